@@ -1,0 +1,1 @@
+"""Formats and layouts in and out, and splits of patients."""

@@ -1,0 +1,42 @@
+"""Where a case comes from: what a layout finds before a single pixel is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metseg.volume import Case
+
+
+@dataclass(frozen=True)
+class CaseSource(ABC):
+    """One case on disk, not yet read: cheap to list by the thousand, picklable, read anew at each `load`.
+
+    Args:
+        case_id: unique in the data set.
+        patient: who it is.
+        root: the folder that was searched; relative paths of outputs hang on it.
+        timepoint: which examination, where the layout says so.
+        attributes: what a table beside the data says of this patient.
+    """
+
+    case_id: str
+    patient: str
+    root: Path
+    timepoint: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def files(self) -> tuple[Path, ...]:
+        """Return every file the case is read from, masks included, in a stable order."""
+
+    @abstractmethod
+    def load(self) -> Case:
+        """Read the case.
+
+        Raises:
+            InputError: a file is damaged, of a kind not supported, or does not fit the others.
+        """

@@ -1,0 +1,80 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines every few seconds when piped.
+
+Always on stderr, so that stdout stays one JSON document or one table.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+#: Seconds between two plain lines when no terminal is attached.
+PLAIN_INTERVAL_S = 10.0
+
+
+def track(items: Iterable[Item], what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Item]:
+    """Yield the items one by one and show how far the work is.
+
+    Args:
+        items: what is worked on.
+        what: the activity, such as "Preprocessing".
+        total: how many there are, where ``items`` has no length.
+        quiet: show nothing.
+    """
+    count = total if total is not None else (len(items) if isinstance(items, Sized) else None)
+    if quiet:
+        yield from items
+    elif sys.stderr.isatty():
+        yield from _on_terminal(items, what, count)
+    else:
+        yield from _in_lines(items, what, count)
+
+
+def _on_terminal(items: Iterable[Item], what: str, count: int | None) -> Iterator[Item]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.speed:.1f}/s" if count is None else ""),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+        yield from progress.track(items, total=count, description=what)
+
+
+def _in_lines(items: Iterable[Item], what: str, count: int | None) -> Iterator[Item]:
+    begin = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= PLAIN_INTERVAL_S:
+            last = now
+            print(progress_line(what, done, count, now - begin), file=sys.stderr, flush=True)
+
+
+def progress_line(what: str, done: int, count: int | None, elapsed_s: float) -> str:
+    """Return one plain line on how far the work is.
+
+    >>> progress_line("Reading", 50, 200, 10.0)
+    'Reading: 50/200, 5.0/s, 30 s left'
+    """
+    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    if count is None or rate == 0:
+        return f"{what}: {done}, {rate:.1f}/s"
+    return f"{what}: {done}/{count}, {rate:.1f}/s, {(count - done) / rate:.0f} s left"

@@ -1,0 +1,278 @@
+"""A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction.
+
+This module knows the form only. Whether a named model, loss or step exists, and whether its options are right, is
+checked against the tables by `metseg.train.resolve`, before any data is touched.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from metseg.errors import UsageError
+from metseg.labels import LABEL_SCHEMES
+from metseg.tables import lookup
+from metseg.volume import canonical_modality
+
+
+class Frozen(BaseModel):
+    """A part of a recipe: immutable, unknown keys refused. Options classes of the tables derive from it too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+OptionsType = TypeVar("OptionsType", bound=BaseModel)
+
+
+class Named(BaseModel):
+    """An entry of a table by name; other keys are its options: ``{name = "clahe", clip_limit = 2.0}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, raw: Any) -> Any:
+        if isinstance(raw, Mapping) and "options" not in raw:
+            return {"name": raw.get("name"), "options": {k: v for k, v in raw.items() if k != "name"}}
+        return raw
+
+    def parse(self, options_class: type[OptionsType]) -> OptionsType:
+        """Return the options checked against their class.
+
+        Raises:
+            UsageError: an unknown option, or a value it does not take; the message names both.
+        """
+        return validated(options_class, self.options, where=f"options of '{self.name}'")
+
+
+Modality = Annotated[str, BeforeValidator(canonical_modality)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class DataPart(Frozen):
+    """What is read and what of it the network sees."""
+
+    layout: str = "auto"
+    #: What the channels of a colour picture are, in file order; for grey pictures one name.
+    channels: tuple[Modality, ...] = ()
+    #: What the network sees, in this order; empty: every channel.
+    modalities: tuple[Modality, ...] = ()
+    labels: str = "binary"
+    dimensions: Literal[2, 3] = 2
+    #: Regular expression with one group; what it finds in the relative path is the patient.
+    patient_pattern: str | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.modalities or self.channels
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        lookup("label scheme", LABEL_SCHEMES, self.labels)
+        if self.channels and not set(self.modalities) <= set(self.channels):
+            raise ValueError(f"modalities {self.modalities} are not all among channels {self.channels}")
+        return self
+
+
+class SplitPart(Frozen):
+    """How patients are divided. ``by = "slice"`` is possible, leaks patients, and is marked so in every table."""
+
+    by: Literal["patient", "slice"] = "patient"
+    validation: Fraction = 0.15
+    test: Fraction = 0.2
+    folds: Annotated[int, Field(ge=0)] = 0
+    stratify: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test shares leave nothing to train on")
+        return self
+
+
+class TrainPart(Frozen):
+    """Optimiser, schedule, budget. Training ends when the first of the budgets is spent."""
+
+    batch_size: Annotated[int, Field(gt=0)] = 8
+    #: Steps per epoch; None: as many as it takes to see every training item once.
+    steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
+    max_epochs: Annotated[int, Field(gt=0)] | None = 50
+    max_steps: Annotated[int, Field(gt=0)] | None = None
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    optimizer: str = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Fraction = 0.9
+    schedule: str = "constant"
+    #: Share of the budget over which the learning rate rises from zero.
+    warmup: Fraction = 0.0
+    #: Epochs without a better validation Dice before the plateau schedule lowers the rate, and by what factor.
+    plateau_patience: Annotated[int, Field(gt=0)] = 5
+    plateau_factor: Fraction = 0.5
+    #: Epochs without a better validation Dice before training stops; None: never.
+    early_stopping: Annotated[int, Field(gt=0)] | None = None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    #: Share of each batch that holds lesion; None: as they come.
+    lesion_share: Fraction | None = None
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    channels_last: Literal["auto", "on", "off"] = "auto"
+    validate_every: Annotated[int, Field(gt=0)] = 1
+    #: Processes that load data; None: as many as the machine can spare.
+    workers: Annotated[int, Field(ge=0)] | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.max_epochs is None and self.max_steps is None and self.max_minutes is None:
+            raise ValueError("training needs a budget: max_epochs, max_steps or max_minutes")
+        return self
+
+
+class PredictPart(Frozen):
+    """From probabilities to a mask. The operating point chosen on validation patients is written here."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
+    minimum_voxels: Annotated[int, Field(ge=0)] = 0
+    fill_holes: bool = False
+    tta: bool = False
+
+
+class Recipe(Frozen):
+    """One experiment. See `metseg/recipes` for the shipped ones."""
+
+    name: str
+    description: str = ""
+    #: The paper, course or repository this reproduces.
+    source: str = ""
+    data: DataPart = DataPart()
+    preprocess: tuple[Named, ...] = ()
+    augment: tuple[Named, ...] = ()
+    split: SplitPart = SplitPart()
+    model: Named
+    loss: Named = Named(name="dice_bce")
+    train: TrainPart = TrainPart()
+    predict: PredictPart = PredictPart()
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML with every default written out, so that a bundle does not depend on ours."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    """Drop None entries: TOML has no null, and an absent key means the same."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def validated(part: type[OptionsType], raw: Any, *, where: object) -> OptionsType:
+    """Return ``raw`` as a ``part``; turn pydantic's report into one line of ours.
+
+    Raises:
+        UsageError: naming the first wrong key, its value, and how many more there are.
+    """
+    try:
+        return part.model_validate(raw)
+    except ValidationError as error:
+        first, *more = error.errors()
+        key = ".".join(str(piece) for piece in first["loc"]) or "the whole"
+        known = ", ".join(part.model_fields)
+        raise UsageError(
+            f"'{key}': {first['msg']}" + (f" (and {len(more)} more)" if more else ""),
+            where=where,
+            got=None if isinstance(first["input"], Mapping) else first["input"],
+            cure=f"known keys here: {known}" if first["type"] == "extra_forbidden" else None,
+            code="usage.recipe",
+        ) from None
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Return the names of the recipes inside the package, sorted."""
+    folder = resources.files("metseg") / "recipes"
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Return a recipe from a file or by its shipped name, with ``key=value`` changes applied.
+
+    Args:
+        name_or_path: ``lgg-fast`` or ``my/recipe.toml``.
+        changes: such as ``train.max_minutes=20`` or ``preprocess.0.clip_limit=3.0``; values are TOML.
+    Raises:
+        UsageError: no such recipe, not TOML, an unknown key, or a value out of range.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        text, where = _read_text(path), str(path)
+    else:
+        lookup("recipe", dict.fromkeys(shipped_recipes()), str(name_or_path))
+        text = (resources.files("metseg") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+        where = f"recipe {name_or_path}"
+    return parse_recipe(text, where=where, changes=changes)
+
+
+def parse_recipe(text: str, *, where: str, changes: Sequence[str] = ()) -> Recipe:
+    """Return the recipe that a TOML text describes; see `load_recipe`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"not valid TOML: {error}", where=where, code="usage.recipe") from None
+    for change in changes:
+        _apply_change(raw, change)
+    return validated(Recipe, raw, where=where)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise UsageError(
+            "cannot read the recipe",
+            where=path,
+            got=error.strerror,
+            cure=f"give a file, or one of {', '.join(shipped_recipes())}",
+            code="usage.recipe",
+        ) from None
+
+
+def _apply_change(raw: dict[str, Any], change: str) -> None:
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise UsageError("a change reads key=value", where="--set", got=change)
+    *parents, leaf = key.strip().split(".")
+    node: Any = raw
+    for parent in parents:
+        node = node[_index(node, parent, key)] if isinstance(node, list) else node.setdefault(parent, {})
+    if isinstance(node, list):
+        node[_index(node, leaf, key)] = _toml_value(value)
+    elif isinstance(node, dict):
+        node[leaf] = _toml_value(value)
+    else:
+        raise UsageError(f"'{key}' reaches into a plain value", where="--set", got=change)
+
+
+def _index(node: list[Any], piece: str, key: str) -> int:
+    if not piece.isdigit() or int(piece) >= len(node):
+        raise UsageError(f"'{key}': no element '{piece}' in a list of {len(node)}", where="--set")
+    return int(piece)
+
+
+def _toml_value(text: str) -> Any:
+    """Return what a TOML document would understand; a bare word is a string (``loss.name=dice``)."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

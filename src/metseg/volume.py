@@ -1,0 +1,116 @@
+"""What metseg works on: a `Volume` is one image and its place in space, a `Case` all there is of one examination.
+
+Axes, said once for the whole project:
+
+- A volume is ``(X, Y, Z)``. With an affine, it is in the file's own axis order until `reorient` brings it to RAS+.
+- A stack of slices is a volume too: ``x`` is the column of the picture, ``y`` its row, ``z`` the slice in numeric
+  order. ``data[:, :, z].T`` is the picture as it lies in the file. Plain pictures have no affine, and nothing is ever
+  measured in millimetres for them.
+- Several modalities together are ``(C, X, Y, Z)``; tensors are ``(N, C, X, Y, Z)``; a slice network sees
+  ``(N, C, X, Y)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import GeometryError
+
+Array = npt.NDArray[np.generic]
+
+#: Canonical modality names and what else they are called in file names, headers and recipes.
+MODALITY_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "t1n": ("t1", "t1w", "t1pre", "t1_pre", "t1native"),
+    "t1c": ("t1ce", "t1gd", "t1post", "t1_post", "t1wce", "t1contrast"),
+    "t2w": ("t2", "t2tse"),
+    "t2f": ("flair", "t2flair", "t2_flair", "fla"),
+}
+
+
+def canonical_modality(name: str) -> str:
+    """Return metseg's name of a modality: ``FLAIR`` -> ``t2f``. Unknown names come back in lower case.
+
+    >>> canonical_modality("T1ce"), canonical_modality("flair"), canonical_modality("adc")
+    ('t1c', 't2f', 'adc')
+    """
+    plain = name.strip().lower().replace("-", "_")
+    for modality, aliases in MODALITY_ALIASES.items():
+        if plain == modality or plain in aliases:
+            return modality
+    return plain
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One image, or one mask.
+
+    Args:
+        data: (X, Y, Z) of any real type.
+        affine: (4, 4) voxel-to-RAS matrix in mm, or None where the file says nothing about space.
+    Raises:
+        GeometryError: the array is not three-dimensional, or the affine is not (4, 4), finite and invertible.
+    """
+
+    data: Array
+    affine: npt.NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3:
+            raise GeometryError("a volume has three axes", expected="(X, Y, Z)", got=self.data.shape)
+        if self.affine is None:
+            return
+        if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
+            raise GeometryError("the affine is not a finite 4x4 matrix", got=self.affine.tolist())
+        if abs(np.linalg.det(self.affine[:3, :3])) < 1e-12:
+            raise GeometryError("the affine is singular", got=self.affine.tolist())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        x, y, z = self.data.shape
+        return x, y, z
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float] | None:
+        """Return the voxel size along the array's axes in mm, or None without an affine."""
+        if self.affine is None:
+            return None
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+
+@dataclass(frozen=True)
+class Case:
+    """All images of one patient at one time point, on one grid or several.
+
+    Args:
+        case_id: unique in a data set; names the output files.
+        patient: who it is; splits, folds and bootstraps are by this.
+        images: modality name to volume, in the order the data set names them.
+        labels: the truth as class ids, or None.
+        timepoint: which examination of the patient, where the data set says so.
+        slice_names: for stacks of pictures, the relative path of each slice without ending, in order of z.
+        attributes: what tables beside the data say of the patient (institution, grade), for stratified splits.
+        warnings: what was noticed while reading, one sentence each; carried into every result.
+    """
+
+    case_id: str
+    patient: str
+    images: Mapping[str, Volume]
+    labels: Volume | None = None
+    timepoint: str | None = None
+    slice_names: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.images)
+
+    @property
+    def is_slice_stack(self) -> bool:
+        """Return whether the case came from pictures, which know nothing of space."""
+        return bool(self.slice_names)
