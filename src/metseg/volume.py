@@ -12,8 +12,8 @@ Axes, said once for the whole project:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -114,3 +114,13 @@ class Case:
     def is_slice_stack(self) -> bool:
         """Return whether the case came from pictures, which know nothing of space."""
         return bool(self.slice_names)
+
+    def take_slices(self, indices: Sequence[int]) -> Case:
+        """Return the case with these slices only, in this order; for stacks of pictures, which have no affine."""
+        if not self.is_slice_stack:
+            raise GeometryError("only stacks of pictures can be taken apart", where=self.case_id)
+        chosen = list(indices)
+        images = {name: Volume(image.data[:, :, chosen]) for name, image in self.images.items()}
+        labels = None if self.labels is None else Volume(self.labels.data[:, :, chosen])
+        names = tuple(self.slice_names[index] for index in chosen)
+        return replace(self, images=images, labels=labels, slice_names=names)

@@ -33,6 +33,11 @@ class CaseSource(ABC):
     def files(self) -> tuple[Path, ...]:
         """Return every file the case is read from, masks included, in a stable order."""
 
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        """Return the name of each slice in order of z, as `Case.slice_names`; empty for volumes."""
+        return ()
+
     @abstractmethod
     def load(self) -> Case:
         """Read the case.

@@ -1,0 +1,39 @@
+"""``metseg compare``: several recipes on the same folds with the same budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    recipes: Annotated[
+        list[str], typer.Argument(help="Recipe files or names of shipped recipes.", metavar="RECIPE...")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
+    out: Annotated[Path, typer.Option("--out", help="Where runs, tables and figures go.")],
+    folds: Annotated[int, typer.Option("--folds", help="Cross-validate on so many folds; 0: one split.", min=0)] = 0,
+    split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change every recipe: key=value, such as train.max_minutes=20.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train several recipes on the same patients and say which is better, if that can be said."""
+    from metseg.experiment.compare import Plan
+    from metseg.experiment.compare import compare as run_comparison
+    from metseg.experiment.results import comparison_document, comparison_table, write_results
+    from metseg.recipe import load_recipe
+
+    chosen = tuple(load_recipe(recipe, changes or ()) for recipe in recipes)
+    comparison = run_comparison(Plan(chosen, data, out, folds=folds, split_file=split, device=device))
+    write_results(comparison, out)
+    if as_json:
+        print(json.dumps(comparison_document(comparison)))
+        return
+    print(comparison_table(comparison))
+    print(f"\n{comparison.verdict}\nresults: {out / 'results.md'}")

@@ -1,0 +1,79 @@
+"""``metseg simulate``: a folder of simulated patients."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Output(StrEnum):
+    nifti = "nifti"
+    slices = "slices"
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
+    patients: Annotated[int, typer.Option(help="How many.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="Which patients; the same seed makes the same ones.", min=0)] = 0,
+    as_: Annotated[Output, typer.Option("--as", help="BraTS-METS volumes, or pictures with masks.")] = Output.nifti,
+    resolution_mm: Annotated[float | None, typer.Option(help="Edge of a voxel. (default: 1.0)")] = None,
+    skull: Annotated[
+        bool | None, typer.Option("--skull/--no-skull", help="Skull-stripped or not. (default: skull)")
+    ] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(help="Slices: grey pictures of t1n, t1c, t2w or t2f. (default: colour, t1n t2f t1c)"),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(help="Slices: whole lesion, its core, or what suits the sequence. (default: auto)"),
+    ] = None,
+    slices_per_patient: Annotated[
+        int | None, typer.Option(help="Slices: so many, evenly spread. (default: all)")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. (default: as cores and memory allow)", min=1)] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the patients that are there, make the others.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier simulation.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table of patients as JSON.")] = False,
+) -> None:
+    """Simulate brain MRI with metastases: t1n, t1c, t2w, t2f and exact labels, nothing to download."""
+    from metseg.errors import UsageError
+    from metseg.recipe import validated
+    from metseg.simulate import NiftiOptions, PhantomOptions, SliceOptions, simulate_dataset
+
+    if resume and overwrite:
+        raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
+    phantom = validated(PhantomOptions, _given(resolution_mm=resolution_mm, skull=skull), where="metseg simulate")
+    chosen = _given(sequence=sequence, mask=mask, slices_per_patient=slices_per_patient)
+    output = validated(SliceOptions, chosen, where="metseg simulate") if as_ is Output.slices else NiftiOptions()
+    if as_ is Output.nifti and chosen:
+        name = "--" + next(iter(chosen)).replace("_", "-")
+        raise UsageError(f"{name} is for pictures", cure="add --as slices, or leave it out", code="usage.options")
+    rows = simulate_dataset(
+        out,
+        patients=patients,
+        seed=seed,
+        phantom=phantom,
+        output=output,
+        existing="resume" if resume else "overwrite" if overwrite else "refuse",
+        workers=workers,
+    )
+    print(json.dumps({"out": str(out), "patients": rows}) if as_json else _summary(rows, out))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return what the user gave: everything else keeps the default of its options class."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _summary(rows: list[dict[str, Any]], out: Path) -> str:
+    lesions = sum(row["lesions"] for row in rows)
+    slices = sum(row.get("slices", 0) for row in rows)
+    extra = f", {slices} slices, {sum(row['slices_with_lesion'] for row in rows)} of them with lesion" if slices else ""
+    return f"{out}: {len(rows)} patients, {lesions} lesions{extra}. Simulated: not patients, and not for clinical use."

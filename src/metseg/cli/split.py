@@ -1,0 +1,85 @@
+"""``metseg split``: divide a data set once, and keep the division in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from metseg.io.source import CaseSource
+    from metseg.io.splits import Selection, Split
+    from metseg.recipe import SplitPart
+
+
+def split(
+    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS where masks have a root of their own.")],
+    out: Annotated[Path, typer.Option("--out", help="The split file (JSON).")],
+    by: Annotated[str | None, typer.Option("--by", help="patient, or slice (which leaks patients).")] = None,
+    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+    folds: Annotated[int | None, typer.Option("--folds", help="Divide what is not test into so many folds.")] = None,
+    stratify: Annotated[
+        str | None, typer.Option("--stratify", help="Column of patients.csv with equal shares in every part.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Another seed, another division.")] = None,
+    layout: Annotated[str, typer.Option("--layout", help="How the folder is arranged.")] = "auto",
+    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, where it is another.")] = None,
+    patient_pattern: Annotated[
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+    ] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Divide a data set into training, validation and test, or folds: by patient, the same for the same seed."""
+    from metseg.io.cases import find_cases
+    from metseg.io.splits import make_split
+
+    part = _part(by=by, validation=validation, test=test, folds=folds, stratify=stratify, seed=seed)
+    sources = find_cases(root, layout=layout, patient_pattern=patient_pattern, masks=masks, stack=stack)
+    made = make_split(sources, part)
+    made.save(out)
+    if as_json:
+        print(json.dumps(made.to_dict()))
+    else:
+        _print(made, sources, out)
+
+
+def _part(**given: Any) -> SplitPart:
+    """Return the options as the part of a recipe that they are; what was not given keeps the recipe's default."""
+    from metseg.recipe import SplitPart, validated
+
+    return validated(SplitPart, {key: value for key, value in given.items() if value is not None}, where="split")
+
+
+def _print(made: Split, sources: Sequence[CaseSource], out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    strata = sorted({source.attributes.get(made.stratify, "") for source in sources}) if made.stratify else []
+    table = Table("part", "patients", "slices", *(f"{made.stratify} {value or '(none)'}" for value in strata))
+    for name, chosen in _parts(made, sources):
+        table.add_row(name, *_row(chosen, made.stratify, strata))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    if made.leaks_patients:
+        console.print("leaks patients: slices of one patient lie in several parts, so results will be too good")
+    console.print(f"split: {out}")
+
+
+def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequence[Any]]]:
+    if not made.folds:
+        selection: Selection = made.select(sources)
+        return list(selection._asdict().items())
+    folds = [(f"fold {fold}", made.select(sources, fold=fold).validation) for fold in range(len(made.folds))]
+    return [*folds, ("test", made.select(sources, fold=0).test)]
+
+
+def _row(chosen: Sequence[Any], column: str | None, strata: Sequence[str]) -> list[str]:
+    patients: Mapping[str, CaseSource] = {item.source.patient: item.source for item in chosen}
+    slices = sum(len(item.source.slice_names if item.slices is None else item.slices) for item in chosen)
+    values = [source.attributes.get(column or "", "") for source in patients.values()]
+    return [str(len(patients)), str(slices), *(str(values.count(value)) for value in strata)]

@@ -1,0 +1,31 @@
+"""``metseg train``: one recipe on one data set, ending in a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder; it ends in a bundle.")],
+    split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Which fold of the split, from 0.")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Begin with the weights of this bundle.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: key=value, such as train.max_minutes=20.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Where preprocessed cases are kept.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Train a network by a recipe; the run can be interrupted at any time and resumed."""
+    from metseg.recipe import load_recipe
+    from metseg.train.run import Run, train_run
+
+    run = Run(data=data, out=out, split_file=split, fold=fold, init=init, resume=resume, cache=cache, device=device)
+    bundle = train_run(load_recipe(recipe, changes or ()), run)
+    print(f"bundle: {bundle}")

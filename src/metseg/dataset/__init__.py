@@ -1,0 +1,7 @@
+"""From the cache to batches: which item when, augmented how."""
+
+from metseg.dataset.augment import AUGMENTATIONS, Augmenter
+from metseg.dataset.sampling import BatchPlan, Draw
+from metseg.dataset.slices import Batch, SliceDataset, SliceItem, collate
+
+__all__ = ["AUGMENTATIONS", "Augmenter", "Batch", "BatchPlan", "Draw", "SliceDataset", "SliceItem", "collate"]

@@ -1,0 +1,182 @@
+"""What is recorded of each lesion: size, place, whether it was found, and the protocol's figures for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.evaluate.matching import Lesions, Matching, MatchRule
+from metseg.evaluate.policy import Emptiness, Kind, settled
+from metseg.evaluate.surface import Spacing
+from metseg.measure import (
+    Box,
+    instance_boxes,
+    lesion_centres,
+    lesion_diameters_mm,
+    lesion_voxels,
+    voxel_volume_mm3,
+)
+
+Mask = npt.NDArray[np.bool_]
+
+#: Edges of the bins of the longest diameter, mm: [0, 3), [3, 5), [5, 10), [10, ∞).
+DIAMETER_EDGES_MM = (3.0, 5.0, 10.0)
+DIAMETER_BINS = ("[0,3)", "[3,5)", "[5,10)", "[10,inf)")
+
+
+def diameter_bin(diameter_mm: float) -> str:
+    """Return the size class of a lesion by its longest diameter.
+
+    >>> diameter_bin(2.99), diameter_bin(3.0), diameter_bin(40)
+    ('[0,3)', '[3,5)', '[10,inf)')
+    """
+    return DIAMETER_BINS[int(np.searchsorted(DIAMETER_EDGES_MM, diameter_mm, side="right"))]
+
+
+@dataclass(frozen=True)
+class LesionFigure:
+    """A figure per lesion: its kind decides what a missed lesion gets, ``compute`` what a found one gets.
+
+    ``compute(truth, prediction, spacing_mm, penalty)`` takes two (X, Y, Z) masks, neither empty.
+    """
+
+    kind: Kind
+    compute: Callable[[Mask, Mask, Spacing | None, float], float]
+
+    def when_missed(self, penalty: float) -> float:
+        """Return what a missed lesion, or a false one, is charged."""
+        value = settled(self.kind, Emptiness.PREDICTION, penalty=penalty)
+        assert value is not None
+        return value
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a lesion is; what needs a spacing is None without one."""
+
+    voxels: int
+    volume_mm3: float | None
+    longest_diameter_mm: float | None
+    longest_axial_diameter_mm: float | None
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion of the truth, or one of the prediction that is none.
+
+    Args:
+        region: which region it is a piece of.
+        number: its id among the truth's lesions, or among the predicted ones.
+        is_true: a lesion of the truth; otherwise a false positive.
+        scored: False for lesions so small that the protocol leaves them out.
+        detected: matched by the protocol's rule.
+        joined: ids of the predicted lesions that are joined and compared with it.
+        size: voxels, volume, diameters.
+        centre_voxel: centre of mass in voxel indices of the image.
+        figures: the protocol's figures for it (Dice, HD95, ...).
+    """
+
+    region: str
+    number: int
+    is_true: bool
+    scored: bool
+    detected: bool
+    joined: tuple[int, ...]
+    size: Size
+    centre_voxel: tuple[float, float, float]
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LesionContext:
+    """What scoring the lesions of a region needs besides the matching.
+
+    Args:
+        region: its name.
+        rule: the protocol's numbers.
+        figures: the protocol's figures per lesion.
+        affine: voxel-to-mm matrix, or None.
+        spacing_mm: voxel size, or None.
+        penalty: the protocol's distance for a missed lesion.
+    """
+
+    region: str
+    rule: MatchRule
+    figures: Mapping[str, LesionFigure]
+    affine: npt.NDArray[np.float64] | None
+    spacing_mm: Spacing | None
+    penalty: float
+
+
+def scored_lesions(matching: Matching, context: LesionContext) -> tuple[Lesion, ...]:
+    """Return every lesion of the truth, in order, then every false positive."""
+    truth_sizes, truth_centres = _sizes(matching.truth, context.affine), _centres(matching.truth, matching.box)
+    predicted_sizes = _sizes(matching.prediction, context.affine)
+    predicted_centres = _centres(matching.prediction, matching.box)
+    true_boxes, predicted_boxes = instance_boxes(matching.truth.ids), instance_boxes(matching.prediction.ids)
+    missed = {name: figure.when_missed(context.penalty) for name, figure in context.figures.items()}
+    lesions: list[Lesion] = []
+    for index, joined in enumerate(matching.touching):
+        box = _union([true_boxes[index], *(predicted_boxes[number - 1] for number in joined)])
+        figures = _found(matching, index + 1, joined, box, context) if joined else missed
+        size, centre = truth_sizes[index], truth_centres[index]
+        lesions.append(
+            Lesion(
+                context.region,
+                index + 1,
+                True,
+                _is_scored(size, context.rule),
+                bool(joined),
+                joined,
+                size,
+                centre,
+                figures,
+            )
+        )
+    for number in matching.false_positives:
+        size, centre = predicted_sizes[number - 1], predicted_centres[number - 1]
+        lesions.append(Lesion(context.region, number, False, True, False, (), size, centre, missed))
+    return tuple(lesions)
+
+
+def _found(
+    matching: Matching, number: int, joined: tuple[int, ...], box: Box, context: LesionContext
+) -> dict[str, float]:
+    truth = matching.truth.ids[box] == number
+    prediction = np.isin(matching.prediction.ids[box], joined)
+    return {
+        name: figure.compute(truth, prediction, context.spacing_mm, context.penalty)
+        for name, figure in context.figures.items()
+    }
+
+
+def _is_scored(size: Size, rule: MatchRule) -> bool:
+    if rule.drop_truth_up_to_mm3 is None or size.volume_mm3 is None:
+        return True
+    return size.volume_mm3 > rule.drop_truth_up_to_mm3
+
+
+def _sizes(lesions: Lesions, affine: npt.NDArray[np.float64] | None) -> list[Size]:
+    voxels = [int(count) for count in lesion_voxels(lesions.ids)]
+    if affine is None:
+        return [Size(count, None, None, None) for count in voxels]
+    volume = voxel_volume_mm3(affine)
+    diameters = lesion_diameters_mm(lesions.ids, affine)
+    return [
+        Size(count, count * volume, float(longest), float(axial))
+        for count, (longest, axial) in zip(voxels, diameters, strict=True)
+    ]
+
+
+def _centres(lesions: Lesions, box: Box) -> list[tuple[float, float, float]]:
+    origin = np.array([side.start for side in box])
+    return [(float(x), float(y), float(z)) for x, y, z in lesion_centres(lesions.ids) + origin]
+
+
+def _union(boxes: list[Box]) -> Box:
+    return tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
+    )

@@ -1,0 +1,234 @@
+"""Distances between two surfaces, weighted by surface area: HD95, average surface distance, surface Dice (NSD).
+
+Definitions of DeepMind's surface-distance package (Nikolov et al., arXiv:1809.04430): the surface elements lie at the
+corners of the voxels, wherever the 2×2×2 voxels around a corner are neither all inside nor all outside; each weighs as
+much as the surface inside its cube (`surface_area`); distances run from element to nearest element of the other mask.
+
+Only the surface elements are kept (a few thousand points), and distances come from a k-d tree over them: time and
+memory grow with the surface, not with the image. Where surfaces are huge, a distance map takes over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from metseg.errors import GeometryError
+from metseg.evaluate.overlap import require_same_shape
+from metseg.evaluate.policy import Emptiness, Kind, settled
+from metseg.evaluate.surface_area import FULL, surface_areas_mm2
+from metseg.measure import bounding_box
+
+Spacing = tuple[float, float, float]
+
+#: Percentile of the robust Hausdorff distance.
+HD_PERCENT = 95.0
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The surface elements of one mask.
+
+    Args:
+        positions: (N, 3) int; corner (i, j, k) lies between voxels i - 1 and i, and so on.
+        areas_mm2: (N,) area of the surface around each.
+    """
+
+    positions: npt.NDArray[np.int64]
+    areas_mm2: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.areas_mm2)
+
+
+@dataclass(frozen=True)
+class Directed:
+    """Distances from each element of one surface to the other surface, nearest first, and the elements' areas."""
+
+    distances_mm: npt.NDArray[np.float64]
+    areas_mm2: npt.NDArray[np.float64]
+
+    def percentile(self, percent: float) -> float:
+        """Return the distance below which ``percent`` of the area lies."""
+        share = np.cumsum(self.areas_mm2) / np.sum(self.areas_mm2)
+        position = int(np.searchsorted(share, percent / 100.0))
+        return float(self.distances_mm[min(position, len(share) - 1)])
+
+    def mean(self) -> float:
+        """Return the mean distance over the area."""
+        return float(np.sum(self.distances_mm * self.areas_mm2) / np.sum(self.areas_mm2))
+
+    def area_within(self, tolerance_mm: float) -> float:
+        """Return the area, mm², no further than the tolerance from the other surface."""
+        return float(np.sum(self.areas_mm2[self.distances_mm <= tolerance_mm]))
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """Everything the surface figures of one pair of masks need; computed once, read by all of them.
+
+    Args:
+        emptiness: which of the masks is empty; the directed distances exist only where neither is.
+        to_prediction: from the truth's surface to the prediction's.
+        to_truth: from the prediction's surface to the truth's.
+    """
+
+    emptiness: Emptiness
+    to_prediction: Directed | None = None
+    to_truth: Directed | None = None
+
+    @property
+    def both(self) -> tuple[Directed, Directed]:
+        if self.to_prediction is None or self.to_truth is None:
+            raise ValueError("there are no distances to an empty mask; see metseg.evaluate.policy")
+        return self.to_prediction, self.to_truth
+
+
+def surface_distances(
+    truth: npt.NDArray[np.generic], prediction: npt.NDArray[np.generic], spacing_mm: Spacing
+) -> SurfaceDistances:
+    """Return the distances between the surfaces of two masks.
+
+    Args:
+        truth: (X, Y, Z); what is not zero is inside.
+        prediction: (X, Y, Z).
+        spacing_mm: voxel size along the three axes.
+    Raises:
+        GeometryError: shapes differ, not three axes, or a spacing that is not three positive numbers.
+    """
+    require_same_shape(truth, prediction)
+    spacing = checked_spacing(spacing_mm, truth.ndim)
+    of_truth, of_prediction = surface_of(truth, spacing), surface_of(prediction, spacing)
+    emptiness = Emptiness.of(len(of_truth), len(of_prediction))
+    if emptiness is not Emptiness.NEITHER:
+        return SurfaceDistances(emptiness)
+    return SurfaceDistances(
+        emptiness, _directed(of_truth, of_prediction, spacing), _directed(of_prediction, of_truth, spacing)
+    )
+
+
+def checked_spacing(spacing_mm: tuple[float, ...], axes: int = 3) -> Spacing:
+    """Return the spacing as three floats.
+
+    Raises:
+        GeometryError: not one positive finite number per axis of a volume.
+    """
+    if axes != 3 or len(spacing_mm) != 3 or not all(np.isfinite(side) and side > 0 for side in spacing_mm):
+        raise GeometryError(
+            "distances need a volume of three axes and its voxel size in mm",
+            expected="three positive numbers",
+            got=f"{tuple(spacing_mm)} for {axes} axes",
+            cure="give spacing_mm along the array's axes, or leave it out where the data have none",
+            code="input.spacing",
+        )
+    x, y, z = (float(side) for side in spacing_mm)
+    return x, y, z
+
+
+def surface_of(mask: npt.NDArray[np.generic], spacing_mm: Spacing) -> Surface:
+    """Return the surface elements of a mask, found in its bounding box.
+
+    Args:
+        mask: (X, Y, Z); what is not zero is inside.
+        spacing_mm: voxel size along the three axes.
+    """
+    box = bounding_box(mask)
+    if box is None:
+        return Surface(np.zeros((0, 3), dtype=np.int64), np.zeros(0))
+    codes = _neighbour_codes(mask[box] != 0)
+    on_surface = (codes != 0) & (codes != FULL)
+    positions = np.argwhere(on_surface) + [side.start for side in box]
+    return Surface(positions, surface_areas_mm2(spacing_mm)[codes[on_surface]])
+
+
+def _neighbour_codes(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Return, for each voxel corner, which of the 8 voxels around it are inside: (X + 1, Y + 1, Z + 1) of 0..255."""
+    padded = np.pad(inside.view(np.uint8), 1)
+    codes = np.zeros([size + 1 for size in inside.shape], dtype=np.uint8)
+    for bit, steps in enumerate(itertools.product((0, 1), repeat=3)):
+        window = tuple(slice(step, step + size) for step, size in zip(steps, codes.shape, strict=True))
+        codes |= padded[window] << np.uint8(7 - bit)
+    return codes
+
+
+def _directed(start: Surface, goal: Surface, spacing_mm: Spacing) -> Directed:
+    distances = nearest_distances_mm(start.positions, goal.positions, spacing_mm)
+    # Ties are ordered by area, so that the percentile does not depend on the order of the axes.
+    order = np.lexsort((start.areas_mm2, distances))
+    return Directed(distances[order], start.areas_mm2[order])
+
+
+#: Above so many surface elements (noise in every voxel, hardly anything else), a distance map is cheaper than a tree.
+_TREE_LIMIT = 2_000_000
+
+
+def nearest_distances_mm(
+    start: npt.NDArray[np.int64], goal: npt.NDArray[np.int64], spacing_mm: Spacing
+) -> npt.NDArray[np.float64]:
+    """Return the distance of each grid point of ``start`` to the nearest of ``goal``.
+
+    The nearest point is searched with floats, its distance computed from the whole steps between the two: a distance of
+    one voxel is exactly the spacing, so that "within 1 mm" does not depend on rounding.
+
+    Args:
+        start: (N, 3) grid points.
+        goal: (M, 3) grid points, M > 0.
+        spacing_mm: grid step along the three axes.
+    Returns:
+        (N,) float64, mm.
+    """
+    if max(len(start), len(goal)) > _TREE_LIMIT:
+        return _nearest_by_map(start, goal, spacing_mm)
+    steps_mm = np.asarray(spacing_mm)
+    tree = cKDTree(goal * steps_mm, balanced_tree=False, compact_nodes=False)
+    _, nearest = tree.query(start * steps_mm)
+    return _lengths(goal[nearest] - start, steps_mm)
+
+
+def _nearest_by_map(
+    start: npt.NDArray[np.int64], goal: npt.NDArray[np.int64], spacing_mm: Spacing
+) -> npt.NDArray[np.float64]:
+    origin = np.minimum(start.min(axis=0), goal.min(axis=0))
+    extent = np.maximum(start.max(axis=0), goal.max(axis=0)) - origin + 1
+    away = np.ones(extent, dtype=bool)
+    away[tuple((goal - origin).T)] = False
+    distances = ndimage.distance_transform_edt(away, sampling=spacing_mm)
+    return np.asarray(distances[tuple((start - origin).T)], dtype=np.float64)
+
+
+def _lengths(steps: npt.NDArray[np.int64], steps_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.sum((steps * steps_mm) ** 2, axis=1)), dtype=np.float64)
+
+
+def hd95_mm(distances: SurfaceDistances, penalty: float) -> float:
+    """Return the larger of the two directed 95th percentiles of the surface distance, mm.
+
+    Args:
+        distances: of `surface_distances`.
+        penalty: what is charged where one mask is empty, mm.
+    """
+    decided = settled(Kind.DISTANCE, distances.emptiness, penalty=penalty)
+    return max(side.percentile(HD_PERCENT) for side in distances.both) if decided is None else decided
+
+
+def asd_mm(distances: SurfaceDistances, penalty: float) -> float:
+    """Return the mean of the two directed average surface distances, mm; ``penalty`` as in `hd95_mm`."""
+    decided = settled(Kind.DISTANCE, distances.emptiness, penalty=penalty)
+    if decided is not None:
+        return decided
+    there, back = distances.both
+    return (there.mean() + back.mean()) / 2
+
+
+def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
+    """Return the share of both surfaces' area that lies within the tolerance of the other surface (NSD)."""
+    decided = settled(Kind.SURFACE_OVERLAP, distances.emptiness)
+    if decided is not None:
+        return decided
+    within = sum(side.area_within(tolerance_mm) for side in distances.both)
+    return within / sum(float(np.sum(side.areas_mm2)) for side in distances.both)

@@ -1,0 +1,1 @@
+"""Experiments that drive many runs and end in a report."""

@@ -1,0 +1,99 @@
+"""Write files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metseg.errors import ResourceError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; what was written there becomes ``path`` at the end, or never existed.
+
+    Raises:
+        ResourceError: the disk is full; what was at ``path`` before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        with disk_full_is_an_error(path):
+            yield temporary
+            _flush_to_disk(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; it replaces ``path`` at the end, or never existed.
+
+    Raises:
+        ResourceError: the disk is full; what was at ``path`` before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        with disk_full_is_an_error(path):
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush_to_disk(file)
+            temporary.chmod(0o777 & ~_umask())
+            _swap_in(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def disk_full_is_an_error(path: Path) -> Iterator[None]:
+    """Turn "no space left" and "quota exceeded" into an error with a cure; every other OSError passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free_mb = shutil.disk_usage(path.parent).free / 1e6
+        raise ResourceError(
+            "the disk is full; what was written before is untouched",
+            where=path,
+            got=f"{free_mb:.0f} MB free",
+            cure="free some space or choose another folder, then go on with --resume",
+            code="resources.disk",
+        ) from error
+
+
+def _swap_in(temporary: Path, path: Path) -> None:
+    """Move a folder into place; a folder already there is set aside first, and put back if the move fails."""
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    aside = temporary.with_name(temporary.name + ".old")
+    os.replace(path, aside)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

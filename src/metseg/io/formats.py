@@ -1,0 +1,89 @@
+"""Which kind of picture a file is, by its first bytes; its name is never asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from metseg.errors import InputError
+
+#: Larger pictures are refused before they are decoded.
+MAX_PIXELS = 25_000_000
+
+#: What may be read: Pillow's name of the format and the bytes such a file begins with.
+FORMATS: Mapping[str, tuple[bytes, ...]] = {
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    "JPEG": (b"\xff\xd8\xff",),
+    "WEBP": (b"RIFF",),
+}
+
+#: Other kinds of file that people give, so that the message can name them.
+FOREIGN: Mapping[bytes, str] = {
+    b"GIF8": "a GIF",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML or SVG document",
+    b"BM": "a BMP",
+    b"\x1f\x8b": "a gzip file (NIfTI?)",
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a zip archive",
+    b"\x93NUMPY": "a NumPy array",
+}
+
+
+def sniff_format(head: bytes, where: object) -> str:
+    """Return which of `FORMATS` a file is, from its first 16 bytes or more.
+
+    Raises:
+        InputError: ``input.format``, saying what the file is where that is known.
+
+    >>> sniff_format(b"II*" + bytes(13), "a.png")
+    'TIFF'
+    """
+    for name, prefixes in FORMATS.items():
+        if head.startswith(prefixes) and (name != "WEBP" or head[8:12] in (b"WEBP", b"")):
+            return name
+    got = next((what for prefix, what in FOREIGN.items() if head.lstrip().startswith(prefix)), "something else")
+    raise InputError(
+        "not a picture that can be read",
+        where=where,
+        expected="PNG, TIFF, JPEG or WebP",
+        got=got if head else "an empty file",
+        cure="convert it to PNG or TIFF" if head else "copy the file again",
+        code="input.format",
+    )
+
+
+def foreign_pixels(path: Path, got: str) -> InputError:
+    """Return the error for colours that are no intensities."""
+    return InputError(
+        "the picture's colours cannot be read as MR intensities",
+        where=path,
+        expected="grey, RGB or palette",
+        got=got,
+        cure="save it as grey or RGB",
+        code="input.format",
+    )
+
+
+def damaged(path: Path, detail: object) -> InputError:
+    """Return the error for a file that ends too early or is broken."""
+    return InputError(
+        "the picture is cut short or damaged",
+        where=path,
+        got=detail,
+        cure="copy or export it again",
+        code="input.truncated",
+    )
+
+
+def too_large(path: Path, got: str) -> InputError:
+    """Return the error for a picture over `MAX_PIXELS`."""
+    return InputError(
+        "the picture is too large",
+        where=path,
+        expected=f"at most {MAX_PIXELS // 1_000_000} megapixels",
+        got=got,
+        cure="this is no MR slice; crop or scale it down",
+        code="input.too_large",
+    )

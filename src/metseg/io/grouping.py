@@ -1,0 +1,127 @@
+"""Pairs of image and mask become the slices of cases: by patient, in order, one size each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from metseg.errors import InputError, MetsegError
+from metseg.io.decode import picture_size
+from metseg.io.pictures import checked_page_count
+from metseg.io.slices import SliceFile, SliceStackSource
+from metseg.io.tree import Pair, Pairing, slice_number
+
+
+def group_by_patient(
+    pairing: Pairing, patient_of: Callable[[PurePosixPath], str]
+) -> Mapping[str, tuple[str, list[Pair]]]:
+    """Return case id -> (patient, pairs): a patient's pictures in one folder are one case."""
+    groups: dict[tuple[str, PurePosixPath], list[Pair]] = defaultdict(list)
+    for pair in pairing.pairs:
+        groups[patient_of(pair.place), pair.place.parent].append(pair)
+    folders_of = Counter(patient for patient, _ in groups)
+    cases: dict[str, tuple[str, list[Pair]]] = {}
+    for (patient, folder), pairs in sorted(groups.items()):
+        examination = str(folder) if patient in str(folder) else f"{patient}_{folder}"
+        case_id = safe_id(patient if folders_of[patient] == 1 else examination)
+        if case_id in cases:
+            raise InputError(
+                f"two cases would be called '{case_id}'",
+                where=pairs[0].image,
+                got=cases[case_id][1][0].image,
+                cure="change patient_pattern or rename a folder",
+                code="input.no_patient",
+            )
+        cases[case_id] = (patient, pairs)
+    return cases
+
+
+def safe_id(name: str) -> str:
+    """Return a case id that can name a file."""
+    return name.replace("/", "_").replace("\\", "_").strip(". ") or "case"
+
+
+def slice_files(pairs: Iterable[Pair], *, stack: bool) -> tuple[SliceFile, ...]:
+    """Return the slices in order of their numbers; with `stack` a multi-page file gives one for each page."""
+    pieces = [SliceFile(str(pair.name), pair.image, pair.mask, slice_number(pair.name.name)) for pair in pairs]
+    if stack:
+        pieces = [page for piece in pieces for page in _pages(piece)]
+    return tuple(sorted(pieces, key=lambda piece: (piece.number is not None, piece.number or 0, piece.name)))
+
+
+def _pages(piece: SliceFile) -> list[SliceFile]:
+    try:
+        count = checked_page_count(piece.image)
+    except MetsegError:
+        return [piece]  # reading it will say what is wrong, and to whom it matters
+    if count == 1:
+        return [piece]
+    return [replace(piece, name=f"{piece.name}_p{page:04d}", number=page, page=page) for page in range(count)]
+
+
+def check_numbers(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
+    """Return the slices of one patient, refusing two of one number.
+
+    Raises:
+        InputError: ``input.duplicate_slice``, naming both files.
+    """
+    for one, two in pairwise(pieces):
+        if one.number is not None and one.number == two.number:
+            raise InputError(
+                f"two pictures of one patient have slice number {one.number}",
+                where=one.image,
+                got=two.image.name,
+                cure="remove or renumber one, or say with patient_pattern that they are two patients",
+                code="input.duplicate_slice",
+            )
+    return pieces
+
+
+def check_names(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
+    """Return slices, refusing two whose results would have one name.
+
+    Raises:
+        InputError: ``input.duplicate_slice``, naming both files.
+    """
+    by_name: dict[str, SliceFile] = {}
+    for piece in pieces:
+        other = by_name.setdefault(piece.name, piece)
+        if other is not piece:
+            raise InputError(
+                "two pictures differ in their ending only: their results would have one name",
+                where=other.image,
+                got=piece.image.name,
+                cure="rename one",
+                code="input.duplicate_slice",
+            )
+    return pieces
+
+
+def one_size_each(sources: Sequence[SliceStackSource]) -> list[SliceStackSource]:
+    """Divide sources whose slices differ in size; a header that cannot be read stays with the majority."""
+    pieces = [piece for source in sources for piece in source.slices]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sizes = dict(zip((id(piece) for piece in pieces), pool.map(_size_or_none, pieces, chunksize=64), strict=True))
+    divided: list[SliceStackSource] = []
+    for source in sources:
+        known = Counter(size for piece in source.slices if (size := sizes[id(piece)]) is not None)
+        if len(known) < 2:
+            divided.append(source)
+            continue
+        main = known.most_common(1)[0][0]
+        for size in sorted(known):
+            chosen = tuple(piece for piece in source.slices if (sizes[id(piece)] or main) == size)
+            divided.append(replace(source, case_id=f"{source.case_id}_{size[0]}x{size[1]}", slices=chosen))
+    return sorted(divided, key=lambda source: source.case_id)
+
+
+def _size_or_none(piece: SliceFile) -> tuple[int, int] | None:
+    try:
+        return picture_size(piece.image)
+    except MetsegError:
+        return None

@@ -1,0 +1,149 @@
+"""Whose picture it is: from the folder, or from a pattern; and what a table beside the data says of each patient."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from metseg.errors import InputError, UsageError
+
+#: Folders that say what a picture is for, not whose it is.
+NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "testing", "data", "images", "slices")
+
+#: Patterns that a message may propose, tried in this order.
+PROPOSALS = (r"^(.*)_\d+$", r"^(.*)-\d+$", r"^(.*?)[_-]?(?:slice|z)?[_-]?\d+$", r"^([^_]+)_")
+
+#: Tables looked for at the root of a data set, and the column that holds the patient.
+TABLES = ("patients.csv", "data.csv")
+KEY_COLUMN = "patient"
+
+PatientOf = Callable[[PurePosixPath], str]
+
+
+def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root: Path) -> PatientOf:
+    """Return a function from a picture's place to its patient.
+
+    Args:
+        places: relative paths of the pictures without ending and without a folder that says "images" only.
+        pattern: regular expression whose first group is the patient, searched in the place; None: the folder.
+        root: for messages.
+    Raises:
+        UsageError: the pattern is no regular expression or has no group.
+        InputError: ``input.no_patient``: a flat folder and no pattern, or folders of one name in different places.
+    """
+    if pattern is not None:
+        return _by_pattern(pattern)
+    flat = [place for place in places if len(place.parts) == 1 or place.parent.name.lower() in NOT_PATIENTS]
+    if flat:
+        raise InputError(
+            "nothing says which patient a picture belongs to",
+            where=root / flat[0],
+            expected="one folder per patient, or a pattern",
+            got=f"{len(flat)} pictures without a patient's folder",
+            cure=propose_pattern(flat),
+            code="input.no_patient",
+        )
+    _check_folder_names(places, root)
+    return lambda place: place.parent.name
+
+
+def propose_pattern(places: Sequence[PurePosixPath]) -> str:
+    """Return a cure that names the first pattern that would gather several of these pictures under one patient.
+
+    >>> propose_pattern([PurePosixPath("p1_1"), PurePosixPath("p1_2"), PurePosixPath("p2_1")])
+    "set patient_pattern, for example '^(.*)_\\\\d+$', which finds 2 patients, the first 'p1'"
+    """
+    for pattern in PROPOSALS:
+        matches = [re.search(pattern, str(place)) for place in places]
+        patients = sorted({match.group(1) for match in matches if match})
+        if all(matches) and patients[0] and (len(patients) < len(places) or len(places) == 1):
+            many = f"{len(patients)} patient{'s' if len(patients) > 1 else ''}"
+            return f"set patient_pattern, for example '{pattern}', which finds {many}, the first '{patients[0]}'"
+    return "set patient_pattern, a regular expression with one group; '^(.*)$' makes each picture a patient of its own"
+
+
+def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return patient -> column -> value from the first of `TABLES` at the root; empty without one.
+
+    Raises:
+        InputError: ``input.table``: the table is not text, has no patient column, or lists a patient twice.
+    """
+    path = next((root / name for name in TABLES if (root / name).is_file()), None)
+    if path is None:
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError("cannot read the table of patients", where=path, got=error, code="input.table") from None
+    found: dict[str, Mapping[str, str]] = {}
+    for row in rows:
+        key = _key_column(row, path)
+        patient = (row.pop(key) or "").strip()
+        if patient in found:
+            raise InputError(f"patient '{patient}' stands in the table twice", where=path, code="input.table")
+        found[patient] = {column: (value or "").strip() for column, value in row.items() if column}
+    return found
+
+
+def attributes_of(names: Iterable[str], table: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """Return the row of the first name the table holds; a table may leave off the date after the patient's name.
+
+    >>> dict(attributes_of(["TCGA_CS_4943_20000902"], {"TCGA_CS_4943": {"grade": "3"}}))
+    {'grade': '3'}
+    """
+    for name in filter(None, names):
+        if name in table:
+            return table[name]
+        shorter = name.rpartition("_")[0]
+        if shorter in table:
+            return table[shorter]
+    return {}
+
+
+def _by_pattern(pattern: str) -> PatientOf:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError("not a regular expression", where="patient_pattern", got=f"{pattern}: {error}") from None
+    if compiled.groups < 1:
+        raise UsageError(
+            "the pattern has no group",
+            where="patient_pattern",
+            got=pattern,
+            cure="put the part that is the patient in parentheses, as in '^(.*)_\\d+$'",
+        )
+
+    def patient_of(place: PurePosixPath) -> str:
+        match = compiled.search(str(place))
+        if match is None or not match.group(1):
+            raise InputError("the pattern finds no patient", where=place, expected=pattern, code="input.no_patient")
+        return match.group(1)
+
+    return patient_of
+
+
+def _check_folder_names(places: Sequence[PurePosixPath], root: Path) -> None:
+    """Refuse two folders of one name: whether they are one patient, only the user knows."""
+    folders: dict[str, PurePosixPath] = {}
+    for folder in sorted({place.parent for place in places}):
+        other = folders.setdefault(folder.name, folder)
+        if other != folder:
+            raise InputError(
+                f"two folders are called '{folder.name}'",
+                where=root,
+                got=f"{other} and {folder}",
+                cure="set patient_pattern: '^(.*)/' if they are different patients, '([^/]+)/[^/]+$' if they are one",
+                code="input.no_patient",
+            )
+
+
+def _key_column(row: Mapping[str, str], path: Path) -> str:
+    for column in row:
+        if column and column.strip().lower() == KEY_COLUMN:
+            return column
+    raise InputError(
+        "the table has no column 'patient'", where=path, got=", ".join(filter(None, row)), code="input.table"
+    )

@@ -1,0 +1,187 @@
+"""A patient's pictures as one `Case`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metseg.errors import GeometryError, InputError, MetsegError
+from metseg.io.channels import name_channels
+from metseg.io.pictures import Mask, Picture, read_mask, read_picture
+from metseg.io.source import CaseSource
+from metseg.labels import LABEL_SCHEMES
+from metseg.tables import lookup
+from metseg.volume import Array, Case, Volume
+
+
+@dataclass(frozen=True)
+class SliceFile:
+    """Where one slice lies.
+
+    Args:
+        name: relative path of the picture without ending, "/" between folders.
+        image: the picture.
+        mask: its truth, or None.
+        number: the last number in the file's stem, or None; orders the slices.
+        page: which page of a multi-page TIFF, from 0.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None = None
+    number: int | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadSlice:
+    """One slice read."""
+
+    file: SliceFile
+    picture: Picture
+    mask: Mask | None
+
+
+@dataclass(frozen=True)
+class SliceStackSource(CaseSource):
+    """The slices of one patient, all of one size.
+
+    Args:
+        slices: in order of z.
+        channels: names of the channels in file order; empty: see `metseg.io.channels`.
+        labels: name of the masks' label scheme.
+    """
+
+    slices: tuple[SliceFile, ...] = ()
+    channels: tuple[str, ...] = ()
+    labels: str = "binary"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        pairs = ((piece.image, piece.mask) for piece in self.slices)
+        return tuple(dict.fromkeys(path for pair in pairs for path in pair if path is not None))
+
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        return tuple(piece.name for piece in self.slices)
+
+    @property
+    def has_labels(self) -> bool:
+        """Return whether any slice has a mask."""
+        return any(piece.mask is not None for piece in self.slices)
+
+    def load(self) -> Case:
+        """Read every slice; the arrays keep the files' type and hold each picture contiguously.
+
+        Raises:
+            InputError: the first slice that is damaged, lacks a mask while others have one, or differs from the
+                others in shape, type or channels.
+        """
+        self._check_masks()
+        return self._assemble([self.read(piece) for piece in self.slices])
+
+    def load_readable(self) -> tuple[Case | None, tuple[MetsegError, ...]]:
+        """Read the slices that can be read: one bad picture among a thousand does not stop the rest.
+
+        Returns:
+            The case of the good slices, or None without any, and the error of each bad one.
+        """
+        good: list[ReadSlice] = []
+        errors: list[MetsegError] = []
+        for piece in self.slices:
+            try:
+                item = self.read(piece)
+                if good:
+                    _check_like(good[0], item)
+            except MetsegError as error:
+                errors.append(error)
+            else:
+                good.append(item)
+        try:
+            return (self._assemble(good) if good else None), tuple(errors)
+        except MetsegError as error:
+            return None, (*errors, error)
+
+    def read(self, piece: SliceFile) -> ReadSlice:
+        """Read one slice.
+
+        Raises:
+            InputError: the picture or its mask is damaged, or the mask is not of the picture's size.
+        """
+        picture = read_picture(piece.image, page=piece.page)
+        if piece.mask is None:
+            return ReadSlice(piece, picture, None)
+        mask = read_mask(piece.mask, lookup("label scheme", LABEL_SCHEMES, self.labels), page=piece.page)
+        if mask.labels.shape != picture.pixels.shape[:2]:
+            raise GeometryError(
+                "the mask is not of its picture's size",
+                where=piece.mask,
+                expected=_size(picture.pixels),
+                got=_size(mask.labels),
+                cure="masks are never resampled silently: export them on the picture's grid",
+            )
+        return ReadSlice(piece, picture, mask)
+
+    def _check_masks(self) -> None:
+        without = [piece for piece in self.slices if piece.mask is None]
+        if without and self.has_labels:
+            raise InputError(
+                f"{len(without)} of {len(self.slices)} slices have no mask",
+                where=without[0].image,
+                cure=f"add the masks or move these pictures out of case {self.case_id}",
+                code="input.orphan",
+            )
+
+    def _assemble(self, items: Sequence[ReadSlice]) -> Case:
+        for item in items[1:]:
+            _check_like(items[0], item)
+        pixels = [item.picture.pixels for item in items]
+        names, pixels, notes = name_channels(pixels, self.channels, where=f"case {self.case_id}")
+        masks = [item.mask.labels for item in items if item.mask is not None]
+        images = {name: _stack([picture[..., c] for picture in pixels]) for c, name in enumerate(names)}
+        return Case(
+            case_id=self.case_id,
+            patient=self.patient,
+            images=images,
+            labels=_stack(masks) if len(masks) == len(items) else None,
+            timepoint=self.timepoint,
+            slice_names=tuple(item.file.name for item in items),
+            attributes=self.attributes,
+            warnings=(*_counted(_notes(items)), *notes),
+        )
+
+
+def _stack(pictures: Sequence[Array]) -> Volume:
+    """Return pictures (rows, cols) as a volume (X=cols, Y=rows, Z), each still contiguous in memory."""
+    return Volume(np.stack(pictures).transpose(2, 1, 0))
+
+
+def _check_like(first: ReadSlice, item: ReadSlice) -> None:
+    """Refuse a slice that cannot lie in one array with the first."""
+    expected, got = first.picture.pixels, item.picture.pixels
+    if expected.shape[:2] != got.shape[:2]:
+        what, values = "the slice's size differs from the first slice's", (_size(expected), _size(got))
+    elif expected.dtype != got.dtype:
+        what, values = "the slice's type differs from the first slice's", (str(expected.dtype), str(got.dtype))
+    else:
+        return
+    raise InputError(what, where=item.file.image, expected=values[0], got=values[1], code="input.mixed_slices")
+
+
+def _size(pixels: Array) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"
+
+
+def _notes(items: Iterable[ReadSlice]) -> Iterable[str]:
+    for item in items:
+        yield from item.picture.notes
+        if item.mask is not None:
+            yield from item.mask.notes
+
+
+def _counted(notes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{note} ({count} slice{'s' if count > 1 else ''})" for note, count in Counter(notes).items())

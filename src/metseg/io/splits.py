@@ -1,0 +1,263 @@
+"""Divide a data set into training, validation and test: by patient, or by slice where a paper did and it is said so.
+
+A split names units: patients, or ``<case id>/<slice>`` for a split by slice. Which unit goes where depends on the seed
+and the unit's own name only, by SHA-256: neither the order of the files nor the version of a library changes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self, get_args
+
+from metseg.errors import InputError, UsageError
+from metseg.files import atomic_file
+from metseg.io.source import CaseSource
+from metseg.io.strata import By, deal, interleaved, strata_of, units_of
+from metseg.recipe import SplitPart
+
+FORMAT, VERSION = "metseg-split", 1
+PARTS = ("train", "validation", "test")
+
+
+class Chosen(NamedTuple):
+    """A case of a part of the split; `slices` are indices along z, or None for the whole case."""
+
+    source: CaseSource
+    slices: tuple[int, ...] | None
+
+
+class Selection(NamedTuple):
+    """What is trained on, what early stopping and choices see, and what is read once, at the end."""
+
+    train: tuple[Chosen, ...]
+    validation: tuple[Chosen, ...]
+    test: tuple[Chosen, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which units are for what.
+
+    With folds, `train` holds every unit that is not test, `validation` is empty, and fold k is validated on
+    ``folds[k]`` and trained on the other folds. Test units are in no fold.
+
+    Args:
+        by: what a unit is.
+        train, validation, test: units, sorted.
+        folds: units of each fold, sorted.
+        seed: what the division was drawn with.
+        stratify: the column whose values the parts have in equal shares, or None.
+    Raises:
+        InputError: ``input.split_leak``, a unit in two parts, by name.
+    """
+
+    by: By = "patient"
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    folds: tuple[tuple[str, ...], ...] = ()
+    seed: int = 0
+    stratify: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_disjoint({part: getattr(self, part) for part in PARTS}, self.by)
+        if self.folds:
+            folds = {f"fold {index}": units for index, units in enumerate(self.folds)}
+            _check_disjoint({**folds, "test": self.test}, self.by)
+            _check_folds(self)
+
+    @property
+    def leaks_patients(self) -> bool:
+        """Return whether slices of one patient may lie on both sides: results are then optimistic."""
+        return self.by == "slice"
+
+    @property
+    def units(self) -> frozenset[str]:
+        """Return every unit the split names."""
+        return frozenset((*self.train, *self.validation, *self.test))
+
+    def select(self, sources: Iterable[CaseSource], *, fold: int | None = None) -> Selection:
+        """Return the cases, and for a split by slice the slices, of each part.
+
+        Args:
+            sources: the data set, in any order; the order is kept within each part.
+            fold: which fold is validated on, from 0; required where the split has folds.
+        Raises:
+            UsageError: no such fold, or none given where there are folds.
+            InputError: ``input.split``, the split does not fit the data.
+        """
+        listed = list(sources)
+        self.check(listed)
+        validation = frozenset(self._validation(fold))
+        test = frozenset(self.test)
+        train = self.units - validation - test
+        return Selection(*(_choose(listed, wanted, self.by) for wanted in (train, validation, test)))
+
+    def check(self, sources: Iterable[CaseSource]) -> None:
+        """Refuse data that the split was not made for.
+
+        Raises:
+            InputError: ``input.split``, units that the data lack or the split does not know, by name.
+        """
+        present = {unit for source in sources for unit in units_of(source, self.by)}
+        for units, what in (
+            (self.units - present, "is in the split but not in the data"),
+            (present - self.units, "is in the data but not in the split"),
+        ):
+            if units:
+                first, *more = sorted(units)
+                others = f" (and {len(more)} more)" if more else ""
+                raise InputError(
+                    f"{self.by} '{first}'{others} {what}",
+                    where="split",
+                    cure="make the split anew from these data, or give the data it was made from",
+                    code="input.split",
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the split as a JSON document."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "by": self.by,
+            "leaks_patients": self.leaks_patients,
+            "seed": self.seed,
+            "stratify": self.stratify,
+            **{part: list(getattr(self, part)) for part in PARTS},
+            "folds": [list(fold) for fold in self.folds],
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON, whole or not at all."""
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        with atomic_file(path) as temporary:
+            temporary.write_text(text, "utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a split.
+
+        Raises:
+            InputError: ``input.split``, no split file; ``input.split_leak``, a unit in two parts.
+        """
+        try:
+            raw = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError("cannot read the split", where=path, got=error, code="input.split") from None
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
+            raise InputError(
+                "not a split file",
+                where=path,
+                expected=f"{FORMAT} {VERSION}",
+                cure="make one with metseg split",
+                code="input.split",
+            )
+        return cls.from_dict(raw, where=path)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], *, where: object = "split") -> Self:
+        """Return the split a document describes; the inverse of `to_dict`."""
+        try:
+            if raw["by"] not in get_args(By):
+                raise ValueError(f"by = {raw['by']}")
+            parts = {part: _names(raw[part]) for part in PARTS}
+            folds = tuple(_names(fold) for fold in raw["folds"])
+            return cls(raw["by"], **parts, folds=folds, seed=int(raw["seed"]), stratify=raw["stratify"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("the split file is damaged", where=where, got=error, code="input.split") from None
+
+    def _validation(self, fold: int | None) -> tuple[str, ...]:
+        if not self.folds:
+            if fold is not None:
+                raise UsageError("the split has no folds", where="fold", got=fold, cure="make one with --folds")
+            return self.validation
+        if fold is None or not 0 <= fold < len(self.folds):
+            raise UsageError(
+                "which fold is validated on?", where="fold", expected=f"0 to {len(self.folds) - 1}", got=fold
+            )
+        return self.folds[fold]
+
+
+def make_split(
+    sources: Iterable[CaseSource],
+    part: SplitPart,
+    *,
+    units: Callable[[CaseSource, By], Sequence[str]] | None = None,
+) -> Split:
+    """Return a division of a data set.
+
+    Args:
+        sources: the cases.
+        part: shares, folds, column and seed, as in a recipe.
+        units: the units of a source; None: `units_of`.
+    Raises:
+        UsageError: the column to stratify by is unknown.
+        InputError: ``input.too_few``, fewer units than parts.
+    """
+    strata = strata_of(list(sources), by=part.by, column=part.stratify, units=units or units_of)
+    ordered = interleaved(strata, part.seed)
+    n_test = _share(part.test, len(ordered))
+    test, rest = ordered[:n_test], ordered[n_test:]
+    n_validation = 0 if part.folds else _share(part.validation, len(ordered))
+    if len(rest) - n_validation < max(1, part.folds):
+        raise InputError(
+            f"too few {part.by}s for this split",
+            expected=f"at least {n_test + n_validation + max(1, part.folds)}",
+            got=len(ordered),
+            cure="ask for fewer parts or folds",
+            code="input.too_few",
+        )
+    return Split(
+        by=part.by,
+        train=tuple(sorted(rest[n_validation:])),
+        validation=tuple(sorted(rest[:n_validation])),
+        test=tuple(sorted(test)),
+        folds=deal(rest, strata, folds=part.folds, seed=part.seed),
+        seed=part.seed,
+        stratify=part.stratify,
+    )
+
+
+def _share(share: float, total: int) -> int:
+    """Return how many of `total` units a share is: at least one where anything was asked for."""
+    return 0 if share == 0 else max(1, round(share * total))
+
+
+def _choose(sources: Sequence[CaseSource], wanted: frozenset[str], by: By) -> tuple[Chosen, ...]:
+    chosen = []
+    for source in sources:
+        indices = tuple(index for index, unit in enumerate(units_of(source, by)) if unit in wanted)
+        if indices:
+            chosen.append(Chosen(source, indices if by == "slice" else None))
+    return tuple(chosen)
+
+
+def _check_disjoint(parts: Mapping[str, Sequence[str]], by: By) -> None:
+    where: dict[str, str] = {}
+    for part, units in parts.items():
+        for unit in units:
+            if unit in where:
+                raise InputError(
+                    f"{by} '{unit}' is in {where[unit]} and in {part}",
+                    where="split",
+                    expected=f"each {by} in one part",
+                    cure="make the split anew",
+                    code="input.split_leak",
+                )
+            where[unit] = part
+
+
+def _check_folds(split: Split) -> None:
+    in_folds = Counter(unit for fold in split.folds for unit in fold)
+    if set(in_folds) != set(split.train) or split.validation:
+        raise InputError("the folds do not hold exactly the training units", where="split", code="input.split")
+
+
+def _names(raw: Any) -> tuple[str, ...]:
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise TypeError("a part is a list of names")
+    return tuple(raw)

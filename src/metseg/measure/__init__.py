@@ -1,0 +1,34 @@
+"""Measuring lesions: components, boxes, volumes, diameters, centres. Needed by prediction and evaluation alike."""
+
+from metseg.measure.boxes import Box, bounding_box, grown, instance_boxes, shifted
+from metseg.measure.diameter import axial_axis, lesion_diameters_mm, longest_axial_diameter_mm, longest_diameter_mm
+from metseg.measure.dilation import dilated
+from metseg.measure.instances import label_instances
+from metseg.measure.size import (
+    MM3_PER_ML,
+    lesion_centres,
+    lesion_volumes_ml,
+    lesion_volumes_mm3,
+    lesion_voxels,
+    voxel_volume_mm3,
+)
+
+__all__ = [
+    "MM3_PER_ML",
+    "Box",
+    "axial_axis",
+    "bounding_box",
+    "dilated",
+    "grown",
+    "instance_boxes",
+    "label_instances",
+    "lesion_centres",
+    "lesion_diameters_mm",
+    "lesion_volumes_ml",
+    "lesion_volumes_mm3",
+    "lesion_voxels",
+    "longest_axial_diameter_mm",
+    "longest_diameter_mm",
+    "shifted",
+    "voxel_volume_mm3",
+]

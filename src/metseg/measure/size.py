@@ -1,0 +1,79 @@
+"""How large lesions are: voxels, cubic millimetres, millilitres; and where they lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import GeometryError
+
+MM3_PER_ML = 1000.0
+
+
+def voxel_volume_mm3(affine: npt.NDArray[np.float64]) -> float:
+    """Return the volume of one voxel, right under shear too: the absolute determinant of the affine.
+
+    Args:
+        affine: (4, 4) voxel-to-RAS matrix, mm.
+    Raises:
+        GeometryError: the affine is singular or not finite.
+
+    >>> voxel_volume_mm3(np.diag([0.5, 0.5, 4.0, 1.0]))
+    1.0
+    """
+    volume = abs(float(np.linalg.det(affine[:3, :3])))
+    if not np.isfinite(volume) or volume < 1e-12:
+        raise GeometryError("the affine is singular", got=affine.tolist())
+    return volume
+
+
+def lesion_voxels(instances: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return the number of voxels of each lesion.
+
+    Args:
+        instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
+    Returns:
+        (N,) int64; element i belongs to lesion i + 1.
+    """
+    lesions = instances[instances > 0]
+    return np.bincount(lesions)[1:] if lesions.size else np.zeros(0, dtype=np.int64)
+
+
+def lesion_volumes_mm3(instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the volume of each lesion in cubic millimetres.
+
+    Args:
+        instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
+        affine: (4, 4) voxel-to-RAS matrix, mm.
+    Returns:
+        (N,) float64; element i belongs to lesion i + 1.
+    Raises:
+        GeometryError: the affine is singular.
+    """
+    return np.asarray(lesion_voxels(instances) * voxel_volume_mm3(affine), dtype=np.float64)
+
+
+def lesion_volumes_ml(instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the volume of each lesion in millilitres; see `lesion_volumes_mm3`."""
+    return lesion_volumes_mm3(instances, affine) / MM3_PER_ML
+
+
+def lesion_centres(
+    instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the centre of mass of each lesion.
+
+    Args:
+        instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
+        affine: (4, 4) voxel-to-RAS matrix, mm; None: the answer is in voxel indices.
+    Returns:
+        (N, 3) float64; row i belongs to lesion i + 1: RAS mm with an affine, voxel indices without.
+    """
+    count = int(instances.max(initial=0))
+    if count == 0:
+        return np.zeros((0, 3))
+    voxels = np.argwhere(instances > 0)
+    numbers = instances[tuple(voxels.T)]
+    sums = np.column_stack([np.bincount(numbers, weights=voxels[:, axis])[1:] for axis in range(3)])
+    centres = sums / lesion_voxels(instances)[:, None]
+    return centres if affine is None else centres @ affine[:3, :3].T + affine[:3, 3]

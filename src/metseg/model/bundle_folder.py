@@ -1,0 +1,153 @@
+"""A bundle as a folder: how its files are called, their checksums, and where bundles are found by name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from importlib import resources
+from pathlib import Path
+
+from metseg.errors import BundleError
+from metseg.tables import lookup
+
+WEIGHTS_NAME = re.compile(r"model(_\d+)?\.safetensors")
+RECIPE, CARD, METRICS, SPLIT, CHECKSUMS = "recipe.toml", "card.md", "metrics.json", "split.json", "sha256"
+_PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".bin"}
+
+
+def find_bundle(path_or_name: str | Path) -> Path:
+    """Return the folder of a bundle given by its folder, or by its name in one of the places of `bundle_places`.
+
+    Raises:
+        BundleError: the path is there but holds no bundle.
+        UsageError: there is neither such a folder nor such a name.
+    """
+    path = Path(path_or_name)
+    if is_bundle(path):
+        return path
+    known = list_bundles()
+    is_name = path.name == str(path_or_name)
+    if is_name and path.name in known:
+        return known[path.name]
+    if path.exists():
+        raise BundleError(
+            "not a model bundle",
+            where=path,
+            expected=f"a folder with model.safetensors, {RECIPE}, {CARD}, {METRICS}, {CHECKSUMS}",
+            got=describe(path),
+            cure="pickles are never opened; train with metseg, or convert the weights to safetensors",
+            code="model.pickle" if path.suffix in _PICKLE_SUFFIXES else "model.invalid",
+        )
+    if is_name:
+        return lookup("bundle", known, path.name)
+    raise BundleError("no such folder", where=path, cure="give a bundle's folder or name", code="model.missing")
+
+
+def list_bundles() -> dict[str, Path]:
+    """Return the folder of every bundle that can be called by name, sorted by name; the first place wins."""
+    found: dict[str, Path] = {}
+    for place in bundle_places():
+        for folder in sorted(place.iterdir()) if place.is_dir() else ():
+            if is_bundle(folder) and not folder.name.startswith("."):
+                found.setdefault(folder.name, folder)
+    return dict(sorted(found.items()))
+
+
+def bundle_places() -> tuple[Path, ...]:
+    """Return where bundles are looked for: the package, a checkout it runs from, ``$METSEG_HOME`` (``~/.metseg``)."""
+    package = Path(str(resources.files("metseg")))
+    checkout = package.parents[1]
+    in_checkout = (checkout / "bundles",) if (checkout / "pyproject.toml").is_file() else ()
+    return (package / "bundles", *in_checkout, user_bundles())
+
+
+def user_bundles() -> Path:
+    """Return the user's own folder of bundles."""
+    return Path(os.environ.get("METSEG_HOME") or Path.home() / ".metseg") / "bundles"
+
+
+def is_bundle(folder: Path) -> bool:
+    """Return whether a folder looks like a bundle, without reading any of it."""
+    return (folder / RECIPE).is_file() and ((folder / CHECKSUMS).is_file() or (folder / METRICS).is_file())
+
+
+def weights_names(count: int) -> tuple[str, ...]:
+    """Return the names of the weight files.
+
+    >>> weights_names(1), weights_names(2)
+    (('model.safetensors',), ('model_0.safetensors', 'model_1.safetensors'))
+    """
+    return ("model.safetensors",) if count == 1 else tuple(f"model_{fold}.safetensors" for fold in range(count))
+
+
+def checksums(folder: Path) -> str:
+    """Return the checksums of a bundle's files in the form of ``sha256sum``: digest, two spaces, name."""
+    names = sorted(path.name for path in folder.iterdir() if _belongs(path.name))
+    return "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+
+
+def _belongs(name: str) -> bool:
+    return name in (RECIPE, CARD, METRICS, SPLIT) or WEIGHTS_NAME.fullmatch(name) is not None
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """Return the weight files of a bundle, by fold.
+
+    Raises:
+        BundleError: there is none.
+    """
+    files = [path for path in folder.iterdir() if WEIGHTS_NAME.fullmatch(path.name)]
+    if not files:
+        raise BundleError(
+            "no weights here",
+            where=folder,
+            expected="model.safetensors",
+            got=describe(folder),
+            cure="pickles are never opened; convert the weights to safetensors where you trust them",
+            code="model.missing",
+        )
+    return sorted(files, key=lambda path: int("0" + "".join(re.findall(r"\d", path.stem))))
+
+
+def verify_bundle(folder: str | Path) -> None:
+    """Compare every file of a bundle with its checksum.
+
+    Raises:
+        BundleError: a file was changed, is missing, or has no checksum; all of them are named.
+    """
+    folder = Path(folder)
+    stated = {name: digest for digest, name in _checksum_lines(folder)}
+    actual = {name: digest for digest, name in map(_split_line, checksums(folder).splitlines())}
+    wrong = sorted(name for name in stated.keys() | actual.keys() if stated.get(name) != actual.get(name))
+    if wrong:
+        raise BundleError(
+            f"{', '.join(wrong)}: not what the checksums say",
+            where=folder,
+            cure=f"copy the bundle again; after a change on purpose, write {CHECKSUMS} anew with sha256sum",
+            code="model.checksum",
+        )
+
+
+def read_text(path: Path) -> str:
+    """Return the text of one of a bundle's files; a BundleError where that cannot be done."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError("cannot read a file of the bundle", where=path, got=error, code="model.missing") from None
+
+
+def describe(path: Path) -> str:
+    """Return in a few words what is at a path, for messages."""
+    if not path.is_dir():
+        return f"a file ({path.suffix or 'no suffix'})"
+    return ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "an empty folder"
+
+
+def _checksum_lines(folder: Path) -> list[tuple[str, str]]:
+    return [_split_line(line) for line in read_text(folder / CHECKSUMS).splitlines() if line.strip()]
+
+
+def _split_line(line: str) -> tuple[str, str]:
+    digest, _, name = line.partition(" ")
+    return digest, name.lstrip(" *")

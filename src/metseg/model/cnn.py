@@ -1,0 +1,42 @@
+"""Plain convolutional baseline: a stack of 3x3 convolutions at full resolution, no halving, no skips.
+
+Paper: Pereira et al. 2016, "Brain Tumor Segmentation Using Convolutional Neural Networks in MRI Images",
+doi:10.1109/TMI.2016.2538465 (small kernels, stacked), made fully convolutional; the "CNN" that papers on metastases
+compare with. Written for metseg, Apache-2.0. It sees no further than its few layers, and so shows what context is
+worth.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+from metseg.model.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm
+from metseg.recipe import Frozen
+
+
+class Options(Frozen):
+    """Options of the plain network: one convolution per entry of ``channels``."""
+
+    channels: Channels = (32, 32, 64, 64, 64)
+    norm: Norm = "batch"
+    dropout: Dropout = 0.0
+
+
+def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
+    """Return 1: nothing is halved."""
+    return 1
+
+
+def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+    """Return the plain network."""
+    convolutions = [
+        ConvNormAct(before, after, dimensions=dimensions, norm=options.norm)
+        for before, after in pairwise((in_channels, *options.channels))
+    ]
+    return nn.Sequential(
+        *convolutions,
+        DROPOUT[dimensions](options.dropout),
+        CONVOLUTION[dimensions](options.channels[-1], out_channels, 1),
+    )

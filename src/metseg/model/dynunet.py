@@ -1,0 +1,97 @@
+"""DynUNet: the network of nnU-Net.
+
+Papers: Isensee et al. 2021, nnU-Net, arXiv:1809.10486; Futrega et al. 2021, arXiv:2110.03352 (residual variant).
+Code: the blocks of MONAI's `DynUNet`, Apache-2.0. The order of computation is ours: MONAI registers every block twice
+(so that weights on disk would be doubled), interpolates the supervised levels itself and keeps them alive between
+steps.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from metseg.model.layers import Dropout
+from metseg.recipe import Frozen
+
+_NORM: dict[str, str | tuple[str, dict[str, Any]]] = {
+    "batch": "batch",
+    "instance": ("instance", {"affine": True}),
+    "group": ("group", {"num_groups": 8}),
+}
+
+
+class Options(Frozen):
+    """Options of DynUNet."""
+
+    channels: Annotated[tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...], Field(min_length=3)] = (
+        32,
+        64,
+        128,
+        256,
+        320,
+    )
+    norm: Literal["batch", "instance", "group"] = "instance"
+    dropout: Dropout = 0.0
+    residual: bool = False
+    #: A head on every decoder level but the coarsest, as nnU-Net trains.
+    deep_supervision: bool = True
+
+
+def divisor(options: Options) -> int:
+    """Return what the sides of the input must be a multiple of: each level but the first halves them."""
+    return int(2 ** (len(options.channels) - 1))
+
+
+def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+    """Return nnU-Net's network from MONAI's blocks."""
+    from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
+
+    levels = len(options.channels)
+    blocks = MonaiDynUNet(
+        spatial_dims=dimensions,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=[3] * levels,
+        strides=[1] + [2] * (levels - 1),
+        upsample_kernel_size=[2] * (levels - 1),
+        filters=options.channels,
+        dropout=options.dropout or None,
+        norm_name=_NORM[options.norm],
+        deep_supervision=options.deep_supervision,
+        deep_supr_num=levels - 2,
+        res_block=options.residual,
+    )
+    return DynUNet(blocks)
+
+
+class DynUNet(nn.Module):
+    """MONAI's blocks, each held once."""
+
+    def __init__(self, blocks: Any) -> None:
+        super().__init__()
+        self.input_block: nn.Module = blocks.input_block
+        self.downsamples: nn.ModuleList = blocks.downsamples
+        self.bottleneck: nn.Module = blocks.bottleneck
+        self.upsamples: nn.ModuleList = blocks.upsamples
+        self.output_block: nn.Module = blocks.output_block
+        heads = blocks.deep_supervision_heads if blocks.deep_supervision else nn.ModuleList()
+        self.deep_supervision_heads: nn.ModuleList = heads
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        skips = [self.input_block(images)]
+        for down in self.downsamples:
+            skips.append(down(skips[-1]))
+        features = self.bottleneck(skips[-1])
+        decoded: list[torch.Tensor] = []
+        for up in self.upsamples:
+            features = up(features, skips.pop())
+            decoded.insert(0, features)
+        logits: torch.Tensor = self.output_block(features)
+        if not self.training or len(self.deep_supervision_heads) == 0:
+            return logits
+        coarser = decoded[1 : 1 + len(self.deep_supervision_heads)]
+        return [logits, *(head(level) for head, level in zip(self.deep_supervision_heads, coarser, strict=True))]

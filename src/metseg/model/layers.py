@@ -1,0 +1,72 @@
+"""The small pieces that our own architectures share: convolution, normalisation, up-sampling, by dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+Norm = Literal["batch", "instance", "group"]
+#: Feature channels of the levels, the finest first.
+Channels = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=2)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+CONVOLUTION: Mapping[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM: Mapping[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: Mapping[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+INSTANCE_NORM: Mapping[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
+    2: nn.InstanceNorm2d,
+    3: nn.InstanceNorm3d,
+}
+#: Whole feature maps are dropped: single pixels are too alike to their neighbours for dropping them to matter.
+DROPOUT: Mapping[int, type[nn.Dropout2d] | type[nn.Dropout3d]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
+_LINEAR: Mapping[int, str] = {2: "bilinear", 3: "trilinear"}
+
+#: Channels per group of the group normalisation.
+GROUP_WIDTH = 16
+
+
+def make_norm(norm: Norm, channels: int, *, dimensions: int) -> nn.Module:
+    """Return a normalisation layer with scale and shift.
+
+    On a CPU in bf16 with channels last, at 32 channels and 256 x 256, forward and backward of batch normalisation take
+    about 7 ms, group 4 ms, instance 40 ms (it copies out of the layout and back), a 3x3 convolution 40 ms.
+    """
+    if norm == "batch":
+        return BATCH_NORM[dimensions](channels)
+    if norm == "instance":
+        return INSTANCE_NORM[dimensions](channels, affine=True)
+    width = next(width for width in range(GROUP_WIDTH, 0, -1) if channels % width == 0)
+    return nn.GroupNorm(channels // width, channels)
+
+
+def upsample(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return features (N, C, ...) linearly interpolated to the spatial size of ``like``."""
+    mode = _LINEAR[features.ndim - 2]
+    return functional.interpolate(features, size=like.shape[2:], mode=mode, align_corners=False)
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias (the normalisation has one), normalisation, ReLU."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dimensions: int,
+        norm: Norm = "batch",
+        kernel_size: int = 3,
+        stride: int = 1,
+    ) -> None:
+        super().__init__(
+            CONVOLUTION[dimensions](
+                in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
+            ),
+            make_norm(norm, out_channels, dimensions=dimensions),
+            nn.ReLU(inplace=True),
+        )

@@ -1,0 +1,35 @@
+"""What the table of architectures holds about each family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from metseg.recipe import Frozen
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One architecture family: how it is built, what it can be told, and what it asks of its input.
+
+    Args:
+        build: called as ``build(options, in_channels=, out_channels=, dimensions=)``; returns the bare network, which
+            takes (N, C, X, Y[, Z]) of a size divisible by ``divisor`` and returns logits (N, K, X, Y[, Z]), or, in
+            training with deep supervision, a list of them, the finest first, coarser ones on their own smaller grid.
+        options: the class of its options, and the only home of their defaults.
+        dimensions: 2 for slices, 3 for volumes; what the family can do.
+        source: the paper, as ``arXiv:...``, ``doi:...`` or its address.
+        divisor: options to the number every side of the input must be a multiple of.
+        initial_weights: names of options that point at files which are read before training only; a bundle holds the
+            trained weights, so these options are set aside when one is loaded.
+    """
+
+    build: Callable[..., nn.Module]
+    options: type[Frozen]
+    dimensions: tuple[int, ...]
+    source: str
+    divisor: Callable[[Any], int]
+    initial_weights: tuple[str, ...] = ()

@@ -1,0 +1,125 @@
+"""U-Net++: nested, dense skip paths; a trained head on every depth, pruned at inference to the depth that suffices.
+
+Paper: Zhou et al. 2018, "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", arXiv:1807.10165.
+Code: the blocks of MONAI's `BasicUNetPlusPlus`, Apache-2.0; the order of computation is ours, because MONAI's forward
+pass always computes all four depths.
+
+Node (level, j) takes what came up from node (level + 1, j - 1) and every earlier node of its own level. The head of
+depth d sits on node (0, d), which needs exactly the nodes with level + j <= d: the rest is not computed when pruned.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, cast
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from metseg.errors import UsageError
+from metseg.model.layers import Dropout
+from metseg.recipe import Frozen
+
+DEPTH = 4
+_NORM: dict[str, str | tuple[str, dict[str, bool]]] = {"batch": "batch", "instance": ("instance", {"affine": True})}
+
+
+class Options(Frozen):
+    """Options of U-Net++."""
+
+    channels: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=5, max_length=5)] = (
+        32,
+        64,
+        128,
+        256,
+        512,
+    )
+    norm: Literal["batch", "instance"] = "batch"
+    dropout: Dropout = 0.0
+    #: A head on each of the four depths, all trained; without it only the deepest has one.
+    deep_supervision: bool = True
+    #: Depth computed in evaluation mode; 4 is the whole network.
+    inference_depth: Annotated[int, Field(ge=1, le=DEPTH)] = DEPTH
+
+    @model_validator(mode="after")
+    def _pruned_heads_are_trained(self) -> Self:
+        if self.inference_depth < DEPTH and not self.deep_supervision:
+            raise ValueError(
+                "inference_depth below 4 needs deep_supervision: only then are the shallower heads trained"
+            )
+        return self
+
+
+def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
+    """Return what the sides of the input must be a multiple of: four halvings."""
+    return int(2**DEPTH)
+
+
+def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+    """Return U-Net++ with MONAI's blocks."""
+    from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
+
+    blocks = BasicUNetPlusPlus(
+        spatial_dims=dimensions,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        features=(*options.channels, options.channels[0]),
+        deep_supervision=options.deep_supervision,
+        act=("relu", {"inplace": True}),
+        norm=_NORM[options.norm],
+        dropout=options.dropout,
+    )
+    return UNetPlusPlus(blocks, deep_supervision=options.deep_supervision, inference_depth=options.inference_depth)
+
+
+class UNetPlusPlus(nn.Module):
+    """MONAI's blocks, computed only as deep as asked."""
+
+    def __init__(self, blocks: nn.Module, *, deep_supervision: bool, inference_depth: int) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.deep_supervision = deep_supervision
+        self.inference_depth = inference_depth
+        if not deep_supervision:
+            for depth in range(1, DEPTH):  # heads that nothing would train
+                delattr(blocks, f"final_conv_0_{depth}")
+
+    def prune(self, depth: int) -> None:
+        """Compute only ``depth`` (1 to 4) of the depths in evaluation mode; the weights stay, so this can be undone.
+
+        Raises:
+            UsageError: there is no trained head at that depth.
+        """
+        depths = range(1 if self.deep_supervision else DEPTH, DEPTH + 1)
+        if depth not in depths:
+            raise UsageError(
+                f"U-Net++ cannot be pruned to depth {depth}",
+                expected=f"one of {', '.join(map(str, depths))}",
+                cure=None if self.deep_supervision else "train with deep_supervision = true",
+                code="usage.depth",
+            )
+        self.inference_depth = depth
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        if self.training and self.deep_supervision:
+            top_row = self._top_row(images, DEPTH)
+            return [self._block("final_conv", 0, depth)(top_row[depth]) for depth in range(DEPTH, 0, -1)]
+        depth = DEPTH if self.training else self.inference_depth
+        logits: torch.Tensor = self._block("final_conv", 0, depth)(self._top_row(images, depth)[depth])
+        return logits
+
+    def _top_row(self, images: torch.Tensor, depth: int) -> list[torch.Tensor]:
+        """Return the nodes (0, 0) to (0, depth), computed along the diagonals level + j = 0, 1, ..., depth."""
+        rows: list[list[torch.Tensor]] = []
+        features = images
+        for level in range(depth + 1):
+            features = self._block("conv", level, 0)(features)
+            rows.append([features])
+            for j in range(1, level + 1):
+                row = rows[level - j]
+                below = rows[level - j + 1][j - 1]
+                row.append(self._block("upcat", level - j, j)(below, torch.cat(row, dim=1)))
+        return rows[0]
+
+    def _block(self, kind: str, level: int, j: int) -> nn.Module:
+        return cast(nn.Module, getattr(self.blocks, f"{kind}_{level}_{j}"))

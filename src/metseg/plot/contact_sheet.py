@@ -1,0 +1,128 @@
+"""One slice per patient on one page, its lesion outlined: the quickest way to see what a data set is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Inches of one tile, on a sheet of few tiles and on one of many; the share of it that separates neighbours.
+LARGE_TILE_INCHES, TILE_INCHES, FEW_TILES, GAP = 2.4, 1.35, 24, 0.04
+HEADING_INCHES, MIN_WIDTH_INCHES = 0.35, 4.0
+
+BACKGROUND, TEXT, FAINT = "#111111", "#ffffff", "#9a9a9a"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of the sheet.
+
+    Args:
+        picture: (rows, cols) grey or (rows, cols, 3) colour, any real type.
+        labels: (rows, cols) class ids, or None.
+        title: what is written into the corner.
+    """
+
+    picture: npt.NDArray[np.generic]
+    labels: npt.NDArray[np.integer] | None
+    title: str
+
+
+def contact_sheet(tiles: Sequence[Tile], path: Path, *, heading: str = "", columns: int | None = None) -> None:
+    """Write a contact sheet as a picture; the ending of the path says which kind.
+
+    Args:
+        tiles: at least one, in reading order.
+        path: where to; its folder is made.
+        heading: one line above.
+        columns: how many tiles lie side by side; None: a sheet somewhat wider than high.
+    """
+    from metseg.plot.style import figure, save
+
+    across = columns or max(1, min(len(tiles), math.ceil(math.sqrt(1.5 * len(tiles)))))
+    down = math.ceil(len(tiles) / across)
+    inches = LARGE_TILE_INCHES if len(tiles) <= FEW_TILES else TILE_INCHES
+    width = max(MIN_WIDTH_INCHES, across * inches)
+    head = HEADING_INCHES / inches if heading else 0.0
+    with figure(width=width, height=(down + head) * inches) as drawn:
+        drawn.set_layout_engine("none")
+        drawn.set_facecolor(BACKGROUND)
+        axes = drawn.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_axis_off()
+        for index, tile in enumerate(tiles):
+            _draw(axes, tile, column=index % across, row=index // across)
+        axes.set(xlim=(0, width / inches), ylim=(down, -head))
+        if heading:
+            axes.text(GAP, -head / 2, heading, color=TEXT, fontsize=9, va="center", ha="left")
+        save(drawn, path)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return names without the parts that all share and without trailing parts that tell nobody apart.
+
+    >>> short_names(["TCGA_CS_4941_19960909", "TCGA_DU_4942_19970222"])
+    ['CS', 'DU']
+    >>> short_names(["TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222", "TCGA_DU_4942_19970222"])
+    ['CS_4941', 'CS_4942', 'DU_4942']
+    """
+    pieces = [re.split(r"(?<=[_-])", name) for name in names]
+    shortest = min((len(parts) for parts in pieces), default=1)
+    if len(set(names)) < 2:
+        return list(names)
+    begin = next(k for k in range(shortest + 1) if k == shortest or len({parts[k] for parts in pieces}) > 1)
+    begin = min(begin, shortest - 1)
+    for end in range(begin + 1, shortest + 1):
+        short = ["".join(parts[begin:end]).rstrip("_-") for parts in pieces]
+        if len(set(short)) == len(set(names)):
+            return short
+    return ["".join(parts[begin:]) for parts in pieces]
+
+
+def to_display(picture: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Return (rows, cols, 3) in [0, 1]: 1st to 99.5th percentile of grey, all channels of a colour picture alike."""
+    values = np.asarray(picture, dtype=np.float32)
+    low, high = np.percentile(values, [1, 99.5])
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    scaled = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
+    return np.asarray(scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2), dtype=np.float32)
+
+
+def _draw(axes: Axes, tile: Tile, *, column: int, row: int) -> None:
+    from matplotlib.patheffects import withStroke
+
+    rows, cols = tile.picture.shape[:2]
+    side = 1 - 2 * GAP
+    width, height = side * cols / max(rows, cols), side * rows / max(rows, cols)
+    left, top = column + (1 - width) / 2, row + (1 - height) / 2
+    extent = (left, left + width, top + height, top)
+    axes.imshow(to_display(tile.picture), extent=extent, interpolation="antialiased", aspect="auto")
+    if tile.labels is not None:
+        _outline(axes, tile.labels, left, top, width, height)
+    halo = [withStroke(linewidth=1.5, foreground=BACKGROUND)]  # names stay readable on bright pictures
+    left_edge = column + 2 * GAP
+    axes.text(left_edge, row + 2 * GAP, tile.title, color=TEXT, fontsize=6, va="top", ha="left", path_effects=halo)
+    if tile.labels is None or not tile.labels.any():
+        note = "no mask" if tile.labels is None else "no lesion"
+        axes.text(left_edge, row + 1 - 2 * GAP, note, color=FAINT, fontsize=6, va="bottom", ha="left")
+
+
+def _outline(axes: Axes, labels: npt.NDArray[np.integer], left: float, top: float, width: float, height: float) -> None:
+    from metseg.plot.overlay import CLASS_COLOURS
+
+    rows, cols = labels.shape
+    x = left + (np.arange(-1, cols + 1) + 0.5) / cols * width
+    y = top + (np.arange(-1, rows + 1) + 0.5) / rows * height
+    for value in np.unique(labels[labels > 0]):
+        mask = np.pad(labels == value, 1)  # a border of background closes outlines at the picture's edge
+        colour = np.asarray(CLASS_COLOURS[(int(value) - 1) % len(CLASS_COLOURS) + 1]) / 255
+        axes.contour(x, y, mask.astype(np.float32), levels=[0.5], colors=[tuple(colour)], linewidths=0.7)

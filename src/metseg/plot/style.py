@@ -1,0 +1,59 @@
+"""One style for every figure: quiet, readable when small, safe for colour-blind readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+from matplotlib.figure import Figure
+
+#: Okabe & Ito (2008), darkest first.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+
+_STYLE: dict[Any, Any] = {
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.8,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 150,
+}
+
+
+@contextmanager
+def figure(*, width: float, height: float) -> Iterator[Figure]:
+    """Give an empty figure in the common style, closed at the end.
+
+    Args:
+        width: inches.
+        height: inches.
+    """
+    with plt.rc_context(_STYLE):
+        drawn = plt.figure(figsize=(width, height))
+        try:
+            yield drawn
+        finally:
+            plt.close(drawn)
+
+
+def save(drawn: Figure, path: Path) -> None:
+    """Write a figure whole or not at all; the ending of the path chooses the format."""
+    from metseg.files import atomic_file
+
+    with atomic_file(path) as temporary:
+        drawn.savefig(temporary, format=path.suffix.removeprefix("."))

@@ -1,0 +1,76 @@
+"""From logits to probabilities and class indices; how fast the machine lets a network run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:
+    """Return the network with its weights in a memory layout."""
+    # torch's own stubs know the other forms of `to` only.
+    move: Any = network.to
+    moved: Network = move(memory_format=memory_format)
+    return moved
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Return probabilities (N, K, *S) float32: sigmoid for one output, softmax for several."""
+    logits = logits.float()
+    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
+
+
+def class_indices(logits: Tensor, *, threshold: float) -> Tensor:
+    """Return the class index of each voxel (N, *S) uint8.
+
+    Args:
+        logits: (N, K, *S).
+        threshold: for one output, the least probability of lesion; for several, the least probability of lesion of
+            any class taken together, the most probable class being named then. 0.5 and one class: the usual rule.
+    """
+    chances = probabilities(logits)
+    if chances.shape[1] == 1:
+        return (chances[:, 0] >= threshold).to(torch.uint8)
+    lesion = chances[:, 1:]
+    return torch.where(lesion.sum(dim=1) >= threshold, lesion.argmax(dim=1) + 1, 0).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how tensors are computed.
+
+    Args:
+        device: such as ``cpu`` or ``cuda``.
+        bf16: run convolutions in bfloat16 under autocast.
+        channels_last: keep tensors in the layout convolutions like best.
+    """
+
+    device: torch.device
+    bf16: bool
+    channels_last: bool
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Return whether the machine has bfloat16 instructions; without them autocast is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def choose_compute(
+    *,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bf16"] = "auto",
+    channels_last: Literal["auto", "on", "off"] = "auto",
+) -> Compute:
+    """Return how to compute: the fastest way this machine has, unless told otherwise."""
+    chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    bf16 = bf16_is_fast(chosen) if precision == "auto" else precision == "bf16"
+    # In float32 on a CPU, channels-last gains nothing and costs conversions; with bf16 it is what oneDNN wants.
+    last = (bf16 or chosen.type == "cuda") if channels_last == "auto" else channels_last == "on"
+    return Compute(chosen, bf16, last)

@@ -1,0 +1,168 @@
+"""One way for every network: a `Case` goes in, a mask on the case's own grid comes out."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from metseg.labels import LABEL_SCHEMES
+from metseg.model import SegmentationNetwork
+from metseg.model.bundle import Bundle
+from metseg.predict.inference import Compute, choose_compute, in_memory_format, probabilities
+from metseg.predict.lesions import Lesion, find_lesions
+from metseg.predict.postprocess import labels_from_probabilities, lesion_probability
+from metseg.preprocess.pipeline import prepare, restore
+from metseg.recipe import PredictPart, Recipe
+from metseg.volume import Case
+
+#: Slices that go through the network together; more gain nothing on a CPU.
+SLICES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a case.
+
+    Args:
+        case: what was asked about.
+        labels: (X, Y, Z) uint8 class ids on the case's own grid.
+        probability: (X, Y, Z) float32, of any lesion class.
+        lesions: connected lesions, largest first.
+        timings_s: seconds by phase.
+        warnings: of reading, preprocessing and prediction.
+        model: name of the recipe that made the model.
+        scheme: name of the label scheme that the class ids are of.
+    """
+
+    case: Case
+    labels: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32]
+    lesions: tuple[Lesion, ...]
+    timings_s: dict[str, float]
+    warnings: tuple[str, ...]
+    model: str
+    scheme: str
+
+
+@dataclass
+class Stopwatch:
+    """Collects seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - begin, 4)
+
+
+class Predictor:
+    """A model, loaded and ready.
+
+    Args:
+        networks: one, or one per fold; their probabilities are averaged.
+        recipe: how cases are prepared and masks are made.
+        compute: device and precision; None: the fastest this machine has.
+        part: how masks are made, where it differs from the recipe's.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[SegmentationNetwork],
+        recipe: Recipe,
+        *,
+        compute: Compute | None = None,
+        part: PredictPart | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.part = part or recipe.predict
+        self._scheme = LABEL_SCHEMES[recipe.data.labels]
+        self._compute = compute or choose_compute()
+        self._memory_format = torch.channels_last if self._compute.channels_last else torch.contiguous_format
+        self._networks = [
+            in_memory_format(network, self._memory_format).to(self._compute.device).eval() for network in networks
+        ]
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, device: str = "auto", tta: bool | None = None) -> Predictor:
+        """Return the predictor of a bundle.
+
+        Args:
+            bundle: from `metseg.model.bundle.load_bundle`.
+            device: such as ``auto``, ``cpu``, ``cuda``.
+            tta: average over mirror images; None: as the bundle's recipe says.
+        """
+        part = bundle.recipe.predict
+        if tta is not None:
+            part = part.model_copy(update={"tta": tta})
+        return cls(bundle.networks, bundle.recipe, compute=choose_compute(device=device), part=part)
+
+    def __call__(self, case: Case) -> Prediction:
+        """Return the prediction for a case.
+
+        Raises:
+            InputError: a sequence that the model needs is missing, or a step of the recipe cannot work on the case.
+        """
+        watch = Stopwatch()
+        with watch.phase("preprocess"):
+            prepared = prepare(_without_truth(case), self.recipe)
+        with watch.phase("predict"):
+            chances = self.slice_probabilities(np.asarray(prepared.image, dtype=np.float32))
+        with watch.phase("restore"):
+            chances = np.asarray(restore(chances, prepared.records), dtype=np.float32)
+            labels = labels_from_probabilities(chances, self._scheme, self.part, slicewise=case.is_slice_stack)
+            probability = lesion_probability(chances)
+        with watch.phase("measure"):
+            affine = next(iter(case.images.values())).affine
+            lesions = find_lesions(labels, probability, affine, self._scheme, slicewise=case.is_slice_stack)
+        return Prediction(
+            case=case,
+            labels=labels,
+            probability=probability,
+            lesions=lesions,
+            timings_s=watch.seconds,
+            warnings=prepared.warnings,
+            model=self.recipe.name,
+            scheme=self.recipe.data.labels,
+        )
+
+    @torch.inference_mode()
+    def slice_probabilities(self, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return probabilities (K, X, Y, Z) of a prepared image (C, X, Y, Z), slice by slice."""
+        slices = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, 3, 0)))
+        parts = [self._ensemble(chunk).cpu() for chunk in torch.split(slices, SLICES_AT_ONCE)]
+        return np.moveaxis(torch.cat(parts).numpy(), 0, 3)
+
+    def _ensemble(self, image: Tensor) -> Tensor:
+        image = image.to(self._compute.device).contiguous(memory_format=self._memory_format)
+        mirrors = _mirrors(image.ndim - 2) if self.part.tta else [()]
+        views = [(network, axes) for network in self._networks for axes in mirrors]
+        total = sum(self._forward(network, image, axes) for network, axes in views)
+        return torch.as_tensor(total) / len(views)
+
+    def _forward(self, network: SegmentationNetwork, image: Tensor, axes: Sequence[int]) -> Tensor:
+        turned = image.flip(list(axes)) if axes else image
+        with torch.autocast(self._compute.device.type, dtype=torch.bfloat16, enabled=self._compute.bf16):
+            logits = network(turned)
+        answer = probabilities(torch.as_tensor(logits))
+        return answer.flip(list(axes)) if axes else answer
+
+
+def _mirrors(dimensions: int) -> list[tuple[int, ...]]:
+    """Return the sets of tensor axes to mirror along: none, each, and all combinations."""
+    axes = range(2, 2 + dimensions)
+    return [chosen for count in range(dimensions + 1) for chosen in itertools.combinations(axes, count)]
+
+
+def _without_truth(case: Case) -> Case:
+    """Return the case as a new study would come: a truth that happens to lie beside it must not matter."""
+    return replace(case, labels=None)

@@ -1,0 +1,7 @@
+"""Prepared cases on disk: made once, stamped with what made them, read slice by slice."""
+
+from metseg.preprocess.cache.build import build_cache
+from metseg.preprocess.cache.entry import CaseEntry
+from metseg.preprocess.cache.reader import Cache
+
+__all__ = ["Cache", "CaseEntry", "build_cache"]

@@ -1,0 +1,216 @@
+"""Prepare every case once, in parallel, and keep the result on disk."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from metseg.errors import InputError, ResourceError, UsageError
+from metseg.io.source import CaseSource
+from metseg.preprocess import check_steps
+from metseg.preprocess.cache import stamp
+from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
+from metseg.preprocess.cache.reader import Cache
+from metseg.preprocess.pipeline import prepare
+from metseg.progress import track
+from metseg.recipe import Recipe
+
+#: So many bad cases are named in a message.
+NAMED_FAILURES = 10
+#: With fewer cases than this per process, starting processes takes longer than it saves.
+CASES_PER_PROCESS = 2
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One case to be made sure of; goes to a worker process."""
+
+    source: CaseSource
+    recipe: Recipe
+    recipe_stamp: str
+    folder: Path
+
+
+def build_cache(
+    sources: Sequence[CaseSource],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    quiet: bool = False,
+    skip_bad: bool = False,
+) -> Cache:
+    """Return the cache of all cases, prepared as the recipe says; only what is new or changed is prepared.
+
+    A case is made anew when a step, an option, the recipe's data part or the content of one of its files changed. A
+    build that was killed leaves only whole cases; a second process that builds in the same folder waits its turn.
+
+    Args:
+        sources: cases with different ids.
+        recipe: its data and preprocess parts count.
+        folder: made if it is not there; one recipe per folder, or they take turns in overwriting each other.
+        workers: processes; None: as many as there are processors; 0: none, all is done in this one.
+        quiet: no progress on stderr.
+        skip_bad: leave out cases that cannot be read (see `Cache.failed`) instead of refusing them all.
+    Raises:
+        UsageError: wrong steps, or a folder that cannot be written to.
+        InputError: two cases with one id, or bad cases, by name.
+        ResourceError: the disk or the memory does not suffice.
+    """
+    rules = stamp.recipe_stamp(recipe.data, check_steps(recipe.preprocess))
+    _refuse_twins(sources)
+    with _alone_in(folder):
+        _remove_leftovers(folder)
+        found: dict[str, CaseEntry | InputError] = {}
+        todo: list[_Task] = []
+        for source in sources:
+            entry = _fresh(folder, source, rules)
+            if entry is None:
+                todo.append(_Task(source, recipe, rules, folder))
+            else:
+                found[source.case_id] = entry
+        for case_id, result in track(_run(todo, workers), "Preprocessing", total=len(todo), quiet=quiet or not todo):
+            found[case_id] = result
+    return _cache(sources, found, folder, skip_bad=skip_bad)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder and wait until no other process builds in it; a killed process holds it no longer."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire()
+    except OSError as error:
+        raise UsageError(
+            "cannot write to the cache folder",
+            where=folder,
+            got=error.strerror,
+            cure="name another",
+            code="usage.folder",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fresh(folder: Path, source: CaseSource, rules: str) -> CaseEntry | None:
+    """Return the entry of a case that needs no work: same recipe, and files whose times say that nothing changed."""
+    entry = read_entry(folder, case_key(source.case_id))
+    if entry is None or entry.recipe != rules or not entry.is_whole(folder):
+        return None
+    if (entry.case_id, entry.patient, entry.timepoint) != (source.case_id, source.patient, source.timepoint):
+        return None
+    try:
+        times = stamp.file_times(source)
+    except InputError:
+        return None
+    return entry if times == entry.files and stamp.settled(times, entry.stamped_ns) else None
+
+
+def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
+    """Prepare and store one case, or find that its files hold what they held. Bad input is a result, not a failure."""
+    source, folder = task.source, task.folder
+    try:
+        at_ns, times = stamp.now_ns(), stamp.file_times(source)
+        mark = stamp.case_stamp(source, task.recipe_stamp)
+        entry = read_entry(folder, case_key(source.case_id))
+        if entry is not None and entry.stamp == mark and entry.is_whole(folder):
+            entry = replace(entry, files=times, stamped_ns=at_ns)
+            write_entry(folder, entry)
+            return source.case_id, entry
+        prepared = prepare(source.load(), task.recipe)
+        return source.case_id, write_case(
+            folder, source, prepared, stamp=mark, recipe=task.recipe_stamp, times=times, at_ns=at_ns
+        )
+    except InputError as error:
+        return source.case_id, error
+
+
+def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, CaseEntry | InputError]]:
+    """Yield results as they come, from as many processes as are worth starting."""
+    count = _processors() if workers is None else workers
+    count = min(count, len(todo) // CASES_PER_PROCESS)
+    if count <= 1:
+        yield from map(_make, todo)
+        return
+    # Not "fork": the parent may hold threads (torch, blosc2) whose locks a forked child would wait for forever.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
+    try:
+        for future in as_completed([executor.submit(_make, task) for task in todo]):
+            yield future.result()
+    except BrokenProcessPool:
+        raise ResourceError(
+            "a preprocessing process died, most likely for lack of memory",
+            cure="give fewer workers; what is done is kept",
+            code="resources.memory",
+        ) from None
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use; a job on a cluster is often given fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread() -> None:
+    """Keep OpenCV from starting as many threads as there are processors in every process."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of a build that was killed; called while nobody else builds here."""
+    for leftover in (*folder.glob(".*.b2nd"), *folder.glob(".*.json")):
+        leftover.unlink(missing_ok=True)
+
+
+def _refuse_twins(sources: Sequence[CaseSource]) -> None:
+    seen: set[str] = set()
+    for source in sources:
+        if source.case_id in seen:
+            raise InputError("two cases have one id", where=source.case_id, code="input.duplicate_case")
+        seen.add(source.case_id)
+
+
+def _cache(
+    sources: Sequence[CaseSource], found: dict[str, CaseEntry | InputError], folder: Path, *, skip_bad: bool
+) -> Cache:
+    """Return the cache in the order of the sources, or raise for the bad cases."""
+    entries: list[CaseEntry] = []
+    bad: list[tuple[str, InputError]] = []
+    for source in sources:
+        result = found[source.case_id]
+        if isinstance(result, InputError):
+            bad.append((source.case_id, result))
+        else:
+            entries.append(result)
+    if bad and not (skip_bad and entries):
+        _refuse(bad)
+    return Cache(folder, entries, [(case_id, error.one_line()) for case_id, error in bad])
+
+
+def _refuse(bad: Sequence[tuple[str, InputError]]) -> None:
+    """Raise the one error there is, or one that lists the first ten."""
+    if len(bad) == 1:
+        raise bad[0][1]
+    lines = [f"[{case_id}] {error.one_line()}" for case_id, error in bad[:NAMED_FAILURES]]
+    more = f" and {len(bad) - NAMED_FAILURES} more" if len(bad) > NAMED_FAILURES else ""
+    codes = {error.code for _, error in bad}
+    raise InputError(
+        f"{len(bad)} cases cannot be used: {' '.join(lines)}{more}",
+        cure="repair or remove them",
+        code=codes.pop() if len(codes) == 1 else InputError.default_code,
+    )

@@ -1,0 +1,92 @@
+"""Where in the images there is tissue at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.volume import Array
+
+#: So much of the pictures' edges has to hold one value for it to be the background's; otherwise the minimum is.
+FLAT_SHARE = 0.5
+#: Where less than this share of all other voxels is close to the background, it was erased: there is no noise around
+#: the head. Measured: at most 0.10 in five skull-stripped studies, at least 0.30 in 54 channels of unprocessed slices.
+NOISE_SHARE = 0.2
+#: Connected pieces smaller than this share of the largest are specks of noise.
+SPECK_SHARE = 0.02
+
+
+def head_mask(image: Array) -> npt.NDArray[np.bool_]:
+    """Return where any of the images shows tissue.
+
+    An image whose background was erased (skull-stripped or masked) is tissue wherever it differs from the background.
+    Any other image is cut at half of Otsu's threshold (Otsu 1979) of the distance from the background; specks go and
+    holes within a slice (ventricles, sinuses) are filled.
+
+    Args:
+        image: (C, X, Y, Z) of any real type, before contrast is changed: CLAHE lifts the background off zero.
+    Returns:
+        (X, Y, Z) bool; all False for constant images.
+    """
+    differs = np.zeros(image.shape[1:], dtype=np.bool_)
+    bright = np.zeros(image.shape[1:], dtype=np.bool_)
+    for channel in image:
+        away, inside = _from_background(channel.astype(np.float32))
+        threshold = _half_otsu(away)
+        tissue = away > 0
+        near = np.count_nonzero(tissue & (away < threshold))
+        if inside or near < NOISE_SHARE * np.count_nonzero(tissue):
+            differs |= tissue
+        else:
+            bright |= away > threshold
+    return differs | _without_specks_and_holes(bright) if bright.any() else differs
+
+
+def _from_background(channel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], bool]:
+    """Return the distance of each value from the background's, and whether that is one value amid the tissue's.
+
+    The latter is so in images that were z-scored within a mask and are 0 around it.
+    """
+    edges = np.concatenate([channel[0].ravel(), channel[-1].ravel(), channel[:, 0].ravel(), channel[:, -1].ravel()])
+    values, counts = np.unique(edges, return_counts=True)
+    commonest = int(counts.argmax())
+    flat = counts[commonest] >= FLAT_SHARE * edges.size
+    background = values[commonest] if flat else channel.min()
+    inside = bool(flat and channel.min() < background == 0)
+    return np.abs(channel - background), inside
+
+
+def _half_otsu(away: npt.NDArray[np.float32]) -> float:
+    """Return half of Otsu's threshold over 256 bins from 0 up; half, so that dark tissue stays."""
+    counts, borders = np.histogram(away, bins=256, range=(0.0, float(away.max()) or 1.0))
+    centres = (borders[:-1] + borders[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(centres[int(np.nan_to_num(between).argmax())] / 2)
+
+
+def _without_specks_and_holes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return (X, Y, Z) after an opening within slices, with only the large pieces of the volume, filled in slices."""
+    import cc3d
+    import cv2
+
+    square = np.ones((3, 3), dtype=np.uint8)
+    planes = np.ascontiguousarray(np.moveaxis(mask, 2, 0), dtype=np.uint8)
+    opened = np.stack([cv2.morphologyEx(plane, cv2.MORPH_OPEN, square) for plane in planes])
+    pieces = cc3d.connected_components(opened, connectivity=6)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    large = (sizes >= max(1.0, SPECK_SHARE * sizes.max()))[pieces]
+    return np.ascontiguousarray(np.stack([_filled(plane) for plane in large], axis=-1))
+
+
+def _filled(plane: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return what cannot be reached from outside the (X, Y) mask in steps along the axes."""
+    import cv2
+
+    framed = np.pad(plane, 1).astype(np.uint8)
+    cv2.floodFill(framed, None, (0, 0), 2, flags=4)
+    return np.not_equal(framed[1:-1, 1:-1], 2)

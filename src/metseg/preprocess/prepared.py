@@ -1,0 +1,164 @@
+"""`Prepared`: a case on its way to the network, and the record of all that was done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import GeometryError, InputError
+from metseg.volume import Array, Case, Volume
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step did: enough to undo it exactly and to tell a reader of the result.
+
+    Args:
+        step: the step's name in `STEPS`.
+        details: JSON values only; for spatial steps what the inverse needs, on the step's own input grid.
+    """
+
+    step: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"step": self.step, **self.details}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        return cls(str(raw["step"]), {key: value for key, value in raw.items() if key != "step"})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The images of one case as one array, between two steps.
+
+    Args:
+        image: (C, X, Y, Z) uint8, uint16 or float32.
+        modalities: C names, in the order of the channels.
+        labels: (X, Y, Z) uint8 class ids, or None.
+        affine: (4, 4) voxel-to-RAS of the array as it is now, mm, or None for plain pictures.
+        full_scale: the largest value the files could hold (255, 65535); None once the values are no longer the files'.
+        head: (X, Y, Z) bool, the tissue as seen before any step, or None where no step asked for it.
+        slice_names: as in `Case`.
+        records: what was done, in order.
+        warnings: of the case and of every step.
+    """
+
+    image: Array
+    modalities: tuple[str, ...]
+    labels: npt.NDArray[np.uint8] | None = None
+    affine: npt.NDArray[np.float64] | None = None
+    full_scale: float | None = None
+    head: npt.NDArray[np.bool_] | None = None
+    slice_names: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Return (X, Y, Z)."""
+        _, x, y, z = self.image.shape
+        return x, y, z
+
+    def after(self, record: Record, *, warnings: Sequence[str] = (), **changes: Any) -> Prepared:
+        """Return a copy with ``changes``, one more record and further warnings."""
+        return replace(self, records=(*self.records, record), warnings=(*self.warnings, *warnings), **changes)
+
+    def warned(self, warnings: Sequence[str]) -> Prepared:
+        """Return a copy with further warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+def stack_case(case: Case, modalities: Sequence[str] = ()) -> Prepared:
+    """Return the named images of a case as one (C, X, Y, Z) array; no value is changed.
+
+    Whole numbers keep their 8 or 16 bits; everything else becomes float32.
+
+    Args:
+        case: with images on one grid.
+        modalities: which images, in this order; empty: all, in the case's order.
+    Raises:
+        InputError: a modality is missing (``input.missing_sequence``).
+        GeometryError: images or labels of different shapes.
+    """
+    wanted = tuple(modalities) or case.modalities
+    check_present(wanted, case.modalities, where=case.case_id)
+    volumes = [case.images[name] for name in wanted]
+    _check_shapes(case, wanted)
+    arrays = [_plain_type(volume.data) for volume in volumes]
+    image = np.stack(arrays)
+    mixed = len({array.dtype for array in arrays}) > 1
+    warning = f"images of different types ({', '.join(str(a.dtype) for a in arrays)}) were joined as {image.dtype}"
+    return Prepared(
+        image=image,
+        modalities=wanted,
+        labels=None if case.labels is None else _label_type(case.labels, case.case_id),
+        affine=volumes[0].affine,
+        full_scale=full_scale(image),
+        slice_names=case.slice_names,
+        warnings=(*case.warnings, warning) if mixed else case.warnings,
+    )
+
+
+def full_scale(image: Array) -> float | None:
+    """Return the largest value an unsigned type can hold; None for other types."""
+    return float(2 ** (8 * image.dtype.itemsize) - 1) if image.dtype.kind == "u" else None
+
+
+def check_present(wanted: Sequence[str], present: Sequence[str], *, where: object) -> None:
+    """Raise unless every wanted modality is there.
+
+    Raises:
+        InputError: ``input.missing_sequence``, naming the missing ones; also where nothing at all is there.
+    """
+    missing = [name for name in wanted if name not in present]
+    if missing or not wanted:
+        raise InputError(
+            f"missing sequence {', '.join(missing)}" if missing else "the case has no image",
+            where=where,
+            expected=", ".join(wanted) or None,
+            got=", ".join(present) or "none",
+            cure="give the missing sequence, or name in data.channels what the channels of the pictures are",
+            code="input.missing_sequence",
+        )
+
+
+def _check_shapes(case: Case, wanted: Sequence[str]) -> None:
+    first = case.images[wanted[0]]
+    others = {name: case.images[name] for name in wanted[1:]} | ({"labels": case.labels} if case.labels else {})
+    for name, volume in others.items():
+        if volume.shape != first.shape:
+            raise GeometryError(
+                f"{name} is not on the grid of {wanted[0]}",
+                where=case.case_id,
+                expected=first.shape,
+                got=volume.shape,
+                cure="bring all images of the case to one grid",
+            )
+    if 0 in first.shape:
+        raise GeometryError("an image without a voxel", where=case.case_id, got=first.shape)
+
+
+def _plain_type(data: Array) -> Array:
+    if data.dtype in (np.uint8, np.uint16):
+        return data
+    if data.dtype.kind == "b":
+        return data.astype(np.uint8)
+    if data.dtype.kind in "iu" and data.min() >= 0 and data.max() <= np.iinfo(np.uint16).max:
+        return data.astype(np.uint16)
+    return data.astype(np.float32)
+
+
+def _label_type(labels: Volume, where: str) -> npt.NDArray[np.uint8]:
+    """Return labels as uint8; what their values mean is checked against the scheme by `prepare`."""
+    if labels.data.dtype == np.uint8:
+        return np.asarray(labels.data, dtype=np.uint8)
+    as_bytes = labels.data.astype(np.uint8)
+    if not np.array_equal(as_bytes, labels.data):
+        raise InputError("the mask holds values that are no class ids 0..255", where=where, code="input.labels")
+    return as_bytes

@@ -1,0 +1,37 @@
+"""Bring every slice to one size without resampling: edges are added or cut off, equally on both sides."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.windows import move_to_window, put_back_by
+from metseg.recipe import Frozen
+from metseg.volume import Array
+
+Pixels = Annotated[int, Field(gt=0)]
+
+
+class Options(Frozen):
+    #: Columns, rows and, for volumes, slices of the result.
+    size: tuple[Pixels, Pixels] | tuple[Pixels, Pixels, Pixels]
+
+
+def apply(prepared: Prepared, options: Options) -> Prepared:
+    """Cut or pad about the centre; where an axis is odd by one, the extra voxel is at its end.
+
+    Added voxels get the smallest value of their channel, label 0.
+
+    Raises:
+        UsageError: three sizes for a stack of pictures, whose slices have names.
+    """
+    size = (*options.size, prepared.grid[2])[:3]
+    start = tuple((extent - wanted) // 2 for extent, wanted in zip(prepared.grid, size, strict=True))
+    return move_to_window(prepared, "pad_or_crop", start=start, size=size)
+
+
+def invert(array: Array, record: Record) -> Array:
+    """Put labels or probabilities back where they were; what was cut off is 0."""
+    return put_back_by(array, record)

@@ -1,0 +1,53 @@
+"""Bring values to [0, 1]."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from metseg.errors import InputError
+from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.statistics import Float32, Scope, flat_warnings, normalised
+from metseg.volume import Array
+
+
+class Options(Scope):
+    #: type: by what the file's type can hold (255, 65535), so that pictures stay comparable; range: by the smallest and
+    #: largest value in the region.
+    by: Literal["type", "range"] = "type"
+    region: Literal["head", "all"] = "all"
+
+    @property
+    def wants_head(self) -> bool:
+        return self.by == "range" and super().wants_head
+
+    @property
+    def wants_case(self) -> bool:
+        return self.by == "range" and super().wants_case
+
+
+def apply(prepared: Prepared, options: Options) -> Prepared:
+    """Divide by the type's full scale, or map [minimum, maximum] to [0, 1]; values beyond are clipped.
+
+    Raises:
+        InputError: ``by = "type"`` for images that were read as floats, or were normalised before.
+    """
+    record = Record("rescale", options.model_dump(mode="json"))
+    if options.by == "range":
+        image, flat = normalised(prepared, options, _by_range)
+        return prepared.after(record, image=image, full_scale=None, warnings=flat_warnings("rescale", flat, options))
+    if prepared.full_scale is None:
+        raise InputError(
+            "rescale by type needs 8 or 16 bit images",
+            got=prepared.image.dtype,
+            cure='say by = "range" for this step',
+            code="input.value_range",
+        )
+    image = prepared.image.astype(np.float32) / np.float32(prepared.full_scale)
+    return prepared.after(record, image=image, full_scale=None)
+
+
+def _by_range(part: Float32, values: Array) -> Float32:
+    low, high = float(values.min()), float(values.max())
+    return np.asarray(np.clip((part - np.float32(low)) / np.float32(high - low), 0, 1), dtype=np.float32)

@@ -1,0 +1,38 @@
+"""Bring the mean to 0 and the standard deviation to 1."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.statistics import Float32, Scope, flat_warnings, normalised, tissue
+from metseg.volume import Array
+
+
+class Options(Scope):
+    #: What voxels outside the head become, where the region is the head. keep: the same formula as inside; zero: 0.
+    outside: Literal["keep", "zero"] = "keep"
+
+
+def apply(prepared: Prepared, options: Options) -> Prepared:
+    """Subtract the mean of the region and divide by its standard deviation (of the population), channel by channel.
+
+    A constant channel or slice, or one without tissue, becomes 0 and is warned of.
+    """
+    image, flat = normalised(prepared, options, standardise)
+    if options.outside == "zero" and options.region == "head":
+        image *= tissue(prepared)
+    return prepared.after(
+        Record("zscore", options.model_dump(mode="json")),
+        image=image,
+        full_scale=None,
+        warnings=flat_warnings("zscore", flat, options),
+    )
+
+
+def standardise(part: Float32, values: Array) -> Float32:
+    """Return ``(part - mean) / deviation`` of the values; sums are in float64, for large volumes lose digits in 32."""
+    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    return np.asarray((part - np.float32(mean)) / np.float32(deviation), dtype=np.float32)

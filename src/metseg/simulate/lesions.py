@@ -1,0 +1,139 @@
+"""Metastases as voxels: the core and its necrosis. The labels are exact by construction.
+
+Every part is a share of the voxel in 0..1 that falls off over one voxel at the part's surface, and the label is
+where that share is at least one half. So picture and truth come from one number and cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from metseg.fields import smooth_field
+from metseg.simulate.anatomy import Grid
+from metseg.simulate.deform import box_around
+from metseg.simulate.patient import Lesion
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
+
+NETC, SNFH, ET = 1, 2, 3
+
+EVERY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class LesionMaps:
+    """Everything lesions add to a head; each is (X, Y, Z).
+
+    Args:
+        core: share of tumour, necrosis included.
+        necrosis: share of the core that is necrotic.
+        uptake: how strongly the living tumour takes contrast agent up, 0..1.
+        oedema: share of each voxel that has the signal of pure oedema.
+        labels: 0, NETC 1, SNFH 2, ET 3.
+        instances: the lesion each labelled voxel belongs to, 1..N.
+    """
+
+    core: FloatArray
+    necrosis: FloatArray
+    uptake: FloatArray
+    oedema: FloatArray
+    labels: npt.NDArray[np.uint8]
+    instances: npt.NDArray[np.uint8]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int]) -> LesionMaps:
+        core, necrosis, uptake, oedema = (np.zeros(shape, dtype=np.float32) for _ in range(4))
+        labels, instances = (np.zeros(shape, dtype=np.uint8) for _ in range(2))
+        return cls(core, necrosis, uptake, oedema, labels, instances)
+
+
+def add_core(
+    maps: LesionMaps,
+    lesion: Lesion,
+    centre: npt.NDArray[np.float64],
+    *,
+    grid: Grid,
+    hull_mm: FloatArray,
+    rng: np.random.Generator,
+) -> None:
+    """Draw a lesion's core into the maps, in place.
+
+    The core is the N voxels nearest to the centre in a randomly dented metric, N being the wished-for volume in
+    voxels (at least one), outside the skull's reach and a voxel away from every other core.
+
+    Args:
+        maps: changed.
+        lesion: what to draw.
+        centre: (3,) in voxels of the patient.
+        grid: of the patient.
+        hull_mm: (X, Y, Z) signed distance from the brain's outline.
+        rng: for the shape.
+    """
+    radius = lesion.diameter_mm / 2
+    box = box_around(centre, (1.7 * radius + 3 * grid.spacing_mm) / grid.spacing_mm, grid.shape)
+    distance = _dented_distance(lesion, centre, box, grid=grid, rng=rng)
+    taken = ndimage.binary_dilation(maps.core[box] >= 0.5, EVERY_NEIGHBOUR)
+    allowed = (hull_mm[box] < -0.5 * grid.spacing_mm) & ~taken
+    count = max(1, round(4 / 3 * np.pi * radius**3 / grid.spacing_mm**3))
+    core, level = _nearest(distance, allowed, count)
+    share = np.where(allowed, np.clip(0.5 + (level - distance) / grid.spacing_mm, 0, 1), 0)
+    share = np.where(core, share, np.minimum(share, 0.49)).astype(np.float32)
+    necrosis, necrotic = _necrosis(lesion, distance, core, grid=grid, rng=rng)
+    np.maximum(maps.core[box], share, out=maps.core[box])
+    maps.necrosis[box][share > 0] = necrosis[share > 0]
+    mottle = smooth_field(core.shape, scale_voxels=max(2.0, 0.35 * radius / grid.spacing_mm), rng=rng)
+    maps.uptake[box][share > 0] = np.clip(lesion.uptake * (0.9 + 0.25 * mottle), 0.05, 1)[share > 0]
+    maps.labels[box][core] = np.where(necrotic, NETC, ET)[core]
+    maps.instances[box][core] = lesion.lesion_id
+
+
+def _dented_distance(
+    lesion: Lesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
+) -> FloatArray:
+    """Return the distance from the lesion's ideal surface in mm: an ellipsoid with smooth dents."""
+    radius = lesion.diameter_mm / 2
+    stretch = np.exp(rng.normal(0, 0.09, 3))
+    axes = [
+        (np.arange(side.start, side.stop) - middle) * grid.spacing_mm * factor
+        for side, middle, factor in zip(box, centre, stretch / np.cbrt(stretch.prod()), strict=True)
+    ]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    dents = smooth_field(
+        [side.stop - side.start for side in box], scale_voxels=max(1.5, 0.8 * radius / grid.spacing_mm), rng=rng
+    )
+    return np.asarray(np.sqrt(x**2 + y**2 + z**2) - radius * (1 + lesion.irregularity * dents), dtype=np.float32)
+
+
+def _nearest(distance: FloatArray, allowed: BoolArray, count: int) -> tuple[BoolArray, float]:
+    """Return the ``count`` allowed voxels of least distance, in one piece, and the distance of the last one."""
+    values = distance[allowed]
+    count = min(count, values.size)
+    level = float(np.partition(values, count - 1)[count - 1])
+    chosen = allowed & (distance <= level)
+    pieces, found = ndimage.label(chosen, EVERY_NEIGHBOUR)
+    if found > 1:
+        chosen = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return chosen, level
+
+
+def _necrosis(
+    lesion: Lesion, distance: FloatArray, core: BoolArray, *, grid: Grid, rng: np.random.Generator
+) -> tuple[FloatArray, BoolArray]:
+    """Return the necrotic share of the core and the voxels labelled so: its faces touch the core only."""
+    inner = ndimage.binary_erosion(core)
+    count = min(round(lesion.necrotic_share * int(core.sum())), int(inner.sum()))
+    if count == 0:
+        return np.zeros(core.shape, dtype=np.float32), np.zeros(core.shape, dtype=bool)
+    radius = lesion.diameter_mm / 2
+    ragged = smooth_field(core.shape, scale_voxels=max(2.0, 0.5 * radius / grid.spacing_mm), rng=rng)
+    depth = distance + 0.14 * radius * ragged
+    level = float(np.partition(depth[inner], count - 1)[count - 1])
+    necrotic = inner & (depth <= level)
+    share = np.clip(0.5 + (level - depth) / grid.spacing_mm, 0, 1)
+    return np.where(necrotic, share, np.minimum(share, 0.3)).astype(np.float32), necrotic

@@ -1,0 +1,72 @@
+"""What can be chosen about the phantoms: the only home of the defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from metseg.recipe import Frozen, Modality
+
+#: The four sequences of a metastasis protocol, in the order of BraTS-METS.
+SEQUENCES = ("t1n", "t1c", "t2w", "t2f")
+
+
+class PhantomOptions(Frozen):
+    """How the patients are made. Lesion diameters are those of the sphere of the lesion core's volume."""
+
+    resolution_mm: Annotated[float, Field(ge=0.8, le=5)] = 1.0
+    #: False: everything outside the brain is exactly 0, as in skull-stripped data sets.
+    skull: bool = True
+    #: Standard deviation of the noise as a share of the mean signal of white matter.
+    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.035
+    #: Standard deviation of the logarithm of the coil's intensity drift.
+    bias: Annotated[float, Field(ge=0, le=1)] = 0.08
+    lesions_min: Annotated[int, Field(ge=0)] = 1
+    lesions_max: Annotated[int, Field(ge=0, le=60)] = 12
+    #: P(n) is proportional to this to the power of n: 0.82 means 4.3 lesions on average, and one is the most frequent.
+    lesions_decay: Annotated[float, Field(gt=0, le=1)] = 0.82
+    #: Diameters are log-normal, cut off at both ends: of the default ones 32 % are under 5 mm and 25 % over 10 mm.
+    diameter_min_mm: Annotated[float, Field(ge=1)] = 2.0
+    diameter_max_mm: Annotated[float, Field(le=45)] = 30.0
+    diameter_median_mm: Annotated[float, Field(gt=0)] = 6.5
+    diameter_log_std: Annotated[float, Field(ge=0)] = 0.65
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.lesions_min > self.lesions_max:
+            raise ValueError("lesions_min is larger than lesions_max")
+        if not self.diameter_min_mm <= self.diameter_median_mm <= self.diameter_max_mm:
+            raise ValueError("the median diameter lies outside diameter_min_mm to diameter_max_mm")
+        return self
+
+
+class NiftiOptions(Frozen):
+    """Volumes in the naming of BraTS-METS."""
+
+    kind: Literal["nifti"] = "nifti"
+
+
+class SliceOptions(Frozen):
+    """Pictures with masks, as radiologists see them: the patient's right is left, the nose is up."""
+
+    kind: Literal["slices"] = "slices"
+    #: One sequence makes grey pictures; None makes colour ones, red t1n, green t2f, blue t1c, as in the LGG set.
+    sequence: Modality | None = None
+    #: "whole": lesion with oedema. "core": enhancing and necrotic. "auto": core for t1n and t1c, else whole.
+    mask: Literal["auto", "whole", "core"] = "auto"
+    #: That many slices at equal distances through the brain; None: every slice that shows brain.
+    slices_per_patient: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _known_sequence(self) -> Self:
+        if self.sequence is not None and self.sequence not in SEQUENCES:
+            raise ValueError(f"no sequence '{self.sequence}'; there are {', '.join(SEQUENCES)}")
+        return self
+
+    @property
+    def region(self) -> str:
+        """Return the region of the label scheme that the mask shows: ``WT`` or ``TC``."""
+        if self.mask == "auto":
+            return "TC" if self.sequence in ("t1n", "t1c") else "WT"
+        return {"whole": "WT", "core": "TC"}[self.mask]

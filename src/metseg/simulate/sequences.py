@@ -1,0 +1,71 @@
+"""What the scanner makes of a head: signal of every tissue, coil drift, noise, whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.fields import bias_field, rician_noise
+from metseg.simulate.options import SEQUENCES, PhantomOptions
+from metseg.simulate.patient import Patient
+from metseg.simulate.tissues import SEQUENCE_TIMING, TISSUES, signal, vary_sequence, vary_tissue
+
+FloatArray = npt.NDArray[np.float32]
+
+#: What the signal of white matter becomes; scanners give any number, a fixed one keeps noise and drift comparable.
+WHITE_LEVEL = 400.0
+
+#: Distance of the nodes of the coil's drift.
+DRIFT_MM = 75.0
+
+#: How much of the template's own texture shows in each sequence: iron and myelin darken T2 where they brighten T1.
+TEXTURE_WEIGHT: Mapping[str, float] = {"t1n": 0.8, "t1c": 0.8, "t2w": -0.7, "t2f": -0.5}
+
+
+def render_sequences(
+    patient: Patient,
+    shares: Mapping[str, FloatArray],
+    *,
+    texture: FloatArray,
+    brain: npt.NDArray[np.bool_],
+    options: PhantomOptions,
+) -> dict[str, npt.NDArray[np.int16]]:
+    """Return the four sequences.
+
+    Args:
+        patient: whose relaxation times, timings, drift and noise.
+        shares: tissue to its (X, Y, Z) share of each voxel.
+        texture: (X, Y, Z) factor on the signal of brain tissue.
+        brain: (X, Y, Z) what is left when the skull is off.
+        options: noise, drift, skull.
+    Returns:
+        Sequence to (X, Y, Z) int16, not negative; 0 outside the brain if the skull is off.
+    """
+    rng = patient.stream("relaxation")
+    tissues = {name: vary_tissue(TISSUES[name], rng) for name in TISSUES}
+    images = {}
+    for name in SEQUENCES:
+        rng = patient.stream(f"sequence {name}")
+        timing = vary_sequence(SEQUENCE_TIMING[name], rng)
+        signals = {tissue: signal(tissues[tissue], timing) for tissue in shares}
+        image = _mix(shares, signals, texture ** np.float32(TEXTURE_WEIGHT[name]))
+        image *= np.float32(WHITE_LEVEL / signals["white"])
+        spacing = options.resolution_mm
+        image *= bias_field(image.shape, strength=options.bias, scale_voxels=DRIFT_MM / spacing, rng=rng)
+        image = rician_noise(image, options.noise * WHITE_LEVEL, rng)
+        if not options.skull:
+            image *= brain
+        images[name] = np.rint(np.minimum(image, np.float32(np.iinfo(np.int16).max))).astype(np.int16)
+    return images
+
+
+def _mix(shares: Mapping[str, FloatArray], signals: Mapping[str, float], texture: FloatArray) -> FloatArray:
+    """Return the sum of the tissues' signals; only normal brain tissue carries the texture."""
+    image = np.float32(signals["white"]) * shares["white"] + np.float32(signals["grey"]) * shares["grey"]
+    image *= texture
+    for name, share in shares.items():
+        if name not in ("white", "grey"):
+            image += np.float32(signals[name]) * share
+    return np.asarray(image, dtype=np.float32)

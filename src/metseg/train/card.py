@@ -1,0 +1,58 @@
+"""The card of a bundle: what the model is, what it was trained on, how it scored, what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metseg.recipe import Recipe
+
+NOTICE = "**Research use only. Not a medical device.** Not for diagnosis, treatment planning or any clinical decision."
+
+
+def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
+    """Return the Markdown text of a card.
+
+    Args:
+        recipe: how the model was made.
+        metrics: what `metseg.train.finish` measured.
+    """
+    lines = [
+        f"# {recipe.name}",
+        "",
+        recipe.description,
+        "",
+        NOTICE,
+        "",
+        "## What it is",
+        "",
+        f"- architecture: `{recipe.model.name}`, {metrics['parameters'] / 1e6:.2f} million parameters",
+        f"- input: {', '.join(recipe.data.inputs)} ({recipe.data.dimensions}D)",
+        f"- labels: `{recipe.data.labels}`",
+        f"- source: {recipe.source or 'not stated'}",
+        "",
+        "## How it was trained",
+        "",
+        f"- {metrics['patients']['train']} patients for training, {metrics['patients']['validation']} for early "
+        f"stopping, {metrics['patients']['test']} for the test",
+        f"- {metrics['steps']} steps, {metrics['minutes']:.1f} minutes; best validation Dice at epoch "
+        f"{metrics['best_epoch']}",
+        "",
+        "## How it scored",
+        "",
+        *_score_table(metrics),
+        "",
+    ]
+    if metrics.get("leaks_patients"):
+        lines += ["**Leaks patients**: the split was by slice, so these figures are too good.", ""]
+    return "\n".join(lines)
+
+
+def _score_table(metrics: Mapping[str, Any]) -> list[str]:
+    rows = ["| patients | region | Dice (mean per patient, 95 % interval) |", "|---|---|---|"]
+    for part in ("validation", "test"):
+        for region, summary in metrics.get(part, {}).get("regions", {}).items():
+            dice = summary["metrics"]["dice"]
+            interval = "" if dice["low"] is None else f" ({dice['low']:.3f} to {dice['high']:.3f})"
+            rows.append(f"| {part} ({dice['patients']}) | {region} | {dice['mean']:.3f}{interval} |")
+    return rows

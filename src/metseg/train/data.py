@@ -1,0 +1,161 @@
+"""From a folder of images to batches: cases, split, cache, loaders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.data import DataLoader
+
+from metseg.dataset import Augmenter, Batch, BatchPlan, SliceDataset, SliceItem, collate
+from metseg.errors import InputError
+from metseg.io.cases import find_cases
+from metseg.io.source import CaseSource
+from metseg.io.splits import Chosen, Selection, Split, make_split
+from metseg.labels import LABEL_SCHEMES
+from metseg.preprocess import check_steps
+from metseg.preprocess.cache import Cache, build_cache
+from metseg.preprocess.cache.stamp import recipe_stamp
+from metseg.recipe import Recipe
+
+#: Validation needs no gradients, so more fit at once.
+VALIDATION_BATCH_FACTOR = 2
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything a training reads.
+
+    Args:
+        split: the division it follows.
+        selection: the cases of each part.
+        cache: the preprocessed training and validation cases; test cases are not in it.
+        train, validation: the slices.
+    """
+
+    split: Split
+    selection: Selection
+    cache: Cache
+    train: SliceDataset
+    validation: SliceDataset
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Return the patient of each cached case."""
+        return tuple(entry.patient for entry in self.cache.entries)
+
+
+def read_sources(recipe: Recipe, root: Path) -> list[CaseSource]:
+    """Return the cases under a root as the recipe's data part says."""
+    data = recipe.data
+    return find_cases(
+        root, layout=data.layout, channels=data.channels, patient_pattern=data.patient_pattern, labels=data.labels
+    )
+
+
+def choose_split(recipe: Recipe, sources: Sequence[CaseSource], file: Path | None) -> Split:
+    """Return the split in a file, or the one that the recipe describes."""
+    return make_split(sources, recipe.split) if file is None else Split.load(file)
+
+
+def load_training_data(
+    recipe: Recipe, sources: Sequence[CaseSource], split: Split, *, fold: int | None, cache: Path, quiet: bool = False
+) -> TrainingData:
+    """Return the training data of a recipe; what is not cached yet is preprocessed now.
+
+    Args:
+        recipe: data, preprocessing, augmentation and seed.
+        sources: all cases.
+        split: which patient is where.
+        fold: which fold is validated on, for a split with folds.
+        cache: the folder for preprocessed cases; each way of preprocessing has a folder of its own in it.
+        quiet: show no progress.
+    Raises:
+        InputError: bad cases, cases without truth, or a split that leaves nothing to train or validate on.
+    """
+    selection = split.select(sources, fold=fold)
+    for part in ("train", "validation"):
+        if not getattr(selection, part):
+            raise InputError(f"the split leaves no patient for {part}", where="split", code="input.too_few")
+    needed = {chosen.source.case_id: chosen.source for chosen in (*selection.train, *selection.validation)}
+    stamp = recipe_stamp(recipe.data, check_steps(recipe.preprocess))
+    cached = build_cache(list(needed.values()), recipe, cache / stamp[:16], quiet=quiet)
+    _require_truth(cached)
+    number = {entry.case_id: place for place, entry in enumerate(cached.entries)}
+    scheme = LABEL_SCHEMES[recipe.data.labels]
+    return TrainingData(
+        split,
+        selection,
+        cached,
+        SliceDataset(
+            cached,
+            _items(selection.train, cached, number),
+            scheme=scheme,
+            augmenter=Augmenter(recipe.augment),
+            seed=recipe.train.seed,
+        ),
+        SliceDataset(cached, _items(selection.validation, cached, number), scheme=scheme),
+    )
+
+
+def make_loaders(data: TrainingData, recipe: Recipe) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """Return the loaders for training and validation."""
+    train = recipe.train
+    plan = BatchPlan(
+        data.train.has_lesion(),
+        batch_size=train.batch_size,
+        steps=train.steps_per_epoch,
+        lesion_share=train.lesion_share,
+        seed=train.seed,
+    )
+    workers = spare_workers() if train.workers is None else train.workers
+    shared = {
+        "num_workers": workers,
+        "collate_fn": collate,
+        "persistent_workers": workers > 0,
+        "worker_init_fn": _yield_to_training,
+    }
+    training: DataLoader[Batch] = DataLoader(data.train, batch_sampler=plan, **shared)  # type: ignore[arg-type]
+    validation: DataLoader[Batch] = DataLoader(
+        data.validation,  # type: ignore[arg-type]
+        batch_size=VALIDATION_BATCH_FACTOR * train.batch_size,
+        num_workers=0,
+        collate_fn=collate,
+    )
+    return training, validation
+
+
+def _yield_to_training(_: int) -> None:
+    """Give way to the process that trains: its threads wait for one another, so one that is held up holds up all.
+
+    A loader ahead of its time loses nothing by it, and one behind gets the processor, since training then waits.
+    """
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+def spare_workers() -> int:
+    """Return how many processes may load data: half of the processors, at most four."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
+
+
+def _items(chosen: Sequence[Chosen], cache: Cache, number: dict[str, int]) -> list[SliceItem]:
+    items = []
+    for source, slices in chosen:
+        case = number[source.case_id]
+        depth = range(cache.entries[case].slices) if slices is None else slices
+        items += [SliceItem(case, z) for z in depth]
+    return items
+
+
+def _require_truth(cache: Cache) -> None:
+    without = [entry.case_id for entry in cache.entries if not entry.has_labels]
+    if without:
+        raise InputError(
+            f"{len(without)} cases have no masks",
+            where=without[0],
+            cure="training and validation need the truth: add the masks or leave these cases out of the split",
+            code="input.no_truth",
+        )

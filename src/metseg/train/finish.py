@@ -1,0 +1,129 @@
+"""The end of a run: the best weights are scored on the cases' own grid and become a bundle.
+
+Only here are test patients read, once, when nothing can be chosen any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file
+
+from metseg.errors import BundleError, InputError
+from metseg.evaluate import CaseScores, evaluate_case, summarise
+from metseg.evaluate.tables import Tables
+from metseg.io.splits import Chosen
+from metseg.labels import LABEL_SCHEMES
+from metseg.model import SegmentationNetwork, build_from_recipe
+from metseg.model.bundle import save_bundle
+from metseg.predict.inference import Compute
+from metseg.predict.predictor import Prediction, Predictor
+from metseg.preprocess.pipeline import scheme_labels
+from metseg.progress import track
+from metseg.recipe import Recipe
+from metseg.train.card import write_card
+from metseg.train.data import TrainingData
+from metseg.train.fit import Spent
+from metseg.train.run_folder import RunFolder
+from metseg.volume import Case
+
+
+def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compute, spent: Spent) -> Path:
+    """Score the best weights on validation and test patients, and write the bundle; return its folder.
+
+    Args:
+        run: where the best weights lie and the bundle goes.
+        recipe: of the run.
+        data: of the run.
+        compute: device and precision.
+        spent: what the training took.
+    """
+    network = best_network(run, recipe)
+    predictor = Predictor([network], recipe, compute=compute)
+    metrics: dict[str, Any] = {
+        "parameters": network.parameter_count(),
+        **spent._asdict(),
+        "leaks_patients": data.split.leaks_patients,
+        "patients": {
+            part: len({chosen.source.patient for chosen in getattr(data.selection, part)})
+            for part in ("train", "validation", "test")
+        },
+    }
+    for part in ("validation", "test"):
+        scores = score_cases(predictor, getattr(data.selection, part), f"Scoring {part}")
+        if scores:
+            metrics[part] = summarise(scores).to_json()
+            _write_tables(scores, run.path / part)
+    bundle = save_bundle(
+        run.bundle,
+        networks=[network],
+        recipe=recipe,
+        card=write_card(recipe, metrics),
+        metrics=metrics,
+        split=data.split.to_dict(),
+    )
+    run.write_state(state="finished", bundle=run.bundle.name)
+    return bundle
+
+
+def _write_tables(scores: Sequence[CaseScores], folder: Path) -> None:
+    with Tables(folder, with_slices=any(region.slices for score in scores for region in score.regions.values())) as to:
+        for score in scores:
+            to.add(score)
+
+
+def best_network(run: RunFolder, recipe: Recipe) -> SegmentationNetwork:
+    """Return the network with the weights of the best validation Dice.
+
+    Raises:
+        BundleError: training ended before the first validation.
+    """
+    if not run.best_weights.exists():
+        raise BundleError(
+            "training ended before the first validation, so there are no best weights",
+            where=run.path,
+            cure="give it a larger budget, or shorter epochs with --set train.steps_per_epoch=10",
+            code="model.no_weights",
+        )
+    network = build_from_recipe(recipe, initial_weights=False)
+    network.load_state_dict(load_file(run.best_weights))
+    return network
+
+
+def score_cases(predictor: Predictor, chosen: Sequence[Chosen], what: str, *, quiet: bool = False) -> list[CaseScores]:
+    """Return the scores of cases, each predicted and compared on its own grid.
+
+    Args:
+        predictor: the model.
+        chosen: cases, or some slices of them, with truth.
+        what: shown beside the progress.
+        quiet: show no progress.
+    """
+    return [score_case(predictor(case), case) for case in map(load_chosen, track(chosen, what, quiet=quiet))]
+
+
+def load_chosen(chosen: Chosen) -> Case:
+    """Return a case, cut to the slices that were chosen."""
+    case = chosen.source.load()
+    return case if chosen.slices is None else case.take_slices(chosen.slices)
+
+
+def score_case(prediction: Prediction, case: Case) -> CaseScores:
+    """Return the scores of one prediction against the case's own truth, under the protocol ``voxel``."""
+    if case.labels is None:
+        raise InputError("the case has no mask to be scored against", where=case.case_id, code="input.no_truth")
+    scheme = LABEL_SCHEMES[prediction.scheme]
+    truth = scheme_labels(np.asarray(case.labels.data), scheme, where=case.case_id)
+    return evaluate_case(
+        truth,
+        prediction.labels,
+        affine=case.labels.affine,
+        scheme=scheme,
+        case=case.case_id,
+        patient=case.patient,
+        stack_of_slices=case.is_slice_stack,
+        across_slices=not case.is_slice_stack,
+    )

@@ -1,0 +1,41 @@
+"""Begin with the weights of another model."""
+
+from __future__ import annotations
+
+import sys
+
+from metseg.errors import BundleError
+from metseg.model import SegmentationNetwork
+from metseg.model.bundle import load_bundle
+
+#: A bundle that fits less than this share of the tensors is of another architecture.
+LEAST_SHARE = 0.5
+
+
+def initialise(network: SegmentationNetwork, bundle: str) -> None:
+    """Copy the weights of a bundle into a network wherever name and shape agree; say what begins afresh.
+
+    A head for other classes or a stem for other sequences begins afresh, the rest is kept.
+
+    Args:
+        network: changed in place.
+        bundle: name or folder.
+    Raises:
+        BundleError: not a bundle, or one of another architecture.
+    """
+    weights = load_bundle(bundle).networks[0].state_dict()
+    own = network.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    fresh = [key for key in own if key not in fitting]
+    if len(fitting) < LEAST_SHARE * len(own):
+        raise BundleError(
+            "the bundle is of another architecture",
+            where=bundle,
+            expected=f"most of {len(own)} tensors",
+            got=f"{len(fitting)} that fit; first that do not: {', '.join(fresh[:5])}",
+            cure="use the recipe that the bundle was made with, with your changes by --set",
+            code="model.architecture",
+        )
+    network.load_state_dict({**own, **fitting})
+    if fresh:
+        sys.stderr.write(f"initial weights: {len(fitting)} tensors from {bundle}; afresh: {', '.join(fresh)}\n")

@@ -1,0 +1,79 @@
+"""The Lightning module: one training step, and the validation Dice by patient."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from metseg.dataset import Batch
+from metseg.evaluate.overlap import Confusion, dice, joint_counts, region_counts
+from metseg.labels import LABEL_SCHEMES
+from metseg.model import SegmentationNetwork
+from metseg.predict.inference import class_indices, in_memory_format
+from metseg.recipe import Recipe
+from metseg.train.losses import build_loss, deep_supervision_loss
+from metseg.train.optimizers import build_optimizer
+
+
+class SegmentationTask(lightning.LightningModule):
+    """Trains a network by a recipe.
+
+    Args:
+        network: what is trained.
+        recipe: loss, optimiser and threshold come from it.
+        patients: the patient of each cached case, by case number; validation Dice is per patient.
+        channels_last: keep tensors in the memory layout that convolutions like best.
+    """
+
+    def __init__(
+        self, network: SegmentationNetwork, recipe: Recipe, *, patients: Sequence[str], channels_last: bool
+    ) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = in_memory_format(network, self.memory_format)
+        self._recipe = recipe
+        self._scheme = LABEL_SCHEMES[recipe.data.labels]
+        self._patients = tuple(patients)
+        self._loss = build_loss(recipe.loss)
+        self._counts: dict[str, np.ndarray] = {}
+        self._validation_losses: list[float] = []
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._counts = defaultdict(lambda: np.zeros((len(self._scheme.values),) * 2, dtype=np.int64))
+        self._validation_losses = []
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        logits = self._logits(batch)
+        self._validation_losses.append(float(deep_supervision_loss(self._loss, logits, batch.labels)))
+        predicted = class_indices(logits.float(), threshold=self._recipe.predict.threshold).cpu().numpy()
+        truth = batch.labels.cpu().numpy()
+        for place, case in enumerate(batch.case.tolist()):
+            ids = self._scheme.from_indices(truth[place]), self._scheme.from_indices(predicted[place])
+            self._counts[self._patients[case]] += joint_counts(*ids, self._scheme)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over patients and regions of the Dice on the prepared grid, and the loss."""
+        per_patient = [self._mean_region_dice(joint) for joint in self._counts.values()]
+        self.log("val_dice", float(np.mean(per_patient)))
+        self.log("val_loss", float(np.mean(self._validation_losses)))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return build_optimizer(self._recipe.train, self.network)
+
+    def _logits(self, batch: Batch) -> Any:
+        return self.network(batch.image.contiguous(memory_format=self.memory_format))
+
+    def _mean_region_dice(self, joint: np.ndarray) -> float:
+        counts: list[Confusion] = [region_counts(joint, self._scheme, region) for region in self._scheme.regions]
+        return float(np.mean([dice(count) for count in counts]))

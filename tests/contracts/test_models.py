@@ -1,0 +1,123 @@
+"""What every registered architecture must do, whatever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metseg.model import MODELS, SegmentationNetwork, build_model
+from metseg.model.bundle import load_bundle, save_bundle
+from metseg.recipe import DataPart, Named, Recipe
+
+#: Options that make each family small, so that the suite stays quick; a family absent here is built as it comes.
+SMALL: dict[str, dict[str, Any]] = {
+    "unet": {"channels": (4, 8, 8, 16), "blocks": (1, 1, 1, 2)},
+    "attention_unet": {"channels": (4, 8, 8, 16)},
+    "unet_plus_plus": {"channels": (4, 4, 8, 8, 16)},
+    "inception_unet": {"decoder_channels": (16, 8, 8, 8, 8)},
+    "unet_dropout": {"channels": (4, 8, 8, 8, 16)},
+    "cnn": {"channels": (4, 8)},
+    "fcn": {"width": 4, "classifier_channels": 16},
+    "swin_unetr": {"feature_size": 12, "depths": (1, 1, 1, 1), "window_size": 4},
+    "dynunet": {"channels": (8, 8, 16, 16)},
+}
+MODALITIES = ("t1n", "t1c", "t2w", "t2f")
+
+every_model = pytest.mark.parametrize("name", MODELS)
+every_3d_model = pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if 3 in spec.dimensions])
+
+
+@pytest.fixture(autouse=True)
+def _reproducible() -> None:
+    torch.manual_seed(0)
+
+
+def small(name: str, *, in_channels: int = 1, out_channels: int = 1, dimensions: int = 2) -> SegmentationNetwork:
+    return build_model(
+        name, SMALL.get(name, {}), in_channels=in_channels, out_channels=out_channels, dimensions=dimensions
+    )
+
+
+def answers(logits: torch.Tensor | list[torch.Tensor]) -> list[torch.Tensor]:
+    return [logits] if isinstance(logits, torch.Tensor) else logits
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("sizes", "in_channels", "out_channels"), [((97, 131), 3, 1), ((33, 47), 8, 4), ((1, 5), 1, 8), ((32, 32), 2, 2)]
+)
+def test_any_size_and_any_channels(name: str, sizes: tuple[int, int], in_channels: int, out_channels: int) -> None:
+    network = small(name, in_channels=in_channels, out_channels=out_channels).eval()
+    with torch.inference_mode():
+        logits = network(torch.randn(1, in_channels, *sizes))
+    assert logits.shape == (1, out_channels, *sizes)
+    assert torch.isfinite(logits).all()
+
+
+@every_3d_model
+def test_any_volume(name: str) -> None:
+    network = small(name, in_channels=2, out_channels=3, dimensions=3).eval()
+    with torch.inference_mode():
+        logits = network(torch.randn(1, 2, 17, 20, 5))
+    assert logits.shape == (1, 3, 17, 20, 5)
+    assert torch.isfinite(logits).all()
+
+
+@every_model
+def test_every_parameter_learns(name: str) -> None:
+    network = small(name, in_channels=3, out_channels=2).train()
+    outputs = answers(network(torch.randn(1, 3, 33, 47)))
+    assert all(output.shape == (1, 2, 33, 47) for output in outputs)
+    # A loss that is not symmetric, or normalisation layers would cancel it.
+    torch.stack([(output**2 * torch.rand_like(output)).mean() for output in outputs]).sum().backward()
+    gradients = {key: value.grad for key, value in network.named_parameters()}
+    assert [key for key, gradient in gradients.items() if gradient is None] == []
+    assert [key for key, gradient in gradients.items() if not torch.isfinite(gradient).all()] == []
+
+
+@every_model
+def test_batches_of_one_train_at_the_smallest_size(name: str) -> None:
+    network = small(name).train()
+    for output in answers(network(torch.randn(1, 1, 7, 7))):
+        assert torch.isfinite(output).all()
+
+
+@every_model
+def test_evaluation_is_deterministic(name: str) -> None:
+    network = small(name, in_channels=2).eval()
+    images = torch.randn(2, 2, 33, 47)
+    with torch.inference_mode():
+        first, again = network(images), network(images)
+        alone = network(images[1:])
+    assert torch.equal(first, again)
+    torch.testing.assert_close(first[1:], alone, rtol=1e-4, atol=1e-4)
+
+
+@every_model
+def test_a_bundle_brings_the_same_network_back(name: str, tmp_path: Path) -> None:
+    recipe = Recipe(
+        name="contract",
+        data=DataPart(channels=MODALITIES[:2], labels="brats-met-2023"),
+        model=Named(name=name, options=SMALL.get(name, {})),
+    )
+    network = small(name, in_channels=2, out_channels=4).to(memory_format=torch.channels_last)
+    network.train()(torch.randn(2, 2, 33, 47))  # gives normalisation layers something to remember
+    network.eval()
+    save_bundle(tmp_path / "contract", networks=[network], recipe=recipe, card="# Contract\n", metrics={})
+    (loaded,) = load_bundle(tmp_path / "contract").networks
+    images = torch.randn(1, 2, 33, 47)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images), network(images), rtol=1e-4, atol=1e-5)
+    for key, value in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+
+
+@every_model
+def test_names_its_source_and_builds_from_its_defaults(name: str) -> None:
+    spec = MODELS[name]
+    assert spec.source.startswith(("arXiv:", "doi:", "https://"))
+    assert set(spec.initial_weights) <= set(spec.options.model_fields)
+    assert spec.divisor(spec.options()) >= 1

@@ -1,0 +1,97 @@
+"""Paired tests against scipy and hand-made numbers; verdicts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from metseg.errors import InputError
+from metseg.evaluate.intervals import Interval
+from metseg.evaluate.paired import NO_DIFFERENCE, compare_models, holm, verdict, wilcoxon_p
+
+
+def exact_wilcoxon(differences: list[float]) -> float:
+    """Return the two-sided p-value by going through every assignment of signs (no ties, no zeros)."""
+    ranks = np.argsort(np.argsort(np.abs(differences))) + 1
+    observed = ranks[np.array(differences) > 0].sum()
+    sums = [
+        sum(r for r, s in zip(ranks, signs, strict=True) if s) for signs in itertools.product((0, 1), repeat=len(ranks))
+    ]
+    centre = ranks.sum() / 2
+    return float(np.mean([abs(value - centre) >= abs(observed - centre) for value in sums]))
+
+
+def test_wilcoxon_by_enumeration() -> None:
+    for seed in range(5):
+        differences = list(np.random.default_rng(seed).normal(0.3, 1.0, 9))
+        assert wilcoxon_p(differences) == pytest.approx(exact_wilcoxon(differences))
+
+
+def test_wilcoxon_is_scipys_for_many_patients_with_zeros() -> None:
+    differences = np.random.default_rng(0).normal(0.02, 0.1, 80)
+    differences[:10] = 0.0
+    expected = stats.wilcoxon(differences[10:]).pvalue
+    assert wilcoxon_p(list(differences)) == pytest.approx(expected)
+
+
+def test_no_difference_at_all_is_p_1() -> None:
+    assert wilcoxon_p([0.0, 0.0, 0.0]) == 1.0
+
+
+@pytest.mark.parametrize("bad", [[], [0.1, math.nan]])
+def test_wilcoxon_refuses_what_is_no_number(bad: list[float]) -> None:
+    with pytest.raises(InputError):
+        wilcoxon_p(bad)
+
+
+def test_holm_by_hand() -> None:
+    # sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1; the last may not be below the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+    assert holm([0.04]) == [0.04]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "better", "expected"),
+    [
+        (0.01, 0.2, "higher", "a is better"),
+        (0.01, 0.2, "lower", "b is better"),
+        (-0.2, -0.01, "higher", "b is better"),
+        (-0.2, -0.01, "lower", "a is better"),
+        (-0.01, 0.2, "higher", NO_DIFFERENCE),
+        (0.0, 0.2, "higher", NO_DIFFERENCE),
+    ],
+)
+def test_verdicts(low: float, high: float, better: str, expected: str) -> None:
+    interval = Interval((low + high) / 2, low, high, 10)
+    assert verdict(interval, "a", "b", better=better) == expected  # type: ignore[arg-type]
+
+
+def test_no_verdict_from_one_patient() -> None:
+    assert verdict(Interval(0.5, None, None, 1), "a", "b") == NO_DIFFERENCE
+
+
+def test_three_models() -> None:
+    generator = np.random.default_rng(1)
+    base = {str(patient): float(value) for patient, value in enumerate(generator.random(40))}
+    better = {patient: value + 0.05 + generator.normal(0, 0.01) for patient, value in base.items()}
+    same = {patient: value + generator.normal(0, 0.01) for patient, value in reversed(base.items())}
+    found = compare_models({"base": base, "better": better, "same": same})
+    assert [(one.first, one.second, one.verdict) for one in found] == [
+        ("base", "better", "better is better"),
+        ("base", "same", NO_DIFFERENCE),
+        ("better", "same", "better is better"),
+    ]
+    assert found[0].difference.mean == pytest.approx(-0.05, abs=0.01)
+    assert [one.p_holm for one in found] == holm([one.p_value for one in found])
+    assert found[0].p_holm < 0.001 < found[1].p_holm
+
+
+def test_models_with_different_patients_are_not_compared() -> None:
+    with pytest.raises(InputError, match="the first p2"):
+        compare_models({"a": {"p1": 0.5, "p2": 0.5}, "b": {"p1": 0.5}})

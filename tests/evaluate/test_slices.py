@@ -1,0 +1,45 @@
+"""Slice-wise Dice by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metseg.evaluate import evaluate_case
+from metseg.evaluate.slices import slice_scores
+
+
+def test_each_average_by_hand() -> None:
+    truth, prediction = np.zeros((2, 4, 1, 4), dtype=bool)
+    truth[:2, 0, 0] = True  # slice 0: Dice 2 * 1 / (2 + 2) = 1/2
+    prediction[1:3, 0, 0] = True
+    truth[0, 0, 1] = True  # slice 1: missed, 0
+    prediction[0, 0, 2] = True  # slice 2: false, 0; not a positive slice
+    found = slice_scores(truth, prediction, n_slices=4)  # slice 3: both empty, 1
+    assert found.dice_positive_slices == pytest.approx((0.5 + 0) / 2)
+    assert found.dice_all_slices == pytest.approx((0.5 + 0 + 0 + 1) / 4)
+    assert (found.n_positive_slices, found.n_slices) == (2, 4)
+
+
+def test_slices_cut_off_count_as_empty_in_both() -> None:
+    truth = np.ones((2, 2, 1), dtype=bool)
+    assert slice_scores(truth, truth, n_slices=10).dice_all_slices == 1.0
+    assert slice_scores(truth, ~truth, n_slices=10).dice_all_slices == pytest.approx(0.9)
+
+
+def test_an_empty_prediction_scores_the_share_of_empty_slices() -> None:
+    """The example of the protocol: 65 % empty slices, nothing predicted."""
+    truth = np.zeros((8, 8, 20), dtype=np.uint8)
+    truth[2:5, 2:5, 13:] = 1
+    scores = evaluate_case(truth, np.zeros_like(truth), stack_of_slices=True)["lesion"]
+    assert scores.slices is not None
+    assert scores.slices.dice_all_slices == pytest.approx(0.65)
+    assert scores.slices.dice_positive_slices == 0
+    assert scores["dice"] == 0
+
+
+def test_no_positive_slice_is_not_a_number() -> None:
+    nothing = np.zeros((3, 3, 5), dtype=bool)
+    found = slice_scores(nothing, nothing, n_slices=5)
+    assert found.dice_positive_slices is None
+    assert found.dice_all_slices == 1.0

@@ -1,0 +1,63 @@
+"""The plain network, FCN-8s and the U-Net with dropout have the properties their papers give them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from metseg.model import build_model
+from metseg.model.fcn import _bilinear_doubling
+
+
+def test_the_plain_network_sees_one_pixel_further_per_convolution() -> None:
+    torch.manual_seed(0)
+    network = build_model("cnn", {"channels": (4, 4, 4)}, in_channels=1, out_channels=1).eval()
+    images = torch.randn(1, 1, 21, 21)
+    poked = images.clone()
+    poked[0, 0, 10, 10] += 10
+    with torch.inference_mode():
+        changed = (network(poked) != network(images))[0, 0].nonzero()
+    assert changed.min(dim=0).values.tolist() == [7, 7]
+    assert changed.max(dim=0).values.tolist() == [13, 13]
+
+
+def test_unet_dropout_is_convolution_relu_normalisation_twice_per_level_and_four_levels_deep() -> None:
+    body = build_model("unet_dropout", {"channels": (2, 4, 4, 4, 8)}, in_channels=1, out_channels=1).body
+    assert len(body.down) == len(body.up) + 1 == 5
+    for block in [*body.down, *body.up]:
+        assert [type(layer) for layer in block] == [nn.Conv2d, nn.ReLU, nn.BatchNorm2d] * 2
+    assert [type(layer) for layer in body.pool] == [nn.MaxPool2d, nn.Dropout2d]
+
+
+def test_unet_dropout_drops_in_training_only() -> None:
+    torch.manual_seed(0)
+    network = build_model("unet_dropout", {"channels": (4, 8, 8), "dropout": 0.5}, in_channels=1, out_channels=1)
+    images = torch.randn(2, 1, 16, 16)
+    assert not torch.equal(network.train()(images), network(images))
+    assert torch.equal(network.eval()(images), network(images))
+
+
+def test_fcn_doubling_begins_as_bilinear_interpolation() -> None:
+    coarse = torch.randn(1, 2, 6, 7, generator=torch.Generator().manual_seed(0))
+    reference = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    # The border differs: a transposed convolution sees zeros beyond it.
+    torch.testing.assert_close(_bilinear_doubling(2)(coarse)[..., 1:-1, 1:-1], reference[..., 1:-1, 1:-1])
+
+
+def test_fcn_begins_with_the_coarsest_answer_and_has_vgg16s_convolutions() -> None:
+    torch.manual_seed(0)
+    network = build_model("fcn", {"width": 4, "classifier_channels": 8}, in_channels=3, out_channels=2).eval()
+    body = network.body
+    convolutions = [[m for m in stage.modules() if isinstance(m, nn.Conv2d)] for stage in body.stages]
+    assert [len(stage) for stage in convolutions] == [2, 2, 3, 3, 3]
+    assert [stage[-1].out_channels for stage in convolutions] == [4, 8, 16, 32, 32]
+    images = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        features = images
+        for stage in body.stages:
+            features = stage(features)
+        coarse = body.double_16(body.double_32(body.classifier(features)))
+        expected = nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(network(images), expected)
+        nn.init.ones_(body.score_8.weight)
+        assert not torch.allclose(network(images), expected)

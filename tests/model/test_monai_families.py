@@ -1,0 +1,136 @@
+"""The families that stand on MONAI's blocks compute what MONAI's own networks compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from monai.networks.nets import AttentionUnet, BasicUNetPlusPlus, DynUNet, SwinUNETR
+from torch import nn
+
+from metseg.errors import UsageError
+from metseg.model import build_model
+
+PLUS = {"channels": (4, 4, 8, 8, 16)}
+
+
+def images(*sizes: int, channels: int = 2) -> torch.Tensor:
+    return torch.randn(1, channels, *sizes, generator=torch.Generator().manual_seed(0))
+
+
+def settle(network: nn.Module, batch: torch.Tensor) -> None:
+    """Move the running statistics away from their first values, so that evaluation has something to get wrong."""
+    network.train()
+    with torch.no_grad():
+        network(batch)
+    network.eval()
+
+
+def count_convolutions(network: nn.Module, batch: torch.Tensor) -> int:
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [module.register_forward_hook(count) for module in convolutions]
+    with torch.inference_mode():
+        network(batch)
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def test_attention_unet_is_monais() -> None:
+    ours = build_model("attention_unet", {"channels": (4, 8, 16)}, in_channels=2, out_channels=3)
+    theirs = AttentionUnet(spatial_dims=2, in_channels=2, out_channels=3, channels=(4, 8, 16), strides=(2, 2))
+    settle(ours, images(32, 32))
+    theirs.load_state_dict(ours.body.state_dict())
+    torch.testing.assert_close(ours(images(32, 32)), theirs.eval()(images(32, 32)))
+
+
+def test_swin_unetr_is_monais() -> None:
+    options = {"feature_size": 12, "depths": (1, 1, 1, 1), "window_size": 4}
+    ours = build_model("swin_unetr", options, in_channels=2, out_channels=3).eval()
+    theirs = SwinUNETR(2, 3, feature_size=12, depths=(1, 1, 1, 1), window_size=4, spatial_dims=2).eval()
+    theirs.load_state_dict(ours.body.state_dict())
+    torch.testing.assert_close(ours(images(64, 64)), theirs(images(64, 64)))
+
+
+@pytest.mark.parametrize(("dimensions", "sizes"), [(2, (32, 48)), (3, (16, 16, 16))])
+@pytest.mark.parametrize("residual", [False, True])
+def test_dynunet_is_monais(dimensions: int, sizes: tuple[int, ...], residual: bool) -> None:
+    options = {"channels": (8, 8, 16, 16), "residual": residual}
+    ours = build_model("dynunet", options, in_channels=2, out_channels=3, dimensions=dimensions)
+    theirs = DynUNet(
+        dimensions,
+        2,
+        3,
+        kernel_size=[3] * 4,
+        strides=[1, 2, 2, 2],
+        upsample_kernel_size=[2, 2, 2],
+        filters=(8, 8, 16, 16),
+        deep_supervision=True,
+        deep_supr_num=2,
+        res_block=residual,
+    )
+    loaded = theirs.load_state_dict(ours.body.state_dict(), strict=False)
+    assert all(key.startswith("skip_layers.") for key in loaded.missing_keys)  # MONAI's second registration
+    assert loaded.unexpected_keys == []
+    batch = images(*sizes)
+    torch.testing.assert_close(ours.eval()(batch), theirs.eval()(batch))
+    # MONAI stacks the levels, each brought to full size by nearest neighbours; ours bring them there linearly.
+    stacked = theirs.train()(batch).unbind(1)
+    bare = ours.body.train()(batch)
+    torch.testing.assert_close(bare[0], stacked[0])
+    for level, theirs_level in zip(bare[1:], stacked[1:], strict=True):
+        torch.testing.assert_close(nn.functional.interpolate(level, size=sizes), theirs_level)
+
+
+def their_plus_plus() -> Any:
+    return BasicUNetPlusPlus(
+        2, 2, 3, features=(4, 4, 8, 8, 16, 4), deep_supervision=True, act=("relu", {"inplace": True}), norm="batch"
+    )
+
+
+def test_unet_plus_plus_has_monais_heads_the_deepest_first() -> None:
+    ours = build_model("unet_plus_plus", PLUS, in_channels=2, out_channels=3)
+    theirs = their_plus_plus()
+    theirs.load_state_dict(ours.body.blocks.state_dict())
+    batch = images(32, 48)
+    for mine, reference in zip(ours.train()(batch), reversed(theirs.train()(batch)), strict=True):
+        torch.testing.assert_close(mine, reference)
+
+
+def test_pruned_unet_plus_plus_gives_the_shallower_head_and_computes_less() -> None:
+    ours = build_model("unet_plus_plus", PLUS, in_channels=2, out_channels=3)
+    batch = images(32, 48)
+    settle(ours, batch)
+    theirs = their_plus_plus().eval()
+    theirs.load_state_dict(ours.body.blocks.state_dict())
+    heads = theirs(batch)
+    calls = []
+    for depth in (1, 2, 3, 4):
+        ours.body.prune(depth)
+        torch.testing.assert_close(ours(batch), heads[depth - 1])
+        calls.append(count_convolutions(ours, batch))
+    # Depth d: d + 1 encoder nodes of 2 convolutions, d (d + 1) / 2 nested ones of 3 (one transposed), one head.
+    assert calls == [2 * (d + 1) + 3 * d * (d + 1) // 2 + 1 for d in (1, 2, 3, 4)]
+
+
+def test_pruning_can_be_an_option_and_leaves_training_whole() -> None:
+    ours = build_model("unet_plus_plus", {**PLUS, "inference_depth": 2}, in_channels=2, out_channels=3)
+    assert count_convolutions(ours.eval(), images(32, 32)) == 16
+    assert len(ours.train()(images(32, 32))) == 4
+
+
+def test_pruning_needs_trained_heads() -> None:
+    with pytest.raises(UsageError, match="inference_depth below 4 needs deep_supervision"):
+        build_model("unet_plus_plus", {"deep_supervision": False, "inference_depth": 2}, in_channels=1, out_channels=1)
+    ours = build_model("unet_plus_plus", {**PLUS, "deep_supervision": False}, in_channels=2, out_channels=3)
+    with pytest.raises(UsageError, match="cannot be pruned to depth 3") as caught:
+        ours.body.prune(3)
+    assert caught.value.cure == "train with deep_supervision = true"
+    assert ours.train()(images(32, 32)).shape == (1, 3, 32, 32)

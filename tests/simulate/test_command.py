@@ -1,0 +1,81 @@
+"""``metseg simulate`` as it is called."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from metseg.cli.simulate import simulate
+from metseg.errors import UsageError
+from metseg.simulate import PhantomOptions, SliceOptions
+
+app = typer.Typer()
+app.command()(simulate)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_slices_by_command(tmp_path: Path) -> None:
+    arguments = [
+        "--patients",
+        "2",
+        "--seed",
+        "3",
+        "--as",
+        "slices",
+        "--resolution-mm",
+        "5",
+        "--slices-per-patient",
+        "4",
+    ]
+    text = run(str(tmp_path / "out"), *arguments, "--sequence", "t1c", "--no-skull", "--workers", "1")
+    assert "2 patients" in text
+    assert "8 slices" in text
+    assert len(list((tmp_path / "out").rglob("*_mask.png"))) == 8
+
+
+def test_json_is_one_document(tmp_path: Path) -> None:
+    document = json.loads(run(str(tmp_path / "out"), "--patients", "1", "--resolution-mm", "5", "--json"))
+    assert [row["patient"] for row in document["patients"]] == ["BraTS-MET-00001"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--resume", "--overwrite"), "--resume keeps what --overwrite removes"),
+        (("--sequence", "t1c"), "--sequence is for pictures"),
+        (("--slices-per-patient", "3"), "--slices-per-patient is for pictures"),
+        (("--as", "slices", "--sequence", "adc"), "no sequence 'adc'"),
+        (("--as", "slices", "--mask", "half"), "'mask'"),
+        (("--resolution-mm", "0.1"), "'resolution_mm'"),
+    ],
+)
+def test_wrong_options_say_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(str(tmp_path / "out"), *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_tells_the_true_defaults() -> None:
+    text = " ".join(run("--help").replace("│", " ").split())
+    assert f"(default: {PhantomOptions().resolution_mm})" in text
+    assert "(default: skull)" in text
+    assert PhantomOptions().skull
+    assert f"(default: {SliceOptions().mask})" in text
+
+
+def test_the_phantom_needs_no_torch() -> None:
+    code = "import sys, metseg.simulate; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

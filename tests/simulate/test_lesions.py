@@ -1,0 +1,120 @@
+"""Cores, necrosis and oedema voxel by voxel; travel times against Dijkstra's algorithm."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+
+from metseg.simulate import Lesion
+from metseg.simulate.anatomy import Grid
+from metseg.simulate.lesions import ET, NETC, SNFH, LesionMaps, add_core
+from metseg.simulate.oedema import add_oedema, travel_time
+
+GRID = Grid((48, 48, 48), 1.0, (0.0, 0.0, 0.0))
+INSIDE = np.full(GRID.shape, -50.0, dtype=np.float32)
+
+
+def lesion(number: int = 1, *, diameter: float = 14.0, necrotic: float = 0.0, oedema: float = 0.0) -> Lesion:
+    return Lesion(number, (0.0, 0.0, 0.0), diameter, necrotic, oedema, 0.1, 0.6)
+
+
+def drawn(*lesions: tuple[Lesion, tuple[float, float, float]]) -> LesionMaps:
+    maps = LesionMaps.empty(GRID.shape)
+    for one, centre in lesions:
+        rng = np.random.default_rng(one.lesion_id)
+        add_core(maps, one, np.array(centre), grid=GRID, hull_mm=INSIDE, rng=rng)
+    return maps
+
+
+@pytest.mark.parametrize("diameter", [2.0, 5.0, 9.0, 20.0])
+def test_the_core_has_the_volume_of_the_sphere(diameter: float) -> None:
+    maps = drawn((lesion(diameter=diameter), (24.2, 23.7, 24.0)))
+    assert (maps.labels == ET).sum() == pytest.approx(np.pi / 6 * diameter**3, abs=0.51)
+    assert ndimage.label(maps.labels)[1] == 1
+    assert ndimage.center_of_mass(maps.labels) == pytest.approx((24.2, 23.7, 24.0), abs=0.15 * diameter)
+
+
+def test_labels_are_where_the_share_is_half() -> None:
+    maps = drawn((lesion(diameter=15, necrotic=0.4), (24, 24, 24)))
+    np.testing.assert_array_equal(maps.core >= 0.5, maps.labels > 0)
+    np.testing.assert_array_equal((maps.core >= 0.5) & (maps.necrosis >= 0.5), maps.labels == NETC)
+
+
+def test_necrosis_has_its_share_and_a_closed_rim() -> None:
+    maps = drawn((lesion(diameter=18, necrotic=0.4), (24, 24, 24)))
+    necrotic = maps.labels == NETC
+    assert necrotic.sum() / (maps.labels > 0).sum() == pytest.approx(0.4, abs=0.01)
+    beside = ndimage.binary_dilation(necrotic) & ~necrotic
+    assert (maps.labels[beside] == ET).all()
+
+
+def test_lesions_side_by_side_stay_two() -> None:
+    maps = drawn((lesion(1, diameter=12), (20, 24, 24)), (lesion(2, diameter=12), (29, 24, 24)))
+    assert ndimage.label(maps.labels, np.ones((3, 3, 3)))[1] == 2
+    assert set(np.unique(maps.instances)) == {0, 1, 2}
+
+
+def test_the_core_stays_inside_the_brain() -> None:
+    hull = np.broadcast_to((np.arange(48, dtype=np.float32) - 24)[:, None, None], GRID.shape)
+    maps = LesionMaps.empty(GRID.shape)
+    add_core(maps, lesion(), np.array([22.0, 24, 24]), grid=GRID, hull_mm=hull, rng=np.random.default_rng(0))
+    assert maps.labels[24:].sum() == 0
+    assert (maps.labels > 0).sum() == pytest.approx(np.pi / 6 * 14**3, abs=0.51)
+
+
+def test_oedema_follows_white_matter() -> None:
+    maps = drawn((lesion(diameter=8, oedema=10), (24, 24, 24)))
+    white = np.zeros(GRID.shape, dtype=np.float32)
+    white[:, 18:31, 18:31] = 1  # a bundle along x, grey matter around it
+    rng = np.random.default_rng(1)
+    add_oedema(maps, lesion(diameter=8, oedema=10), grid=GRID, white=white, grey=1 - white, rng=rng)
+    swollen = maps.labels == SNFH
+    x, y, _ = np.nonzero(swollen)
+    assert np.ptp(x) > np.ptp(y) + 4
+    assert (white[swollen] == 1).all()
+    assert (maps.oedema[swollen] > 0.3).all()
+    assert ((maps.core >= 0.5) == (np.isin(maps.labels, (NETC, ET)))).all()
+    assert (maps.instances[swollen] == 1).all()
+
+
+def test_no_oedema_unless_planned() -> None:
+    maps = drawn((lesion(), (24, 24, 24)))
+    ones = np.ones(GRID.shape, dtype=np.float32)
+    add_oedema(maps, lesion(), grid=GRID, white=ones, grey=0 * ones, rng=np.random.default_rng(0))
+    assert not maps.oedema.any()
+
+
+def shortest(
+    source: npt.NDArray[np.bool_], slowness: npt.NDArray[np.float32], spacing: float
+) -> npt.NDArray[np.float64]:
+    """Return the same by Dijkstra's algorithm on an explicit graph."""
+    index = np.arange(source.size).reshape(source.shape)
+    rows, columns, costs = [], [], []
+    for voxel in np.ndindex(source.shape):
+        for step in product((-1, 0, 1), repeat=3):
+            other = tuple(np.add(voxel, step))
+            if any(step) and all(0 <= at < size for at, size in zip(other, source.shape, strict=True)):
+                rows.append(index[voxel])
+                columns.append(index[other])
+                costs.append(np.linalg.norm(step) * spacing * (slowness[voxel] + slowness[other]) / 2)
+    graph = coo_array((costs, (rows, columns)), shape=(source.size, source.size)).tocsr()
+    return dijkstra(graph, indices=index[source], min_only=True).reshape(source.shape)
+
+
+def test_travel_time_is_the_cheapest_path() -> None:
+    rng = np.random.default_rng(2)
+    slowness = rng.uniform(0.5, 6, (7, 8, 6)).astype(np.float32)
+    source = np.zeros(slowness.shape, dtype=bool)
+    source[2, 3, 1:3] = True
+    found = travel_time(source, slowness, spacing=1.5, limit=15.0)
+    expected = shortest(source, slowness, 1.5)
+    near = expected < 15
+    assert near.sum() > 100
+    np.testing.assert_allclose(found[near], expected[near], rtol=1e-5)
+    assert (found[~near] >= 15).all()

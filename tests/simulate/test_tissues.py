@@ -1,0 +1,51 @@
+"""Signals of tissues against hand-computed values, and the contrasts every radiologist expects."""
+
+from __future__ import annotations
+
+import pytest
+
+from metseg.simulate.tissues import SEQUENCE_TIMING, TISSUES, Sequence, Tissue, signal
+
+
+def test_spin_echo_by_hand() -> None:
+    # 0.8 (1 - e^-1) e^-0.5 with TR = T1 and TE = T2 / 2.
+    assert signal(Tissue(0.8, 1000, 80), Sequence(1000, 40)) == pytest.approx(0.8 * 0.6321206 * 0.6065307, rel=1e-6)
+
+
+def test_inversion_by_hand() -> None:
+    # TI = T1, TR = 3 T1, TE = T2 / 2: |1 - 2 e^-1 + e^-3| e^-0.5 = 0.3140283 * 0.6065307.
+    assert signal(Tissue(1, 1000, 80), Sequence(3000, 40, inversion_ms=1000)) == pytest.approx(0.1904678, rel=1e-5)
+
+
+def test_contrast_agent_by_hand() -> None:
+    # 1/T1 = 1/1 s + 4.5 * 2 = 10 per s: T1 = 100 ms; 1/T2 = 1/0.1 s + 5.5 * 2 = 21 per s.
+    with_agent = signal(Tissue(1, 1000, 100, uptake=2.0), Sequence(100, 10, agent=True))
+    assert with_agent == pytest.approx((1 - 2.718281828**-1) * 2.718281828**-0.21, rel=1e-6)
+    assert with_agent > signal(Tissue(1, 1000, 100, uptake=2.0), Sequence(100, 10))
+
+
+def contrasts(sequence: str) -> dict[str, float]:
+    return {name: signal(tissue, SEQUENCE_TIMING[sequence]) for name, tissue in TISSUES.items()}
+
+
+def test_native_t1() -> None:
+    s = contrasts("t1n")
+    assert s["fat"] > s["white"] > s["grey"] > s["oedema"] > s["fluid"] > s["bone"]
+
+
+def test_t1_after_contrast_agent() -> None:
+    s = contrasts("t1c")
+    assert min(s["tumour_weak"], s["tumour_strong"], s["vessel"], s["dura"], s["choroid"]) > 1.15 * s["white"]
+    assert s["necrosis"] < s["grey"]
+
+
+def test_t2() -> None:
+    s = contrasts("t2w")
+    assert s["fluid"] > s["necrosis"] > s["oedema"] > s["grey"] > s["white"] > s["vessel"]
+
+
+def test_flair() -> None:
+    s = contrasts("t2f")
+    assert s["oedema"] > 1.3 * s["white"]
+    assert s["grey"] > s["white"]
+    assert s["fluid"] < 0.1 * s["white"]
