@@ -20,18 +20,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full; what was at ``path`` before is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        with disk_full_is_an_error(path):
+    with disk_full_is_an_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
             yield temporary
             _flush_to_disk(temporary)
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -41,18 +41,40 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full; what was at ``path`` before is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        with disk_full_is_an_error(path):
+    with disk_full_is_an_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _flush_to_disk(file)
             temporary.chmod(0o777 & ~_umask())
             _swap_in(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; see `atomic_file`.
+
+    The way to write what a library can also give as bytes: libraries that write files by themselves report a full
+    disk each in its own way, safetensors and ``torch.save`` not as an OSError.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files and folders beside ``path`` that a killed process left behind.
+
+    Only for whoever alone may write ``path``.
+    """
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -63,12 +85,11 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        free_mb = shutil.disk_usage(path.parent).free / 1e6
         raise ResourceError(
             "the disk is full; what was written before is untouched",
             where=path,
-            got=f"{free_mb:.0f} MB free",
-            cure="free some space or choose another folder, then go on with --resume",
+            got=_free_space(path),
+            cure="free some space or choose another folder, and repeat; a training goes on with --resume",
             code="resources.disk",
         ) from error
 
@@ -86,6 +107,11 @@ def _swap_in(temporary: Path, path: Path) -> None:
         os.replace(aside, path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _free_space(path: Path) -> str:
+    there = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
+    return f"{shutil.disk_usage(there).free / 1e6:.0f} MB free"
 
 
 def _flush_to_disk(path: Path) -> None:

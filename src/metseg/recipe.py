@@ -55,6 +55,7 @@ class Named(BaseModel):
 
 Modality = Annotated[str, BeforeValidator(canonical_modality)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class DataPart(Frozen):
@@ -90,7 +91,7 @@ class SplitPart(Frozen):
     test: Fraction = 0.2
     folds: Annotated[int, Field(ge=0)] = 0
     stratify: str | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:
@@ -129,7 +130,7 @@ class TrainPart(Frozen):
     validate_every: Annotated[int, Field(gt=0)] = 1
     #: Processes that load data; None: as many as the machine can spare.
     workers: Annotated[int, Field(ge=0)] | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _ends(self) -> Self:

@@ -60,3 +60,22 @@ def test_as_many_lesions_as_fit(shape: tuple[int, int, int]) -> None:
     mask[::2, ::2, ::2] = True
     assert label_instances(mask)[1] == mask.sum()
     assert label_instances(mask, across_slices=False)[1] == mask.sum()
+
+
+def test_slicewise_numbering_has_no_gaps_and_agrees_with_plain_labelling() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        mask = ndimage.binary_dilation(rng.random((59, 16, 2)) < 0.05, structure=np.ones((3, 3, 1)))
+        instances, count = label_instances(mask, across_slices=False)
+        plain = [ndimage.label(mask[:, :, z], np.ones((3, 3)))[1] for z in range(2)]
+        assert count == sum(plain)
+        assert np.array_equal(np.unique(instances[instances > 0]), np.arange(1, count + 1))
+
+
+def test_volume_numbering_has_no_gaps_and_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(6)
+    for density in (0.01, 0.05, 0.2) * 20:
+        mask = rng.random(tuple(rng.integers(3, 25, 3))) < density
+        instances, count = label_instances(mask)
+        assert count == ndimage.label(mask, np.ones((3, 3, 3)))[1]
+        assert np.array_equal(np.unique(instances[instances > 0]), np.arange(1, count + 1))

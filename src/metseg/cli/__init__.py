@@ -6,13 +6,14 @@ Nothing heavy is imported here, nor at the top of a command's file, so that ``me
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
 from metseg import __version__
 from metseg.cli import compare, doctor, evaluate, inspect, models, predict, simulate, split, train
-from metseg.errors import MetsegError
+from metseg.errors import MetsegError, ResourceError
 
 INTERRUPTED = 130
 
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 
 #: In the order in which a newcomer needs them.
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
     "inspect": inspect.inspect,
     "split": split.split,
@@ -63,14 +64,25 @@ def main() -> None:
     try:
         app()
     except MetsegError as error:
-        if "--debug" in sys.argv:
+        _end(error)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes an exit of its own of Ctrl-C, and says nothing.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
-        sys.stderr.write(f"metseg: {error.one_line()}\n")
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
         sys.stderr.write("metseg: interrupted\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`metseg ... | head`): nothing is left to say, and nobody to say it to.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        what = f"the system refused: {error.strerror or error}"
+        _end(ResourceError(what, where=error.filename, cure="look at its permissions", code="resources.system"))
+
+
+def _end(error: MetsegError) -> NoReturn:
+    """End with an error: one line, or with --debug everything."""
+    if "--debug" in sys.argv:
+        raise error
+    sys.stderr.write(f"metseg: {error.one_line()}\n")
+    sys.exit(error.exit_status)

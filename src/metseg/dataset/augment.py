@@ -27,12 +27,16 @@ Rng = np.random.Generator
 
 @dataclass
 class SpatialMap:
-    """From output to input voxel coordinates: ``x_in = matrix @ (x_out - centre) + centre + displacement(x_out)``."""
+    """From output to input voxels: ``x_in = matrix @ (x_out - centre) + centre + shift + displacement(x_out)``.
+
+    Each further step is what happens to the result of the earlier ones, so it multiplies the matrix from the right.
+    What is flipped is mirrored after all that.
+    """
 
     shape: tuple[int, ...]
     matrix: npt.NDArray[np.float64] = field(init=False)
     shift_voxels: npt.NDArray[np.float64] = field(init=False)
-    displacement: npt.NDArray[np.float64] | None = None
+    displacement: npt.NDArray[np.float32] | None = None
     flipped: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -50,11 +54,15 @@ class SpatialMap:
 
 @dataclass(frozen=True)
 class AugmentationSpec:
-    """One augmentation: its options and either what it does to the spatial map or to the intensities."""
+    """One augmentation: its options, and what it does either to the spatial map or to the intensities.
+
+    ``check``, where there is one, refuses options that make no sense for images of so many axes.
+    """
 
     options: type[Occasional]
     change_map: Callable[[SpatialMap, Any, Rng], None] | None = None
     change_image: Callable[[Tensor, Any, Rng], Tensor] | None = None
+    check: Callable[[Any, int], None] | None = None
 
 
 AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
@@ -62,7 +70,7 @@ AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
     "shift": AugmentationSpec(spatial.Shift, change_map=spatial.shift),
     "shear": AugmentationSpec(spatial.Shear, change_map=spatial.shear),
     "zoom": AugmentationSpec(spatial.Zoom, change_map=spatial.zoom),
-    "flip": AugmentationSpec(spatial.Flip, change_map=spatial.flip),
+    "flip": AugmentationSpec(spatial.Flip, change_map=spatial.flip, check=spatial.check_flip),
     "elastic": AugmentationSpec(spatial.Elastic, change_map=spatial.elastic),
     "brightness": AugmentationSpec(intensity.Brightness, change_image=intensity.brightness),
     "contrast": AugmentationSpec(intensity.Contrast, change_image=intensity.contrast),
@@ -77,15 +85,19 @@ class Augmenter:
 
     Args:
         steps: what the recipe lists under ``[[augment]]``.
+        dimensions: 2 for slices, 3 for volumes.
     Raises:
-        UsageError: an unknown step or option.
+        UsageError: an unknown step or option, or an axis that the images do not have.
     """
 
-    def __init__(self, steps: Sequence[Named]) -> None:
+    def __init__(self, steps: Sequence[Named], *, dimensions: int) -> None:
         self._steps = []
         for named in steps:
             spec = lookup("augmentation", AUGMENTATIONS, named.name)
-            self._steps.append((spec, named.parse(spec.options)))
+            options = named.parse(spec.options)
+            if spec.check is not None:
+                spec.check(options, dimensions)
+            self._steps.append((spec, options))
 
     def __call__(self, image: Tensor, labels: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """Return the image and its mask, both changed by the same draw.
@@ -107,11 +119,14 @@ class Augmenter:
 
 
 def apply_map(image: Tensor, labels: Tensor, spatial_map: SpatialMap) -> tuple[Tensor, Tensor]:
-    """Carry a spatial map out: linear for the image (edges continue), nearest for the labels, flips exactly."""
+    """Carry a spatial map out: linear for the image, nearest for the labels, flips exactly.
+
+    Beyond the border the edge continues, in the labels too: what is drawn out of a lesion is still labelled so.
+    """
     if spatial_map.interpolates:
         grid = _sampling_grid(spatial_map)
         image = grid_sample(image[None], grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
-        moved = grid_sample(labels[None, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=True)
+        moved = grid_sample(labels[None, None].float(), grid, mode="nearest", padding_mode="border", align_corners=True)
         labels = moved[0, 0].to(torch.uint8)
     if spatial_map.flipped:
         image = image.flip([axis + 1 for axis in spatial_map.flipped])
@@ -128,6 +143,6 @@ def _sampling_grid(spatial_map: SpatialMap) -> Tensor:
     positions = positions @ torch.from_numpy(spatial_map.matrix.T.astype(np.float32))
     positions += torch.from_numpy(spatial_map.shift_voxels.astype(np.float32))
     if spatial_map.displacement is not None:
-        positions += torch.from_numpy(np.moveaxis(spatial_map.displacement, 0, -1).astype(np.float32))
+        positions += torch.from_numpy(spatial_map.displacement).movedim(0, -1)
     half = torch.from_numpy(np.maximum(centre, 0.5).astype(np.float32))
     return (positions / half).flip(-1)[None]

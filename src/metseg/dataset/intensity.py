@@ -2,54 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
+from scipy import ndimage
 from torch import Tensor
 
-from metseg.dataset.occasional import Occasional, Probability
+from metseg.dataset.occasional import Factor, Occasional, Probability
 
 if TYPE_CHECKING:
     from metseg.dataset.augment import Rng
+
+Share = Annotated[float, Field(ge=0)]
 
 
 class Brightness(Occasional):
     """Add up to this share of the modality's standard deviation, either way."""
 
     probability: Probability = 0.3
-    share: float = 0.2
+    share: Share = 0.2
 
 
-class Contrast(Occasional):
+class Contrast(Factor):
     """Stretch about the mean by a factor between these, keeping the original range."""
 
     probability: Probability = 0.3
-    low: float = 0.75
-    high: float = 1.25
+    low: Annotated[float, Field(gt=0)] = 0.75
+    high: Annotated[float, Field(gt=0)] = 1.25
 
 
-class Gamma(Occasional):
+class Gamma(Factor):
     """Gamma curve on the modality's own range, exponent between these."""
 
     probability: Probability = 0.3
-    low: float = 0.7
-    high: float = 1.5
+    low: Annotated[float, Field(gt=0)] = 0.7
+    high: Annotated[float, Field(gt=0)] = 1.5
 
 
 class Noise(Occasional):
     """Gaussian noise of up to this share of the modality's standard deviation."""
 
     probability: Probability = 0.2
-    share: float = 0.1
+    share: Share = 0.1
 
 
 class Blur(Occasional):
     """Gaussian blur with a standard deviation between these, in voxels."""
 
     probability: Probability = 0.1
-    low_voxels: float = 0.5
-    high_voxels: float = 1.0
+    low_voxels: Annotated[float, Field(gt=0)] = 0.5
+    high_voxels: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low_voxels > self.high_voxels:
+            raise ValueError(f"low_voxels {self.low_voxels} is above high_voxels {self.high_voxels}")
+        return self
 
 
 def _per_modality(image: Tensor, values: np.ndarray) -> Tensor:
@@ -58,7 +68,8 @@ def _per_modality(image: Tensor, values: np.ndarray) -> Tensor:
 
 
 def _deviation(image: Tensor) -> Tensor:
-    return image.flatten(1).std(dim=1).reshape(-1, *[1] * (image.ndim - 1))
+    """Return the standard deviation of each modality, shaped to broadcast; 0 for a single voxel."""
+    return image.flatten(1).std(dim=1, correction=0).reshape(-1, *[1] * (image.ndim - 1))
 
 
 def brightness(image: Tensor, options: Brightness, rng: Rng) -> Tensor:
@@ -89,20 +100,8 @@ def noise(image: Tensor, options: Noise, rng: Rng) -> Tensor:
 
 
 def blur(image: Tensor, options: Blur, rng: Rng) -> Tensor:
-    sigma = rng.uniform(options.low_voxels, options.high_voxels)
-    radius = max(1, round(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel /= kernel.sum()
-    for axis in range(1, image.ndim):
-        image = _convolve_along(image, kernel, axis)
-    return image
-
-
-def _convolve_along(image: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """Return the image convolved with a (2R+1,) kernel along one axis, edges continued."""
-    lines = image.movedim(axis, -1)
-    shape = lines.shape
-    radius = len(kernel) // 2
-    padded = torch.nn.functional.pad(lines.reshape(-1, 1, shape[-1]), (radius, radius), mode="replicate")
-    return torch.nn.functional.conv1d(padded, kernel[None, None]).reshape(shape).movedim(-1, axis)
+    sigmas = rng.uniform(options.low_voxels, options.high_voxels, image.shape[0])
+    modalities = zip(image.numpy(), sigmas, strict=True)
+    # scipy's separable filter: torch's convolution takes ten times as long on a single channel.
+    blurred = [ndimage.gaussian_filter(modality, sigma, mode="nearest") for modality, sigma in modalities]
+    return torch.from_numpy(np.stack(blurred))

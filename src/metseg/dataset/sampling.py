@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from fractions import Fraction
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+
+#: Marks the stream of the shuffles, so that no shuffle shares its random numbers with a draw's augmentation.
+SHUFFLE_STREAM = 1 << 31
 
 
 class Draw(NamedTuple):
@@ -31,7 +35,7 @@ class EndlessShuffle:
 
     def __init__(self, items: npt.NDArray[np.int64], seed: Sequence[int]) -> None:
         self._items = items
-        self._seed = tuple(seed)
+        self._seed = (*seed, SHUFFLE_STREAM)
 
     def take(self, start: int, count: int) -> npt.NDArray[np.int64]:
         """Return the elements ``start .. start + count - 1``."""
@@ -52,7 +56,8 @@ class BatchPlan:
         has_lesion: (N,) bool; which items hold lesion.
         batch_size: items per batch.
         steps: batches per epoch; None: as many as it takes to see every item once.
-        lesion_share: share of each batch with lesion, rounded to whole items; None: as they come. Where there are no
+        lesion_share: share of the items drawn that hold lesion; None: as they come. Where it is no whole number of
+            items per batch, batches differ by one item and the share is right over all of them. Where there are no
             items of one kind, the other kind fills the batch.
         seed: of the recipe.
     """
@@ -69,10 +74,19 @@ class BatchPlan:
         self.batch_size = batch_size
         self.steps = steps or math.ceil(len(has_lesion) / batch_size)
         self.epoch = 0
-        self._streams = _streams(has_lesion, batch_size, lesion_share, seed)
+        one_kind = lesion_share is None or has_lesion.all() or not has_lesion.any()
+        self._share = None if one_kind else Fraction(lesion_share or 0).limit_denominator(1000)
+        everything = np.arange(len(has_lesion))
+        self._everything = EndlessShuffle(everything, (seed, 0))
+        self._with_lesion = EndlessShuffle(everything[has_lesion], (seed, 1))
+        self._without_lesion = EndlessShuffle(everything[~has_lesion], (seed, 2))
         # Without a share and without a step count an epoch is one pass, and its last batch may be short.
-        one_pass = steps is None and len(self._streams) == 1
-        self._items_per_epoch = len(has_lesion) if one_pass else self.steps * batch_size
+        self._items_per_epoch = len(has_lesion) if one_kind and steps is None else self.steps * batch_size
+
+    @property
+    def sampler(self) -> Self:
+        """Return the plan itself: Lightning tells the epoch to the ``sampler`` of a batch sampler only."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration goes through."""
@@ -82,26 +96,18 @@ class BatchPlan:
         return self.steps
 
     def __iter__(self) -> Iterator[list[Draw]]:
+        epoch = self.epoch
         for step in range(self.steps):
             first = step * self.batch_size
             size = min(self.batch_size, self._items_per_epoch - first)
-            items = self._items_from(self.epoch * self._items_per_epoch + first, size)
-            yield [Draw(int(item), self.epoch, first + place) for place, item in enumerate(items)]
+            items = self._items_from(epoch * self._items_per_epoch + first, size)
+            yield [Draw(int(item), epoch, first + place) for place, item in enumerate(items)]
 
     def _items_from(self, start: int, size: int) -> npt.NDArray[np.int64]:
-        if len(self._streams) == 1:
-            return self._streams[0][0].take(start, size)
-        batch = start // self.batch_size
-        return np.concatenate([shuffle.take(batch * count, count) for shuffle, count in self._streams])
-
-
-def _streams(
-    has_lesion: npt.NDArray[np.bool_], batch_size: int, lesion_share: float | None, seed: int
-) -> list[tuple[EndlessShuffle, int]]:
-    """Return what each batch is filled from, and with how many items of each."""
-    everything = np.arange(len(has_lesion))
-    if lesion_share is None or has_lesion.all() or not has_lesion.any():
-        return [(EndlessShuffle(everything, (seed, 0)), batch_size)]
-    with_lesion = round(lesion_share * batch_size)
-    kinds = ((everything[has_lesion], with_lesion), (everything[~has_lesion], batch_size - with_lesion))
-    return [(EndlessShuffle(items, (seed, kind)), count) for kind, (items, count) in enumerate(kinds, 1) if count]
+        """Return the items ``start .. start + size - 1`` of all that were ever drawn, those with lesion first."""
+        if self._share is None:
+            return self._everything.take(start, size)
+        before, after = math.floor(self._share * start), math.floor(self._share * (start + size))
+        with_lesion = self._with_lesion.take(before, after - before)
+        without = self._without_lesion.take(start - before, size - (after - before))
+        return np.concatenate([with_lesion, without])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from metseg.dataset.occasional import Occasional, Probability
+from metseg.dataset.occasional import Factor, Occasional, Probability
+from metseg.errors import UsageError
 from metseg.fields import elastic_displacement
 
 if TYPE_CHECKING:
@@ -18,29 +20,29 @@ class Rotate(Occasional):
     """Rotation by up to this angle either way; in 3D about each axis in turn."""
 
     probability: Probability = 0.5
-    degrees: float = 15.0
+    degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
 
 
 class Shift(Occasional):
     """Translation by up to this share of the size along each axis."""
 
     probability: Probability = 0.5
-    share: float = 0.1
+    share: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
 class Shear(Occasional):
     """Shear by up to this angle in each plane."""
 
     probability: Probability = 0.5
-    degrees: float = 5.0
+    degrees: Annotated[float, Field(ge=0, le=60)] = 5.0
 
 
-class Zoom(Occasional):
+class Zoom(Factor):
     """Magnification between these factors, the same along every axis."""
 
     probability: Probability = 0.5
-    low: float = 0.9
-    high: float = 1.1
+    low: Annotated[float, Field(gt=0)] = 0.9
+    high: Annotated[float, Field(gt=0)] = 1.1
 
 
 class Flip(Occasional):
@@ -48,15 +50,15 @@ class Flip(Occasional):
 
     probability: Probability = 1.0
     axis_probability: Probability = 0.5
-    axes: tuple[int, ...] = (0,)
+    axes: tuple[Literal[0, 1, 2], ...] = (0,)
 
 
 class Elastic(Occasional):
     """Smooth random displacement (Simard et al. 2003)."""
 
     probability: Probability = 0.2
-    amplitude_voxels: float = 4.0
-    scale_voxels: float = 32.0
+    amplitude_voxels: Annotated[float, Field(ge=0)] = 4.0
+    scale_voxels: Annotated[float, Field(gt=0)] = 32.0
 
 
 def rotate(spatial_map: SpatialMap, options: Rotate, rng: Rng) -> None:
@@ -90,6 +92,18 @@ def zoom(spatial_map: SpatialMap, options: Zoom, rng: Rng) -> None:
     spatial_map.matrix = spatial_map.matrix / rng.uniform(options.low, options.high)
 
 
+def check_flip(options: Flip, dimensions: int) -> None:
+    """Refuse to mirror along an axis that the images do not have."""
+    if any(axis >= dimensions for axis in options.axes):
+        raise UsageError(
+            f"no axis {max(options.axes)} to flip in {dimensions}D images",
+            where="options of 'flip'",
+            expected=f"axes below {dimensions}",
+            got=list(options.axes),
+            code="usage.recipe",
+        )
+
+
 def flip(spatial_map: SpatialMap, options: Flip, rng: Rng) -> None:
     for axis in options.axes:
         if rng.random() < options.axis_probability:
@@ -100,5 +114,5 @@ def elastic(spatial_map: SpatialMap, options: Elastic, rng: Rng) -> None:
     displacement = elastic_displacement(
         spatial_map.shape, amplitude_voxels=options.amplitude_voxels, scale_voxels=options.scale_voxels, rng=rng
     )
-    earlier = 0.0 if spatial_map.displacement is None else spatial_map.displacement
-    spatial_map.displacement = earlier + np.asarray(displacement, dtype=np.float64)
+    earlier = spatial_map.displacement
+    spatial_map.displacement = displacement if earlier is None else earlier + displacement

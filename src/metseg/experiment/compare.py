@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from metseg.errors import UsageError
-from metseg.evaluate import CaseScores, PairedComparison, Summary, compare_models, summarise
-from metseg.evaluate.intervals import patient_means
+from metseg.evaluate import CaseScores
+from metseg.experiment.fairness import fairness_warnings, require_comparable
+from metseg.experiment.folds import judged_splits
+from metseg.experiment.machine import describe_machine
+from metseg.experiment.outcome import Comparison, Contestant
+from metseg.experiment.snapshot import Snapshot, take_snapshot
+from metseg.io.source import CaseSource
 from metseg.io.splits import Chosen, Split, make_split
 from metseg.model.bundle import load_bundle
-from metseg.plot.curves import draw_curves
+from metseg.predict.inference import choose_compute
 from metseg.predict.predictor import Predictor
 from metseg.progress import track
-from metseg.recipe import Recipe, SplitPart
+from metseg.recipe import Recipe
 from metseg.train.data import read_sources
 from metseg.train.finish import load_chosen, score_case
 from metseg.train.resolve import resolve
 from metseg.train.run import Run, train_run
+from metseg.train.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -46,118 +52,94 @@ class Plan:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """One recipe after all its runs.
-
-    Args:
-        recipe: what was trained.
-        bundles: one per fold.
-        scores: one per case, each predicted by the network that had not seen the patient.
-        facts: parameters, minutes of training, slices per second, peak memory.
-    """
-
-    recipe: Recipe
-    bundles: tuple[Path, ...]
-    scores: tuple[CaseScores, ...]
-    facts: Mapping[str, float]
-
-    @property
-    def name(self) -> str:
-        return self.recipe.name
-
-    @property
-    def summary(self) -> Summary:
-        return summarise(self.scores)
-
-    def dice_by_patient(self) -> dict[str, float]:
-        """Return each patient's Dice, the mean over regions."""
-        regions = next(iter(self.scores)).regions
-        per_case = (
-            (score.patient, sum(score[region]["dice"] or 0.0 for region in regions) / len(regions))
-            for score in self.scores
-        )
-        return {patient: float(value or 0.0) for patient, value in patient_means(per_case).items()}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The outcome.
-
-    Args:
-        contestants: in the order of the recipes.
-        pairs: every two of them on the Dice by patient.
-        split: which patient was where.
-        scored: "test patients", or "cross-validation".
-    """
-
-    contestants: tuple[Contestant, ...]
-    pairs: tuple[PairedComparison, ...]
-    split: Split
-    scored: str
-
-    @property
-    def best(self) -> Contestant:
-        """Return the recipe of the highest mean Dice."""
-        return max(self.contestants, key=lambda one: _mean(one.dice_by_patient()))
-
-    @property
-    def verdict(self) -> str:
-        """Return what may be said: the best is named only if it is shown to be better than every other."""
-        best = self.best.name
-        against = [pair for pair in self.pairs if best in (pair.first, pair.second)]
-        if against and all(pair.verdict == f"{best} is better" for pair in against):
-            return f"{best} is better than every other"
-        if not against:
-            return "one recipe: nothing to compare"
-        return "no difference shown between the best ones"
-
-
 def compare(plan: Plan) -> Comparison:
     """Train, score and compare; finished runs in ``plan.out`` are not repeated, interrupted ones are resumed.
 
     Raises:
-        UsageError: two recipes of one name, different data parts, or a recipe that is wrong.
+        UsageError: a recipe that is wrong, two of one name, recipes that predict different labels, a split without
+            patients to judge, or a folder with runs of another recipe or split.
+        InputError: data that cannot be used.
     """
     for recipe in plan.recipes:
         resolve(recipe)
-    _require_comparable(plan.recipes)
-    split = _shared_split(plan)
-    split_file = plan.out / "split.json"
-    split.save(split_file)
-    folds = tuple(range(len(split.folds))) or (None,)
-    contestants = tuple(_contest(recipe, plan, split, split_file, folds) for recipe in plan.recipes)
-    figures = {one.name: one.dice_by_patient() for one in contestants}
-    comparison = Comparison(
-        contestants, tuple(compare_models(figures)), split, "cross-validation" if split.folds else "test patients"
-    )
-    draw_curves({one.name: _curves(plan.out / one.name) for one in contestants}, plan.out / "curves.png")
-    return comparison
+    require_comparable(plan.recipes)
+    first = plan.recipes[0]
+    sources = read_sources(first, plan.data)
+    split = _shared_split(plan, sources)
+    judged = judged_splits(split, sources, validation=first.split.validation)
+    split.save(plan.out / "split.json")
+    contestants = tuple(_contest(recipe, plan, judged) for recipe in plan.recipes)
+    machine = describe_machine(choose_compute(device=plan.device))
+    return Comparison(contestants, split, fairness_warnings(plan.recipes), machine)
 
 
-def _contest(recipe: Recipe, plan: Plan, split: Split, split_file: Path, folds: Sequence[int | None]) -> Contestant:
-    bundles, scores, facts = [], [], []
-    for fold in folds:
-        out = plan.out / recipe.name / ("run" if fold is None else f"fold{fold}")
-        bundle = out / "bundle"
-        if not (bundle / "recipe.toml").exists():
-            resume = (out / "recipe.toml").exists()
-            run = Run(plan.data, out, split_file, fold, resume=resume, cache=plan.out / "cache", device=plan.device)
-            bundle = train_run(recipe, run)
-        selection = split.select(read_sources(recipe, plan.data), fold=fold)
-        judged = selection.test if fold is None else selection.validation
-        found, pace = _score(bundle, judged, plan.device, f"Scoring {recipe.name}")
-        bundles.append(bundle)
+def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
+    """Train one recipe on every fold that is not finished yet, and score each network on the fold it has not seen."""
+    sources = read_sources(recipe, plan.data)
+    runs, scores, snapshots, facts = [], [], [], []
+    for fold, split in enumerate(judged):
+        run = RunFolder(plan.out / recipe.name / (f"fold{fold}" if len(judged) > 1 else "run"))
+        if not _is_finished(run, recipe, split):
+            _train(recipe, plan, run, split)
+        found, shown, pace = _score(run.bundle, split.select(sources).test, plan.device, f"Scoring {recipe.name}")
+        runs.append(run)
         scores += found
-        facts.append({**_training_facts(bundle), **pace})
-    means = {key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]}
-    return Contestant(recipe, tuple(bundles), tuple(scores), means)
+        snapshots += shown
+        facts.append({**_training_facts(run.bundle), "slices_per_s": pace})
+    return Contestant(
+        recipe=recipe,
+        bundles=tuple(run.bundle for run in runs),
+        scores=tuple(scores),
+        snapshots=tuple(snapshots),
+        facts={key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]},
+        curves=pd.read_csv(runs[0].epochs_log),
+    )
 
 
-def _score(bundle: Path, judged: Sequence[Chosen], device: str, what: str) -> tuple[list[CaseScores], dict[str, float]]:
-    """Return the scores, and the pace of the prediction itself: network and preprocessing, without reading files."""
+def _is_finished(run: RunFolder, recipe: Recipe, split: Split) -> bool:
+    """Return whether the run needs no more training.
+
+    Raises:
+        UsageError: what is in the folder was begun with another recipe or split.
+    """
+    if not run.exists:
+        return False
+    run.begin(recipe, resume=True)
+    if run.split_file.exists() and Split.load(run.split_file) != split:
+        raise UsageError(
+            "the run was begun with another split",
+            where=run.path,
+            cure="compare in another --out",
+            code="usage.run",
+        )
+    return bool(run.read_state().get("state") == "finished" and run.bundle.exists())
+
+
+def _train(recipe: Recipe, plan: Plan, run: RunFolder, split: Split) -> None:
+    split_file = plan.out / "splits" / f"{run.path.name}.json"
+    split.save(split_file)
+    train_run(
+        recipe,
+        Run(
+            plan.data,
+            run.path,
+            split_file=split_file,
+            resume=run.exists,
+            cache=plan.out / "cache",
+            device=plan.device,
+        ),
+    )
+
+
+def _score(
+    bundle: Path, judged: Sequence[Chosen], device: str, what: str
+) -> tuple[list[CaseScores], list[Snapshot], float]:
+    """Return scores and snapshots, and slices per second of the prediction itself: without reading and scoring.
+
+    One prediction is in memory at a time.
+    """
     predictor = Predictor.from_bundle(load_bundle(bundle), device=device)
-    scores, seconds, slices = [], 0.0, 0
+    scores, snapshots, seconds, slices = [], [], 0.0, 0
     for chosen in track(judged, what):
         case = load_chosen(chosen)
         begin = time.perf_counter()
@@ -165,7 +147,8 @@ def _score(bundle: Path, judged: Sequence[Chosen], device: str, what: str) -> tu
         seconds += time.perf_counter() - begin
         slices += prediction.labels.shape[2]
         scores.append(score_case(prediction, case))
-    return scores, {"slices_per_s": slices / seconds if seconds else 0.0}
+        snapshots.append(take_snapshot(prediction, case))
+    return scores, snapshots, slices / seconds if seconds else 0.0
 
 
 def _training_facts(bundle: Path) -> dict[str, float]:
@@ -173,29 +156,19 @@ def _training_facts(bundle: Path) -> dict[str, float]:
     return {key: float(metrics[key]) for key in ("parameters", "minutes", "steps", "peak_memory_gb")}
 
 
-def _curves(folder: Path) -> pd.DataFrame:
-    """Return the epochs of the first run of a recipe."""
-    return pd.read_csv(sorted(folder.glob("*/epochs.csv"))[0])
-
-
-def _shared_split(plan: Plan) -> Split:
-    if plan.split_file is not None:
-        return Split.load(plan.split_file)
-    first = plan.recipes[0]
-    part: SplitPart = first.split
-    if plan.folds:
-        part = part.model_copy(update={"folds": plan.folds, "test": 0.0})
-    return make_split(read_sources(first, plan.data), part)
-
-
-def _require_comparable(recipes: Sequence[Recipe]) -> None:
-    names = [recipe.name for recipe in recipes]
-    if len(set(names)) < len(names):
-        raise UsageError("two recipes have the same name", got=", ".join(names), cure="give one of them another name")
-    labels = {recipe.data.labels for recipe in recipes}
-    if len(labels) > 1:
-        raise UsageError("the recipes predict different labels", got=", ".join(sorted(labels)))
-
-
-def _mean(values: Mapping[str, float]) -> float:
-    return sum(values.values()) / len(values)
+def _shared_split(plan: Plan, sources: Sequence[CaseSource]) -> Split:
+    """Return the split of all recipes: the file's, or the one that the first recipe describes."""
+    if plan.split_file is None:
+        part = plan.recipes[0].split
+        return make_split(sources, part.model_copy(update={"folds": plan.folds, "test": 0.0}) if plan.folds else part)
+    split = Split.load(plan.split_file)
+    if plan.folds not in (0, len(split.folds)):
+        raise UsageError(
+            "the split has another number of folds than were asked for",
+            where=plan.split_file,
+            expected=plan.folds,
+            got=len(split.folds),
+            cure="leave --folds out, or make the split anew",
+            code="usage.split",
+        )
+    return split

@@ -1,19 +1,24 @@
-"""What a comparison leaves behind: `results.json`, `results.md`, curves, distributions, overlays."""
+"""What a comparison leaves behind: `results.json`, `results.md` and the figures in it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metseg.evaluate import Interval
-from metseg.experiment.compare import Comparison, Contestant
+from metseg.evaluate import Interval, PairedComparison
+from metseg.evaluate.intervals import LEVEL, RESAMPLES
+from metseg.experiment.fairness import budget_text
+from metseg.experiment.figures import CURVES, DISTRIBUTION, overlays_name, write_figures
+from metseg.experiment.machine import machine_line
+from metseg.experiment.outcome import Comparison, Contestant
 from metseg.files import atomic_file
 
+FORMAT, VERSION = "metseg-comparison", 1
 NOTICE = "Research use only: not a medical device."
 
-#: Column title to where the figure lies in a region's summary; each is a mean over patients with its interval.
+#: Column title to where the figure lies in a region's summary.
 FIGURES: Mapping[str, tuple[str, str]] = {
     "Dice per patient": ("metrics", "dice"),
     "Dice on positive slices": ("slice_metrics", "dice_positive_slices"),
@@ -35,7 +40,8 @@ FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 
 def write_results(comparison: Comparison, out: Path) -> None:
-    """Write `results.json` and `results.md`."""
+    """Write the figures, `results.json`, and `results.md`, which shows them all."""
+    write_figures(comparison, out)
     for name, text in (
         ("results.json", json.dumps(comparison_document(comparison), indent=2, allow_nan=False) + "\n"),
         ("results.md", comparison_markdown(comparison)),
@@ -46,33 +52,44 @@ def write_results(comparison: Comparison, out: Path) -> None:
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
     """Return everything that was measured, for programs."""
+    best = comparison.shown_best
     return {
+        "format": FORMAT,
+        "version": VERSION,
         "notice": NOTICE,
         "verdict": comparison.verdict,
+        "best": None if best is None else best.name,
+        "highest_mean_dice": comparison.highest.name,
         "scored": comparison.scored,
         "leaks_patients": comparison.split.leaks_patients,
-        "models": {
-            one.name: {
-                "summary": one.summary.to_json(),
-                "dice_by_patient": one.dice_by_patient(),
-                "bundles": [str(bundle) for bundle in one.bundles],
-                **one.facts,
-            }
-            for one in comparison.contestants
-        },
-        "pairs": [
-            {
-                "first": pair.first,
-                "second": pair.second,
-                "difference": pair.difference.mean,
-                "low": pair.difference.low,
-                "high": pair.difference.high,
-                "p_wilcoxon": pair.p_value,
-                "p_holm": pair.p_holm,
-                "verdict": pair.verdict,
-            }
-            for pair in comparison.pairs
-        ],
+        "warnings": list(comparison.warnings),
+        "machine": dict(comparison.machine),
+        "models": {one.name: _model(one) for one in comparison.contestants},
+        "pairs": [_pair(pair) for pair in comparison.pairs],
+    }
+
+
+def _model(one: Contestant) -> dict[str, Any]:
+    return {
+        "architecture": one.recipe.model.name,
+        "budget": budget_text(one.recipe),
+        "summary": one.summary.to_json(),
+        "dice_by_patient": one.dice_by_patient,
+        "bundles": [str(bundle) for bundle in one.bundles],
+        **one.facts,
+    }
+
+
+def _pair(pair: PairedComparison) -> dict[str, Any]:
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "difference": pair.difference.mean,
+        "low": pair.difference.low,
+        "high": pair.difference.high,
+        "p_wilcoxon": pair.p_value,
+        "p_holm": pair.p_holm,
+        "verdict": pair.verdict,
     }
 
 
@@ -86,48 +103,61 @@ def comparison_table(comparison: Comparison) -> str:
         for one in comparison.contestants
         for region in region_names
     ]
-    return "\n".join(_row(cells) for cells in (titles, ["---"] * len(titles), *rows))
+    return _table(titles, rows)
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """Return `results.md`: table, paired tests, verdict, figures, and what the numbers mean."""
+    """Return `results.md`: table, warnings, paired tests, verdict, and the figures."""
     first = comparison.contestants[0].summary
-    lines = [
+    sections = [
         "# Comparison",
-        "",
         NOTICE,
-        "",
         f"{first.cases} cases of {first.patients} patients ({comparison.scored}). Each figure is a mean over patients "
-        "with its 95 % bootstrap interval (10,000 resamples of patients), except the two slice-wise ones, which are "
-        "means over slices.",
-        "",
+        f"with its {LEVEL:.0%} bootstrap interval ({RESAMPLES:,} resamples of patients), except the two slice-wise "
+        "ones, which are means over slices."
+        + (" Training, steps, prediction and memory are means over the folds." if comparison.split.folds else ""),
         comparison_table(comparison),
-        "",
         *_leak_warning(comparison),
-        "## Paired tests",
-        "",
-        "Differences of the Dice per patient, first minus second.",
-        "",
-        *_pair_rows(comparison),
-        "",
+        *(f"**Warning**: {warning}" for warning in comparison.warnings),
+        *_paired_tests(comparison),
         f"**{comparison.verdict}**",
-        "",
+        *([f"Machine: {machine_line(comparison.machine)}."] if comparison.machine else []),
         "## Figures",
-        "",
-        "![training curves](curves.png)",
-        "",
-        "![Dice by patient](dice_by_patient.png)",
-        "",
-        *(f"![{one.name}: best, median and worst patient](overlays_{one.name}.png)" for one in comparison.contestants),
-        "",
+        f"![Training curves]({CURVES})",
+        f"![Dice by patient]({DISTRIBUTION})",
+        *(
+            f"![{one.name}: best, median and worst patient]({overlays_name(one.name)})"
+            for one in comparison.contestants
+        ),
     ]
-    return "\n".join(lines)
+    return "\n\n".join(sections) + "\n"
 
 
 def _leak_warning(comparison: Comparison) -> list[str]:
     if not comparison.split.leaks_patients:
         return []
-    return ["**Leaks patients**: slices of one patient lie on both sides of the split; these figures are too good.", ""]
+    return ["**Leaks patients**: slices of one patient lie on both sides of the split; these figures are too good."]
+
+
+def _paired_tests(comparison: Comparison) -> list[str]:
+    if not comparison.pairs:
+        return []
+    titles = ["first", "second", f"difference ({LEVEL:.0%} interval)", "p (Wilcoxon)", "p (Holm)", "verdict"]
+    rows = [
+        [
+            pair.first,
+            pair.second,
+            _interval(pair.difference),
+            f"{pair.p_value:.3g}",
+            f"{pair.p_holm:.3g}",
+            pair.verdict,
+        ]
+        for pair in comparison.pairs
+    ]
+    explained = (
+        "Differences of the Dice per patient, first minus second; better is said only where the interval excludes 0."
+    )
+    return ["## Paired tests", explained, _table(titles, rows)]
 
 
 def _name(one: Contestant, comparison: Comparison) -> str:
@@ -143,22 +173,6 @@ def _facts(one: Contestant) -> list[str]:
     return [write(one.facts[key]) for key, write in FACTS.values()]
 
 
-def _pair_rows(comparison: Comparison) -> list[str]:
-    rows = [["first", "second", "difference (95 % interval)", "p (Wilcoxon)", "p (Holm)", "verdict"], ["---"] * 6]
-    for pair in comparison.pairs:
-        rows.append(
-            [
-                pair.first,
-                pair.second,
-                _interval(pair.difference),
-                f"{pair.p_value:.3g}",
-                f"{pair.p_holm:.3g}",
-                pair.verdict,
-            ]
-        )
-    return [_row(cells) for cells in rows]
-
-
 def _interval(interval: Interval | None) -> str:
     if interval is None:
         return ""
@@ -167,5 +181,6 @@ def _interval(interval: Interval | None) -> str:
     return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows))

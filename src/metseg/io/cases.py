@@ -115,7 +115,13 @@ def find(
 
 
 def find_pictures(
-    root: str | Path, *, patient_pattern: str | None = None, channels: Sequence[str] = (), stack: bool = False
+    root: str | Path,
+    *,
+    patient_pattern: str | None = None,
+    channels: Sequence[str] = (),
+    stack: bool = False,
+    with_masks: bool = False,
+    labels: str = "binary",
 ) -> list[SliceStackSource]:
     """Return pictures to predict on: each folder is a case, one file is a case, and masks are left aside.
 
@@ -124,6 +130,8 @@ def find_pictures(
         patient_pattern: as for `find_cases`; None: the folder is the patient, or the file's stem.
         channels: as for `find_cases`.
         stack: as for `find_cases`.
+        with_masks: keep the masks of a folder as its truth; a single file has none.
+        labels: name of the masks' label scheme.
     Raises:
         InputError: no such file, no pictures, or two pictures whose results would have one name.
     """
@@ -135,12 +143,13 @@ def find_pictures(
     patient_of = _any_patient(path) if patient_pattern is None else patient_finder((), patient_pattern, root=path)
     by_folder: dict[PurePosixPath, list[Pair]] = defaultdict(list)
     for pair in pairing.pairs:
-        by_folder[pair.name.parent].append(replace(pair, mask=None))
+        by_folder[pair.name.parent].append(pair if with_masks else replace(pair, mask=None))
     sources = []
     for folder, group in by_folder.items():
         pieces = check_names(slice_files(group, stack=stack))
         case_id = safe_id(str(folder)) if folder.parts else path.resolve().name
-        sources.append(SliceStackSource(case_id, patient_of(group[0].place), path, slices=pieces, channels=names))
+        patient = patient_of(group[0].place)
+        sources.append(SliceStackSource(case_id, patient, path, slices=pieces, channels=names, labels=labels))
     return one_size_each(sources)
 
 

@@ -95,6 +95,7 @@ class SliceStackSource(CaseSource):
         for piece in self.slices:
             try:
                 item = self.read(piece)
+                self._check_channels(item, good)
                 if good:
                     _check_like(good[0], item)
             except MetsegError as error:
@@ -135,6 +136,12 @@ class SliceStackSource(CaseSource):
                 cure=f"add the masks or move these pictures out of case {self.case_id}",
                 code="input.orphan",
             )
+
+    def _check_channels(self, item: ReadSlice, good: Sequence[ReadSlice]) -> None:
+        """Refuse a slice whose number of channels does not fit; with one name any number does."""
+        if len(self.channels) != 1:
+            alike = [other.picture.pixels for other in (*good[:1], item)]
+            name_channels(alike, self.channels, where=item.file.image)
 
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
         for item in items[1:]:

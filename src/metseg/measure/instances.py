@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cc3d
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from metseg.errors import GeometryError
 from metseg.measure.boxes import bounding_box
@@ -38,14 +37,14 @@ def label_instances(mask: npt.NDArray[np.generic], *, across_slices: bool = True
     if box is None:
         return instances, 0
     if across_slices:
-        instances[box], count = _components(mask[box] != 0, 26)
+        instances[box], count = _components(mask[box] != 0)
     else:
         instances[box], count = _slice_by_slice(mask[box] != 0)
     return instances, count
 
 
-def _components(mask: npt.NDArray[np.bool_], neighbours: Literal[8, 26]) -> tuple[Instances, int]:
-    """Return connected-components-3d's answer.
+def _components(mask: npt.NDArray[np.bool_]) -> tuple[Instances, int]:
+    """Return connected-components-3d's answer for 26 neighbours.
 
     One empty voxel is added at the end of each axis: the library (4.1) allots its tables one label short, and fails on
     images of odd size in which every second voxel is a lesion of its own (a row 1 0 1, say).
@@ -53,15 +52,17 @@ def _components(mask: npt.NDArray[np.bool_], neighbours: Literal[8, 26]) -> tupl
     padded = np.zeros([size + 1 for size in mask.shape], dtype=bool)
     inner = tuple(slice(0, size) for size in mask.shape)
     padded[inner] = mask
-    instances, count = cc3d.connected_components(padded, connectivity=neighbours, out_dtype=np.uint32, return_N=True)
+    instances, count = cc3d.connected_components(padded, connectivity=26, out_dtype=np.uint32, return_N=True)
     return np.asarray(instances[inner], dtype=np.uint32), int(count)
 
 
 def _slice_by_slice(mask: npt.NDArray[np.bool_]) -> tuple[Instances, int]:
-    instances = np.zeros(mask.shape, dtype=np.uint32)
-    count = 0
-    for z in range(mask.shape[2]):
-        labelled, found = _components(mask[:, :, z], 8)
-        instances[:, :, z] = np.where(labelled > 0, labelled + np.uint32(count), 0)
-        count += found
-    return instances, count
+    """Return scipy's answer for 8 neighbours within each slice.
+
+    Not connected-components-3d: in two dimensions its release 4.1 leaves gaps in the numbering of some images.
+    """
+    within_slice = np.zeros((3, 3, 3), dtype=bool)
+    within_slice[:, :, 1] = True
+    by_slice = np.moveaxis(mask, 2, 0)
+    instances, count = ndimage.label(by_slice, np.moveaxis(within_slice, 2, 0))
+    return np.ascontiguousarray(np.moveaxis(instances, 0, 2), dtype=np.uint32), int(count)

@@ -18,6 +18,7 @@ from metseg.model import (
     unet_dropout,
     unet_plus_plus,
 )
+from metseg.model.layers import pick_before_pointwise
 from metseg.model.network import SegmentationNetwork
 from metseg.model.spec import ModelSpec
 from metseg.recipe import Recipe, validated
@@ -134,6 +135,7 @@ def build_model(
             code="usage.channels",
         )
     body = spec.build(parsed, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
+    pick_before_pointwise(body)
     return SegmentationNetwork(
         body,
         in_channels=in_channels,

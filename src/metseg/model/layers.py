@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -70,3 +71,27 @@ class ConvNormAct(nn.Sequential):
             make_norm(norm, out_channels, dimensions=dimensions),
             nn.ReLU(inplace=True),
         )
+
+
+@dataclass(frozen=True)
+class EveryNth:
+    """A forward hook that picks every n-th position of a module's input along each spatial axis."""
+
+    steps: tuple[int, ...]
+
+    def __call__(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        features, *others = inputs
+        return (features[(..., *(slice(None, None, step) for step in self.steps))], *others)
+
+
+def pick_before_pointwise(network: nn.Module) -> None:
+    """Let strided 1x1 convolutions see only the positions they use; weights, keys and results stay what they were.
+
+    With fewer than 16 channels in, the backward pass of the strided form writes beyond its memory in oneDNN (torch 2.13,
+    CPU, channels last) and ends the process.
+    """
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d | nn.Conv3d) or set(module.kernel_size) != {1} or set(module.stride) == {1}:
+            continue
+        module.register_forward_pre_hook(EveryNth(tuple(module.stride)))
+        module.stride = (1,) * len(module.stride)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Inches of one tile, on a sheet of few tiles and on one of many; the share of it that separates neighbours.
-LARGE_TILE_INCHES, TILE_INCHES, FEW_TILES, GAP = 2.4, 1.35, 24, 0.04
+LARGE_TILE_INCHES, TILE_INCHES, FEW_TILES, GAP = 2.4, 1.35, 30, 0.04
 HEADING_INCHES, MIN_WIDTH_INCHES = 0.35, 4.0
 
 BACKGROUND, TEXT, FAINT = "#111111", "#ffffff", "#9a9a9a"
@@ -30,14 +30,23 @@ class Tile:
         picture: (rows, cols) grey or (rows, cols, 3) colour, any real type.
         labels: (rows, cols) class ids, or None.
         title: what is written into the corner.
+        window: the values shown black and white; None: from the picture itself, see `to_display`.
     """
 
     picture: npt.NDArray[np.generic]
     labels: npt.NDArray[np.integer] | None
     title: str
+    window: tuple[float, float] | None = None
 
 
-def contact_sheet(tiles: Sequence[Tile], path: Path, *, heading: str = "", columns: int | None = None) -> None:
+def contact_sheet(
+    tiles: Sequence[Tile],
+    path: Path,
+    *,
+    heading: str = "",
+    columns: int | None = None,
+    column_titles: Sequence[str] = (),
+) -> None:
     """Write a contact sheet as a picture; the ending of the path says which kind.
 
     Args:
@@ -45,6 +54,7 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, *, heading: str = "", colum
         path: where to; its folder is made.
         heading: one line above.
         columns: how many tiles lie side by side; None: a sheet somewhat wider than high.
+        column_titles: what stands above the first row, one for each column or none.
     """
     from metseg.plot.style import figure, save
 
@@ -52,7 +62,8 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, *, heading: str = "", colum
     down = math.ceil(len(tiles) / across)
     inches = LARGE_TILE_INCHES if len(tiles) <= FEW_TILES else TILE_INCHES
     width = max(MIN_WIDTH_INCHES, across * inches)
-    head = HEADING_INCHES / inches if heading else 0.0
+    line = HEADING_INCHES / inches
+    head = line * (bool(heading) + bool(column_titles))
     with figure(width=width, height=(down + head) * inches) as drawn:
         drawn.set_layout_engine("none")
         drawn.set_facecolor(BACKGROUND)
@@ -62,7 +73,9 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, *, heading: str = "", colum
             _draw(axes, tile, column=index % across, row=index // across)
         axes.set(xlim=(0, width / inches), ylim=(down, -head))
         if heading:
-            axes.text(GAP, -head / 2, heading, color=TEXT, fontsize=9, va="center", ha="left")
+            axes.text(GAP, line / 2 - head, heading, color=TEXT, fontsize=9, va="center", ha="left")
+        for column, title in enumerate(column_titles):
+            axes.text(column + 0.5, -line / 3, title, color=TEXT, fontsize=8, va="center", ha="center")
         save(drawn, path)
 
 
@@ -87,14 +100,18 @@ def short_names(names: Sequence[str]) -> list[str]:
     return ["".join(parts[begin:]) for parts in pieces]
 
 
-def to_display(picture: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Return (rows, cols, 3) in [0, 1]: 1st to 99.5th percentile of grey, all channels of a colour picture alike."""
+def to_display(picture: npt.NDArray[np.generic], window: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
+    """Return (rows, cols, 3) in [0, 1], all channels of a colour picture alike; by default what `window_of` says."""
     values = np.asarray(picture, dtype=np.float32)
-    low, high = np.percentile(values, [1, 99.5])
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
+    low, high = window or window_of(values)
     scaled = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     return np.asarray(scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2), dtype=np.float32)
+
+
+def window_of(picture: npt.NDArray[np.generic]) -> tuple[float, float]:
+    """Return the values to show black and white: the 1st and 99.5th percentile, or the extremes if these are one."""
+    low, high = np.percentile(np.asarray(picture, dtype=np.float32), [1, 99.5])
+    return (float(low), float(high)) if high > low else (float(np.min(picture)), float(np.max(picture)))
 
 
 def _draw(axes: Axes, tile: Tile, *, column: int, row: int) -> None:
@@ -105,7 +122,7 @@ def _draw(axes: Axes, tile: Tile, *, column: int, row: int) -> None:
     width, height = side * cols / max(rows, cols), side * rows / max(rows, cols)
     left, top = column + (1 - width) / 2, row + (1 - height) / 2
     extent = (left, left + width, top + height, top)
-    axes.imshow(to_display(tile.picture), extent=extent, interpolation="antialiased", aspect="auto")
+    axes.imshow(to_display(tile.picture, tile.window), extent=extent, interpolation="antialiased", aspect="auto")
     if tile.labels is not None:
         _outline(axes, tile.labels, left, top, width, height)
     halo = [withStroke(linewidth=1.5, foreground=BACKGROUND)]  # names stay readable on bright pictures

@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.figure import Figure
 
@@ -37,18 +33,16 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def figure(*, width: float, height: float) -> Iterator[Figure]:
-    """Give an empty figure in the common style, closed at the end.
+    """Give an empty figure in the common style.
+
+    It is made without pyplot, whose backend belongs to the user: in a notebook their own figures still show.
 
     Args:
         width: inches.
         height: inches.
     """
-    with plt.rc_context(_STYLE):
-        drawn = plt.figure(figsize=(width, height))
-        try:
-            yield drawn
-        finally:
-            plt.close(drawn)
+    with matplotlib.rc_context(_STYLE):
+        yield Figure(figsize=(width, height))
 
 
 def save(drawn: Figure, path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from metseg.errors import UsageError
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -55,11 +57,32 @@ class Compute:
     channels_last: bool
 
 
+def find_device(name: str) -> torch.device:
+    """Return the device of a name; ``auto``: the graphics card where there is one.
+
+    Raises:
+        UsageError: unknown, or not there.
+    """
+    numbers = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if name == "auto":
+        return torch.device("cuda" if numbers["cuda"] else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if (device.index or 0) >= numbers.get(device.type, 0):
+        there = [kind if count == 1 else f"{kind}:0 to {kind}:{count - 1}" for kind, count in numbers.items() if count]
+        raise UsageError(
+            f"there is no device '{name}'", where="--device", expected=f"auto, {', '.join(there)}", code="usage.device"
+        )
+    return device
+
+
 def bf16_is_fast(device: torch.device) -> bool:
-    """Return whether the machine has bfloat16 instructions; without them autocast is slower than float32."""
+    """Return whether the device has bfloat16 instructions; without them autocast is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def choose_compute(
@@ -68,8 +91,12 @@ def choose_compute(
     precision: Literal["auto", "float32", "bf16"] = "auto",
     channels_last: Literal["auto", "on", "off"] = "auto",
 ) -> Compute:
-    """Return how to compute: the fastest way this machine has, unless told otherwise."""
-    chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    """Return how to compute: the fastest way this machine has, unless told otherwise.
+
+    Raises:
+        UsageError: a device that is unknown, or that this machine does not have.
+    """
+    chosen = find_device(device)
     bf16 = bf16_is_fast(chosen) if precision == "auto" else precision == "bf16"
     # In float32 on a CPU, channels-last gains nothing and costs conversions; with bf16 it is what oneDNN wants.
     last = (bf16 or chosen.type == "cuda") if channels_last == "auto" else channels_last == "on"

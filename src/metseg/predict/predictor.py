@@ -19,12 +19,17 @@ from metseg.model.bundle import Bundle
 from metseg.predict.inference import Compute, choose_compute, in_memory_format, probabilities
 from metseg.predict.lesions import Lesion, find_lesions
 from metseg.predict.postprocess import labels_from_probabilities, lesion_probability
+from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import prepare, restore
+from metseg.preprocess.prepared import Prepared
 from metseg.recipe import PredictPart, Recipe
 from metseg.volume import Case
 
 #: Slices that go through the network together; more gain nothing on a CPU.
 SLICES_AT_ONCE = 8
+
+#: Pictures of a folder that are held in memory together where the recipe allows.
+SLICES_IN_MEMORY = 64
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,14 @@ class Predictor:
         part = bundle.recipe.predict
         if tta is not None:
             part = part.model_copy(update={"tta": tta})
-        return cls(bundle.networks, bundle.recipe, compute=choose_compute(device=device), part=part)
+        train = bundle.recipe.train
+        compute = choose_compute(device=device, precision=train.precision, channels_last=train.channels_last)
+        return cls(bundle.networks, bundle.recipe, compute=compute, part=part)
+
+    @property
+    def needs_whole_case(self) -> bool:
+        """Return whether a slice's preparation depends on the other slices of its case."""
+        return any(step.whole_case for step in check_steps(self.recipe.preprocess))
 
     def __call__(self, case: Case) -> Prediction:
         """Return the prediction for a case.
@@ -115,6 +127,30 @@ class Predictor:
         watch = Stopwatch()
         with watch.phase("preprocess"):
             prepared = prepare(_without_truth(case), self.recipe)
+        return self._predict(case, prepared, watch)
+
+    def in_parts(self, case: Case) -> Iterator[Prediction]:
+        """Yield the prediction for a stack of pictures a few slices at a time: the same masks in less memory.
+
+        Only the prepared images are held for the whole case. A volume comes in one part.
+
+        Raises:
+            InputError: as a call.
+        """
+        watch = Stopwatch()
+        with watch.phase("preprocess"):
+            prepared = prepare(_without_truth(case), self.recipe)
+        depth = prepared.grid[2]
+        step = SLICES_IN_MEMORY if case.is_slice_stack else depth
+        for first in range(0, depth, step):
+            chosen = range(first, min(first + step, depth))
+            piece = case.take_slices(chosen) if len(chosen) < depth else case
+            image = prepared.image[..., first : first + step]
+            yield self._predict(piece, replace(prepared, image=image), watch)
+            watch = Stopwatch()
+
+    def _predict(self, case: Case, prepared: Prepared, watch: Stopwatch) -> Prediction:
+        """Return the prediction for a prepared case; `watch` has seen its preparation."""
         with watch.phase("predict"):
             chances = self.slice_probabilities(np.asarray(prepared.image, dtype=np.float32))
         with watch.phase("restore"):

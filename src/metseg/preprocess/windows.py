@@ -75,8 +75,13 @@ def move_to_window(prepared: Prepared, step: str, *, start: Sequence[int], size:
 
 
 def put_back_by(array: Array, record: Record) -> Array:
-    """Undo `move_to_window` for labels (X, Y, Z) or probabilities (K, X, Y, Z)."""
-    return put_back(array, record.details["start"], record.details["shape"])
+    """Undo `move_to_window` for labels (X, Y, Z) or probabilities (K, X, Y, Z).
+
+    Where the window holds every slice, some of the slices can be put back without the others.
+    """
+    start, size, shape = (record.details[name] for name in ("start", "size", "shape"))
+    every_slice = start[2] == 0 and size[2] == shape[2]
+    return put_back(array, start, (*shape[:2], array.shape[-1]) if every_slice else shape)
 
 
 def shifted(affine: npt.NDArray[np.float64] | None, start: Sequence[int]) -> npt.NDArray[np.float64] | None:

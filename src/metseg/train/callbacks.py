@@ -1,22 +1,23 @@
-"""What goes on beside the training steps: budget, learning rate, averaging, seeds, logs, the best weights."""
+"""What goes on beside the training steps: budget, learning rate, early stopping, averaging, seeds, the best weights.
+
+Whatever decides how a training goes on is in a callback's `state_dict`, so that a resumed one decides the same.
+"""
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
+import safetensors.torch
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from safetensors.torch import save_file
 from torch import Tensor
 
 from metseg.dataset.sampling import random_generator
-from metseg.files import atomic_file, disk_full_is_an_error
+from metseg.files import write_bytes
 from metseg.recipe import TrainPart
 from metseg.train.optimizers import rate_factor
 
@@ -60,6 +61,8 @@ class Budget(Callback):
         self.steps += 1
         if self.progress >= 1:
             trainer.should_stop = True
+            # The last weights are looked at whatever the rhythm of validations, or nothing might ever be.
+            trainer.check_val_every_n_epoch = 1
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps, "elapsed_s": self.elapsed_s}
@@ -69,25 +72,30 @@ class Budget(Callback):
         self._begin = time.monotonic()
 
 
-class MemoryWatch(Callback):
-    """Notes the most memory the training took: this process and its loaders, or the graphics card."""
+class Stagnation:
+    """Counts for how many epochs the validation Dice has not risen, however often it is looked at."""
 
     def __init__(self) -> None:
-        self.peak_gb = 0.0
+        self.best = float("-inf")
+        self.since_epoch = -1
+        self.epochs = 0
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if pl_module.device.type == "cuda":
-            used = float(torch.cuda.max_memory_allocated(pl_module.device))
-        else:
-            here = psutil.Process()
-            used = float(sum(process.memory_info().rss for process in (here, *here.children(recursive=True))))
-        self.peak_gb = max(self.peak_gb, used / 1e9)
+    def note(self, trainer: Trainer) -> None:
+        """Take note of a validation; gains below `MINIMUM_GAIN` do not count until they add up."""
+        value = float(trainer.callback_metrics["val_dice"])
+        if value > self.best + MINIMUM_GAIN:
+            self.best, self.since_epoch = value, trainer.current_epoch
+        self.epochs = trainer.current_epoch - self.since_epoch
+
+    def begin_again(self, trainer: Trainer) -> None:
+        """Count from this epoch on."""
+        self.since_epoch, self.epochs = trainer.current_epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"peak_gb": self.peak_gb}
+        return dict(vars(self))
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.peak_gb = state_dict["peak_gb"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
 
 
 class Schedule(Callback):
@@ -97,8 +105,7 @@ class Schedule(Callback):
         self._train = train
         self._budget = budget
         self._plateau_factor = 1.0
-        self._best = float("-inf")
-        self._waited = 0
+        self._stagnation = Stagnation()
 
     @property
     def rate(self) -> float:
@@ -109,21 +116,43 @@ class Schedule(Callback):
             group["lr"] = self.rate
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._train.schedule != "plateau" or trainer.sanity_checking:
+        if self._train.schedule != "plateau":
             return
-        value = float(trainer.callback_metrics["val_dice"])
-        self._waited = 0 if value > self._best + MINIMUM_GAIN else self._waited + 1
-        self._best = max(self._best, value)
-        if self._waited >= self._train.plateau_patience:
+        self._stagnation.note(trainer)
+        if self._stagnation.epochs >= self._train.plateau_patience:
             self._plateau_factor *= self._train.plateau_factor
-            self._waited = 0
+            self._stagnation.begin_again(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"plateau_factor": self._plateau_factor, "best": self._best, "waited": self._waited}
+        return {"plateau_factor": self._plateau_factor, "stagnation": self._stagnation.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._plateau_factor = state_dict["plateau_factor"]
-        self._best, self._waited = state_dict["best"], state_dict["waited"]
+        self._stagnation.load_state_dict(state_dict["stagnation"])
+
+
+class EarlyStop(Callback):
+    """Ends the training when the validation Dice has not risen for so many epochs.
+
+    Lightning's own trains one more epoch when a run is resumed that it had stopped.
+    """
+
+    def __init__(self, patience_epochs: int) -> None:
+        self._patience_epochs = patience_epochs
+        self._stagnation = Stagnation()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self._stagnation.epochs >= self._patience_epochs
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stagnation.note(trainer)
+        trainer.should_stop = trainer.should_stop or self._stagnation.epochs >= self._patience_epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._stagnation.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._stagnation.load_state_dict(state_dict)
 
 
 class Seeds(Callback):
@@ -177,7 +206,7 @@ class BestWeights(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = float(trainer.callback_metrics["val_dice"])
-        if trainer.sanity_checking or value <= self.best:
+        if value <= self.best:
             return
         state = self._average.averaged_state() if self._average else pl_module.state_dict()
         network = {
@@ -185,8 +214,7 @@ class BestWeights(Callback):
             for key, value in (state or {}).items()
             if key.startswith("network.")
         }
-        with atomic_file(self._path) as temporary:
-            save_file(network, temporary)
+        write_bytes(self._path, safetensors.torch.save(network))
         self.best, self.epoch = value, trainer.current_epoch
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,41 +222,3 @@ class BestWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.epoch = state_dict["best"], state_dict["epoch"]
-
-
-class CsvLog(Callback):
-    """Appends one row per step and one per validation; a resumed run goes on in the same files.
-
-    An epoch that was cut off is repeated, so its steps may stand there twice: the later row is the one that counts.
-    """
-
-    STEP_COLUMNS = ("epoch", "step", "loss", "learning_rate", "elapsed_s")
-    EPOCH_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "val_dice", "learning_rate", "elapsed_s")
-
-    def __init__(self, folder: Path, budget: Budget, schedule: Schedule) -> None:
-        self._steps, self._epochs = folder / "steps.csv", folder / "epochs.csv"
-        self._budget = budget
-        self._schedule = schedule
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for path, columns in ((self._steps, self.STEP_COLUMNS), (self._epochs, self.EPOCH_COLUMNS)):
-            if not path.exists():
-                _append(path, columns)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        loss = float(outputs["loss"])
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        _append(self._steps, (trainer.current_epoch, self._budget.steps, loss, rate, round(self._budget.elapsed_s, 2)))
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = trainer.callback_metrics
-        values = [float(metrics.get(name, float("nan"))) for name in ("train_loss_epoch", "val_loss", "val_dice")]
-        row = (trainer.current_epoch, self._budget.steps, *values, self._schedule.rate)
-        _append(self._epochs, (*row, round(self._budget.elapsed_s, 2)))
-
-
-def _append(path: Path, row: Sequence[object]) -> None:
-    with disk_full_is_an_error(path), path.open("a", newline="") as file:
-        csv.writer(file).writerow(row)

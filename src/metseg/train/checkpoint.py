@@ -6,39 +6,47 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from metseg.errors import BundleError
-from metseg.files import atomic_file
+from metseg.files import atomic_file, remove_leftovers
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+LAST, PREVIOUS, NEXT = "last.ckpt", "previous.ckpt", "next.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside the old one and renames it; reads plain data only, never code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_file(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        # Through a file of ours: with a path, torch reports a full disk as a RuntimeError of no particular kind.
+        with atomic_file(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
 
 
-class EpochCheckpoint(Callback):
-    """Saves the whole state of the training at the end of each epoch; the one before it is kept."""
+class EpochCheckpoint(Checkpoint):
+    """Saves the whole state of the training at the end of each epoch; the one before it is kept.
+
+    A `Checkpoint` to Lightning, which calls those after all other callbacks: what is saved holds what they have done.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         last = self._folder / LAST
+        # Nothing is moved before the new one is on the disk: when it does not fit, the two old ones stay as they are.
+        trainer.save_checkpoint(self._folder / NEXT)
         if last.exists():
             os.replace(last, self._folder / PREVIOUS)
-        trainer.save_checkpoint(last)
+        os.replace(self._folder / NEXT, last)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -48,13 +56,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         BundleError: the file is truncated, or holds something else than plain data and tensors.
     """
     try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load compares no checksums
+        if damaged is not None:
+            raise BadZipFile(f"the checksum of {damaged} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:
         raise BundleError(
             "the checkpoint cannot be read",
             where=path,
-            got=str(error).splitlines()[0][:200],
-            cure="resume from another one, or begin anew in another folder",
+            got=(str(error).splitlines() or [type(error).__name__])[0][:200],
             code="model.truncated",
         ) from error
     if not isinstance(content, dict):
@@ -71,18 +84,28 @@ def latest_good(folder: Path) -> Path | None:
         BundleError: there are checkpoints, and none can be read: training never begins anew unasked.
     """
     found = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
+    problems = []
     for path in found:
         try:
             read_checkpoint(path)
         except BundleError as error:
-            sys.stderr.write(f"warning: {error.one_line()}\n")
+            problems.append(error.one_line())
         else:
+            for problem in problems:
+                sys.stderr.write(f"metseg: warning: {problem}; going on from {path.name}, one epoch before\n")
             return path
     if found:
         raise BundleError(
             "no checkpoint of this run can be read",
             where=folder,
+            got=", ".join(path.name for path in found),
             cure="begin anew in another folder with --out, or restore the files from a copy",
             code="model.truncated",
         )
     return None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left of a checkpoint that it was writing; for the holder of the run only."""
+    (folder / NEXT).unlink(missing_ok=True)
+    remove_leftovers(folder / NEXT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from metseg.dataset import Augmenter, Batch, BatchPlan, SliceDataset, SliceItem, collate
+from metseg.dataset import Augmenter, Batch, BatchPlan, EpochLoader, SliceDataset, SliceItem, collate
 from metseg.errors import InputError
 from metseg.io.cases import find_cases
 from metseg.io.source import CaseSource
@@ -93,7 +93,7 @@ def load_training_data(
             cached,
             _items(selection.train, cached, number),
             scheme=scheme,
-            augmenter=Augmenter(recipe.augment),
+            augmenter=Augmenter(recipe.augment, dimensions=recipe.data.dimensions),
             seed=recipe.train.seed,
         ),
         SliceDataset(cached, _items(selection.validation, cached, number), scheme=scheme),
@@ -117,7 +117,7 @@ def make_loaders(data: TrainingData, recipe: Recipe) -> tuple[DataLoader[Batch],
         "persistent_workers": workers > 0,
         "worker_init_fn": _yield_to_training,
     }
-    training: DataLoader[Batch] = DataLoader(data.train, batch_sampler=plan, **shared)  # type: ignore[arg-type]
+    training = EpochLoader(data.train, batch_sampler=plan, **shared)  # type: ignore[arg-type]
     validation: DataLoader[Batch] = DataLoader(
         data.validation,  # type: ignore[arg-type]
         batch_size=VALIDATION_BATCH_FACTOR * train.batch_size,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
 from metseg.errors import BundleError, InputError
 from metseg.evaluate import CaseScores, evaluate_case, summarise
@@ -19,6 +18,7 @@ from metseg.io.splits import Chosen
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import save_bundle
+from metseg.model.weights import check_keys, read_safetensors
 from metseg.predict.inference import Compute
 from metseg.predict.predictor import Prediction, Predictor
 from metseg.preprocess.pipeline import scheme_labels
@@ -79,17 +79,19 @@ def best_network(run: RunFolder, recipe: Recipe) -> SegmentationNetwork:
     """Return the network with the weights of the best validation Dice.
 
     Raises:
-        BundleError: training ended before the first validation.
+        BundleError: the file is gone or damaged.
     """
     if not run.best_weights.exists():
         raise BundleError(
-            "training ended before the first validation, so there are no best weights",
-            where=run.path,
-            cure="give it a larger budget, or shorter epochs with --set train.steps_per_epoch=10",
-            code="model.no_weights",
+            "the weights of the best validation are gone",
+            where=run.best_weights,
+            cure="begin anew in another folder with --out, or restore the file from a copy",
+            code="model.missing",
         )
     network = build_from_recipe(recipe, initial_weights=False)
-    network.load_state_dict(load_file(run.best_weights))
+    weights = read_safetensors(run.best_weights)
+    check_keys(weights, network.state_dict(), where=run.best_weights, architecture=recipe.model.name)
+    network.load_state_dict(weights)
     return network
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
-from monai.losses import DiceLoss, FocalLoss, TverskyLoss
+from monai.losses import DiceLoss, TverskyLoss
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metseg.recipe import Frozen, Named
+from metseg.recipe import Fraction, Frozen, Named
 from metseg.tables import lookup
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -31,15 +31,15 @@ class DiceOptions(Frozen):
     """Soft Dice (Milletari et al. 2016). ``batch`` pools the batch, so that empty slices do not swamp it."""
 
     batch: bool = True
-    smooth: float = 1e-5
+    smooth: Annotated[float, Field(gt=0)] = 1e-5
     include_background: bool = False
 
 
 class FocalOptions(Frozen):
-    """Focal loss (Lin et al. 2017, arXiv:1708.02002)."""
+    """Focal loss (Lin et al. 2017, arXiv:1708.02002): ``alpha`` weighs lesion, ``1 - alpha`` background."""
 
-    gamma: float = 2.0
-    alpha: float | None = None
+    gamma: Weight = 2.0
+    alpha: Fraction | None = None
 
 
 class TverskyOptions(DiceOptions):
@@ -50,7 +50,7 @@ class TverskyOptions(DiceOptions):
 
 
 class FocalTverskyOptions(TverskyOptions):
-    """(1 - Tversky index) ** (1 / gamma) (Abraham & Khan 2019, arXiv:1810.07842)."""
+    """Mean over classes of (1 - Tversky index) ** (1 / gamma) (Abraham & Khan 2019, arXiv:1810.07842)."""
 
     gamma: Annotated[float, Field(ge=1)] = 4 / 3
 
@@ -67,8 +67,8 @@ class DiceFocalOptions(DiceOptions):
 
     dice_weight: Weight = 1.0
     focal_weight: Weight = 1.0
-    gamma: float = 2.0
-    alpha: float | None = None
+    gamma: Weight = 2.0
+    alpha: Fraction | None = None
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -78,13 +78,16 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     return functional.one_hot(labels.long(), classes).movedim(-1, 1).float()
 
 
-def build_bce(_: BceOptions) -> Loss:
-    def bce(logits: Tensor, labels: Tensor) -> Tensor:
-        if logits.shape[1] == 1:
-            return functional.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype))
-        return functional.cross_entropy(logits, labels.long())
+def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return (N, *S): minus the logarithm of the probability of the true class, voxel by voxel."""
+    if logits.shape[1] == 1:
+        targets = labels.to(logits.dtype)
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], targets, reduction="none")
+    return functional.cross_entropy(logits, labels.long(), reduction="none")
 
-    return bce
+
+def build_bce(_: BceOptions) -> Loss:
+    return lambda logits, labels: cross_entropies(logits, labels).mean()
 
 
 def build_dice(options: DiceOptions) -> Loss:
@@ -96,18 +99,25 @@ def build_tversky(options: TverskyOptions) -> Loss:
 
 
 def build_focal_tversky(options: FocalTverskyOptions) -> Loss:
-    tversky = build_tversky(options)
-    # The gradient of x ** p with p < 1 is infinite at 0: a perfect batch must not end the training.
-    return lambda logits, labels: tversky(logits, labels).clamp_min(1e-7) ** (1 / options.gamma)
+    tversky = _overlap_loss(TverskyLoss, options, alpha=options.alpha, beta=options.beta, reduction="none")
+    return lambda logits, labels: (_off_zero(tversky(logits, labels)) ** (1 / options.gamma)).mean()
 
 
 def build_focal(options: FocalOptions) -> Loss:
+    # Not MONAI's: with several classes that one divides by their number, so that gamma 0 is not cross-entropy.
     def focal(logits: Tensor, labels: Tensor) -> Tensor:
-        several = logits.shape[1] > 1
-        loss = FocalLoss(gamma=options.gamma, alpha=options.alpha, use_softmax=several, include_background=True)
-        return _scalar(loss(logits, one_hot(labels, logits.shape[1])))
+        entropies = cross_entropies(logits, labels)
+        losses = _off_zero(-torch.expm1(-entropies)) ** options.gamma * entropies
+        if options.alpha is not None:
+            losses = losses * torch.where(labels > 0, options.alpha, 1 - options.alpha)
+        return losses.mean()
 
     return focal
+
+
+def _off_zero(values: Tensor) -> Tensor:
+    """Return values of at least 1e-7: the gradient of x ** p with p < 1 is infinite at 0, where a batch is perfect."""
+    return values.clamp_min(1e-7)
 
 
 def build_dice_bce(options: DiceBceOptions) -> Loss:
@@ -122,7 +132,7 @@ def build_dice_focal(options: DiceFocalOptions) -> Loss:
     )
 
 
-def _overlap_loss(kind: type[nn.Module], options: DiceOptions, **weights: float) -> Loss:
+def _overlap_loss(kind: type[nn.Module], options: DiceOptions, **settings: Any) -> Loss:
     def overlap(logits: Tensor, labels: Tensor) -> Tensor:
         several = logits.shape[1] > 1
         loss = kind(
@@ -132,7 +142,7 @@ def _overlap_loss(kind: type[nn.Module], options: DiceOptions, **weights: float)
             batch=options.batch,
             smooth_nr=options.smooth,
             smooth_dr=options.smooth,
-            **weights,
+            **settings,
         )
         return _scalar(loss(logits, one_hot(labels, logits.shape[1])))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import copy
+from itertools import chain
+from typing import NamedTuple
 
-import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 
 from metseg.errors import ResourceError
 from metseg.model import SegmentationNetwork
+from metseg.predict.inference import Compute
+from metseg.predict.memory import free_memory
 
 #: Copies of the weights a training holds, in float32: weights, gradients, two moments of Adam, moving average.
 WEIGHT_COPIES = 5
@@ -18,68 +22,74 @@ WEIGHT_COPIES = 5
 OVERHEAD_BYTES = 600_000_000
 
 
-def saved_for_backward(network: nn.Module, shape: tuple[int, ...], *, bf16: bool) -> int:
-    """Return the bytes that autograd keeps for one input of ``shape`` (N, C, *S).
+class Need(NamedTuple):
+    """The bytes a training takes: in any case, and for each item of a batch."""
 
-    The network runs on the meta device: shapes only, no memory, no arithmetic.
+    fixed: int
+    per_item: int
+
+    def for_batch(self, size: int) -> int:
+        return self.fixed + size * self.per_item
+
+
+def saved_for_backward(network: SegmentationNetwork, shape: tuple[int, ...], *, bf16: bool) -> int:
+    """Return the bytes that autograd keeps for an input of ``shape`` (N, C, *S).
+
+    The network runs on fake tensors: shapes and types only, no memory, no arithmetic. They know of autocast, so the
+    16-bit copies of weights and activations are counted as what they are.
     """
-    seen: dict[int, Tensor] = {}
+    kept: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        seen[id(tensor)] = tensor
+        kept.append(tensor)
         return tensor
 
-    ghost = copy.deepcopy(network).to("meta").train()
-    weights = {id(weight) for weight in ghost.parameters()}
+    fake = FakeTensorMode()
+    named = chain(network.named_parameters(), network.named_buffers())
+    state = {name: fake.from_tensor(value.detach()).requires_grad_(value.requires_grad) for name, value in named}
+    training = network.training
+    network.train()
     with (
+        fake,
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
     ):
-        ghost(torch.zeros(shape, device="meta", requires_grad=True))
-    return sum(tensor.numel() * tensor.element_size() for key, tensor in seen.items() if key not in weights)
+        functional_call(network, state, (torch.zeros(shape),))
+    network.train(training)
+    weights = {value.untyped_storage()._cdata for value in state.values()}
+    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in kept}
+    return sum(size for storage, size in storages.items() if storage not in weights)
 
 
-def training_bytes(network: SegmentationNetwork, shape: tuple[int, ...], *, bf16: bool) -> int:
-    """Return an estimate of what training on batches of ``shape`` (N, C, *S) takes, everything included."""
-    one = saved_for_backward(network, (1, *shape[1:]), bf16=bf16)
+def training_need(network: SegmentationNetwork, item_shape: tuple[int, ...], *, bf16: bool) -> Need:
+    """Return an estimate of what training on items of ``item_shape`` (C, *S) takes, everything included."""
+    one, two = (saved_for_backward(network, (size, *item_shape), bf16=bf16) for size in (1, 2))
     weights = 4 * WEIGHT_COPIES * network.parameter_count()
-    return shape[0] * one + weights + OVERHEAD_BYTES
+    return Need(fixed=2 * one - two + weights + OVERHEAD_BYTES, per_item=two - one)
 
 
-def require_memory(network: SegmentationNetwork, shape: tuple[int, ...], *, bf16: bool) -> int:
-    """Return the estimate, or refuse a training that would not fit.
+def require_memory(network: SegmentationNetwork, shape: tuple[int, ...], compute: Compute) -> int:
+    """Return the estimate in bytes, or refuse a training that would not fit.
 
     Args:
         network: what will be trained.
         shape: (N, C, *S) of one batch.
-        bf16: whether activations are halved by autocast.
+        compute: the device it will be trained on, and whether autocast halves activations.
     Raises:
         ResourceError: the estimate is above what is free now; the message says which batch size would fit.
     """
-    need, free = training_bytes(network, shape, bf16=bf16), free_memory()
-    if need > free:
-        per_item = (need - training_bytes(network, (0, *shape[1:]), bf16=bf16)) / shape[0]
-        fits = int((free - (need - per_item * shape[0])) / per_item)
+    size, *item = shape
+    need = training_need(network, tuple(item), bf16=compute.bf16)
+    free = free_memory(compute.device)
+    if need.for_batch(size) > free:
+        fits = (free - need.fixed) // need.per_item
         cure = f"--set train.batch_size={fits} would fit" if fits >= 1 else "use smaller pictures or a smaller network"
         raise ResourceError(
             "training would need more memory than is free",
-            where=f"batch of {shape[0]}, {shape[1]} x {' x '.join(map(str, shape[2:]))}",
+            where=f"batch of {size}, {' x '.join(map(str, item))}",
             expected=f"at most {free / 1e9:.1f} GB",
-            got=f"about {need / 1e9:.1f} GB",
+            got=f"about {need.for_batch(size) / 1e9:.1f} GB",
             cure=cure,
             code="resources.memory",
         )
-    return need
-
-
-def free_memory() -> int:
-    """Return the bytes this process can still take: what the machine has free, or what its limit leaves."""
-    free = int(psutil.virtual_memory().available)
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return free
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft == resource.RLIM_INFINITY:
-        return free
-    return max(0, min(free, soft - psutil.Process().memory_info().vms))
+    return need.for_batch(size)

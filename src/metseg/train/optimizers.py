@@ -26,7 +26,9 @@ Parameters = Iterable[dict[str, object]]
 OPTIMIZERS: Mapping[str, Callable[[Parameters, TrainPart], Optimizer]] = {
     "adam": lambda groups, train: Adam(groups, lr=train.learning_rate),
     "adamw": lambda groups, train: AdamW(groups, lr=train.learning_rate),
-    "sgd": lambda groups, train: SGD(groups, lr=train.learning_rate, momentum=train.momentum, nesterov=True),
+    "sgd": lambda groups, train: SGD(
+        groups, lr=train.learning_rate, momentum=train.momentum, nesterov=train.momentum > 0
+    ),
 }
 
 

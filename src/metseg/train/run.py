@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from metseg.dataset import SliceDataset
+from metseg.errors import UsageError
+from metseg.files import disk_full_is_an_error
+from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.plot.curves import draw_curves
 from metseg.predict.inference import choose_compute
+from metseg.predict.memory import out_of_memory_is_an_error
 from metseg.recipe import Recipe
+from metseg.train.checkpoint import latest_good, remove_unfinished
 from metseg.train.data import choose_split, load_training_data, make_loaders, read_sources
 from metseg.train.finish import finish
 from metseg.train.fit import fit
@@ -60,38 +68,86 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         LockedError: another process trains in this folder.
     """
     resolve(recipe)
+    compute = choose_compute(
+        device=run.device, precision=recipe.train.precision, channels_last=recipe.train.channels_last
+    )
     folder = RunFolder(run.out)
-    with folder.locked():
-        folder.begin(recipe, resume=run.resume)
+    with _lack_is_an_error(folder, recipe), folder.locked():
+        chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
+        run = replace(run, **chosen)
+        if folder.is_finished:
+            return folder.bundle
+        checkpoint = _checkpoint(folder, run)
         sources = read_sources(recipe, run.data)
-        split = _run_split(folder, choose_split(recipe, sources, run.split_file))
+        split = _run_split(folder, recipe, sources, run.split_file)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
-        compute = choose_compute(
-            device=run.device, precision=recipe.train.precision, channels_last=recipe.train.channels_last
-        )
-        network = _network(recipe, run)
-        require_memory(network, _batch_shape(data.train, recipe), bf16=compute.bf16)
+        network = _network(recipe, run.init, trained=checkpoint is not None)
+        require_memory(network, _batch_shape(data.train, recipe), compute)
         task = SegmentationTask(network, recipe, patients=data.patients, channels_last=compute.channels_last)
-        spent = fit(task, folder, recipe.train, loaders=make_loaders(data, recipe), compute=compute, title=recipe.name)
+        spent = fit(
+            task,
+            folder,
+            recipe.train,
+            loaders=make_loaders(data, recipe),
+            compute=compute,
+            title=recipe.name,
+            checkpoint=checkpoint,
+        )
         draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
         return finish(folder, recipe, data, compute=compute, spent=spent)
 
 
-def _network(recipe: Recipe, run: Run) -> SegmentationNetwork:
-    """Return the network with its first weights, which follow from the seed."""
+@contextmanager
+def _lack_is_an_error(folder: RunFolder, recipe: Recipe) -> Iterator[None]:
+    """Name what is lacking, memory or disk, wherever in a training it is noticed."""
+    size = recipe.train.batch_size
+    smaller = f"begin in another folder with --set train.batch_size={size // 2}" if size > 1 else "use smaller pictures"
+    cure = f"close other programs and go on with --resume, or {smaller}"
+    with (
+        out_of_memory_is_an_error("memory ran out while training", where=f"batch of {size}", cure=cure),
+        disk_full_is_an_error(folder.path),
+    ):
+        yield
+
+
+def _checkpoint(folder: RunFolder, run: Run) -> Path | None:
+    """Return the checkpoint to go on from; a resumed run that has none yet says that it begins."""
+    remove_unfinished(folder.checkpoints)
+    found = latest_good(folder.checkpoints)
+    if run.resume and found is None:
+        sys.stderr.write("metseg: the run was interrupted before its first epoch ended; it begins from the start\n")
+    return found
+
+
+def _network(recipe: Recipe, init: str | None, *, trained: bool) -> SegmentationNetwork:
+    """Return the network with its first weights, which follow from the seed; a checkpoint will replace them."""
     torch.manual_seed(recipe.train.seed)
-    network = build_from_recipe(recipe)
-    if run.init is not None and not run.resume:
-        initialise(network, run.init)
+    network = build_from_recipe(recipe, initial_weights=not trained)
+    if init is not None and not trained:
+        initialise(network, init)
     return network
 
 
-def _run_split(folder: RunFolder, split: Split) -> Split:
-    """Return the split that the run was begun with; a new run keeps a copy of this one."""
-    if folder.split_file.exists():
-        return Split.load(folder.split_file)
-    split.save(folder.split_file)
-    return split
+def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], file: Path | None) -> Split:
+    """Return the split that the run was begun with; a new run keeps a copy of the one it is given, or makes it.
+
+    Raises:
+        UsageError: the file given is not the split that the run was begun with.
+    """
+    if not folder.split_file.exists():
+        split = choose_split(recipe, sources, file)
+        split.save(folder.split_file)
+        return split
+    begun = Split.load(folder.split_file)
+    if file is not None and Split.load(file) != begun:
+        raise UsageError(
+            "the run was begun with another split",
+            where=file,
+            expected=f"that in {folder.split_file}",
+            cure="leave --split out, or choose another --out",
+            code="usage.run",
+        )
+    return begun
 
 
 def _batch_shape(dataset: SliceDataset, recipe: Recipe) -> tuple[int, ...]:

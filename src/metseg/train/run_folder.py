@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metseg.errors import LockedError, UsageError
-from metseg.files import atomic_file
+from metseg.files import atomic_file, remove_leftovers
 from metseg.recipe import Recipe, load_recipe
 
 
@@ -35,17 +35,32 @@ class RunFolder:
         self.bundle = path / "bundle"
         self.steps_log = path / "steps.csv"
         self.epochs_log = path / "epochs.csv"
+        self._holder_file = path / "holder.json"
+        self._written = (self.recipe_file, self.split_file, self.state_file, self.best_weights, self.bundle)
 
     @property
     def exists(self) -> bool:
         return self.recipe_file.exists()
 
-    def begin(self, recipe: Recipe, *, resume: bool) -> None:
-        """Write the recipe into a new run, or check that it is the one of the run that is resumed.
+    @property
+    def is_finished(self) -> bool:
+        """Return whether the training has ended and its bundle is there."""
+        return self.read_state().get("state") == "finished" and (self.bundle / "recipe.toml").exists()
 
+    def begin(self, recipe: Recipe, *, resume: bool, choices: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write recipe and choices into a new run, or check that they are those of the run that is resumed.
+
+        Args:
+            recipe: of the run.
+            resume: go on with what is there.
+            choices: what beside the recipe decides what is trained (fold, initial weights); None: not chosen, for a
+                resumed run as it was begun.
+        Returns:
+            The choices that the run was begun with.
         Raises:
-            UsageError: a new run where one is already, nothing to resume, or another recipe than the run's own.
+            UsageError: a new run where one is already, nothing to resume, or another recipe or choice than the run's.
         """
+        chosen = dict(choices or {})
         if not self.exists:
             if resume:
                 raise UsageError(
@@ -54,9 +69,11 @@ class RunFolder:
                     cure="leave --resume out to begin one",
                     code="usage.run",
                 )
+            # The recipe comes last: where it is, the run has begun, and the rest is there.
+            self.write_state(state="begun", choices=chosen)
             with atomic_file(self.recipe_file) as temporary:
                 temporary.write_text(recipe.to_toml(), "utf-8")
-            return
+            return chosen
         if not resume:
             raise UsageError(
                 "there is a run in this folder already",
@@ -71,6 +88,21 @@ class RunFolder:
                 cure=f"resume it with its own, {self.recipe_file}, or choose another --out",
                 code="usage.run",
             )
+        return self._begun_with(chosen)
+
+    def _begun_with(self, choices: Mapping[str, Any]) -> dict[str, Any]:
+        begun: dict[str, Any] = self.read_state().get("choices", {})
+        for name, value in choices.items():
+            if value is not None and value != begun.get(name, value):
+                raise UsageError(
+                    f"the run was begun with another {name}",
+                    where=self.path,
+                    expected=begun[name],
+                    got=value,
+                    cure=f"leave --{name} out, or choose another --out",
+                    code="usage.run",
+                )
+        return {**choices, **begun}
 
     def read_state(self) -> dict[str, Any]:
         """Return what `write_state` wrote last; empty for a new run."""
@@ -90,24 +122,32 @@ class RunFolder:
             LockedError: another process holds it, named.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        holder_file = self.path / "holder.json"
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            holder = json.loads(holder_file.read_text("utf-8")) if holder_file.exists() else {}
             raise LockedError(
                 "another training holds this run folder",
                 where=self.path,
-                got=f"process {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}",
+                got=self._holder(),
                 cure="wait for it, stop it, or choose another --out",
             ) from None
         try:
+            for path in (*self._written, self._holder_file):
+                remove_leftovers(path)
             since = datetime.now(UTC).isoformat(timespec="seconds")
-            holder_file.write_text(
-                json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}), encoding="utf-8"
-            )
+            holder = {"pid": os.getpid(), "host": platform.node(), "since": since}
+            with atomic_file(self._holder_file) as temporary:
+                temporary.write_text(json.dumps(holder), "utf-8")
             yield
         finally:
-            holder_file.unlink(missing_ok=True)
+            self._holder_file.unlink(missing_ok=True)
             lock.release()
+
+    def _holder(self) -> str:
+        """Return who holds the folder; the holder may be just about to say so, or to end."""
+        try:
+            holder = json.loads(self._holder_file.read_text("utf-8"))
+            return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "a process that has not said who it is"

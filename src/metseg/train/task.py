@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metseg.dataset import Batch
+from metseg.errors import UsageError
 from metseg.evaluate.overlap import Confusion, dice, joint_counts, region_counts
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
@@ -46,6 +47,14 @@ class SegmentationTask(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
+        if not torch.isfinite(loss):
+            raise UsageError(
+                "training diverged: the loss is no longer a number",
+                where=f"epoch {self.current_epoch}, step {self.global_step}",
+                got=float(loss.detach()),
+                cure="begin in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
+                code="usage.diverged",
+            )
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels))
         return loss
 

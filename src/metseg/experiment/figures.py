@@ -1,0 +1,28 @@
+"""The pictures of a comparison: training curves, Dice by patient, best, median and worst patient of each model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metseg.experiment.outcome import Comparison
+from metseg.experiment.snapshot import panels
+from metseg.plot.curves import draw_curves
+from metseg.plot.distribution import draw_distribution
+from metseg.plot.outlines import draw_outlines
+
+CURVES, DISTRIBUTION = "curves.png", "dice_by_patient.png"
+
+
+def overlays_name(model: str) -> str:
+    """Return the file name of a model's overlays."""
+    return f"overlays_{model}.png"
+
+
+def write_figures(comparison: Comparison, out: Path) -> None:
+    """Write every figure that `results.md` shows."""
+    contestants = comparison.contestants
+    draw_curves({one.name: one.curves for one in contestants}, out / CURVES)
+    figures = {one.name: list(one.dice_by_patient.values()) for one in contestants}
+    draw_distribution(figures, out / DISTRIBUTION, label="Dice per patient")
+    for one in contestants:
+        draw_outlines(panels(one.snapshots, one.dice_by_patient), out / overlays_name(one.name))

@@ -1,0 +1,118 @@
+"""What came out of a comparison, and what may be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from metseg.evaluate import CaseScores, PairedComparison, Summary, compare_models, summarise
+from metseg.evaluate.intervals import patient_means
+from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.experiment.snapshot import Snapshot
+from metseg.io.splits import Split
+from metseg.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One recipe after all its runs.
+
+    Args:
+        recipe: what was trained.
+        bundles: one per fold.
+        scores: one per case, each predicted by a network that had not seen the patient.
+        snapshots: one per case.
+        facts: parameters, minutes, steps, slices per second, peak memory; means over the folds.
+        curves: the epochs of the first fold.
+    """
+
+    recipe: Recipe
+    bundles: tuple[Path, ...]
+    scores: tuple[CaseScores, ...]
+    snapshots: tuple[Snapshot, ...]
+    facts: Mapping[str, float]
+    curves: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @cached_property
+    def summary(self) -> Summary:
+        return summarise(self.scores)
+
+    @cached_property
+    def dice_by_patient(self) -> dict[str, float]:
+        """Return each patient's Dice, the mean over its regions and cases."""
+        per_case = ((score.patient, _mean_dice(score)) for score in self.scores)
+        return {patient: value for patient, value in patient_means(per_case).items() if value is not None}
+
+    @property
+    def mean_dice(self) -> float:
+        return sum(self.dice_by_patient.values()) / len(self.dice_by_patient)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome.
+
+    Args:
+        contestants: in the order of the recipes; at least one.
+        split: which patient was where.
+        warnings: what makes the comparison less fair than it looks, one sentence each.
+        machine: what it ran on.
+    """
+
+    contestants: tuple[Contestant, ...]
+    split: Split
+    warnings: tuple[str, ...] = ()
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def pairs(self) -> tuple[PairedComparison, ...]:
+        """Return every two of them compared on the Dice by patient."""
+        return tuple(compare_models({one.name: one.dice_by_patient for one in self.contestants}))
+
+    @property
+    def scored(self) -> str:
+        return f"cross-validation, {len(self.split.folds)} folds" if self.split.folds else "test patients"
+
+    @property
+    def highest(self) -> Contestant:
+        """Return the recipe of the highest mean Dice, which need not be better than the next one."""
+        return max(self.contestants, key=lambda one: one.mean_dice)
+
+    @property
+    def shown_best(self) -> Contestant | None:
+        """Return the recipe that is shown to be better than every other: each interval excludes 0; else None."""
+        rivals = self._pairs_of_highest()
+        named = all(pair.verdict == f"{self.highest.name} is better" for pair in rivals)
+        return self.highest if rivals and named else None
+
+    @property
+    def verdict(self) -> str:
+        """Return what may be said, in a sentence."""
+        highest = self.highest
+        if len(self.contestants) == 1:
+            return f"{highest.name} alone: nothing to compare it with"
+        if self.shown_best is not None:
+            return f"{highest.name} is better than every other"
+        equals = [
+            pair.second if pair.first == highest.name else pair.first
+            for pair in self._pairs_of_highest()
+            if pair.verdict != f"{highest.name} is better"
+        ]
+        return f"{NO_DIFFERENCE} between {highest.name}, which has the highest mean Dice, and {', '.join(equals)}"
+
+    def _pairs_of_highest(self) -> list[PairedComparison]:
+        return [pair for pair in self.pairs if self.highest.name in (pair.first, pair.second)]
+
+
+def _mean_dice(score: CaseScores) -> float | None:
+    """Return the mean over the regions that have a Dice; None if none has."""
+    values = [value for region in score.regions if (value := score[region]["dice"]) is not None]
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,53 @@
+"""What training sees of a few slices: as read, as prepared, and augmented in several ways, the mask outlined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.plot.contact_sheet import Tile, contact_sheet, window_of
+
+
+class Shown(NamedTuple):
+    """One grey picture (rows, cols) with its class ids (rows, cols), or None without a mask."""
+
+    picture: npt.NDArray[np.generic]
+    labels: npt.NDArray[np.integer] | None
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One slice.
+
+    Args:
+        title: whose it is.
+        as_read: as it lies in the file.
+        prepared: after preprocessing.
+        augmented: versions of it, as many in every row; none where a recipe has no augmentation.
+    """
+
+    title: str
+    as_read: Shown
+    prepared: Shown
+    augmented: tuple[Shown, ...]
+
+
+def augment_preview(rows: Sequence[PreviewRow], path: Path, *, heading: str = "") -> None:
+    """Write a picture of one row per slice; the ending of the path says which kind.
+
+    All versions of a slice are shown with the grey values of the prepared one, so that brightness and contrast can be
+    compared.
+    """
+    tiles = []
+    for row in rows:
+        window = window_of(row.prepared.picture)
+        tiles.append(Tile(*row.as_read, row.title))
+        tiles += [Tile(*shown, "", window) for shown in (row.prepared, *row.augmented)]
+    count = len(rows[0].augmented)
+    titles = ["as read", "prepared", *(f"augmented {number}" for number in range(1, count + 1))]
+    contact_sheet(tiles, path, heading=heading, columns=len(titles), column_titles=titles)

@@ -1,0 +1,60 @@
+"""How a figure is distributed over patients, model by model: every patient a point, quartiles as a box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.plot.style import figure, save
+
+#: Inches of a model's row and of what stands above and below the rows.
+ROW_INCHES, FRAME_INCHES = 0.62, 1.0
+#: How thick a row's cloud of points and its box are, in rows.
+CLOUD, BOX = 0.5, 0.6
+
+
+def draw_distribution(figures: Mapping[str, Sequence[float]], path: Path, *, label: str) -> None:
+    """Write one row per model: a point per patient, a box from the 1st to the 3rd quartile, the mean as a diamond.
+
+    The whiskers reach the last patient within 1.5 box lengths (Tukey 1977). Every patient is drawn: nothing is hidden.
+
+    Args:
+        figures: model to one figure per patient, each between 0 and 1; the first model is drawn on top, and has the
+            same colour here as in the training curves.
+        path: PNG or SVG.
+        label: what the figure is, under the axis.
+    """
+    with figure(width=8, height=FRAME_INCHES + ROW_INCHES * len(figures)) as drawn:
+        axes = drawn.add_subplot()
+        for row, values in enumerate(figures.values()):
+            colour = f"C{row}"
+            quiet = {"color": colour, "linewidth": 1.0}
+            axes.boxplot(
+                [list(values)],
+                orientation="horizontal",
+                positions=[row],
+                widths=BOX,
+                showfliers=False,
+                boxprops=quiet,
+                whiskerprops=quiet,
+                capprops=quiet,
+                medianprops={"color": colour, "linewidth": 2.2},
+            )
+            axes.scatter(values, row + _spread(len(values)), s=16, color=colour, alpha=0.55, linewidths=0, zorder=3)
+            axes.scatter([float(np.mean(values))], [row], marker="D", s=34, color="white", edgecolors=colour, zorder=4)
+        names = [f"{name} ({len(values)})" for name, values in figures.items()]
+        axes.set_yticks(range(len(figures)), names)
+        axes.set(xlim=(-0.02, 1.02), ylim=(len(figures) - 0.5, -0.5), xlabel=f"{label} (diamond: mean)")
+        axes.grid(visible=False, axis="y")
+        save(drawn, path)
+
+
+def _spread(count: int) -> npt.NDArray[np.float64]:
+    """Return how far each point lies beside its row, so that equal figures do not hide one another.
+
+    Multiples of the golden ratio, modulo one: neighbours are far apart, and every drawing of the data is the same.
+    """
+    return np.asarray(CLOUD * ((np.arange(count) * 0.6180339887) % 1.0 - 0.5), dtype=np.float64)

@@ -1,0 +1,87 @@
+"""Pictures side by side, truth and prediction outlined: what a score means, seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.plot.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, grey
+from metseg.plot.style import figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Colour = tuple[int, int, int]
+Mask = npt.NDArray[np.bool_]
+
+PANEL_INCHES, HEADING_INCHES, LEGEND_INCHES = 3.0, 0.55, 0.35
+
+#: The truth is drawn first and thicker, so that it still shows where the prediction follows it exactly.
+TRUTH_WIDTH, PREDICTION_WIDTH = 2.8, 1.2
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture with two masks.
+
+    Args:
+        picture: (X, Y) of any range.
+        truth: (X, Y) bool.
+        prediction: (X, Y) bool.
+        title: one line or two.
+    """
+
+    picture: npt.NDArray[np.generic]
+    truth: Mask
+    prediction: Mask
+    title: str
+
+
+def draw_outlines(panels: Sequence[Panel], path: Path) -> None:
+    """Write panels side by side with the outlines of truth and prediction, and a legend below.
+
+    Args:
+        panels: at least one.
+        path: PNG or SVG.
+    """
+    from matplotlib.lines import Line2D
+
+    height = PANEL_INCHES + HEADING_INCHES + LEGEND_INCHES
+    with figure(width=PANEL_INCHES * max(len(panels), 2), height=height) as drawn:
+        places = drawn.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(places, panels, strict=True):
+            axes.imshow(grey(panel.picture).transpose(1, 0, 2), interpolation="bilinear")
+            _outline(axes, panel.truth, TRUTH_COLOUR, TRUTH_WIDTH)
+            _outline(axes, panel.prediction, PREDICTION_COLOUR, PREDICTION_WIDTH)
+            axes.set_title(panel.title, fontsize=10)
+            axes.set_axis_off()
+        drawn.legend(
+            [
+                Line2D([], [], color=_share(TRUTH_COLOUR), linewidth=TRUTH_WIDTH),
+                Line2D([], [], color=_share(PREDICTION_COLOUR), linewidth=PREDICTION_WIDTH),
+            ],
+            ["truth", "prediction"],
+            loc="outside lower center",
+            ncols=2,
+        )
+        save(drawn, path)
+
+
+def _outline(axes: Axes, mask: Mask, colour: Colour, width: float) -> None:
+    """Draw the border of a mask (X, Y) along the edges between pixels in and out of it."""
+    if not mask.any():
+        return
+    # One ring of background closes the outline of a lesion that reaches the picture's edge.
+    x, y = (np.arange(-1, size + 1) for size in mask.shape)
+    axes.contour(x, y, np.pad(mask, 1).T.astype(float), levels=[0.5], colors=[_share(colour)], linewidths=width)
+
+
+def _share(colour: Colour) -> tuple[float, float, float]:
+    """Return a colour in shares of one, as matplotlib wants it."""
+    red, green, blue = colour
+    return red / 255, green / 255, blue / 255

@@ -1,0 +1,107 @@
+"""How much memory there is, and what it is called when it runs out."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import torch
+
+from metseg.errors import MetsegError, ResourceError
+from metseg.io.decode import picture_size
+from metseg.io.slices import SliceStackSource
+
+#: Where Linux says how much a container or a cluster's job may take, and takes now (cgroup version 2, version 1).
+CGROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+
+#: What a sample of a picture takes while a whole case is prepared: as read, as one array, and in two steps as float32.
+BYTES_PER_SAMPLE = 12
+
+#: How torch and the system say that there is no more: on a processor, a graphics card, in a loader that was killed.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "out of memory",
+    "not enough memory",
+    "killed by signal: Killed",
+    "out of shared memory",
+)
+
+
+def free_memory(device: torch.device | None = None) -> int:
+    """Return the bytes this process can still take on a device: what is free, or what a limit leaves of it."""
+    if device is not None and device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return max(0, min(int(psutil.virtual_memory().available), _left_by_limit(), _left_by_cgroup()))
+
+
+def require_memory_for(source: SliceStackSource, *, channels: int) -> None:
+    """Refuse a case whose pictures cannot all be prepared at once.
+
+    Raises:
+        ResourceError: more than is free; said before the first picture is read.
+    """
+    try:
+        columns, rows = picture_size(source.slices[0].image)
+    except MetsegError:  # reading it will say what is wrong
+        return
+    need = len(source.slices) * columns * rows * channels * BYTES_PER_SAMPLE
+    free = free_memory()
+    if need > free:
+        raise ResourceError(
+            f"the {len(source.slices)} pictures of one folder do not fit into memory together, and the model takes "
+            "statistics over all of them",
+            where=source.slices[0].image.parent,
+            expected=f"at most {free / 1e9:.1f} GB",
+            got=f"about {need / 1e9:.1f} GB",
+            cure="give each patient a folder",
+            code="resources.memory",
+        )
+
+
+@contextmanager
+def out_of_memory_is_an_error(what: str, *, where: str, cure: str) -> Iterator[None]:
+    """Turn the ways in which memory runs out into one error with a cure.
+
+    Raises:
+        ResourceError: ``resources.memory``.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        raise ResourceError(what, where=where, cure=cure, code="resources.memory") from error
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def _left_by_limit() -> int:
+    """Return what ``ulimit -v`` leaves."""
+    unlimited = 1 << 62
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return unlimited
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return unlimited if soft == resource.RLIM_INFINITY else int(soft - psutil.Process().memory_info().vms)
+
+
+def _left_by_cgroup() -> int:
+    """Return what the limit of the container leaves; without one, or where there is none to read, very much."""
+    for limit, used in CGROUPS:
+        try:
+            return int(limit.read_text()) - int(used.read_text())
+        except (OSError, ValueError):  # no such file; or "max"
+            continue
+    return 1 << 62

@@ -1,0 +1,150 @@
+"""A comparison on hand-made pictures: what is trained, judged, written, and not done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metseg.errors import UsageError
+from metseg.experiment import compare as module
+from metseg.experiment.compare import Plan, compare
+from metseg.experiment.results import write_results
+from metseg.io.cases import find_cases
+from metseg.io.splits import Split
+from metseg.model.bundle import load_bundle
+from metseg.predict.predictor import Predictor
+from metseg.recipe import Recipe
+
+RecipeMaker = Callable[..., Recipe]
+FIGURES = ("curves.png", "dice_by_patient.png", "overlays_first.png", "overlays_second.png")
+FACTS = ("parameters", "minutes", "steps", "peak_memory_gb", "slices_per_s")
+
+
+@pytest.fixture(scope="module")
+def plan(tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    recipes = (make_tiny_recipe("name=first"), make_tiny_recipe("name=second", "model.channels=[6, 6]"))
+    return Plan(recipes, tiny_slices, tmp_path_factory.mktemp("comparison"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def out(plan: Plan) -> Path:
+    """Return the folder of a finished comparison of two recipes on one split."""
+    write_results(compare(plan), plan.out)
+    return plan.out
+
+
+@pytest.fixture(scope="module")
+def document(out: Path) -> dict[str, object]:
+    return json.loads((out / "results.json").read_text("utf-8"))
+
+
+def test_every_figure_is_a_picture_and_stands_in_the_report(out: Path) -> None:
+    report = (out / "results.md").read_text("utf-8")
+    for name in FIGURES:
+        with Image.open(out / name) as picture:
+            picture.load()
+            assert min(picture.size) > 300
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 20  # something is drawn
+        assert f"]({name})" in report
+    assert report.count("](") == len(FIGURES)
+
+
+def test_results_hold_what_was_measured(document: dict) -> None:
+    assert (document["format"], document["version"]) == ("metseg-comparison", 1)
+    assert document["warnings"] == []
+    assert document["leaks_patients"] is False
+    assert document["scored"] == "test patients"
+    assert "cores" in document["machine"]["processor"]
+    assert list(document["models"]) == ["first", "second"]
+    for model in document["models"].values():
+        assert all(model[fact] > 0 for fact in FACTS)
+        assert model["steps"] == 8
+        dice = model["summary"]["regions"]["lesion"]["metrics"]["dice"]
+        assert dice["low"] <= dice["mean"] <= dice["high"]
+        assert dice["mean"] == pytest.approx(np.mean(list(model["dice_by_patient"].values())))
+        assert {"dice_positive_slices", "dice_all_slices"} == set(
+            model["summary"]["regions"]["lesion"]["slice_metrics"]
+        )
+    (pair,) = document["pairs"]
+    means = [np.mean(list(document["models"][pair[key]]["dice_by_patient"].values())) for key in ("first", "second")]
+    assert pair["difference"] == pytest.approx(means[0] - means[1])
+
+
+def test_only_test_patients_are_judged_and_none_of_them_was_trained_on(out: Path, document: dict) -> None:
+    split = Split.load(out / "split.json")
+    assert len(split.test) == 3
+    for name, model in document["models"].items():
+        assert set(model["dice_by_patient"]) == set(split.test)
+        assert Split.from_dict(load_bundle(out / name / "run" / "bundle").split or {}) == split
+
+
+def test_dice_is_that_of_the_bundle_on_the_patient(out: Path, document: dict, tiny_slices: Path) -> None:
+    predictor = Predictor.from_bundle(load_bundle(out / "second" / "run" / "bundle"), device="cpu")
+    judged = document["models"]["second"]["dice_by_patient"]
+    for source in find_cases(tiny_slices, channels=("t1n", "t2f", "t1c")):
+        if source.patient not in judged:
+            continue
+        case = source.load()
+        truth, found = case.labels.data > 0, predictor(case).labels > 0
+        assert judged[source.patient] == pytest.approx(2 * (truth & found).sum() / (truth.sum() + found.sum()))
+
+
+def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train_again(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(module, "train_run", train_again)
+    again = compare(plan)
+    dice = {name: model["dice_by_patient"] for name, model in document["models"].items()}
+    assert {one.name: one.dice_by_patient for one in again.contestants} == dice
+
+
+def test_a_run_of_another_recipe_is_not_taken_for_this_one(
+    plan: Plan, out: Path, make_tiny_recipe: RecipeMaker
+) -> None:
+    changed = (make_tiny_recipe("name=first", "train.learning_rate=0.1"), plan.recipes[1])
+    with pytest.raises(UsageError, match="begun with another recipe"):
+        compare(replace(plan, recipes=changed))
+
+
+def test_a_run_on_another_split_is_not_taken_for_this_one(plan: Plan, out: Path, make_tiny_recipe: RecipeMaker) -> None:
+    split = Split.load(out / "split.json")
+    file = out / "another.json"
+    replace(split, validation=split.test, test=split.validation).save(file)
+    with pytest.raises(UsageError, match="begun with another split"):
+        compare(replace(plan, split_file=file))
+    split.save(out / "split.json")
+
+
+def test_cross_validation_judges_every_patient_once(
+    tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    recipe = make_tiny_recipe("train.max_steps=4")
+    comparison = compare(Plan((recipe,), tiny_slices, tmp_path, folds=2, device="cpu"))
+    write_results(comparison, tmp_path)
+    (one,) = comparison.contestants
+    assert sorted(score.patient for score in one.scores) == [f"P{patient}" for patient in range(8)]
+    assert one.facts["steps"] == 4
+    for fold, bundle in enumerate(one.bundles):
+        trained = Split.from_dict(load_bundle(bundle).split or {})
+        assert trained.test == comparison.split.folds[fold]
+        assert trained.validation
+    assert comparison.verdict == "tiny alone: nothing to compare it with"
+    report = (tmp_path / "results.md").read_text("utf-8")
+    assert "cross-validation, 2 folds" in report
+    assert "Paired tests" not in report
+
+
+def test_folds_of_a_split_file_cannot_be_other_ones(
+    tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    file = tmp_path / "split.json"
+    Split(train=tuple(f"P{n}" for n in range(4)), test=tuple(f"P{n}" for n in range(4, 8))).save(file)
+    with pytest.raises(UsageError, match="another number of folds"):
+        compare(Plan((make_tiny_recipe(),), tiny_slices, tmp_path, folds=3, split_file=file))

@@ -1,0 +1,75 @@
+"""Every shipped recipe can be run: its names and options are in the tables, and its network can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from metseg.model import MODELS, build_from_recipe
+from metseg.recipe import load_recipe, shipped_recipes
+from metseg.train.losses import build_loss
+from metseg.train.resolve import resolve
+
+EXPECTED = {
+    "assignment-attention-unet": "attention_unet",
+    "assignment-unet-plus-plus": "unet_plus_plus",
+    "assignment-inception": "inception_unet",
+    "demo-unet": "unet",
+    "demo-attention-unet": "attention_unet",
+    "demo-unet-plus-plus": "unet_plus_plus",
+    "lgg-fast": "unet",
+}
+
+
+def test_the_promised_recipes_are_shipped() -> None:
+    assert {name: load_recipe(name).model.name for name in EXPECTED} == EXPECTED
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_shipped_recipe_can_be_run(name: str) -> None:
+    recipe = load_recipe(name)
+    resolve(recipe)
+    assert recipe.name == name
+    assert recipe.description
+    assert recipe.source
+    network = build_from_recipe(recipe, initial_weights=False).train()
+    image = torch.rand(2, len(recipe.data.inputs), 96, 96)
+    output = network(image)
+    finest = output[0] if isinstance(output, list) else output
+    assert finest.shape[2:] == image.shape[2:]
+    assert torch.isfinite(build_loss(recipe.loss)(finest, torch.zeros(2, 96, 96, dtype=torch.uint8)))
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("assignment-")])
+def test_assignment_recipes_are_the_assignment(name: str) -> None:
+    """CLAHE on the FLAIR channel, [0, 1], BCE, Adam 1e-3, batch 8, 50 epochs, 80/20 by patient."""
+    recipe = load_recipe(name)
+    assert recipe.data.inputs == ("t2f",)
+    assert [step.name for step in recipe.preprocess] == ["clahe", "rescale"]
+    assert recipe.augment == ()
+    assert recipe.loss.name == "bce"
+    train = recipe.train
+    assert (train.optimizer, train.learning_rate, train.batch_size, train.max_epochs) == ("adam", 1e-3, 8, 50)
+    assert (recipe.split.by, recipe.split.test) == ("patient", 0.2)
+
+
+def test_demo_recipes_differ_in_nothing_but_the_network() -> None:
+    """A comparison is about the networks only if all else is equal."""
+    demos = [load_recipe(name) for name in shipped_recipes() if name.startswith("demo-")]
+    assert len(demos) == 3
+    alike = {
+        demo.model_copy(update={"name": "", "description": "", "source": "", "model": demos[0].model}).to_toml()
+        for demo in demos
+    }
+    assert len(alike) == 1
+    assert {demo.model.name for demo in demos} <= set(MODELS)
+
+
+def test_every_recipe_is_in_the_table_of_how_to_reproduce() -> None:
+    page = Path(__file__).parents[1] / "docs" / "reproduce.md"
+    text = page.read_text("utf-8")
+    for name in shipped_recipes():
+        assert f"| `{name}` |" in text, f"{page.name} has no row for {name}"
+        assert f"metseg train {name} " in text or "metseg compare" in text
