@@ -142,11 +142,10 @@ def test_14_sixteen_bits_keep_their_range(predict: Run, pictures: Path) -> None:
     pixels = colour()
     save(pictures / "eight.png", pixels)
     # 257 times as much of 65535 as of 255: the same picture, had nothing been cut off.
-    cv2.imwrite(str(pictures / "sixteen.png"), pixels.astype(np.uint16) * 257)
+    cv2.imwrite(str(pictures / "sixteen.png"), pixels[..., ::-1].astype(np.uint16) * 257)  # OpenCV: blue first
     for name in ("eight", "sixteen"):
         assert predict(pictures / f"{name}.png", more=("--format", "probability"))[0] == 0
     results = [cv2.imread(str(pictures.parent / "out" / f"{n}_probability.png"), -1) for n in ("eight", "sixteen")]
-    # OpenCV stores blue first and so reads the channels of both files the same way round.
     assert np.ptp(results[0]) > 100
     assert np.abs(results[0].astype(int) - results[1].astype(int)).max() <= 1
 

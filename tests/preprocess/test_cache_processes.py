@@ -103,3 +103,17 @@ def test_a_worker_that_dies_is_lack_of_memory(pictures, recipe, tmp_path, monkey
         build_cache(sources, recipe, tmp_path / "cache", workers=2, quiet=True)
     assert caught.value.code == "resources.memory"
     assert len(build_cache(sources, recipe, tmp_path / "cache", workers=0, quiet=True)) == 4
+
+
+def test_a_plain_script_is_not_run_again_by_every_process(pictures, tmp_path, recipe):
+    """Spawned processes import the script that started them: without a guard in it, it would begin anew in each."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; print('begun', flush=True)\n"
+        + SCRIPT.replace("workers=0", "workers=2").replace("os.replace = replace_or_die", ""),
+        "utf-8",
+    )
+    arguments = [str(pictures), str(tmp_path / "cache"), recipe.model_dump_json()]
+    run = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["begun"]

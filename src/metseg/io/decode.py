@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from metseg.errors import InputError
-from metseg.io.formats import MAX_PIXELS, damaged, foreign_pixels, sniff_format, too_large
+from metseg.io.formats import MAX_PAGES, MAX_PIXELS, damaged, foreign_pixels, sniff_format, too_large, too_many_pages
 from metseg.volume import Array
 
 Kind = Literal["grey", "colour", "palette"]
@@ -176,6 +176,8 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
             image.seek(page)
     if page is not None and page >= pages:
         raise InputError(f"the file has no page {page + 1}", where=path, got=f"{pages} pages", code="input.multi_page")
+    if pages > MAX_PAGES:
+        raise too_many_pages(path, pages)
     if pages > 1 and page is None:
         raise InputError(
             f"the file holds {pages} pages or frames",

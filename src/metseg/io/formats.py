@@ -10,6 +10,9 @@ from metseg.errors import InputError
 #: Larger pictures are refused before they are decoded.
 MAX_PIXELS = 25_000_000
 
+#: More pages than this in one file are refused.
+MAX_PAGES = 1000
+
 #: What may be read: Pillow's name of the format and the bytes such a file begins with.
 FORMATS: Mapping[str, tuple[bytes, ...]] = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
@@ -86,4 +89,11 @@ def too_large(path: Path, got: str) -> InputError:
         got=got,
         cure="this is no MR slice; crop or scale it down",
         code="input.too_large",
+    )
+
+
+def too_many_pages(path: Path, pages: int, *, at_most: int = MAX_PAGES) -> InputError:
+    """Return the error for a file of more pages than are read."""
+    return InputError(
+        "too many pages in one file", where=path, expected=f"at most {at_most}", got=pages, code="input.too_large"
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from metseg.errors import InputError
 from metseg.io.decode import Decoded, decode, page_count
+from metseg.io.formats import MAX_PAGES, too_many_pages
 from metseg.labels import LabelScheme, check_labels
 from metseg.volume import Array
 
@@ -21,9 +22,6 @@ MAX_NOT_FINITE = 0.01
 
 #: A mask stored lossily is lesion where it is brighter than this.
 LOSSY_MASK_THRESHOLD = 127
-
-#: More pages than this in one file are refused.
-MAX_PAGES = 1000
 
 UINT8_MAX, UINT16_MAX = 255, 65535
 
@@ -91,9 +89,7 @@ def checked_page_count(path: Path, *, max_pages: int = MAX_PAGES) -> int:
     """
     pages = page_count(path)
     if pages > max_pages:
-        raise InputError(
-            "too many pages in one file", where=path, expected=f"at most {max_pages}", got=pages, code="input.too_large"
-        )
+        raise too_many_pages(path, pages, at_most=max_pages)
     return pages
 
 

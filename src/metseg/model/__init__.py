@@ -47,6 +47,7 @@ MODELS: dict[str, ModelSpec] = {
         dimensions=(2, 3),
         source="arXiv:1807.10165",
         divisor=unet_plus_plus.divisor,
+        inference_forms=unet_plus_plus.inference_forms,
     ),
     "inception_unet": ModelSpec(
         build=inception_unet.build,

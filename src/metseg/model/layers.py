@@ -81,14 +81,16 @@ class EveryNth:
 
     def __call__(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         features, *others = inputs
-        return (features[(..., *(slice(None, None, step) for step in self.steps))], *others)
+        for axis, step in enumerate(self.steps, start=2):
+            features = features[(slice(None),) * axis + (slice(None, None, step),)]
+        return (features, *others)
 
 
 def pick_before_pointwise(network: nn.Module) -> None:
     """Let strided 1x1 convolutions see only the positions they use; weights, keys and results stay what they were.
 
-    With fewer than 16 channels in, the backward pass of the strided form writes beyond its memory in oneDNN (torch 2.13,
-    CPU, channels last) and ends the process.
+    With fewer than 16 channels in, the backward pass of the strided form writes beyond its memory in oneDNN (torch
+    2.13, CPU, channels last) and ends the process.
     """
     for module in network.modules():
         if not isinstance(module, nn.Conv2d | nn.Conv3d) or set(module.kernel_size) != {1} or set(module.stride) == {1}:

@@ -25,6 +25,8 @@ class ModelSpec:
         divisor: options to the number every side of the input must be a multiple of.
         initial_weights: names of options that point at files which are read before training only; a bundle holds the
             trained weights, so these options are set aside when one is loaded.
+        inference_forms: options to the changes of options that make the trained network cheaper to run, the cheapest
+            first, the whole network last; validation chooses among them. Empty: there is one form only.
     """
 
     build: Callable[..., nn.Module]
@@ -33,3 +35,4 @@ class ModelSpec:
     source: str
     divisor: Callable[[Any], int]
     initial_weights: tuple[str, ...] = ()
+    inference_forms: Callable[[Any], tuple[dict[str, Any], ...]] = lambda options: ()  # noqa: ARG005

@@ -10,7 +10,7 @@ depth d sits on node (0, d), which needs exactly the nodes with level + j <= d: 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -53,6 +53,11 @@ class Options(Frozen):
 def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
     """Return what the sides of the input must be a multiple of: four halvings."""
     return int(2**DEPTH)
+
+
+def inference_forms(options: Options) -> tuple[dict[str, Any], ...]:
+    """Return the depths that can be computed alone, the shallowest first; without trained heads there is no choice."""
+    return tuple({"inference_depth": depth} for depth in range(1, DEPTH + 1)) if options.deep_supervision else ()
 
 
 def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:

@@ -31,7 +31,7 @@ def draw_curves(epochs: Mapping[str, pd.DataFrame], path: Path) -> None:
             _line(scores, final, "val_dice", colour=f"C{place}")
         losses.set(xlabel="minutes", ylabel="loss", title="Loss (dashed: validation)", xlim=(0, None))
         scores.set(
-            xlabel="minutes", ylabel="mean Dice by patient", title="Validation Dice", ylim=(0, 1), xlim=(0, None)
+            xlabel="minutes", ylabel="mean Dice by patient", title="Validation Dice", ylim=(-0.02, 1.02), xlim=(0, None)
         )
         # Below the axes, where it hides no curve however many runs there are.
         lines = list(scores.lines)

@@ -20,8 +20,8 @@ CGROUPS = (
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
 
-#: What a sample of a picture takes while a whole case is prepared: as read, as one array, and in two steps as float32.
-BYTES_PER_SAMPLE = 12
+#: What a sample takes while a whole case of 8-bit pictures is prepared; measured with crop, resize and z-score: 15.6.
+BYTES_PER_SAMPLE = 16
 
 #: How torch and the system say that there is no more: on a processor, a graphics card, in a loader that was killed.
 OUT_OF_MEMORY = (

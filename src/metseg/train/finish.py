@@ -27,6 +27,7 @@ from metseg.recipe import Recipe
 from metseg.train.card import write_card
 from metseg.train.data import TrainingData
 from metseg.train.fit import Spent
+from metseg.train.prune import cheapest_form
 from metseg.train.run_folder import RunFolder
 from metseg.volume import Case
 
@@ -41,9 +42,11 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
         compute: device and precision.
         spent: what the training took.
     """
+    recipe, forms = cheapest_form(recipe, lambda form: _validation_dice(run, form, data, compute))
     network = best_network(run, recipe)
     predictor = Predictor([network], recipe, compute=compute)
     metrics: dict[str, Any] = {
+        "validation_dice_by_form": forms,
         "parameters": network.parameter_count(),
         **spent._asdict(),
         "leaks_patients": data.split.leaks_patients,
@@ -67,6 +70,14 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
     )
     run.write_state(state="finished", bundle=run.bundle.name)
     return bundle
+
+
+def _validation_dice(run: RunFolder, recipe: Recipe, data: TrainingData, compute: Compute) -> float:
+    """Return the mean Dice over validation patients of the best weights, in the form that a recipe gives them."""
+    predictor = Predictor([best_network(run, recipe)], recipe, compute=compute)
+    regions = summarise(score_cases(predictor, data.selection.validation, "Scoring forms")).regions.values()
+    figures = [dice.mean for region in regions if (dice := region.metrics["dice"]) is not None]
+    return float(np.mean(figures))
 
 
 def _write_tables(scores: Sequence[CaseScores], folder: Path) -> None:

@@ -95,7 +95,7 @@ def fit(
             raise KeyboardInterrupt from None
     best = _only(BestWeights, callbacks)
     peak_gb = round(_only(MemoryWatch, callbacks).peak_gb, 2)
-    return Spent(budget.steps, round(budget.elapsed_s / 60, 2), best.epoch, peak_gb)
+    return Spent(budget.steps, round(budget.elapsed_s / 60, 4), best.epoch, peak_gb)
 
 
 def _callbacks(run: RunFolder, train: TrainPart, budget: Budget, title: str) -> list[Callback]:

@@ -18,6 +18,11 @@ from metseg.predict.memory import free_memory
 #: Copies of the weights a training holds, in float32: weights, gradients, two moments of Adam, moving average.
 WEIGHT_COPIES = 5
 
+#: A step takes this many times what autograd keeps: what flows back is as large, and convolutions need room to work.
+#: Measured on a CPU, eight trainings of five architectures, float32 and bf16: 1.6 to 2.1; the whole estimate, the
+#: framework included, was between 1 % below and 31 % above the peak of the resident memory.
+BACKWARD_FACTOR = 2
+
 #: What the framework, the loader and the cache take beside the step, measured on small runs.
 OVERHEAD_BYTES = 600_000_000
 
@@ -65,7 +70,7 @@ def training_need(network: SegmentationNetwork, item_shape: tuple[int, ...], *, 
     """Return an estimate of what training on items of ``item_shape`` (C, *S) takes, everything included."""
     one, two = (saved_for_backward(network, (size, *item_shape), bf16=bf16) for size in (1, 2))
     weights = 4 * WEIGHT_COPIES * network.parameter_count()
-    return Need(fixed=2 * one - two + weights + OVERHEAD_BYTES, per_item=two - one)
+    return Need(fixed=2 * one - two + weights + OVERHEAD_BYTES, per_item=BACKWARD_FACTOR * (two - one))
 
 
 def require_memory(network: SegmentationNetwork, shape: tuple[int, ...], compute: Compute) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 from filelock import FileLock
 
@@ -147,7 +149,9 @@ def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, Case
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
     try:
-        for future in as_completed([executor.submit(_make, task) for task in todo]):
+        with _without_main(todo):
+            started = [executor.submit(_make, task) for task in todo]
+        for future in as_completed(started):
             yield future.result()
     except BrokenProcessPool:
         raise ResourceError(
@@ -157,6 +161,21 @@ def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, Case
         ) from None
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_main(todo: Sequence[_Task]) -> Iterator[None]:
+    """Keep the processes from running the user's script again, which a script would have to be written for.
+
+    They start while this lasts, and need nothing of it, unless the cases themselves are of a class defined there.
+    """
+    main = sys.modules["__main__"]
+    if all(type(task.source).__module__ != "__main__" for task in todo):
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _processors() -> int:

@@ -1,0 +1,92 @@
+"""The lesion table and the mask's clean-up, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metseg.labels import LABEL_SCHEMES
+from metseg.predict.lesions import find_lesions
+from metseg.predict.postprocess import labels_from_probabilities, lesion_probability
+from metseg.recipe import PredictPart
+
+BINARY = LABEL_SCHEMES["binary"]
+
+
+def test_lesions_of_pictures_end_with_their_slice() -> None:
+    labels = np.zeros((6, 5, 2), dtype=np.uint8)
+    labels[1:3, 1:3, 0] = 1  # four pixels
+    labels[2:4, 2, 1] = 1  # two pixels that touch them through the slices
+    probability = np.zeros(labels.shape, dtype=np.float32)
+    probability[1:3, 1:3, 0] = [[0.9, 0.7], [0.8, 0.6]]
+    probability[2:4, 2, 1] = 0.5
+    first, second = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    assert (first.id, first.voxels, first.slice_index, first.label) == (1, 4, 0, "lesion")
+    assert first.centre_voxel == (1.5, 1.5, 0.0)
+    assert first.confidence == pytest.approx(0.75)
+    assert (second.id, second.voxels, second.slice_index, second.centre_voxel) == (2, 2, 1, (2.5, 2.0, 1.0))
+    assert first.volume_ml is first.longest_diameter_mm is first.longest_axial_diameter_mm is first.centre_mm is None
+
+
+def test_lesions_of_volumes_are_measured() -> None:
+    labels = np.zeros((10, 10, 6), dtype=np.uint8)
+    labels[2:4, 3:6, 1:3] = 1  # 2 x 3 x 2 voxels of 1 x 2 x 3 mm: 2 x 6 x 6 mm
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    affine[:3, 3] = 10, 20, 30
+    (lesion,) = find_lesions(labels, np.ones(labels.shape, np.float32), affine, BINARY, slicewise=False)
+    assert lesion.voxels == 12
+    assert lesion.volume_ml == pytest.approx(12 * 6 / 1000)
+    assert lesion.longest_diameter_mm == pytest.approx(np.sqrt(2**2 + 6**2 + 6**2), abs=1e-3)
+    assert lesion.longest_axial_diameter_mm == pytest.approx(np.sqrt(2**2 + 6**2), abs=1e-3)
+    assert lesion.centre_voxel == (2.5, 4.0, 1.5)
+    assert lesion.centre_mm == (12.5, 28.0, 34.5)
+    assert lesion.slice_index is None
+
+
+def test_a_lesion_of_several_classes_is_named_by_the_commonest() -> None:
+    scheme = next(scheme for scheme in LABEL_SCHEMES.values() if len(scheme.classes) >= 3)
+    names = dict(scheme.classes)
+    few, many = sorted(names)[:2]
+    labels = np.zeros((5, 5, 1), dtype=np.uint8)
+    labels[0, :2] = few
+    labels[1, :3] = many
+    (lesion,) = find_lesions(labels, np.ones(labels.shape, np.float32), None, scheme, slicewise=True)
+    assert lesion.label == names[many]
+    assert lesion.voxels_by_label == {names[few]: 2, names[many]: 3}
+
+
+def test_nothing_found() -> None:
+    empty = np.zeros((3, 3, 1), np.uint8)
+    assert find_lesions(empty, empty.astype(np.float32), None, BINARY, slicewise=True) == ()
+
+
+def test_small_pieces_and_holes() -> None:
+    chances = np.zeros((1, 9, 9, 1), dtype=np.float32)
+    chances[0, 1:6, 1:6] = 0.6
+    chances[0, 3, 3] = 0.1  # a hole
+    chances[0, 8, 8] = 0.9  # a speck
+    plain = labels_from_probabilities(chances, BINARY, PredictPart(), slicewise=True)
+    assert plain.sum() == 25
+    assert plain[3, 3, 0] == 0
+    clean = labels_from_probabilities(chances, BINARY, PredictPart(fill_holes=True, minimum_voxels=2), slicewise=True)
+    expected = np.zeros((9, 9, 1), np.uint8)
+    expected[1:6, 1:6] = 1
+    np.testing.assert_array_equal(clean, expected)
+    assert not labels_from_probabilities(chances, BINARY, PredictPart(threshold=0.95), slicewise=True).any()
+
+
+def test_small_is_counted_slice_by_slice_for_pictures() -> None:
+    chances = np.zeros((1, 4, 4, 3), dtype=np.float32)
+    chances[0, 1, 1] = 1  # one pixel in each of three slices
+    part = PredictPart(minimum_voxels=3)
+    assert labels_from_probabilities(chances, BINARY, part, slicewise=False).sum() == 3
+    assert labels_from_probabilities(chances, BINARY, part, slicewise=True).sum() == 0
+
+
+def test_several_classes_share_one_threshold() -> None:
+    scheme = next(scheme for scheme in LABEL_SCHEMES.values() if len(scheme.classes) == 3)
+    chances = np.array([0.4, 0.15, 0.25, 0.2], dtype=np.float32).reshape(4, 1, 1, 1)
+    labels = labels_from_probabilities(chances, scheme, PredictPart(threshold=0.6), slicewise=False)
+    assert labels.item() == scheme.values[2]  # the likeliest class, background left out
+    assert lesion_probability(chances).item() == pytest.approx(0.6)
+    assert labels_from_probabilities(chances, scheme, PredictPart(threshold=0.61), slicewise=False).item() == 0
