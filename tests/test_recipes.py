@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from typer.main import get_command
 
+from metseg.cli import app
 from metseg.model import MODELS, build_from_recipe
 from metseg.recipe import load_recipe, shipped_recipes
 from metseg.train.losses import build_loss
@@ -67,9 +72,24 @@ def test_demo_recipes_differ_in_nothing_but_the_network() -> None:
     assert {demo.model.name for demo in demos} <= set(MODELS)
 
 
+PAGE = Path(__file__).parents[1] / "docs" / "reproduce.md"
+COMMANDS = re.findall(r"metseg (?:train|compare) [^`]+?(?=`|\n\n)", PAGE.read_text("utf-8"))
+
+
 def test_every_recipe_is_in_the_table_of_how_to_reproduce() -> None:
-    page = Path(__file__).parents[1] / "docs" / "reproduce.md"
-    text = page.read_text("utf-8")
     for name in shipped_recipes():
-        assert f"| `{name}` |" in text, f"{page.name} has no row for {name}"
-        assert f"metseg train {name} " in text or "metseg compare" in text
+        assert f"| `{name}` |" in PAGE.read_text("utf-8")
+        assert any(command.startswith(f"metseg train {name} --data") for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.split())[:60])
+def test_every_command_of_that_page_can_be_run(command: str) -> None:
+    """The names, the changes and the options are known: what remains is to have the data and the time."""
+    _, verb, *words = shlex.split(command.replace("\\\n", " "))
+    changes = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    names = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
+    assert len(names) == 1 or verb == "compare"
+    for name in names:
+        resolve(load_recipe(name, changes))
+    parsed = get_command(app).commands[verb].make_context(verb, list(words))  # type: ignore[attr-defined]
+    assert parsed.params["data"]

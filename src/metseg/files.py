@@ -30,6 +30,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             _flush_to_disk(temporary)
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
+            _flush_renames(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -51,6 +52,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                     _flush_to_disk(file)
             temporary.chmod(0o777 & ~_umask())
             _swap_in(temporary, path)
+            _flush_renames(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -117,6 +119,16 @@ def _free_space(path: Path) -> str:
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _flush_renames(folder: Path) -> None:
+    """Make renames inside a folder durable, where the system lets a folder be opened (Windows does not)."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

@@ -23,6 +23,7 @@ import torch
 
 import metseg
 from metseg.errors import BundleError, UsageError
+from metseg.files import atomic_folder
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle_folder import (
     CARD,
@@ -39,7 +40,6 @@ from metseg.model.bundle_folder import (
     weights_files,
     weights_names,
 )
-from metseg.model.folder import whole_folder, write_durably
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.recipe import Recipe, parse_recipe
 
@@ -110,12 +110,12 @@ def save_bundle(
     if split is not None:
         texts[SPLIT] = _to_json(split)
     expected = build_from_recipe(recipe, initial_weights=False).state_dict()
-    with whole_folder(target) as partial:
+    with atomic_folder(target) as partial:
         for name, text in texts.items():
-            write_durably(partial / name, text.encode("utf-8"))
+            (partial / name).write_text(text, "utf-8")
         for name, network in zip(weights_names(len(networks)), networks, strict=True):
-            write_durably(partial / name, _serialised(network, expected, recipe))
-        write_durably(partial / CHECKSUMS, checksums(partial).encode("utf-8"))
+            (partial / name).write_bytes(_serialised(network, expected, recipe))
+        (partial / CHECKSUMS).write_text(checksums(partial), "utf-8")
     return target
 
 
