@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## Simulate patients, train three networks, compare them, predict; results in demo/.
 	rm -rf $(DEMO)
-	$(BIN)/metseg simulate $(DEMO)/data --as slices --patients 16 --resolution-mm 2 --slices-per-patient 24
+	$(BIN)/metseg simulate $(DEMO)/data --as slices --patients 32 --resolution-mm 2 --slices-per-patient 24
 	$(BIN)/metseg inspect $(DEMO)/data
 	$(BIN)/metseg compare demo-unet demo-attention-unet demo-unet-plus-plus --data $(DEMO)/data --out $(DEMO)/comparison
 	$(BIN)/metseg predict $(DEMO)/data --model $(DEMO)/comparison/demo-unet/run/bundle --out $(DEMO)/predictions

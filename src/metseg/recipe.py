@@ -62,6 +62,8 @@ class DataPart(Frozen):
     """What is read and what of it the network sees."""
 
     layout: str = "auto"
+    #: Whose data these are and under which licence; stands in the card of every bundle trained on them.
+    licence: str = ""
     #: What the channels of a colour picture are, in file order; for grey pictures one name.
     channels: tuple[Modality, ...] = ()
     #: What the network sees, in this order; empty: every channel.

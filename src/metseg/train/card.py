@@ -30,6 +30,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         f"- input: {', '.join(recipe.data.inputs)} ({recipe.data.dimensions}D)",
         f"- labels: `{recipe.data.labels}`",
         f"- source: {recipe.source or 'not stated'}",
+        f"- data and their licence, which holds for these weights too: {recipe.data.licence or 'not stated'}",
         "",
         "## How it was trained",
         "",

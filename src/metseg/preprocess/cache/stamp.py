@@ -26,7 +26,7 @@ CLOCK_GRAIN_NS = 2_000_000_000
 
 def recipe_stamp(data: DataPart, steps: Sequence[Step]) -> str:
     """Return a sha256 over everything in a recipe that decides what a case becomes; defaults are written out."""
-    return _digest([FORMAT_VERSION, data.model_dump(mode="json"), [step.to_json() for step in steps]])
+    return _digest([FORMAT_VERSION, data.model_dump(mode="json", exclude={"licence"}), [step.to_json() for step in steps]])
 
 
 def case_stamp(source: CaseSource, recipe: str) -> str:
