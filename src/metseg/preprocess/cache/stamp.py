@@ -26,7 +26,8 @@ CLOCK_GRAIN_NS = 2_000_000_000
 
 def recipe_stamp(data: DataPart, steps: Sequence[Step]) -> str:
     """Return a sha256 over everything in a recipe that decides what a case becomes; defaults are written out."""
-    return _digest([FORMAT_VERSION, data.model_dump(mode="json", exclude={"licence"}), [step.to_json() for step in steps]])
+    rules = data.model_dump(mode="json", exclude={"licence"})
+    return _digest([FORMAT_VERSION, rules, [step.to_json() for step in steps]])
 
 
 def case_stamp(source: CaseSource, recipe: str) -> str:
