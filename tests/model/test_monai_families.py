@@ -44,7 +44,7 @@ def count_convolutions(network: nn.Module, batch: torch.Tensor) -> int:
 
 
 def test_attention_unet_is_monais() -> None:
-    ours = build_model("attention_unet", {"channels": (4, 8, 16)}, in_channels=2, out_channels=3)
+    ours = build_model("attention_unet", {"channels": (4, 8, 16), "merge": "instance"}, in_channels=2, out_channels=3)
     theirs = AttentionUnet(spatial_dims=2, in_channels=2, out_channels=3, channels=(4, 8, 16), strides=(2, 2))
     settle(ours, images(32, 32))
     theirs.load_state_dict(ours.body.state_dict())
@@ -134,3 +134,10 @@ def test_pruning_needs_trained_heads() -> None:
         ours.body.prune(3)
     assert caught.value.cure == "train with deep_supervision = true"
     assert ours.train()(images(32, 32)).shape == (1, 3, 32, 32)
+
+
+def test_attention_unet_merges_with_batch_norm_by_default() -> None:
+    network = build_model("attention_unet", {"channels": (4, 8, 16)}, in_channels=2, out_channels=3)
+    kinds = {type(module).__name__ for module in network.modules()}
+    assert "BatchNorm2d" in kinds
+    assert not kinds & {"InstanceNorm2d", "PReLU"}

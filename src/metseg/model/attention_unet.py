@@ -6,9 +6,11 @@ Code: MONAI's `AttentionUnet`, Apache-2.0.
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from torch import nn
 
-from metseg.model.layers import Channels, Dropout
+from metseg.model.layers import Channels, ConvNormAct, Dropout
 from metseg.recipe import Frozen
 
 
@@ -17,6 +19,9 @@ class Options(Frozen):
 
     channels: Channels = (32, 64, 128, 256)
     dropout: Dropout = 0.0
+    #: Normalisation where gated skip and decoder are joined. ``instance`` is what MONAI builds: it takes from the last
+    #: features of each picture their size, so small lesions are learnt slowly, and it is slow in bfloat16.
+    merge: Literal["batch", "instance"] = "batch"
 
 
 def divisor(options: Options) -> int:
@@ -36,4 +41,14 @@ def build(options: Options, *, in_channels: int, out_channels: int, dimensions: 
         strides=(2,) * (len(options.channels) - 1),
         dropout=options.dropout,
     )
+    if options.merge == "batch":
+        _merge_with_batch_norm(network, dimensions)
     return network
+
+
+def _merge_with_batch_norm(network: nn.Module, dimensions: int) -> None:
+    """Replace each join of MONAI's, convolution, instance norm and PReLU, by convolution, batch norm and ReLU."""
+    layers: list[Any] = [module for module in network.modules() if type(module).__name__ == "AttentionLayer"]
+    for layer in layers:
+        convolution = layer.merge.conv
+        layer.merge = ConvNormAct(convolution.in_channels, convolution.out_channels, dimensions=dimensions)
