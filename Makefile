@@ -28,7 +28,8 @@ demo: $(READY)  ## Simulate patients, train three networks, compare them, predic
 	$(BIN)/metseg simulate $(DEMO)/data --as slices --patients 32 --resolution-mm 2 --slices-per-patient 24
 	$(BIN)/metseg inspect $(DEMO)/data
 	$(BIN)/metseg compare demo-unet demo-attention-unet demo-unet-plus-plus --data $(DEMO)/data --out $(DEMO)/comparison
-	$(BIN)/metseg predict $(DEMO)/data --model $(DEMO)/comparison/demo-unet/run/bundle --out $(DEMO)/predictions
+	$(BIN)/metseg simulate $(DEMO)/new --as slices --patients 2 --seed 7 --resolution-mm 2 --slices-per-patient 24
+	$(BIN)/metseg predict $(DEMO)/new --model $(DEMO)/comparison/demo-unet/run/bundle --out $(DEMO)/predictions
 	@echo
 	@echo "table and pictures: $(DEMO)/comparison/results.md   masks and overlays: $(DEMO)/predictions"
 
