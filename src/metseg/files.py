@@ -67,6 +67,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; see `atomic_file`."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files and folders beside ``path`` that a killed process left behind.
 

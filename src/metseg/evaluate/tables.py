@@ -14,7 +14,7 @@ from metseg.evaluate.case import CaseScores
 from metseg.evaluate.lesion import Lesion, diameter_bin
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.summary import Summary
-from metseg.files import atomic_file
+from metseg.files import atomic_file, write_text
 
 CASE_COLUMNS = ("case", "region", *METRICS)
 
@@ -85,8 +85,7 @@ class Tables:
 
 def write_summary(summary: Summary, path: Path) -> None:
     """Write `summary.json`; a NaN would be an error, not a word that JSON does not know."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(summary.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
+    write_text(path, json.dumps(summary.to_json(), indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager

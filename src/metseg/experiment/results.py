@@ -13,7 +13,7 @@ from metseg.experiment.fairness import budget_text
 from metseg.experiment.figures import CURVES, DISTRIBUTION, overlays_name, write_figures
 from metseg.experiment.machine import machine_line
 from metseg.experiment.outcome import Comparison, Contestant
-from metseg.files import atomic_file
+from metseg.files import write_text
 
 FORMAT, VERSION = "metseg-comparison", 1
 NOTICE = "Research use only: not a medical device."
@@ -46,8 +46,7 @@ def write_results(comparison: Comparison, out: Path) -> None:
         ("results.json", json.dumps(comparison_document(comparison), indent=2, allow_nan=False) + "\n"),
         ("results.md", comparison_markdown(comparison)),
     ):
-        with atomic_file(out / name) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_text(out / name, text)
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
 
 from metseg.errors import InputError, UsageError
-from metseg.files import atomic_file
+from metseg.files import write_text
 from metseg.io.source import CaseSource
 from metseg.io.strata import By, deal, interleaved, strata_of, units_of
 from metseg.recipe import SplitPart
@@ -134,8 +134,7 @@ class Split:
     def save(self, path: Path) -> None:
         """Write the split as JSON, whole or not at all."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        with atomic_file(path) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_text(path, text)
 
     @classmethod
     def load(cls, path: Path) -> Self:

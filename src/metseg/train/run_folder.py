@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metseg.errors import LockedError, UsageError
-from metseg.files import atomic_file, remove_leftovers
+from metseg.files import remove_leftovers, write_text
 from metseg.recipe import Recipe, load_recipe
 
 
@@ -71,8 +71,7 @@ class RunFolder:
                 )
             # The recipe comes last: where it is, the run has begun, and the rest is there.
             self.write_state(state="begun", choices=chosen)
-            with atomic_file(self.recipe_file) as temporary:
-                temporary.write_text(recipe.to_toml(), "utf-8")
+            write_text(self.recipe_file, recipe.to_toml())
             return chosen
         if not resume:
             raise UsageError(
@@ -111,8 +110,7 @@ class RunFolder:
     def write_state(self, **changes: Any) -> None:
         """Add to the state of the run."""
         state = self.read_state() | changes
-        with atomic_file(self.state_file) as temporary:
-            temporary.write_text(json.dumps(state, indent=2), "utf-8")
+        write_text(self.state_file, json.dumps(state, indent=2))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,8 +135,7 @@ class RunFolder:
                 remove_leftovers(path)
             since = datetime.now(UTC).isoformat(timespec="seconds")
             holder = {"pid": os.getpid(), "host": platform.node(), "since": since}
-            with atomic_file(self._holder_file) as temporary:
-                temporary.write_text(json.dumps(holder), "utf-8")
+            write_text(self._holder_file, json.dumps(holder))
             yield
         finally:
             self._holder_file.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from metseg.files import atomic_file
+from metseg.files import atomic_file, write_text
 from metseg.io.source import CaseSource
 from metseg.preprocess.prepared import Prepared, Record
 from metseg.volume import Array, Volume
@@ -115,8 +115,7 @@ def read_entry(folder: Path, key: str) -> CaseEntry | None:
 
 
 def write_entry(folder: Path, entry: CaseEntry) -> None:
-    with atomic_file(folder / f"{entry.key}.json") as temporary:
-        temporary.write_text(json.dumps(entry.to_json()), "utf-8")
+    write_text(folder / f"{entry.key}.json", json.dumps(entry.to_json()))
 
 
 def write_case(
