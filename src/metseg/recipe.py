@@ -148,11 +148,15 @@ class PredictPart(Frozen):
     #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
     fill_holes: bool = False
+    #: Average over the mirror images that the augmentation step `flip` made in training.
     tta: bool = False
 
 
 class Recipe(Frozen):
-    """One experiment. See `metseg/recipes` for the shipped ones."""
+    """One experiment. See `metseg/recipes` for the shipped ones.
+
+    In a file, ``base = "lgg-fast"`` names a shipped recipe that this one is like but for what it says itself.
+    """
 
     name: str
     description: str = ""
@@ -219,23 +223,41 @@ def load_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
     """
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
-        text, where = _read_text(path), str(path)
-    else:
-        lookup("recipe", dict.fromkeys(shipped_recipes()), str(name_or_path))
-        text = (resources.files("metseg") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
-        where = f"recipe {name_or_path}"
-    return parse_recipe(text, where=where, changes=changes)
+        return parse_recipe(_read_text(path), where=str(path), changes=changes)
+    return parse_recipe(_read_shipped(str(name_or_path)), where=f"recipe {name_or_path}", changes=changes)
 
 
 def parse_recipe(text: str, *, where: str, changes: Sequence[str] = ()) -> Recipe:
     """Return the recipe that a TOML text describes; see `load_recipe`."""
+    raw = _parse_toml(text, where)
+    for change in changes:
+        _apply_change(raw, change)
+    return validated(Recipe, raw, where=where)
+
+
+def _parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Return what a recipe's text says, laid over what its base says, if it names one."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"not valid TOML: {error}", where=where, code="usage.recipe") from None
-    for change in changes:
-        _apply_change(raw, change)
-    return validated(Recipe, raw, where=where)
+    base = raw.pop("base", None)
+    return raw if base is None else _laid_over(_parse_toml(_read_shipped(str(base)), f"recipe {base}"), raw)
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return tables merged key by key; a table with a name, such as the model, is replaced with its options."""
+    merged = dict(base)
+    for key, value in changes.items():
+        known = base.get(key)
+        mergeable = isinstance(known, dict) and isinstance(value, dict) and "name" not in value
+        merged[key] = _laid_over(known, value) if mergeable else value
+    return merged
+
+
+def _read_shipped(name: str) -> str:
+    lookup("recipe", dict.fromkeys(shipped_recipes()), name)
+    return (resources.files("metseg") / "recipes" / f"{name}.toml").read_text("utf-8")
 
 
 def _read_text(path: Path) -> str:

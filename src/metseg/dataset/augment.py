@@ -19,7 +19,7 @@ from torch.nn.functional import grid_sample
 
 from metseg.dataset import intensity, spatial
 from metseg.dataset.occasional import Occasional
-from metseg.recipe import Named
+from metseg.recipe import Named, Recipe
 from metseg.tables import lookup
 
 Rng = np.random.Generator
@@ -56,13 +56,13 @@ class SpatialMap:
 class AugmentationSpec:
     """One augmentation: its options, and what it does either to the spatial map or to the intensities.
 
-    ``check``, where there is one, refuses options that make no sense for images of so many axes.
+    ``check(options, dimensions=, channels=)``, where there is one, refuses options that make no sense for such images.
     """
 
     options: type[Occasional]
     change_map: Callable[[SpatialMap, Any, Rng], None] | None = None
     change_image: Callable[[Tensor, Any, Rng], Tensor] | None = None
-    check: Callable[[Any, int], None] | None = None
+    check: Callable[..., None] | None = None
 
 
 AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
@@ -77,6 +77,9 @@ AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
     "gamma": AugmentationSpec(intensity.Gamma, change_image=intensity.gamma),
     "noise": AugmentationSpec(intensity.Noise, change_image=intensity.noise),
     "blur": AugmentationSpec(intensity.Blur, change_image=intensity.blur),
+    "missing_sequence": AugmentationSpec(
+        intensity.MissingSequence, change_image=intensity.missing_sequence, check=intensity.check_missing_sequence
+    ),
 }
 
 
@@ -86,18 +89,24 @@ class Augmenter:
     Args:
         steps: what the recipe lists under ``[[augment]]``.
         dimensions: 2 for slices, 3 for volumes.
+        channels: how many modalities the images have.
     Raises:
-        UsageError: an unknown step or option, or an axis that the images do not have.
+        UsageError: an unknown step or option, or an axis or a modality that the images do not have.
     """
 
-    def __init__(self, steps: Sequence[Named], *, dimensions: int) -> None:
+    def __init__(self, steps: Sequence[Named], *, dimensions: int, channels: int = 1) -> None:
         self._steps = []
         for named in steps:
             spec = lookup("augmentation", AUGMENTATIONS, named.name)
             options = named.parse(spec.options)
             if spec.check is not None:
-                spec.check(options, dimensions)
+                spec.check(options, dimensions=dimensions, channels=channels)
             self._steps.append((spec, options))
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Augmenter:
+        """Return the augmentation of a recipe; raises as the constructor does."""
+        return cls(recipe.augment, dimensions=recipe.data.dimensions, channels=len(recipe.data.inputs))
 
     def __call__(self, image: Tensor, labels: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """Return the image and its mask, both changed by the same draw.

@@ -1,8 +1,8 @@
-"""Intensity augmentations: image in, image out, each modality with a draw of its own; the mask is not concerned."""
+"""Augmentations of what the modalities show: image in, image out; the mask is not concerned."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from metseg.dataset.occasional import Factor, Occasional, Probability
+from metseg.errors import UsageError
 
 if TYPE_CHECKING:
     from metseg.dataset.augment import Rng
@@ -62,6 +63,32 @@ class Blur(Occasional):
         return self
 
 
+class MissingSequence(Occasional):
+    """Hide some of the sequences, each subset of them as likely, so that the network also works without them.
+
+    ``copy`` shows the reference in their place, as picture sets do (a grey picture saved in colour is three copies of
+    one sequence); ``zero`` shows nothing, which is the mean after a z-score. List it last, so that a copy is exact.
+    """
+
+    probability: Probability = 0.2
+    #: Position of the sequence that is never hidden, among the network's inputs.
+    reference: Annotated[int, Field(ge=0)] = 0
+    fill: Literal["copy", "zero"] = "copy"
+
+
+def check_missing_sequence(options: MissingSequence, *, dimensions: int, channels: int) -> None:  # noqa: ARG001
+    """Refuse a reference that is not there, and a single sequence, which cannot be done without."""
+    if options.reference >= channels or channels == 1:
+        raise UsageError(
+            "'missing_sequence' needs a reference and at least one other sequence",
+            where="augment",
+            expected=f"reference below {channels}, and 2 or more inputs",
+            got=f"reference {options.reference}, {channels} inputs",
+            cure="leave the step out, or name more under data.modalities",
+            code="usage.recipe",
+        )
+
+
 def _per_modality(image: Tensor, values: np.ndarray) -> Tensor:
     """Return (C,) values shaped to broadcast over (C, X, Y[, Z])."""
     return torch.from_numpy(np.asarray(values, dtype=np.float32)).reshape(-1, *[1] * (image.ndim - 1))
@@ -105,3 +132,13 @@ def blur(image: Tensor, options: Blur, rng: Rng) -> Tensor:
     # scipy's separable filter: torch's convolution takes ten times as long on a single channel.
     blurred = [ndimage.gaussian_filter(modality, sigma, mode="nearest") for modality, sigma in modalities]
     return torch.from_numpy(np.stack(blurred))
+
+
+def missing_sequence(image: Tensor, options: MissingSequence, rng: Rng) -> Tensor:
+    others = [channel for channel in range(image.shape[0]) if channel != options.reference]
+    # The bits of a number from 1 to 2**n - 1 are the subsets of n, the empty one left out.
+    chosen = int(rng.integers(1, 2 ** len(others)))
+    hidden = [channel for bit, channel in enumerate(others) if chosen >> bit & 1]
+    shown = image.clone()
+    shown[hidden] = image[options.reference] if options.fill == "copy" else 0.0
+    return shown

@@ -92,7 +92,7 @@ def zoom(spatial_map: SpatialMap, options: Zoom, rng: Rng) -> None:
     spatial_map.matrix = spatial_map.matrix / rng.uniform(options.low, options.high)
 
 
-def check_flip(options: Flip, dimensions: int) -> None:
+def check_flip(options: Flip, *, dimensions: int, channels: int) -> None:  # noqa: ARG001 (the same for all)
     """Refuse to mirror along an axis that the images do not have."""
     if any(axis >= dimensions for axis in options.axes):
         raise UsageError(

@@ -42,7 +42,7 @@ def preview_augmentation(sources: Sequence[CaseSource], recipe: Recipe, path: Pa
     resolve(recipe)
     chosen = _chosen(sources, recipe)
     titles = short_names([case.patient for case, _ in chosen])
-    augmenter = Augmenter(recipe.augment, dimensions=recipe.data.dimensions)
+    augmenter = Augmenter.of(recipe)
     rows = []
     for position, (case, prepared) in enumerate(chosen):
         z = _fullest_slice(case)

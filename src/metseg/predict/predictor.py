@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metseg.dataset.spatial import Flip
+from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
@@ -78,6 +80,8 @@ class Predictor:
         recipe: how cases are prepared and masks are made.
         compute: device and precision; None: the fastest this machine has.
         part: how masks are made, where it differs from the recipe's.
+    Raises:
+        UsageError: mirror images are asked for, and the network was trained on none.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Predictor:
     ) -> None:
         self.recipe = recipe
         self.part = part or recipe.predict
+        self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
         self._compute = compute or choose_compute()
         self._memory_format = torch.channels_last if self._compute.channels_last else torch.contiguous_format
@@ -180,8 +185,7 @@ class Predictor:
 
     def _ensemble(self, image: Tensor) -> Tensor:
         image = image.to(self._compute.device).contiguous(memory_format=self._memory_format)
-        mirrors = _mirrors(image.ndim - 2) if self.part.tta else [()]
-        views = [(network, axes) for network in self._networks for axes in mirrors]
+        views = [(network, axes) for network in self._networks for axes in self._mirrors]
         total = sum(self._forward(network, image, axes) for network, axes in views)
         return torch.as_tensor(total) / len(views)
 
@@ -193,10 +197,25 @@ class Predictor:
         return answer.flip(list(axes)) if axes else answer
 
 
-def _mirrors(dimensions: int) -> list[tuple[int, ...]]:
-    """Return the sets of tensor axes to mirror along: none, each, and all combinations."""
-    axes = range(2, 2 + dimensions)
-    return [chosen for count in range(dimensions + 1) for chosen in itertools.combinations(axes, count)]
+def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
+    """Return the sets of tensor axes (N, C, X, Y[, Z]) to mirror along: none, each, and all combinations.
+
+    Only what training mirrored: a head upside down is new to a network that never saw one, and worsens the average.
+
+    Raises:
+        UsageError: training mirrored nothing.
+    """
+    flips = [named.parse(Flip) for named in recipe.augment if named.name == "flip"]
+    axes = sorted({2 + axis for flip in flips for axis in flip.axes})
+    if not axes:
+        raise UsageError(
+            "no mirror images to average over: the network was not trained on any",
+            where=f"recipe {recipe.name}",
+            expected="a step 'flip' under [[augment]]",
+            cure="predict with --no-tta, or train with flips",
+            code="usage.recipe",
+        )
+    return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]
 
 
 def _without_truth(case: Case) -> Case:

@@ -93,7 +93,7 @@ def load_training_data(
             cached,
             _items(selection.train, cached, number),
             scheme=scheme,
-            augmenter=Augmenter(recipe.augment, dimensions=recipe.data.dimensions),
+            augmenter=Augmenter.of(recipe),
             seed=recipe.train.seed,
         ),
         SliceDataset(cached, _items(selection.validation, cached, number), scheme=scheme),

@@ -23,7 +23,7 @@ def resolve(recipe: Recipe) -> None:
     if recipe.data.layout != "auto":
         lookup("layout", LAYOUTS, recipe.data.layout)
     check_steps(recipe.preprocess)
-    Augmenter(recipe.augment, dimensions=recipe.data.dimensions)
+    Augmenter.of(recipe)
     spec = lookup("model", MODELS, recipe.model.name)
     recipe.model.parse(spec.options)
     if recipe.data.dimensions not in spec.dimensions:

@@ -26,7 +26,7 @@ from metseg.train.data import choose_split, load_training_data, make_loaders, re
 from metseg.train.finish import finish
 from metseg.train.fit import fit
 from metseg.train.initialise import initialise
-from metseg.train.memory import require_memory
+from metseg.train.memory import keep_freed_memory, require_memory
 from metseg.train.resolve import resolve
 from metseg.train.run_folder import RunFolder
 from metseg.train.task import SegmentationTask
@@ -82,6 +82,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         split = _run_split(folder, recipe, sources, run.split_file)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
         network = _network(recipe, run.init, trained=checkpoint is not None)
+        keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
         task = SegmentationTask(network, recipe, patients=data.patients, channels_last=compute.channels_last)
         spent = fit(
