@@ -12,6 +12,7 @@ import torch
 from typer.main import get_command
 
 from metseg.cli import app
+from metseg.errors import UsageError
 from metseg.model import MODELS, build_from_recipe
 from metseg.recipe import load_recipe, shipped_recipes
 from metseg.train.losses import build_loss
@@ -25,6 +26,9 @@ EXPECTED = {
     "demo-attention-unet": "attention_unet",
     "demo-unet-plus-plus": "unet_plus_plus",
     "lgg-fast": "unet",
+    "lgg-attention-unet": "attention_unet",
+    "lgg-unet-plus-plus": "unet_plus_plus",
+    "lgg-inception": "inception_unet",
 }
 
 
@@ -60,16 +64,33 @@ def test_assignment_recipes_are_the_assignment(name: str) -> None:
     assert (recipe.split.by, recipe.split.test) == ("patient", 0.2)
 
 
-def test_demo_recipes_differ_in_nothing_but_the_network() -> None:
+@pytest.mark.parametrize(("family", "count"), [("demo-", 3), ("assignment-", 3), ("lgg-", 4)])
+def test_recipes_that_are_compared_differ_in_nothing_but_the_network(family: str, count: int) -> None:
     """A comparison is about the networks only if all else is equal."""
-    demos = [load_recipe(name) for name in shipped_recipes() if name.startswith("demo-")]
-    assert len(demos) == 3
+    demos = [load_recipe(name) for name in shipped_recipes() if name.startswith(family)]
+    assert len(demos) == count
     alike = {
         demo.model_copy(update={"name": "", "description": "", "source": "", "model": demos[0].model}).to_toml()
         for demo in demos
     }
     assert len(alike) == 1
     assert {demo.model.name for demo in demos} <= set(MODELS)
+
+
+def test_a_recipe_is_like_its_base_but_for_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "lgg-fast"\nname = "mine"\n[train]\nbatch_size = 4\n[model]\nname = "cnn"\n', "utf-8")
+    mine, base = load_recipe(path, ["train.seed=5"]), load_recipe("lgg-fast")
+    assert (mine.name, mine.model.name, mine.model.options) == ("mine", "cnn", {})
+    assert mine.train == base.train.model_copy(update={"batch_size": 4, "seed": 5})
+    assert (mine.augment, mine.data, mine.predict) == (base.augment, base.data, base.predict)
+
+
+def test_an_unknown_base_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "lgg-fist"\nname = "mine"\n', "utf-8")
+    with pytest.raises(UsageError, match="Did you mean 'lgg-fast'"):
+        load_recipe(path)
 
 
 PAGE = Path(__file__).parents[1] / "docs" / "reproduce.md"

@@ -22,7 +22,7 @@ def example(shape: tuple[int, ...], channels: int = 3) -> tuple[torch.Tensor, to
 
 
 def only(name: str, dimensions: int, **options: object) -> Augmenter:
-    return Augmenter([Named(name=name, options=options)], dimensions=dimensions)
+    return Augmenter([Named(name=name, options=options)], dimensions=dimensions, channels=3)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -86,6 +86,34 @@ def test_each_modality_has_a_draw_of_its_own(name):
     assert not torch.allclose(changed[0], changed[1], atol=1e-3)
 
 
+class Subset:
+    """A generator that draws this subset."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def integers(self, low: int, high: int) -> int:
+        assert low <= self.bits < high
+        return self.bits
+
+
+@pytest.mark.parametrize(("bits", "shown"), [(1, [2, 2, 3]), (2, [1, 2, 2]), (3, [2, 2, 2])])
+def test_a_missing_sequence_is_shown_as_a_copy_of_the_reference(bits, shown):
+    image = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1).expand(3, 2, 2)
+    options = intensity.MissingSequence(reference=1)
+    assert intensity.missing_sequence(image, options, Subset(bits))[:, 0, 0].tolist() == shown
+    zeros = [value if value == own else 0 for value, own in zip(shown, [1, 2, 3], strict=True)]
+    hidden = intensity.missing_sequence(image, intensity.MissingSequence(reference=1, fill="zero"), Subset(bits))
+    assert hidden[:, 0, 0].tolist() == zeros
+
+
+@pytest.mark.parametrize(("reference", "channels"), [(0, 1), (3, 3)])
+def test_a_sequence_can_only_be_missed_beside_another(reference, channels):
+    step = Named(name="missing_sequence", options={"reference": reference})
+    with pytest.raises(UsageError, match="needs a reference and at least one other sequence"):
+        Augmenter([step], dimensions=2, channels=channels)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

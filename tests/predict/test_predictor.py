@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from metseg.model import build_model
 from metseg.model.bundle import load_bundle
 from metseg.predict.inference import bf16_is_fast, choose_compute, class_indices, probabilities
 from metseg.predict.predictor import SLICES_AT_ONCE, SLICES_IN_MEMORY, Predictor
+from metseg.recipe import Named
 from metseg.volume import Case, Volume
 
 Make = Callable[..., Predictor]
@@ -96,9 +98,10 @@ def test_mirror_images_change_nothing_for_a_network_that_does_not_mind(
     predictor: Make, stack: Stack, first_channel: Body
 ) -> None:
     case = stack(noise(7, 5, 3).astype(np.float32) / 50 - 2)
+    both = 'augment=[{ name = "flip", axes = [1, 0] }]'
     plain = predictor(first_channel())(case)
     body = first_channel()
-    mirrored = predictor(body, changes=("predict.tta=true",))(case)
+    mirrored = predictor(body, changes=("predict.tta=true", both))(case)
     assert len(body.batches) == 4  # as it is, and mirrored along x, y and both
     np.testing.assert_allclose(mirrored.probability, plain.probability, rtol=1e-6)
 
@@ -113,10 +116,23 @@ class Ramp(nn.Module):
 
 def test_mirror_images_are_turned_back_before_they_are_averaged(predictor: Make, stack: Stack) -> None:
     case = stack(np.zeros((5, 3, 1), np.float32))
-    probability = predictor(Ramp(), changes=("predict.tta=true",))(case).probability
-    # sigmoid(v) and sigmoid(-v) meet at every place, and sum to 1.
+    changes = ("predict.tta=true", 'augment=[{ name = "flip" }]')
+    probability = predictor(Ramp(), changes=changes)(case).probability
+    # The ramp is along x, the axis that training mirrored: sigmoid(v) and sigmoid(-v) meet everywhere: sum 1.
     np.testing.assert_allclose(probability, 0.5, rtol=1e-6)
     assert np.ptp(predictor(Ramp())(case).probability) > 0.7
+
+
+def test_only_what_training_mirrored_is_averaged(predictor: Make, stack: Stack, first_channel: Body) -> None:
+    body = first_channel()
+    changes = ("predict.tta=true", 'augment=[{ name = "noise" }, { name = "flip", axes = [0] }]')
+    predictor(body, changes=changes)(stack(noise(7, 5, 3)))
+    assert len(body.batches) == 2
+
+
+def test_mirror_images_that_training_never_saw_are_refused(predictor: Make, first_channel: Body) -> None:
+    with pytest.raises(UsageError, match=r"not trained on any.*'flip'.*--no-tta"):
+        predictor(first_channel(), changes=("predict.tta=true",))
 
 
 def test_slices_go_through_in_batches(predictor: Make, stack: Stack, first_channel: Body) -> None:
@@ -152,6 +168,8 @@ def test_a_truth_that_lies_beside_the_pictures_does_not_matter(
 def test_a_bundle_is_run_as_it_was_trained(tiny_bundle: Path) -> None:
     bundle = load_bundle(tiny_bundle)
     assert bundle.recipe.train.precision == "float32"
+    mirrored = bundle.recipe.model_copy(update={"augment": (Named(name="flip"),)})
+    bundle = replace(bundle, recipe=mirrored)
     model = Predictor.from_bundle(bundle, device="cpu", tta=True)
     assert model._compute.bf16 is False
     assert model.part.tta
