@@ -175,7 +175,7 @@ def test_16_other_formats_are_refused_by_content(predict: Run, pictures: Path) -
     Image.fromarray(colour()).convert("CMYK").save(pictures / "cmyk.jpg")
     Image.fromarray(colour()).save(pictures / "gif.png", format="GIF")
     (pictures / "svg.png").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    for name, word in (("cmyk.jpg", "CMYK"), ("gif.png", "GIF"), ("svg.png", "")):
+    for name, word in (("cmyk.jpg", "CMYK"), ("gif.png", "GIF"), ("svg.png", "SVG")):
         status, _, err = predict(pictures / name)
         assert status == 3
         one_line(err, name, word)

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 
 from metseg.dataset import SliceDataset
-from metseg.errors import UsageError
 from metseg.files import disk_full_is_an_error
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
@@ -139,16 +138,9 @@ def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], fil
         split = choose_split(recipe, sources, file)
         split.save(folder.split_file)
         return split
-    begun = Split.load(folder.split_file)
-    if file is not None and Split.load(file) != begun:
-        raise UsageError(
-            "the run was begun with another split",
-            where=file,
-            expected=f"that in {folder.split_file}",
-            cure="leave --split out, or choose another --out",
-            code="usage.run",
-        )
-    return begun
+    if file is not None:
+        folder.require_split(Split.load(file), where=file)
+    return Split.load(folder.split_file)
 
 
 def _batch_shape(dataset: SliceDataset, recipe: Recipe) -> tuple[int, ...]:
