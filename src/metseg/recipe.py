@@ -68,8 +68,23 @@ class DataPart(Frozen):
     channels: tuple[Modality, ...] = ()
     #: What the network sees, in this order; empty: every channel.
     modalities: tuple[Modality, ...] = ()
+    #: Sequences among these that a case may lack; the network was trained for it (`missing_sequence`).
+    optional: tuple[Modality, ...] = ()
+    #: The sequence whose grid the others are brought to and results lie on; None: the first that the network sees.
+    reference: Modality | None = None
     labels: str = "binary"
+    #: Label scheme of the files, where it is not `labels`; None: what the layout knows of it.
+    file_labels: str | None = None
+    #: Which region of the files' scheme is the lesion, where `labels` is binary; None: whatever is labelled.
+    region: str | None = None
+    #: What the network sees: 2, slices; 3, patches of volumes.
     dimensions: Literal[2, 3] = 2
+    #: Slices out of volumes to train on: from the first number up to before the second, in the prepared volume; None: all.
+    slice_range: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)]] | None = None
+    #: Train on slices that show brain only.
+    with_brain: bool = False
+    #: Slices on each side that the network sees besides, as further channels: 1 makes 3 neighbouring slices.
+    neighbours: Annotated[int, Field(ge=0, le=3)] = 0
     #: Regular expression with one group; what it finds in the relative path is the patient.
     patient_pattern: str | None = None
 
@@ -79,7 +94,14 @@ class DataPart(Frozen):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        lookup("label scheme", LABEL_SCHEMES, self.labels)
+        for scheme in (self.labels, self.file_labels or self.labels):
+            lookup("label scheme", LABEL_SCHEMES, scheme)
+        if self.region is not None and (self.file_labels is None or self.labels != "binary"):
+            raise ValueError("region picks the lesion out of file_labels for a binary task: give file_labels too")
+        if self.region is not None:
+            lookup("region", LABEL_SCHEMES[str(self.file_labels)].regions, self.region)
+        if self.slice_range is not None and self.slice_range[0] >= self.slice_range[1]:
+            raise ValueError(f"slice_range {self.slice_range} holds no slice")
         if self.channels and not set(self.modalities) <= set(self.channels):
             raise ValueError(f"modalities {self.modalities} are not all among channels {self.channels}")
         return self
@@ -106,6 +128,8 @@ class TrainPart(Frozen):
     """Optimiser, schedule, budget. Training ends when the first of the budgets is spent."""
 
     batch_size: Annotated[int, Field(gt=0)] = 8
+    #: Voxels of the patches that a 3D network is trained on; its windows at prediction are as large.
+    patch_size: tuple[Annotated[int, Field(gt=0)], ...] = (96, 96, 96)
     #: Steps per epoch; None: as many as it takes to see every training item once.
     steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
     max_epochs: Annotated[int, Field(gt=0)] | None = 50
@@ -148,6 +172,8 @@ class PredictPart(Frozen):
     #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
     fill_holes: bool = False
+    #: By how much of their side the windows of a 3D network overlap.
+    window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     #: Average over the mirror images that the augmentation step `flip` made in training.
     tta: bool = False
 
