@@ -22,7 +22,7 @@ from metseg.io.cases import find_cases, find_pictures
 from metseg.io.source import CaseSource
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
-from metseg.predict.outputs import background
+from metseg.predict.picture_outputs import background
 from metseg.predict.predictor import Prediction, Predictor
 from metseg.recipe import Recipe, load_recipe
 from metseg.train.finish import score_case

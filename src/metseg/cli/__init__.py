@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from metseg import __version__
-from metseg.cli import compare, doctor, evaluate, inspect, models, predict, simulate, split, train
+from metseg.cli import compare, doctor, evaluate, inspect, models, plan, predict, simulate, split, train
 from metseg.errors import MetsegError, ResourceError
 
 INTERRUPTED = 130
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
     "inspect": inspect.inspect,
     "split": split.split,
+    "plan": plan.plan,
     "train": train.train,
     "compare": compare.compare,
     "predict": predict.predict,

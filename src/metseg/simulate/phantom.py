@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,11 @@ from scipy import ndimage
 from metseg.fields import smooth_field
 from metseg.simulate import head, lesions, oedema, vessels
 from metseg.simulate.anatomy import Anatomy, load_anatomy
+from metseg.simulate.course import Examination
 from metseg.simulate.deform import anatomy_coordinates, push_aside, to_patient
 from metseg.simulate.options import PhantomOptions
 from metseg.simulate.patient import Patient, describe_patient
+from metseg.simulate.scan import Scan
 from metseg.simulate.sequences import render_sequences
 from metseg.simulate.truth import LesionTruth, lesion_truth
 from metseg.volume import Case, Volume
@@ -30,10 +33,12 @@ class SimulatedPatient:
 
     Args:
         patient: the description everything follows from.
-        case: t1n, t1c, t2w, t2f and the labels (NETC 1, SNFH 2, ET 3), RAS+.
+        case: t1n, t1c, t2w, t2f and the labels (NETC 1, SNFH 2, ET 3), RAS+; a challenge may turn the grids.
         instances: (X, Y, Z) uint8, the lesion each labelled voxel belongs to.
         brain: (X, Y, Z) bool, what a skull-stripping program would keep.
         lesions: what the voxels of each lesion measure.
+        examination: which one this is of several, and what happened until then; None where nobody asked.
+        scans: how each sequence was measured; empty for a first examination on the phantom's own grid.
     """
 
     patient: Patient
@@ -41,6 +46,8 @@ class SimulatedPatient:
     instances: npt.NDArray[np.uint8]
     brain: npt.NDArray[np.bool_]
     lesions: tuple[LesionTruth, ...]
+    examination: Examination | None = None
+    scans: Mapping[str, Scan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
