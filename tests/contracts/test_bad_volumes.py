@@ -243,6 +243,7 @@ def test_10_overflow(plain: Path, tmp_path: Path) -> None:
 
 def test_big_endian_files(tmp_path: Path, numbers: np.ndarray) -> None:
     image = nib.Nifti1Image(numbers, AFFINE, nib.Nifti1Header(endianness=">"))
+    image.set_data_dtype(np.int16)
     nib.save(image, tmp_path / "a.nii")
     assert (tmp_path / "a.nii").read_bytes()[:4] == b"\0\0\x01\x5c"
     volume, _ = read_volume(tmp_path / "a.nii")

@@ -1,4 +1,4 @@
-"""Every layout of volumes finds its studies on a tiny tree: patients, timepoints, sequences and labels; no other does."""
+"""Every layout of volumes finds its studies on a tiny tree, with patients, timepoints, sequences and labels."""
 
 from __future__ import annotations
 

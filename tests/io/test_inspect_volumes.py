@@ -108,7 +108,7 @@ def test_the_sheet_shows_the_largest_lesion_as_a_radiologist_sees_it(studies: Pa
     assert np.array_equal(one.picture, image[:, :, 1].T)
     assert one.labels is not None
     assert np.argwhere(one.labels).tolist() == [[1, 1], [1, 2], [1, 3]]
-    assert (one.title, two.title) == ("1", "2")
+    assert (one.title, two.title) == ("00001", "00002")
 
 
 @pytest.mark.real

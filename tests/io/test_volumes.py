@@ -10,7 +10,7 @@ import pytest
 
 from metseg.errors import GeometryError, InputError, UsageError
 from metseg.io import ImageFile, find_cases, read_volume, study_from_files
-from metseg.io import volumes as volumes_module
+from metseg.io import image_files as image_files_module
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS, LABEL_SCHEMES, label_map
 from metseg.recipe import DataPart
@@ -119,15 +119,16 @@ def test_two_masks_are_not_guessed_between(study: Path) -> None:
 
 def test_a_file_whose_name_tells_nothing_is_left_out_with_a_word(study: Path) -> None:
     save(study / "ann" / "dwi.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
-    assert find_cases(study)[0].load().warnings == ("dwi.nii.gz was left out: which sequence is it?",)
+    (source,) = find_cases(study, modalities=("t1c",))
+    assert source.load().warnings == ("dwi.nii.gz was left out: which sequence is it?",)
 
 
 def test_channels_of_one_file_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     four = np.stack([np.full((3, 3, 3), value, dtype=np.int16) for value in (7, 8, 9)], axis=-1)
     path = save(tmp_path / "a" / "all.nii.gz", four)
     opened = []
-    read = volumes_module.read_channels
-    monkeypatch.setattr(volumes_module, "read_channels", lambda *args: opened.append(args) or read(*args))
+    read = image_files_module.read_channels
+    monkeypatch.setattr(image_files_module, "read_channels", lambda *args: opened.append(args) or read(*args))
     source = study_from_files({"flair": ImageFile(path, 2), "t1": ImageFile(path, 0)}, case_id="x")
     assert {name: int(image.data[0, 0, 0]) for name, image in source.load().images.items()} == {"t2f": 9, "t1n": 7}
     assert opened == [(path, [2, 0])]

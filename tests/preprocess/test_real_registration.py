@@ -50,8 +50,9 @@ def test_every_sequence_comes_out_right(study, aligned):
         assert case.images[name].shape == reference.shape
         assert figures["after"]["head_overlap"] > 0.9, name
         assert figures["after"]["coverage"] > 0.8
-        assert figures["after"]["mutual_information"] >= figures["before"]["mutual_information"] - 0.002
-        assert figures["moved_mm"] < 10, "one examination: nobody moves far"
+        # The coordinates in these files are wrong by 16 and 17 mm, 8 and 13 degrees, as checkerboards of both show.
+        assert figures["after"]["mutual_information"] > figures["before"]["mutual_information"] + 0.02
+        assert 10 < figures["moved_mm"] < 25
         # An independent look at it: within the brain, any shift by some millimetres makes the images agree less.
         here = normalised_mutual_information(reference.data[brain], case.images[name].data[brain])
         for axis, voxels in ((0, 5), (0, -5), (1, 5), (1, -5), (2, 1), (2, -1)):

@@ -13,9 +13,12 @@ from metseg.simulate import (
     PhantomOptions,
     SimulatedPatient,
     Stack,
+    describe_examination,
+    describe_patient,
     simulate_examination,
     simulate_patient,
 )
+from metseg.simulate.phantom import build_head
 
 OPTIONS = PhantomOptions(
     resolution_mm=4.0, skull=False, noise=0.01, bias=0, lesions_min=3, lesions_max=4, diameter_median_mm=16,
@@ -88,6 +91,16 @@ def test_noise_is_new_and_anatomy_is_not(first: SimulatedPatient, second: Simula
     before, after = (np.asarray(found.case.images["t1n"].data, float)[brain] for found in (first, second))
     assert not np.array_equal(before, after)
     assert np.corrcoef(before, after)[0, 1] > 0.6
+
+
+def test_small_vessels_stay_where_they_were() -> None:
+    patient = describe_patient(6, 0, OPTIONS)
+    later = describe_examination(6, 0, 1, phantom=OPTIONS, course=COURSE).patient
+    here, now = (
+        build_head(who, OPTIONS, first=first).shares["vessel"] for who, first in ((patient, None), (later, patient))
+    )
+    # Only where a lesion has grown over them they are gone.
+    assert np.corrcoef(here.ravel(), now.ravel())[0, 1] > 0.98
 
 
 def test_labels_lie_where_contrast_agent_does(second: SimulatedPatient, apart: SimulatedPatient) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
+from metseg.preprocess.cache import build
 from metseg.recipe import Recipe
 from metseg.train.data import TrainingData, load_training_data, make_loaders
 from metseg.volume import Case, Volume
@@ -56,7 +57,8 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def data(recipe, tmp_path) -> TrainingData:
+def data(recipe, tmp_path, monkeypatch) -> TrainingData:
+    monkeypatch.setattr(build, "_processors", lambda: 1)  # four tiny cases are not worth starting processes for
     (tmp_path / "data").write_text("the same for all")
     sources = [BallSource(f"case of {patient}", patient, tmp_path) for patient in PATIENTS]
     split = Split(train=("a", "b"), validation=("c", "d"))
@@ -96,7 +98,7 @@ class Bright(torch.nn.Module):
 def test_the_validation_dice_is_that_of_whole_patients(data, recipe, monkeypatch):
     from metseg.train.task import SegmentationTask
 
-    task = SegmentationTask(Bright(), recipe, patients=data.patients, channels_last=False)
+    task = SegmentationTask(Bright(), recipe, patients=data.patients, memory_format=torch.contiguous_format)
     logged: dict[str, float] = {}
     monkeypatch.setattr(task, "log", lambda name, value, **_: logged.update({name: float(value)}))
     task.on_validation_epoch_start()

@@ -151,7 +151,7 @@ class Augmenter:
     def change_intensities(self, image: Tensor, rng: Rng) -> Tensor:
         """Return the image (C, X, Y[, Z]) with other intensities at the same places."""
         if self._slices > 1:
-            image = image.unflatten(0, (self._slices, -1)).movedim(0, -1)
+            image = image.reshape(self._slices, -1, *image.shape[1:]).movedim(0, -1)
         for spec, options in self._steps:
             if spec.change_image is not None and rng.random() < options.probability:
                 image = spec.change_image(image, options, rng)

@@ -163,13 +163,13 @@ def _rounded(spacing: Iterable[float]) -> tuple[float, float, float]:
 def _intensities(prepared: Prepared) -> dict[str, dict[str, float]]:
     region = np.ones(prepared.grid, dtype=bool) if prepared.head is None else prepared.head
     return {
-        name: _statistics(channel[region])
+        name: _statistics(channel[region].astype(np.float32, copy=False))
         for name, channel in zip(prepared.modalities, prepared.image, strict=True)
         if region.any()
     }
 
 
-def _statistics(values: npt.NDArray[np.generic]) -> dict[str, float]:
+def _statistics(values: npt.NDArray[np.float32]) -> dict[str, float]:
     found = np.percentile(values, list(PERCENTILES.values()))
     spread = {"mean": float(values.mean(dtype=np.float64)), "deviation": float(values.std(dtype=np.float64))}
     return spread | {name: float(value) for name, value in zip(PERCENTILES, found, strict=True)}

@@ -1,6 +1,7 @@
 """Formats and layouts in and out, and splits of patients."""
 
 from metseg.io.cases import find_cases, find_pictures, find_studies
+from metseg.io.image_files import ImageFile
 from metseg.io.layouts import LAYOUTS
 from metseg.io.nifti import read_volume
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
@@ -8,7 +9,8 @@ from metseg.io.slices import SliceFile, SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.splits import Chosen, Selection, Split, make_split
 from metseg.io.strata import units_of
-from metseg.io.volumes import ImageFile, VolumeSource, study_from_files
+from metseg.io.studies import study_from_files
+from metseg.io.volumes import VolumeSource
 
 __all__ = [
     "LAYOUTS",

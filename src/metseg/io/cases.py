@@ -11,13 +11,17 @@ from typing import TypedDict, Unpack
 from metseg.errors import UsageError
 from metseg.io.channels import SINGLE_CHANNEL, channel_names
 from metseg.io.grouping import check_names, one_size_each, safe_id, slice_files
+from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, Findings, choose_layout
+from metseg.io.layouts.dicom import holds_dicom
+from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.patients import patient_finder
 from metseg.io.sequences import sequence_of
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
+from metseg.io.studies import study_from_files
 from metseg.io.tree import Pair, Tree, scan
-from metseg.io.volumes import ImageFile, VolumeSource, stem_of, study_from_files
+from metseg.io.volumes import VolumeSource
 from metseg.recipe import DataPart, validated
 
 #: Between the images' and the masks' root where one argument has to name both.
@@ -95,14 +99,14 @@ def find_studies(path: str | Path, data: DataPart | None = None, **options: Unpa
     """Return studies of volumes to predict on: masks are left aside, and one file is a study.
 
     Args:
-        path: a NIfTI file, or a folder in any layout of volumes; parts of a data set without masks count too.
+        path: a NIfTI or DICOM file, an archive of DICOM, or a folder in any layout of volumes.
         data, options: as for `find_cases`.
     Raises:
         InputError, UsageError: as `find_cases`.
     """
     asked = _asked(data, options)
     if Path(path).is_file():
-        return [_single_volume(Path(path), asked)]
+        return _in_one_file(Path(path), asked)
     among = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
     tree = scan(Path(path))
     found = LAYOUTS[choose_layout(tree, asked.layout, among=among)].find(tree, asked)
@@ -167,6 +171,14 @@ def _asked(data: DataPart | None, options: DataOptions) -> DataPart:
     channel_names(options.get("channels", ()))
     given = {} if data is None else data.model_dump()
     return validated(DataPart, {**given, **options}, where="options") if options else data or DataPart()
+
+
+def _in_one_file(path: Path, data: DataPart) -> list[CaseSource]:
+    if path.name.lower().endswith(NIFTI_ENDINGS) or not holds_dicom(path):
+        return [_single_volume(path, data)]
+    from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
+
+    return list(studies_asked_for(path, data))
 
 
 def _single_volume(path: Path, data: DataPart) -> VolumeSource:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from metseg.errors import MetsegError
 from metseg.geometry import Grid, axis_codes, same_grid
+from metseg.io.image_files import read_images
 from metseg.io.nifti import read_mask_nifti
 from metseg.io.source import CaseSource
-from metseg.io.volumes import VolumeSource, read_images
+from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
 from metseg.measure import MM3_PER_ML, label_instances, lesion_volumes_ml, voxel_volume_mm3
 from metseg.volume import Volume

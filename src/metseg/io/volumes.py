@@ -6,27 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from metseg.errors import GeometryError, InputError, UsageError
+from metseg.errors import GeometryError, InputError
 from metseg.geometry import grid_difference, same_grid
-from metseg.io.nifti import read_channels, read_mask_nifti
+from metseg.io.image_files import ImageFile, files_of, read_images
+from metseg.io.nifti import read_mask_nifti
 from metseg.io.source import CaseSource
 from metseg.labels import BINARY, LABEL_SCHEMES, check_labels, convert_labels, label_map
-from metseg.recipe import DataPart
 from metseg.tables import lookup
-from metseg.volume import BRAIN_MASK, Case, Volume, canonical_modality
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """Where one image lies.
-
-    Args:
-        path: the file.
-        channel: which index of its fourth axis, from 0; None: it holds one image only.
-    """
-
-    path: Path
-    channel: int | None = None
+from metseg.volume import BRAIN_MASK, Case, Volume
 
 
 @dataclass(frozen=True)
@@ -84,7 +71,7 @@ class VolumeSource(CaseSource):
     @property
     def files(self) -> tuple[Path, ...]:
         paths = [*(self.images[name].path for name in self.chosen), self.brain_mask, self.mask]
-        return tuple(dict.fromkeys(path for path in paths if path is not None))
+        return tuple(dict.fromkeys(file for path in paths if path is not None for file in files_of(path)))
 
     @property
     def has_labels(self) -> bool:
@@ -130,16 +117,9 @@ class VolumeSource(CaseSource):
 
     def check(self) -> None:
         """Refuse a study that lacks a sequence or has one twice; see `load`."""
-        needed = [name for name in self.missing if name not in self.optional]
-        if needed or not self.chosen:
-            raise InputError(
-                f"the case lacks {', '.join(needed or self.missing or ('every image',))}",
-                where=f"case {self.case_id}",
-                expected=", ".join(self.wanted) or "at least one image",
-                got=", ".join([*self.images, *self.notes]) or "none",
-                cure="name the file of each sequence (--modality t1c=FILE), or use a model trained for its absence",
-                code="input.missing_sequence",
-            )
+        require_sequences(
+            self.case_id, tuple(self.images), wanted=self.wanted, optional=self.optional, remarks=self.notes
+        )
         for name in self.chosen:
             if name in self.twins:
                 raise InputError(
@@ -190,13 +170,13 @@ class VolumeSource(CaseSource):
         for name, image in self._candidates(reference, images):
             if same_grid(image.grid, mask.grid):
                 return () if name == reference else (f"{path.name} lies on the grid of {name}, not of {reference}",)
-        difference = grid_difference(images[reference].grid, mask.grid)
-        same_shape = mask.shape == images[reference].shape
+        alike = [name for name, image in images.items() if image.shape == mask.shape]
+        nearest = alike[0] if alike and reference not in alike else reference
         raise GeometryError(
-            f"the mask lies on no image's grid; against {reference}: {difference}",
+            f"the mask lies on no image's grid; against {nearest}: {grid_difference(images[nearest].grid, mask.grid)}",
             where=path,
             cure=f"masks are never resampled silently: export the mask of case {self.case_id} on the grid of an image",
-            code="input.affine_mismatch" if same_shape else "input.shape_mismatch",
+            code="input.affine_mismatch" if alike else "input.shape_mismatch",
         )
 
     def _candidates(self, reference: str, images: Mapping[str, Volume]) -> Iterator[tuple[str, Volume]]:
@@ -208,78 +188,29 @@ class VolumeSource(CaseSource):
                 yield name, read_images({name: file})[0][name]
 
 
-def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tuple[str, ...]]:
-    """Return each image, in order, and notes that begin with its name; a file with several channels is read once."""
-    by_path: dict[Path, list[str]] = {}
-    for name, file in files.items():
-        by_path.setdefault(file.path, []).append(name)
-    found: dict[str, tuple[Volume, tuple[str, ...]]] = {}
-    for path, names in by_path.items():
-        found |= zip(names, read_channels(path, [files[name].channel for name in names]), strict=True)
-    notes = tuple(f"{name}: {note}" for name in files for note in found[name][1])
-    return {name: found[name][0] for name in files}, notes
-
-
-def study_from_files(
-    files: Mapping[str, str | Path | ImageFile], data: DataPart | None = None, *, case_id: str | None = None
-) -> VolumeSource:
-    """Return a study whose files were named one by one, such as ``{"t1c": "after.nii.gz", "flair": "f.nii.gz"}``.
+def require_sequences(
+    case_id: str, present: Sequence[str], *, wanted: Sequence[str], optional: Sequence[str], remarks: Sequence[str] = ()
+) -> None:
+    """Refuse a case that lacks a sequence it may not lack, or every one.
 
     Args:
-        files: modality, by any of its names, to file.
-        data: what is read of it, and in which order; None: everything.
-        case_id: names the outputs; None: the folder that holds all the files, else the first file.
+        case_id: for the message.
+        present: modalities of the case.
+        wanted: those that are read; empty: all.
+        optional: those of them that may be missing.
+        remarks: what was noticed when the files were found, which may explain it.
     Raises:
-        UsageError: no file, or two files for one modality.
+        InputError: ``input.missing_sequence``.
     """
-    images: dict[str, ImageFile] = {}
-    for name, file in files.items():
-        modality = canonical_modality(name)
-        if modality in images:
-            raise UsageError(f"two files for {modality}", where="--modality", got=", ".join(files))
-        images[modality] = file if isinstance(file, ImageFile) else ImageFile(Path(file))
-    if not images:
-        raise UsageError("no file was named", where="--modality", cure="give at least one, as t1c=FILE")
-    paths = [image.path for image in images.values()]
-    folders = {path.resolve().parent for path in paths}
-    name = case_id or (folders.pop().name if len(folders) == 1 else "") or stem_of(paths[0].name)
-    brain = images.pop(BRAIN_MASK, None)
-    source = VolumeSource(name, name, paths[0].parent, images=images, brain_mask=None if brain is None else brain.path)
-    return source if data is None else asked_for(source, data)
-
-
-def asked_for(source: VolumeSource, data: DataPart, *, schemes: Sequence[str] = ()) -> VolumeSource:
-    """Return a source that reads what a recipe's data part asks for.
-
-    Args:
-        source: what was found.
-        data: modalities, reference and labels.
-        schemes: those that the files' masks may have, as far as the layout knows; the likeliest first.
-    Raises:
-        UsageError: there is no way from the files' labels to those wanted.
-    """
-    rule = LabelRule(files_scheme(schemes, data), data.labels, data.region)
-    if source.mask is not None:
-        label_map(rule.files, rule.wanted, region=rule.region)
-    reference = data.reference or next(iter(data.inputs), None)
-    return replace(source, wanted=data.inputs, optional=data.optional, reference=reference, rule=rule)
-
-
-def files_scheme(known: Sequence[str], data: DataPart) -> str:
-    """Return the label scheme of the files: as declared, else as wanted if that may be, else what the layout knows.
-
-    >>> files_scheme(["brats-met-2023", "brats-met-2024"], DataPart(labels="brats-met-2024"))
-    'brats-met-2024'
-    """
-    if data.file_labels is not None:
-        return data.file_labels
-    return data.labels if data.labels in known or not known else known[0]
-
-
-def stem_of(name: str) -> str:
-    """Return a file name without ``.nii.gz`` or its last ending.
-
-    >>> stem_of("a.b.nii.gz"), stem_of("scan.nii")
-    ('a.b', 'scan')
-    """
-    return name[:-7] if name.lower().endswith(".nii.gz") else name.rpartition(".")[0] or name
+    missing = [name for name in wanted if name not in present]
+    needed = [name for name in missing if name not in optional]
+    if not needed and len(missing) < max(1, len(wanted)) and present:
+        return
+    raise InputError(
+        f"the case lacks {', '.join(needed or missing or ['every image'])}",
+        where=f"case {case_id}",
+        expected=", ".join(wanted) or "at least one image",
+        got=", ".join([*present, *remarks]) or "none",
+        cure="name the file of each sequence (--modality t1c=FILE), or use a model trained for its absence",
+        code="input.missing_sequence",
+    )

@@ -5,7 +5,7 @@ Labels are never interpolated as numbers: each class is resampled as a share of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ Float32 = npt.NDArray[np.float32]
 #: linear never leaves the range of the values; bspline (cubic) is sharper and may overshoot at edges.
 Method = Literal["linear", "bspline"]
 
-ORDERS: dict[Method, int] = {"linear": 1, "bspline": 3}
+ORDERS: Mapping[Method, Literal[1, 3]] = {"linear": 1, "bspline": 3}
 #: Full width at half maximum of a Gaussian, in standard deviations.
 WIDTH_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 #: A grid that is coarser by less than this is not averaged.
@@ -38,9 +38,12 @@ def axis_weights(size: int, count: int, *, step: float, start: float, method: Me
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     """
     if method == "bspline" and step < 1 and size > 1:
-        options = {"output_shape": (count, size), "order": ORDERS[method], "mode": "nearest"}
-        return np.asarray(ndimage.affine_transform(np.eye(size), [step, 1.0], [start, 0.0], **options), np.float32)
-    away = start + step * np.arange(count)[:, None] - np.arange(size)
+        spread = ndimage.affine_transform(
+            np.eye(size), [step, 1.0], [start, 0.0], output_shape=(count, size), order=ORDERS[method], mode="nearest"
+        )
+        return np.asarray(spread, dtype=np.float32)
+    away = np.asarray(start + step * np.arange(count)[:, None] - np.arange(size), dtype=np.float64)
+    weights: npt.NDArray[np.float64]
     if step > 1:
         weights = _tent_up_to(away + step / 2) - _tent_up_to(away - step / 2)
     else:
@@ -105,11 +108,11 @@ def onto_grid(
     assert source.affine is not None
     assert target.affine is not None
     matrix = voxel_map(source.affine, target.affine, world)
-    values = np.asarray(source.data, dtype=np.float32)
+    values: Float32 = np.asarray(source.data, dtype=np.float32)
     sigmas = _averaging_sigmas(source.affine, target.affine, world)
     if any(sigmas):
-        values = ndimage.gaussian_filter(values, sigmas, mode="nearest")
-    out = np.empty(target.shape, dtype=np.float32)
+        values = np.asarray(ndimage.gaussian_filter(values, sigmas, mode="nearest"), dtype=np.float32)
+    out: Float32 = np.empty(target.shape, dtype=np.float32)
     order = ORDERS[method]
     ndimage.affine_transform(values, matrix[:3, :3], matrix[:3, 3], output=out, order=order, mode="nearest")
     out[~covered(source.shape, matrix, target.shape)] = fill

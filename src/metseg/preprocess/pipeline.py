@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -45,12 +45,8 @@ def prepare_case(case: Case, data: DataPart, steps: Sequence[Step], *, fill: Seq
         GeometryError: images on several grids, and no step that brings them to one.
     """
     standing_in = stand_ins(case, data, fill)
-    case, records = _on_one_grid(case, data, steps)
-    prepared = replace(stack_case(case, data.inputs, standing_in=standing_in), records=records)
-    if prepared.labels is not None:
-        labels = scheme_labels(prepared.labels, LABEL_SCHEMES[data.labels], where=case.case_id)
-        prepared = replace(prepared, labels=labels)
-    prepared = run_steps(prepared, steps, where=case.case_id)
+    # Nested, so that no name here holds the stacked images while steps make others of them.
+    prepared = run_steps(_stacked(case, data, steps, standing_in=standing_in), steps, where=case.case_id)
     image = np.ascontiguousarray(prepared.image, dtype=np.float32)
     if not np.isfinite(image).all():
         raise InputError(
@@ -60,6 +56,15 @@ def prepare_case(case: Case, data: DataPart, steps: Sequence[Step], *, fill: Seq
             code="input.not_finite",
         )
     return fill_missing(replace(prepared, image=image, brain=None), standing_in, fill)
+
+
+def _stacked(case: Case, data: DataPart, steps: Sequence[Step], *, standing_in: Mapping[str, str]) -> Prepared:
+    """Return a case as one array, its labels checked, after the steps that work on a case."""
+    case, records = _on_one_grid(case, data, steps)
+    prepared = replace(stack_case(case, data.inputs, standing_in=standing_in), records=records)
+    if prepared.labels is None:
+        return prepared
+    return replace(prepared, labels=scheme_labels(prepared.labels, LABEL_SCHEMES[data.labels], where=case.case_id))
 
 
 def _on_one_grid(case: Case, data: DataPart, steps: Sequence[Step]) -> tuple[Case, tuple[Record, ...]]:

@@ -31,7 +31,7 @@ class Fit(NamedTuple):
     coverage: float
 
     def to_json(self) -> dict[str, Any]:
-        return {name: round(value, 4) for name, value in self._asdict().items()}
+        return {name: round(float(value), 4) for name, value in self._asdict().items()}
 
 
 def fit(reference: Array, image: Array, *, heads: tuple[Mask, Mask], covered: Mask) -> Fit:

@@ -22,7 +22,7 @@ from metseg.volume import Volume
 
 Mask = npt.NDArray[np.bool_]
 #: From which position the search starts. header: where the scanner says the heads are; moments: the centres of the
-#: heads on each other; geometry: the centres of the images on each other; best: the best of these.
+#: heads on each other; geometry: the centres of the images on each other; best: whichever of these leads furthest.
 Start = Literal["best", "header", "moments", "geometry"]
 
 #: Voxel sizes of the coarse images, one after the other.
@@ -65,9 +65,10 @@ class Side:
         """Return image and region to compare, blurred and thinned out to voxels of up to ``size_mm``."""
         assert self.volume.affine is not None
         assert self.volume.spacing_mm is not None
+        data = np.asarray(self.volume.data, dtype=np.float32)
         axes = zip(self.volume.spacing_mm, self.volume.shape, strict=True)
         factors = [max(1, min(int(size_mm / spacing), extent // FEWEST_VOXELS)) for spacing, extent in axes]
-        blurred = ndimage.gaussian_filter(self.volume.data, [f / 2 if f > 1 else 0.0 for f in factors], mode="nearest")
+        blurred = ndimage.gaussian_filter(data, [f / 2 if f > 1 else 0.0 for f in factors], mode="nearest")
         picked = tuple(slice(f // 2, None, f) for f in factors)
         affine = stepped_affine(self.volume.affine, step=factors, start=[f // 2 for f in factors])
         image = Volume(np.ascontiguousarray(blurred[picked]), affine)
@@ -75,15 +76,25 @@ class Side:
 
 
 def register_rigid(
-    fixed: Volume, moving: Volume, *, fixed_head: Mask, moving_head: Mask, start: Start = "best"
+    fixed: Volume,
+    moving: Volume,
+    *,
+    fixed_head: Mask,
+    moving_head: Mask,
+    fixed_brain: Mask | None = None,
+    start: Start = "best",
 ) -> Affine:
     """Return where the head of one image is in another.
+
+    The whole head leads there, for its outline is seen from afar; the brain, if it is known, decides in the end, for
+    skin and neck do not move quite with it.
 
     Args:
         fixed: with an affine; at least four slices.
         moving: likewise.
-        fixed_head: (X, Y, Z) where ``fixed`` shows head or, better, brain; what lies close to it counts too.
+        fixed_head: (X, Y, Z) where ``fixed`` shows head; what lies close to it counts too.
         moving_head: likewise of ``moving``; used to find a start only.
+        fixed_brain: where ``fixed`` shows brain.
         start: see `Start`.
     Returns:
         (4, 4) from points of ``fixed`` (mm, RAS) to the same tissue in ``moving``.
@@ -92,11 +103,13 @@ def register_rigid(
         GeometryError: sheared axes.
     """
     sides = Side.of(fixed, fixed_head), Side.of(moving, moving_head)
+    last = sides[0] if fixed_brain is None else Side.of(fixed, fixed_brain)
     try:
         with one_thread():
-            transform = _first_guess(*sides, start=start)
-            for size_mm in LEVELS_MM:
+            transform = _from_afar(*sides, start=start)
+            for size_mm in LEVELS_MM[1:-1]:
                 _improve(transform, *sides, size_mm=size_mm)
+            _improve(transform, last, sides[1], size_mm=LEVELS_MM[-1])
     except RuntimeError as error:
         raise InputError(
             "the images could not be registered",
@@ -107,35 +120,37 @@ def register_rigid(
     return rigid_matrix(transform)
 
 
-def _first_guess(fixed: Side, moving: Side, *, start: Start) -> Any:
-    """Return an Euler transform about the middle of the fixed head, from the start that fits best."""
+def _from_afar(fixed: Side, moving: Side, *, start: Start) -> Any:
+    """Return an Euler transform about the middle of the fixed head, the best that coarse images lead to.
+
+    Raises:
+        RuntimeError: from no start do the images meet.
+    """
     import SimpleITK as sitk
 
     centres = fixed.centres_mm(), moving.centres_mm()
     shifts = {"header": np.zeros(3)} | {name: centres[1][name] - centres[0][name] for name in centres[0]}
-    guesses = {}
+    ends: list[tuple[float, Any]] = []
     for name in shifts if start == "best" else [start]:
-        guesses[name] = sitk.Euler3DTransform()
-        guesses[name].SetCenter((RAS_LPS[:3, :3] @ centres[0]["moments"]).tolist())
-        guesses[name].SetTranslation((RAS_LPS[:3, :3] @ shifts[name]).tolist())
-    if len(guesses) == 1:
-        return guesses[start]
-    images, method = _method(fixed, moving, size_mm=LEVELS_MM[0])
-    scores = {name: _score(method, images, guess) for name, guess in guesses.items()}
-    return guesses[min(scores, key=lambda name: scores[name])]
+        guess = sitk.Euler3DTransform()
+        guess.SetCenter((RAS_LPS[:3, :3] @ centres[0]["moments"]).tolist())
+        guess.SetTranslation((RAS_LPS[:3, :3] @ shifts[name]).tolist())
+        try:
+            ends.append((_improve(guess, fixed, moving, size_mm=LEVELS_MM[0]), guess))
+        except RuntimeError:
+            if start != "best":
+                raise
+    if not ends:
+        raise RuntimeError("the images do not meet from any start")
+    return min(ends, key=lambda end: end[0])[1]
 
 
-def _score(method: Any, images: tuple[Any, Any], guess: Any) -> float:
-    """Return the negative mutual information of a guess; infinity where the images do not meet."""
-    method.SetInitialTransform(guess, inPlace=False)
-    try:
-        return float(method.MetricEvaluate(*images))
-    except RuntimeError:
-        return float("inf")
+def _improve(transform: Any, fixed: Side, moving: Side, *, size_mm: float) -> float:
+    """Bring the transform to the best place near it, judged on images of one coarseness.
 
-
-def _improve(transform: Any, fixed: Side, moving: Side, *, size_mm: float) -> None:
-    """Bring the transform to the maximum near it, judged on images of one coarseness."""
+    Returns:
+        the negative of Mattes' mutual information there.
+    """
     images, method = _method(fixed, moving, size_mm=size_mm)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=size_mm / 2, minStep=size_mm / 400, numberOfIterations=STEPS_PER_LEVEL, relaxationFactor=0.6
@@ -143,6 +158,7 @@ def _improve(transform: Any, fixed: Side, moving: Side, *, size_mm: float) -> No
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
     method.Execute(*images)
+    return float(method.GetMetricValue())
 
 
 def _method(fixed: Side, moving: Side, *, size_mm: float) -> tuple[tuple[Any, Any], Any]:
@@ -155,7 +171,7 @@ def _method(fixed: Side, moving: Side, *, size_mm: float) -> tuple[tuple[Any, An
     method.SetInterpolator(sitk.sitkLinear)
     if region.any():
         method.SetMetricFixedMask(to_image(Volume(region.astype(np.uint8), image.affine)))
-    share = POINTS / max(1, np.count_nonzero(region))
+    share = POINTS / max(1, int(np.count_nonzero(region)))
     if share < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, SEED)

@@ -14,6 +14,7 @@ from metseg.simulate.challenge import REFERENCE, Challenge
 from metseg.simulate.course import Examination, describe_examination
 from metseg.simulate.motion import draw_shifts, measured_while_moving
 from metseg.simulate.options import CourseOptions, PhantomOptions
+from metseg.simulate.patient import describe_patient
 from metseg.simulate.phantom import Head, SimulatedPatient, build_head, simulate_patient
 from metseg.simulate.placement import Placement
 from metseg.simulate.scan import Scan, place, plan_scans
@@ -53,7 +54,8 @@ def simulate_examination(
     examination = describe_examination(seed, index, timepoint, phantom=options, course=course)
     if timepoint == 0 and challenge is None:
         return replace(simulate_patient(seed, index, options), examination=examination)
-    head = build_head(examination.patient, options)
+    first = None if timepoint == 0 else describe_patient(seed, index, options)
+    head = build_head(examination.patient, options, first=first)
     grid = load_anatomy(options.resolution_mm).grid
     return _scanned(
         examination, head, plan_scans(examination, grid, challenge), grid=grid, options=harder(options, challenge)

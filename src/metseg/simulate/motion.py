@@ -55,4 +55,4 @@ def draw_shifts(
         shifts[int(rng.integers(lines)) :] += rng.normal(0, amplitude_mm, 2)
     phase = 2 * np.pi * (np.arange(lines) / rng.uniform(*PERIOD_LINES) + rng.random())
     shifts[:, 1] += RHYTHM_SHARE * amplitude_mm * np.sin(phase)
-    return (shifts - shifts[lines // 2]) / np.asarray(spacing_mm)
+    return np.asarray((shifts - shifts[lines // 2]) / np.asarray(spacing_mm), dtype=np.float64)

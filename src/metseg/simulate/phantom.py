@@ -89,9 +89,46 @@ def simulate_patient(seed: int, index: int, options: PhantomOptions | None = Non
     return SimulatedPatient(patient, case, built.lesions.instances, built.brain, truth)
 
 
-def build_head(patient: Patient, options: PhantomOptions) -> Head:
-    """Return the patient's anatomy with lesions, in tissue shares."""
+@dataclass(frozen=True)
+class _Healthy:
+    """A head without what lesions add, but with what they push aside: see `Head` and `head.Place`."""
+
+    coordinates: FloatArray
+    places: npt.NDArray[np.float64]
+    hull: FloatArray
+    shares: dict[str, FloatArray]
+    texture: FloatArray
+
+
+def build_head(patient: Patient, options: PhantomOptions, *, first: Patient | None = None) -> Head:
+    """Return the patient's anatomy with lesions, in tissue shares.
+
+    Args:
+        patient: with the lesions of the day.
+        options: resolution and skull.
+        first: the patient at the first examination, if this is a later one: small vessels stay where they were then,
+            while the walks that draw them would end elsewhere in a brain that is displaced a little differently.
+    """
     anatomy = load_anatomy(options.resolution_mm)
+    here = _healthy(patient, anatomy)
+    before = here if first is None else _healthy(first, anatomy)
+    shares, hull = here.shares, here.hull
+    maps = _draw_lesions(patient, anatomy, here.places, shares=shares, hull=hull)
+    brain = head.brain_mask(hull, shares["grey"] + shares["white"], anatomy.grid)
+    brain |= maps.labels > 0
+    flow = vessels.vessel_shares(
+        patient, before.coordinates, fluid=before.shares["fluid"], hull_mm=before.hull, grid=anatomy.grid
+    )
+    place = head.Place(anatomy.grid, here.coordinates, hull)
+    dura = head.dura_share(patient, place, fluid=shares["fluid"])
+    inner = _compose(shares, maps, dura=dura, flow=flow)
+    if not options.skull:
+        return Head(inner, here.texture, brain, maps)
+    outer = head.outer_shares(patient, place, _sample(anatomy.head_mm, here.coordinates), vessel=inner["vessel"])
+    return Head(inner | outer, here.texture, brain, maps)
+
+
+def _healthy(patient: Patient, anatomy: Anatomy) -> _Healthy:
     coordinates = anatomy_coordinates(patient, anatomy)
     centres = np.array([lesion.centre_mm for lesion in patient.lesions]).reshape(-1, 3)
     places = to_patient(anatomy.grid.to_voxel(centres), coordinates)
@@ -99,17 +136,7 @@ def build_head(patient: Patient, options: PhantomOptions) -> Head:
         push_aside(coordinates, place, lesion, anatomy.grid)
     hull = _sample(anatomy.hull_mm, coordinates)
     shares, texture = _brain_tissues(patient, anatomy, coordinates, hull)
-    maps = _draw_lesions(patient, anatomy, places, shares=shares, hull=hull)
-    brain = head.brain_mask(hull, shares["grey"] + shares["white"], anatomy.grid)
-    brain |= maps.labels > 0
-    flow = vessels.vessel_shares(patient, coordinates, fluid=shares["fluid"], hull_mm=hull, grid=anatomy.grid)
-    place = head.Place(anatomy.grid, coordinates, hull)
-    dura = head.dura_share(patient, place, fluid=shares["fluid"])
-    inner = _compose(shares, maps, dura=dura, flow=flow)
-    if not options.skull:
-        return Head(inner, texture, brain, maps)
-    outer = head.outer_shares(patient, place, _sample(anatomy.head_mm, coordinates), vessel=inner["vessel"])
-    return Head(inner | outer, texture, brain, maps)
+    return _Healthy(coordinates, places, hull, shares, texture)
 
 
 def _sample(image: FloatArray, coordinates: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,7 @@ class Placement:
             ndimage.affine_transform(old, self.matrix, self.offset, output_shape=self.shape, order=0), dtype=np.uint8
         )
 
-    def _mean(self, old: FloatArray, *, order: int, mode: str) -> FloatArray:
+    def _mean(self, old: FloatArray, *, order: Literal[1, 3], mode: Literal["nearest", "constant"]) -> FloatArray:
         total = np.zeros(self.shape, dtype=np.float32)
         for step in range(self.steps):
             depth = (step + 0.5) / self.steps - 0.5

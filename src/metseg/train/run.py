@@ -18,7 +18,7 @@ from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.plot.curves import draw_curves
-from metseg.predict.inference import choose_compute
+from metseg.predict.inference import choose_compute, memory_format
 from metseg.predict.memory import out_of_memory_is_an_error
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
@@ -86,7 +86,8 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         network = _network(recipe, run.init, trained=checkpoint is not None)
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
-        task = SegmentationTask(network, recipe, patients=data.patients, channels_last=compute.channels_last)
+        layout = memory_format(compute, dimensions=recipe.data.dimensions)
+        task = SegmentationTask(network, recipe, patients=data.patients, memory_format=layout)
         spent = fit(
             task,
             folder,

@@ -30,14 +30,19 @@ class SegmentationTask(lightning.LightningModule):
         network: what is trained.
         recipe: loss, optimiser and threshold come from it.
         patients: the patient of each cached case, by case number; validation Dice is per patient.
-        channels_last: keep tensors in the memory layout that convolutions like best.
+        memory_format: the layout of weights and images that convolutions like best.
     """
 
     def __init__(
-        self, network: SegmentationNetwork, recipe: Recipe, *, patients: Sequence[str], channels_last: bool
+        self,
+        network: SegmentationNetwork,
+        recipe: Recipe,
+        *,
+        patients: Sequence[str],
+        memory_format: torch.memory_format,
     ) -> None:
         super().__init__()
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.memory_format = memory_format
         self.network = in_memory_format(network, self.memory_format)
         self._recipe = recipe
         self._scheme = LABEL_SCHEMES[recipe.data.labels]

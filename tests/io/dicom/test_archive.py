@@ -44,11 +44,23 @@ def test_a_series_in_a_zip_equals_the_folder(scanner: SimpleNamespace, tmp_path:
     assert source.load().images["t1n"].shape[2] == 5
 
 
-def test_a_zip_beside_other_files_is_counted(scanner: SimpleNamespace, tmp_path: Path) -> None:
-    scanner.write(tmp_path, scanner.slices(scanner.pixels(2), SeriesDescription="T1"))
-    with zipfile.ZipFile(tmp_path / "b.zip", "w") as packed:
-        packed.writestr("x", b"")
-    assert "1 other files ignored (1 zip archives)." in find_studies(tmp_path)[0].notes
+def test_archives_in_a_folder(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    """A series may lie in several archives and beside them; an archive that is refused is counted."""
+    stored = scanner.pixels(6)
+    paths = scanner.write(tmp_path / "a", scanner.slices(stored, SeriesDescription="T1"))
+    for number in range(2):
+        with zipfile.ZipFile(tmp_path / "a" / f"{number}.zip", "w") as packed:
+            packed.writestr("notes", b"")
+            for path in paths[number:4:2]:
+                packed.write(path, path.name)
+                path.unlink()
+    (tmp_path / "a" / "report.docx").write_bytes(b"PK\x03\x04 and so on")
+    with zipfile.ZipFile(tmp_path / "a" / "outside.zip", "w") as packed:
+        packed.write(paths[5], "../x")
+    (source,) = find_studies(tmp_path / "a")
+    np.testing.assert_array_equal(source.load().images["t1n"].data.T, stored)
+    assert len(source.files) == 2 + 2
+    assert "4 other files ignored (2 not DICOM, 2 zip archives without DICOM, or refused)." in source.notes
 
 
 def test_more_bytes_than_the_caps_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

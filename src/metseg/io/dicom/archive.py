@@ -79,7 +79,7 @@ class Archive:
 
     def head(self, member: int, count: int) -> bytes:
         """Return the first bytes of a member."""
-        with _damage_named(), self._zip.open(self._infos[member]) as stream:
+        with _damage_named(), self._zip.open(self._unbounded(member)) as stream:
             return stream.read(count)
 
     def read(self, member: int) -> bytes:
@@ -90,17 +90,20 @@ class Archive:
                 ``input.archive_damaged``.
         """
         said = self._infos[member].file_size
-        info = copy.copy(self._infos[member])
-        # zipfile stops at the size the directory gives; asked for more, it goes on to where the data really end.
-        info.file_size = MAX_MEMBER_BYTES + _CHUNK_BYTES
         content = bytearray()
-        with _damage_named(), self._zip.open(info) as stream:
+        with _damage_named(), self._zip.open(self._unbounded(member)) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 content += chunk
                 self._count(len(chunk), len(content), said)
         if len(content) != said:
             raise _forged()
         return bytes(content)
+
+    def _unbounded(self, member: int) -> zipfile.ZipInfo:
+        """Return an entry of which zipfile reads on to where the data really end, not where the directory says."""
+        info = copy.copy(self._infos[member])
+        info.file_size = MAX_MEMBER_BYTES + 2 * _CHUNK_BYTES
+        return info
 
     def _count(self, new: int, so_far: int, said: int) -> None:
         self._unpacked += new

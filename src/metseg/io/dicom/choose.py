@@ -22,20 +22,21 @@ class Candidate:
     Args:
         series: which.
         recognition: as what, and why.
-        plan: how it will be read; None where it cannot be.
+        plan: how it will be read; where it cannot be, why.
     """
 
     series: Series
     recognition: Recognition
-    plan: SeriesPlan | None
+    plan: SeriesPlan | MetsegError
 
     @property
     def extent_mm(self) -> float:
-        return 0.0 if self.plan is None else self.plan.arrangement.count * self.plan.arrangement.step_mm
+        """Return how far the slices reach; nowhere if the series cannot be read."""
+        return 0.0 if isinstance(self.plan, MetsegError) else self.plan.arrangement.count * self.step_mm
 
     @property
     def step_mm(self) -> float:
-        return float("inf") if self.plan is None else self.plan.arrangement.step_mm
+        return float("inf") if isinstance(self.plan, MetsegError) else self.plan.arrangement.step_mm
 
     @property
     def pixel_mm(self) -> float:
@@ -58,7 +59,6 @@ class Choice:
 
 #: Asked in this order until one tells two series apart; the smaller value is taken.
 CRITERIA: Mapping[str, Callable[[Candidate], float]] = {
-    "it can be read": lambda item: item.plan is None,
     "it is said outright whether contrast agent was given": lambda item: not item.recognition.certain,
     "it was acquired as a volume": lambda item: not item.series.header.is_3d,
     "its slices are thinner": lambda item: round(item.step_mm, 1),
@@ -89,7 +89,7 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
         elif recognition.modality in overrides:
             notes.append(f"{item.name} left aside: {recognition.modality} was named by hand.")
         else:
-            candidate = Candidate(item, recognition, _plan_or_none(item, allow_gaps=allow_gaps))
+            candidate = Candidate(item, recognition, _plan_or_fault(item, allow_gaps=allow_gaps))
             found.setdefault(recognition.modality, []).append(candidate)
     for modality, candidates in found.items():
         best, reasons = _best(modality, candidates)
@@ -102,26 +102,28 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
     return Choice({modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes))
 
 
-def _plan_or_none(series: Series, *, allow_gaps: bool) -> SeriesPlan | None:
+def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:
     try:
         return plan_series(series, allow_gaps=allow_gaps)
-    except MetsegError:
-        return None  # reading it will say what is wrong, if there is no better one
+    except MetsegError as error:
+        return error
 
 
 def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[str]]:
-    """Return the one to take, and a sentence on each."""
+    """Return the one to take, and a sentence on each; one that cannot be read only if there is no other."""
     farthest = max(item.extent_mm for item in candidates)
     whole = [item for item in candidates if item.extent_mm >= _WHOLE * farthest]
     best, *others = sorted(whole, key=lambda item: tuple(criterion(item) for criterion in CRITERIA.values()))
-    notes = [f"{best.series.name} is {modality}: {best.recognition.reason}"]
-    notes += [f"{item.series.name} left aside: {modality} too, but {_why(best, item)}." for item in others]
-    partial = [item for item in candidates if item not in whole]
-    notes += [
-        f"{item.series.name} left aside: {modality} too, but {best.series.name} is taken as it reaches over more."
-        for item in partial
+    reasons = [(item, _why(best, item)) for item in others]
+    reasons += [
+        (item, item.plan.what)
+        if isinstance(item.plan, MetsegError)
+        else (item, f"{best.series.name} is taken as it reaches over more")
+        for item in candidates
+        if item not in whole
     ]
-    return best, notes
+    notes = [f"{item.series.name} left aside: {modality} too, but {reason}." for item, reason in reasons]
+    return best, [f"{best.series.name} is {modality}: {best.recognition.reason}", *notes]
 
 
 def _why(best: Candidate, other: Candidate) -> str:

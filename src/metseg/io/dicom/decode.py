@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder, pixel_array
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -182,7 +183,8 @@ def _rescaled(stored: Array, frame: Frame, dtype: np.dtype[np.generic]) -> Array
         values: npt.NDArray[np.float64] = stored.astype(np.float64) * frame.slope + frame.intercept
         return values.astype(dtype)
     whole: npt.NDArray[np.int64] = stored.astype(np.int64) * int(frame.slope) + int(frame.intercept)
-    if whole.min() < np.iinfo(dtype).min or whole.max() > np.iinfo(dtype).max:
+    limits = np.iinfo(dtype.name)
+    if whole.min() < limits.min or whole.max() > limits.max:
         raise damaged("values that need more bits than the header says")
     return whole.astype(dtype)
 

@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 2 * 2**30
 #: How many files are looked at to tell whether a tree holds DICOM.
 _LOOKED_AT = 20
 
-NOT_DICOM, ZIP_BESIDE = "not DICOM", "zip archives"
+NOT_DICOM, NO_DICOM_IN_ZIP = "not DICOM", "zip archives without DICOM, or refused"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def looks_like_dicom(paths: Sequence[Path]) -> bool:
 def find_places(roots: Sequence[Path]) -> tuple[list[Place], Counter[str]]:
     """Return where DICOM objects lie under folders, in zip archives and among files, and what else was found there.
 
-    An archive is opened where it is given by name; archives beside other files in a folder are counted only.
+    An archive that is refused is an error where it was given by name; among the files of a folder it is counted.
 
     Raises:
         InputError: ``input.missing``, or what is wrong with an archive.
@@ -76,21 +76,21 @@ def find_places(roots: Sequence[Path]) -> tuple[list[Place], Counter[str]]:
     for root in roots:
         if root.is_dir():
             for path in _files_below(root):
-                _sort_in(path, _head_of_file(path), found, ignored)
+                _sort_in(path, found, ignored)
         elif _is_regular(root) and is_zip(_head_of_file(root)):
-            _add_members(root, found, ignored)
+            found += _members(root, ignored)
         elif _is_regular(root):
-            _sort_in(root, _head_of_file(root), found, ignored)
+            _sort_in(root, found, ignored)
         else:
             raise InputError("no such file or folder", cure="check the path that was given", code="input.missing")
     return list(dict.fromkeys(found)), ignored
 
 
 class PlaceReader:
-    """Opens places; an archive is opened once for all its members."""
+    """Opens places; an archive stays open until a place elsewhere is asked for."""
 
     def __init__(self) -> None:
-        self._archives: dict[Path, Archive] = {}
+        self._current: tuple[Path, Archive] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -98,7 +98,7 @@ class PlaceReader:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._stack.close()
-        self._archives.clear()
+        self._current = None
 
     def open(self, place: Place) -> BinaryIO:
         """Return a stream that can seek, to be closed by the caller.
@@ -120,12 +120,13 @@ class PlaceReader:
             raise _unreadable(error) from None
 
     def _archive(self, path: Path) -> Archive:
-        if path not in self._archives:
+        if self._current is None or self._current[0] != path:
+            self._stack.close()
             try:
-                self._archives[path] = self._stack.enter_context(Archive(path))
+                self._current = path, self._stack.enter_context(Archive(path))
             except OSError as error:
                 raise _unreadable(error) from None
-        return self._archives[path]
+        return self._current[1]
 
 
 def _files_below(root: Path) -> Iterator[Path]:
@@ -156,14 +157,25 @@ def _head_of_file(path: Path) -> bytes:
         raise _unreadable(error) from None
 
 
-def _sort_in(path: Path, head: bytes, found: list[Place], ignored: Counter[str]) -> None:
+def _sort_in(path: Path, found: list[Place], ignored: Counter[str]) -> None:
+    head = _head_of_file(path)
     if is_dicom(head):
         found.append(Place(path))
+    elif not is_zip(head):
+        ignored[NOT_DICOM] += 1
     else:
-        ignored[ZIP_BESIDE if is_zip(head) else NOT_DICOM] += 1
+        try:
+            inside: Counter[str] = Counter()
+            members = _members(path, inside)
+        except InputError:
+            members = []
+        found += members
+        ignored.update(inside if members else {NO_DICOM_IN_ZIP: 1})
 
 
-def _add_members(path: Path, found: list[Place], ignored: Counter[str]) -> None:
+def _members(path: Path, ignored: Counter[str]) -> list[Place]:
+    """Return the members of an archive that are DICOM; nothing of one that holds another is read."""
+    found = []
     with Archive(path) as archive:
         for member in archive.members:
             head = archive.head(member, HEAD_BYTES)
@@ -173,6 +185,7 @@ def _add_members(path: Path, found: list[Place], ignored: Counter[str]) -> None:
                 found.append(Place(path, member))
             else:
                 ignored[NOT_DICOM] += 1
+    return found
 
 
 def _holds_dicom(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from metseg.errors import InputError, MetsegError
 from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.instances import Instance, read_instance
-from metseg.io.dicom.places import NOT_DICOM, ZIP_BESIDE, Place, PlaceReader, find_places
+from metseg.io.dicom.places import Place, PlaceReader, find_places
 from metseg.io.dicom.stacks import Series, check_one_patient, divide
 from metseg.progress import track
 
@@ -133,9 +133,22 @@ def _nothing(ignored: Mapping[str, int]) -> InputError:
             cure="give the images",
             code="input.no_pixels",
         )
-    cure = "give each zip archive by its own name" if ignored.get(ZIP_BESIDE) else "give the files of an MR study"
-    got = f"{ignored.get(NOT_DICOM, 0) + ignored.get(ZIP_BESIDE, 0)} other files"
-    return InputError("there is no DICOM image", got=got, cure=cure, code="input.not_dicom")
+    return InputError(
+        "there is no DICOM image",
+        got=counted(ignored) or "nothing",
+        cure="give the files of an MR study",
+        code="input.not_dicom",
+    )
+
+
+def counted(ignored: Mapping[str, int]) -> str:
+    """Return what was left aside, in words.
+
+    >>> counted({"not DICOM": 2, "DICOMDIR": 1})
+    '3 other files ignored (1 DICOMDIR, 2 not DICOM)'
+    """
+    kinds = ", ".join(f"{count} {what}" for what, count in sorted(ignored.items()))
+    return f"{sum(ignored.values())} other files ignored ({kinds})" if ignored else ""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, UsageError
 from metseg.io.dicom.choose import choose
-from metseg.io.dicom.scan import Scan, Study, scan, with_where
+from metseg.io.dicom.scan import Scan, Study, counted, scan, with_where
 from metseg.io.dicom.series import SeriesImage, load_series
 from metseg.io.dicom.stacks import Series
 from metseg.io.source import CaseSource
@@ -200,6 +200,5 @@ def _remarks(study: Study, found: Scan) -> list[str]:
             " matrix, orientation and pixel size."
         )
     if found.ignored:
-        kinds = ", ".join(f"{count} {what}" for what, count in sorted(found.ignored.items()))
-        remarks.append(f"{sum(found.ignored.values())} other files ignored ({kinds}).")
+        remarks.append(f"{counted(found.ignored)}.")
     return remarks

@@ -8,6 +8,7 @@ from metseg.errors import InputError
 from metseg.io.layouts.bids import BIDS
 from metseg.io.layouts.brats import BRATS_2015, BRATS_2018, BRATS_2021, BRATS_2023
 from metseg.io.layouts.decathlon import DECATHLON
+from metseg.io.layouts.dicom import DICOM
 from metseg.io.layouts.layout import Findings, Layout
 from metseg.io.layouts.nnunet import NNUNET
 from metseg.io.layouts.pictures import IMAGES_MASKS, PATIENT_FOLDERS, SEPARATE_ROOTS
@@ -31,7 +32,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "brats_2021": BRATS_2021,
     "brats_2023": BRATS_2023,
     "ucsf_bmsr": UCSF_BMSR,
-    # DICOM series come here: their files have no ending to go by (`Tree.rest`), and what lies beside them is no study.
+    "dicom": DICOM,
     "study": STUDY,
     "images_masks": IMAGES_MASKS,
     "patient_folders": PATIENT_FOLDERS,

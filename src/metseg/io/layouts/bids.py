@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from metseg.io.image_files import stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.sequences import CONTRAST_WORDS, LESION_WORDS, NATIVE_WORDS
 from metseg.io.tree import Tree
-from metseg.io.volumes import stem_of
 from metseg.volume import BRAIN_MASK
 
 IMAGES = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}

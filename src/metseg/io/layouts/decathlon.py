@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metseg.errors import InputError
+from metseg.io.image_files import stem_of
+from metseg.io.layouts import nnunet
 from metseg.io.layouts.dataset_json import FILE, base_folders, name_channels, read_contents
 from metseg.io.layouts.parts import Part, listed, parts_of
 from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
 from metseg.io.tree import Tree
-from metseg.io.volumes import stem_of
 from metseg.recipe import DataPart
 
 
@@ -42,6 +43,6 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
 
 DECATHLON = VolumeLayout(
     "imagesTr/BRATS_001.nii.gz (4-D), labelsTr/BRATS_001.nii.gz and dataset.json (Medical Segmentation Decathlon)",
-    lambda tree: bool(base_folders(tree)),
+    lambda tree: bool(base_folders(tree)) and not nnunet.is_arranged(tree),
     list_files,
 )

@@ -10,17 +10,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from metseg.io.image_files import stem_of
 from metseg.io.layouts.dataset_json import Contents, base_folders, name_channels, read_contents
 from metseg.io.layouts.parts import Part, listed, parts_of
 from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
 from metseg.io.tree import Tree
-from metseg.io.volumes import stem_of
 from metseg.recipe import DataPart
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
 
-def _is_arranged(tree: Tree) -> bool:
+def is_arranged(tree: Tree) -> bool:
+    """Return whether every image's name ends in the number of a channel."""
     folders = base_folders(tree)
     stems = [stem_of(path.name) for path in tree.volumes if path.parent in folders]
     return bool(stems) and all(CHANNEL.match(stem) for stem in stems) and any(s.endswith("_0000") for s in stems)
@@ -52,5 +53,5 @@ def _names(cases: Mapping[str, Mapping[int, Path]], contents: Contents, data: Da
 
 
 NNUNET = VolumeLayout(
-    "imagesTr/case_0000.nii.gz, labelsTr/case.nii.gz and dataset.json (nnU-Net)", _is_arranged, list_files
+    "imagesTr/case_0000.nii.gz, labelsTr/case.nii.gz and dataset.json (nnU-Net)", is_arranged, list_files
 )

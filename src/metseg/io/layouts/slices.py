@@ -11,8 +11,8 @@ from metseg.io.grouping import check_numbers, group_by_patient, one_size_each, s
 from metseg.io.layouts.layout import Findings, Layout
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.slices import SliceStackSource
+from metseg.io.studies import files_scheme
 from metseg.io.tree import Pairing, Tree
-from metseg.io.volumes import files_scheme
 from metseg.recipe import DataPart
 
 

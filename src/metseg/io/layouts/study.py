@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from metseg.errors import InputError
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import safe_id
+from metseg.io.image_files import stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
 from metseg.io.sequences import is_brain_mask, is_lesion_mask, sequence_of
 from metseg.io.tree import Tree
-from metseg.io.volumes import stem_of
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
+from metseg.io.image_files import ImageFile
 from metseg.io.layouts.layout import Findings, Layout
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.io.studies import asked_for
 from metseg.io.tree import Tree
-from metseg.io.volumes import ImageFile, VolumeSource, asked_for
+from metseg.io.volumes import VolumeSource
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 

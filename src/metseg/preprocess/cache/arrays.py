@@ -47,9 +47,8 @@ class Form:
         """Return a box (..., x, y, z) out of a stored array; only its chunks are read."""
         x, y, z = (slice(first, stop) for first, stop in extent)
         others = (slice(None),) * (stored.ndim - 3)
-        if self.slices_first:
-            return np.moveaxis(stored[(z, *others, x, y)], 0, -1)
-        return np.asarray(stored[(*others, x, y, z)])
+        taken: Array = stored[(z, *others, x, y) if self.slices_first else (*others, x, y, z)]
+        return np.moveaxis(taken, 0, -1) if self.slices_first else taken
 
 
 def _slice_parts(shape: Sizes) -> tuple[Sizes, Sizes]:

@@ -31,7 +31,9 @@ class Options(Frozen):
     #: Dice coefficient of the two heads, where both images are, below which the images are refused.
     least_head_overlap: Fraction = 0.8
     #: Normalised mutual information within the head below which they are refused; 1: independent of each other.
-    least_mutual_information: float = 1.02
+    #: Measured in a clinical study of 5.5 mm slices: at least 1.045 registered, at most 1.020 by coordinates that were
+    #: wrong by 16 mm. It need not tell another patient's head from the same one, nor need the overlap.
+    least_mutual_information: float = 1.03
     #: Share of the reference's head that an image has to show.
     least_coverage: Fraction = 0.5
 
@@ -43,12 +45,12 @@ class Reference:
     Args:
         volume: the image.
         head: where it shows tissue.
-        region: where it is compared with others: the brain if the case says where it is on this grid, or else the head.
+        brain: where it shows brain, if the case says so on this grid.
     """
 
     volume: Volume
     head: Mask
-    region: Mask
+    brain: Mask | None
 
     @classmethod
     def of(cls, case: Case, name: str) -> Reference:
@@ -56,7 +58,7 @@ class Reference:
         head = head_mask(volume.data[None])
         mask = case.images.get(BRAIN_MASK)
         given = mask and _exactly(mask, volume)
-        return cls(volume, head, head if given is None else given.data.astype(np.float32) > 0.5)
+        return cls(volume, head, None if given is None else given.data.astype(np.float32) > 0.5)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,14 @@ def _move(volume: Volume, reference: Reference, options: Options) -> Moved:
     before = _placed(volume, reference, options, head=head, world=np.eye(4))
     if options.method == "resample":
         return replace(before, before=before.after)
-    world = register_rigid(reference.volume, volume, fixed_head=reference.region, moving_head=head, start=options.start)
+    world = register_rigid(
+        reference.volume,
+        volume,
+        fixed_head=reference.head,
+        moving_head=head,
+        fixed_brain=reference.brain,
+        start=options.start,
+    )
     return replace(_placed(volume, reference, options, head=head, world=world), before=before.after)
 
 

@@ -49,7 +49,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     steps = _steps(spacing_mm(prepared.affine), options.spacing_mm)
     counts, starts = zip(*map(centred_steps, prepared.grid, steps), strict=True)
     record = Record(
-        "resample", {"from": list(prepared.grid), "size": list(counts), "step": steps, "start": list(starts)}
+        "resample", {"from": list(prepared.grid), "size": list(counts), "steps": steps, "start": list(starts)}
     )
     if all(step == 1 for step in steps):
         return prepared.after(record)
@@ -68,7 +68,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
 
 def invert(array: Array, record: Record) -> Array:
     """Bring labels (X, Y, Z), class by class, or probabilities (K, X, Y, Z) back to the grid before, linearly."""
-    sizes, counts, steps, starts = (record.details[name] for name in ("from", "size", "step", "start"))
+    sizes, counts, steps, starts = (record.details[name] for name in ("from", "size", "steps", "start"))
     if not interpolates(record):
         return array
     back = [1 / step for step in steps]
@@ -81,7 +81,7 @@ def invert(array: Array, record: Record) -> Array:
 
 def interpolates(record: Record) -> bool:
     """Return whether `invert` mixes voxels."""
-    return any(step != 1 for step in record.details["step"])
+    return any(step != 1 for step in record.details["steps"])
 
 
 def _steps(now_mm: Sequence[float], wanted_mm: Sequence[float | Literal["keep"]]) -> list[float]:

@@ -46,13 +46,13 @@ class Lesions(NamedTuple):
     """The lesions of one class or region of one item.
 
     Args:
-        count: how many.
+        total: how many.
         voxels: (L,) which of the V voxels are lesion.
         numbers: (L,) to which lesion each of these belongs, from 0.
         background: (V,) bool, the others.
     """
 
-    count: int
+    total: int
     voxels: Tensor
     numbers: Tensor
     background: Tensor
@@ -122,7 +122,7 @@ def _mean_over_lesions(term: Term, logits: Tensor, labels: Tensor, lesions: list
         for place, found in enumerate(of_item):
             # One entry for all outputs, or the last ones: the first may be the background's.
             entry = 0 if entries == 1 else entries - len(of_item) + place
-            if found.count:
+            if found.total:
                 losses.append(_of_each(term, [quantity[item, entry] for quantity in quantities], found).mean())
                 weights.append(1.0 if shares is None else shares[entry])
     if not losses:
@@ -134,7 +134,7 @@ def _of_each(term: Term, quantities: Sequence[Tensor], lesions: Lesions) -> Tens
     """Return the loss of each lesion: of its own voxels and the background's, the other lesions left out."""
     sums = []
     for quantity in quantities:
-        own = quantity.new_zeros(lesions.count).index_add(0, lesions.numbers, quantity[lesions.voxels])
+        own = quantity.new_zeros(lesions.total).index_add(0, lesions.numbers, quantity[lesions.voxels])
         # Summed apart: one by one, millions of voxels would lose digits, and subtracted from the whole, small lesions.
         sums.append((quantity * lesions.background).sum() + own)
     return term.formula(*sums)
