@@ -20,7 +20,7 @@ from metseg.io.sequences import sequence_of
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
-from metseg.io.tree import Pair, Tree, scan
+from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
 from metseg.io.volumes import VolumeSource
 from metseg.recipe import DataPart, validated
 
@@ -111,6 +111,15 @@ def find_studies(path: str | Path, data: DataPart | None = None, **options: Unpa
     tree = scan(Path(path))
     found = LAYOUTS[choose_layout(tree, asked.layout, among=among)].find(tree, asked)
     return [source.without_labels() if isinstance(source, VolumeSource) else source for source in found.sources]
+
+
+def holds_studies(path: str | Path) -> bool:
+    """Return whether there are volumes or DICOM under a path, and not pictures."""
+    place = Path(path)
+    if not place.is_dir():
+        return place.suffix.lower() not in PICTURE_ENDINGS
+    tree = scan(place)
+    return any(layout.matches(tree) for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS)
 
 
 def find_pictures(

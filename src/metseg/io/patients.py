@@ -16,7 +16,9 @@ NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "test
 PROPOSALS = (r"^(.*)_\d+$", r"^(.*)-\d+$", r"^(.*?)[_-]?(?:slice|z)?[_-]?\d+$", r"^([^_]+)_")
 
 #: Tables looked for at the root of a data set, and the column that holds the patient.
-TABLES = ("patients.csv", "data.csv")
+#: This one is meant for us; the other may be anything.
+OWN_TABLE = "patients.csv"
+TABLES = (OWN_TABLE, "data.csv")
 KEY_COLUMN = "patient"
 
 PatientOf = Callable[[PurePosixPath], str]
@@ -65,16 +67,24 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
 
 
 def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
-    """Return patient -> column -> value from the first of `TABLES` at the root with a column "patient"; empty without.
+    """Return patient -> column -> value from the first of `TABLES` at the root with that column; empty without one.
 
     Raises:
-        InputError: ``input.table``: the table is not text, or lists a patient twice.
+        InputError: ``input.table``: the table is not text, lists a patient twice, or is `OWN_TABLE` without patients.
     """
     for path in (root / name for name in TABLES if (root / name).is_file()):
         columns, rows = _read_table(path)
         key = next((column for column in columns if column.strip().lower() == KEY_COLUMN), None)
         if key is not None:
             return _by_patient(rows, key, path)
+        if path.name == OWN_TABLE:
+            raise InputError(
+                "the table has no column 'patient'",
+                where=path,
+                got=", ".join(columns),
+                cure=f"call the column with the patients '{KEY_COLUMN}'",
+                code="input.table",
+            )
     return {}
 
 

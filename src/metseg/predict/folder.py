@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
-from metseg.io.cases import find_pictures, find_studies
-from metseg.io.nifti_file import NIFTI_ENDINGS
+from metseg.io.cases import find_pictures, find_studies, holds_studies
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
-from metseg.io.tree import scan
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.predict.outputs import FORMATS, Format, document_path, targets
 from metseg.predict.predictor import SLICES_IN_MEMORY, Prediction, Predictor
@@ -133,9 +131,8 @@ class Piece:
 def _find(path: Path, predictor: Predictor, out: Path) -> list[CaseSource]:
     """Return the cases under an input; results of an earlier run in a folder below it are none of them."""
     data = predictor.recipe.data
-    holds_volumes = bool(scan(path).volumes) if path.is_dir() else path.name.lower().endswith(NIFTI_ENDINGS)
     sources: Sequence[CaseSource]
-    sources = find_studies(path, data) if holds_volumes else find_pictures(path, channels=data.channels)
+    sources = find_studies(path, data) if holds_studies(path) else find_pictures(path, channels=data.channels)
     results = out.resolve()
     if not path.is_dir() or path.resolve() not in results.parents:
         return list(sources)

@@ -136,8 +136,8 @@ class Predictor:
 
     @property
     def needs_whole_case(self) -> bool:
-        """Return whether a slice's preparation depends on the other slices of its case."""
-        return any(step.whole_case for step in check_steps(self.recipe.preprocess))
+        """Return whether what is seen of a slice depends on the other slices of its case."""
+        return self.recipe.data.neighbours > 0 or any(step.whole_case for step in check_steps(self.recipe.preprocess))
 
     def __call__(self, case: Case) -> Prediction:
         """Return the prediction for a case.
@@ -162,7 +162,8 @@ class Predictor:
         with watch.phase("preprocess"):
             prepared = prepare(_without_truth(case), self.recipe)
         depth = prepared.grid[2]
-        step = SLICES_IN_MEMORY if case.is_slice_stack else depth
+        in_pieces = case.is_slice_stack and self.recipe.data.neighbours == 0
+        step = SLICES_IN_MEMORY if in_pieces else depth
         for first in range(0, depth, step):
             chosen = range(first, min(first + step, depth))
             piece = case.take_slices(chosen) if len(chosen) < depth else case
@@ -215,10 +216,10 @@ class Predictor:
     def _slice_chances(self, prepared: Prepared) -> Iterator[tuple[int, Tensor]]:
         """Yield the number of a slice and the probabilities (K, X, Y, n) from there on; slices of air are left out."""
         image = np.asarray(prepared.image, dtype=np.float32)
-        every = bool(prepared.slice_names) or prepared.head is None
-        shown = np.ones(prepared.grid[2], bool) if every else prepared.head.any(axis=(0, 1))
-        for first in range(0, len(shown), SLICES_AT_ONCE):
-            if shown[first : first + SLICES_AT_ONCE].any():
+        # Pictures were given to be looked at; in a volume, most slices at either end show no head.
+        looked_at = None if prepared.slice_names else prepared.head
+        for first in range(0, prepared.grid[2], SLICES_AT_ONCE):
+            if looked_at is None or looked_at[..., first : first + SLICES_AT_ONCE].any():
                 chunk = with_neighbours(image, self.recipe.data.neighbours, first, first + SLICES_AT_ONCE)
                 yield first, self._ensemble(torch.from_numpy(chunk)).cpu().movedim(0, -1)
 

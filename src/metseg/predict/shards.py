@@ -11,8 +11,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -24,7 +25,8 @@ LOCKS = ".locks"
 Item = TypeVar("Item")
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """One of ``count`` equal parts of the work, numbered from 1.
 
     >>> Shard.parse("2/3").select(["a", "b", "c", "d", "e"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -85,8 +86,12 @@ def _affine(prediction: Prediction) -> npt.NDArray[np.float64]:
     return affine
 
 
+#: nibabel's classes have no types.
+_nifti_image: Any = nibabel.nifti1.Nifti1Image
+
+
 def _write(data: Array, affine: npt.NDArray[np.float64], path: Path, *, slope: float | None = None) -> None:
-    image = nibabel.nifti1.Nifti1Image(data, affine)
+    image: Any = _nifti_image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="scanner")
     # Readers that prefer the qform must see the same place; a sheared affine has none.

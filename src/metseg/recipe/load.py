@@ -58,8 +58,10 @@ def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         known = base.get(key)
-        mergeable = isinstance(known, dict) and isinstance(value, dict) and "name" not in value
-        merged[key] = _laid_over(known, value) if mergeable else value
+        if isinstance(known, dict) and isinstance(value, dict) and "name" not in value:
+            merged[key] = _laid_over(known, value)
+        else:
+            merged[key] = value
     return merged
 
 
