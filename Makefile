@@ -44,7 +44,8 @@ lint: $(READY)  ## Style, types and import layers.
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## Measure both sides of every speed claim; wants a quiet machine.
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@missed=""; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || missed+=" $$script"; done; \
+	if [[ -n "$$missed" ]]; then echo "missed its claim:$$missed" >&2; exit 1; fi
 
 clean:  ## Remove .venv and what the demo made.
 	rm -rf $(VENV) $(DEMO)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +117,45 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Pa
     (tmp_path / ".last.ckpt.folder").mkdir()
     remove_leftovers(tmp_path / "last.ckpt")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.y", "last.ckpt", "last.ckpt.copy"]
+
+
+#: Replaces a folder and kills itself, as the kernel would, right after its n-th rename.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from metseg.files import atomic_folder
+
+replace, done = os.replace, []
+
+def replace_and_die(source, target):
+    if len(done) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+    done.append(target)
+
+os.replace = replace_and_die
+import shutil
+shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with atomic_folder(Path(sys.argv[1])) as temporary:
+    (temporary / "new").write_text("whole")
+"""
+
+
+@pytest.mark.parametrize(("renames", "kept"), [(0, "old"), (1, "new"), (2, "new")])
+def test_a_kill_at_any_moment_of_a_replacement_leaves_a_whole_folder(tmp_path: Path, renames: int, kept: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").write_text("whole")
+    child = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(renames)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2  # as it was found: with leftovers
+    remove_leftovers(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(kept, "whole")]
+
+
+def test_a_folder_set_aside_comes_back_where_the_new_one_is_gone(tmp_path: Path) -> None:
+    (tmp_path / ".folder.x1.old").mkdir()
+    (tmp_path / ".folder.x1.old" / "old").touch()
+    remove_leftovers(tmp_path / "folder")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]

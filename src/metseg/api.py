@@ -25,7 +25,7 @@ from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
 from metseg.predict.picture_outputs import background
 from metseg.predict.predictor import Prediction, Predictor
 from metseg.recipe import DataPart, Recipe, load_recipe
-from metseg.train.finish import score_case
+from metseg.train.judge import score_case
 from metseg.train.run import Run, train_run
 from metseg.volume import Case
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from metseg.errors import ResourceError
 
+#: What the name of a folder ends in that is set aside while another takes its place.
+ASIDE = ".old"
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -76,8 +79,10 @@ def write_text(path: Path, text: str) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files and folders beside ``path`` that a killed process left behind.
 
+    Where it was killed while it replaced a folder, after the old one was set aside, the move is completed first.
     Only for whoever alone may write ``path``.
     """
+    _complete_swap(path)
     for leftover in path.parent.glob(f".{path.name}.*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -107,7 +112,7 @@ def _swap_in(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temporary, path)
         return
-    aside = temporary.with_name(temporary.name + ".old")
+    aside = temporary.with_name(temporary.name + ASIDE)
     os.replace(path, aside)
     try:
         os.replace(temporary, path)
@@ -115,6 +120,17 @@ def _swap_in(temporary: Path, path: Path) -> None:
         os.replace(aside, path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _complete_swap(path: Path) -> None:
+    """Put the new folder in place, or else the old one, where a killed `_swap_in` left none: both are whole."""
+    if path.exists():
+        return
+    for aside in path.parent.glob(f".{path.name}.*{ASIDE}"):
+        new = aside.with_name(aside.name.removesuffix(ASIDE))
+        os.replace(new if new.exists() else aside, path)
+        _flush_renames(path.parent)
+        return
 
 
 def _free_space(path: Path) -> str:

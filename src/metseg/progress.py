@@ -40,22 +40,28 @@ def _on_terminal(items: Iterable[Item], what: str, count: int | None) -> Iterato
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.speed:.1f}/s" if count is None else ""),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    class Rate(ProgressColumn):
+        """Items per second; nothing before there are any."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.1f}/s")
+
+    left = () if count is None else (TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn(), *left)
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
-        yield from progress.track(items, total=count, description=what)
+        task = progress.add_task(what, total=count)
+        for item in items:
+            yield item
+            progress.advance(task)
 
 
 def _in_lines(items: Iterable[Item], what: str, count: int | None) -> Iterator[Item]:

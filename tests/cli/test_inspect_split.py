@@ -7,22 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner
 
-from metseg.cli import inspect as inspect_command
-from metseg.cli import split as split_command
-from metseg.errors import InputError, UsageError
 from metseg.io import Split
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command("inspect")(inspect_command.inspect)
-app.command("split")(split_command.split)
-
-
-def run(*arguments: object, **options: object):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
 
 
 @pytest.fixture
@@ -44,35 +31,34 @@ def data_set(tmp_path: Path) -> Path:
     return root
 
 
-def test_inspect_prints_one_json_document(data_set):
-    result = run("inspect", data_set, "--json")
-    assert result.exit_code == 0
-    assert result.stderr == ""
-    document = json.loads(result.stdout)
+def test_inspect_prints_one_json_document(data_set, run_metseg):
+    result = run_metseg("inspect", data_set, "--json")
+    assert (result.status, result.err) == (0, "")
+    document = json.loads(result.out)
     assert (document["patients"], document["slices"], document["lesion_slices"]) == (10, 20, 10)
 
 
-def test_inspect_prints_a_line_for_each_fact_and_fault(data_set):
+def test_inspect_prints_a_line_for_each_fact_and_fault(data_set, run_metseg):
     (data_set / "p3" / "2_mask.png").unlink()
     (data_set / "p4" / "1.png").write_bytes(b"GIF89a")
-    result = run("inspect", data_set)
-    assert result.exit_code == 0
-    assert "holds: 10 patients, 20 slices, 9 with lesion" in result.stdout
-    assert "image, no mask: 1 pictures: p3/2" in result.stdout
-    assert "bad file: p4/1.png: not a picture that can be read (expected PNG" in result.stdout
-    assert "mask, no image" not in result.stdout
+    result = run_metseg("inspect", data_set)
+    assert result.status == 0
+    assert "holds: 10 patients, 20 slices, 9 with lesion" in result.out
+    assert "image, no mask: 1 pictures: p3/2" in result.out
+    assert "bad file: p4/1.png: not a picture that can be read (expected PNG" in result.out
+    assert "mask, no image" not in result.out
 
 
-def test_inspect_writes_a_contact_sheet(data_set, tmp_path):
+def test_inspect_writes_a_contact_sheet(data_set, tmp_path, run_metseg):
     sheet = tmp_path / "new" / "sheet.png"
-    result = run("inspect", data_set, "--contact-sheet", sheet)
-    assert str(sheet) in result.stdout
+    result = run_metseg("inspect", data_set, "--contact-sheet", sheet)
+    assert str(sheet) in result.out
     with Image.open(sheet) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
 
 
-def test_inspect_of_two_roots_and_a_pattern(data_set, tmp_path):
+def test_inspect_of_two_roots_and_a_pattern(data_set, tmp_path, run_metseg):
     flat = tmp_path / "flat"
     for kind, ending in (("images", ""), ("masks", "_mask")):
         for number in (1, 2):
@@ -85,49 +71,54 @@ def test_inspect_of_two_roots_and_a_pattern(data_set, tmp_path):
         (flat / "images", "--masks", flat / "masks"),
         (flat, "--layout", "images_masks"),
     ):
-        document = json.loads(run("inspect", *arguments, "--patient-pattern", pattern, "--json").stdout)
+        document = json.loads(run_metseg("inspect", *arguments, "--patient-pattern", pattern, "--json").out)
         assert (document["patients"], document["lesion_slices"]) == (1, 1)
 
 
-def test_inspect_refuses_what_it_cannot_understand(tmp_path):
-    error = run("inspect", tmp_path / "absent").exception
-    assert isinstance(error, InputError)
-    assert error.exit_status == 3
+def test_inspect_refuses_what_it_cannot_understand(tmp_path, run_metseg):
+    status, out, err = run_metseg("inspect", tmp_path / "absent")
+    assert (status, out) == (3, "")
+    assert err.startswith(f"metseg: {tmp_path / 'absent'}: ")
+    assert err.count("\n") == 1
 
 
-def test_split_writes_what_it_prints(data_set, tmp_path):
+def test_split_writes_what_it_prints(data_set, tmp_path, run_metseg):
     out = tmp_path / "split.json"
-    result = run("split", data_set, "--out", out, "--test", 0.2, "--validation", 0.2, "--stratify", "grade", "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout) == json.loads(out.read_text())
+    result = run_metseg(
+        "split", data_set, "--out", out, "--test", 0.2, "--validation", 0.2, "--stratify", "grade", "--json"
+    )
+    assert result.status == 0
+    assert json.loads(result.out) == json.loads(out.read_text())
     split = Split.load(out)
     assert [len(split.train), len(split.validation), len(split.test)] == [6, 2, 2]
     assert {int(unit[1:]) // 5 for unit in split.test} == {0, 1}  # one patient of each grade
 
 
-def test_split_defaults_are_the_recipes(data_set, tmp_path):
+def test_split_defaults_are_the_recipes(data_set, tmp_path, run_metseg):
     from metseg.io import find_cases, make_split
     from metseg.recipe import SplitPart
 
-    run("split", data_set, "--out", tmp_path / "split.json")
+    run_metseg("split", data_set, "--out", tmp_path / "split.json")
     assert Split.load(tmp_path / "split.json") == make_split(find_cases(data_set), SplitPart())
 
 
-def test_split_shows_folds(data_set, tmp_path):
-    result = run("split", data_set, "--out", tmp_path / "split.json", "--folds", 4, "--stratify", "grade")
+def test_split_shows_folds(data_set, tmp_path, run_metseg):
+    result = run_metseg("split", data_set, "--out", tmp_path / "split.json", "--folds", 4, "--stratify", "grade")
     for name in ("fold 0", "fold 3", "test", "grade II", "grade III"):
-        assert name in result.stdout
-    assert "leaks" not in result.stdout
+        assert name in result.out
+    assert "leaks" not in result.out
 
 
-def test_split_by_slice_says_that_it_leaks(data_set, tmp_path):
-    result = run("split", data_set, "--out", tmp_path / "split.json", "--by", "slice")
-    assert "leaks patients" in result.stdout
+def test_split_by_slice_says_that_it_leaks(data_set, tmp_path, run_metseg):
+    result = run_metseg("split", data_set, "--out", tmp_path / "split.json", "--by", "slice")
+    assert "leaks patients" in result.out
     assert Split.load(tmp_path / "split.json").leaks_patients
 
 
 @pytest.mark.parametrize("options", [("--by", "lesion"), ("--test", "1.5"), ("--stratify", "grad"), ("--folds", "-1")])
-def test_split_refuses_bad_options_and_writes_nothing(data_set, tmp_path, options):
-    result = run("split", data_set, "--out", tmp_path / "split.json", *options)
-    assert isinstance(result.exception, UsageError)
+def test_split_refuses_bad_options_and_writes_nothing(data_set, tmp_path, options, run_metseg):
+    result = run_metseg("split", data_set, "--out", tmp_path / "split.json", *options)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("metseg: ")
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "split.json").exists()

@@ -175,7 +175,7 @@ def test_16_other_formats_are_refused_by_content(predict: Run, pictures: Path) -
     Image.fromarray(colour()).convert("CMYK").save(pictures / "cmyk.jpg")
     Image.fromarray(colour()).save(pictures / "gif.png", format="GIF")
     (pictures / "svg.png").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    for name, word in (("cmyk.jpg", "CMYK"), ("gif.png", "GIF"), ("svg.png", "")):
+    for name, word in (("cmyk.jpg", "CMYK"), ("gif.png", "GIF"), ("svg.png", "SVG")):
         status, _, err = predict(pictures / name)
         assert status == 3
         one_line(err, name, word)
@@ -533,7 +533,7 @@ def test_41_memory_that_runs_out_while_predicting(
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("metseg.predict.predictor.Predictor.slice_probabilities", exhausted)
+    monkeypatch.setattr("metseg.predict.predictor.Predictor._gather", exhausted)
     status, _, err = predict(save(pictures / "a.png", colour()))
     assert status == 5
     one_line(err, "memory ran out while predicting")

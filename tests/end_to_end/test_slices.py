@@ -85,5 +85,10 @@ def test_from_nothing_to_scores(run_metseg: Run, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert {row["case"] for row in rows} == set(parts["test"])
     # The training scored the same networks on the same patients: by its own way, not through files.
-    own = json.loads((run / "bundle" / "metrics.json").read_text())["test"]["regions"]["lesion"]["metrics"]["dice"]
-    assert np.mean([float(row["dice"]) for row in rows]) == pytest.approx(own["mean"], abs=1e-6)
+    own = json.loads((run / "bundle" / "metrics.json").read_text())["test"]["regions"]["lesion"]
+    assert np.mean([float(row["dice"]) for row in rows]) == pytest.approx(own["metrics"]["dice"]["mean"], abs=1e-6)
+    with (run / "test" / "cases.csv").open() as file:
+        own_rows = {row["case"]: row for row in csv.DictReader(file)}
+    for row in rows:
+        for name in ("n_tp", "n_fp", "n_fn"):
+            assert row[name] == own_rows[row["case"]][name], (row["case"], name)

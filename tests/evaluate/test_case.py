@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import metseg.evaluate
 from metseg.errors import GeometryError, InputError, UsageError
-from metseg.evaluate import METRICS, PROTOCOLS, evaluate_case
+from metseg.evaluate import METRICS, PROTOCOLS, Manner, MaskPair, evaluate_case, evaluate_masks
 from metseg.evaluate.lesion import diameter_bin
 from metseg.labels import LabelScheme
 
@@ -53,6 +55,27 @@ def test_lesions_by_hand() -> None:
     assert hit.size.longest_axial_diameter_mm == pytest.approx(5.0)
     assert hit.centre_voxel == (9.5, 5.0, 5.0)
     assert (false.is_true, false.number, false.centre_voxel) == (False, 2, (17.0, 5.0, 5.0))
+
+
+def test_an_affine_says_what_a_spacing_does() -> None:
+    truth, prediction = blocks((2, 6)), blocks((4, 8))
+    by_spacing = evaluate_case(truth, prediction, spacing_mm=(0.5, 1.0, 2.0))["lesion"]
+    by_affine = evaluate_case(truth, prediction, affine=np.diag([-0.5, 1.0, -2.0, 1.0]))["lesion"]
+    assert by_affine.values == by_spacing.values
+
+
+@pytest.mark.parametrize("name", metseg.evaluate.__all__)
+def test_no_function_asks_for_more_than_six_things(name: str) -> None:
+    public = getattr(metseg.evaluate, name)
+    if inspect.isfunction(public):
+        assert len(inspect.signature(public).parameters) <= 6
+
+
+def test_a_manner_that_cannot_be_is_refused_before_any_mask_is_read() -> None:
+    with pytest.raises(UsageError, match="Unknown protocol 'voxels'"):
+        Manner("voxels")
+    with pytest.raises(UsageError, match="has no region WT"):
+        Manner("brats-met-2023", "binary")
 
 
 def test_two_neighbouring_regions_and_the_classes_between_them() -> None:
@@ -137,7 +160,7 @@ def test_own_scheme() -> None:
 
 def test_label_4_is_known_to_2023_counted_and_not_scored() -> None:
     truth = blocks((2, 6), value=3) + blocks((10, 12), value=4)
-    scores = evaluate_case(truth, truth, spacing_mm=(1, 1, 1), protocol="brats-met-2023", case="met-7")
+    scores = evaluate_masks(MaskPair(truth, truth, np.eye(4), case="met-7"), Manner("brats-met-2023"))
     assert scores["WT"].counts.truth == 36
     assert [warning for warning in scores.warnings if "met-7 (truth): label 4" in warning and "18 voxels" in warning]
     with pytest.raises(InputError, match="unknown label 5"):

@@ -1,59 +1,75 @@
-"""``metseg evaluate``: one JSON document, or a table for people."""
+"""``metseg evaluate``: one JSON document, or a table for people; errors on one line."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from metseg.cli.evaluate import evaluate
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> object:
+def run(tmp_path: Path, run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs the command on two small cases, one of them empty on both sides."""
+    monkeypatch.setenv("COLUMNS", "80")
     mask = np.zeros((8, 8, 8), dtype=np.uint8)
     mask[2:5, 2:5, 2:5] = 1
     for case, truth, prediction in (("c1", mask, np.roll(mask, 1, axis=0)), ("c2", mask * 0, mask * 0)):
         for side, data in (("truth", truth), ("predictions", prediction)):
             (tmp_path / side).mkdir(exist_ok=True)
             nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / side / f"{case}-seg.nii.gz")
-    app = typer.Typer()
-    app.command()(evaluate)
 
-    def invoke(*more: str) -> object:
+    def invoke(*more: str) -> tuple[int, str, str]:
         paths = ["--predictions", tmp_path / "predictions", "--truth", tmp_path / "truth", "--out", tmp_path / "out"]
-        return CliRunner().invoke(app, [*map(str, paths), *more], env={"COLUMNS": "80"})
+        return run_metseg("evaluate", *paths, "--jobs", 1, *more)
 
     return invoke
 
 
-def test_json_is_one_document_and_that_of_the_file(run: object, tmp_path: Path) -> None:
-    result = run("--json")  # type: ignore[operator]
-    assert result.exit_code == 0, result.output
-    document = json.loads(result.stdout)
+def test_json_is_one_document_and_that_of_the_file(run: Run, tmp_path: Path) -> None:
+    status, out, err = run("--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
     assert document == json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
     assert document["regions"]["lesion"]["metrics"]["dice"]["mean"] == pytest.approx((2 / 3 + 1) / 2)
 
 
-def test_the_table_shows_interval_lesions_and_empty_cases(run: object) -> None:
-    result = run()  # type: ignore[operator]
-    assert result.exit_code == 0, result.output
-    assert "0.833" in result.stdout
-    assert "[0.67, 1.00]" in result.stdout
-    assert "1 of 1" in result.stdout
-    assert "cases with nothing: 1 in both, 0 in the truth only, 0 in the prediction only" in result.stdout
-    assert "micro iou with background" in result.stdout
-    assert "2 cases of 2 patients" in result.stdout
+def test_the_table_shows_interval_lesions_and_empty_cases(run: Run) -> None:
+    status, out, _ = run()
+    assert status == 0
+    assert "0.833" in out
+    assert "[0.67, 1.00]" in out
+    assert "1 of 1" in out
+    assert "cases with nothing: 1 in both, 0 in the truth only, 0 in the prediction only" in out
+    assert "micro iou with background" in out
+    assert "2 cases of 2 patients" in out
 
 
-def test_protocol_and_labels_reach_the_evaluator(run: object, tmp_path: Path) -> None:
-    result = run("--protocol", "brats-met-2023", "--json")  # type: ignore[operator]
-    assert list(json.loads(result.stdout)["regions"]) == ["WT", "TC", "ET"]
-    result = run("--labels", "brats-met-2024", "--json")  # type: ignore[operator]
-    assert list(json.loads(result.stdout)["regions"]) == ["WT", "TC", "ET", "RC"]
+def test_protocol_and_labels_reach_the_evaluator(run: Run) -> None:
+    _, out, _ = run("--protocol", "brats-met-2023", "--json")
+    assert list(json.loads(out)["regions"]) == ["WT", "TC", "ET"]
+    _, out, _ = run("--labels", "brats-met-2024", "--json")
+    assert list(json.loads(out)["regions"]) == ["WT", "TC", "ET", "RC"]
+
+
+def test_an_unknown_protocol_is_a_wrong_command(run: Run, tmp_path: Path) -> None:
+    status, out, err = run("--protocol", "voxels")
+    assert (status, out) == (2, "")
+    assert err.startswith("metseg: Unknown protocol 'voxels'. Did you mean 'voxel'?")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out" / "cases.csv").exists()
+
+
+def test_a_missing_prediction_is_wrong_input(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "predictions" / "c2-seg.nii.gz").unlink()
+    status, out, err = run("--json")
+    assert (status, out) == (3, "")
+    assert err.startswith("metseg: ")
+    assert err.count("\n") == 1
+    assert "c2" in err
+    assert run("--allow-missing", "--json")[0] == 0

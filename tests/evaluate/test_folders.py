@@ -12,9 +12,21 @@ import pytest
 from PIL import Image
 
 from metseg.errors import GeometryError, InputError, UsageError
-from metseg.evaluate import METRICS, evaluate_case, evaluate_folders
+from metseg.evaluate import (
+    METRICS,
+    PROTOCOLS,
+    Manner,
+    MaskPair,
+    evaluate_case,
+    evaluate_folders,
+    evaluate_masks,
+    evaluate_pairs,
+)
 from metseg.evaluate.pairing import case_id, pair_up
+from metseg.evaluate.tables import LESION_FIGURES
+from metseg.io.tree import MASK_ENDINGS
 
+METS = Manner(scheme="brats-met-2023")
 AFFINE = np.diag([-0.5, -1.0, 2.0, 1.0])
 
 #: DESIGN's columns, word by word.
@@ -80,6 +92,8 @@ def stacks(tmp_path: Path) -> tuple[Path, Path]:
         ("a-pred.nii", "a"),
         ("a_mask.png", "a"),
         ("a_seg.TIF", "a"),
+        ("a-mask.png", "a"),
+        ("a_pred.png", "a"),
         ("a-seg-seg.nii.gz", "a-seg"),
         ("a.b.nii.gz", "a.b"),
         ("-seg.nii.gz", "-seg"),
@@ -91,7 +105,7 @@ def test_case_ids(name: str, expected: str) -> None:
 
 def test_volumes_tables_equal_the_cases_one_by_one(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    summary = evaluate_folders(*volumes, out=out, protocol="brats-met-2024", quiet=True)
+    summary = evaluate_folders(*volumes, out=out, manner=Manner("brats-met-2024"), quiet=True)
     assert (summary.cases, summary.patients) == (3, 2)
     assert (out / "cases.csv").read_text("utf-8").splitlines()[0] == COLUMNS
     rows = rows_of(out / "cases.csv")
@@ -110,7 +124,7 @@ def test_volumes_tables_equal_the_cases_one_by_one(volumes: tuple[Path, Path], t
 
 
 def test_the_summary_is_the_mean_of_the_table_by_patient(volumes: tuple[Path, Path], tmp_path: Path) -> None:
-    evaluate_folders(*volumes, out=tmp_path / "out", scheme="brats-met-2023", quiet=True)
+    evaluate_folders(*volumes, out=tmp_path / "out", manner=METS, quiet=True)
     document = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
     dice = [float(row["dice"]) for row in rows_of(tmp_path / "out" / "cases.csv") if row["region"] == "WT"]
     mean = document["regions"]["WT"]["metrics"]["dice"]["mean"]
@@ -124,9 +138,8 @@ def test_processes_give_the_same_tables(tmp_path: Path) -> None:
         save(tmp_path / "predictions" / f"c{seed}-pred.nii.gz", blobs(seed + 20))
     for jobs in (1, 2):
         evaluate_folders(
-            tmp_path / "predictions", tmp_path / "truth", out=tmp_path / str(jobs), scheme="brats-met-2023", jobs=jobs,
-            quiet=True,
-        )  # fmt: skip
+            tmp_path / "predictions", tmp_path / "truth", out=tmp_path / str(jobs), manner=METS, jobs=jobs, quiet=True
+        )
     for name in ("cases.csv", "lesions.csv", "summary.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
@@ -138,14 +151,14 @@ def test_a_folder_of_slices_is_one_case_in_numeric_order(stacks: tuple[Path, Pat
     slices = rows_of(tmp_path / "out" / "slices.csv")
     lesions = rows_of(tmp_path / "out" / "lesions.csv")
     for seed, patient in enumerate(("p1", "p2")):
-        alone = evaluate_case(blobs(seed) > 0, blobs(seed + 10) > 0, stack_of_slices=True)["lesion"]
+        alone = evaluate_masks(MaskPair(blobs(seed) > 0, blobs(seed + 10) > 0, stack_of_slices=True))["lesion"]
         assert rows[seed]["case"] == patient
         assert float(rows[seed]["dice"]) == alone["dice"]
         assert rows[seed]["hd95_mm"] == rows[seed]["truth_volume_mm3"] == ""
         assert alone.slices is not None
         assert float(slices[seed]["dice_positive_slices"]) == alone.slices.dice_positive_slices
         assert float(slices[seed]["dice_all_slices"]) == alone.slices.dice_all_slices
-        # lesions through the stack come out the same only if the slices lie in the right order
+        # the centres come out the same only if the slices lie in the right order
         mine = [one for one in lesions if one["case"] == patient]
         centres = [tuple(float(one[f"centre_voxel_{axis}"]) for axis in "xyz") for one in mine]
         assert centres == [lesion.centre_voxel for lesion in alone.lesions]
@@ -158,7 +171,7 @@ def test_one_file_against_another(volumes: tuple[Path, Path], tmp_path: Path) ->
         predictions / f"{name}-seg.nii.gz",
         truth / name / f"{name}-seg.nii.gz",
         out=tmp_path / "out",
-        scheme="brats-met-2023",
+        manner=METS,
         quiet=True,
     )
     assert summary.cases == 1
@@ -171,10 +184,10 @@ def test_missing_predictions_are_an_error_or_scored_as_empty(volumes: tuple[Path
     save(predictions / "stranger-seg.nii.gz", blobs(0))
     out = tmp_path / "out"
     with pytest.raises(InputError, match="BraTS-MET-00002-000") as caught:
-        evaluate_folders(predictions, truth, out=out, scheme="brats-met-2023", quiet=True)
+        evaluate_folders(predictions, truth, out=out, manner=METS, quiet=True)
     assert caught.value.code == "input.missing_prediction"
     assert not list(out.glob("*")) if out.exists() else True
-    summary = evaluate_folders(predictions, truth, out=out, scheme="brats-met-2023", allow_missing=True, quiet=True)
+    summary = evaluate_pairs(pair_up(predictions, truth, allow_missing=True), METS, out=out, quiet=True)
     missing = [row for row in rows_of(out / "cases.csv") if row["case"] == "BraTS-MET-00002-000"]
     assert [float(row["dice"]) for row in missing if row["region"] == "WT"] == [0.0]
     assert any("scored as empty: BraTS-MET-00002-000" in warning for warning in summary.warnings)
@@ -197,7 +210,7 @@ def test_a_case_that_cannot_be_scored_is_named_and_nothing_written(
     save(predictions / "BraTS-MET-00001-001-seg.nii.gz", mask, affine)
     out = tmp_path / "out"
     with pytest.raises(InputError, match="BraTS-MET-00001-001") as caught:
-        evaluate_folders(predictions, truth, out=out, scheme="brats-met-2023", quiet=True)
+        evaluate_folders(predictions, truth, out=out, manner=METS, quiet=True)
     assert caught.value.code == code
     assert list(out.iterdir()) == []
 
@@ -205,7 +218,7 @@ def test_a_case_that_cannot_be_scored_is_named_and_nothing_written(
 def test_affines_stored_with_less_precision_are_the_same(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     predictions, truth = volumes
     save(predictions / "BraTS-MET-00001-001-seg.nii.gz", blobs(11), AFFINE + 1e-6)
-    summary = evaluate_folders(predictions, truth, out=tmp_path / "out", scheme="brats-met-2023", quiet=True)
+    summary = evaluate_folders(predictions, truth, out=tmp_path / "out", manner=METS, quiet=True)
     assert summary.cases == 3
 
 
@@ -214,7 +227,7 @@ def test_several_bad_cases_are_counted(volumes: tuple[Path, Path], tmp_path: Pat
     for case in ("BraTS-MET-00001-000", "BraTS-MET-00002-000"):
         save(predictions / f"{case}-seg.nii.gz", blobs(1)[:-1])
     with pytest.raises(InputError, match="2 of 3 cases") as caught:
-        evaluate_folders(predictions, truth, out=tmp_path / "out", scheme="brats-met-2023", quiet=True)
+        evaluate_folders(predictions, truth, out=tmp_path / "out", manner=METS, quiet=True)
     assert "BraTS-MET-00002-000" in caught.value.one_line()
 
 
@@ -235,6 +248,33 @@ def test_flat_slices_need_a_pattern(tmp_path: Path) -> None:
     assert caught.value.code == "input.no_patient"
     pairs = pair_up(tmp_path / "predictions", tmp_path / "truth", patient_pattern=r"^(.*)_\d+$")
     assert [(pair.case, pair.patient, len(pair.truth)) for pair in pairs.cases] == [("a", "a", 2), ("b", "b", 2)]
+
+
+@pytest.mark.parametrize("ending", MASK_ENDINGS)
+def test_every_mask_ending_of_a_data_set_tells_truth_from_image(tmp_path: Path, ending: str) -> None:
+    plane = blobs(0)[:, :, 0] > 0
+    draw(tmp_path / "truth" / "p1" / "1.png", ~plane)  # the image
+    draw(tmp_path / "truth" / "p1" / f"1{ending}.png", plane)
+    draw(tmp_path / "predictions" / "p1" / "1_mask.png", plane)
+    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    assert [path.name for path in pair.truth] == [f"1{ending}.png"]
+
+
+def test_lesions_on_pictures_end_with_the_picture(tmp_path: Path) -> None:
+    """A column through three pictures, found on one: as a training counts it, one found and two missed."""
+    for z in range(3):
+        column = np.zeros((6, 6), dtype=bool)
+        column[2:4, 2:4] = True
+        draw(tmp_path / "truth" / "p1" / f"{z}_mask.png", column)
+        draw(tmp_path / "predictions" / "p1" / f"{z}_mask.png", column & (z == 1))
+    summary = evaluate_folders(tmp_path / "predictions", tmp_path / "truth", out=tmp_path / "out", quiet=True)
+    assert summary.regions["lesion"].lesions == {"n_tp": 1, "n_fn": 2, "n_fp": 0}
+    assert len(rows_of(tmp_path / "out" / "lesions.csv")) == 3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_figure_of_a_lesion_has_a_column(protocol: str) -> None:
+    assert set(PROTOCOLS[protocol].lesion_figures) <= set(LESION_FIGURES)
 
 
 def test_masks_in_a_folder_of_their_own(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -46,19 +45,6 @@ def test_close_to_the_normal_interval_for_many_patients() -> None:
     found = bootstrap_mean(list(values))
     assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
-
-
-def test_a_thousand_patients_and_twenty_figures_within_a_second() -> None:
-    generator = np.random.default_rng(0)
-    table = {f"m{column}": {str(patient): generator.random() for patient in range(1000)} for column in range(20)}
-    fastest = min(_seconds(table) for _ in range(3))
-    assert fastest < 1.0
-
-
-def _seconds(table: dict[str, dict[str, float]]) -> float:
-    begin = time.perf_counter()
-    bootstrap_intervals(table)
-    return time.perf_counter() - begin
 
 
 def test_cases_of_one_patient_count_once() -> None:

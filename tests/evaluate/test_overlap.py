@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 from metseg.errors import GeometryError
 from metseg.evaluate import overlap
 from metseg.evaluate.overlap import Confusion, confusion, joint_counts, micro_averaged_with_background, region_counts
-from metseg.labels import LABEL_SCHEMES
+from metseg.labels import LABEL_SCHEMES, LabelScheme
 
 FORMULAS = {
     "dice": overlap.dice,
@@ -56,6 +56,7 @@ def test_counts_of_slices_add_up() -> None:
     assert sum(slices[1:], slices[0]) == confusion(truth, prediction)
 
 
+@settings(deadline=None)
 @given(truth=masks, data=st.data())
 def test_figures_equal_scikit_learn(truth: np.ndarray, data: st.DataObject) -> None:
     prediction = data.draw(arrays.arrays(bool, truth.shape))
@@ -66,6 +67,7 @@ def test_figures_equal_scikit_learn(truth: np.ndarray, data: st.DataObject) -> N
     assert overlap.iou(counts) == pytest.approx(jaccard_score(truth.ravel(), prediction.ravel(), zero_division=1.0))
 
 
+@settings(deadline=None)
 @given(truth=masks, data=st.data())
 def test_symmetries(truth: np.ndarray, data: st.DataObject) -> None:
     prediction = data.draw(arrays.arrays(bool, truth.shape))
@@ -113,3 +115,13 @@ def test_micro_average_praises_an_empty_prediction() -> None:
 def test_arrays_that_cannot_be_compared(one: tuple[int, ...], other: tuple[int, ...]) -> None:
     with pytest.raises(GeometryError):
         confusion(np.zeros(one), np.zeros(other))
+
+
+@pytest.mark.parametrize("classes", [15, 16, 20, 255])
+def test_many_classes_are_counted_apart(classes: int) -> None:
+    scheme = LabelScheme({label: f"c{label}" for label in range(1, classes + 1)}, {"all": (1,)})
+    generator = np.random.default_rng(classes)
+    truth, prediction = generator.integers(0, classes + 1, (2, 20_000)).astype(np.uint8)
+    truth[:2], prediction[:2] = classes, (0, classes)  # the corners of the table
+    expected = confusion_matrix(truth, prediction, labels=range(classes + 1))
+    np.testing.assert_array_equal(joint_counts(truth, prediction, scheme), expected)

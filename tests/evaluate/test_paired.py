@@ -11,7 +11,7 @@ from scipy import stats
 
 from metseg.errors import InputError
 from metseg.evaluate.intervals import Interval
-from metseg.evaluate.paired import NO_DIFFERENCE, compare_models, holm, verdict, wilcoxon_p
+from metseg.evaluate.paired import NO_DIFFERENCE, better_of, compare_models, holm, wilcoxon_p
 
 
 def exact_wilcoxon(differences: list[float]) -> float:
@@ -59,21 +59,21 @@ def test_holm_by_hand() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "better", "expected"),
     [
-        (0.01, 0.2, "higher", "a is better"),
-        (0.01, 0.2, "lower", "b is better"),
-        (-0.2, -0.01, "higher", "b is better"),
-        (-0.2, -0.01, "lower", "a is better"),
-        (-0.01, 0.2, "higher", NO_DIFFERENCE),
-        (0.0, 0.2, "higher", NO_DIFFERENCE),
+        (0.01, 0.2, "higher", "a"),
+        (0.01, 0.2, "lower", "b"),
+        (-0.2, -0.01, "higher", "b"),
+        (-0.2, -0.01, "lower", "a"),
+        (-0.01, 0.2, "higher", None),
+        (0.0, 0.2, "higher", None),
     ],
 )
-def test_verdicts(low: float, high: float, better: str, expected: str) -> None:
+def test_who_is_better(low: float, high: float, better: str, expected: str | None) -> None:
     interval = Interval((low + high) / 2, low, high, 10)
-    assert verdict(interval, "a", "b", better=better) == expected  # type: ignore[arg-type]
+    assert better_of("a", "b", difference=interval, better=better) == expected  # type: ignore[arg-type]
 
 
-def test_no_verdict_from_one_patient() -> None:
-    assert verdict(Interval(0.5, None, None, 1), "a", "b") == NO_DIFFERENCE
+def test_nobody_is_better_on_one_patient() -> None:
+    assert better_of("a", "b", difference=Interval(0.5, None, None, 1)) is None
 
 
 def test_three_models() -> None:
@@ -87,6 +87,7 @@ def test_three_models() -> None:
         ("base", "same", NO_DIFFERENCE),
         ("better", "same", "better is better"),
     ]
+    assert [one.better for one in found] == ["better", None, "better"]
     assert found[0].difference.mean == pytest.approx(-0.05, abs=0.01)
     assert [one.p_holm for one in found] == holm([one.p_value for one in found])
     assert found[0].p_holm < 0.001 < found[1].p_holm

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.evaluate import evaluate_case
+from metseg.evaluate import MaskPair, evaluate_masks
 from metseg.evaluate.slices import slice_scores
+
+COUNTS = ("n_tp", "n_fp", "n_fn")
 
 
 def test_each_average_by_hand() -> None:
@@ -31,7 +33,7 @@ def test_an_empty_prediction_scores_the_share_of_empty_slices() -> None:
     """The example of the protocol: 65 % empty slices, nothing predicted."""
     truth = np.zeros((8, 8, 20), dtype=np.uint8)
     truth[2:5, 2:5, 13:] = 1
-    scores = evaluate_case(truth, np.zeros_like(truth), stack_of_slices=True)["lesion"]
+    scores = evaluate_masks(MaskPair(truth, np.zeros_like(truth), stack_of_slices=True))["lesion"]
     assert scores.slices is not None
     assert scores.slices.dice_all_slices == pytest.approx(0.65)
     assert scores.slices.dice_positive_slices == 0
@@ -43,3 +45,16 @@ def test_no_positive_slice_is_not_a_number() -> None:
     found = slice_scores(nothing, nothing, n_slices=5)
     assert found.dice_positive_slices is None
     assert found.dice_all_slices == 1.0
+
+
+def test_no_lesion_goes_on_from_picture_to_picture() -> None:
+    """Nobody knows how far apart pictures are: a column through three of them is three lesions, in a volume one."""
+    truth, prediction = np.zeros((2, 8, 8, 4), dtype=np.uint8)
+    truth[2:4, 2:4, :3] = 1
+    prediction[2:4, 2:4, 1] = 1  # found on one picture
+    prediction[6, 6, 2:] = 1  # false on two
+    counts = [
+        [evaluate_masks(MaskPair(truth, prediction, stack_of_slices=stack))["lesion"][name] for name in COUNTS]
+        for stack in (True, False)
+    ]
+    assert counts == [[1, 2, 2], [1, 1, 0]]

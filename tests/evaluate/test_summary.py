@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluate import evaluate_case, summarise
+from metseg.evaluate import Manner, MaskPair, evaluate_masks, summarise
 from metseg.evaluate.case import CaseScores
 
 FULL, NOTHING = np.ones((2, 2, 4), dtype=np.uint8), np.zeros((2, 2, 4), dtype=np.uint8)
@@ -16,8 +16,8 @@ HALF = FULL.copy()
 HALF[:, :, 2:] = 0  # Dice with FULL: 2 * 8 / (8 + 16) = 2/3
 
 
-def scored(case: str, patient: str, truth: np.ndarray, prediction: np.ndarray, **how: object) -> CaseScores:
-    return evaluate_case(truth, prediction, case=case, patient=patient, **how)  # type: ignore[arg-type]
+def scored(case: str, patient: str, truth: np.ndarray, prediction: np.ndarray, **more: object) -> CaseScores:
+    return evaluate_masks(MaskPair(truth, prediction, case=case, patient=patient, **more))  # type: ignore[arg-type]
 
 
 def test_means_are_over_patients_not_cases() -> None:
@@ -82,6 +82,6 @@ def test_the_document_is_plain_json_and_says_what_is_not_defined() -> None:
 def test_what_cannot_be_averaged() -> None:
     with pytest.raises(InputError, match="no case"):
         summarise([])
-    other = scored("b", "b", FULL, FULL, protocol="brats-met-2023", spacing_mm=(1, 1, 1))
+    other = evaluate_masks(MaskPair(FULL, FULL, np.eye(4), case="b"), Manner("brats-met-2023"))
     with pytest.raises(InputError, match="different protocols"):
         summarise([scored("a", "a", FULL, FULL), other])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ from PIL import Image
 from metseg.errors import UsageError
 from metseg.experiment import compare as module
 from metseg.experiment.compare import Plan, compare
-from metseg.experiment.results import write_results
+from metseg.experiment.results import comparison_document, write_results
 from metseg.io.cases import find_cases
+from metseg.io.slices import SliceStackSource
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
+from metseg.volume import Case
 
 RecipeMaker = Callable[..., Recipe]
 FIGURES = ("curves.png", "dice_by_patient.png", "overlays_first.png", "overlays_second.png")
@@ -33,9 +36,23 @@ def plan(tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path_factory: pyt
 
 
 @pytest.fixture(scope="module")
-def out(plan: Plan) -> Path:
+def read() -> Counter[str]:
+    """Return how often each patient's pictures were read in this process by the comparison `out`."""
+    return Counter()
+
+
+@pytest.fixture(scope="module")
+def out(plan: Plan, read: Counter[str]) -> Path:
     """Return the folder of a finished comparison of two recipes on one split."""
-    write_results(compare(plan), plan.out)
+    load = SliceStackSource.load
+
+    def counted(source: SliceStackSource) -> Case:
+        read[source.patient] += 1
+        return load(source)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SliceStackSource, "load", counted)
+        write_results(compare(plan), plan.out)
     return plan.out
 
 
@@ -61,6 +78,7 @@ def test_results_hold_what_was_measured(document: dict) -> None:
     assert document["leaks_patients"] is False
     assert document["scored"] == "test patients"
     assert "cores" in document["machine"]["processor"]
+    assert all(model["machines"] == [document["machine"]] for model in document["models"].values())
     assert list(document["models"]) == ["first", "second"]
     for model in document["models"].values():
         assert all(model[fact] > 0 for fact in FACTS)
@@ -95,14 +113,28 @@ def test_dice_is_that_of_the_bundle_on_the_patient(out: Path, document: dict, ti
         assert judged[source.patient] == pytest.approx(2 * (truth & found).sum() / (truth.sum() + found.sum()))
 
 
-def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train_again(*_: object) -> None:
-        raise AssertionError("trained again")
+def test_each_network_reads_the_test_patients_once(out: Path, read: Counter[str]) -> None:
+    split = Split.load(out / "split.json")
+    assert {patient: read[patient] for patient in split.test} == dict.fromkeys(split.test, 2)  # two networks
 
-    monkeypatch.setattr(module, "train_run", train_again)
-    again = compare(plan)
-    dice = {name: model["dice_by_patient"] for name, model in document["models"].items()}
-    assert {one.name: one.dice_by_patient for one in again.contestants} == dice
+
+def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def again(*_: object) -> None:
+        raise AssertionError("trained or read again")
+
+    monkeypatch.setattr(module, "train_run", again)
+    monkeypatch.setattr(SliceStackSource, "load", again)
+    monkeypatch.setattr("metseg.train.machine._processor", lambda: "another machine")
+    found = comparison_document(compare(plan))
+    assert found == document  # with the speed and the machine of the run, not of the writing of the table
+
+
+def test_a_run_that_kept_no_scores_is_scored_from_its_bundle(plan: Plan, out: Path, document: dict) -> None:
+    for name in ("judged.json", "snapshots.npz"):
+        (out / "first" / "run" / "test" / name).unlink()
+    (again, _) = compare(plan).contestants
+    assert again.dice_by_patient == document["models"]["first"]["dice_by_patient"]
+    assert (out / "first" / "run" / "test" / "judged.json").exists()
 
 
 def test_a_run_of_another_recipe_is_not_taken_for_this_one(
@@ -119,7 +151,7 @@ def test_a_run_on_another_split_is_not_taken_for_this_one(plan: Plan, out: Path,
     replace(split, validation=split.test, test=split.validation).save(file)
     with pytest.raises(UsageError, match="begun with another split"):
         compare(replace(plan, split_file=file))
-    split.save(out / "split.json")
+    assert Split.load(out / "split.json") == split, "refused, so nothing was written"
 
 
 def test_cross_validation_judges_every_patient_once(

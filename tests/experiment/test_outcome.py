@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from metseg.evaluate import CaseScores, evaluate_case
+from metseg.evaluate import CaseScores, MaskPair, evaluate_masks
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.experiment.results import comparison_document, comparison_markdown
 from metseg.io.splits import Split
@@ -24,7 +25,7 @@ def scored(patient: str, voxels: int) -> CaseScores:
     truth, prediction = np.zeros((4, 5, 2), np.uint8), np.zeros((4, 5, 2), np.uint8)
     truth[:2, :, 0] = 1
     prediction[:2, :, 0] = (np.arange(10).reshape(2, 5) < voxels).astype(np.uint8)
-    return evaluate_case(truth, prediction, case=patient, patient=patient, stack_of_slices=True)
+    return evaluate_masks(MaskPair(truth, prediction, case=patient, stack_of_slices=True))
 
 
 @pytest.fixture
@@ -75,6 +76,8 @@ def test_the_best_has_to_beat_every_other(compared: Callable[..., Comparison]) -
     assert comparison.verdict == "no difference shown between good, which has the highest mean Dice, and twin"
     by_pair = {(pair.first, pair.second): pair for pair in comparison.pairs}
     assert by_pair["poor", "good"].verdict == "good is better"
+    assert by_pair["poor", "good"].better == "good"
+    assert by_pair["good", "twin"].better is None
     assert by_pair["good", "twin"].p_value == 1
     assert comparison_document(comparison)["best"] is None
     assert comparison_document(comparison)["highest_mean_dice"] == "good"
@@ -122,3 +125,20 @@ def test_a_split_by_slice_is_marked_in_every_row(compared: Callable[..., Compari
 def test_warnings_stand_above_the_verdict(compared: Callable[..., Comparison]) -> None:
     report = comparison_markdown(compared({"one": [5] * 6, "two": [10] * 6}, SPLIT, ("Unequal budgets: so and so.",)))
     assert report.index("**Warning**: Unequal budgets: so and so.") < report.index("**two is better than every other**")
+
+
+def test_a_result_names_the_machine_that_its_runs_ran_on(compared: Callable[..., Comparison]) -> None:
+    comparison = compared({"one": [5] * 6, "two": [10] * 6})
+    here, there = {"processor": "X, 2 cores", "device": "cpu"}, {"processor": "Y, 8 cores", "device": "cuda"}
+
+    def ran_on(*machines: dict[str, str]) -> Comparison:
+        pairs = zip(comparison.contestants, machines, strict=True)
+        return replace(comparison, contestants=tuple(replace(one, machines=(machine,)) for one, machine in pairs))
+
+    assert "Machine: X, 2 cores; device cpu." in comparison_markdown(ran_on(here, here))
+    assert comparison_document(ran_on(here, here))["machine"] == here
+    report, document = comparison_markdown(ran_on(here, there)), comparison_document(ran_on(here, there))
+    assert "durations do not compare:\n\n- one: X, 2 cores; device cpu\n- two: Y, 8 cores; device cuda\n" in report
+    assert document["machine"] == {}
+    assert document["models"]["two"]["machines"] == [there]
+    assert "- two: not noted" in comparison_markdown(ran_on(here, {}))  # a bundle of an earlier version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from metseg.errors import InputError, UsageError
 from metseg.experiment import preview
 from metseg.io.cases import find_cases
+from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Recipe, parse_recipe
 
 RECIPE = """
@@ -103,6 +105,24 @@ def test_patients_without_lesion_and_bad_files_stand_back(data, recipe, rows):
     titles = [row.title[:2] for row in rows(data, recipe)]
     assert len(titles) == 4
     assert {"P6", "P7"} < set(titles), "the others fill up"
+
+
+def test_where_nobody_has_a_lesion_the_search_ends_and_keeps_only_what_is_shown(data, recipe, rows, monkeypatch):
+    for mask in data.glob("*/*_mask.png"):
+        Image.new("L", (24, 24)).save(mask)
+    prepared, held = [], []
+
+    def watched(case, recipe):
+        held.append(sum(reference() is not None for reference in prepared))
+        found = prepare(case, recipe)
+        prepared.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(preview, "prepare", watched)
+    monkeypatch.setattr(preview, "SEARCHED", 7)
+    assert len(rows(data, recipe)) == preview.PATIENTS
+    assert len(prepared) == 7, "one of the eight patients is not looked at any more"
+    assert max(held) <= preview.PATIENTS + 1, "those shown and the one just looked at"
 
 
 def test_without_masks_there_is_no_outline(data, recipe, rows):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.plot.contact_sheet import Tile, contact_sheet, short_names, to_display
+from metseg.plot.contact_sheet import Tile, contact_sheet, short_names
 
 
 def picture() -> np.ndarray:
@@ -51,19 +51,6 @@ def test_nothing_to_outline(tmp_path, labels):
 def test_lesion_at_the_edge_is_closed(tmp_path):
     contact_sheet([Tile(picture(), np.ones((64, 48), dtype=np.uint8), "a")], tmp_path / "sheet.png")
     assert coloured(tmp_path / "sheet.png").sum() > 200
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_display_uses_the_whole_range(dtype):
-    values = np.linspace(0, 200, 10_000).astype(dtype).reshape(100, 100)
-    shown = to_display(values)
-    assert shown.shape == (100, 100, 3)
-    assert shown.min() == 0
-    assert shown.max() == 1
-
-
-def test_constant_picture_is_black():
-    assert not to_display(np.full((4, 4), 9)).any()
 
 
 @pytest.mark.parametrize(

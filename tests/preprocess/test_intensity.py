@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metseg.errors import InputError, UsageError
 from metseg.preprocess.prepared import Prepared, stack_case
-from metseg.preprocess.statistics import Scope
+from metseg.preprocess.statistics import Scope, interior
 from metseg.preprocess.steps import clip_percentiles, rescale, select_channels, zscore
 from metseg.recipe import validated
 
@@ -57,7 +57,7 @@ def test_zscore_of_the_head_only():
 
 
 @pytest.mark.parametrize("scope", ["slice", "case"])
-@pytest.mark.parametrize("region", ["head", "all"])
+@pytest.mark.parametrize("region", ["head", "interior", "all"])
 @pytest.mark.parametrize("step", [zscore, rescale])
 def test_constant_image_becomes_zero_with_a_warning(scope, region, step):
     options = {"scope": scope, "region": region} | ({"by": "range"} if step is rescale else {})
@@ -148,3 +148,42 @@ def test_scope_says_what_it_needs():
     assert Scope(scope="slice", region="all").wants_case is False
     assert Scope(scope="slice", region="head").wants_case is True
     assert rescale.Options(by="type", region="head").wants_head is False
+
+
+def scalp_and_brain(scalp: float, brain: np.ndarray) -> Prepared:
+    """Return a head: a bright shell two voxels thick around the brain, air around both."""
+    image = np.zeros((1, 34, 34, 1), np.float32)
+    image[0, 2:32, 2:32] = scalp
+    image[0, 4:30, 4:30, 0] = brain
+    return Prepared(image, ("t2f",), head=image[0] > 0)
+
+
+def test_scalp_does_not_change_what_the_brain_is_normalised_to():
+    brain = np.random.default_rng(0).uniform(50, 60, (26, 26))
+    inside = (0, slice(4, 30), slice(4, 30), 0)
+    for options in ({"region": "interior"}, {"region": "interior", "scope": "slice"}):
+        faint, bright = (
+            zscore.apply(scalp_and_brain(scalp, brain), zscore.Options(**options)).image for scalp in (100, 900)
+        )
+        np.testing.assert_array_equal(faint[inside], bright[inside])
+    # Within the head, it does: that is what the interior is for.
+    faint, bright = (zscore.apply(scalp_and_brain(scalp, brain), zscore.Options()).image for scalp in (100, 900))
+    assert abs(faint[inside].std() - bright[inside].std()) > 0.05
+
+
+def test_interior_is_a_quarter_of_the_way_in():
+    head = np.zeros((23, 23, 2), bool)
+    head[1:22, 1:22, 0] = True  # 21 wide: the middle is 11 from the first voxel outside
+    head[9:12, 9:12, 1] = True
+    inside = interior(head, scope="case")
+    assert inside[3:20, 3:20, 0].all()
+    assert inside[..., 0].sum() == 17 * 17
+    assert not inside[..., 1].any()
+    assert interior(head, scope="slice")[10, 10, 1]
+
+
+def test_a_head_that_is_all_shell_is_taken_whole():
+    head = np.zeros((5, 5, 1), bool)
+    assert not interior(head, scope="case").any()
+    head[2, 2] = True
+    np.testing.assert_array_equal(interior(head, scope="case"), head)

@@ -61,7 +61,7 @@ def test_it_can_be_repeated():
 
 
 def test_normalised_images_are_refused():
-    with pytest.raises(InputError, match="n4 needs the scanner's own values, and t1n has some at or below 0") as caught:
+    with pytest.raises(InputError, match="n4 needs the scanner's own values, and t1n has some below 0") as caught:
         corrected((tissue() - 120) * phantom.inside(GRID))
     assert caught.value.code == "input.value_range"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -121,3 +122,31 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "next.ckpt").touch()
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == [good]
+
+
+class Killed(BaseException):
+    """The process ends here: nothing after this runs."""
+
+
+@pytest.mark.parametrize(("renames", "expected"), [(0, (2, 1)), (1, (3, 2)), (2, (3, 2)), (3, (3, 2))])
+def test_a_kill_between_two_renames_loses_no_whole_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int, expected: tuple[int, int]
+) -> None:
+    """The first rename ends the writing of the new one; from then on it is whole, and the next two move it in."""
+    save(tmp_path / "previous.ckpt", 1)
+    save(tmp_path / "last.ckpt", 2)
+    replace, done = os.replace, []
+
+    def until_killed(source: object, target: object) -> None:
+        if len(done) == renames:
+            raise Killed
+        replace(source, target)
+        done.append(target)
+
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(os, "replace", until_killed)
+        EpochCheckpoint(tmp_path).on_train_epoch_end(trainer(3), None)
+    remove_unfinished(tmp_path)
+    assert latest_good(tmp_path) == tmp_path / "last.ckpt"
+    assert tuple(read_checkpoint(tmp_path / name)["epoch"] for name in ("last.ckpt", "previous.ckpt")) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]

@@ -16,6 +16,7 @@ from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.train.finish import best_network
 from metseg.train.initialise import initialise
+from metseg.train.machine import machine_line
 from metseg.train.run import Run, train_run
 from metseg.train.run_folder import RunFolder
 
@@ -57,6 +58,8 @@ def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
     assert metrics["steps"] == 8
     assert metrics["patients"] == {"train": 3, "validation": 2, "test": 3}
     assert metrics["peak_memory_gb"] > 0.1
+    assert "cores" in metrics["machine"]["processor"]
+    assert f"on {machine_line(metrics['machine'])}" in bundle.card
     epochs = pd.read_csv(run / "epochs.csv")
     assert metrics["best_epoch"] == epochs["epoch"][epochs["val_dice"].idxmax()]
     best = load_file(run / "best.safetensors")

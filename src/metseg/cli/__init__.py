@@ -6,16 +6,32 @@ Nothing heavy is imported here, nor at the top of a command's file, so that ``me
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from metseg import __version__
-from metseg.cli import compare, doctor, evaluate, inspect, models, plan, predict, simulate, split, train
-from metseg.errors import MetsegError, ResourceError
+from metseg.cli import (
+    compare,
+    doctor,
+    evaluate,
+    inspect,
+    models,
+    plan,
+    predict,
+    recipes,
+    simulate,
+    split,
+    train,
+)
+from metseg.errors import MetsegError, ResourceError, UsageError
 
 INTERRUPTED = 130
+
+#: What Typer raises for a wrong command line. Typer has moved it between modules; what it is the base of is public.
+WRONG_COMMAND_LINE: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="metseg",
@@ -42,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(models.app, name="models")
+app.add_typer(recipes.app, name="recipes")
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,28 +79,46 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; end with the exit status that belongs to the outcome."""
+    debug = "--debug" in sys.argv  # wherever it stands, also behind a command's own options
+    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        app()
+        status = app(standalone_mode=False)
     except MetsegError as error:
-        _end(error)
-    except (KeyboardInterrupt, SystemExit) as end:
-        # Typer makes an exit of its own of Ctrl-C, and says nothing.
-        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
-            raise
-        sys.stderr.write("metseg: interrupted\n")
-        sys.exit(INTERRUPTED)
+        _end(error, debug)
+    except WRONG_COMMAND_LINE as error:
+        if not error.format_message():  # a group without a command: its help has been printed
+            sys.exit(error.exit_code)
+        _end(_usage_error(error), debug)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`metseg ... | head`): nothing is left to say, and nobody to say it to.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
         what = f"the system refused: {error.strerror or error}"
-        _end(ResourceError(what, where=error.filename, cure="look at its permissions", code="resources.system"))
+        cure = "look at its permissions"
+        _end(ResourceError(what, where=error.filename, cure=cure, code="resources.system"), debug)
+    if status == INTERRUPTED:  # Typer makes a status of Ctrl-C, and says nothing
+        sys.stderr.write("metseg: interrupted\n")
+    sys.exit(status)
 
 
-def _end(error: MetsegError) -> NoReturn:
-    """End with an error: one line, or with --debug everything."""
-    if "--debug" in sys.argv:
-        raise error
+def _usage_error(error: Any) -> UsageError:
+    """Return Typer's complaint about a command line as one of ours."""
+    path = error.ctx.command_path if error.ctx else "metseg"
+    command = path.partition("metseg")[2].strip()
+    return UsageError(
+        error.format_message().rstrip(" ."),
+        where=command or None,
+        cure=f"see metseg {command} --help" if command else "see metseg --help",
+        code="usage.options",
+    )
+
+
+def _end(error: MetsegError, debug: bool) -> NoReturn:
+    """End with an error: one line, and with --debug how it came about."""
+    if debug:
+        traceback.print_exception(error)
     sys.stderr.write(f"metseg: {error.one_line()}\n")
     sys.exit(error.exit_status)

@@ -24,14 +24,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train several recipes on the same patients and say which is better, if that can be said."""
-    from metseg.experiment.compare import Plan
-    from metseg.experiment.compare import compare as run_comparison
-    from metseg.experiment.results import comparison_document, comparison_table, write_results
-    from metseg.recipe import load_recipe
+    from metseg import api
+    from metseg.experiment.results import comparison_document, comparison_table
 
-    chosen = tuple(load_recipe(recipe, changes or ()) for recipe in recipes)
-    comparison = run_comparison(Plan(chosen, data, out, folds=folds, split_file=split, device=device))
-    write_results(comparison, out)
+    comparison = api.compare(recipes, data, out, changes=changes or (), folds=folds, split=split, device=device)
     if as_json:
         print(json.dumps(comparison_document(comparison)))
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,19 +43,13 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Score predicted masks against true ones: per case and region, with intervals over patients."""
-    from metseg.evaluate.folders import evaluate_folders
+    from metseg.evaluate import Manner, evaluate_pairs
+    from metseg.evaluate.pairing import pair_up
+    from metseg.machine import processors
 
-    summary = evaluate_folders(
-        predictions,
-        truth,
-        out=out,
-        protocol=protocol,
-        scheme=labels,
-        jobs=jobs or os.cpu_count() or 1,
-        allow_missing=allow_missing,
-        patient_pattern=patient_pattern,
-        quiet=as_json,
-    )
+    manner = Manner(protocol, labels)
+    pairs = pair_up(predictions, truth, allow_missing=allow_missing, patient_pattern=patient_pattern)
+    summary = evaluate_pairs(pairs, manner, out=out, jobs=jobs or processors(), quiet=as_json)
     if as_json:
         print(json.dumps(summary.to_json(), allow_nan=False))
     else:

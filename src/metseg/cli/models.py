@@ -35,7 +35,11 @@ def show(name: Annotated[str, typer.Argument(help="A bundle: its name or its fol
 
     bundle = load_bundle(name)
     if as_json:
-        print(json.dumps({"name": bundle.name, "recipe": bundle.recipe.model_dump(), "metrics": bundle.metrics}))
+        print(
+            json.dumps(
+                {"name": bundle.name, "recipe": bundle.recipe.model_dump(mode="json"), "metrics": bundle.metrics}
+            )
+        )
         return
     print(bundle.card)
 
@@ -66,17 +70,30 @@ def architectures(as_json: Json = False) -> None:
 
 
 @app.command()
-def add(path: Annotated[Path, typer.Argument(help="The folder of a bundle.")]) -> None:
+def add(
+    path: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; by default its recipe's name.")] = None,
+    as_json: Json = False,
+) -> None:
     """Install a bundle, so that it can be called by name."""
     from metseg.model.install import install_bundle
 
-    print(install_bundle(path))
+    installed = install_bundle(path, name=name)
+    if as_json:
+        print(json.dumps({"name": installed.name, "bundle": str(installed)}))
+        return
+    print(f"{installed.name}\t{installed}")
 
 
 @app.command()
-def verify(name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")]) -> None:
-    """Check a bundle's checksums and that its weights fit its recipe."""
+def verify(
+    name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False
+) -> None:
+    """Check a bundle's checksums and that its weights fit its recipe; a fault ends with exit status 4."""
     from metseg.model.bundle import load_bundle
 
     bundle = load_bundle(name)
+    if as_json:
+        print(json.dumps({"name": bundle.name, "sound": True, "networks": len(bundle.networks)}))
+        return
     print(f"{bundle.name}: sound, {len(bundle.networks)} network(s)")

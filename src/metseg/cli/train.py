@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     cache: Annotated[Path | None, typer.Option("--cache", help="Where preprocessed cases are kept.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train a network by a recipe; the run can be interrupted at any time and resumed."""
     from metseg.recipe import load_recipe
@@ -28,4 +30,8 @@ def train(
 
     run = Run(data=data, out=out, split_file=split, fold=fold, init=init, resume=resume, cache=cache, device=device)
     bundle = train_run(load_recipe(recipe, changes or ()), run)
+    if as_json:
+        metrics = json.loads((bundle / "metrics.json").read_text("utf-8"))
+        print(json.dumps({"bundle": str(bundle), "metrics": metrics}))
+        return
     print(f"bundle: {bundle}")

@@ -8,9 +8,11 @@ Usable alone and without torch::
     scores["lesion"]["dice"]
 """
 
-from metseg.evaluate.case import CaseScores, RegionScores, evaluate_case
-from metseg.evaluate.folders import evaluate_folders
+from metseg.evaluate.case import CaseScores, RegionScores, evaluate_case, evaluate_masks
+from metseg.evaluate.folders import evaluate_folders, evaluate_pairs
 from metseg.evaluate.intervals import Interval, bootstrap_intervals, bootstrap_mean, patient_means
+from metseg.evaluate.manner import Manner
+from metseg.evaluate.masks import MaskPair
 from metseg.evaluate.metrics import METRICS, SLICE_METRICS
 from metseg.evaluate.overlap import (
     Confusion,
@@ -25,7 +27,7 @@ from metseg.evaluate.overlap import (
     sensitivity,
     specificity,
 )
-from metseg.evaluate.paired import PairedComparison, compare_models, holm, verdict, wilcoxon_p
+from metseg.evaluate.paired import PairedComparison, better_of, compare_models, holm, wilcoxon_p
 from metseg.evaluate.protocols import PROTOCOLS
 from metseg.evaluate.summary import RegionSummary, Summary, summarise
 
@@ -36,11 +38,14 @@ __all__ = [
     "CaseScores",
     "Confusion",
     "Interval",
+    "Manner",
+    "MaskPair",
     "PairedComparison",
     "RegionScores",
     "RegionSummary",
     "Summary",
     "accuracy",
+    "better_of",
     "bootstrap_intervals",
     "bootstrap_mean",
     "compare_models",
@@ -48,6 +53,8 @@ __all__ = [
     "dice",
     "evaluate_case",
     "evaluate_folders",
+    "evaluate_masks",
+    "evaluate_pairs",
     "holm",
     "iou",
     "joint_counts",
@@ -58,6 +65,5 @@ __all__ = [
     "sensitivity",
     "specificity",
     "summarise",
-    "verdict",
     "wilcoxon_p",
 ]

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from metseg.errors import GeometryError, UsageError
+from metseg.errors import GeometryError
 from metseg.evaluate.evidence import RegionEvidence
 from metseg.evaluate.lesion import Lesion, LesionContext, scored_lesions
-from metseg.evaluate.matching import Matching, match_lesions, matching_of, predicted_lesions, truth_lesions
+from metseg.evaluate.manner import VOXELWISE, Manner
+from metseg.evaluate.masks import Array, MaskPair
+from metseg.evaluate.matching import (
+    Matching,
+    common_box,
+    match_lesions,
+    matching_of,
+    predicted_lesions,
+    truth_lesions,
+)
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.necrosis import joined_around
 from metseg.evaluate.overlap import Confusion, joint_counts, region_counts, require_same_shape
-from metseg.evaluate.protocols import PROTOCOLS, Protocol
+from metseg.evaluate.protocols import Protocol
 from metseg.evaluate.slices import SliceScores, slice_scores
 from metseg.evaluate.surface import Spacing, checked_spacing
-from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
-from metseg.measure import Box, bounding_box, grown
+from metseg.labels import LabelScheme, check_labels
+from metseg.measure import Box
 from metseg.tables import lookup
 
-Array = npt.NDArray[np.generic]
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
@@ -77,17 +86,25 @@ class _Comparison:
 
     truth: Labels
     prediction: Labels
+    box: Box
     shape: tuple[int, ...]
     affine: npt.NDArray[np.float64] | None
     spacing_mm: Spacing | None
     scheme: LabelScheme
     protocol: Protocol
-    warnings: list[str] = field(default_factory=list)
+    stack_of_slices: bool
 
     @property
     def penalty(self) -> float:
         # Without a spacing no distance is computed, so nothing is ever charged.
         return 0.0 if self.spacing_mm is None else self.protocol.penalty(self.shape, self.spacing_mm)
+
+    @cached_property
+    def joint(self) -> npt.NDArray[np.int64]:
+        """Return the counts of `joint_counts` over the whole image: outside the box both are background."""
+        joint = joint_counts(self.truth, self.prediction, self.scheme)
+        joint[0, 0] += np.prod(self.shape) - self.truth.size
+        return joint
 
 
 def evaluate_case(
@@ -98,10 +115,6 @@ def evaluate_case(
     affine: npt.NDArray[np.float64] | None = None,
     protocol: str = "voxel",
     scheme: str | LabelScheme | None = None,
-    case: str = "case",
-    patient: str | None = None,
-    stack_of_slices: bool = False,
-    across_slices: bool = True,
 ) -> CaseScores:
     """Score one prediction against the truth.
 
@@ -112,10 +125,6 @@ def evaluate_case(
         affine: (4, 4) voxel-to-RAS matrix, mm, instead of the spacing: then axial diameters follow head-foot.
         protocol: a name of `PROTOCOLS`.
         scheme: a name of `LABEL_SCHEMES` or a scheme of your own; None: the protocol's (``binary`` for ``voxel``).
-        case: its id, for messages and tables.
-        patient: who it is; None: the case is the patient.
-        stack_of_slices: the last axis counts slices, and slice-wise figures are wanted beside the patient's.
-        across_slices: whether a lesion goes on from slice to slice.
     Returns:
         the figures of every region; each float is finite, None where it is not defined.
     Raises:
@@ -123,49 +132,70 @@ def evaluate_case(
         InputError: a value that is not of the scheme.
         UsageError: an unknown protocol or scheme, or one that does not fit the other.
 
+    Stacks of pictures, and cases with a name: `evaluate_masks`.
+
     >>> truth = np.zeros((4, 4, 4), np.uint8); truth[1:3, 1:3, 1:3] = 1
     >>> evaluate_case(truth, np.roll(truth, 1, axis=0))["lesion"]["dice"]
     0.5
     """
-    chosen = lookup("protocol", PROTOCOLS, protocol)
-    if not across_slices:
-        chosen = replace(chosen, rule=replace(chosen.rule, across_slices=False))
-    known_scheme = scheme_for(chosen, scheme, protocol)
-    require_same_shape(truth, prediction)
-    truth, prediction = _with_three_axes(truth), _with_three_axes(prediction)
-    affine, spacing = _space(spacing_mm, affine, truth.ndim, needed_by=protocol if chosen.needs_spacing else None)
-    warnings: list[str] = []
-    box = _occupied_box(truth, prediction, chosen.rule.dilations)
-    cut_truth = _labels(truth[box], known_scheme, chosen, f"{case} (truth)", warnings)
-    cut_prediction = _labels(prediction[box], known_scheme, chosen, f"{case} (prediction)", warnings)
-    comparison = _Comparison(cut_truth, cut_prediction, truth.shape, affine, spacing, known_scheme, chosen, warnings)
-    joint = joint_counts(cut_truth, cut_prediction, known_scheme)
-    joint[0, 0] += truth.size - cut_truth.size
-    names = chosen.regions or tuple(known_scheme.regions)
-    regions = {name: _region_scores(comparison, joint, name, box, stack_of_slices) for name in names}
-    return CaseScores(case, patient or case, protocol, regions, joint, tuple(warnings))
+    if affine is None and spacing_mm is not None:
+        affine = np.diag([*checked_spacing(tuple(spacing_mm), 3), 1.0])
+    return evaluate_masks(MaskPair(truth, prediction, affine), Manner(protocol, scheme))
 
 
-def scheme_for(protocol: Protocol, scheme: str | LabelScheme | None, name: str) -> LabelScheme:
-    """Return the label scheme to read masks by.
+def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
+    """Score the two masks of a case; for arrays alone there is `evaluate_case`.
 
+    Args:
+        masks: truth and prediction, whose they are, and what is known of their grid.
+        manner: protocol and label scheme.
+    Returns:
+        the figures of every region; each float is finite, None where it is not defined.
     Raises:
-        UsageError: an unknown scheme, or one that lacks a region of the protocol.
+        GeometryError: the shapes differ, or an affine is wrong or missing where the protocol needs one.
+        InputError: a value that is not of the scheme.
     """
-    chosen = (
-        scheme if isinstance(scheme, LabelScheme) else lookup("label scheme", LABEL_SCHEMES, scheme or protocol.scheme)
+    warnings = list(masks.warnings)
+    comparison = _compared(masks, manner, warnings)
+    names = comparison.protocol.regions or tuple(comparison.scheme.regions)
+    return CaseScores(
+        case=masks.case,
+        patient=masks.patient or masks.case,
+        protocol=manner.protocol,
+        regions={name: _region_scores(comparison, name) for name in names},
+        joint=comparison.joint,
+        warnings=tuple(warnings),
     )
-    missing = [region for region in protocol.regions or () if region not in chosen.regions]
-    if missing:
-        raise UsageError(
-            f"the label scheme has no region {missing[0]}, which the protocol '{name}' scores",
-            where=scheme if isinstance(scheme, str) else None,
-            expected=protocol.regions,
-            got=tuple(chosen.regions),
-            cure=f"use the scheme '{protocol.scheme}', or another protocol",
-            code="usage.protocol_scheme",
-        )
-    return chosen
+
+
+def without_lesions(scores: CaseScores) -> CaseScores:
+    """Return what summaries need: lesions are in tables by then, and thousands of cases have many."""
+    return replace(scores, regions={name: replace(region, lesions=()) for name, region in scores.regions.items()})
+
+
+def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> _Comparison:
+    """Return the masks checked and cut out, and add to the warnings what was noticed."""
+    protocol = manner.rules
+    if masks.stack_of_slices:
+        protocol = replace(protocol, rule=replace(protocol.rule, across_slices=False))
+    require_same_shape(masks.truth, masks.prediction)
+    truth, prediction = _with_three_axes(masks.truth), _with_three_axes(masks.prediction)
+    affine, spacing = _space(masks.affine, needed_by=manner.protocol if protocol.needs_spacing else None)
+    box = common_box(truth != 0, prediction != 0, protocol.rule.dilations)
+    cut_truth, of_truth = _checked_labels(truth[box], manner, where=f"{masks.case} (truth)")
+    cut_prediction, of_prediction = _checked_labels(prediction[box], manner, where=f"{masks.case} (prediction)")
+    warnings += [*of_truth, *of_prediction]
+    return _Comparison(
+        truth=cut_truth,
+        prediction=cut_prediction,
+        box=box,
+        shape=truth.shape,
+        affine=affine,
+        spacing_mm=spacing,
+        scheme=manner.labels,
+        protocol=protocol,
+        stack_of_slices=masks.stack_of_slices,
+    )
 
 
 def _with_three_axes(array: Array) -> Array:
@@ -177,16 +207,13 @@ def _with_three_axes(array: Array) -> Array:
 
 
 def _space(
-    spacing_mm: tuple[float, ...] | None, affine: npt.NDArray[np.float64] | None, axes: int, needed_by: str | None
+    affine: npt.NDArray[np.float64] | None, *, needed_by: str | None
 ) -> tuple[npt.NDArray[np.float64] | None, Spacing | None]:
     if affine is not None:
         affine = np.asarray(affine, dtype=np.float64)
         if affine.shape != (4, 4):
             raise GeometryError("an affine is a 4x4 matrix", got=affine.shape)
-        return affine, checked_spacing(tuple(np.linalg.norm(affine[:3, :3], axis=0)), axes)
-    if spacing_mm is not None:
-        spacing = checked_spacing(tuple(spacing_mm), axes)
-        return np.diag([*spacing, 1.0]), spacing
+        return affine, checked_spacing(tuple(np.linalg.norm(affine[:3, :3], axis=0)), 3)
     if needed_by is not None:
         raise GeometryError(
             f"the protocol '{needed_by}' needs the voxel size",
@@ -196,52 +223,58 @@ def _space(
     return None, None
 
 
-def _occupied_box(truth: Array, prediction: Array, margin: int) -> Box:
-    """Return the box that holds anything, with room for dilations; one corner voxel if there is nothing."""
-    return grown(bounding_box((truth != 0) | (prediction != 0)) or (slice(0, 1),) * 3, margin, truth.shape)
-
-
-def _labels(array: Array, scheme: LabelScheme, protocol: Protocol, where: str, warnings: list[str]) -> Labels:
-    """Return class ids; those the protocol knows and does not score become background, with a counted warning."""
-    for label in protocol.ignored_labels:
-        if label in scheme.values:
+def _checked_labels(array: Array, manner: Manner, *, where: str) -> tuple[Labels, list[str]]:
+    """Return class ids; those the protocol knows and does not score become background, each with a counted warning."""
+    warnings = []
+    for label in manner.rules.ignored_labels:
+        if label in manner.labels.values:
             continue
         found = int(np.count_nonzero(array == label))
         if found:
             warnings.append(f"{where}: label {label} is not scored by this protocol; {found} voxels ignored")
             array = np.where(array == label, np.zeros((), array.dtype), array)
-    return check_labels(array, scheme, where=where)
+    return check_labels(array, manner.labels, where=where), warnings
 
 
-def _region_scores(
-    comparison: _Comparison, joint: npt.NDArray[np.int64], region: str, box: Box, stack_of_slices: bool
-) -> RegionScores:
+def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
     scheme, protocol = comparison.scheme, comparison.protocol
     truth = scheme.region_mask(comparison.truth, region)
     prediction = scheme.region_mask(comparison.prediction, region)
-    matching = _match(comparison, region, truth, prediction)
     context = LesionContext(
-        region, protocol.rule, protocol.lesion_figures, comparison.affine, comparison.spacing_mm, comparison.penalty
+        region=region,
+        rule=protocol.rule,
+        figures=protocol.lesion_figures,
+        affine=comparison.affine,
+        spacing_mm=comparison.spacing_mm,
+        penalty=comparison.penalty,
     )
-    lesions = tuple(_moved(lesion, box) for lesion in scored_lesions(matching, context))
-    counts = region_counts(joint, scheme, region)
+    lesions = scored_lesions(_match(comparison, region, truth=truth, prediction=prediction), context)
     evidence = RegionEvidence(
-        truth, prediction, counts, lesions, comparison.spacing_mm, comparison.affine, comparison.penalty
+        truth=truth,
+        prediction=prediction,
+        counts=region_counts(comparison.joint, scheme, region),
+        lesions=tuple(_moved(lesion, comparison.box) for lesion in lesions),
+        spacing_mm=comparison.spacing_mm,
+        affine=comparison.affine,
+        penalty=comparison.penalty,
     )
-    values = {column: protocol.figures[column](evidence) if column in protocol.figures else None for column in METRICS}
-    slices = slice_scores(truth, prediction, comparison.shape[2]) if stack_of_slices else None
-    return RegionScores(values, counts, lesions, slices)
+    return RegionScores(
+        values={name: protocol.figures[name](evidence) if name in protocol.figures else None for name in METRICS},
+        counts=evidence.counts,
+        lesions=evidence.lesions,
+        slices=slice_scores(truth, prediction, comparison.shape[2]) if comparison.stack_of_slices else None,
+    )
 
 
-def _match(comparison: _Comparison, region: str, truth: Mask, prediction: Mask) -> Matching:
+def _match(comparison: _Comparison, region: str, *, truth: Mask, prediction: Mask) -> Matching:
     rule = comparison.protocol.rule
     core = comparison.protocol.joined_by.get(region)
     if core is None:
         return match_lesions(truth, prediction, rule)
     # Cores may lie outside the region's own box, so the whole cut-out is searched.
     everywhere = tuple(slice(0, size) for size in truth.shape)
-    truth_cores = truth_lesions(_class_mask(comparison, comparison.truth, core), rule)
-    predicted_cores = predicted_lesions(_class_mask(comparison, comparison.prediction, core), rule)
+    truth_cores = truth_lesions(_class_mask(comparison.truth, comparison.scheme, core), rule)
+    predicted_cores = predicted_lesions(_class_mask(comparison.prediction, comparison.scheme, core), rule)
     return matching_of(
         joined_around(truth_lesions(truth, rule), truth_cores),
         joined_around(predicted_lesions(prediction, rule), predicted_cores),
@@ -249,8 +282,8 @@ def _match(comparison: _Comparison, region: str, truth: Mask, prediction: Mask) 
     )
 
 
-def _class_mask(comparison: _Comparison, labels: Labels, name: str) -> Mask:
-    ids = [label for label, class_name in comparison.scheme.classes.items() if class_name == name]
+def _class_mask(labels: Labels, scheme: LabelScheme, name: str) -> Mask:
+    ids = [label for label, class_name in scheme.classes.items() if class_name == name]
     return np.isin(labels, ids)
 
 

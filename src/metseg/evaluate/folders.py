@@ -6,22 +6,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
-from metseg.evaluate.case import CaseScores, evaluate_case, scheme_for
-from metseg.evaluate.pairing import CasePair, pair_up
-from metseg.evaluate.protocols import PROTOCOLS
+from metseg.evaluate.case import CaseScores, evaluate_masks, without_lesions
+from metseg.evaluate.manner import VOXELWISE, Manner
+from metseg.evaluate.pairing import CasePair, Pairs, pair_up
 from metseg.evaluate.read import read_pair
 from metseg.evaluate.summary import Summary, summarise
 from metseg.evaluate.tables import Tables, write_summary
-from metseg.labels import LabelScheme
 from metseg.progress import track
-from metseg.tables import lookup
 
 #: Cases handed to each process ahead of time: enough to keep it busy, few enough to keep memory flat.
 _AHEAD = 4
@@ -30,24 +27,13 @@ _AHEAD = 4
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class _Manner:
-    """How every case is scored."""
-
-    protocol: str
-    scheme: LabelScheme
-
-
 def evaluate_folders(
     predictions: Path,
     truth: Path,
     *,
     out: Path,
-    protocol: str = "voxel",
-    scheme: str | None = None,
+    manner: Manner = VOXELWISE,
     jobs: int = 1,
-    allow_missing: bool = False,
-    patient_pattern: str | None = None,
     quiet: bool = False,
 ) -> Summary:
     """Score every case of two folders, or one file against another, and write the tables.
@@ -56,31 +42,32 @@ def evaluate_folders(
         predictions: folder (or file) of predicted masks: NIfTI volumes, or slice masks in a folder per patient.
         truth: the same of the truth; files are paired by case id, see `metseg.evaluate.pairing.pair_up`.
         out: where ``cases.csv``, ``lesions.csv``, ``summary.json`` (and ``slices.csv`` for slices) are written.
-        protocol: a name of `PROTOCOLS`.
-        scheme: a name of `LABEL_SCHEMES`; None: the protocol's.
+        manner: protocol and label scheme.
         jobs: processes; with more than 1 they are started anew, so a script needs its ``if __name__ == "__main__"``.
-        allow_missing: a truth without a prediction is scored as an empty prediction.
-        patient_pattern: regular expression whose first group is the patient.
         quiet: no progress bar.
     Returns:
         the summary, as in ``summary.json``.
     Raises:
         InputError: nothing to pair, missing predictions, or cases that cannot be scored, named; nothing is written.
-        UsageError: an unknown protocol or scheme.
+
+    Missing predictions scored as empty, patients found by a pattern: `pair_up`, then `evaluate_pairs`.
     """
-    manner = _Manner(protocol, scheme_for(lookup("protocol", PROTOCOLS, protocol), scheme, protocol))
-    pairs = pair_up(predictions, truth, allow_missing=allow_missing, patient_pattern=patient_pattern)
+    return evaluate_pairs(pair_up(predictions, truth), manner, out=out, jobs=jobs, quiet=quiet)
+
+
+def evaluate_pairs(pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, quiet: bool = False) -> Summary:
+    """Score every pair of files and write the tables; see `evaluate_folders`."""
     with_slices = any(pair.is_slices for pair in pairs.cases)
     kept: list[CaseScores] = []
     errors: list[MetsegError] = []
     with Tables(out, with_slices=with_slices) as tables:
-        outcomes = track(_scored(pairs.cases, manner, jobs), "Scoring", total=len(pairs.cases), quiet=quiet)
+        outcomes = track(_scored(pairs.cases, manner, jobs=jobs), "Scoring", total=len(pairs.cases), quiet=quiet)
         for outcome in outcomes:
             if isinstance(outcome, MetsegError):
                 errors.append(outcome)
             elif not errors:
                 tables.add(outcome)
-                kept.append(_without_lesions(outcome))
+                kept.append(without_lesions(outcome))
         if errors:
             _refuse(errors, len(pairs.cases))
         summary = summarise(kept, warnings=pairs.warnings)
@@ -88,26 +75,15 @@ def evaluate_folders(
     return summary
 
 
-def score_pair(pair: CasePair, manner: _Manner) -> CaseScores | MetsegError:
+def score_pair(pair: CasePair, manner: Manner) -> CaseScores | MetsegError:
     """Return the scores of one case, or what is wrong with it: the others are still looked at."""
     try:
-        masks = read_pair(pair, manner.scheme)
-        scores = evaluate_case(
-            masks.truth,
-            masks.prediction,
-            affine=masks.affine,
-            protocol=manner.protocol,
-            scheme=manner.scheme,
-            case=pair.case,
-            patient=pair.patient,
-            stack_of_slices=pair.is_slices,
-        )
+        return evaluate_masks(read_pair(pair, manner.labels), manner)
     except MetsegError as error:
         return error
-    return replace(scores, warnings=(*masks.warnings, *scores.warnings))
 
 
-def _scored(pairs: Sequence[CasePair], manner: _Manner, jobs: int) -> Iterator[CaseScores | MetsegError]:
+def _scored(pairs: Sequence[CasePair], manner: Manner, *, jobs: int) -> Iterator[CaseScores | MetsegError]:
     """Yield the outcome of every case in order."""
     score = partial(score_pair, manner=manner)
     workers = min(jobs, len(pairs) // _AHEAD)  # a new process costs as much as a few cases
@@ -132,11 +108,6 @@ def _result(future: Future[CaseScores | MetsegError]) -> CaseScores | MetsegErro
             cure="try again with fewer processes (--jobs 1); in a script, call under if __name__ == '__main__'",
             code="resources.memory",
         ) from None
-
-
-def _without_lesions(scores: CaseScores) -> CaseScores:
-    """Return what the summary needs: lesions are on disk by now, and thousands of cases have many."""
-    return replace(scores, regions={name: replace(region, lesions=()) for name, region in scores.regions.items()})
 
 
 def _refuse(errors: Sequence[MetsegError], cases: int) -> None:

@@ -121,32 +121,40 @@ def scored_lesions(matching: Matching, context: LesionContext) -> tuple[Lesion, 
     lesions: list[Lesion] = []
     for index, joined in enumerate(matching.touching):
         box = _union([true_boxes[index], *(predicted_boxes[number - 1] for number in joined)])
-        figures = _found(matching, index + 1, joined, box, context) if joined else missed
-        size, centre = truth_sizes[index], truth_centres[index]
         lesions.append(
             Lesion(
-                context.region,
-                index + 1,
-                True,
-                _is_scored(size, context.rule),
-                bool(joined),
-                joined,
-                size,
-                centre,
-                figures,
+                region=context.region,
+                number=index + 1,
+                is_true=True,
+                scored=_is_scored(truth_sizes[index], context.rule),
+                detected=bool(joined),
+                joined=joined,
+                size=truth_sizes[index],
+                centre_voxel=truth_centres[index],
+                figures=_found(matching, context, number=index + 1, box=box) if joined else missed,
             )
         )
     for number in matching.false_positives:
-        size, centre = predicted_sizes[number - 1], predicted_centres[number - 1]
-        lesions.append(Lesion(context.region, number, False, True, False, (), size, centre, missed))
+        lesions.append(
+            Lesion(
+                region=context.region,
+                number=number,
+                is_true=False,
+                scored=True,
+                detected=False,
+                joined=(),
+                size=predicted_sizes[number - 1],
+                centre_voxel=predicted_centres[number - 1],
+                figures=missed,
+            )
+        )
     return tuple(lesions)
 
 
-def _found(
-    matching: Matching, number: int, joined: tuple[int, ...], box: Box, context: LesionContext
-) -> dict[str, float]:
+def _found(matching: Matching, context: LesionContext, *, number: int, box: Box) -> dict[str, float]:
+    """Return the figures of a true lesion against all the predicted ones that it touches, inside their common box."""
     truth = matching.truth.ids[box] == number
-    prediction = np.isin(matching.prediction.ids[box], joined)
+    prediction = np.isin(matching.prediction.ids[box], matching.touching[number - 1])
     return {
         name: figure.compute(truth, prediction, context.spacing_mm, context.penalty)
         for name, figure in context.figures.items()

@@ -149,7 +149,7 @@ OVERLAP_FIGURES: Mapping[str, Figure] = {
 }
 
 #: Figures of counts and volumes that every protocol has in common.
-LESION_FIGURES: Mapping[str, Figure] = {
+COUNT_FIGURES: Mapping[str, Figure] = {
     "n_tp": n_tp,
     "n_fp": n_fp,
     "n_fn": n_fn,

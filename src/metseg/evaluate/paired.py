@@ -29,7 +29,7 @@ class PairedComparison:
         difference: first minus second, mean over patients, with its bootstrap interval.
         p_value: Wilcoxon signed-rank, two-sided.
         p_holm: corrected for all comparisons made together.
-        verdict: names the better model, or says that no difference was shown.
+        better: name of the model that is shown to be better; None: no difference was shown.
     """
 
     first: str
@@ -37,7 +37,12 @@ class PairedComparison:
     difference: Interval
     p_value: float
     p_holm: float
-    verdict: str
+    better: str | None
+
+    @property
+    def verdict(self) -> str:
+        """Return the same in words."""
+        return NO_DIFFERENCE if self.better is None else f"{self.better} is better"
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float:
@@ -76,18 +81,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def verdict(difference: Interval, first: str, second: str, *, better: Literal["higher", "lower"] = "higher") -> str:
-    """Return who is better, in words, if the interval of ``first - second`` excludes 0; else that none was shown.
+def better_of(
+    first: str, second: str, *, difference: Interval, better: Literal["higher", "lower"] = "higher"
+) -> str | None:
+    """Return who is better if the interval of ``first - second`` excludes 0; else None, for none was shown to be.
 
-    >>> verdict(Interval(0.1, 0.02, 0.2, 20), "unet", "cnn")
-    'unet is better'
-    >>> verdict(Interval(0.1, -0.02, 0.2, 20), "unet", "cnn")
-    'no difference shown'
+    >>> better_of("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20))
+    'unet'
+    >>> better_of("unet", "cnn", difference=Interval(0.1, -0.02, 0.2, 20)) is None
+    True
     """
     if not difference.excludes_zero:
-        return NO_DIFFERENCE
-    first_is_better = (difference.mean > 0) == (better == "higher")
-    return f"{first if first_is_better else second} is better"
+        return None
+    return first if (difference.mean > 0) == (better == "higher") else second
 
 
 def compare_models(
@@ -115,7 +121,14 @@ def compare_models(
     p_values = [wilcoxon_p(values) for values in differences]
     intervals = [bootstrap_mean(values, resamples=resamples, seed=seed) for values in differences]
     return [
-        PairedComparison(one, two, interval, p_value, p_holm, verdict(interval, one, two, better=better))
+        PairedComparison(
+            first=one,
+            second=two,
+            difference=interval,
+            p_value=p_value,
+            p_holm=p_holm,
+            better=better_of(one, two, difference=interval, better=better),
+        )
         for (one, two), interval, p_value, p_holm in zip(pairs, intervals, p_values, holm(p_values), strict=True)
     ]
 

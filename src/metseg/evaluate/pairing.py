@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError, UsageError
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS, patient_finder
-from metseg.io.tree import PICTURE_ENDINGS, slice_number
+from metseg.io.tree import MASK_ENDINGS, PICTURE_ENDINGS, slice_number
 
-#: What is stripped from a file's stem to give the case id.
-SUFFIXES = ("-seg", "-pred", "_mask", "_seg")
+#: What is stripped from a file's stem to give the case id: the endings of masks in data sets, and that of predictions.
+SUFFIXES = (*MASK_ENDINGS, "-pred", "_pred")
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
 _PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
@@ -108,7 +108,10 @@ def _one_file_each(predictions: Path, truth: Path) -> Pairs:
     if is_slices != _is_slices([predictions], predictions):
         raise UsageError("one side is a volume, the other a picture", where=predictions)
     name = case_id(truth.name)
-    return Pairs((CasePair(name, _study_patient(name), (truth,), (predictions,), is_slices),))
+    pair = CasePair(
+        case=name, patient=_study_patient(name), truth=(truth,), prediction=(predictions,), is_slices=is_slices
+    )
+    return Pairs((pair,))
 
 
 def _masks(root: Path) -> list[Path]:
@@ -217,7 +220,7 @@ def _volume_cases(
         else patient_finder(tuple(found), pattern, root=root)
     )
     return tuple(
-        CasePair(str(name), patient_of(name), (truth,), (prediction,), False)
+        CasePair(case=str(name), patient=patient_of(name), truth=(truth,), prediction=(prediction,), is_slices=False)
         for name, (truth, prediction) in found.items()
     )
 
@@ -239,7 +242,13 @@ def _slice_cases(
         files = [found[name] for name in ordered]
         label = str(folder) if alone else str(folder / patient)
         cases.append(
-            CasePair(label, patient, tuple(truth for truth, _ in files), tuple(guess for _, guess in files), True)
+            CasePair(
+                case=label,
+                patient=patient,
+                truth=tuple(truth for truth, _ in files),
+                prediction=tuple(guess for _, guess in files),
+                is_slices=True,
+            )
         )
     return tuple(cases)
 

@@ -17,7 +17,7 @@ from metseg.evaluate.border import border_dice
 from metseg.evaluate.lesion import LesionFigure
 from metseg.evaluate.matching import MatchRule
 from metseg.evaluate.metrics import (
-    LESION_FIGURES,
+    COUNT_FIGURES,
     OVERLAP_FIGURES,
     Figure,
     asd_mm,
@@ -99,7 +99,7 @@ _DICE = LesionFigure(Kind.OVERLAP, _lesion_dice)
 _HD95 = LesionFigure(Kind.DISTANCE, _lesion_hd95)
 
 _VOXEL_FIGURES: Mapping[str, Figure] = {
-    **LESION_FIGURES,
+    **COUNT_FIGURES,
     **OVERLAP_FIGURES,
     "hd95_mm": hd95_mm,
     "asd_mm": asd_mm,
@@ -109,7 +109,7 @@ _VOXEL_FIGURES: Mapping[str, Figure] = {
 }
 
 _BRATS_2023_FIGURES: Mapping[str, Figure] = {
-    **LESION_FIGURES,
+    **COUNT_FIGURES,
     **OVERLAP_FIGURES,
     "hd95_mm": hd95_mm,
     "lesionwise_dice": lesionwise("dice", Kind.OVERLAP),

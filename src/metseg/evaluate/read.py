@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError
+from metseg.evaluate.masks import MaskPair
 from metseg.evaluate.pairing import CasePair
 from metseg.io.nifti import read_mask_nifti
 from metseg.io.pictures import read_mask
@@ -18,23 +18,6 @@ from metseg.volume import Array, Volume
 #: Two affines are the same if no corner of the image moves further than this share of the smallest voxel side:
 #: formats store them as 32-bit floats or as quaternions, so they never agree to the last digit.
 AFFINE_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True)
-class MaskPair:
-    """Truth and prediction on one grid.
-
-    Args:
-        truth: (X, Y, Z).
-        prediction: (X, Y, Z).
-        affine: (4, 4) voxel-to-RAS matrix, mm, or None for pictures.
-        warnings: what was done while reading.
-    """
-
-    truth: Array
-    prediction: Array
-    affine: npt.NDArray[np.float64] | None
-    warnings: tuple[str, ...] = ()
 
 
 def read_pair(pair: CasePair, scheme: LabelScheme) -> MaskPair:
@@ -53,14 +36,15 @@ def read_pair(pair: CasePair, scheme: LabelScheme) -> MaskPair:
 def _read_volumes(pair: CasePair) -> MaskPair:
     truth = read_mask_nifti(pair.truth[0])
     path = pair.prediction[0]
-    if path is None:
-        return MaskPair(truth.data, np.zeros(truth.shape, dtype=np.uint8), truth.affine)
-    prediction = read_mask_nifti(path)
-    _require_same_grid(truth, prediction, pair.case)
-    return MaskPair(truth.data, prediction.data, truth.affine)
+    guess: Array = np.zeros(truth.shape, dtype=np.uint8)
+    if path is not None:
+        prediction = read_mask_nifti(path)
+        _require_same_grid(truth, prediction, case=pair.case)
+        guess = prediction.data
+    return MaskPair(truth.data, guess, truth.affine, case=pair.case, patient=pair.patient)
 
 
-def _require_same_grid(truth: Volume, prediction: Volume, case: str) -> None:
+def _require_same_grid(truth: Volume, prediction: Volume, *, case: str) -> None:
     cure = "bring the prediction onto the truth's grid yourself; nothing is resampled here"
     if truth.shape != prediction.shape:
         raise GeometryError(
@@ -73,7 +57,7 @@ def _require_same_grid(truth: Volume, prediction: Volume, case: str) -> None:
         )
     assert truth.affine is not None
     assert prediction.affine is not None
-    moved_mm = _largest_shift_mm(truth.affine, prediction.affine, truth.shape)
+    moved_mm = _largest_shift_mm(truth.affine, prediction.affine, shape=truth.shape)
     if moved_mm > AFFINE_TOLERANCE * min(truth.spacing_mm or (1.0,)):
         raise GeometryError(
             "prediction and truth lie differently in space",
@@ -86,7 +70,7 @@ def _require_same_grid(truth: Volume, prediction: Volume, case: str) -> None:
 
 
 def _largest_shift_mm(
-    one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shape: tuple[int, int, int]
+    one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *, shape: tuple[int, int, int]
 ) -> float:
     """Return how far apart two affines put a corner of the image at most; everything inside is nearer."""
     corners = np.array([[x, y, z, 1.0] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])])
@@ -105,20 +89,27 @@ def _read_slices(pair: CasePair, scheme: LabelScheme) -> MaskPair:
             prediction = read_mask(path, scheme)
             guess = prediction.labels
             notes += prediction.notes
-        _require_same_size(truth.labels, guess, path, expected_like="its truth")
+        _require_same_size(truth.labels, guess, where=path, expected_like="its truth")
         if truths:
-            _require_same_size(truths[0], truth.labels, truth_path, expected_like="the first slice of its case")
+            _require_same_size(truths[0], truth.labels, where=truth_path, expected_like="the first slice of its case")
         truths.append(truth.labels)
         predictions.append(guess)
     warnings = tuple(f"{pair.case}: {note} ({notes.count(note)} slices)" for note in dict.fromkeys(notes))
-    return MaskPair(_stack(truths), _stack(predictions), None, warnings)
+    return MaskPair(
+        _stack(truths),
+        _stack(predictions),
+        case=pair.case,
+        patient=pair.patient,
+        stack_of_slices=True,
+        warnings=warnings,
+    )
 
 
-def _require_same_size(expected: Array, got: Array, path: Path | None, *, expected_like: str) -> None:
+def _require_same_size(expected: Array, got: Array, *, where: Path | None, expected_like: str) -> None:
     if expected.shape != got.shape:
         raise GeometryError(
             f"the mask is not of the size of {expected_like}",
-            where=path,
+            where=where,
             expected=f"{expected.shape[1]} x {expected.shape[0]}",
             got=f"{got.shape[1]} x {got.shape[0]}",
             cure="slices of different size are different cases; nothing is resampled here",

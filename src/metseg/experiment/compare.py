@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +10,22 @@ from pathlib import Path
 import pandas as pd
 
 from metseg.errors import UsageError
-from metseg.evaluate import CaseScores
 from metseg.experiment.fairness import fairness_warnings, require_comparable
 from metseg.experiment.folds import judged_splits
-from metseg.experiment.machine import describe_machine
 from metseg.experiment.outcome import Comparison, Contestant
-from metseg.experiment.snapshot import Snapshot, take_snapshot
 from metseg.io.source import CaseSource
-from metseg.io.splits import Chosen, Split, make_split
+from metseg.io.splits import Split, make_split
 from metseg.model.bundle import load_bundle
-from metseg.predict.inference import choose_compute
 from metseg.predict.predictor import Predictor
-from metseg.progress import track
 from metseg.recipe import Recipe
 from metseg.train.data import read_sources
-from metseg.train.finish import load_chosen, score_case
+from metseg.train.judge import Judged, judge
 from metseg.train.resolve import resolve
 from metseg.train.run import Run, train_run
 from metseg.train.run_folder import RunFolder
+
+#: What of a bundle's figures says what its training took.
+TRAINING_FACTS = ("parameters", "minutes", "steps", "peak_memory_gb")
 
 
 @dataclass(frozen=True)
@@ -67,55 +64,56 @@ def compare(plan: Plan) -> Comparison:
     sources = read_sources(first, plan.data)
     split = _shared_split(plan, sources)
     judged = judged_splits(split, sources, validation=first.split.validation)
+    for recipe in plan.recipes:
+        _require_same_runs(recipe, plan, judged)
     split.save(plan.out / "split.json")
     contestants = tuple(_contest(recipe, plan, judged) for recipe in plan.recipes)
-    machine = describe_machine(choose_compute(device=plan.device))
-    return Comparison(contestants, split, fairness_warnings(plan.recipes), machine)
+    return Comparison(contestants, split, fairness_warnings(plan.recipes))
+
+
+def _runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> list[tuple[RunFolder, Split]]:
+    """Return the run folder of each fold."""
+    names = [f"fold{fold}" for fold in range(len(judged))] if len(judged) > 1 else ["run"]
+    return [(RunFolder(plan.out / recipe.name / name), split) for name, split in zip(names, judged, strict=True)]
+
+
+def _require_same_runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> None:
+    """Refuse a folder with runs of another recipe or split before anything is written there.
+
+    Raises:
+        UsageError: a run was begun with another recipe or split.
+    """
+    for run, split in _runs(recipe, plan, judged):
+        if run.exists:
+            run.begin(recipe, resume=True)
+            run.require_split(split, where=run.path)
 
 
 def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
-    """Train one recipe on every fold that is not finished yet, and score each network on the fold it has not seen."""
-    sources = read_sources(recipe, plan.data)
-    runs, scores, snapshots, facts = [], [], [], []
-    for fold, split in enumerate(judged):
-        run = RunFolder(plan.out / recipe.name / (f"fold{fold}" if len(judged) > 1 else "run"))
-        if not _is_finished(run, recipe, split):
-            _train(recipe, plan, run, split)
-        found, shown, pace = _score(run.bundle, split.select(sources).test, plan.device, f"Scoring {recipe.name}")
+    """Train one recipe on every fold that is not finished yet, and gather what each network did on its fold."""
+    runs, seen, metrics = [], [], []
+    for run, split in _runs(recipe, plan, judged):
+        if not run.is_finished:
+            _train(recipe, plan, run=run, split=split)
         runs.append(run)
-        scores += found
-        snapshots += shown
-        facts.append({**_training_facts(run.bundle), "slices_per_s": pace})
+        seen.append(_seen(recipe, plan, run=run, split=split))
+        metrics.append(json.loads((run.bundle / "metrics.json").read_text("utf-8")))
+    facts = [
+        {**{key: float(known[key]) for key in TRAINING_FACTS}, "slices_per_s": one.slices_per_s}
+        for known, one in zip(metrics, seen, strict=True)
+    ]
     return Contestant(
         recipe=recipe,
         bundles=tuple(run.bundle for run in runs),
-        scores=tuple(scores),
-        snapshots=tuple(snapshots),
+        scores=tuple(score for one in seen for score in one.scores),
+        snapshots=tuple(snapshot for one in seen for snapshot in one.snapshots),
         facts={key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]},
         curves=pd.read_csv(runs[0].epochs_log),
+        machines=tuple(known.get("machine", {}) for known in metrics),
     )
 
 
-def _is_finished(run: RunFolder, recipe: Recipe, split: Split) -> bool:
-    """Return whether the run needs no more training.
-
-    Raises:
-        UsageError: what is in the folder was begun with another recipe or split.
-    """
-    if not run.exists:
-        return False
-    run.begin(recipe, resume=True)
-    if run.split_file.exists() and Split.load(run.split_file) != split:
-        raise UsageError(
-            "the run was begun with another split",
-            where=run.path,
-            cure="compare in another --out",
-            code="usage.run",
-        )
-    return bool(run.read_state().get("state") == "finished" and run.bundle.exists())
-
-
-def _train(recipe: Recipe, plan: Plan, run: RunFolder, split: Split) -> None:
+def _train(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> None:
     split_file = plan.out / "splits" / f"{run.path.name}.json"
     split.save(split_file)
     train_run(
@@ -131,29 +129,12 @@ def _train(recipe: Recipe, plan: Plan, run: RunFolder, split: Split) -> None:
     )
 
 
-def _score(
-    bundle: Path, judged: Sequence[Chosen], device: str, what: str
-) -> tuple[list[CaseScores], list[Snapshot], float]:
-    """Return scores and snapshots, and slices per second of the prediction itself: without reading and scoring.
-
-    One prediction is in memory at a time.
-    """
-    predictor = Predictor.from_bundle(load_bundle(bundle), device=device)
-    scores, snapshots, seconds, slices = [], [], 0.0, 0
-    for chosen in track(judged, what):
-        case = load_chosen(chosen)
-        begin = time.perf_counter()
-        prediction = predictor(case)
-        seconds += time.perf_counter() - begin
-        slices += prediction.labels.shape[2]
-        scores.append(score_case(prediction, case))
-        snapshots.append(take_snapshot(prediction, case))
-    return scores, snapshots, slices / seconds if seconds else 0.0
-
-
-def _training_facts(bundle: Path) -> dict[str, float]:
-    metrics = json.loads((bundle / "metrics.json").read_text("utf-8"))
-    return {key: float(metrics[key]) for key in ("parameters", "minutes", "steps", "peak_memory_gb")}
+def _seen(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> Judged:
+    """Return what the run saw of its test patients when it ended: they are read once, and not again here."""
+    if not Judged.is_in(run.test):  # a run that ended before this was kept
+        predictor = Predictor.from_bundle(load_bundle(run.bundle), device=plan.device)
+        judge(predictor, split.select(read_sources(recipe, plan.data)).test, f"Scoring {recipe.name}").save(run.test)
+    return Judged.load(run.test)
 
 
 def _shared_split(plan: Plan, sources: Sequence[CaseSource]) -> Split:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import pandas as pd
 from metseg.evaluate import CaseScores, PairedComparison, Summary, compare_models, summarise
 from metseg.evaluate.intervals import patient_means
 from metseg.evaluate.paired import NO_DIFFERENCE
-from metseg.experiment.snapshot import Snapshot
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
+from metseg.train.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Contestant:
         snapshots: one per case.
         facts: parameters, minutes, steps, slices per second, peak memory; means over the folds.
         curves: the epochs of the first fold.
+        machines: what each run was trained and timed on; nothing of a run whose bundle does not say.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class Contestant:
     snapshots: tuple[Snapshot, ...]
     facts: Mapping[str, float]
     curves: pd.DataFrame
+    machines: tuple[Mapping[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,18 +66,22 @@ class Comparison:
         contestants: in the order of the recipes; at least one.
         split: which patient was where.
         warnings: what makes the comparison less fair than it looks, one sentence each.
-        machine: what it ran on.
     """
 
     contestants: tuple[Contestant, ...]
     split: Split
     warnings: tuple[str, ...] = ()
-    machine: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def pairs(self) -> tuple[PairedComparison, ...]:
         """Return every two of them compared on the Dice by patient."""
         return tuple(compare_models({one.name: one.dice_by_patient for one in self.contestants}))
+
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """Return what every run was trained and timed on; empty where that is not one and the same."""
+        found = [machine for one in self.contestants for machine in one.machines]
+        return found[0] if found and all(machine == found[0] for machine in found) else {}
 
     @property
     def scored(self) -> str:
@@ -90,7 +96,7 @@ class Comparison:
     def shown_best(self) -> Contestant | None:
         """Return the recipe that is shown to be better than every other: each interval excludes 0; else None."""
         rivals = self._pairs_of_highest()
-        named = all(pair.verdict == f"{self.highest.name} is better" for pair in rivals)
+        named = all(pair.better == self.highest.name for pair in rivals)
         return self.highest if rivals and named else None
 
     @property
@@ -104,7 +110,7 @@ class Comparison:
         equals = [
             pair.second if pair.first == highest.name else pair.first
             for pair in self._pairs_of_highest()
-            if pair.verdict != f"{highest.name} is better"
+            if pair.better != highest.name
         ]
         return f"{NO_DIFFERENCE} between {highest.name}, which has the highest mean Dice, and {', '.join(equals)}"
 

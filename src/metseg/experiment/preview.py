@@ -25,6 +25,9 @@ from metseg.volume import Array, Case
 #: Patients shown, and versions of each.
 PATIENTS, VERSIONS = 4, 5
 
+#: Patients looked at in search of lesions; where these have none, the picture does without.
+SEARCHED = 40
+
 
 def preview_augmentation(sources: Sequence[CaseSource], recipe: Recipe, path: Path) -> None:
     """Write a picture of a few patients' slices as read, prepared and augmented as in training.
@@ -70,6 +73,7 @@ def _chosen(sources: Sequence[CaseSource], recipe: Recipe) -> list[tuple[Case, P
     with_lesion: list[tuple[Case, Prepared]] = []
     without: list[tuple[Case, Prepared]] = []
     problem: MetsegError | None = None
+    looked_at = 0
     for source in _spread(sources):
         try:
             case = source.load()
@@ -78,8 +82,12 @@ def _chosen(sources: Sequence[CaseSource], recipe: Recipe) -> list[tuple[Case, P
             problem = error
             continue
         labels = pair[1].labels
-        (with_lesion if labels is not None and labels.any() else without).append(pair)
-        if len(with_lesion) == PATIENTS:
+        if labels is not None and labels.any():
+            with_lesion.append(pair)
+        elif len(without) < PATIENTS:  # more are never shown, and each is a whole case in memory
+            without.append(pair)
+        looked_at += 1
+        if len(with_lesion) == PATIENTS or looked_at == SEARCHED:
             break
     chosen = [*with_lesion, *without][:PATIENTS]
     if not chosen:

@@ -11,12 +11,12 @@ from metseg.evaluate import Interval, PairedComparison
 from metseg.evaluate.intervals import LEVEL, RESAMPLES
 from metseg.experiment.fairness import budget_text
 from metseg.experiment.figures import CURVES, DISTRIBUTION, overlays_name, write_figures
-from metseg.experiment.machine import machine_line
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.files import write_text
+from metseg.predict.report import NOTICE
+from metseg.train.machine import machine_line
 
 FORMAT, VERSION = "metseg-comparison", 1
-NOTICE = "Research use only: not a medical device."
 
 #: Column title to where the figure lies in a region's summary.
 FIGURES: Mapping[str, tuple[str, str]] = {
@@ -75,6 +75,7 @@ def _model(one: Contestant) -> dict[str, Any]:
         "summary": one.summary.to_json(),
         "dice_by_patient": one.dice_by_patient,
         "bundles": [str(bundle) for bundle in one.bundles],
+        "machines": [dict(machine) for machine in one.machines],
         **one.facts,
     }
 
@@ -120,7 +121,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         *(f"**Warning**: {warning}" for warning in comparison.warnings),
         *_paired_tests(comparison),
         f"**{comparison.verdict}**",
-        *([f"Machine: {machine_line(comparison.machine)}."] if comparison.machine else []),
+        *_machines(comparison),
         "## Figures",
         f"![Training curves]({CURVES})",
         f"![Dice by patient]({DISTRIBUTION})",
@@ -136,6 +137,18 @@ def _leak_warning(comparison: Comparison) -> list[str]:
     if not comparison.split.leaks_patients:
         return []
     return ["**Leaks patients**: slices of one patient lie on both sides of the split; these figures are too good."]
+
+
+def _machines(comparison: Comparison) -> list[str]:
+    """Return on what the runs were trained and timed; of several machines, which model on which."""
+    if comparison.machine:
+        return [f"Machine: {machine_line(comparison.machine)}."]
+    lines = [
+        f"- {one.name}: {line}"
+        for one in comparison.contestants
+        for line in dict.fromkeys(machine_line(machine) or "not noted" for machine in one.machines)
+    ]
+    return ["Not all of it ran on one machine, so durations do not compare:", "\n".join(lines)] if lines else []
 
 
 def _paired_tests(comparison: Comparison) -> list[str]:

@@ -1,53 +1,11 @@
-"""One slice of a scored case, kept so that results can be shown without holding every prediction."""
+"""Which patients stand for a model in its picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from metseg.labels import LABEL_SCHEMES
 from metseg.plot.outlines import Panel
-from metseg.predict.picture_outputs import background
-from metseg.predict.predictor import Prediction
-from metseg.preprocess.pipeline import scheme_labels
-from metseg.volume import Case
-
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The slice of a case with the most lesion in truth and prediction together.
-
-    Args:
-        patient: who it is.
-        picture: (X, Y) of the sequence that is shown.
-        truth: (X, Y) any class of lesion.
-        prediction: (X, Y) likewise.
-        voxels: how many voxels are lesion in truth or prediction.
-    """
-
-    patient: str
-    picture: npt.NDArray[np.generic]
-    truth: Mask
-    prediction: Mask
-    voxels: int
-
-
-def take_snapshot(prediction: Prediction, case: Case) -> Snapshot:
-    """Return the snapshot of a case with truth; of a case without any lesion, the middle slice."""
-    assert case.labels is not None, "only cases with truth are scored"
-    scheme = LABEL_SCHEMES[prediction.scheme]
-    truth = scheme_labels(np.asarray(case.labels.data), scheme, where=case.case_id) > 0
-    found = prediction.labels > 0
-    voxels = np.count_nonzero(truth | found, axis=(0, 1))
-    z = int(voxels.argmax()) if voxels.any() else len(voxels) // 2
-    # Copies: a view would keep the whole case in memory.
-    planes = (background(prediction)[:, :, z].copy(), truth[:, :, z].copy(), found[:, :, z].copy())
-    return Snapshot(case.patient, *planes, voxels=int(voxels[z]))
+from metseg.train.snapshot import Snapshot
 
 
 def best_median_worst(dice: Mapping[str, float]) -> dict[str, str]:

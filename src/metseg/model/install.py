@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 from metseg.errors import UsageError
 from metseg.files import atomic_folder
-from metseg.model.bundle import load_bundle
+from metseg.model.bundle import list_bundles, load_bundle
 from metseg.model.bundle_folder import user_bundles
 
+#: What a bundle may be called: the name of a folder on every system, and never taken for a path or hidden.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
-def install_bundle(path: Path) -> Path:
+
+def install_bundle(path: Path, *, name: str | None = None) -> Path:
     """Copy a bundle into the user's own folder of bundles and return where it is now.
 
     Args:
         path: the bundle's folder; it is loaded first, so that nothing damaged is installed.
+        name: what it is called from now on; None: as its recipe is, for the folder of every run's bundle is ``bundle``.
     Raises:
         BundleError: not a sound bundle.
-        UsageError: a bundle of that name is installed already.
+        UsageError: a bundle of that name can be called already, or the name is not fit for a folder.
     """
     bundle = load_bundle(path)
-    target = user_bundles() / bundle.name
-    if target.exists():
+    chosen = bundle.recipe.name if name is None else name
+    if not NAME.fullmatch(chosen):
         raise UsageError(
-            f"a bundle called '{bundle.name}' is installed already",
-            where=target,
-            cure="remove or rename one of the two",
+            "a bundle cannot be called so",
+            expected="letters, digits, . _ + -",
+            got=repr(chosen),
+            cure="choose another with --name",
+            code="usage.bundle_name",
+        )
+    target = user_bundles() / chosen
+    there = list_bundles().get(chosen, target)
+    if there.exists():
+        raise UsageError(
+            f"there is a bundle called '{chosen}' already",
+            where=there,
+            cure="choose another name with --name, or remove that one",
             code="usage.bundle_exists",
         )
     with atomic_folder(target) as temporary:

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from metseg.plot.colours import class_colour
+from metseg.plot.contour import draw_contour
+from metseg.plot.overlay import grey
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Inches of one tile, on a sheet of few tiles and on one of many; the share of it that separates neighbours.
 LARGE_TILE_INCHES, TILE_INCHES, FEW_TILES, GAP = 2.4, 1.35, 30, 0.04
 HEADING_INCHES, MIN_WIDTH_INCHES = 0.35, 4.0
+
+#: Points.
+OUTLINE_WIDTH = 0.7
 
 BACKGROUND, TEXT, FAINT = "#111111", "#ffffff", "#9a9a9a"
 
@@ -27,10 +34,10 @@ class Tile:
     """One picture of the sheet.
 
     Args:
-        picture: (rows, cols) grey or (rows, cols, 3) colour, any real type.
+        picture: (rows, cols), any real type.
         labels: (rows, cols) class ids, or None.
         title: what is written into the corner.
-        window: the values shown black and white; None: from the picture itself, see `to_display`.
+        window: the values shown black and white; None: from the picture itself, see `metseg.plot.overlay.grey`.
     """
 
     picture: npt.NDArray[np.generic]
@@ -100,46 +107,21 @@ def short_names(names: Sequence[str]) -> list[str]:
     return ["".join(parts[begin:]) for parts in pieces]
 
 
-def to_display(picture: npt.NDArray[np.generic], window: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
-    """Return (rows, cols, 3) in [0, 1], all channels of a colour picture alike; by default what `window_of` says."""
-    values = np.asarray(picture, dtype=np.float32)
-    low, high = window or window_of(values)
-    scaled = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
-    return np.asarray(scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2), dtype=np.float32)
-
-
-def window_of(picture: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """Return the values to show black and white: the 1st and 99.5th percentile, or the extremes if these are one."""
-    low, high = np.percentile(np.asarray(picture, dtype=np.float32), [1, 99.5])
-    return (float(low), float(high)) if high > low else (float(np.min(picture)), float(np.max(picture)))
-
-
 def _draw(axes: Axes, tile: Tile, *, column: int, row: int) -> None:
     from matplotlib.patheffects import withStroke
 
-    rows, cols = tile.picture.shape[:2]
+    rows, cols = tile.picture.shape
     side = 1 - 2 * GAP
     width, height = side * cols / max(rows, cols), side * rows / max(rows, cols)
     left, top = column + (1 - width) / 2, row + (1 - height) / 2
     extent = (left, left + width, top + height, top)
-    axes.imshow(to_display(tile.picture, tile.window), extent=extent, interpolation="antialiased", aspect="auto")
-    if tile.labels is not None:
-        _outline(axes, tile.labels, left, top, width, height)
+    axes.imshow(grey(tile.picture, tile.window), extent=extent, interpolation="antialiased", aspect="auto")
+    for label in () if tile.labels is None else np.unique(tile.labels[tile.labels > 0]):
+        colour = class_colour(int(label))
+        draw_contour(axes, tile.labels == label, colour=colour, width=OUTLINE_WIDTH, extent=extent)
     halo = [withStroke(linewidth=1.5, foreground=BACKGROUND)]  # names stay readable on bright pictures
     left_edge = column + 2 * GAP
     axes.text(left_edge, row + 2 * GAP, tile.title, color=TEXT, fontsize=6, va="top", ha="left", path_effects=halo)
     if tile.labels is None or not tile.labels.any():
         note = "no mask" if tile.labels is None else "no lesion"
         axes.text(left_edge, row + 1 - 2 * GAP, note, color=FAINT, fontsize=6, va="bottom", ha="left")
-
-
-def _outline(axes: Axes, labels: npt.NDArray[np.integer], left: float, top: float, width: float, height: float) -> None:
-    from metseg.plot.overlay import CLASS_COLOURS
-
-    rows, cols = labels.shape
-    x = left + (np.arange(-1, cols + 1) + 0.5) / cols * width
-    y = top + (np.arange(-1, rows + 1) + 0.5) / rows * height
-    for value in np.unique(labels[labels > 0]):
-        mask = np.pad(labels == value, 1)  # a border of background closes outlines at the picture's edge
-        colour = np.asarray(CLASS_COLOURS[(int(value) - 1) % len(CLASS_COLOURS) + 1]) / 255
-        axes.contour(x, y, mask.astype(np.float32), levels=[0.5], colors=[tuple(colour)], linewidths=0.7)

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from metseg.plot.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, grey
+from metseg.plot.colours import PREDICTION_COLOUR, TRUTH_COLOUR, hexadecimal
+from metseg.plot.contour import draw_contour
+from metseg.plot.overlay import grey
 from metseg.plot.style import figure, save
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-Colour = tuple[int, int, int]
 Mask = npt.NDArray[np.bool_]
 
 PANEL_INCHES, HEADING_INCHES, LEGEND_INCHES = 3.0, 0.55, 0.35
@@ -56,32 +53,17 @@ def draw_outlines(panels: Sequence[Panel], path: Path) -> None:
         places = drawn.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(places, panels, strict=True):
             axes.imshow(grey(panel.picture).transpose(1, 0, 2), interpolation="bilinear")
-            _outline(axes, panel.truth, TRUTH_COLOUR, TRUTH_WIDTH)
-            _outline(axes, panel.prediction, PREDICTION_COLOUR, PREDICTION_WIDTH)
+            draw_contour(axes, panel.truth.T, colour=TRUTH_COLOUR, width=TRUTH_WIDTH)
+            draw_contour(axes, panel.prediction.T, colour=PREDICTION_COLOUR, width=PREDICTION_WIDTH)
             axes.set_title(panel.title, fontsize=10)
             axes.set_axis_off()
         drawn.legend(
             [
-                Line2D([], [], color=_share(TRUTH_COLOUR), linewidth=TRUTH_WIDTH),
-                Line2D([], [], color=_share(PREDICTION_COLOUR), linewidth=PREDICTION_WIDTH),
+                Line2D([], [], color=hexadecimal(TRUTH_COLOUR), linewidth=TRUTH_WIDTH),
+                Line2D([], [], color=hexadecimal(PREDICTION_COLOUR), linewidth=PREDICTION_WIDTH),
             ],
             ["truth", "prediction"],
             loc="outside lower center",
             ncols=2,
         )
         save(drawn, path)
-
-
-def _outline(axes: Axes, mask: Mask, colour: Colour, width: float) -> None:
-    """Draw the border of a mask (X, Y) along the edges between pixels in and out of it."""
-    if not mask.any():
-        return
-    # One ring of background closes the outline of a lesion that reaches the picture's edge.
-    x, y = (np.arange(-1, size + 1) for size in mask.shape)
-    axes.contour(x, y, np.pad(mask, 1).T.astype(float), levels=[0.5], colors=[_share(colour)], linewidths=width)
-
-
-def _share(colour: Colour) -> tuple[float, float, float]:
-    """Return a colour in shares of one, as matplotlib wants it."""
-    red, green, blue = colour
-    return red / 255, green / 255, blue / 255

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_erosion
 
-#: Okabe & Ito (2008): distinguishable with every common kind of colour vision, on grey.
-TRUTH_COLOUR = (0, 158, 115)
-PREDICTION_COLOUR = (230, 159, 0)
-CLASS_COLOURS: Mapping[int, tuple[int, int, int]] = {
-    1: (230, 159, 0),
-    2: (86, 180, 233),
-    3: (213, 94, 0),
-    4: (204, 121, 167),
-    5: (240, 228, 66),
-    6: (0, 114, 178),
-    7: (0, 158, 115),
-}
+from metseg.plot.colours import PREDICTION_COLOUR, TRUTH_COLOUR, Colour, class_colour
+
+__all__ = ["PREDICTION_COLOUR", "TRUTH_COLOUR", "draw_labels", "draw_outline", "grey", "outline", "window_of"]
 
 Rgb = npt.NDArray[np.uint8]
 
 
-def grey(picture: npt.NDArray[np.generic]) -> Rgb:
-    """Return a picture (X, Y) of any range as (X, Y, 3) uint8, its 1st to 99.5th percentile from black to white."""
+def grey(picture: npt.NDArray[np.generic], window: tuple[float, float] | None = None) -> Rgb:
+    """Return a picture (A, B) of any range as (A, B, 3) uint8.
+
+    Args:
+        picture: either order of axes.
+        window: the values shown black and white; None: what `window_of` says. A constant picture is black.
+    """
     values = np.asarray(picture, dtype=np.float32)
-    low, high = np.percentile(values, [1, 99.5])
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
+    low, high = window or window_of(values)
     scaled = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     return np.repeat((255 * scaled + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def window_of(picture: npt.NDArray[np.generic]) -> tuple[float, float]:
+    """Return the values to show black and white: the 1st and 99.5th percentile, or the extremes if these are one."""
+    values = np.asarray(picture, dtype=np.float32)
+    low, high = np.percentile(values, [1, 99.5])
+    return (float(low), float(high)) if high > low else (float(values.min()), float(values.max()))
 
 
 def outline(mask: npt.NDArray[np.bool_], *, width: int = 1) -> npt.NDArray[np.bool_]:
@@ -39,7 +38,7 @@ def outline(mask: npt.NDArray[np.bool_], *, width: int = 1) -> npt.NDArray[np.bo
     return np.asarray(mask & ~binary_erosion(mask, iterations=width, border_value=0))
 
 
-def draw_outline(picture: Rgb, mask: npt.NDArray[np.bool_], colour: tuple[int, int, int], *, width: int = 1) -> Rgb:
+def draw_outline(picture: Rgb, mask: npt.NDArray[np.bool_], colour: Colour, *, width: int = 1) -> Rgb:
     """Return the picture (X, Y, 3) with the mask's outline painted on."""
     painted = picture.copy()
     painted[outline(mask, width=width)] = colour
@@ -56,7 +55,7 @@ def draw_labels(picture: Rgb, labels: npt.NDArray[np.uint8], *, opacity: float =
     """
     painted = picture.astype(np.float32)
     for value in np.unique(labels[labels > 0]):
-        colour = np.asarray(CLASS_COLOURS[(int(value) - 1) % len(CLASS_COLOURS) + 1], dtype=np.float32)
+        colour = np.asarray(class_colour(int(value)), dtype=np.float32)
         mask = labels == value
         painted[mask] = (1 - opacity) * painted[mask] + opacity * colour
         painted[outline(mask)] = colour

@@ -11,8 +11,10 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-#: Okabe & Ito (2008), darkest first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+from metseg.plot.colours import LINE_COLOURS, hexadecimal
+
+#: Lines one after another.
+COLOURS = tuple(map(hexadecimal, LINE_COLOURS))
 
 _STYLE: dict[Any, Any] = {
     "axes.prop_cycle": cycler(color=COLOURS),

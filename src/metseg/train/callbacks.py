@@ -5,6 +5,7 @@ Whatever decides how a training goes on is in a callback's `state_dict`, so that
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import safetensors.torch
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metseg.dataset.sampling import random_generator
@@ -23,6 +25,9 @@ from metseg.train.optimizers import rate_factor
 
 #: Validation Dice has to rise by this much to count as better.
 MINIMUM_GAIN = 1e-4
+
+#: Under what name the best weights' file says how good they are.
+BEST_NOTE = "metseg_best"
 
 #: Dropout draws have a stream of their own beside augmentation's.
 DROPOUT_STREAM = 1 << 30
@@ -193,6 +198,10 @@ class MovingAverage(WeightAveraging):
 class BestWeights(Callback):
     """Keeps the network's weights of the best validation Dice so far in a safetensors file.
 
+    The file says of itself how good they are. When a run is killed after a validation and before the checkpoint, the
+    file is newer than the checkpoint, and where the budget is in minutes the repeated epoch comes out differently:
+    what the checkpoint remembers would let weights be overwritten by worse ones.
+
     Args:
         path: the file.
         average: whose weights are kept instead of the raw ones, where there is one.
@@ -214,11 +223,24 @@ class BestWeights(Callback):
             for key, value in (state or {}).items()
             if key.startswith("network.")
         }
-        write_bytes(self._path, safetensors.torch.save(network))
+        # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
+        note = {BEST_NOTE: json.dumps({"val_dice": value, "epoch": trainer.current_epoch})}
+        write_bytes(self._path, safetensors.torch.save(network, note))
         self.best, self.epoch = value, trainer.current_epoch
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.epoch = state_dict["best"], state_dict["epoch"]
+        remembered = state_dict["best"], state_dict["epoch"]
+        self.best, self.epoch = max(remembered, _noted_best(self._path), key=lambda found: found[0])
+
+
+def _noted_best(path: Path) -> tuple[float, int]:
+    """Return validation Dice and epoch of the weights in a file; of one that says nothing, what anything surpasses."""
+    try:
+        with safe_open(path, "pt") as file:
+            note = json.loads((file.metadata() or {})[BEST_NOTE])
+        return float(note["val_dice"]), int(note["epoch"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return float("-inf"), -1

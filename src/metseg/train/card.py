@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metseg.recipe import Recipe
+from metseg.train.machine import machine_line
 
 NOTICE = "**Research use only. Not a medical device.** Not for diagnosis, treatment planning or any clinical decision."
 
@@ -38,6 +39,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         f"stopping, {metrics['patients']['test']} for the test",
         f"- {metrics['steps']} steps, {metrics['minutes']:.1f} minutes; best validation Dice at epoch "
         f"{metrics['best_epoch']}",
+        f"- on {machine_line(metrics['machine'])}",
         "",
         "## How it scored",
         "",

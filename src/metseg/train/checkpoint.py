@@ -41,12 +41,16 @@ class EpochCheckpoint(Checkpoint):
         self._folder = folder
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        last = self._folder / LAST
         # Nothing is moved before the new one is on the disk: when it does not fit, the two old ones stay as they are.
         trainer.save_checkpoint(self._folder / NEXT)
-        if last.exists():
-            os.replace(last, self._folder / PREVIOUS)
-        os.replace(self._folder / NEXT, last)
+        _move_in(self._folder)
+
+
+def _move_in(folder: Path) -> None:
+    """Make the new checkpoint the last one, and the last one the one before; interrupted, it can be called again."""
+    if (folder / LAST).exists():
+        os.replace(folder / LAST, folder / PREVIOUS)
+    os.replace(folder / NEXT, folder / LAST)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -106,6 +110,16 @@ def latest_good(folder: Path) -> Path | None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left of a checkpoint that it was writing; for the holder of the run only."""
-    (folder / NEXT).unlink(missing_ok=True)
+    """Clear up after a process that was killed while it wrote a checkpoint; for the holder of the run only.
+
+    A new checkpoint that is whole and was not yet in its place is moved there, half a one is removed.
+    """
     remove_leftovers(folder / NEXT)
+    if not (folder / NEXT).exists():
+        return
+    try:
+        read_checkpoint(folder / NEXT)
+    except BundleError:
+        (folder / NEXT).unlink()
+    else:
+        _move_in(folder)

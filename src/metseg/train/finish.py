@@ -1,6 +1,6 @@
 """The end of a run: the best weights are scored on the cases' own grid and become a bundle.
 
-Only here are test patients read, once, when nothing can be chosen any more.
+Only here are test patients read, once, when nothing can be chosen any more; what was seen of them stays in the run.
 """
 
 from __future__ import annotations
@@ -11,25 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from metseg.errors import BundleError, InputError
-from metseg.evaluate import CaseScores, evaluate_case, summarise
+from metseg.errors import BundleError
+from metseg.evaluate import CaseScores, summarise
 from metseg.evaluate.tables import Tables
-from metseg.io.splits import Chosen
-from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import save_bundle
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.predict.inference import Compute
-from metseg.predict.predictor import Prediction, Predictor
-from metseg.preprocess.pipeline import scheme_labels
-from metseg.progress import track
+from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
 from metseg.train.card import write_card
 from metseg.train.data import TrainingData
 from metseg.train.fit import Spent
+from metseg.train.judge import judge
+from metseg.train.machine import describe_machine
 from metseg.train.prune import cheapest_form
 from metseg.train.run_folder import RunFolder
-from metseg.volume import Case
 
 
 def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compute, spent: Spent) -> Path:
@@ -49,17 +46,19 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
         "validation_dice_by_form": forms,
         "parameters": network.parameter_count(),
         **spent._asdict(),
+        "machine": describe_machine(compute),
         "leaks_patients": data.split.leaks_patients,
         "patients": {
             part: len({chosen.source.patient for chosen in getattr(data.selection, part)})
             for part in ("train", "validation", "test")
         },
     }
-    for part in ("validation", "test"):
-        scores = score_cases(predictor, getattr(data.selection, part), f"Scoring {part}")
-        if scores:
-            metrics[part] = summarise(scores).to_json()
-            _write_tables(scores, run.path / part)
+    for part, folder in (("validation", run.validation), ("test", run.test)):
+        judged = judge(predictor, getattr(data.selection, part), f"Scoring {part}")
+        judged.save(folder)
+        if judged.scores:
+            metrics[part] = summarise(judged.scores).to_json()
+            _write_tables(judged.scores, folder)
     bundle = save_bundle(
         run.bundle,
         networks=[network],
@@ -75,7 +74,7 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
 def _validation_dice(run: RunFolder, recipe: Recipe, data: TrainingData, compute: Compute) -> float:
     """Return the mean Dice over validation patients of the best weights, in the form that a recipe gives them."""
     predictor = Predictor([best_network(run, recipe)], recipe, compute=compute)
-    regions = summarise(score_cases(predictor, data.selection.validation, "Scoring forms")).regions.values()
+    regions = summarise(judge(predictor, data.selection.validation, "Scoring forms").scores).regions.values()
     figures = [dice.mean for region in regions if (dice := region.metrics["dice"]) is not None]
     return float(np.mean(figures))
 
@@ -104,39 +103,3 @@ def best_network(run: RunFolder, recipe: Recipe) -> SegmentationNetwork:
     check_keys(weights, network.state_dict(), where=run.best_weights, architecture=recipe.model.name)
     network.load_state_dict(weights)
     return network
-
-
-def score_cases(predictor: Predictor, chosen: Sequence[Chosen], what: str, *, quiet: bool = False) -> list[CaseScores]:
-    """Return the scores of cases, each predicted and compared on its own grid.
-
-    Args:
-        predictor: the model.
-        chosen: cases, or some slices of them, with truth.
-        what: shown beside the progress.
-        quiet: show no progress.
-    """
-    return [score_case(predictor(case), case) for case in map(load_chosen, track(chosen, what, quiet=quiet))]
-
-
-def load_chosen(chosen: Chosen) -> Case:
-    """Return a case, cut to the slices that were chosen."""
-    case = chosen.source.load()
-    return case if chosen.slices is None else case.take_slices(chosen.slices)
-
-
-def score_case(prediction: Prediction, case: Case) -> CaseScores:
-    """Return the scores of one prediction against the case's own truth, under the protocol ``voxel``."""
-    if case.labels is None:
-        raise InputError("the case has no mask to be scored against", where=case.case_id, code="input.no_truth")
-    scheme = LABEL_SCHEMES[prediction.scheme]
-    truth = scheme_labels(np.asarray(case.labels.data), scheme, where=case.case_id)
-    return evaluate_case(
-        truth,
-        prediction.labels,
-        affine=case.labels.affine,
-        scheme=scheme,
-        case=case.case_id,
-        patient=case.patient,
-        stack_of_slices=case.is_slice_stack,
-        across_slices=not case.is_slice_stack,
-    )

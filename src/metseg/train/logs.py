@@ -53,9 +53,10 @@ def memory_in_use(device: torch.device) -> int:
 
 
 class CsvLog(Callback):
-    """Appends one row per step and one per validation; a resumed run goes on in the same files.
+    """Appends one row per step and one per epoch; a resumed run goes on in the same files.
 
     An epoch that was cut off is repeated, so its steps may stand there twice: the later row is the one that counts.
+    An epoch without a validation has NaN for its figures.
     """
 
     STEP_COLUMNS = ("epoch", "step", "loss", "learning_rate", "elapsed_s")
@@ -65,6 +66,7 @@ class CsvLog(Callback):
         self._steps, self._epochs = folder / "steps.csv", folder / "epochs.csv"
         self._budget = budget
         self._schedule = schedule
+        self._validated_epoch = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for path, columns in ((self._steps, self.STEP_COLUMNS), (self._epochs, self.EPOCH_COLUMNS)):
@@ -79,9 +81,15 @@ class CsvLog(Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         _append(self._steps, (trainer.current_epoch, self._budget.steps, loss, rate, round(self._budget.elapsed_s, 2)))
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated_epoch = trainer.current_epoch
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
-        values = [float(metrics.get(name, float("nan"))) for name in ("train_loss_epoch", "val_loss", "val_dice")]
+        # Lightning keeps the figures of the last validation, of whichever epoch it was.
+        validation = ("val_loss", "val_dice") if self._validated_epoch == trainer.current_epoch else ()
+        figures = {name: float(metrics[name]) for name in ("train_loss_epoch", *validation) if name in metrics}
+        values = [figures.get(name, float("nan")) for name in ("train_loss_epoch", "val_loss", "val_dice")]
         row = (trainer.current_epoch, self._budget.steps, *values, self._schedule.rate)
         _append(self._epochs, (*row, round(self._budget.elapsed_s, 2)))
 

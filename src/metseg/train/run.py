@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 
 from metseg.dataset import TrainingSet
-from metseg.errors import UsageError
 from metseg.files import disk_full_is_an_error
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
@@ -140,16 +139,9 @@ def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], fil
     """
     if not folder.split_file.exists():
         return choose_split(recipe, sources, file)
-    begun = Split.load(folder.split_file)
-    if file is not None and Split.load(file) != begun:
-        raise UsageError(
-            "the run was begun with another split",
-            where=file,
-            expected=f"that in {folder.split_file}",
-            cure="leave --split out, or choose another --out",
-            code="usage.run",
-        )
-    return begun
+    if file is not None:
+        folder.require_split(Split.load(file), where=file)
+    return Split.load(folder.split_file)
 
 
 def _batch_shape(dataset: TrainingSet, recipe: Recipe) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from metseg.errors import LockedError, UsageError
 from metseg.files import remove_leftovers, write_text
+from metseg.io.splits import Split
 from metseg.recipe import Recipe, load_recipe
 
 
@@ -33,6 +34,8 @@ class RunFolder:
         self.best_weights = path / "best.safetensors"
         self.checkpoints = path / "checkpoints"
         self.bundle = path / "bundle"
+        self.validation = path / "validation"
+        self.test = path / "test"
         self.steps_log = path / "steps.csv"
         self.epochs_log = path / "epochs.csv"
         self._holder_file = path / "holder.json"
@@ -88,6 +91,24 @@ class RunFolder:
                 code="usage.run",
             )
         return self._begun_with(chosen)
+
+    def require_split(self, split: Split, *, where: Path) -> None:
+        """Refuse another split than the one that the run was begun with.
+
+        Args:
+            split: the one that is asked for.
+            where: named in the message.
+        Raises:
+            UsageError: it is another one.
+        """
+        if self.split_file.exists() and Split.load(self.split_file) != split:
+            raise UsageError(
+                "the run was begun with another split",
+                where=where,
+                expected=f"that in {self.split_file}",
+                cure="take that one, or choose another --out",
+                code="usage.run",
+            )
 
     def _begun_with(self, choices: Mapping[str, Any]) -> dict[str, Any]:
         begun: dict[str, Any] = self.read_state().get("choices", {})

@@ -26,7 +26,7 @@ Count = Annotated[int, Field(gt=0)]
 FEWEST_VOXELS = 4
 #: An axis is not thinned out to fewer voxels than this.
 FEWEST_LEFT = 24
-#: Values are taken as logarithms: more of the head than this at 0 or below, and the image is no raw one.
+#: Values are taken as logarithms: more of the head than this below 0, and the image is no raw one.
 NEGATIVE_SHARE = 0.01
 
 
@@ -45,7 +45,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     An image that is constant within the head stays as it is and is warned of.
 
     Raises:
-        InputError: values at or below 0 in the head: the images were normalised before (``input.value_range``).
+        InputError: values below 0 in the head: the images were normalised before (``input.value_range``).
     """
     head = tissue(prepared)
     image = prepared.image.astype(np.float32)
@@ -73,11 +73,11 @@ def _divide(part: npt.NDArray[np.float32], head: Mask, options: Options, *, name
     """Take the field out of an image of two or three axes, in place; return False where there is none to find."""
     if min(part.shape) < FEWEST_VOXELS:
         return False
-    dark = np.count_nonzero(part[head] <= 0)
+    dark = np.count_nonzero(part[head] < 0)  # zeros are what was erased around a brain, and are left out
     if dark > NEGATIVE_SHARE * np.count_nonzero(head):
         raise InputError(
-            f"n4 needs the scanner's own values, and {name} has some at or below 0 within the head",
-            expected="values above 0",
+            f"n4 needs the scanner's own values, and {name} has some below 0 within the head",
+            expected="values from 0 up",
             got=f"{dark} others, down to {part[head].min():g}",
             cure="put n4 before zscore, or leave it out for images that were normalised",
             code="input.value_range",

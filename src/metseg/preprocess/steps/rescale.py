@@ -8,7 +8,7 @@ import numpy as np
 
 from metseg.errors import InputError
 from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.statistics import Float32, Scope, flat_warnings, normalised
+from metseg.preprocess.statistics import Float32, Region, Scope, flat_warnings, normalised
 from metseg.volume import Array
 
 
@@ -16,7 +16,7 @@ class Options(Scope):
     #: type: by what the file's type can hold (255, 65535), so that pictures stay comparable; range: by the smallest and
     #: largest value in the region.
     by: Literal["type", "range"] = "type"
-    region: Literal["head", "all"] = "all"
+    region: Region = "all"
 
     @property
     def wants_head(self) -> bool:

@@ -12,7 +12,7 @@ from metseg.volume import Array
 
 
 class Options(Scope):
-    #: What voxels outside the head become, where the region is the head. keep: the same formula as inside; zero: 0.
+    #: What voxels outside the head become, where the region is not all. keep: the same formula as inside; zero: 0.
     outside: Literal["keep", "zero"] = "keep"
 
 
@@ -22,7 +22,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     A constant channel or slice, or one without tissue, becomes 0 and is warned of.
     """
     image, flat = normalised(prepared, options, standardise)
-    if options.outside == "zero" and options.region == "head":
+    if options.outside == "zero" and options.wants_head:
         image *= tissue(prepared)
     return prepared.after(
         Record("zscore", options.model_dump(mode="json")),

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from metseg.machine import processors
 from metseg.predict.inference import Compute
 
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -17,7 +18,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 def describe_machine(compute: Compute) -> dict[str, str]:
     """Return processor, memory, device and versions, each as a person would write it."""
     return {
-        "processor": f"{_processor()}, {psutil.cpu_count()} cores",
+        "processor": f"{_processor()}, {processors()} cores",
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "device": torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else compute.device.type,
         "bfloat16": "fast" if compute.bf16 else "slow",

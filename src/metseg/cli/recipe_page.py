@@ -1,0 +1,185 @@
+"""The page of a recipe's keys, written from the classes that read them and the tables that they name."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from metseg.recipe import Named, Recipe
+
+OPENING = """\
+# The keys of a recipe
+
+<!-- Written by `metseg recipes keys > docs/recipe.md`. A test compares; do not edit. -->
+
+A recipe is one TOML file. Only what has no default must be said; an unknown key is refused. `metseg recipes` lists the
+shipped ones, `metseg recipes show NAME` prints one with every default written out, and `--set train.batch_size=4`
+changes a key for one command. A key whose default is "absent" has no value (None) until it is given one.\
+"""
+
+KEY_TITLES = ("key", "values", "default", "meaning")
+ENTRY_TITLES = ("name", "option", "values", "default", "meaning")
+
+#: JSON schema's types in words.
+WORDS: Mapping[str, str] = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+
+#: JSON schema's limits in signs.
+LIMITS: Mapping[str, str] = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+
+
+def tables() -> Mapping[str, Mapping[str, Any]]:
+    """Return the table that each named entry of a recipe is looked up in; what it holds has ``options``, a class."""
+    from metseg.dataset.augment import AUGMENTATIONS
+    from metseg.model import MODELS
+    from metseg.preprocess import STEPS
+    from metseg.train.losses import LOSSES
+
+    return {"preprocess": STEPS, "augment": AUGMENTATIONS, "model": MODELS, "loss": LOSSES}
+
+
+def names() -> Mapping[str, Iterable[str]]:
+    """Return the keys whose value is a name in a table without options, and the names."""
+    from metseg.io.layouts import LAYOUTS
+    from metseg.labels import LABEL_SCHEMES
+    from metseg.train.optimizers import OPTIMIZERS, SCHEDULES
+
+    return {
+        "data.layout": ("auto", *LAYOUTS),
+        "data.labels": LABEL_SCHEMES,
+        "train.optimizer": OPTIMIZERS,
+        "train.schedule": SCHEDULES,
+    }
+
+
+def recipe_page() -> str:
+    """Return the page as Markdown, from `Recipe` and the tables."""
+    return "\n\n".join([OPENING, *_sections(Recipe, ())]) + "\n"
+
+
+def _sections(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield what a part of the recipe is, its plain keys, and its own parts in the order of the file."""
+    key = ".".join(path)
+    yield from ([f"## `[{key}]`"] if path else [])
+    yield _prose(part)
+    inner = {name: found for name, field in part.model_fields.items() if (found := _part_in(field.annotation))}
+    if rows := _rows(part, path, leave_out=inner):
+        yield _table(KEY_TITLES, rows)
+    for name, found in inner.items():
+        if issubclass(found, Named):
+            yield from _entries(part, (*path, name))
+        else:
+            yield from _sections(found, (*path, name))
+
+
+def _part_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the class of a part that a key holds, alone or in a list; None where it holds a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _part_in(inner))), None)
+
+
+def _entries(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield what can be named under a key, with the options of each."""
+    key, field = ".".join(path), part.model_fields[path[-1]]
+    several = field.annotation is not Named
+    yield f"## `[[{key}]]`" if several else f"## `[{key}]`"
+    default = "" if several or field.is_required() else f" Without it: `{field.default.name}`."
+    yield ("A list, carried out in this order. " if several else "") + f"`name` and its options.{default}"
+    rows: list[Sequence[str]] = []
+    for name, spec in tables()[key].items():
+        rows.append([f"`{name}`", "", "", "", _summary(spec.options)])
+        rows += [["", *row] for row in _rows(spec.options, ())]
+    yield _table(ENTRY_TITLES, rows)
+
+
+def _rows(
+    part: type[BaseModel], path: tuple[str, ...], *, leave_out: Mapping[str, Any] | None = None
+) -> list[Sequence[str]]:
+    """Return key, values, default and meaning of each plain key."""
+    schema = part.model_json_schema()
+    comments = field_comments(part)
+    rows: list[Sequence[str]] = []
+    for name, field in part.model_fields.items():
+        if name in (leave_out or {}):
+            continue
+        known = names().get(".".join((*path, name)))
+        values = values_of(schema["properties"][name]) if known is None else " ".join(f"`{one}`" for one in known)
+        default = "required" if field.is_required() else _written(field.get_default(call_default_factory=True))
+        rows.append([f"`{name}`", values, default, comments.get(name, "")])
+    return rows
+
+
+def values_of(schema: Mapping[str, Any]) -> str:
+    """Return in words what a JSON schema lets through.
+
+    >>> values_of({"type": "array", "items": {"type": "integer", "exclusiveMinimum": 0}})
+    'list, each whole number > 0'
+    >>> values_of({"anyOf": [{"enum": ["on", "off"]}, {"type": "null"}]})
+    '`"on"` `"off"`'
+    """
+    if "anyOf" in schema:
+        return " or ".join(values_of(one) for one in schema["anyOf"] if one.get("type") != "null")
+    if "enum" in schema or "const" in schema:
+        return " ".join(_written(value) for value in schema.get("enum", [schema.get("const")]))
+    if "prefixItems" in schema:
+        return f"[{', '.join(values_of(item) for item in schema['prefixItems'])}]"
+    if schema.get("type") == "array":
+        return f"list, each {values_of(schema.get('items', {}))}"
+    limits = "".join(f" {sign} {schema[limit]:g}" for limit, sign in LIMITS.items() if limit in schema)
+    return WORDS.get(schema.get("type", ""), "anything") + limits
+
+
+def field_comments(part: type[BaseModel]) -> dict[str, str]:
+    """Return what the ``#:`` comments above the fields of a class and its bases say."""
+    found: dict[str, str] = {}
+    for owner in reversed(part.__mro__):
+        if owner is not BaseModel and issubclass(owner, BaseModel):
+            found |= _comments_in(inspect.getsource(owner))
+    return found
+
+
+def _comments_in(source: str) -> dict[str, str]:
+    found, above = {}, []
+    for line in map(str.strip, source.splitlines()):
+        if line.startswith("#:"):
+            above.append(line.removeprefix("#:").strip())
+            continue
+        if above and (field := re.match(r"(\w+)\s*:", line)):
+            found[field[1]] = " ".join(above)
+        above = []
+    return found
+
+
+def _summary(options: type[BaseModel]) -> str:
+    """Return what an entry of a table does: its class says it, or its file where that holds nothing else."""
+    alone = options.__name__ == "Options"
+    text = sys.modules[options.__module__].__doc__ if alone else options.__doc__
+    return inspect.cleandoc(text or "").partition("\n\n")[0]
+
+
+def _prose(part: type[BaseModel]) -> str:
+    return _plain(inspect.cleandoc(part.__doc__ or ""), paragraphs=True)
+
+
+def _plain(text: str, *, paragraphs: bool = False) -> str:
+    """Return a docstring's text as Markdown: one kind of backticks, no line breaks of the source."""
+    pieces = [" ".join(piece.split()) for piece in text.replace("``", "`").split("\n\n")]
+    return ("\n\n" if paragraphs else " ").join(pieces)
+
+
+def _written(value: Any) -> str:
+    """Return a value as TOML has it."""
+    return "absent" if value is None else f"`{json.dumps(value)}`"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    cells_of_rows = [[_plain(cell).replace("|", "\\|") for cell in row] for row in rows]
+    lines = [titles, ["---"] * len(titles), *cells_of_rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,135 @@
+"""What holds for every command: help at once, JSON, one line for an error, and the traceback only if asked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from metseg import __version__
+from metseg.cli import app
+from metseg.errors import InputError
+
+Run = Callable[..., tuple[int, str, str]]
+
+HEAVY = ("torch", "numpy", "pandas", "matplotlib", "scipy", "monai", "lightning", "nibabel", "cv2")
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the words of each command and the command."""
+    group = group or get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def option(command: str, name: str) -> Any:
+    found = dict(commands())[(command,)]
+    return next(one for one in found.params if name in one.opts)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """In a process of its own: here, other tests have loaded everything."""
+    code = f"""
+import contextlib, io, sys
+from metseg.cli import main
+for words in (["--help"], ["train", "--help"], ["models", "--help"], ["recipes", "--help"], ["evaluate", "--help"]):
+    sys.argv = ["metseg", *words]
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main()
+    assert "Usage" in said.getvalue(), words
+print(*(name for name in {HEAVY!r} if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_the_version(run_metseg: Run) -> None:
+    assert run_metseg("--version") == (0, f"metseg {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_every_command_offers_json(words: tuple[str, ...]) -> None:
+    assert any("--json" in one.opts for one in dict(commands())[words].params)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("tran",), ("'tran'", "see metseg --help")),
+        (("train", "lgg-fast"), ("metseg: train: ", "'--data'", "see metseg train --help")),
+        (("train",), ("metseg: train: ", "'RECIPE'", "see metseg train --help")),
+        (("predict", "a.png", "--modle", "x"), ("metseg: predict: ", "--modle", "--model")),
+        (("evaluate", "--jobs", "0"), ("metseg: evaluate: ", "--jobs", "1")),
+        (("compare", "a", "--data", "b", "--out", "c", "--folds", "many"), ("metseg: compare: ", "--folds", "integer")),
+        (("models", "show"), ("metseg: models show: ", "'NAME'", "see metseg models show --help")),
+        (("models", "shwo"), ("metseg: models: ", "'shwo'")),
+        (("recipes", "show", "lgg-fst"), ("Did you mean 'lgg-fast'",)),
+    ],
+    ids=lambda value: " ".join(value)[:30],
+)
+def test_a_wrong_command_line_is_one_line(run_metseg: Run, words: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    status, out, err = run_metseg(*words)
+    assert (status, out) == (2, "")
+    assert err.startswith("metseg: ")
+    assert err.count("\n") == 1, err
+    assert not [part for part in parts if part.lower() not in err.lower()], err
+
+
+@pytest.mark.parametrize("words", [(), ("models",)])
+def test_without_a_command_there_is_help(run_metseg: Run, words: tuple[str, ...]) -> None:
+    status, out, err = run_metseg(*words)
+    assert status == 2
+    assert "Usage" in out + err
+    assert "Error" not in out + err
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_debug_shows_the_traceback_wherever_it_stands(run_metseg: Run, place: int) -> None:
+    words = ["recipes", "show", "nothing"]
+    status, _, err = run_metseg(*words[:place], "--debug", *words[place:])
+    assert status == 2
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("metseg: Unknown recipe 'nothing'")
+
+
+def test_the_exit_status_is_that_of_the_error(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise InputError("too dark", where="a.png", cure="light a lamp")
+
+    monkeypatch.setattr("metseg.recipe.shipped_recipes", broken)
+    assert run_metseg("recipes") == (3, "", "metseg: a.png: too dark; light a lamp\n")
+
+
+def test_the_system_refusing_is_one_line(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise PermissionError(13, os.strerror(13), "secret")
+
+    monkeypatch.setattr("metseg.recipe.shipped_recipes", broken)
+    status, _, err = run_metseg("recipes")
+    assert status == 5
+    assert err == "metseg: secret: the system refused: Permission denied; look at its permissions\n"
+
+
+def test_an_interruption_is_said(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metseg.recipe.shipped_recipes", interrupted)
+    assert run_metseg("recipes") == (130, "", "metseg: interrupted\n")
+
+
+def test_help_names_all_that_can_be_named() -> None:
+    """The help is at hand before the tables are loaded, so it repeats their names."""
+    from metseg.evaluate import PROTOCOLS
+    from metseg.predict.outputs import FORMATS
+
+    for told, table in ((option("evaluate", "--protocol"), PROTOCOLS), (option("predict", "--format"), FORMATS)):
+        assert [name for name in table if name not in told.help] == []

@@ -1,0 +1,129 @@
+"""``metseg recipes``, and the pages that say what recipes can do and how long they take."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from metseg.cli.recipe_page import field_comments, names, recipe_page, tables, values_of
+from metseg.recipe import Frozen, Named, Recipe, load_recipe, parse_recipe, shipped_recipes
+
+Run = Callable[..., tuple[int, str, str]]
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("words", [(), ("list",)])
+def test_the_shipped_recipes_are_listed(run_metseg: Run, words: tuple[str, ...]) -> None:
+    status, out, err = run_metseg("recipes", *words)
+    assert (status, err) == (0, "")
+    assert [line for line in out.splitlines() if not line.startswith(" ")] == list(shipped_recipes())
+    assert "    Source: arXiv:1804.03999" in out
+    assert "Residual U-Net for half an hour on two CPU cores" in out
+
+
+@pytest.mark.parametrize("words", [("--json",), ("list", "--json"), ("--json", "list")])
+def test_the_list_as_json(run_metseg: Run, words: tuple[str, ...]) -> None:
+    document = json.loads(run_metseg("recipes", *words).out)
+    assert tuple(document) == shipped_recipes()
+    assert document["lgg-fast"] == {"description": load_recipe("lgg-fast").description, "source": "metseg"}
+
+
+def test_a_recipe_is_printed_whole_and_can_be_read_again(run_metseg: Run) -> None:
+    status, out, _ = run_metseg("recipes", "show", "lgg-unet-plus-plus")
+    assert status == 0
+    assert "batch_size = 8" in out  # of its base
+    assert "plateau_patience = 5" in out  # a default
+    assert parse_recipe(out, where="printed") == load_recipe("lgg-unet-plus-plus")
+
+
+@pytest.mark.parametrize("words", [("show", "demo-unet", "--json"), ("--json", "show", "demo-unet")])
+def test_a_recipe_as_json(run_metseg: Run, words: tuple[str, ...]) -> None:
+    assert Recipe.model_validate_json(run_metseg("recipes", *words).out) == load_recipe("demo-unet")
+
+
+def test_the_page_of_keys_is_what_the_classes_and_tables_say(run_metseg: Run) -> None:
+    told = "run: metseg recipes keys > docs/recipe.md"
+    assert run_metseg("recipes", "keys").out == (DOCS / "recipe.md").read_text("utf-8"), told
+
+
+def test_the_keys_as_json_are_a_schema(run_metseg: Run) -> None:
+    assert set(json.loads(run_metseg("recipes", "keys", "--json").out)["properties"]) == set(Recipe.model_fields)
+
+
+def test_some_rows_of_the_page() -> None:
+    page = recipe_page()
+    for row in (
+        "| `max_epochs` | whole number > 0 | `50` |",
+        "| `max_minutes` | number > 0 | absent |",
+        "| `ema_decay` | number > 0 < 1 | absent |",
+        '| `by` | `"patient"` `"slice"` | `"patient"` |',
+        "| `optimizer` | `adam` `adamw` `sgd` |",
+        "|  | `clip_limit` | number > 0 | `2.0` |",
+        "|  | `size` | [whole number > 0, whole number > 0] | required | Columns and rows of the result. |",
+        "| `name` | text | required |",
+    ):
+        assert row in page
+    for name in ("clahe", "attention_unet", "dice_bce", "missing_sequence", "patient_folders", "brats-met-2023"):
+        assert f"`{name}`" in page
+
+
+def parts(part: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Yield the path of each key that holds named entries, or a text without a choice of its own, and which it is."""
+    for name, field in part.model_fields.items():
+        here = (*path, name)
+        if "Named" in str(field.annotation):
+            yield ".".join(here), "named"
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from parts(field.annotation, here)
+        else:
+            yield ".".join(here), "plain"
+
+
+def test_every_named_entry_has_its_table_and_every_list_of_names_its_key() -> None:
+    kinds = dict(parts(Recipe))
+    assert {path for path, kind in kinds.items() if kind == "named"} == set(tables())
+    assert set(names()) <= {path for path, kind in kinds.items() if kind == "plain"}
+
+
+class Parent(Frozen):
+    #: Counted
+    #: from one.
+    first: Annotated[int, Field(ge=1, lt=5)] = 1
+    second: float | None = None
+
+
+class Child(Parent):
+    #: Of the child.
+    third: tuple[Literal["a", "b"], ...] = ()
+    fourth: bool = False
+
+
+def test_comments_above_fields_are_found_in_bases_too() -> None:
+    assert field_comments(Child) == {"first": "Counted from one.", "third": "Of the child."}
+    assert field_comments(Named) == {}
+
+
+def test_values_in_words() -> None:
+    properties = Child.model_json_schema()["properties"]
+    assert {name: values_of(schema) for name, schema in properties.items()} == {
+        "first": "whole number ≥ 1 < 5",
+        "second": "number",
+        "third": 'list, each `"a"` `"b"`',
+        "fourth": "true or false",
+    }
+
+
+ROWS = re.findall(r"^\| `([a-z-]+)` \|(.*)\|$", (DOCS / "reproduce.md").read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_page_of_commands_states_the_budget(name: str) -> None:
+    train, (row,) = load_recipe(name).train, [row for known, row in ROWS if known == name]
+    stated = f"{train.max_minutes:g} min" if train.max_minutes else f"{train.max_epochs} epochs"
+    assert row.startswith(f" {stated} |")

@@ -1,0 +1,59 @@
+"""``metseg train`` and ``metseg compare`` as they are called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metseg.model.bundle import load_bundle
+from metseg.recipe import Recipe
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> Callable[..., Path]:
+    def write(name: str, *changes: str) -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(make_tiny_recipe(f"name={name}", *changes).to_toml(), "utf-8")
+        return path
+
+    return write
+
+
+def test_train_ends_in_a_bundle_and_one_document(
+    run_metseg: Run, recipe_file: Callable[..., Path], tiny_slices: Path, tiny_cache: Path, tmp_path: Path
+) -> None:
+    paths = ("--data", tiny_slices, "--out", tmp_path / "run", "--cache", tiny_cache)
+    status, out, err = run_metseg(
+        "train", recipe_file("one"), *paths, "--set", "train.max_steps=3", "--device", "cpu", "--json"
+    )
+    assert status == 0, err
+    document = json.loads(out)
+    assert load_bundle(document["bundle"]).recipe.name == "one"
+    assert document["metrics"]["steps"] == 3
+    status, out, err = run_metseg("train", recipe_file("one"), *paths, "--device", "cpu")
+    assert (status, out) == (2, "")  # the folder holds a run
+    assert err.splitlines()[-1].startswith("metseg: ")
+
+
+def test_compare_trains_judges_and_writes(
+    run_metseg: Run, recipe_file: Callable[..., Path], tiny_slices: Path, tmp_path: Path
+) -> None:
+    recipes = (recipe_file("small"), recipe_file("wide", "model.channels=[6, 6]"))
+    words = ("compare", *recipes, "--data", tiny_slices, "--out", tmp_path / "out", "--set", "train.max_steps=3")
+    status, out, err = run_metseg(*words, "--device", "cpu", "--json")
+    assert status == 0, err
+    document = json.loads(out)
+    assert {name: model["steps"] for name, model in document["models"].items()} == {"small": 3, "wide": 3}
+    assert json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))["verdict"] == document["verdict"]
+
+    status, out, err = run_metseg(*words, "--device", "cpu")  # finished runs are not repeated
+    assert status == 0, err
+    assert [line.split(" |")[0] for line in out.splitlines() if line.startswith("| ")][2:] == ["| small", "| wide"]
+    assert document["verdict"] in out
+    assert f"results: {tmp_path / 'out' / 'results.md'}" in out
+    assert document["verdict"] in (tmp_path / "out" / "results.md").read_text("utf-8")
