@@ -530,7 +530,7 @@ def test_41_memory_that_runs_out_while_training(train: Run, monkeypatch: pytest.
 def test_41_memory_that_runs_out_while_predicting(
     predict: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*_: object) -> None:
+    def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("metseg.predict.predictor.Predictor._gather", exhausted)

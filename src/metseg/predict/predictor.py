@@ -27,8 +27,8 @@ from metseg.predict.sliding import Slab, slide
 from metseg.preprocess import check_steps
 from metseg.preprocess.neighbours import with_neighbours
 from metseg.preprocess.pipeline import prepare
-from metseg.preprocess.prepared import Prepared
-from metseg.recipe import DataPart, PredictPart, Recipe
+from metseg.preprocess.prepared import Prepared, reference_name
+from metseg.recipe import PredictPart, Recipe
 from metseg.volume import Case, Volume
 
 #: Slices that go through the network together; more gain nothing on a CPU.
@@ -179,7 +179,7 @@ class Predictor:
             indices, probability = gathered.restored()
             labels = clean_labels(self._scheme.from_indices(indices), self.part, slicewise=case.is_slice_stack)
         with watch.phase("measure"):
-            reference = reference_of(case, self.recipe.data)
+            reference = reference_name(case, self.recipe.data)
             affine = case.images[reference].affine
             lesions = find_lesions(labels, probability, affine, self._scheme, slicewise=case.is_slice_stack)
         return Prediction(
@@ -246,12 +246,6 @@ class Predictor:
             logits = network(turned)
         answer = self._outputs.probabilities(torch.as_tensor(logits))
         return answer.flip(list(axes)) if axes else answer
-
-
-def reference_of(case: Case, data: DataPart) -> str:
-    """Return the image on whose grid results lie: the recipe's reference, or the first that the network sees."""
-    wanted = data.reference or next(iter(data.inputs), "")
-    return wanted if wanted in case.images else next(iter(case.images))
 
 
 def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
