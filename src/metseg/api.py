@@ -18,13 +18,13 @@ from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.outcome import Comparison
 from metseg.experiment.results import write_results
-from metseg.io.cases import find_cases, find_pictures
+from metseg.io.cases import find_cases, find_pictures, find_studies, holds_studies
 from metseg.io.source import CaseSource
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
-from metseg.predict.outputs import background
+from metseg.predict.picture_outputs import background
 from metseg.predict.predictor import Prediction, Predictor
-from metseg.recipe import Recipe, load_recipe
+from metseg.recipe import DataPart, Recipe, load_recipe
 from metseg.train.judge import score_case
 from metseg.train.run import Run, train_run
 from metseg.volume import Case
@@ -247,12 +247,17 @@ def compare(
 
 
 def _only_source(path: str | Path, channels: Sequence[str], labels: str, *, with_masks: bool) -> CaseSource:
-    found = find_pictures(path, channels=channels, labels=labels, with_masks=with_masks)
+    found: Sequence[CaseSource]
+    if holds_studies(path):
+        data = DataPart(channels=tuple(channels), labels=labels)
+        found = find_cases(path, data) if with_masks and Path(path).is_dir() else find_studies(path, data)
+    else:
+        found = find_pictures(path, channels=channels, labels=labels, with_masks=with_masks)
     if len(found) > 1:
         raise InputError(
             "there is more than one case",
             where=path,
-            expected="a picture, or one folder of pictures of one size",
+            expected="one study, a picture, or one folder of pictures of one size",
             got=f"{len(found)}, the first {found[0].case_id}",
             cure="load a data set with metseg.load_all",
             code="input.several_cases",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metseg.errors import InputError
+from metseg.errors import InputError, UsageError
 from metseg.tables import lookup
 
 
@@ -59,7 +59,26 @@ LABEL_SCHEMES: Mapping[str, LabelScheme] = {
         {1: "necrosis", 2: "oedema", 3: "non-enhancing", 4: "enhancing"},
         {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (4,)},
     ),
+    "decathlon-brain": LabelScheme({1: "ED", 2: "NCR", 3: "ET"}, {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}),
 }
+
+#: (scheme of the files, scheme wanted) to what each class id becomes. To `binary` every scheme has a map; none leads
+#: from fewer classes to more.
+LABEL_MAPS: Mapping[tuple[str, str], Mapping[int, int]] = {
+    ("brats-gli-2021", "brats-gli-2023"): {1: 1, 2: 2, 4: 3},
+    ("brats-gli-2023", "brats-gli-2021"): {1: 1, 2: 2, 3: 4},
+    # What does not enhance was joined with necrosis from 2017 on (arXiv:1811.02629).
+    ("brats-2015", "brats-gli-2021"): {1: 1, 2: 2, 3: 1, 4: 4},
+    ("brats-2015", "brats-gli-2023"): {1: 1, 2: 2, 3: 1, 4: 3},
+    # The decathlon's brain task is BraTS 2016 and 2017 with oedema first (arXiv:2106.05735).
+    ("decathlon-brain", "brats-gli-2021"): {1: 2, 2: 1, 3: 4},
+    ("decathlon-brain", "brats-gli-2023"): {1: 2, 2: 1, 3: 3},
+    # Metastases before treatment have no resection cavity.
+    ("brats-met-2023", "brats-met-2024"): {1: 1, 2: 2, 3: 3},
+}
+
+#: Lesion or not: the union of a scheme's labels, or one of its regions.
+BINARY = "binary"
 
 #: A label this far from an integer is still that integer: float masks store 1 as 0.99999997.
 ROUNDING_TOLERANCE = 1e-3
@@ -77,7 +96,8 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
     Raises:
         InputError: a fraction that is not rounding noise, instance ids, or a value outside the scheme, by name.
     """
-    values = np.unique(labels)
+    # Sorting the background too would take most of the time; NaN is not zero, so it stays.
+    values = np.unique(np.append(labels[labels != 0], labels.dtype.type(0)))
     rounded = np.rint(values.astype(np.float64))
     off = np.abs(values.astype(np.float64) - rounded) > ROUNDING_TOLERANCE
     if off.any() or not np.isfinite(rounded).all():
@@ -96,6 +116,51 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
     if unknown:
         _refuse_unknown(present, unknown, scheme, where)
     return np.asarray(np.rint(labels), dtype=np.uint8)
+
+
+def label_map(files: str, wanted: str, *, region: str | None = None) -> Mapping[int, int]:
+    """Return what each class id of the files becomes; background stays background.
+
+    Args:
+        files: name of the files' scheme.
+        wanted: name of the scheme wanted.
+        region: which region of the files' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
+    Raises:
+        UsageError: an unknown scheme or region, or no way from one scheme to the other.
+
+    >>> label_map("brats-2015", "brats-gli-2023"), label_map("brats-2015", "binary", region="ET")
+    ({1: 1, 2: 2, 3: 1, 4: 3}, {1: 0, 2: 0, 3: 0, 4: 1})
+    """
+    scheme = lookup("label scheme", LABEL_SCHEMES, files)
+    lookup("label scheme", LABEL_SCHEMES, wanted)
+    if wanted == BINARY:
+        lesion = scheme.classes if region is None else lookup("region", scheme.regions, region)
+        return {value: int(value in lesion) for value in scheme.classes}
+    if files == wanted:
+        return {value: value for value in scheme.classes}
+    if (files, wanted) not in LABEL_MAPS:
+        ways = ", ".join(target for source, target in LABEL_MAPS if source == files)
+        raise UsageError(
+            f"labels '{files}' cannot become '{wanted}'",
+            where="labels",
+            expected=f"{files}, {ways + ', ' if ways else ''}{BINARY}",
+            cure="set labels to one of these, or file_labels to what the files hold",
+            code="usage.labels",
+        )
+    return LABEL_MAPS[files, wanted]
+
+
+def convert_labels(labels: npt.NDArray[np.uint8], table: Mapping[int, int]) -> npt.NDArray[np.uint8]:
+    """Return class ids (any shape) of one scheme as those of another; see `label_map`.
+
+    >>> convert_labels(np.array([0, 4, 2], dtype=np.uint8), {1: 1, 2: 2, 4: 3}).tolist()
+    [0, 3, 2]
+    """
+    if all(value == target for value, target in table.items()):
+        return labels
+    lookup_table = np.zeros(max(table) + 1, dtype=np.uint8)
+    lookup_table[list(table)] = list(table.values())
+    return np.asarray(lookup_table[labels], dtype=np.uint8)
 
 
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError
+from metseg.geometry import Grid, spacing_mm
 
 Array = npt.NDArray[np.generic]
 
@@ -29,6 +30,9 @@ MODALITY_ALIASES: Mapping[str, tuple[str, ...]] = {
     "t2w": ("t2", "t2tse"),
     "t2f": ("flair", "t2flair", "t2_flair", "fla"),
 }
+
+#: Under this name a case holds the brain mask that came with it, among its images: above 1/2 is brain.
+BRAIN_MASK = "brain_mask"
 
 
 def canonical_modality(name: str) -> str:
@@ -78,8 +82,12 @@ class Volume:
         """Return the voxel size along the array's axes in mm, or None without an affine."""
         if self.affine is None:
             return None
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return float(x), float(y), float(z)
+        return spacing_mm(self.affine)
+
+    @property
+    def grid(self) -> Grid:
+        """Return shape and affine, to compare by `metseg.geometry.same_grid`."""
+        return Grid(self.shape, self.affine)
 
 
 @dataclass(frozen=True)

@@ -530,10 +530,10 @@ def test_41_memory_that_runs_out_while_training(train: Run, monkeypatch: pytest.
 def test_41_memory_that_runs_out_while_predicting(
     predict: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*_: object) -> None:
+    def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("metseg.predict.predictor.Predictor.slice_probabilities", exhausted)
+    monkeypatch.setattr("metseg.predict.predictor.Predictor._gather", exhausted)
     status, _, err = predict(save(pictures / "a.png", colour()))
     assert status == 5
     one_line(err, "memory ran out while predicting")

@@ -23,6 +23,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "fcn": {"width": 4, "classifier_channels": 16},
     "swin_unetr": {"feature_size": 12, "depths": (1, 1, 1, 1), "window_size": 4},
     "dynunet": {"channels": (8, 8, 16, 16)},
+    "resenc_unet": {"channels": (8, 8, 16, 16), "blocks": (1, 1, 1, 2)},
+    "segresnet": {"width": 8, "blocks": (1, 1, 1)},
+    "mednext": {"width": 4, "blocks": (1,) * 5, "expansion": (2,) * 5},
 }
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 
@@ -58,12 +61,31 @@ def test_any_size_and_any_channels(name: str, sizes: tuple[int, int], in_channel
 
 
 @every_3d_model
-def test_any_volume(name: str) -> None:
+def test_any_volume_trains_and_every_parameter_learns(name: str) -> None:
+    network = small(name, in_channels=2, out_channels=3, dimensions=3).train()
+    outputs = answers(network(torch.randn(1, 2, 9, 12, 5)))
+    assert all(output.shape == (1, 3, 9, 12, 5) for output in outputs)
+    torch.stack([(output**2 * torch.rand_like(output)).mean() for output in outputs]).sum().backward()
+    gradients = {key: value.grad for key, value in network.named_parameters()}
+    assert [key for key, gradient in gradients.items() if gradient is None] == []
+    assert [key for key, gradient in gradients.items() if not torch.isfinite(gradient).all()] == []
+
+
+@every_3d_model
+def test_volumes_look_the_same_with_channels_last_and_nearly_so_in_bf16(name: str) -> None:
     network = small(name, in_channels=2, out_channels=3, dimensions=3).eval()
+    volume = torch.randn(1, 2, 17, 20, 5)
     with torch.inference_mode():
-        logits = network(torch.randn(1, 2, 17, 20, 5))
-    assert logits.shape == (1, 3, 17, 20, 5)
-    assert torch.isfinite(logits).all()
+        plain = network(volume)
+        network.to(memory_format=torch.channels_last_3d)
+        last = network(volume.contiguous(memory_format=torch.channels_last_3d))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = network(volume.contiguous(memory_format=torch.channels_last_3d)).float()
+    assert plain.shape == (1, 3, 17, 20, 5)
+    assert torch.isfinite(plain).all()
+    torch.testing.assert_close(last, plain, rtol=1e-3, atol=1e-3)
+    # 8 bits of mantissa: about 1 in 100 after a few layers.
+    assert (half - plain).abs().mean() < 0.1 * plain.std() + 0.01
 
 
 @every_model

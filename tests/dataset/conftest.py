@@ -61,16 +61,20 @@ CacheMaker = Callable[..., Cache]
 
 @pytest.fixture
 def make_cache(tmp_path: Path) -> CacheMaker:
-    """Return a function that caches cases given as (X, Y, Z) image and labels, unprocessed."""
+    """Return a function that caches cases given as (X, Y, Z) image and labels, unprocessed.
 
-    def make(cases: dict[str, tuple[np.ndarray, np.ndarray]], labels: str = "binary") -> Cache:
+    Further arguments are the recipe's data part: ``dimensions=3`` lays the files out for patches.
+    """
+
+    def make(cases: dict[str, tuple[np.ndarray, np.ndarray]], **data: object) -> Cache:
         sources = []
         for case_id, (image, mask) in cases.items():
             source = ArraySource(case_id, f"patient of {case_id}", tmp_path)
             np.save(source.files[0], image)
             np.save(source.files[1], mask)
             sources.append(source)
-        recipe = Recipe(name="test", data=DataPart(channels=("t2f",), labels=labels), model=Named(name="unet"))
+        part = DataPart.model_validate({"channels": ("t2f",), **data})
+        recipe = Recipe(name="test", data=part, model=Named(name="unet"))
         return build_cache(sources, recipe, tmp_path / "cache", workers=0, quiet=True)
 
     return make

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from metseg import fields
 from metseg.dataset import Augmenter, intensity
 from metseg.errors import UsageError
 from metseg.recipe import Named
@@ -77,7 +78,68 @@ def test_blur_continues_the_edges_and_works_in_three_dimensions():
     assert blurred[0].numpy() == pytest.approx(np.broadcast_to(wanted, (6, 7, 9)), abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "noise", "blur"])
+def test_bias_multiplies_what_is_above_air():
+    """The drift, found back from two images in the same draw, is the one that simulation uses."""
+    shape = (30, 26, 8)
+    values = np.random.default_rng(0).uniform(1, 2, shape).astype(np.float32)
+    values[0, 0, 0] = 0  # air
+    normalised = (values - 1.2) / 0.3
+    options = intensity.BiasField(strength=0.4, scale_voxels=12)
+    draws = np.random.default_rng(7)
+    drift = fields.bias_field(shape, strength=draws.uniform(0, 0.4), scale_voxels=12, rng=draws)
+    assert drift.max() / drift.min() > 1.05, "there is something to see"
+    raw, scaled = (
+        intensity.bias_field(torch.from_numpy(image)[None], options, np.random.default_rng(7))[0].numpy()
+        for image in (values, normalised)
+    )
+    assert raw == pytest.approx(values * drift, abs=1e-5)
+    assert scaled * 0.3 + 1.2 == pytest.approx(values * drift, abs=1e-5)
+    normalised[:, :3] = 0  # around a brain that was z-scored by itself
+    around = intensity.bias_field(torch.from_numpy(normalised)[None], options, np.random.default_rng(7))[0]
+    assert not around[:, :3].any()
+    assert around[:, 3:].numpy() != pytest.approx(normalised[:, 3:], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "factor", "row", "wanted"),
+    [
+        (4, 2.0, [0, 2, 4, 8], [1, 2.25, 4.75, 6]),  # slabs 1 and 6, their centres at 0.5 and 2.5
+        (6, 3.0, [3, 3, 3, 9, 9, 9], [3, 3, 5, 7, 9, 9]),  # slabs 3 and 9, centres at 1 and 4: steps of 2 between them
+        (5, 2.5, [0, 0, 5, 10, 10], [1, 1.8, 5, 8.2, 9]),  # voxel 2 is in both slabs: 1 and 9, centres at 0.75 and 3.25
+        (3, 9.0, [0, 3, 9], [4, 4, 4]),
+        (3, 1.0, [0, 3, 9], [0, 3, 9]),
+    ],
+)
+def test_thick_slices(size, factor, row, wanted):
+    assert intensity.thick_slices(size, factor) @ np.array(row, np.float32) == pytest.approx(wanted, abs=1e-5)
+
+
+class AlongAxis:
+    """A generator that draws this axis and the highest factor."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def integers(self, high: int) -> int:
+        assert self.axis < high
+        return self.axis
+
+    def uniform(self, low: float, high: float) -> float:
+        return high
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_low_resolution_is_along_one_axis(axis):
+    row = np.array([0, 2, 4, 8], np.float32)
+    shape = [3, 3, 3]
+    shape[axis] = 4
+    image = np.broadcast_to(row.reshape([-1 if a == axis else 1 for a in range(3)]), shape).copy()
+    coarse = intensity.low_resolution(torch.from_numpy(image)[None], intensity.LowResolution(high=2), AlongAxis(axis))
+    assert coarse.shape == (1, *shape)
+    assert np.moveaxis(coarse[0].numpy(), axis, -1)[2, 1] == pytest.approx([1, 2.25, 4.75, 6])
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "noise", "blur", "bias_field", "low_resolution"])
 def test_each_modality_has_a_draw_of_its_own(name):
     one = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)
     image = torch.from_numpy(np.stack([one, one]))
@@ -107,6 +169,21 @@ def test_a_missing_sequence_is_shown_as_a_copy_of_the_reference(bits, shown):
     assert hidden[:, 0, 0].tolist() == zeros
 
 
+def test_neighbouring_slices_of_a_sequence_are_hidden_and_changed_together():
+    image = torch.arange(6.0).reshape(6, 1, 1) + torch.rand(6, 8, 8)  # slices z-1, z, z+1 of two sequences each
+    labels = torch.zeros(8, 8, dtype=torch.uint8)
+
+    def augment(name: str, **options: object) -> torch.Tensor:
+        step = Named(name=name, options={"probability": 1, **options})
+        return Augmenter([step], dimensions=2, channels=2, neighbours=1)(image, labels, np.random.default_rng(0))[0]
+
+    assert torch.equal(augment("missing_sequence", reference=1), image[[1, 1, 3, 3, 5, 5]])
+    added = (augment("brightness", share=1) - image).mean(dim=(1, 2))
+    assert added[0::2].tolist() == pytest.approx([float(added[0])] * 3, abs=1e-5)
+    assert added[1::2].tolist() == pytest.approx([float(added[1])] * 3, abs=1e-5)
+    assert abs(float(added[0] - added[1])) > 0.01
+
+
 @pytest.mark.parametrize(("reference", "channels"), [(0, 1), (3, 3)])
 def test_a_sequence_can_only_be_missed_beside_another(reference, channels):
     step = Named(name="missing_sequence", options={"reference": reference})
@@ -125,6 +202,8 @@ def test_a_sequence_can_only_be_missed_beside_another(reference, channels):
         ("rotate", {"degrees": -15}),
         ("elastic", {"scale_voxels": 0}),
         ("flip", {"probability": 1.5}),
+        ("bias_field", {"strength": -0.1}),
+        ("low_resolution", {"low": 0.5}),
     ],
 )
 def test_options_that_make_no_sense_are_refused(name, options):

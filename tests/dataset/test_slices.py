@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metseg.dataset import Augmenter, Draw, SliceDataset, SliceItem, collate
-from metseg.dataset.slices import Sample
+from metseg.dataset import Augmenter, Draw, Sample, SliceDataset, SliceItem, collate
 from metseg.labels import LABEL_SCHEMES
 from metseg.recipe import Named
 
@@ -88,6 +87,15 @@ def test_a_draw_is_the_same_wherever_it_is_made(cache):
     assert not torch.equal(base, one[Draw(0, 2, 2)].image)
     assert not torch.equal(base, one[Draw(0, 1, 3)].image)
     assert not torch.equal(base, dataset(seed=4)[Draw(0, 1, 2)].image)
+
+
+def test_neighbouring_slices_come_along_as_channels(cache):
+    items = [SliceItem(0, 0), SliceItem(0, 1), SliceItem(1, 0)]
+    dataset = SliceDataset(cache, items, scheme=BINARY, neighbours=1)
+    assert [dataset[k].image[:, 0, 0].tolist() for k in range(3)] == [[10, 10, 20], [10, 20, 30], [40, 40, 40]]
+    assert dataset[1].labels.nonzero().tolist() == [[1, 2]], "the truth is that of the slice itself"
+    assert dataset.largest_shape() == (3, 5, 6)
+    assert dataset.shapes() == [(5, 4), (5, 4), (3, 6)]
 
 
 def test_collate_stacks_equal_sizes(cache):

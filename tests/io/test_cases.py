@@ -43,6 +43,11 @@ def test_bad_table_is_refused(tmp_path, text):
     assert caught.value.code == "input.table"
 
 
+def test_a_table_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "data.csv").write_text("name,grade\na,II\n")
+    assert read_attributes(tmp_path) == {}
+
+
 def test_flat_folder_is_refused_with_a_pattern_that_would_do(save, tmp_path):
     for name in ("p1_1", "p1_2", "p2_1"):
         save(f"{name}.png", GREY)

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from metseg.errors import GeometryError, InputError, MetsegError, ResourceError
+from metseg.errors import GeometryError, InputError, MetsegError
 from metseg.io.nifti import read_mask_nifti
 
 AFFINE = np.array([[-0.9, 0.0, 0.1, 30.0], [0.0, 0.9, 0.0, -20.0], [0.1, 0.0, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
@@ -84,7 +84,7 @@ def test_a_header_that_announces_too_much_is_refused_before_reading(tmp_path: Pa
     content = bytearray(path.read_bytes())
     content[42:48] = np.array([30000, 30000, 30000], dtype="<i2").tobytes()
     path.write_bytes(content)
-    with pytest.raises(ResourceError, match="too large"):
+    with pytest.raises(InputError, match="too large"):
         read_mask_nifti(path)
 
 

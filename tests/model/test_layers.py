@@ -49,3 +49,27 @@ for _ in range(10):
     allocator = {**os.environ, "MALLOC_CHECK_": "3"}
     run = subprocess.run([sys.executable, "-c", code], env=allocator, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_narrow_networks_of_volumes_train_with_channels_last() -> None:
+    code = """
+import torch
+from metseg.model import build_model
+wide = {"channels": (8, 8, 16), "deep_supervision": False}
+for name, options in {
+    "unet": {"channels": (4, 8, 16), "blocks": (1, 1, 1)},
+    "dynunet": {**wide, "residual": True, "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2))},
+    "resenc_unet": {**wide, "blocks": (1, 1, 1)},
+    "mednext": {"width": 4, "blocks": (1, 1, 1, 1, 1), "expansion": (2, 2, 2, 2, 2), "deep_supervision": False},
+}.items():
+    network = build_model(name, options, in_channels=3, out_channels=1, dimensions=3)
+    network = network.to(memory_format=torch.channels_last_3d)
+    images = torch.rand(2, 3, 20, 24, 16).contiguous(memory_format=torch.channels_last_3d)
+    for bf16 in (False, True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = network(images).float().square().mean()
+        loss.backward()
+"""
+    allocator = {**os.environ, "MALLOC_CHECK_": "3"}
+    run = subprocess.run([sys.executable, "-c", code], env=allocator, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -43,10 +43,24 @@ def test_padding_repeats_the_border_as_numpy_does(sizes: tuple[int, ...]) -> Non
 
 @pytest.mark.parametrize(
     ("sizes", "divisor", "expected"),
-    [((256, 256), 16, (256, 256)), ((257, 1), 16, (272, 16)), ((8, 8, 8), 16, (32, 16, 16)), ((3, 4), 1, (3, 4))],
+    [
+        ((256, 256), 16, (256, 256)),
+        ((257, 1), 16, (272, 16)),
+        ((8, 8, 8), 16, (32, 16, 16)),
+        ((3, 4), 1, (3, 4)),
+        ((100, 97, 9), (16, 32, 4), (112, 128, 12)),
+        ((16, 20, 3), (16, 32, 4), (16, 32, 8)),
+    ],
 )
-def test_padded_sizes(sizes: tuple[int, ...], divisor: int, expected: tuple[int, ...]) -> None:
+def test_padded_sizes(sizes: tuple[int, ...], divisor: int | tuple[int, ...], expected: tuple[int, ...]) -> None:
     assert padded_sizes(sizes, divisor) == expected
+
+
+def test_each_axis_can_have_a_divisor_of_its_own() -> None:
+    network = SegmentationNetwork(Recorder(), in_channels=1, out_channels=1, dimensions=3, divisor=(8, 4, 1))
+    images = torch.randn(1, 1, 9, 9, 3)
+    assert torch.equal(network(images), images)
+    assert network.body.seen.shape[2:] == (16, 12, 3)
 
 
 def test_supervised_levels_all_come_at_the_size_of_the_input() -> None:

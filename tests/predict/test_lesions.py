@@ -7,7 +7,7 @@ import pytest
 
 from metseg.labels import LABEL_SCHEMES
 from metseg.predict.lesions import find_lesions
-from metseg.predict.postprocess import labels_from_probabilities, lesion_probability
+from metseg.predict.postprocess import clean_labels
 from metseg.recipe import PredictPart
 
 BINARY = LABEL_SCHEMES["binary"]
@@ -61,32 +61,19 @@ def test_nothing_found() -> None:
 
 
 def test_small_pieces_and_holes() -> None:
-    chances = np.zeros((1, 9, 9, 1), dtype=np.float32)
-    chances[0, 1:6, 1:6] = 0.6
-    chances[0, 3, 3] = 0.1  # a hole
-    chances[0, 8, 8] = 0.9  # a speck
-    plain = labels_from_probabilities(chances, BINARY, PredictPart(), slicewise=True)
-    assert plain.sum() == 25
-    assert plain[3, 3, 0] == 0
-    clean = labels_from_probabilities(chances, BINARY, PredictPart(fill_holes=True, minimum_voxels=2), slicewise=True)
-    expected = np.zeros((9, 9, 1), np.uint8)
-    expected[1:6, 1:6] = 1
+    plain = np.zeros((9, 9, 1), dtype=np.uint8)
+    plain[1:6, 1:6] = 1
+    expected = plain.copy()
+    plain[3, 3] = 0  # a hole
+    plain[8, 8] = 1  # a speck
+    np.testing.assert_array_equal(clean_labels(plain, PredictPart(), slicewise=True), plain)
+    clean = clean_labels(plain, PredictPart(fill_holes=True, minimum_voxels=2), slicewise=True)
     np.testing.assert_array_equal(clean, expected)
-    assert not labels_from_probabilities(chances, BINARY, PredictPart(threshold=0.95), slicewise=True).any()
 
 
 def test_small_is_counted_slice_by_slice_for_pictures() -> None:
-    chances = np.zeros((1, 4, 4, 3), dtype=np.float32)
-    chances[0, 1, 1] = 1  # one pixel in each of three slices
+    labels = np.zeros((4, 4, 3), dtype=np.uint8)
+    labels[1, 1] = 1  # one pixel in each of three slices
     part = PredictPart(minimum_voxels=3)
-    assert labels_from_probabilities(chances, BINARY, part, slicewise=False).sum() == 3
-    assert labels_from_probabilities(chances, BINARY, part, slicewise=True).sum() == 0
-
-
-def test_several_classes_share_one_threshold() -> None:
-    scheme = next(scheme for scheme in LABEL_SCHEMES.values() if len(scheme.classes) == 3)
-    chances = np.array([0.4, 0.15, 0.25, 0.2], dtype=np.float32).reshape(4, 1, 1, 1)
-    labels = labels_from_probabilities(chances, scheme, PredictPart(threshold=0.6), slicewise=False)
-    assert labels.item() == scheme.values[2]  # the likeliest class, background left out
-    assert lesion_probability(chances).item() == pytest.approx(0.6)
-    assert labels_from_probabilities(chances, scheme, PredictPart(threshold=0.61), slicewise=False).item() == 0
+    assert clean_labels(labels, part, slicewise=False).sum() == 3
+    assert clean_labels(labels, part, slicewise=True).sum() == 0

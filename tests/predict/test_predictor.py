@@ -14,7 +14,7 @@ from torch import nn
 from metseg.errors import InputError, UsageError
 from metseg.model import build_model
 from metseg.model.bundle import load_bundle
-from metseg.predict.inference import bf16_is_fast, choose_compute, class_indices, probabilities
+from metseg.predict.inference import bf16_is_fast, choose_compute
 from metseg.predict.predictor import SLICES_AT_ONCE, SLICES_IN_MEMORY, Predictor
 from metseg.recipe import Named
 from metseg.volume import Case, Volume
@@ -175,16 +175,6 @@ def test_a_bundle_is_run_as_it_was_trained(tiny_bundle: Path) -> None:
     assert model.part.tta
     assert not model.recipe.predict.tta
     assert not Predictor.from_bundle(bundle, device="cpu").part.tta
-
-
-def test_probabilities_and_classes() -> None:
-    one = torch.tensor([[[[0.0, -1.0]]]])
-    np.testing.assert_allclose(probabilities(one)[0, 0, 0], [0.5, 1 / (1 + np.e)], rtol=1e-6)
-    assert class_indices(one, threshold=0.5).tolist() == [[[1, 0]]]
-    # Background 0.5, classes 0.3 and 0.2: lesion of class 1 from a threshold of 0.5 down.
-    several = torch.log(torch.tensor([0.5, 0.3, 0.2])).reshape(1, 3, 1, 1)
-    assert class_indices(several, threshold=0.49).item() == 1
-    assert class_indices(several, threshold=0.51).item() == 0
 
 
 def test_how_to_compute_can_be_told() -> None:

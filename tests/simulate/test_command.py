@@ -11,9 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from metseg.cli.simulate import simulate
+from metseg.cli.simulate import Output, simulate
 from metseg.errors import UsageError
-from metseg.simulate import PhantomOptions, SliceOptions
+from metseg.simulate import CHALLENGES, NAMINGS, PhantomOptions, SliceOptions
 
 app = typer.Typer()
 app.command()(simulate)
@@ -60,6 +60,10 @@ def test_json_is_one_document(tmp_path: Path) -> None:
         (("--as", "slices", "--sequence", "adc"), "no sequence 'adc'"),
         (("--as", "slices", "--mask", "half"), "'mask'"),
         (("--resolution-mm", "0.1"), "'resolution_mm'"),
+        (("--as", "ucsf-bmsr", "--mask", "core"), "--mask is for pictures"),
+        (("--as", "slices", "--timepoints", "2"), "one examination of each patient"),
+        (("--as", "slices", "--challenge", "mild"), "needs? one grid"),
+        (("--challenge", "4"), "Unknown challenge '4'"),
     ],
 )
 def test_wrong_options_say_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -74,6 +78,19 @@ def test_the_help_tells_the_true_defaults() -> None:
     assert "(default: skull)" in text
     assert PhantomOptions().skull
     assert f"(default: {SliceOptions().mask})" in text
+
+
+def test_every_convention_and_level_can_be_asked_for() -> None:
+    assert {output.value for output in Output} == set(NAMINGS)
+    text = " ".join(run("--help").replace("│", " ").split())
+    assert all(f"{number} {name}" in text for number, name in enumerate(CHALLENGES))
+
+
+def test_follow_up_by_command(tmp_path: Path) -> None:
+    options = ["--patients", "1", "--timepoints", "2", "--resolution-mm", "5", "--challenge", "1", "--as", "ucsf-bmsr"]
+    assert "1 patients" in run(str(tmp_path), *options, "--no-skull", "--workers", "1")
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"100101A", "100101B"}
+    assert {path.name for path in (tmp_path / "100101B").iterdir()} >= {"100101B_T1post.nii.gz", "100101B_seg.nii.gz"}
 
 
 def test_the_phantom_needs_no_torch() -> None:

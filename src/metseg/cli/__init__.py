@@ -13,7 +13,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from metseg import __version__
-from metseg.cli import compare, doctor, evaluate, inspect, models, predict, recipes, simulate, split, train
+from metseg.cli import (
+    compare,
+    doctor,
+    evaluate,
+    inspect,
+    models,
+    plan,
+    predict,
+    recipes,
+    simulate,
+    split,
+    train,
+)
 from metseg.errors import MetsegError, ResourceError, UsageError
 
 INTERRUPTED = 130
@@ -36,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
     "inspect": inspect.inspect,
     "split": split.split,
+    "plan": plan.plan,
     "train": train.train,
     "compare": compare.compare,
     "predict": predict.predict,

@@ -1,22 +1,21 @@
-"""``metseg inspect``: what a data set of slices holds, before anybody trains on it."""
+"""``metseg inspect``: what a data set of slices or volumes holds, before anybody trains on it."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metseg.cli.facts import SHOWN, Shown, counts, names
+
 if TYPE_CHECKING:
     from metseg.io.cases import Found
     from metseg.io.inspect import Inspection
+    from metseg.plot.contact_sheet import Tile
     from metseg.recipe import DataPart, Recipe
-
-#: Names listed one by one; more are counted.
-SHOWN = 6
 
 
 def inspect(
@@ -29,6 +28,9 @@ def inspect(
     ] = "",
     labels: Annotated[
         str | None, typer.Option("--labels", help="Label scheme of the masks; binary if not given.")
+    ] = None,
+    file_labels: Annotated[
+        str | None, typer.Option("--file-labels", help="Label scheme of the files, where it is another than --labels.")
     ] = None,
     masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, where it is another.")] = None,
     patient_pattern: Annotated[
@@ -47,35 +49,58 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show what a data set holds: counts, sizes, copied channels, empty masks, orphans, duplicates, bad files."""
+    """Show what a data set holds: counts, sizes, sequences, grids, labels, lesions, orphans, duplicates, bad files."""
     from metseg.io.cases import find
-    from metseg.io.inspect import inspect_cases
+    from metseg.io.slices import SliceStackSource
     from metseg.recipe import DataPart
 
     previewed = _previewed_recipe(recipe, preview)
     named = [name for name in channels.split(",") if name]
     data = previewed.data if previewed is not None else DataPart()
-    data = _changed(data, layout=layout, channels=named, labels=labels, patient_pattern=patient_pattern)
-    found = find(
-        root,
-        layout=data.layout,
-        channels=data.channels,
-        patient_pattern=data.patient_pattern,
-        labels=data.labels,
-        masks=masks,
-        stack=stack,
+    data = _changed(
+        data,
+        layout=layout,
+        channels=named,
+        labels=labels,
+        file_labels=file_labels,
+        patient_pattern=patient_pattern,
     )
+    found = find(root, data, masks=masks, stack=stack)
     if previewed is not None and preview is not None:
         from metseg.experiment.preview import preview_augmentation
 
         preview_augmentation(found.sources, previewed.model_copy(update={"data": data}), preview)
-    inspection = inspect_cases(found, quiet=as_json)
-    if out is not None:
-        write_contact_sheet(found, inspection, out)
+    written = {"contact sheet": out, "augmentation": preview}
+    of_slices = isinstance(found.sources[0], SliceStackSource)
+    shown = _slices(found, out, quiet=as_json) if of_slices else _volumes(found, out, quiet=as_json)
     if as_json:
-        print(json.dumps(inspection.to_dict()))
+        print(json.dumps(shown.document))
     else:
-        _print(inspection, {"contact sheet": out, "augmentation": preview})
+        shown.print([(what, str(path)) for what, path in written.items() if path is not None])
+
+
+def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
+    from metseg.io.inspect import inspect_cases
+    from metseg.io.showcase import showcase
+
+    inspection = inspect_cases(found, quiet=quiet)
+    if sheet is not None:
+        write_contact_sheet(
+            showcase(found.sources, inspection.largest_lesion), sheet, inspection.root, counted(inspection)
+        )
+    return Shown(inspection.to_dict(), _lines(inspection))
+
+
+def _volumes(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
+    from metseg.cli.inspect_volumes import case_table, counted_volumes, volume_lines
+    from metseg.io.inspect_volumes import inspect_volumes
+    from metseg.io.showcase_volumes import showcase_volumes
+
+    inspection = inspect_volumes(found, quiet=quiet)
+    if sheet is not None:
+        tiles = showcase_volumes(found.sources, inspection.case_lines)
+        write_contact_sheet(tiles, sheet, inspection.root, counted_volumes(inspection))
+    return Shown(inspection.to_dict(), volume_lines(inspection), case_table(inspection))
 
 
 def _previewed_recipe(name: str | None, preview: Path | None) -> Recipe | None:
@@ -101,21 +126,18 @@ def _changed(data: DataPart, **given: object) -> DataPart:
     return validated(DataPart, {**data.model_dump(), **changes}, where="options")
 
 
-def write_contact_sheet(found: Found, inspection: Inspection, path: Path) -> None:
+def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, counted: str) -> None:
     """Write one slice per patient, lesion outlined, to a picture file.
 
     Raises:
         InputError: no slice can be read.
     """
     from metseg.errors import InputError
-    from metseg.io.showcase import showcase
     from metseg.plot.contact_sheet import contact_sheet
 
-    tiles = showcase(found.sources, inspection.largest_lesion)
     if not tiles:
-        raise InputError("no slice can be read, so there is nothing to show", where=inspection.root)
-    name = Path(inspection.root).resolve().name
-    contact_sheet(tiles, path, heading=f"{name}: {counted(inspection)}")
+        raise InputError("no slice can be read, so there is nothing to show", where=root)
+    contact_sheet(tiles, path, heading=f"{Path(root).resolve().name}: {counted}")
 
 
 def counted(inspection: Inspection) -> str:
@@ -124,58 +146,30 @@ def counted(inspection: Inspection) -> str:
     return f"{patients}, {inspection.slices} slices, {inspection.lesion_slices} with lesion"
 
 
-def _print(inspection: Inspection, written: Mapping[str, Path | None]) -> None:
-    """Print a table on a terminal, and into a pipe one line per fact, unfolded."""
-    lines = _lines(inspection) + [(what, str(path)) for what, path in written.items() if path is not None]
-    if not sys.stdout.isatty():
-        print("\n".join(f"{name}: {value}" for name, value in lines))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in lines:
-        table.add_row(name, value)
-    Console(highlight=False, markup=False).print(table)
-
-
 def _lines(inspection: Inspection) -> list[tuple[str, str]]:
     """Return what is worth a line: sizes always, faults only where there are any."""
     facts = [
         ("data set", f"{inspection.root} ({inspection.layout})"),
         ("holds", f"{counted(inspection)}, {inspection.cases} cases"),
-        ("sizes", _counts(inspection.sizes)),
-        ("types", _counts(inspection.dtypes)),
-        ("channels", _counts(inspection.channels)),
-        ("labels", _counts(inspection.label_values) or "none"),
+        ("sizes", counts(inspection.sizes)),
+        ("types", counts(inspection.dtypes)),
+        ("channels", counts(inspection.channels)),
+        ("labels", counts(inspection.label_values) or "none"),
         ("empty masks", str(inspection.empty_masks)),
-        *((f"column {column}", _counts(values)) for column, values in inspection.attributes.items()),
+        *((f"column {column}", counts(values)) for column, values in inspection.attributes.items()),
     ]
     faults = [
-        ("no lesion at all", _names(inspection.patients_without_lesion, "patients")),
-        *(("copies", f"{pair} in {_names(who, 'patients')}") for pair, who in inspection.channel_copies.items()),
-        ("constant", _names(inspection.constant_pictures, "pictures")),
+        ("no lesion at all", names(inspection.patients_without_lesion, "patients")),
+        *(("copies", f"{pair} in {names(who, 'patients')}") for pair, who in inspection.channel_copies.items()),
+        ("constant", names(inspection.constant_pictures, "pictures")),
         ("without mask", str(inspection.slices_without_mask or "")),
-        ("image, no mask", _names(inspection.orphan_images, "pictures")),
-        ("mask, no image", _names(inspection.orphan_masks, "masks")),
+        ("image, no mask", names(inspection.orphan_images, "pictures")),
+        ("mask, no image", names(inspection.orphan_masks, "masks")),
         *(("duplicates", " = ".join(group)) for group in inspection.duplicates[:SHOWN]),
         ("more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")),
         *(("bad file", f"{problem.file}: {problem.message}") for problem in inspection.problems[:SHOWN]),
         ("more bad files", str(max(0, len(inspection.problems) - SHOWN) or "")),
         *(("note", f"{note} ({count} slices)") for note, count in inspection.notes.items()),
-        ("other files", _counts(inspection.other_files)),
+        ("other files", counts(inspection.other_files)),
     ]
     return facts + [(name, value) for name, value in faults if value]
-
-
-def _counts(values: dict[str, int] | dict[int, int]) -> str:
-    return ", ".join(f"{value} ({count})" for value, count in values.items())
-
-
-def _names(names: list[str], what: str) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"

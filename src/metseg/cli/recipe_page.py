@@ -52,6 +52,7 @@ def names() -> Mapping[str, Iterable[str]]:
     return {
         "data.layout": ("auto", *LAYOUTS),
         "data.labels": LABEL_SCHEMES,
+        "data.file_labels": LABEL_SCHEMES,
         "train.optimizer": OPTIMIZERS,
         "train.schedule": SCHEDULES,
     }
@@ -175,6 +176,8 @@ def _plain(text: str, *, paragraphs: bool = False) -> str:
 
 def _written(value: Any) -> str:
     """Return a value as TOML has it."""
+    if isinstance(value, Named):
+        return f"`{json.dumps({'name': value.name, **value.options})}`"
     return "absent" if value is None else f"`{json.dumps(value)}`"
 
 

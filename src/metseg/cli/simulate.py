@@ -5,21 +5,37 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from metseg.simulate import BmsrOptions, NiftiOptions
 
 
 class Output(StrEnum):
     nifti = "nifti"
+    ucsf_bmsr = "ucsf-bmsr"
     slices = "slices"
 
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
     patients: Annotated[int, typer.Option(help="How many.", min=1)] = 10,
+    timepoints: Annotated[
+        int, typer.Option(help="Examinations of each; lesions grow, shrink, come and go.", min=1)
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Which patients; the same seed makes the same ones.", min=0)] = 0,
-    as_: Annotated[Output, typer.Option("--as", help="BraTS-METS volumes, or pictures with masks.")] = Output.nifti,
+    as_: Annotated[
+        Output, typer.Option("--as", help="Volumes as in BraTS-METS or UCSF-BMSR, or pictures with masks.")
+    ] = Output.nifti,
+    challenge: Annotated[
+        str,
+        typer.Option(
+            help="0 none, 1 mild, 2 clinical, 3 hard: thick slices on grids of their own, moves of the head, "
+            "drift and noise; from 2 on a sequence may be missing."
+        ),
+    ] = "none",
     resolution_mm: Annotated[float | None, typer.Option(help="Edge of a voxel. (default: 1.0)")] = None,
     skull: Annotated[
         bool | None, typer.Option("--skull/--no-skull", help="Skull-stripped or not. (default: skull)")
@@ -45,26 +61,34 @@ def simulate(
     """Simulate brain MRI with metastases: t1n, t1c, t2w, t2f and exact labels, nothing to download."""
     from metseg.errors import UsageError
     from metseg.recipe import validated
-    from metseg.simulate import NiftiOptions, PhantomOptions, SliceOptions, simulate_dataset
+    from metseg.simulate import PhantomOptions, SliceOptions, challenge_level, simulate_dataset
 
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
     phantom = validated(PhantomOptions, _given(resolution_mm=resolution_mm, skull=skull), where="metseg simulate")
     chosen = _given(sequence=sequence, mask=mask, slices_per_patient=slices_per_patient)
-    output = validated(SliceOptions, chosen, where="metseg simulate") if as_ is Output.slices else NiftiOptions()
-    if as_ is Output.nifti and chosen:
+    output = validated(SliceOptions, chosen, where="metseg simulate") if as_ is Output.slices else _volumes(as_)
+    if as_ is not Output.slices and chosen:
         name = "--" + next(iter(chosen)).replace("_", "-")
         raise UsageError(f"{name} is for pictures", cure="add --as slices, or leave it out", code="usage.options")
     rows = simulate_dataset(
         out,
         patients=patients,
+        timepoints=timepoints,
         seed=seed,
         phantom=phantom,
+        challenge=challenge_level(challenge),
         output=output,
         existing="resume" if resume else "overwrite" if overwrite else "refuse",
         workers=workers,
     )
     print(json.dumps({"out": str(out), "patients": rows}) if as_json else _summary(rows, out))
+
+
+def _volumes(kind: Output) -> BmsrOptions | NiftiOptions:
+    from metseg.simulate import BmsrOptions, NiftiOptions
+
+    return BmsrOptions() if kind is Output.ucsf_bmsr else NiftiOptions()
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -74,6 +98,8 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _summary(rows: list[dict[str, Any]], out: Path) -> str:
     lesions = sum(row["lesions"] for row in rows)
-    slices = sum(row.get("slices", 0) for row in rows)
+    slices, examinations = (sum(row.get(key, 0) for row in rows) for key in ("slices", "examinations"))
     extra = f", {slices} slices, {sum(row['slices_with_lesion'] for row in rows)} of them with lesion" if slices else ""
+    if examinations > len(rows):
+        extra = f" at first, {examinations} examinations"
     return f"{out}: {len(rows)} patients, {lesions} lesions{extra}. Simulated: not patients, and not for clinical use."

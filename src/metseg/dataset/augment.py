@@ -7,6 +7,7 @@ Masks are looked up by nearest neighbour and stay integers. All randomness comes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,20 @@ class SpatialMap:
             or not np.array_equal(self.matrix, np.eye(len(self.shape)))
         )
 
+    def reach(self) -> list[tuple[int, int]]:
+        """Return the box of input voxels that the output is made of: first and one past last along each axis.
+
+        It may begin below 0 and end above ``shape``: a turned patch needs what lies around it.
+        """
+        centre = (np.asarray(self.shape) - 1) / 2
+        # The corners of a box go furthest along each axis where every term of the product has the same sign.
+        span = np.abs(self.matrix) @ centre
+        low, high = centre + self.shift_voxels - span, centre + self.shift_voxels + span
+        if self.displacement is not None:
+            flat = self.displacement.reshape(len(self.shape), -1)
+            low, high = low + flat.min(axis=1), high + flat.max(axis=1)
+        return [(math.floor(first), math.ceil(last) + 1) for first, last in zip(low, high, strict=True)]
+
 
 @dataclass(frozen=True)
 class AugmentationSpec:
@@ -75,8 +90,10 @@ AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
     "brightness": AugmentationSpec(intensity.Brightness, change_image=intensity.brightness),
     "contrast": AugmentationSpec(intensity.Contrast, change_image=intensity.contrast),
     "gamma": AugmentationSpec(intensity.Gamma, change_image=intensity.gamma),
+    "bias_field": AugmentationSpec(intensity.BiasField, change_image=intensity.bias_field),
     "noise": AugmentationSpec(intensity.Noise, change_image=intensity.noise),
     "blur": AugmentationSpec(intensity.Blur, change_image=intensity.blur),
+    "low_resolution": AugmentationSpec(intensity.LowResolution, change_image=intensity.low_resolution),
     "missing_sequence": AugmentationSpec(
         intensity.MissingSequence, change_image=intensity.missing_sequence, check=intensity.check_missing_sequence
     ),
@@ -90,11 +107,14 @@ class Augmenter:
         steps: what the recipe lists under ``[[augment]]``.
         dimensions: 2 for slices, 3 for volumes.
         channels: how many modalities the images have.
+        neighbours: slices on each side that come along as channels (`metseg.preprocess.neighbours`): to the intensity
+            steps, the slices of one modality are one thin volume, brighter, noisier or missing as a whole.
     Raises:
         UsageError: an unknown step or option, or an axis or a modality that the images do not have.
     """
 
-    def __init__(self, steps: Sequence[Named], *, dimensions: int, channels: int = 1) -> None:
+    def __init__(self, steps: Sequence[Named], *, dimensions: int, channels: int = 1, neighbours: int = 0) -> None:
+        self._slices = 2 * neighbours + 1
         self._steps = []
         for named in steps:
             spec = lookup("augmentation", AUGMENTATIONS, named.name)
@@ -106,7 +126,8 @@ class Augmenter:
     @classmethod
     def of(cls, recipe: Recipe) -> Augmenter:
         """Return the augmentation of a recipe; raises as the constructor does."""
-        return cls(recipe.augment, dimensions=recipe.data.dimensions, channels=len(recipe.data.inputs))
+        data = recipe.data
+        return cls(recipe.augment, dimensions=data.dimensions, channels=len(data.inputs), neighbours=data.neighbours)
 
     def __call__(self, image: Tensor, labels: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """Return the image and its mask, both changed by the same draw.
@@ -114,44 +135,76 @@ class Augmenter:
         Args:
             image: (C, X, Y[, Z]) float32.
             labels: (X, Y[, Z]) uint8.
-            rng: every random number is drawn from this.
+            rng: every random number is drawn from this, those of `draw_map` first, then those of `change_intensities`.
         """
-        spatial_map = SpatialMap(tuple(labels.shape))
+        image, labels = apply_map(image, labels, self.draw_map(tuple(labels.shape), rng))
+        return self.change_intensities(image, rng), labels
+
+    def draw_map(self, shape: tuple[int, ...], rng: Rng) -> SpatialMap:
+        """Return where the voxels of an image of this shape are to come from, for `apply_map`."""
+        spatial_map = SpatialMap(shape)
         for spec, options in self._steps:
             if spec.change_map is not None and rng.random() < options.probability:
                 spec.change_map(spatial_map, options, rng)
-        image, labels = apply_map(image, labels, spatial_map)
+        return spatial_map
+
+    def change_intensities(self, image: Tensor, rng: Rng) -> Tensor:
+        """Return the image (C, X, Y[, Z]) with other intensities at the same places."""
+        if self._slices > 1:
+            image = image.reshape(self._slices, -1, *image.shape[1:]).movedim(0, -1)
         for spec, options in self._steps:
             if spec.change_image is not None and rng.random() < options.probability:
                 image = spec.change_image(image, options, rng)
-        return image, labels
+        return image.movedim(-1, 0).flatten(0, 1) if self._slices > 1 else image
 
 
-def apply_map(image: Tensor, labels: Tensor, spatial_map: SpatialMap) -> tuple[Tensor, Tensor]:
+def apply_map(
+    image: Tensor, labels: Tensor, spatial_map: SpatialMap, *, origin: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
     """Carry a spatial map out: linear for the image, nearest for the labels, flips exactly.
 
     Beyond the border the edge continues, in the labels too: what is drawn out of a lesion is still labelled so.
+
+    Args:
+        image: (C, X, Y[, Z]) float32; larger than the map's shape where more was read, such as its `reach`, smaller
+            where there is no more.
+        labels: (X, Y[, Z]) uint8, as large as the image.
+        spatial_map: from output to input.
+        origin: where in the image voxel (0, 0[, 0]) of the map's input is; None: in its corner.
+    Returns:
+        image and labels of the map's shape.
     """
+    origin = origin or (0,) * labels.ndim
     if spatial_map.interpolates:
-        grid = _sampling_grid(spatial_map)
+        grid = _sampling_grid(spatial_map, labels.shape, origin)
         image = grid_sample(image[None], grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
         moved = grid_sample(labels[None, None].float(), grid, mode="nearest", padding_mode="border", align_corners=True)
         labels = moved[0, 0].to(torch.uint8)
+    elif tuple(labels.shape) != spatial_map.shape:
+        image, labels = _cut_out(image, labels, spatial_map.shape, origin)
     if spatial_map.flipped:
         image = image.flip([axis + 1 for axis in spatial_map.flipped])
         labels = labels.flip(list(spatial_map.flipped))
     return image, labels
 
 
-def _sampling_grid(spatial_map: SpatialMap) -> Tensor:
-    """Return (1, X, Y[, Z], D) input positions as `grid_sample` wants them: in [-1, 1], last array axis first."""
+def _cut_out(image: Tensor, labels: Tensor, shape: Sequence[int], origin: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return what lies at ``origin``, the edge continued where there is no more."""
+    for axis, (size, first) in enumerate(zip(shape, origin, strict=True)):
+        wanted = torch.arange(first, first + size).clamp(0, labels.shape[axis] - 1)
+        image, labels = image.index_select(axis + 1, wanted), labels.index_select(axis, wanted)
+    return image, labels
+
+
+def _sampling_grid(spatial_map: SpatialMap, source: Sequence[int], origin: Sequence[int]) -> Tensor:
+    """Return (1, X, Y[, Z], D) positions in ``source`` as `grid_sample` wants them: in [-1, 1], last axis first."""
     shape = spatial_map.shape
     centre = (np.asarray(shape) - 1) / 2
-    axes = [torch.arange(size, dtype=torch.float32) - float(middle) for size, middle in zip(shape, centre, strict=True)]
+    middle = (np.asarray(source) - 1) / 2
+    axes = [torch.arange(size, dtype=torch.float32) - float(half) for size, half in zip(shape, centre, strict=True)]
     positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     positions = positions @ torch.from_numpy(spatial_map.matrix.T.astype(np.float32))
-    positions += torch.from_numpy(spatial_map.shift_voxels.astype(np.float32))
+    positions += torch.from_numpy((spatial_map.shift_voxels + centre + origin - middle).astype(np.float32))
     if spatial_map.displacement is not None:
         positions += torch.from_numpy(spatial_map.displacement).movedim(0, -1)
-    half = torch.from_numpy(np.maximum(centre, 0.5).astype(np.float32))
-    return (positions / half).flip(-1)[None]
+    return (positions / torch.from_numpy(np.maximum(middle, 0.5).astype(np.float32))).flip(-1)[None]

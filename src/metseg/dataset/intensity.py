@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
 from scipy import ndimage
 from torch import Tensor
 
+from metseg import fields
 from metseg.dataset.occasional import Factor, Occasional, Probability
 from metseg.errors import UsageError
 
@@ -61,6 +63,26 @@ class Blur(Occasional):
         if self.low_voxels > self.high_voxels:
             raise ValueError(f"low_voxels {self.low_voxels} is above high_voxels {self.high_voxels}")
         return self
+
+
+class BiasField(Occasional):
+    """The slow drift of a receive coil, of up to this strength (standard deviation of its logarithm).
+
+    List it before what moves all values, so that air is still what preprocessing made of it.
+    """
+
+    probability: Probability = 0.2
+    strength: Share = 0.3
+    #: Distance over which the drift changes.
+    scale_voxels: Annotated[float, Field(gt=0)] = 64.0
+
+
+class LowResolution(Factor):
+    """Slices between these factors thicker along one axis, and back to the old grid by linear interpolation."""
+
+    probability: Probability = 0.1
+    low: Annotated[float, Field(ge=1)] = 1.5
+    high: Annotated[float, Field(ge=1)] = 4.0
 
 
 class MissingSequence(Occasional):
@@ -132,6 +154,50 @@ def blur(image: Tensor, options: Blur, rng: Rng) -> Tensor:
     # scipy's separable filter: torch's convolution takes ten times as long on a single channel.
     blurred = [ndimage.gaussian_filter(modality, sigma, mode="nearest") for modality, sigma in modalities]
     return torch.from_numpy(np.stack(blurred))
+
+
+def bias_field(image: Tensor, options: BiasField, rng: Rng) -> Tensor:
+    drifted = []
+    for modality in image:
+        strength = rng.uniform(0, options.strength)
+        drift = fields.bias_field(tuple(modality.shape), strength=strength, scale_voxels=options.scale_voxels, rng=rng)
+        # A coil multiplies what there is above nothing, and nothing is the minimum, whatever normalisation made of it;
+        # but around a brain that was z-scored by itself it is 0, amid the values of tissue, and stays so.
+        nothing = modality.amin()
+        drifted.append(((modality - nothing) * torch.from_numpy(drift) + nothing).where(modality != 0, modality))
+    return torch.stack(drifted)
+
+
+def low_resolution(image: Tensor, options: LowResolution, rng: Rng) -> Tensor:
+    coarse = []
+    for modality in image:
+        axis = int(rng.integers(modality.ndim))
+        thick = torch.from_numpy(thick_slices(modality.shape[axis], rng.uniform(options.low, options.high)))
+        coarse.append((modality.movedim(axis, -1) @ thick.T).movedim(-1, axis))
+    return torch.stack(coarse)
+
+
+def thick_slices(size: int, factor: float) -> npt.NDArray[np.float32]:
+    """Return what thick slices make of a row of voxels: the mean over each slab, then linear between their centres.
+
+    Args:
+        size: voxels of the row.
+        factor: voxels of a slab; rounded so that a whole number of equal slabs fills the row.
+    Returns:
+        (size, size) float32, to be multiplied with the row; every row of it sums to 1.
+
+    >>> thick_slices(4, 2.0) @ np.array([0.0, 2.0, 4.0, 8.0], dtype=np.float32)
+    array([1.  , 2.25, 4.75, 6.  ], dtype=float32)
+    """
+    slabs = max(1, round(size / factor))
+    borders = np.linspace(0, size, slabs + 1)[:, None]
+    voxels = np.arange(size)
+    within = np.clip(np.minimum(borders[1:], voxels + 1) - np.maximum(borders[:-1], voxels), 0, None)
+    means = within / within.sum(axis=1, keepdims=True)
+    place = np.clip((voxels + 0.5) * slabs / size - 0.5, 0, slabs - 1)
+    # A tent over each slab's centre: what linear interpolation weighs it with.
+    tents = np.clip(1 - np.abs(place[:, None] - np.arange(slabs)), 0, None)
+    return np.asarray(tents @ means, dtype=np.float32)
 
 
 def missing_sequence(image: Tensor, options: MissingSequence, rng: Rng) -> Tensor:

@@ -111,3 +111,17 @@ class BatchPlan:
         with_lesion = self._with_lesion.take(before, after - before)
         without = self._without_lesion.take(start - before, size - (after - before))
         return np.concatenate([with_lesion, without])
+
+
+def batches_of_one_shape(shapes: Sequence[tuple[int, ...]], batch_size: int) -> list[list[int]]:
+    """Return the numbers of all samples in batches within which shapes are equal, so that nothing has to be padded.
+
+    Padding would be counted in a Dice as if it were image.
+
+    >>> batches_of_one_shape([(2, 2), (3, 3), (2, 2), (2, 2)], 2)
+    [[0, 2], [3], [1]]
+    """
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, shape in enumerate(shapes):
+        alike.setdefault(tuple(shape), []).append(number)
+    return [same[first : first + batch_size] for same in alike.values() for first in range(0, len(same), batch_size)]

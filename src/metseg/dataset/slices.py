@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from metseg.dataset.augment import Augmenter
+from metseg.dataset.batch import Sample
 from metseg.dataset.sampling import Draw, random_generator
 from metseg.labels import LabelScheme
-from metseg.preprocess.cache import Cache
+from metseg.preprocess.cache import Cache, CaseEntry
+from metseg.preprocess.neighbours import with_neighbours
+from metseg.recipe import DataPart
+
+__all__ = ["SliceDataset", "SliceItem", "training_slices", "with_neighbours"]
 
 
 class SliceItem(NamedTuple):
@@ -23,22 +26,6 @@ class SliceItem(NamedTuple):
 
     case: int
     z: int
-
-
-class Sample(NamedTuple):
-    """One slice: image (C, X, Y) float32, labels (X, Y) uint8 class indices, and the case it is of."""
-
-    image: Tensor
-    labels: Tensor
-    case: int
-
-
-class Batch(NamedTuple):
-    """Several slices: image (N, C, X, Y) float32, labels (N, X, Y) uint8 class indices, case (N,) int64."""
-
-    image: Tensor
-    labels: Tensor
-    case: Tensor
 
 
 class SliceDataset(Dataset[Sample]):
@@ -50,6 +37,7 @@ class SliceDataset(Dataset[Sample]):
         scheme: turns class ids into consecutive indices.
         augmenter: applied to draws; the random numbers follow from (seed, epoch, position).
         seed: of the recipe.
+        neighbours: slices on each side that come along as channels, in the order of `with_neighbours`.
     """
 
     def __init__(
@@ -60,12 +48,14 @@ class SliceDataset(Dataset[Sample]):
         scheme: LabelScheme,
         augmenter: Augmenter | None = None,
         seed: int = 0,
+        neighbours: int = 0,
     ) -> None:
         self._cache = cache
         self.items = tuple(items)
         self._scheme = scheme
         self._augmenter = augmenter
         self._seed = seed
+        self._neighbours = neighbours
 
     def __len__(self) -> int:
         return len(self.items)
@@ -73,7 +63,7 @@ class SliceDataset(Dataset[Sample]):
     def __getitem__(self, which: Draw | int) -> Sample:
         number = which.item if isinstance(which, Draw) else which
         item = self.items[number]
-        pixels, ids = self._cache.read_slice(item.case, item.z)
+        pixels, ids = self._cache.read_slice(item.case, item.z, self._neighbours)
         image = torch.from_numpy(np.asarray(pixels, dtype=np.float32))
         labels = torch.from_numpy(self._scheme.to_indices(ids))
         if self._augmenter is not None and isinstance(which, Draw):
@@ -81,34 +71,26 @@ class SliceDataset(Dataset[Sample]):
             image, labels = self._augmenter(image, labels, rng)
         return Sample(image, labels, item.case)
 
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return (X, Y) of each slice."""
+        return [self._cache.entries[item.case].grid[:2] for item in self.items]
+
     def largest_shape(self) -> tuple[int, int, int]:
         """Return (C, X, Y): what every slice of the set fits into."""
         shapes = [self._cache.entries[item.case].shape for item in self.items]
-        return max(s[0] for s in shapes), max(s[1] for s in shapes), max(s[2] for s in shapes)
+        channels = max(s[0] for s in shapes) * (2 * self._neighbours + 1)
+        return channels, max(s[1] for s in shapes), max(s[2] for s in shapes)
 
     def has_lesion(self) -> npt.NDArray[np.bool_]:
         """Return (N,) bool: which of the slices hold lesion, from the cache's records alone."""
-        with_lesion = [set(entry.lesion_slices) for entry in self._cache.entries]
+        with_lesion = {case: set(self._cache.entries[case].lesion_slices) for case in {i.case for i in self.items}}
         return np.asarray([item.z in with_lesion[item.case] for item in self.items], dtype=bool)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Return samples as one batch; smaller ones are padded at the end with their own edge values, background labels.
-
-    Sizes differ only where a recipe neither resizes nor crops; the network itself takes any size.
-    """
-    size = [max(sample.labels.shape[axis] for sample in samples) for axis in range(samples[0].labels.ndim)]
-    grown = [_grow(sample, size) for sample in samples]
-    return Batch(
-        torch.stack([sample.image for sample in grown]),
-        torch.stack([sample.labels for sample in grown]),
-        torch.tensor([sample.case for sample in grown]),
-    )
-
-
-def _grow(sample: Sample, size: Sequence[int]) -> Sample:
-    missing = [wanted - have for wanted, have in zip(size, sample.labels.shape, strict=True)]
-    if not any(missing):
-        return sample
-    after = [amount for gap in reversed(missing) for amount in (0, gap)]
-    return Sample(pad(sample.image[None], after, mode="replicate")[0], pad(sample.labels, after), sample.case)
+def training_slices(entry: CaseEntry, data: DataPart) -> Iterable[int]:
+    """Return which slices of a case the recipe trains on: those in its range, and with brain only where it says so."""
+    first, stop = data.slice_range or (0, entry.slices)
+    chosen = range(entry.slices)[first:stop]
+    if not data.with_brain or entry.head_slices is None:
+        return chosen
+    return [z for z in entry.head_slices if z in chosen]

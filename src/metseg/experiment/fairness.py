@@ -56,7 +56,7 @@ def budget_text(recipe: Recipe) -> str:
         for limit, unit in (
             (train.max_minutes, "minutes"),
             (train.max_steps, f"batches of {train.batch_size}"),
-            (train.max_epochs, f"epochs of {epoch}"),
+            (train.epochs, f"epochs of {epoch}"),
         )
         if limit is not None
     ]

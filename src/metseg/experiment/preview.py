@@ -15,6 +15,7 @@ from metseg.io.showcase import SHOWN_MODALITIES
 from metseg.io.source import CaseSource
 from metseg.plot.augment_preview import PreviewRow, Shown, augment_preview
 from metseg.plot.contact_sheet import short_names
+from metseg.preprocess.neighbours import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared import Prepared
 from metseg.recipe import Recipe
@@ -120,8 +121,11 @@ def _augmented(
     """Return an augmented slice: image (C, X, Y) and labels (rows, cols), or None without a mask."""
     grid = prepared.labels if prepared.labels is not None else np.zeros(prepared.grid, dtype=np.uint8)
     whole = recipe.data.dimensions == 3
-    image, labels = (prepared.image, grid) if whole else (prepared.image[..., z], grid[..., z])
+    neighbours = 0 if whole else recipe.data.neighbours
+    stack = prepared.image if whole else with_neighbours(prepared.image, neighbours, z, z + 1)[0]
+    image, labels = stack, grid if whole else grid[..., z]
     rng = random_generator(recipe.train.seed, epoch, position)
     moved, mask = augmenter(torch.from_numpy(np.array(image)), torch.from_numpy(np.array(labels)), rng)
     picture, outlined = (moved[..., z], mask[..., z]) if whole else (moved, mask)
-    return picture.numpy(), None if prepared.labels is None else outlined.numpy().T
+    own = neighbours * len(prepared.image)  # where the slice's own sequences begin
+    return picture[own : own + len(prepared.image)].numpy(), None if prepared.labels is None else outlined.numpy().T

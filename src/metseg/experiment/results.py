@@ -13,7 +13,7 @@ from metseg.experiment.fairness import budget_text
 from metseg.experiment.figures import CURVES, DISTRIBUTION, overlays_name, write_figures
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.files import write_text
-from metseg.predict.outputs import NOTICE
+from metseg.predict.report import NOTICE
 from metseg.train.machine import machine_line
 
 FORMAT, VERSION = "metseg-comparison", 1

@@ -1,117 +1,125 @@
-"""Find the cases under a folder, before a single pixel is read."""
+"""Find the cases under a folder, before a single pixel or voxel is read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import TypedDict, Unpack
 
-from metseg.errors import InputError, UsageError
-from metseg.io.grouping import check_names, check_numbers, group_by_patient, one_size_each, safe_id, slice_files
-from metseg.io.layouts import LAYOUTS, choose_layout
-from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.errors import UsageError
+from metseg.io.channels import SINGLE_CHANNEL, channel_names
+from metseg.io.grouping import check_names, one_size_each, safe_id, slice_files
+from metseg.io.image_files import ImageFile, stem_of
+from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, Findings, choose_layout
+from metseg.io.layouts.dicom import holds_dicom
+from metseg.io.nifti_file import NIFTI_ENDINGS
+from metseg.io.patients import patient_finder
+from metseg.io.sequences import sequence_of
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
-from metseg.io.tree import Pair, Pairing, Tree, scan
-from metseg.labels import LABEL_SCHEMES
-from metseg.tables import lookup
-from metseg.volume import canonical_modality
+from metseg.io.studies import study_from_files
+from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
+from metseg.io.volumes import VolumeSource
+from metseg.recipe import DataPart, validated
 
 #: Between the images' and the masks' root where one argument has to name both.
 ROOTS_SEPARATOR = "::"
 
 
+class DataOptions(TypedDict, total=False):
+    """What a `DataPart` says of the files, as keyword arguments; see there."""
+
+    layout: str
+    channels: Sequence[str]
+    modalities: Sequence[str]
+    optional: Sequence[str]
+    reference: str | None
+    labels: str
+    file_labels: str | None
+    region: str | None
+    patient_pattern: str | None
+
+
 @dataclass(frozen=True)
-class Found:
+class Found(Findings):
     """What was found under a root, with what does not fit.
 
     Args:
         layout: name of the layout.
-        sources: the cases, sorted by id.
         tree: the files.
-        orphan_masks: masks without an image.
     """
 
-    layout: str
-    sources: tuple[SliceStackSource, ...]
-    tree: Tree
-    orphan_masks: tuple[Path, ...] = ()
+    layout: str = ""
+    tree: Tree = field(default_factory=lambda: Tree(Path(), ()))
 
 
 def find_cases(
     root: str | Path,
+    data: DataPart | None = None,
     *,
-    layout: str = "auto",
-    channels: Sequence[str] = (),
-    patient_pattern: str | None = None,
-    labels: str = "binary",
     masks: str | Path | None = None,
     stack: bool = False,
+    **options: Unpack[DataOptions],
 ) -> list[CaseSource]:
-    """Return the cases of a data set of slices, sorted by id.
-
-    The slices of one patient in one folder are a case, in the order of the last number in their names; slices of
-    different sizes become several cases, ``<id>_<columns>x<rows>``.
+    """Return the cases of a data set, sorted by id: stacks of slices or studies of volumes.
 
     Args:
         root: the folder; ``IMAGES::MASKS`` where masks lie under a root of their own.
-        layout: a name in `LAYOUTS`, or "auto".
-        channels: what the channels of the pictures are, in file order; one name reads every picture as grey.
-        patient_pattern: regular expression whose first group is the patient, searched in the relative path without
-            ending; None: the folder is the patient.
-        labels: name of the masks' label scheme.
+        data: what is read of it, as in a recipe; None: everything, by the defaults.
         masks: the masks' root, where it is another.
         stack: read multi-page TIFFs as stacks of slices; they are refused otherwise.
+        options: single entries of `data`, which they take the place of: ``layout="auto"``, ``channels=("t1n", "t2f")``.
     Raises:
-        UsageError: unknown layout or scheme, or a pattern without a group.
-        InputError: no such folder, no known layout, no patient, two slices of one number, two masks for one image.
+        UsageError: unknown layout, scheme or option, a pattern without a group, labels that cannot become those wanted.
+        InputError: no such folder, no known layout, no patient, or files that contradict each other.
     """
-    found = find(
-        root,
-        layout=layout,
-        channels=channels,
-        patient_pattern=patient_pattern,
-        labels=labels,
-        masks=masks,
-        stack=stack,
-    )
-    return list(found.sources)
+    return list(find(root, data, masks=masks, stack=stack, **options).sources)
 
 
 def find(
     root: str | Path,
+    data: DataPart | None = None,
     *,
-    layout: str = "auto",
-    channels: Sequence[str] = (),
-    patient_pattern: str | None = None,
-    labels: str = "binary",
     masks: str | Path | None = None,
     stack: bool = False,
+    **options: Unpack[DataOptions],
 ) -> Found:
     """Return the cases as `find_cases` does, and beside them what belongs to none."""
-    lookup("label scheme", LABEL_SCHEMES, labels)
-    names = _channel_names(channels)
+    asked = _asked(data, options)
     image_root, mask_root = split_roots(root, masks)
     tree = scan(image_root, mask_root)
-    name, pairing = _paired(tree, layout)
-    places = [pair.place for pair in pairing.pairs]
-    patient_of = patient_finder(places, patient_pattern, root=image_root)
-    groups = group_by_patient(pairing, patient_of)
-    table = read_attributes(image_root)
-    sources = [
-        SliceStackSource(
-            case_id,
-            patient,
-            image_root,
-            attributes=attributes_of((pairs[0].place.parent.name, patient), table),
-            slices=check_numbers(slice_files(pairs, stack=stack)),
-            channels=names,
-            labels=labels,
-        )
-        for case_id, (patient, pairs) in groups.items()
-    ]
-    return Found(name, tuple(one_size_each(sources)), tree, pairing.orphan_masks)
+    name = choose_layout(tree, asked.layout)
+    found = LAYOUTS[name].find(tree, asked, stack=stack)
+    return Found(found.sources, found.orphan_masks, found.notes, name, tree)
+
+
+def find_studies(path: str | Path, data: DataPart | None = None, **options: Unpack[DataOptions]) -> list[CaseSource]:
+    """Return studies of volumes to predict on: masks are left aside, and one file is a study.
+
+    Args:
+        path: a NIfTI or DICOM file, an archive of DICOM, or a folder in any layout of volumes.
+        data, options: as for `find_cases`.
+    Raises:
+        InputError, UsageError: as `find_cases`.
+    """
+    asked = _asked(data, options)
+    if Path(path).is_file():
+        return _in_one_file(Path(path), asked)
+    among = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
+    tree = scan(Path(path))
+    found = LAYOUTS[choose_layout(tree, asked.layout, among=among)].find(tree, asked)
+    return [source.without_labels() if isinstance(source, VolumeSource) else source for source in found.sources]
+
+
+def holds_studies(path: str | Path) -> bool:
+    """Return whether there are volumes or DICOM under a path, and not pictures."""
+    place = Path(path)
+    if not place.is_dir():
+        return place.suffix.lower() not in PICTURE_ENDINGS
+    tree = scan(place)
+    return any(layout.matches(tree) for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS)
 
 
 def find_pictures(
@@ -135,11 +143,11 @@ def find_pictures(
     Raises:
         InputError: no such file, no pictures, or two pictures whose results would have one name.
     """
-    path, names = Path(root), _channel_names(channels)
+    path, names = Path(root), channel_names(channels)
     if path.is_file():
         return [_single_picture(path, patient_pattern, names, stack=stack)]
     tree = scan(path)
-    _, pairing = _paired(tree, "auto")
+    pairing = SLICE_LAYOUTS[choose_layout(tree, among=SLICE_LAYOUTS)].pair(tree)
     patient_of = _any_patient(path) if patient_pattern is None else patient_finder((), patient_pattern, root=path)
     by_folder: dict[PurePosixPath, list[Pair]] = defaultdict(list)
     for pair in pairing.pairs:
@@ -167,25 +175,30 @@ def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path
     return Path(root), None if masks is None else Path(masks)
 
 
-def _paired(tree: Tree, layout: str) -> tuple[str, Pairing]:
-    name = choose_layout(tree, layout)
-    pairing = LAYOUTS[name].pair(tree)
-    if not pairing.pairs:
-        raise InputError(
-            "there are masks but no images",
-            where=tree.root,
-            got=f"{len(pairing.orphan_masks)} masks",
-            cure="give the folder that holds the images too",
-            code="input.layout",
-        )
-    return name, pairing
+def _asked(data: DataPart | None, options: DataOptions) -> DataPart:
+    """Return the data part with the options in place of its own entries, checked as a recipe is."""
+    channel_names(options.get("channels", ()))
+    given = {} if data is None else data.model_dump()
+    return validated(DataPart, {**given, **options}, where="options") if options else data or DataPart()
 
 
-def _channel_names(channels: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(canonical_modality(name) for name in channels)
-    if len(set(names)) < len(names):
-        raise UsageError("two channels have one name", where="channels", got=", ".join(channels))
-    return names
+def _in_one_file(path: Path, data: DataPart) -> list[CaseSource]:
+    if path.name.lower().endswith(NIFTI_ENDINGS) or not holds_dicom(path):
+        return [_single_volume(path, data)]
+    from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
+
+    return list(studies_asked_for(path, data))
+
+
+def _single_volume(path: Path, data: DataPart) -> VolumeSource:
+    """Return a study of one file: all the sequences asked for as its channels, or the only one."""
+    named = data.channels or data.inputs
+    if len(named) > 1:
+        files = {name: ImageFile(path, index) for index, name in enumerate(named)}
+    else:
+        name = (named or (sequence_of(stem_of(path.name)) or SINGLE_CHANNEL,))[0]
+        files = {name: ImageFile(path)}
+    return study_from_files(files, data, case_id=stem_of(path.name))
 
 
 def _any_patient(root: Path) -> Callable[[PurePosixPath], str]:

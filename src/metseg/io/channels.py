@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metseg.errors import InputError
+from metseg.errors import InputError, UsageError
 from metseg.io.pictures import channels_equal, luminance
-from metseg.volume import Array
+from metseg.volume import Array, canonical_modality
 
 #: The name of the only channel where nobody named it.
 SINGLE_CHANNEL = "image"
+
+
+def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
+    """Return names of channels as metseg's.
+
+    Raises:
+        UsageError: two are the same.
+
+    >>> channel_names(["T1", "FLAIR"])
+    ('t1n', 't2f')
+    """
+    names = tuple(canonical_modality(name) for name in channels)
+    if len(set(names)) < len(names):
+        raise UsageError("two channels have one name", where="channels", got=", ".join(channels))
+    return names
 
 
 def name_channels(

@@ -1,18 +1,20 @@
-"""Look a data set over before anybody trains on it: what is there, what is missing, what is there twice."""
+"""Look a data set of slices over before anybody trains on it: what is there, what is missing, what is there twice."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metseg.errors import MetsegError
 from metseg.io.cases import Found
 from metseg.io.facts import SliceFacts, slice_facts
 from metseg.io.slices import SliceFile, SliceStackSource
+from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES
 from metseg.progress import track
 from metseg.tables import lookup
@@ -97,7 +99,8 @@ def inspect_cases(found: Found, *, quiet: bool = False) -> Inspection:
         found: from `metseg.io.cases.find`.
         quiet: show no progress.
     """
-    rows = _read(found.sources, quiet=quiet)
+    sources = [source for source in found.sources if isinstance(source, SliceStackSource)]
+    rows = _read(sources, quiet=quiet)
     lesions = [row for row in rows if row.facts.lesion_pixels > 0]
     masked = [row for row in rows if row.facts.has_mask]
     patients = sorted({row.source.patient for row in rows})
@@ -113,18 +116,18 @@ def inspect_cases(found: Found, *, quiet: bool = False) -> Inspection:
         empty_masks=len(masked) - len(lesions),
         slices_without_mask=sum(row.piece.mask is None for row in rows),
         patients_without_lesion=sorted(with_truth - {row.source.patient for row in lesions}),
-        sizes=_ranked(row.facts.size for row in good),
-        dtypes=_ranked(row.facts.dtype for row in good),
-        channels=_ranked(row.facts.channels for row in good),
+        sizes=ranked(row.facts.size for row in good),
+        dtypes=ranked(row.facts.dtype for row in good),
+        channels=ranked(row.facts.channels for row in good),
         channel_copies=_channel_copies(rows),
         constant_pictures=[row.piece.name for row in rows if row.facts.constant],
-        label_values=dict(sorted(_ranked(value for row in rows for value in row.facts.classes).items())),
+        label_values=dict(sorted(ranked(value for row in rows for value in row.facts.classes).items())),
         orphan_images=[row.piece.name for row in rows if row.piece.mask is None and row.source.has_labels],
-        orphan_masks=[_relative(path, found) for path in found.orphan_masks],
+        orphan_masks=[relative_name(path, found) for path in found.orphan_masks],
         duplicates=_duplicates(rows),
         problems=_problems(rows, found),
-        notes=_ranked(note for row in rows for note in row.facts.notes),
-        attributes=_attributes(found.sources),
+        notes=ranked(note for row in rows for note in row.facts.notes),
+        attributes=attribute_counts(found.sources),
         other_files=dict(sorted(found.tree.others.items())),
         largest_lesion=_largest_lesion(rows),
     )
@@ -142,7 +145,7 @@ def _read(sources: Sequence[SliceStackSource], *, quiet: bool) -> list[Row]:
         return list(track(pool.map(row, pairs), "Reading", total=len(pairs), quiet=quiet))
 
 
-def _ranked(values: Iterator[Any]) -> dict[Any, int]:
+def ranked(values: Iterable[Any]) -> dict[Any, int]:
     """Return value -> count, the most frequent first."""
     return dict(Counter(values).most_common())
 
@@ -173,18 +176,17 @@ def _duplicates(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _problems(rows: Sequence[Row], found: Found) -> list[Problem]:
-    return [
-        Problem(_relative(Path(str(error.where)), found), error.code, _without_path(error.one_line(), error.where))
-        for row in rows
-        for error in row.facts.errors
-    ]
+    return [problem_of(error, found) for row in rows for error in row.facts.errors]
 
 
-def _without_path(line: str, where: object) -> str:
-    return line.removeprefix(f"{where}: ")
+def problem_of(error: MetsegError, found: Found) -> Problem:
+    """Return an error as a line of the inspection, its file relative to the data set."""
+    where = relative_name(Path(str(error.where)), found)
+    return Problem(where, error.code, error.one_line().removeprefix(f"{error.where}: "))
 
 
-def _relative(path: Path, found: Found) -> str:
+def relative_name(path: Path, found: Found) -> str:
+    """Return a path relative to the data set's root or its masks' root."""
     roots = [found.tree.root] + ([found.tree.masks.root] if found.tree.masks else [])
     for root in roots:
         if path.is_relative_to(root):
@@ -192,12 +194,13 @@ def _relative(path: Path, found: Found) -> str:
     return str(path)
 
 
-def _attributes(sources: Sequence[SliceStackSource]) -> dict[str, dict[str, int]]:
+def attribute_counts(sources: Sequence[CaseSource]) -> dict[str, dict[str, int]]:
+    """Return column -> value -> number of patients; a column of many values is reported by their number."""
     of_patient: Mapping[str, Mapping[str, str]] = {source.patient: source.attributes for source in sources}
     columns = dict.fromkeys(column for row in of_patient.values() for column in row)
     found: dict[str, dict[str, int]] = {}
     for column in columns:
-        counts = _ranked(row.get(column, "") or "(none)" for row in of_patient.values())
+        counts = ranked(row.get(column, "") or "(none)" for row in of_patient.values())
         found[column] = counts if len(counts) <= MAX_VALUES else {f"({len(counts)} different values)": len(of_patient)}
     return found
 

@@ -1,34 +1,62 @@
-"""Read masks from NIfTI files, to the last byte: a file cut short or damaged is an error, never half a mask."""
+"""Volumes from NIfTI files: an image that is fit for use, or an error that says why it is not.
+
+What is repaired is said in a note; what cannot be repaired without guessing is refused.
+"""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from metseg.errors import GeometryError, InputError, ResourceError
+from metseg.errors import GeometryError, InputError
+from metseg.geometry import Affine, Grid, Shape, grid_difference, is_sheared, shear_degrees
+from metseg.io.nifti_file import MAX_BYTES, NIFTI_ENDINGS, read_nifti
+from metseg.io.pictures import MAX_NOT_FINITE
 from metseg.volume import Array, Volume
 
-#: Endings of the files that are read.
-NIFTI_ENDINGS = (".nii.gz", ".nii")
+__all__ = ["MAX_BYTES", "NIFTI_ENDINGS", "read_channels", "read_mask_nifti", "read_volume"]
 
-#: A mask that needs more than this in memory is refused before anything is allocated.
-MAX_BYTES = 4 * 2**30
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
-_GZIP_MAGIC = b"\x1f\x8b"
-#: The header's own length comes first, in either byte order; nibabel would overlook a wrong one.
-_KINDS: Mapping[Any, tuple[bytes, bytes]] = {
-    nib.Nifti1Header: ((348).to_bytes(4, "little"), (348).to_bytes(4, "big")),
-    nib.Nifti2Header: ((540).to_bytes(4, "little"), (540).to_bytes(4, "big")),
-}
-#: Long enough for both NIfTI-1 (348 bytes) and NIfTI-2 (540 bytes).
-_HEADER_BYTES = 544
+#: How far sform and qform may put a corner of the image apart, in mm, before it is worth a word.
+FORMS_TOLERANCE_MM = 0.5
+
+
+def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tuple[str, ...]]:
+    """Return one image, and what was noticed while reading it.
+
+    Up to `MAX_NOT_FINITE` of the voxels may be NaN or infinite: they become 0, with a note.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``.
+        channel: which index of the fourth axis, from 0; None: the file holds one image only.
+    Returns:
+        (X, Y, Z) in the file's own axis order and of its own integer type, or float32 where it holds floating-point
+        numbers or a scaling; and the notes, one sentence each.
+    Raises:
+        InputError: see `metseg.io.nifti_file.read_nifti`; also ``input.scaling``, ``input.not_finite``.
+        GeometryError: ``input.axes``, more than three axes, or no such channel; ``input.geometry``, an affine that is
+            singular or not finite.
+    """
+    ((volume, notes),) = read_channels(path, (channel,))
+    return volume, notes
+
+
+def read_channels(path: Path, channels: Sequence[int | None]) -> list[tuple[Volume, tuple[str, ...]]]:
+    """Return several images of one file, which is read once; see `read_volume`."""
+    file = read_nifti(path)
+    affine = _affine(file.header, path)
+    volumes = []
+    for channel in channels:
+        data = _scaled(_channel(file.samples, channel, path), file.header, path)
+        data, notes = _finite(data, path)
+        volume = _volume(data, affine, path)
+        volumes.append((volume, (*notes, *_geometry_notes(file.header, volume))))
+    return volumes
 
 
 def read_mask_nifti(path: Path) -> Volume:
@@ -37,118 +65,136 @@ def read_mask_nifti(path: Path) -> Volume:
     Args:
         path: ``.nii`` or ``.nii.gz``.
     Returns:
-        (X, Y, Z) of the file's own type, in the file's own axis order; a trailing axis of length 1 is squeezed.
+        (X, Y, Z) of the file's own integer type or float32, in the file's own axis order; a fourth axis of length 1 is
+        squeezed. NaN is left for the check of the labels to refuse.
     Raises:
-        InputError: no such file, not NIfTI, cut short, damaged, more than three axes, or colours instead of numbers.
-        GeometryError: the affine is singular or not finite.
-        ResourceError: larger than `MAX_BYTES`.
+        InputError, GeometryError: as `read_volume`.
     """
-    image = _image_from(_whole_content(path), path)
-    data = _three_axes(np.asarray(image.dataobj), path)
-    if data.dtype.names is not None or not np.issubdtype(data.dtype, np.number):
-        raise InputError("a mask holds numbers, not colours", where=path, got=data.dtype, code="input.format")
-    try:
-        return Volume(data, np.asarray(image.affine, dtype=np.float64))
-    except GeometryError as error:
-        raise GeometryError(error.what, where=path, got=error.got, code=error.code) from None
+    file = read_nifti(path)
+    data = _scaled(_channel(file.samples, None, path), file.header, path)
+    return _volume(data, _affine(file.header, path), path)
 
 
-def _whole_content(path: Path) -> bytes:
-    """Return the uncompressed content; gzip is read to its end, where its checksum is verified."""
-    try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == _GZIP_MAGIC
-            file.seek(0)
-            stream: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
-            return _bounded(stream, path)
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, code="input.missing") from None
-    except EOFError:
-        raise InputError("the file is truncated", where=path, cure="copy it again", code="input.truncated") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            "the compressed file is damaged", where=path, got=error, cure="copy it again", code="input.checksum"
-        ) from None
-    except OSError as error:
-        raise InputError("cannot read the file", where=path, got=error.strerror, code="input.unreadable") from None
-
-
-def _bounded(stream: BinaryIO, path: Path) -> bytes:
-    """Read header, then exactly what the header announces; what follows is refused as it is no part of an image."""
-    head = stream.read(_HEADER_BYTES)
-    expected = _announced_bytes(head, path)
-    if expected > MAX_BYTES:
-        raise ResourceError(
-            "the mask is too large",
-            where=path,
-            expected=f"at most {MAX_BYTES / 2**30:.0f} GiB",
-            got=f"{expected / 2**30:.1f} GiB",
-            code="input.too_large",
-        )
-    body = stream.read(max(expected - len(head), 0))
-    if len(head) + len(body) < expected:
-        raise InputError(
-            "the file is truncated",
-            where=path,
-            expected=f"{expected} bytes",
-            got=len(head) + len(body),
-            cure="copy it again",
-            code="input.truncated",
-        )
-    if stream.read(1):
-        raise InputError("there are data after the end of the image", where=path, code="input.trailing_data")
-    return head + body
-
-
-def _announced_bytes(head: bytes, path: Path) -> int:
-    header: Any = _header(head, path)
-    shape = [int(size) for size in header.get_data_shape()]
-    if not shape or min(shape) < 1:
-        raise GeometryError("the header announces an image without voxels", where=path, got=tuple(shape))
-    voxels = 1
-    for size in shape:
-        voxels *= size
-    return int(header.get_data_offset()) + voxels * int(header.get_data_dtype().itemsize)
-
-
-def _header(head: bytes, path: Path) -> Any:
-    """Return the header as nibabel's object, which has no types of its own."""
-    kind = next((kind for kind, starts in _KINDS.items() if head.startswith(starts)), None)
-    if kind is None or len(head) < kind.sizeof_hdr or not kind.may_contain_header(head):
-        raise InputError(
-            "not a NIfTI file",
-            where=path,
-            got="an empty file" if not head else "something else",
-            cure="give .nii or .nii.gz in one piece",
-            code="input.format",
-        )
-    try:
-        return kind.from_fileobj(io.BytesIO(head))
-    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError) as error:
-        raise InputError("the NIfTI header is wrong", where=path, got=error, code="input.format") from None
-
-
-def _image_from(content: bytes, path: Path) -> nib.Nifti1Image:
-    header = _header(content[:_HEADER_BYTES], path)
-    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    try:
-        return kind.from_bytes(content)
-    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError) as error:
-        raise InputError("the NIfTI file is damaged", where=path, got=error, code="input.format") from None
-
-
-def _three_axes(data: Array, path: Path) -> Array:
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim == 2:
-        data = data[..., np.newaxis]
-    if data.ndim != 3:
+def _channel(samples: Array, channel: int | None, path: Path) -> Array:
+    """Return the three axes that are meant."""
+    if samples.ndim == 2:
+        samples = samples[..., np.newaxis]
+    count = samples.shape[3] if samples.ndim == 4 else 1
+    if samples.ndim not in (3, 4):
         raise GeometryError(
-            "a mask has three axes",
+            "an image has three axes, or four with channels",
             where=path,
-            expected="(X, Y, Z)",
-            got=data.shape,
+            got=samples.shape,
             cure="save one time point or channel",
             code="input.axes",
         )
-    return data
+    if count > 1 and channel is None:
+        raise GeometryError(
+            f"the file holds {count} images, not one with three axes",
+            where=path,
+            expected="(X, Y, Z)",
+            got=samples.shape,
+            cure="say which channel is meant, or name the channels in file order",
+            code="input.axes",
+        )
+    if channel is not None and not 0 <= channel < count:
+        raise GeometryError(
+            f"the file has no channel {channel}",
+            where=path,
+            expected=f"0 to {count - 1}",
+            got=channel,
+            code="input.axes",
+        )
+    return samples[..., channel or 0] if samples.ndim == 4 else samples
+
+
+def _scaled(stored: Array, header: Any, path: Path) -> Array:
+    """Return ``slope * stored + inter`` as float32; integers without scaling and float32 stay as they are."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0:  # NIfTI-1 standard: the scaling is to be ignored
+        slope, inter = 1.0, 0.0
+    if not np.isfinite([slope, inter]).all():
+        raise _bad_scaling(path, f"slope {slope} and intercept {inter}")
+    if (slope, inter) == (1.0, 0.0) and (stored.dtype.kind in "iu" or stored.dtype == np.float32):
+        return stored
+    result = np.empty(stored.shape, dtype=np.float32, order="F")
+    with np.errstate(over="ignore", invalid="ignore"):
+        for z in range(stored.shape[2]):  # slice by slice, so that nothing is held in double precision
+            exact = stored[..., z].astype(np.float64) * slope + inter
+            if (np.isfinite(stored[..., z]) & ~(np.abs(exact) <= FLOAT32_MAX)).any():
+                raise _bad_scaling(path, f"values beyond {FLOAT32_MAX:.3g}")
+            result[..., z] = exact
+    return result
+
+
+def _bad_scaling(path: Path, got: str) -> InputError:
+    return InputError(
+        "the scaling of the values is impossible",
+        where=path,
+        expected="finite numbers",
+        got=got,
+        cure="write the file anew with the program it comes from",
+        code="input.scaling",
+    )
+
+
+def _finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
+    if data.dtype.kind != "f":
+        return data, ()
+    bad = ~np.isfinite(data)
+    count = int(np.count_nonzero(bad))
+    if count == 0:
+        return data, ()
+    if count > MAX_NOT_FINITE * data.size:
+        raise InputError(
+            "too many voxels are NaN or infinite",
+            where=path,
+            expected=f"at most {MAX_NOT_FINITE:.0%}",
+            got=f"{count} of {data.size}",
+            cure="find out what wrote them",
+            code="input.not_finite",
+        )
+    repaired = np.where(bad, np.float32(0), data)
+    return repaired, (f"{count} NaN or infinite voxels of {data.size} were set to 0",)
+
+
+def _affine(header: Any, path: Path) -> Affine:
+    """Return the matrix the standard prefers: sform, else qform, else voxel sizes alone."""
+    try:
+        return np.asarray(header.get_best_affine(), dtype=np.float64)
+    except (nib.spatialimages.HeaderDataError, ValueError) as error:
+        raise GeometryError("the file's place in space is wrong", where=path, got=error) from None
+
+
+def _volume(data: Array, affine: Affine, path: Path) -> Volume:
+    try:
+        return Volume(data, affine)
+    except GeometryError as error:
+        cure = "correct the header's sform or qform"
+        raise GeometryError(error.what, where=path, got=error.got, cure=cure, code=error.code) from None
+
+
+def _geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
+    affine = volume.affine
+    assert affine is not None
+    notes = []
+    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
+        notes.append("the file does not say where it lies in space: only its voxel sizes are known")
+    elif int(header["sform_code"]) and int(header["qform_code"]):
+        notes += _disagreement(header, affine, volume.shape)
+    if is_sheared(affine):
+        angle = f"{shear_degrees(affine):.1f} degrees off the right angle"
+        notes.append(f"the voxels are sheared ({angle}): work is done in voxel space")
+    return tuple(notes)
+
+
+def _disagreement(header: Any, affine: Affine, shape: Shape) -> list[str]:
+    """Return a note where the file says twice, and differently, where it lies."""
+    try:
+        other = np.asarray(header.get_qform(), dtype=np.float64)
+    except (nib.spatialimages.HeaderDataError, ValueError):
+        return ["the qform is damaged: the sform was used"]
+    if not np.isfinite(other).all() or not np.linalg.norm(other[:3, :3], axis=0).all():
+        return ["the qform is damaged: the sform was used"]
+    difference = grid_difference(Grid(shape, affine), Grid(shape, other), tolerance_mm=FORMS_TOLERANCE_MM)
+    return [] if difference is None else [f"sform and qform differ ({difference}): the sform was used"]

@@ -16,7 +16,9 @@ NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "test
 PROPOSALS = (r"^(.*)_\d+$", r"^(.*)-\d+$", r"^(.*?)[_-]?(?:slice|z)?[_-]?\d+$", r"^([^_]+)_")
 
 #: Tables looked for at the root of a data set, and the column that holds the patient.
-TABLES = ("patients.csv", "data.csv")
+#: This one is meant for us; the other may be anything.
+OWN_TABLE = "patients.csv"
+TABLES = (OWN_TABLE, "data.csv")
 KEY_COLUMN = "patient"
 
 PatientOf = Callable[[PurePosixPath], str]
@@ -65,25 +67,54 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
 
 
 def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
-    """Return patient -> column -> value from the first of `TABLES` at the root; empty without one.
+    """Return patient -> column -> value from the first of `TABLES` at the root with that column; empty without one.
 
     Raises:
-        InputError: ``input.table``: the table is not text, has no patient column, or lists a patient twice.
+        InputError: ``input.table``: the table is not text, lists a patient twice, or is `OWN_TABLE` without patients.
     """
-    path = next((root / name for name in TABLES if (root / name).is_file()), None)
-    if path is None:
-        return {}
+    for path in (root / name for name in TABLES if (root / name).is_file()):
+        columns, rows = _read_table(path)
+        key = next((column for column in columns if column.strip().lower() == KEY_COLUMN), None)
+        if key is not None:
+            return _by_patient(rows, key, path)
+        if path.name == OWN_TABLE:
+            raise InputError(
+                "the table has no column 'patient'",
+                where=path,
+                got=", ".join(columns),
+                cure=f"call the column with the patients '{KEY_COLUMN}'",
+                code="input.table",
+            )
+    return {}
+
+
+def _read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("cannot read the table of patients", where=path, got=error, code="input.table") from None
+        raise InputError(
+            "cannot read the table of patients",
+            where=path,
+            got=error,
+            cure="save it as CSV in UTF-8, or move it away",
+            code="input.table",
+        ) from None
+    return reader.fieldnames or (), rows
+
+
+def _by_patient(rows: Sequence[dict[str, str]], key: str, path: Path) -> dict[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}
     for row in rows:
-        key = _key_column(row, path)
         patient = (row.pop(key) or "").strip()
         if patient in found:
-            raise InputError(f"patient '{patient}' stands in the table twice", where=path, code="input.table")
+            raise InputError(
+                f"patient '{patient}' stands in the table twice",
+                where=path,
+                cure="keep one row for each patient",
+                code="input.table",
+            )
         found[patient] = {column: (value or "").strip() for column, value in row.items() if column}
     return found
 
@@ -138,12 +169,3 @@ def _check_folder_names(places: Sequence[PurePosixPath], root: Path) -> None:
                 cure="set patient_pattern: '^(.*)/' if they are different patients, '([^/]+)/[^/]+$' if they are one",
                 code="input.no_patient",
             )
-
-
-def _key_column(row: Mapping[str, str], path: Path) -> str:
-    for column in row:
-        if column and column.strip().lower() == KEY_COLUMN:
-            return column
-    raise InputError(
-        "the table has no column 'patient'", where=path, got=", ".join(filter(None, row)), code="input.table"
-    )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from metseg.errors import MetsegError
 from metseg.io.pictures import luminance
 from metseg.io.slices import ReadSlice, SliceStackSource
+from metseg.io.source import CaseSource
 from metseg.plot.contact_sheet import Tile, short_names
 from metseg.volume import Array
 
@@ -14,7 +15,7 @@ from metseg.volume import Array
 SHOWN_MODALITIES = ("t2f", "t1c", "t2w")
 
 
-def showcase(sources: Sequence[SliceStackSource], shown: Mapping[str, str]) -> list[Tile]:
+def showcase(sources: Sequence[CaseSource], shown: Mapping[str, str]) -> list[Tile]:
     """Return a tile for each patient; a slice that cannot be read is left out.
 
     Args:
@@ -23,7 +24,8 @@ def showcase(sources: Sequence[SliceStackSource], shown: Mapping[str, str]) -> l
     """
     titles = dict(zip(shown, short_names(list(shown)), strict=True))
     tiles = []
-    for source in sources:
+    stacks = [source for source in sources if isinstance(source, SliceStackSource)]
+    for source in stacks:
         for piece in source.slices:
             if shown.get(source.patient) != piece.name:
                 continue

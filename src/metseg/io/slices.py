@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from metseg.errors import GeometryError, InputError, MetsegError
 from metseg.io.channels import name_channels
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
 from metseg.io.source import CaseSource
-from metseg.labels import LABEL_SCHEMES
+from metseg.labels import LABEL_SCHEMES, convert_labels, label_map
 from metseg.tables import lookup
 from metseg.volume import Array, Case, Volume
 
@@ -54,11 +54,15 @@ class SliceStackSource(CaseSource):
         slices: in order of z.
         channels: names of the channels in file order; empty: see `metseg.io.channels`.
         labels: name of the masks' label scheme.
+        wanted: name of the case's label scheme; None: the masks'.
+        region: which region of the masks' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
     """
 
     slices: tuple[SliceFile, ...] = ()
     channels: tuple[str, ...] = ()
     labels: str = "binary"
+    wanted: str | None = None
+    region: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -125,7 +129,8 @@ class SliceStackSource(CaseSource):
                 got=_size(mask.labels),
                 cure="masks are never resampled silently: export them on the picture's grid",
             )
-        return ReadSlice(piece, picture, mask)
+        table = label_map(self.labels, self.wanted or self.labels, region=self.region)
+        return ReadSlice(piece, picture, replace(mask, labels=convert_labels(mask.labels, table)))
 
     def _check_masks(self) -> None:
         without = [piece for piece in self.slices if piece.mask is None]

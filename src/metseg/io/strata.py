@@ -17,6 +17,9 @@ By = Literal["patient", "slice"]
 #: A numeric column with more values than this is divided into quantiles.
 MAX_STRATA = 10
 
+#: What stands in a table where nothing is known, in lower case.
+MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "?"})
+
 #: A numeric column is divided into so many groups of equal size.
 QUANTILES = 4
 
@@ -53,13 +56,19 @@ def strata_of(
 
 
 def quantiles(values: Mapping[str, str]) -> dict[str, str]:
-    """Return numeric strata gathered into `QUANTILES` groups of equal size; others as they are."""
+    """Return numeric strata gathered into `QUANTILES` groups of equal size, missing values in one more; others as is.
+
+    >>> quantiles({"a": "1", "b": "2.5", "c": "30", "d": "", "e": "31"})
+    {'a': '0', 'b': '1', 'c': '2', 'e': '3', 'd': ''}
+    """
+    known = {unit: value for unit, value in values.items() if value.lower() not in MISSING}
     try:
-        numbers = {unit: float(value) for unit, value in values.items()}
+        numbers = {unit: float(value) for unit, value in known.items()}
     except ValueError:
         return dict(values)
     ordered = sorted(numbers, key=lambda unit: (numbers[unit], unit))
-    return {unit: str(rank * QUANTILES // len(ordered)) for rank, unit in enumerate(ordered)}
+    ranked = {unit: str(rank * QUANTILES // len(ordered)) for rank, unit in enumerate(ordered)}
+    return ranked | dict.fromkeys((unit for unit in values if unit not in known), "")
 
 
 def _draw(unit: str, seed: int) -> str:

@@ -1,15 +1,16 @@
-"""The picture files under a folder, and which mask belongs to which image."""
+"""The files under a folder by kind, and which mask belongs to which picture."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
+from metseg.io.nifti_file import NIFTI_ENDINGS
 
 #: File endings that are looked at in a folder. What a file really is, its content decides when it is read.
 PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
@@ -22,17 +23,23 @@ MASK_ENDINGS = ("_mask", "-mask", "_seg", "-seg")
 class Tree:
     """What lies under a root, listed once.
 
+    Relative paths are sorted, and hidden files and folders are left out.
+
     Args:
         root: the folder of the images.
-        pictures: relative paths of the picture files, sorted, hidden files and folders left out.
-        others: how many other files there are, by ending.
+        pictures: relative paths of the picture files.
+        others: how many files there are that are no pictures, by ending.
         masks: the tree of the masks where it was given separately.
+        volumes: relative paths of the NIfTI files.
+        rest: relative paths of what is neither; DICOM files often have no ending.
     """
 
     root: Path
     pictures: tuple[PurePosixPath, ...]
     others: Mapping[str, int] = field(default_factory=dict)
     masks: Tree | None = None
+    volumes: tuple[PurePosixPath, ...] = ()
+    rest: tuple[PurePosixPath, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,33 +68,50 @@ class Pairing:
 
 
 def scan(root: Path, masks: Path | None = None) -> Tree:
-    """List the picture files under `root`, and under `masks` where masks lie elsewhere.
+    """List the files under `root`, and under `masks` where masks lie elsewhere.
 
     Raises:
         InputError: ``input.missing``, no such folder.
     """
     if not root.is_dir():
         raise InputError("no such folder", where=root, cure="give the folder of the pictures", code="input.missing")
-    pictures: list[PurePosixPath] = []
-    others: Counter[str] = Counter()
+    found: dict[str, list[PurePosixPath]] = {"pictures": [], "volumes": [], "rest": []}
+    for path in sorted(_walk(root, masks)):
+        found[_kind(path.name)].append(path)
+    others = Counter(_ending(path.name) for path in (*found["volumes"], *found["rest"]))
+    mask_tree = scan(masks) if masks is not None else None
+    return Tree(
+        root,
+        tuple(found["pictures"]),
+        dict(others),
+        mask_tree,
+        volumes=tuple(found["volumes"]),
+        rest=tuple(found["rest"]),
+    )
+
+
+def _walk(root: Path, left_out: Path | None) -> Iterator[PurePosixPath]:
+    """Yield the relative path of every file, following links but never back to where we have been."""
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:
-            below.clear()  # a link back to where we have been
+            below.clear()
             continue
         seen.add(real)
-        below[:] = sorted(name for name in below if not _is_hidden(name) and Path(folder, name) != masks)
+        below[:] = sorted(name for name in below if not _is_hidden(name) and Path(folder, name) != left_out)
         place = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        for name in names:
-            if _is_hidden(name):
-                continue
-            ending = PurePosixPath(name).suffix.lower()
-            if ending in PICTURE_ENDINGS:
-                pictures.append(place / name)
-            else:
-                others[ending or "(none)"] += 1
-    mask_tree = scan(masks) if masks is not None else None
-    return Tree(root, tuple(sorted(pictures)), dict(others), mask_tree)
+        yield from (place / name for name in names if not _is_hidden(name))
+
+
+def _kind(name: str) -> str:
+    if name.lower().endswith(NIFTI_ENDINGS):
+        return "volumes"
+    return "pictures" if PurePosixPath(name).suffix.lower() in PICTURE_ENDINGS else "rest"
+
+
+def _ending(name: str) -> str:
+    nifti = next((ending for ending in NIFTI_ENDINGS if name.lower().endswith(ending)), None)
+    return nifti or PurePosixPath(name).suffix.lower() or "(none)"
 
 
 def plain_stem(stem: str) -> str | None:

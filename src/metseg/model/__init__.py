@@ -13,6 +13,9 @@ from metseg.model import (
     dynunet,
     fcn,
     inception_unet,
+    mednext,
+    resenc_unet,
+    segresnet,
     swin_unetr,
     unet,
     unet_dropout,
@@ -20,6 +23,7 @@ from metseg.model import (
 )
 from metseg.model.layers import pick_before_pointwise
 from metseg.model.network import SegmentationNetwork
+from metseg.model.outputs import outputs_of
 from metseg.model.spec import ModelSpec
 from metseg.recipe import Recipe, validated
 from metseg.tables import lookup
@@ -92,6 +96,27 @@ MODELS: dict[str, ModelSpec] = {
         source="arXiv:1809.10486",
         divisor=dynunet.divisor,
     ),
+    "resenc_unet": ModelSpec(
+        build=resenc_unet.build,
+        options=resenc_unet.Options,
+        dimensions=(2, 3),
+        source="arXiv:2404.09556",
+        divisor=resenc_unet.divisor,
+    ),
+    "segresnet": ModelSpec(
+        build=segresnet.build,
+        options=segresnet.Options,
+        dimensions=(2, 3),
+        source="arXiv:1810.11654",
+        divisor=segresnet.divisor,
+    ),
+    "mednext": ModelSpec(
+        build=mednext.build,
+        options=mednext.Options,
+        dimensions=(2, 3),
+        source="arXiv:2303.09975",
+        divisor=mednext.divisor,
+    ),
 }
 
 
@@ -149,7 +174,9 @@ def build_model(
 def channels_of(recipe: Recipe) -> tuple[int, int]:
     """Return (channels in, channels out) of a recipe's network.
 
-    One input per sequence. One class needs one logit (sigmoid); several share a softmax with the background.
+    One input per sequence, and per neighbouring slice where a slice network sees several. One class needs one logit
+    (sigmoid); several share a softmax with the background, or each region has a sigmoid of its own: see
+    `metseg.model.outputs`.
 
     Raises:
         UsageError: the recipe does not say which sequences the network sees.
@@ -162,8 +189,8 @@ def channels_of(recipe: Recipe) -> tuple[int, int]:
             cure='name the channels of a picture, or the sequences: data.channels = ["t1c", "t2f"]',
             code="usage.channels",
         )
-    classes = len(LABEL_SCHEMES[recipe.data.labels].classes)
-    return inputs, (1 if classes == 1 else classes + 1)
+    slices = 2 * recipe.data.neighbours + 1 if recipe.data.dimensions == 2 else 1
+    return inputs * slices, outputs_of(recipe).channels(len(LABEL_SCHEMES[recipe.data.labels].classes))
 
 
 def build_from_recipe(recipe: Recipe, *, initial_weights: bool = True) -> SegmentationNetwork:

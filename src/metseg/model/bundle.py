@@ -10,6 +10,7 @@ sha256          checksums of the others, as ``sha256sum`` writes and checks them
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,11 @@ class Bundle:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells this bundle from every other: a hash over the checksums of all its files."""
+        return hashlib.sha256(read_text(self.folder / CHECKSUMS).encode()).hexdigest()[:16]
 
 
 def save_bundle(

@@ -8,14 +8,15 @@ steps.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from metseg.model.layers import Dropout
-from metseg.recipe import Frozen
+from metseg.model.planned import PlannedOptions, divisor
+
+__all__ = ["Options", "build", "divisor"]
 
 _NORM: dict[str, str | tuple[str, dict[str, Any]]] = {
     "batch": "batch",
@@ -24,16 +25,9 @@ _NORM: dict[str, str | tuple[str, dict[str, Any]]] = {
 }
 
 
-class Options(Frozen):
+class Options(PlannedOptions):
     """Options of DynUNet."""
 
-    channels: Annotated[tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...], Field(min_length=3)] = (
-        32,
-        64,
-        128,
-        256,
-        320,
-    )
     norm: Literal["batch", "instance", "group"] = "instance"
     dropout: Dropout = 0.0
     residual: bool = False
@@ -41,28 +35,23 @@ class Options(Frozen):
     deep_supervision: bool = True
 
 
-def divisor(options: Options) -> int:
-    """Return what the sides of the input must be a multiple of: each level but the first halves them."""
-    return int(2 ** (len(options.channels) - 1))
-
-
 def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return nnU-Net's network from MONAI's blocks."""
     from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 
-    levels = len(options.channels)
+    strides = options.strides_in(dimensions)
     blocks = MonaiDynUNet(
         spatial_dims=dimensions,
         in_channels=in_channels,
         out_channels=out_channels,
-        kernel_size=[3] * levels,
-        strides=[1] + [2] * (levels - 1),
-        upsample_kernel_size=[2] * (levels - 1),
+        kernel_size=options.kernels_in(dimensions),
+        strides=strides,
+        upsample_kernel_size=strides[1:],
         filters=options.channels,
         dropout=options.dropout or None,
         norm_name=_NORM[options.norm],
         deep_supervision=options.deep_supervision,
-        deep_supr_num=levels - 2,
+        deep_supr_num=len(strides) - 2,
         res_block=options.residual,
     )
     return DynUNet(blocks)

@@ -27,18 +27,24 @@ class SegmentationNetwork(nn.Module):
         in_channels: C, the number of sequences that the network sees.
         out_channels: K; 1 for one class (sigmoid), else classes + 1 (softmax).
         dimensions: 2 for (N, C, X, Y), 3 for (N, C, X, Y, Z).
-        divisor: the number that every side of the body's input must be a multiple of.
+        divisor: the number that every side of the body's input must be a multiple of, or one number per axis.
     """
 
     def __init__(
-        self, body: nn.Module, *, in_channels: int, out_channels: int, dimensions: int = 2, divisor: int = 1
+        self,
+        body: nn.Module,
+        *,
+        in_channels: int,
+        out_channels: int,
+        dimensions: int = 2,
+        divisor: int | Sequence[int] = 1,
     ) -> None:
         super().__init__()
         self.body = body
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.dimensions = dimensions
-        self.divisor = divisor
+        self.divisor = _per_axis(divisor, dimensions)
 
     def forward(self, images: torch.Tensor) -> Logits:
         """Return logits (N, K, X, Y[, Z]) for images (N, C, X, Y[, Z]) of any size.
@@ -87,7 +93,7 @@ class SegmentationNetwork(nn.Module):
             )
 
 
-def padded_sizes(sizes: Sequence[int], divisor: int) -> tuple[int, ...]:
+def padded_sizes(sizes: Sequence[int], divisor: int | Sequence[int]) -> tuple[int, ...]:
     """Return the smallest multiples of ``divisor`` that hold ``sizes`` and leave two positions on the coarsest grid.
 
     With a single position there, normalisation would divide zero by zero (instance) or be refused (batch).
@@ -96,11 +102,18 @@ def padded_sizes(sizes: Sequence[int], divisor: int) -> tuple[int, ...]:
     (112, 144)
     >>> padded_sizes((16, 9), 16)
     (32, 16)
+    >>> padded_sizes((30, 30, 3), (16, 16, 4))
+    (32, 32, 4)
     """
-    padded = [-(-size // divisor) * divisor for size in sizes]
-    if all(size == divisor for size in padded):
-        padded[0] *= 2
+    divisors = _per_axis(divisor, len(sizes))
+    padded = [-(-size // multiple) * multiple for size, multiple in zip(sizes, divisors, strict=True)]
+    if all(size == multiple for size, multiple in zip(padded, divisors, strict=True)):
+        padded[divisors.index(min(divisors))] *= 2  # the axis where it costs least
     return tuple(padded)
+
+
+def _per_axis(divisor: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    return (divisor,) * axes if isinstance(divisor, int) else tuple(divisor)
 
 
 def pad_far_end(images: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:

@@ -22,7 +22,7 @@ class ModelSpec:
         options: the class of its options, and the only home of their defaults.
         dimensions: 2 for slices, 3 for volumes; what the family can do.
         source: the paper, as ``arXiv:...``, ``doi:...`` or its address.
-        divisor: options to the number every side of the input must be a multiple of.
+        divisor: options to the number every side of the input must be a multiple of, or to one number per axis.
         initial_weights: names of options that point at files which are read before training only; a bundle holds the
             trained weights, so these options are set aside when one is loaded.
         inference_forms: options to the changes of options that make the trained network cheaper to run, the cheapest
@@ -33,6 +33,6 @@ class ModelSpec:
     options: type[Frozen]
     dimensions: tuple[int, ...]
     source: str
-    divisor: Callable[[Any], int]
+    divisor: Callable[[Any], int | tuple[int, ...]]
     initial_weights: tuple[str, ...] = ()
     inference_forms: Callable[[Any], tuple[dict[str, Any], ...]] = lambda options: ()  # noqa: ARG005

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
-from metseg.io.cases import find_pictures
+from metseg.io.cases import find_pictures, find_studies, holds_studies
 from metseg.io.slices import SliceStackSource
+from metseg.io.source import CaseSource
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
-from metseg.predict.outputs import FORMATS, CaseReport
+from metseg.predict.outputs import FORMATS, Format, document_path, targets
 from metseg.predict.predictor import SLICES_IN_MEMORY, Prediction, Predictor
+from metseg.predict.report import CaseReport
+from metseg.predict.shards import Shard, claimed, is_finished
 from metseg.progress import track
 from metseg.tables import lookup
 
@@ -23,96 +26,167 @@ class Outcome:
     Args:
         documents: the JSON file of each case that was predicted.
         pictures: how many pictures were predicted.
+        volumes: how many volumes were predicted.
         lesions: how many lesions were found in all.
+        skipped: how many cases were finished before, or are being worked on by another process.
         errors: one for each picture or case that could not be read.
     """
 
     documents: list[Path] = field(default_factory=list)
     pictures: int = 0
+    volumes: int = 0
     lesions: int = 0
+    skipped: int = 0
     errors: list[MetsegError] = field(default_factory=list)
 
 
 def predict_paths(
-    inputs: Sequence[Path], predictor: Predictor, out: Path, *, formats: Sequence[str] = ("mask",), quiet: bool = False
+    inputs: Sequence[Path],
+    predictor: Predictor,
+    out: Path,
+    *,
+    formats: Sequence[str] = ("mask",),
+    shard: Shard | None = None,
+    quiet: bool = False,
 ) -> Outcome:
-    """Predict on pictures and folders of pictures and write the results under ``out``.
+    """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
     A few pictures at a time are in memory where the recipe prepares each by itself; where it takes statistics over
     the whole case, so are all pictures of the case, and a case that cannot fit is refused beforehand.
 
     Args:
-        inputs: each a picture or a folder; below a folder, relative paths are kept.
+        inputs: each a file or a folder; below a folder of pictures, relative paths are kept.
         predictor: the model.
         out: the folder to write to.
         formats: names in `FORMATS`; the JSON document of each case is always written.
+        shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
     Raises:
         UsageError: an unknown format.
         InputError: an input where nothing is found, or results that would overwrite one another or an input.
         ResourceError: the disk is full.
     """
-    writers = [lookup("format", FORMATS, name) for name in formats]
+    chosen = [lookup("format", FORMATS, name) for name in formats]
     sources = [source for path in inputs for source in _find(path, predictor, out)]
-    _require_own_names(sources, out, formats)
+    _require_own_names(sources, out, chosen, expected=shard is not None)
     outcome = Outcome()
-    for part, report, last in track(_pieces(sources, predictor), "Predicting", quiet=quiet):
-        _predict_part(part, predictor, report, lambda prediction: [write(prediction, out) for write in writers])
-        if last:
-            _close(report, out, outcome)
+    if shard is not None:
+        sources = shard.select(sources)
+    cases = [_pieces(source, predictor, out, chosen) for source in sources]
+    if shard is None:
+        for piece in track([piece for pieces in cases for piece in pieces], "Predicting", quiet=quiet):
+            piece.predict(predictor, outcome)
+    else:
+        for pieces in track(cases, "Predicting", quiet=quiet):
+            _unless_done(pieces, predictor, outcome)
     return outcome
 
 
-def _find(path: Path, predictor: Predictor, out: Path) -> list[SliceStackSource]:
-    """Return the pictures under an input; results of an earlier run in a folder below it are none of them."""
-    sources = find_pictures(path, channels=predictor.recipe.data.channels)
+@dataclass(frozen=True)
+class Piece:
+    """What is read and predicted together.
+
+    Args:
+        source: a volume, or some of the pictures of a case.
+        report: of the whole case.
+        last: whether the case ends with this piece.
+        write: what is done with each prediction.
+        out: where the document of the case goes.
+    """
+
+    source: CaseSource
+    report: CaseReport
+    last: bool
+    write: Callable[[Prediction], None]
+    out: Path
+
+    @property
+    def document(self) -> Path:
+        return document_path(self.out, self.source.case_id)
+
+    def predict(self, predictor: Predictor, outcome: Outcome) -> None:
+        """Predict what of it can be read, write it, and report that and the rest."""
+        try:
+            for prediction in _predictions(self.source, predictor, self.report):
+                self.write(prediction)
+                self.report.add(prediction)
+        except (InputError, ResourceError) as error:
+            if error.code == "resources.disk":
+                raise
+            self.report.failed.append(error)
+        if self.last:
+            self._close(outcome)
+
+    def _close(self, outcome: Outcome) -> None:
+        """Write the document of a case, if anything of it was predicted, and count it."""
+        report = self.report
+        outcome.errors += report.failed
+        if report.depth:
+            outcome.documents.append(report.write(self.document))
+            outcome.pictures += len(report.slice_names)
+            outcome.volumes += not report.slice_names
+            outcome.lesions += len(report.lesions)
+
+
+def _find(path: Path, predictor: Predictor, out: Path) -> list[CaseSource]:
+    """Return the cases under an input; results of an earlier run in a folder below it are none of them."""
+    data = predictor.recipe.data
+    sources: Sequence[CaseSource]
+    sources = find_studies(path, data) if holds_studies(path) else find_pictures(path, channels=data.channels)
     results = out.resolve()
     if not path.is_dir() or path.resolve() not in results.parents:
-        return sources
-    kept = [
-        replace(source, slices=tuple(piece for piece in source.slices if results not in piece.image.resolve().parents))
-        for source in sources
-    ]
-    left = [source for source in kept if source.slices]
+        return list(sources)
+    left = [kept for source in sources if (kept := _without(source, results)) is not None]
     if not left:
-        raise InputError("no pictures but the results of an earlier run", where=path, code="input.missing")
+        raise InputError("no images but the results of an earlier run", where=path, code="input.missing")
     return left
 
 
-def _pieces(
-    sources: Sequence[SliceStackSource], predictor: Predictor
-) -> list[tuple[SliceStackSource, CaseReport, bool]]:
-    """Return what is read and predicted together, with the report of its case, and whether it is the case's last."""
-    pieces = []
-    for source in sources:
-        report = CaseReport(source.case_id, predictor.recipe.name)
-        step = len(source.slices) if predictor.needs_whole_case else SLICES_IN_MEMORY
-        for first in range(0, len(source.slices), step):
-            part = replace(source, slices=source.slices[first : first + step])
-            pieces.append((part, report, first + step >= len(source.slices)))
-    return pieces
+def _without(source: CaseSource, folder: Path) -> CaseSource | None:
+    """Return a case without the pictures that lie in a folder; None where nothing is left."""
+    if isinstance(source, SliceStackSource):
+        slices = tuple(piece for piece in source.slices if folder not in piece.image.resolve().parents)
+        return replace(source, slices=slices) if slices else None
+    return None if any(folder in file.resolve().parents for file in source.files) else source
 
 
-def _predict_part(
-    part: SliceStackSource, predictor: Predictor, report: CaseReport, write: Callable[[Prediction], object]
-) -> None:
-    """Predict what of a part can be read, write it, and report that and the rest."""
-    try:
-        for prediction in _predictions(part, predictor, report):
-            write(prediction)
-            report.add(prediction)
-    except (InputError, ResourceError) as error:
-        if error.code == "resources.disk":
-            raise
-        report.failed.append(error)
+def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format]) -> list[Piece]:
+    """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
+
+    def write(prediction: Prediction) -> None:
+        for form in formats:
+            form.write(prediction, out)
+
+    report = CaseReport(source.case_id, predictor.recipe.name, predictor.fingerprint)
+    parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
+    return [Piece(part, report, part is parts[-1], write, out) for part in parts]
 
 
-def _predictions(part: SliceStackSource, predictor: Predictor, report: CaseReport) -> Iterator[Prediction]:
+def _unless_done(pieces: Sequence[Piece], predictor: Predictor, outcome: Outcome) -> None:
+    """Predict a case unless that is done, or being done by another process."""
+    first = pieces[0]
+    with claimed(first.out, first.source.case_id) as ours:
+        if not ours or is_finished(first.document, model=predictor.fingerprint):
+            outcome.skipped += 1
+            return
+        for piece in pieces:
+            piece.predict(predictor, outcome)
+
+
+def _parts(source: SliceStackSource, predictor: Predictor) -> list[SliceStackSource]:
+    step = len(source.slices) if predictor.needs_whole_case else SLICES_IN_MEMORY
+    return [replace(source, slices=source.slices[first : first + step]) for first in range(0, len(source.slices), step)]
+
+
+def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport) -> Iterator[Prediction]:
     cure = "close other programs, or give each patient a folder"
-    with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {part.case_id}", cure=cure):
+    with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
+        if not isinstance(source, SliceStackSource):
+            yield predictor(source.load())
+            return
         if predictor.needs_whole_case:
-            require_memory_for(part, channels=len(predictor.recipe.data.inputs))
-        case, errors = part.load_readable()
+            require_memory_for(source, channels=len(predictor.recipe.data.inputs))
+        case, errors = source.load_readable()
         # Pictures that are prepared one by one need not be of one type: 8 and 16 bits may lie side by side.
         waiting = () if predictor.needs_whole_case else tuple(filter(_is_of_another_type, errors))
         report.failed.extend(error for error in errors if error not in waiting)
@@ -120,52 +194,39 @@ def _predictions(part: SliceStackSource, predictor: Predictor, report: CaseRepor
             yield from predictor.in_parts(case)
     if waiting:
         paths = {error.where for error in waiting}
-        rest = tuple(piece for piece in part.slices if piece.image in paths)
-        yield from _predictions(replace(part, slices=rest), predictor, report)
+        rest = tuple(piece for piece in source.slices if piece.image in paths)
+        yield from _predictions(replace(source, slices=rest), predictor, report)
 
 
 def _is_of_another_type(error: MetsegError) -> bool:
     return error.code == "input.mixed_slices"
 
 
-def _close(report: CaseReport, out: Path, outcome: Outcome) -> None:
-    """Write the document of a case, if anything of it was predicted, and count it."""
-    outcome.errors += report.failed
-    if report.slice_names:
-        outcome.documents.append(report.write(out))
-        outcome.pictures += len(report.slice_names)
-        outcome.lesions += len(report.lesions)
+def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequence[Format], *, expected: bool) -> None:
+    """Refuse inputs whose results would overwrite one another, or what lies beside the inputs.
 
-
-def _require_own_names(sources: Sequence[SliceStackSource], out: Path, formats: Sequence[str]) -> None:
-    """Refuse inputs whose results would overwrite one another, or what lies beside the inputs."""
+    Args:
+        expected: results of an earlier run may lie among the inputs.
+    """
     seen: dict[Path, Path] = {}
     results = out.resolve()
     for source in sources:
         root = source.root.resolve()
         beside_inputs = root == results or results in root.parents
-        for target, picture in _targets(source, out, formats):
+        for target, image in targets(source, out, formats):
             if target in seen:
                 raise InputError(
                     "two results would have the same name",
-                    where=picture,
+                    where=image,
                     got=seen[target],
                     cure="predict them with different --out folders",
                     code="input.name_clash",
                 )
-            seen[target] = picture
-            if beside_inputs and target.exists():
+            seen[target] = image
+            if beside_inputs and not expected and target.exists():
                 raise InputError(
                     "a result would overwrite a file that is there already",
                     where=target,
-                    cure="choose an --out that does not hold the pictures",
+                    cure="choose an --out that does not hold the images",
                     code="input.name_clash",
                 )
-
-
-def _targets(source: SliceStackSource, out: Path, formats: Sequence[str]) -> Iterator[tuple[Path, Path]]:
-    """Yield what will be written for a case, each with the picture it comes from."""
-    yield out / f"{source.case_id}.json", source.slices[0].image
-    for piece in source.slices:
-        for kind in formats:
-            yield out / f"{piece.name}_{kind}.png", piece.image

@@ -1,4 +1,4 @@
-"""From logits to probabilities and class indices; how fast the machine lets a network run."""
+"""Where and how networks are run: device, precision, memory layout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from metseg.errors import UsageError
 
@@ -19,27 +19,6 @@ def in_memory_format(network: Network, memory_format: torch.memory_format) -> Ne
     move: Any = network.to
     moved: Network = move(memory_format=memory_format)
     return moved
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """Return probabilities (N, K, *S) float32: sigmoid for one output, softmax for several."""
-    logits = logits.float()
-    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
-
-
-def class_indices(logits: Tensor, *, threshold: float) -> Tensor:
-    """Return the class index of each voxel (N, *S) uint8.
-
-    Args:
-        logits: (N, K, *S).
-        threshold: for one output, the least probability of lesion; for several, the least probability of lesion of
-            any class taken together, the most probable class being named then. 0.5 and one class: the usual rule.
-    """
-    chances = probabilities(logits)
-    if chances.shape[1] == 1:
-        return (chances[:, 0] >= threshold).to(torch.uint8)
-    lesion = chances[:, 1:]
-    return torch.where(lesion.sum(dim=1) >= threshold, lesion.argmax(dim=1) + 1, 0).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -55,6 +34,12 @@ class Compute:
     device: torch.device
     bf16: bool
     channels_last: bool
+
+
+def memory_format(compute: Compute, *, dimensions: int) -> torch.memory_format:
+    """Return the layout of tensors and weights for networks of so many spatial dimensions."""
+    last: dict[int, torch.memory_format] = {2: torch.channels_last, 3: torch.channels_last_3d}
+    return last[dimensions] if compute.channels_last else torch.contiguous_format
 
 
 def find_device(name: str) -> torch.device:

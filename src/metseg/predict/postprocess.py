@@ -1,4 +1,4 @@
-"""From lesion probabilities to the mask that is handed out: threshold, holes, smallest size."""
+"""The last touches to a mask before it is handed out: holes, smallest size."""
 
 from __future__ import annotations
 
@@ -6,41 +6,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_fill_holes
 
-from metseg.labels import LabelScheme
 from metseg.measure import label_instances
 from metseg.recipe import PredictPart
 
 
-def labels_from_probabilities(
-    probabilities: npt.NDArray[np.floating], scheme: LabelScheme, part: PredictPart, *, slicewise: bool
-) -> npt.NDArray[np.uint8]:
-    """Return the mask of class ids.
+def clean_labels(labels: npt.NDArray[np.uint8], part: PredictPart, *, slicewise: bool) -> npt.NDArray[np.uint8]:
+    """Return the mask with holes filled and small pieces removed, as far as that is asked for.
 
     Args:
-        probabilities: (K, X, Y, Z); K = 1 for one class, else background first.
-        scheme: names the class ids.
-        part: threshold, holes, smallest size.
+        labels: (X, Y, Z) class ids.
+        part: holes, smallest size.
         slicewise: pieces are looked at slice by slice (pictures) and not through the volume.
-    Returns:
-        (X, Y, Z) uint8.
     """
-    if probabilities.shape[0] == 1:
-        indices = (probabilities[0] >= part.threshold).astype(np.uint8)
-    else:
-        lesion = probabilities[1:].sum(axis=0) >= part.threshold
-        indices = np.where(lesion, probabilities[1:].argmax(axis=0) + 1, 0).astype(np.uint8)
-    labels = scheme.from_indices(indices)
     if part.fill_holes:
         labels = _filled(labels, slicewise)
     if part.minimum_voxels > 1:
         labels = _without_small(labels, part.minimum_voxels, slicewise)
     return labels
-
-
-def lesion_probability(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    """Return (X, Y, Z) the probability of any lesion class from (K, X, Y, Z)."""
-    lesion = probabilities if probabilities.shape[0] == 1 else probabilities[1:]
-    return np.asarray(lesion.sum(axis=0), dtype=np.float32)
 
 
 def _without_small(labels: npt.NDArray[np.uint8], minimum: int, slicewise: bool) -> npt.NDArray[np.uint8]:

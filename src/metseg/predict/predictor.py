@@ -18,14 +18,18 @@ from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
-from metseg.predict.inference import Compute, choose_compute, in_memory_format, probabilities
+from metseg.model.outputs import outputs_of
+from metseg.predict.gather import Gathered
+from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format
 from metseg.predict.lesions import Lesion, find_lesions
-from metseg.predict.postprocess import labels_from_probabilities, lesion_probability
+from metseg.predict.postprocess import clean_labels
+from metseg.predict.sliding import Slab, slide
 from metseg.preprocess import check_steps
-from metseg.preprocess.pipeline import prepare, restore
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.neighbours import with_neighbours
+from metseg.preprocess.pipeline import prepare
+from metseg.preprocess.prepared import Prepared, reference_name
 from metseg.recipe import PredictPart, Recipe
-from metseg.volume import Case
+from metseg.volume import Case, Volume
 
 #: Slices that go through the network together; more gain nothing on a CPU.
 SLICES_AT_ONCE = 8
@@ -47,6 +51,7 @@ class Prediction:
         warnings: of reading, preprocessing and prediction.
         model: name of the recipe that made the model.
         scheme: name of the label scheme that the class ids are of.
+        reference: name of the image on whose grid the result lies; empty: the first of the case.
     """
 
     case: Case
@@ -57,6 +62,13 @@ class Prediction:
     warnings: tuple[str, ...]
     model: str
     scheme: str
+    reference: str = ""
+
+    @property
+    def reference_image(self) -> Volume:
+        """Return the image on whose grid the result lies."""
+        images = self.case.images
+        return images[self.reference] if self.reference else next(iter(images.values()))
 
 
 @dataclass
@@ -80,6 +92,7 @@ class Predictor:
         recipe: how cases are prepared and masks are made.
         compute: device and precision; None: the fastest this machine has.
         part: how masks are made, where it differs from the recipe's.
+        fingerprint: of the bundle that the networks are from; empty: they are from nowhere.
     Raises:
         UsageError: mirror images are asked for, and the network was trained on none.
     """
@@ -91,13 +104,16 @@ class Predictor:
         *,
         compute: Compute | None = None,
         part: PredictPart | None = None,
+        fingerprint: str = "",
     ) -> None:
         self.recipe = recipe
+        self.fingerprint = fingerprint
         self.part = part or recipe.predict
         self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
+        self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
         self._compute = compute or choose_compute()
-        self._memory_format = torch.channels_last if self._compute.channels_last else torch.contiguous_format
+        self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
         self._networks = [
             in_memory_format(network, self._memory_format).to(self._compute.device).eval() for network in networks
         ]
@@ -116,12 +132,12 @@ class Predictor:
             part = part.model_copy(update={"tta": tta})
         train = bundle.recipe.train
         compute = choose_compute(device=device, precision=train.precision, channels_last=train.channels_last)
-        return cls(bundle.networks, bundle.recipe, compute=compute, part=part)
+        return cls(bundle.networks, bundle.recipe, compute=compute, part=part, fingerprint=bundle.fingerprint)
 
     @property
     def needs_whole_case(self) -> bool:
-        """Return whether a slice's preparation depends on the other slices of its case."""
-        return any(step.whole_case for step in check_steps(self.recipe.preprocess))
+        """Return whether what is seen of a slice depends on the other slices of its case."""
+        return self.recipe.data.neighbours > 0 or any(step.whole_case for step in check_steps(self.recipe.preprocess))
 
     def __call__(self, case: Case) -> Prediction:
         """Return the prediction for a case.
@@ -146,7 +162,8 @@ class Predictor:
         with watch.phase("preprocess"):
             prepared = prepare(_without_truth(case), self.recipe)
         depth = prepared.grid[2]
-        step = SLICES_IN_MEMORY if case.is_slice_stack else depth
+        in_pieces = case.is_slice_stack and self.recipe.data.neighbours == 0
+        step = SLICES_IN_MEMORY if in_pieces else depth
         for first in range(0, depth, step):
             chosen = range(first, min(first + step, depth))
             piece = case.take_slices(chosen) if len(chosen) < depth else case
@@ -157,13 +174,13 @@ class Predictor:
     def _predict(self, case: Case, prepared: Prepared, watch: Stopwatch) -> Prediction:
         """Return the prediction for a prepared case; `watch` has seen its preparation."""
         with watch.phase("predict"):
-            chances = self.slice_probabilities(np.asarray(prepared.image, dtype=np.float32))
+            gathered = self._gather(prepared, dtype=np.float32 if case.is_slice_stack else np.float16)
         with watch.phase("restore"):
-            chances = np.asarray(restore(chances, prepared.records), dtype=np.float32)
-            labels = labels_from_probabilities(chances, self._scheme, self.part, slicewise=case.is_slice_stack)
-            probability = lesion_probability(chances)
+            indices, probability = gathered.restored()
+            labels = clean_labels(self._scheme.from_indices(indices), self.part, slicewise=case.is_slice_stack)
         with watch.phase("measure"):
-            affine = next(iter(case.images.values())).affine
+            reference = reference_name(case, self.recipe.data)
+            affine = case.images[reference].affine
             lesions = find_lesions(labels, probability, affine, self._scheme, slicewise=case.is_slice_stack)
         return Prediction(
             case=case,
@@ -174,14 +191,48 @@ class Predictor:
             warnings=prepared.warnings,
             model=self.recipe.name,
             scheme=self.recipe.data.labels,
+            reference=reference,
         )
 
     @torch.inference_mode()
-    def slice_probabilities(self, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return probabilities (K, X, Y, Z) of a prepared image (C, X, Y, Z), slice by slice."""
-        slices = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, 3, 0)))
-        parts = [self._ensemble(chunk).cpu() for chunk in torch.split(slices, SLICES_AT_ONCE)]
-        return np.moveaxis(torch.cat(parts).numpy(), 0, 3)
+    def _gather(self, prepared: Prepared, *, dtype: type[np.floating]) -> Gathered:
+        """Return what the networks say of a prepared case."""
+        gathered = Gathered(
+            prepared.grid,
+            channels=self._networks[0].out_channels,
+            outputs=self._outputs,
+            records=prepared.records,
+            threshold=self.part.threshold,
+            dtype=dtype,
+        )
+        if self.recipe.data.dimensions == 2:
+            for z, chances in self._slice_chances(prepared):
+                gathered.put(chances, axis=2, start=z)
+        else:
+            for slab in self._slabs(prepared):
+                gathered.put(slab.chances, axis=0, start=slab.start)
+        return gathered
+
+    def _slice_chances(self, prepared: Prepared) -> Iterator[tuple[int, Tensor]]:
+        """Yield the number of a slice and the probabilities (K, X, Y, n) from there on; slices of air are left out."""
+        image = np.asarray(prepared.image, dtype=np.float32)
+        # Pictures were given to be looked at; in a volume, most slices at either end show no head.
+        looked_at = None if prepared.slice_names else prepared.head
+        for first in range(0, prepared.grid[2], SLICES_AT_ONCE):
+            if looked_at is None or looked_at[..., first : first + SLICES_AT_ONCE].any():
+                chunk = with_neighbours(image, self.recipe.data.neighbours, first, first + SLICES_AT_ONCE)
+                yield first, self._ensemble(torch.from_numpy(chunk)).cpu().movedim(0, -1)
+
+    def _slabs(self, prepared: Prepared) -> Iterator[Slab]:
+        """Return the probabilities of a volume, slab by slab."""
+        return slide(
+            self._ensemble,
+            np.asarray(prepared.image, dtype=np.float32),
+            np.ones(prepared.grid, dtype=bool) if prepared.head is None else prepared.head,
+            window=self.recipe.train.patch_size,
+            overlap=self.part.window_overlap,
+            device=self._compute.device,
+        )
 
     def _ensemble(self, image: Tensor) -> Tensor:
         image = image.to(self._compute.device).contiguous(memory_format=self._memory_format)
@@ -193,7 +244,7 @@ class Predictor:
         turned = image.flip(list(axes)) if axes else image
         with torch.autocast(self._compute.device.type, dtype=torch.bfloat16, enabled=self._compute.bf16):
             logits = network(turned)
-        answer = probabilities(torch.as_tensor(logits))
+        answer = self._outputs.probabilities(torch.as_tensor(logits))
         return answer.flip(list(axes)) if axes else answer
 
 

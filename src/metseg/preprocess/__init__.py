@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metseg.errors import UsageError
-from metseg.preprocess.spec import StepSpec
+from metseg.preprocess.spec import Kind, StepSpec
 from metseg.preprocess.steps import (
+    align,
+    brain_mask,
     clahe,
     clip_percentiles,
     crop_to_head,
+    n4,
     pad_or_crop,
+    reorient,
+    resample,
     rescale,
     resize,
     select_channels,
@@ -21,8 +26,26 @@ from metseg.recipe import Frozen, Named
 from metseg.tables import lookup
 
 STEPS: Mapping[str, StepSpec] = {
+    "align": StepSpec(align.apply, align.Options, "case", whole_case=lambda _: True, source="SimpleITK; Mattes 2003"),
     "clahe": StepSpec(clahe.apply, clahe.Options, "contrast", source="OpenCV, createCLAHE"),
     "select_channels": StepSpec(select_channels.apply, select_channels.Options, "channels"),
+    "brain_mask": StepSpec(brain_mask.apply, brain_mask.Options, "region", whole_case=lambda _: True),
+    "reorient": StepSpec(
+        reorient.apply,
+        reorient.Options,
+        "spatial",
+        invert=reorient.invert,
+        keeps_values=True,
+        whole_case=lambda _: True,
+    ),
+    "resample": StepSpec(
+        resample.apply,
+        resample.Options,
+        "spatial",
+        invert=resample.invert,
+        interpolates=resample.interpolates,
+        whole_case=lambda _: True,
+    ),
     "crop_to_head": StepSpec(
         crop_to_head.apply,
         crop_to_head.Options,
@@ -32,7 +55,22 @@ STEPS: Mapping[str, StepSpec] = {
         whole_case=lambda _: True,
     ),
     "pad_or_crop": StepSpec(pad_or_crop.apply, pad_or_crop.Options, "spatial", invert=pad_or_crop.invert),
-    "resize": StepSpec(resize.apply, resize.Options, "spatial", invert=resize.invert, source="OpenCV, resize"),
+    "resize": StepSpec(
+        resize.apply,
+        resize.Options,
+        "spatial",
+        invert=resize.invert,
+        interpolates=resize.interpolates,
+        source="OpenCV, resize",
+    ),
+    "n4": StepSpec(
+        n4.apply,
+        n4.Options,
+        "normalise",
+        needs_head=lambda _: True,
+        whole_case=lambda _: True,
+        source="Tustison 2010, doi:10.1109/TMI.2010.2046908",
+    ),
     "clip_percentiles": StepSpec(
         clip_percentiles.apply,
         clip_percentiles.Options,
@@ -54,6 +92,23 @@ STEPS: Mapping[str, StepSpec] = {
         needs_head=lambda options: options.wants_head,
         whole_case=lambda options: options.wants_case,
     ),
+}
+
+
+class Order(NamedTuple):
+    """What a kind of step may not stand behind, and why. Steps that only move voxels are no hindrance to a region."""
+
+    behind: tuple[Kind, ...]
+    reason: str
+
+
+ORDER: Mapping[Kind, Order] = {
+    "case": Order(
+        ("contrast", "channels", "region", "spatial", "normalise"),
+        "it works on the images before they are stacked into one array",
+    ),
+    "contrast": Order(("spatial", "normalise"), "it works on the pictures as they lie in the files"),
+    "region": Order(("contrast", "spatial", "normalise"), "it goes by the files' own values"),
 }
 
 
@@ -81,20 +136,27 @@ def check_steps(named: Sequence[Named]) -> tuple[Step, ...]:
     """Return the steps of a recipe, ready to run.
 
     Raises:
-        UsageError: an unknown step or option; or a contrast step (clahe) behind one that moves voxels or changes
-            values: it is defined on the files' own values and axes only.
+        UsageError: an unknown step or option, or a step behind one that it has to precede (``usage.step_order``).
     """
     steps: list[Step] = []
     for item in named:
         spec = lookup("preprocessing step", STEPS, item.name)
-        before = next((step.name for step in steps if step.spec.kind in ("spatial", "normalise")), None)
-        if spec.kind == "contrast" and before is not None:
-            raise UsageError(
-                f"{item.name} stands behind {before}",
-                where="preprocess",
-                expected=f"{item.name} first: it works on the pictures as they lie in the files",
-                cure=f"move {item.name} before {before}",
-                code="usage.step_order",
-            )
+        _check_order(item.name, spec, steps)
         steps.append(Step(item.name, spec, item.parse(spec.options)))
     return tuple(steps)
+
+
+def _check_order(name: str, spec: StepSpec, before: Sequence[Step]) -> None:
+    order = ORDER.get(spec.kind)
+    if order is None:
+        return
+    for step in before:
+        harmless = spec.kind == "region" and step.spec.keeps_values
+        if step.spec.kind in order.behind and not harmless:
+            raise UsageError(
+                f"{name} stands behind {step.name}",
+                where="preprocess",
+                expected=f"{name} first: {order.reason}",
+                cure=f"move {name} before {step.name}",
+                code="usage.step_order",
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,17 +18,30 @@ NOISE_SHARE = 0.2
 SPECK_SHARE = 0.02
 
 
+class Head(NamedTuple):
+    """Where there is tissue, and whether every image says so exactly, because its background was erased."""
+
+    mask: npt.NDArray[np.bool_]
+    erased: bool
+
+
 def head_mask(image: Array) -> npt.NDArray[np.bool_]:
+    """Return where any of the images shows tissue; see `find_head`."""
+    return find_head(image).mask
+
+
+def find_head(image: Array) -> Head:
     """Return where any of the images shows tissue.
 
     An image whose background was erased (skull-stripped or masked) is tissue wherever it differs from the background.
     Any other image is cut at half of Otsu's threshold (Otsu 1979) of the distance from the background; specks go and
-    holes within a slice (ventricles, sinuses) are filled.
+    holes within a slice (ventricles, sinuses) are filled. The slices are those of the third axis, so that only for
+    images with an erased background the answer is the same whatever the order of the axes: a volume is turned first.
 
     Args:
         image: (C, X, Y, Z) of any real type, before contrast is changed: CLAHE lifts the background off zero.
     Returns:
-        (X, Y, Z) bool; all False for constant images.
+        (X, Y, Z) bool, all False for constant images; erased: whether that was so for every image with tissue.
     """
     differs = np.zeros(image.shape[1:], dtype=np.bool_)
     bright = np.zeros(image.shape[1:], dtype=np.bool_)
@@ -39,11 +54,38 @@ def head_mask(image: Array) -> npt.NDArray[np.bool_]:
             differs |= tissue
         else:
             bright |= away > threshold
-    return differs | _without_specks_and_holes(bright) if bright.any() else differs
+    if not bright.any():
+        return Head(differs, bool(differs.any()))
+    return Head(differs | _without_specks_and_holes(bright), False)
+
+
+def fill_value(channel: Array) -> float:
+    """Return what stands for "nothing" in an (X, Y, Z) image: its smallest value, or the 0 around a z-scored brain."""
+    background, inside = _background(channel)
+    return background if inside else float(channel.min())
+
+
+def without_holes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return an (X, Y, Z) mask with what it encloses, in three dimensions and by faces."""
+    import cc3d
+
+    pieces = cc3d.connected_components(np.ascontiguousarray(~mask), connectivity=6)
+    outside = np.zeros(int(pieces.max()) + 1, dtype=np.bool_)
+    for axis in range(3):
+        for face in (0, -1):
+            outside[np.unique(pieces.take(face, axis=axis))] = True
+    outside[0] = False
+    return ~outside[pieces]
 
 
 def _from_background(channel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], bool]:
-    """Return the distance of each value from the background's, and whether that is one value amid the tissue's.
+    """Return the distance of each value from the background's, and whether that is one value amid the tissue's."""
+    background, inside = _background(channel)
+    return np.abs(channel - np.float32(background)), inside
+
+
+def _background(channel: Array) -> tuple[float, bool]:
+    """Return the background's value, and whether it is one value amid the tissue's.
 
     The latter is so in images that were z-scored within a mask and are 0 around it.
     """
@@ -52,8 +94,7 @@ def _from_background(channel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.f
     commonest = int(counts.argmax())
     flat = counts[commonest] >= FLAT_SHARE * edges.size
     background = values[commonest] if flat else channel.min()
-    inside = bool(flat and channel.min() < background == 0)
-    return np.abs(channel - background), inside
+    return float(background), bool(flat and channel.min() < background == 0)
 
 
 def _half_otsu(away: npt.NDArray[np.float32]) -> float:

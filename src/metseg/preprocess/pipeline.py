@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,35 +13,40 @@ from metseg.errors import InputError
 from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
 from metseg.preprocess import STEPS, Step, check_steps
 from metseg.preprocess.head import head_mask
-from metseg.preprocess.prepared import Prepared, Record, stack_case
+from metseg.preprocess.missing import SequenceFill, fill_missing, sequence_fill, stand_ins
+from metseg.preprocess.prepared import Prepared, Record, check_grids, reference_name, stack_case
+from metseg.preprocess.spec import ArrayStep, CaseStep
 from metseg.recipe import DataPart, Recipe
 from metseg.tables import lookup
-from metseg.volume import Array, Case
+from metseg.volume import BRAIN_MASK, Array, Case
+
+#: For recipes that hide no sequence in training.
+NOTHING_HIDDEN = SequenceFill()
 
 
 def prepare(case: Case, recipe: Recipe) -> Prepared:
     """Return what the recipe's network sees of a case; see `prepare_case`."""
-    return prepare_case(case, recipe.data, check_steps(recipe.preprocess))
+    return prepare_case(case, recipe.data, check_steps(recipe.preprocess), fill=sequence_fill(recipe.augment))
 
 
-def prepare_case(case: Case, data: DataPart, steps: Sequence[Step]) -> Prepared:
+def prepare_case(case: Case, data: DataPart, steps: Sequence[Step], *, fill: SequenceFill = NOTHING_HIDDEN) -> Prepared:
     """Return a case after all steps.
 
     Args:
         case: as read; not changed.
         data: which images, and what the labels mean.
         steps: from `check_steps`.
+        fill: what the network sees in place of sequences that `data` says may be missing.
     Returns:
         image (C, X, Y, Z) float32, C-contiguous and finite; labels (X, Y, Z) uint8 class ids of the scheme.
     Raises:
         InputError: a missing sequence, labels outside the scheme, a step that cannot work on such values, or values
             that are not finite in the end.
+        GeometryError: images on several grids, and no step that brings them to one.
     """
-    prepared = stack_case(case, data.inputs)
-    if prepared.labels is not None:
-        labels = scheme_labels(prepared.labels, LABEL_SCHEMES[data.labels], where=case.case_id)
-        prepared = replace(prepared, labels=labels)
-    prepared = run_steps(prepared, steps, where=case.case_id)
+    standing_in = stand_ins(case, data, fill)
+    # Nested, so that no name here holds the stacked images while steps make others of them.
+    prepared = run_steps(_stacked(case, data, steps, standing_in=standing_in), steps, where=case.case_id)
     image = np.ascontiguousarray(prepared.image, dtype=np.float32)
     if not np.isfinite(image).all():
         raise InputError(
@@ -49,20 +55,52 @@ def prepare_case(case: Case, data: DataPart, steps: Sequence[Step]) -> Prepared:
             cure="look for NaN or infinity in the images",
             code="input.not_finite",
         )
-    return replace(prepared, image=image)
+    return fill_missing(replace(prepared, image=image, brain=None), standing_in, fill)
+
+
+def _stacked(case: Case, data: DataPart, steps: Sequence[Step], *, standing_in: Mapping[str, str]) -> Prepared:
+    """Return a case as one array, its labels checked, after the steps that work on a case."""
+    case, records = _on_one_grid(case, data, steps)
+    prepared = replace(stack_case(case, data.inputs, standing_in=standing_in), records=records)
+    if prepared.labels is None:
+        return prepared
+    return replace(prepared, labels=scheme_labels(prepared.labels, LABEL_SCHEMES[data.labels], where=case.case_id))
+
+
+def _on_one_grid(case: Case, data: DataPart, steps: Sequence[Step]) -> tuple[Case, tuple[Record, ...]]:
+    """Return the images that count, after the steps that work on a case, and the records of these.
+
+    Images that the network does not see are left out, but for the reference, whose grid results will lie on.
+    """
+    reference = reference_name(case, data)
+    kinds = {step.spec.kind for step in steps}
+    mask = (BRAIN_MASK,) if kinds & {"case", "region"} else ()
+    wanted = {reference, *(data.inputs or case.modalities)} - {BRAIN_MASK} | set(mask)
+    case = replace(case, images={name: image for name, image in case.images.items() if name in wanted})
+    records = []
+    for step in steps:
+        if step.spec.kind == "case":
+            case, record = cast(CaseStep, step.spec.apply)(case, step.options, reference=reference)
+            records.append(record)
+    check_grids(case, [reference, *case.images])
+    return case, tuple(records)
 
 
 def run_steps(prepared: Prepared, steps: Sequence[Step], *, where: str) -> Prepared:
-    """Return ``prepared`` after the steps; the head is looked for once, before the first of them.
+    """Return ``prepared`` after the steps that work on it; those of kind "case" are done before there is one.
+
+    The head is looked for once, before the first step that changes a value, unless a step says what it is.
 
     Raises:
         InputError: from a step; names the case.
     """
-    if any(step.needs_head for step in steps):
-        prepared = replace(prepared, head=head_mask(prepared.image))
-    for step in steps:
+    todo = [step for step in steps if step.spec.kind != "case"]
+    finds_head = any(step.needs_head for step in todo) and all(step.spec.kind != "region" for step in todo)
+    for step in todo:
+        if finds_head and prepared.head is None and not step.spec.keeps_values:
+            prepared = replace(prepared, head=head_mask(prepared.image))
         try:
-            prepared = step.spec.apply(prepared, step.options)
+            prepared = cast(ArrayStep, step.spec.apply)(prepared, step.options)
         except InputError as error:
             error.where = where if error.where is None else f"{where}: {error.where}"
             error.args = (error.one_line(),)
@@ -71,7 +109,7 @@ def run_steps(prepared: Prepared, steps: Sequence[Step], *, where: str) -> Prepa
 
 
 def restore(array: Array, records: Sequence[Record]) -> Array:
-    """Take labels or probabilities back to the grid of the case as it was read.
+    """Take labels or probabilities back to the grid of the case as it was read, or of its reference.
 
     Args:
         array: (X, Y, Z) labels of an integer type, or (K, X, Y, Z) floating-point probabilities, on the prepared grid.
@@ -84,6 +122,11 @@ def restore(array: Array, records: Sequence[Record]) -> Array:
         if invert is not None:
             array = invert(array, record)
     return array
+
+
+def resamples(records: Sequence[Record]) -> bool:
+    """Return whether `restore` interpolates; where it does not, it moves voxels and no more."""
+    return any(lookup("preprocessing step", STEPS, record.step).interpolates(record) for record in records)
 
 
 def scheme_labels(labels: npt.NDArray[np.uint8], scheme: LabelScheme, *, where: str) -> npt.NDArray[np.uint8]:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import UsageError
+from metseg.geometry import stepped_affine
+from metseg.preprocess.head import fill_value
 from metseg.preprocess.prepared import Prepared, Record
 from metseg.volume import Array
 
@@ -52,7 +54,9 @@ def put_back(array: Array, start: Sequence[int], shape: Sequence[int]) -> Array:
 
 
 def move_to_window(prepared: Prepared, step: str, *, start: Sequence[int], size: Sequence[int]) -> Prepared:
-    """Return everything of a case within a window; outside the image there is its minimum, label 0 and no tissue.
+    """Return everything of a case within a window; outside the image there is nothing, label 0 and no tissue.
+
+    Nothing is the smallest value of a channel, or the 0 around a brain that was z-scored by itself.
 
     Raises:
         UsageError: the window would add or drop slices that have names.
@@ -67,7 +71,7 @@ def move_to_window(prepared: Prepared, step: str, *, start: Sequence[int], size:
     image, labels, head = prepared.image, prepared.labels, prepared.head
     return prepared.after(
         Record(step, {"start": list(start), "size": list(size), "shape": list(prepared.grid)}),
-        image=take_window(image, start, size, fill=image.reshape(len(image), -1).min(axis=1)),
+        image=take_window(image, start, size, fill=[fill_value(channel) for channel in image]),
         labels=None if labels is None else take_window(labels, start, size),
         head=None if head is None else take_window(head, start, size, fill=False),
         affine=shifted(prepared.affine, start),
@@ -88,9 +92,7 @@ def shifted(affine: npt.NDArray[np.float64] | None, start: Sequence[int]) -> npt
     """Return the affine of a window: same axes, origin at ``start``."""
     if affine is None:
         return None
-    moved = affine.copy()
-    moved[:3, 3] += affine[:3, :3] @ np.asarray(start, dtype=np.float64)
-    return moved
+    return stepped_affine(affine, start=start)
 
 
 Index = tuple[EllipsisType | slice, ...]

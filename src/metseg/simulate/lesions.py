@@ -76,7 +76,7 @@ def add_core(
         rng: for the shape.
     """
     radius = lesion.diameter_mm / 2
-    box = box_around(centre, (1.7 * radius + 3 * grid.spacing_mm) / grid.spacing_mm, grid.shape)
+    box = _box_of_core(radius, centre, grid)
     distance = _dented_distance(lesion, centre, box, grid=grid, rng=rng)
     taken = ndimage.binary_dilation(maps.core[box] >= 0.5, EVERY_NEIGHBOUR)
     allowed = (hull_mm[box] < -0.5 * grid.spacing_mm) & ~taken
@@ -104,10 +104,30 @@ def _dented_distance(
         for side, middle, factor in zip(box, centre, stretch / np.cbrt(stretch.prod()), strict=True)
     ]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
-    dents = smooth_field(
-        [side.stop - side.start for side in box], scale_voxels=max(1.5, 0.8 * radius / grid.spacing_mm), rng=rng
-    )
+    dents = _dents(lesion, centre, box, grid=grid, rng=rng)
     return np.asarray(np.sqrt(x**2 + y**2 + z**2) - radius * (1 + lesion.irregularity * dents), dtype=np.float32)
+
+
+def _dents(
+    lesion: Lesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
+) -> FloatArray:
+    """Return the dents of a lesion in a box: those of its first examination, as much larger as the lesion is."""
+    drawn = _box_of_core(lesion.drawn_mm / 2, centre, grid)
+    scale = max(1.5, 0.8 * lesion.drawn_mm / 2 / grid.spacing_mm)
+    dents = smooth_field([side.stop - side.start for side in drawn], scale_voxels=scale, rng=rng)
+    if lesion.drawn_mm == lesion.diameter_mm:
+        return dents
+    smaller = lesion.drawn_mm / lesion.diameter_mm
+    axes = [
+        (np.arange(side.start, side.stop) - middle) * smaller + middle - first.start
+        for side, middle, first in zip(box, centre, drawn, strict=True)
+    ]
+    coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
+    return np.asarray(ndimage.map_coordinates(dents, coordinates, order=1, mode="nearest"), dtype=np.float32)
+
+
+def _box_of_core(radius_mm: float, centre: npt.NDArray[np.float64], grid: Grid) -> Box:
+    return box_around(centre, (1.7 * radius_mm + 3 * grid.spacing_mm) / grid.spacing_mm, grid.shape)
 
 
 def _nearest(distance: FloatArray, allowed: BoolArray, count: int) -> tuple[BoolArray, float]:

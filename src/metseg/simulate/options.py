@@ -47,6 +47,12 @@ class NiftiOptions(Frozen):
     kind: Literal["nifti"] = "nifti"
 
 
+class BmsrOptions(Frozen):
+    """Volumes in the naming of UCSF-BMSR: ``100101A/100101A_T1post.nii.gz``, one letter per examination."""
+
+    kind: Literal["ucsf-bmsr"] = "ucsf-bmsr"
+
+
 class SliceOptions(Frozen):
     """Pictures with masks, as radiologists see them: the patient's right is left, the nose is up."""
 
@@ -70,3 +76,35 @@ class SliceOptions(Frozen):
         if self.mask == "auto":
             return "TC" if self.sequence in ("t1n", "t1c") else "WT"
         return {"whole": "WT", "core": "TC"}[self.mask]
+
+
+OutputOptions = NiftiOptions | BmsrOptions | SliceOptions
+
+
+class CourseOptions(Frozen):
+    """What happens to a patient from one examination to the next."""
+
+    #: Days between two examinations, evenly drawn.
+    interval_min_days: Annotated[int, Field(ge=1)] = 60
+    interval_max_days: Annotated[int, Field(ge=1)] = 120
+    #: How often lesions do what, relative to each other; `course.VOLUME_FACTORS` says by how much.
+    growing: Annotated[float, Field(ge=0)] = 0.35
+    stable: Annotated[float, Field(ge=0)] = 0.30
+    shrinking: Annotated[float, Field(ge=0)] = 0.25
+    vanished: Annotated[float, Field(ge=0)] = 0.10
+    #: Probability that a lesion goes on as in the interval before: what responds to treatment tends to go on so.
+    persistence: Annotated[float, Field(ge=0, le=1)] = 0.5
+    #: Mean number of new lesions in an interval, and their diameter relative to those of the first examination.
+    new_lesions: Annotated[float, Field(ge=0, le=10)] = 0.7
+    new_size: Annotated[float, Field(gt=0, le=1)] = 0.6
+    #: Standard deviations of how differently the head lies in the scanner, along and about each axis.
+    shift_mm: Annotated[float, Field(ge=0, le=5)] = 1.5
+    tilt_deg: Annotated[float, Field(ge=0, le=5)] = 2.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.interval_min_days > self.interval_max_days:
+            raise ValueError("interval_min_days is larger than interval_max_days")
+        if self.growing + self.stable + self.shrinking + self.vanished == 0:
+            raise ValueError("something must happen: one of growing, stable, shrinking, vanished above 0")
+        return self

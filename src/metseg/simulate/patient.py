@@ -51,6 +51,16 @@ class Lesion:
     def is_ring(self) -> bool:
         return self.necrotic_share > 0
 
+    @property
+    def drawn_mm(self) -> float:
+        """Return the diameter at which the lesion's dents were drawn: they keep their shape while it grows."""
+        return self.diameter_mm
+
+    @property
+    def planned_core_mm3(self) -> float:
+        """Return the volume of the core, by definition that of the sphere of its diameter."""
+        return float(np.pi / 6 * self.diameter_mm**3)
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -64,7 +74,7 @@ class Patient:
         shift_mm: of the head in the field of view.
         ventricles: relative change of the ventricles' width.
         atrophy: 0 (young, narrow sulci) to 1.
-        lesions: largest first.
+        lesions: largest first; in later examinations by number, new ones last.
     """
 
     seed: int
@@ -124,8 +134,8 @@ def _draw_lesions(rng: np.random.Generator, options: PhantomOptions) -> tuple[Le
     counts = np.arange(options.lesions_min, options.lesions_max + 1)
     weights = options.lesions_decay**counts
     diameters = draw_diameters(rng, int(rng.choice(counts, p=weights / weights.sum())), options)
-    sites = _Sites(rng)
-    return tuple(_draw_lesion(rng, number, float(wanted), sites) for number, wanted in enumerate(diameters, start=1))
+    sites = Sites(rng)
+    return tuple(draw_lesion(rng, number, float(wanted), sites) for number, wanted in enumerate(diameters, start=1))
 
 
 def draw_diameters(rng: np.random.Generator, count: int, options: PhantomOptions) -> npt.NDArray[np.float64]:
@@ -140,7 +150,8 @@ def draw_diameters(rng: np.random.Generator, count: int, options: PhantomOptions
     return np.sort(found[:count])[::-1]
 
 
-def _draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: _Sites) -> Lesion:
+def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: Sites) -> Lesion:
+    """Return a lesion of a diameter in mm at a free site, which it takes."""
     ring = rng.random() < np.clip((diameter - 7) / 10, 0, 0.85)
     has_oedema = rng.random() < np.clip(0.25 + 0.06 * diameter, 0, 0.95)
     necrotic, reach = rng.uniform(0.2, 0.6), 2.5 + 0.55 * diameter * rng.lognormal(0, 0.45)
@@ -155,7 +166,7 @@ def _draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: 
     )
 
 
-class _Sites:
+class Sites:
     """Where lesions may still lie; each one taken closes its surroundings."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -176,8 +187,13 @@ class _Sites:
             allowed = (self._free == self._free.max()).astype(np.float64)
         chosen = int(np.searchsorted(np.cumsum(allowed), self._rng.random() * allowed.sum(), side="right"))
         centre = self._points[chosen] + self._rng.uniform(-0.5, 0.5, 3) * COARSE_MM
-        self._free = np.minimum(self._free, np.linalg.norm(self._points - centre, axis=1) - radius_mm)
+        self.close(centre, radius_mm)
         return _point(centre)
+
+    def close(self, centre_mm: npt.ArrayLike, radius_mm: float) -> None:
+        """Keep others away from a lesion that lies here."""
+        away = np.linalg.norm(self._points - np.asarray(centre_mm), axis=1) - radius_mm
+        self._free = np.minimum(self._free, away)
 
 
 @lru_cache(maxsize=1)

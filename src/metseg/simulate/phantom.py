@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,11 @@ from scipy import ndimage
 from metseg.fields import smooth_field
 from metseg.simulate import head, lesions, oedema, vessels
 from metseg.simulate.anatomy import Anatomy, load_anatomy
+from metseg.simulate.course import Examination
 from metseg.simulate.deform import anatomy_coordinates, push_aside, to_patient
 from metseg.simulate.options import PhantomOptions
 from metseg.simulate.patient import Patient, describe_patient
+from metseg.simulate.scan import Scan
 from metseg.simulate.sequences import render_sequences
 from metseg.simulate.truth import LesionTruth, lesion_truth
 from metseg.volume import Case, Volume
@@ -30,10 +33,12 @@ class SimulatedPatient:
 
     Args:
         patient: the description everything follows from.
-        case: t1n, t1c, t2w, t2f and the labels (NETC 1, SNFH 2, ET 3), RAS+.
+        case: t1n, t1c, t2w, t2f and the labels (NETC 1, SNFH 2, ET 3), RAS+; a challenge may turn the grids.
         instances: (X, Y, Z) uint8, the lesion each labelled voxel belongs to.
         brain: (X, Y, Z) bool, what a skull-stripping program would keep.
         lesions: what the voxels of each lesion measure.
+        examination: which one this is of several, and what happened until then; None where nobody asked.
+        scans: how each sequence was measured; empty for a first examination on the phantom's own grid.
     """
 
     patient: Patient
@@ -41,6 +46,8 @@ class SimulatedPatient:
     instances: npt.NDArray[np.uint8]
     brain: npt.NDArray[np.bool_]
     lesions: tuple[LesionTruth, ...]
+    examination: Examination | None = None
+    scans: Mapping[str, Scan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,46 @@ def simulate_patient(seed: int, index: int, options: PhantomOptions | None = Non
     return SimulatedPatient(patient, case, built.lesions.instances, built.brain, truth)
 
 
-def build_head(patient: Patient, options: PhantomOptions) -> Head:
-    """Return the patient's anatomy with lesions, in tissue shares."""
+@dataclass(frozen=True)
+class _Healthy:
+    """A head without what lesions add, but with what they push aside: see `Head` and `head.Place`."""
+
+    coordinates: FloatArray
+    places: npt.NDArray[np.float64]
+    hull: FloatArray
+    shares: dict[str, FloatArray]
+    texture: FloatArray
+
+
+def build_head(patient: Patient, options: PhantomOptions, *, first: Patient | None = None) -> Head:
+    """Return the patient's anatomy with lesions, in tissue shares.
+
+    Args:
+        patient: with the lesions of the day.
+        options: resolution and skull.
+        first: the patient at the first examination, if this is a later one: small vessels stay where they were then,
+            while the walks that draw them would end elsewhere in a brain that is displaced a little differently.
+    """
     anatomy = load_anatomy(options.resolution_mm)
+    here = _healthy(patient, anatomy)
+    before = here if first is None else _healthy(first, anatomy)
+    shares, hull = here.shares, here.hull
+    maps = _draw_lesions(patient, anatomy, here.places, shares=shares, hull=hull)
+    brain = head.brain_mask(hull, shares["grey"] + shares["white"], anatomy.grid)
+    brain |= maps.labels > 0
+    flow = vessels.vessel_shares(
+        patient, before.coordinates, fluid=before.shares["fluid"], hull_mm=before.hull, grid=anatomy.grid
+    )
+    place = head.Place(anatomy.grid, here.coordinates, hull)
+    dura = head.dura_share(patient, place, fluid=shares["fluid"])
+    inner = _compose(shares, maps, dura=dura, flow=flow)
+    if not options.skull:
+        return Head(inner, here.texture, brain, maps)
+    outer = head.outer_shares(patient, place, _sample(anatomy.head_mm, here.coordinates), vessel=inner["vessel"])
+    return Head(inner | outer, here.texture, brain, maps)
+
+
+def _healthy(patient: Patient, anatomy: Anatomy) -> _Healthy:
     coordinates = anatomy_coordinates(patient, anatomy)
     centres = np.array([lesion.centre_mm for lesion in patient.lesions]).reshape(-1, 3)
     places = to_patient(anatomy.grid.to_voxel(centres), coordinates)
@@ -92,17 +136,7 @@ def build_head(patient: Patient, options: PhantomOptions) -> Head:
         push_aside(coordinates, place, lesion, anatomy.grid)
     hull = _sample(anatomy.hull_mm, coordinates)
     shares, texture = _brain_tissues(patient, anatomy, coordinates, hull)
-    maps = _draw_lesions(patient, anatomy, places, shares=shares, hull=hull)
-    brain = head.brain_mask(hull, shares["grey"] + shares["white"], anatomy.grid)
-    brain |= maps.labels > 0
-    flow = vessels.vessel_shares(patient, coordinates, fluid=shares["fluid"], hull_mm=hull, grid=anatomy.grid)
-    place = head.Place(anatomy.grid, coordinates, hull)
-    dura = head.dura_share(patient, place, fluid=shares["fluid"])
-    inner = _compose(shares, maps, dura=dura, flow=flow)
-    if not options.skull:
-        return Head(inner, texture, brain, maps)
-    outer = head.outer_shares(patient, place, _sample(anatomy.head_mm, coordinates), vessel=inner["vessel"])
-    return Head(inner | outer, texture, brain, maps)
+    return _Healthy(coordinates, places, hull, shares, texture)
 
 
 def _sample(image: FloatArray, coordinates: FloatArray) -> FloatArray:

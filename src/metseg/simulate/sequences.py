@@ -10,7 +10,7 @@ import numpy.typing as npt
 from metseg.fields import bias_field, rician_noise
 from metseg.simulate.options import SEQUENCES, PhantomOptions
 from metseg.simulate.patient import Patient
-from metseg.simulate.tissues import SEQUENCE_TIMING, TISSUES, signal, vary_sequence, vary_tissue
+from metseg.simulate.tissues import SEQUENCE_TIMING, TISSUES, Tissue, signal, vary_sequence, vary_tissue
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -43,22 +43,53 @@ def render_sequences(
     Returns:
         Sequence to (X, Y, Z) int16, not negative; 0 outside the brain if the skull is off.
     """
-    rng = patient.stream("relaxation")
-    tissues = {name: vary_tissue(TISSUES[name], rng) for name in TISSUES}
+    tissues = tissues_of(patient)
     images = {}
     for name in SEQUENCES:
         rng = patient.stream(f"sequence {name}")
-        timing = vary_sequence(SEQUENCE_TIMING[name], rng)
-        signals = {tissue: signal(tissues[tissue], timing) for tissue in shares}
-        image = _mix(shares, signals, texture ** np.float32(TEXTURE_WEIGHT[name]))
-        image *= np.float32(WHITE_LEVEL / signals["white"])
+        image = noise_free(name, shares, texture=texture, tissues=tissues, rng=rng)
         spacing = options.resolution_mm
         image *= bias_field(image.shape, strength=options.bias, scale_voxels=DRIFT_MM / spacing, rng=rng)
         image = rician_noise(image, options.noise * WHITE_LEVEL, rng)
         if not options.skull:
             image *= brain
-        images[name] = np.rint(np.minimum(image, np.float32(np.iinfo(np.int16).max))).astype(np.int16)
+        images[name] = as_stored(image)
     return images
+
+
+def tissues_of(patient: Patient) -> dict[str, Tissue]:
+    """Return the patient's own relaxation times; the same in every examination."""
+    rng = patient.stream("relaxation")
+    return {name: vary_tissue(TISSUES[name], rng) for name in TISSUES}
+
+
+def noise_free(
+    name: str,
+    shares: Mapping[str, FloatArray],
+    *,
+    texture: FloatArray,
+    tissues: Mapping[str, Tissue],
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Return what a perfect scanner would see, (X, Y, Z), white matter at `WHITE_LEVEL`.
+
+    Args:
+        name: of the sequence.
+        shares: tissue to its (X, Y, Z) share of each voxel.
+        texture: (X, Y, Z) factor on the signal of brain tissue.
+        tissues: of the patient.
+        rng: for the timing of this scanner.
+    """
+    timing = vary_sequence(SEQUENCE_TIMING[name], rng)
+    signals = {tissue: signal(tissues[tissue], timing) for tissue in shares}
+    image = _mix(shares, signals, texture ** np.float32(TEXTURE_WEIGHT[name]))
+    image *= np.float32(WHITE_LEVEL / signals["white"])
+    return image
+
+
+def as_stored(image: FloatArray) -> npt.NDArray[np.int16]:
+    """Return an image in the whole numbers of the files."""
+    return np.rint(np.minimum(image, np.float32(np.iinfo(np.int16).max))).astype(np.int16)
 
 
 def _mix(shares: Mapping[str, FloatArray], signals: Mapping[str, float], texture: FloatArray) -> FloatArray:

@@ -1,9 +1,10 @@
-"""A simulated patient on disk: volumes in the naming of BraTS-METS, or pictures with masks; the truth beside them."""
+"""A simulated patient on disk: volumes in the naming of a public data set, or pictures with masks; and the truth."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,36 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.labels import LABEL_SCHEMES
-from metseg.simulate.options import NiftiOptions, PhantomOptions, SliceOptions
+from metseg.simulate.challenge import REFERENCE
+from metseg.simulate.course import Examination
+from metseg.simulate.naming import NAMINGS
+from metseg.simulate.options import SEQUENCES, OutputOptions, PhantomOptions, SliceOptions
 from metseg.simulate.phantom import SimulatedPatient
 from metseg.volume import Volume
 
 SCHEME = LABEL_SCHEMES["brats-met-2023"]
+
+
+@dataclass(frozen=True)
+class VolumeFiles:
+    """What a convention writes.
+
+    Args:
+        images: sequence to the ending of its file.
+        masks: ending to the region it shows as 0 and 1; None: all class ids.
+    """
+
+    images: Mapping[str, str]
+    masks: Mapping[str, str | None]
+
+
+#: By the ``kind`` of the options of an output. UCSF-BMSR's T2 is synthetic, hence its name; ``_seg`` is the core.
+FILES: Mapping[str, VolumeFiles] = {
+    "nifti": VolumeFiles({name: f"-{name}" for name in SEQUENCES}, {"-seg": None}),
+    "ucsf-bmsr": VolumeFiles(
+        {"t1n": "_T1pre", "t1c": "_T1post", "t2w": "_T2Synth", "t2f": "_FLAIR"}, {"_seg": "TC", "_BraTS-seg": None}
+    ),
+}
 
 #: The colours of a colour picture, as in the public LGG set: before contrast agent, FLAIR, after contrast agent.
 COLOURS = ("t1n", "t2f", "t1c")
@@ -29,34 +55,35 @@ BRAIN_SHARE = 0.15
 WHITE_PERCENTILE = 99.7
 
 
-def folder_name(patient: str, output: NiftiOptions | SliceOptions) -> str:
-    """Return the folder of a patient: of the examination for volumes, of the patient for pictures.
-
-    >>> folder_name("BraTS-MET-00001", NiftiOptions()), folder_name("BraTS-MET-00001", SliceOptions())
-    ('BraTS-MET-00001-000', 'BraTS-MET-00001')
-    """
-    return f"{patient}-000" if isinstance(output, NiftiOptions) else patient
-
-
-def write_patient(
-    simulated: SimulatedPatient, folder: Path, *, options: PhantomOptions, output: NiftiOptions | SliceOptions
-) -> None:
+def write_patient(simulated: SimulatedPatient, folder: Path, *, options: PhantomOptions, output: OutputOptions) -> None:
     """Write images, masks and the truth into a folder that exists and is empty."""
-    if isinstance(output, NiftiOptions):
-        counts = write_volumes(simulated, folder)
+    named = _renamed(simulated, output)
+    if isinstance(output, SliceOptions):
+        counts = write_slices(named, folder, output)
     else:
-        counts = write_slices(simulated, folder, output)
-    truth = truth_document(simulated, options) | counts
-    (folder / f"{simulated.case.case_id}.json").write_text(json.dumps(truth, indent=1) + "\n", "utf-8")
+        counts = write_volumes(named, folder, FILES[output.kind])
+    truth = truth_document(named, options) | counts
+    (folder / f"{named.case.case_id}.json").write_text(json.dumps(truth, indent=1) + "\n", "utf-8")
 
 
-def write_volumes(simulated: SimulatedPatient, folder: Path) -> dict[str, int]:
-    """Write ``<case>-<sequence>.nii.gz`` (int16) and ``<case>-seg.nii.gz`` (uint8)."""
+def _renamed(simulated: SimulatedPatient, output: OutputOptions) -> SimulatedPatient:
+    """Return the patient and the examination under the names of a convention."""
+    naming, index = NAMINGS[output.kind], simulated.patient.index
+    timepoint = 0 if simulated.examination is None else simulated.examination.timepoint
+    case = replace(simulated.case, case_id=naming.case(index, timepoint), patient=naming.patient(index))
+    return replace(simulated, case=case)
+
+
+def write_volumes(simulated: SimulatedPatient, folder: Path, files: VolumeFiles) -> dict[str, int]:
+    """Write the sequences (int16) and the masks (uint8), each ``<case><ending>.nii.gz``."""
     case = simulated.case
     for name, volume in case.images.items():
-        _write_nifti(volume, folder / f"{case.case_id}-{name}.nii.gz")
+        _write_nifti(volume, folder / f"{case.case_id}{files.images[name]}.nii.gz")
     assert case.labels is not None
-    _write_nifti(case.labels, folder / f"{case.case_id}-seg.nii.gz")
+    labels = np.asarray(case.labels.data, dtype=np.uint8)
+    for ending, region in files.masks.items():
+        mask = labels if region is None else SCHEME.region_mask(labels, region).astype(np.uint8)
+        _write_nifti(Volume(mask, case.labels.affine), folder / f"{case.case_id}{ending}.nii.gz")
     return {}
 
 
@@ -129,7 +156,7 @@ def truth_document(simulated: SimulatedPatient, options: PhantomOptions) -> dict
     planned = {lesion.lesion_id: lesion for lesion in patient.lesions}
     return {
         "case": simulated.case.case_id,
-        "patient": patient.name,
+        "patient": simulated.case.patient,
         "seed": patient.seed,
         "index": patient.index,
         "resolution_mm": options.resolution_mm,
@@ -138,6 +165,46 @@ def truth_document(simulated: SimulatedPatient, options: PhantomOptions) -> dict
         "lesions": [
             measured[number].as_json()
             | {"kind": "ring" if measured[number].netc_mm3 > 0 else "solid", "plan": asdict(lesion)}
+            | _history(simulated.examination, number)
             for number, lesion in planned.items()
+            if number in measured
         ],
+    } | _circumstances(simulated)
+
+
+def _history(examination: Examination | None, number: int) -> dict[str, object]:
+    """Return what a lesion did until a later examination; a first one has nothing to tell."""
+    if examination is None or examination.timepoint == 0:
+        return {}
+    steps = examination.histories[number]
+    return {
+        "history": [
+            {
+                "timepoint": f"{step.timepoint:03d}",
+                "event": step.event,
+                "planned_core_mm3": round(step.planned_core_mm3, 3),
+            }
+            for step in steps
+        ]
     }
+
+
+def _circumstances(simulated: SimulatedPatient) -> dict[str, object]:
+    """Return what is known of a later examination, and of one with a challenge."""
+    examination, found = simulated.examination, dict[str, object]()
+    if examination is not None and examination.timepoint > 0:
+        found = {
+            "timepoint": examination.name,
+            "days": examination.days,
+            "to_first_mm": examination.to_first_mm.round(6).tolist(),
+            "vanished": [{"lesion_id": number} | _history(examination, number) for number in examination.vanished],
+        }
+    if simulated.scans:
+        seen = {lesion.lesion_id for lesion in simulated.lesions}
+        found |= {
+            "reference": REFERENCE,
+            "scans": {name: scan.as_json() for name, scan in simulated.scans.items()},
+            "missing": [name for name in SEQUENCES if name not in simulated.scans],
+            "outside": [lesion.lesion_id for lesion in simulated.patient.lesions if lesion.lesion_id not in seen],
+        }
+    return found

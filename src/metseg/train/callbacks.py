@@ -38,7 +38,7 @@ class Budget(Callback):
 
     def __init__(self, train: TrainPart, steps_per_epoch: int) -> None:
         self._seconds = None if train.max_minutes is None else 60 * train.max_minutes
-        by_epochs = None if train.max_epochs is None else train.max_epochs * steps_per_epoch
+        by_epochs = None if train.epochs is None else train.epochs * steps_per_epoch
         self.total_steps = min((steps for steps in (train.max_steps, by_epochs) if steps is not None), default=None)
         self.steps = 0
         self._earlier_s = 0.0

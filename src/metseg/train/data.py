@@ -9,13 +9,21 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from metseg.dataset import Augmenter, Batch, BatchPlan, EpochLoader, SliceDataset, SliceItem, collate
+from metseg.dataset import (
+    Batch,
+    BatchPlan,
+    EpochLoader,
+    Part,
+    TrainingSet,
+    ValidationSet,
+    batches_of_one_shape,
+    collate,
+    make_views,
+)
 from metseg.errors import InputError
 from metseg.io.cases import find_cases
 from metseg.io.source import CaseSource
-from metseg.io.splits import Chosen, Selection, Split, make_split
-from metseg.labels import LABEL_SCHEMES
-from metseg.preprocess import check_steps
+from metseg.io.splits import Selection, Split, make_split
 from metseg.preprocess.cache import Cache, build_cache
 from metseg.preprocess.cache.stamp import recipe_stamp
 from metseg.recipe import Recipe
@@ -32,14 +40,14 @@ class TrainingData:
         split: the division it follows.
         selection: the cases of each part.
         cache: the preprocessed training and validation cases; test cases are not in it.
-        train, validation: the slices.
+        train, validation: slices, or patches and the tiles of whole volumes.
     """
 
     split: Split
     selection: Selection
     cache: Cache
-    train: SliceDataset
-    validation: SliceDataset
+    train: TrainingSet
+    validation: ValidationSet
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -49,10 +57,7 @@ class TrainingData:
 
 def read_sources(recipe: Recipe, root: Path) -> list[CaseSource]:
     """Return the cases under a root as the recipe's data part says."""
-    data = recipe.data
-    return find_cases(
-        root, layout=data.layout, channels=data.channels, patient_pattern=data.patient_pattern, labels=data.labels
-    )
+    return find_cases(root, recipe.data)
 
 
 def choose_split(recipe: Recipe, sources: Sequence[CaseSource], file: Path | None) -> Split:
@@ -80,24 +85,15 @@ def load_training_data(
         if not getattr(selection, part):
             raise InputError(f"the split leaves no patient for {part}", where="split", code="input.too_few")
     needed = {chosen.source.case_id: chosen.source for chosen in (*selection.train, *selection.validation)}
-    stamp = recipe_stamp(recipe.data, check_steps(recipe.preprocess))
+    stamp = recipe_stamp(recipe)
     cached = build_cache(list(needed.values()), recipe, cache / stamp[:16], quiet=quiet)
     _require_truth(cached)
     number = {entry.case_id: place for place, entry in enumerate(cached.entries)}
-    scheme = LABEL_SCHEMES[recipe.data.labels]
-    return TrainingData(
-        split,
-        selection,
-        cached,
-        SliceDataset(
-            cached,
-            _items(selection.train, cached, number),
-            scheme=scheme,
-            augmenter=Augmenter.of(recipe),
-            seed=recipe.train.seed,
-        ),
-        SliceDataset(cached, _items(selection.validation, cached, number), scheme=scheme),
+    train, validation = (
+        [Part(number[source.case_id], slices) for source, slices in chosen]
+        for chosen in (selection.train, selection.validation)
     )
+    return TrainingData(split, selection, cached, *make_views(recipe, cached, train, validation))
 
 
 def make_loaders(data: TrainingData, recipe: Recipe) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
@@ -120,7 +116,7 @@ def make_loaders(data: TrainingData, recipe: Recipe) -> tuple[DataLoader[Batch],
     training = EpochLoader(data.train, batch_sampler=plan, **shared)  # type: ignore[arg-type]
     validation: DataLoader[Batch] = DataLoader(
         data.validation,  # type: ignore[arg-type]
-        batch_size=VALIDATION_BATCH_FACTOR * train.batch_size,
+        batch_sampler=batches_of_one_shape(data.validation.shapes(), VALIDATION_BATCH_FACTOR * train.batch_size),
         num_workers=0,
         collate_fn=collate,
     )
@@ -139,15 +135,6 @@ def _yield_to_training(_: int) -> None:
 def spare_workers() -> int:
     """Return how many processes may load data: half of the processors, at most four."""
     return max(1, min(4, (os.cpu_count() or 1) // 2))
-
-
-def _items(chosen: Sequence[Chosen], cache: Cache, number: dict[str, int]) -> list[SliceItem]:
-    items = []
-    for source, slices in chosen:
-        case = number[source.case_id]
-        depth = range(cache.entries[case].slices) if slices is None else slices
-        items += [SliceItem(case, z) for z in depth]
-    return items
 
 
 def _require_truth(cache: Cache) -> None:

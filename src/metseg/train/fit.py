@@ -70,7 +70,7 @@ def fit(
             # One device; where its number is given ("cuda:1"), that one.
             devices=1 if compute.device.index is None else [compute.device.index],
             precision="bf16-mixed" if compute.bf16 else "32-true",
-            max_epochs=train.max_epochs or -1,
+            max_epochs=train.epochs or -1,
             max_steps=-1,
             callbacks=callbacks,
             logger=TensorBoardLogger(run.path, name="tensorboard", version=""),

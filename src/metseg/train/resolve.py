@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from metseg.dataset import Augmenter
+from metseg.dataset import Augmenter, check_view
 from metseg.errors import UsageError
 from metseg.io.layouts import LAYOUTS
 from metseg.model import MODELS
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
 from metseg.tables import lookup
-from metseg.train.losses import build_loss
+from metseg.train.losses import loss_of
 from metseg.train.optimizers import OPTIMIZERS, SCHEDULES
 
 
@@ -24,11 +24,12 @@ def resolve(recipe: Recipe) -> None:
         lookup("layout", LAYOUTS, recipe.data.layout)
     check_steps(recipe.preprocess)
     Augmenter.of(recipe)
+    check_view(recipe)
     spec = lookup("model", MODELS, recipe.model.name)
     recipe.model.parse(spec.options)
     if recipe.data.dimensions not in spec.dimensions:
         raise UsageError(f"'{recipe.model.name}' has no {recipe.data.dimensions}D form", where=f"recipe {recipe.name}")
-    build_loss(recipe.loss)
+    loss_of(recipe)
     lookup("optimizer", OPTIMIZERS, recipe.train.optimizer)
     lookup("schedule", SCHEDULES, recipe.train.schedule)
     if not recipe.data.inputs:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from metseg.dataset import SliceDataset
+from metseg.dataset import TrainingSet
 from metseg.files import disk_full_is_an_error
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.plot.curves import draw_curves
-from metseg.predict.inference import choose_compute
+from metseg.predict.inference import choose_compute, memory_format
 from metseg.predict.memory import out_of_memory_is_an_error
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
@@ -72,18 +72,21 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     )
     folder = RunFolder(run.out)
     with _lack_is_an_error(folder, recipe), folder.locked():
+        # The data come first: a mistyped path leaves no run folder behind that would be in the way of the right one.
+        sources = [] if folder.is_finished else read_sources(recipe, run.data)
+        split = None if folder.is_finished else _run_split(folder, recipe, sources, run.split_file)
         chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
         run = replace(run, **chosen)
-        if folder.is_finished:
+        if split is None:
             return folder.bundle
+        split.save(folder.split_file)
         checkpoint = _checkpoint(folder, run)
-        sources = read_sources(recipe, run.data)
-        split = _run_split(folder, recipe, sources, run.split_file)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
         network = _network(recipe, run.init, trained=checkpoint is not None)
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
-        task = SegmentationTask(network, recipe, patients=data.patients, channels_last=compute.channels_last)
+        layout = memory_format(compute, dimensions=recipe.data.dimensions)
+        task = SegmentationTask(network, recipe, patients=data.patients, memory_format=layout)
         spent = fit(
             task,
             folder,
@@ -129,20 +132,18 @@ def _network(recipe: Recipe, init: str | None, *, trained: bool) -> Segmentation
 
 
 def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], file: Path | None) -> Split:
-    """Return the split that the run was begun with; a new run keeps a copy of the one it is given, or makes it.
+    """Return the split that the run was begun with; for a new run the one it is given, or one as the recipe says.
 
     Raises:
         UsageError: the file given is not the split that the run was begun with.
     """
     if not folder.split_file.exists():
-        split = choose_split(recipe, sources, file)
-        split.save(folder.split_file)
-        return split
+        return choose_split(recipe, sources, file)
     if file is not None:
         folder.require_split(Split.load(file), where=file)
     return Split.load(folder.split_file)
 
 
-def _batch_shape(dataset: SliceDataset, recipe: Recipe) -> tuple[int, ...]:
-    """Return (N, C, X, Y) of the largest batch there can be."""
+def _batch_shape(dataset: TrainingSet, recipe: Recipe) -> tuple[int, ...]:
+    """Return (N, C, X, Y[, Z]) of the largest batch there can be."""
     return (recipe.train.batch_size, *dataset.largest_shape())

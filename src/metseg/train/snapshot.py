@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.outputs import background
+from metseg.predict.picture_outputs import background
 from metseg.predict.predictor import Prediction
 from metseg.preprocess.pipeline import scheme_labels
 from metseg.volume import Case

@@ -16,9 +16,10 @@ from metseg.errors import UsageError
 from metseg.evaluate.overlap import Confusion, dice, joint_counts, region_counts
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
-from metseg.predict.inference import class_indices, in_memory_format
+from metseg.model.outputs import outputs_of
+from metseg.predict.inference import in_memory_format
 from metseg.recipe import Recipe
-from metseg.train.losses import build_loss, deep_supervision_loss
+from metseg.train.losses import deep_supervision_loss, loss_of
 from metseg.train.optimizers import build_optimizer
 
 
@@ -29,19 +30,25 @@ class SegmentationTask(lightning.LightningModule):
         network: what is trained.
         recipe: loss, optimiser and threshold come from it.
         patients: the patient of each cached case, by case number; validation Dice is per patient.
-        channels_last: keep tensors in the memory layout that convolutions like best.
+        memory_format: the layout of weights and images that convolutions like best.
     """
 
     def __init__(
-        self, network: SegmentationNetwork, recipe: Recipe, *, patients: Sequence[str], channels_last: bool
+        self,
+        network: SegmentationNetwork,
+        recipe: Recipe,
+        *,
+        patients: Sequence[str],
+        memory_format: torch.memory_format,
     ) -> None:
         super().__init__()
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.memory_format = memory_format
         self.network = in_memory_format(network, self.memory_format)
         self._recipe = recipe
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
         self._patients = tuple(patients)
-        self._loss = build_loss(recipe.loss)
+        self._outputs = outputs_of(recipe)
+        self._loss = loss_of(recipe)
         self._counts: dict[str, np.ndarray] = {}
         self._validation_losses: list[float] = []
 
@@ -65,7 +72,8 @@ class SegmentationTask(lightning.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self._logits(batch)
         self._validation_losses.append(float(deep_supervision_loss(self._loss, logits, batch.labels)))
-        predicted = class_indices(logits.float(), threshold=self._recipe.predict.threshold).cpu().numpy()
+        chances = self._outputs.probabilities(logits)
+        predicted = self._outputs.class_indices(chances, threshold=self._recipe.predict.threshold).cpu().numpy()
         truth = batch.labels.cpu().numpy()
         for place, case in enumerate(batch.case.tolist()):
             ids = self._scheme.from_indices(truth[place]), self._scheme.from_indices(predicted[place])

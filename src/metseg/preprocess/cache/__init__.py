@@ -1,4 +1,4 @@
-"""Prepared cases on disk: made once, stamped with what made them, read slice by slice."""
+"""Prepared cases on disk: made once, stamped with what made them, read by slices or patches."""
 
 from metseg.preprocess.cache.build import build_cache
 from metseg.preprocess.cache.entry import CaseEntry

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.io.source import CaseSource
-from metseg.preprocess import check_steps
 from metseg.preprocess.cache import stamp
 from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.reader import Cache
@@ -29,6 +29,9 @@ from metseg.recipe import Recipe
 NAMED_FAILURES = 10
 #: With fewer cases than this per process, starting processes takes longer than it saves.
 CASES_PER_PROCESS = 2
+#: What preparing a volume may take in one process: four sequences of 240 x 240 x 155 voxels are 143 MB in float32, and
+#: steps hold several copies, of a finer grid sometimes.
+VOLUME_BYTES = 1_500_000_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def build_cache(
         sources: cases with different ids.
         recipe: its data and preprocess parts count.
         folder: made if it is not there; one recipe per folder, or they take turns in overwriting each other.
-        workers: processes; None: as many as there are processors; 0: none, all is done in this one.
+        workers: processes; None: as many as there are processors, and memory for volumes; 0: none, all is done in
+            this one.
         quiet: no progress on stderr.
         skip_bad: leave out cases that cannot be read (see `Cache.failed`) instead of refusing them all.
     Raises:
@@ -67,7 +71,7 @@ def build_cache(
         InputError: two cases with one id, or bad cases, by name.
         ResourceError: the disk or the memory does not suffice.
     """
-    rules = stamp.recipe_stamp(recipe.data, check_steps(recipe.preprocess))
+    rules = stamp.recipe_stamp(recipe)
     _refuse_twins(sources)
     with _alone_in(folder):
         _remove_leftovers(folder)
@@ -132,7 +136,14 @@ def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
             return source.case_id, entry
         prepared = prepare(source.load(), task.recipe)
         return source.case_id, write_case(
-            folder, source, prepared, stamp=mark, recipe=task.recipe_stamp, times=times, at_ns=at_ns
+            folder,
+            source,
+            prepared,
+            data=task.recipe.data,
+            stamp=mark,
+            recipe=task.recipe_stamp,
+            times=times,
+            at_ns=at_ns,
         )
     except InputError as error:
         return source.case_id, error
@@ -140,7 +151,7 @@ def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
 
 def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, CaseEntry | InputError]]:
     """Yield results as they come, from as many processes as are worth starting."""
-    count = _processors() if workers is None else workers
+    count = _processes(todo) if workers is None else workers
     count = min(count, len(todo) // CASES_PER_PROCESS)
     if count <= 1:
         yield from map(_make, todo)
@@ -176,6 +187,13 @@ def _without_main(todo: Sequence[_Task]) -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def _processes(todo: Sequence[_Task]) -> int:
+    """Return how many processes to start: one per processor, of volumes no more than memory has room for."""
+    if all(task.source.slice_names for task in todo):
+        return _processors()
+    return max(1, min(_processors(), int(psutil.virtual_memory().available) // VOLUME_BYTES))
 
 
 def _processors() -> int:

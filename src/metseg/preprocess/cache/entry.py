@@ -1,7 +1,8 @@
 """`CaseEntry`: one cached case without its voxels, and the three files it lies in.
 
-``<key>.image.b2nd`` (Z, C, X, Y) float16, one chunk per slice; ``<key>.labels.b2nd`` (Z, X, Y) uint8; ``<key>.json``.
-The JSON file is written last and taken away first: where it is, the case is whole. All three carry the same stamp.
+``<key>.image.b2nd`` float16 and ``<key>.labels.b2nd`` uint8, laid out for slices or for patches (see `arrays`), and
+``<key>.json``. The JSON file is written last and taken away first: where it is, the case is whole. All three carry the
+same stamp.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from metseg.files import atomic_file, write_text
+from metseg.files import write_text
 from metseg.io.source import CaseSource
+from metseg.preprocess.cache.arrays import FORMS, Extent, Form, whole, write_array
+from metseg.preprocess.cache.content import content_of
 from metseg.preprocess.prepared import Prepared, Record
+from metseg.recipe import DataPart
 from metseg.volume import Array, Volume
 
 #: Largest value that still is stored in 16 bits: 65504 is the type's limit.
@@ -35,8 +38,9 @@ class CaseEntry:
         shape: (C, X, Y, Z) of the prepared image.
         modalities: C names.
         spacing_mm: of the prepared grid, or None for pictures.
+        dimensions: 2: its files are laid out for slices; 3: for patches.
         lesion_slices: indices of the slices with any label.
-        label_counts: for each slice, class id to number of voxels; background left out.
+        label_counts, lesion_boxes, head_slices, head_box: as in `Content`.
         has_labels: whether there is a truth at all.
         records, warnings: as in `Prepared`.
         stamp: what made it; see `case_stamp`.
@@ -54,8 +58,12 @@ class CaseEntry:
     modalities: tuple[str, ...]
     spacing_mm: tuple[float, float, float] | None
     slice_names: tuple[str, ...]
+    dimensions: int
     lesion_slices: tuple[int, ...]
     label_counts: tuple[dict[int, int], ...]
+    lesion_boxes: tuple[Extent, ...]
+    head_slices: tuple[int, ...] | None
+    head_box: Extent | None
     has_labels: bool
     records: tuple[Record, ...]
     warnings: tuple[str, ...]
@@ -68,6 +76,20 @@ class CaseEntry:
     @property
     def slices(self) -> int:
         return self.shape[3]
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Return (X, Y, Z)."""
+        return self.shape[1:]
+
+    @property
+    def form(self) -> Form:
+        return FORMS[self.dimensions]
+
+    @property
+    def head_extent(self) -> Extent:
+        """Return the box around the head, or everything where no head is known."""
+        return self.head_box or whole(self.shape)
 
     def image_path(self, folder: Path) -> Path:
         return folder / f"{self.key}.image.b2nd"
@@ -88,12 +110,28 @@ class CaseEntry:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Self:
         counts = tuple({int(label): int(count) for label, count in row.items()} for row in raw["label_counts"])
-        tuples = {name: tuple(raw[name]) for name in _TUPLES if raw[name] is not None}
+        tuples = {name: _tuples(raw[name]) for name in _TUPLES}
         records = tuple(Record.from_json(record) for record in raw["records"])
         return cls(**{**raw, **tuples, "label_counts": counts, "records": records})
 
 
-_TUPLES = ("shape", "modalities", "spacing_mm", "slice_names", "lesion_slices", "warnings", "stored_bytes")
+_TUPLES = (
+    "shape",
+    "modalities",
+    "spacing_mm",
+    "slice_names",
+    "lesion_slices",
+    "lesion_boxes",
+    "head_slices",
+    "head_box",
+    "warnings",
+    "stored_bytes",
+)
+
+
+def _tuples(value: Any) -> Any:
+    """Return JSON's lists, and those within them, as tuples."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def case_key(case_id: str) -> str:
@@ -119,7 +157,15 @@ def write_entry(folder: Path, entry: CaseEntry) -> None:
 
 
 def write_case(
-    folder: Path, source: CaseSource, prepared: Prepared, *, stamp: str, recipe: str, times: list[list[Any]], at_ns: int
+    folder: Path,
+    source: CaseSource,
+    prepared: Prepared,
+    *,
+    data: DataPart,
+    stamp: str,
+    recipe: str,
+    times: list[list[Any]],
+    at_ns: int,
 ) -> CaseEntry:
     """Store a prepared case; a previous version of it is gone from the first moment on.
 
@@ -128,14 +174,7 @@ def write_case(
     """
     key = case_key(source.case_id)
     (folder / f"{key}.json").unlink(missing_ok=True)
-    image = _half(np.moveaxis(prepared.image, -1, 0))
-    labels = None if prepared.labels is None else np.moveaxis(prepared.labels, -1, 0)
-    stored = [_write_array(folder / f"{key}.image.b2nd", image, stamp)]
-    if labels is None:
-        (folder / f"{key}.labels.b2nd").unlink(missing_ok=True)
-    else:
-        stored.append(_write_array(folder / f"{key}.labels.b2nd", labels, stamp))
-    counts = () if labels is None else tuple(_counts(plane) for plane in labels)
+    content = content_of(prepared, data)
     channels, x, y, z = prepared.image.shape
     entry = CaseEntry(
         key=key,
@@ -146,47 +185,33 @@ def write_case(
         modalities=prepared.modalities,
         spacing_mm=Volume(prepared.image[0], prepared.affine).spacing_mm,
         slice_names=prepared.slice_names,
-        lesion_slices=tuple(k for k, found in enumerate(counts) if found),
-        label_counts=counts,
-        has_labels=labels is not None,
+        dimensions=data.dimensions,
+        lesion_slices=tuple(number for number, found in enumerate(content.label_counts) if found),
+        **content._asdict(),
+        has_labels=prepared.labels is not None,
         records=prepared.records,
         warnings=prepared.warnings,
         stamp=stamp,
         recipe=recipe,
         files=times,
         stamped_ns=at_ns,
-        stored_bytes=tuple(stored),
+        stored_bytes=(),
     )
+    entry = replace(entry, stored_bytes=_write_arrays(folder, entry, prepared))
     write_entry(folder, entry)
     return entry
+
+
+def _write_arrays(folder: Path, entry: CaseEntry, prepared: Prepared) -> tuple[int, ...]:
+    """Write the voxels and return the sizes of the files, image first."""
+    image_bytes = write_array(entry.image_path(folder), _half(prepared.image), entry.form, entry.stamp)
+    if prepared.labels is None:
+        entry.labels_path(folder).unlink(missing_ok=True)
+        return (image_bytes,)
+    return image_bytes, write_array(entry.labels_path(folder), prepared.labels, entry.form, entry.stamp)
 
 
 def _half(image: Array) -> Array:
     """Return float16, which is finer than the images' noise; float32 where values are too large for it."""
     fits = float(image.max()) <= LARGEST_HALF and float(image.min()) >= -LARGEST_HALF
-    return np.ascontiguousarray(image, dtype=np.float16 if fits else np.float32)
-
-
-def _counts(plane: npt.NDArray[np.uint8]) -> dict[int, int]:
-    counts = np.bincount(plane.ravel(), minlength=1)
-    return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
-
-
-def _write_array(path: Path, array: Array, stamp: str) -> int:
-    """Write one array, a chunk per element of the first axis, and return the file's size in bytes.
-
-    It is compressed in memory and written by Python, because a full disk is an exception there and not in blosc2.
-    """
-    import blosc2
-
-    stored = blosc2.asarray(
-        np.ascontiguousarray(array),
-        chunks=(1, *array.shape[1:]),
-        blocks=(1,) * (array.ndim - 2) + array.shape[-2:],
-        cparams=blosc2.CParams(codec=blosc2.Codec.LZ4, clevel=5, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
-        meta={"metseg": {"stamp": stamp}},
-    )
-    content = stored.to_cframe()
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
-    return len(content)
+    return image.astype(np.float16 if fits else np.float32)

@@ -1,4 +1,4 @@
-"""`Cache`: cached cases, read slice by slice from memory-mapped files."""
+"""`Cache`: cached cases, read by slices or boxes from memory-mapped files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import InputError
+from metseg.preprocess.cache.arrays import Extent, open_array, whole
 from metseg.preprocess.cache.entry import CaseEntry
+from metseg.preprocess.neighbours import neighbour_slices
 from metseg.volume import Array
 
 #: Cases whose files one process holds open: two descriptors each, where 1024 is a usual limit for all of them.
 OPEN_CASES = 128
+#: And how much of them: what was read of a mapped file counts as the process's memory until the file is closed.
+MAPPED_BYTES = 300_000_000
 
 FloatImage = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
@@ -59,20 +63,20 @@ class Cache:
             z: 0 to Z - 1.
             neighbours: how many slices on each side come along; beyond the ends the last slice is repeated.
         Returns:
-            (C (2 neighbours + 1), X, Y) float16, or float32 where values are too large for it; all channels of slice
-            z - neighbours first.
+            (C (2 neighbours + 1), X, Y) float16, or float32 where values are too large for it; the order of the
+            channels is that of `with_neighbours`.
         Raises:
             IndexError: no such slice.
             InputError: the file is gone or damaged, or another recipe was cached here since.
         """
         depth = self._check(case, z)
-        image, _ = self._arrays(case)
-        if neighbours == 0:
-            return _floats(image[z])
-        low, high = max(z - neighbours, 0), min(z + neighbours + 1, depth)
-        wanted = np.clip(np.arange(z - neighbours, z + neighbours + 1), low, high - 1) - low
-        stack = _floats(image[low:high])[wanted]
-        return stack.reshape(-1, *stack.shape[2:])
+        wanted = neighbour_slices(z, neighbours, depth)
+        first, stop = int(wanted[0]), int(wanted[-1]) + 1
+        (x, y, _), image = whole(self.entries[case].shape), self._arrays(case)[0]
+        stack = np.moveaxis(self._take(case, image, (x, y, (first, stop))), -1, 0)
+        if stop - first < len(wanted):
+            stack = stack[wanted - first]
+        return _floats(stack.reshape(-1, *stack.shape[2:]))
 
     def read_labels(self, case: int, z: int) -> Labels:
         """Return the (X, Y) uint8 class ids of one slice.
@@ -81,14 +85,32 @@ class Cache:
             InputError: the case has no truth; else as `read_image`.
         """
         self._check(case, z)
+        x, y, _ = whole(self.entries[case].shape)
+        return self.read_box_labels(case, (x, y, (z, z + 1)))[..., 0]
+
+    def read_box(self, case: int, extent: Extent) -> tuple[FloatImage, Labels]:
+        """Return a box of a case with its truth: image (C, x, y, z), labels (x, y, z) uint8 class ids.
+
+        Args:
+            case: index into `entries`.
+            extent: within the volume.
+        Raises:
+            InputError: as `read_image` and `read_labels`.
+        """
+        labels = self.read_box_labels(case, extent)
+        return _floats(self._take(case, self._arrays(case)[0], extent)), labels
+
+    def read_box_labels(self, case: int, extent: Extent) -> Labels:
+        """Return the truth (x, y, z) of a box alone; see `read_box`."""
         self._check_truth(case)
-        return np.asarray(self._arrays(case)[1][z], dtype=np.uint8)
+        return np.asarray(self._take(case, self._arrays(case)[1], extent), dtype=np.uint8)
 
     def read_case(self, case: int) -> tuple[FloatImage, Labels | None]:
         """Return a whole case: image (C, X, Y, Z) of the type of `read_image`, labels (X, Y, Z) uint8 or None."""
         image, labels = self._arrays(case)
-        truth = None if labels is None else np.ascontiguousarray(np.moveaxis(labels[:], 0, -1))
-        return _floats(np.ascontiguousarray(np.moveaxis(image[:], 0, -1))), truth
+        everything = whole(self.entries[case].shape)
+        voxels = _floats(np.ascontiguousarray(self._take(case, image, everything)))
+        return voxels, None if labels is None else np.ascontiguousarray(self.read_box_labels(case, everything))
 
     def close(self) -> None:
         """Close all files; the next read opens what it needs."""
@@ -106,34 +128,28 @@ class Cache:
                 "the case has no mask", where=self.entries[case].case_id, cure="leave it out", code="input.no_truth"
             )
 
+    def _take(self, case: int, array: Any, extent: Extent) -> Array:
+        return self.entries[case].form.take(array, extent)
+
     def _arrays(self, case: int) -> tuple[Any, Any]:
         if self._process != os.getpid():
             self._open, self._process = OrderedDict(), os.getpid()
         if case not in self._open:
-            while len(self._open) >= OPEN_CASES:
-                self._open.popitem(last=False)
             entry = self.entries[case]
-            labels = _open(entry.labels_path(self.folder), entry.stamp) if entry.has_labels else None
-            self._open[case] = (_open(entry.image_path(self.folder), entry.stamp), labels)
+            self._make_room(sum(entry.stored_bytes))
+            labels = open_array(entry.labels_path(self.folder), entry.stamp) if entry.has_labels else None
+            self._open[case] = (open_array(entry.image_path(self.folder), entry.stamp), labels)
         self._open.move_to_end(case)
         return self._open[case]
+
+    def _make_room(self, wanted_bytes: int) -> None:
+        """Close the least recently read cases until another one of this size may be opened."""
+        mapped = sum(sum(self.entries[case].stored_bytes) for case in self._open)
+        while self._open and (len(self._open) >= OPEN_CASES or mapped + wanted_bytes > MAPPED_BYTES):
+            closed, _ = self._open.popitem(last=False)
+            mapped -= sum(self.entries[closed].stored_bytes)
 
 
 def _floats(array: Array) -> FloatImage:
     """Return what blosc2 read, under the type it is known to have."""
     return cast(FloatImage, array)
-
-
-def _open(path: Path, stamp: str) -> Any:
-    """Return the blosc2 array, memory-mapped, if it still is the one that was stamped so."""
-    import blosc2
-
-    cure = "build the cache again"
-    try:
-        array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams=blosc2.DParams(nthreads=1))
-        found = array.schunk.meta["metseg"]["stamp"]
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise InputError("cannot read the cached case", where=path, got=error, cure=cure, code="input.cache") from None
-    if found != stamp:
-        raise InputError("the cached case was replaced by another recipe's", where=path, cure=cure, code="input.cache")
-    return array

@@ -15,19 +15,28 @@ from typing import Any
 
 from metseg.errors import InputError
 from metseg.io.source import CaseSource
-from metseg.preprocess import Step
-from metseg.recipe import DataPart
+from metseg.preprocess import check_steps
+from metseg.preprocess.missing import sequence_fill
+from metseg.recipe import Recipe
 
 #: Goes up whenever the files of the cache, or what a step computes, change.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: What of a recipe's data part does not decide what a case becomes: words, and what is read of it later.
+NOT_STAMPED = frozenset({"licence", "slice_range", "neighbours"})
 #: A file changed less than this before it was stamped may change again without its time showing it.
 CLOCK_GRAIN_NS = 2_000_000_000
 
 
-def recipe_stamp(data: DataPart, steps: Sequence[Step]) -> str:
-    """Return a sha256 over everything in a recipe that decides what a case becomes; defaults are written out."""
-    rules = data.model_dump(mode="json", exclude={"licence"})
-    return _digest([FORMAT_VERSION, rules, [step.to_json() for step in steps]])
+def recipe_stamp(recipe: Recipe) -> str:
+    """Return a sha256 over everything in a recipe that decides what a case becomes; defaults are written out.
+
+    Raises:
+        UsageError: unknown or misplaced steps.
+    """
+    rules = recipe.data.model_dump(mode="json", exclude=set(NOT_STAMPED))
+    steps = [step.to_json() for step in check_steps(recipe.preprocess)]
+    fill = sequence_fill(recipe.augment).model_dump(mode="json") if recipe.data.optional else None
+    return _digest([FORMAT_VERSION, rules, steps, fill])
 
 
 def case_stamp(source: CaseSource, recipe: str) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from metseg.geometry import stepped_affine
+from metseg.preprocess.interpolate import strongest_class
 from metseg.preprocess.prepared import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array
@@ -51,6 +53,11 @@ def invert(array: Array, record: Record) -> Array:
     return resize_labels(array, (columns, rows))
 
 
+def interpolates(record: Record) -> bool:
+    """Return whether `invert` mixes pixels."""
+    return list(record.details["from"]) != list(record.details["size"])
+
+
 def resize_values(array: Array, size: tuple[int, int]) -> Float32:
     """Return (..., X, Y, Z) as float32 (..., *size, Z); pixel areas, not pixel centres, keep their corners."""
     import cv2
@@ -71,13 +78,7 @@ def resize_labels(labels: Array, size: tuple[int, int]) -> Array:
     """Return (X, Y, Z) class ids on the new size; each pixel the class with the largest share of it."""
     if labels.shape[:2] == tuple(size):
         return labels
-    best = np.full((*size, labels.shape[2]), -1, dtype=np.float32)
-    out = np.zeros(best.shape, dtype=labels.dtype)
-    for value in np.unique(labels):
-        share = resize_values(labels == value, size)
-        wins = share > best
-        best[wins], out[wins] = share[wins], value
-    return out
+    return strongest_class(labels, lambda mask: resize_values(mask, size))
 
 
 def rescaled(
@@ -87,9 +88,7 @@ def rescaled(
     if affine is None:
         return None
     step = np.array([before[0] / after[0], before[1] / after[1], 1.0])
-    change = np.diag([*step, 1.0])
-    change[:3, 3] = step / 2 - 0.5
-    return np.asarray(affine @ change, dtype=np.float64)
+    return stepped_affine(affine, step=step.tolist(), start=(step / 2 - 0.5).tolist())
 
 
 def _vanished(before: Array, after: Array) -> tuple[str, ...]:

@@ -6,10 +6,7 @@ checked against the tables by `metseg.train.resolve`, before any data is touched
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
@@ -68,8 +65,23 @@ class DataPart(Frozen):
     channels: tuple[Modality, ...] = ()
     #: What the network sees, in this order; empty: every channel.
     modalities: tuple[Modality, ...] = ()
+    #: Sequences among these that a case may lack; the network was trained for it (`missing_sequence`).
+    optional: tuple[Modality, ...] = ()
+    #: The sequence whose grid the others are brought to and results lie on; None: the first that the network sees.
+    reference: Modality | None = None
     labels: str = "binary"
+    #: Label scheme of the files, where it is not `labels`; None: what the layout knows of it.
+    file_labels: str | None = None
+    #: Which region of the files' scheme is the lesion, where `labels` is binary; None: whatever is labelled.
+    region: str | None = None
+    #: What the network sees: 2, slices; 3, patches of volumes.
     dimensions: Literal[2, 3] = 2
+    #: Slices of the prepared volumes to train on: from the first number up to before the second; None: all.
+    slice_range: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)]] | None = None
+    #: Train on slices that show brain only.
+    with_brain: bool = False
+    #: Slices on each side that the network sees besides, as further channels: 1 makes 3 neighbouring slices.
+    neighbours: Annotated[int, Field(ge=0, le=3)] = 0
     #: Regular expression with one group; what it finds in the relative path is the patient.
     patient_pattern: str | None = None
 
@@ -79,7 +91,14 @@ class DataPart(Frozen):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        lookup("label scheme", LABEL_SCHEMES, self.labels)
+        for scheme in (self.labels, self.file_labels or self.labels):
+            lookup("label scheme", LABEL_SCHEMES, scheme)
+        if self.region is not None and (self.file_labels is None or self.labels != "binary"):
+            raise ValueError("region picks the lesion out of file_labels for a binary task: give file_labels too")
+        if self.region is not None:
+            lookup("region", LABEL_SCHEMES[str(self.file_labels)].regions, self.region)
+        if self.slice_range is not None and self.slice_range[0] >= self.slice_range[1]:
+            raise ValueError(f"slice_range {self.slice_range} holds no slice")
         if self.channels and not set(self.modalities) <= set(self.channels):
             raise ValueError(f"modalities {self.modalities} are not all among channels {self.channels}")
         return self
@@ -91,6 +110,7 @@ class SplitPart(Frozen):
     by: Literal["patient", "slice"] = "patient"
     validation: Fraction = 0.15
     test: Fraction = 0.2
+    #: Parts for cross-validation; 0: none.
     folds: Annotated[int, Field(ge=0)] = 0
     stratify: str | None = None
     seed: Seed = 0
@@ -99,16 +119,25 @@ class SplitPart(Frozen):
     def _leaves_training_data(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError("validation and test shares leave nothing to train on")
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to train on: give 2 or more, or 0 for a single split")
         return self
+
+
+#: How long a training takes for which the recipe states no budget.
+DEFAULT_EPOCHS = 50
 
 
 class TrainPart(Frozen):
     """Optimiser, schedule, budget. Training ends when the first of the budgets is spent."""
 
     batch_size: Annotated[int, Field(gt=0)] = 8
+    #: Voxels of the patches that a 3D network is trained on; its windows at prediction are as large.
+    patch_size: tuple[Annotated[int, Field(gt=0)], ...] = (96, 96, 96)
     #: Steps per epoch; None: as many as it takes to see every training item once.
     steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
-    max_epochs: Annotated[int, Field(gt=0)] | None = 50
+    #: Budgets. Without any of the three, training takes `DEFAULT_EPOCHS`.
+    max_epochs: Annotated[int, Field(gt=0)] | None = None
     max_steps: Annotated[int, Field(gt=0)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     optimizer: str = "adam"
@@ -134,11 +163,11 @@ class TrainPart(Frozen):
     workers: Annotated[int, Field(ge=0)] | None = None
     seed: Seed = 0
 
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        if self.max_epochs is None and self.max_steps is None and self.max_minutes is None:
-            raise ValueError("training needs a budget: max_epochs, max_steps or max_minutes")
-        return self
+    @property
+    def epochs(self) -> int | None:
+        """Return after how many epochs training ends; None: another budget ends it."""
+        unlimited = self.max_epochs is None and self.max_steps is None and self.max_minutes is None
+        return DEFAULT_EPOCHS if unlimited else self.max_epochs
 
 
 class PredictPart(Frozen):
@@ -148,6 +177,8 @@ class PredictPart(Frozen):
     #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
     fill_holes: bool = False
+    #: By how much of their side the windows of a 3D network overlap.
+    window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     #: Average over the mirror images that the augmentation step `flip` made in training.
     tta: bool = False
 
@@ -204,102 +235,3 @@ def validated(part: type[OptionsType], raw: Any, *, where: object) -> OptionsTyp
             cure=f"known keys here: {known}" if first["type"] == "extra_forbidden" else None,
             code="usage.recipe",
         ) from None
-
-
-def shipped_recipes() -> tuple[str, ...]:
-    """Return the names of the recipes inside the package, sorted."""
-    folder = resources.files("metseg") / "recipes"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
-
-
-def load_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """Return a recipe from a file or by its shipped name, with ``key=value`` changes applied.
-
-    Args:
-        name_or_path: ``lgg-fast`` or ``my/recipe.toml``.
-        changes: such as ``train.max_minutes=20`` or ``preprocess.0.clip_limit=3.0``; values are TOML.
-    Raises:
-        UsageError: no such recipe, not TOML, an unknown key, or a value out of range.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".toml" or path.is_file():
-        return parse_recipe(_read_text(path), where=str(path), changes=changes)
-    return parse_recipe(_read_shipped(str(name_or_path)), where=f"recipe {name_or_path}", changes=changes)
-
-
-def parse_recipe(text: str, *, where: str, changes: Sequence[str] = ()) -> Recipe:
-    """Return the recipe that a TOML text describes; see `load_recipe`."""
-    raw = _parse_toml(text, where)
-    for change in changes:
-        _apply_change(raw, change)
-    return validated(Recipe, raw, where=where)
-
-
-def _parse_toml(text: str, where: str) -> dict[str, Any]:
-    """Return what a recipe's text says, laid over what its base says, if it names one."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"not valid TOML: {error}", where=where, code="usage.recipe") from None
-    base = raw.pop("base", None)
-    return raw if base is None else _laid_over(_parse_toml(_read_shipped(str(base)), f"recipe {base}"), raw)
-
-
-def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return tables merged key by key; a table with a name, such as the model, is replaced with its options."""
-    merged = dict(base)
-    for key, value in changes.items():
-        known = base.get(key)
-        if isinstance(known, dict) and isinstance(value, dict) and "name" not in value:
-            merged[key] = _laid_over(known, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _read_shipped(name: str) -> str:
-    lookup("recipe", dict.fromkeys(shipped_recipes()), name)
-    return (resources.files("metseg") / "recipes" / f"{name}.toml").read_text("utf-8")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise UsageError(
-            "cannot read the recipe",
-            where=path,
-            got=error.strerror,
-            cure=f"give a file, or one of {', '.join(shipped_recipes())}",
-            code="usage.recipe",
-        ) from None
-
-
-def _apply_change(raw: dict[str, Any], change: str) -> None:
-    key, equals, value = change.partition("=")
-    if not equals:
-        raise UsageError("a change reads key=value", where="--set", got=change)
-    *parents, leaf = key.strip().split(".")
-    node: Any = raw
-    for parent in parents:
-        node = node[_index(node, parent, key)] if isinstance(node, list) else node.setdefault(parent, {})
-    if isinstance(node, list):
-        node[_index(node, leaf, key)] = _toml_value(value)
-    elif isinstance(node, dict):
-        node[leaf] = _toml_value(value)
-    else:
-        raise UsageError(f"'{key}' reaches into a plain value", where="--set", got=change)
-
-
-def _index(node: list[Any], piece: str, key: str) -> int:
-    if not piece.isdigit() or int(piece) >= len(node):
-        raise UsageError(f"'{key}': no element '{piece}' in a list of {len(node)}", where="--set")
-    return int(piece)
-
-
-def _toml_value(text: str) -> Any:
-    """Return what a TOML document would understand; a bare word is a string (``loss.name=dice``)."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

@@ -1,67 +1,16 @@
-"""LAYOUTS: the ways in which folders of pictures and masks are arranged. A new one is a function and a line here."""
+"""Layouts of pictures with masks: which mask belongs to which picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from metseg.errors import InputError
+from metseg.io.layouts.slices import SliceLayout
 from metseg.io.tree import Pair, Pairing, Tree, plain_stem, unique_by_key
-from metseg.tables import lookup
 
 #: Names of sibling folders that hold images and their masks, compared in lower case.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One arrangement.
-
-    Args:
-        looks_like: how it looks, for messages and the documentation.
-        matches: whether a tree is arranged so.
-        pair: image and mask of each slice.
-    """
-
-    looks_like: str
-    matches: Callable[[Tree], bool]
-    pair: Callable[[Tree], Pairing]
-
-
-def choose_layout(tree: Tree, name: str = "auto") -> str:
-    """Return the name of the layout of a tree.
-
-    Args:
-        tree: what lies there.
-        name: a name in `LAYOUTS`, or "auto".
-    Raises:
-        UsageError: no layout is called so.
-        InputError: ``input.layout``, the tree is not arranged so, or in no way known.
-    """
-    if name != "auto":
-        layout = lookup("layout", {**LAYOUTS, "auto": None}, name)
-        if layout is not None and layout.matches(tree):
-            return name
-        raise InputError(
-            f"the folder is not arranged as layout '{name}'",
-            where=tree.root,
-            expected=LAYOUTS[name].looks_like,
-            cure="leave the layout to be found, or give another",
-            code="input.layout",
-        )
-    for candidate, layout in LAYOUTS.items():
-        if layout.matches(tree):
-            return candidate
-    known = "; ".join(f"{key}: {layout.looks_like}" for key, layout in LAYOUTS.items())
-    raise InputError(
-        "no pictures in any arrangement that is known",
-        where=tree.root,
-        expected=known,
-        got=", ".join(f"{count} {ending} files" for ending, count in tree.others.items()) or "an empty folder",
-        code="input.layout",
-    )
 
 
 def pair_separate_roots(tree: Tree) -> Pairing:
@@ -121,19 +70,16 @@ def _has_both_folders(tree: Tree) -> bool:
     return any(name in folders for name in IMAGE_FOLDERS) and any(name in folders for name in MASK_FOLDERS)
 
 
-#: Tried in this order when the layout is to be found.
-LAYOUTS: Mapping[str, Layout] = {
-    "separate_roots": Layout(
-        "IMAGES/a/1.png and MASKS/a/1.png, two roots given as IMAGES::MASKS",
-        lambda tree: tree.masks is not None and bool(tree.pictures),
-        pair_separate_roots,
-    ),
-    "images_masks": Layout(
-        "images/1.png and masks/1.png", lambda tree: tree.masks is None and _has_both_folders(tree), pair_images_masks
-    ),
-    "patient_folders": Layout(
-        "patient/1.png and patient/1_mask.png",
-        lambda tree: tree.masks is None and bool(tree.pictures),
-        pair_beside,
-    ),
-}
+SEPARATE_ROOTS = SliceLayout(
+    "IMAGES/a/1.png and MASKS/a/1.png, two roots given as IMAGES::MASKS",
+    lambda tree: tree.masks is not None and bool(tree.pictures),
+    pair_separate_roots,
+)
+IMAGES_MASKS = SliceLayout(
+    "images/1.png and masks/1.png", lambda tree: tree.masks is None and _has_both_folders(tree), pair_images_masks
+)
+PATIENT_FOLDERS = SliceLayout(
+    "patient/1.png and patient/1_mask.png",
+    lambda tree: tree.masks is None and bool(tree.pictures),
+    pair_beside,
+)

@@ -1,0 +1,80 @@
+"""Facts in the terminal: a table where people look, and a line for each fact in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Names listed one by one; more are counted.
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table with a heading above each column."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a command found.
+
+    Args:
+        document: everything, for ``--json``.
+        lines: fact and value, for people.
+        cells: a table that stands before the facts.
+    """
+
+    document: Mapping[str, Any]
+    lines: Sequence[tuple[str, str]]
+    cells: Cells | None = None
+
+    def print(self, more: Sequence[tuple[str, str]] = ()) -> None:
+        """Print table and facts on a terminal; into a pipe one line for each row and fact, unfolded."""
+        lines = [*self.lines, *more]
+        if sys.stdout.isatty():
+            self._print_tables(lines)
+            return
+        if self.cells is not None:
+            for row in self.cells.rows:
+                pairs = zip(self.cells.headings, row, strict=True)
+                print(", ".join(f"{heading} {value}" for heading, value in pairs if value))
+        print("\n".join(f"{name}: {value}" for name, value in lines))
+
+    def _print_tables(self, lines: Sequence[tuple[str, str]]) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        console = Console(highlight=False, markup=False)
+        if self.cells is not None:
+            cells = Table(*self.cells.headings, box=None, padding=(0, 2, 0, 0))
+            for row in self.cells.rows:
+                cells.add_row(*row)
+            console.print(cells)
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in lines:
+            table.add_row(name, value)
+        console.print(table)
+
+
+def counts(values: Mapping[Any, int]) -> str:
+    """Return each value with how often it occurs.
+
+    >>> counts({"int16": 4, "float32": 1})
+    'int16 (4), float32 (1)'
+    """
+    return ", ".join(f"{value} ({count})" for value, count in values.items())
+
+
+def names(names: Sequence[str], what: str) -> str:
+    """Return how many there are and the first of them; nothing where there are none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"

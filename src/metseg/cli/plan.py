@@ -1,0 +1,75 @@
+"""``metseg plan``: measure a data set of volumes and write the recipe that follows from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from metseg.experiment.plan import Plan
+    from metseg.recipe import DataPart
+
+
+def plan(
+    root: Annotated[str, typer.Argument(help="The data set: volumes, with masks where there are any.")],
+    out: Annotated[Path, typer.Option("--out", help="The recipe to write (TOML), for `metseg train`.")] = Path(
+        "plan.toml"
+    ),
+    network: Annotated[str, typer.Option("--network", help="dynunet (nnU-Net) or resenc_unet (ResEnc).")] = "dynunet",
+    memory_gb: Annotated[
+        float, typer.Option("--memory", help="Memory of the GPU in GB; patch and batch follow from it.", min=0.1)
+    ] = 8.0,
+    layout: Annotated[str, typer.Option("--layout", help="How the folder is arranged.")] = "auto",
+    modalities: Annotated[
+        str, typer.Option("--modalities", help="What the network sees: t1c,t2f. Not given: what all cases have.")
+    ] = "",
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Label scheme wanted; not given: what the layout knows.")
+    ] = None,
+    patient_pattern: Annotated[
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show a data set's fingerprint and the network, patch and spacing that follow by nnU-Net's rules."""
+    from metseg.experiment.plan import plan_experiment
+    from metseg.files import write_text
+
+    data = _data(root, layout=layout, modalities=modalities, labels=labels, patient_pattern=patient_pattern)
+    made = plan_experiment(root, data, network=network, memory_gb=memory_gb, name=out.stem, quiet=as_json)
+    write_text(out, made.recipe.to_toml())
+    if as_json:
+        print(json.dumps(made.to_dict()))
+    else:
+        _print(made, out)
+
+
+def _data(root: str, *, layout: str, modalities: str, labels: str | None, patient_pattern: str | None) -> DataPart:
+    from metseg.experiment.plan import known_scheme
+    from metseg.recipe import DataPart, validated
+
+    given = {
+        "layout": layout,
+        "modalities": [name for name in modalities.split(",") if name],
+        "patient_pattern": patient_pattern,
+    }
+    return validated(DataPart, {**given, "labels": labels or known_scheme(root, layout=layout)}, where="plan")
+
+
+def _print(made: Plan, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from metseg.experiment.plan import plan_rows
+
+    table = Table("what", "value")
+    for row in plan_rows(made):
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for note in made.notes:
+        console.print(f"note: {note}")
+    console.print(f"recipe: {out}\nnext: metseg train {out} --data ROOT --out RUN")

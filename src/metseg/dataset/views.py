@@ -1,0 +1,111 @@
+"""What a recipe's network is shown of cached cases: slices for 2D networks, patches for 3D ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from metseg.dataset.augment import Augmenter
+from metseg.dataset.batch import TrainingSet, ValidationSet
+from metseg.dataset.patches import PatchDataset, patch_items
+from metseg.dataset.slices import SliceDataset, SliceItem, training_slices
+from metseg.dataset.tiles import TileDataset
+from metseg.errors import InputError, UsageError
+from metseg.labels import LABEL_SCHEMES
+from metseg.preprocess.cache import Cache
+from metseg.recipe import Recipe
+
+#: What a recipe says of slices only.
+OF_SLICES = ("slice_range", "with_brain", "neighbours")
+
+
+class Part(NamedTuple):
+    """A case of a part of the split, by its number in the cache; `slices`: these only, or None for all."""
+
+    case: int
+    slices: tuple[int, ...] | None
+
+
+def check_view(recipe: Recipe) -> None:
+    """Refuse options that make no sense for what the network sees.
+
+    Raises:
+        UsageError: slices are chosen for a 3D network, patches have not three sides, or slices are split.
+    """
+    data = recipe.data
+    if data.dimensions == 2:
+        return
+    chosen = [name for name in OF_SLICES if getattr(data, name)]
+    if chosen:
+        raise _misfit(recipe, f"data.{chosen[0]} chooses slices, and a 3D network sees volumes", "leave it out")
+    if len(recipe.train.patch_size) != 3:
+        sides = list(recipe.train.patch_size)
+        raise _misfit(recipe, f"train.patch_size {sides} has not three sides", "give x, y and z: [96, 96, 96]")
+    if recipe.split.by == "slice":
+        raise _misfit(recipe, "split.by = 'slice' takes volumes apart", "split by patient")
+
+
+def make_views(
+    recipe: Recipe, cache: Cache, train: Sequence[Part], validation: Sequence[Part]
+) -> tuple[TrainingSet, ValidationSet]:
+    """Return what is trained on and what is validated on.
+
+    Validation sees every slice, or all of the head, whatever training leaves out: it tells what a whole case gets.
+
+    Raises:
+        UsageError: see `check_view`.
+        InputError: nothing is left to train on.
+    """
+    check_view(recipe)
+    views = VIEWS[recipe.data.dimensions](recipe, cache, train, validation)
+    if not len(views[0]):
+        raise InputError(
+            "no slice is left to train on",
+            where=f"recipe {recipe.name}",
+            got=f"slice_range {recipe.data.slice_range}, with_brain {recipe.data.with_brain}",
+            cure="choose slices that the prepared volumes have",
+            code="input.too_few",
+        )
+    return views
+
+
+def _slice_views(
+    recipe: Recipe, cache: Cache, train: Sequence[Part], validation: Sequence[Part]
+) -> tuple[TrainingSet, ValidationSet]:
+    scheme, neighbours = LABEL_SCHEMES[recipe.data.labels], recipe.data.neighbours
+    items = [
+        SliceItem(part.case, z)
+        for part in train
+        for z in training_slices(cache.entries[part.case], recipe.data)
+        if part.slices is None or z in part.slices
+    ]
+    every = [
+        SliceItem(part.case, z)
+        for part in validation
+        for z in (range(cache.entries[part.case].slices) if part.slices is None else part.slices)
+    ]
+    augmenter = Augmenter.of(recipe)
+    return (
+        SliceDataset(cache, items, scheme=scheme, augmenter=augmenter, seed=recipe.train.seed, neighbours=neighbours),
+        SliceDataset(cache, every, scheme=scheme, neighbours=neighbours),
+    )
+
+
+def _patch_views(
+    recipe: Recipe, cache: Cache, train: Sequence[Part], validation: Sequence[Part]
+) -> tuple[TrainingSet, ValidationSet]:
+    scheme, size = LABEL_SCHEMES[recipe.data.labels], recipe.train.patch_size
+    items = patch_items(cache, [part.case for part in train], lesion_share=recipe.train.lesion_share)
+    augmenter = Augmenter.of(recipe)
+    return (
+        PatchDataset(cache, items, patch_size=size, scheme=scheme, augmenter=augmenter, seed=recipe.train.seed),
+        TileDataset(cache, [part.case for part in validation], tile_size=size, scheme=scheme),
+    )
+
+
+View = Callable[[Recipe, Cache, Sequence[Part], Sequence[Part]], tuple[TrainingSet, ValidationSet]]
+VIEWS: Mapping[int, View] = {2: _slice_views, 3: _patch_views}
+
+
+def _misfit(recipe: Recipe, message: str, cure: str) -> UsageError:
+    return UsageError(message, where=f"recipe {recipe.name}", cure=cure, code="usage.recipe")

@@ -1,0 +1,184 @@
+"""A data set's fingerprint: voxel sizes, shapes, intensities and lesions, case by case in the memory of one case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import InputError
+from metseg.geometry import same_grid, spacing_mm
+from metseg.io.source import CaseSource
+from metseg.measure.instances import label_instances
+from metseg.measure.size import lesion_volumes_ml
+from metseg.preprocess import check_steps
+from metseg.preprocess.pipeline import prepare_case
+from metseg.preprocess.prepared import Prepared, reference_name
+from metseg.progress import track
+from metseg.recipe import DataPart, Named
+from metseg.volume import BRAIN_MASK, Case
+
+#: What is done before a case is measured. Not registered: that changes no size.
+STEPS = check_steps(
+    (
+        Named(name="align", options={"method": "resample", "least_head_overlap": 0, "least_coverage": 0}),
+        Named(name="brain_mask"),
+        Named(name="reorient"),
+        Named(name="crop_to_head", options={"axes": "all"}),
+    )
+)
+PERCENTILES = {"low": 0.5, "median": 50.0, "high": 99.5}
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What one case is like. Axes are right, anterior, superior.
+
+    Args:
+        case_id, patient: who.
+        spacing_mm: of the reference.
+        shape: (X, Y, Z) of the brain or head, the surroundings cut off.
+        share_kept: voxels kept of those of the file.
+        region: how the brain was found: file, nonzero, or head where it was not.
+        one_grid: whether all images lie on the reference's grid.
+        intensities: per sequence, mean, standard deviation and percentiles within the region, in the file's units.
+        lesions_ml: volume of each connected lesion; None without truth.
+        class_voxels: class id to voxels; None without truth.
+    """
+
+    case_id: str
+    patient: str
+    spacing_mm: tuple[float, float, float]
+    shape: tuple[int, int, int]
+    share_kept: float
+    region: str
+    one_grid: bool
+    intensities: Mapping[str, Mapping[str, float]]
+    lesions_ml: tuple[float, ...] | None = None
+    class_voxels: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What the cases of a data set are like, and which could not be read, with the reason."""
+
+    cases: tuple[CaseFacts, ...]
+    problems: Mapping[str, str]
+
+    @property
+    def spacings_mm(self) -> list[tuple[float, float, float]]:
+        return [case.spacing_mm for case in self.cases]
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        return [case.shape for case in self.cases]
+
+    @property
+    def lesions_ml(self) -> list[float]:
+        """Return the volumes of all lesions, smallest first."""
+        return sorted(volume for case in self.cases for volume in case.lesions_ml or ())
+
+    @property
+    def cases_by_class(self) -> Counter[int]:
+        """Return class id to the number of cases that show it."""
+        return Counter(value for case in self.cases for value in case.class_voxels or ())
+
+    @property
+    def sequences(self) -> Counter[str]:
+        """Return sequence to the number of cases that have it."""
+        return Counter(name for case in self.cases for name in case.intensities)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"cases": [asdict(case) for case in self.cases], "problems": dict(self.problems)}
+
+
+def take_fingerprint(sources: Sequence[CaseSource], data: DataPart, *, quiet: bool = False) -> Fingerprint:
+    """Return the fingerprint of the cases; those that cannot be read are told apart.
+
+    Args:
+        sources: from `metseg.io.find_cases`.
+        data: which images are read, and what the labels mean.
+        quiet: show no progress.
+    Raises:
+        InputError: pictures, which know no millimetres (``input.no_affine``); or not a single case can be read.
+    """
+    pictures = next((source for source in sources if source.slice_names), None)
+    if pictures is not None:
+        raise InputError(
+            "pictures do not say how large a pixel is, so nothing can be planned from them",
+            where=pictures.case_id,
+            expected="volumes: NIfTI or DICOM",
+            cure="begin with a shipped recipe for slices, such as lgg-fast",
+            code="input.no_affine",
+        )
+    facts, problems, last = [], {}, None
+    for source in track(sources, "Measuring", quiet=quiet):
+        try:
+            facts.append(case_facts(source.load(), data))
+        except InputError as error:
+            problems[source.case_id], last = error.one_line(), error
+    if not facts and last is not None:
+        raise last
+    return Fingerprint(tuple(facts), problems)
+
+
+def case_facts(case: Case, data: DataPart) -> CaseFacts:
+    """Return what one case is like.
+
+    Raises:
+        InputError: it cannot be prepared, see `prepare_case`.
+    """
+    reference = case.images[reference_name(case, data)]
+    if reference.affine is None:
+        raise InputError("the volume does not say how large a voxel is", where=case.case_id, code="input.no_affine")
+    images = [image for name, image in case.images.items() if name != BRAIN_MASK]
+    prepared = prepare_case(case, data, STEPS)
+    assert prepared.affine is not None
+    found = next(record.details["found"] for record in prepared.records if record.step == "brain_mask")
+    lesions, voxels = _lesions(prepared)
+    return CaseFacts(
+        case_id=case.case_id,
+        patient=case.patient,
+        spacing_mm=_rounded(spacing_mm(prepared.affine)),
+        shape=prepared.grid,
+        share_kept=float(np.prod(prepared.grid) / reference.data.size),
+        region=str(found),
+        one_grid=all(same_grid(image.grid, reference.grid) for image in images),
+        intensities=_intensities(prepared),
+        lesions_ml=lesions,
+        class_voxels=voxels,
+    )
+
+
+def _rounded(spacing: Iterable[float]) -> tuple[float, float, float]:
+    """Return a spacing without what headers lose by rounding: 0.9999999 is 1."""
+    x, y, z = (round(value, 5) for value in spacing)
+    return x, y, z
+
+
+def _intensities(prepared: Prepared) -> dict[str, dict[str, float]]:
+    region = np.ones(prepared.grid, dtype=bool) if prepared.head is None else prepared.head
+    return {
+        name: _statistics(channel[region].astype(np.float32, copy=False))
+        for name, channel in zip(prepared.modalities, prepared.image, strict=True)
+        if region.any()
+    }
+
+
+def _statistics(values: npt.NDArray[np.float32]) -> dict[str, float]:
+    found = np.percentile(values, list(PERCENTILES.values()))
+    spread = {"mean": float(values.mean(dtype=np.float64)), "deviation": float(values.std(dtype=np.float64))}
+    return spread | {name: float(value) for name, value in zip(PERCENTILES, found, strict=True)}
+
+
+def _lesions(prepared: Prepared) -> tuple[tuple[float, ...] | None, dict[int, int] | None]:
+    if prepared.labels is None or prepared.affine is None:
+        return None, None
+    instances, _ = label_instances(prepared.labels)
+    volumes = lesion_volumes_ml(instances, prepared.affine)
+    values, counts = np.unique(prepared.labels[prepared.labels > 0], return_counts=True)
+    return tuple(volumes.tolist()), dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -1,0 +1,23 @@
+"""Read DICOM: series out of folders, zip archives and loose files, and studies with their sequences recognised."""
+
+from metseg.io.dicom.header import SequenceHeader
+from metseg.io.dicom.places import looks_like_dicom
+from metseg.io.dicom.recognise import recognise_sequence
+from metseg.io.dicom.scan import Scan, scan
+from metseg.io.dicom.series import SeriesImage, load_series
+from metseg.io.dicom.stacks import Series
+from metseg.io.dicom.study import DicomStudySource, find_studies, read_series
+
+__all__ = [
+    "DicomStudySource",
+    "Scan",
+    "SequenceHeader",
+    "Series",
+    "SeriesImage",
+    "find_studies",
+    "load_series",
+    "looks_like_dicom",
+    "read_series",
+    "recognise_sequence",
+    "scan",
+]

@@ -1,0 +1,134 @@
+"""Several series may be of one sequence: which is taken is a rule, and the rule is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from metseg.errors import MetsegError
+from metseg.io.dicom.recognise import Recognition, recognise
+from metseg.io.dicom.series import SeriesPlan, plan_series
+from metseg.io.dicom.stacks import Series
+from metseg.volume import MODALITY_ALIASES
+
+#: A series that reaches over less than this share of the farthest-reaching one of its kind shows a part only.
+_WHOLE = 0.75
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One series that was recognised.
+
+    Args:
+        series: which.
+        recognition: as what, and why.
+        plan: how it will be read; where it cannot be, why.
+    """
+
+    series: Series
+    recognition: Recognition
+    plan: SeriesPlan | MetsegError
+
+    @property
+    def extent_mm(self) -> float:
+        """Return how far the slices reach; nowhere if the series cannot be read."""
+        return 0.0 if isinstance(self.plan, MetsegError) else self.plan.arrangement.count * self.step_mm
+
+    @property
+    def step_mm(self) -> float:
+        return float("inf") if isinstance(self.plan, MetsegError) else self.plan.arrangement.step_mm
+
+    @property
+    def pixel_mm(self) -> float:
+        spacing = self.series.frames[0].spacing_mm
+        return float("inf") if spacing is None else max(spacing)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which series is which sequence.
+
+    Args:
+        series: by modality, in the order t1n, t1c, t2w, t2f.
+        notes: one sentence for each series: what it was taken for and why, or why it was left aside.
+    """
+
+    series: Mapping[str, Series]
+    notes: tuple[str, ...]
+
+
+#: Asked in this order until one tells two series apart; the smaller value is taken.
+CRITERIA: Mapping[str, Callable[[Candidate], float]] = {
+    "it is said outright whether contrast agent was given": lambda item: not item.recognition.certain,
+    "it was acquired as a volume": lambda item: not item.series.header.is_3d,
+    "its slices are thinner": lambda item: round(item.step_mm, 1),
+    "it is not derived from another": lambda item: "DERIVED" in item.series.header.image_type,
+    "its pixels are smaller": lambda item: round(item.pixel_mm, 2),
+    "it has more slices": lambda item: -len(item.series.frames),
+}
+
+
+def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, allow_gaps: bool = False) -> Choice:
+    """Return one series for each sequence that is recognised or named.
+
+    Args:
+        series: of one study.
+        overrides: modality to the series that it shall be, whatever its header says, or to None to leave it out.
+        allow_gaps: see `plan_series`.
+    """
+    chosen: dict[str, Series] = {}
+    notes: list[str] = []
+    found: dict[str, list[Candidate]] = {}
+    named = {item for item in overrides.values() if item is not None}
+    for item in series:
+        if item in named:
+            continue
+        recognition = recognise(item.header)
+        if recognition.modality is None:
+            notes.append(f"{item.name} left aside: {recognition.reason}")
+        elif recognition.modality in overrides:
+            notes.append(f"{item.name} left aside: {recognition.modality} was named by hand.")
+        else:
+            candidate = Candidate(item, recognition, _plan_or_fault(item, allow_gaps=allow_gaps))
+            found.setdefault(recognition.modality, []).append(candidate)
+    for modality, candidates in found.items():
+        best, reasons = _best(modality, candidates)
+        chosen[modality] = best.series
+        notes.extend(reasons)
+    for modality, override in overrides.items():
+        if override is not None:
+            chosen[modality] = override
+            notes.append(f"{override.name} is {modality}: named by hand.")
+    return Choice({modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes))
+
+
+def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:
+    try:
+        return plan_series(series, allow_gaps=allow_gaps)
+    except MetsegError as error:
+        return error
+
+
+def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[str]]:
+    """Return the one to take, and a sentence on each; one that cannot be read only if there is no other."""
+    farthest = max(item.extent_mm for item in candidates)
+    whole = [item for item in candidates if item.extent_mm >= _WHOLE * farthest]
+    best, *others = sorted(whole, key=lambda item: tuple(criterion(item) for criterion in CRITERIA.values()))
+    reasons = [(item, _why(best, item)) for item in others]
+    reasons += [
+        (item, item.plan.what)
+        if isinstance(item.plan, MetsegError)
+        else (item, f"{best.series.name} is taken as it reaches over more")
+        for item in candidates
+        if item not in whole
+    ]
+    notes = [f"{item.series.name} left aside: {modality} too, but {reason}." for item, reason in reasons]
+    return best, [f"{best.series.name} is {modality}: {best.recognition.reason}", *notes]
+
+
+def _why(best: Candidate, other: Candidate) -> str:
+    """Return the first criterion by which one was preferred."""
+    for reason, criterion in CRITERIA.items():
+        if criterion(best) < criterion(other):
+            return f"{best.series.name} is taken as {reason}"
+    return f"{best.series.name} is taken as it comes first"

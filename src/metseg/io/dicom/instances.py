@@ -1,0 +1,193 @@
+"""One DICOM object, reduced to what is needed to find its place in a series; identifiers become pseudonyms at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from pydicom import Dataset
+
+from metseg.io.dicom.elements import Elements, FileMeta, damage_named, frame_elements, read_header
+from metseg.io.dicom.header import SequenceHeader
+from metseg.io.dicom.places import Place
+from metseg.io.dicom.pseudonyms import pseudonym
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How the pixels of an object are stored.
+
+    Args:
+        rows: of one frame.
+        columns: of one frame.
+        frames: in the object.
+        samples: per pixel; 1 for anything that can be an intensity.
+        photometric: what the samples mean.
+        bits_allocated: bits that each sample takes.
+        bits_stored: bits of these that hold it.
+        signed: whether samples may be negative.
+        syntax: UID of the transfer syntax.
+    """
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    syntax: str
+
+    @property
+    def frame_bytes(self) -> int:
+        """Return how many bytes one frame takes when it is decoded."""
+        return self.rows * self.columns * self.samples * ((self.bits_allocated + 7) // 8)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture.
+
+    Args:
+        place: where its object lies.
+        number: of the frame in its object, from 0.
+        pixels: how it is stored.
+        position_mm: (3,) of the first pixel's centre in patient coordinates (LPS), or None where nothing says.
+        orientation: (6,) unit vectors along the row and along the column (LPS), or None.
+        spacing_mm: (2,) between rows, between columns, or None.
+        thickness_mm: of the slice, where known.
+        slope: of the rescaling to values; 1 where none is given.
+        intercept: of the rescaling to values; 0 where none is given.
+        kind: what tells stacks of one series apart, besides geometry; see `metseg.io.dicom.stacks`.
+        header: what tells the sequence.
+    """
+
+    place: Place
+    number: int
+    pixels: Pixels
+    position_mm: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing_mm: tuple[float, ...] | None
+    thickness_mm: float | None
+    slope: float
+    intercept: float
+    kind: tuple[str, ...]
+    header: SequenceHeader
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object: a slice, or all frames of an enhanced multi-frame one.
+
+    Args:
+        patient: pseudonym of the patient, or of the study where no patient is named.
+        study: pseudonym.
+        series: pseudonym.
+        frame_of_reference: pseudonym, or None where nothing says.
+        sop: pseudonym of the object itself; the order of frames that nothing else orders.
+        names_patient: whether the object says who the patient is.
+        series_number: as the scanner counts.
+        date: of the study; orders timepoints, and is never printed.
+        frames: its pictures, in file order.
+    """
+
+    patient: str
+    study: str
+    series: str
+    frame_of_reference: str | None
+    sop: str
+    names_patient: bool
+    series_number: int | None
+    date: str = field(repr=False)
+    frames: tuple[Frame, ...]
+
+
+def read_instance(stream: BinaryIO, place: Place, meta: FileMeta) -> Instance | None:
+    """Return what an object says of itself, or None for one that is no picture (a report, a plan).
+
+    Raises:
+        InputError: ``input.truncated``.
+    """
+    dataset = read_header(stream)
+    with damage_named():
+        whole = Elements([dataset])
+        if whole.integer("Rows") < 1 or whole.integer("Columns") < 1:
+            return None
+        pixels = _pixels(whole, meta.syntax)
+        frames = tuple(
+            _frame(elements, dataset, place, number, pixels) for number, elements in enumerate(frame_elements(dataset))
+        )
+        return _instance(whole, frames)
+
+
+def _instance(whole: Elements, frames: tuple[Frame, ...]) -> Instance:
+    study_uid, patient_id = whole.text("StudyInstanceUID"), whole.text("PatientID")
+    reference = whole.text("FrameOfReferenceUID")
+    number = whole.number("SeriesNumber")
+    patient = ("patient", patient_id, whole.text("IssuerOfPatientID")) if patient_id else ("no patient", study_uid)
+    return Instance(
+        patient=pseudonym(*patient),
+        study=pseudonym("study", study_uid),
+        series=pseudonym("series", whole.text("SeriesInstanceUID")),
+        frame_of_reference=pseudonym("frame of reference", reference) if reference else None,
+        sop=pseudonym("object", whole.text("SOPInstanceUID")),
+        names_patient=bool(patient_id),
+        series_number=None if number is None else int(number),
+        date=whole.text("StudyDate") + whole.text("StudyTime"),
+        frames=frames,
+    )
+
+
+def _pixels(whole: Elements, syntax: str) -> Pixels:
+    bits = whole.integer("BitsAllocated", 16)
+    return Pixels(
+        rows=whole.integer("Rows"),
+        columns=whole.integer("Columns"),
+        frames=whole.integer("NumberOfFrames", 1),
+        samples=whole.integer("SamplesPerPixel", 1),
+        photometric=whole.text("PhotometricInterpretation"),
+        bits_allocated=bits,
+        bits_stored=whole.integer("BitsStored", bits),
+        signed=whole.integer("PixelRepresentation") == 1,
+        syntax=syntax,
+    )
+
+
+def _frame(elements: Elements, dataset: Dataset, place: Place, number: int, pixels: Pixels) -> Frame:
+    # Several frames that are not described one by one have one position between them: none of them is known.
+    is_described = pixels.frames == 1 or "PerFrameFunctionalGroupsSequence" in dataset
+    slope, intercept = elements.number("RescaleSlope"), elements.number("RescaleIntercept")
+    has_scale = elements.get("RescaleSlope") is not None or elements.get("RescaleIntercept") is not None
+    return Frame(
+        place=place,
+        number=number,
+        pixels=pixels,
+        position_mm=elements.numbers("ImagePositionPatient", count=3) if is_described else None,
+        orientation=elements.numbers("ImageOrientationPatient", count=6),
+        spacing_mm=elements.numbers("PixelSpacing", count=2),
+        thickness_mm=elements.number("SpacingBetweenSlices") or elements.number("SliceThickness"),
+        slope=_given(slope, 1.0, has_scale=has_scale),
+        intercept=_given(intercept, 0.0, has_scale=has_scale),
+        kind=_kind(elements),
+        header=SequenceHeader.of(elements),
+    )
+
+
+def _given(number: float | None, default: float, *, has_scale: bool) -> float:
+    """Return half a rescaling as not a number: what the other half means without it, nobody can say."""
+    if number is None:
+        return float("nan") if has_scale else default
+    return number
+
+
+def _kind(elements: Elements) -> tuple[str, ...]:
+    """Return what tells stacks of one series apart: Dixon images, echoes, b-values, time points, slabs."""
+    echo, b_value = elements.number("EffectiveEchoTime", "EchoTime"), elements.number("DiffusionBValue")
+    return (
+        elements.text("FrameType", "ImageType").upper(),
+        "" if echo is None else f"{echo:.1f}",
+        "" if b_value is None else f"{b_value:.0f}",
+        elements.text("TemporalPositionIndex", "TemporalPositionIdentifier"),
+        elements.text("StackID"),
+    )

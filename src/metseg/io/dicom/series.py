@@ -1,0 +1,193 @@
+"""Read one series as a `Volume`: what its headers alone can refuse is refused before a pixel is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from metseg.errors import GeometryError, InputError, MetsegError
+from metseg.io.dicom.arrange import MAX_FILLED, Arrangement, arrange
+from metseg.io.dicom.decode import check_pixels, is_lossy, read_values, value_type
+from metseg.io.dicom.places import PlaceReader
+from metseg.io.dicom.scan import with_where
+from metseg.io.dicom.stacks import Series, mixed
+from metseg.volume import Array, Volume
+
+
+@dataclass(frozen=True)
+class SeriesImage:
+    """A series read.
+
+    Args:
+        volume: (X, Y, Z), x = column, y = row, z = slice along the normal; its affine is RAS.
+        warnings: what was noticed, one sentence each.
+    """
+
+    volume: Volume
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeriesPlan:
+    """How a series will be read, known from its headers.
+
+    Args:
+        series: which.
+        arrangement: where each picture goes.
+        dtype: of the values.
+        warnings: what the headers show.
+    """
+
+    series: Series
+    arrangement: Arrangement
+    dtype: np.dtype[np.generic]
+    warnings: tuple[str, ...]
+
+
+def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
+    """Return how a series will be read, or refuse it; only headers are looked at.
+
+    Args:
+        series: which.
+        allow_gaps: fill missing slices, and even out uneven ones, between their neighbours; the plan warns of it.
+    Raises:
+        InputError: ``input.not_mr``, ``input.mixed_series``, ``input.format``, ``input.transfer_syntax``,
+            ``input.too_large``, ``input.rescale``, ``input.missing_slices`` or ``input.uneven_slices``.
+        GeometryError: ``input.no_geometry`` or ``input.geometry``.
+    """
+    with _named(series):
+        if series.header.modality != "MR":
+            raise InputError("not an MR series", cure="give MR images", code="input.not_mr")
+        if len(series.references) > 1:
+            raise mixed(series.name, f"{len(series.references)} frames of reference")
+        check_pixels(series.frames)
+        dtype = value_type(series.frames)
+        arrangement = _arranged(series)
+        warnings = [*_checked_gaps(arrangement, allow_gaps=allow_gaps)]
+    if is_lossy(series.frames):
+        warnings.append("it was compressed with loss")
+    if len(arrangement.groups) == 1:
+        warnings.append("it has one slice only")
+    return SeriesPlan(series, arrangement, dtype, tuple(f"{series.name}: {warning}." for warning in warnings))
+
+
+def load_series(series: Series, *, allow_gaps: bool = False) -> SeriesImage:
+    """Read a series.
+
+    Args:
+        series: which.
+        allow_gaps: see `plan_series`.
+    Raises:
+        InputError: as `plan_series`; also ``input.no_pixels``, ``input.truncated``, and ``input.duplicate_slice`` for
+            two different pictures at one place.
+    """
+    plan = plan_series(series, allow_gaps=allow_gaps)
+    with _named(series), PlaceReader() as reader:
+        placed, copies = _placed(plan, reader)
+        stack = _filled(plan.arrangement, placed)
+    again = (f"{series.name}: {copies} pictures were there twice; one of each was kept.",) if copies else ()
+    # Each picture stays contiguous: data[:, :, z].T is the picture as it lies in the file.
+    volume = Volume(stack.transpose(2, 1, 0), plan.arrangement.affine)
+    return SeriesImage(volume, (*plan.warnings, *again))
+
+
+def _arranged(series: Series) -> Arrangement:
+    first, frames = series.frames[0], series.frames
+    positions = [frame.position_mm for frame in frames if frame.position_mm is not None]
+    if len(positions) < len(frames) or first.orientation is None or first.spacing_mm is None:
+        raise GeometryError(
+            "the pictures do not say where they are",
+            expected="position, orientation and pixel size of each",
+            got=f"{len(frames) - len(positions)} of {len(frames)} without a position"
+            if len(positions) < len(frames)
+            else "no orientation or pixel size",
+            cure="export the original images; screenshots and results cannot be used",
+            code="input.no_geometry",
+        )
+    return arrange(
+        np.asarray(positions, dtype=np.float64),
+        np.asarray(first.orientation, dtype=np.float64),
+        spacing_mm=(first.spacing_mm[0], first.spacing_mm[1]),
+        single_step_mm=first.thickness_mm,
+    )
+
+
+def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str]:
+    """Yield what is filled in where that is allowed, and refuse it where it is not."""
+    found = len(arrangement.groups)
+    low, high = arrangement.distances_mm
+    may_fill = allow_gaps and arrangement.count <= MAX_FILLED * found
+    if not arrangement.is_even:
+        if not may_fill:
+            raise _gaps(
+                "the slices are not evenly spaced", "input.uneven_slices", f"distances of {low:.2f} to {high:.2f} mm"
+            )
+        yield (
+            f"{found} slices at uneven distances of {low:.2f} to {high:.2f} mm were made into {arrangement.count}"
+            f" slices every {arrangement.step_mm:.2f} mm, linearly between neighbours, as gaps were allowed"
+        )
+    elif arrangement.missing:
+        missing = arrangement.missing
+        if not may_fill:
+            raise _gaps(f"{missing} slices are missing", "input.missing_slices", f"{found} of {arrangement.count}")
+        yield (
+            f"{missing} of {arrangement.count} slices are missing and were filled in linearly between their"
+            " neighbours, as gaps were allowed"
+        )
+
+
+def _gaps(what: str, code: str, got: str) -> InputError:
+    return InputError(
+        what, got=got, cure="export the whole series again, or allow gaps, which marks every result", code=code
+    )
+
+
+def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, int]:
+    """Return (places, rows, columns), and how many pictures were there more than once."""
+    groups, frames = plan.arrangement.groups, plan.series.frames
+    place_of = {number: place for place, group in enumerate(groups) for number in group}
+    stack = np.empty((len(groups), frames[0].pixels.rows, frames[0].pixels.columns), dtype=plan.dtype)
+    seen: set[int] = set()
+    for number, values in read_values(frames, reader, plan.dtype):
+        place = place_of[number]
+        if place in seen and not np.array_equal(stack[place], values):
+            raise InputError(
+                "different pictures at one place",
+                expected="one picture for each slice",
+                got=f"{len(frames)} pictures for {len(groups)} slices",
+                cure="give one time point, echo or repetition only",
+                code="input.duplicate_slice",
+            )
+        stack[place] = values
+        seen.add(place)
+    return stack, len(frames) - len(groups)
+
+
+def _filled(arrangement: Arrangement, placed: Array) -> Array:
+    """Return (slices, rows, columns); where the grid has no picture, linearly between its neighbours."""
+    if arrangement.is_even and not arrangement.missing:
+        return placed
+    slots = np.asarray(arrangement.slots)
+    stack = np.empty((arrangement.count, *placed.shape[1:]), dtype=placed.dtype)
+    for z in range(arrangement.count):
+        nearest = int(np.abs(slots - z).argmin())
+        if abs(slots[nearest] - z) < 1e-6:
+            stack[z] = placed[nearest]
+            continue
+        above = int(np.searchsorted(slots, z))
+        weight = (z - slots[above - 1]) / (slots[above] - slots[above - 1])
+        between = (1 - weight) * placed[above - 1].astype(np.float64) + weight * placed[above].astype(np.float64)
+        stack[z] = np.round(between) if stack.dtype.kind in "iu" else between
+    return stack
+
+
+@contextmanager
+def _named(series: Series) -> Iterator[None]:
+    """Say in an error which series it is of."""
+    try:
+        yield
+    except MetsegError as error:
+        raise with_where(error, series.name) from None

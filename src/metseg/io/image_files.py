@@ -1,0 +1,67 @@
+"""Images by file: a NIfTI file, a channel of one, or a DICOM series where it was named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metseg.io.nifti import read_channels
+from metseg.volume import Volume
+
+#: Files that are read as DICOM when they are named; a folder is too.
+DICOM_ENDINGS = (".dcm", ".zip")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """Where one image lies.
+
+    Args:
+        path: a NIfTI file; or a folder, ``.dcm`` or ``.zip`` with one DICOM series.
+        channel: which index of its fourth axis, from 0; None: it holds one image only.
+    """
+
+    path: Path
+    channel: int | None = None
+
+
+def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tuple[str, ...]]:
+    """Return each image, in order, and notes that begin with its name; a file with several channels is read once.
+
+    A folder, ``.dcm`` or ``.zip`` is read as one DICOM series.
+    """
+    by_path: dict[Path, list[str]] = {}
+    for name, file in files.items():
+        by_path.setdefault(file.path, []).append(name)
+    found: dict[str, tuple[Volume, tuple[str, ...]]] = {}
+    for path, names in by_path.items():
+        found |= zip(names, _read(path, [files[name].channel for name in names]), strict=True)
+    notes = tuple(f"{name}: {note}" for name in files for note in found[name][1])
+    return {name: found[name][0] for name in files}, notes
+
+
+def _read(path: Path, channels: Sequence[int | None]) -> Sequence[tuple[Volume, tuple[str, ...]]]:
+    if not _is_dicom(path):
+        return read_channels(path, channels)
+    from metseg.io.dicom import read_series  # pydicom only where there is DICOM
+
+    image = read_series(path)
+    return [(image.volume, tuple(image.warnings)) for _ in channels]
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in DICOM_ENDINGS
+
+
+def files_of(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without ``.nii.gz`` or its last ending.
+
+    >>> stem_of("a.b.nii.gz"), stem_of("scan.nii")
+    ('a.b', 'scan')
+    """
+    return name[:-7] if name.lower().endswith(".nii.gz") else name.rpartition(".")[0] or name

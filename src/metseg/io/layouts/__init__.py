@@ -1,0 +1,79 @@
+"""LAYOUTS: the ways in which folders of images and masks are arranged. A new one is a file, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metseg.errors import InputError
+from metseg.io.layouts.bids import BIDS
+from metseg.io.layouts.brats import BRATS_2015, BRATS_2018, BRATS_2021, BRATS_2023
+from metseg.io.layouts.decathlon import DECATHLON
+from metseg.io.layouts.dicom import DICOM
+from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.layouts.nnunet import NNUNET
+from metseg.io.layouts.pictures import IMAGES_MASKS, PATIENT_FOLDERS, SEPARATE_ROOTS
+from metseg.io.layouts.slices import SliceLayout
+from metseg.io.layouts.study import STUDY
+from metseg.io.layouts.ucsf_bmsr import UCSF_BMSR
+from metseg.io.layouts.volumes import VolumeLayout
+from metseg.io.tree import Tree
+from metseg.tables import lookup
+
+__all__ = ["LAYOUTS", "SLICE_LAYOUTS", "Findings", "Layout", "SliceLayout", "VolumeLayout", "choose_layout"]
+
+#: Tried in this order when the layout is to be found: names that leave no doubt first.
+LAYOUTS: Mapping[str, Layout] = {
+    "separate_roots": SEPARATE_ROOTS,
+    "nnunet": NNUNET,
+    "decathlon": DECATHLON,
+    "bids": BIDS,
+    "brats_2015": BRATS_2015,
+    "brats_2018": BRATS_2018,
+    "brats_2021": BRATS_2021,
+    "brats_2023": BRATS_2023,
+    "ucsf_bmsr": UCSF_BMSR,
+    "dicom": DICOM,
+    "study": STUDY,
+    "images_masks": IMAGES_MASKS,
+    "patient_folders": PATIENT_FOLDERS,
+}
+
+#: Those of them that arrange pictures.
+SLICE_LAYOUTS: Mapping[str, SliceLayout] = {
+    name: layout for name, layout in LAYOUTS.items() if isinstance(layout, SliceLayout)
+}
+
+
+def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout] = LAYOUTS) -> str:
+    """Return the name of the layout of a tree.
+
+    Args:
+        tree: what lies there.
+        name: a name in `among`, or "auto".
+        among: the layouts that may be.
+    Raises:
+        UsageError: no layout is called so.
+        InputError: ``input.layout``, the tree is not arranged so, or in no way known.
+    """
+    if name != "auto":
+        layout = lookup("layout", {**among, "auto": None}, name)
+        if layout is not None and layout.matches(tree):
+            return name
+        raise InputError(
+            f"the folder is not arranged as layout '{name}'",
+            where=tree.root,
+            expected=among[name].looks_like,
+            cure="leave the layout to be found, or give another",
+            code="input.layout",
+        )
+    for candidate, layout in among.items():
+        if layout.matches(tree):
+            return candidate
+    known = "; ".join(f"{key}: {layout.looks_like}" for key, layout in among.items())
+    raise InputError(
+        "no images in any arrangement that is known",
+        where=tree.root,
+        expected=known,
+        got=", ".join(f"{count} {ending} files" for ending, count in tree.others.items()) or "an empty folder",
+        code="input.layout",
+    )

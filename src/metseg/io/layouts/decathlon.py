@@ -1,0 +1,48 @@
+"""The layout of the Medical Segmentation Decathlon: all sequences in one file, ``imagesTr/BRATS_001.nii.gz``, 4-D.
+
+Source: arXiv:2106.05735. What the channels are, ``dataset.json`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metseg.errors import InputError
+from metseg.io.image_files import stem_of
+from metseg.io.layouts import nnunet
+from metseg.io.layouts.dataset_json import FILE, base_folders, name_channels, read_contents
+from metseg.io.layouts.parts import Part, listed, parts_of
+from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
+from metseg.io.tree import Tree
+from metseg.recipe import DataPart
+
+
+def list_files(tree: Tree, data: DataPart) -> Listing:
+    """Return every channel and mask; test cases without masks are left out where there are training cases."""
+    return listed(parts_of(tree), lambda part: _files(part, data))
+
+
+def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
+    contents = read_contents(part.base)
+    named = contents.channels or data.channels
+    if not named:
+        raise InputError(
+            "nothing says what the channels of the images are",
+            where=part.base / FILE,
+            expected='"modality": {"0": "FLAIR", ...}',
+            cure="add dataset.json, or name the channels in file order",
+            code="input.channels",
+        )
+    for path in part.images:
+        study = part.study(stem_of(path.name))
+        for index, name in enumerate(name_channels(named, len(named))):
+            yield StudyFile(study, name, path, channel=index if len(named) > 1 else None)
+        if (mask := part.mask(study.case_id)) is not None:
+            yield StudyFile(study, LESIONS, mask, schemes=contents.schemes)
+
+
+DECATHLON = VolumeLayout(
+    "imagesTr/BRATS_001.nii.gz (4-D), labelsTr/BRATS_001.nii.gz and dataset.json (Medical Segmentation Decathlon)",
+    lambda tree: bool(base_folders(tree)) and not nnunet.is_arranged(tree),
+    list_files,
+)

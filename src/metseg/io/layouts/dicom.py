@@ -1,0 +1,37 @@
+"""The layout of DICOM: files or zip archives under any names; what they are, they say inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.tree import Tree
+from metseg.recipe import DataPart
+
+
+@dataclass(frozen=True)
+class DicomLayout(Layout):
+    """Studies of DICOM series; `metseg.io.dicom` finds and reads them, and is imported only when they may be there."""
+
+    def matches(self, tree: Tree) -> bool:
+        """Return whether most files are neither volumes nor pictures, and some of them are DICOM."""
+        if tree.masks is not None or tree.volumes or len(tree.rest) <= len(tree.pictures):
+            return False
+        return holds_dicom(*(tree.root / path for path in tree.rest))
+
+    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:  # noqa: ARG002 (no TIFFs here)
+        """Return each study as a case; patients and studies have pseudonyms. There are no masks."""
+        from metseg.io.layouts.dicom_study import studies_asked_for
+
+        return Findings(studies_asked_for(tree.root, data))
+
+
+def holds_dicom(*paths: Path) -> bool:
+    """Return whether one of the first of these files is DICOM, or an archive of it."""
+    from metseg.io.dicom import looks_like_dicom
+
+    return looks_like_dicom(paths)
+
+
+DICOM = DicomLayout("any/folder/1.dcm, whatever the names, or study.zip (DICOM)")

@@ -1,0 +1,45 @@
+"""DICOM studies that read what a recipe asks for. Apart from the layout, so that pydicom is imported only for DICOM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from metseg.io.dicom import DicomStudySource, find_studies
+from metseg.io.volumes import require_sequences
+from metseg.recipe import DataPart
+from metseg.volume import Case
+
+
+@dataclass(frozen=True)
+class AskedStudy(DicomStudySource):
+    """A study of which certain sequences are wanted.
+
+    Args:
+        wanted: the modalities that are read, in this order; empty: all that were recognised.
+        optional: those of them that may be missing.
+    """
+
+    wanted: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    def load(self) -> Case:
+        """Read the sequences wanted.
+
+        Raises:
+            InputError: ``input.missing_sequence``; else as `DicomStudySource.load`.
+        """
+        require_sequences(self.case_id, self.modalities, wanted=self.wanted, optional=self.optional, remarks=self.notes)
+        return super().load()
+
+
+def studies_asked_for(root: Path, data: DataPart) -> tuple[AskedStudy, ...]:
+    """Return the studies under a folder or in an archive, sorted by id."""
+    studies = (_asked(study, data) for study in find_studies(root))
+    return tuple(sorted(studies, key=lambda study: study.case_id))
+
+
+def _asked(study: DicomStudySource, data: DataPart) -> AskedStudy:
+    found = {field.name: getattr(study, field.name) for field in fields(study)}
+    series = {name: study.series[name] for name in data.inputs or study.series if name in study.series}
+    return AskedStudy(**{**found, "series": series}, wanted=data.inputs, optional=data.optional)

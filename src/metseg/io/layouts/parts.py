@@ -1,0 +1,73 @@
+"""``imagesTr`` and ``imagesTs``, the parts of nnU-Net's and the decathlon's data sets, and the masks beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from metseg.io.layouts.brats import EXAMINATION_2023
+from metseg.io.layouts.dataset_json import base_folders
+from metseg.io.layouts.ucsf_bmsr import EXAMINATION
+from metseg.io.layouts.volumes import Listing, Study, StudyFile
+from metseg.io.nifti_file import NIFTI_ENDINGS
+from metseg.io.tree import Tree
+
+#: Folder of images to the folder of their masks, and what the part is called among a case's attributes.
+MASK_FOLDERS = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}
+PART_NAMES = {"imagesTr": "training", "imagesTs": "test"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One folder of images.
+
+    Args:
+        base: the data set's folder.
+        folder: ``imagesTr`` or ``imagesTs``.
+        place: the folder relative to the root.
+        images: its files.
+    """
+
+    base: Path
+    folder: str
+    place: PurePosixPath
+    images: tuple[Path, ...]
+
+    @property
+    def has_masks(self) -> bool:
+        return (self.base / MASK_FOLDERS[self.folder]).is_dir()
+
+    def mask(self, case: str) -> Path | None:
+        """Return the mask of a case, or None."""
+        candidates = (self.base / MASK_FOLDERS[self.folder] / f"{case}{ending}" for ending in NIFTI_ENDINGS)
+        return next((path for path in candidates if path.is_file()), None)
+
+    def study(self, case: str) -> Study:
+        """Return whose files they are; names from BraTS and UCSF-BMSR tell the patient, others are a patient each."""
+        match = next((found for known in (EXAMINATION_2023, EXAMINATION) if (found := known.match(case))), None)
+        return Study(
+            case,
+            match["patient"] if match else case,
+            self.place / case,
+            timepoint=match["time"] if match else None,
+            attributes=(("part", PART_NAMES[self.folder]),),
+        )
+
+
+def parts_of(tree: Tree) -> list[Part]:
+    """Return the folders of images in a tree, training first."""
+    parts = []
+    for place, base in base_folders(tree).items():
+        images = tuple(tree.root / path for path in tree.volumes if path.parent == place)
+        folder = place.name or tree.root.resolve().name
+        parts.append(Part(base, folder, place, images))
+    return sorted(parts, key=lambda part: part.folder)
+
+
+def listed(parts: Sequence[Part], files: Callable[[Part], Iterator[StudyFile]]) -> Listing:
+    """Return the files of all parts but test parts without masks beside training parts: nobody can use both at once."""
+    without = [part for part in parts if part.folder == "imagesTs" and not part.has_masks]
+    left_out = [part for part in without if any(other.folder == "imagesTr" for other in parts)]
+    notes = tuple(f"{part.place}: {len(part.images)} files without masks were left out" for part in left_out)
+    return Listing(tuple(file for part in parts if part not in left_out for file in files(part)), notes)

@@ -1,0 +1,75 @@
+"""A layout of pictures: pairs of image and mask that become stacks of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metseg.errors import InputError
+from metseg.io.channels import channel_names
+from metseg.io.grouping import check_numbers, group_by_patient, one_size_each, slice_files
+from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.io.slices import SliceStackSource
+from metseg.io.studies import files_scheme
+from metseg.io.tree import Pairing, Tree
+from metseg.recipe import DataPart
+
+
+@dataclass(frozen=True)
+class SliceLayout(Layout):
+    """One arrangement of pictures.
+
+    Args:
+        is_arranged: whether a tree is arranged so.
+        pair_up: image and mask of each slice.
+    """
+
+    is_arranged: Callable[[Tree], bool]
+    pair_up: Callable[[Tree], Pairing]
+
+    def matches(self, tree: Tree) -> bool:
+        return self.is_arranged(tree)
+
+    def pair(self, tree: Tree) -> Pairing:
+        """Return image and mask of each slice.
+
+        Raises:
+            InputError: ``input.layout``, there are only masks; ``input.duplicate_slice``, two masks for one image.
+        """
+        pairing = self.pair_up(tree)
+        if not pairing.pairs:
+            raise InputError(
+                "there are masks but no images",
+                where=tree.root,
+                got=f"{len(pairing.orphan_masks)} masks",
+                cure="give the folder that holds the images too",
+                code="input.layout",
+            )
+        return pairing
+
+    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:
+        """Return the slices of each patient in each folder as a case, in the order of the last number in their names.
+
+        Slices of different sizes become several cases, ``<id>_<columns>x<rows>``.
+        """
+        names = channel_names(data.channels)
+        pairing = self.pair(tree)
+        places = [pair.place for pair in pairing.pairs]
+        groups = group_by_patient(pairing, patient_finder(places, data.patient_pattern, root=tree.root))
+        table = read_attributes(tree.root)
+        sources = [
+            SliceStackSource(
+                case_id,
+                patient,
+                tree.root,
+                attributes=attributes_of((pairs[0].place.parent.name, patient), table),
+                slices=check_numbers(slice_files(pairs, stack=stack)),
+                channels=names,
+                labels=files_scheme((), data),
+                wanted=data.labels,
+                region=data.region,
+            )
+            for case_id, (patient, pairs) in groups.items()
+        ]
+        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks)

@@ -1,0 +1,134 @@
+"""Plain folders of volumes whose file names tell the sequence: a folder is a study."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from metseg.errors import InputError
+from metseg.io.channels import SINGLE_CHANNEL
+from metseg.io.grouping import safe_id
+from metseg.io.image_files import stem_of
+from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
+from metseg.io.patients import NOT_PATIENTS, propose_pattern
+from metseg.io.sequences import is_brain_mask, is_lesion_mask, sequence_of
+from metseg.io.tree import Tree
+from metseg.recipe import DataPart
+from metseg.volume import BRAIN_MASK
+
+
+def list_files(tree: Tree, data: DataPart) -> Listing:
+    """Return the files of each folder as a study.
+
+    A patient's folder may hold a folder for each examination. Several studies in one folder are told apart by what
+    their file names begin with, and a pattern has to say whose they are.
+    """
+    folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in tree.volumes:
+        folders[path.parent].append(path)
+    files: list[StudyFile] = []
+    for folder, paths in folders.items():
+        files += _mixed(folder, paths, tree, data) if _is_mixed(paths) else _one_study(folder, paths, tree, data)
+    return Listing(tuple(files))
+
+
+def role_of(stem: str) -> str | None:
+    """Return what a file is by its name, or None where the name does not tell.
+
+    >>> [role_of(stem) for stem in ("t1c", "t1c_brain_mask", "seg", "scan")]
+    ['t1c', 'brain_mask', 'lesions', None]
+    """
+    if is_brain_mask(stem):
+        return BRAIN_MASK
+    return LESIONS if is_lesion_mask(stem) else sequence_of(stem)
+
+
+def _one_study(
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart
+) -> Iterator[StudyFile]:
+    roles = {path: role_of(stem_of(path.name)) for path in paths}
+    nameless = [path for path, role in roles.items() if role is None]
+    alone = len(nameless) == 1 and all(role in (None, LESIONS, BRAIN_MASK) for role in roles.values())
+    left_out = () if alone else tuple(f"{path.name} was left out: which sequence is it?" for path in nameless)
+    study = _study(folder, tree, left_out)
+    for path, role in roles.items():
+        if role is not None:
+            yield StudyFile(study, role, tree.root / path)
+    if alone:
+        yield from _only_image(study, nameless[0], tree, data)
+    elif nameless and len(nameless) == len(paths):
+        raise _nameless(tree, nameless)
+
+
+def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -> Iterator[StudyFile]:
+    """Yield the one image of a study, whatever its name: the one sequence asked for, or several as its channels."""
+    named = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or (SINGLE_CHANNEL,)
+    for index, name in enumerate(named):
+        yield StudyFile(study, name, tree.root / path, channel=index if len(named) > 1 else None)
+
+
+def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...]) -> Study:
+    """Return whose folder it is: the first below the root that is not there for order only; deeper is a timepoint."""
+    parts = [part for part in folder.parts if part.lower() not in NOT_PATIENTS]
+    if not parts:
+        name = folder.name or tree.root.resolve().name
+        return Study(name, name, folder, notes=notes)
+    timepoint = "_".join(parts[1:]) or None
+    return Study(safe_id("_".join(parts)), parts[0], folder, timepoint=timepoint, notes=notes)
+
+
+def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
+    """Return whether a folder holds several studies: names that begin differently, and a sequence for each."""
+    starts = defaultdict(list)
+    for path in paths:
+        starts[_start(stem_of(path.name))].append(role_of(stem_of(path.name)))
+    several = Counter(role for roles in starts.values() for role in roles)
+    complete = [roles for roles in starts.values() if any(role not in (None, LESIONS, BRAIN_MASK) for role in roles)]
+    return len(complete) > 1 and "" not in starts and max(several.values()) > 1
+
+
+def _mixed(folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart) -> Iterator[StudyFile]:
+    if data.patient_pattern is None:
+        places = [folder / _start(stem_of(path.name)) for path in paths]
+        raise InputError(
+            "nothing says which patient a study belongs to",
+            where=tree.root / folder,
+            expected="one folder per study, or a pattern",
+            got=f"{len(set(places))} studies in one folder",
+            cure=propose_pattern(sorted(set(places))),
+            code="input.no_patient",
+        )
+    for path in paths:
+        start, role = _start(stem_of(path.name)), role_of(stem_of(path.name))
+        if role is not None:
+            yield StudyFile(Study(safe_id(start), start, folder / start), role, tree.root / path)
+
+
+def _start(stem: str) -> str:
+    """Return what stands before the word that tells the sequence: the name of the study.
+
+    >>> _start("P07_2019_t1c"), _start("t1c"), _start("P07-seg")
+    ('P07_2019', '', 'P07')
+    """
+    pieces = stem.replace("-", "_").split("_")
+    first = next((index for index, piece in enumerate(pieces) if role_of(piece) is not None), len(pieces))
+    return stem[: len("_".join(pieces[:first]))]
+
+
+def _nameless(tree: Tree, paths: Sequence[PurePosixPath]) -> InputError:
+    return InputError(
+        "the file names do not tell which sequence they are",
+        where=tree.root / paths[0].parent,
+        expected="t1n, t1c, t2w, t2f or their usual names",
+        got=", ".join(path.name for path in paths[:4]),
+        cure="rename them, or name each with --modality t1c=FILE",
+        code="input.layout",
+    )
+
+
+STUDY = VolumeLayout(
+    "patient/t1c.nii.gz, patient/flair.nii.gz and patient/seg.nii.gz",
+    lambda tree: len(tree.volumes) > len(tree.pictures),
+    list_files,
+)

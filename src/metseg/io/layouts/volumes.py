@@ -1,0 +1,185 @@
+"""A layout of volumes: files that belong to a study, each with its role in it, become one source."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from metseg.errors import InputError, UsageError
+from metseg.io.image_files import ImageFile
+from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.io.studies import asked_for
+from metseg.io.tree import Tree
+from metseg.io.volumes import VolumeSource
+from metseg.recipe import DataPart
+from metseg.volume import BRAIN_MASK
+
+#: The role of a mask of lesions; other roles are modalities, or `BRAIN_MASK`.
+LESIONS = "lesions"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Whose files they are.
+
+    Args:
+        case_id: names the outputs.
+        patient: who it is; every examination of one patient has the same.
+        place: where it lies, relative to the root; a pattern for the patient is searched in it.
+        timepoint: which examination.
+        attributes: what the layout says of the patient, as pairs.
+        notes: what was noticed, one sentence each.
+    """
+
+    case_id: str
+    patient: str
+    place: PurePosixPath
+    timepoint: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A file and its role in a study.
+
+    Args:
+        study: whose it is.
+        role: a modality, `LESIONS` or `BRAIN_MASK`.
+        path: the file.
+        channel: see `ImageFile`.
+        schemes: for `LESIONS`, the label schemes it may have, the likeliest first.
+    """
+
+    study: Study
+    role: str
+    path: Path
+    channel: int | None = None
+    schemes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every file of a tree that has a role, and what was left out."""
+
+    files: tuple[StudyFile, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VolumeLayout(Layout):
+    """One arrangement of volumes.
+
+    Args:
+        is_arranged: whether a tree is arranged so.
+        list_files: the role of each file, and what was left out.
+    """
+
+    is_arranged: Callable[[Tree], bool]
+    list_files: Callable[[Tree, DataPart], Listing]
+
+    def matches(self, tree: Tree) -> bool:
+        return tree.masks is None and bool(tree.volumes) and self.is_arranged(tree)
+
+    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:  # noqa: ARG002 (no TIFFs here)
+        """Return each study as a case; a study of masks alone is an orphan."""
+        listing = self.list_files(tree, data)
+        files: dict[Study, list[StudyFile]] = defaultdict(list)
+        for file in listing.files:
+            files[file.study].append(file)
+        orphans = tuple(file.path for group in files.values() if not _has_image(group) for file in group)
+        groups = {study: group for study, group in files.items() if _has_image(group)}
+        if not groups:
+            raise InputError(
+                "there are masks but no images", where=tree.root, got=f"{len(orphans)} masks", code="input.layout"
+            )
+        _refuse_twins(groups)
+        table = read_attributes(tree.root)
+        sources = [_source(_with_patient(study, data, tree), group, tree, table) for study, group in groups.items()]
+        asked = [_asked(source, groups[study], data) for source, study in zip(sources, groups, strict=True)]
+        return Findings(tuple(sorted(asked, key=lambda source: source.case_id)), orphans, listing.notes)
+
+
+def _has_image(group: Iterable[StudyFile]) -> bool:
+    return any(file.role not in (LESIONS, BRAIN_MASK) for file in group)
+
+
+def _refuse_twins(studies: Iterable[Study]) -> None:
+    places: dict[str, PurePosixPath] = {}
+    for study in studies:
+        if study.case_id in places:
+            raise InputError(
+                f"two cases are called '{study.case_id}'",
+                where=places[study.case_id],
+                got=study.place,
+                cure="rename or remove one",
+                code="input.duplicate_case",
+            )
+        places[study.case_id] = study.place
+
+
+def _with_patient(study: Study, data: DataPart, tree: Tree) -> Study:
+    if data.patient_pattern is None:
+        return study
+    return replace(study, patient=patient_finder((), data.patient_pattern, root=tree.root)(study.place))
+
+
+def _source(
+    study: Study, group: Sequence[StudyFile], tree: Tree, table: Mapping[str, Mapping[str, str]]
+) -> VolumeSource:
+    images: dict[str, ImageFile] = {}
+    twins: dict[str, tuple[Path, ...]] = {}
+    for file in group:
+        if file.role == LESIONS or file.role == BRAIN_MASK:
+            continue
+        if file.role in images:
+            twins[file.role] = (*twins.get(file.role, ()), file.path)
+        images.setdefault(file.role, ImageFile(file.path, file.channel))
+    brains = [file.path for file in group if file.role == BRAIN_MASK]
+    row = attributes_of((study.case_id, study.place.name, study.patient), table)
+    return VolumeSource(
+        study.case_id,
+        study.patient,
+        tree.root,
+        timepoint=study.timepoint,
+        attributes={**dict(study.attributes), **row},
+        images=images,
+        brain_mask=brains[0] if len(brains) == 1 else None,
+        twins=twins,
+        notes=(*study.notes, *_ambiguous(brains, "brain masks")),
+    )
+
+
+def _asked(source: VolumeSource, group: Sequence[StudyFile], data: DataPart) -> VolumeSource:
+    """Return the source with the mask that serves what is asked for, and reading what is asked for."""
+    masks = _fitting([file for file in group if file.role == LESIONS], data)
+    if len(masks) == 1:
+        source = replace(source, mask=masks[0].path)
+    else:
+        notes = _ambiguous([mask.path for mask in masks], "masks of lesions")
+        source = replace(source, notes=(*source.notes, *notes))
+    try:
+        return asked_for(source, data, schemes=masks[0].schemes if len(masks) == 1 else ())
+    except UsageError as error:
+        raise UsageError(
+            error.what, where=source.mask, expected=error.expected, cure=error.cure, code=error.code
+        ) from None
+
+
+def _fitting(masks: Sequence[StudyFile], data: DataPart) -> list[StudyFile]:
+    """Return the masks of the scheme declared, else of the scheme wanted, else all."""
+    for scheme in (data.file_labels, data.labels):
+        fitting = [mask for mask in masks if scheme in mask.schemes]
+        if fitting and len(masks) > 1:
+            return fitting
+    return list(masks)
+
+
+def _ambiguous(paths: Sequence[Path], what: str) -> tuple[str, ...]:
+    """Return a note on files of which only one can be meant; guessing would be silent."""
+    if len(paths) < 2:
+        return ()
+    return (f"{len(paths)} files look like {what} ({', '.join(path.name for path in paths)}): none was read",)

@@ -1,0 +1,70 @@
+"""From found or named files to a study that reads what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metseg.errors import UsageError
+from metseg.io.image_files import ImageFile, stem_of
+from metseg.io.volumes import LabelRule, VolumeSource
+from metseg.labels import label_map
+from metseg.recipe import DataPart
+from metseg.volume import BRAIN_MASK, canonical_modality
+
+
+def study_from_files(
+    files: Mapping[str, str | Path | ImageFile], data: DataPart | None = None, *, case_id: str | None = None
+) -> VolumeSource:
+    """Return a study whose files were named one by one, such as ``{"t1c": "after.nii.gz", "flair": "f.nii.gz"}``.
+
+    Args:
+        files: modality, by any of its names, to a NIfTI file, or to the folder or archive of one DICOM series.
+        data: what is read of it, and in which order; None: everything.
+        case_id: names the outputs; None: the folder that holds all the files, else the first file.
+    Raises:
+        UsageError: no file, or two files for one modality.
+    """
+    images: dict[str, ImageFile] = {}
+    for name, file in files.items():
+        modality = canonical_modality(name)
+        if modality in images:
+            raise UsageError(f"two files for {modality}", where="--modality", got=", ".join(files))
+        images[modality] = file if isinstance(file, ImageFile) else ImageFile(Path(file))
+    if not images:
+        raise UsageError("no file was named", where="--modality", cure="give at least one, as t1c=FILE")
+    paths = [image.path for image in images.values()]
+    folders = {path.resolve().parent for path in paths}
+    name = case_id or (folders.pop().name if len(folders) == 1 else "") or stem_of(paths[0].name)
+    brain = images.pop(BRAIN_MASK, None)
+    source = VolumeSource(name, name, paths[0].parent, images=images, brain_mask=None if brain is None else brain.path)
+    return source if data is None else asked_for(source, data)
+
+
+def asked_for(source: VolumeSource, data: DataPart, *, schemes: Sequence[str] = ()) -> VolumeSource:
+    """Return a source that reads what a recipe's data part asks for.
+
+    Args:
+        source: what was found.
+        data: modalities, reference and labels.
+        schemes: those that the files' masks may have, as far as the layout knows; the likeliest first.
+    Raises:
+        UsageError: there is no way from the files' labels to those wanted.
+    """
+    rule = LabelRule(files_scheme(schemes, data), data.labels, data.region)
+    if source.mask is not None:
+        label_map(rule.files, rule.wanted, region=rule.region)
+    reference = data.reference or next(iter(data.inputs), None)
+    return replace(source, wanted=data.inputs, optional=data.optional, reference=reference, rule=rule)
+
+
+def files_scheme(known: Sequence[str], data: DataPart) -> str:
+    """Return the label scheme of the files: as declared, else as wanted if that may be, else what the layout knows.
+
+    >>> files_scheme(["brats-met-2023", "brats-met-2024"], DataPart(labels="brats-met-2024"))
+    'brats-met-2024'
+    """
+    if data.file_labels is not None:
+        return data.file_labels
+    return data.labels if data.labels in known or not known else known[0]

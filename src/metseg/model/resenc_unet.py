@@ -1,0 +1,176 @@
+"""Residual-encoder U-Net: nnU-Net's newer network, most of its depth in the encoder.
+
+Papers: Isensee et al. 2024, "nnU-Net Revisited", arXiv:2404.09556 (ResEnc M, L, XL); He et al. 2019, arXiv:1812.01187
+(ResNet-D: a shortcut that changes size is averaged first, then projected). The authors' code is
+github.com/MIC-DKFZ/dynamic-network-architectures (Apache-2.0); that package needs timm, which does not install beside
+a CPU-only torch everywhere, so this is written anew for metseg, Apache-2.0. Differences: no bias before a
+normalisation, which takes it away again.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from metseg.model.layers import AVERAGE_POOL, CONVOLUTION, DROPOUT, TRANSPOSED, Dropout, Norm, make_norm
+from metseg.model.planned import PlannedOptions, WideChannels, divisor
+
+__all__ = ["Options", "build", "divisor"]
+
+#: Slope of the leaky ReLU below zero.
+SLOPE = 0.01
+
+Axes = tuple[int, ...]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Options(PlannedOptions):
+    """Options of the residual-encoder U-Net; the defaults are those of ResEnc M and L, which differ in patch size."""
+
+    channels: WideChannels = (32, 64, 128, 256, 320, 320)
+    #: Residual blocks of each encoder level.
+    blocks: tuple[Count, ...] = (1, 3, 4, 6, 6, 6)
+    #: Convolutions of each decoder level.
+    decoder_convolutions: Count = 1
+    norm: Norm = "instance"
+    #: Probability of dropping a feature map in the deepest level.
+    dropout: Dropout = 0.0
+    #: A head on every decoder level but the coarsest, as nnU-Net trains.
+    deep_supervision: bool = True
+
+    @model_validator(mode="after")
+    def _one_count_per_level(self) -> Self:
+        if len(self.blocks) != len(self.channels):
+            raise ValueError(f"{len(self.blocks)} block counts for {len(self.channels)} levels")
+        return self
+
+
+def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+    """Return the residual-encoder U-Net."""
+    network = ResEncUNet(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
+    network.apply(_initialise)
+    return network
+
+
+def _initialise(module: nn.Module) -> None:
+    """Begin as nnU-Net does: He's normal weights, and residual blocks that pass their input on unchanged."""
+    if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, ResidualBlock):
+        nn.init.zeros_(module.second_norm.weight)  # type: ignore[arg-type]
+
+
+def _convolution(in_channels: int, out_channels: int, kernel: Axes, stride: Axes | int = 1) -> nn.Module:
+    padding = tuple(side // 2 for side in kernel)
+    layer = CONVOLUTION[len(kernel)]
+    return layer(in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False)  # type: ignore[arg-type]
+
+
+class ConvNormLeaky(nn.Sequential):
+    """Convolution, normalisation, leaky ReLU."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: Axes, norm: Norm, stride: Axes | int = 1
+    ) -> None:
+        super().__init__(
+            _convolution(in_channels, out_channels, kernel, stride),
+            make_norm(norm, out_channels, dimensions=len(kernel)),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut; that one is averaged to change size and projected to change width."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel: Axes, stride: Axes, norm: Norm) -> None:
+        super().__init__()
+        dimensions = len(kernel)
+        self.first = ConvNormLeaky(in_channels, out_channels, kernel=kernel, norm=norm, stride=stride)
+        self.second = _convolution(out_channels, out_channels, kernel)
+        self.second_norm = make_norm(norm, out_channels, dimensions=dimensions)
+        shortcut: list[nn.Module] = []
+        if set(stride) != {1}:
+            shortcut.append(AVERAGE_POOL[dimensions](stride, stride))  # type: ignore[arg-type]
+        if in_channels != out_channels:
+            shortcut.append(_convolution(in_channels, out_channels, (1,) * dimensions))
+            shortcut.append(make_norm(norm, out_channels, dimensions=dimensions))
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        answer = self.second_norm(self.second(self.first(features))) + self.shortcut(features)
+        return nn.functional.leaky_relu_(answer, SLOPE)
+
+
+class UpBlock(nn.Module):
+    """Enlarge by a transposed convolution, join with the encoder's features, convolve."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: Axes, stride: Axes, norm: Norm, count: int
+    ) -> None:
+        super().__init__()
+        self.enlarge = TRANSPOSED[len(kernel)](in_channels, out_channels, stride, stride=stride)  # type: ignore[arg-type]
+        widths = (2 * out_channels, *([out_channels] * count))
+        self.join = nn.Sequential(
+            *(ConvNormLeaky(before, after, kernel=kernel, norm=norm) for before, after in pairwise(widths))
+        )
+
+    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        joined: torch.Tensor = self.join(torch.cat([self.enlarge(features), skip], dim=1))
+        return joined
+
+
+class ResEncUNet(nn.Module):
+    """See the module's text."""
+
+    def __init__(self, options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> None:
+        super().__init__()
+        channels, norm = options.channels, options.norm
+        strides, kernels = options.strides_in(dimensions), options.kernels_in(dimensions)
+        self.stem = ConvNormLeaky(in_channels, channels[0], kernel=kernels[0], norm=norm)
+        self.levels = nn.ModuleList()
+        width = channels[0]
+        for wide, count, stride, kernel in zip(channels, options.blocks, strides, kernels, strict=True):
+            steps = [stride] + [(1,) * dimensions] * (count - 1)
+            widths = pairwise([width] + [wide] * count)
+            self.levels.append(
+                nn.Sequential(
+                    *(
+                        ResidualBlock(before, after, kernel=kernel, stride=step, norm=norm)
+                        for (before, after), step in zip(widths, steps, strict=True)
+                    )
+                )
+            )
+            width = wide
+        self.dropout = DROPOUT[dimensions](options.dropout)
+        count = options.decoder_convolutions
+        self.ups = nn.ModuleList(
+            UpBlock(deep, shallow, kernel=kernel, stride=stride, norm=norm, count=count)
+            for (shallow, deep), kernel, stride in reversed(
+                list(zip(pairwise(channels), kernels[:-1], strides[1:], strict=True))
+            )
+        )
+        # The coarsest decoder level teaches nothing: nnU-Net gives it weight 0.
+        heads = len(channels) - 2 if options.deep_supervision else 1
+        self.heads = nn.ModuleList(CONVOLUTION[dimensions](wide, out_channels, 1) for wide in channels[:heads])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        features = self.stem(images)
+        skips: list[torch.Tensor] = []
+        for level in self.levels:
+            features = level(features)
+            skips.append(features)
+        features = self.dropout(skips.pop())
+        decoded: list[torch.Tensor] = []
+        for up in self.ups:
+            features = up(features, skips.pop())
+            decoded.insert(0, features)
+        if self.training and len(self.heads) > 1:
+            return [head(level) for head, level in zip(self.heads, decoded[: len(self.heads)], strict=True)]
+        logits: torch.Tensor = self.heads[0](decoded[0])
+        return logits

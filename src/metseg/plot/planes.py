@@ -1,0 +1,106 @@
+"""A volume in three planes through a lesion, as radiologists see it: the patient's right is left, the nose is up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.plot.overlay import draw_labels, grey
+from metseg.plot.style import figure, save
+
+#: Per plane: its name, the axis it is across, and the axes that run to the right and down the picture, in RAS+.
+PLANES: Sequence[tuple[str, int, int, int]] = (("axial", 2, 0, 1), ("coronal", 1, 0, 2), ("sagittal", 0, 1, 2))
+
+PANEL_INCHES, TITLE_INCHES = 3.0, 0.32
+BACKGROUND, TEXT = "#111111", "#ffffff"
+
+#: Where the planes meet.
+CROSS: Mapping[str, Any] = {"color": "#ffffff", "linewidth": 0.6, "alpha": 0.35}
+
+#: What is brighter than this share of the 99th percentile is shown with so many voxels around it; the rest is air.
+AIR_SHARE, MARGIN_VOXELS = 0.05, 4
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Three planes through one point.
+
+    Args:
+        centre: (x, y, z) voxel where the planes meet.
+        title: what lies there.
+    """
+
+    centre: tuple[int, int, int]
+    title: str
+
+
+def draw_planes(
+    image: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.uint8],
+    path: Path,
+    *,
+    spacing_mm: tuple[float, float, float],
+    cuts: Sequence[Cut],
+) -> None:
+    """Write a picture with one row per cut: axial, coronal and sagittal, lesions filled and outlined.
+
+    Args:
+        image: (X, Y, Z) in RAS+.
+        labels: (X, Y, Z) class ids.
+        path: PNG or SVG.
+        spacing_mm: voxel size, for true proportions.
+        cuts: at least one.
+    """
+    box = shown_box(image)
+    image, labels = image[box], labels[box]
+    height = (PANEL_INCHES + TITLE_INCHES) * len(cuts)
+    with figure(width=PANEL_INCHES * len(PLANES), height=height) as drawn:
+        drawn.set_facecolor(BACKGROUND)
+        rows = drawn.subplots(len(cuts), len(PLANES), squeeze=False)
+        for places, cut in zip(rows, cuts, strict=True):
+            for axes, (name, across, right, up) in zip(places, PLANES, strict=True):
+                centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
+                picture = plane_picture(image, labels, across=across, index=centre[across])
+                ratio = spacing_mm[up] / spacing_mm[right]
+                axes.imshow(picture, aspect=ratio, interpolation="bilinear")
+                axes.axvline(image.shape[right] - 1 - centre[right], **CROSS)
+                axes.axhline(image.shape[up] - 1 - centre[up], **CROSS)
+                axes.set_title(f"{name}, {cut.title}" if across == 2 else name, fontsize=9, color=TEXT)
+                axes.set_axis_off()
+        save(drawn, path)
+
+
+def shown_box(image: npt.NDArray[np.generic]) -> tuple[slice, slice, slice]:
+    """Return the part of a volume (X, Y, Z) that is worth showing: without the air around the head."""
+    values = np.asarray(image, dtype=np.float32)
+    low, high = float(values.min()), float(np.percentile(values, 99))
+    bright = values > low + AIR_SHARE * (high - low)
+    sides = []
+    for axis, size in enumerate(image.shape):
+        there = np.flatnonzero(bright.any(axis=tuple(other for other in range(3) if other != axis)))
+        first, last = (int(there[0]), int(there[-1])) if there.size else (0, size - 1)
+        sides.append(slice(max(first - MARGIN_VOXELS, 0), min(last + MARGIN_VOXELS + 1, size)))
+    x, y, z = sides
+    return x, y, z
+
+
+def plane_picture(
+    image: npt.NDArray[np.generic], labels: npt.NDArray[np.uint8], *, across: int, index: int
+) -> npt.NDArray[np.uint8]:
+    """Return (rows, columns, 3) uint8 of a plane of a volume in RAS+, its labels drawn on.
+
+    What is right in the patient (or front, in the sagittal plane) comes left; what is up or in front comes first.
+    """
+    plane = draw_labels(grey(np.take(image, index, axis=across)), np.take(labels, index, axis=across))
+    return np.ascontiguousarray(plane[::-1, ::-1].transpose(1, 0, 2))
+
+
+def cut_through(shape: Sequence[int], centre: Sequence[float], title: str) -> Cut:
+    """Return the cut through the voxel nearest to a point."""
+    x, y, z = (min(max(round(value), 0), size - 1) for value, size in zip(centre, shape, strict=True))
+    return Cut((x, y, z), title)

@@ -1,0 +1,53 @@
+"""Write what was predicted on pictures: for each of them a picture of its size."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from metseg.files import write_bytes
+from metseg.labels import LABEL_SCHEMES
+from metseg.plot.overlay import draw_labels, grey
+from metseg.predict.predictor import Prediction
+
+
+def write_mask(prediction: Prediction, out: Path) -> None:
+    """Write ``<stem>_mask.png`` for each picture: 0/255 where the model knows one class, class ids for several."""
+    labels = prediction.labels
+    one_class = len(LABEL_SCHEMES[prediction.scheme].classes) == 1
+    for z, name in enumerate(prediction.case.slice_names):
+        plane = labels[:, :, z].T
+        _write_png(out / f"{name}_mask.png", plane * np.uint8(255) if one_class else plane)
+
+
+def write_overlay(prediction: Prediction, out: Path) -> None:
+    """Write ``<stem>_overlay.png`` for each picture: lesion filled and outlined over the picture in grey."""
+    picture = background(prediction)
+    for z, name in enumerate(prediction.case.slice_names):
+        drawn = draw_labels(grey(picture[:, :, z]), prediction.labels[:, :, z])
+        _write_png(out / f"{name}_overlay.png", drawn.transpose(1, 0, 2))
+
+
+def write_probability(prediction: Prediction, out: Path) -> None:
+    """Write ``<stem>_probability.png`` for each picture: probability of lesion, 0..1 as 0..65535."""
+    for z, name in enumerate(prediction.case.slice_names):
+        plane = prediction.probability[:, :, z].T
+        _write_png(out / f"{name}_probability.png", np.rint(np.clip(plane, 0, 1) * 65535).astype(np.uint16))
+
+
+def background(prediction: Prediction) -> npt.NDArray[np.generic]:
+    """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
+    images = prediction.case.images
+    chosen = images.get("t2f") or next(iter(images.values()))
+    return chosen.data
+
+
+def _write_png(path: Path, pixels: npt.NDArray[np.generic]) -> None:
+    # Through memory: Pillow's own writing reports a full disk as an error of the encoder at times.
+    encoded = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
+    write_bytes(path, encoded.getvalue())

@@ -1,0 +1,90 @@
+"""What becomes the JSON document of a case."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from metseg import __version__
+from metseg.errors import MetsegError
+from metseg.files import write_bytes
+from metseg.predict.lesions import Lesion
+from metseg.predict.predictor import Prediction
+
+NOTICE = "Research use only: not a medical device."
+
+
+@dataclass
+class CaseReport:
+    """What becomes the JSON document of a case, gathered from its parts.
+
+    Args:
+        case_id: names the document.
+        model: name of the recipe that made the model.
+        bundle: fingerprint of the bundle; empty where the networks came from elsewhere.
+        slice_names: of the pictures predicted so far.
+        plane: (X, Y).
+        depth: slices predicted so far.
+        affine: (4, 4) voxel-to-RAS of the mask, mm; None for pictures.
+        lesions: as found, part by part.
+        timings_s: seconds by phase.
+        warnings: each once.
+        failed: what could not be read.
+    """
+
+    case_id: str
+    model: str
+    bundle: str = ""
+    slice_names: list[str] = field(default_factory=list)
+    plane: list[int] = field(default_factory=list)
+    depth: int = 0
+    affine: list[list[float]] | None = None
+    lesions: list[Lesion] = field(default_factory=list)
+    timings_s: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    failed: list[MetsegError] = field(default_factory=list)
+
+    def add(self, prediction: Prediction) -> None:
+        """Take a part in; its slices follow those that are there."""
+        self.lesions += [_moved(lesion, self.depth) for lesion in prediction.lesions]
+        self.slice_names += prediction.case.slice_names
+        *self.plane, depth = prediction.labels.shape
+        self.depth += depth
+        affine = prediction.reference_image.affine
+        self.affine = None if affine is None else affine.tolist()
+        self.warnings += [text for text in prediction.warnings if text not in self.warnings]
+        for phase, seconds in prediction.timings_s.items():
+            self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``<case>.json`` holds; lesions are numbered anew, largest first."""
+        by_size = sorted(self.lesions, key=lambda lesion: -lesion.voxels)
+        return {
+            "case": self.case_id,
+            "notice": NOTICE,
+            "metseg": __version__,
+            "model": self.model,
+            "bundle": self.bundle,
+            "shape": [*self.plane, self.depth],
+            "affine": self.affine,
+            "slices": self.slice_names,
+            "lesions": [replace(lesion, id=number).to_json() for number, lesion in enumerate(by_size, start=1)],
+            "timings_s": self.timings_s,
+            "warnings": self.warnings,
+            "failed": [{"code": error.code, "message": error.one_line()} for error in self.failed],
+        }
+
+    def write(self, path: Path) -> Path:
+        """Write the document and return its path."""
+        write_bytes(path, json.dumps(self.document(), indent=2).encode())
+        return path
+
+
+def _moved(lesion: Lesion, slices: int) -> Lesion:
+    """Return a lesion of a part, told where it lies in the whole stack."""
+    if lesion.slice_index is None or slices == 0:
+        return lesion
+    x, y, z = lesion.centre_voxel
+    return replace(lesion, slice_index=lesion.slice_index + slices, centre_voxel=(x, y, round(z + slices, 3)))

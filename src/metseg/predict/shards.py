@@ -1,0 +1,86 @@
+"""Thousands of studies over many processes: which are mine, which are done, and that no two work on one.
+
+Nothing is agreed on beforehand but the folder of the results. A case is finished when its document is there, which is
+written last, and names the same model; it is being worked on while its lock is held. Shards may overlap, be repeated,
+or be killed: what is missing then is done by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+from filelock import FileLock, Timeout
+
+from metseg.errors import UsageError
+
+#: Folder of the locks inside the results; safe to delete when nobody works there.
+LOCKS = ".locks"
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of ``count`` equal parts of the work, numbered from 1.
+
+    >>> Shard.parse("2/3").select(["a", "b", "c", "d", "e"])
+    ['b', 'e']
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the shard of ``i/n``.
+
+        Raises:
+            UsageError: not of that form, or i is not one of 1..n.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+        number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= number <= count:
+            raise UsageError(
+                "not a shard",
+                where="--shard",
+                expected="i/n with i from 1 to n, such as 3/16",
+                got=text,
+                cure="in a Slurm array: --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT with --array=1-16",
+                code="usage.shard",
+            )
+        return cls(number, count)
+
+    def select(self, items: Sequence[Item]) -> list[Item]:
+        """Return every ``count``-th item, so that neighbours, often alike in size, are spread over the shards."""
+        return list(items[self.number - 1 :: self.count])
+
+
+def is_finished(document: Path, *, model: str) -> bool:
+    """Return whether a case's document is there, whole, and of this model, by its fingerprint."""
+    try:
+        return bool(model) and json.loads(document.read_text("utf-8")).get("bundle") == model
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def claimed(out: Path, case_id: str) -> Iterator[bool]:
+    """Give whether the case is ours to work on; False while another process holds it."""
+    locks = out / LOCKS
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{case_id}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,0 +1,89 @@
+"""Run a 3D network over a volume of any size in bounded memory.
+
+Windows come in order of the first axis. What no later window reaches is finished, handed on and forgotten, so that
+probabilities of all classes at full resolution are held for one window's length at a time, however long the volume.
+That also is why sums are kept in float32: half precision would save nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from metseg.predict.windows import Box, gaussian_weights, place_windows
+
+#: From images (1, C, X, Y, Z) to probabilities (1, K, X, Y, Z) float32.
+Network = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Finished probabilities: (K, n, Y, Z) float32 for ``start .. start + n`` of the first axis."""
+
+    start: int
+    chances: Tensor
+
+
+def slide(
+    network: Network,
+    image: npt.NDArray[np.float32],
+    inside: npt.NDArray[np.bool_],
+    *,
+    window: Sequence[int],
+    overlap: float,
+    device: torch.device,
+) -> Iterator[Slab]:
+    """Yield the probabilities of a volume, slab by slab; what no window covers is not yielded at all, or is 0.
+
+    Args:
+        network: the network under its precision and memory layout, mirror images included.
+        image: (C, X, Y, Z).
+        inside: (X, Y, Z) bool; windows without any of it are skipped.
+        window: sides of the windows; a volume that is thinner is seen whole along that axis.
+        overlap: see `place_windows`.
+        device: where the network is.
+    """
+    sides = tuple(min(side, size) for side, size in zip(window, inside.shape, strict=True))
+    weights = gaussian_weights(sides, device)
+    rolling: _Rolling | None = None
+    for place in place_windows(inside, sides, overlap):
+        patch = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *place)]))[None].to(device)
+        chances = network(patch)[0]
+        if rolling is None:
+            rolling = _Rolling(chances.shape[0], sides[0], inside.shape[1:], start=place[0].start, device=device)
+        yield from rolling.advance(place[0].start)
+        rolling.add(chances, weights, place)
+    if rolling is not None:
+        yield from rolling.advance(rolling.start + sides[0])
+
+
+class _Rolling:
+    """Weighted sums over one window's length of the first axis."""
+
+    def __init__(self, classes: int, length: int, plane: tuple[int, ...], *, start: int, device: torch.device) -> None:
+        self.start = start
+        self._sums = torch.zeros((classes, length, *plane), device=device)
+        self._weights = torch.zeros((length, *plane), device=device)
+
+    def add(self, chances: Tensor, weights: Tensor, place: Box) -> None:
+        """Add a window that begins where the sums begin."""
+        self._sums[(slice(None), slice(None), *place[1:])].addcmul_(chances, weights)
+        self._weights[(slice(None), *place[1:])] += weights
+
+    def advance(self, start: int) -> Iterator[Slab]:
+        """Hand on what lies before ``start``, and go on from there."""
+        length = self._sums.shape[1]
+        done = min(start - self.start, length)
+        if done <= 0:
+            return
+        yield Slab(self.start, self._sums[:, :done] / self._weights[:done].clamp_min(torch.finfo().tiny))
+        for sums in (self._sums.movedim(1, 0), self._weights):
+            kept = sums[done:].clone()
+            sums[: length - done] = kept
+            sums[length - done :] = 0
+        self.start = start

@@ -1,0 +1,104 @@
+"""Write what was predicted on a volume: NIfTI on the reference image's own grid, and a picture."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import GeometryError
+from metseg.files import atomic_file
+from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
+from metseg.plot.planes import Cut, cut_through, draw_planes
+from metseg.predict.predictor import Prediction
+from metseg.volume import Array
+
+#: Lesions shown in the overlay, the largest first; the others are in the JSON document and in the mask.
+SHOWN_LESIONS = 4
+
+#: A probability of 1 in ``<case>-probability.nii.gz``; the header's slope makes it 1 again for every reader.
+PROBABILITY_SCALE = 65535
+
+#: Masks are nearly empty: more effort makes them no smaller.
+GZIP_LEVEL = 6
+
+
+def write_mask(prediction: Prediction, out: Path) -> None:
+    """Write ``<case>-seg.nii.gz``: class ids, uint8."""
+    _write(prediction.labels, _affine(prediction), out / f"{prediction.case.case_id}-seg.nii.gz")
+
+
+def write_probability(prediction: Prediction, out: Path) -> None:
+    """Write ``<case>-probability.nii.gz``: the probability of lesion, 16 bits with a slope."""
+    stored = np.rint(np.clip(prediction.probability, 0, 1) * PROBABILITY_SCALE).astype(np.uint16)
+    _write(
+        stored, _affine(prediction), out / f"{prediction.case.case_id}-probability.nii.gz", slope=1 / PROBABILITY_SCALE
+    )
+
+
+def write_overlay(prediction: Prediction, out: Path) -> None:
+    """Write ``<case>-overlay.png``: the largest lesions in three planes each."""
+    affine = _affine(prediction)
+    turn = turn_to_ras(affine)
+    labels = turn(prediction.labels)
+    draw_planes(
+        turn(prediction.reference_image.data),
+        labels,
+        out / f"{prediction.case.case_id}-overlay.png",
+        spacing_mm=spacing_mm(turn.affine(affine, prediction.labels.shape)),
+        cuts=_cuts(prediction, turn),
+    )
+
+
+def _cuts(prediction: Prediction, turn: AxisTurn) -> list[Cut]:
+    """Return the cuts through the largest lesions, or through the middle where none was found."""
+    shape = prediction.labels.shape
+    turned = turn.shape(shape)
+    shown = prediction.lesions[:SHOWN_LESIONS]
+    if not shown:
+        return [cut_through(turned, [size / 2 for size in turned], "no lesion found")]
+    return [
+        cut_through(turned, _turned(lesion.centre_voxel, shape, turn), f"lesion {lesion.id}, {lesion.volume_ml:.2g} mL")
+        for lesion in shown
+    ]
+
+
+def _turned(point: Sequence[float], shape: Sequence[int], turn: AxisTurn) -> tuple[float, float, float]:
+    """Return where a point of an array of ``shape`` lies after turning."""
+    x, y, z = (shape[axis] - 1 - point[axis] if flip else point[axis] for axis, flip in turn.pairs())
+    return x, y, z
+
+
+def _affine(prediction: Prediction) -> npt.NDArray[np.float64]:
+    """Return the affine of the image on whose grid the result lies.
+
+    Raises:
+        GeometryError: it has none; NIfTI without a place in space would be a lie.
+    """
+    affine = prediction.reference_image.affine
+    if affine is None:
+        raise GeometryError("the images do not say where they lie in space", where=prediction.case.case_id)
+    return affine
+
+
+#: nibabel's classes have no types.
+_nifti_image: Any = nibabel.nifti1.Nifti1Image
+
+
+def _write(data: Array, affine: npt.NDArray[np.float64], path: Path, *, slope: float | None = None) -> None:
+    image: Any = _nifti_image(data, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code="scanner")
+    # Readers that prefer the qform must see the same place; a sheared affine has none.
+    image.set_qform(affine, code="scanner")
+    if not np.allclose(image.get_qform(), affine, atol=1e-3):
+        image.set_qform(None, code="unknown")
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0.0)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=GZIP_LEVEL, mtime=0))

@@ -1,0 +1,76 @@
+"""Sequences that a case may lack, because the network was trained for it: what it is shown in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from metseg.errors import UsageError
+from metseg.preprocess.prepared import Prepared, check_present
+from metseg.recipe import DataPart, Frozen, Named
+from metseg.volume import Case
+
+
+class SequenceFill(Frozen):
+    """What the network was trained to see in place of a missing sequence; see the augmentation `missing_sequence`."""
+
+    #: Position, among the network's inputs, of the sequence that is always there.
+    reference: Annotated[int, Field(ge=0)] = 0
+    #: copy: the reference once more; zero: nothing, after all other steps.
+    fill: Literal["copy", "zero"] = "copy"
+
+
+def sequence_fill(augment: Sequence[Named]) -> SequenceFill:
+    """Return what a recipe's augmentation showed in place of the sequences that it hid; a copy where it hid none."""
+    hiding = [named.options for named in augment if named.name == "missing_sequence"]
+    options = hiding[0] if hiding else {}
+    return SequenceFill.model_validate({key: options[key] for key in SequenceFill.model_fields if key in options})
+
+
+def stand_ins(case: Case, data: DataPart, fill: SequenceFill) -> dict[str, str]:
+    """Return, for each sequence that the case lacks and may lack, the one whose image is stacked in its place.
+
+    Raises:
+        InputError: a sequence is missing that may not be, or the reference (``input.missing_sequence``).
+        UsageError: the recipe's reference is not among the network's inputs.
+    """
+    if not data.inputs:
+        return {}
+    missing = [name for name in data.inputs if name in data.optional and name not in case.images]
+    check_present([name for name in data.inputs if name not in missing], case.modalities, where=case.case_id)
+    if not missing:
+        return {}
+    if fill.reference >= len(data.inputs):
+        raise UsageError(
+            "the reference of 'missing_sequence' is none of the network's inputs",
+            where="augment",
+            expected=f"below {len(data.inputs)}",
+            got=fill.reference,
+            code="usage.recipe",
+        )
+    reference = data.inputs[fill.reference]
+    check_present([reference], case.modalities, where=case.case_id)
+    return dict.fromkeys(missing, reference)
+
+
+def fill_missing(prepared: Prepared, standing_in: Mapping[str, str], fill: SequenceFill) -> Prepared:
+    """Return a case, all steps done, with the channels of its missing sequences as the network was trained for.
+
+    Args:
+        prepared: its image is float32 and its own; changed in place.
+        standing_in: from `stand_ins`.
+        fill: of the recipe.
+    """
+    places = {name: number for number, name in enumerate(prepared.modalities)}
+    warnings = []
+    for name, reference in standing_in.items():
+        if name not in places:
+            continue
+        copied = fill.fill == "copy" and reference in places
+        prepared.image[places[name]] = prepared.image[places[reference]] if copied else 0
+        shown = f"a copy of {reference}" if copied else "nothing"
+        warnings.append(f"missing sequence {name}: the network sees {shown} in its place")
+    return replace(prepared, warnings=(*prepared.warnings, *warnings))

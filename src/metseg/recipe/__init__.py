@@ -1,0 +1,33 @@
+"""A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction."""
+
+from metseg.recipe.form import (
+    DataPart,
+    Fraction,
+    Frozen,
+    Modality,
+    Named,
+    PredictPart,
+    Recipe,
+    Seed,
+    SplitPart,
+    TrainPart,
+    validated,
+)
+from metseg.recipe.load import load_recipe, parse_recipe, shipped_recipes
+
+__all__ = [
+    "DataPart",
+    "Fraction",
+    "Frozen",
+    "Modality",
+    "Named",
+    "PredictPart",
+    "Recipe",
+    "Seed",
+    "SplitPart",
+    "TrainPart",
+    "load_recipe",
+    "parse_recipe",
+    "shipped_recipes",
+    "validated",
+]

@@ -1,0 +1,73 @@
+"""Changes of single values: what ``--set key=value`` does to a recipe before it is checked."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from metseg.errors import UsageError
+
+
+def apply_change(raw: dict[str, Any], change: str) -> None:
+    """Carry out ``key=value`` on a parsed TOML document; ``key=`` removes the key, so that its default holds.
+
+    Raises:
+        UsageError: not of that form, a place in a list that is not there, or a path through a plain value.
+
+    >>> document = {"train": {"seed": 1}, "augment": [{"name": "flip"}]}
+    >>> apply_change(document, "train.seed=")
+    >>> apply_change(document, "augment.0.axes=[0, 1]")
+    >>> document
+    {'train': {}, 'augment': [{'name': 'flip', 'axes': [0, 1]}]}
+    """
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise UsageError(
+            "a change reads key=value", where="--set", got=change, cure="such as --set train.max_minutes=20"
+        )
+    *parents, leaf = key.strip().split(".")
+    node: Any = raw
+    for parent in parents:
+        node = _child(node, parent, key)
+    place: Any = _index(node, leaf, key) if isinstance(node, list) else leaf
+    _require_inside(node, key)
+    if value.strip():
+        node[place] = _toml_value(value)
+    elif isinstance(node, dict):
+        node.pop(place, None)
+    else:
+        del node[place]
+
+
+def _child(node: Any, name: str, key: str) -> Any:
+    _require_inside(node, key)
+    return node[_index(node, name, key)] if isinstance(node, list) else node.setdefault(name, {})
+
+
+def _require_inside(node: Any, key: str) -> None:
+    if not isinstance(node, dict | list):
+        raise UsageError(
+            f"'{key}' reaches into a plain value",
+            where="--set",
+            got=node,
+            cure="name a table's key, such as train.seed",
+        )
+
+
+def _index(node: list[Any], piece: str, key: str) -> int:
+    if not piece.isdigit() or int(piece) >= len(node):
+        raise UsageError(
+            f"'{key}': no element '{piece}' in a list of {len(node)}",
+            where="--set",
+            expected=f"a number from 0 to {len(node) - 1}" if node else "a list with an element",
+            cure="number the elements from 0, as in augment.0.probability",
+        )
+    return int(piece)
+
+
+def _toml_value(text: str) -> Any:
+    """Return what a TOML document would understand; a bare word is a string (``loss.name=dice``)."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

@@ -1,0 +1,187 @@
+"""Reading one series: values, order, place, and every way in which they may be stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
+
+from metseg.errors import InputError
+from metseg.io.dicom import read_series
+
+SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """Return SimpleITK's geometry as a voxel-to-RAS matrix."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return LPS @ affine
+
+
+def read_by_simpleitk(folder: Path) -> sitk.Image:
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    return sitk.ReadImage(list(names))
+
+
+@pytest.mark.parametrize("orientation", ["AXIAL", "OBLIQUE"])
+def test_equal_to_an_independent_reader(scanner: SimpleNamespace, tmp_path: Path, orientation: str) -> None:
+    stored = scanner.pixels(6)
+    scanner.write(tmp_path / "a", scanner.slices(stored, orientation=getattr(scanner, orientation)))
+    image = read_series(tmp_path / "a")
+    theirs = read_by_simpleitk(tmp_path / "a")
+    np.testing.assert_array_equal(image.volume.data.T, sitk.GetArrayFromImage(theirs))
+    np.testing.assert_allclose(image.volume.affine, affine_of(theirs), atol=1e-6)
+    assert image.volume.data.dtype == np.uint16
+    assert image.volume.shape == (scanner.COLUMNS, scanner.ROWS, 6)
+    np.testing.assert_array_equal(image.volume.data[:, :, 2].T, stored[2])
+    assert image.warnings == ()
+
+
+def test_order_and_names_of_files_change_nothing(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    objects = scanner.slices(scanner.pixels(6), orientation=scanner.OBLIQUE)
+    paths = scanner.write(tmp_path / "a", objects)
+    first = read_series(tmp_path / "a")
+    scanner.write(tmp_path / "b" / "deep", objects[::-1], seed=5, ending=".jpg")
+    for again in (read_series(tmp_path / "b"), read_series(paths), read_series(paths[::-1]), read_series(paths * 2)):
+        np.testing.assert_array_equal(again.volume.data, first.volume.data)
+        np.testing.assert_array_equal(again.volume.affine, first.volume.affine)
+
+
+def test_instance_numbers_and_negative_steps_do_not_count(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(4)
+    scanner.write(tmp_path, scanner.slices(stored, places=[9.0, 6.0, 3.0, 0.0]))
+    volume = read_series(tmp_path).volume
+    np.testing.assert_array_equal(volume.data.T, stored[::-1])
+    np.testing.assert_allclose(volume.affine[:3, 3], [10, 20, 30])
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "dtype"),
+    [("1", "0", np.uint16), ("1", "-1024", np.int32), ("2", "0", np.int32), ("0.5", "3", np.float32)],
+)
+def test_rescaling(
+    scanner: SimpleNamespace, tmp_path: Path, slope: str, intercept: str, dtype: type[np.generic]
+) -> None:
+    stored = scanner.pixels(3)
+    scanner.write(tmp_path, scanner.slices(stored, RescaleSlope=slope, RescaleIntercept=intercept))
+    data = read_series(tmp_path).volume.data
+    assert data.dtype == dtype
+    np.testing.assert_array_equal(data.T, stored * float(slope) + float(intercept))
+
+
+def test_rescaling_of_twelve_bits_stays_in_sixteen(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(3)
+    scanner.write(tmp_path, scanner.slices(stored, RescaleSlope="2", RescaleIntercept="-5", BitsStored=12, HighBit=11))
+    data = read_series(tmp_path).volume.data
+    assert data.dtype == np.int16
+    np.testing.assert_array_equal(data.T, stored.astype(int) * 2 - 5)
+
+
+def test_each_slice_has_a_scale_of_its_own(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(3)
+    objects = scanner.slices(stored, RescaleIntercept="0", RescaleSlope="1")
+    for number, item in enumerate(objects):
+        item.RescaleSlope = str(number + 0.25)
+    scanner.write(tmp_path, objects)
+    expected = stored * np.array([0.25, 1.25, 2.25])[:, None, None]
+    np.testing.assert_allclose(read_series(tmp_path).volume.data.T, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [("0", "0"), ("1e400", "0"), ("2", None)])
+def test_rescaling_that_makes_no_sense(
+    scanner: SimpleNamespace, tmp_path: Path, slope: str, intercept: str | None
+) -> None:
+    objects = scanner.slices(scanner.pixels(3))
+    for item in objects:
+        item.add_new("RescaleSlope", "DS", slope)
+        if intercept is not None:
+            item.add_new("RescaleIntercept", "DS", intercept)
+    scanner.write(tmp_path, objects)
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "input.rescale"
+
+
+def test_signed_values(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = (scanner.pixels(3).astype(int) - 2000).astype(np.int16)
+    scanner.write(tmp_path, scanner.slices(stored))
+    data = read_series(tmp_path).volume.data
+    assert data.dtype == np.int16
+    np.testing.assert_array_equal(data.T, stored)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, JPEG2000Lossless])
+def test_transfer_syntaxes(scanner: SimpleNamespace, tmp_path: Path, syntax: str) -> None:
+    stored = scanner.pixels(2, size=(40, 33))  # JPEG 2000 does not take very small pictures
+    objects = scanner.slices(stored)
+    for item in objects:
+        if syntax in (RLELossless, JPEG2000Lossless):
+            item.compress(syntax, generate_instance_uid=False)
+        else:
+            item.file_meta.TransferSyntaxUID = syntax
+            if syntax == ExplicitVRBigEndian:
+                item["PixelData"].VR = "OW"
+                item.PixelData = np.frombuffer(item.PixelData, "<u2").astype(">u2").tobytes()
+                item.set_original_encoding(False, False)
+    scanner.write(tmp_path, objects)
+    data = read_series(tmp_path).volume.data
+    np.testing.assert_array_equal(data.T, stored)
+    assert data.dtype.isnative
+
+
+def test_enhanced_multi_frame(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(5)
+    scanner.write(tmp_path, [scanner.enhanced(stored, order=[3, 0, 4, 1, 2], orientation=scanner.OBLIQUE)])
+    image = read_series(tmp_path)
+    for z in range(5):  # every frame has its own slope z + 1 and intercept -z
+        np.testing.assert_array_equal(image.volume.data[:, :, z].T, stored[z].astype(int) * (z + 1) - z)
+    scanner.write(tmp_path / "classic", scanner.slices(stored, orientation=scanner.OBLIQUE))
+    np.testing.assert_allclose(image.volume.affine, read_series(tmp_path / "classic").volume.affine, atol=1e-9)
+
+
+def test_frames_that_are_not_described_are_refused(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    whole = scanner.enhanced(scanner.pixels(5))
+    del whole.PerFrameFunctionalGroupsSequence[2]
+    scanner.write(tmp_path, [whole])
+    with pytest.raises(InputError, match="another number of frames"):
+        read_series(tmp_path)
+
+
+def test_a_single_slice_is_read_with_a_warning(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    scanner.write(tmp_path, scanner.slices(scanner.pixels(1), step=4.0))
+    image = read_series(tmp_path)
+    assert image.volume.spacing_mm == pytest.approx((0.4, 0.5, 4.0))
+    assert image.warnings == ("series 1: it has one slice only.",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_expb.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_padded.dcm",
+    ],
+)
+def test_files_that_pydicom_ships_hold_the_same_picture(name: str) -> None:
+    plain = read_series(SHIPPED / "MR_small.dcm").volume
+    theirs = sitk.ReadImage(str(SHIPPED / "MR_small.dcm"))
+    np.testing.assert_array_equal(plain.data.T, sitk.GetArrayFromImage(theirs))
+    other = read_series(SHIPPED / name).volume
+    np.testing.assert_array_equal(other.data, plain.data)
+    np.testing.assert_array_equal(other.affine, plain.affine)

@@ -1,0 +1,181 @@
+"""Volumes: whatever the axes of the files, the same answer at the same place in space, on the files' own grid."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from metseg.geometry import AxisTurn, turn_to_ras
+from metseg.model import SegmentationNetwork
+from metseg.predict.folder import predict_paths
+from metseg.predict.inference import Compute
+from metseg.predict.predictor import Predictor
+from metseg.predict.shards import Shard
+from metseg.recipe import parse_recipe
+from metseg.volume import Case, Volume
+
+PLAIN = Compute(torch.device("cpu"), bf16=False, channels_last=False)
+ORDERS = list(itertools.permutations(range(3)))
+FLIPS = list(itertools.product([False, True], repeat=3))
+
+RECIPE = """
+name = "known"
+data = { modalities = ["t1c", "t2f"], dimensions = DIMENSIONS, reference = "t1c" }
+model = { name = "unet" }
+train = { patch_size = [8, 8, 8] }
+[[preprocess]]
+name = "reorient"
+[[preprocess]]
+name = "crop_to_head"
+axes = "all"
+[[preprocess]]
+name = "zscore"
+"""
+
+
+class LeansRight(nn.Module):
+    """Sees lesion where the first sequence is bright, and a little more towards high x of what it is given."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        blurred = nn.functional.avg_pool3d(images[:, :1], 3, stride=1, padding=1, count_include_pad=False)
+        return 4 * (blurred - 1) + 0.05 * images[:, 1:2]
+
+
+class SliceWise(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 4 * (images[:, :1] - 1) + 0.05 * images[:, 1:2]
+
+
+def make_predictor(dimensions: int = 3) -> Predictor:
+    recipe = parse_recipe(RECIPE.replace("DIMENSIONS", str(dimensions)), where="test")
+    body = LeansRight() if dimensions == 3 else SliceWise()
+    network = SegmentationNetwork(body, in_channels=2, out_channels=1, dimensions=dimensions)
+    return Predictor([network], recipe, compute=PLAIN, fingerprint="known")
+
+
+def head() -> dict[str, np.ndarray]:
+    """Return two sequences of a stripped head with a bright spot, none of it symmetric, in RAS+."""
+    rng = np.random.default_rng(0)
+    x, y, z = np.meshgrid(*[np.arange(size) for size in (22, 20, 18)], indexing="ij")
+    inside = ((x - 11) / 9) ** 2 + ((y - 9) / 8) ** 2 + ((z - 9) / 7) ** 2 < 1
+    spot = (x - 14) ** 2 + (y - 7) ** 2 + (z - 11) ** 2 < 7
+    t1c = np.where(inside, 100 + 20 * rng.random(x.shape) + 150 * spot, 0).astype(np.float32)
+    t2f = np.where(inside, 80 + 30 * rng.random(x.shape) + 90 * spot, 0).astype(np.float32)
+    return {"t1c": t1c, "t2f": t2f}
+
+
+def oblique() -> np.ndarray:
+    """Return an affine turned by 17 and 9 degrees, with unequal voxels."""
+    a, b = np.radians([17, 9])
+    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    affine = np.eye(4)
+    affine[:3, :3] = about_z @ about_x @ np.diag([0.9, 1.1, 1.6])
+    affine[:3, 3] = [-20, 31, 7]
+    return affine
+
+
+def turned_case(turn: AxisTurn, affine: np.ndarray) -> Case:
+    images = {name: Volume(turn(data).copy(), turn.affine(affine, data.shape)) for name, data in head().items()}
+    return Case("case", "patient", images)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("affine", [np.diag([1.0, 1, 1, 1]), oblique()], ids=["straight", "oblique"])
+def test_the_same_answer_in_space_for_all_48_axis_orders(affine: np.ndarray, dimensions: int) -> None:
+    model = make_predictor(dimensions)
+    expected = model(turned_case(AxisTurn(), affine))
+    assert 60 < expected.labels.sum() < 150
+    for order, flipped in itertools.product(ORDERS, FLIPS):
+        turn = AxisTurn(order, flipped)  # type: ignore[arg-type]
+        found = model(turned_case(turn, affine))
+        assert found.labels.shape == turn.shape(expected.labels.shape)
+        np.testing.assert_array_equal(turn.inverse()(found.labels), expected.labels)
+        np.testing.assert_allclose(turn.inverse()(found.probability), expected.probability, atol=2e-3)
+        (one,), (other,) = found.lesions, expected.lesions
+        np.testing.assert_allclose(one.centre_mm, other.centre_mm, atol=2e-3)
+        assert one.volume_ml == pytest.approx(other.volume_ml)
+        assert one.longest_diameter_mm == pytest.approx(other.longest_diameter_mm, abs=1e-3)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[[str, AxisTurn], Path]:
+    """Return a function that writes a study in the naming of BraTS-METS."""
+
+    def write(case: str, turn: AxisTurn = AxisTurn()) -> Path:  # noqa: B008 (frozen)
+        folder = tmp_path / "data" / case
+        folder.mkdir(parents=True)
+        for name, data in head().items():
+            image = nibabel.nifti1.Nifti1Image(turn(data), turn.affine(oblique(), data.shape))
+            nibabel.save(image, folder / f"{case}-{name}.nii.gz")
+        return folder
+
+    return write
+
+
+def test_the_mask_lies_on_the_files_own_grid(study, tmp_path: Path) -> None:
+    case = "BraTS-MET-00001-000"
+    turn = AxisTurn((2, 0, 1), (True, False, True))
+    folder = study(case, turn)
+    outcome = predict_paths(
+        [folder.parent], make_predictor(), tmp_path / "out", formats=("mask", "overlay", "probability")
+    )
+    assert (outcome.volumes, outcome.pictures, outcome.lesions, outcome.errors) == (1, 0, 1, [])
+    given = nibabel.load(folder / f"{case}-t1c.nii.gz")
+    mask = nibabel.load(tmp_path / "out" / f"{case}-seg.nii.gz")
+    assert mask.get_data_dtype() == np.uint8
+    assert mask.shape == given.shape
+    np.testing.assert_array_equal(mask.affine, given.affine)
+    np.testing.assert_allclose(mask.get_qform(), given.affine, atol=1e-5)
+    chance = nibabel.load(tmp_path / "out" / f"{case}-probability.nii.gz").get_fdata()
+    assert 0 <= chance.min() <= chance.max() <= 1
+    labels = np.asarray(mask.dataobj)
+    assert chance[labels == 1].min() > 0.49
+    assert chance[labels == 0].max() < 0.51
+    assert (tmp_path / "out" / f"{case}-overlay.png").stat().st_size > 5_000
+    document = json.loads((tmp_path / "out" / f"{case}.json").read_text("utf-8"))
+    assert document["shape"] == list(given.shape)
+    assert document["bundle"] == "known"
+    assert set(document["timings_s"]) == {"preprocess", "predict", "restore", "measure"}
+    (lesion,) = document["lesions"]
+    # The spot's centre in the straight array, brought into space by the affine.
+    expected = oblique() @ [14, 7, 11, 1]
+    np.testing.assert_allclose(lesion["centre_mm"], expected[:3], atol=1)
+    assert turn_to_ras(given.affine) == turn.inverse()
+
+
+def test_shards_share_the_work_and_can_be_repeated(study, tmp_path: Path) -> None:
+    names = [f"BraTS-MET-0000{number}-000" for number in range(5)]
+    for name in names:
+        study(name)
+    out = tmp_path / "out"
+    first = predict_paths([tmp_path / "data"], make_predictor(), out, shard=Shard(1, 2), quiet=True)
+    assert (first.volumes, first.skipped) == (3, 0)
+    again = predict_paths([tmp_path / "data"], make_predictor(), out, shard=Shard(1, 2), quiet=True)
+    assert (again.volumes, again.skipped) == (0, 3)
+    everything = predict_paths([tmp_path / "data"], make_predictor(), out, shard=Shard(1, 1), quiet=True)
+    assert (everything.volumes, everything.skipped) == (2, 3)
+    assert sorted(path.stem for path in out.glob("*.json")) == names
+    # A document cut short by a crash is not a result.
+    (out / f"{names[0]}.json").write_text("{", "utf-8")
+    mended = predict_paths([tmp_path / "data"], make_predictor(), out, shard=Shard(1, 1), quiet=True)
+    assert (mended.volumes, mended.skipped) == (1, 4)
+
+
+def test_a_missing_sequence_is_named_and_does_not_stop_the_rest(study, tmp_path: Path) -> None:
+    study("BraTS-MET-00001-000")
+    (study("BraTS-MET-00002-000") / "BraTS-MET-00002-000-t2f.nii.gz").unlink()
+    outcome = predict_paths([tmp_path / "data"], make_predictor(), tmp_path / "out", quiet=True)
+    assert outcome.volumes == 1
+    (error,) = outcome.errors
+    assert error.code == "input.missing_sequence"
+    assert "t2f" in str(error)
+    assert "BraTS-MET-00002-000" in str(error)

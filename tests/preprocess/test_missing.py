@@ -1,0 +1,78 @@
+"""A case without one of its sequences, for a network that was trained to do without."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metseg.dataset.intensity import MissingSequence
+from metseg.errors import InputError, UsageError
+from metseg.preprocess.cache.stamp import recipe_stamp
+from metseg.preprocess.missing import SequenceFill, sequence_fill
+from metseg.preprocess.pipeline import prepare
+from metseg.recipe import Named, Recipe
+from metseg.volume import Case, Volume
+
+INPUTS = ("t1n", "t1c", "t2f")
+STEPS = ({"name": "clip_percentiles", "region": "all"}, {"name": "zscore", "region": "all"})
+
+
+def case(*names: str) -> Case:
+    values = np.random.default_rng(0).integers(1, 200, (3, 10, 12, 3)).astype(np.uint8)
+    volumes = {name: Volume(data) for name, data in zip(INPUTS, values, strict=True)}
+    return Case("case", "p", {name: volumes[name] for name in names})
+
+
+@pytest.fixture
+def recipe(make_recipe) -> Recipe:
+    return make_recipe(*STEPS, modalities=INPUTS, optional=["t1n", "t2f"])
+
+
+def hiding(recipe: Recipe, **options: object) -> Recipe:
+    return recipe.model_copy(update={"augment": (Named(name="missing_sequence", options=options),)})
+
+
+def test_a_copy_of_the_reference_as_in_training(recipe):
+    whole = prepare(case(*INPUTS), recipe)
+    found = prepare(case("t1c", "t2f"), hiding(recipe, reference=1))
+    assert found.modalities == INPUTS
+    assert np.array_equal(found.image, whole.image[[1, 1, 2]])
+    assert found.warnings == ("missing sequence t1n: the network sees a copy of t1c in its place",)
+
+
+def test_zeros_after_normalisation(recipe):
+    whole = prepare(case(*INPUTS), recipe)
+    found = prepare(case("t1n", "t1c"), hiding(recipe, reference=1, fill="zero"))
+    assert np.array_equal(found.image[:2], whole.image[:2])
+    assert not found.image[2].any()
+    assert "the network sees nothing in its place" in found.warnings[-1]
+
+
+def test_a_whole_case_is_what_it_was(recipe, make_recipe):
+    strict = make_recipe(*STEPS, modalities=INPUTS)
+    assert np.array_equal(prepare(case(*INPUTS), recipe).image, prepare(case(*INPUTS), strict).image)
+
+
+def test_what_is_needed_is_still_needed(recipe):
+    with pytest.raises(InputError, match="case: missing sequence t1c") as caught:
+        prepare(case("t1n", "t2f"), recipe)
+    assert caught.value.code == "input.missing_sequence"
+    with pytest.raises(InputError, match="case: missing sequence t1n"):
+        prepare(case("t1c", "t2f"), hiding(recipe, reference=0))  # the copy would be of what is missing itself
+    with pytest.raises(UsageError, match="reference of 'missing_sequence' is none"):
+        prepare(case("t1c", "t2f"), hiding(recipe, reference=7))
+
+
+def test_defaults_are_those_of_the_augmentation():
+    shared = set(SequenceFill.model_fields)
+    assert SequenceFill().model_dump() == MissingSequence().model_dump(include=shared)
+    given = {"probability": 0.5, "fill": "zero", "reference": 2}
+    assert sequence_fill([Named(name="flip"), Named(name="missing_sequence", options=given)]) == SequenceFill(
+        fill="zero", reference=2
+    )
+
+
+def test_the_stamp_knows_the_fill_where_it_counts(recipe, make_recipe):
+    assert recipe_stamp(hiding(recipe, fill="zero")) != recipe_stamp(recipe)
+    strict = make_recipe(*STEPS, modalities=INPUTS)
+    assert recipe_stamp(hiding(strict, fill="zero")) == recipe_stamp(strict)
