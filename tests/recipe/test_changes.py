@@ -60,3 +60,10 @@ def test_without_any_budget_there_is_a_default_one():
     assert changed("train.max_epochs=").train.epochs == 50
     assert changed("train.max_epochs=", "train.max_minutes=2").train.epochs is None
     assert changed().train.epochs == 3
+
+
+def test_a_recipe_written_out_can_be_changed_like_one_written_by_hand():
+    written = changed("model.channels=[8, 16]").to_toml()
+    again = parse_recipe(written, where="test", changes=("model.channels=[4, 8]", "augment.0.axes=[1]"))
+    assert again.model.options == {"channels": [4, 8]}
+    assert again.augment[0].options == {"axes": [1]}

@@ -37,9 +37,12 @@ class Named(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _gather_options(cls, raw: Any) -> Any:
-        if isinstance(raw, Mapping) and "options" not in raw:
-            return {"name": raw.get("name"), "options": {k: v for k, v in raw.items() if k != "name"}}
-        return raw
+        if not isinstance(raw, Mapping):
+            return raw
+        # Written out, options stand in a table of their own; a change by --set lands beside it, and holds.
+        written = raw.get("options", {})
+        beside = {key: value for key, value in raw.items() if key not in ("name", "options")}
+        return {"name": raw.get("name"), "options": {**written, **beside} if isinstance(written, Mapping) else written}
 
     def parse(self, options_class: type[OptionsType]) -> OptionsType:
         """Return the options checked against their class.
