@@ -24,7 +24,7 @@ def test_the_shipped_recipes_are_listed(run_metseg: Run, words: tuple[str, ...])
     assert (status, err) == (0, "")
     assert [line for line in out.splitlines() if not line.startswith(" ")] == list(shipped_recipes())
     assert "    Source: arXiv:1804.03999" in out
-    assert "Residual U-Net for half an hour on two CPU cores" in out
+    assert load_recipe("lgg-fast").description.split(":")[0] in out
 
 
 @pytest.mark.parametrize("words", [("--json",), ("list", "--json"), ("--json", "list")])
