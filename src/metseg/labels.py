@@ -111,7 +111,7 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
         )
     present = [int(value) for value in rounded]
     if len(scheme.classes) == 1 and set(present) <= {0, 255}:
-        return np.asarray(labels != 0, dtype=np.uint8)
+        return np.asarray(np.rint(labels) != 0, dtype=np.uint8)
     unknown = sorted(set(present) - set(scheme.values))
     if unknown:
         _refuse_unknown(present, unknown, scheme, where)
