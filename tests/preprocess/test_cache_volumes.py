@@ -196,7 +196,7 @@ def test_little_is_mapped_at_once(sources, make_recipe, tmp_path, monkeypatch):
 
 
 def test_no_more_processes_than_memory_has_room_for(sources, make_recipe, monkeypatch):
-    monkeypatch.setattr(build, "_processors", lambda: 16)
+    monkeypatch.setattr(build, "processors", lambda: 16)
     tasks = [build._Task(source, make_recipe(), "", Path()) for source in sources]
     for free_gb, wanted in ((100, 16), (4.6, 3), (0.2, 1)):
         free = SimpleNamespace(available=free_gb * 1e9)

@@ -58,7 +58,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def data(recipe, tmp_path, monkeypatch) -> TrainingData:
-    monkeypatch.setattr(build, "_processors", lambda: 1)  # four tiny cases are not worth starting processes for
+    monkeypatch.setattr(build, "processors", lambda: 1)  # four tiny cases are not worth starting processes for
     (tmp_path / "data").write_text("the same for all")
     sources = [BallSource(f"case of {patient}", patient, tmp_path) for patient in PATIENTS]
     split = Split(train=("a", "b"), validation=("c", "d"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from torch import Tensor
 from metseg import fields
 from metseg.dataset.occasional import Factor, Occasional, Probability
 from metseg.errors import UsageError
+from metseg.preprocess.missing import SequenceFill
 
 if TYPE_CHECKING:
     from metseg.dataset.augment import Rng
@@ -85,7 +86,7 @@ class LowResolution(Factor):
     high: Annotated[float, Field(ge=1)] = 4.0
 
 
-class MissingSequence(Occasional):
+class MissingSequence(SequenceFill, Occasional):
     """Hide some of the sequences, each subset of them as likely, so that the network also works without them.
 
     ``copy`` shows the reference in their place, as picture sets do (a grey picture saved in colour is three copies of
@@ -93,9 +94,6 @@ class MissingSequence(Occasional):
     """
 
     probability: Probability = 0.2
-    #: Position of the sequence that is never hidden, among the network's inputs.
-    reference: Annotated[int, Field(ge=0)] = 0
-    fill: Literal["copy", "zero"] = "copy"
 
 
 def check_missing_sequence(options: MissingSequence, *, dimensions: int, channels: int) -> None:  # noqa: ARG001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from metseg.io.decode import picture_size
 from metseg.io.pictures import checked_page_count
 from metseg.io.slices import SliceFile, SliceStackSource
 from metseg.io.tree import Pair, Pairing, slice_number
+from metseg.machine import processors
 
 
 def group_by_patient(
@@ -105,7 +105,7 @@ def check_names(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
 def one_size_each(sources: Sequence[SliceStackSource]) -> list[SliceStackSource]:
     """Divide sources whose slices differ in size; a header that cannot be read stays with the majority."""
     pieces = [piece for source in sources for piece in source.slices]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         sizes = dict(zip((id(piece) for piece in pieces), pool.map(_size_or_none, pieces, chunksize=64), strict=True))
     divided: list[SliceStackSource] = []
     for source in sources:

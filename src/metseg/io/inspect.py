@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from metseg.io.facts import SliceFacts, slice_facts
 from metseg.io.slices import SliceFile, SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES
+from metseg.machine import processors
 from metseg.progress import track
 from metseg.tables import lookup
 
@@ -141,7 +141,7 @@ def _read(sources: Sequence[SliceStackSource], *, quiet: bool) -> list[Row]:
     def row(pair: tuple[SliceStackSource, SliceFile]) -> Row:
         return Row(*pair, slice_facts(pair[1], schemes[pair[0].labels]))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         return list(track(pool.map(row, pairs), "Reading", total=len(pairs), quiet=quiet))
 
 

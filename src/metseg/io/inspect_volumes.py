@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from metseg.io.inspect import Problem, attribute_counts, problem_of, ranked, rel
 from metseg.io.source import CaseSource
 from metseg.io.volume_facts import StudyFacts, study_facts
 from metseg.io.volumes import VolumeSource
+from metseg.machine import processors
 from metseg.progress import track
 
 #: Studies read at once; each is held in memory whole.
@@ -169,7 +169,7 @@ def inspect_volumes(found: Found, *, quiet: bool = False) -> VolumeInspection:
 
 def _read(sources: Sequence[CaseSource], *, quiet: bool) -> list[Row]:
     """Read every study, in threads: decompression, sums and checksums let go of the interpreter."""
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(MAX_THREADS, processors())) as pool:
         facts = track(pool.map(study_facts, sources), "Reading", total=len(sources), quiet=quiet)
         return [Row(source, seen) for source, seen in zip(sources, facts, strict=True)]
 

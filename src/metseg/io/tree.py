@@ -90,14 +90,20 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
     )
 
 
-def _walk(root: Path, left_out: Path | None) -> Iterator[PurePosixPath]:
-    """Yield the relative path of every file, following links but never back to where we have been."""
+def walk_once(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk as `os.walk` does, following links but never back to where we have been; what is below may be changed."""
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:
             below.clear()
             continue
         seen.add(real)
+        yield folder, below, names
+
+
+def _walk(root: Path, left_out: Path | None) -> Iterator[PurePosixPath]:
+    """Yield the relative path of every file that is not hidden; see `walk_once`."""
+    for folder, below, names in walk_once(root):
         below[:] = sorted(name for name in below if not _is_hidden(name) and Path(folder, name) != left_out)
         place = PurePosixPath(Path(folder).relative_to(root).as_posix())
         yield from (place / name for name in names if not _is_hidden(name))

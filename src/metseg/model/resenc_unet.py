@@ -16,6 +16,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from metseg.model.encoder_decoder import EncoderDecoder
 from metseg.model.layers import AVERAGE_POOL, CONVOLUTION, DROPOUT, TRANSPOSED, Dropout, Norm, make_norm
 from metseg.model.planned import PlannedOptions, WideChannels, divisor
 
@@ -125,7 +126,7 @@ class UpBlock(nn.Module):
         return joined
 
 
-class ResEncUNet(nn.Module):
+class ResEncUNet(EncoderDecoder):
     """See the module's text."""
 
     def __init__(self, options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> None:
@@ -158,19 +159,3 @@ class ResEncUNet(nn.Module):
         # The coarsest decoder level teaches nothing: nnU-Net gives it weight 0.
         heads = len(channels) - 2 if options.deep_supervision else 1
         self.heads = nn.ModuleList(CONVOLUTION[dimensions](wide, out_channels, 1) for wide in channels[:heads])
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        features = self.stem(images)
-        skips: list[torch.Tensor] = []
-        for level in self.levels:
-            features = level(features)
-            skips.append(features)
-        features = self.dropout(skips.pop())
-        decoded: list[torch.Tensor] = []
-        for up in self.ups:
-            features = up(features, skips.pop())
-            decoded.insert(0, features)
-        if self.training and len(self.heads) > 1:
-            return [head(level) for head, level in zip(self.heads, decoded[: len(self.heads)], strict=True)]
-        logits: torch.Tensor = self.heads[0](decoded[0])
-        return logits

@@ -18,6 +18,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from metseg.model.encoder_decoder import EncoderDecoder
 from metseg.model.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm, make_norm, upsample
 from metseg.recipe import Frozen
 
@@ -82,7 +83,7 @@ class UpBlock(nn.Module):
         return joined
 
 
-class ResidualUNet(nn.Module):
+class ResidualUNet(EncoderDecoder):
     """See the module's text."""
 
     def __init__(self, options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> None:
@@ -111,19 +112,3 @@ class ResidualUNet(nn.Module):
         # One head per decoder level that is supervised, the finest first; the coarsest level teaches nothing.
         heads = len(channels) - 1 if options.deep_supervision else 1
         self.heads = nn.ModuleList(CONVOLUTION[dimensions](wide, out_channels, 1) for wide in channels[:heads])
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        features = self.stem(images)
-        skips: list[torch.Tensor] = []
-        for level in self.levels:
-            features = level(features)
-            skips.append(features)
-        features = self.dropout(skips.pop())
-        decoded: list[torch.Tensor] = []
-        for up in self.ups:
-            features = up(features, skips.pop())
-            decoded.insert(0, features)
-        if self.training and len(self.heads) > 1:
-            return [head(level) for head, level in zip(self.heads, decoded, strict=True)]
-        logits: torch.Tensor = self.heads[0](decoded[0])
-        return logits

@@ -16,28 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Box = tuple[slice, ...]
+from metseg.measure import Box, bounding_box
 
 #: Standard deviation of the weights, as a share of the window's side.
 SIGMA_SHARE = 1 / 8
 #: The least weight, as a share of the largest: a voxel that only a window's corner covers still counts.
 LEAST_WEIGHT = 1e-3
-
-
-def bounding_box(mask: npt.NDArray[np.bool_]) -> Box | None:
-    """Return the smallest box that holds every True voxel of (X, Y, Z), or None where there is none.
-
-    >>> mask = np.zeros((4, 5, 6), dtype=bool); mask[1:3, 2, 4:] = True
-    >>> bounding_box(mask)
-    (slice(1, 3, None), slice(2, 3, None), slice(4, 6, None))
-    """
-    sides = []
-    for axis in range(mask.ndim):
-        there = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if not there.size:
-            return None
-        sides.append(slice(int(there[0]), int(there[-1]) + 1))
-    return tuple(sides)
 
 
 def starts_along(low: int, high: int, *, size: int, window: int, overlap: float) -> list[int]:

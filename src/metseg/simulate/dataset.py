@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ import psutil
 import metseg
 from metseg.errors import ResourceError
 from metseg.files import atomic_folder
+from metseg.machine import processors
 from metseg.progress import track
 from metseg.simulate.anatomy import load_anatomy
 from metseg.simulate.challenge import Challenge
@@ -112,8 +112,7 @@ def simulate_dataset(
 def affordable_workers(resolution_mm: float) -> int:
     """Return how many processes there are cores and free memory for, at least one."""
     need = BYTES_PER_PROCESS + BYTES_PER_VOXEL * FIELD_OF_VIEW_MM3 / resolution_mm**3
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(0.8 * psutil.virtual_memory().available / need)))
+    return max(1, min(processors(), int(0.8 * psutil.virtual_memory().available / need)))
 
 
 def _run(jobs: Sequence[Job], workers: int) -> Iterator[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import BinaryIO, Self
 
 from metseg.errors import InputError
 from metseg.io.dicom.archive import Archive, is_zip, nested_archive
+from metseg.io.tree import walk_once
 
 #: A file of the DICOM file format has these letters after a preamble that may hold anything.
 PREAMBLE_BYTES, DICOM_MAGIC = 128, b"DICM"
@@ -130,13 +130,8 @@ class PlaceReader:
 
 
 def _files_below(root: Path) -> Iterator[Path]:
-    """Yield the regular files under a folder in a stable order, following links but never twice to one folder."""
-    seen: set[str] = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:
-            below.clear()
-            continue
-        seen.add(real)
+    """Yield the regular files under a folder in a stable order; see `walk_once`."""
+    for folder, below, names in walk_once(root):
         below.sort()
         yield from (path for name in sorted(names) if _is_regular(path := Path(folder, name)))
 

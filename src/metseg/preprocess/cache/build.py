@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.io.source import CaseSource
+from metseg.machine import processors
 from metseg.preprocess.cache import stamp
 from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.reader import Cache
@@ -192,13 +192,8 @@ def _without_main(todo: Sequence[_Task]) -> Iterator[None]:
 def _processes(todo: Sequence[_Task]) -> int:
     """Return how many processes to start: one per processor, of volumes no more than memory has room for."""
     if all(task.source.slice_names for task in todo):
-        return _processors()
-    return max(1, min(_processors(), int(psutil.virtual_memory().available) // VOLUME_BYTES))
-
-
-def _processors() -> int:
-    """Return how many processors this process may use; a job on a cluster is often given fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors()
+    return max(1, min(processors(), int(psutil.virtual_memory().available) // VOLUME_BYTES))
 
 
 def _one_thread() -> None:
