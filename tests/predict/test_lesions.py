@@ -77,3 +77,13 @@ def test_small_is_counted_slice_by_slice_for_pictures() -> None:
     part = PredictPart(minimum_voxels=3)
     assert clean_labels(labels, part, slicewise=False).sum() == 3
     assert clean_labels(labels, part, slicewise=True).sum() == 0
+
+
+def test_only_the_largest_piece_is_kept_through_all_slices() -> None:
+    labels = np.zeros((6, 6, 3), np.uint8)
+    labels[0, 0, :] = 1  # three slices, one pixel each: the largest of the case, not of any slice
+    labels[4:, 4, 1] = 1
+    kept = clean_labels(labels, PredictPart(keep_largest=True), slicewise=True)
+    assert kept.sum() == 3
+    assert kept[0, 0].all()
+    assert not clean_labels(np.zeros_like(labels), PredictPart(keep_largest=True), slicewise=True).any()

@@ -1,4 +1,4 @@
-"""The last touches to a mask before it is handed out: holes, smallest size."""
+"""The last touches to a mask before it is handed out: holes, smallest size, one lesion only."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from metseg.recipe import PredictPart
 
 
 def clean_labels(labels: npt.NDArray[np.uint8], part: PredictPart, *, slicewise: bool) -> npt.NDArray[np.uint8]:
-    """Return the mask with holes filled and small pieces removed, as far as that is asked for.
+    """Return the mask with holes filled and unwanted pieces removed, as far as that is asked for.
 
     Args:
         labels: (X, Y, Z) class ids.
-        part: holes, smallest size.
-        slicewise: pieces are looked at slice by slice (pictures) and not through the volume.
+        part: holes, smallest size, whether one piece only is kept.
+        slicewise: holes and small pieces are looked at slice by slice (pictures) and not through the volume.
     """
     if part.fill_holes:
         labels = _filled(labels, slicewise)
     if part.minimum_voxels > 1:
         labels = _without_small(labels, part.minimum_voxels, slicewise)
+    if part.keep_largest:
+        labels = _largest(labels)
     return labels
 
 
@@ -30,6 +32,14 @@ def _without_small(labels: npt.NDArray[np.uint8], minimum: int, slicewise: bool)
     large = np.bincount(numbered.ravel()) >= minimum
     large[0] = False
     return np.where(large[numbered], labels, 0).astype(np.uint8)
+
+
+def _largest(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Keep the largest piece, through all slices: of equal ones the first."""
+    numbered, _ = label_instances(labels, across_slices=True)
+    sizes = np.bincount(numbered.ravel())
+    sizes[0] = 0
+    return np.where((numbered == sizes.argmax()) & (numbered > 0), labels, 0).astype(np.uint8)
 
 
 def _filled(labels: npt.NDArray[np.uint8], slicewise: bool) -> npt.NDArray[np.uint8]:

@@ -136,8 +136,10 @@ class Predictor:
 
     @property
     def needs_whole_case(self) -> bool:
-        """Return whether what is seen of a slice depends on the other slices of its case."""
-        return self.recipe.data.neighbours > 0 or any(step.whole_case for step in check_steps(self.recipe.preprocess))
+        """Return whether the result in a slice depends on the other slices of its case."""
+        if self.part.keep_largest or self.recipe.data.neighbours > 0:
+            return True
+        return any(step.whole_case for step in check_steps(self.recipe.preprocess))
 
     def __call__(self, case: Case) -> Prediction:
         """Return the prediction for a case.
@@ -162,7 +164,7 @@ class Predictor:
         with watch.phase("preprocess"):
             prepared = prepare(_without_truth(case), self.recipe)
         depth = prepared.grid[2]
-        in_pieces = case.is_slice_stack and self.recipe.data.neighbours == 0
+        in_pieces = case.is_slice_stack and self.recipe.data.neighbours == 0 and not self.part.keep_largest
         step = SLICES_IN_MEMORY if in_pieces else depth
         for first in range(0, depth, step):
             chosen = range(first, min(first + step, depth))

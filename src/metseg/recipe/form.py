@@ -180,6 +180,8 @@ class PredictPart(Frozen):
     #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
     fill_holes: bool = False
+    #: Keep the largest connected piece of a case alone: for data in which each patient has one lesion, and no others.
+    keep_largest: bool = False
     #: By how much of their side the windows of a 3D network overlap.
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     #: Average over the mirror images that the augmentation step `flip` made in training.
