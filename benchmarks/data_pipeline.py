@@ -61,7 +61,7 @@ def synthesise(root: Path) -> None:
 def loaded_per_second(data: TrainingData, recipe: Recipe, workers: int) -> float:
     """Return slices per second through the training loader, its start and first batches left out."""
     train = recipe.train.model_copy(update={"workers": workers, "steps_per_epoch": WARM_BATCHES + LOADED_BATCHES})
-    loader, _ = make_loaders(data, recipe.model_copy(update={"train": train}))
+    loader, *_ = make_loaders(data.train, data.validation, recipe.model_copy(update={"train": train}))
     batches = iter(loader)
     for _ in range(WARM_BATCHES):
         next(batches)
@@ -79,7 +79,9 @@ def training_step(data: TrainingData, recipe: Recipe) -> Callable[[], int]:
     memory_format = torch.channels_last if compute.channels_last else torch.contiguous_format
     network = in_memory_format(build_from_recipe(recipe).to(compute.device), memory_format)
     optimizer, loss = build_optimizer(recipe.train, network), build_loss(recipe.loss)
-    loader, _ = make_loaders(data, recipe.model_copy(update={"train": recipe.train.model_copy(update={"workers": 0})}))
+    loader, *_ = make_loaders(
+        data.train, data.validation, recipe.model_copy(update={"train": recipe.train.model_copy(update={"workers": 0})})
+    )
     batch: Batch = next(iter(loader))
     image = batch.image.to(compute.device).contiguous(memory_format=memory_format)
     labels = batch.labels.to(compute.device)

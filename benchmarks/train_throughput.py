@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from metseg.machine import machine_line
 from metseg.model import build_from_recipe
 from metseg.predict.inference import Compute, choose_compute, in_memory_format
 from metseg.recipe import Recipe, load_recipe
 from metseg.train.losses import build_loss, deep_supervision_loss
-from metseg.train.machine import describe_machine, machine_line
+from metseg.train.machine import describe_machine
 from metseg.train.optimizers import build_optimizer
 
 #: Steps before the first one that counts: kernels are chosen and memory is claimed in them.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from metseg.fields import bias_field, cubic_weights, elastic_displacement, rician_noise, smooth_field, warp
+from metseg.fields import bias_field, cubic_weights, elastic_displacement, rician_noise, smooth_field
 
 
 def generator(seed: int = 0) -> np.random.Generator:
@@ -89,19 +89,3 @@ def test_displacement_in_three_dimensions_moves_each_axis_on_its_own() -> None:
     field = elastic_displacement((6, 7, 8), amplitude_voxels=1.0, scale_voxels=3.0, rng=generator(9))
     assert field.shape == (3, 6, 7, 8)
     assert not np.array_equal(field[0], field[1])
-
-
-def test_warp_by_whole_voxels_shifts() -> None:
-    image = np.arange(20.0).reshape(4, 5)
-    shift = np.zeros((2, 4, 5), dtype=np.float32)
-    shift[1] = 2
-    expected = np.full((4, 5), -1.0)
-    expected[:, :3] = image[:, 2:]
-    np.testing.assert_allclose(warp(image, shift, outside=-1.0), expected)
-
-
-def test_a_warped_mask_keeps_its_values() -> None:
-    mask = (np.arange(400).reshape(20, 20) % 3 == 0).astype(np.uint8) * 3
-    moved = warp(mask, elastic_displacement((20, 20), amplitude_voxels=2, scale_voxels=5, rng=generator(3)), order=0)
-    assert moved.dtype == np.uint8
-    assert set(np.unique(moved)) <= {0, 3}

@@ -15,7 +15,7 @@ from metseg.cli import app
 from metseg.errors import UsageError
 from metseg.model import MODELS, build_from_recipe
 from metseg.recipe import load_recipe, shipped_recipes
-from metseg.train.losses import build_loss
+from metseg.train.losses import loss_of
 from metseg.train.resolve import resolve
 
 EXPECTED = {
@@ -44,11 +44,12 @@ def test_a_shipped_recipe_can_be_run(name: str) -> None:
     assert recipe.description
     assert recipe.source
     network = build_from_recipe(recipe, initial_weights=False).train()
-    image = torch.rand(2, len(recipe.data.inputs), 96, 96)
+    sides = (96, 96) if recipe.data.dimensions == 2 else (32, 32, 32)
+    image = torch.rand(2, len(recipe.seen), *sides)
     output = network(image)
     finest = output[0] if isinstance(output, list) else output
     assert finest.shape[2:] == image.shape[2:]
-    assert torch.isfinite(build_loss(recipe.loss)(finest, torch.zeros(2, 96, 96, dtype=torch.uint8)))
+    assert torch.isfinite(loss_of(recipe)(finest, torch.zeros(2, *sides, dtype=torch.uint8)))
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("assignment-")])

@@ -18,13 +18,14 @@ from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.outcome import Comparison
 from metseg.experiment.results import write_results
-from metseg.io.cases import find_cases, find_pictures, find_studies, holds_studies
+from metseg.io.cases import data_part, find_cases
+from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.source import CaseSource
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
 from metseg.predict.picture_outputs import background
 from metseg.predict.predictor import Prediction, Predictor
-from metseg.recipe import DataPart, Recipe, load_recipe
+from metseg.recipe import Recipe, load_recipe
 from metseg.train.judge import score_case
 from metseg.train.run import Run, train_run
 from metseg.volume import Case
@@ -177,12 +178,23 @@ def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False
     if z is None:
         z = int(np.count_nonzero(labels, axis=(0, 1)).argmax())
     if not 0 <= z < labels.shape[2]:
-        raise InputError("no such slice", where=prediction.case.case_id, expected=f"0 to {labels.shape[2] - 1}", got=z)
+        raise InputError(
+            "no such slice",
+            where=prediction.case.case_id,
+            expected=f"0 to {labels.shape[2] - 1}",
+            got=z,
+            cure="count slices from 0",
+        )
     drawn = draw_labels(grey(background(prediction)[:, :, z]), labels[:, :, z])
     if truth:
         known = prediction.case.labels
         if known is None:
-            raise InputError("the case has no truth to draw", where=prediction.case.case_id, code="input.no_truth")
+            raise InputError(
+                "the case has no truth to draw",
+                where=prediction.case.case_id,
+                cure="draw the prediction alone, or read the case with its masks",
+                code="input.no_truth",
+            )
         drawn = draw_outline(drawn, known.data[:, :, z] != 0, TRUTH_COLOUR)
     return drawn.transpose(1, 0, 2)
 
@@ -227,7 +239,7 @@ def compare(
     split: str | Path | None = None,
     device: str = "auto",
 ) -> Comparison:
-    """Train several recipes on the same patients, and write `results.md`, `results.json` and figures into ``out``.
+    """Train several recipes on the same patients; write `report.html`, `results.md`, `results.json` and figures.
 
     Args:
         recipes: each a recipe, its file, or the name of a shipped one.
@@ -247,12 +259,8 @@ def compare(
 
 
 def _only_source(path: str | Path, channels: Sequence[str], labels: str, *, with_masks: bool) -> CaseSource:
-    found: Sequence[CaseSource]
-    if holds_studies(path):
-        data = DataPart(channels=tuple(channels), labels=labels)
-        found = find_cases(path, data) if with_masks and Path(path).is_dir() else find_studies(path, data)
-    else:
-        found = find_pictures(path, channels=channels, labels=labels, with_masks=with_masks)
+    data = data_part(None, {"channels": channels, "labels": labels})
+    found = find_inputs(path, data, rules=InputRules(one_per_folder=True, with_masks=with_masks))
     if len(found) > 1:
         raise InputError(
             "there is more than one case",

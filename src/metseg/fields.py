@@ -7,11 +7,10 @@ number from the generator they are given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 FloatArray = npt.NDArray[np.float32]
 Number = TypeVar("Number", bound="np.number[Any]")
@@ -144,24 +143,3 @@ def elastic_displacement(
     return np.stack(
         [np.float32(amplitude_voxels) * smooth_field(shape, scale_voxels=scale_voxels, rng=rng) for _ in shape]
     )
-
-
-def warp(
-    image: npt.NDArray[Number], displacement: FloatArray, *, order: Literal[0, 1, 2, 3, 4, 5] = 1, outside: float = 0.0
-) -> npt.NDArray[Number]:
-    """Return ``image(x + u(x))``.
-
-    Args:
-        image: (\\*shape), D axes. A mask needs ``order=0``.
-        displacement: (D, \\*shape) in voxels.
-        order: of the spline between voxels, 0 to 5.
-        outside: the value beyond the border.
-    Returns:
-        The image's shape and type.
-
-    >>> warp(np.arange(4.0), np.ones((1, 4), dtype=np.float32))
-    array([1., 2., 3., 0.])
-    """
-    axes = [np.arange(size, dtype=np.float32) for size in image.shape]
-    coordinates = np.stack(np.meshgrid(*axes, indexing="ij")) + displacement
-    return ndimage.map_coordinates(image, coordinates, order=order, mode="constant", cval=outside)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError, UsageError
-from metseg.io import LAYOUTS, VolumeSource, find_cases, find_studies, make_split
+from metseg.io import LAYOUTS, VolumeSource, find_cases, find_inputs, make_split
 from metseg.io.cases import find
 from metseg.io.layouts import SLICE_LAYOUTS
 from metseg.recipe import SplitPart
@@ -289,7 +289,7 @@ def test_masks_without_images_are_orphans_or_nothing(build, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_prediction_leaves_masks_aside(build, name):
-    sources = find_studies(build(name), modalities=("t2f",))
+    sources = find_inputs(build(name), modalities=("t2f",))
     assert len(sources) == len(TREES[name].found)
     case = sources[0].load()
     assert case.labels is None
@@ -317,7 +317,7 @@ def test_labels_that_cannot_be_had_are_refused_before_reading(build):
 def test_test_cases_without_masks_are_left_out_and_named(build):
     found = find(build("nnunet"))
     assert found.notes == ("imagesTs: 2 files without masks were left out",)
-    (unseen,) = find_studies(found.tree.root / "imagesTs")
+    (unseen,) = find_inputs(found.tree.root / "imagesTs")
     assert (unseen.case_id, tuple(unseen.images)) == ("unseen", ("t2f", "t1c"))
 
 
@@ -377,5 +377,5 @@ def test_one_nameless_file_is_the_only_sequence_or_the_channels(tmp_path):
     (source,) = find_cases(tmp_path, channels=("flair", "t1ce"))
     assert isinstance(source, VolumeSource)
     assert {name: int(image.data[0, 0, 0]) for name, image in source.load().images.items()} == {"t2f": 4, "t1c": 2}
-    (one,) = find_studies(tmp_path / "a" / "scan.nii.gz", channels=("flair", "t1ce"))
+    (one,) = find_inputs(tmp_path / "a" / "scan.nii.gz", channels=("flair", "t1ce"))
     assert one.load().modalities == ("t2f", "t1c")

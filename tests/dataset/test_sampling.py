@@ -143,3 +143,20 @@ def test_shuffles_and_augmentation_do_not_share_random_numbers():
     """The shuffle of kind 1, round 2 and the augmentation of epoch 1, position 2 are draws of their own."""
     items_drawn = EndlessShuffle(np.arange(50), (7, 1)).take(100, 50)
     assert not np.array_equal(items_drawn, random_generator(7, 1, 2).permutation(50))
+
+
+@pytest.mark.parametrize("share", [None, 0.25, 0.5])
+def test_processes_share_the_batches_of_one(share):
+    flags = np.arange(23) % 3 == 0
+    whole = plan(flags, batch_size=6, steps=5, lesion_share=share)
+    parts = [plan(flags, batch_size=2, steps=5, lesion_share=share, share=(rank, 3)) for rank in range(3)]
+    for number in (0, 4):
+        together = list(zip(*(epoch(part, number) for part in parts), strict=True))
+        for batch, pieces in zip(epoch(whole, number), together, strict=True):
+            assert sorted(batch) == sorted(draw for piece in pieces for draw in piece)
+            assert {len(piece) for piece in pieces} == {2}
+
+
+def test_among_several_processes_the_last_batch_is_full():
+    parts = [plan(np.zeros(9, bool), batch_size=2, share=(rank, 2)) for rank in range(2)]
+    assert [[len(batch) for batch in epoch(part)] for part in parts] == [[2, 2, 2]] * 2

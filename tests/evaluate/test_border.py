@@ -48,3 +48,21 @@ def test_by_hand_and_empty() -> None:
     nothing = np.zeros_like(truth)
     assert border_dice(nothing, nothing, (1.0, 1.0, 1.0), 1.0) == 1.0
     assert border_dice(truth, nothing, (1.0, 1.0, 1.0), 1.0) == 0.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), spacing=st.tuples(*[st.floats(0.2, 5)] * 3), tolerance=st.sampled_from([0.5, 1.0])
+)
+def test_equals_medpys_distances_where_it_is_installed(
+    seed: int, spacing: tuple[float, float, float], tolerance: float
+) -> None:
+    medpy = pytest.importorskip("medpy.metric.binary", reason="medpy, the challenge's own distances, is not installed")
+    generator = np.random.default_rng(seed)
+    shape = generator.integers(2, 12, 3)
+    truth, prediction = (generator.random(shape) < 0.5 for _ in range(2))
+    truth.flat[0] = prediction.flat[-1] = True
+    surface_distances = medpy.__dict__["__surface_distances"]
+    there, back = (surface_distances(*pair, spacing, 1) for pair in ((truth, prediction), (prediction, truth)))
+    expected = ((there <= tolerance).mean() + (back <= tolerance).mean()) / 2
+    assert border_dice(truth, prediction, spacing, tolerance) == pytest.approx(expected, abs=1e-6)

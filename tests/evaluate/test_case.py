@@ -167,12 +167,17 @@ def test_label_4_is_known_to_2023_counted_and_not_scored() -> None:
         evaluate_case(np.where(truth == 4, 5, truth), truth, spacing_mm=(1, 1, 1), protocol="brats-met-2023")
 
 
-def test_instance_ids_are_recognised() -> None:
-    truth = np.zeros((43, 3, 3), dtype=np.uint8)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("numbers", [np.uint8, np.int16, np.float32])
+def test_instance_ids_are_recognised(protocol: str, numbers: type[np.generic]) -> None:
+    truth = np.zeros((43, 3, 3), dtype=numbers)
     truth[:, 1, 1] = np.arange(43)  # lesions 1..42
-    with pytest.raises(InputError, match="instances") as caught:
-        evaluate_case(truth, truth > 0)
+    prediction = (truth > 0).astype(np.uint8)
+    with pytest.raises(InputError, match="look like lesion numbers") as caught:
+        evaluate_case(truth, prediction, spacing_mm=(1, 1, 1), protocol=protocol)
     assert caught.value.code == "input.instances"
+    assert caught.value.cure is not None
+    assert "binarise the mask" in caught.value.cure
 
 
 def test_errors_name_the_cause() -> None:

@@ -26,7 +26,7 @@ def run(tmp_path: Path, run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> Run
 
     def invoke(*more: str) -> tuple[int, str, str]:
         paths = ["--predictions", tmp_path / "predictions", "--truth", tmp_path / "truth", "--out", tmp_path / "out"]
-        return run_metseg("evaluate", *paths, "--jobs", 1, *more)
+        return run_metseg("evaluate", *paths, "--jobs", 1, "--no-report", *more)
 
     return invoke
 

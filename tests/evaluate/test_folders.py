@@ -97,10 +97,29 @@ def stacks(tmp_path: Path) -> tuple[Path, Path]:
         ("a-seg-seg.nii.gz", "a-seg"),
         ("a.b.nii.gz", "a.b"),
         ("-seg.nii.gz", "-seg"),
+        ("100101A_BraTS-seg.nii.gz", "100101A"),
+        ("100101A_seg.nii.gz", "100101A"),
     ],
 )
 def test_case_ids(name: str, expected: str) -> None:
     assert case_id(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("case", "patient"),
+    [
+        ("BraTS-MET-00012-003", "BraTS-MET-00012"),
+        ("Brats18_TCIA01_131_1", "Brats18_TCIA01_131"),
+        ("BraTS20_Training_001", "BraTS20_Training_001"),  # the number counts patients
+        ("100101B", "100101"),
+        ("anything-2", "anything-2"),
+    ],
+)
+def test_whose_examination_a_name_says(tmp_path: Path, case: str, patient: str) -> None:
+    save(tmp_path / "truth" / f"{case}_seg.nii.gz", blobs(0))
+    save(tmp_path / "predictions" / f"{case}-seg.nii.gz", blobs(1))
+    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    assert (pair.case, pair.patient) == (case, patient)
 
 
 def test_volumes_tables_equal_the_cases_one_by_one(volumes: tuple[Path, Path], tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_every_figure_is_a_picture_and_stands_in_the_report(out: Path) -> None:
     assert report.count("](") == len(FIGURES)
 
 
+def test_the_page_tells_the_same_and_shows_what_was_seen(out: Path, document: dict[str, object]) -> None:
+    html = (out / "report.html").read_text("utf-8")
+    assert str(document["verdict"]) in html
+    for name in ("models", "training", "examples", "results", "tests", "distribution", "worst", "cases", "method"):
+        assert f'<section id="{name}">' in html
+    # Training curves, a picture of three patients of each model, and up to three worst cases of each.
+    assert 3 < html.count("data:image/png;base64,") <= 9
+    assert str(out) not in html
+    assert "://" not in html
+
+
 def test_results_hold_what_was_measured(document: dict) -> None:
     assert (document["format"], document["version"]) == ("metseg-comparison", 1)
     assert document["warnings"] == []
@@ -124,9 +135,11 @@ def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, m
 
     monkeypatch.setattr(module, "train_run", again)
     monkeypatch.setattr(SliceStackSource, "load", again)
-    monkeypatch.setattr("metseg.train.machine._processor", lambda: "another machine")
+    monkeypatch.setattr("metseg.machine.processor_name", lambda: "another machine")
     found = comparison_document(compare(plan))
-    assert found == document  # with the speed and the machine of the run, not of the writing of the table
+    assert (
+        json.loads(json.dumps(found)) == document
+    )  # with the speed and the machine of the run, not of the writing of the table
 
 
 def test_a_run_that_kept_no_scores_is_scored_from_its_bundle(plan: Plan, out: Path, document: dict) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError, UsageError
-from metseg.io import find_cases, find_pictures
+from metseg.io import find_cases
 from metseg.io.cases import find, split_roots
 from metseg.io.patients import read_attributes
 
@@ -165,37 +165,6 @@ def test_pages_become_slices_when_asked_for(tmp_path):
     assert case.labels is not None
     assert case.labels.data[0, 0].tolist() == [0, 1, 0]
     assert case.slice_names == ("p/volume_p0000", "p/volume_p0001", "p/volume_p0002")
-
-
-def test_pictures_to_predict_on_need_no_patient(save, tmp_path):
-    save("10.png", GREY)
-    save("9.png", GREY)
-    save("9_mask.png", GREY)
-    save("sub/x_1.png", GREY)
-    save("sub/y_1.png", GREY)  # same number: no matter here
-    found = {source.case_id: source for source in find_pictures(tmp_path)}
-    assert found[tmp_path.name].slice_names == ("9", "10")
-    assert found["sub"].slice_names == ("sub/x_1", "sub/y_1")
-    assert not any(source.has_labels for source in found.values())
-
-
-def test_one_picture_is_a_case(save):
-    (source,) = find_pictures(save("scan.png", GREY))
-    assert (source.case_id, source.slice_names) == ("scan", ("scan",))
-
-
-def test_pictures_whose_results_would_collide_are_refused(save, tmp_path):
-    save("1.png", GREY)
-    save("1.tif", GREY)
-    with pytest.raises(InputError, match="one name"):
-        find_pictures(tmp_path)
-
-
-def test_nothing_to_predict_on(tmp_path):
-    with pytest.raises(InputError, match="an empty folder"):
-        find_pictures(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        find_pictures(tmp_path / "absent")
 
 
 @pytest.mark.real

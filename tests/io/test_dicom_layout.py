@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from metseg.errors import InputError
-from metseg.io import find_cases, find_studies, study_from_files
+from metseg.io import find_cases, find_inputs, study_from_files
 from metseg.io.cases import find
 from metseg.io.layouts.dicom import DICOM
 from metseg.io.tree import scan
@@ -49,5 +49,5 @@ def test_a_series_can_be_named(real_data: Path) -> None:
     expected = sitk.GetArrayFromImage(reader.Execute()).transpose(2, 1, 0)
     assert sorted(image.shape) == sorted(expected.shape)
     assert np.array_equal(np.sort(image.data, axis=None), np.sort(expected, axis=None))
-    (single,) = find_studies(root / "N2D_0161.dcm")
+    (single,) = find_inputs(root / "N2D_0161.dcm")
     assert [path.name for path in single.files] == ["N2D_0161.dcm"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.io.pictures import luminance, read_mask, read_pages, read_picture
+from metseg.io.pictures import checked_page_count, luminance, read_mask, read_picture
 from metseg.labels import LABEL_SCHEMES
 
 BINARY = LABEL_SCHEMES["binary"]
@@ -284,12 +284,12 @@ def test_several_pages_are_refused_unless_asked_for(tmp_path):
     with pytest.raises(InputError, match="3 pages") as caught:
         read_picture(path)
     assert caught.value.code == "input.multi_page"
-    assert [int(picture.pixels.max()) for picture in read_pages(path)] == [0, 50, 100]
+    assert [int(read_picture(path, page=page).pixels.max()) for page in range(3)] == [0, 50, 100]
 
 
 def test_page_cap(tmp_path):
     with pytest.raises(InputError, match="at most 2") as caught:
-        read_pages(multi_page(tmp_path / "a.tif", 3), max_pages=2)
+        checked_page_count(multi_page(tmp_path / "a.tif", 3), max_pages=2)
     assert caught.value.code == "input.too_large"
 
 

@@ -16,6 +16,7 @@ from metseg.predict import folder as folder_module
 from metseg.predict import memory as memory_module
 from metseg.predict.folder import predict_paths
 from metseg.predict.predictor import SLICES_IN_MEMORY, Predictor
+from metseg.predict.reading import Reading
 
 Run = Callable[..., tuple[int, str, str]]
 Make = Callable[..., Predictor]
@@ -252,3 +253,60 @@ def test_no_such_input(run_metseg: Run, tiny_bundle: Path, tmp_path: Path) -> No
     assert (status, out) == (3, "")
     assert err.count("\n") == 1
     assert "nowhere" in err
+
+
+def test_pictures_of_two_people_do_not_share_a_case(
+    predictor: Make, first_channel: Callable[..., torch.nn.Module], tmp_path: Path
+) -> None:
+    """Of each patient the largest lesion is kept; of all pictures together, Ben would be left without one."""
+    model = predictor(first_channel(1.0, -100.0), changes=("predict.keep_largest=true",))
+    save(tmp_path / "data" / "ann_1.png", picture(3, 5, size=6))
+    save(tmp_path / "data" / "ben_1.png", picture(3, 5, size=4))
+    save(tmp_path / "data" / "ben_2.png", picture(12, 5, size=3))
+    outcome = predict_paths([tmp_path / "data"], model, tmp_path / "out", quiet=True)
+    assert {name: int((read(tmp_path / "out" / f"{name}_mask.png") > 0).sum()) for name in ("ann_1", "ben_1")} == {
+        "ann_1": 36,
+        "ben_1": 16,
+    }
+    assert not read(tmp_path / "out" / "ben_2_mask.png").any()
+    # That Ben is one person, only names say; Ann is one picture.
+    (note,) = outcome.warnings
+    assert note.startswith("2 pictures were taken for the slices of one patient")
+    assert note in json.loads((tmp_path / "out" / "ben.json").read_text())["warnings"]
+    assert json.loads((tmp_path / "out" / "ann_1.json").read_text())["warnings"] == []
+
+
+def test_a_pattern_says_whose_a_picture_is(
+    predictor: Make, first_channel: Callable[..., torch.nn.Module], tmp_path: Path
+) -> None:
+    model = predictor(first_channel(1.0, -100.0), changes=("predict.keep_largest=true",))
+    for number, size in ((1, 6), (2, 4)):
+        save(tmp_path / "data" / f"IMG_{number}.png", picture(3, 5, size=size))
+    reading = Reading(patient_pattern="^(.*)$")
+    outcome = predict_paths([tmp_path / "data"], model, tmp_path / "out", reading=reading, quiet=True)
+    assert read(tmp_path / "out" / "IMG_2_mask.png").any()
+    assert not outcome.warnings
+
+
+def test_how_inputs_are_read_is_for_the_command_line_to_say(run_metseg: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    pages = [Image.fromarray(picture(3, 5)).convert("RGB") for _ in range(2)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    command = ("predict", tmp_path / "stack.tif", "--model", tiny_bundle, "--out", tmp_path / "out")
+    status, _, err = run_metseg(*command)
+    assert (status, "2 pages" in err) == (3, True)
+    status, out, _ = run_metseg(*command, "--stack")
+    assert (status, out.split(",")[0]) == (0, "2 pictures")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--modality", "t1c"], "expected t1c=PATH"),
+        (["--modality", "t1c=a", "--modality", "t1c=b"], "t1c is named twice"),
+        ([], "nothing to predict on"),
+    ],
+)
+def test_sequences_that_are_named_wrongly(run_metseg: Run, tiny_bundle: Path, given: list[str], message: str) -> None:
+    status, out, err = run_metseg("predict", "--model", tiny_bundle, *given)
+    assert (status, out) == (2, "")
+    assert message in err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metseg.labels import LABEL_SCHEMES
+from metseg.measure import ConfidenceMap
 from metseg.predict.lesions import find_lesions
 from metseg.predict.postprocess import clean_labels
 from metseg.recipe import PredictPart
@@ -69,6 +70,27 @@ def test_small_pieces_and_holes() -> None:
     np.testing.assert_array_equal(clean_labels(plain, PredictPart(), slicewise=True), plain)
     clean = clean_labels(plain, PredictPart(fill_holes=True, minimum_voxels=2), slicewise=True)
     np.testing.assert_array_equal(clean, expected)
+
+
+def test_a_smallest_volume_counts_where_there_is_a_spacing() -> None:
+    labels = np.zeros((8, 8, 2), dtype=np.uint8)
+    labels[1:4, 1, 0] = 1  # three voxels
+    labels[6, 6, 1] = 1  # one
+    part = PredictPart(minimum_mm3=5.0)
+    assert clean_labels(labels, part, slicewise=False).sum() == 4  # nobody knows how large a voxel is
+    assert clean_labels(labels, part, slicewise=False, voxel_mm3=2.0).sum() == 3
+    assert clean_labels(labels, part, slicewise=False, voxel_mm3=5.0).sum() == 4
+    both = PredictPart(minimum_mm3=5.0, minimum_voxels=4)
+    assert clean_labels(labels, both, slicewise=False, voxel_mm3=5.0).sum() == 0
+
+
+def test_confidences_are_calibrated_where_there_is_a_map() -> None:
+    labels = np.ones((2, 2, 1), dtype=np.uint8)
+    probability = np.full(labels.shape, 0.5, np.float32)
+    (plain,) = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    (mapped,) = find_lesions(labels, probability, None, BINARY, slicewise=True, confidence=ConfidenceMap(2.0, -1.0))
+    assert plain.confidence == 0.5
+    assert mapped.confidence == pytest.approx(1 / (1 + np.e), abs=1e-4)  # the logit of a half is 0
 
 
 def test_small_is_counted_slice_by_slice_for_pictures() -> None:

@@ -18,6 +18,7 @@ from metseg.model import SegmentationNetwork
 from metseg.predict.folder import predict_paths
 from metseg.predict.inference import Compute
 from metseg.predict.predictor import Predictor
+from metseg.predict.reading import Reading
 from metseg.predict.shards import Shard
 from metseg.recipe import parse_recipe
 from metseg.volume import Case, Volume
@@ -179,3 +180,21 @@ def test_a_missing_sequence_is_named_and_does_not_stop_the_rest(study, tmp_path:
     assert error.code == "input.missing_sequence"
     assert "t2f" in str(error)
     assert "BraTS-MET-00002-000" in str(error)
+
+
+def test_a_study_can_be_made_of_files_that_are_named(study, tmp_path: Path) -> None:
+    folder = study("BraTS-MET-00001-000")
+    t1c = (folder / "BraTS-MET-00001-000-t1c.nii.gz").rename(tmp_path / "one.nii.gz")
+    t2f = (folder / "BraTS-MET-00001-000-t2f.nii.gz").rename(tmp_path / "two.nii.gz")
+    reading = Reading(named={"T1ce": str(t1c), "flair": str(t2f)})
+    outcome = predict_paths([], make_predictor(), tmp_path / "out", reading=reading, quiet=True)
+    assert (outcome.volumes, outcome.lesions, outcome.errors) == (1, 1, [])
+
+
+def test_a_sequence_that_is_named_takes_the_place_of_the_one_found(study, tmp_path: Path) -> None:
+    folder = study("BraTS-MET-00001-000")
+    blank = nibabel.load(folder / "BraTS-MET-00001-000-t1c.nii.gz")
+    nibabel.save(nibabel.nifti1.Nifti1Image(head()["t2f"] * 0 + 7, blank.affine), tmp_path / "blank.nii.gz")
+    reading = Reading(named={"t1c": str(tmp_path / "blank.nii.gz")})
+    outcome = predict_paths([folder], make_predictor(), tmp_path / "out", reading=reading, quiet=True)
+    assert (outcome.volumes, outcome.lesions) == (1, 0)

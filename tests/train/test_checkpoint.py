@@ -27,7 +27,7 @@ def truncate(path: Path) -> None:
 
 def trainer(epoch: int) -> SimpleNamespace:
     """Return as much of a trainer as the callback uses."""
-    return SimpleNamespace(save_checkpoint=lambda path: save(path, epoch))
+    return SimpleNamespace(save_checkpoint=lambda path: save(path, epoch), is_global_zero=True)
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_damaged_one_never_takes_the_place_of_the_good_one(tmp_path: Path) -> 
         raise ResourceError("full")
 
     with pytest.raises(ResourceError):
-        EpochCheckpoint(tmp_path).on_train_epoch_end(SimpleNamespace(save_checkpoint=full), None)
+        EpochCheckpoint(tmp_path).on_train_epoch_end(SimpleNamespace(save_checkpoint=full, is_global_zero=True), None)
     assert latest_good(tmp_path) == tmp_path / "previous.ckpt"
 
 

@@ -66,20 +66,20 @@ def data(recipe, tmp_path, monkeypatch) -> TrainingData:
 
 
 def test_batches_of_patches_hold_their_share_of_lesion(data, recipe):
-    training, _ = make_loaders(data, recipe)
+    training, *_ = make_loaders(data.train, data.validation, recipe)
     batches = list(training)
     assert [tuple(batch.image.shape) for batch in batches] == [(2, 1, 6, 5, 4)] * 3
     for batch in batches:
         assert batch.labels[0].any()
         assert {data.patients[case] for case in batch.case.tolist()} <= {"a", "b"}
     assert data.train.largest_shape() == (1, 6, 5, 4)
-    again, _ = make_loaders(data, recipe)
+    again, *_ = make_loaders(data.train, data.validation, recipe)
     for one, other in zip(batches, again, strict=True):
         assert torch.equal(one.image, other.image)
 
 
 def test_validation_goes_through_every_head_once(data, recipe):
-    _, validation = make_loaders(data, recipe)
+    _, validation, _ = make_loaders(data.train, data.validation, recipe)
     seen = {"c": 0, "d": 0}
     for batch in validation:
         assert len(batch.labels) <= 4
@@ -102,7 +102,7 @@ def test_the_validation_dice_is_that_of_whole_patients(data, recipe, monkeypatch
     logged: dict[str, float] = {}
     monkeypatch.setattr(task, "log", lambda name, value, **_: logged.update({name: float(value)}))
     task.on_validation_epoch_start()
-    for number, batch in enumerate(make_loaders(data, recipe)[1]):
+    for number, batch in enumerate(make_loaders(data.train, data.validation, recipe)[1]):
         task.validation_step(batch, number)
     task.on_validation_epoch_end()
     # n of 2 n voxels are found and no other, in every patient, however tiles cut the lesions: 2 n / (n + 2 n).

@@ -64,6 +64,16 @@ def test_whole_cases_are_scored_whole() -> None:
     assert found.slices_per_s > 0
 
 
+def test_probabilities_are_looked_at_unless_that_is_not_wanted() -> None:
+    chosen = [Chosen(Source("1"), None)]
+    (score,) = judged(*chosen).scores
+    assert score.chances is not None
+    assert score.chances.voxels[:, 0].sum() == 6 * 5 * 4  # every voxel is in a bin
+    quick = judge(brighter_than_the_mean, chosen, "Scoring", probabilities=False, quiet=True)  # type: ignore[arg-type]
+    assert quick.scores[0].chances is None
+    assert quick.scores[0]["lesion"]["dice"] == score["lesion"]["dice"]
+
+
 def test_what_was_seen_is_kept_to_the_last_digit(tmp_path: Path) -> None:
     found = judged(Chosen(Source("1"), None), Chosen(Source("2"), (3, 0)))
     assert not Judged.is_in(tmp_path)

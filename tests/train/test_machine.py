@@ -9,10 +9,10 @@ import psutil
 import pytest
 import torch
 
-from metseg.machine import processors
+from metseg import machine
+from metseg.machine import machine_line, processors
 from metseg.predict.inference import Compute
-from metseg.train import machine
-from metseg.train.machine import describe_machine, machine_line
+from metseg.train.machine import describe_machine
 
 
 @pytest.mark.parametrize(

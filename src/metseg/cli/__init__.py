@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
@@ -79,6 +80,8 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; end with the exit status that belongs to the outcome."""
+    # What Pillow warns of (sizes, odd tags) is either refused by name when the picture is read, or harmless.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv  # wherever it stands, also behind a command's own options
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     try:

@@ -32,4 +32,4 @@ def compare(
         print(json.dumps(comparison_document(comparison)))
         return
     print(comparison_table(comparison))
-    print(f"\n{comparison.verdict}\nresults: {out / 'results.md'}")
+    print(f"\n{comparison.verdict}\nresults: {out / 'results.md'}\nreport: {out / 'report.html'}")

@@ -64,8 +64,9 @@ def inspect(
         labels=labels,
         file_labels=file_labels,
         patient_pattern=patient_pattern,
+        stack=stack or None,
     )
-    found = find(root, data, masks=masks, stack=stack)
+    found = find(root, data, masks=masks)
     if previewed is not None and preview is not None:
         from metseg.experiment.preview import preview_augmentation
 
@@ -136,7 +137,11 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, counted: s
     from metseg.plot.contact_sheet import contact_sheet
 
     if not tiles:
-        raise InputError("no slice can be read, so there is nothing to show", where=root)
+        raise InputError(
+            "no slice can be read, so there is nothing to show",
+            where=root,
+            cure="repair or remove the files that `metseg inspect` names",
+        )
     contact_sheet(tiles, path, heading=f"{Path(root).resolve().name}: {counted}")
 
 
@@ -165,6 +170,7 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
         ("without mask", str(inspection.slices_without_mask or "")),
         ("image, no mask", names(inspection.orphan_images, "pictures")),
         ("mask, no image", names(inspection.orphan_masks, "masks")),
+        *(("left out", note) for note in inspection.left_out),
         *(("duplicates", " = ".join(group)) for group in inspection.duplicates[:SHOWN]),
         ("more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")),
         *(("bad file", f"{problem.file}: {problem.message}") for problem in inspection.problems[:SHOWN]),

@@ -97,3 +97,61 @@ def verify(
         print(json.dumps({"name": bundle.name, "sound": True, "networks": len(bundle.networks)}))
         return
     print(f"{bundle.name}: sound, {len(bundle.networks)} network(s)")
+
+
+@app.command()
+def operate(
+    name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
+    predictions: Annotated[
+        Path,
+        typer.Option("--predictions", help="Masks and probabilities that it predicted for validation patients."),
+    ],
+    truth: Annotated[Path, typer.Option("--truth", help="Their true masks.")],
+    false_positives: Annotated[
+        float, typer.Option("--false-positives", min=0, help="At most so many false lesions per patient.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A new bundle; by default the bundle itself is changed.")
+    ] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="By whose rule a lesion counts as found.")] = "voxel",
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Label scheme of the true masks; by default as its recipe says.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="Who was for what, where the bundle does not say.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", min=0, help="Which fold it was validated on.")] = None,
+    patient_pattern: Annotated[
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose threshold and smallest lesion on validation patients, and write them into the bundle.
+
+    First: metseg predict VALIDATION --model NAME --format mask --format probability --out P
+    """
+    from metseg.experiment.operate import Wanted, operate
+    from metseg.machine import processors
+
+    wanted = Wanted(
+        predictions,
+        truth,
+        false_positives,
+        protocol=protocol,
+        labels=labels,
+        split_file=split,
+        fold=fold,
+        patient_pattern=patient_pattern,
+    )
+    operated = operate(name, wanted, out=out, jobs=jobs or processors(), quiet=as_json)
+    if as_json:
+        print(json.dumps({"bundle": str(operated.bundle), "operating_point": operated.to_json()}))
+        return
+    point = operated.point
+    print(f"threshold {point.threshold:g}, pieces of at least {point.minimum_size:g} {point.unit}")
+    print(
+        f"on {point.patients} validation patients: sensitivity {point.sensitivity.mean:.3f} of {point.lesions} lesions,"
+        f" {point.false_positives_per_patient.mean:.2f} false positives per patient, Dice {point.dice.mean:.3f}"
+    )
+    print(f"written into {operated.bundle}; metseg predict uses it from now on")

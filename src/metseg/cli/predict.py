@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metseg.errors import UsageError
+
 if TYPE_CHECKING:
     from metseg.predict.folder import Outcome
 
 #: Errors shown one by one; more are counted.
 SHOWN_ERRORS = 10
 
+#: Kinds of warning shown; all stand in the documents.
+SHOWN_WARNINGS = 5
+
 
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures, volumes, or folders of them.", metavar="INPUT...")],
+    *,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, volumes, DICOM, or folders of them.", metavar="INPUT...")
+    ] = None,
     model: Annotated[str, typer.Option("--model", help="A bundle: its name or its folder.")],
     out: Annotated[Path, typer.Option("--out", help="Where masks and JSON documents go.")] = Path("predictions"),
     formats: Annotated[
@@ -27,6 +35,21 @@ def predict(
         str | None,
         typer.Option(help="i/n: do this part of the cases only; what is finished is left out, so it can be repeated."),
     ] = None,
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="t1c=PATH: this file or DICOM series is that sequence, whatever names say; none: it has none."
+        ),
+    ] = None,
+    patient_pattern: Annotated[
+        str | None, typer.Option(help="For pictures: a regular expression whose group is the patient.")
+    ] = None,
+    stack: Annotated[
+        bool | None, typer.Option("--stack/--no-stack", help="Read multi-page TIFFs as stacks of slices.")
+    ] = None,
+    allow_gaps: Annotated[
+        bool | None, typer.Option("--allow-gaps/--no-gaps", help="Fill slices missing from a DICOM series.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -34,15 +57,42 @@ def predict(
     from metseg.model.bundle import load_bundle
     from metseg.predict.folder import predict_paths
     from metseg.predict.predictor import Predictor
+    from metseg.predict.reading import Reading
     from metseg.predict.shards import Shard
 
+    reading = Reading(patient_pattern, stack, allow_gaps, _named(modality or []))
     part = None if shard is None else Shard.parse(shard)
     predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)
     chosen = formats or ("mask", "overlay")
-    outcome = predict_paths(inputs, predictor, out, formats=chosen, shard=part, quiet=as_json)
+    outcome = predict_paths(inputs or [], predictor, out, formats=chosen, reading=reading, shard=part, quiet=as_json)
     _print(outcome, out, as_json)
     if outcome.errors:
         raise typer.Exit(outcome.errors[0].exit_status)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _named(modalities: list[str]) -> dict[str, str]:
+    """Return sequence to what was given for it, from options such as ``t1c=after.nii.gz``."""
+    named: dict[str, str] = {}
+    for text in modalities:
+        name, equals, what = text.partition("=")
+        if not (name and equals and what):
+            raise UsageError(
+                "not a sequence and what it is",
+                where="--modality",
+                got=text,
+                expected="t1c=PATH",
+                cure="give the sequence, an equals sign and a file, a folder or a series",
+            )
+        if name in named:
+            raise UsageError(
+                f"{name} is named twice", where="--modality", got=f"{named[name]} and {what}", cure="name it once"
+            )
+        named[name] = what
+    return named
 
 
 def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
@@ -51,9 +101,12 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
         cases = [json.loads(path.read_text("utf-8")) for path in outcome.documents]
         print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
         return
-    counts = {"pictures": outcome.pictures, "volumes": outcome.volumes, "skipped": outcome.skipped}
-    shown = [f"{count} {what}" for what, count in counts.items() if count] or ["nothing to do"]
-    print(f"{', '.join(shown)}, {outcome.lesions} lesions; results in {out}")
+    counts = {"picture": outcome.pictures, "volume": outcome.volumes}
+    shown = [_counted(count, what) for what, count in counts.items() if count]
+    shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
+    print(f"{', '.join(shown or ['nothing to do'])}, {_counted(outcome.lesions, 'lesion')}; results in {out}")
+    for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
+        typer.echo(f"note ({_counted(count, 'case')}): {text}", err=True)
     for error in outcome.errors[:SHOWN_ERRORS]:
         typer.echo(f"metseg: {error.one_line()}", err=True)
     if len(outcome.errors) > SHOWN_ERRORS:

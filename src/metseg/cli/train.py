@@ -22,14 +22,30 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     cache: Annotated[Path | None, typer.Option("--cache", help="Where preprocessed cases are kept.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    devices: Annotated[int, typer.Option("--devices", help="How many devices of a machine train together.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="How many machines; start with torchrun or srun.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train a network by a recipe; the run can be interrupted at any time and resumed."""
     from metseg.recipe import load_recipe
+    from metseg.train.ranks import find_ranks
     from metseg.train.run import Run, train_run
 
-    run = Run(data=data, out=out, split_file=split, fold=fold, init=init, resume=resume, cache=cache, device=device)
+    run = Run(
+        data=data,
+        out=out,
+        split_file=split,
+        fold=fold,
+        init=init,
+        resume=resume,
+        cache=cache,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+    )
     bundle = train_run(load_recipe(recipe, changes or ()), run)
+    if not find_ranks(devices, nodes).leads:
+        return  # the first process tells
     if as_json:
         metrics = json.loads((bundle / "metrics.json").read_text("utf-8"))
         print(json.dumps({"bundle": str(bundle), "metrics": metrics}))

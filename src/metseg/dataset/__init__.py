@@ -4,7 +4,7 @@ from metseg.dataset.augment import AUGMENTATIONS, Augmenter
 from metseg.dataset.batch import Batch, Sample, TrainingSet, ValidationSet, collate
 from metseg.dataset.loader import EpochLoader
 from metseg.dataset.patches import PatchDataset, PatchItem, patch_items
-from metseg.dataset.sampling import BatchPlan, Draw, batches_of_one_shape
+from metseg.dataset.sampling import BatchPlan, Draw, batches_of_one_shape, share_out
 from metseg.dataset.slices import SliceDataset, SliceItem
 from metseg.dataset.tiles import TileDataset
 from metseg.dataset.views import Part, check_view, make_views
@@ -30,4 +30,5 @@ __all__ = [
     "collate",
     "make_views",
     "patch_items",
+    "share_out",
 ]

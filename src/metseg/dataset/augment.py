@@ -127,7 +127,7 @@ class Augmenter:
     def of(cls, recipe: Recipe) -> Augmenter:
         """Return the augmentation of a recipe; raises as the constructor does."""
         data = recipe.data
-        return cls(recipe.augment, dimensions=data.dimensions, channels=len(data.inputs), neighbours=data.neighbours)
+        return cls(recipe.augment, dimensions=data.dimensions, channels=len(recipe.seen), neighbours=data.neighbours)
 
     def __call__(self, image: Tensor, labels: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """Return the image and its mask, both changed by the same draw.

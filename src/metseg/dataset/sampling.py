@@ -60,6 +60,8 @@ class BatchPlan:
             items per batch, batches differ by one item and the share is right over all of them. Where there are no
             items of one kind, the other kind fills the batch.
         seed: of the recipe.
+        share: (r, R): this is process r of R that train together. A batch is R times as large, and each process gets
+            every R-th item of it, so that all get as many with lesion.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class BatchPlan:
         steps: int | None,
         lesion_share: float | None,
         seed: int,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.batch_size = batch_size
-        self.steps = steps or math.ceil(len(has_lesion) / batch_size)
+        self._rank, self._world = share
+        self.batch_size = batch_size * self._world
+        self.steps = steps or math.ceil(len(has_lesion) / self.batch_size)
         self.epoch = 0
         one_kind = lesion_share is None or has_lesion.all() or not has_lesion.any()
         self._share = None if one_kind else Fraction(lesion_share or 0).limit_denominator(1000)
@@ -80,8 +84,10 @@ class BatchPlan:
         self._everything = EndlessShuffle(everything, (seed, 0))
         self._with_lesion = EndlessShuffle(everything[has_lesion], (seed, 1))
         self._without_lesion = EndlessShuffle(everything[~has_lesion], (seed, 2))
-        # Without a share and without a step count an epoch is one pass, and its last batch may be short.
-        self._items_per_epoch = len(has_lesion) if one_kind and steps is None else self.steps * batch_size
+        # Without a share and without a step count an epoch is one pass, and its last batch may be short; among several
+        # processes it is filled up, since all must have something to do.
+        one_pass = one_kind and steps is None and self._world == 1
+        self._items_per_epoch = len(has_lesion) if one_pass else self.steps * self.batch_size
 
     @property
     def sampler(self) -> Self:
@@ -101,7 +107,8 @@ class BatchPlan:
             first = step * self.batch_size
             size = min(self.batch_size, self._items_per_epoch - first)
             items = self._items_from(epoch * self._items_per_epoch + first, size)
-            yield [Draw(int(item), epoch, first + place) for place, item in enumerate(items)]
+            draws = [Draw(int(item), epoch, first + place) for place, item in enumerate(items)]
+            yield draws[self._rank :: self._world]
 
     def _items_from(self, start: int, size: int) -> npt.NDArray[np.int64]:
         """Return the items ``start .. start + size - 1`` of all that were ever drawn, those with lesion first."""
@@ -111,6 +118,20 @@ class BatchPlan:
         with_lesion = self._with_lesion.take(before, after - before)
         without = self._without_lesion.take(start - before, size - (after - before))
         return np.concatenate([with_lesion, without])
+
+
+def share_out(batches: Sequence[list[int]], share: tuple[int, int]) -> tuple[list[list[int]], int]:
+    """Return the batches of process r of R, and how many of them count.
+
+    All processes go through as many, since they wait for one another at each; who has too few repeats one.
+
+    >>> share_out([[0], [1], [2]], (1, 2))
+    ([[1], [0]], 1)
+    """
+    rank, world = share
+    own = list(batches[rank::world])
+    most = math.ceil(len(batches) / world)
+    return own + [batches[0]] * (most - len(own)), len(own)
 
 
 def batches_of_one_shape(shapes: Sequence[tuple[int, ...]], batch_size: int) -> list[list[int]]:

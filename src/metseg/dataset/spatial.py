@@ -100,6 +100,7 @@ def check_flip(options: Flip, *, dimensions: int, channels: int) -> None:  # noq
             where="options of 'flip'",
             expected=f"axes below {dimensions}",
             got=list(options.axes),
+            cure="leave that axis out",
             code="usage.recipe",
         )
 

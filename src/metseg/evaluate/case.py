@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from metseg.errors import GeometryError
+from metseg.errors import GeometryError, InputError
+from metseg.evaluate.chances import Chances, chances_of, checked_probability
 from metseg.evaluate.evidence import RegionEvidence
 from metseg.evaluate.lesion import Lesion, LesionContext, scored_lesions
 from metseg.evaluate.manner import VOXELWISE, Manner
@@ -24,60 +24,18 @@ from metseg.evaluate.matching import (
 )
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.necrosis import joined_around
-from metseg.evaluate.overlap import Confusion, joint_counts, region_counts, require_same_shape
+from metseg.evaluate.overlap import joint_counts, region_counts, require_same_shape
 from metseg.evaluate.protocols import Protocol
-from metseg.evaluate.slices import SliceScores, slice_scores
+from metseg.evaluate.scores import CaseScores, RegionScores
+from metseg.evaluate.slices import slice_scores
 from metseg.evaluate.surface import Spacing, checked_spacing
+from metseg.evaluate.sweep import SweepRule
+from metseg.evaluate.tally import tally_of
 from metseg.labels import LabelScheme, check_labels
-from metseg.measure import Box
-from metseg.tables import lookup
+from metseg.measure import Box, voxel_volume_mm3
 
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class RegionScores:
-    """The figures of one region of one case.
-
-    Args:
-        values: column of `METRICS` to figure; None where protocol or data do not define it.
-        counts: confusion counts over all voxels, so that cases can be pooled.
-        lesions: the lesions of the truth, then the false positives.
-        slices: slice-wise Dice, for stacks of slices.
-    """
-
-    values: Mapping[str, float | None]
-    counts: Confusion
-    lesions: tuple[Lesion, ...]
-    slices: SliceScores | None = None
-
-    def __getitem__(self, column: str) -> float | None:
-        return lookup("metric", self.values, column)
-
-
-@dataclass(frozen=True)
-class CaseScores:
-    """The figures of one case under one protocol.
-
-    Args:
-        case: its id.
-        patient: who it is; means, intervals and tests are over patients.
-        protocol: the protocol's name; the same column can mean different things under another.
-        regions: region name to figures.
-        joint: (K, K) counts of true (rows) and predicted (columns) classes, background first.
-        warnings: what was noticed, one sentence each.
-    """
-
-    case: str
-    patient: str
-    protocol: str
-    regions: Mapping[str, RegionScores]
-    joint: npt.NDArray[np.int64]
-    warnings: tuple[str, ...] = ()
-
-    def __getitem__(self, region: str) -> RegionScores:
-        return lookup("region", self.regions, region)
 
 
 @dataclass(frozen=True)
@@ -93,6 +51,7 @@ class _Comparison:
     scheme: LabelScheme
     protocol: Protocol
     stack_of_slices: bool
+    probability: npt.NDArray[np.floating] | None = None
 
     @property
     def penalty(self) -> float:
@@ -153,7 +112,7 @@ def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
         the figures of every region; each float is finite, None where it is not defined.
     Raises:
         GeometryError: the shapes differ, or an affine is wrong or missing where the protocol needs one.
-        InputError: a value that is not of the scheme.
+        InputError: a value that is not of the scheme, or probabilities that are none.
     """
     warnings = list(masks.warnings)
     comparison = _compared(masks, manner, warnings)
@@ -165,12 +124,8 @@ def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
         regions={name: _region_scores(comparison, name) for name in names},
         joint=comparison.joint,
         warnings=tuple(warnings),
+        chances=_chances(comparison),
     )
-
-
-def without_lesions(scores: CaseScores) -> CaseScores:
-    """Return what summaries need: lesions are in tables by then, and thousands of cases have many."""
-    return replace(scores, regions={name: replace(region, lesions=()) for name, region in scores.regions.items()})
 
 
 def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> _Comparison:
@@ -195,7 +150,79 @@ def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> _Comparis
         scheme=manner.labels,
         protocol=protocol,
         stack_of_slices=masks.stack_of_slices,
+        probability=_probability(masks),
     )
+
+
+def _probability(masks: MaskPair) -> npt.NDArray[np.floating] | None:
+    if masks.probability is None:
+        return None
+    return checked_probability(
+        _with_three_axes(masks.probability), _with_three_axes(masks.truth).shape, where=masks.case
+    )
+
+
+def _chances(comparison: _Comparison) -> Chances | None:
+    """Return what is kept of the probability map; it is looked at as a whole, for it may reach beyond both masks."""
+    if comparison.probability is None:
+        return None
+    truth = np.zeros(comparison.shape, dtype=bool)
+    truth[comparison.box] = comparison.truth != 0
+    return chances_of(comparison.probability, truth, sweep_rule(comparison.protocol, comparison.affine))
+
+
+@dataclass(frozen=True)
+class LesionChances:
+    """Probabilities and truth of a case, lesion or not, as sweeps over thresholds need them.
+
+    Args:
+        probability: (X, Y, Z) of lesion of any class, 0..1.
+        truth: (X, Y, Z) lesion of any class, or of one region.
+        rule: how lesions are made and matched.
+    """
+
+    probability: npt.NDArray[np.floating]
+    truth: Mask
+    rule: SweepRule
+
+
+def lesion_chances(masks: MaskPair, manner: Manner, *, region: str | None = None) -> LesionChances:
+    """Return what sweeps need of a case with a probability map; its predicted mask does not matter.
+
+    Args:
+        masks: the case.
+        manner: protocol and label scheme.
+        region: which region of the scheme is the lesion; None: whatever is labelled.
+    Raises:
+        InputError: no probability map, or one with values that are none; a label that is not of the scheme.
+        GeometryError: the shapes differ, or the protocol needs a voxel size.
+    """
+    probability = _probability(masks)
+    if probability is None:
+        raise InputError(
+            "the case has no probability map",
+            where=masks.case,
+            cure="predict with --format mask --format probability",
+            code="input.no_probability",
+        )
+    # Nothing is compared with the prediction; the truth in its place leaves the checks with one mask.
+    comparison = _compared(replace(masks, prediction=masks.truth), manner, [])
+    truth = np.zeros(comparison.shape, dtype=bool)
+    labels = comparison.truth
+    truth[comparison.box] = labels != 0 if region is None else comparison.scheme.region_mask(labels, region)
+    return LesionChances(probability, truth, sweep_rule(comparison.protocol, comparison.affine))
+
+
+def sweep_rule(protocol: Protocol, affine: npt.NDArray[np.float64] | None) -> SweepRule:
+    """Return by what a case is swept over thresholds under a protocol.
+
+    Args:
+        protocol: whose rule.
+        affine: (4, 4) voxel-to-RAS, mm; None: sizes are counted in voxels.
+    """
+    if affine is None:
+        return SweepRule(protocol.rule, spacing_known=False)
+    return SweepRule(protocol.rule, voxel_size=voxel_volume_mm3(affine))
 
 
 def _with_three_axes(array: Array) -> Array:
@@ -247,13 +274,14 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
         affine=comparison.affine,
         spacing_mm=comparison.spacing_mm,
         penalty=comparison.penalty,
+        probability=None if comparison.probability is None else comparison.probability[comparison.box],
     )
-    lesions = scored_lesions(_match(comparison, region, truth=truth, prediction=prediction), context)
+    table = scored_lesions(_match(comparison, region, truth=truth, prediction=prediction), context)
     evidence = RegionEvidence(
         truth=truth,
         prediction=prediction,
         counts=region_counts(comparison.joint, scheme, region),
-        lesions=tuple(_moved(lesion, comparison.box) for lesion in lesions),
+        lesions=tuple(_moved(lesion, comparison.box) for lesion in table.lesions),
         spacing_mm=comparison.spacing_mm,
         affine=comparison.affine,
         penalty=comparison.penalty,
@@ -263,6 +291,7 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
         counts=evidence.counts,
         lesions=evidence.lesions,
         slices=slice_scores(truth, prediction, comparison.shape[2]) if comparison.stack_of_slices else None,
+        tally=tally_of(table),
     )
 
 

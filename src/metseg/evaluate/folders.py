@@ -1,21 +1,27 @@
-"""Score a folder of predictions against a folder of truth: many cases in parallel, tables written as they come."""
+"""Score a folder of predictions against a folder of truth: many cases in parallel, tables written as they come.
+
+Memory does not grow with the images: of a finished case its figures are kept, a few kilobytes, and nothing else.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 from metseg.errors import InputError, MetsegError, ResourceError
-from metseg.evaluate.case import CaseScores, evaluate_masks, without_lesions
+from metseg.evaluate.case import evaluate_masks
 from metseg.evaluate.manner import VOXELWISE, Manner
 from metseg.evaluate.pairing import CasePair, Pairs, pair_up
 from metseg.evaluate.read import read_pair
+from metseg.evaluate.scores import CaseScores, without_lesions
 from metseg.evaluate.summary import Summary, summarise
 from metseg.evaluate.tables import Tables, write_summary
 from metseg.progress import track
@@ -25,6 +31,21 @@ _AHEAD = 4
 
 #: Cases named one by one when several cannot be scored.
 _SHOWN = 5
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One set of predictions, scored.
+
+    Args:
+        summary: as in ``summary.json``.
+        scores: of each case, without their single lesions, which are in ``lesions.csv``.
+    """
+
+    summary: Summary
+    scores: tuple[CaseScores, ...]
 
 
 def evaluate_folders(
@@ -57,49 +78,92 @@ def evaluate_folders(
 
 def evaluate_pairs(pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, quiet: bool = False) -> Summary:
     """Score every pair of files and write the tables; see `evaluate_folders`."""
-    with_slices = any(pair.is_slices for pair in pairs.cases)
+    evaluated = score_pairs(pairs, manner, out=out, jobs=jobs, quiet=quiet)
+    write_summary(evaluated.summary.to_json(), out / "summary.json")
+    return evaluated.summary
+
+
+def score_pairs(
+    pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, quiet: bool = False, what: str = "Scoring"
+) -> Evaluated:
+    """Score every pair of files and write the tables, but no summary; see `evaluate_folders`.
+
+    Args:
+        pairs: of `pair_up`.
+        manner: protocol and label scheme.
+        out: where ``cases.csv``, ``lesions.csv`` (and ``slices.csv``) are written.
+        jobs: processes.
+        quiet: no progress bar.
+        what: shown beside it.
+    """
     kept: list[CaseScores] = []
-    errors: list[MetsegError] = []
-    with Tables(out, with_slices=with_slices) as tables:
-        outcomes = track(_scored(pairs.cases, manner, jobs=jobs), "Scoring", total=len(pairs.cases), quiet=quiet)
-        for outcome in outcomes:
-            if isinstance(outcome, MetsegError):
-                errors.append(outcome)
-            elif not errors:
-                tables.add(outcome)
-                kept.append(without_lesions(outcome))
-        if errors:
-            _refuse(errors, len(pairs.cases))
-        summary = summarise(kept, warnings=pairs.warnings)
-        write_summary(summary, out / "summary.json")
-    return summary
+    with Tables(out, with_slices=any(pair.is_slices for pair in pairs.cases)) as tables:
+        outcomes = map_pairs(partial(score_pair, manner=manner), pairs.cases, jobs=jobs)
+        for scores in without_errors(track(outcomes, what, total=len(pairs.cases), quiet=quiet), len(pairs.cases)):
+            tables.add(scores)
+            kept.append(without_lesions(scores))
+        return Evaluated(summarise(kept, warnings=pairs.warnings), tuple(kept))
 
 
-def score_pair(pair: CasePair, manner: Manner) -> CaseScores | MetsegError:
-    """Return the scores of one case, or what is wrong with it: the others are still looked at."""
-    try:
-        return evaluate_masks(read_pair(pair, manner.labels), manner)
-    except MetsegError as error:
-        return error
+def score_pair(pair: CasePair, manner: Manner) -> CaseScores:
+    """Return the scores of one case.
+
+    Raises:
+        InputError, GeometryError: a file cannot be read, or the two do not fit together.
+    """
+    return evaluate_masks(read_pair(pair, manner.labels), manner)
 
 
-def _scored(pairs: Sequence[CasePair], manner: Manner, *, jobs: int) -> Iterator[CaseScores | MetsegError]:
-    """Yield the outcome of every case in order."""
-    score = partial(score_pair, manner=manner)
-    workers = min(jobs, len(pairs) // _AHEAD)  # a new process costs as much as a few cases
+def map_pairs(
+    work: Callable[[CasePair], Result], pairs: Sequence[CasePair], *, jobs: int = 1
+) -> Iterator[Result | MetsegError]:
+    """Yield what becomes of every case, in order: a result, or the error that it ended with.
+
+    Args:
+        work: done for each case; with several processes it is pickled, so it has to be found by name.
+        pairs: the cases; a few are handed out ahead, so that neither they nor their results pile up.
+        jobs: processes; one costs as much as a few cases, so for few cases there are fewer.
+    Raises:
+        ResourceError: a process died.
+    """
+    attempt = partial(_attempt, work)
+    workers = min(jobs, len(pairs) // _AHEAD)
     if workers <= 1:
-        yield from map(score, pairs)
+        yield from map(attempt, pairs)
         return
     # Spawned, not forked: a process that already runs threads (torch, BLAS) must not be copied.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         waiting = iter(pairs)
-        running = deque(pool.submit(score, pair) for pair in islice(waiting, workers * _AHEAD))
+        running = deque(pool.submit(attempt, pair) for pair in islice(waiting, workers * _AHEAD))
         while running:
             yield _result(running.popleft())
-            running.extend(pool.submit(score, pair) for pair in islice(waiting, 1))
+            running.extend(pool.submit(attempt, pair) for pair in islice(waiting, 1))
 
 
-def _result(future: Future[CaseScores | MetsegError]) -> CaseScores | MetsegError:
+def without_errors(outcomes: Iterator[Result | MetsegError], cases: int) -> Iterator[Result]:
+    """Yield results until the first error; then look at the rest and refuse all that cannot be scored at once.
+
+    Raises:
+        InputError: naming the cases that cannot be scored.
+    """
+    errors: list[MetsegError] = []
+    for outcome in outcomes:
+        if isinstance(outcome, MetsegError):
+            errors.append(outcome)
+        elif not errors:
+            yield outcome
+    if errors:
+        _refuse(errors, cases)
+
+
+def _attempt(work: Callable[[CasePair], Result], pair: CasePair) -> Result | MetsegError:
+    try:
+        return work(pair)
+    except MetsegError as error:
+        return error
+
+
+def _result(future: Future[Result]) -> Result:
     try:
         return future.result()
     except BrokenProcessPool:

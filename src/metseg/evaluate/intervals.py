@@ -7,7 +7,7 @@ drawn, so that 10,000 resampled means of all columns are one matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ import numpy.typing as npt
 from metseg.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+
+#: Figures (R, K) from sums over patients (R, C); NaN where a sum leaves a figure undefined.
+Statistic = Callable[[Floats], Floats]
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -117,6 +120,55 @@ def bootstrap_intervals(
     return {column: found[column] for column in table}
 
 
+def bootstrap_pooled(
+    sums: Floats, statistic: Statistic, *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Interval | None]:
+    """Return figures of what all patients have together (lesions found of all lesions, say), with their intervals.
+
+    Patients are drawn with everything of theirs, and the statistic is computed anew from each draw's sums.
+
+    Args:
+        sums: (N, C) what each of N > 0 patients adds; the statistic sees nothing else.
+        statistic: (R, C) sums to (R, K) figures, NaN where one is not defined.
+        resamples: how many.
+        seed: of the draws; the same seed and number of patients give the same draws.
+    Returns:
+        K intervals whose `mean` is the figure of all patients together; None where that is not defined. Draws that
+        leave a figure undefined (none of the few patients with tiny lesions was drawn) are not part of its interval.
+    Raises:
+        InputError: no patient, NaN or infinity.
+    """
+    if len(sums) == 0:
+        raise InputError("a pooled figure needs at least one patient", got="none")
+    if not np.isfinite(sums).all():
+        raise InputError("a figure is not a finite number", got=float(sums[~np.isfinite(sums)][0]))
+    figures = statistic(sums.sum(axis=0, keepdims=True))[0]
+    if len(sums) < 2:
+        return [None if np.isnan(figure) else Interval(float(figure), None, None, len(sums)) for figure in figures]
+    drawn = np.concatenate([statistic(times @ sums) for times in _times_drawn(len(sums), resamples, seed)])
+    return [_pooled(float(figure), drawn[:, column], len(sums)) for column, figure in enumerate(figures)]
+
+
+def _pooled(figure: float, drawn: Floats, patients: int) -> Interval | None:
+    if np.isnan(figure):
+        return None
+    defined = drawn[~np.isnan(drawn)]
+    if defined.size == 0:
+        return Interval(figure, None, None, patients)
+    low, high = _ends(defined)
+    return Interval(figure, float(low), float(high), patients)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Return numerator / denominator, any shape; NaN where the denominator is 0. For statistics of pooled figures.
+
+    >>> ratio(np.array([1.0, 0.0]), np.array([4.0, 0.0])).tolist()
+    [0.25, nan]
+    """
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.asarray(np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0))
+
+
 def bootstrap_bounds(
     values: Floats, weights: Sequence[float] | None, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
@@ -135,9 +187,14 @@ def bootstrap_bounds(
     weighted = np.column_stack([values * shares[:, None], shares])
     sums = np.concatenate([drawn @ weighted for drawn in _times_drawn(len(values), resamples, seed)])
     means = sums[:, :-1] / sums[:, -1:]
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    low, high = _ends(means)
     return low, high
+
+
+def _ends(drawn: Floats) -> Floats:
+    """Return the ends, (2, ...), of the percentile interval of figures drawn along the first axis."""
+    tail = (1 - LEVEL) / 2
+    return np.asarray(np.quantile(drawn, [tail, 1 - tail], axis=0), dtype=np.float64)
 
 
 def _times_drawn(patients: int, resamples: int, seed: int) -> Iterator[Floats]:

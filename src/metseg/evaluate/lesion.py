@@ -77,6 +77,10 @@ class Lesion:
         size: voxels, volume, diameters.
         centre_voxel: centre of mass in voxel indices of the image.
         figures: the protocol's figures for it (Dice, HD95, ...).
+        predicted_volume_mm3: of the predicted lesions that were joined, together; of a false positive its own; None
+            for a missed lesion and without a spacing.
+        confidence: mean probability over the voxels of the predicted lesion, of several joined the highest; None for
+            a missed lesion, and where no probabilities were given.
     """
 
     region: str
@@ -88,6 +92,23 @@ class Lesion:
     size: Size
     centre_voxel: tuple[float, float, float]
     figures: Mapping[str, float]
+    predicted_volume_mm3: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class LesionTable:
+    """The lesions of one region of one case.
+
+    Args:
+        lesions: of the truth, in order, then the false positives.
+        confidences: (P,) of all P predicted lesions; None where no probabilities were given.
+        hits: (P,) whether each of them was matched to a lesion of the truth.
+    """
+
+    lesions: tuple[Lesion, ...]
+    confidences: npt.NDArray[np.float64] | None
+    hits: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -101,6 +122,7 @@ class LesionContext:
         affine: voxel-to-mm matrix, or None.
         spacing_mm: voxel size, or None.
         penalty: the protocol's distance for a missed lesion.
+        probability: of any lesion, on the grid that the matching's box lies in; None: nobody knows.
     """
 
     region: str
@@ -109,10 +131,30 @@ class LesionContext:
     affine: npt.NDArray[np.float64] | None
     spacing_mm: Spacing | None
     penalty: float
+    probability: npt.NDArray[np.floating] | None = None
 
 
-def scored_lesions(matching: Matching, context: LesionContext) -> tuple[Lesion, ...]:
-    """Return every lesion of the truth, in order, then every false positive."""
+def scored_lesions(matching: Matching, context: LesionContext) -> LesionTable:
+    """Return every lesion of the truth, in order, then every false positive; and all predicted ones as hits or not."""
+    confidences = _confidences(matching, context.probability)
+    hits = np.ones(matching.prediction.count, dtype=bool)
+    hits[[number - 1 for number in matching.false_positives]] = False
+    return LesionTable(_lesions(matching, context, confidences), confidences, hits)
+
+
+def _confidences(matching: Matching, probability: npt.NDArray[np.floating] | None) -> npt.NDArray[np.float64] | None:
+    """Return the mean probability over the voxels of each predicted lesion, (P,)."""
+    if probability is None:
+        return None
+    ids = matching.prediction.ids
+    inside = ids > 0
+    sums = np.bincount(ids[inside], weights=probability[matching.box][inside], minlength=matching.prediction.count + 1)
+    return np.asarray(sums[1:] / lesion_voxels(ids), dtype=np.float64)
+
+
+def _lesions(
+    matching: Matching, context: LesionContext, confidences: npt.NDArray[np.float64] | None
+) -> tuple[Lesion, ...]:
     truth_sizes, truth_centres = _sizes(matching.truth, context.affine), _centres(matching.truth, matching.box)
     predicted_sizes = _sizes(matching.prediction, context.affine)
     predicted_centres = _centres(matching.prediction, matching.box)
@@ -132,6 +174,8 @@ def scored_lesions(matching: Matching, context: LesionContext) -> tuple[Lesion, 
                 size=truth_sizes[index],
                 centre_voxel=truth_centres[index],
                 figures=_found(matching, context, number=index + 1, box=box) if joined else missed,
+                predicted_volume_mm3=_volume_of(joined, predicted_sizes),
+                confidence=_highest(joined, confidences),
             )
         )
     for number in matching.false_positives:
@@ -146,9 +190,22 @@ def scored_lesions(matching: Matching, context: LesionContext) -> tuple[Lesion, 
                 size=predicted_sizes[number - 1],
                 centre_voxel=predicted_centres[number - 1],
                 figures=missed,
+                predicted_volume_mm3=predicted_sizes[number - 1].volume_mm3,
+                confidence=_highest((number,), confidences),
             )
         )
     return tuple(lesions)
+
+
+def _volume_of(joined: tuple[int, ...], sizes: list[Size]) -> float | None:
+    volumes = [volume for number in joined if (volume := sizes[number - 1].volume_mm3) is not None]
+    return sum(volumes) if volumes else None
+
+
+def _highest(joined: tuple[int, ...], confidences: npt.NDArray[np.float64] | None) -> float | None:
+    if confidences is None or not joined:
+        return None
+    return float(max(confidences[number - 1] for number in joined))
 
 
 def _found(matching: Matching, context: LesionContext, *, number: int, box: Box) -> dict[str, float]:

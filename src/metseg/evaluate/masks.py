@@ -23,6 +23,8 @@ class MaskPair:
         stack_of_slices: the last axis counts pictures, whose distance nobody knows: no lesion goes on from one to the
             next, and there are slice-wise figures beside the patient's.
         warnings: what was noticed while reading, one sentence each.
+        probability: (X, Y, Z) float, the probability of lesion of any class, 0..1; None: not known. With it there are
+            calibration, FROC and lesion confidences.
     """
 
     truth: Array
@@ -32,3 +34,4 @@ class MaskPair:
     patient: str | None = None
     stack_of_slices: bool = False
     warnings: tuple[str, ...] = ()
+    probability: npt.NDArray[np.floating] | None = None

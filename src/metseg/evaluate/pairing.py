@@ -2,87 +2,55 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
+from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, is_map, some_of, stem_of, with_probabilities
+from metseg.io.layouts.brats import EXAMINATION_2015, EXAMINATION_2018, EXAMINATION_2023
+from metseg.io.layouts.ucsf_bmsr import EXAMINATION as EXAMINATION_BMSR
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS, patient_finder
-from metseg.io.tree import MASK_ENDINGS, PICTURE_ENDINGS, slice_number
+from metseg.io.tree import PICTURE_ENDINGS, slice_number
 
-#: What is stripped from a file's stem to give the case id: the endings of masks in data sets, and that of predictions.
-SUFFIXES = (*MASK_ENDINGS, "-pred", "_pred")
+__all__ = ["SUFFIXES", "CasePair", "Pairs", "case_id", "pair_up"]
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
-_PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
+PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
 
-#: How BraTS names a study: the patient, then the time point.
-_BRATS_STUDY = re.compile(r"^(BraTS-[A-Za-z]+-\d+)-\d+$")
-
-#: Names shown one by one in a message; more are counted.
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class CasePair:
-    """The files of one case.
-
-    Args:
-        case: its id.
-        patient: who it is.
-        truth: one volume, or the slices in numeric order.
-        prediction: as many; None where there is none.
-        is_slices: pictures, not a volume.
-    """
-
-    case: str
-    patient: str
-    truth: tuple[Path, ...]
-    prediction: tuple[Path | None, ...]
-    is_slices: bool
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Every case of two folders, and what was left out."""
-
-    cases: tuple[CasePair, ...]
-    warnings: tuple[str, ...] = ()
-
-
-def case_id(name: str) -> str:
-    """Return the case a file name stands for: ending and one suffix stripped.
-
-    >>> case_id("BraTS-MET-00001-000-seg.nii.gz"), case_id("TCGA_4_mask.png"), case_id("plain.nii")
-    ('BraTS-MET-00001-000', 'TCGA_4', 'plain')
-    """
-    stem = _stem(name)
-    return next((stem[: -len(end)] for end in SUFFIXES if stem.lower().endswith(end) and len(stem) > len(end)), stem)
+#: How public data sets name an examination: the patient, then the time point; as their layouts read them.
+_EXAMINATIONS = (EXAMINATION_2015, EXAMINATION_2018, EXAMINATION_2023, EXAMINATION_BMSR)
 
 
 def pair_up(
-    predictions: Path, truth: Path, *, allow_missing: bool = False, patient_pattern: str | None = None
+    predictions: Path,
+    truth: Path,
+    *,
+    allow_missing: bool = False,
+    only_common: bool = False,
+    patient_pattern: str | None = None,
 ) -> Pairs:
     """Pair the files of two folders by case id, or one file with another.
 
     In a folder where some mask names carry a suffix (``-seg``, ``_mask``, ...), only those count: images often lie
     beside their masks. Volumes are one case each. Slice masks of one folder are one case, that of a patient.
+    Probability maps that prediction wrote beside its masks (``-probability``) are taken along.
 
     Args:
         predictions: a file or a folder, searched to its depths.
         truth: likewise.
         allow_missing: a truth without a prediction is scored as an empty prediction, with a warning.
+        only_common: a truth without a prediction is left out, with a warning: for a second reader, who drew some cases.
         patient_pattern: regular expression whose first group, searched in the relative path, is the patient; None:
-            the folder of slice masks; for volumes the case id, without the time point of BraTS names.
+            the folder of slice masks; for volumes the case id, without the time point of BraTS and UCSF-BMSR names.
     Raises:
         InputError: nothing there, nothing to pair, two files of one case, or a truth without a prediction.
         UsageError: volumes on one side and pictures on the other.
     """
     if truth.is_file() and predictions.is_file():
-        return _one_file_each(predictions, truth)
+        return with_probabilities(_one_file_each(predictions, truth))
     true_files, predicted_files = _masks(truth), _masks(predictions)
     is_slices = _is_slices(true_files, truth)
     if is_slices != _is_slices(predicted_files, predictions):
@@ -90,9 +58,10 @@ def pair_up(
             "one side holds volumes, the other pictures", where=predictions, expected="the same kind on both sides"
         )
     key = _slice_key if is_slices else _volume_key
-    paired = _matched(_by_key(true_files, truth, key), _by_key(predicted_files, predictions, key), allow_missing)
+    sides = _by_key(true_files, truth, key), _by_key(predicted_files, predictions, key)
+    paired = _common(*sides) if only_common else _matched(*sides, allow_missing)
     gather = _slice_cases if is_slices else _volume_cases
-    return Pairs(gather(paired.found, truth, patient_pattern), paired.warnings)
+    return with_probabilities(Pairs(gather(paired.found, truth, patient_pattern), paired.warnings))
 
 
 @dataclass(frozen=True)
@@ -121,7 +90,7 @@ def _masks(root: Path) -> list[Path]:
     files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if _is_candidate(path, root))
     volumes = [path for path in files if path.name.lower().endswith(NIFTI_ENDINGS)]
     chosen = volumes or files
-    marked = [path for path in chosen if case_id(path.name) != _stem(path.name)]
+    marked = [path for path in chosen if case_id(path.name) != stem_of(path.name)]
     if not chosen:
         raise InputError(
             "no masks found",
@@ -134,18 +103,14 @@ def _masks(root: Path) -> list[Path]:
 
 def _is_candidate(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
-    return not hidden and path.is_file() and path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
+    is_image = path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
+    return is_image and not hidden and not is_map(path) and path.is_file()
 
 
 def _is_slices(files: list[Path], root: Path) -> bool:
     if not all(path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS)) for path in files):
         raise InputError("neither a NIfTI volume nor a picture", where=root, code="input.format")
     return not files[0].name.lower().endswith(NIFTI_ENDINGS)
-
-
-def _stem(name: str) -> str:
-    ending = next((end for end in (*NIFTI_ENDINGS, *PICTURE_ENDINGS) if name.lower().endswith(end)), "")
-    return name[: len(name) - len(ending)]
 
 
 def _volume_key(relative: PurePosixPath) -> PurePosixPath:
@@ -155,7 +120,7 @@ def _volume_key(relative: PurePosixPath) -> PurePosixPath:
 
 def _slice_key(relative: PurePosixPath) -> PurePosixPath:
     """Slices are matched by folder and stem, since two patients may both have a slice ``1``."""
-    folders = [part for part in relative.parent.parts if part.lower() not in _PLAIN_FOLDERS]
+    folders = [part for part in relative.parent.parts if part.lower() not in PLAIN_FOLDERS]
     return PurePosixPath(*folders, case_id(relative.name))
 
 
@@ -186,29 +151,40 @@ def _matched(
     if len(missing) == len(truth):
         raise InputError(
             "no prediction has the name of a truth",
-            expected=_some(missing),
-            got=_some(extra),
+            expected=some_of(missing),
+            got=some_of(extra),
             cure=f"name both sides by case; {', '.join(SUFFIXES)} are stripped",
             code="input.no_cases",
         )
     if missing and not allow_missing:
         raise InputError(
             f"{len(missing)} of {len(truth)} truths have no prediction",
-            got=_some(missing),
+            got=some_of(missing),
             cure="predict them too, or score them as empty with --allow-missing",
             code="input.missing_prediction",
         )
     warnings = []
     if missing:
-        warnings.append(f"{len(missing)} truths without a prediction were scored as empty: {_some(missing)}")
+        warnings.append(f"{len(missing)} truths without a prediction were scored as empty: {some_of(missing)}")
     if extra:
-        warnings.append(f"{len(extra)} predictions without a truth were left out: {_some(extra)}")
+        warnings.append(f"{len(extra)} predictions without a truth were left out: {some_of(extra)}")
     return _Matched({name: (truth[name], prediction.get(name)) for name in sorted(truth)}, tuple(warnings))
 
 
-def _some(names: list[PurePosixPath]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(str(name) for name in names[:_SHOWN]) + more if names else "nothing"
+def _common(truth: Mapping[PurePosixPath, Path], second: Mapping[PurePosixPath, Path]) -> _Matched:
+    """Match what both sides have."""
+    common = sorted(set(truth) & set(second))
+    if not common:
+        raise InputError(
+            "no mask of one side has the name of one of the other",
+            expected=some_of(sorted(truth)),
+            got=some_of(sorted(second)),
+            cure=f"name both sides by case; {', '.join(SUFFIXES)} are stripped",
+            code="input.no_cases",
+        )
+    left_out = sorted(set(truth) ^ set(second))
+    warnings = (f"{len(left_out)} masks that only one side has were left out: {some_of(left_out)}",) if left_out else ()
+    return _Matched({name: (truth[name], second[name]) for name in common}, warnings)
 
 
 def _volume_cases(
@@ -254,5 +230,5 @@ def _slice_cases(
 
 
 def _study_patient(case: str) -> str:
-    match = _BRATS_STUDY.match(case)
-    return match.group(1) if match else case
+    match = next((found for name in _EXAMINATIONS if (found := name.match(case))), None)
+    return match["patient"] if match else case

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +12,12 @@ import numpy.typing as npt
 from metseg.errors import GeometryError
 from metseg.evaluate.masks import MaskPair
 from metseg.evaluate.pairing import CasePair
-from metseg.io.nifti import read_mask_nifti
-from metseg.io.pictures import read_mask
+from metseg.io.nifti import read_mask_nifti, read_volume
+from metseg.io.pictures import UINT8_MAX, UINT16_MAX, read_mask, read_picture
 from metseg.labels import LabelScheme
 from metseg.volume import Array, Volume
+
+Samples = TypeVar("Samples", bound=np.generic)
 
 #: Two affines are the same if no corner of the image moves further than this share of the smallest voxel side:
 #: formats store them as 32-bit floats or as quaternions, so they never agree to the last digit.
@@ -41,7 +45,22 @@ def _read_volumes(pair: CasePair) -> MaskPair:
         prediction = read_mask_nifti(path)
         _require_same_grid(truth, prediction, case=pair.case)
         guess = prediction.data
-    return MaskPair(truth.data, guess, truth.affine, case=pair.case, patient=pair.patient)
+    return MaskPair(
+        truth.data,
+        guess,
+        truth.affine,
+        case=pair.case,
+        patient=pair.patient,
+        probability=_probability_volume(pair, truth),
+    )
+
+
+def _probability_volume(pair: CasePair, truth: Volume) -> npt.NDArray[np.floating] | None:
+    if not pair.probability:
+        return None
+    probability, _ = read_volume(pair.probability[0])
+    _require_same_grid(truth, probability, case=f"{pair.case} (probability)")
+    return probability.data.astype(np.float32, copy=False)
 
 
 def _require_same_grid(truth: Volume, prediction: Volume, *, case: str) -> None:
@@ -94,6 +113,7 @@ def _read_slices(pair: CasePair, scheme: LabelScheme) -> MaskPair:
             _require_same_size(truths[0], truth.labels, where=truth_path, expected_like="the first slice of its case")
         truths.append(truth.labels)
         predictions.append(guess)
+    probabilities = [_probability_slice(path, like=truths[0]) for path in pair.probability]
     warnings = tuple(f"{pair.case}: {note} ({notes.count(note)} slices)" for note in dict.fromkeys(notes))
     return MaskPair(
         _stack(truths),
@@ -102,7 +122,24 @@ def _read_slices(pair: CasePair, scheme: LabelScheme) -> MaskPair:
         patient=pair.patient,
         stack_of_slices=True,
         warnings=warnings,
+        probability=_stack(probabilities) if probabilities else None,
     )
+
+
+#: What a probability of 1 is stored as.
+_ONE = {np.dtype(np.uint8): UINT8_MAX, np.dtype(np.uint16): UINT16_MAX}
+
+
+def _probability_slice(path: Path, *, like: Array) -> npt.NDArray[np.float32]:
+    """Return a probability map (rows, columns) stored as a picture: whole numbers up to the largest, or floats."""
+    pixels = read_picture(path).pixels
+    if pixels.shape[2] != 1:
+        raise GeometryError(
+            "a probability map has one channel", where=path, got=pixels.shape[2], cure="save it as a grey picture"
+        )
+    plane = pixels[..., 0]
+    _require_same_size(like, plane, where=path, expected_like="its truth")
+    return np.asarray(plane.astype(np.float32) / np.float32(_ONE.get(plane.dtype, 1)), dtype=np.float32)
 
 
 def _require_same_size(expected: Array, got: Array, *, where: Path | None, expected_like: str) -> None:
@@ -117,6 +154,6 @@ def _require_same_size(expected: Array, got: Array, *, where: Path | None, expec
         )
 
 
-def _stack(pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+def _stack(pictures: Sequence[npt.NDArray[Samples]]) -> npt.NDArray[Samples]:
     """Return pictures (rows, columns) as (X = columns, Y = rows, Z)."""
     return np.stack(pictures).transpose(2, 1, 0)

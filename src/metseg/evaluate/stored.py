@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from metseg.evaluate.case import CaseScores, RegionScores
+from metseg.evaluate.chances import Chances
 from metseg.evaluate.overlap import Confusion
+from metseg.evaluate.scores import CaseScores, RegionScores
 from metseg.evaluate.slices import SliceScores
+from metseg.evaluate.tally import LesionTally
 
 
 def scores_to_json(scores: CaseScores) -> dict[str, Any]:
-    """Return the scores of a case as JSON can hold them; its single lesions, which no summary needs, are left out."""
+    """Return the scores of a case as JSON can hold them; its single lesions, which no summary needs, are left out.
+
+    Documents of older versions know neither tally nor chances; they are read all the same.
+    """
     return {
         "case": scores.case,
         "patient": scores.patient,
@@ -24,10 +29,12 @@ def scores_to_json(scores: CaseScores) -> dict[str, Any]:
                 "values": dict(region.values),
                 "counts": asdict(region.counts),
                 "slices": None if region.slices is None else asdict(region.slices),
+                "tally": None if region.tally is None else region.tally.to_json(),
             }
             for name, region in scores.regions.items()
         },
         "joint": scores.joint.tolist(),
+        "chances": None if scores.chances is None else scores.chances.to_json(),
         "warnings": list(scores.warnings),
     }
 
@@ -48,9 +55,11 @@ def scores_from_json(document: Mapping[str, Any]) -> CaseScores:
                 counts=Confusion(**region["counts"]),
                 lesions=(),
                 slices=None if region["slices"] is None else SliceScores(**region["slices"]),
+                tally=None if region.get("tally") is None else LesionTally.from_json(region["tally"]),
             )
             for name, region in document["regions"].items()
         },
         joint=np.asarray(document["joint"], dtype=np.int64),
         warnings=tuple(document["warnings"]),
+        chances=None if document.get("chances") is None else Chances.from_json(document["chances"]),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from metseg.errors import InputError
-from metseg.evaluate.case import CaseScores
+from metseg.evaluate.calibration import Calibration
+from metseg.evaluate.detection import Detection
 from metseg.evaluate.intervals import (
     LEVEL,
     RESAMPLES,
@@ -22,6 +23,16 @@ from metseg.evaluate.intervals import (
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.overlap import micro_averaged_with_background
 from metseg.evaluate.policy import Emptiness
+from metseg.evaluate.scores import CaseScores
+from metseg.evaluate.sections import (
+    Draws,
+    Probabilities,
+    confidence_section,
+    detection_section,
+    probabilities_section,
+    volumes_section,
+)
+from metseg.evaluate.volumes import Volumes
 
 
 @dataclass(frozen=True)
@@ -33,12 +44,19 @@ class RegionSummary:
         slice_metrics: slice-wise Dice over all slices of the set, resampled by patient; empty for volumes.
         empty: how many cases have nothing in the truth only, in the prediction only, in both.
         lesions: how many lesions were found, missed, and predicted falsely in all.
+        detection: by size of the lesions, with precision and F1; None for scores of an older version.
+        volume: agreement of volumes; None where the data have no spacing.
+        confidence: whether the confidence of a predicted lesion tells how likely it is a hit: its bins are over
+            predicted lesions, `observed` is the share of hits; None without probabilities or without a prediction.
     """
 
     metrics: dict[str, Interval | None]
     slice_metrics: dict[str, Interval | None]
     empty: dict[str, int]
     lesions: dict[str, int]
+    detection: Detection | None = None
+    volume: Volumes | None = None
+    confidence: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,7 @@ class Summary:
         regions: region name to summary.
         pixels: micro-averaged figures over all pixels of all classes, background included.
         warnings: of all cases.
+        probabilities: None where no case has a probability map.
         resamples: of the bootstrap.
         seed: of its draws.
     """
@@ -62,6 +81,7 @@ class Summary:
     regions: dict[str, RegionSummary]
     pixels: dict[str, float]
     warnings: tuple[str, ...]
+    probabilities: Probabilities | None = None
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -74,6 +94,7 @@ class Summary:
             "interval": {"over": "patients", "level": LEVEL, "resamples": self.resamples, "seed": self.seed},
             "regions": {name: _region_json(region) for name, region in self.regions.items()},
             "all_pixels_of_all_classes": self.pixels,
+            "probabilities": _json(self.probabilities),
             "warnings": list(self.warnings),
         }
 
@@ -101,28 +122,33 @@ def summarise(
         protocol=protocol,
         cases=len(scores),
         patients=len({score.patient for score in scores}),
-        regions={region: _summarise_region(scores, region, resamples, seed) for region in regions},
+        regions={region: _summarise_region(scores, region, Draws(resamples, seed)) for region in regions},
         pixels=micro_averaged_with_background(np.sum([score.joint for score in scores], axis=0)),
         warnings=(*warnings, *(warning for score in scores for warning in score.warnings)),
+        probabilities=probabilities_section(scores, Draws(resamples, seed)),
         resamples=resamples,
         seed=seed,
     )
 
 
-def _summarise_region(scores: Sequence[CaseScores], region: str, resamples: int, seed: int) -> RegionSummary:
+def _summarise_region(scores: Sequence[CaseScores], region: str, draws: Draws) -> RegionSummary:
     table = {
         column: patient_means((score.patient, score[region].values[column]) for score in scores) for column in METRICS
     }
     found = Counter(score[region].counts.emptiness for score in scores)
+    metrics = bootstrap_intervals(table, resamples=draws.resamples, seed=draws.seed)
     return RegionSummary(
-        metrics=bootstrap_intervals(table, resamples=resamples, seed=seed),
-        slice_metrics=_slice_metrics(scores, region, resamples, seed),
+        metrics=metrics,
+        slice_metrics=_slice_metrics(scores, region, draws),
         empty={
             "truth_only": found[Emptiness.TRUTH],
             "prediction_only": found[Emptiness.PREDICTION],
             "both": found[Emptiness.BOTH],
         },
         lesions={name: int(sum(score[region].values[name] or 0 for score in scores)) for name in LESION_COUNTS},
+        detection=detection_section(scores, region, metrics["n_fp"], draws),
+        volume=volumes_section(scores, region, draws),
+        confidence=confidence_section(scores, region, draws),
     )
 
 
@@ -130,7 +156,7 @@ def _summarise_region(scores: Sequence[CaseScores], region: str, resamples: int,
 LESION_COUNTS = ("n_tp", "n_fn", "n_fp")
 
 
-def _slice_metrics(scores: Sequence[CaseScores], region: str, resamples: int, seed: int) -> dict[str, Interval | None]:
+def _slice_metrics(scores: Sequence[CaseScores], region: str, draws: Draws) -> dict[str, Interval | None]:
     """Return the slice-wise figures as tables print them: over all slices of the set, each slice weighing the same."""
     stacks = [(score.patient, slices) for score in scores if (slices := score[region].slices) is not None]
     if not stacks:
@@ -139,12 +165,12 @@ def _slice_metrics(scores: Sequence[CaseScores], region: str, resamples: int, se
     positive = [(who, one.dice_positive_slices, one.n_positive_slices) for who, one in stacks]
     every = [(who, one.dice_all_slices, one.n_slices) for who, one in stacks]
     return {
-        "dice_positive_slices": _over_slices(positive, resamples, seed),
-        "dice_all_slices": _over_slices(every, resamples, seed),
+        "dice_positive_slices": _over_slices(positive, draws),
+        "dice_all_slices": _over_slices(every, draws),
     }
 
 
-def _over_slices(stacks: Sequence[tuple[str, float | None, int]], resamples: int, seed: int) -> Interval | None:
+def _over_slices(stacks: Sequence[tuple[str, float | None, int]], draws: Draws) -> Interval | None:
     """Return the mean over slices from (patient, mean over the stack's slices, how many slices) of each stack."""
     sums: dict[str, float] = {}
     slices: dict[str, int] = {}
@@ -155,26 +181,23 @@ def _over_slices(stacks: Sequence[tuple[str, float | None, int]], resamples: int
     if not slices:
         return None
     means = [sums[patient] / slices[patient] for patient in slices]
-    interval = bootstrap_mean(means, weights=list(slices.values()), resamples=resamples, seed=seed)
+    interval = bootstrap_mean(means, weights=list(slices.values()), resamples=draws.resamples, seed=draws.seed)
     return replace(interval, undefined=len({patient for patient, _, _ in stacks}) - len(slices))
 
 
 def _region_json(region: RegionSummary) -> dict[str, Any]:
+    found = region.lesions
     return {
-        "metrics": {name: _interval_json(interval) for name, interval in region.metrics.items()},
-        "slice_metrics": {name: _interval_json(interval) for name, interval in region.slice_metrics.items()},
+        "metrics": {name: _json(interval) for name, interval in region.metrics.items()},
+        "slice_metrics": {name: _json(interval) for name, interval in region.slice_metrics.items()},
         "empty_cases": region.empty,
-        "lesions": {"found": region.lesions["n_tp"], "missed": region.lesions["n_fn"], "false": region.lesions["n_fp"]},
+        "lesions": {"found": found["n_tp"], "missed": found["n_fn"], "false": found["n_fp"]},
+        "detection": _json(region.detection),
+        "volume": _json(region.volume),
+        "confidence": _json(region.confidence),
     }
 
 
-def _interval_json(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    return {
-        "mean": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "patients": interval.patients,
-        "undefined": interval.undefined,
-    }
+def _json(section: Interval | Detection | Volumes | Calibration | Probabilities | None) -> dict[str, Any] | None:
+    """Return a section with its fields as keys; None stays null: not defined."""
+    return None if section is None else asdict(section)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from metseg.evaluate.case import CaseScores
 from metseg.evaluate.lesion import Lesion, diameter_bin
 from metseg.evaluate.metrics import METRICS
-from metseg.evaluate.summary import Summary
+from metseg.evaluate.scores import CaseScores
 from metseg.files import atomic_file, write_text
 
 CASE_COLUMNS = ("case", "region", *METRICS)
@@ -31,6 +30,8 @@ LESION_COLUMNS = (
     *LESION_FIGURES,
     "voxels",
     "volume_mm3",
+    "predicted_volume_mm3",
+    "confidence",
     "longest_diameter_mm",
     "longest_axial_diameter_mm",
     "diameter_bin_mm",
@@ -83,9 +84,9 @@ class Tables:
                 self._writers["slices"].writerow([scores.case, region, *(_cell(value) for value in row)])
 
 
-def write_summary(summary: Summary, path: Path) -> None:
+def write_summary(document: Mapping[str, Any], path: Path) -> None:
     """Write `summary.json`; a NaN would be an error, not a word that JSON does not know."""
-    write_text(path, json.dumps(summary.to_json(), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager
@@ -109,6 +110,8 @@ def _lesion_row(case: str, lesion: Lesion) -> list[str]:
         *(_cell(lesion.figures.get(name)) for name in LESION_FIGURES),
         str(size.voxels),
         _cell(size.volume_mm3),
+        _cell(lesion.predicted_volume_mm3),
+        _cell(lesion.confidence),
         _cell(diameter),
         _cell(size.longest_axial_diameter_mm),
         "" if diameter is None else diameter_bin(diameter),

@@ -134,7 +134,12 @@ def case_facts(case: Case, data: DataPart) -> CaseFacts:
     """
     reference = case.images[reference_name(case, data)]
     if reference.affine is None:
-        raise InputError("the volume does not say how large a voxel is", where=case.case_id, code="input.no_affine")
+        raise InputError(
+            "the volume does not say how large a voxel is",
+            where=case.case_id,
+            cure="write the files with their affine",
+            code="input.no_affine",
+        )
     images = [image for name, image in case.images.items() if name != BRAIN_MASK]
     prepared = prepare_case(case, data, STEPS)
     assert prepared.affine is not None

@@ -91,7 +91,9 @@ def _chosen(sources: Sequence[CaseSource], recipe: Recipe) -> list[tuple[Case, P
             break
     chosen = [*with_lesion, *without][:PATIENTS]
     if not chosen:
-        raise problem or InputError("there is no case to show", code="input.too_few")
+        raise problem or InputError(
+            "there is no case to show", cure="give a folder with images and masks", code="input.too_few"
+        )
     return sorted(chosen, key=lambda pair: pair[0].case_id)
 
 

@@ -1,7 +1,8 @@
 """Formats and layouts in and out, and splits of patients."""
 
-from metseg.io.cases import find_cases, find_pictures, find_studies
+from metseg.io.cases import find_cases
 from metseg.io.image_files import ImageFile
+from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.layouts import LAYOUTS
 from metseg.io.nifti import read_volume
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
@@ -17,6 +18,7 @@ __all__ = [
     "CaseSource",
     "Chosen",
     "ImageFile",
+    "InputRules",
     "Mask",
     "Picture",
     "Selection",
@@ -25,8 +27,7 @@ __all__ = [
     "Split",
     "VolumeSource",
     "find_cases",
-    "find_pictures",
-    "find_studies",
+    "find_inputs",
     "make_split",
     "read_mask",
     "read_picture",

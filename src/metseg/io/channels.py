@@ -23,7 +23,12 @@ def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
     """
     names = tuple(canonical_modality(name) for name in channels)
     if len(set(names)) < len(names):
-        raise UsageError("two channels have one name", where="channels", got=", ".join(channels))
+        raise UsageError(
+            "two channels have one name",
+            where="channels",
+            got=", ".join(channels),
+            cure="name each channel once; t1 and t1n are one name",
+        )
     return names
 
 

@@ -7,7 +7,6 @@ alpha apart; sixteen-bit colour, which Pillow would cut to eight, goes through O
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,9 +51,6 @@ PNG_BIT_DEPTH_BYTE = 24
 #: Image data of a lossy WebP; a lossless one is "VP8L", and an extended file names either after its header chunks.
 LOSSY_WEBP_CHUNK = b"VP8 "
 HEAD_BYTES = 4096
-
-# What Pillow warns of (sizes, odd tags) is either refused here by name or harmless.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,13 @@ def _file(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
     except OSError as error:
-        raise InputError("cannot read the file", where=path, got=error.strerror, code="input.missing") from None
+        raise InputError(
+            "cannot read the file",
+            where=path,
+            got=error.strerror,
+            cure="check its path and permissions",
+            code="input.missing",
+        ) from None
 
 
 @contextmanager
@@ -175,7 +177,13 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
         if page is not None and page < pages:
             image.seek(page)
     if page is not None and page >= pages:
-        raise InputError(f"the file has no page {page + 1}", where=path, got=f"{pages} pages", code="input.multi_page")
+        raise InputError(
+            f"the file has no page {page + 1}",
+            where=path,
+            got=f"{pages} pages",
+            cure="read the file anew: it has changed meanwhile",
+            code="input.multi_page",
+        )
     if pages > MAX_PAGES:
         raise too_many_pages(path, pages)
     if pages > 1 and page is None:

@@ -111,5 +111,9 @@ def _size(pixels: Array) -> str:
 
 def _size_error(piece: SliceFile, pixels: Array, labels: Array) -> GeometryError:
     return GeometryError(
-        "the mask is not of its picture's size", where=piece.mask, expected=_size(pixels), got=_size(labels)
+        "the mask is not of its picture's size",
+        where=piece.mask,
+        expected=_size(pixels),
+        got=_size(labels),
+        cure="export the mask on its picture's grid",
     )

@@ -95,5 +95,10 @@ def too_large(path: Path, got: str) -> InputError:
 def too_many_pages(path: Path, pages: int, *, at_most: int = MAX_PAGES) -> InputError:
     """Return the error for a file of more pages than are read."""
     return InputError(
-        "too many pages in one file", where=path, expected=f"at most {at_most}", got=pages, code="input.too_large"
+        "too many pages in one file",
+        where=path,
+        expected=f"at most {at_most}",
+        got=pages,
+        cure="split the file",
+        code="input.too_large",
     )

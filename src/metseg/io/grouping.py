@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, MetsegError
 from metseg.io.decode import picture_size
+from metseg.io.patients import NOT_PATIENTS
 from metseg.io.pictures import checked_page_count
 from metseg.io.slices import SliceFile, SliceStackSource
 from metseg.io.tree import Pair, Pairing, slice_number
@@ -30,15 +32,80 @@ def group_by_patient(
         examination = str(folder) if patient in str(folder) else f"{patient}_{folder}"
         case_id = safe_id(patient if folders_of[patient] == 1 else examination)
         if case_id in cases:
-            raise InputError(
-                f"two cases would be called '{case_id}'",
-                where=pairs[0].image,
-                got=cases[case_id][1][0].image,
-                cure="change patient_pattern or rename a folder",
-                code="input.no_patient",
-            )
+            raise _two_cases(case_id, pairs[0], cases[case_id][1][0])
         cases[case_id] = (patient, pairs)
     return cases
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures to predict on that are taken for the slices of one patient.
+
+    Args:
+        guessed: nothing but their names says so.
+    """
+
+    case_id: str
+    patient: str
+    pairs: tuple[Pair, ...]
+    guessed: bool
+
+
+def group_to_predict(
+    pairs: Iterable[Pair], patient_of: Callable[[PurePosixPath], str] | None, *, root: Path, one_per_folder: bool
+) -> list[Group]:
+    """Return pictures by folder and patient: statistics of a case must not mix the pictures of several people.
+
+    Args:
+        pairs: the pictures.
+        patient_of: whose picture lies at a place; None: those whose names differ in the last number alone are of one.
+        root: the folder that all lie under.
+        one_per_folder: the pictures of a folder are one patient's, whatever they are called.
+    """
+    by_folder: dict[PurePosixPath, dict[str, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    for pair in pairs:
+        if patient_of is not None:
+            whose = patient_of(pair.place)
+        else:
+            whose = "" if one_per_folder else without_number(pair.name.name)
+        by_folder[pair.name.parent][whose].append(pair)
+    groups: dict[str, Group] = {}
+    for folder, members in by_folder.items():
+        for whose, chosen in members.items():
+            alone = len(members) == 1
+            # A single picture is called as it is: of "scan_3" alone nobody knows that the 3 is a slice.
+            name = "" if alone else chosen[0].name.name if len(chosen) == 1 else whose.strip("_-. ")
+            case_id = safe_id("/".join(part for part in (*folder.parts, name) if part) or root.resolve().name)
+            patient = whose if patient_of is not None else name or folder.name or root.resolve().name
+            sure = patient_of is not None or one_per_folder or len(chosen) == 1 or (alone and _is_patients(folder))
+            if case_id in groups:
+                raise _two_cases(case_id, chosen[0], groups[case_id].pairs[0])
+            groups[case_id] = Group(case_id, patient, tuple(chosen), guessed=not sure)
+    return list(groups.values())
+
+
+def _is_patients(folder: PurePosixPath) -> bool:
+    """Return whether a folder below the root may be called after a patient."""
+    return bool(folder.parts) and folder.name.lower() not in NOT_PATIENTS
+
+
+def _two_cases(case_id: str, one: Pair, two: Pair) -> InputError:
+    return InputError(
+        f"two cases would be called '{case_id}'",
+        where=one.image,
+        got=two.image,
+        cure="change patient_pattern or rename a folder",
+        code="input.no_patient",
+    )
+
+
+def without_number(stem: str) -> str:
+    """Return a stem without its last number.
+
+    >>> without_number("TCGA_CS_4943_20000902_4"), without_number("scan")
+    ('TCGA_CS_4943_20000902_', 'scan')
+    """
+    return re.sub(r"\d+(?=\D*$)", "", stem)
 
 
 def safe_id(name: str) -> str:

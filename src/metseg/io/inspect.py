@@ -47,6 +47,7 @@ class Inspection:
         label_values: class id to the number of slices that show it.
         orphan_images: slices without a mask in cases that have masks.
         orphan_masks: masks without an image.
+        left_out: what was found and is of no case, and why.
         duplicates: groups of slices of different patients with the same pixels.
         problems: files that cannot be used.
         notes: what was done while reading, and to how many slices.
@@ -72,6 +73,7 @@ class Inspection:
     label_values: dict[int, int] = field(default_factory=dict)
     orphan_images: list[str] = field(default_factory=list)
     orphan_masks: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     duplicates: list[list[str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
@@ -124,6 +126,7 @@ def inspect_cases(found: Found, *, quiet: bool = False) -> Inspection:
         label_values=dict(sorted(ranked(value for row in rows for value in row.facts.classes).items())),
         orphan_images=[row.piece.name for row in rows if row.piece.mask is None and row.source.has_labels],
         orphan_masks=[relative_name(path, found) for path in found.orphan_masks],
+        left_out=list(found.notes),
         duplicates=_duplicates(rows),
         problems=_problems(rows, found),
         notes=ranked(note for row in rows for note in row.facts.notes),

@@ -103,6 +103,7 @@ def _channel(samples: Array, channel: int | None, path: Path) -> Array:
             where=path,
             expected=f"0 to {count - 1}",
             got=channel,
+            cure="name as many sequences as the file has channels",
             code="input.axes",
         )
     return samples[..., channel or 0] if samples.ndim == 4 else samples
@@ -163,7 +164,9 @@ def _affine(header: Any, path: Path) -> Affine:
     try:
         return np.asarray(header.get_best_affine(), dtype=np.float64)
     except (nib.spatialimages.HeaderDataError, ValueError) as error:
-        raise GeometryError("the file's place in space is wrong", where=path, got=error) from None
+        raise GeometryError(
+            "the file's place in space is wrong", where=path, got=error, cure="write the file anew with a right affine"
+        ) from None
 
 
 def _volume(data: Array, affine: Affine, path: Path) -> Volume:

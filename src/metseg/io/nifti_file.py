@@ -79,7 +79,7 @@ def read_nifti(path: Path) -> NiftiFile:
             stream: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
             return _read(stream, path)
     except FileNotFoundError:
-        raise InputError("no such file", where=path, code="input.missing") from None
+        raise InputError("no such file", where=path, cure="check the path", code="input.missing") from None
     except EOFError:
         raise _truncated(path) from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -87,7 +87,13 @@ def read_nifti(path: Path) -> NiftiFile:
             "the compressed file is damaged", where=path, got=error, cure="copy it again", code="input.checksum"
         ) from None
     except OSError as error:
-        raise InputError("cannot read the file", where=path, got=error.strerror, code="input.unreadable") from None
+        raise InputError(
+            "cannot read the file",
+            where=path,
+            got=error.strerror,
+            cure="check its permissions",
+            code="input.unreadable",
+        ) from None
 
 
 def _read(stream: BinaryIO, path: Path) -> NiftiFile:
@@ -144,6 +150,7 @@ def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
             where=path,
             expected="1 to 7 axes, each of length 1 or more",
             got=shape if 1 <= axes <= 7 else f"{axes} axes",
+            cure="export the file anew",
             code="input.axes",
         )
     dtype = _dtype(header, path)
@@ -204,6 +211,7 @@ def _offset(header: Any, path: Path) -> int:
             where=path,
             expected=f"an offset of {least} or more",
             got=stored,
+            cure="export the file anew",
             code="input.format",
         )
     return int(stored)

@@ -138,7 +138,12 @@ def _by_pattern(pattern: str) -> PatientOf:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError("not a regular expression", where="patient_pattern", got=f"{pattern}: {error}") from None
+        raise UsageError(
+            "not a regular expression",
+            where="patient_pattern",
+            got=f"{pattern}: {error}",
+            cure="give one, such as '^(.*)_\\d+$'",
+        ) from None
     if compiled.groups < 1:
         raise UsageError(
             "the pattern has no group",
@@ -150,7 +155,13 @@ def _by_pattern(pattern: str) -> PatientOf:
     def patient_of(place: PurePosixPath) -> str:
         match = compiled.search(str(place))
         if match is None or not match.group(1):
-            raise InputError("the pattern finds no patient", where=place, expected=pattern, code="input.no_patient")
+            raise InputError(
+                "the pattern finds no patient",
+                where=place,
+                expected=pattern,
+                cure="change the pattern so that it finds one in every path",
+                code="input.no_patient",
+            )
         return match.group(1)
 
     return patient_of

@@ -72,15 +72,6 @@ def read_picture(path: Path, *, page: int | None = None) -> Picture:
     return Picture(samples if samples.ndim == 3 else samples[..., None], notes)
 
 
-def read_pages(path: Path, *, max_pages: int = MAX_PAGES) -> tuple[Picture, ...]:
-    """Return every page of a multi-page TIFF as a picture; raises as `read_picture` does.
-
-    Raises:
-        InputError: ``input.too_large``, more pages than `max_pages`.
-    """
-    return tuple(read_picture(path, page=page) for page in range(checked_page_count(path, max_pages=max_pages)))
-
-
 def checked_page_count(path: Path, *, max_pages: int = MAX_PAGES) -> int:
     """Return how many pages a file has.
 

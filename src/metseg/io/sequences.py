@@ -19,6 +19,9 @@ CONTRAST_WORDS = frozenset(
 )
 NATIVE_WORDS = frozenset(("pre", "precontrast", "native", "nativ", "noncontrast", "nongad", "plain"))
 
+#: Words that say nothing but which sequence it is.
+SEQUENCE_WORDS = T1_WORDS | T1_CONTRAST_WORDS | T1_NATIVE_WORDS | T2_WORDS | FLAIR_WORDS | CONTRAST_WORDS | NATIVE_WORDS
+
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
 MASK_WORDS = frozenset(("mask", "brainmask", "seg", "segmentation", "label", "labels", "truth", "gt", "roi"))
 LESION_WORDS = frozenset(("lesion", "lesions", "tumor", "tumour", "met", "mets", "metastasis", "metastases"))

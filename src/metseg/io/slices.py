@@ -56,6 +56,7 @@ class SliceStackSource(CaseSource):
         labels: name of the masks' label scheme.
         wanted: name of the case's label scheme; None: the masks'.
         region: which region of the masks' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
+        patient_guessed: nothing but the files' names says that the slices are one patient's.
     """
 
     slices: tuple[SliceFile, ...] = ()
@@ -63,6 +64,7 @@ class SliceStackSource(CaseSource):
     labels: str = "binary"
     wanted: str | None = None
     region: str | None = None
+    patient_guessed: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -181,7 +183,14 @@ def _check_like(first: ReadSlice, item: ReadSlice) -> None:
         what, values = "the slice's type differs from the first slice's", (str(expected.dtype), str(got.dtype))
     else:
         return
-    raise InputError(what, where=item.file.image, expected=values[0], got=values[1], code="input.mixed_slices")
+    raise InputError(
+        what,
+        where=item.file.image,
+        expected=values[0],
+        got=values[1],
+        cure="export all slices of the patient alike, or make two patients of them",
+        code="input.mixed_slices",
+    )
 
 
 def _size(pixels: Array) -> str:

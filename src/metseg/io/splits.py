@@ -146,7 +146,13 @@ class Split:
         try:
             raw = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError("cannot read the split", where=path, got=error, code="input.split") from None
+            raise InputError(
+                "cannot read the split",
+                where=path,
+                got=error,
+                cure="check the path, or make the split anew with `metseg split`",
+                code="input.split",
+            ) from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
             raise InputError(
                 "not a split file",
@@ -167,7 +173,13 @@ class Split:
             folds = tuple(_names(fold) for fold in raw["folds"])
             return cls(raw["by"], **parts, folds=folds, seed=int(raw["seed"]), stratify=raw["stratify"])
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError("the split file is damaged", where=where, got=error, code="input.split") from None
+            raise InputError(
+                "the split file is damaged",
+                where=where,
+                got=error,
+                cure="make the split anew with `metseg split`",
+                code="input.split",
+            ) from None
 
     def _validation(self, fold: int | None) -> tuple[str, ...]:
         if not self.folds:
@@ -176,7 +188,11 @@ class Split:
             return self.validation
         if fold is None or not 0 <= fold < len(self.folds):
             raise UsageError(
-                "which fold is validated on?", where="fold", expected=f"0 to {len(self.folds) - 1}", got=fold
+                "which fold is validated on?",
+                where="fold",
+                expected=f"0 to {len(self.folds) - 1}",
+                got=fold,
+                cure="give --fold",
             )
         return self.folds[fold]
 
@@ -253,7 +269,12 @@ def _check_disjoint(parts: Mapping[str, Sequence[str]], by: By) -> None:
 def _check_folds(split: Split) -> None:
     in_folds = Counter(unit for fold in split.folds for unit in fold)
     if set(in_folds) != set(split.train) or split.validation:
-        raise InputError("the folds do not hold exactly the training units", where="split", code="input.split")
+        raise InputError(
+            "the folds do not hold exactly the training units",
+            where="split",
+            cure="make the split anew with `metseg split`",
+            code="input.split",
+        )
 
 
 def _names(raw: Any) -> tuple[str, ...]:

@@ -30,7 +30,12 @@ def study_from_files(
     for name, file in files.items():
         modality = canonical_modality(name)
         if modality in images:
-            raise UsageError(f"two files for {modality}", where="--modality", got=", ".join(files))
+            raise UsageError(
+                f"two files for {modality}",
+                where="--modality",
+                got=", ".join(files),
+                cure="name one file for each sequence",
+            )
         images[modality] = file if isinstance(file, ImageFile) else ImageFile(Path(file))
     if not images:
         raise UsageError("no file was named", where="--modality", cure="give at least one, as t1c=FILE")

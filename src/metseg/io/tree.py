@@ -61,10 +61,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a layout finds: pairs, and the masks that belong to no image."""
+    """What a layout finds: pairs, the masks that belong to no image, and what was left out and why."""
 
     pairs: tuple[Pair, ...]
     orphan_masks: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def scan(root: Path, masks: Path | None = None) -> Tree:

@@ -1,6 +1,7 @@
 """Measuring lesions: components, boxes, volumes, diameters, centres. Needed by prediction and evaluation alike."""
 
 from metseg.measure.boxes import Box, bounding_box, grown, instance_boxes, shifted
+from metseg.measure.confidence import IDENTITY, ConfidenceMap
 from metseg.measure.diameter import axial_axis, lesion_diameters_mm, longest_axial_diameter_mm, longest_diameter_mm
 from metseg.measure.dilation import dilated
 from metseg.measure.instances import label_instances
@@ -11,11 +12,14 @@ from metseg.measure.size import (
     lesion_volumes_mm3,
     lesion_voxels,
     voxel_volume_mm3,
+    voxels_needed,
 )
 
 __all__ = [
+    "IDENTITY",
     "MM3_PER_ML",
     "Box",
+    "ConfidenceMap",
     "axial_axis",
     "bounding_box",
     "dilated",
@@ -31,4 +35,5 @@ __all__ = [
     "longest_diameter_mm",
     "shifted",
     "voxel_volume_mm3",
+    "voxels_needed",
 ]

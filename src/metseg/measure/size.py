@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,17 @@ def voxel_volume_mm3(affine: npt.NDArray[np.float64]) -> float:
     if not np.isfinite(volume) or volume < 1e-12:
         raise GeometryError("the affine is singular", got=affine.tolist())
     return volume
+
+
+def voxels_needed(volume: float, voxel_volume: float) -> int:
+    """Return how many voxels a piece needs to have at least this volume; both in one unit.
+
+    Voxel volumes come out of determinants with rounding in the last digits: a millionth of a voxel is forgiven.
+
+    >>> voxels_needed(5.0, 2.0), voxels_needed(3.0, 0.1 * 3), voxels_needed(0.0, 1.0)
+    (3, 10, 0)
+    """
+    return math.ceil(volume / voxel_volume - 1e-6)
 
 
 def lesion_voxels(instances: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -181,7 +181,7 @@ def channels_of(recipe: Recipe) -> tuple[int, int]:
     Raises:
         UsageError: the recipe does not say which sequences the network sees.
     """
-    inputs = len(recipe.data.inputs)
+    inputs = len(recipe.seen)
     if inputs == 0:
         raise UsageError(
             "the recipe does not say what the network sees",

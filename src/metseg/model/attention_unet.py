@@ -42,13 +42,17 @@ def build(options: Options, *, in_channels: int, out_channels: int, dimensions: 
         dropout=options.dropout,
     )
     if options.merge == "batch":
-        _merge_with_batch_norm(network, dimensions)
+        _merge_with_batch_norm(network, dimensions, dropout=options.dropout)
     return network
 
 
-def _merge_with_batch_norm(network: nn.Module, dimensions: int) -> None:
+def _merge_with_batch_norm(network: nn.Module, dimensions: int, *, dropout: float) -> None:
     """Replace each join of MONAI's, convolution, instance norm and PReLU, by convolution, batch norm and ReLU."""
-    layers: list[Any] = [module for module in network.modules() if type(module).__name__ == "AttentionLayer"]
+    from monai.networks.nets.attentionunet import AttentionLayer
+
+    layers: list[Any] = [module for module in network.modules() if isinstance(module, AttentionLayer)]
     for layer in layers:
         convolution = layer.merge.conv
         layer.merge = ConvNormAct(convolution.in_channels, convolution.out_channels, dimensions=dimensions)
+        if dropout:
+            layer.merge.append(nn.Dropout(dropout))

@@ -164,7 +164,9 @@ def _load_network(path: Path, recipe: Recipe) -> SegmentationNetwork:
         network = build_from_recipe(recipe, initial_weights=False)
     except UsageError as error:
         raise BundleError(
-            f"the recipe describes no network of ours: {error.one_line()}", where=path.parent / RECIPE
+            f"the recipe describes no network of ours: {error.one_line()}",
+            where=path.parent / RECIPE,
+            cure="use the version of metseg that made the bundle, or newer",
         ) from None
     check_keys(weights, network.state_dict(), where=path, architecture=recipe.model.name)
     network.load_state_dict(weights)
@@ -175,16 +177,26 @@ def _read_recipe(folder: Path) -> Recipe:
     try:
         return parse_recipe(read_text(folder / RECIPE), where=str(folder / RECIPE))
     except UsageError as error:
-        raise BundleError(f"the bundle's recipe is damaged: {error.one_line()}", code="model.recipe") from None
+        raise BundleError(
+            f"the bundle's recipe is damaged: {error.one_line()}", cure="copy the bundle anew", code="model.recipe"
+        ) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
     except ValueError as error:
-        raise BundleError("not valid JSON", where=path, got=error, code="model.invalid") from None
+        raise BundleError(
+            "not valid JSON", where=path, got=error, cure="copy the bundle anew", code="model.invalid"
+        ) from None
     if not isinstance(content, dict):
-        raise BundleError("not a JSON object", where=path, got=type(content).__name__, code="model.invalid")
+        raise BundleError(
+            "not a JSON object",
+            where=path,
+            got=type(content).__name__,
+            cure="copy the bundle anew",
+            code="model.invalid",
+        )
     return content
 
 

@@ -134,7 +134,13 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError("cannot read a file of the bundle", where=path, got=error, code="model.missing") from None
+        raise BundleError(
+            "cannot read a file of the bundle",
+            where=path,
+            got=error,
+            cure="check its permissions, or copy the bundle anew",
+            code="model.missing",
+        ) from None
 
 
 def describe(path: Path) -> str:

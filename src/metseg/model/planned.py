@@ -70,6 +70,7 @@ def _checked(name: str, entries: tuple[tuple[int, ...], ...], dimensions: int) -
             where="model options",
             expected=f"{dimensions} numbers per level",
             got=entries[0],
+            cure="give as many numbers as the data have axes",
             code="usage.dimensions",
         )
     return entries

@@ -16,7 +16,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from metseg.errors import UsageError
 from metseg.model.layers import Dropout
 from metseg.recipe import Frozen
 
@@ -88,22 +87,6 @@ class UNetPlusPlus(nn.Module):
         if not deep_supervision:
             for depth in range(1, DEPTH):  # heads that nothing would train
                 delattr(blocks, f"final_conv_0_{depth}")
-
-    def prune(self, depth: int) -> None:
-        """Compute only ``depth`` (1 to 4) of the depths in evaluation mode; the weights stay, so this can be undone.
-
-        Raises:
-            UsageError: there is no trained head at that depth.
-        """
-        depths = range(1 if self.deep_supervision else DEPTH, DEPTH + 1)
-        if depth not in depths:
-            raise UsageError(
-                f"U-Net++ cannot be pruned to depth {depth}",
-                expected=f"one of {', '.join(map(str, depths))}",
-                cure=None if self.deep_supervision else "train with deep_supervision = true",
-                code="usage.depth",
-            )
-        self.inference_depth = depth
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         if self.training and self.deep_supervision:

@@ -118,7 +118,13 @@ def _read(path: Path, size: int = -1) -> bytes:
         with path.open("rb") as file:
             return file.read(size)
     except OSError as error:
-        raise BundleError("cannot read the weights", where=path, got=error.strerror, code="model.missing") from None
+        raise BundleError(
+            "cannot read the weights",
+            where=path,
+            got=error.strerror,
+            cure="check the path and its permissions",
+            code="model.missing",
+        ) from None
 
 
 def _missing_bytes(data: bytes) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from metseg.plot.style import figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Inches of a model's row and of what stands above and below the rows.
 ROW_INCHES, FRAME_INCHES = 0.62, 1.0
@@ -29,27 +33,34 @@ def draw_distribution(figures: Mapping[str, Sequence[float]], path: Path, *, lab
     """
     with figure(width=8, height=FRAME_INCHES + ROW_INCHES * len(figures)) as drawn:
         axes = drawn.add_subplot()
-        for row, values in enumerate(figures.values()):
-            colour = f"C{row}"
-            quiet = {"color": colour, "linewidth": 1.0}
-            axes.boxplot(
-                [list(values)],
-                orientation="horizontal",
-                positions=[row],
-                widths=BOX,
-                showfliers=False,
-                boxprops=quiet,
-                whiskerprops=quiet,
-                capprops=quiet,
-                medianprops={"color": colour, "linewidth": 2.2},
-            )
-            axes.scatter(values, row + _spread(len(values)), s=16, color=colour, alpha=0.55, linewidths=0, zorder=3)
-            axes.scatter([float(np.mean(values))], [row], marker="D", s=34, color="white", edgecolors=colour, zorder=4)
-        names = [f"{name} ({len(values)})" for name, values in figures.items()]
-        axes.set_yticks(range(len(figures)), names)
-        axes.set(xlim=(-0.02, 1.02), ylim=(len(figures) - 0.5, -0.5), xlabel=f"{label} (diamond: mean)")
-        axes.grid(visible=False, axis="y")
+        draw_rows(axes, figures)
+        axes.set(xlim=(-0.02, 1.02), xlabel=f"{label} (diamond: mean)")
         save(drawn, path)
+
+
+def draw_rows(axes: Axes, figures: Mapping[str, Sequence[float]]) -> None:
+    """Draw the rows of `draw_distribution` into axes of any range; a row without a figure stays empty."""
+    for row, values in enumerate(figures.values()):
+        if not len(values):
+            continue
+        colour = f"C{row}"
+        quiet = {"color": colour, "linewidth": 1.0}
+        axes.boxplot(
+            [list(values)],
+            orientation="horizontal",
+            positions=[row],
+            widths=BOX,
+            showfliers=False,
+            boxprops=quiet,
+            whiskerprops=quiet,
+            capprops=quiet,
+            medianprops={"color": colour, "linewidth": 2.2},
+        )
+        axes.scatter(values, row + _spread(len(values)), s=16, color=colour, alpha=0.55, linewidths=0, zorder=3)
+        axes.scatter([float(np.mean(values))], [row], marker="D", s=34, color="white", edgecolors=colour, zorder=4)
+    axes.set_yticks(range(len(figures)), [f"{name} ({len(values)})" for name, values in figures.items()])
+    axes.set_ylim(len(figures) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
 
 
 def _spread(count: int) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from metseg.plot.colours import PREDICTION_COLOUR, TRUTH_COLOUR, hexadecimal
 from metseg.plot.contour import draw_contour
 from metseg.plot.overlay import grey
 from metseg.plot.style import figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Mask = npt.NDArray[np.bool_]
 
@@ -31,12 +35,14 @@ class Panel:
         truth: (X, Y) bool.
         prediction: (X, Y) bool.
         title: one line or two.
+        aspect: how much longer a pixel is along Y than along X.
     """
 
     picture: npt.NDArray[np.generic]
     truth: Mask
     prediction: Mask
     title: str
+    aspect: float = 1.0
 
 
 def draw_outlines(panels: Sequence[Panel], path: Path) -> None:
@@ -52,11 +58,8 @@ def draw_outlines(panels: Sequence[Panel], path: Path) -> None:
     with figure(width=PANEL_INCHES * max(len(panels), 2), height=height) as drawn:
         places = drawn.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(places, panels, strict=True):
-            axes.imshow(grey(panel.picture).transpose(1, 0, 2), interpolation="bilinear")
-            draw_contour(axes, panel.truth.T, colour=TRUTH_COLOUR, width=TRUTH_WIDTH)
-            draw_contour(axes, panel.prediction.T, colour=PREDICTION_COLOUR, width=PREDICTION_WIDTH)
+            _draw_panel(axes, panel)
             axes.set_title(panel.title, fontsize=10)
-            axes.set_axis_off()
         drawn.legend(
             [
                 Line2D([], [], color=hexadecimal(TRUTH_COLOUR), linewidth=TRUTH_WIDTH),
@@ -67,3 +70,25 @@ def draw_outlines(panels: Sequence[Panel], path: Path) -> None:
             ncols=2,
         )
         save(drawn, path)
+
+
+def draw_outline_picture(panel: Panel, path: Path) -> None:
+    """Write one panel alone, without margin, title and legend: what stands in a page that has both in words.
+
+    Args:
+        panel: the picture.
+        path: PNG or SVG.
+    """
+    columns, rows = panel.picture.shape[0], panel.picture.shape[1] * panel.aspect
+    inches = PANEL_INCHES / max(columns, rows)
+    with figure(width=columns * inches, height=rows * inches) as drawn:
+        drawn.set_layout_engine("none")
+        _draw_panel(drawn.add_axes((0.0, 0.0, 1.0, 1.0)), panel)
+        save(drawn, path)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    axes.imshow(grey(panel.picture).transpose(1, 0, 2), interpolation="bilinear", aspect=panel.aspect)
+    draw_contour(axes, panel.truth.T, colour=TRUTH_COLOUR, width=TRUTH_WIDTH)
+    draw_contour(axes, panel.prediction.T, colour=PREDICTION_COLOUR, width=PREDICTION_WIDTH)
+    axes.set_axis_off()

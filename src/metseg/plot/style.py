@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from cycler import cycler
@@ -30,7 +30,38 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 150,
+    # Text stays text: it can be searched and edited, as journals ask for.
+    "svg.fonttype": "none",
+    # The same data give the same file: names inside it are not drawn at random, and no date is written.
+    "svg.hashsalt": "metseg",
 }
+
+#: As on the axes; a hyphen is shorter.
+MINUS = "\N{MINUS SIGN}"
+
+#: Dots per inch of a picture that goes into print beside its SVG.
+PRINT_DPI = 300
+
+
+class Look(NamedTuple):
+    """How one of several series is drawn: marker and dashes tell it apart where colours cannot be seen."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1.2, 2)))
+
+
+def look(place: int) -> Look:
+    """Return how the series at a place, from 0, is drawn in every figure.
+
+    >>> look(0)
+    Look(colour='#0072B2', marker='o', dashes='-')
+    """
+    return Look(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
 
 
 @contextmanager
@@ -51,5 +82,27 @@ def save(drawn: Figure, path: Path) -> None:
     """Write a figure whole or not at all; the ending of the path chooses the format."""
     from metseg.files import atomic_file
 
+    kind = path.suffix.removeprefix(".")
     with atomic_file(path) as temporary:
-        drawn.savefig(temporary, format=path.suffix.removeprefix("."))
+        drawn.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
+
+
+def save_for_print(drawn: Figure, path: Path) -> None:
+    """Write a figure twice: as SVG, and as PNG of `PRINT_DPI`.
+
+    Args:
+        drawn: from `figure`.
+        path: without ending, or with one of the two, which is left aside.
+    """
+    with matplotlib.rc_context({"savefig.dpi": PRINT_DPI}):
+        for ending in (".svg", ".png"):
+            save(drawn, path.with_name(plain_name(path.name) + ending))
+
+
+def plain_name(name: str) -> str:
+    """Return a figure's file name without the ending of a picture; a point inside it is no ending.
+
+    >>> plain_name("nsd_1.0"), plain_name("froc.png")
+    ('nsd_1.0', 'froc')
+    """
+    return next((name.removesuffix(ending) for ending in (".svg", ".png") if name.endswith(ending)), name)

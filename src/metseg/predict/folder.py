@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
-from metseg.io.cases import find_pictures, find_studies, holds_studies
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.predict.outputs import FORMATS, Format, document_path, targets
 from metseg.predict.predictor import SLICES_IN_MEMORY, Prediction, Predictor
+from metseg.predict.reading import GUESSED, Reading
 from metseg.predict.report import CaseReport
 from metseg.predict.shards import Shard, claimed, is_finished
 from metseg.progress import track
@@ -30,6 +31,7 @@ class Outcome:
         lesions: how many lesions were found in all.
         skipped: how many cases were finished before, or are being worked on by another process.
         errors: one for each picture or case that could not be read.
+        warnings: what was noticed, with the number of cases.
     """
 
     documents: list[Path] = field(default_factory=list)
@@ -38,6 +40,7 @@ class Outcome:
     lesions: int = 0
     skipped: int = 0
     errors: list[MetsegError] = field(default_factory=list)
+    warnings: Counter[str] = field(default_factory=Counter)
 
 
 def predict_paths(
@@ -46,6 +49,7 @@ def predict_paths(
     out: Path,
     *,
     formats: Sequence[str] = ("mask",),
+    reading: Reading | None = None,
     shard: Shard | None = None,
     quiet: bool = False,
 ) -> Outcome:
@@ -59,6 +63,7 @@ def predict_paths(
         predictor: the model.
         out: the folder to write to.
         formats: names in `FORMATS`; the JSON document of each case is always written.
+        reading: how the inputs are read, where nothing can be known from themselves.
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
     Raises:
@@ -67,7 +72,7 @@ def predict_paths(
         ResourceError: the disk is full.
     """
     chosen = [lookup("format", FORMATS, name) for name in formats]
-    sources = [source for path in inputs for source in _find(path, predictor, out)]
+    sources = (reading or Reading()).sources(inputs, predictor.recipe.data, out)
     _require_own_names(sources, out, chosen, expected=shard is not None)
     outcome = Outcome()
     if shard is not None:
@@ -121,33 +126,12 @@ class Piece:
         """Write the document of a case, if anything of it was predicted, and count it."""
         report = self.report
         outcome.errors += report.failed
+        outcome.warnings.update(report.warnings)
         if report.depth:
             outcome.documents.append(report.write(self.document))
             outcome.pictures += len(report.slice_names)
             outcome.volumes += not report.slice_names
             outcome.lesions += len(report.lesions)
-
-
-def _find(path: Path, predictor: Predictor, out: Path) -> list[CaseSource]:
-    """Return the cases under an input; results of an earlier run in a folder below it are none of them."""
-    data = predictor.recipe.data
-    sources: Sequence[CaseSource]
-    sources = find_studies(path, data) if holds_studies(path) else find_pictures(path, channels=data.channels)
-    results = out.resolve()
-    if not path.is_dir() or path.resolve() not in results.parents:
-        return list(sources)
-    left = [kept for source in sources if (kept := _without(source, results)) is not None]
-    if not left:
-        raise InputError("no images but the results of an earlier run", where=path, code="input.missing")
-    return left
-
-
-def _without(source: CaseSource, folder: Path) -> CaseSource | None:
-    """Return a case without the pictures that lie in a folder; None where nothing is left."""
-    if isinstance(source, SliceStackSource):
-        slices = tuple(piece for piece in source.slices if folder not in piece.image.resolve().parents)
-        return replace(source, slices=slices) if slices else None
-    return None if any(folder in file.resolve().parents for file in source.files) else source
 
 
 def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format]) -> list[Piece]:
@@ -158,6 +142,8 @@ def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequen
             form.write(prediction, out)
 
     report = CaseReport(source.case_id, predictor.recipe.name, predictor.fingerprint)
+    if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
+        report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
     return [Piece(part, report, part is parts[-1], write, out) for part in parts]
 

@@ -58,7 +58,11 @@ def find_device(name: str) -> torch.device:
     if (device.index or 0) >= numbers.get(device.type, 0):
         there = [kind if count == 1 else f"{kind}:0 to {kind}:{count - 1}" for kind, count in numbers.items() if count]
         raise UsageError(
-            f"there is no device '{name}'", where="--device", expected=f"auto, {', '.join(there)}", code="usage.device"
+            f"there is no device '{name}'",
+            where="--device",
+            expected=f"auto, {', '.join(there)}",
+            cure="leave --device out to take the fastest there is",
+            code="usage.device",
         )
     return device
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from metseg.labels import LabelScheme
 from metseg.measure import (
+    IDENTITY,
+    ConfidenceMap,
     instance_boxes,
     label_instances,
     lesion_centres,
@@ -33,7 +35,8 @@ class Lesion:
         longest_axial_diameter_mm: the same within one axial slice.
         centre_voxel: centre of mass as array indices (x, y, z); for pictures column, row, slice.
         centre_mm: centre of mass in RAS mm.
-        confidence: mean probability over its voxels; not calibrated.
+        confidence: mean probability over its voxels; where the bundle has an operating point, turned into the share of
+            validation lesions of that probability that were lesions.
         slice_index: for pictures, the slice it lies in.
     """
 
@@ -60,6 +63,7 @@ def find_lesions(
     scheme: LabelScheme,
     *,
     slicewise: bool,
+    confidence: ConfidenceMap = IDENTITY,
 ) -> tuple[Lesion, ...]:
     """Return the connected lesions of a mask, largest first.
 
@@ -69,6 +73,7 @@ def find_lesions(
         affine: (4, 4) voxel-to-RAS, mm, or None.
         scheme: names the classes.
         slicewise: pictures: a lesion ends with its slice.
+        confidence: from the mean probability of a lesion to its confidence.
     """
     instances, count = label_instances(labels, across_slices=not slicewise)
     if count == 0:
@@ -76,7 +81,8 @@ def find_lesions(
     voxels = lesion_voxels(instances)
     centres = lesion_centres(instances)
     inside = instances > 0
-    confidence = np.bincount(instances[inside], weights=probability[inside], minlength=count + 1)[1:] / voxels
+    sums = np.bincount(instances[inside], weights=probability[inside], minlength=count + 1)[1:]
+    confidences = confidence(np.asarray(sums / voxels, dtype=np.float64))
     sizes = _sizes_mm(instances, affine)
     boxes = instance_boxes(instances)
     lesions = []
@@ -95,7 +101,7 @@ def find_lesions(
                 longest_axial_diameter_mm=axial,
                 centre_voxel=_rounded(centres[index]),
                 centre_mm=None if affine is None else _rounded(affine[:3, :3] @ centres[index] + affine[:3, 3]),
-                confidence=round(float(confidence[index]), 4),
+                confidence=round(float(confidences[index]), 4),
                 slice_index=int(box[2].start) if slicewise else None,
             )
         )

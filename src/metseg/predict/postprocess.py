@@ -6,22 +6,28 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_fill_holes
 
-from metseg.measure import label_instances
+from metseg.measure import label_instances, voxels_needed
 from metseg.recipe import PredictPart
 
 
-def clean_labels(labels: npt.NDArray[np.uint8], part: PredictPart, *, slicewise: bool) -> npt.NDArray[np.uint8]:
+def clean_labels(
+    labels: npt.NDArray[np.uint8], part: PredictPart, *, slicewise: bool, voxel_mm3: float | None = None
+) -> npt.NDArray[np.uint8]:
     """Return the mask with holes filled and unwanted pieces removed, as far as that is asked for.
 
     Args:
         labels: (X, Y, Z) class ids.
         part: holes, smallest size, whether one piece only is kept.
         slicewise: holes and small pieces are looked at slice by slice (pictures) and not through the volume.
+        voxel_mm3: volume of a voxel; None: the images have no spacing, and a smallest volume removes nothing.
     """
     if part.fill_holes:
         labels = _filled(labels, slicewise)
-    if part.minimum_voxels > 1:
-        labels = _without_small(labels, part.minimum_voxels, slicewise)
+    minimum = part.minimum_voxels
+    if voxel_mm3 is not None:
+        minimum = max(minimum, voxels_needed(part.minimum_mm3, voxel_mm3))
+    if minimum > 1:
+        labels = _without_small(labels, minimum, slicewise)
     if part.keep_largest:
         labels = _largest(labels)
     return labels

@@ -16,6 +16,7 @@ from torch import Tensor
 from metseg.dataset.spatial import Flip
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
+from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
 from metseg.model.outputs import outputs_of
@@ -179,11 +180,23 @@ class Predictor:
             gathered = self._gather(prepared, dtype=np.float32 if case.is_slice_stack else np.float16)
         with watch.phase("restore"):
             indices, probability = gathered.restored()
-            labels = clean_labels(self._scheme.from_indices(indices), self.part, slicewise=case.is_slice_stack)
-        with watch.phase("measure"):
             reference = reference_name(case, self.recipe.data)
             affine = case.images[reference].affine
-            lesions = find_lesions(labels, probability, affine, self._scheme, slicewise=case.is_slice_stack)
+            labels = clean_labels(
+                self._scheme.from_indices(indices),
+                self.part,
+                slicewise=case.is_slice_stack,
+                voxel_mm3=None if affine is None else voxel_volume_mm3(affine),
+            )
+        with watch.phase("measure"):
+            lesions = find_lesions(
+                labels,
+                probability,
+                affine,
+                self._scheme,
+                slicewise=case.is_slice_stack,
+                confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
+            )
         return Prediction(
             case=case,
             labels=labels,

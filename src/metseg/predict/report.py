@@ -10,10 +10,9 @@ from typing import Any
 from metseg import __version__
 from metseg.errors import MetsegError
 from metseg.files import write_bytes
+from metseg.notice import NOTICE
 from metseg.predict.lesions import Lesion
 from metseg.predict.predictor import Prediction
-
-NOTICE = "Research use only: not a medical device."
 
 
 @dataclass

@@ -82,7 +82,11 @@ def _affine(prediction: Prediction) -> npt.NDArray[np.float64]:
     """
     affine = prediction.reference_image.affine
     if affine is None:
-        raise GeometryError("the images do not say where they lie in space", where=prediction.case.case_id)
+        raise GeometryError(
+            "the images do not say where they lie in space",
+            where=prediction.case.case_id,
+            cure="give NIfTI or DICOM, or ask for masks as pictures",
+        )
     return affine
 
 

@@ -49,6 +49,7 @@ def stand_ins(case: Case, data: DataPart, fill: SequenceFill) -> dict[str, str]:
             where="augment",
             expected=f"below {len(data.inputs)}",
             got=fill.reference,
+            cure="give the position of one of the inputs",
             code="usage.recipe",
         )
     reference = data.inputs[fill.reference]

@@ -187,7 +187,9 @@ def check_grids(case: Case, wanted: Sequence[str]) -> None:
                 code="input.affine_mismatch" if first.shape == volume.shape else "input.shape_mismatch",
             )
     if 0 in first.shape:
-        raise GeometryError("an image without a voxel", where=case.case_id, got=first.shape)
+        raise GeometryError(
+            "an image without a voxel", where=case.case_id, got=first.shape, cure="remove the case, or export it anew"
+        )
 
 
 def _plain_type(data: Array) -> np.dtype[Any]:
@@ -207,5 +209,10 @@ def _label_type(labels: Volume, where: str) -> npt.NDArray[np.uint8]:
         return np.asarray(labels.data, dtype=np.uint8)
     as_bytes = labels.data.astype(np.uint8)
     if not np.array_equal(as_bytes, labels.data):
-        raise InputError("the mask holds values that are no class ids 0..255", where=where, code="input.labels")
+        raise InputError(
+            "the mask holds values that are no class ids 0..255",
+            where=where,
+            cure="export the mask as class ids",
+            code="input.labels",
+        )
     return as_bytes

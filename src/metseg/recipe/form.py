@@ -87,6 +87,10 @@ class DataPart(Frozen):
     neighbours: Annotated[int, Field(ge=0, le=3)] = 0
     #: Regular expression with one group; what it finds in the relative path is the patient.
     patient_pattern: str | None = None
+    #: Read TIFFs of several pages as stacks of slices; they are refused otherwise.
+    stack: bool = False
+    #: Fill slices missing from a DICOM series between their neighbours, with a warning; they are refused otherwise.
+    allow_gaps: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -179,9 +183,15 @@ class PredictPart(Frozen):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
+    #: The same in cubic millimetres, for images that have a spacing; a piece has to be as large as both say.
+    minimum_mm3: Annotated[float, Field(ge=0)] = 0.0
     fill_holes: bool = False
     #: Keep the largest connected piece of a case alone: for data in which each patient has one lesion, and no others.
     keep_largest: bool = False
+    #: A lesion's confidence is 1 / (1 + exp(-(slope · logit p + intercept))), p the mean probability over its voxels;
+    #: fitted to validation lesions. As they are here, it is p.
+    confidence_slope: float = 1.0
+    confidence_intercept: float = 0.0
     #: By how much of their side the windows of a 3D network overlap.
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     #: Average over the mirror images that the augmentation step `flip` made in training.
@@ -206,6 +216,12 @@ class Recipe(Frozen):
     loss: Named = Named(name="dice_bce")
     train: TrainPart = TrainPart()
     predict: PredictPart = PredictPart()
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Return the sequences that the network sees: those read, unless a step keeps some of them only."""
+        kept = [step.options.get("modalities", ()) for step in self.preprocess if step.name == "select_channels"]
+        return tuple(canonical_modality(name) for name in kept[-1]) if kept else self.data.inputs
 
     def to_toml(self) -> str:
         """Return the recipe as TOML with every default written out, so that a bundle does not depend on ours."""

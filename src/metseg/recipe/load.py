@@ -48,7 +48,12 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"not valid TOML: {error}", where=where, code="usage.recipe") from None
+        raise UsageError(
+            f"not valid TOML: {error}",
+            where=where,
+            cure="mend that line; `metseg recipes show lgg-fast` is an example",
+            code="usage.recipe",
+        ) from None
     base = raw.pop("base", None)
     return raw if base is None else _laid_over(_parse_toml(_read_shipped(str(base)), f"recipe {base}"), raw)
 

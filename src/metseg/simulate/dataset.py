@@ -20,7 +20,7 @@ from metseg.progress import track
 from metseg.simulate.anatomy import load_anatomy
 from metseg.simulate.challenge import Challenge
 from metseg.simulate.examination import simulate_examination
-from metseg.simulate.folder import prepare_folder
+from metseg.simulate.folder import Existing, prepare_folder
 from metseg.simulate.naming import check_output, folder_name
 from metseg.simulate.options import CourseOptions, NiftiOptions, OutputOptions, PhantomOptions
 from metseg.simulate.overview import write_tables
@@ -60,7 +60,7 @@ def simulate_dataset(
     course: CourseOptions | None = None,
     challenge: Challenge | None = None,
     output: OutputOptions | None = None,
-    existing: str = "refuse",
+    existing: Existing = "refuse",
     workers: int | None = None,
     quiet: bool = False,
 ) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from metseg.errors import UsageError
 from metseg.files import atomic_file
@@ -15,14 +15,19 @@ from metseg.simulate.options import CourseOptions
 
 STAMP, PATIENTS, LESIONS = "simulation.json", "patients.csv", "lesions.csv"
 
+#: What is done with a folder that is not empty.
+Existing = Literal["refuse", "resume", "overwrite"]
+
 #: What data sets were made with before these could be chosen.
 BEFORE = {"course": CourseOptions().model_dump(mode="json"), "challenge": None}
 
 
-def prepare_folder(out: Path, stamp: dict[str, Any], existing: str) -> None:
+def prepare_folder(out: Path, stamp: dict[str, Any], existing: Existing) -> None:
     """Make the folder ready, or say why it cannot be used; see `dataset.simulate_dataset`."""
     if out.is_file():
-        raise UsageError("the output is a file, not a folder", where=out, code="usage.output_exists")
+        raise UsageError(
+            "the output is a file, not a folder", where=out, cure="give a folder", code="usage.output_exists"
+        )
     if out.is_dir() and any(out.iterdir()):
         if existing == "refuse":
             raise UsageError(

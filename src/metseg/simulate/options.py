@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +12,10 @@ from metseg.recipe import Frozen, Modality
 
 #: The four sequences of a metastasis protocol, in the order of BraTS-METS.
 SEQUENCES = ("t1n", "t1c", "t2w", "t2f")
+
+
+#: Diameters are drawn until they fall within the bounds; with less of the distribution there it would take for ever.
+SMALLEST_SHARE = 0.01
 
 
 class PhantomOptions(Frozen):
@@ -38,7 +44,17 @@ class PhantomOptions(Frozen):
             raise ValueError("lesions_min is larger than lesions_max")
         if not self.diameter_min_mm <= self.diameter_median_mm <= self.diameter_max_mm:
             raise ValueError("the median diameter lies outside diameter_min_mm to diameter_max_mm")
+        if self.diameter_log_std > 0 and self._share_within() < SMALLEST_SHARE:
+            raise ValueError(
+                "hardly any diameter would fall between diameter_min_mm and diameter_max_mm: widen them, or lower"
+                " diameter_log_std (0 makes all lesions alike)"
+            )
         return self
+
+    def _share_within(self) -> float:
+        """Return the share of the log-normal distribution of diameters that lies within the bounds."""
+        spread = NormalDist(math.log(self.diameter_median_mm), self.diameter_log_std)
+        return spread.cdf(math.log(self.diameter_max_mm)) - spread.cdf(math.log(self.diameter_min_mm))
 
 
 class NiftiOptions(Frozen):

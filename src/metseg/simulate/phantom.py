@@ -23,9 +23,6 @@ from metseg.volume import Case, Volume
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Exponent that sharpens the averaged tissue maps: one brain has crisper borders than the mean of 152.
-SHARPNESS = 2.2
-
 
 @dataclass(frozen=True)
 class SimulatedPatient:

@@ -43,6 +43,7 @@ class Budget(Callback):
         self.steps = 0
         self._earlier_s = 0.0
         self._begin = time.monotonic()
+        self._noted_s = 0.0
 
     @property
     def elapsed_s(self) -> float:
@@ -50,20 +51,23 @@ class Budget(Callback):
 
     @property
     def progress(self) -> float:
-        """Return the share of the budget that is spent, 0 to 1."""
+        """Return the share of the budget that was spent when the last step ended, 0 to 1; the same in all processes."""
         shares = [0.0]
         if self.total_steps is not None:
             shares.append(self.steps / self.total_steps)
         if self._seconds is not None:
-            shares.append(self.elapsed_s / self._seconds)
+            shares.append(self._noted_s / self._seconds)
         return min(max(shares), 1.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begin = time.monotonic()
+        self._noted_s = self._earlier_s
         trainer.should_stop = trainer.should_stop or self.progress >= 1
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self.steps += 1
+        if self._seconds is not None:
+            self._noted_s = trainer.strategy.broadcast(self.elapsed_s)  # their clocks differ
         if self.progress >= 1:
             trainer.should_stop = True
             # The last weights are looked at whatever the rhythm of validations, or nothing might ever be.
@@ -160,14 +164,26 @@ class EarlyStop(Callback):
         self._stagnation.load_state_dict(state_dict)
 
 
+class SharedFigures(Callback):
+    """Lets all processes work out an epoch's figures at the same moment.
+
+    They exchange their parts when somebody first asks, and only the first process does, for the log: the others would
+    wait for something else.
+    """
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _ = trainer.callback_metrics
+
+
 class Seeds(Callback):
-    """Seeds dropout by (seed, epoch, step), so that an epoch can be repeated after an interruption."""
+    """Seeds dropout by (seed, epoch, step, process), so that an epoch can be repeated after an interruption."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        rng = random_generator(self._seed, trainer.current_epoch, DROPOUT_STREAM + batch_idx)
+        stream = DROPOUT_STREAM + batch_idx * trainer.world_size + trainer.global_rank
+        rng = random_generator(self._seed, trainer.current_epoch, stream)
         torch.manual_seed(int(rng.integers(2**63)))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metseg.machine import machine_line
 from metseg.recipe import Recipe
-from metseg.train.machine import machine_line
 
 NOTICE = "**Research use only. Not a medical device.** Not for diagnosis, treatment planning or any clinical decision."
 
@@ -28,7 +28,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         "## What it is",
         "",
         f"- architecture: `{recipe.model.name}`, {metrics['parameters'] / 1e6:.2f} million parameters",
-        f"- input: {', '.join(recipe.data.inputs)} ({recipe.data.dimensions}D)",
+        f"- input: {', '.join(recipe.seen)} ({recipe.data.dimensions}D)",
         f"- labels: `{recipe.data.labels}`",
         f"- source: {recipe.source or 'not stated'}",
         f"- data and their licence, which holds for these weights too: {recipe.data.licence or 'not stated'}",

@@ -42,8 +42,9 @@ class EpochCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Nothing is moved before the new one is on the disk: when it does not fit, the two old ones stay as they are.
-        trainer.save_checkpoint(self._folder / NEXT)
-        _move_in(self._folder)
+        trainer.save_checkpoint(self._folder / NEXT)  # by all: process 0 writes what it gathers
+        if trainer.is_global_zero:
+            _move_in(self._folder)
 
 
 def _move_in(folder: Path) -> None:
@@ -72,10 +73,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "the checkpoint cannot be read",
             where=path,
             got=(str(error).splitlines() or [type(error).__name__])[0][:200],
+            cure="restore the file from a copy, or remove it",
             code="model.truncated",
         ) from error
     if not isinstance(content, dict):
-        raise BundleError("not a checkpoint", where=path, got=type(content).__name__, code="model.invalid")
+        raise BundleError(
+            "not a checkpoint",
+            where=path,
+            got=type(content).__name__,
+            cure="restore the file from a copy, or remove it",
+            code="model.invalid",
+        )
     return content
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch.utils.data import DataLoader
 
@@ -19,6 +20,7 @@ from metseg.dataset import (
     batches_of_one_shape,
     collate,
     make_views,
+    share_out,
 )
 from metseg.errors import InputError
 from metseg.io.cases import find_cases
@@ -84,7 +86,12 @@ def load_training_data(
     selection = split.select(sources, fold=fold)
     for part in ("train", "validation"):
         if not getattr(selection, part):
-            raise InputError(f"the split leaves no patient for {part}", where="split", code="input.too_few")
+            raise InputError(
+                f"the split leaves no patient for {part}",
+                where="split",
+                cure="give more patients, or other shares under [split]",
+                code="input.too_few",
+            )
     needed = {chosen.source.case_id: chosen.source for chosen in (*selection.train, *selection.validation)}
     stamp = recipe_stamp(recipe)
     cached = build_cache(list(needed.values()), recipe, cache / stamp[:16], quiet=quiet)
@@ -97,15 +104,26 @@ def load_training_data(
     return TrainingData(split, selection, cached, *make_views(recipe, cached, train, validation))
 
 
-def make_loaders(data: TrainingData, recipe: Recipe) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    """Return the loaders for training and validation."""
+class Loaders(NamedTuple):
+    """What a process goes through in an epoch; of the validation batches it repeats some after the first `own`."""
+
+    training: DataLoader[Batch]
+    validation: DataLoader[Batch]
+    own: int
+
+
+def make_loaders(
+    training: TrainingSet, validation: ValidationSet, recipe: Recipe, *, share: tuple[int, int] = (0, 1)
+) -> Loaders:
+    """Return the loaders for training and validation of process r of R."""
     train = recipe.train
     plan = BatchPlan(
-        data.train.has_lesion(),
+        training.has_lesion(),
         batch_size=train.batch_size,
         steps=train.steps_per_epoch,
         lesion_share=train.lesion_share,
         seed=train.seed,
+        share=share,
     )
     workers = spare_workers() if train.workers is None else train.workers
     shared = {
@@ -114,14 +132,13 @@ def make_loaders(data: TrainingData, recipe: Recipe) -> tuple[DataLoader[Batch],
         "persistent_workers": workers > 0,
         "worker_init_fn": _yield_to_training,
     }
-    training = EpochLoader(data.train, batch_sampler=plan, **shared)  # type: ignore[arg-type]
-    validation: DataLoader[Batch] = DataLoader(
-        data.validation,  # type: ignore[arg-type]
-        batch_sampler=batches_of_one_shape(data.validation.shapes(), VALIDATION_BATCH_FACTOR * train.batch_size),
-        num_workers=0,
-        collate_fn=collate,
+    batches = batches_of_one_shape(validation.shapes(), VALIDATION_BATCH_FACTOR * train.batch_size)
+    chosen, own = share_out(batches, share)
+    return Loaders(
+        EpochLoader(training, batch_sampler=plan, **shared),  # type: ignore[arg-type]
+        DataLoader(validation, batch_sampler=chosen, num_workers=0, collate_fn=collate),  # type: ignore[arg-type]
+        own,
     )
-    return training, validation
 
 
 def _yield_to_training(_: int) -> None:

@@ -74,7 +74,8 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
 def _validation_dice(run: RunFolder, recipe: Recipe, data: TrainingData, compute: Compute) -> float:
     """Return the mean Dice over validation patients of the best weights, in the form that a recipe gives them."""
     predictor = Predictor([best_network(run, recipe)], recipe, compute=compute)
-    regions = summarise(judge(predictor, data.selection.validation, "Scoring forms").scores).regions.values()
+    judged = judge(predictor, data.selection.validation, "Scoring forms", probabilities=False)
+    regions = summarise(judged.scores).regions.values()
     figures = [dice.mean for region in regions if (dice := region.metrics["dice"]) is not None]
     return float(np.mean(figures))
 

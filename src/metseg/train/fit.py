@@ -7,21 +7,25 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch.strategies import DDPStrategy
 
-from metseg.dataset import Batch
-from metseg.predict.inference import Compute
-from metseg.recipe import TrainPart
-from metseg.train.callbacks import BestWeights, Budget, EarlyStop, MovingAverage, Schedule, Seeds
+from metseg.dataset import TrainingSet, ValidationSet
+from metseg.model import SegmentationNetwork
+from metseg.predict.inference import Compute, memory_format
+from metseg.recipe import Recipe
+from metseg.train.callbacks import BestWeights, Budget, EarlyStop, MovingAverage, Schedule, Seeds, SharedFigures
 from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint
+from metseg.train.data import make_loaders
 from metseg.train.display import TrainingDisplay
 from metseg.train.logs import CsvLog, MemoryWatch
+from metseg.train.ranks import Ranks, RanksEnvironment
 from metseg.train.run_folder import RunFolder
 from metseg.train.task import SegmentationTask
 
@@ -30,7 +34,7 @@ ACCELERATORS: Mapping[str, str] = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
 class Spent(NamedTuple):
-    """What a training took, over interruptions, and the epoch of its best weights."""
+    """What a training took, over interruptions, and the epoch of its best weights; as the first process noted it."""
 
     steps: int
     minutes: float
@@ -38,43 +42,59 @@ class Spent(NamedTuple):
     peak_memory_gb: float
 
 
-def fit(
-    task: SegmentationTask,
-    run: RunFolder,
-    train: TrainPart,
-    *,
-    loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
-    compute: Compute,
-    title: str,
-    checkpoint: Path | None = None,
-) -> Spent:
+@dataclass(frozen=True)
+class Job:
+    """A training that is prepared: what every process that takes part in it needs.
+
+    Args:
+        recipe: network, loss, budget, schedule.
+        run: checkpoints, logs and the best weights go there.
+        patients: the patient of each cached case.
+        train, validation: what is trained and validated on.
+        compute: kind of device and precision.
+        checkpoint: gone on from; None: begin.
+    """
+
+    recipe: Recipe
+    run: RunFolder
+    patients: tuple[str, ...]
+    train: TrainingSet
+    validation: ValidationSet
+    compute: Compute
+    checkpoint: Path | None = None
+
+
+def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
     """Train until the budget is spent or early stopping says so.
 
     Args:
-        task: the network and its loss.
-        run: checkpoints, logs and the best weights go there.
-        train: budget, schedule, averaging.
-        loaders: training and validation.
-        compute: device and precision.
-        title: shown beside the progress.
-        checkpoint: gone on from; None: begin.
+        job: what is trained on, and how.
+        network: what is trained; of several processes, that of the first.
+        ranks: which process this is.
     Raises:
         UsageError: the loss is no longer a number.
         ResourceError: the disk is full.
     """
-    budget = Budget(train, len(loaders[0]))
-    callbacks = _callbacks(run, train, budget, title)
+    train = job.recipe.train
+    loaders = make_loaders(job.train, job.validation, job.recipe, share=(ranks.rank, ranks.world))
+    task = SegmentationTask(
+        network,
+        job.recipe,
+        patients=job.patients,
+        memory_format=memory_format(job.compute, dimensions=job.recipe.data.dimensions),
+        validation_batches=loaders.own,
+    )
+    budget = Budget(train, len(loaders.training))
+    callbacks = _callbacks(job, budget, ranks)
     with _quiet_lightning():
         trainer = lightning.Trainer(
-            accelerator=ACCELERATORS[compute.device.type],
-            # One device; where its number is given ("cuda:1"), that one.
-            devices=1 if compute.device.index is None else [compute.device.index],
-            precision="bf16-mixed" if compute.bf16 else "32-true",
+            **_devices(job.compute, ranks),
+            precision="bf16-mixed" if job.compute.bf16 else "32-true",
             max_epochs=train.epochs or -1,
             max_steps=-1,
             callbacks=callbacks,
-            logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
-            default_root_dir=run.path,
+            logger=TensorBoardLogger(job.run.path, name="tensorboard", version="") if ranks.leads else False,
+            default_root_dir=job.run.path,
             plugins=[AtomicCheckpointIO()],
             gradient_clip_val=train.gradient_clip,
             check_val_every_n_epoch=train.validate_every,
@@ -86,41 +106,61 @@ def fit(
         )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(task, *loaders, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(task, loaders.training, loaders.validation, ckpt_path=job.checkpoint, weights_only=True)
         except SystemExit:
             # Lightning makes exits of its own of Ctrl-C and SIGTERM, where ours have another status, and it leaves
             # Ctrl-C without effect.
             with suppress(ValueError):  # not in the main thread
                 signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
-    best = _only(BestWeights, callbacks)
-    peak_gb = round(_only(MemoryWatch, callbacks).peak_gb, 2)
-    return Spent(budget.steps, round(budget.elapsed_s / 60, 4), best.epoch, peak_gb)
+    return Spent(
+        budget.steps,
+        round(budget.elapsed_s / 60, 4),
+        best_epoch=next((one.epoch for one in callbacks if isinstance(one, BestWeights)), -1),
+        peak_memory_gb=round(next((one.peak_gb for one in callbacks if isinstance(one, MemoryWatch)), 0.0), 2),
+    )
 
 
-def _callbacks(run: RunFolder, train: TrainPart, budget: Budget, title: str) -> list[Callback]:
-    """Return the callbacks; the checkpoint comes last, so that it holds what the others have done."""
+def _devices(compute: Compute, ranks: Ranks) -> dict[str, Any]:
+    """Return what Lightning is told of devices and processes."""
+    kind = {"accelerator": ACCELERATORS[compute.device.type]}
+    if ranks.world == 1:
+        # One device; where its number is given ("cuda:1"), that one.
+        return {**kind, "devices": 1 if compute.device.index is None else [compute.device.index]}
+    return {
+        **kind,
+        "devices": ranks.devices,
+        "num_nodes": ranks.nodes,
+        "strategy": DDPStrategy(cluster_environment=RanksEnvironment(ranks)),
+        # Statistics of batch normalisation are those of all devices together; on processors torch has no such layer.
+        "sync_batchnorm": compute.device.type == "cuda",
+    }
+
+
+def _callbacks(job: Job, budget: Budget, ranks: Ranks) -> list[Callback]:
+    """Return the callbacks; the checkpoint comes last, so that it holds what the others have done.
+
+    Whatever decides how the training goes on is in all processes; only the first writes and shows.
+    """
+    run, train = job.run, job.recipe.train
     schedule = Schedule(train, budget)
     average = MovingAverage(train.ema_decay) if train.ema_decay else None
     optional = [average, EarlyStop(train.early_stopping) if train.early_stopping else None]
+    leader: list[Callback] = [
+        MemoryWatch(),
+        BestWeights(run.best_weights, average),
+        CsvLog(run.path, budget, schedule),
+        TrainingDisplay(budget, job.recipe.name),
+    ]
     return [
         budget,
         Seeds(train.seed),
         schedule,
-        MemoryWatch(),
-        BestWeights(run.best_weights, average),
-        CsvLog(run.path, budget, schedule),
-        TrainingDisplay(budget, title),
+        *([SharedFigures()] if ranks.world > 1 else []),
+        *(leader if ranks.leads else ()),
         *(callback for callback in optional if callback is not None),
         EpochCheckpoint(run.checkpoints),
     ]
-
-
-Kind = TypeVar("Kind", bound=Callback)
-
-
-def _only(kind: type[Kind], callbacks: list[Callback]) -> Kind:
-    return next(callback for callback in callbacks if isinstance(callback, kind))
 
 
 @contextmanager

@@ -85,13 +85,16 @@ class Judged:
             ) from error
 
 
-def judge(predictor: Predictor, chosen: Sequence[Chosen], what: str, *, quiet: bool = False) -> Judged:
+def judge(
+    predictor: Predictor, chosen: Sequence[Chosen], what: str, *, probabilities: bool = True, quiet: bool = False
+) -> Judged:
     """Return what a model does on cases, each predicted as a whole; one prediction is in memory at a time.
 
     Args:
         predictor: the model.
         chosen: cases with truth, or some slices of them, which alone are scored then.
         what: shown beside the progress.
+        probabilities: look at calibration and at other thresholds too, which takes a little.
         quiet: show no progress.
     Raises:
         InputError: a case cannot be read, or has no truth.
@@ -105,7 +108,7 @@ def judge(predictor: Predictor, chosen: Sequence[Chosen], what: str, *, quiet: b
         slices += prediction.labels.shape[2]
         if indices is not None:
             case, prediction = case.take_slices(indices), _take_slices(prediction, indices)
-        scores.append(score_case(prediction, case))
+        scores.append(score_case(prediction, case, probabilities=probabilities))
         snapshots.append(take_snapshot(prediction, case))
     return Judged(tuple(scores), tuple(snapshots), slices / seconds if seconds else 0.0)
 
@@ -126,10 +129,21 @@ def _take_slices(prediction: Prediction, indices: Sequence[int]) -> Prediction:
     )
 
 
-def score_case(prediction: Prediction, case: Case) -> CaseScores:
-    """Return the scores of one prediction against the case's own truth, under the protocol ``voxel``."""
+def score_case(prediction: Prediction, case: Case, *, probabilities: bool = True) -> CaseScores:
+    """Return the scores of one prediction against the case's own truth, under the protocol ``voxel``.
+
+    Args:
+        prediction: the mask, and the probability of lesion.
+        case: with truth.
+        probabilities: look at calibration and at other thresholds too.
+    """
     if case.labels is None:
-        raise InputError("the case has no mask to be scored against", where=case.case_id, code="input.no_truth")
+        raise InputError(
+            "the case has no mask to be scored against",
+            where=case.case_id,
+            cure="add its masks, or leave it out of the split",
+            code="input.no_truth",
+        )
     scheme = LABEL_SCHEMES[prediction.scheme]
     masks = MaskPair(
         truth=scheme_labels(np.asarray(case.labels.data), scheme, where=case.case_id),
@@ -138,5 +152,7 @@ def score_case(prediction: Prediction, case: Case) -> CaseScores:
         case=case.case_id,
         patient=case.patient,
         stack_of_slices=case.is_slice_stack,
+        # Interpolation on the way back to the case's own grid can overshoot a little.
+        probability=np.clip(prediction.probability, 0, 1) if probabilities else None,
     )
     return evaluate_masks(masks, Manner(scheme=scheme))

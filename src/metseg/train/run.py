@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,18 +17,18 @@ from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.plot.curves import draw_curves
-from metseg.predict.inference import choose_compute, memory_format
+from metseg.predict.inference import choose_compute
 from metseg.predict.memory import out_of_memory_is_an_error
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
-from metseg.train.data import choose_split, load_training_data, make_loaders, read_sources
+from metseg.train.data import choose_split, load_training_data, read_sources
 from metseg.train.finish import finish
-from metseg.train.fit import fit
+from metseg.train.fit import Job, fit
 from metseg.train.initialise import initialise
 from metseg.train.memory import keep_freed_memory, require_memory
+from metseg.train.ranks import Ranks, find_ranks, require_devices, share, together
 from metseg.train.resolve import resolve
 from metseg.train.run_folder import RunFolder
-from metseg.train.task import SegmentationTask
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Run:
         resume: go on with the run in ``out``.
         cache: where preprocessed cases are kept; None: in the run folder.
         device: such as ``auto``, ``cpu``, ``cuda``.
+        devices: how many of them are trained on together, on each machine.
+        nodes: how many machines there are.
     """
 
     data: Path
@@ -54,13 +56,17 @@ class Run:
     resume: bool = False
     cache: Path | None = None
     device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
 
 
 def train_run(recipe: Recipe, run: Run) -> Path:
     """Train by a recipe and return the bundle's folder. Safe to interrupt at any time; ``resume`` goes on.
 
+    Of several processes the first does everything but the training by itself, and the bundle is there when it is done.
+
     Raises:
-        UsageError: a wrong recipe, or a run folder that holds another run.
+        UsageError: a wrong recipe, a run folder that holds another run, or devices that there are not.
         InputError: data that cannot be used.
         BundleError: initial weights or checkpoints that cannot be used.
         ResourceError: memory or disk does not suffice.
@@ -70,7 +76,12 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     compute = choose_compute(
         device=run.device, precision=recipe.train.precision, channels_last=recipe.train.channels_last
     )
+    ranks = find_ranks(run.devices, run.nodes)
+    require_devices(compute.device, run.devices)
     folder = RunFolder(run.out)
+    if not ranks.leads:
+        train_along(ranks, compute.device.type)
+        return folder.bundle
     with _lack_is_an_error(folder, recipe), folder.locked():
         # The data come first: a mistyped path leaves no run folder behind that would be in the way of the right one.
         sources = [] if folder.is_finished else read_sources(recipe, run.data)
@@ -85,19 +96,25 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         network = _network(recipe, run.init, trained=checkpoint is not None)
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
-        layout = memory_format(compute, dimensions=recipe.data.dimensions)
-        task = SegmentationTask(network, recipe, patients=data.patients, memory_format=layout)
-        spent = fit(
-            task,
-            folder,
-            recipe.train,
-            loaders=make_loaders(data, recipe),
-            compute=compute,
-            title=recipe.name,
-            checkpoint=checkpoint,
-        )
+        job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
+        with together(ranks, compute.device.type, other=train_along):
+            spent = fit(share(job), network, ranks)
         draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
         return finish(folder, recipe, data, compute=compute, spent=spent)
+
+
+def train_along(ranks: Ranks, device: str) -> None:
+    """Take part in a training that process 0 prepares and leads.
+
+    Args:
+        ranks: which process this is.
+        device: its kind.
+    """
+    # Ctrl-C reaches all processes; the first one says what has happened.
+    with suppress(KeyboardInterrupt), together(ranks, device, other=train_along):
+        job: Job = share(None)
+        keep_freed_memory()
+        fit(job, build_from_recipe(job.recipe, initial_weights=False), ranks)
 
 
 @contextmanager

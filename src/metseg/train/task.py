@@ -21,6 +21,7 @@ from metseg.predict.inference import in_memory_format
 from metseg.recipe import Recipe
 from metseg.train.losses import deep_supervision_loss, loss_of
 from metseg.train.optimizers import build_optimizer
+from metseg.train.ranks import gather
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -31,6 +32,7 @@ class SegmentationTask(lightning.LightningModule):
         recipe: loss, optimiser and threshold come from it.
         patients: the patient of each cached case, by case number; validation Dice is per patient.
         memory_format: the layout of weights and images that convolutions like best.
+        validation_batches: how many of the validation's batches count here; what follows them is another process's.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SegmentationTask(lightning.LightningModule):
         *,
         patients: Sequence[str],
         memory_format: torch.memory_format,
+        validation_batches: int | None = None,
     ) -> None:
         super().__init__()
         self.memory_format = memory_format
@@ -51,6 +54,7 @@ class SegmentationTask(lightning.LightningModule):
         self._loss = loss_of(recipe)
         self._counts: dict[str, np.ndarray] = {}
         self._validation_losses: list[float] = []
+        self._validation_batches = validation_batches
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
@@ -62,14 +66,16 @@ class SegmentationTask(lightning.LightningModule):
                 cure="begin in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
                 code="usage.diverged",
             )
-        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels))
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
         return loss
 
     def on_validation_epoch_start(self) -> None:
         self._counts = defaultdict(lambda: np.zeros((len(self._scheme.values),) * 2, dtype=np.int64))
         self._validation_losses = []
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, number: int) -> None:
+        if self._validation_batches is not None and number >= self._validation_batches:
+            return
         logits = self._logits(batch)
         self._validation_losses.append(float(deep_supervision_loss(self._loss, logits, batch.labels)))
         chances = self._outputs.probabilities(logits)
@@ -81,9 +87,15 @@ class SegmentationTask(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over patients and regions of the Dice on the prepared grid, and the loss."""
-        per_patient = [self._mean_region_dice(joint) for joint in self._counts.values()]
+        parts = gather((dict(self._counts), self._validation_losses))
+        counts: dict[str, np.ndarray] = {}
+        for theirs, _ in parts:
+            for patient, joint in theirs.items():
+                counts[patient] = counts.get(patient, 0) + joint
+        # In the patients' own order: a mean depends on it in the last digit, and processes see them in another.
+        per_patient = [self._mean_region_dice(counts[patient]) for patient in sorted(counts)]
         self.log("val_dice", float(np.mean(per_patient)))
-        self.log("val_loss", float(np.mean(self._validation_losses)))
+        self.log("val_loss", float(np.mean([loss for _, losses in parts for loss in losses])))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(self._recipe.train, self.network)

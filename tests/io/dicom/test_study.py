@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError, UsageError
+from metseg.io import find_inputs
 from metseg.io.dicom import find_studies, looks_like_dicom
 from metseg.io.dicom.pseudonyms import KEY_VARIABLE
 
@@ -198,3 +199,11 @@ def test_what_looks_like_dicom(scanner: SimpleNamespace, study: Path, tmp_path: 
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(files[0], "x")
     assert looks_like_dicom([packed])
+
+
+def test_a_series_can_be_named_when_predicting(scanner: SimpleNamespace, study: Path) -> None:
+    (found,) = find_inputs(study, modalities=("t1c", "t2f"))
+    assert [len(found.series[name].frames) for name in ("t1c", "t2f")] == [20, 6]
+    (named,) = find_inputs(study, modalities=("t1c", "t2f"), named={"t1ce": "3", "flair": "none"}, optional=("t2f",))
+    assert {name: len(series.frames) for name, series in named.series.items()} == {"t1c": 5}
+    assert any("named by hand" in note for note in named.notes)

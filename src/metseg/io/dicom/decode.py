@@ -80,13 +80,17 @@ def check_pixels(frames: Sequence[Frame]) -> None:
     for pixels in {frame.pixels for frame in frames}:
         if pixels.samples != 1 or pixels.photometric != "MONOCHROME2":
             raise InputError(
-                "the pictures are in colour or inverted", expected="grey, one sample a pixel", code="input.format"
+                "the pictures are in colour or inverted",
+                expected="grey, one sample a pixel",
+                cure="give the series as the scanner made it, not a screenshot or a fused one",
+                code="input.format",
             )
         if pixels.bits_allocated not in (8, 16, 32) or not 1 <= pixels.bits_stored <= pixels.bits_allocated:
             raise InputError(
                 "pixels of a size that MR images do not have",
                 expected="8, 16 or 32 bits",
                 got=f"{pixels.bits_stored} of {pixels.bits_allocated}",
+                cure="give the series as the scanner made it",
                 code="input.format",
             )
         _check_syntax(pixels.syntax)
@@ -220,4 +224,9 @@ def _check_size(pixels: Pixels) -> None:
 
 
 def _too_large(expected: str) -> InputError:
-    return InputError("the pictures are too large", expected=expected, code="input.too_large")
+    return InputError(
+        "the pictures are too large",
+        expected=expected,
+        cure="look at the header: MR pictures are smaller",
+        code="input.too_large",
+    )

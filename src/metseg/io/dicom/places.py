@@ -113,6 +113,7 @@ class PlaceReader:
                 raise InputError(
                     "a DICOM file is too large",
                     expected=f"at most {MAX_FILE_BYTES // 2**30} GiB",
+                    cure="split the file into frames, or convert it to NIfTI",
                     code="input.too_large",
                 )
             return place.path.open("rb")

@@ -75,5 +75,6 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
         where=tree.root,
         expected=known,
         got=", ".join(f"{count} {ending} files" for ending, count in tree.others.items()) or "an empty folder",
+        cure="arrange the files in one of these ways, or name them with --modality",
         code="input.layout",
     )

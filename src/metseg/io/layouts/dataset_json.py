@@ -66,7 +66,13 @@ def read_contents(folder: Path) -> Contents:
         names = raw.get("channel_names") or raw.get("modality") or {}
         return Contents(_channels([names[key] for key in sorted(names, key=int)]), _schemes(raw.get("labels") or {}))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise InputError("cannot read the table of contents", where=path, got=error, code="input.table") from None
+        raise InputError(
+            "cannot read the table of contents",
+            where=path,
+            got=error,
+            cure="repair dataset.json, or move it away",
+            code="input.table",
+        ) from None
 
 
 def name_channels(named: Sequence[str], count: int) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class DicomLayout(Layout):
             return False
         return holds_dicom(*(tree.root / path for path in tree.rest))
 
-    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:  # noqa: ARG002 (no TIFFs here)
+    def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return each study as a case; patients and studies have pseudonyms. There are no masks."""
         from metseg.io.layouts.dicom_study import studies_asked_for
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from metseg.io.dicom import DicomStudySource, find_studies
+from metseg.io.dicom.study import Override
 from metseg.io.volumes import require_sequences
 from metseg.recipe import DataPart
 from metseg.volume import Case
@@ -33,9 +35,18 @@ class AskedStudy(DicomStudySource):
         return super().load()
 
 
-def studies_asked_for(root: Path, data: DataPart) -> tuple[AskedStudy, ...]:
-    """Return the studies under a folder or in an archive, sorted by id."""
-    studies = (_asked(study, data) for study in find_studies(root))
+def studies_asked_for(
+    root: Path, data: DataPart, *, overrides: Mapping[str, Override] | None = None
+) -> tuple[AskedStudy, ...]:
+    """Return the studies under a folder or in an archive, sorted by id.
+
+    Args:
+        root: the folder or the archive.
+        data: which sequences are read, and whether slices may be missing.
+        overrides: as for `metseg.io.dicom.find_studies`.
+    """
+    found = find_studies(root, overrides=overrides, allow_gaps=data.allow_gaps)
+    studies = (_asked(study, data) for study in found)
     return tuple(sorted(studies, key=lambda study: study.case_id))
 
 

@@ -41,13 +41,12 @@ class Layout(ABC):
         """Return whether a tree is arranged so; no file but a table of contents is opened."""
 
     @abstractmethod
-    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:
+    def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return the cases, before a single voxel is read.
 
         Args:
             tree: what lies there.
             data: what is read of it.
-            stack: read multi-page TIFFs as stacks of slices.
         Raises:
             InputError: files that contradict each other, or nothing that says whose they are.
             UsageError: `data` asks for what these files cannot give.

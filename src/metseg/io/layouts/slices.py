@@ -48,7 +48,7 @@ class SliceLayout(Layout):
             )
         return pairing
 
-    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:
+    def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return the slices of each patient in each folder as a case, in the order of the last number in their names.
 
         Slices of different sizes become several cases, ``<id>_<columns>x<rows>``.
@@ -64,7 +64,7 @@ class SliceLayout(Layout):
                 patient,
                 tree.root,
                 attributes=attributes_of((pairs[0].place.parent.name, patient), table),
-                slices=check_numbers(slice_files(pairs, stack=stack)),
+                slices=check_numbers(slice_files(pairs, stack=data.stack)),
                 channels=names,
                 labels=files_scheme((), data),
                 wanted=data.labels,
@@ -72,4 +72,4 @@ class SliceLayout(Layout):
             )
             for case_id, (patient, pairs) in groups.items()
         ]
-        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks)
+        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks, pairing.notes)

@@ -84,7 +84,7 @@ class VolumeLayout(Layout):
     def matches(self, tree: Tree) -> bool:
         return tree.masks is None and bool(tree.volumes) and self.is_arranged(tree)
 
-    def find(self, tree: Tree, data: DataPart, *, stack: bool = False) -> Findings:  # noqa: ARG002 (no TIFFs here)
+    def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return each study as a case; a study of masks alone is an orphan."""
         listing = self.list_files(tree, data)
         files: dict[Study, list[StudyFile]] = defaultdict(list)
@@ -94,7 +94,11 @@ class VolumeLayout(Layout):
         groups = {study: group for study, group in files.items() if _has_image(group)}
         if not groups:
             raise InputError(
-                "there are masks but no images", where=tree.root, got=f"{len(orphans)} masks", code="input.layout"
+                "there are masks but no images",
+                where=tree.root,
+                got=f"{len(orphans)} masks",
+                cure="give the folder that holds the images too",
+                code="input.layout",
             )
         _refuse_twins(groups)
         table = read_attributes(tree.root)

@@ -51,7 +51,6 @@ def build_cache(
     *,
     workers: int | None = None,
     quiet: bool = False,
-    skip_bad: bool = False,
 ) -> Cache:
     """Return the cache of all cases, prepared as the recipe says; only what is new or changed is prepared.
 
@@ -65,7 +64,6 @@ def build_cache(
         workers: processes; None: as many as there are processors, and memory for volumes; 0: none, all is done in
             this one.
         quiet: no progress on stderr.
-        skip_bad: leave out cases that cannot be read (see `Cache.failed`) instead of refusing them all.
     Raises:
         UsageError: wrong steps, or a folder that cannot be written to.
         InputError: two cases with one id, or bad cases, by name.
@@ -85,7 +83,7 @@ def build_cache(
                 found[source.case_id] = entry
         for case_id, result in track(_run(todo, workers), "Preprocessing", total=len(todo), quiet=quiet or not todo):
             found[case_id] = result
-    return _cache(sources, found, folder, skip_bad=skip_bad)
+    return _cache(sources, found, folder)
 
 
 @contextmanager
@@ -213,13 +211,13 @@ def _refuse_twins(sources: Sequence[CaseSource]) -> None:
     seen: set[str] = set()
     for source in sources:
         if source.case_id in seen:
-            raise InputError("two cases have one id", where=source.case_id, code="input.duplicate_case")
+            raise InputError(
+                "two cases have one id", where=source.case_id, cure="rename one", code="input.duplicate_case"
+            )
         seen.add(source.case_id)
 
 
-def _cache(
-    sources: Sequence[CaseSource], found: dict[str, CaseEntry | InputError], folder: Path, *, skip_bad: bool
-) -> Cache:
+def _cache(sources: Sequence[CaseSource], found: dict[str, CaseEntry | InputError], folder: Path) -> Cache:
     """Return the cache in the order of the sources, or raise for the bad cases."""
     entries: list[CaseEntry] = []
     bad: list[tuple[str, InputError]] = []
@@ -229,9 +227,9 @@ def _cache(
             bad.append((source.case_id, result))
         else:
             entries.append(result)
-    if bad and not (skip_bad and entries):
+    if bad:
         _refuse(bad)
-    return Cache(folder, entries, [(case_id, error.one_line()) for case_id, error in bad])
+    return Cache(folder, entries)
 
 
 def _refuse(bad: Sequence[tuple[str, InputError]]) -> None:

@@ -35,13 +35,11 @@ class Cache:
     Args:
         folder: where `build_cache` put them.
         entries: one per case, in the order of the sources.
-        failed: case id and message of the cases that could not be read, where that was allowed.
     """
 
-    def __init__(self, folder: Path, entries: Sequence[CaseEntry], failed: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, folder: Path, entries: Sequence[CaseEntry]) -> None:
         self.folder = folder
         self.entries = tuple(entries)
-        self.failed = tuple(failed)
         self._open: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
         self._process = os.getpid()
 
@@ -111,10 +109,6 @@ class Cache:
         everything = whole(self.entries[case].shape)
         voxels = _floats(np.ascontiguousarray(self._take(case, image, everything)))
         return voxels, None if labels is None else np.ascontiguousarray(self.read_box_labels(case, everything))
-
-    def close(self) -> None:
-        """Close all files; the next read opens what it needs."""
-        self._open.clear()
 
     def _check(self, case: int, z: int) -> int:
         depth = self.entries[case].slices

@@ -94,7 +94,9 @@ def content_hash(file: Path) -> str:
 
 
 def unreadable(file: Path, error: OSError) -> InputError:
-    return InputError("cannot read the file", where=file, got=error.strerror, code="input.unreadable")
+    return InputError(
+        "cannot read the file", where=file, got=error.strerror, cure="check its permissions", code="input.unreadable"
+    )
 
 
 def _digest(value: Any) -> str:

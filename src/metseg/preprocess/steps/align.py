@@ -131,6 +131,7 @@ def _require_places(case: Case, reference: str) -> None:
                 where=case.case_id,
                 expected=f"an affine, or {case.images[reference].shape} for all",
                 got=f"{volume.shape} without affine",
+                cure="give NIfTI or DICOM files with their affine",
                 code="input.no_affine",
             )
 

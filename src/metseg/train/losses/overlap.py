@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from metseg.errors import UsageError
 from metseg.model.outputs import Outputs
 from metseg.train.losses.sums import Term, VoxelLoss, Weight, WeightedOptions, check_weights, off_zero
 
@@ -71,6 +72,7 @@ def _overlap_term(options: DiceOptions, outputs: Outputs, formula: object, weigh
     def quantities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         channels = logits.shape[1]
         check_weights(options.class_weights, outputs, channels)
+        _check_background(options, outputs, channels)
         chances = outputs.probabilities(logits)[:, first(channels) :].flatten(2)
         truth = outputs.targets(labels, channels)[:, first(channels) :].flatten(2).to(chances.dtype)
         return chances * truth, chances, truth
@@ -81,3 +83,14 @@ def _overlap_term(options: DiceOptions, outputs: Outputs, formula: object, weigh
         return options.class_weights[first(channels) :] if options.class_weights and several else None
 
     return Term(quantities, formula, weight=weight, pooled=options.batch, shares=shares)  # type: ignore[arg-type]
+
+
+def _check_background(options: DiceOptions, outputs: Outputs, channels: int) -> None:
+    if options.include_background and (outputs.regions or channels == 1):
+        raise UsageError(
+            "there is no background to include: every output has a sigmoid of its own",
+            where="options of the loss",
+            expected="include_background with a softmax over several classes",
+            cure="leave include_background out",
+            code="usage.recipe",
+        )

@@ -87,6 +87,7 @@ def check_weights(weights: tuple[float, ...] | None, outputs: Outputs, channels:
             where="loss.class_weights",
             expected=f"{wanted}, one per {'region' if outputs.regions else 'class with the background first'}",
             got=len(weights),
+            cure="give one weight for each",
             code="usage.class_weights",
         )
 

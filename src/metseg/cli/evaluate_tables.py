@@ -1,0 +1,146 @@
+"""What ``metseg evaluate`` tells people: the main figures with intervals, what was empty, and who is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from metseg.evaluate import METRICS, SLICE_METRICS
+from metseg.evaluate.paired import NO_DIFFERENCE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from metseg.evaluate import Evaluation, FigureComparison, Interval, Readers, RegionSummary, Summary
+
+#: Columns of the printed table; those without a single figure are left out.
+SHOWN = ("dice", "iou", "sensitivity", "precision", "hd95_mm", "nsd_1.0", "lesionwise_dice", "lesionwise_hd95")
+
+EMPTY_WORDS = {"both": "in both", "truth_only": "in the truth only", "prediction_only": "in the prediction only"}
+
+#: Warnings shown one by one; more are counted, and all are in summary.json.
+SHOWN_WARNINGS = 10
+
+
+def print_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Print the tables of every set, then how they compare, then how they stand beside two readers."""
+    for name, one in evaluation.sets.items():
+        if len(evaluation.sets) > 1:
+            print(f"\n{name}")
+        _print_summary(one.summary)
+    for comparison in evaluation.comparisons:
+        _print_comparison(comparison)
+    if evaluation.readers is not None:
+        _print_readers(evaluation.readers)
+    first = next(iter(evaluation.sets.values())).summary
+    print(f"{first.cases} cases of {first.patients} patients; tables in {out}")
+
+
+def _print_summary(summary: Summary) -> None:
+    from rich.console import Console
+
+    Console().print(_table(summary))
+    for name, region in summary.regions.items():
+        empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())
+        print(f"{name}: cases with nothing: {empty}")
+        for line in (*_slice_lines(name, region.slice_metrics), *_size_lines(name, region)):
+            print(line)
+    for name, value in summary.pixels.items():
+        print(f"all pixels of all classes: {name.replace('_', ' ')} {value:.4f}")
+    for line in _probability_lines(summary):
+        print(line)
+    for warning in summary.warnings[:SHOWN_WARNINGS]:
+        typer.echo(f"warning: {warning}", err=True)
+    if len(summary.warnings) > SHOWN_WARNINGS:
+        typer.echo(f"warning: {len(summary.warnings) - SHOWN_WARNINGS} more, in summary.json", err=True)
+
+
+def _table(summary: Summary) -> Table:
+    """Return figures as rows and regions as columns, so that four regions fit into 80 characters."""
+    from rich.table import Table
+
+    regions = summary.regions.values()
+    table = Table("Mean over patients", *summary.regions, title=f"{summary.protocol} (95 % interval over patients)")
+    for name in SHOWN:
+        if any(region.metrics[name] for region in regions):
+            unit = f" ({METRICS[name].unit})" if METRICS[name].unit else ""
+            table.add_row(f"{METRICS[name].title}{unit}", *(_text(region.metrics[name]) for region in regions))
+    table.add_section()
+    found = [(region.lesions["n_tp"], region.lesions["n_fn"], region.lesions["n_fp"]) for region in regions]
+    table.add_row("Lesions found", *(f"{hit} of {hit + missed}" for hit, missed, _ in found))
+    table.add_row("False lesions", *(str(false) for _, _, false in found))
+    f1 = [None if region.detection is None else region.detection.f1 for region in regions]
+    table.add_row("Lesion F1, pooled", *map(_text, f1))
+    table.add_row("False lesions per patient", *(_text(region.metrics["n_fp"]) for region in regions))
+    return table
+
+
+def _slice_lines(region: str, slice_metrics: Mapping[str, Interval | None]) -> list[str]:
+    return [f"{region}: {SLICE_METRICS[name].title}: {_in_line(interval)}" for name, interval in slice_metrics.items()]
+
+
+def _size_lines(name: str, region: RegionSummary) -> list[str]:
+    """Return a line on what was found by diameter, and one on volumes, as far as the data have a spacing."""
+    lines = []
+    if region.detection is not None and region.detection.by_diameter:
+        bins = ", ".join(f"{one.found} of {one.lesions} in {one.diameter_mm}" for one in region.detection.by_diameter)
+        lines.append(f"{name}: found by longest diameter in mm: {bins}")
+    if region.volume is not None and region.volume.total.absolute.lower_limit is not None:
+        total = region.volume.total.absolute
+        limits = f"{_mean(total.lower_limit)} to {_mean(total.upper_limit)}"
+        lines.append(f"{name}: predicted minus true volume: {total.bias.mean:.3g} mL, limits of agreement {limits} mL")
+    return lines
+
+
+def _probability_lines(summary: Summary) -> list[str]:
+    known = summary.probabilities
+    if known is None:
+        return []
+    everywhere, foreground = _in_line(known.voxels.ece), _in_line(known.voxels.ece_foreground)
+    return [
+        f"probabilities of {known.cases} cases: expected calibration error {everywhere} over all voxels,"
+        f" {foreground} where the probability is at least 1 %",
+        f"FROC score {_in_line(known.froc.score)}: mean sensitivity at 1/8 to 8 false lesions per patient",
+    ]
+
+
+def _print_comparison(comparison: FigureComparison) -> None:
+    for pair in comparison.pairs:
+        print(
+            f"{comparison.title}: {pair.first} - {pair.second} = {_in_line(pair.difference)},"
+            f" p (Wilcoxon, Holm) {pair.p_holm:.3g}: {pair.verdict}"
+        )
+
+
+def _print_readers(readers: Readers) -> None:
+    for one in readers.agreements:
+        print(f"{one.region}, {METRICS[one.metric].title}: between the readers {_in_line(one.readers)}")
+        for name, model in one.models.items():
+            verdict = model.verdict if model.verdict == NO_DIFFERENCE else f"{model.verdict} than they do"
+            print(f"  {name} with the readers {_in_line(model.with_readers)}: {verdict}")
+    for region, lesions in readers.lesions.items():
+        print(
+            f"{region}: lesions of both readers {lesions.both}, of the first alone {lesions.first_only},"
+            f" of the second alone {lesions.second_only}"
+        )
+
+
+def _mean(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval.mean:.3g}"  # noqa: RUF001
+
+
+def _in_line(interval: Interval | None) -> str:
+    return _text(interval).replace("\n", " ")
+
+
+def _text(interval: Interval | None) -> str:
+    """Return the mean, and its interval on a second line."""
+    if interval is None:
+        return "–"  # noqa: RUF001
+    if interval.low is None or interval.high is None:
+        return f"{interval.mean:.3f}\n(one patient)"
+    digits = 1 if interval.high >= 10 else 2
+    return f"{interval.mean:.3f}\n[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"

@@ -1,0 +1,112 @@
+"""The files of a case by their names: which case a file stands for, and the probability map beside a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from metseg.io.nifti import NIFTI_ENDINGS
+from metseg.io.tree import MASK_ENDINGS, PICTURE_ENDINGS
+
+#: What is stripped from a file's stem to give the case id: the endings of masks in data sets, and that of predictions.
+#: The first is what UCSF-BMSR calls its masks of several classes.
+SUFFIXES = ("_brats-seg", *MASK_ENDINGS, "-pred", "_pred")
+
+#: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
+PROBABILITY_ENDINGS = ("-probability", "_probability")
+
+#: Names shown one by one in a message; more are counted.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class CasePair:
+    """The files of one case.
+
+    Args:
+        case: its id.
+        patient: who it is.
+        truth: one volume, or the slices in numeric order.
+        prediction: as many; None where there is none.
+        is_slices: pictures, not a volume.
+        probability: the probability maps beside the predictions, as many; empty where there are none.
+    """
+
+    case: str
+    patient: str
+    truth: tuple[Path, ...]
+    prediction: tuple[Path | None, ...]
+    is_slices: bool
+    probability: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every case of two folders, and what was left out."""
+
+    cases: tuple[CasePair, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def case_id(name: str) -> str:
+    """Return the case a file name stands for: ending and one suffix stripped.
+
+    >>> case_id("BraTS-MET-00001-000-seg.nii.gz"), case_id("TCGA_4_mask.png"), case_id("plain.nii")
+    ('BraTS-MET-00001-000', 'TCGA_4', 'plain')
+    """
+    stem = stem_of(name)
+    return next((stem[: -len(end)] for end in SUFFIXES if stem.lower().endswith(end) and len(stem) > len(end)), stem)
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without the ending of a volume or a picture.
+
+    >>> stem_of("a.b.nii.gz"), stem_of("s1.PNG")
+    ('a.b', 's1')
+    """
+    ending = next((end for end in (*NIFTI_ENDINGS, *PICTURE_ENDINGS) if name.lower().endswith(end)), "")
+    return name[: len(name) - len(ending)]
+
+
+def with_probabilities(pairs: Pairs) -> Pairs:
+    """Return the cases with the probability maps that lie beside their predictions."""
+    maps_in: dict[Path, Mapping[str, Path]] = {}  # each folder is read once
+    cases, partly = [], []
+    for pair in pairs.cases:
+        found = tuple(filter(None, (_map_beside(prediction, maps_in) for prediction in pair.prediction)))
+        complete = len(found) == len(pair.prediction)
+        cases.append(replace(pair, probability=found if complete else ()))
+        if found and not complete:
+            partly.append(PurePosixPath(pair.case))
+    if not partly:
+        return Pairs(tuple(cases), pairs.warnings)
+    warning = f"{len(partly)} cases lack the probabilities of some slices, and are scored without: {some_of(partly)}"
+    return Pairs(tuple(cases), (*pairs.warnings, warning))
+
+
+def _map_beside(prediction: Path | None, maps_in: dict[Path, Mapping[str, Path]]) -> Path | None:
+    """Return the probability map beside a prediction, and remember what lies in its folder."""
+    if prediction is None:
+        return None
+    folder = prediction.parent
+    if folder not in maps_in:
+        maps_in[folder] = {_mapped_case(path): path for path in sorted(folder.iterdir()) if is_map(path)}
+    return maps_in[folder].get(case_id(prediction.name))
+
+
+def is_map(path: Path) -> bool:
+    """Return whether a file is a probability map by its name."""
+    is_image = path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
+    return is_image and stem_of(path.name).lower().endswith(PROBABILITY_ENDINGS)
+
+
+def _mapped_case(path: Path) -> str:
+    """Return whose probabilities a file holds: its name without ending and ``-probability``; both words are as long."""
+    return stem_of(path.name)[: -len(PROBABILITY_ENDINGS[0])]
+
+
+def some_of(names: Sequence[PurePosixPath]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(str(name) for name in names[:_SHOWN]) + more if names else "nothing"

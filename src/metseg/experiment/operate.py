@@ -1,0 +1,241 @@
+"""Give a bundle its operating point: chosen on validation patients, written into its recipe, used by prediction.
+
+Nothing is predicted here: ``metseg predict --format mask --format probability`` is run on the validation patients
+first. The bundle's own split says who these are; who was trained on, or is kept for the test, is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metseg.errors import InputError, UsageError
+from metseg.evaluate import Manner
+from metseg.evaluate.folders import map_pairs, without_errors
+from metseg.evaluate.operating import OperatingPoint, choose_operating_point, fit_confidence
+from metseg.evaluate.pairing import CasePair, Pairs, pair_up
+from metseg.evaluate.sweep import Sweep
+from metseg.experiment.swept_cases import Look, SweptCase
+from metseg.experiment.validation import refuse_seen_patients, require_validation_patients
+from metseg.io.splits import Split
+from metseg.measure import ConfidenceMap
+from metseg.model.bundle import Bundle, load_bundle, save_bundle
+from metseg.progress import track
+from metseg.recipe import PredictPart, Recipe
+
+#: Heading of what is added to the card; whatever stands from there on is of an earlier choice.
+HEADING = "## Operating point"
+
+MM3, VOXELS = "mm3", "voxels"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an operating point is chosen on, and for which rate.
+
+    Args:
+        predictions: folder that ``metseg predict`` wrote masks and probabilities of validation patients into.
+        truth: folder of their true masks.
+        false_positives: per patient, at most so many.
+        protocol: by whose rule a lesion counts as found.
+        labels: label scheme of the true masks; None: that of the recipe's files.
+        split_file: which patient was for what; None: as the bundle says.
+        fold: which fold the bundle was validated on, where the split has folds and the bundle one network.
+        patient_pattern: see `metseg.evaluate.pairing.pair_up`.
+    """
+
+    predictions: Path
+    truth: Path
+    false_positives: float
+    protocol: str = "voxel"
+    labels: str | None = None
+    split_file: Path | None = None
+    fold: int | None = None
+    patient_pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class Operated:
+    """The outcome.
+
+    Args:
+        bundle: where it is.
+        point: what was chosen.
+        confidence: from mean probability to confidence of a lesion.
+    """
+
+    bundle: Path
+    point: OperatingPoint
+    confidence: ConfidenceMap
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `metrics.json` of the bundle holds it."""
+        confidence = {"confidence_slope": self.confidence.slope, "confidence_intercept": self.confidence.intercept}
+        return {**self.point.to_json(), **confidence}
+
+
+def operate(
+    bundle: str | Path, wanted: Wanted, *, out: Path | None = None, jobs: int = 1, quiet: bool = False
+) -> Operated:
+    """Choose a bundle's operating point and write it into the bundle.
+
+    Args:
+        bundle: its name or folder.
+        wanted: what it is chosen on, and for which rate.
+        out: a new bundle; None: the bundle itself is replaced.
+        jobs: processes.
+        quiet: no progress bar.
+    Raises:
+        UsageError: a bundle that keeps the largest piece of a case alone, or nothing that says who is for validation.
+        InputError: patients that are not for validation, cases without probabilities, no lesion, or no point that keeps
+            within the rate.
+    """
+    given = load_bundle(bundle)
+    recipe = given.recipe
+    _require_pieces(recipe, given.name)
+    manner = Manner(wanted.protocol, wanted.labels or recipe.data.file_labels or recipe.data.labels)
+    pairs = pair_up(wanted.predictions, wanted.truth, patient_pattern=wanted.patient_pattern)
+    own = None if given.split is None else Split.from_dict(given.split, where=given.folder)
+    split = _split(own, wanted, given.name)
+    require_validation_patients(pairs, split, networks=len(given.networks), fold=wanted.fold)
+    if own is not None:
+        refuse_seen_patients(pairs, own)
+    _require_predictions(pairs, wanted.predictions, recipe)
+    # A scheme of one's own is that of the lesion itself; the recipe's region is one of the recipe's files.
+    look = Look(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
+    cases = pairs.cases
+    swept = without_errors(map_pairs(look.sweep, cases, jobs=jobs), len(cases))
+    looked_at = list(track(swept, "Sweeping thresholds", total=len(cases), quiet=quiet))
+    point = _chosen(looked_at, wanted.false_positives)
+    confidence = _fitted(cases, look, point, jobs=jobs, quiet=quiet)
+    operated = Operated(out or given.folder, point, confidence)
+    _save(given, operated)
+    return operated
+
+
+def _require_pieces(recipe: Recipe, name: str) -> None:
+    if recipe.predict.keep_largest:
+        raise UsageError(
+            "the bundle keeps the largest piece of a case alone, so it has no rate of false positives to choose",
+            where=name,
+            cure="it was made for data in which each patient has one lesion; train for several to choose a rate",
+            code="usage.operating_point",
+        )
+
+
+def _split(own: Split | None, wanted: Wanted, name: str) -> Split:
+    """Return the split given, else the bundle's own."""
+    split = own if wanted.split_file is None else Split.load(wanted.split_file)
+    if split is None:
+        raise UsageError(
+            "the bundle does not say which patients it saw",
+            where=name,
+            cure="give the split it was trained with: --split FILE",
+            code="usage.operating_point",
+        )
+    return split
+
+
+def _require_predictions(pairs: Pairs, folder: Path, recipe: Recipe) -> None:
+    """Refuse predictions without probabilities, or of another model where the documents beside them say so."""
+    without = [pair.case for pair in pairs.cases if not pair.probability]
+    if without:
+        raise InputError(
+            f"{len(without)} cases have no probability map",
+            where=without[0],
+            cure="predict with --format mask --format probability",
+            code="input.no_probability",
+        )
+    for pair in pairs.cases:
+        document = folder / f"{pair.case}.json"
+        model = json.loads(document.read_text("utf-8")).get("model") if document.is_file() else recipe.name
+        if model != recipe.name:
+            raise InputError(
+                "these are the predictions of another model",
+                where=document,
+                expected=recipe.name,
+                got=model,
+                cure="predict with this bundle",
+                code="input.other_model",
+            )
+
+
+def _chosen(swept: Sequence[SweptCase], false_positives: float) -> OperatingPoint:
+    in_mm3 = {one.in_mm3 for one in swept}
+    if len(in_mm3) > 1:
+        raise InputError("some cases have a voxel size and others have none", code="input.spacing")
+    by_patient: defaultdict[str, list[Sweep]] = defaultdict(list)
+    for one in swept:
+        by_patient[one.patient].append(one.sweep)
+    return choose_operating_point(by_patient, false_positives, unit=MM3 if in_mm3.pop() else VOXELS)
+
+
+def _fitted(cases: Sequence[CasePair], look: Look, point: OperatingPoint, *, jobs: int, quiet: bool) -> ConfidenceMap:
+    outcomes = without_errors(map_pairs(partial(look.confidences, point=point), cases, jobs=jobs), len(cases))
+    found = list(track(outcomes, "Calibrating confidences", total=len(cases), quiet=quiet))
+    confidences = np.concatenate([of_case for of_case, _ in found])
+    return fit_confidence(confidences, np.concatenate([hits for _, hits in found]))
+
+
+def _save(bundle: Bundle, operated: Operated) -> None:
+    """Write the bundle anew with the operating point in its recipe, its metrics and its card."""
+    before = bundle.recipe.predict
+    recipe = bundle.recipe.model_copy(update={"predict": with_point(before, operated.point, operated.confidence)})
+    save_bundle(
+        operated.bundle,
+        networks=bundle.networks,
+        recipe=recipe,
+        card=_card(bundle.card, operated, scored_at=before.threshold),
+        metrics={**bundle.metrics, "operating_point": operated.to_json()},
+        split=bundle.split,
+    )
+
+
+def with_point(part: PredictPart, point: OperatingPoint, confidence: ConfidenceMap) -> PredictPart:
+    """Return how masks are made at an operating point; a smallest size chosen earlier is replaced."""
+    in_mm3 = point.unit == MM3
+    return part.model_copy(
+        update={
+            "threshold": point.threshold,
+            "minimum_mm3": point.minimum_size if in_mm3 else 0.0,
+            "minimum_voxels": 0 if in_mm3 else int(point.minimum_size),
+            "confidence_slope": confidence.slope,
+            "confidence_intercept": confidence.intercept,
+        }
+    )
+
+
+def _card(card: str, operated: Operated, *, scored_at: float) -> str:
+    """Return the card with what was chosen at its end."""
+    point = operated.point
+    sides: Mapping[str, Any] = {
+        "sensitivity": point.sensitivity,
+        "false positives per patient": point.false_positives_per_patient,
+        "Dice": point.dice,
+    }
+    rows = [f"| {name} | {one.mean:.3f} | {_range(one.low, one.high)} |" for name, one in sides.items()]
+    unit = "mm³" if point.unit == MM3 else "pixels"
+    lines = [
+        HEADING,
+        "",
+        f"Chosen for at most {point.asked_false_positives:g} false positives per patient, on {point.lesions} lesions "
+        f"of {point.patients} validation patients, on whom these figures are therefore a little too good: a threshold "
+        f"of {point.threshold:g}, and pieces of at least {point.minimum_size:g} {unit}. Lesion confidences were "
+        f"calibrated on the same patients. Scores above are from before, at the threshold {scored_at:g}.",
+        "",
+        "| figure | value | 95 % interval |",
+        "|---|---|---|",
+        *rows,
+    ]
+    return "\n".join([card.partition(HEADING)[0].rstrip(), "", *lines, ""])
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

@@ -1,0 +1,97 @@
+"""The parts that `results.md` and `report.html` of a comparison have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from metseg.evaluate.intervals import LEVEL, RESAMPLES
+from metseg.experiment.outcome import Comparison, Contestant
+from metseg.machine import machine_line
+from metseg.report.blocks import Block, Bullets, Paragraph, Table
+from metseg.report.words import interval_text
+
+#: What models are compared on.
+COMPARED = "Dice per patient"
+
+#: Column title to where the figure lies in a region's summary.
+FIGURES: Mapping[str, tuple[str, str]] = {
+    "Dice per patient": ("metrics", "dice"),
+    "Dice on positive slices": ("slice_metrics", "dice_positive_slices"),
+    "mean Dice over all slices": ("slice_metrics", "dice_all_slices"),
+    "IoU": ("metrics", "iou"),
+    "precision": ("metrics", "precision"),
+    "recall (sensitivity)": ("metrics", "sensitivity"),
+    "specificity": ("metrics", "specificity"),
+}
+
+#: Column title to fact of the training, and how it is written.
+FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "parameters": ("parameters", lambda value: f"{value / 1e6:.2f} M"),
+    "training": ("minutes", lambda value: f"{value:.1f} min"),
+    "steps": ("steps", lambda value: f"{value:.0f}"),
+    "prediction": ("slices_per_s", lambda value: f"{value:.1f} slices/s"),
+    "memory": ("peak_memory_gb", lambda value: f"{value:.1f} GB"),
+}
+
+
+def models(comparison: Comparison) -> tuple[Block, ...]:
+    """Return the table of models and what its figures are."""
+    first = comparison.contestants[0].summary
+    explained = (
+        f"{first.cases} cases of {first.patients} patients ({comparison.scored}). Each figure is a mean over patients "
+        f"with its {LEVEL:.0%} bootstrap interval ({RESAMPLES:,} resamples of patients), except the two slice-wise "
+        "ones, which are means over slices."
+        + (" Training, steps, prediction and memory are means over the folds." if comparison.split.folds else "")
+    )
+    return Paragraph(explained), models_table(comparison)
+
+
+def models_table(comparison: Comparison) -> Table:
+    """Return one row per model and region."""
+    region_names = list(comparison.contestants[0].summary.regions)
+    several = len(region_names) > 1
+    titles = ("model", *(("region",) if several else ()), *FIGURES, *FACTS)
+    rows = tuple(
+        (_name(one, comparison), *((region,) if several else ()), *_figures(one, region), *_facts(one))
+        for one in comparison.contestants
+        for region in region_names
+    )
+    return Table(titles, rows, words=1 + several)
+
+
+def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
+    """Return what makes the figures look better, or the comparison fairer, than it is."""
+    leak = Paragraph(
+        "slices of one patient lie on both sides of the split; these figures are too good.",
+        label="Leaks patients",
+        tone="warning",
+    )
+    unfair = (Paragraph(warning, label="Warning", tone="warning") for warning in comparison.warnings)
+    return (*((leak,) if comparison.split.leaks_patients else ()), *unfair)
+
+
+def machines(comparison: Comparison) -> tuple[Block, ...]:
+    """Return on what the runs were trained and timed; of several machines, which model on which."""
+    if comparison.machine:
+        return (Paragraph(f"Machine: {machine_line(comparison.machine)}."),)
+    lines = tuple(
+        f"{one.name}: {line}"
+        for one in comparison.contestants
+        for line in dict.fromkeys(machine_line(machine) or "not noted" for machine in one.machines)
+    )
+    if not lines:
+        return ()
+    return Paragraph("Not all of it ran on one machine, so durations do not compare:"), Bullets(lines)
+
+
+def _name(one: Contestant, comparison: Comparison) -> str:
+    return f"{one.name} (leaks patients)" if comparison.split.leaks_patients else one.name
+
+
+def _figures(one: Contestant, region: str) -> tuple[str, ...]:
+    summary = one.summary.regions[region]
+    return tuple(interval_text(getattr(summary, group).get(key), nothing="") for group, key in FIGURES.values())
+
+
+def _facts(one: Contestant) -> tuple[str, ...]:
+    return tuple(write(one.facts[key]) for key, write in FACTS.values())

@@ -1,0 +1,86 @@
+"""A comparison of recipes as `report.html`: the report of any evaluation, and what only trainings have before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metseg.evaluate import METRICS, Manner
+from metseg.experiment.figures import CURVES, overlays_name
+from metseg.experiment.outcome import Comparison, Contestant
+from metseg.experiment.parts import COMPARED, machines, models, warnings
+from metseg.plot.outlines import Panel
+from metseg.report.blocks import Block, Figure, Paragraph, Section
+from metseg.report.contents import Compared, Contents, Overlay, Scored
+from metseg.report.facts import making_facts, scoring_facts
+from metseg.report.words import figure_text
+from metseg.report.worst import leading_figure, worst_cases
+
+#: What a snapshot shows of a case.
+SHOWN = "the slice with the most lesion, of any class"
+
+NO_PICTURES = "What the runs saw of their patients was not kept, so there is nothing to draw."
+
+
+def comparison_contents(comparison: Comparison) -> Contents:
+    """Return what the report of a comparison tells."""
+    names = ", ".join(one.name for one in comparison.contestants)
+    first = comparison.contestants[0]
+    scored = tuple(Scored(one.name, one.summary, one.scores, overlays=_overlays(one)) for one in comparison.contestants)
+    return Contents(
+        title=f"Comparison of {names}" if len(scored) > 1 else names,
+        facts=(
+            ("Models", names),
+            ("Scored on", comparison.scored),
+            *scoring_facts(first.summary),
+            *making_facts(),
+        ),
+        manner=Manner(first.summary.protocol, first.recipe.data.labels),
+        scored=scored,
+        comparisons=(Compared(COMPARED, "", comparison.pairs),) if comparison.pairs else (),
+        warnings=tuple(f"{one.label}: {one.text}" for one in warnings(comparison)),
+        no_overlays="" if all(one.snapshots for one in comparison.contestants) else NO_PICTURES,
+        shown=SHOWN,
+    )
+
+
+def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
+    """Return the sections on the trainings.
+
+    Args:
+        comparison: the outcome.
+        out: where `metseg.experiment.figures.write_figures` has written.
+    """
+    verdict = Paragraph("", label=comparison.verdict, tone="verdict")
+    curves = Figure(
+        out / CURVES,
+        "Training of the first fold: loss (dashed: validation) and mean Dice of the validation patients, by minutes.",
+        alt="Training curves",
+    )
+    examples: tuple[Block, ...] = tuple(
+        Figure(
+            out / overlays_name(one.name),
+            f"{one.name}: patients of the highest, the median and the lowest Dice. Thick green line: truth; thin "
+            "orange line: prediction.",
+            alt=f"Best, median and worst patient of {one.name}",
+        )
+        for one in comparison.contestants
+    )
+    return (
+        Section("models", "Models", (verdict, *models(comparison), *machines(comparison))),
+        Section("training", "Training", (curves,)),
+        Section("examples", "Best, median and worst patients", examples),
+    )
+
+
+def _overlays(one: Contestant) -> tuple[Overlay, ...]:
+    """Return the worst cases; scores and snapshots are of the same cases in the same order."""
+    if not one.snapshots:
+        return ()
+    column = leading_figure(one.scores)
+    seen = {score.case: snapshot for score, snapshot in zip(one.scores, one.snapshots, strict=True)}
+    overlays = []
+    for worst in worst_cases(one.scores):
+        snapshot = seen[worst.scores.case]
+        caption = f"{worst.scores.case}: {METRICS[column].title} {figure_text(worst.value)}"
+        overlays.append(Overlay(caption, Panel(snapshot.picture, snapshot.truth, snapshot.prediction, "")))
+    return tuple(overlays)

@@ -1,0 +1,87 @@
+"""Who may be chosen on: validation patients, never those that were trained on, never those kept for the test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from metseg.errors import InputError, UsageError
+from metseg.evaluate.pairing import Pairs
+from metseg.io.splits import Split
+
+#: What is wrong with choosing on a patient, by where the split has the patient.
+WRONG: Mapping[str, str] = {
+    "test": "is kept for the test, which would be spent",
+    "train": "was trained on, so the choice would be too good to be true",
+    "nowhere": "is not in the split, so nobody knows whether it was trained on",
+}
+
+
+def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fold: int | None) -> None:
+    """Refuse cases of patients that are not for validation.
+
+    Args:
+        pairs: the cases that something is to be chosen on.
+        split: which patient was for what.
+        networks: of the bundle; with several, one per fold, cases were predicted by the network that had not seen them.
+        fold: which fold the only network was validated on; None: the split has no folds.
+    Raises:
+        InputError: ``input.split_leak``, a patient that is not for validation, by name.
+        UsageError: a split by slice, or a fold that is missing or not there.
+    """
+    if split.leaks_patients:
+        raise UsageError(
+            "the split is by slice: every patient may have been trained on",
+            where="split",
+            cure="train with a split by patient",
+            code="usage.operating_point",
+        )
+    allowed = frozenset(_validation(split, networks, fold))
+    for pair in pairs.cases:
+        if pair.patient not in allowed:
+            raise _refusal(pair.patient, split, sorted(allowed))
+
+
+def refuse_seen_patients(pairs: Pairs, split: Split) -> None:
+    """Refuse patients that a bundle's own split trains on or tests on, whatever another split says of them.
+
+    Raises:
+        InputError: ``input.split_leak``, such a patient, by name.
+    """
+    seen = frozenset(split.test) if split.folds else frozenset((*split.train, *split.test))
+    for pair in pairs.cases:
+        if pair.patient in seen:
+            raise _refusal(pair.patient, split, split.validation)
+
+
+def _validation(split: Split, networks: int, fold: int | None) -> Sequence[str]:
+    if not split.folds:
+        return split.validation
+    if networks > 1:
+        return [patient for part in split.folds for patient in part]
+    if fold is None or not 0 <= fold < len(split.folds):
+        raise UsageError(
+            "which fold was the bundle validated on?",
+            where="fold",
+            expected=f"0 to {len(split.folds) - 1}",
+            got=fold,
+            cure="give it with --fold",
+            code="usage.operating_point",
+        )
+    return split.folds[fold]
+
+
+def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
+    place = "test" if patient in split.test else "train" if patient in split.units else "nowhere"
+    names = ", ".join(allowed[:3]) + (" and more" if len(allowed) > 3 else "")
+    cures = {
+        "nowhere": "name patients as the split does, with --patient-pattern, or give a split that has them: --split",
+        "train": "give predictions of validation patients only",
+        "test": "give predictions of validation patients only",
+    }
+    return InputError(
+        f"the patient {WRONG[place]}",
+        where=patient,
+        expected=f"one of {len(allowed)} validation patients: {names}" if allowed else "a validation patient",
+        cure=cures[place],
+        code="input.split_leak",
+    )

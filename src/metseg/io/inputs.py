@@ -1,0 +1,174 @@
+"""Find what to predict on: pictures and studies, before a single pixel is read. Masks are left aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Unpack
+
+from metseg.errors import InputError, UsageError
+from metseg.io.cases import DataOptions, data_part
+from metseg.io.channels import SINGLE_CHANNEL
+from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
+from metseg.io.image_files import ImageFile, stem_of
+from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
+from metseg.io.layouts.dicom import holds_dicom
+from metseg.io.nifti_file import NIFTI_ENDINGS
+from metseg.io.patients import patient_finder
+from metseg.io.sequences import sequence_of
+from metseg.io.slices import SliceStackSource
+from metseg.io.source import CaseSource
+from metseg.io.studies import study_from_files
+from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
+from metseg.io.volumes import VolumeSource
+from metseg.recipe import DataPart
+from metseg.volume import canonical_modality
+
+#: What a sequence is set to where it shall be left out.
+LEFT_OUT = "none"
+
+#: Layouts of everything but pictures.
+STUDY_LAYOUTS = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
+
+
+@dataclass(frozen=True)
+class InputRules:
+    """How files become cases.
+
+    Pictures of one folder whose names differ in their last number alone are the slices of one patient, unless this
+    says otherwise.
+
+    Args:
+        one_per_folder: the pictures of a folder are one patient's, whatever they are called.
+        with_masks: keep the masks of a folder as its truth; a single file has none.
+    """
+
+    one_per_folder: bool = False
+    with_masks: bool = False
+
+
+def find_inputs(
+    path: str | Path,
+    data: DataPart | None = None,
+    *,
+    named: Mapping[str, str | Path] | None = None,
+    rules: InputRules | None = None,
+    **options: Unpack[DataOptions],
+) -> list[CaseSource]:
+    """Return studies of volumes or pictures to predict on, whichever lies at a path; one file is a case.
+
+    Args:
+        path: a file, an archive of DICOM, or a folder in any layout.
+        data, options: as for `find_cases`; `patient_pattern` is of these files, not of those trained on.
+        named: modality to the file or DICOM series that it is, whatever names and headers say, or to `LEFT_OUT`; a
+            DICOM series also by the label that the notes give it.
+        rules: how files become cases.
+    Raises:
+        InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
+            there are pictures, or several studies of NIfTI files.
+    """
+    asked, place, rules = data_part(data, options), Path(path), rules or InputRules()
+    if not place.exists():
+        raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
+    if place.is_file():
+        if place.suffix.lower() not in PICTURE_ENDINGS:
+            return _in_one_file(place, asked, named or {})
+        _refuse_named(named, place)
+        return [_single_picture(place, asked)]
+    tree = scan(place)
+    if any(layout.matches(tree) for layout in STUDY_LAYOUTS.values()):
+        return _studies(tree, asked, named or {}, with_masks=rules.with_masks)
+    _refuse_named(named, place)
+    return list(_pictures(tree, asked, rules))
+
+
+def _in_one_file(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
+    if path.name.lower().endswith(NIFTI_ENDINGS) or not holds_dicom(path):
+        return _with_named([_single_volume(path, data)], named, where=path)
+    return _dicom_studies(path, data, named)
+
+
+def _studies(tree: Tree, data: DataPart, named: Mapping[str, str | Path], *, with_masks: bool) -> list[CaseSource]:
+    name = choose_layout(tree, data.layout, among=STUDY_LAYOUTS)
+    if name == "dicom":
+        return _dicom_studies(tree.root, data, named)
+    studies: Sequence[CaseSource] = STUDY_LAYOUTS[name].find(tree, data).sources
+    if not with_masks:
+        studies = [source.without_labels() if isinstance(source, VolumeSource) else source for source in studies]
+    return _with_named(studies, named, where=tree.root)
+
+
+def _dicom_studies(root: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
+    from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
+
+    given = {name: None if str(what) == LEFT_OUT else what for name, what in named.items()}
+    series = {name: Path(what) if what is not None and Path(what).exists() else what for name, what in given.items()}
+    return list(studies_asked_for(root, data, overrides=series))
+
+
+def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], *, where: Path) -> list[CaseSource]:
+    """Return the studies; if sequences are named, the only study with these files for them."""
+    if not named:
+        return list(studies)
+    if len(studies) != 1 or not isinstance(studies[0], VolumeSource):
+        raise UsageError(
+            "sequences are named, and there is not one study that they could be of",
+            where=where,
+            got=f"{len(studies)} studies",
+            cure="predict that study by itself",
+        )
+    study = studies[0]
+    files = {canonical_modality(name): what for name, what in named.items()}
+    images = {name: file for name, file in study.images.items() if name not in files}
+    images |= {name: ImageFile(Path(what)) for name, what in files.items() if str(what) != LEFT_OUT}
+    twins = {name: others for name, others in study.twins.items() if name not in files}
+    return [replace(study, images=images, twins=twins)]
+
+
+def _single_volume(path: Path, data: DataPart) -> VolumeSource:
+    """Return a study of one file: all the sequences asked for as its channels, or the only one."""
+    named = data.channels or data.inputs
+    if len(named) > 1:
+        files = {name: ImageFile(path, index) for index, name in enumerate(named)}
+    else:
+        name = (named or (sequence_of(stem_of(path.name)) or SINGLE_CHANNEL,))[0]
+        files = {name: ImageFile(path)}
+    return study_from_files(files, data, case_id=stem_of(path.name))
+
+
+def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackSource]:
+    pairing = SLICE_LAYOUTS[choose_layout(tree, data.layout, among=SLICE_LAYOUTS)].pair(tree)
+    pairs = [pair if rules.with_masks else replace(pair, mask=None) for pair in pairing.pairs]
+    pattern, root = data.patient_pattern, tree.root
+    patient_of = None if pattern is None else patient_finder((), pattern, root=root)
+    sources = []
+    for group in group_to_predict(pairs, patient_of, root=root, one_per_folder=rules.one_per_folder):
+        source = SliceStackSource(
+            group.case_id,
+            group.patient,
+            root,
+            slices=check_names(slice_files(group.pairs, stack=data.stack)),
+            channels=data.channels,
+            labels=data.labels,
+            patient_guessed=group.guessed,
+        )
+        sources.append(source)
+    return one_size_each(sources)
+
+
+def _single_picture(path: Path, data: DataPart) -> SliceStackSource:
+    stem, pattern = PurePosixPath(path.stem), data.patient_pattern
+    patient = path.stem if pattern is None else patient_finder((), pattern, root=path)(stem)
+    pieces = slice_files([Pair(stem, path, None, stem)], stack=data.stack)
+    return SliceStackSource(path.stem, patient, path.parent, slices=pieces, channels=data.channels)
+
+
+def _refuse_named(named: Mapping[str, str | Path] | None, where: Path) -> None:
+    if named:
+        raise UsageError(
+            "sequences are named, and these are pictures",
+            where=where,
+            got=", ".join(f"{name}={what}" for name, what in named.items()),
+            cure="say with the model's recipe what the channels of a picture are",
+        )

@@ -1,0 +1,34 @@
+"""A figure with its interval, as error bars and bands want it; the statistics themselves come from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Bounds(NamedTuple):
+    """A value between the ends of its interval; None where it has none, as with a single patient."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+def error_bars(bounds: Sequence[Bounds]) -> npt.NDArray[np.float64]:
+    """Return (2, N): how far each bar reaches below and above its value, as ``Axes.errorbar`` takes it.
+
+    Rounding can put a value a hair outside its own interval; a bar never has a negative length.
+
+    >>> error_bars([Bounds(0.5, 0.25, 1.0), Bounds(0.7)]).tolist()
+    [[0.25, 0.0], [0.5, 0.0]]
+    """
+    below = [0.0 if one.low is None else max(0.0, one.value - one.low) for one in bounds]
+    above = [0.0 if one.high is None else max(0.0, one.high - one.value) for one in bounds]
+    return np.array([below, above], dtype=np.float64).reshape(2, len(bounds))

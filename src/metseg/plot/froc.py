@@ -1,0 +1,71 @@
+"""Free-response curves: which share of the lesions is found at which price in false ones (Bunch et al. 1978)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metseg.plot.bounds import Bounds, error_bars
+from metseg.plot.style import Look, figure, look, save_for_print
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Rates beyond this are off the axis: nobody would read so many false alarms.
+MOST_FALSE = 10.0
+
+
+@dataclass(frozen=True)
+class FrocCurve:
+    """One model, one entry per threshold, thresholds in order.
+
+    Args:
+        false_positives: per patient. Not always more at a lower threshold: two false lesions can grow into one.
+        sensitivity: as many, each with its interval.
+        chosen: false positives per patient and sensitivity where the model is used, or None.
+    """
+
+    false_positives: Sequence[float]
+    sensitivity: Sequence[Bounds]
+    chosen: tuple[float, float] | None = None
+
+
+def draw_froc(models: Mapping[str, FrocCurve], path: Path) -> None:
+    """Write sensitivity against false positives per patient, a marker with its interval for each threshold.
+
+    The large marker is where a model is used. A model of which only masks are known is one point.
+
+    Args:
+        models: model to curve.
+        path: of the PNG and the SVG.
+    """
+    with figure(width=6.4, height=4.2 + 0.18 * len(models)) as drawn:
+        axes = drawn.add_subplot()
+        for row, (name, curve) in enumerate(models.items()):
+            _draw_curve(axes, curve, look(row), name)
+        rates = [rate for curve in models.values() for rate in curve.false_positives]
+        reach = min(MOST_FALSE, max([1.0, *rates]))
+        axes.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(-0.03, 1.03))
+        axes.set(xlabel="false positives per patient", ylabel="sensitivity")
+        drawn.legend(loc="outside lower center", ncols=min(3, max(len(models), 1)))
+        save_for_print(drawn, path)
+
+
+def _draw_curve(axes: Axes, curve: FrocCurve, drawn_as: Look, name: str) -> None:
+    several = len(curve.false_positives) > 1
+    axes.errorbar(
+        list(curve.false_positives),
+        [share.value for share in curve.sensitivity],
+        yerr=error_bars(curve.sensitivity),
+        color=drawn_as.colour,
+        linestyle=drawn_as.dashes if several else "none",
+        marker=drawn_as.marker,
+        markersize=3.5 if several else 8,
+        elinewidth=0.7,
+        linewidth=1.6,
+        label=name,
+    )
+    if curve.chosen is not None:
+        axes.plot(*curve.chosen, color=drawn_as.colour, marker=drawn_as.marker, markersize=10, zorder=4)

@@ -1,0 +1,89 @@
+"""Is a probability what it says: among voxels (or lesions) given 80 %, are 80 % lesion? (DeGroot & Fienberg 1983)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metseg.plot.bounds import Bounds, error_bars
+from metseg.plot.style import figure, look, save_for_print
+
+#: Of the two panels, one above the other.
+HEIGHTS = (3, 1)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """One model; bins without anything in them are left out.
+
+    Args:
+        predicted: mean probability of each bin.
+        observed: which share of it was right, with its interval.
+        counts: how many voxels or lesions are in each.
+        error: expected calibration error, or None.
+    """
+
+    predicted: Sequence[float]
+    observed: Sequence[Bounds]
+    counts: Sequence[float]
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is on the axes: ``predicted`` below, ``observed`` at the left, and what is counted."""
+
+    predicted: str
+    observed: str
+    counted: str
+
+
+VOXELS = Axis("predicted probability", "observed share of lesion", "voxels")
+LESIONS = Axis("confidence of a predicted lesion", "share that are lesions", "lesions")
+
+
+def draw_reliability(models: Mapping[str, Reliability], path: Path, *, axis: Axis = VOXELS) -> None:
+    """Write the reliability curve of every model, and below it how many entries each bin holds.
+
+    On the dotted diagonal a probability is exactly right; below it, too sure.
+
+    Args:
+        models: model to curve.
+        path: of the PNG and the SVG.
+        axis: the words on the axes.
+    """
+    with figure(width=5.6, height=5.2 + 0.18 * len(models)) as drawn:
+        curves, counts = drawn.subplots(2, 1, sharex=True, height_ratios=HEIGHTS)
+        curves.plot([0, 1], [0, 1], color="#707070", linewidth=1, linestyle=":")
+        for row, (name, one) in enumerate(models.items()):
+            drawn_as = look(row)
+            error = "" if one.error is None else f" (ECE {one.error:.3f})"
+            curves.errorbar(
+                one.predicted,
+                [share.value for share in one.observed],
+                yerr=error_bars(one.observed),
+                color=drawn_as.colour,
+                marker=drawn_as.marker,
+                linestyle=drawn_as.dashes,
+                markersize=5,
+                capsize=2,
+                label=f"{name}{error}",
+            )
+            counts.plot(
+                one.predicted,
+                np.asarray(one.counts, float),
+                color=drawn_as.colour,
+                marker=drawn_as.marker,
+                linestyle=drawn_as.dashes,
+                markersize=4,
+                drawstyle="steps-mid",
+            )
+        curves.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03), ylabel=axis.observed)
+        counts.set(xlabel=axis.predicted, ylabel=axis.counted)
+        if any(count > 0 for one in models.values() for count in one.counts):
+            counts.set_yscale("log")
+        drawn.legend(loc="outside lower center", ncols=1)
+        save_for_print(drawn, path)

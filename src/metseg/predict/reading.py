@@ -1,0 +1,84 @@
+"""How what is predicted on is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from metseg.errors import InputError, UsageError
+from metseg.io.inputs import find_inputs
+from metseg.io.slices import SliceStackSource
+from metseg.io.source import CaseSource
+from metseg.io.studies import study_from_files
+from metseg.recipe import DataPart
+
+#: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
+GUESSED = (
+    "{count} pictures were taken for the slices of one patient, as their names differ in a number alone; if they are of"
+    " several, say whose with a patient pattern ('^(.*)$' makes each picture a patient of its own)"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How inputs are read, where that cannot be known from themselves.
+
+    Args:
+        patient_pattern: regular expression whose group is the patient of a picture.
+        stack: read TIFFs of several pages as stacks of slices; None: as the model's recipe says.
+        allow_gaps: fill slices missing from a DICOM series; None: as the model's recipe says.
+        named: modality to the file or DICOM series that it is, as for `find_inputs`.
+    """
+
+    patient_pattern: str | None = None
+    stack: bool | None = None
+    allow_gaps: bool | None = None
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    def sources(self, inputs: Sequence[Path], trained_on: DataPart, out: Path) -> list[CaseSource]:
+        """Return the cases under the inputs; results of an earlier run are none of them.
+
+        Args:
+            inputs: files and folders; none: the sequences named are one study.
+            trained_on: what the model sees; how its training data lay says nothing of these files.
+            out: the folder of the results.
+        Raises:
+            UsageError: nothing is given.
+            InputError: an input where nothing is found.
+        """
+        given = {"stack": self.stack, "allow_gaps": self.allow_gaps}
+        changes = {key: value for key, value in given.items() if value is not None}
+        data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": self.patient_pattern})
+        if inputs:
+            found = ((path, find_inputs(path, data, named=self.named)) for path in inputs)
+            return [source for path, sources in found for source in _without_results(path, sources, out)]
+        if not self.named:
+            raise UsageError(
+                "nothing to predict on", where="INPUT", cure="give a file, a folder, or --modality t1c=FILE"
+            )
+        return [study_from_files(self.named, data)]
+
+
+def _without_results(path: Path, sources: Sequence[CaseSource], out: Path) -> list[CaseSource]:
+    """Return the cases of an input; results of an earlier run in a folder below it are none of them."""
+    results = out.resolve()
+    if not path.is_dir() or path.resolve() not in results.parents:
+        return list(sources)
+    left = [kept for source in sources if (kept := _without(source, results)) is not None]
+    if not left:
+        raise InputError(
+            "no images but the results of an earlier run",
+            where=path,
+            cure="give the folder of the images, or another --out",
+            code="input.missing",
+        )
+    return left
+
+
+def _without(source: CaseSource, folder: Path) -> CaseSource | None:
+    """Return a case without the pictures that lie in a folder; None where nothing is left."""
+    if isinstance(source, SliceStackSource):
+        slices = tuple(piece for piece in source.slices if folder not in piece.image.resolve().parents)
+        return replace(source, slices=slices) if slices else None
+    return None if any(folder in file.resolve().parents for file in source.files) else source

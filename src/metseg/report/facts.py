@@ -1,0 +1,48 @@
+"""When and on what a report was made, and what lies behind its intervals; nothing that names a user or a path."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from metseg import __version__
+from metseg.evaluate import Summary
+from metseg.evaluate.intervals import LEVEL
+from metseg.machine import machine_facts, machine_line
+from metseg.report.words import counted
+
+Fact = tuple[str, str]
+
+
+def scoring_facts(summary: Summary) -> tuple[Fact, ...]:
+    """Return how much was scored and how sure the means are."""
+    return (
+        ("Scored", f"{counted(summary.cases, 'case')} of {counted(summary.patients, 'patient')}"),
+        (
+            "Intervals",
+            f"{LEVEL:.0%}, bootstrap over patients, {summary.resamples:,} resamples, seed {summary.seed}",
+        ),
+    )
+
+
+def making_facts(now: datetime | None = None) -> tuple[Fact, ...]:
+    """Return version, date and machine of the scoring.
+
+    Args:
+        now: when; None: this moment.
+    """
+    moment = (now or datetime.now(UTC)).astimezone(UTC)
+    return (
+        ("Version", f"metseg {__version__}"),
+        ("Date", f"{moment:%Y-%m-%d %H:%M} UTC"),
+        ("Machine", machine_line(machine_facts())),
+    )
+
+
+def folder_name(path: Path) -> str:
+    """Return what a folder or file is called, without where it lies: a report is passed on, a path is private.
+
+    >>> folder_name(Path("/home/somebody/study/truth")), folder_name(Path("/"))
+    ('truth', '/')
+    """
+    return path.resolve().name or path.anchor

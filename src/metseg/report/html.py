@@ -1,0 +1,58 @@
+"""A page as one HTML file that needs nothing else: style, script and pictures are inside, and it opens offline."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from metseg.errors import UsageError
+from metseg.files import write_text
+from metseg.report.blocks import Page
+
+#: Ending of a picture to its media type.
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+TEMPLATE = "page.html"
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page as HTML, whole or not at all."""
+    write_text(path, page_html(page))
+
+
+def page_html(page: Page) -> str:
+    """Return a page as HTML; every text is escaped, whatever cases and folders are called.
+
+    Raises:
+        UsageError: a picture of another kind than `MEDIA_TYPES`.
+        OSError: a picture is not there.
+    """
+    return _environment().get_template(TEMPLATE).render(page=page)
+
+
+def data_uri(path: Path) -> str:
+    """Return a picture as an address that holds it whole.
+
+    An SVG is given as a picture too and not as elements of the page: the names inside it (clip paths, markers) would
+    meet those of the next one.
+    """
+    media = MEDIA_TYPES.get(path.suffix.lower())
+    if media is None:
+        raise UsageError("no kind of picture that a page takes in", where=path, expected=" or ".join(MEDIA_TYPES))
+    return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("metseg.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = data_uri
+    return environment

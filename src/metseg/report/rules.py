@@ -1,0 +1,78 @@
+"""By what rules a report's figures were made, in words; every number is taken from where the evaluator has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from metseg.evaluate import Manner
+from metseg.evaluate.intervals import LEVEL, RESAMPLES
+from metseg.evaluate.matching import MatchRule
+from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.evaluate.policy import EMPTY_VALUES, Kind
+from metseg.evaluate.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
+from metseg.report.words import counted
+
+#: What a protocol charges for a mask that is empty on one side alone.
+PENALTIES: Mapping[Callable[..., float], str] = {
+    diagonal_mm: "the diagonal of the image in mm",
+    diagonal_voxels: "the diagonal of the image in voxels",
+    brain_diagonal_mm: f"{brain_diagonal_mm((), (1.0, 1.0, 1.0)):g} mm, whatever the image",
+}
+
+#: What a kind of figure is called where the rule for empty masks is told.
+KINDS: Mapping[Kind, str] = {
+    Kind.OVERLAP: "overlap (Dice, IoU)",
+    Kind.SURFACE_OVERLAP: "surface overlap (NSD)",
+    Kind.DISTANCE: "distances (HD95, ASD)",
+}
+
+
+def rules(manner: Manner) -> tuple[str, ...]:
+    """Return the rules of a protocol, one or a few sentences each."""
+    protocol = manner.rules
+    return (
+        *_lesions(protocol.rule),
+        *_ignored(manner),
+        *_empty(PENALTIES[protocol.penalty]),
+        "A figure that the data or the protocol do not define is left out of the mean, and of how many patients it is "
+        "a mean stands beside it. No figure in mm is given for pictures without a voxel size.",
+        f"Means are over patients: several cases of one are averaged first. Intervals are {LEVEL:.0%} percentile "
+        f"intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
+        "Models are compared on the same patients by Wilcoxon's signed-rank test, corrected by Holm's procedure within "
+        f"each table, and by the interval of the mean difference. Where that includes 0, there is {NO_DIFFERENCE}.",
+    )
+
+
+def _lesions(rule: MatchRule) -> list[str]:
+    sentences = ["A lesion is a connected piece of the region, its voxels joined by faces, edges or corners."]
+    if rule.dilations:
+        sides = "truth and prediction alike" if rule.merge_predictions else "the truth"
+        sentences.append(
+            f"Pieces that meet when dilated {counted(rule.dilations, 'time')} are one lesion, in {sides}; a lesion is "
+            "found if a predicted one touches it, dilated as often."
+        )
+    else:
+        sentences.append("A lesion is found if the prediction has a voxel of it.")
+    if rule.drop_truth_up_to_mm3 is not None:
+        sentences.append(f"Lesions of the truth of at most {rule.drop_truth_up_to_mm3:g} mm³ are not scored.")
+    if rule.delete_predicted_up_to_voxels:
+        sentences.append(f"Predicted lesions of at most {rule.delete_predicted_up_to_voxels} voxels do not count.")
+    return [" ".join(sentences)]
+
+
+def _ignored(manner: Manner) -> list[str]:
+    labels = [str(label) for label in manner.rules.ignored_labels if label not in manner.labels.values]
+    return (
+        [f"The label {' and '.join(labels)} is not scored by this protocol and counts as background."] if labels else []
+    )
+
+
+def _empty(penalty: str) -> list[str]:
+    both, one = [], []
+    for kind, (nothing_in_both, nothing_in_one) in EMPTY_VALUES.items():
+        both.append(f"{KINDS[kind]} {nothing_in_both:g}")
+        one.append(f"{KINDS[kind]} {penalty if nothing_in_one is None else format(nothing_in_one, 'g')}")
+    return [
+        f"Truth and prediction both empty: {', '.join(both)}.",
+        f"One of the two empty: {', '.join(one)}. So a missed lesion never drops out of a mean.",
+    ]

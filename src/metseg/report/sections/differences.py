@@ -1,0 +1,95 @@
+"""Which set of predictions is better, if that can be said."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from metseg.evaluate import METRICS, PairedComparison
+from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.plot.bounds import Bounds
+from metseg.plot.differences import draw_differences
+from metseg.plot.style import MINUS
+from metseg.report.blocks import Block, Bullets, Figure, Paragraph, Section, Table
+from metseg.report.contents import Compared, Contents
+from metseg.report.words import BOOTSTRAP, INTERVAL, bounds_of, counted, interval_text, titled
+from metseg.report.worst import LEADING
+
+TITLE = "Paired tests"
+
+EXPLAINED = "Differences by patient, first minus second; better is said only where the interval excludes 0."
+
+#: Figures whose differences are drawn; the table has all.
+DRAWN = frozenset(METRICS[name].title for name in LEADING)
+
+
+def paired_tests(contents: Contents, figures: Path) -> Section:
+    """Return the verdicts in words, pictures of the leading differences, and the table of all tests."""
+    if not contents.comparisons:
+        only = Paragraph("There is one set of predictions: nothing to compare it with.")
+        return Section("tests", TITLE, (only,))
+    told = tuple(f"{one.title}: {verdict(one.pairs)}" for one in contents.comparisons)
+    blocks: list[Block] = [Paragraph(EXPLAINED), Bullets(told)]
+    by_figure: dict[str, list[Compared]] = defaultdict(list)
+    for one in contents.comparisons:
+        by_figure[one.figure].append(one)
+    for place, (figure, comparisons) in enumerate(by_figure.items(), start=1):
+        if figure in DRAWN or len(by_figure) == 1:
+            blocks.append(_drawn(figure, comparisons, figures / f"differences_{place}.svg"))
+    blocks.append(pairs_table(contents.comparisons))
+    return Section("tests", TITLE, tuple(blocks))
+
+
+def verdict(pairs: Sequence[PairedComparison]) -> str:
+    """Return who is shown to be better than whom.
+
+    >>> verdict([])
+    'no difference shown'
+    """
+    shown = [(pair.better, pair.second if pair.better == pair.first else pair.first) for pair in pairs if pair.better]
+    if not shown:
+        return NO_DIFFERENCE
+    told = [f"{better} is better than {worse}" for better, worse in shown]
+    rest = len(pairs) - len(shown)
+    return "; ".join([*told, *([f"{NO_DIFFERENCE} in {counted(rest, 'other pair')}"] if rest else [])])
+
+
+def pairs_table(comparisons: Sequence[Compared]) -> Table:
+    """Return every test; where only one thing is compared, it needs no column."""
+    several = len(comparisons) > 1
+    titles = ("first", "second", f"difference ({INTERVAL})", "p (Wilcoxon)", "p (Holm)", "verdict")
+    rows = tuple(
+        (
+            *((_compared(one),) if several else ()),
+            pair.first,
+            pair.second,
+            interval_text(pair.difference, one.unit),
+            f"{pair.p_value:.3g}",
+            f"{pair.p_holm:.3g}",
+            pair.verdict,
+        )
+        for one in comparisons
+        for pair in one.pairs
+    )
+    return Table((*(("compared",) if several else ()), *titles), rows, words=2 + several, trailing_words=1)
+
+
+def _compared(one: Compared) -> str:
+    left_out = f" ({counted(one.undefined, 'patient')} without it left out)" if one.undefined else ""
+    return f"{titled(one.title, one.unit)}{left_out}"
+
+
+def _drawn(figure: str, comparisons: Sequence[Compared], path: Path) -> Figure:
+    rows: dict[str, Bounds] = {}
+    for one in comparisons:
+        region = f"{one.region}: " if one.region else ""
+        rows |= {f"{region}{pair.first} {MINUS} {pair.second}": bounds_of(pair.difference) for pair in one.pairs}
+    draw_differences(rows, path, label=f"mean difference in {titled(figure, comparisons[0].unit)}")
+    patients = sorted({pair.difference.patients for one in comparisons for pair in one.pairs})
+    over = " to ".join(str(count) for count in dict.fromkeys((patients[0], patients[-1])))
+    caption = (
+        f"{figure}: mean of the paired differences over {over} patients; bars: {BOOTSTRAP}. "
+        "Filled: the interval excludes 0; open: no difference shown."
+    )
+    return Figure(path, caption, alt=f"Paired differences in {figure}")

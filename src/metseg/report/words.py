@@ -1,0 +1,67 @@
+"""Figures in words, the same in every table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metseg.evaluate import Interval
+from metseg.evaluate.intervals import LEVEL
+from metseg.plot.bounds import Bounds
+from metseg.report.blocks import NOTHING
+
+#: What stands beside means; and what bars and bands are.
+INTERVAL, OVER_PATIENTS, BOOTSTRAP = (
+    f"{LEVEL:.0%} interval",
+    f"{LEVEL:.0%} interval over patients",
+    f"{LEVEL:.0%} bootstrap intervals over patients",
+)
+
+#: Unit to how a figure of it is written; what has no unit is a share or a count.
+FORMATS: Mapping[str, str] = {"": ".3f", "mm": ".2f", "mm³": ",.0f", "mL": ".3g", "%": ".1f"}
+
+
+def figure_text(value: float | None, unit: str = "") -> str:
+    """Return a figure without its unit, which stands in the title.
+
+    >>> figure_text(0.66667), figure_text(12345.6, "mm³"), figure_text(None)
+    ('0.667', '12,346', '–')
+    """
+    return NOTHING if value is None else format(value, FORMATS[unit])
+
+
+def interval_text(interval: Interval | None, unit: str = "", *, nothing: str = NOTHING) -> str:
+    """Return a mean with its interval; where some patients do not have the figure, over how many it is.
+
+    >>> interval_text(Interval(0.5, 0.25, 0.75, 8)), interval_text(Interval(0.5, None, None, 1, undefined=2))
+    ('0.500 (0.250 to 0.750)', '0.500, 1 of 3 patients')
+    """
+    if interval is None:
+        return nothing
+    known = interval.low is not None and interval.high is not None
+    ends = f" ({figure_text(interval.low, unit)} to {figure_text(interval.high, unit)})" if known else ""
+    total = interval.patients + interval.undefined
+    part = f", {interval.patients} of {total} patients" if interval.undefined else ""
+    return f"{figure_text(interval.mean, unit)}{ends}{part}"
+
+
+def titled(title: str, unit: str) -> str:
+    """Return a title with its unit.
+
+    >>> titled("HD95", "mm"), titled("Dice", "")
+    ('HD95 (mm)', 'Dice')
+    """
+    return f"{title} ({unit})" if unit else title
+
+
+def counted(count: int, thing: str) -> str:
+    """Return how many there are of a thing.
+
+    >>> counted(1, "case"), counted(1200, "patient")
+    ('1 case', '1,200 patients')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def bounds_of(interval: Interval) -> Bounds:
+    """Return an interval as figures draw it."""
+    return Bounds(interval.mean, interval.low, interval.high)

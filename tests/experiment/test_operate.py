@@ -1,0 +1,204 @@
+"""An operating point goes into a bundle, is used by prediction, and is never chosen on the wrong patients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from metseg.errors import InputError, UsageError
+from metseg.evaluate.intervals import Interval
+from metseg.evaluate.operating import OperatingPoint
+from metseg.evaluate.pairing import CasePair, Pairs
+from metseg.experiment.operate import HEADING, Wanted, operate, with_point
+from metseg.experiment.validation import require_validation_patients
+from metseg.io.splits import Split
+from metseg.measure import ConfidenceMap
+from metseg.model import build_from_recipe
+from metseg.model.bundle import load_bundle, save_bundle
+from metseg.predict.predictor import Predictor
+from metseg.recipe import PredictPart, Recipe
+
+Run = Callable[..., tuple[int, str, str]]
+
+SPLIT = Split(train=("P0", "P1", "P2"), validation=("P3", "P4"), test=("P5",))
+FOLDED = Split(train=("P0", "P1", "P2", "P3"), test=("P5",), folds=(("P0", "P1"), ("P2", "P3")))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> Path:
+    """Return a bundle that knows its split."""
+    recipe = make_tiny_recipe()
+    torch.manual_seed(0)
+    networks = [build_from_recipe(recipe)]
+    return save_bundle(
+        tmp_path / "bundle",
+        networks=networks,
+        recipe=recipe,
+        card="# tiny\n",
+        metrics={"steps": 8},
+        split=SPLIT.to_dict(),
+    )
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two validation patients: a lesion of 16 pixels at 0.8, a false one of 16 at 0.6 and one of 2 at 0.9."""
+    plane = np.zeros((12, 12))
+    plane[2:6, 2:6] = 0.8
+    truth = plane > 0
+    plane[7:11, 7:11] = 0.6
+    plane[1:3, 9] = 0.9
+    for patient in ("P3", "P4"):
+        for z in range(2):
+            for side, name, pixels in (
+                ("truth", "mask", truth.astype(np.uint8) * 255),
+                ("predictions", "mask", (plane >= 0.5).astype(np.uint8) * 255),
+                ("predictions", "probability", np.rint(plane * 65535).astype(np.uint16)),
+            ):
+                path = tmp_path / side / patient / f"{z}_{name}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels.T).save(path)
+    return tmp_path / "predictions", tmp_path / "truth"
+
+
+def test_the_point_is_in_recipe_metrics_and_card(bundle: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    operated = operate(bundle, Wanted(*folders, false_positives=0.0), out=tmp_path / "chosen", quiet=True)
+    point = operated.point
+    # the true lesion alone is left above 0.6 and from 3 pixels on; 0.65 is nearest to a half
+    assert (point.threshold, point.minimum_size, point.unit) == (0.65, 3.0, "voxels")
+    assert (point.sensitivity.mean, point.false_positives_per_patient.mean, point.dice.mean) == (1.0, 0.0, 1.0)
+    chosen = load_bundle(operated.bundle)
+    assert (chosen.recipe.predict.threshold, chosen.recipe.predict.minimum_voxels) == (0.65, 3)
+    assert chosen.recipe.predict.confidence_slope == operated.confidence.slope
+    assert operated.confidence(np.array([0.8]))[0] > 0.8  # four hits of four
+    assert chosen.metrics["operating_point"]["asked_false_positives"] == 0.0
+    assert chosen.metrics["steps"] == 8
+    assert chosen.split == SPLIT.to_dict()
+    assert "at most 0 false positives per patient" in chosen.card
+    assert load_bundle(bundle).recipe.predict == PredictPart()  # the first one is as it was
+
+
+def test_prediction_uses_it_from_then_on(bundle: Path, folders: tuple[Path, Path]) -> None:
+    operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True)
+    predictor = Predictor.from_bundle(load_bundle(bundle), device="cpu")
+    assert (predictor.part.threshold, predictor.part.minimum_voxels) == (0.65, 3)
+
+
+def test_more_false_ones_may_be_allowed_and_a_second_choice_replaces_the_first(
+    bundle: Path, folders: tuple[Path, Path]
+) -> None:
+    operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True)
+    # two slices of a patient are one case: two false lesions of 16 pixels and two of 2
+    point = operate(bundle, Wanted(*folders, false_positives=4.0), quiet=True).point
+    assert point.sensitivity.mean == 1.0
+    assert point.dice.mean == 1.0  # of points that find all, the best Dice
+    assert load_bundle(bundle).card.count(HEADING) == 1
+
+
+def test_holes_are_filled_as_prediction_does(
+    tmp_path: Path, folders: tuple[Path, Path], make_tiny_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = make_tiny_recipe("predict.fill_holes=true")
+    networks = [build_from_recipe(recipe)]
+    filling = save_bundle(
+        tmp_path / "filling", networks=networks, recipe=recipe, card="", metrics={}, split=SPLIT.to_dict()
+    )
+    for patient in ("P3", "P4"):
+        for z in range(2):
+            path = folders[0] / patient / f"{z}_probability.png"
+            pixels = np.array(Image.open(path))
+            pixels[3:5, 3:5] = 0  # a hole in the true lesion
+            Image.fromarray(pixels).save(path)
+    assert operate(filling, Wanted(*folders, false_positives=0.0), quiet=True).point.dice.mean == 1.0
+
+
+def pairs_of(*patients: str) -> Pairs:
+    return Pairs(tuple(CasePair(name, name, (Path(name),), (Path(name),), is_slices=False) for name in patients))
+
+
+@pytest.mark.parametrize(("patient", "word"), [("P5", "test"), ("P0", "trained on"), ("stranger", "not in the split")])
+def test_other_patients_are_refused_by_name(patient: str, word: str) -> None:
+    with pytest.raises(InputError, match=word) as caught:
+        require_validation_patients(pairs_of("P3", patient), SPLIT, networks=1, fold=None)
+    assert (caught.value.code, caught.value.where) == ("input.split_leak", patient)
+
+
+def test_validation_patients_are_taken() -> None:
+    require_validation_patients(pairs_of("P3", "P4"), SPLIT, networks=1, fold=None)
+    require_validation_patients(pairs_of("P2"), FOLDED, networks=1, fold=1)
+    require_validation_patients(pairs_of("P0", "P3"), FOLDED, networks=2, fold=None)  # each by its own fold's network
+
+
+def test_folds_have_to_be_named_and_kept() -> None:
+    for fold in (None, 2):
+        with pytest.raises(UsageError, match="which fold"):
+            require_validation_patients(pairs_of("P0"), FOLDED, networks=1, fold=fold)
+    with pytest.raises(InputError, match="trained on"):
+        require_validation_patients(pairs_of("P0"), FOLDED, networks=1, fold=1)
+    with pytest.raises(InputError, match="kept for the test"):
+        require_validation_patients(pairs_of("P5"), FOLDED, networks=2, fold=None)
+    with pytest.raises(UsageError, match="by slice"):
+        require_validation_patients(pairs_of("P0"), Split(by="slice", train=("P0/0",)), networks=1, fold=None)
+
+
+def test_what_no_point_can_be_chosen_for(
+    tmp_path: Path, bundle: Path, folders: tuple[Path, Path], make_tiny_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = make_tiny_recipe("predict.keep_largest=true")
+    networks = [build_from_recipe(recipe)]
+    largest = save_bundle(tmp_path / "largest", networks=networks, recipe=recipe, card="", metrics={})
+    with pytest.raises(UsageError, match="largest piece"):
+        operate(largest, Wanted(*folders, false_positives=1.0), quiet=True)
+    plain = make_tiny_recipe()
+    unknown = save_bundle(tmp_path / "unknown", networks=networks, recipe=plain, card="", metrics={})
+    with pytest.raises(UsageError, match="does not say which patients"):
+        operate(unknown, Wanted(*folders, false_positives=1.0), quiet=True)
+    (folders[0] / "P3.json").write_text(json.dumps({"model": "another"}))
+    with pytest.raises(InputError, match="another model"):
+        operate(bundle, Wanted(*folders, false_positives=1.0), quiet=True)
+    (folders[0] / "P3.json").unlink()
+    (folders[0] / "P4" / "0_probability.png").unlink()
+    with pytest.raises(InputError, match="no probability map"):
+        operate(bundle, Wanted(*folders, false_positives=1.0), quiet=True)
+    assert load_bundle(bundle).recipe.predict == PredictPart()
+
+
+def test_another_split_does_not_free_patients_that_the_bundle_saw(
+    bundle: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for side in folders:
+        (side / "P3").rename(side / "P5")
+    freed = tmp_path / "split.json"
+    Split(train=("P0",), validation=("P4", "P5")).save(freed)
+    with pytest.raises(InputError, match="kept for the test") as caught:
+        operate(bundle, Wanted(*folders, false_positives=1.0, split_file=freed), quiet=True)
+    assert caught.value.where == "P5"
+    for side in folders:
+        (side / "P5").rename(side / "elsewhere")  # of another hospital, which the bundle never saw
+    Split(train=("P0",), validation=("P4", "elsewhere")).save(freed)
+    assert operate(bundle, Wanted(*folders, false_positives=0.0, split_file=freed), quiet=True).point.patients == 2
+
+
+def test_a_volume_in_mm3_goes_where_prediction_reads_it() -> None:
+    nothing = Interval(0.0, None, None, 1)
+    point = OperatingPoint(0.4, 12.0, "mm3", 1.0, nothing, nothing, nothing, lesions=3, patients=1)
+    part = with_point(PredictPart(minimum_voxels=7), point, ConfidenceMap(0.5, -1.0))
+    assert (part.threshold, part.minimum_mm3, part.minimum_voxels) == (0.4, 12.0, 0)
+    assert (part.confidence_slope, part.confidence_intercept) == (0.5, -1.0)
+
+
+def test_the_command(bundle: Path, folders: tuple[Path, Path], run_metseg: Run) -> None:
+    paths = ["--predictions", folders[0], "--truth", folders[1], "--jobs", 1]
+    status, out, err = run_metseg("models", "operate", bundle, *paths, "--false-positives", 0, "--json")
+    assert status == 0, err
+    document = json.loads(out)
+    assert document["operating_point"]["threshold"] == 0.65
+    status, out, _ = run_metseg("models", "operate", bundle, *paths, "--false-positives", 0)
+    assert status == 0
+    assert out.startswith("threshold 0.65, pieces of at least 3 voxels")

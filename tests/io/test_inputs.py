@@ -1,0 +1,112 @@
+"""What is predicted on is found, named and divided as documented: no two people's pictures in one case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from metseg.errors import InputError, UsageError
+from metseg.io import InputRules, VolumeSource, find_inputs
+
+GREY = np.arange(35, dtype=np.uint8).reshape(5, 7)
+
+Save = Callable[..., Path]
+
+
+def found(root: Path, **options: object) -> dict[str, tuple[str, tuple[str, ...], bool]]:
+    sources = find_inputs(root, **options)
+    return {source.case_id: (source.patient, source.slice_names, source.patient_guessed) for source in sources}
+
+
+def volume(path: Path, value: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.full((4, 5, 6), value, np.int16), np.eye(4)), path)
+    return path
+
+
+def test_a_flat_folder_is_divided_by_names(save: Save, tmp_path: Path) -> None:
+    for name in ("ann_10", "ann_9", "ben_1", "ben_2", "scan", "zoe_3"):
+        save(f"{name}.png", GREY)
+    save("ann_9_mask.png", GREY)
+    assert found(tmp_path) == {
+        "ann": ("ann", ("ann_9", "ann_10"), True),
+        "ben": ("ben", ("ben_1", "ben_2"), True),
+        "scan": ("scan", ("scan",), False),
+        "zoe_3": ("zoe_3", ("zoe_3",), False),
+    }
+
+
+def test_a_folder_of_one_name_is_a_patient(save: Save, tmp_path: Path) -> None:
+    for name in ("ann/s_1", "ann/s_2", "ben/x_1", "ben/y_1", "test/7", "test/8"):
+        save(f"{name}.png", GREY)
+    assert found(tmp_path) == {
+        "ann": ("ann", ("ann/s_1", "ann/s_2"), False),
+        "ben_x_1": ("x_1", ("ben/x_1",), False),
+        "ben_y_1": ("y_1", ("ben/y_1",), False),
+        "test": ("test", ("test/7", "test/8"), True),  # the folder says what for, not whose
+    }
+
+
+def test_who_asks_for_one_case_a_folder_gets_it(save: Save, tmp_path: Path) -> None:
+    save("x_1.png", GREY)
+    save("y_1.png", GREY)
+    rules = InputRules(one_per_folder=True)
+    assert found(tmp_path, rules=rules) == {tmp_path.name: (tmp_path.name, ("x_1", "y_1"), False)}
+
+
+def test_a_pattern_says_whose(save: Save, tmp_path: Path) -> None:
+    for name in ("IMG_01", "IMG_02"):
+        save(f"{name}.png", GREY)
+    assert found(tmp_path) == {tmp_path.name: (tmp_path.name, ("IMG_01", "IMG_02"), True)}
+    assert found(tmp_path, patient_pattern="^(.*)$") == {
+        "IMG_01": ("IMG_01", ("IMG_01",), False),
+        "IMG_02": ("IMG_02", ("IMG_02",), False),
+    }
+
+
+def test_one_picture_is_a_case(save: Save) -> None:
+    assert found(save("scan.png", GREY)) == {"scan": ("scan", ("scan",), False)}
+
+
+def test_cases_of_one_name_are_refused(save: Save, tmp_path: Path) -> None:
+    for name in ("p_1", "p_2", "q_1", "p/a_1", "p/a_2"):
+        save(f"{name}.png", GREY)
+    with pytest.raises(InputError, match="two cases would be called 'p'"):
+        find_inputs(tmp_path)
+
+
+def test_pictures_whose_results_would_collide_are_refused(save: Save, tmp_path: Path) -> None:
+    save("1.png", GREY)
+    save("1.tif", GREY)
+    with pytest.raises(InputError, match="one name"):
+        find_inputs(tmp_path)
+
+
+def test_nothing_to_predict_on(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an empty folder"):
+        find_inputs(tmp_path)
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_inputs(tmp_path / "absent")
+
+
+def test_a_named_file_is_the_sequence_whatever_it_is_called(tmp_path: Path) -> None:
+    volume(tmp_path / "p1" / "p1-t1c.nii.gz", 1)
+    volume(tmp_path / "p1" / "p1-t2f.nii.gz", 2)
+    other = volume(tmp_path / "elsewhere.nii.gz", 3)
+    (source,) = find_inputs(tmp_path / "p1", named={"T1ce": other, "flair": "none"})
+    assert isinstance(source, VolumeSource)
+    assert {name: file.path for name, file in source.images.items()} == {"t1c": other}
+
+
+def test_names_need_one_study_to_belong_to(save: Save, tmp_path: Path) -> None:
+    for patient in ("p1", "p2"):
+        volume(tmp_path / "many" / patient / f"{patient}-t1c.nii.gz", 1)
+    with pytest.raises(UsageError, match="not one study") as caught:
+        find_inputs(tmp_path / "many", named={"t1c": "x.nii.gz"})
+    assert caught.value.got == "2 studies"
+    with pytest.raises(UsageError, match="these are pictures"):
+        find_inputs(save("scan.png", GREY), named={"t1c": "x.nii.gz"})
