@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +49,14 @@ def after_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], o
 
 def losses(run: Path) -> list[str]:
     return list(pd.read_csv(run / "steps.csv", dtype=str).drop_duplicates("step", keep="last")["loss"])
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Undo what nohup and background jobs do: they have processes ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed(
