@@ -64,7 +64,7 @@ def inspect(
         labels=labels,
         file_labels=file_labels,
         patient_pattern=patient_pattern,
-        stack=stack or None,
+        stack=stack,
     )
     found = find(root, data, masks=masks)
     if previewed is not None and preview is not None:

@@ -28,7 +28,6 @@ def train(
 ) -> None:
     """Train a network by a recipe; the run can be interrupted at any time and resumed."""
     from metseg.recipe import load_recipe
-    from metseg.train.ranks import find_ranks
     from metseg.train.run import Run, train_run
 
     run = Run(
@@ -44,7 +43,7 @@ def train(
         nodes=nodes,
     )
     bundle = train_run(load_recipe(recipe, changes or ()), run)
-    if not find_ranks(devices, nodes).leads:
+    if not run.ranks.leads:
         return  # the first process tells
     if as_json:
         metrics = json.loads((bundle / "metrics.json").read_text("utf-8"))

@@ -77,8 +77,10 @@ def find_inputs(
         _refuse_named(named, place)
         return [_single_picture(place, asked)]
     tree = scan(place)
-    if any(layout.matches(tree) for layout in STUDY_LAYOUTS.values()):
-        return _studies(tree, asked, named or {}, with_masks=rules.with_masks)
+    matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
+    if matching is not None:
+        name = matching if asked.layout == "auto" else choose_layout(tree, asked.layout, among=STUDY_LAYOUTS)
+        return _studies(tree, name, asked, named or {}, with_masks=rules.with_masks)
     _refuse_named(named, place)
     return list(_pictures(tree, asked, rules))
 
@@ -89,11 +91,12 @@ def _in_one_file(path: Path, data: DataPart, named: Mapping[str, str | Path]) ->
     return _dicom_studies(path, data, named)
 
 
-def _studies(tree: Tree, data: DataPart, named: Mapping[str, str | Path], *, with_masks: bool) -> list[CaseSource]:
-    name = choose_layout(tree, data.layout, among=STUDY_LAYOUTS)
-    if name == "dicom":
+def _studies(
+    tree: Tree, layout: str, data: DataPart, named: Mapping[str, str | Path], *, with_masks: bool
+) -> list[CaseSource]:
+    if layout == "dicom":
         return _dicom_studies(tree.root, data, named)
-    studies: Sequence[CaseSource] = STUDY_LAYOUTS[name].find(tree, data).sources
+    studies: Sequence[CaseSource] = STUDY_LAYOUTS[layout].find(tree, data).sources
     if not with_masks:
         studies = [source.without_labels() if isinstance(source, VolumeSource) else source for source in studies]
     return _with_named(studies, named, where=tree.root)

@@ -138,9 +138,12 @@ class Predictor:
     @property
     def needs_whole_case(self) -> bool:
         """Return whether the result in a slice depends on the other slices of its case."""
-        if self.part.keep_largest or self.recipe.data.neighbours > 0:
-            return True
-        return any(step.whole_case for step in check_steps(self.recipe.preprocess))
+        return self._joins_slices or any(step.whole_case for step in check_steps(self.recipe.preprocess))
+
+    @property
+    def _joins_slices(self) -> bool:
+        """Return whether slices that are prepared already depend on one another."""
+        return self.part.keep_largest or self.recipe.data.neighbours > 0
 
     def __call__(self, case: Case) -> Prediction:
         """Return the prediction for a case.
@@ -165,8 +168,7 @@ class Predictor:
         with watch.phase("preprocess"):
             prepared = prepare(_without_truth(case), self.recipe)
         depth = prepared.grid[2]
-        in_pieces = case.is_slice_stack and self.recipe.data.neighbours == 0 and not self.part.keep_largest
-        step = SLICES_IN_MEMORY if in_pieces else depth
+        step = SLICES_IN_MEMORY if case.is_slice_stack and not self._joins_slices else depth
         for first in range(0, depth, step):
             chosen = range(first, min(first + step, depth))
             piece = case.take_slices(chosen) if len(chosen) < depth else case

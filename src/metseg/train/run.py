@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -59,6 +60,11 @@ class Run:
     devices: int = 1
     nodes: int = 1
 
+    @cached_property
+    def ranks(self) -> Ranks:
+        """Return which process of the training this is; asked once, as a port is chosen for the others."""
+        return find_ranks(self.devices, self.nodes)
+
 
 def train_run(recipe: Recipe, run: Run) -> Path:
     """Train by a recipe and return the bundle's folder. Safe to interrupt at any time; ``resume`` goes on.
@@ -76,7 +82,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     compute = choose_compute(
         device=run.device, precision=recipe.train.precision, channels_last=recipe.train.channels_last
     )
-    ranks = find_ranks(run.devices, run.nodes)
+    ranks = run.ranks
     require_devices(compute.device, run.devices)
     folder = RunFolder(run.out)
     if not ranks.leads:
