@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := demo
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo serve test lint bench clean
 
 help:  ## Show what there is to type.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: $(READY)  ## Simulate patients, train three networks, compare them, predic
 	$(BIN)/metseg predict $(DEMO)/new --model $(DEMO)/comparison/demo-unet/run/bundle --out $(DEMO)/predictions
 	@echo
 	@echo "table and pictures: $(DEMO)/comparison/results.md   masks and overlays: $(DEMO)/predictions"
+
+serve: $(READY)  ## Start the service and its page on this machine; Ctrl-C ends them.
+	$(BIN)/metseg up
 
 # One thread for each of the processes: threads of several processes on the same cores wait for one another.
 test: $(READY) lint  ## Lint, types, layers, doctests and every test.

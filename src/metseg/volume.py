@@ -123,6 +123,11 @@ class Case:
         """Return whether the case came from pictures, which know nothing of space."""
         return bool(self.slice_names)
 
+    @property
+    def background(self) -> Volume:
+        """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
+        return self.images.get("t2f") or next(iter(self.images.values()))
+
     def take_slices(self, indices: Sequence[int]) -> Case:
         """Return the case with these slices only, in this order; for stacks of pictures, which have no affine."""
         if not self.is_slice_stack:

@@ -24,9 +24,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from metseg.bundle_folder import checksums
 from metseg.model import build_from_recipe
 from metseg.model.bundle import save_bundle
-from metseg.model.bundle_folder import checksums
 from metseg.recipe import Recipe
 from metseg.train import memory as train_memory
 

@@ -23,9 +23,14 @@ from metseg.cli import (
     plan,
     predict,
     recipes,
+    report,
+    serve,
     simulate,
     split,
     train,
+    ui,
+    up,
+    worker,
 )
 from metseg.errors import MetsegError, ResourceError, UsageError
 
@@ -54,12 +59,17 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare.compare,
     "predict": predict.predict,
     "evaluate": evaluate.evaluate,
+    "report": report.report,
+    "up": up.up,
+    "worker": worker.worker,
+    "ui": ui.ui,
     "doctor": doctor.doctor,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(serve.app, name="serve")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,22 +1,42 @@
-"""``metseg doctor``: what this machine has, and whether metseg can use it."""
+"""``metseg doctor``: what this machine has, whether metseg can use it, and whether the service could start."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from metseg.serve.checkup import Finding
+
+NOT_INSTALLED = "not installed (pip install 'metseg[serve]')"
+
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
-    """Show versions, processor, memory and where bundles are looked for."""
-    facts = _facts()
+    """Show versions, processor, memory, bundles, and check the service's settings; what is wrong gives the status."""
+    findings = _findings()
+    service = {f"service.{finding.name}": finding.text for finding in findings} or {"service": NOT_INSTALLED}
+    facts = {**_facts(), **service}
     if as_json:
         print(json.dumps(facts))
-        return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        print(f"{name:<{width}}  {value}")
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name:<{width}}  {value}")
+    error = next((finding.error for finding in findings if finding.error is not None), None)
+    if error is not None:
+        raise typer.Exit(error.exit_status)
+
+
+def _findings() -> Sequence[Finding]:
+    """Return what was found of the service; nothing where it is not installed."""
+    try:
+        from metseg.serve.checkup import examine
+    except ModuleNotFoundError:
+        return ()
+    return examine()
 
 
 def _facts() -> dict[str, object]:

@@ -107,6 +107,16 @@ def picture_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def check_picture_header(path: Path) -> None:
+    """Refuse what a picture's first bytes tell already: its kind, its size, its colours; nothing is decoded.
+
+    Raises:
+        InputError: ``input.missing``, ``input.format``, ``input.too_large`` or ``input.truncated``.
+    """
+    with _opened(path) as (image, _, _):
+        _check_mode(path, image)
+
+
 def page_count(path: Path) -> int:
     """Return how many pages a picture file holds; raises as `decode` does."""
     with _opened(path) as (image, _, _), _damage_named(path):

@@ -14,11 +14,11 @@ import numpy as np
 
 from metseg.errors import GeometryError, InputError
 from metseg.geometry import Affine, Grid, Shape, grid_difference, is_sheared, shear_degrees
-from metseg.io.nifti_file import MAX_BYTES, NIFTI_ENDINGS, read_nifti
+from metseg.io.nifti_file import MAX_BYTES, NIFTI_ENDINGS, read_nifti, read_nifti_header
 from metseg.io.pictures import MAX_NOT_FINITE
 from metseg.volume import Array, Volume
 
-__all__ = ["MAX_BYTES", "NIFTI_ENDINGS", "read_channels", "read_mask_nifti", "read_volume"]
+__all__ = ["MAX_BYTES", "NIFTI_ENDINGS", "check_nifti_header", "read_channels", "read_mask_nifti", "read_volume"]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -59,6 +59,21 @@ def read_channels(path: Path, channels: Sequence[int | None]) -> list[tuple[Volu
     return volumes
 
 
+def check_nifti_header(path: Path) -> None:
+    """Refuse what a file's header tells already: its kind, its size, its scaling and its place; no voxel is read.
+
+    Several images in one file are let pass: which of them are meant, only the model says that they are given to.
+
+    Raises:
+        InputError, GeometryError: as `read_volume`, but for what only the voxels tell.
+    """
+    header, shape = read_nifti_header(path)
+    if not 2 <= len(shape) <= 4:
+        _require_axes(len(shape), shape, path)
+    _scaling(header, path)
+    _volume(np.zeros((1, 1, 1), dtype=np.uint8), _affine(header, path), path)
+
+
 def read_mask_nifti(path: Path) -> Volume:
     """Return the values of a mask as they are stored, and its affine.
 
@@ -80,14 +95,7 @@ def _channel(samples: Array, channel: int | None, path: Path) -> Array:
     if samples.ndim == 2:
         samples = samples[..., np.newaxis]
     count = samples.shape[3] if samples.ndim == 4 else 1
-    if samples.ndim not in (3, 4):
-        raise GeometryError(
-            "an image has three axes, or four with channels",
-            where=path,
-            got=samples.shape,
-            cure="save one time point or channel",
-            code="input.axes",
-        )
+    _require_axes(samples.ndim, samples.shape, path)
     if count > 1 and channel is None:
         raise GeometryError(
             f"the file holds {count} images, not one with three axes",
@@ -109,13 +117,30 @@ def _channel(samples: Array, channel: int | None, path: Path) -> Array:
     return samples[..., channel or 0] if samples.ndim == 4 else samples
 
 
-def _scaled(stored: Array, header: Any, path: Path) -> Array:
-    """Return ``slope * stored + inter`` as float32; integers without scaling and float32 stay as they are."""
+def _require_axes(count: int, shape: Sequence[int], path: Path) -> None:
+    if count not in (3, 4):
+        raise GeometryError(
+            "an image has three axes, or four with channels",
+            where=path,
+            got=tuple(shape),
+            cure="save one time point or channel",
+            code="input.axes",
+        )
+
+
+def _scaling(header: Any, path: Path) -> tuple[float, float]:
+    """Return slope and intercept."""
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0:  # NIfTI-1 standard: the scaling is to be ignored
-        slope, inter = 1.0, 0.0
+        return 1.0, 0.0
     if not np.isfinite([slope, inter]).all():
         raise _bad_scaling(path, f"slope {slope} and intercept {inter}")
+    return slope, inter
+
+
+def _scaled(stored: Array, header: Any, path: Path) -> Array:
+    """Return ``slope * stored + inter`` as float32; integers without scaling and float32 stay as they are."""
+    slope, inter = _scaling(header, path)
     if (slope, inter) == (1.0, 0.0) and (stored.dtype.kind in "iu" or stored.dtype == np.float32):
         return stored
     result = np.empty(stored.shape, dtype=np.float32, order="F")

@@ -10,7 +10,8 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,12 +73,18 @@ def read_nifti(path: Path) -> NiftiFile:
             ``input.trailing_data``, or ``input.too_large`` (over `MAX_BYTES`, said before anything is allocated).
         GeometryError: the header announces no voxels.
     """
+    with _opened(path) as stream:
+        return _read(stream, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, unpacked where its content is packed, and name what goes wrong while it is read."""
     try:
         with path.open("rb") as file:
             compressed = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            stream: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
-            return _read(stream, path)
+            yield gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[misc]
     except FileNotFoundError:
         raise InputError("no such file", where=path, cure="check the path", code="input.missing") from None
     except EOFError:
@@ -96,18 +103,24 @@ def read_nifti(path: Path) -> NiftiFile:
         ) from None
 
 
+def read_nifti_header(path: Path) -> tuple[Any, tuple[int, ...]]:
+    """Return a file's header and the shape it announces, refusing what these alone make impossible; no sample is read.
+
+    Raises:
+        InputError, GeometryError: as `read_nifti`, but for what only the samples tell.
+    """
+    with _opened(path) as stream:
+        plan = _plan(stream.read(_START_BYTES), stream, path)
+    size = path.stat().st_size
+    if isinstance(stream, gzip.GzipFile) or size == plan.bytes_total:
+        return plan.header, plan.shape
+    if size < plan.bytes_total:
+        raise _truncated(path, expected=plan.bytes_total, got=size)
+    raise _trailing(path)
+
+
 def _read(stream: BinaryIO, path: Path) -> NiftiFile:
-    start = stream.read(_START_BYTES)
-    plan = _plan(start, stream, path)
-    if plan.bytes_total > MAX_BYTES:
-        raise InputError(
-            "the image is too large",
-            where=path,
-            expected=f"at most {MAX_BYTES / 2**30:.0f} GiB",
-            got=f"{plan.bytes_total / 2**30:.1f} GiB",
-            cure="this is no MR study; crop or resample it",
-            code="input.too_large",
-        )
+    plan = _plan(stream.read(_START_BYTES), stream, path)
     header_bytes = int(plan.header.sizeof_hdr)
     content = np.empty(plan.bytes_total - header_bytes, dtype=np.uint8)
     filled = 0
@@ -132,12 +145,7 @@ def _refuse_more(stream: BinaryIO, path: Path) -> None:
             raise
         more = True  # the image is whole, and what follows it is no further gzip member
     if more:
-        raise InputError(
-            "there are data after the end of the image",
-            where=path,
-            cure="write it anew with the program it comes from",
-            code="input.trailing_data",
-        )
+        raise _trailing(path)
 
 
 def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
@@ -155,7 +163,17 @@ def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
         )
     dtype = _dtype(header, path)
     offset = _offset(header, path)
-    return _Plan(header, shape, dtype, offset, offset + math.prod(shape) * dtype.itemsize)
+    total = offset + math.prod(shape) * dtype.itemsize
+    if total > MAX_BYTES:
+        raise InputError(
+            "the image is too large",
+            where=path,
+            expected=f"at most {MAX_BYTES / 2**30:.0f} GiB",
+            got=f"{total / 2**30:.1f} GiB",
+            cure="this is no MR study; crop or resample it",
+            code="input.too_large",
+        )
+    return _Plan(header, shape, dtype, offset, total)
 
 
 def _header(start: bytes, stream: BinaryIO, path: Path) -> Any:
@@ -215,6 +233,15 @@ def _offset(header: Any, path: Path) -> int:
             code="input.format",
         )
     return int(stored)
+
+
+def _trailing(path: Path) -> InputError:
+    return InputError(
+        "there are data after the end of the image",
+        where=path,
+        cure="write it anew with the program it comes from",
+        code="input.trailing_data",
+    )
 
 
 def _truncated(path: Path, *, expected: object = None, got: object = None) -> InputError:

@@ -23,10 +23,7 @@ import safetensors.torch
 import torch
 
 import metseg
-from metseg.errors import BundleError, UsageError
-from metseg.files import atomic_folder
-from metseg.model import SegmentationNetwork, build_from_recipe
-from metseg.model.bundle_folder import (
+from metseg.bundle_folder import (
     CARD,
     CHECKSUMS,
     METRICS,
@@ -41,6 +38,9 @@ from metseg.model.bundle_folder import (
     weights_files,
     weights_names,
 )
+from metseg.errors import BundleError, UsageError
+from metseg.files import atomic_folder
+from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.recipe import Recipe, parse_recipe
 

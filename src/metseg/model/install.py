@@ -6,10 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
+from metseg.bundle_folder import user_bundles
 from metseg.errors import UsageError
 from metseg.files import atomic_folder
 from metseg.model.bundle import list_bundles, load_bundle
-from metseg.model.bundle_folder import user_bundles
 
 #: What a bundle may be called: the name of a folder on every system, and never taken for a path or hidden.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")

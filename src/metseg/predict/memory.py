@@ -87,14 +87,17 @@ def _is_lack_of_memory(error: Exception) -> bool:
 
 
 def _left_by_limit() -> int:
-    """Return what ``ulimit -v`` leaves."""
+    """Return what ``ulimit -v`` (addresses) and ``ulimit -d`` (data) leave."""
     unlimited = 1 << 62
     try:
         import resource
     except ImportError:  # not on Windows
         return unlimited
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return unlimited if soft == resource.RLIM_INFINITY else int(soft - psutil.Process().memory_info().vms)
+    held = psutil.Process().memory_info()
+    # Only Linux knows, and limits, how much of it is data.
+    limits = ((resource.RLIMIT_AS, held.vms), (resource.RLIMIT_DATA, getattr(held, "data", 0)))
+    softs = [(resource.getrlimit(which)[0], used) for which, used in limits]
+    return min([unlimited, *(int(soft - used) for soft, used in softs if soft != resource.RLIM_INFINITY)])
 
 
 def _left_by_cgroup() -> int:

@@ -13,6 +13,7 @@ from metseg.files import write_bytes
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.predict.predictor import Prediction
+from metseg.volume import Case, Volume
 
 
 def write_mask(prediction: Prediction, out: Path) -> None:
@@ -41,9 +42,12 @@ def write_probability(prediction: Prediction, out: Path) -> None:
 
 def background(prediction: Prediction) -> npt.NDArray[np.generic]:
     """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
-    images = prediction.case.images
-    chosen = images.get("t2f") or next(iter(images.values()))
-    return chosen.data
+    return background_of(prediction.case).data
+
+
+def background_of(case: Case) -> Volume:
+    """Return the image of a case to draw on; see `Case.background`."""
+    return case.background
 
 
 def _write_png(path: Path, pixels: npt.NDArray[np.generic]) -> None:

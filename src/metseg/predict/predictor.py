@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -13,8 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.dataset.spatial import Flip
-from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
@@ -23,12 +20,13 @@ from metseg.model.outputs import outputs_of
 from metseg.predict.gather import Gathered
 from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format
 from metseg.predict.lesions import Lesion, find_lesions
+from metseg.predict.mirrors import mirror_axes
 from metseg.predict.postprocess import clean_labels
 from metseg.predict.sliding import Slab, slide
 from metseg.preprocess import check_steps
 from metseg.preprocess.neighbours import with_neighbours
 from metseg.preprocess.pipeline import prepare
-from metseg.preprocess.prepared import Prepared, reference_name
+from metseg.preprocess.prepared import Prepared, Record, reference_name
 from metseg.recipe import PredictPart, Recipe
 from metseg.volume import Case, Volume
 
@@ -37,6 +35,13 @@ SLICES_AT_ONCE = 8
 
 #: Pictures of a folder that are held in memory together where the recipe allows.
 SLICES_IN_MEMORY = 64
+
+#: Told how much of a case is done, 0 to 1; what it raises ends the prediction.
+OnShare = Callable[[float], None]
+
+
+def _nobody_asks(_share: float) -> None:
+    """Where nobody wants to know how far a prediction is."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Prediction:
         model: name of the recipe that made the model.
         scheme: name of the label scheme that the class ids are of.
         reference: name of the image on whose grid the result lies; empty: the first of the case.
+        records: what the preparation did, step by step.
+        part: how masks were made of probabilities; None: not by a `Predictor`.
     """
 
     case: Case
@@ -64,6 +71,8 @@ class Prediction:
     model: str
     scheme: str
     reference: str = ""
+    records: tuple[Record, ...] = ()
+    part: PredictPart | None = None
 
     @property
     def reference_image(self) -> Volume:
@@ -153,8 +162,16 @@ class Predictor:
         """
         watch = Stopwatch()
         with watch.phase("preprocess"):
-            prepared = prepare(_without_truth(case), self.recipe)
+            prepared = self.prepare(case)
         return self._predict(case, prepared, watch)
+
+    def prepare(self, case: Case) -> Prepared:
+        """Return what the networks will see of a case; the first of the three parts of a call.
+
+        Raises:
+            InputError: as a call.
+        """
+        return prepare(_without_truth(case), self.recipe)
 
     def in_parts(self, case: Case) -> Iterator[Prediction]:
         """Yield the prediction for a stack of pictures a few slices at a time: the same masks in less memory.
@@ -166,7 +183,7 @@ class Predictor:
         """
         watch = Stopwatch()
         with watch.phase("preprocess"):
-            prepared = prepare(_without_truth(case), self.recipe)
+            prepared = self.prepare(case)
         depth = prepared.grid[2]
         step = SLICES_IN_MEMORY if case.is_slice_stack and not self._joins_slices else depth
         for first in range(0, depth, step):
@@ -178,23 +195,63 @@ class Predictor:
 
     def _predict(self, case: Case, prepared: Prepared, watch: Stopwatch) -> Prediction:
         """Return the prediction for a prepared case; `watch` has seen its preparation."""
+        labels, probability = self.segment(case, prepared, watch=watch)
+        return self.measure(
+            case, labels, probability, warnings=prepared.warnings, records=prepared.records, watch=watch
+        )
+
+    def segment(
+        self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = _nobody_asks
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Return class ids and the probability of lesion of a prepared case; the second part of a call.
+
+        Args:
+            case: as it was read.
+            prepared: what `prepare` made of it.
+            watch: takes the seconds.
+            on_share: told now and then how much is done.
+        Returns:
+            Both (X, Y, Z) on the grid of the case as it was read, or of its reference.
+        """
+        watch = watch or Stopwatch()
+        slicewise = bool(prepared.slice_names)
         with watch.phase("predict"):
-            gathered = self._gather(prepared, dtype=np.float32 if case.is_slice_stack else np.float16)
+            gathered = self._gather(prepared, dtype=np.float32 if slicewise else np.float16, on_share=on_share)
         with watch.phase("restore"):
             indices, probability = gathered.restored()
-            reference = reference_name(case, self.recipe.data)
-            affine = case.images[reference].affine
+            affine = self._reference_affine(case)
             labels = clean_labels(
                 self._scheme.from_indices(indices),
                 self.part,
-                slicewise=case.is_slice_stack,
+                slicewise=slicewise,
                 voxel_mm3=None if affine is None else voxel_volume_mm3(affine),
             )
+        return labels, probability
+
+    def measure(
+        self,
+        case: Case,
+        labels: npt.NDArray[np.uint8],
+        probability: npt.NDArray[np.float32],
+        *,
+        warnings: tuple[str, ...] = (),
+        records: tuple[Record, ...] = (),
+        watch: Stopwatch | None = None,
+    ) -> Prediction:
+        """Return the prediction, its lesions measured; the third part of a call.
+
+        Args:
+            case: as it was read.
+            labels, probability: from `segment`.
+            warnings, records: of the prepared case.
+            watch: has seen the parts before.
+        """
+        watch = watch or Stopwatch()
         with watch.phase("measure"):
             lesions = find_lesions(
                 labels,
                 probability,
-                affine,
+                self._reference_affine(case),
                 self._scheme,
                 slicewise=case.is_slice_stack,
                 confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
@@ -205,14 +262,20 @@ class Predictor:
             probability=probability,
             lesions=lesions,
             timings_s=watch.seconds,
-            warnings=prepared.warnings,
+            warnings=warnings,
             model=self.recipe.name,
             scheme=self.recipe.data.labels,
-            reference=reference,
+            reference=reference_name(case, self.recipe.data),
+            records=records,
+            part=self.part,
         )
 
+    def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:
+        """Return where the results lie, or None for plain pictures."""
+        return case.images[reference_name(case, self.recipe.data)].affine
+
     @torch.inference_mode()
-    def _gather(self, prepared: Prepared, *, dtype: type[np.floating]) -> Gathered:
+    def _gather(self, prepared: Prepared, *, dtype: type[np.floating], on_share: OnShare) -> Gathered:
         """Return what the networks say of a prepared case."""
         gathered = Gathered(
             prepared.grid,
@@ -225,8 +288,9 @@ class Predictor:
         if self.recipe.data.dimensions == 2:
             for z, chances in self._slice_chances(prepared):
                 gathered.put(chances, axis=2, start=z)
+                on_share((z + chances.shape[-1]) / prepared.grid[2])
         else:
-            for slab in self._slabs(prepared):
+            for slab in self._slabs(prepared, on_share):
                 gathered.put(slab.chances, axis=0, start=slab.start)
         return gathered
 
@@ -240,7 +304,7 @@ class Predictor:
                 chunk = with_neighbours(image, self.recipe.data.neighbours, first, first + SLICES_AT_ONCE)
                 yield first, self._ensemble(torch.from_numpy(chunk)).cpu().movedim(0, -1)
 
-    def _slabs(self, prepared: Prepared) -> Iterator[Slab]:
+    def _slabs(self, prepared: Prepared, on_share: OnShare) -> Iterator[Slab]:
         """Return the probabilities of a volume, slab by slab."""
         return slide(
             self._ensemble,
@@ -249,6 +313,7 @@ class Predictor:
             window=self.recipe.train.patch_size,
             overlap=self.part.window_overlap,
             device=self._compute.device,
+            on_share=on_share,
         )
 
     def _ensemble(self, image: Tensor) -> Tensor:
@@ -263,27 +328,6 @@ class Predictor:
             logits = network(turned)
         answer = self._outputs.probabilities(torch.as_tensor(logits))
         return answer.flip(list(axes)) if axes else answer
-
-
-def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
-    """Return the sets of tensor axes (N, C, X, Y[, Z]) to mirror along: none, each, and all combinations.
-
-    Only what training mirrored: a head upside down is new to a network that never saw one, and worsens the average.
-
-    Raises:
-        UsageError: training mirrored nothing.
-    """
-    flips = [named.parse(Flip) for named in recipe.augment if named.name == "flip"]
-    axes = sorted({2 + axis for flip in flips for axis in flip.axes})
-    if not axes:
-        raise UsageError(
-            "no mirror images to average over: the network was not trained on any",
-            where=f"recipe {recipe.name}",
-            expected="a step 'flip' under [[augment]]",
-            cure="predict with --no-tta, or train with flips",
-            code="usage.recipe",
-        )
-    return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]
 
 
 def _without_truth(case: Case) -> Case:

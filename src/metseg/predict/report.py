@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metseg import __version__
 from metseg.errors import MetsegError
 from metseg.files import write_bytes
 from metseg.notice import NOTICE
 from metseg.predict.lesions import Lesion
-from metseg.predict.predictor import Prediction
+
+if TYPE_CHECKING:
+    from metseg.predict.predictor import Prediction
 
 
 @dataclass
@@ -31,6 +33,7 @@ class CaseReport:
         timings_s: seconds by phase.
         warnings: each once.
         failed: what could not be read.
+        technique: what was read and how it was prepared; see `_technique`.
     """
 
     case_id: str
@@ -44,6 +47,7 @@ class CaseReport:
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     failed: list[MetsegError] = field(default_factory=list)
+    technique: dict[str, Any] = field(default_factory=dict)
 
     def add(self, prediction: Prediction) -> None:
         """Take a part in; its slices follow those that are there."""
@@ -53,6 +57,8 @@ class CaseReport:
         self.depth += depth
         affine = prediction.reference_image.affine
         self.affine = None if affine is None else affine.tolist()
+        # The parts of a case are prepared by the same steps; where these differ in a figure, the first part's stands.
+        self.technique = self.technique or _technique(prediction)
         self.warnings += [text for text in prediction.warnings if text not in self.warnings]
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
@@ -69,6 +75,7 @@ class CaseReport:
             "shape": [*self.plane, self.depth],
             "affine": self.affine,
             "slices": self.slice_names,
+            "technique": self.technique,
             "lesions": [replace(lesion, id=number).to_json() for number, lesion in enumerate(by_size, start=1)],
             "timings_s": self.timings_s,
             "warnings": self.warnings,
@@ -79,6 +86,21 @@ class CaseReport:
         """Write the document and return its path."""
         write_bytes(path, json.dumps(self.document(), indent=2).encode())
         return path
+
+
+def _technique(prediction: Prediction) -> dict[str, Any]:
+    """Return what a reader of the result has to know of how it came about, as JSON."""
+    images, reference = prediction.case.images, prediction.reference or next(iter(prediction.case.images))
+    return {
+        "labels": prediction.scheme,
+        "reference": reference,
+        "images": {
+            name: {"shape": list(image.shape), "spacing_mm": image.spacing_mm and list(image.spacing_mm)}
+            for name, image in images.items()
+        },
+        "preprocess": [record.to_json() for record in prediction.records],
+        "predict": None if prediction.part is None else prediction.part.model_dump(mode="json"),
+    }
 
 
 def _moved(lesion: Lesion, slices: int) -> Lesion:

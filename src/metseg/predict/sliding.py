@@ -38,6 +38,7 @@ def slide(
     window: Sequence[int],
     overlap: float,
     device: torch.device,
+    on_share: Callable[[float], None] | None = None,
 ) -> Iterator[Slab]:
     """Yield the probabilities of a volume, slab by slab; what no window covers is not yielded at all, or is 0.
 
@@ -48,17 +49,21 @@ def slide(
         window: sides of the windows; a volume that is thinner is seen whole along that axis.
         overlap: see `place_windows`.
         device: where the network is.
+        on_share: told after each window which share of the windows is done.
     """
     sides = tuple(min(side, size) for side, size in zip(window, inside.shape, strict=True))
     weights = gaussian_weights(sides, device)
     rolling: _Rolling | None = None
-    for place in place_windows(inside, sides, overlap):
+    places = list(place_windows(inside, sides, overlap))
+    for count, place in enumerate(places, start=1):
         patch = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *place)]))[None].to(device)
         chances = network(patch)[0]
         if rolling is None:
             rolling = _Rolling(chances.shape[0], sides[0], inside.shape[1:], start=place[0].start, device=device)
         yield from rolling.advance(place[0].start)
         rolling.add(chances, weights, place)
+        if on_share is not None:
+            on_share(count / len(places))
     if rolling is not None:
         yield from rolling.advance(rolling.start + sides[0])
 

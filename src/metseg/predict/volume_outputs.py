@@ -30,26 +30,30 @@ GZIP_LEVEL = 6
 
 def write_mask(prediction: Prediction, out: Path) -> None:
     """Write ``<case>-seg.nii.gz``: class ids, uint8."""
-    _write(prediction.labels, _affine(prediction), out / f"{prediction.case.case_id}-seg.nii.gz")
+    write_nifti(prediction.labels, affine_of(prediction), out / f"{prediction.case.case_id}-seg.nii.gz")
 
 
 def write_probability(prediction: Prediction, out: Path) -> None:
     """Write ``<case>-probability.nii.gz``: the probability of lesion, 16 bits with a slope."""
-    stored = np.rint(np.clip(prediction.probability, 0, 1) * PROBABILITY_SCALE).astype(np.uint16)
-    _write(
-        stored, _affine(prediction), out / f"{prediction.case.case_id}-probability.nii.gz", slope=1 / PROBABILITY_SCALE
+    write_probability_nifti(
+        prediction.probability, affine_of(prediction), out / f"{prediction.case.case_id}-probability.nii.gz"
     )
 
 
 def write_overlay(prediction: Prediction, out: Path) -> None:
     """Write ``<case>-overlay.png``: the largest lesions in three planes each."""
-    affine = _affine(prediction)
+    draw_overlay(prediction, out / f"{prediction.case.case_id}-overlay.png")
+
+
+def draw_overlay(prediction: Prediction, path: Path) -> None:
+    """Write a picture of the largest lesions in three planes each."""
+    affine = affine_of(prediction)
     turn = turn_to_ras(affine)
     labels = turn(prediction.labels)
     draw_planes(
         turn(prediction.reference_image.data),
         labels,
-        out / f"{prediction.case.case_id}-overlay.png",
+        path,
         spacing_mm=spacing_mm(turn.affine(affine, prediction.labels.shape)),
         cuts=_cuts(prediction, turn),
     )
@@ -63,9 +67,22 @@ def _cuts(prediction: Prediction, turn: AxisTurn) -> list[Cut]:
     if not shown:
         return [cut_through(turned, [size / 2 for size in turned], "no lesion found")]
     return [
-        cut_through(turned, _turned(lesion.centre_voxel, shape, turn), f"lesion {lesion.id}, {lesion.volume_ml:.2g} mL")
+        cut_through(
+            turned,
+            _turned(lesion.centre_voxel, shape, turn),
+            f"lesion {lesion.id}, {_two_digits(lesion.volume_ml or 0.0)} mL",
+        )
         for lesion in shown
     ]
+
+
+def _two_digits(volume_ml: float) -> str:
+    """Return a volume with two digits that count.
+
+    >>> _two_digits(104.2), _two_digits(0.0123)
+    ('100', '0.012')
+    """
+    return f"{float(f'{volume_ml:.2g}'):g}"
 
 
 def _turned(point: Sequence[float], shape: Sequence[int], turn: AxisTurn) -> tuple[float, float, float]:
@@ -74,7 +91,7 @@ def _turned(point: Sequence[float], shape: Sequence[int], turn: AxisTurn) -> tup
     return x, y, z
 
 
-def _affine(prediction: Prediction) -> npt.NDArray[np.float64]:
+def affine_of(prediction: Prediction) -> npt.NDArray[np.float64]:
     """Return the affine of the image on whose grid the result lies.
 
     Raises:
@@ -94,15 +111,44 @@ def _affine(prediction: Prediction) -> npt.NDArray[np.float64]:
 _nifti_image: Any = nibabel.nifti1.Nifti1Image
 
 
-def _write(data: Array, affine: npt.NDArray[np.float64], path: Path, *, slope: float | None = None) -> None:
+def write_probability_nifti(
+    probability: npt.NDArray[np.float32], affine: npt.NDArray[np.float64] | None, path: Path
+) -> None:
+    """Write a probability, 0 to 1, with 16 bits and a slope."""
+    stored = np.rint(np.clip(probability, 0, 1) * PROBABILITY_SCALE).astype(np.uint16)
+    write_nifti(stored, affine, path, slope=1 / PROBABILITY_SCALE)
+
+
+def write_nifti(
+    data: Array,
+    affine: npt.NDArray[np.float64] | None,
+    path: Path,
+    *,
+    slope: float | None = None,
+    compression: int = GZIP_LEVEL,
+) -> None:
+    """Write a ``.nii.gz`` file, whole or not at all, with nothing in its header but where it lies.
+
+    Args:
+        data: (X, Y, Z).
+        affine: (4, 4) voxel-to-RAS, mm; None: the file says that it has no place in space, nor a size.
+        path: the file.
+        slope: what readers multiply the values with; None: nothing.
+        compression: 1 (fast) to 9 (small).
+    """
     image: Any = _nifti_image(data, affine)
+    if affine is not None:
+        _set_place(image, affine)
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0.0)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=compression, mtime=0))
+
+
+def _set_place(image: Any, affine: npt.NDArray[np.float64]) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="scanner")
     # Readers that prefer the qform must see the same place; a sheared affine has none.
     image.set_qform(affine, code="scanner")
     if not np.allclose(image.get_qform(), affine, atol=1e-3):
         image.set_qform(None, code="unknown")
-    if slope is not None:
-        image.header.set_slope_inter(slope, 0.0)
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=GZIP_LEVEL, mtime=0))

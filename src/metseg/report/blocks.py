@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 #: Where there is no figure to print.
-NOTHING = "–"  # noqa: RUF001
+NOTHING = "–"
 
 
 @dataclass(frozen=True)

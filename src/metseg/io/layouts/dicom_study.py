@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -36,12 +36,12 @@ class AskedStudy(DicomStudySource):
 
 
 def studies_asked_for(
-    root: Path, data: DataPart, *, overrides: Mapping[str, Override] | None = None
+    root: Path | Sequence[Path], data: DataPart, *, overrides: Mapping[str, Override] | None = None
 ) -> tuple[AskedStudy, ...]:
-    """Return the studies under a folder or in an archive, sorted by id.
+    """Return the studies under a folder, in an archive or among files, sorted by id.
 
     Args:
-        root: the folder or the archive.
+        root: the folder, the archive or the files.
         data: which sequences are read, and whether slices may be missing.
         overrides: as for `metseg.io.dicom.find_studies`.
     """

@@ -1,0 +1,56 @@
+"""``metseg report``: a page for people of what was predicted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    documents: Annotated[
+        list[Path], typer.Argument(help="Documents OUT/<case>.json of metseg predict.", metavar="DOCUMENT...")
+    ],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="pdf, html; may be given several times.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; by default the document's own.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="The study itself, to draw on; without it, outlines are on black.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The bundle that was used, if it is not among `metseg models list`.")
+    ] = None,
+    pseudonym: Annotated[
+        str | None, typer.Option("--pseudonym", help="Name of the study in the report, if not its own.")
+    ] = None,
+    key_images: Annotated[
+        int | None, typer.Option("--key-images", min=0, max=100, help="Lesions shown in full, the largest first.")
+    ] = None,
+    paper: Annotated[str | None, typer.Option("--paper", help="A4 or Letter.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write a report of a predicted study: key images, lesion table, total burden, the model's scores, limits."""
+    from metseg.report.study_disk import report_of_document
+    from metseg.report.study_make import Options
+    from metseg.report.study_pdf import DEFAULT_PAPER
+    from metseg.report.study_write import check_pseudonym, check_request, write_report
+
+    chosen = formats or ["pdf"]
+    sheet = check_request(chosen, paper=paper or DEFAULT_PAPER)
+    check_pseudonym(pseudonym, studies=len(documents))
+    options = Options(pseudonym=pseudonym)
+    if key_images is not None:
+        options = options.model_copy(update={"key_images": key_images})
+    written: list[Path] = []
+    for document in documents:
+        made = report_of_document(document, images=images, model=model, options=options)
+        folder = document.parent if out is None else out
+        written += write_report(made, folder / f"{pseudonym or document.stem}-report", chosen, paper=sheet)
+    if as_json:
+        print(json.dumps({"reports": [str(path) for path in written]}))
+        return
+    for path in written:
+        print(path)

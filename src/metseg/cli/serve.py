@@ -1,0 +1,203 @@
+"""``metseg serve``: the API, its keys and its audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metseg.errors import InputError, MetsegError, UsageError
+
+if TYPE_CHECKING:
+    from metseg.serve.database import Database
+    from metseg.serve.records import KeyRecord
+    from metseg.serve.settings import Settings
+
+app = typer.Typer(help="Serve pictures and studies over HTTP.")
+keys = typer.Typer(help="Who may call the service: keys with owners and scopes.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+#: Connections that the system holds until they are answered.
+_BACKLOG = 2048
+#: How long uploads and answers in progress may take when the service is told to end.
+_GRACE_S = 30
+_LOOPBACK = ("127.", "::1", "localhost")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address; beyond loopback needs a key.")] = None,
+) -> None:
+    """Serve the API on this machine. Settings: METSEG_* variables or metseg.toml; see docs/service.md."""
+    if context.invoked_subcommand is not None:
+        return
+    from metseg.serve.app import create_app
+    from metseg.serve.logs import configure_logs
+
+    given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
+    settings = _settings(**given)
+    configure_logs(settings.log_level)
+    _require_key_beyond_loopback(settings)
+    listener = _listen(settings)
+    _run(create_app(settings), settings, listener)
+
+
+@keys.command("add")
+def add_key(
+    owner: Annotated[str, typer.Argument(help="Whose studies the key opens: a plain word, and no patient's name.")],
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", help="predict, read, write or metrics; may be repeated.")
+    ] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0, help="After which it no longer holds.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and show it, for the only time."""
+    from metseg.serve.keys import DEFAULT_SCOPES, Keys
+
+    key = Keys(_database()).add(owner, scopes or DEFAULT_SCOPES, days=days)
+    print(json.dumps({"key": key, "owner": owner}) if as_json else key)
+
+
+@keys.command("list")
+def list_keys(as_json: Json = False) -> None:
+    """List the keys; the secrets are nowhere."""
+    from metseg.serve.keys import Keys
+
+    records = Keys(_database()).all()
+    if as_json:
+        print(json.dumps([_public_facts(record) for record in records]))
+        return
+    for key in records:
+        until = f"until {key.expires_at.isoformat() if key.expires_at else 'revoked'}"
+        end = f"revoked {key.revoked_at.isoformat()}" if key.revoked_at else until
+        print(f"{key.id}\t{key.owner}\t{','.join(key.scopes)}\t{end}")
+    if not records:
+        print("no keys: the service answers on this machine only, to everybody on it")
+
+
+def _public_facts(record: KeyRecord) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "owner": record.owner,
+        "scopes": record.scopes,
+        "created_at": record.created_at.isoformat(),
+        "expires_at": record.expires_at and record.expires_at.isoformat(),
+        "revoked_at": record.revoked_at and record.revoked_at.isoformat(),
+    }
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="Its id, of `metseg serve keys list`.")], as_json: Json = False
+) -> None:
+    """Make a key invalid for good."""
+    from metseg.serve.keys import Keys
+
+    Keys(_database()).revoke(key_id)
+    print(json.dumps({"id": key_id, "revoked": True}) if as_json else f"{key_id} revoked")
+
+
+@app.command("audit")
+def check_audit(
+    head: Annotated[
+        str | None, typer.Option("--contains", help="A head that was noted before: is it still in the chain?")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the audit log's chain and print its head; noted elsewhere, it proves later that nothing was cut off."""
+    from metseg.serve import audit
+
+    database = _database()
+    verdict = audit.verify(database)
+    if verdict.broken_at is not None:
+        raise InputError("the audit log was changed", where=f"entry {verdict.broken_at}", code="audit.broken")
+    if head is not None and not audit.contains(database, head):
+        raise InputError("the audit log was cut off or written anew", got=f"no entry {head}", code="audit.broken")
+    facts = {"entries": verdict.entries, "head": verdict.head}
+    print(json.dumps(facts) if as_json else f"{verdict.entries} entries in order, head {verdict.head}")
+
+
+def _settings(**given: object) -> Settings:
+    from metseg.serve.settings import load_settings
+
+    settings = load_settings(**given)
+    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are looked for there, here and in child processes
+    return settings
+
+
+def _database() -> Database:
+    from metseg.serve.database import open_database
+    from metseg.serve.folders import Folders
+
+    settings = _settings()
+    Folders(settings.home).make()
+    return open_database(settings)
+
+
+def _require_key_beyond_loopback(settings: Settings) -> None:
+    """Refuse to let the network in while everybody may do everything."""
+    from metseg.serve.database import open_database
+    from metseg.serve.folders import Folders
+    from metseg.serve.keys import Keys
+
+    if settings.host.startswith(_LOOPBACK):
+        return
+    Folders(settings.home).make()
+    database = open_database(settings)
+    guarded = Keys(database).any()
+    database.close()
+    if not guarded:
+        raise UsageError(
+            "without a key, the service listens on this machine only",
+            where="--host",
+            got=settings.host,
+            cure="make a key with metseg serve keys add OWNER",
+            code="usage.unguarded",
+        )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Return a socket that listens, so that its port is known before anything else is started."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"cannot listen on port {settings.port} of {settings.host}",
+            where="--port",
+            got=error.strerror,
+            cure="end the other program, or choose another port with --port",
+            code="usage.port",
+        ) from None
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _run(application: Any, settings: Settings, listener: socket.socket) -> None:
+    import uvicorn
+
+    host, port = listener.getsockname()[:2]
+    print(f"metseg serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise MetsegError("the service could not start", cure="look at the lines above", code="service.start")

@@ -1,0 +1,66 @@
+"""``metseg ui``: the page."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metseg.errors import UsageError
+
+#: Megabytes that one file of an upload may have; the service has limits of its own.
+_UPLOAD_MB = 2048
+#: Megabytes that go to the browser at once: a large volume for the viewer.
+_MESSAGE_MB = 512
+
+
+def ui(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8501,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    api: Annotated[
+        str | None, typer.Option("--api", help="Where the service is. (default: METSEG_API_URL, or this machine)")
+    ] = None,
+) -> None:
+    """Serve the page. It talks to the API that `metseg serve` or `metseg up` started, and to nothing else."""
+    _require_streamlit()
+    from streamlit.web import bootstrap
+
+    from metseg.io.sequences import sequence_of
+    from metseg.report.study_steps import describe_steps
+    from metseg.ui import settings
+
+    given = {} if api is None else {"api_url": api}
+    # The page may know nothing of the layers that know these two; this one may.
+    settings.use(settings.settings_from_environment(guess=sequence_of, describe=describe_steps, **given))
+    options = streamlit_options(host, port)
+    bootstrap.load_config_options(flag_options=options)
+    print(f"metseg ui serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    # The parts of the page are first imported when somebody opens it, and Streamlit is there to take them in.
+    bootstrap.run(str(Path(settings.__file__).with_name("app.py")), False, [], options)
+
+
+def streamlit_options(host: str, port: int) -> dict[str, Any]:
+    """Return Streamlit's options by the names of its flags, as `load_config_options` takes them."""
+    from metseg.ui.theme import OPTIONS
+
+    options = {
+        **OPTIONS,
+        "server.address": host,
+        "server.port": port,
+        "server.maxUploadSize": _UPLOAD_MB,
+        "server.maxMessageSize": _MESSAGE_MB,
+    }
+    return {name.replace(".", "_"): value for name, value in options.items()}
+
+
+def _require_streamlit() -> None:
+    lacking = [name for name in ("streamlit", "niivue_component", "httpx") if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise UsageError(
+            "the page needs packages that are not installed",
+            got=f"no {', '.join(lacking)}",
+            cure="pip install 'metseg[ui]'",
+            code="usage.missing_extra",
+        )

@@ -1,0 +1,98 @@
+"""``metseg up``: the whole service with one command."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from metseg.serve.jobs.supervisor import Child
+    from metseg.serve.settings import Settings
+
+#: A worker that is told to end gives its study back within this; more, and it is killed, which does no harm either.
+GRACE_S = 40.0
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Of the API. (default: METSEG_PORT, or 8000)")
+    ] = None,
+    page_port: Annotated[int, typer.Option("--page-port", min=1, max=65535, help="Of the page.")] = 8501,
+    workers: Annotated[int, typer.Option("--workers", min=0, max=64, help="How many; 0: they run elsewhere.")] = 1,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Start the page too.")] = True,
+) -> None:
+    """Start the API, a worker and the page; one Ctrl-C ends them all. What crashes is started again."""
+    from metseg.serve.jobs.supervisor import Supervisor, require_free_port
+    from metseg.serve.settings import load_settings
+
+    settings = load_settings(**({} if port is None else {"port": port}))
+    has_page = page and page_is_installed()
+    require_free_port(settings.host, settings.port, what="the API", option="--port")
+    if has_page:
+        require_free_port(settings.host, page_port, what="the page", option="--page-port")
+    children = [api_child(settings), *worker_children(settings, workers)]
+    if has_page:
+        children.append(page_child(settings, page_port))
+    sys.stderr.write(f"API: {address(settings.host, settings.port)}\n")
+    if page:
+        where = address(settings.host, page_port) if has_page else "not installed (pip install 'metseg[ui]')"
+        sys.stderr.write(f"page: {where}\n")
+    sys.stderr.write("Ctrl-C ends all.\n")
+    status = Supervisor(children, grace_s=GRACE_S).run()
+    if status:
+        raise typer.Exit(status)
+
+
+def api_child(settings: Settings) -> Child:
+    """Return the API as a child."""
+    return _child("api", "serve", "--port", str(settings.port))
+
+
+def worker_children(settings: Settings, count: int) -> list[Child]:
+    """Return so many workers as children, each of a name that is the same the next time."""
+    from metseg.serve.jobs.identity import machine_name
+    from metseg.serve.jobs.supervisor import Child
+
+    if count == 1:
+        return [_child("worker", "worker")]
+    named = settings.worker_id or machine_name()
+    return [
+        Child(f"worker-{number}", _command("worker", "--name", f"{named[:60]}-{number}"))
+        for number in range(1, count + 1)
+    ]
+
+
+def page_child(settings: Settings, port: int) -> Child:
+    """Return the page as a child; it talks to the API only."""
+    from metseg.serve.jobs.supervisor import Child
+
+    environment = {"METSEG_API_URL": address(settings.host, settings.port)}
+    return Child("page", _command("ui", "--port", str(port)), environment)
+
+
+def page_is_installed() -> bool:
+    """Return whether the page and what it needs are there."""
+    return all(importlib.util.find_spec(name) is not None for name in ("metseg.cli.ui", "streamlit"))
+
+
+def address(host: str, port: int) -> str:
+    """Return where something listens, as a browser on this machine finds it.
+
+    >>> address("0.0.0.0", 8000), address("::1", 80)
+    ('http://127.0.0.1:8000', 'http://[::1]:80')
+    """
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
+def _child(name: str, *arguments: str) -> Child:
+    from metseg.serve.jobs.supervisor import Child
+
+    return Child(name, _command(*arguments))
+
+
+def _command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "metseg", *arguments)

@@ -1,0 +1,30 @@
+"""Which mirror images a prediction is averaged over."""
+
+from __future__ import annotations
+
+import itertools
+
+from metseg.dataset.spatial import Flip
+from metseg.errors import UsageError
+from metseg.recipe import Recipe
+
+
+def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
+    """Return the sets of tensor axes (N, C, X, Y[, Z]) to mirror along: none, each, and all combinations.
+
+    Only what training mirrored: a head upside down is new to a network that never saw one, and worsens the average.
+
+    Raises:
+        UsageError: training mirrored nothing.
+    """
+    flips = [named.parse(Flip) for named in recipe.augment if named.name == "flip"]
+    axes = sorted({2 + axis for flip in flips for axis in flip.axes})
+    if not axes:
+        raise UsageError(
+            "no mirror images to average over: the network was not trained on any",
+            where=f"recipe {recipe.name}",
+            expected="a step 'flip' under [[augment]]",
+            cure="predict with --no-tta, or train with flips",
+            code="usage.recipe",
+        )
+    return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]

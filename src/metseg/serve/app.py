@@ -1,0 +1,63 @@
+"""The application: routes, errors and what goes on around them, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+
+from metseg import __version__
+from metseg.serve.errors import add_handlers
+from metseg.serve.middleware import Surrounding
+from metseg.serve.openapi import complete
+from metseg.serve.routes import ROUTERS
+from metseg.serve.service import Service, open_service
+from metseg.serve.settings import Settings
+from metseg.wire import NOTICE
+
+_DESCRIPTION: Final = f"""Find and outline brain metastases and gliomas in MRI. **{NOTICE}**
+
+Hand in a picture and have it answered at once (`POST /predict/`), or a study, and follow it (`/studies`). Every error
+is a problem document (RFC 9457) with a stable `code`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; the database is opened now, what runs beside requests starts with the server.
+
+    Raises:
+        ResourceError: ``resources.database``.
+    """
+    service = open_service(settings)
+    app = FastAPI(
+        title="metseg",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan(service),
+        middleware=[Middleware(Surrounding, measures=service.measures)],
+        redirect_slashes=False,
+        docs_url=None,  # their pages load scripts from elsewhere; the document itself is at /openapi.json
+        redoc_url=None,
+    )
+    app.state.service = service
+    for router in ROUTERS:
+        app.include_router(router)
+    add_handlers(app)
+    complete(app)
+    return app
+
+
+def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(service.stop)
+
+    return lifespan

@@ -1,0 +1,117 @@
+"""Connect to the records and bring their tables up to date.
+
+One rule makes SQLite and PostgreSQL behave alike: whoever writes says so when the transaction begins. SQLite then takes
+its only write lock at once instead of failing half-way; PostgreSQL locks rows where the code asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from metseg.errors import ResourceError
+from metseg.serve.settings import Settings
+
+#: Execution option of connections whose transactions write.
+WRITES = "metseg_writes"
+#: How long a writer waits for another, in SQLite.
+BUSY_S = 30
+#: The advisory lock that migrations hold in PostgreSQL, and the one that keeps the audit chain in one line.
+MIGRATION_LOCK, AUDIT_LOCK = 0x6D6574736567, 0x6D6574736568
+
+
+class Database:
+    """The records, open.
+
+    Args:
+        settings: say where.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = _engine(settings.records_url)
+        self._writing = self.engine.execution_options(metseg_writes=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session that sees one state of the records."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give a session whose changes are committed together, or not at all where an error leaves it."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the tables up to date; of several processes that start together, one does it and the others wait."""
+        with self._writing.connect() as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            command.upgrade(migration_config(connection), "head")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the records, their tables up to date.
+
+    Raises:
+        ResourceError: ``resources.database``, it cannot be reached; the message holds no part of the URL.
+    """
+    database = Database(settings)
+    try:
+        database.migrate()
+    except OperationalError as error:
+        database.close()
+        raise ResourceError(
+            "the database cannot be opened",
+            where="METSEG_DATABASE_URL" if settings.database_url else "METSEG_HOME",
+            got=type(error.orig).__name__,
+            cure="check that it is there, that the account may make tables, and that the disk is writable",
+            code="resources.database",
+        ) from None
+    return database
+
+
+def migration_config(connection: sa.Connection | None = None) -> Config:
+    """Return what Alembic needs to know; the migrations are part of the package."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(resources.files("metseg.serve"))) / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+    for pragma in (f"busy_timeout={BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,179 @@
+"""Examples of the OpenAPI document. A test reads each with its schema."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+STUDY_ID: Final = "3f2b8c0d9e4a47f1b6a5c4d3e2f10987"
+_MOMENT: Final = "2025-03-14T09:26:53Z"
+_SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+LESION: Final[dict[str, Any]] = {
+    "number": 1,
+    "label": "lesion",
+    "voxels": 812,
+    "voxels_by_label": {"lesion": 812},
+    "volume_ml": 0.812,
+    "longest_diameter_mm": 13.4,
+    "longest_axial_diameter_mm": 12.1,
+    "centre_voxel": [91.2, 110.4, 63.0],
+    "centre_mm": [-21.3, 14.8, 33.1],
+    "confidence": 0.91,
+    "slice": None,
+    "place": "left",
+}
+
+ANSWER: Final[dict[str, Any]] = {
+    "segmentation": [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0]],
+    "rows": 3,
+    "columns": 4,
+    "classes": {"lesion": 1},
+    "lesions": [
+        {
+            **LESION,
+            "voxels": 3,
+            "voxels_by_label": {"lesion": 3},
+            "volume_ml": None,
+            "longest_diameter_mm": None,
+            "longest_axial_diameter_mm": None,
+            "centre_voxel": [1.333, 1.333, 0.0],
+            "centre_mm": None,
+            "slice": 0,
+            "place": "picture 1",
+        }
+    ],
+    "model": "lgg-flair",
+    "fingerprint": "0f1e2d3c4b5a6978",
+    "warnings": [],
+    "timings_s": {"preprocess": 0.02, "predict": 0.31, "restore": 0.01, "measure": 0.01},
+    "notice": "Research use only: not a medical device.",
+}
+
+STUDY: Final[dict[str, Any]] = {
+    "id": STUDY_ID,
+    "state": "done",
+    "phase": "render",
+    "progress": 1.0,
+    "kind": "nifti",
+    "created_at": _MOMENT,
+    "updated_at": _MOMENT,
+    "finished_at": _MOMENT,
+    "expires_at": "2025-04-13T09:26:53Z",
+    "options": {"model": "mets-t1c", "stack": False, "allow_gaps": False, "series": {}},
+    "inputs": [{"number": 1, "kind": "nifti", "sequence": "t1c", "bytes": 9437184, "sha256": _SHA256}],
+    "facts": {
+        "model": "mets-t1c",
+        "fingerprint": "0f1e2d3c4b5a6978",
+        "scheme": "binary",
+        "reference": "t1c",
+        "sequences": ["t1c"],
+        "shape": [182, 218, 182],
+        "spacing_mm": [1.0, 1.0, 1.0],
+        "threshold": 0.5,
+        "slices": 0,
+        "timings_s": {"read": 0.9, "predict": 41.2},
+    },
+    "warnings": [{"phase": "read", "text": "12 NaN or infinite voxels of 7221032 were set to 0"}],
+    "lesions": [LESION],
+    "failure": None,
+    "artifacts": [
+        {
+            "name": "mask.nii.gz",
+            "media_type": "application/gzip",
+            "bytes": 20480,
+            "sha256": _SHA256,
+            "url": f"/studies/{STUDY_ID}/artifacts/mask.nii.gz",
+        }
+    ],
+    "notice": "Research use only: not a medical device.",
+}
+
+#: A study as it is when it was just accepted.
+ACCEPTED: Final[dict[str, Any]] = {
+    **STUDY,
+    "state": "queued",
+    "phase": "receive",
+    "progress": 0.0,
+    "finished_at": None,
+    "expires_at": None,
+    "facts": {},
+    "warnings": [],
+    "lesions": [],
+    "artifacts": [],
+}
+
+STUDIES: Final[dict[str, Any]] = {
+    "studies": [
+        {
+            "id": STUDY_ID,
+            "state": "running",
+            "phase": "predict",
+            "progress": 0.55,
+            "kind": "nifti",
+            "created_at": _MOMENT,
+            "updated_at": _MOMENT,
+            "lesions": None,
+            "model": "mets-t1c",
+            "failure": None,
+        }
+    ],
+    "next": None,
+}
+
+MODELS: Final[dict[str, Any]] = {
+    "models": [
+        {
+            "name": "lgg-flair",
+            "recipe": "lgg-attention-unet",
+            "description": "Gliomas of low grade in FLAIR slices.",
+            "dimensions": 2,
+            "sequences": ["t1n", "t2f", "t1c"],
+            "optional": [],
+            "labels": "binary",
+            "threshold": 0.5,
+            "default_for": ["pictures"],
+            "card": "# lgg-flair\n\nResearch use only.",
+            "metrics": {"dice": 0.84},
+            "fingerprint": "0f1e2d3c4b5a6978",
+        }
+    ]
+}
+
+READY: Final[dict[str, Any]] = {
+    "ready": True,
+    "checks": {"database": True, "disk": True, "folders": True},
+    "queued": 2,
+    "running": 1,
+    "workers": 1,
+}
+
+#: What each problem may say.
+PROBLEM_DETAILS: Final[dict[str, str]] = {
+    "request.url": "a URL or a path is given",
+    "request.malformed": "the form cannot be taken apart (expected multipart/form-data, whole)",
+    "request.host": "the service is not known by this name",
+    "request.unauthorised": "a key is needed (expected Bearer and a key)",
+    "request.forbidden": "the key does not allow this (expected scope write)",
+    "request.origin": "a page from elsewhere may not call the service",
+    "request.unknown": "there is no such study",
+    "request.not_acceptable": "none of the wanted formats can be given (expected application/json or image/png)",
+    "request.range": "the file has no such part (expected one range of bytes, such as bytes=0-99)",
+    "request.timeout": "the upload took too long (expected at most 30 s without a byte)",
+    "request.state": "the study is finished (got done)",
+    "request.too_large": "the upload is too large (expected at most 2048 MiB)",
+    "request.media_type": "the body is of a kind that is not read",
+    "request.invalid": "query.limit: Input should be less than or equal to 200",
+    "request.idempotency": "this Idempotency-Key was used for another upload",
+    "input.invalid": "the data cannot be used",
+    "input.archive_path": "a member of the archive has an absolute name, a name with '..', or is a link",
+    "input.too_large": "the picture is too large (expected at most 25 megapixels, got 6000 x 6000)",
+    "input.format": "not a picture that can be read (expected PNG, TIFF, JPEG or WebP, got a GIF)",
+    "input.truncated": "the picture is cut short or damaged",
+    "service.busy": "the queue is full",
+    "service.predictor": "the picture took too long",
+    "service.no_model": "no model for pictures is installed",
+    "resources.database": "the database cannot be reached",
+    "resources.disk": "the disk is full; what was written before is untouched",
+    "resources.memory": "memory ran out",
+    "internal": "Something went wrong in the service. The log has more under the id of the request.",
+}

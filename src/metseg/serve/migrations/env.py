@@ -1,0 +1,15 @@
+"""Run the migrations in the transaction of the connection that was given."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from metseg.serve.records import Record
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Record.metadata,
+    render_as_batch=True,  # SQLite changes a table by making it anew
+    transactional_ddl=False,  # the transaction is ours: `Database.migrate`
+)
+context.run_migrations()

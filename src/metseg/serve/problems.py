@@ -1,0 +1,166 @@
+"""From errors to problem documents (RFC 9457): which status a code has, and what of an error may be told.
+
+The server's paths are cut out of every text, and a file is called by its number in the upload. Names of patients
+cannot get into an error of ours in the first place: files have no other names here, and `metseg.io.dicom` never
+repeats what a header says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from metseg.errors import BundleError, InputError, LockedError, MetsegError, ResourceError, UsageError
+from metseg.wire import Failure, Phase, Problem
+
+#: Status by code; what is not here has the status of its class.
+STATUS: Final[Mapping[str, int]] = {
+    # what the request itself is
+    "request.url": 400,
+    "request.malformed": 400,
+    "request.host": 400,
+    "request.unauthorised": 401,
+    "request.forbidden": 403,
+    "request.origin": 403,
+    "request.unknown": 404,
+    "request.method": 405,
+    "request.not_acceptable": 406,
+    "request.timeout": 408,
+    "request.state": 409,
+    "request.too_large": 413,
+    "request.range": 416,
+    "request.media_type": 415,
+    "request.invalid": 422,
+    "request.idempotency": 422,
+    "request.too_many": 429,
+    # what the upload holds
+    "input.archive_path": 400,
+    "input.archive_nested": 413,
+    "input.archive_forged": 413,
+    "input.too_large": 413,
+    "input.trailing_data": 413,
+    "input.format": 415,
+    "input.not_dicom": 415,
+    "input.transfer_syntax": 415,
+    # what the service lacks
+    "service.busy": 503,
+    "service.predictor": 503,
+    "service.no_model": 503,
+    "resources.memory": 503,
+    "resources.database": 503,
+    "resources.time": 503,
+    "resources.disk": 507,
+    "usage.unknown_name": 422,
+    "internal": 500,
+}
+
+#: Status of what is wrong with data, where the code has none of its own.
+INPUT_STATUS: Final = 422
+#: Status of an error by its class, the first that fits.
+CLASS_STATUS: Final[tuple[tuple[type[MetsegError], int], ...]] = (
+    (InputError, INPUT_STATUS),
+    (UsageError, INPUT_STATUS),
+    (BundleError, 503),
+    (ResourceError, 507),
+    (LockedError, 409),
+    (MetsegError, 500),
+)
+
+#: What each status is called where nothing better is known.
+TITLES: Final[Mapping[int, str]] = {
+    400: "The request cannot be understood",
+    401: "A key is needed",
+    403: "This is not allowed",
+    404: "There is nothing here",
+    405: "This cannot be done here",
+    406: "None of the wanted formats can be given",
+    408: "The upload took too long",
+    409: "This is not possible now",
+    413: "The upload is too large",
+    415: "The file is of a kind that is not read",
+    416: "The file has no such part",
+    422: "The data cannot be used",
+    429: "Too many requests",
+    500: "Something went wrong in the service",
+    503: "The service cannot do this now",
+    507: "The service has no room left",
+}
+
+_ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|dcm|zip)"
+_FOLDERS = r"(?:inputs|incoming[/\\][0-9a-f]{32})[/\\]"
+_INPUT_FILE = re.compile(rf"(?:[^\s:'\"]*[/\\])?{_FOLDERS}0*(\d+)(?:\.[\w.]+)?|\b0*(\d+)\.{_ENDINGS}\b")
+_PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\",;()]+){2,}[/\\]?")
+_LONGEST = 600
+
+
+def status_of(error: MetsegError) -> int:
+    """Return the status of an error.
+
+    >>> status_of(InputError("x", code="input.too_large")), status_of(InputError("x")), status_of(BundleError("x"))
+    (413, 422, 503)
+    """
+    by_class = next(status for kind, status in CLASS_STATUS if isinstance(error, kind))
+    return STATUS.get(error.code, by_class)
+
+
+def public_text(text: object) -> str:
+    """Return a text without the server's paths; uploaded files are called by their number.
+
+    >>> public_text("/srv/m/studies/ab/abcd/inputs/0002.nii.gz: the file is truncated")
+    'file 2: the file is truncated'
+    >>> public_text("no bundle at /home/jane/.metseg/bundles/x")
+    'no bundle at (path)'
+    """
+    # The home's name may hold spaces, at which a pattern would stop.
+    home = os.environ.get("METSEG_HOME") or str(Path.home() / ".metseg")
+    named = _INPUT_FILE.sub(lambda found: f"file {found[1] or found[2]}", str(text).replace(home, "(home)"))
+    return " ".join(_PATH.sub("(path)", named).split())[:_LONGEST]
+
+
+def failure_of(error: MetsegError, phase: Phase | None = None) -> Failure:
+    """Return what is kept and told of an error that ended a study."""
+    facts = [
+        f"{name} {value}" for name, value in (("expected", error.expected), ("got", error.got)) if value is not None
+    ]
+    detail = error.what + (f" ({', '.join(facts)})" if facts else "")
+    where = None if error.where is None else public_text(error.where)
+    cure = None if error.cure is None else public_text(error.cure)
+    return Failure(code=error.code, detail=public_text(detail), where=where, cure=cure, phase=phase)
+
+
+def problem_of(error: MetsegError, *, request: str | None = None, **members: Any) -> Problem:
+    """Return the problem document of an error."""
+    failure = failure_of(error)
+    return make_problem(
+        error.code,
+        failure.detail,
+        status=status_of(error),
+        where=failure.where,
+        cure=failure.cure,
+        request=request,
+        **members,
+    )
+
+
+def make_problem(code: str, detail: str, *, status: int | None = None, **members: Any) -> Problem:
+    """Return a problem document; the status is that of the code where none is given."""
+    number = STATUS.get(code, INPUT_STATUS) if status is None else status
+    title = TITLES.get(number, TITLES[500])
+    return Problem(type=f"urn:metseg:problem:{code}", title=title, status=number, detail=detail, code=code, **members)
+
+
+class Refused(MetsegError):
+    """The service refuses a request for a reason of its own; its code is in `STATUS`.
+
+    Args:
+        code: of ``request.*`` or ``service.*``.
+        what: as of every error.
+        headers: to be sent with the answer.
+    """
+
+    def __init__(self, code: str, what: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
+        super().__init__(what, code=code, **facts)
+        self.headers = dict(headers or {})

@@ -1,0 +1,99 @@
+"""`/studies/{id}/artifacts/{name}`: what came of a study, as files."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Path, Response
+from fastapi.responses import FileResponse
+
+from metseg.serve.access import Reading, Svc
+from metseg.serve.artifacts import is_artifact
+from metseg.serve.convert import artifacts_of
+from metseg.serve.openapi import header, problems
+from metseg.serve.problems import Refused
+from metseg.serve.routes.studies import IfNoneMatch, StudyId, matches
+from metseg.wire import ARTIFACTS
+
+router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
+
+#: A report may show pictures of its own and style itself; it runs nothing and fetches nothing.
+_REPORT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+
+_RANGE: Final = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
+
+Name = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description=f"One of {', '.join(ARTIFACTS)}; `GET /studies/{{id}}` lists those that there are.",
+        examples=["mask.nii.gz"],
+    ),
+]
+_PART: Final = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(set(ARTIFACTS.values()))}
+_CONTENT: Final = {**_PART, "application/json": {"schema": {"type": "object"}}}
+
+
+@router.get(
+    "/{study_id}/artifacts/{name}",
+    summary="Fetch a result",
+    response_class=Response,
+    responses={
+        200: {"description": "The file.", "content": _CONTENT, "headers": {"ETag": header("SHA-256 of the content.")}},
+        206: {"description": "The part of it that was asked for in Range.", "content": _PART},
+        304: {"description": "Nothing has changed since the ETag in If-None-Match."},
+        **problems("request.forbidden", "request.unknown", "request.range", "request.url", "request.invalid"),
+    },
+)
+def fetch(
+    service: Svc,
+    who: Reading,
+    study_id: StudyId,
+    name: Name,
+    if_none_match: IfNoneMatch = None,
+    byte_range: Annotated[str | None, Header(alias="Range", description="Part of the file: bytes=0-99.")] = None,
+) -> Response:
+    """Fetch one result of a study that is done."""
+    record = service.studies.find(who, study_id)
+    found = next((item for item in artifacts_of(record) if item.name == name), None) if is_artifact(name) else None
+    path = service.folders.study(study_id).artifacts / name
+    if found is None or not path.is_file():
+        raise Refused("request.unknown", "the study has no such result", cure="look at the study's artifacts")
+    etag = f'"{found.sha256}"'
+    if if_none_match is not None and matches(if_none_match, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    if byte_range is not None:
+        _require_range(byte_range, found.bytes)
+    service.studies.note(who, "artifact.read", study_id, {"name": name})
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": _REPORT_POLICY}
+    disposition = "inline" if found.media_type.startswith(("text/html", "image/", "application/pdf")) else "attachment"
+    return FileResponse(
+        path,
+        media_type=found.media_type,
+        headers=headers,
+        filename=f"{study_id[:8]}-{name}",
+        content_disposition_type=disposition,
+    )
+
+
+def _require_range(asked: str, size: int) -> None:
+    """Refuse what is not one range of bytes of the file; the answer is made by whoever sends it.
+
+    >>> _require_range("bytes=0-99", 50)
+    >>> _require_range("bytes=50-", 50)
+    Traceback (most recent call last):
+    ...
+    metseg.serve.problems.Refused: header Range: the file has no such part (expected one range of bytes, ...
+    """
+    match = _RANGE.fullmatch(asked.strip())
+    first, last, length = (int(part) if part else None for part in match.groups()) if match else (None, None, 0)
+    begin = max(size - length, 0) if length is not None else first
+    if begin is None or begin >= size or (last is not None and last < begin):
+        raise Refused(
+            "request.range",
+            "the file has no such part",
+            where="header Range",
+            expected="one range of bytes, such as bytes=0-99",
+            headers={"Content-Range": f"bytes */{size}"},
+        )

@@ -1,0 +1,27 @@
+"""`/models`: what can be asked for by name."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from metseg.serve.access import Reading, Svc
+from metseg.serve.catalogue import models
+from metseg.serve.examples import MODELS
+from metseg.serve.openapi import problems
+from metseg.wire import ModelList
+
+router = APIRouter(tags=["models"], redirect_slashes=False)
+
+
+@router.get(
+    "/models",
+    summary="List the models",
+    response_model=ModelList,
+    responses={
+        200: {"description": "Every installed model.", "content": {"application/json": {"example": MODELS}}},
+        **problems("request.forbidden"),
+    },
+)
+def list_models(service: Svc, _who: Reading) -> ModelList:
+    """List the models with their cards and what they scored."""
+    return ModelList(models=models(service.settings))

@@ -1,0 +1,75 @@
+"""`/health`, `/ready`, `/metrics`: for whoever runs the service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from fastapi import APIRouter, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from metseg import __version__
+from metseg.serve.access import Measuring, Svc
+from metseg.serve.examples import READY
+from metseg.serve.measures import MEDIA_TYPE
+from metseg.serve.openapi import problems
+from metseg.serve.service import Service
+from metseg.wire import Health, Readiness, State
+
+router = APIRouter(tags=["operations"], redirect_slashes=False)
+
+
+@router.get("/health", summary="Is the process alive?", response_model=Health)
+async def health() -> Health:
+    """Say that the process answers. Asks neither the database nor anybody's key."""
+    return Health(version=__version__)
+
+
+@router.get(
+    "/ready",
+    summary="Can studies be accepted?",
+    response_model=Readiness,
+    responses={
+        200: {"description": "Studies can be accepted.", "content": {"application/json": {"example": READY}}},
+        503: {"model": Readiness, "description": "They cannot; `checks` says why."},
+    },
+)
+def ready(response: Response, service: Svc) -> Readiness:
+    """Say whether studies can be accepted now. Without a worker they can, and wait."""
+    found = _readiness(service)
+    response.status_code = 200 if found.ready else 503
+    return found
+
+
+@router.get(
+    "/metrics",
+    summary="Measures for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"description": "Measures.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems("request.forbidden"),
+    },
+)
+def metrics(service: Svc, _who: Measuring) -> Response:
+    """Tell how many requests, studies and workers there are, and how long answers take."""
+    return Response(service.measures.text(), media_type=MEDIA_TYPE)
+
+
+def _readiness(service: Service) -> Readiness:
+    home = service.folders.home
+    checks = {
+        "folders": all(os.access(place, os.W_OK) for place in (service.folders.incoming, service.folders.studies)),
+        "disk": shutil.disk_usage(home).free >= service.settings.disk_reserve_bytes if home.is_dir() else False,
+        "database": True,
+    }
+    try:
+        counts, workers = service.studies.counts(), len(service.workers.alive())
+    except SQLAlchemyError:
+        checks["database"], counts, workers = False, dict.fromkeys(State, 0), 0
+    return Readiness(
+        ready=all(checks.values()),
+        checks=checks,
+        queued=counts[State.QUEUED],
+        running=counts[State.RUNNING],
+        workers=workers,
+    )

@@ -1,0 +1,94 @@
+"""`POST /predict/`: one picture, answered at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from metseg.errors import InputError
+from metseg.serve.accept import wanted_form
+from metseg.serve.access import Predicting, Svc
+from metseg.serve.catalogue import choose_model
+from metseg.serve.checks import check_file
+from metseg.serve.errors import respond
+from metseg.serve.forms import Upload
+from metseg.serve.instant.messages import Ask, Form, Refusal
+from metseg.serve.openapi import PREDICT_ANSWERS, PREDICT_BODY, UPLOADS, problems
+from metseg.serve.problems import Refused, make_problem
+from metseg.serve.request_options import options_of
+from metseg.serve.service import Service
+from metseg.serve.uploads import receiving
+from metseg.wire import Answer, Kind
+
+router = APIRouter(tags=["pictures"], redirect_slashes=False)
+
+_MEDIA_TYPES: Final = {Form.JSON: "application/json", Form.MASK: "image/png", Form.OVERLAY: "image/png"}
+_WHERE: Final = "the picture"
+
+Model = Annotated[
+    str | None, Query(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$", description="As the field of the form.")
+]
+
+
+@router.post(
+    "/predict/",
+    summary="Segment one picture",
+    response_model=Answer,
+    responses={
+        200: PREDICT_ANSWERS,
+        **problems(
+            *UPLOADS,
+            "request.forbidden",
+            "request.not_acceptable",
+            "input.truncated",
+            "service.predictor",
+            "service.no_model",
+            "resources.memory",
+        ),
+    },
+    openapi_extra=PREDICT_BODY,
+)
+async def predict(request: Request, service: Svc, _who: Predicting, model: Model = None) -> Response:
+    """Segment one picture and answer at once: as JSON, or as PNG where `Accept` asks for one.
+
+    The picture comes in the field `file` of a form, or is the body itself. It is not kept.
+    """
+    form = wanted_form(request.headers.get("accept"))
+    with service.gate.enter():
+        async with receiving(request, service.folders.incoming, service.picture_limits) as upload:
+            ask = await run_in_threadpool(_ask, service, upload, form, model)
+            reply = await service.instant.ask(ask)
+    if isinstance(reply, Refusal):
+        members = reply.failure.model_dump(exclude={"phase", "code", "detail"}, exclude_none=True)
+        failure = reply.failure
+        problem = make_problem(
+            failure.code, failure.detail, status=reply.status, request=request.state.request_id, **members
+        )
+        return respond(request, problem)
+    service.measures.predict_seconds.observe(reply.elapsed_s)
+    return Response(reply.body, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept", "Cache-Control": "no-store"})
+
+
+def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask:
+    """Return what the child is asked, after looking at the head of the picture."""
+    options = options_of(upload.fields)
+    if options.stack or options.allow_gaps or options.series:
+        raise Refused("request.invalid", "a field is for studies only", where="the form", expected="file and model")
+    if len(upload.files) != 1:
+        raise Refused("request.invalid", "one picture is wanted", where="field file", got=f"{len(upload.files)} files")
+    received = upload.files[0]
+    kind, ending = check_file(received.path, _WHERE)
+    if kind != Kind.PICTURE:
+        raise InputError(
+            "not a picture",
+            where=_WHERE,
+            expected="PNG, TIFF, JPEG or WebP",
+            got=kind,
+            cure="send volumes and DICOM to POST /studies",
+            code="input.format",
+        )
+    chosen = choose_model(service.settings, kind, options.model or model)
+    path = received.path.rename(received.path.with_suffix(ending))
+    return Ask(str(path), chosen, form)

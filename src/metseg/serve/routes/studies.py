@@ -1,0 +1,188 @@
+"""`/studies`: hand one in, follow it, cancel it, delete it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from metseg.serve.access import Reading, Svc, Writing
+from metseg.serve.catalogue import choose_model
+from metseg.serve.checks import check_file, study_kind
+from metseg.serve.convert import study_of, summary_of
+from metseg.serve.examples import ACCEPTED, STUDIES, STUDY
+from metseg.serve.forms import Upload
+from metseg.serve.keys import Principal
+from metseg.serve.openapi import STUDY_BODY, UPLOADS, header, problems
+from metseg.serve.problems import Refused
+from metseg.serve.records import StudyRecord
+from metseg.serve.request_options import options_of
+from metseg.serve.service import Service
+from metseg.serve.studies import CheckedFile, NewStudy
+from metseg.serve.uploads import receiving
+from metseg.wire import State, Study, StudyList
+
+router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
+
+#: Seconds between two looks at a study that is being worked on.
+_POLL_S: Final = 1
+
+StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a study, as `POST /studies` gave it.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="Chosen by the client, new for each study: the same key and content give the same study again.",
+    ),
+]
+IfNoneMatch = Annotated[str | None, Header(description="An ETag of before: 304 where nothing has changed.")]
+
+_ETAG: Final = {"ETag": header("Changes whenever the study does."), "Retry-After": header("Seconds to the next look.")}
+
+
+def _example(value: Any, description: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": description, "content": {"application/json": {"example": value}}}
+    return found if headers is None else {**found, "headers": headers}
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Hand in a study",
+    response_model=Study,
+    responses={
+        202: _example(ACCEPTED, "Accepted, and from now on never lost.", {**_ETAG, "Location": header("The study.")}),
+        **problems(*UPLOADS, "request.forbidden", "request.idempotency", "service.no_model"),
+    },
+    openapi_extra=STUDY_BODY,
+)
+async def hand_in(
+    request: Request, response: Response, service: Svc, who: Writing, idempotency_key: IdempotencyKey = None
+) -> Study:
+    """Hand in pictures of one patient, NIfTI files (one per sequence), or DICOM (files or one zip archive).
+
+    What the files' heads tell is answered at once; the rest is found when the study is worked on.
+    """
+    with service.gate.enter():
+        await run_in_threadpool(service.studies.require_room, who, idempotency_key)
+        async with receiving(request, service.folders.incoming, service.study_limits) as upload:
+            record, known = await run_in_threadpool(_accept, service, who, upload, idempotency_key)
+    _head(response, record)
+    response.headers["Location"] = f"/studies/{record.id}"
+    if known:
+        response.headers["Idempotent-Replayed"] = "true"
+    return study_of(record)
+
+
+@router.get(
+    "",
+    summary="List studies",
+    response_model=StudyList,
+    responses={
+        200: _example(STUDIES, "Studies, newest first."),
+        **problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
+    },
+)
+def list_studies(
+    service: Svc,
+    who: Reading,
+    limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
+    after: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{32}$", description="`next` of the list before this one.")
+    ] = None,
+    state: Annotated[State | None, Query(description="Only studies in this state.")] = None,
+) -> StudyList:
+    """List the caller's own studies, newest first."""
+    found = service.studies.page(who, limit=limit + 1, after=after, state=state)
+    shown = found[:limit]
+    return StudyList(studies=tuple(map(summary_of, shown)), next=shown[-1].id if len(found) > limit else None)
+
+
+@router.get(
+    "/{study_id}",
+    summary="Look at a study",
+    response_model=Study,
+    responses={
+        200: _example(STUDY, "The study and how far it is.", _ETAG),
+        304: {"description": "Nothing has changed since the ETag in If-None-Match."},
+        **problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
+    },
+)
+def look_at(
+    response: Response, service: Svc, who: Reading, study_id: StudyId, if_none_match: IfNoneMatch = None
+) -> Study | Response:
+    """Say how far a study is, and when it is done, what came of it. Cheap to ask often, with `If-None-Match`."""
+    version = service.studies.version(who, study_id)
+    if if_none_match is not None and matches(if_none_match, _etag(version)):
+        return Response(status_code=304, headers={"ETag": _etag(version)})
+    record = service.studies.find(who, study_id)
+    _head(response, record)
+    return study_of(record)
+
+
+@router.post(
+    "/{study_id}/cancel",
+    summary="Cancel a study",
+    response_model=Study,
+    responses={
+        200: _example({**ACCEPTED, "state": "cancelled"}, "The study; nobody works on it any more.", _ETAG),
+        **problems("request.forbidden", "request.unknown", "request.state", "request.url", "request.invalid"),
+    },
+)
+def cancel(response: Response, service: Svc, who: Writing, study_id: StudyId) -> Study:
+    """Take a study from work. It stays in the list, with no results."""
+    record = service.studies.cancel(who, study_id)
+    _head(response, record)
+    return study_of(record)
+
+
+@router.delete(
+    "/{study_id}",
+    status_code=204,
+    summary="Delete a study",
+    response_class=Response,
+    responses=problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
+)
+def delete(service: Svc, who: Writing, study_id: StudyId) -> Response:
+    """Delete a study, its files and its results for good; where it is being worked on, that ends too."""
+    service.studies.delete(who, study_id)
+    return Response(status_code=204)
+
+
+def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -> tuple[StudyRecord, bool]:
+    """Check what was uploaded and have it accepted."""
+    options = options_of(upload.fields)
+    if not upload.files:
+        raise Refused("request.invalid", "there is no file", where="the form", expected="files, or one per sequence")
+    checked = []
+    for file in upload.files:
+        kind, ending = check_file(file.path, f"file {file.number}")
+        checked.append(CheckedFile(file, kind, ending))
+    kind = study_kind([item.kind for item in checked])
+    digest = upload.digest()
+    chosen = options.model_copy(update={"model": choose_model(service.settings, kind, options.model)})
+    accepted = service.studies.accept(who, NewStudy(upload.folder, kind, checked, chosen, digest, key))
+    service.measures.uploaded(sum(file.bytes for file in upload.files))
+    return accepted
+
+
+def _head(response: Response, record: StudyRecord) -> None:
+    response.headers["ETag"] = _etag(record.version)
+    response.headers["Cache-Control"] = "private, no-cache"
+    if not record.state.is_final:
+        response.headers["Retry-After"] = str(_POLL_S)
+
+
+def _etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """Return whether a header names an ETag, which may be marked as weak (RFC 9110, 13.1.2).
+
+    >>> matches('"3", W/"4"', '"4"'), matches("*", '"4"'), matches('"5"', '"4"')
+    (True, True, False)
+    """
+    named = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in named or "*" in named

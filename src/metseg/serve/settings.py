@@ -1,0 +1,196 @@
+"""Settings of the service: ``METSEG_*`` variables, or ``metseg.toml`` in ``METSEG_HOME``; variables win."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from metseg.errors import UsageError
+
+MEBIBYTE = 2**20
+#: Names of the file with settings, below the home folder.
+SETTINGS_FILE = "metseg.toml"
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+def default_home() -> Path:
+    """Return where data and bundles lie: ``METSEG_HOME``, else ``~/.metseg``; as for bundles everywhere."""
+    return Path(os.environ.get("METSEG_HOME") or Path.home() / ".metseg")
+
+
+class Settings(BaseSettings):
+    """Every setting with its default. In TOML: the name; as a variable: ``METSEG_`` and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="METSEG_", env_parse_none_str="none", frozen=True, extra="forbid")
+
+    #: Data and bundles. Workers on other machines must see the same folder.
+    home: Path = Field(default_factory=default_home)
+    #: Records and jobs, ``postgresql://...``; None: SQLite files in `home`, for one machine.
+    database_url: SecretStr | None = None
+    #: A file that holds the password for it, as containers are given secrets; None: it is in the URL, or none is asked.
+    database_password_file: Path | None = None
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    #: Behind a proxy: from which addresses its headers are believed.
+    forwarded_allow_ips: str = "127.0.0.1"
+    #: Other names under which the service is called; without a key, any other is refused (DNS rebinding).
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("localhost", "127.0.0.1", "[::1]")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    #: Bundles used where a request names none; None: the first that fits.
+    picture_model: str | None = None
+    volume_model: str | None = None
+
+    #: Limits of one upload.
+    upload_max_bytes: Count = 2048 * MEBIBYTE
+    upload_max_files: Count = 5000
+    upload_deadline_s: Seconds = 900.0
+    upload_idle_s: Seconds = 30.0
+    #: Uploads that are received at the same time; more are answered 503.
+    uploads_at_once: Count = 16
+    #: Studies accepted and not finished; more are answered 503.
+    queue_limit: Count = 100
+    #: What is told in ``Retry-After``.
+    retry_after_s: Count = 10
+    #: Free space that an upload must leave on the disk.
+    disk_reserve_bytes: Count = 512 * MEBIBYTE
+
+    #: `POST /predict/`: bytes of the picture, seconds for the answer, requests that may wait.
+    predict_max_bytes: Count = 64 * MEBIBYTE
+    predict_deadline_s: Seconds = 30.0
+    predict_queue: Count = 8
+    predict_threads: Count | None = None
+    predict_memory_bytes: Count = 4096 * MEBIBYTE
+    #: Models that the process of `/predict/` keeps loaded.
+    predict_models_kept: Count = 2
+
+    #: A worker's name, stable over restarts; None: the name of the machine. Two on one machine need different ones.
+    worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    worker_threads: Count | None = None
+    worker_memory_bytes: Count | None = None
+    worker_nice: Annotated[int, Field(ge=0, le=19)] = 10
+    worker_models_kept: Count = 2
+    #: How often waiting studies are looked for.
+    poll_s: Seconds = 0.5
+    heartbeat_s: Seconds = 5.0
+    #: A worker that was silent for so long is taken for dead, and its studies are resumed elsewhere.
+    dead_after_s: Seconds = 30.0
+    #: A study that takes longer fails with `resources.time`.
+    study_deadline_s: Seconds = 3600.0
+
+    #: Finished studies are removed after so many days; None (as a variable: ``none``): never.
+    retention_days: Annotated[float, Field(gt=0)] | None = 30.0
+    #: Whether uploaded files are removed when a study is finished.
+    discard_inputs: bool = True
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path(init_settings().get("home") or default_home())
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / SETTINGS_FILE)
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _separated(cls, hosts: object) -> object:
+        """Take names with commas between them, as a variable holds them."""
+        return tuple(host.strip().lower() for host in hosts.split(",")) if isinstance(hosts, str) else hosts
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        try:
+            backend = make_url(url.get_secret_value()).get_backend_name()
+        except ArgumentError:
+            raise ValueError("not a database URL") from None
+        if backend not in ("sqlite", "postgresql"):
+            raise ValueError(f"'{backend}' is neither sqlite nor postgresql")
+        return url
+
+    @field_validator("database_password_file")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        if path is not None and not os.access(path, os.R_OK):
+            raise ValueError("there is no such file, or it may not be read")
+        return path
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.dead_after_s < 3 * self.heartbeat_s:
+            raise ValueError(
+                "dead_after_s must be at least three times heartbeat_s, or healthy workers are taken for dead"
+            )
+        return self
+
+    @property
+    def records_url(self) -> URL:
+        """Return where the records are."""
+        return self._url("service.sqlite")
+
+    @property
+    def jobs_url(self) -> URL:
+        """Return where the workflows are: the same PostgreSQL database, or an SQLite file of their own."""
+        return self._url("jobs.sqlite")
+
+    def _url(self, sqlite_file: str) -> URL:
+        if self.database_url is None:
+            return URL.create("sqlite", database=str(self.home / sqlite_file))
+        url = make_url(self.database_url.get_secret_value())
+        if url.get_backend_name() == "sqlite":
+            folder = Path(url.database or "").absolute().parent
+            return url if sqlite_file == "service.sqlite" else url.set(database=str(folder / sqlite_file))
+        return url.set(drivername="postgresql+psycopg", password=self._database_password())
+
+    def _database_password(self) -> str | None:
+        """Return the password that is in the file; None: the one in the URL, if any, stays."""
+        path = self.database_password_file
+        return None if path is None else path.read_text("utf-8").strip()
+
+
+def load_settings(**changes: Any) -> Settings:
+    """Return the settings as variables and file say, but for those given here.
+
+    Raises:
+        UsageError: an unknown setting, or a value that it does not take; the value itself is not repeated.
+    """
+    try:
+        return Settings(**changes)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError("not a TOML file", where=SETTINGS_FILE, got=error, code="usage.settings") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            first["msg"],
+            where=f"setting {name}" if name else "the settings",
+            cure=f"correct METSEG_{name.upper()} or {SETTINGS_FILE}" if name else f"correct {SETTINGS_FILE}",
+            code="usage.settings",
+        ) from None

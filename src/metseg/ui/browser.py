@@ -1,0 +1,247 @@
+"""The two small things that the page needs of a browser beyond what Streamlit has: pictures that tell where they are
+clicked, and whether there is WebGL.
+
+Their scripts are here in full; they load nothing and are given nothing but pictures and words of the page's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture.
+
+    Args:
+        name: by which events tell it.
+        src: an address that holds it whole.
+        title: above it.
+        alt: what it shows, for who cannot see it.
+    """
+
+    name: str
+    src: str
+    title: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A click in a picture.
+
+    Args:
+        name: of the picture.
+        share: how far from its left and its top, 0 to 1.
+    """
+
+    name: str
+    share: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Turned:
+    """The wheel or an arrow key over a picture.
+
+    Args:
+        name: of the picture.
+        steps: up is positive.
+    """
+
+    name: str
+    steps: int
+
+
+_PICTURES_HTML: Final = '<div class="pictures"></div>'
+
+_PICTURES_CSS: Final = """
+.pictures { display: grid; gap: 0.6rem; grid-template-columns: repeat(var(--columns, 1), minmax(0, 1fr)); }
+figure { margin: 0; }
+figcaption { font: 600 0.82rem var(--st-font); color: var(--st-text-color); opacity: 0.8; padding: 0 0 0.25rem 0.1rem; }
+.frame { background: #000; border-radius: var(--st-base-radius); overflow: hidden; display: flex;
+  align-items: center; justify-content: center; aspect-ratio: 1 / 1; }
+img { max-width: 100%; max-height: 100%; width: 100%; height: 100%; object-fit: contain; cursor: crosshair;
+  touch-action: manipulation; }
+img:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -2px; }
+@media (max-width: 640px) { .pictures { grid-template-columns: minmax(0, 1fr); } }
+"""
+
+_PICTURES_JS: Final = """
+const PAUSE_MS = 110;
+
+// Where in the picture itself a click lies: the picture is fitted into its frame, with bars beside or above it.
+function shareOf(event) {
+  const image = event.currentTarget;
+  const box = image.getBoundingClientRect();
+  const scale = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
+  const width = image.naturalWidth * scale, height = image.naturalHeight * scale;
+  const x = (event.clientX - box.left - (box.width - width) / 2) / width;
+  const y = (event.clientY - box.top - (box.height - height) / 2) / height;
+  return x >= 0 && x < 1 && y >= 0 && y < 1 ? { x, y } : null;
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const root = parentElement.querySelector(".pictures");
+  const pictures = data.pictures;
+  root.style.setProperty("--columns", String(data.columns));
+  while (root.children.length > pictures.length) root.lastElementChild.remove();
+  while (root.children.length < pictures.length) {
+    const figure = document.createElement("figure");
+    const caption = document.createElement("figcaption");
+    const frame = document.createElement("div");
+    const image = document.createElement("img");
+    frame.className = "frame";
+    image.tabIndex = 0;
+    image.draggable = false;
+    frame.append(image);
+    figure.append(caption, frame);
+    root.append(figure);
+  }
+  pictures.forEach((picture, place) => {
+    const figure = root.children[place];
+    const image = figure.querySelector("img");
+    figure.querySelector("figcaption").textContent = picture.title;
+    image.alt = picture.alt;
+    image.dataset.name = picture.name;
+    if (image.src !== picture.src) image.src = picture.src;
+    let last = 0;
+    const turn = (steps) => {
+      const now = Date.now();
+      if (now - last < PAUSE_MS) return;
+      last = now;
+      setTriggerValue("turned", { name: picture.name, steps });
+    };
+    image.onclick = (event) => {
+      const share = shareOf(event);
+      if (share) setTriggerValue("picked", { name: picture.name, ...share });
+    };
+    image.onwheel = (event) => {
+      if (!data.turns || event.ctrlKey) return;
+      event.preventDefault();
+      if (event.deltaY !== 0) turn(event.deltaY < 0 ? 1 : -1);
+    };
+    image.onkeydown = (event) => {
+      const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
+      if (!data.turns || !steps) return;
+      event.preventDefault();
+      turn(steps);
+    };
+  });
+}
+"""
+
+_PROBE_JS: Final = """
+export default function (component) {
+  const root = component.parentElement.querySelector(".probe");
+  if (root.dataset.told) return;
+  root.dataset.told = "yes";
+  let found = false;
+  try {
+    const context = document.createElement("canvas").getContext("webgl2");
+    found = context !== null;
+    context?.getExtension("WEBGL_lose_context")?.loseContext();
+  } catch (error) {
+    found = false;
+  }
+  component.setStateValue("webgl2", found);
+}
+"""
+
+#: Pictures side by side at most: more would be too small to see anything in.
+_COLUMNS: Final = 2
+_WEBGL: Final = "_webgl2"
+_pictures: Final = st.components.v2.component(
+    "metseg_pictures", html=_PICTURES_HTML, css=_PICTURES_CSS, js=_PICTURES_JS
+)
+_probe: Final = st.components.v2.component("metseg_webgl", html='<div class="probe" hidden></div>', js=_PROBE_JS)
+
+
+def _nothing() -> None:
+    """Let an event be told without more."""
+
+
+def pictures(
+    shown: Sequence[Shown],
+    *,
+    key: str,
+    on_picked: Callable[[Picked], None],
+    on_turned: Callable[[Turned], None] | None = None,
+) -> None:
+    """Show pictures side by side that can be clicked, and turned over by wheel and arrow keys.
+
+    Args:
+        shown: the pictures.
+        key: of this row of pictures in the session.
+        on_picked: told of clicks, before the page is drawn again.
+        on_turned: told of the wheel; None: it scrolls the page.
+    """
+
+    def picked() -> None:
+        event = picked_of(_event(key, "picked"))
+        if event is not None:
+            on_picked(event)
+
+    def turned() -> None:
+        event = turned_of(_event(key, "turned"))
+        if event is not None and on_turned is not None:
+            on_turned(event)
+
+    data = {
+        "pictures": [asdict(picture) for picture in shown],
+        "columns": min(len(shown), _COLUMNS),
+        "turns": on_turned is not None,
+    }
+    _pictures(key=key, data=data, on_picked_change=picked, on_turned_change=turned)
+
+
+def ask_for_webgl() -> None:
+    """Ask the browser whether it has WebGL 2; to be called once on a page."""
+    st.session_state[_WEBGL] = _probe(key="webgl", on_webgl2_change=_nothing).get("webgl2")
+
+
+def has_webgl() -> bool | None:
+    """Return whether the browser has WebGL 2; None: it has not said yet."""
+    found = st.session_state.get(_WEBGL)
+    return found if isinstance(found, bool) else None
+
+
+def picked_of(raw: object) -> Picked | None:
+    """Return a click from what the browser sent, which may be anything.
+
+    >>> picked_of({"name": "axial", "x": 0.25, "y": 0.5}), picked_of({"name": "axial", "x": 7})
+    (Picked(name='axial', share=(0.25, 0.5)), None)
+    """
+    if not isinstance(raw, dict):
+        return None
+    name: Any = raw.get("name")
+    x: Any = raw.get("x")
+    y: Any = raw.get("y")
+    if not isinstance(name, str) or not _is_share(x) or not _is_share(y):
+        return None
+    return Picked(name, (float(x), float(y)))
+
+
+def turned_of(raw: object) -> Turned | None:
+    """Return a turn of the wheel from what the browser sent.
+
+    >>> turned_of({"name": "axial", "steps": -1}), turned_of("axial")
+    (Turned(name='axial', steps=-1), None)
+    """
+    if not isinstance(raw, dict):
+        return None
+    name, steps = raw.get("name"), raw.get("steps")
+    return Turned(name, steps) if isinstance(name, str) and steps in (-1, 1) else None
+
+
+def _event(key: str, name: str) -> Any:
+    known = st.session_state.get(key)
+    return None if known is None else known.get(name)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1

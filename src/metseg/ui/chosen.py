@@ -1,0 +1,165 @@
+"""What was chosen for upload, before it is sent: the kind of each file, which sequence it shows, what does not fit.
+
+Only names are looked at, to show and to propose something; the service looks at the content.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from metseg.ui.client import Part
+from metseg.ui.names import KINDS, sequence_name
+from metseg.ui.settings import Guess
+from metseg.wire import Kind, Model
+
+#: Endings by kind; a file without any of them may be DICOM.
+ENDINGS: Final[Mapping[str, Kind]] = {
+    ".nii.gz": Kind.NIFTI,
+    ".nii": Kind.NIFTI,
+    ".png": Kind.PICTURE,
+    ".tif": Kind.PICTURE,
+    ".tiff": Kind.PICTURE,
+    ".jpg": Kind.PICTURE,
+    ".jpeg": Kind.PICTURE,
+    ".webp": Kind.PICTURE,
+    ".zip": Kind.ARCHIVE,
+    ".dcm": Kind.DICOM,
+    ".ima": Kind.DICOM,
+}
+
+_CLUTTER: Final = ("thumbs.db", "desktop.ini")
+
+#: What a model is for, as `metseg.wire.Model.default_for` has it.
+PICTURES, VOLUMES = "pictures", "volumes"
+
+
+@dataclass(frozen=True)
+class ChosenFile:
+    """One file that is to be sent.
+
+    Args:
+        name: as the user knows it; shown, and not sent.
+        content: its bytes.
+        kind: by its ending.
+        sequence: which it shows, where that is known.
+    """
+
+    name: str
+    content: bytes
+    kind: Kind
+    sequence: str | None = None
+
+
+def ending_of(name: str) -> str:
+    """Return the ending of a file name that is known, or nothing.
+
+    >>> ending_of("Scan.NII.GZ"), ending_of("IM0001")
+    ('.nii.gz', '')
+    """
+    lowered = name.lower()
+    return next((ending for ending in ENDINGS if lowered.endswith(ending)), "")
+
+
+def last_part(name: str) -> str:
+    """Return the name of a file without its folders, which a browser tells where a folder is chosen."""
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def is_clutter(name: str) -> bool:
+    """Return whether a file is one that systems leave in folders, and nobody means to upload.
+
+    >>> is_clutter("study/.DS_Store"), is_clutter("Thumbs.db"), is_clutter("study/IM1")
+    (True, True, False)
+    """
+    last = last_part(name).lower()
+    return last.startswith(".") or last in _CLUTTER
+
+
+def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile, ...]:
+    """Return the files with what their names tell.
+
+    Args:
+        files: names and contents, in order.
+        guess: from a name without ending to a sequence.
+    """
+    found = []
+    for name, content in files:
+        if is_clutter(name):
+            continue
+        ending = ending_of(name)
+        kind = ENDINGS.get(ending, Kind.DICOM)
+        stem = last_part(name)[: -len(ending) or None]
+        found.append(ChosenFile(name, content, kind, guess(stem) if kind == Kind.NIFTI else None))
+    return tuple(found)
+
+
+def study_kind(files: Sequence[ChosenFile]) -> Kind | None:
+    """Return what the files are together; None: of several kinds, or none at all."""
+    kinds = {Kind.DICOM if file.kind == Kind.ARCHIVE else file.kind for file in files}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None]) -> tuple[ChosenFile, ...]:
+    """Return the files with the sequences that the user confirmed or corrected."""
+    return tuple(replace(file, sequence=sequence) for file, sequence in zip(files, sequences, strict=True))
+
+
+def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
+    """Return what does not fit, a sentence each; nothing where all does.
+
+    Args:
+        files: as chosen.
+        model: that is to be used, where it is known.
+    """
+    if not files:
+        return []
+    kind = study_kind(files)
+    if kind is None:
+        named = ", ".join(sorted({KINDS[file.kind] for file in files}))
+        return [f"The files are of several kinds ({named}). Choose those of one examination."]
+    found = [] if model is None or fits(model, kind) else [f"The model {model.name} is for volumes, not for pictures."]
+    return found + (_sequence_complaints(files, model) if kind == Kind.NIFTI else [])
+
+
+def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
+    named = Counter(file.sequence for file in files if file.sequence is not None)
+    found = [f"Two files are said to show {sequence_name(name)}." for name, count in named.items() if count > 1]
+    nameless = [file for file in files if file.sequence is None]
+    if nameless and len(files) > 1:
+        return [*found, "Say for each file which sequence it shows."]
+    if model is None or nameless:
+        return found
+    lacking = [name for name in model.sequences if name not in named and name not in model.optional]
+    words = " and ".join(map(sequence_name, lacking))
+    return [*found, f"The model {model.name} also needs {words}."] if lacking else found
+
+
+def fits(model: Model, kind: Kind) -> bool:
+    """Return whether a model can be given a study of a kind: 3D networks need volumes."""
+    return kind != Kind.PICTURE or model.dimensions != 3
+
+
+def default_model(models: Sequence[Model], kind: Kind | None) -> Model | None:
+    """Return the model that the service takes where none is named."""
+    use = PICTURES if kind == Kind.PICTURE else VOLUMES
+    return next((model for model in models if use in model.default_for), None)
+
+
+def parts_of(files: Sequence[ChosenFile]) -> tuple[Part, ...]:
+    """Return the files as they are sent: by number, so that no name leaves the page.
+
+    >>> [(part.field, part.name) for part in parts_of([ChosenFile("MILLER_T1.nii", b"", Kind.NIFTI, "t1c")])]
+    [('t1c', 'file-1.nii')]
+    """
+    return tuple(
+        Part(file.sequence or "files", f"file-{number}{ending_of(file.name)}", file.content)
+        for number, file in enumerate(files, start=1)
+    )
+
+
+def total_bytes(files: Sequence[ChosenFile]) -> int:
+    """Return how much is to be sent."""
+    return sum(len(file.content) for file in files)

@@ -1,0 +1,106 @@
+"""Choose a model, and read what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from metseg.ui import chosen
+from metseg.ui.names import plain, sequence_name
+from metseg.wire import Kind, Model
+
+#: Figures of a bundle that are shown beside its name, from `metrics.json`, and what they are called.
+_FIGURES: Final[Mapping[str, str]] = {
+    "dice": "Dice",
+    "sensitivity": "Sensitivity",
+    "lesionwise_dice": "Dice per lesion",
+}
+
+
+def choose_model(
+    models: Sequence[Model], kind: Kind | None, *, label: str, key: str, optional: bool = False
+) -> Model | None:
+    """Ask for a model.
+
+    Args:
+        models: installed.
+        kind: of the study; models that do not fit it are left out.
+        label: of the question.
+        key: of the answer in the session.
+        optional: whether no model can be chosen; None is returned then.
+    """
+    fitting = [model for model in models if kind is None or chosen.fits(model, kind)]
+    if not fitting:
+        return None
+    names: list[str | None] = [model.name for model in fitting]
+    first = chosen.default_model(fitting, kind)
+    options = [None, *names] if optional else names
+    index = 0 if optional or first is None else names.index(first.name)
+    name = st.selectbox(label, options, index=index, key=key, format_func=lambda name: _name(name, first))
+    return next((model for model in fitting if model.name == name), None)
+
+
+def _name(name: str | None, default: Model | None) -> str:
+    if name is None:
+        return "none"
+    return f"{name} (the service's choice)" if default is not None and name == default.name else name
+
+
+def show_card(model: Model) -> None:
+    """Draw what a model is for, how it scored, and, folded away, all that it says of itself."""
+    needs = ", ".join(sequence_name(name) for name in model.sequences) or "any one sequence"
+    kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
+    st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
+    figures = known_figures(model.metrics)
+    if figures:
+        st.caption("Known performance: " + "; ".join(figures) + ".")
+    else:
+        st.caption("Known performance: nothing is recorded.")
+    with st.expander("Model card"):
+        st.markdown(without_pictures(model.card))
+        st.caption(f"Threshold {model.threshold:g}, labels {plain(model.labels)}, fingerprint {model.fingerprint[:16]}")
+
+
+def known_figures(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what is known of how a model scored on patients that it had not seen, in words.
+
+    A bundle of `metseg train` has a summary with intervals for test and validation patients; others have plain figures.
+
+    >>> known_figures({"dice": 0.84})
+    ['Dice 0.84']
+    """
+    for part, patients in (("test", "test"), ("validation", "validation")):
+        found = _summary(metrics.get(part), patients)
+        if found:
+            return found
+    plain_figures = ((name, metrics.get(key)) for key, name in _FIGURES.items())
+    return [f"{name} {value:.2f}" for name, value in plain_figures if isinstance(value, int | float)]
+
+
+def _summary(part: Any, patients: str) -> list[str]:
+    regions = part.get("regions") if isinstance(part, Mapping) else None
+    if not isinstance(regions, Mapping):
+        return []
+    count = part.get("patients")
+    found = []
+    for region, content in regions.items():
+        known = content.get("metrics", {}) if isinstance(content, Mapping) else {}
+        for key, name in _FIGURES.items():
+            figure = known.get(key)
+            if isinstance(figure, Mapping) and isinstance(figure.get("mean"), int | float):
+                interval = ""
+                if isinstance(figure.get("low"), int | float) and isinstance(figure.get("high"), int | float):
+                    interval = f" ({figure['low']:.2f} to {figure['high']:.2f})"
+                found.append(f"{region}: {name} {figure['mean']:.2f}{interval}")
+    return [*found, f"{count} {patients} patients"] if found and count is not None else found
+
+
+def without_pictures(card: str) -> str:
+    """Return a card without its pictures: a browser would fetch them from wherever they are.
+
+    >>> without_pictures("see ![curve](https://example.org/a.png)")
+    'see [curve](https://example.org/a.png)'
+    """
+    return card.replace("![", "[")

@@ -1,0 +1,118 @@
+"""What things are called on the page: phases, states, kinds, sequences, sizes and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from metseg.wire import Kind, Phase, State
+
+PHASES: Final[Mapping[Phase, str]] = {
+    Phase.RECEIVE: "Receive the files",
+    Phase.READ: "Read the images",
+    Phase.PREPROCESS: "Prepare the images",
+    Phase.PREDICT: "Look for lesions",
+    Phase.MEASURE: "Measure the lesions",
+    Phase.RENDER: "Write the report",
+}
+
+STATES: Final[Mapping[State, str]] = {
+    State.QUEUED: "waiting",
+    State.RUNNING: "being analysed",
+    State.DONE: "done",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+
+#: Signs of states in lists, of the font that Streamlit brings.
+STATE_ICONS: Final[Mapping[State, str]] = {
+    State.QUEUED: ":material/hourglass_empty:",
+    State.RUNNING: ":material/progress_activity:",
+    State.DONE: ":material/check_circle:",
+    State.FAILED: ":material/error:",
+    State.CANCELLED: ":material/cancel:",
+}
+
+KINDS: Final[Mapping[Kind, str]] = {
+    Kind.PICTURE: "pictures",
+    Kind.NIFTI: "volume",
+    Kind.DICOM: "DICOM",
+    Kind.ARCHIVE: "DICOM",
+}
+
+SEQUENCE_NAMES: Final[Mapping[str, str]] = {
+    "t1n": "T1 without contrast",
+    "t1c": "T1 with contrast",
+    "t2w": "T2",
+    "t2f": "FLAIR",
+}
+
+_STEP: Final = 1024
+_MINUTE, _HOUR = 60, 3600
+#: What Markdown would take for its own.
+_MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>()#+-.!|~$:"})
+
+
+def sequence_name(sequence: str) -> str:
+    """Return what a sequence is called.
+
+    >>> sequence_name("t1c"), sequence_name("adc")
+    ('T1 with contrast', 'adc')
+    """
+    return SEQUENCE_NAMES.get(sequence, sequence)
+
+
+def size_words(size: float) -> str:
+    """Return a number of bytes in words.
+
+    >>> size_words(812), size_words(20480), size_words(9437184)
+    ('812 bytes', '20 KB', '9.0 MB')
+    """
+    if size < _STEP:
+        return f"{size:.0f} bytes"
+    if size < _STEP**2:
+        return f"{size / _STEP:.0f} KB"
+    return f"{size / _STEP**2:.1f} MB" if size < _STEP**3 else f"{size / _STEP**3:.1f} GB"
+
+
+def duration_words(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration_words(8.2), duration_words(75), duration_words(7260)
+    ('8 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = max(round(seconds), 0)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """Return how long ago something was; today's and yesterday's are told by the hour.
+
+    >>> ago(datetime(2025, 3, 14, 9, 0, tzinfo=UTC), datetime(2025, 3, 14, 9, 20, tzinfo=UTC))
+    '20 min ago'
+    """
+    seconds = ((now or datetime.now(UTC)) - _with_zone(moment)).total_seconds()
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min ago"
+    hours = int(seconds // _HOUR)
+    return f"{hours} h ago" if hours < 48 else f"{hours // 24} days ago"
+
+
+def plain(text: str) -> str:
+    """Return a text with which Markdown does nothing.
+
+    >>> plain("a*b [x](http://y)")
+    'a\\\\*b \\\\[x\\\\]\\\\(http\\\\://y\\\\)'
+    """
+    return " ".join(text.split()).translate(_MARKDOWN)
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,77 @@
+"""A study that is being worked on: what is done, what is being done, and how far it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from metseg.errors import MetsegError
+from metseg.ui import settings, state, trouble
+from metseg.ui.client import Api, Refusal, Unreachable
+from metseg.ui.names import PHASES, duration_words, plain
+from metseg.ui.words import explain_error
+from metseg.wire import Phase, State, Study
+
+#: Signs of phases: done, under way, still to come.
+_DONE, _NOW, _LATER = ":material/check_circle:", ":material/pending:", ":material/radio_button_unchecked:"
+
+
+def show_progress(api: Api, study_id: str) -> None:
+    """Draw how far a study is, and look again until it is finished."""
+    st.fragment(_look, run_every=settings.current().poll_s)(api, study_id)
+
+
+def _look(api: Api, study_id: str) -> None:
+    try:
+        study = api.study(study_id)
+    except Unreachable:
+        st.info("The service does not answer at the moment. Your study is safe; this page keeps trying.")
+        return
+    except MetsegError as error:
+        trouble.show(explain_error(error))
+        return
+    if study.state.is_final:
+        st.rerun()
+    _draw(api, study)
+
+
+def _draw(api: Api, study: Study) -> None:
+    st.progress(study.progress, text=progress_words(study))
+    for phase, sign in phase_signs(study):
+        weight = "**" if sign == _NOW else ""
+        st.markdown(f"{sign} {weight}{PHASES[phase]}{weight}")
+    for warning in study.warnings:
+        st.warning(plain(warning.text), icon=":material/info:")
+    if st.button("Cancel", key=f"cancel-{study.id}", icon=":material/close:"):
+        _cancel(api, study.id)
+
+
+def progress_words(study: Study) -> str:
+    """Return how far a study is, in words."""
+    waited = duration_words((datetime.now(UTC) - study.created_at).total_seconds())
+    if study.state == State.QUEUED:
+        return f"Waiting for its turn, for {waited}"
+    return f"{PHASES[study.phase]}: {study.progress:.0%}, for {waited}"
+
+
+def phase_signs(study: Study) -> list[tuple[Phase, str]]:
+    """Return each phase with its sign: those before the present one are done."""
+    phases = list(PHASES)
+    now = phases.index(study.phase)
+    running = study.state == State.RUNNING
+    return [
+        (phase, _DONE if place < now else _NOW if place == now and running else _LATER)
+        for place, phase in enumerate(phases)
+    ]
+
+
+def _cancel(api: Api, study_id: str) -> None:
+    try:
+        api.cancel(study_id)
+    except Refusal as error:
+        if error.code != "request.state":  # it was finished in the meantime, and is shown so now
+            trouble.show(explain_error(error))
+            return
+    state.open_study(study_id)
+    st.rerun()

@@ -1,0 +1,74 @@
+"""What the page is told when it is started: where the API is, and what only the layers above it know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+
+DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
+
+#: From the name of a file, without its ending, to the sequence that it tells, if it tells one.
+Guess = Callable[[str], str | None]
+#: From the records of preprocessing, as in ``lesions.json``, to a sentence for each.
+Describe = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
+
+
+def tells_nothing(_stem: str) -> None:
+    """Guess no sequence: the user says which it is."""
+
+
+def name_steps(records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Return the names of the steps, for want of sentences.
+
+    >>> name_steps([{"step": "zscore", "scope": "case"}])
+    ('Step: zscore.',)
+    """
+    return tuple(f"Step: {record.get('step', 'unknown')}." for record in records)
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """Settings of the page.
+
+    Args:
+        api_url: of the service.
+        api_key: sent with every call; None: none is needed, or each user gives one.
+        poll_s: how often a study that is worked on is looked at.
+        guess: of sequences from file names; names never leave the page's process.
+        describe: of preprocessing in sentences.
+        transport: stands between the page and the network; None: the network itself.
+    """
+
+    api_url: str = DEFAULT_API_URL
+    api_key: str | None = field(default=None, repr=False)
+    poll_s: float = 1.0
+    guess: Guess = tells_nothing
+    describe: Describe = name_steps
+    transport: httpx.BaseTransport | None = field(default=None, repr=False)
+
+
+def settings_from_environment(**changes: Any) -> PageSettings:
+    """Return settings of ``METSEG_API_URL`` and ``METSEG_API_KEY``, but for what is given here."""
+    found = {
+        "api_url": os.environ.get("METSEG_API_URL") or DEFAULT_API_URL,
+        "api_key": os.environ.get("METSEG_API_KEY") or None,
+    }
+    return PageSettings(**{**found, **changes})
+
+
+_chosen: PageSettings | None = None
+
+
+def use(settings: PageSettings | None) -> None:
+    """Have every session from now on use these settings; None: those of the environment."""
+    global _chosen
+    _chosen = settings
+
+
+def current() -> PageSettings:
+    """Return the settings in use."""
+    return _chosen or settings_from_environment()

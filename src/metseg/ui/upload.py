@@ -1,0 +1,209 @@
+"""Hand in a study: choose files, say what they show, choose a model, send. Or try a sample."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from metseg.errors import MetsegError
+from metseg.ui import settings, state, trouble
+from metseg.ui.chosen import (
+    ChosenFile,
+    choose,
+    complaints,
+    default_model,
+    parts_of,
+    study_kind,
+    total_bytes,
+    with_sequences,
+)
+from metseg.ui.client import Api, Part
+from metseg.ui.models import choose_model, show_card
+from metseg.ui.names import KINDS, plain, sequence_name, size_words
+from metseg.ui.sample import Sample, sample_files, usable_samples
+from metseg.ui.words import explain_error
+from metseg.wire import SEQUENCES, Kind, Model, Options, Study
+
+FILES, FOLDER = "Files", "A folder"
+#: The number of a series, and a part of it where it is in several; as `metseg.wire.Options` takes it.
+_SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?")
+
+
+def show_upload(api: Api) -> None:
+    """Draw the page of a new study."""
+    models = api.models()
+    st.title("New study")
+    if not models:
+        st.warning("No model is installed yet, so nothing can be analysed. Install one with `metseg models add`.")
+        return
+    left, right = st.columns([1.25, 1], gap="large")
+    with left:
+        _samples(api, models)
+        files = _choose_files()
+        files = _confirm_sequences(files)
+    with right:
+        _choose_and_send(api, models, files)
+
+
+def _samples(api: Api, models: Sequence[Model]) -> None:
+    usable = usable_samples(models)
+    if not usable:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for sample in usable:
+            if st.button(sample.title, key=f"sample-{sample.folder}", icon=":material/science:"):
+                _send_sample(api, models, sample)
+        st.caption("Simulated images of nobody.")
+
+
+def _send_sample(api: Api, models: Sequence[Model], sample: Sample) -> None:
+    files = sample_files(sample)
+    model = default_model(models, study_kind(files))
+    _send(api, files, [Options(model=None if model is None else model.name)])
+
+
+def _choose_files() -> tuple[ChosenFile, ...]:
+    """Ask for files. A browser gives a folder only to who asks for a folder, so there are two ways."""
+    st.subheader("1. Images")
+    way = st.segmented_control(
+        "What to upload", [FILES, FOLDER], default=FILES, required=True, key="way", label_visibility="collapsed"
+    )
+    several: Any = "directory" if way == FOLDER else True
+    given: Any = st.file_uploader(
+        "DICOM (files, or one zip), NIfTI (one file per sequence), or pictures (PNG, TIFF, JPEG, WebP)",
+        accept_multiple_files=several,
+        key=f"files-{way}-{state.upload_round()}",
+        help="Images of one examination of one patient. File names stay here; the service gets numbers.",
+    )
+    files = choose([(file.name, file.getvalue()) for file in given or ()], settings.current().guess)
+    _show_files(files)
+    return files
+
+
+def _show_files(files: Sequence[ChosenFile]) -> None:
+    if not files:
+        return
+    kind = study_kind(files)
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    named = "several kinds" if kind is None else KINDS[kind]
+    st.caption(f"{count}, {size_words(total_bytes(files))}: {named}.")
+
+
+def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
+    """Show which file shows which sequence, as far as names tell, and let it be corrected."""
+    if study_kind(files) != Kind.NIFTI:
+        return files
+    st.subheader("2. Sequences")
+    known = sum(file.sequence is not None for file in files)
+    told = "Guessed from the file names; correct what is wrong." if known else "Say what each file shows."
+    st.caption(told)
+    sequences = [_sequence_of(place, file) for place, file in enumerate(files)]
+    return with_sequences(files, sequences)
+
+
+def _sequence_of(place: int, file: ChosenFile) -> str | None:
+    options: list[str | None] = [None, *SEQUENCES]
+    found = st.selectbox(
+        plain(file.name),
+        options,
+        index=options.index(file.sequence) if file.sequence in options else 0,
+        format_func=lambda name: "not known" if name is None else sequence_name(name),
+        key=f"sequence-{state.upload_round()}-{place}-{file.name}",
+    )
+    return None if found is None else str(found)
+
+
+def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile, ...]) -> None:
+    st.subheader("3. Model" if study_kind(files) == Kind.NIFTI else "2. Model")
+    kind = study_kind(files)
+    model = choose_model(models, kind, label="Model", key=f"model-{kind}")
+    if model is None:
+        st.warning("No installed model fits these images.")
+        return
+    show_card(model)
+    second = None
+    if len(models) > 1:
+        label = "Compare with a second model"
+        second = choose_model(models, kind, label=label, key=f"second-{kind}", optional=True)
+    options = _more_options(kind)
+    found = complaints(files, model)
+    for text in found:
+        st.warning(text)
+    names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
+    blocked = not files or kind is None
+    if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
+        _send(api, files, [options.model_copy(update={"model": name}) for name in names])
+
+
+def _more_options(kind: Kind | None) -> Options:
+    """Ask what few need to be asked."""
+    with st.expander("More options"):
+        if kind == Kind.PICTURE:
+            return Options(stack=st.checkbox("The pages of a TIFF are slices", key="stack"))
+        if kind in (Kind.DICOM, Kind.ARCHIVE):
+            gaps = st.checkbox(
+                "Allow gaps between slices", key="gaps", help="Missing slices are filled in, and every result says so."
+            )
+            st.caption("Where the service does not recognise a series, say its number (0020,0011) here.")
+            return Options(allow_gaps=gaps, series=_series())
+        st.caption("There is nothing more to choose for these files.")
+        return Options()
+
+
+def _series() -> dict[str, str]:
+    columns = st.columns(2)
+    given = {
+        sequence: columns[place % 2].text_input(sequence_name(sequence), key=f"series-{sequence}", max_chars=14)
+        for place, sequence in enumerate(SEQUENCES)
+    }
+    labels = {sequence: label.strip() for sequence, label in given.items() if label and label.strip()}
+    for label in labels.values():
+        if not is_series(label):
+            st.warning(f"{plain(label)} is not the number of a series, such as 301; it is left out.")
+    return {sequence: label for sequence, label in labels.items() if is_series(label)}
+
+
+def is_series(label: str) -> bool:
+    """Return whether something is the number of a DICOM series, with the part of it where it is in several.
+
+    >>> is_series("301"), is_series("301.2"), is_series("T1"), is_series("")
+    (True, True, False, False)
+    """
+    return _SERIES.fullmatch(label) is not None
+
+
+def content_key(upload: str, parts: Sequence[Part], options: Options) -> str:
+    """Return the idempotency key of one request: the same when it is sent again, another for any other content.
+
+    Args:
+        upload: random, new for each upload, so that the same images can be handed in again on purpose.
+        parts: files.
+        options: what is asked for.
+    """
+    digest = hashlib.sha256(f"{upload} {options.model_dump_json()}".encode())
+    for part in parts:
+        digest.update(f"{part.field} {part.name} {len(part.content)} ".encode())
+        digest.update(part.content)
+    return digest.hexdigest()
+
+
+def _send(api: Api, files: Sequence[ChosenFile], asked: Sequence[Options]) -> None:
+    """Hand in the files once for each model, and open the first study."""
+    parts = parts_of(files)
+    try:
+        with st.spinner(f"Sending {size_words(total_bytes(files))} …"):
+            studies: list[Study] = [
+                api.hand_in(parts, options, idempotency_key=content_key(state.upload_key(), parts, options))
+                for options in asked
+            ]
+    except MetsegError as error:
+        trouble.show(explain_error(error))
+        return
+    state.remember_handed(studies[0].id, parts)
+    state.end_upload()
+    state.open_study(studies[0].id)
+    st.rerun()

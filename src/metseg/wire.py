@@ -1,0 +1,313 @@
+"""What goes over the wire: requests and answers of the service, shared by the API, the workers and the page.
+
+Nothing here names a patient or a path: files are known by their number in the upload, studies by a random id. Errors
+are problem documents (RFC 9457) whose ``code`` is that of a `metseg.errors.MetsegError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NOTICE: Final = "Research use only: not a medical device."
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Wire(BaseModel):
+    """A document on the wire: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class State(StrEnum):
+    """Where a study stands; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATES
+
+
+FINAL_STATES: Final = frozenset((State.DONE, State.FAILED, State.CANCELLED))
+
+
+class Phase(StrEnum):
+    """What is being done with a study, in this order."""
+
+    RECEIVE = "receive"
+    READ = "read"
+    PREPROCESS = "preprocess"
+    PREDICT = "predict"
+    MEASURE = "measure"
+    RENDER = "render"
+
+
+#: The share of the whole work at which a phase begins; progress within a phase moves towards the next one's.
+PHASE_BEGINS: Final[Mapping[Phase, float]] = {
+    Phase.RECEIVE: 0.0,
+    Phase.READ: 0.02,
+    Phase.PREPROCESS: 0.1,
+    Phase.PREDICT: 0.25,
+    Phase.MEASURE: 0.85,
+    Phase.RENDER: 0.9,
+}
+
+
+def overall_progress(phase: Phase, share: float) -> float:
+    """Return the progress of a whole study, 0 to 1, from the share of a phase that is done.
+
+    >>> overall_progress(Phase.PREDICT, 0.5)
+    0.55
+    """
+    begins = [*PHASE_BEGINS.values(), 1.0]
+    place = list(PHASE_BEGINS).index(phase)
+    return round(begins[place] + (begins[place + 1] - begins[place]) * min(max(share, 0.0), 1.0), 4)
+
+
+class Kind(StrEnum):
+    """What an uploaded file is, by its content."""
+
+    PICTURE = "picture"
+    NIFTI = "nifti"
+    DICOM = "dicom"
+    ARCHIVE = "archive"
+
+
+class Scope(StrEnum):
+    """What a key lets its holder do."""
+
+    PREDICT = "predict"
+    READ = "read"
+    WRITE = "write"
+    METRICS = "metrics"
+
+
+#: What the artifacts of a study may be called. For pictures, those with ``{number}`` exist once for each slice.
+ARTIFACTS: Final[Mapping[str, str]] = {
+    "mask.nii.gz": "application/gzip",
+    "probability.nii.gz": "application/gzip",
+    "image.nii.gz": "application/gzip",
+    "prepared.nii.gz": "application/gzip",
+    "overlay.png": "image/png",
+    "lesions.csv": "text/csv",
+    "lesions.json": "application/json",
+    "report.pdf": "application/pdf",
+    "report.html": "text/html",
+    "mask-{number}.png": "image/png",
+    "overlay-{number}.png": "image/png",
+    "probability-{number}.png": "image/png",
+    "image-{number}.png": "image/png",
+}
+
+StudyId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Random id of a study, 32 hexadecimal digits.")]
+Sequence = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
+
+#: The sequences that a file can be declared to show, as names of form fields: those of `metseg.volume`, written out,
+#: for the page imports this module and nothing below it.
+SEQUENCES: Final = ("t1n", "t1c", "t2w", "t2f")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it; further members may be added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str = Field(description="A URI that names the kind of problem: `urn:metseg:problem:` and the code.")
+    title: str = Field(description="What is wrong, in general.")
+    status: int = Field(ge=400, le=599)
+    detail: str = Field(description="What is wrong here, what was expected and found, and the cure.")
+    code: str = Field(description="Stable name of the cause, the same everywhere in metseg.")
+    where: str | None = Field(default=None, description="The file by its number in the upload, or the field.")
+    cure: str | None = Field(default=None, description="What can be done about it.")
+    request: str | None = Field(default=None, description="Id of the request, as in the header X-Request-Id.")
+
+
+class Failure(Wire):
+    """Why a study failed: what a `Problem` would have said, had it been known at once."""
+
+    code: str
+    detail: str
+    where: str | None = None
+    cure: str | None = None
+    phase: Phase | None = None
+
+
+class Lesion(Wire):
+    """One connected lesion. What is in mm or mL is null where the images have no spacing."""
+
+    number: int = Field(ge=1, description="1 is the largest.")
+    label: str
+    voxels: int = Field(ge=1)
+    voxels_by_label: dict[str, int] = {}
+    volume_ml: float | None = None
+    longest_diameter_mm: float | None = None
+    longest_axial_diameter_mm: float | None = None
+    centre_voxel: tuple[float, float, float] = Field(
+        description="Array indices (x, y, z); pictures: column, row, slice."
+    )
+    centre_mm: tuple[float, float, float] | None = Field(default=None, description="RAS mm.")
+    confidence: float = Field(ge=0, le=1, description="Mean probability over its voxels; not calibrated.")
+    slice: int | None = Field(default=None, description="For pictures: the slice it lies in, from 0.")
+    place: str | None = Field(default=None, description="Where it lies, in words.")
+
+
+class Warned(Wire):
+    """Something that was noticed or repaired."""
+
+    phase: Phase
+    text: str
+
+
+class InputFile(Wire):
+    """One uploaded file. Its name is not kept."""
+
+    number: int = Field(ge=1, description="Its place in the upload.")
+    kind: Kind
+    sequence: Sequence | None = Field(default=None, description="Which sequence it shows, as declared or guessed.")
+    bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Artifact(Wire):
+    """One result that can be fetched."""
+
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    url: str
+
+
+class Options(Wire):
+    """What may be asked for beside the files."""
+
+    #: Name of a bundle; None: the service's own choice for this kind of study.
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")] | None = None
+    #: Read the pages of a TIFF as the slices of a stack; files of several pages are refused otherwise.
+    stack: bool = False
+    #: Fill missing slices of a DICOM series between their neighbours, and mark every output.
+    allow_gaps: bool = False
+    #: Which DICOM series shows which sequence, where it is not recognised: ``{"t1c": "3"}``.
+    series: dict[Sequence, Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]] = {}
+
+
+class Facts(Wire):
+    """What became known while a study was worked on."""
+
+    model: str | None = None
+    fingerprint: str | None = None
+    scheme: str | None = None
+    reference: Sequence | None = None
+    sequences: tuple[Sequence, ...] = ()
+    shape: tuple[int, ...] | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    affine: tuple[tuple[float, ...], ...] | None = None
+    threshold: float | None = None
+    slices: int = Field(default=0, description="How many pictures; 0: a volume.")
+    timings_s: dict[str, float] = {}
+
+
+class Study(Wire):
+    """A study and how far it is."""
+
+    id: StudyId
+    state: State
+    phase: Phase
+    progress: float = Field(ge=0, le=1)
+    kind: Kind
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None = None
+    expires_at: datetime | None = Field(default=None, description="When the study and its files are removed.")
+    options: Options
+    inputs: tuple[InputFile, ...]
+    facts: Facts = Facts()
+    warnings: tuple[Warned, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
+    failure: Failure | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    notice: str = NOTICE
+
+
+class StudySummary(Wire):
+    """A study in a list."""
+
+    id: StudyId
+    state: State
+    phase: Phase
+    progress: float = Field(ge=0, le=1)
+    kind: Kind
+    created_at: datetime
+    updated_at: datetime
+    lesions: int | None = Field(default=None, description="How many were found; null before the study is done.")
+    model: str | None = None
+    failure: Failure | None = None
+
+
+class StudyList(Wire):
+    """Studies, newest first, and where to go on."""
+
+    studies: tuple[StudySummary, ...]
+    next: str | None = Field(default=None, description="Give this as `after` to get what follows; null: the end.")
+
+
+class Answer(Wire):
+    """What `POST /predict/` says of one picture."""
+
+    segmentation: list[list[int]] = Field(description="Class ids, rows from the top, columns from the left.")
+    rows: int
+    columns: int
+    classes: dict[str, int] = Field(description="Name of each class and its id.")
+    lesions: tuple[Lesion, ...]
+    model: str
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+    timings_s: dict[str, float] = {}
+    notice: str = NOTICE
+
+
+class Model(Wire):
+    """A bundle that can be asked for by name."""
+
+    name: str
+    recipe: str
+    description: str
+    dimensions: int
+    sequences: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    labels: str
+    threshold: float
+    default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
+    card: str = Field(description="Markdown.")
+    metrics: dict[str, Any] = {}
+    fingerprint: str
+
+
+class ModelList(Wire):
+    models: tuple[Model, ...]
+
+
+class Health(Wire):
+    """The process is alive."""
+
+    status: str = "ok"
+    version: str
+
+
+class Readiness(Wire):
+    """Whether studies can be accepted now, and by what that is judged."""
+
+    ready: bool
+    checks: dict[str, bool]
+    queued: int
+    running: int
+    workers: int = Field(description="Workers whose heartbeat is recent.")

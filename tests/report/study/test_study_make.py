@@ -1,0 +1,219 @@
+"""From a document to a report: figures, places, sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metseg.plot.colours import class_colour
+from metseg.preprocess import STEPS
+from metseg.report.key_images import VolumePixels
+from metseg.report.key_pictures import PicturePixels
+from metseg.report.study import Model, StudyReport
+from metseg.report.study_document import parse_document
+from metseg.report.study_make import COLOURS, Options, Pixels, make_report
+from metseg.report.study_steps import SENTENCES, describe_steps
+from metseg.report.study_words import study_page
+
+Make = Callable[..., dict[str, Any]]
+
+DAY = date(2026, 11, 20)
+
+
+def report_of(document: dict[str, Any], pixels: Pixels | None = None, **options: Any) -> StudyReport:
+    chosen = Options(made_on=DAY, **{"key_images": 0, **options})
+    return make_report(
+        parse_document(document, where="test"), Model("known"), pixels=pixels or Pixels(), options=chosen
+    )
+
+
+def volume_pixels(study: Any, image: bool = True) -> Pixels:
+    return Pixels(volume=VolumePixels(study.labels, study.affine, study.image if image else None, "t1c"))
+
+
+def words_of(report: StudyReport) -> str:
+    """Return every text of a page, a line each."""
+    lines = []
+    for section in study_page(report).sections:
+        lines += [section.title, *section.lead, *section.caution, *section.paragraphs, *section.bullets]
+        lines += [f"{what}: {figure}" for figure, what in section.figures]
+        lines += [f"{what}: {line}" for what, facts in section.facts for line in facts]
+        for table in section.tables:
+            lines += [" | ".join(column.title for column in table.columns)]
+            lines += [" | ".join(row) for row in (*table.rows, table.total)] + list(table.notes)
+        lines += [f"{image.title}: {image.caption}" for image in section.key_images]
+    return "\n".join(lines)
+
+
+def test_the_figures_are_those_worked_out_by_hand(volume_document: Make, study: Any) -> None:
+    report = report_of(volume_document(), volume_pixels(study))
+    burden = report.burden
+    assert (burden.lesions, burden.voxels) == (2, 37)
+    assert burden.volume_ml == pytest.approx(2.96)
+    assert burden.diameter_mm == 25.0
+    assert burden.by_class_ml == {"lesion": pytest.approx(37 * 0.08)}
+    assert [lesion.side for lesion in report.lesions] == ["right", "left"]
+    assert report.technique.spacing_mm == pytest.approx((4, 4, 5))
+    assert report.technique.oblique_degrees == 0
+
+
+def test_the_table_gives_sizes_places_and_probabilities(volume_document: Make, study: Any) -> None:
+    rows = words_of(report_of(volume_document(), volume_pixels(study))).splitlines()
+    assert "1 | 2.88 | 25.0 | 20.0 | right | R 42, P 16, S 26 | 0.87" in rows
+    assert "2 | 0.08 | 7.5 | 5.7 | left | L 32, A 20, S 41 | > 0.99" in rows
+    assert (
+        "2 lesions found, 2.96 mL in total. The largest, no. 1: 2.88 mL, longest diameter 25.0 mm, right side." in rows
+    )
+    assert "total volume: 2.96 mL" in rows
+
+
+def test_the_technique_is_told(volume_document: Make) -> None:
+    words = words_of(report_of(volume_document())).splitlines()
+    assert "Images: T1 with contrast (t1c): 40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words
+    assert "Preprocessing: The axes were turned to right, anterior and superior; no value was changed." in words
+    assert "Mask: A voxel counts as lesion from a probability of 0.40 on." in words
+    assert "Mask: Probabilities are the average over mirror images of the study." in words
+    assert "t1c: a voxel was not finite" in words
+    assert any("slices lie 5.0 mm apart" in line for line in words)
+
+
+def test_without_pixels_no_side_is_given(volume_document: Make) -> None:
+    report = report_of(volume_document(), Pixels(lacking="Nothing at hand."))
+    assert [lesion.side for lesion in report.lesions] == [None, None]
+    words = words_of(report)
+    assert "Nothing at hand." in words
+    assert "| Side |" not in words
+    assert "right side" not in words
+    assert "| Centre (mm) |" in words  # what the affine says needs no pixels
+
+
+def test_no_lesion_is_a_finding_and_no_all_clear(volume_document: Make, study: Any) -> None:
+    report = report_of(volume_document(lesions=[]), volume_pixels(study), key_images=3)
+    words = words_of(report).splitlines()
+    assert words[:2] == ["Result", "No lesion found."]
+    assert "does not exclude a lesion" in words[2]
+    assert "lesions: 0" in words
+    assert "total volume: 0.00 mL" in words
+    assert "longest diameter" not in "\n".join(words)
+    (image,) = report.key_images
+    assert "Nothing is outlined" in image.caption
+
+
+def test_pictures_have_no_millimetres(picture_document: Make, picture_masks: np.ndarray) -> None:
+    pixels = Pixels(pictures={2: PicturePixels(picture_masks[:, :, 1], np.ones((30, 20)))})
+    report = report_of(picture_document(), pixels, key_images=3)
+    assert (report.burden.volume_ml, report.burden.diameter_mm, report.burden.by_class_ml) == (None, None, None)
+    words = words_of(report)
+    assert "1 lesion found in 1 of 2 pictures." in words
+    assert "1 | 2 | P1/second | 6 | 11, 6 | 0.70" in words.splitlines()
+    assert "mm" not in words.replace("millimetres", "").replace("commonly", "").replace("summ", "")
+    assert " mL" not in words
+    assert "Side" not in words
+    assert "pictures do not say how large a pixel is" in words
+    assert "2 pictures of 30 × 20 pixels" in words
+
+
+def test_a_pseudonym_hides_the_names(picture_document: Make, picture_masks: np.ndarray) -> None:
+    pixels = Pixels(pictures={2: PicturePixels(picture_masks[:, :, 1])})
+    document = picture_document(case="Jane_Roe", slices=["Jane_Roe/1", "Jane_Roe/2"])
+    report = report_of(document, pixels, key_images=3, pseudonym="A-17")
+    page = study_page(report)
+    everything = words_of(report) + page.title + page.subject + "".join(page.footer)
+    assert "Jane" not in everything
+    assert "Study A-17" in page.footer
+    assert "Jane" in words_of(report_of(document, pixels, key_images=3))
+
+
+def test_what_could_not_be_read_is_counted_without_its_name(picture_document: Make) -> None:
+    failed = [{"code": "input.truncated", "message": f"/home/Jane/{n}.png: cut"} for n in range(2)]
+    words = words_of(report_of(picture_document(failed=failed)))
+    assert "2 images could not be read and were not looked at." in words
+    assert "2 images could not be read (input.truncated)." in words
+    assert "Jane" not in words
+
+
+def test_several_classes_are_told_apart(volume_document: Make) -> None:
+    lesion = {**volume_document()["lesions"][0], "label": "SNFH", "voxels_by_label": {"ET": 10, "SNFH": 26}}
+    technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
+    words = words_of(report_of(volume_document(lesions=[lesion], technique=technique))).splitlines()
+    assert "No. | NETC | SNFH | ET | Together" in words
+    assert "1 | 0.00 | 2.08 | 0.80 | 2.88" in words
+    assert "All | 0.00 | 2.08 | 0.80 | 2.88" in words
+    assert any(line.startswith("1 | SNFH | 2.88 |") for line in words)
+    assert any("ET: enhancing tumour" in line for line in words)
+
+
+def test_the_outlines_of_several_classes_are_explained(volume_document: Make, study: Any) -> None:
+    technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
+    report = report_of(volume_document(technique=technique), volume_pixels(study), key_images=1)
+    assert "Outlines: NETC orange, SNFH light blue, ET red." in words_of(report)
+    assert "Outlines:" not in words_of(report_of(volume_document(), volume_pixels(study), key_images=1))
+
+
+def test_every_class_has_a_colour_with_a_name() -> None:
+    assert {class_colour(label) for label in range(1, 20)} == set(COLOURS)
+
+
+def test_old_documents_say_what_they_do_not_know(volume_document: Make) -> None:
+    old = volume_document()
+    del old["technique"]
+    words = words_of(report_of(old))
+    assert "Preprocessing: Not recorded with this prediction." in words
+    assert "The threshold was not recorded with this prediction." in words
+    assert "40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words
+
+
+def test_the_digest_tells_reports_apart_and_knows_the_same_one_again(volume_document: Make) -> None:
+    first = report_of(volume_document()).digest
+    assert first == report_of(volume_document()).digest
+    assert len(first) == 12
+    others = {
+        report_of(volume_document(), pseudonym="other").digest,
+        report_of(volume_document(warnings=[])).digest,
+        report_of(volume_document(lesions=volume_document()["lesions"][:1])).digest,
+    }
+    assert len(others | {first}) == 4
+
+
+def test_every_step_has_a_sentence_and_no_sentence_is_without_a_step() -> None:
+    assert set(SENTENCES) == set(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        ({"step": "align", "reference": "t1c", "method": "rigid", "moved": {}}, "All sequences lay on one grid"),
+        (
+            {
+                "step": "align",
+                "reference": "t1c",
+                "method": "rigid",
+                "moved": {"t2f": {"moved_mm": 1.83, "turned_degrees": 0.6}},
+            },
+            "t2f was registered rigidly to t1c, by 1.8 mm and 0.6°",
+        ),
+        (
+            {"step": "align", "reference": "t1c", "method": "resample", "moved": {"t2f": {}}},
+            "t2f was brought to the grid of t1c by the scanner's coordinates.",
+        ),
+        ({"step": "reorient", "order": [0, 1, 2], "flipped": [False] * 3}, "The axes already ran"),
+        ({"step": "resample", "from": [4, 5, 6], "size": [8, 5, 6], "steps": [0.5, 1, 1]}, "4 × 5 × 6 to 8 × 5 × 6"),
+        ({"step": "resample", "from": [4, 5, 6], "size": [4, 5, 6], "steps": [1, 1, 1]}, "nothing was resampled"),
+        ({"step": "brain_mask", "found": "head"}, "skull and scalp included"),
+        (
+            {"step": "clip_percentiles", "lower": 0.5, "upper": 99.5, "scope": "slice", "region": "all"},
+            "slice by slice",
+        ),
+        ({"step": "rescale", "by": "type", "scope": "case", "region": "all"}, "the largest value that the files"),
+        ({"step": "zscore", "scope": "nonsense", "region": "head"}, "Step: zscore."),
+        ({"step": "crop_to_head"}, "Step: crop_to_head."),
+        ({}, "Step: unknown."),
+    ],
+)
+def test_a_record_becomes_a_sentence(record: dict[str, Any], sentence: str) -> None:
+    (said,) = describe_steps([record])
+    assert sentence in said

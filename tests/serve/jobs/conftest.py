@@ -1,0 +1,289 @@
+"""Studies in which it is known what is bright, and so what the models here find; and workers that work on them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from metseg.wire import Kind
+
+if TYPE_CHECKING:
+    from metseg.serve.records import StudyRecord
+    from metseg.serve.store import Store
+
+#: A voxel above this is lesion to the models here.
+BRIGHT = 200.0
+
+#: Stands in the headers of the images here; it must be found nowhere else.
+PATIENT = "ROTHSCHWANZ^ALBERTA"
+
+AFFINE = np.array([[-1.0, 0, 0, 10], [0, 1.0, 0, -12], [0, 0, 2.0, 5], [0, 0, 0, 1]])
+
+
+class File(NamedTuple):
+    """A file to upload."""
+
+    path: Path
+    kind: Kind
+    ending: str
+    sequence: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def volume_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """Return two sequences (20, 24, 10); in the first a lesion of 27 voxels and one of 8."""
+    t1c = np.zeros((20, 24, 10), dtype=np.int16)
+    t1c[2:18, 2:22, 1:9] = 100
+    t1c[4:7, 5:8, 3:6] = 300
+    t1c[12:14, 15:17, 6:8] = 250
+    return t1c, (t1c // 2).astype(np.float32) + np.float32(0.25)
+
+
+def write_volume(path: Path, data: np.ndarray) -> Path:
+    image = nibabel.Nifti1Image(data, AFFINE)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = PATIENT.encode()
+    nibabel.save(image, path)
+    return path
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the studies here are made of."""
+
+    patient: str = PATIENT
+    affine: tuple[tuple[float, ...], ...] = tuple(map(tuple, AFFINE.tolist()))
+    bright: float = BRIGHT
+
+    def volume_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return volume_arrays()
+
+    def picture_array(self, number: int) -> np.ndarray:
+        return picture_array(number)
+
+    def write_volume(self, path: Path, data: np.ndarray) -> Path:
+        return write_volume(path, data)
+
+
+@pytest.fixture(scope="session")
+def given() -> Given:
+    return Given()
+
+
+@pytest.fixture
+def home(home: Path, bundle_store: Path) -> Path:
+    """Return the home of a service whose bundles have their networks: here they are run."""
+    shutil.rmtree(home / "bundles")
+    shutil.copytree(bundle_store, home / "bundles")
+    return home
+
+
+@pytest.fixture
+def volume_files(tmp_path: Path) -> list[File]:
+    """Return a study of two sequences as files to upload; see `volume_arrays`."""
+    folder = tmp_path / "upload"
+    folder.mkdir()
+    t1c, t2f = volume_arrays()
+    named = (("t1c", t1c), ("t2f", t2f))
+    return [
+        File(write_volume(folder / f"{PATIENT}_{name}.nii.gz", data), Kind.NIFTI, ".nii.gz", name)
+        for name, data in named
+    ]
+
+
+def picture_array(number: int) -> np.ndarray:
+    """Return a picture (32 rows, 40 columns), dark, with a bright square of side ``number`` + 1."""
+    picture = np.full((32, 40), 60, dtype=np.uint8)
+    picture[4 : 5 + number, 10 : 11 + number] = 255
+    return picture
+
+
+@pytest.fixture
+def picture_files(tmp_path: Path) -> Callable[[int], list[File]]:
+    """Return a function that gives so many pictures as files to upload; see `picture_array`."""
+
+    def make(count: int) -> list[File]:
+        folder = tmp_path / "pictures"
+        folder.mkdir()
+        files = []
+        for number in range(1, count + 1):
+            path = folder / f"{PATIENT}_{number}.png"
+            Image.fromarray(picture_array(number)).save(path)
+            files.append(File(path, Kind.PICTURE, ".png"))
+        return files
+
+    return make
+
+
+@pytest.fixture
+def long_files(tmp_path: Path) -> list[File]:
+    """Return a study that takes ``bright-two`` a second or more: a thousand windows, one lesion of 8000 voxels."""
+    folder = tmp_path / "long"
+    folder.mkdir()
+    data = np.full((72, 72, 72), 100, dtype=np.int16)
+    data[30:50, 30:50, 30:50] = 300
+    return [File(write_volume(folder / f"{name}.nii.gz", data), Kind.NIFTI, ".nii.gz", name) for name in ("t1c", "t2f")]
+
+
+@pytest.fixture
+def accept(home: Path) -> Iterator[Callable[..., str]]:
+    """Return a function that has the service accept files as a study, as the API does, and gives its id."""
+    from metseg.serve.database import open_database
+    from metseg.serve.folders import Folders
+    from metseg.serve.forms import ReceivedFile
+    from metseg.serve.keys import LOCAL_PRINCIPAL
+    from metseg.serve.settings import load_settings
+    from metseg.serve.studies import CheckedFile, NewStudy, Studies
+    from metseg.wire import Options
+
+    settings = load_settings()
+    folders = Folders(settings.home)
+    folders.make()
+    database = open_database(settings)
+    studies = Studies(database, settings)
+
+    def make(files: Sequence[File], model: str) -> str:
+        incoming = folders.incoming / "upload"
+        incoming.mkdir(exist_ok=True)
+        received = []
+        for number, file in enumerate(files, start=1):
+            path = incoming / f"{number:04d}"
+            shutil.copyfile(file.path, path)
+            item = ReceivedFile(number, path, file.sequence, path.stat().st_size, file.sha256)
+            received.append(CheckedFile(item, file.kind, file.ending))
+        new = NewStudy(incoming, files[0].kind, received, Options(model=model), digest="0" * 64)
+        record, _ = studies.accept(LOCAL_PRINCIPAL, new)
+        return record.id
+
+    yield make
+    database.close()
+
+
+#: How long anything may take that a test waits for; a machine that runs all tests at once is slow.
+PATIENCE_S = 240.0
+
+#: Settings under which a dead worker is missed soon.
+IMPATIENT = {"METSEG_POLL_S": "0.1", "METSEG_HEARTBEAT_S": "1", "METSEG_DEAD_AFTER_S": "6", "METSEG_WORKER_NICE": "0"}
+
+
+class Fleet:
+    """Worker processes, and the records that they write to.
+
+    Args:
+        home: of the service.
+        store: the records.
+    """
+
+    def __init__(self, home: Path, store: Store) -> None:
+        self.home = home
+        self.store = store
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.log = home.parent / "workers.log"
+
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a worker; what it says is added to the log."""
+        command = [sys.executable, "-m", "metseg", "worker", "--name", name, "--threads", "1"]
+        with self.log.open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, env={**os.environ, **IMPATIENT, **environment}, stdout=log, stderr=log
+            )
+        return self.processes[name]
+
+    def kill(self, name: str) -> None:
+        """Kill a worker as nothing in it can prevent or notice."""
+        self.processes[name].kill()
+        assert self.processes.pop(name).wait(PATIENCE_S) == -signal.SIGKILL
+
+    def end(self, name: str) -> int:
+        """Ask a worker to end, and return what it ends with."""
+        process = self.processes.pop(name)
+        process.terminate()
+        return process.wait(PATIENCE_S)
+
+    def kill_all(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until something holds; a worker that ends meanwhile fails the test at once."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            ended = [name for name, process in self.processes.items() if process.poll() is not None]
+            assert not ended, f"{ended} ended while waiting: {what}\n{self.said()}"
+            assert time.monotonic() < deadline, f"waited too long: {what}\n{self.said()}"
+            time.sleep(0.005)
+
+    def wait_until_over(self, studies: Sequence[str]) -> None:
+        """Wait until every study has ended."""
+        self.wait_for(lambda: all(study.state.is_final for study in self.records(studies)), "all studies have ended")
+
+    def records(self, studies: Sequence[str]) -> list[StudyRecord]:
+        """Return studies as they are now, in the order of their ids."""
+        import sqlalchemy as sa
+
+        from metseg.serve.records import StudyRecord
+        from metseg.wire import State
+
+        query = sa.select(StudyRecord).where(StudyRecord.id.in_(studies)).order_by(StudyRecord.id)
+        with self.store.database.read() as session:
+            found = list(session.scalars(query))
+            for study in found:
+                study.state = State(study.state)
+                session.expunge(study)
+        assert len(found) == len(set(studies)), "a study is lost"
+        return found
+
+    def endings(self) -> Counter[tuple[str, str]]:
+        """Return how often the audit log says of each study that it ended, and how."""
+        import sqlalchemy as sa
+
+        from metseg.serve.records import AuditRecord
+
+        ends = ("study.done", "study.failed", "study.cancelled")
+        query = sa.select(AuditRecord.study_id, AuditRecord.action).where(AuditRecord.action.in_(ends))
+        with self.store.database.read() as session:
+            return Counter((str(study), action) for study, action in session.execute(query))
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+@pytest.fixture
+def make_fleet(home: Path) -> Iterator[Callable[[], Fleet]]:
+    """Return a function that makes a fleet on the database that the settings name now; no process outlives its test."""
+    from metseg.serve.database import open_database
+    from metseg.serve.folders import Folders
+    from metseg.serve.settings import load_settings
+    from metseg.serve.store import Store
+
+    made: list[Fleet] = []
+
+    def make() -> Fleet:
+        settings = load_settings()
+        Folders(settings.home).make()
+        made.append(Fleet(home, Store(open_database(settings), settings)))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.kill_all()
+        fleet.store.database.close()

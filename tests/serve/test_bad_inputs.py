@@ -1,0 +1,560 @@
+"""BAD_INPUTS over HTTP: what the head of a file tells is answered at once, the rest ends the accepted study.
+
+Numbers are those of that page. Those about masks of truth (19 of masks, 20), about models as files (35 to 37) and about
+training (39, 40) have no way in over HTTP. 41 is in `jobs/test_worker_process.py`, 42 in `test_studies.py`, 43 and 44 in
+`test_server.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from metseg.serve.service import Service
+from metseg.wire import PROBLEM_MEDIA_TYPE, Study
+
+pytestmark = pytest.mark.usefixtures("bright")
+
+WorkOff = Callable[[Service, str], None]
+Files = list[tuple[str, tuple[str, bytes]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One bad input.
+
+    Args:
+        code: of the problem, or of the failure.
+        status: of the answer; 202: the study is accepted, and fails with the code.
+        content: makes the file, or the files of DICOM, from the functions that make files.
+        name: of the file.
+        data: other fields.
+    """
+
+    code: str
+    status: int
+    content: Callable[[SimpleNamespace], bytes]
+    name: str = "a.nii.gz"
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def at(header_field: str, value: Any) -> Callable[[SimpleNamespace], bytes]:
+    """Return what makes a volume whose header says something else."""
+    return lambda make: make.nifti(packed=False, **{header_field: value})
+
+
+def dims(*shape: int) -> Callable[[SimpleNamespace], bytes]:
+    return at("dim", [len(shape), *shape, *[1] * (7 - len(shape))])
+
+
+def with_checksum_off(make: SimpleNamespace) -> bytes:
+    content = bytearray(make.nifti())
+    content[-8] ^= 0xFF
+    return bytes(content)
+
+
+def bomb(make: SimpleNamespace) -> bytes:
+    """Return 100 MB of zeros behind a small volume."""
+    packed = io.BytesIO()
+    with gzip.open(packed, "wb") as file:
+        file.write(make.nifti(packed=False))
+        for _ in range(100):
+            file.write(bytes(2**20))
+    return packed.getvalue()
+
+
+def with_nan(share: float) -> Callable[[SimpleNamespace], bytes]:
+    def make_one(make: SimpleNamespace) -> bytes:
+        data = make.volume(np.float32)
+        data.ravel()[: int(share * data.size)] = np.nan
+        return bytes(make.nifti(data))
+
+    return make_one
+
+
+def saved(pixels: np.ndarray | Image.Image, kind: str, **options: Any) -> Callable[[SimpleNamespace], bytes]:
+    def make_one(_make: SimpleNamespace) -> bytes:
+        encoded = io.BytesIO()
+        picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+        picture.save(encoded, format=kind, **options)
+        return encoded.getvalue()
+
+    return make_one
+
+
+def pages(count: int) -> Callable[[SimpleNamespace], bytes]:
+    more = [Image.fromarray(np.full((32, 40), 60, dtype=np.uint8)) for _ in range(count - 1)]
+    first = Image.fromarray(np.full((32, 40), 60, dtype=np.uint8))
+    return saved(first, "TIFF", save_all=True, append_images=more)
+
+
+def cut_short(make: SimpleNamespace) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 255, (32, 40), dtype=np.uint8)
+    return bytes(make.png(noise)[:-200])
+
+
+def affine_off(**rows: list[float]) -> Callable[[SimpleNamespace], bytes]:
+    return lambda make: make.nifti(packed=False, sform_code=1, **rows)
+
+
+NIFTI: dict[str, Case] = {
+    "1 truncated": Case("input.truncated", 202, lambda make: make.nifti()[:-20]),
+    "1 truncated in the header": Case("input.truncated", 422, lambda make: make.nifti()[:40]),
+    "2 wrong checksum": Case("input.checksum", 202, with_checksum_off),
+    "3 bomb": Case("input.trailing_data", 202, bomb),
+    "3 trailing data": Case("input.trailing_data", 413, lambda make: make.nifti(packed=False) + b"x", "a.nii"),
+    "4 empty": Case("input.format", 415, lambda make: b""),
+    "4 wrong magic": Case("input.format", 415, lambda make: b"not an image at all" * 30),
+    "4 gzip of something else": Case("input.format", 415, lambda make: gzip.compress(b"text" * 200)),
+    "5 too many NaN": Case("input.not_finite", 202, with_nan(0.05)),
+    "6 zero dimension": Case("input.axes", 422, dims(20, 0, 10)),
+    "6 negative dimension": Case("input.axes", 422, dims(20, -3, 10)),
+    "7 four axes": Case("input.axes", 202, lambda make: make.nifti(np.stack([make.volume()] * 3, axis=-1))),
+    "7 five axes": Case("input.axes", 422, lambda make: make.nifti(np.zeros((4, 4, 4, 2, 2), dtype=np.int16))),
+    "8 over the cap": Case("input.too_large", 413, dims(30000, 30000, 30000)),
+    "9 body shorter": Case("input.truncated", 422, lambda make: make.nifti(packed=False)[:-1], "a.nii"),
+    "10 slope NaN": Case("input.scaling", 422, at("scl_slope", np.nan)),
+    "10 slope infinite": Case("input.scaling", 422, at("scl_slope", np.inf)),
+    "10 overflow": Case("input.scaling", 202, at("scl_slope", 3e38)),
+    "11 singular": Case("input.geometry", 422, affine_off(srow_x=[0.0] * 4)),
+    "11 NaN": Case("input.geometry", 422, affine_off(srow_y=[np.nan] * 4)),
+    "23 another sequence": Case("input.missing_sequence", 202, lambda make: make.nifti(), data={"model": "bright-two"}),
+}
+
+PICTURES: dict[str, Case] = {
+    "4 empty": Case("input.format", 415, lambda make: b"", "a.png"),
+    "4 wrong magic": Case("input.format", 415, lambda make: b"picture", "a.png"),
+    "13 over 25 megapixels": Case("input.too_large", 413, saved(Image.new("1", (6000, 6000)), "PNG"), "a.png"),
+    "16 CMYK": Case("input.format", 415, saved(Image.new("CMYK", (40, 32)), "JPEG"), "a.jpg"),
+    "16 GIF": Case("input.format", 415, saved(Image.new("L", (40, 32)), "GIF"), "a.png"),
+    "16 SVG": Case("input.format", 415, lambda make: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a.png"),
+    "17 several pages": Case("input.multi_page", 202, pages(3), "a.tif"),
+    "18 too many NaN": Case("input.not_finite", 202, saved(np.full((32, 40), np.nan, np.float32), "TIFF"), "a.tif"),
+    "damaged": Case("input.truncated", 202, cut_short, "a.png"),
+}
+
+
+def refused(response: Any, case: Case, home: Path) -> None:
+    """Check the answer to an upload that is refused at once."""
+    assert response.status_code == case.status, response.text
+    problem = response.json()
+    assert problem["code"] == case.code
+    assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
+    assert str(home) not in response.text
+    assert list((home / "incoming").iterdir()) == []
+    assert list((home / "studies").iterdir()) == []
+
+
+def fails(client: TestClient, service: Service, work_off: WorkOff, response: Any, code: str) -> Study:
+    """Check that an accepted study fails with a code, and that nothing is left of its work."""
+    assert response.status_code == 202, response.text
+    study_id = response.json()["id"]
+    work_off(service, study_id)
+    study = Study.model_validate(client.get(f"/studies/{study_id}").json())
+    assert study.failure is not None, study.state
+    assert study.failure.code == code, study.failure
+    assert str(service.settings.home) not in study.model_dump_json()
+    assert study.artifacts == ()
+    assert not service.folders.study(study_id).inputs.exists()
+    return study
+
+
+def done(client: TestClient, service: Service, work_off: WorkOff, response: Any) -> Study:
+    assert response.status_code == 202, response.text
+    work_off(service, response.json()["id"])
+    study = Study.model_validate(client.get(f"/studies/{response.json()['id']}").json())
+    assert study.state == "done", study.failure
+    return study
+
+
+@pytest.mark.parametrize("name", NIFTI)
+def test_volumes(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, home: Path, name: str
+) -> None:
+    case = NIFTI[name]
+    files = {"t1c": (case.name, case.content(make))}
+    response = client.post("/studies", files=files, data={"model": "bright-t1c", **case.data})
+    if case.status == 202:
+        fails(client, service, work_off, response, case.code)
+    else:
+        refused(response, case, home)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_as_studies(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, home: Path, name: str
+) -> None:
+    case = PICTURES[name]
+    files = {"files": (case.name, case.content(make))}
+    response = client.post("/studies", files=files, data={"model": "bright-pictures"})
+    if case.status == 202:
+        fails(client, service, work_off, response, case.code)
+    else:
+        refused(response, case, home)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_answered_at_once(client: TestClient, make: SimpleNamespace, home: Path, name: str) -> None:
+    case = PICTURES[name]
+    response = client.post("/predict/", files={"file": (case.name, case.content(make))})
+    at_once = Case(case.code, 422 if case.status == 202 else case.status, case.content)
+    refused(response, at_once, home)
+
+
+def test_5_some_nan_become_zero(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:
+    files = {"t1c": ("a.nii.gz", with_nan(0.005)(make))}
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
+    assert any("24 NaN or infinite voxels of 4800 were set to 0" in warning.text for warning in study.warnings)
+
+
+def test_7_a_fourth_axis_of_one(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:
+    files = {"t1c": ("a.nii.gz", make.nifti(make.volume()[..., None]))}
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
+    assert study.facts.shape == (20, 24, 10)
+
+
+@pytest.mark.parametrize("flip", [1.0, -1.0])
+def test_12_any_handedness_comes_back_as_it_came(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, flip: float
+) -> None:
+    affine = make.affine @ np.diag([flip, 1, 1, 1])
+    files = {"t1c": ("a.nii.gz", make.nifti(affine=affine))}
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
+    mask = nibabel.Nifti1Image.from_bytes(
+        gzip.decompress(client.get(f"/studies/{study.id}/artifacts/mask.nii.gz").content)
+    )
+    np.testing.assert_array_equal(mask.affine, affine)
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), make.volume() == 300)
+
+
+def test_14_sixteen_bits(client: TestClient, make: SimpleNamespace) -> None:
+    """Only the low byte, or eight bits of sixteen, would leave nothing bright."""
+    picture = make.square(bright=256 + 100, dtype=np.uint16)
+    response = client.post("/predict/", files={"file": ("a.png", make.png(picture))})
+    assert np.sum(response.json()["segmentation"]) == 9
+
+
+@pytest.mark.parametrize(("mode", "word"), [("P", "palette"), ("LA", "alpha")])
+def test_15_palette_and_alpha(client: TestClient, make: SimpleNamespace, mode: str, word: str) -> None:
+    picture = Image.fromarray(make.square()).convert(mode)
+    response = client.post("/predict/", files={"file": ("a.png", saved(picture, "PNG")(make))})
+    assert response.status_code == 200
+    assert np.sum(response.json()["segmentation"]) == 9
+    assert any(word in warning for warning in response.json()["warnings"])
+
+
+def test_17_pages_as_a_stack(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:
+    files = {"files": ("a.tif", pages(3)(make))}
+    data = {"model": "bright-pictures", "stack": "true"}
+    study = done(client, service, work_off, client.post("/studies", files=files, data=data))
+    assert study.facts.slices == 3
+
+
+def test_19_sequences_on_different_grids(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff
+) -> None:
+    files = {"t1c": ("a.nii.gz", make.nifti()), "t2f": ("b.nii.gz", make.nifti(make.volume()[:-1]))}
+    response = client.post("/studies", files=files, data={"model": "bright-two"})
+    study = fails(client, service, work_off, response, "input.shape_mismatch")
+    assert study.failure is not None
+    assert "t2f" in study.failure.detail or "t2f" in str(study.failure.where)
+
+
+def test_21_a_constant_picture(client: TestClient, make: SimpleNamespace) -> None:
+    response = client.post("/predict/", files={"file": ("a.png", make.png(np.full((32, 40), 7, dtype=np.uint8)))})
+    assert response.status_code == 200
+    assert "NaN" not in response.text
+
+
+def test_22_nothing_found(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:
+    files = {"t1c": ("a.nii.gz", make.nifti(np.minimum(make.volume(), 100)))}
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
+    assert study.lesions == ()
+    assert "no lesion found" in client.get(f"/studies/{study.id}/artifacts/report.html").text.lower()
+
+
+def dicom(objects: Any, folder: Path, scanner: SimpleNamespace) -> Files:
+    """Return DICOM objects as files to upload."""
+    return [("files", (path.name, path.read_bytes())) for path in scanner.write(folder, objects)]
+
+
+def series(scanner: SimpleNamespace, **options: Any) -> Any:
+    return scanner.slices(scanner.pixels(6, size=(16, 14)), SeriesDescription="T1 post", **options)
+
+
+def two_patients(scanner: SimpleNamespace) -> Any:
+    return [*series(scanner)[:3], *series(scanner, PatientID="4712", PatientName="Musterfrau^Max")[3:]]
+
+
+def two_frames_of_reference(scanner: SimpleNamespace) -> Any:
+    return [*series(scanner)[:3], *series(scanner, FrameOfReferenceUID=scanner.uid("other"))[3:]]
+
+
+def two_pictures_at_one_place(scanner: SimpleNamespace) -> Any:
+    return series(scanner, places=[0.0, 3.0, 6.0, 9.0, 9.0, 12.0])
+
+
+def without_pixels(scanner: SimpleNamespace) -> Any:
+    objects = series(scanner)
+    for item in objects:
+        del item.PixelData, item.Rows, item.Columns
+    return objects
+
+
+def compressed_unknown(scanner: SimpleNamespace) -> Any:
+    objects = series(scanner)
+    for item in objects:
+        item.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG-2: no decoder of ours
+        item.PixelData = encapsulate([item.PixelData])
+        item["PixelData"].VR = "OB"
+    return objects
+
+
+def announced_huge(scanner: SimpleNamespace) -> Any:
+    return series(scanner, Rows=65535, Columns=65535)
+
+
+#: DICOM objects that make a study fail, with the series named by hand.
+DICOM: dict[str, tuple[str, Callable[[SimpleNamespace], Any]]] = {
+    "24 two patients": ("input.mixed_series", two_patients),
+    "24 two frames of reference": ("input.mixed_series", two_frames_of_reference),
+    "25 a slice is missing": ("input.missing_slices", lambda scanner: [*series(scanner)[:2], *series(scanner)[3:]]),
+    "25 uneven": ("input.uneven_slices", lambda scanner: series(scanner, places=[0, 3, 6, 10.7, 13, 16])),
+    "26 two pictures at one place": ("input.duplicate_slice", two_pictures_at_one_place),
+    "28 too many pixels": ("input.too_large", announced_huge),
+    "28 no decoder": ("input.transfer_syntax", compressed_unknown),
+    "29 not MR": ("input.not_mr", lambda scanner: series(scanner, Modality="CT")),
+    "29 no pixels": ("input.no_pixels", without_pixels),
+    "29 no position": ("input.no_geometry", lambda scanner: series(scanner, ImagePositionPatient=None)),
+}
+
+
+@pytest.mark.parametrize("name", DICOM)
+def test_dicom(
+    client: TestClient, service: Service, scanner: SimpleNamespace, work_off: WorkOff, tmp_path: Path, name: str
+) -> None:
+    code, objects = DICOM[name]
+    files = dicom(objects(scanner), tmp_path / "dicom", scanner)
+    response = client.post("/studies", files=files, data={"model": "bright-t1c", "series": "t1c=1"})
+    study = fails(client, service, work_off, response, code)
+    for secret in (scanner.PATIENT_ID, "Muster"):
+        assert secret not in study.model_dump_json()
+
+
+def test_25_gaps_may_be_allowed_and_mark_the_result(
+    client: TestClient, service: Service, scanner: SimpleNamespace, work_off: WorkOff, tmp_path: Path
+) -> None:
+    files = dicom([*series(scanner)[:2], *series(scanner)[3:]], tmp_path / "dicom", scanner)
+    data = {"model": "bright-t1c", "series": "t1c=1", "allow_gaps": "true"}
+    study = done(client, service, work_off, client.post("/studies", files=files, data=data))
+    assert any("1 of 6 slices are missing and were filled in" in warning.text for warning in study.warnings)
+    assert study.facts.shape == (14, 16, 6)
+
+
+def test_26_identical_copies_are_one_picture(
+    client: TestClient, service: Service, scanner: SimpleNamespace, work_off: WorkOff, tmp_path: Path
+) -> None:
+    files = dicom(series(scanner), tmp_path / "dicom", scanner)
+    data = {"model": "bright-t1c", "series": "t1c=1"}
+    study = done(client, service, work_off, client.post("/studies", files=[*files, files[0]], data=data))
+    assert study.facts.shape == (14, 16, 6)
+    assert any("twice" in warning.text for warning in study.warnings)
+
+
+def packed(members: dict[str, bytes], **changes: Any) -> bytes:
+    """Return a zip archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            for key, value in changes.items():
+                setattr(info, key, value)
+            file.writestr(info, data)
+    return content.getvalue()
+
+
+def object_bytes(scanner: SimpleNamespace, folder: Path) -> bytes:
+    return bytes(scanner.write(folder, series(scanner)[:1])[0].read_bytes())
+
+
+def deflated(scanner: SimpleNamespace, folder: Path) -> bytes:
+    item = series(scanner)[0]
+    item.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return bytes(scanner.write(folder, [item])[0].read_bytes())
+
+
+def test_27_deflated_at_once(client: TestClient, scanner: SimpleNamespace, tmp_path: Path, home: Path) -> None:
+    content = deflated(scanner, tmp_path / "dicom")
+    case = Case("input.transfer_syntax", 415, lambda make: b"")
+    for name, upload in (("a.dcm", content), ("a.zip", packed({"a": content}))):
+        response = client.post("/studies", files={"files": (name, upload)}, data={"model": "bright-t1c"})
+        refused(response, case, home)
+
+
+def test_30_a_dicomdir_is_ignored(
+    client: TestClient, service: Service, scanner: SimpleNamespace, work_off: WorkOff, tmp_path: Path
+) -> None:
+    directory = scanner.mr_object(scanner.pixels(1)[0], "directory")
+    directory.file_meta.MediaStorageSOPClassUID = directory.SOPClassUID = MediaStorageDirectoryStorage
+    directory.ReferencedFileID = ["..", "..", "etc", "passwd"]
+    members = {
+        f"IM{number}": data for number, (_, (_, data)) in enumerate(dicom(series(scanner), tmp_path / "a", scanner))
+    }
+    members["DICOMDIR"] = scanner.write(tmp_path / "b", [directory])[0].read_bytes()
+    files = {"files": ("a.zip", packed(members))}
+    data = {"model": "bright-t1c", "series": "t1c=1"}
+    study = done(client, service, work_off, client.post("/studies", files=files, data=data))
+    assert study.facts.shape == (14, 16, 6)
+
+
+def archives(inside: bytes) -> dict[str, tuple[str, int, bytes]]:
+    link = {"external_attr": (0o120777 << 16), "create_system": 3}
+    return {
+        "31 climbs": ("input.archive_path", 400, packed({"../a.dcm": inside})),
+        "31 absolute": ("input.archive_path", 400, packed({"/a.dcm": inside})),
+        "31 drive": ("input.archive_path", 400, packed({"C:\\a.dcm": inside})),
+        "31 link": ("input.archive_path", 400, packed({"a.dcm": b"/etc/passwd"}, **link)),
+        "32 nested": ("input.archive_nested", 413, packed({"b.zip": packed({"a": inside}), "a": inside})),
+        "32 too many members": ("input.too_large", 413, packed({f"{number}": b"" for number in range(5001)})),
+        "nothing that is read": ("input.not_dicom", 415, packed({"a.txt": b"text"})),
+        "damaged": ("input.archive_damaged", 422, packed({"a": inside})[:-30]),
+    }
+
+
+@pytest.mark.parametrize("name", archives(b""))
+def test_archives(client: TestClient, scanner: SimpleNamespace, tmp_path: Path, home: Path, name: str) -> None:
+    code, status, content = archives(object_bytes(scanner, tmp_path / "dicom"))[name]
+    before = sorted(tmp_path.rglob("*"))
+    response = client.post("/studies", files={"files": ("a.zip", content)}, data={"model": "bright-t1c"})
+    refused(response, Case(code, status, lambda make: b""), home)
+    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and "sqlite" not in path.name] == []
+
+
+def test_32_forged_sizes(
+    client: TestClient, service: Service, scanner: SimpleNamespace, work_off: WorkOff, tmp_path: Path
+) -> None:
+    """The list of members says 100 bytes; the real bytes are counted."""
+    content = bytearray(packed({"a": object_bytes(scanner, tmp_path / "dicom")}))
+    entry = content.rfind(b"PK\x01\x02")
+    struct.pack_into("<L", content, entry + 24, 300)
+    files = {"files": ("a.zip", bytes(content))}
+    response = client.post("/studies", files=files, data={"model": "bright-t1c"})
+    fails(client, service, work_off, response, "input.archive_forged")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x.nii.gz", "a\x00b.nii.gz", "a\r\nX-Evil: 1.nii.gz", "x" * 10_000, "/etc/passwd"]
+)
+def test_33_names_of_files(client: TestClient, make: SimpleNamespace, home: Path, tmp_path: Path, name: str) -> None:
+    response = client.post("/studies", files={"t1c": (name, make.nifti())}, data={"model": "bright-t1c"})
+    assert response.status_code == 202, response.text
+    assert "x-evil" not in response.headers
+    stored = [path for path in (home / "studies").rglob("*") if path.is_file()]
+    assert [path.name for path in stored] == ["0001.nii.gz"]
+    assert list(tmp_path.iterdir()) == [home]
+
+
+def test_33_as_a_browser_would_never_send_it(client: TestClient, make: SimpleNamespace, home: Path) -> None:
+    start = b'--x\r\nContent-Disposition: form-data; name="t1c"; filename="'
+    body = start + b"../a\x00b" + b'"\r\n\r\n' + make.nifti() + b"\r\n--x--\r\n"
+    response = client.post("/studies", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert response.status_code in (202, 400)
+    assert {path.name for path in (home / "studies").rglob("*") if path.is_file()} <= {"0001.nii.gz"}
+
+
+PLACES = (
+    "http://127.0.0.1:1/a.png",
+    "file:///etc/passwd",
+    "/etc/passwd",
+    "\\\\server\\share",
+    "../../a",
+    "C:\\a",
+    "~/a",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", ["files", "file", "model", "series", "stack", "anything"])
+def test_34_a_place_in_any_field(client: TestClient, home: Path, make: SimpleNamespace, name: str, place: str) -> None:
+    refusal = Case("request.url", 400, lambda make: b"")
+    for path in ("/studies", "/predict/"):
+        files = [("files", ("a.png", make.png(make.square()))), (name, (None, place))]
+        refused(client.post(path, files=files), refusal, home)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_34_a_place_in_a_query_or_header(client: TestClient, home: Path, place: str) -> None:
+    refusal = Case("request.url", 400, lambda make: b"")
+    refused(client.get("/studies", params={"after": place}), refusal, home)
+    refused(client.get("/studies", params={"state": place}), refusal, home)
+    refused(client.post("/predict/", params={"model": place}), refusal, home)
+    refused(client.post("/studies", headers={"Idempotency-Key": place}), refusal, home)
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Let the disk be full under every folder whose path holds a word, when it comes to the last byte."""
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if part in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_38_a_full_disk_for_an_upload(
+    client: TestClient, make: SimpleNamespace, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, "/incoming/")
+    response = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
+    refused(response, Case("resources.disk", 507, lambda make: b""), home)
+    assert client.get("/studies").json()["studies"] == []
+
+
+def test_38_a_full_disk_where_studies_stay(
+    client: TestClient, make: SimpleNamespace, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, "/studies")
+    response = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
+    assert (response.status_code, response.json()["code"]) == (507, "resources.disk")
+    assert [path for path in (home / "studies").rglob("*") if path.is_file()] == []
+    assert client.get("/studies").json()["studies"] == []
+
+
+def test_38_no_room_is_left(make_client: Callable[..., TestClient], make: SimpleNamespace, home: Path) -> None:
+    client = make_client(disk_reserve_bytes=2**60)
+    response = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
+    refused(response, Case("resources.disk", 507, lambda make: b""), home)
+    assert client.get("/ready").json()["checks"]["disk"] is False
+
+
+def test_38_a_full_disk_for_a_worker(
+    client: TestClient,
+    service: Service,
+    make: SimpleNamespace,
+    work_off: WorkOff,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {"t1c": ("a.nii.gz", make.nifti())}
+    response = client.post("/studies", files=files, data={"model": "bright-t1c"})
+    full_disk(monkeypatch, "/work")
+    fails(client, service, work_off, response, "resources.disk")

@@ -1,0 +1,176 @@
+"""The calls that README and docs/service.md print work as they stand there: run by bash, against a service of our own.
+
+Only the address is another, for port 8000 may be taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from metseg.wire import Answer, ModelList, Study, StudyList
+
+from . import running
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is absent (on Debian: apt install curl)"),
+    pytest.mark.skipif(shutil.which("bash") is None, reason="bash is absent"),
+]
+
+ROOT = Path(__file__).parents[2]
+PRINTED = "http://127.0.0.1:8000"
+
+
+def blocks(page: str) -> list[str]:
+    """Return the blocks of a page that call the service."""
+    text = (ROOT / page).read_text("utf-8")
+    return [block for block in re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "curl" in block]
+
+
+def block(page: str, mark: str) -> str:
+    """Return the one block of a page that holds some words."""
+    (found,) = (text for text in blocks(page) if mark in text)
+    return found
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A shell in a folder with the files that the pages speak of."""
+
+    service: running.Running
+    folder: Path
+
+    def run(self, script: str) -> str:
+        """Run a block as printed, every line of which must succeed, and return what it says."""
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ended = subprocess.run(
+            ["bash", "-euc", script.replace(PRINTED, self.service.url)],
+            cwd=self.folder,
+            env={**os.environ, "PATH": programs, "METSEG_HOME": str(self.service.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=running.PATIENCE_S,
+        )
+        assert ended.returncode == 0, ended.stderr + self.service.said()
+        return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def shell(
+    tmp_path_factory: pytest.TempPathFactory, bundle_store: Path, make: SimpleNamespace, scanner: SimpleNamespace
+) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("shell")
+    for name in ("slice", "slice_1", "slice_2"):
+        (folder / f"{name}.png").write_bytes(make.png(make.square()))
+    (folder / "contrast.nii.gz").write_bytes(make.nifti())
+    (folder / "flair.nii.gz").write_bytes(make.nifti(make.volume() // 2))
+    (folder / "examination.zip").write_bytes(examination(scanner, folder))
+    with serving(tmp_path_factory.mktemp("service"), bundle_store) as service:
+        yield Shell(service, folder)
+
+
+@contextmanager
+def serving(folder: Path, bundle_store: Path) -> Iterator[running.Running]:
+    shutil.copytree(bundle_store, folder / "home" / "bundles")
+    models = {"METSEG_PICTURE_MODEL": "bright-pictures", "METSEG_VOLUME_MODEL": "bright-two"}
+    with running.metseg_up(folder / "home", **models) as service:
+        yield service
+
+
+def examination(scanner: SimpleNamespace, folder: Path) -> bytes:
+    """Return a DICOM series, number 4, as a zip archive."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in scanner.write(folder / "dicom", scanner.slices(scanner.pixels(6, size=(16, 14)), SeriesNumber=4)):
+            archive.write(path, path.name)
+    return packed.getvalue()
+
+
+def test_every_block_is_run_by_a_test() -> None:
+    """A block that is added to a page needs a test here."""
+    assert (len(blocks("README.md")), len(blocks("docs/service.md"))) == (2, 4)
+    assert all(PRINTED in text for page in ("README.md", "docs/service.md") for text in blocks(page))
+
+
+def test_one_picture_at_once(shell: Shell) -> None:
+    said = shell.run(block("README.md", "/predict/"))
+    answer = Answer.model_validate_json(said)
+    assert np.sum(answer.segmentation) == 9
+    mask = np.asarray(Image.open(shell.folder / "mask.png"))
+    assert (mask.shape, np.unique(mask).tolist()) == ((32, 40), [0, 255])
+    np.testing.assert_array_equal(mask > 0, answer.segmentation)
+    assert np.asarray(Image.open(shell.folder / "overlay.png")).shape == (32, 40, 3)
+
+
+def test_a_study_of_slices(shell: Shell) -> None:
+    shell.run(block("README.md", "slice_2.png"))
+    study = Study.model_validate_json((shell.folder / "study.json").read_bytes())
+    assert (study.state, len(study.inputs)) == ("queued", 2)
+    assert (shell.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
+    rows = list(csv.DictReader(io.StringIO((shell.folder / "lesions.csv").read_text("utf-8"))))
+    assert len(rows) >= 1
+    assert httpx.get(f"{shell.service.url}/studies/{study.id}", timeout=running.PATIENCE_S).status_code == 404
+
+
+def test_a_study_of_nifti_files(shell: Shell, make: SimpleNamespace) -> None:
+    shell.run(block("docs/service.md", "contrast.nii.gz"))
+    study = Study.model_validate_json((shell.folder / "study.json").read_bytes())
+    assert [item.sequence for item in study.inputs] == ["t1c", "t2f"]
+    mask = nibabel.load(shell.folder / "mask.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(mask.dataobj), make.volume() == 300)
+    assert len(json.loads((shell.folder / "lesions.json").read_text("utf-8"))["lesions"]) == 1
+
+
+def test_a_study_of_dicom(shell: Shell) -> None:
+    study = Study.model_validate_json(shell.run(block("docs/service.md", "examination.zip")))
+    assert (study.kind, study.options.series) == ("archive", {"t1c": "4"})
+
+
+def test_twice_under_one_key_and_nothing_new(shell: Shell) -> None:
+    said = shell.run(block("docs/service.md", "Idempotency-Key"))
+    (status,) = said.split()
+    # It may just have been worked on in between.
+    assert status in ("200", "304")
+    study = Study.model_validate_json((shell.folder / "first.json").read_bytes())
+    shell.service.wait_until_over(f"/studies/{study.id}")
+    asked_again = block("docs/service.md", "Idempotency-Key").splitlines()[-2:]
+    assert shell.run("\n".join([f"study=/studies/{study.id}", *asked_again])).split() == ["304"]
+
+
+def test_with_a_key(bundle_store: Path, tmp_path: Path) -> None:
+    """On a service of its own: from then on, the other calls would need the key too."""
+    with serving(tmp_path, bundle_store) as service:
+        studies, models = json_documents(Shell(service, tmp_path).run(block("docs/service.md", "keys add")))
+        assert httpx.get(f"{service.url}/studies", timeout=running.PATIENCE_S).status_code == 401
+    assert StudyList.model_validate(studies).studies == ()
+    assert {model.name for model in ModelList.model_validate(models).models} >= {"bright-pictures", "bright-two"}
+
+
+def json_documents(text: str) -> list[object]:
+    """Return the JSON documents that stand one after another."""
+    decoder, found = json.JSONDecoder(), []
+    while text.strip():
+        document, end = decoder.raw_decode(text.lstrip())
+        found.append(document)
+        text = text.lstrip()[end:]
+    return found

@@ -1,0 +1,122 @@
+"""The OpenAPI document says all that the service does, and its examples are true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from metseg.serve import examples
+from metseg.serve.problems import make_problem
+from metseg.volume import MODALITY_ALIASES
+from metseg.wire import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
+
+#: What every call that needs a key can come to.
+GUARDED = {"400", "401", "403", "500", "503"}
+#: What every upload can come to beside.
+UPLOADS = {"408", "413", "415", "422", "507"}
+#: What calls can come to besides; `/health` and `/ready` need no key.
+MORE: dict[tuple[str, str], set[str]] = {
+    ("post", "/predict/"): {"200", "406", *GUARDED, *UPLOADS},
+    ("post", "/studies"): {"202", *GUARDED, *UPLOADS},
+    ("get", "/studies"): {"200", "404", "422", *GUARDED},
+    ("get", "/studies/{study_id}"): {"200", "304", "404", "422", *GUARDED},
+    ("post", "/studies/{study_id}/cancel"): {"200", "404", "409", "422", *GUARDED},
+    ("delete", "/studies/{study_id}"): {"204", "404", "422", *GUARDED},
+    ("get", "/studies/{study_id}/artifacts/{name}"): {"200", "206", "304", "404", "416", "422", *GUARDED},
+    ("get", "/models"): {"200", *GUARDED},
+    ("get", "/metrics"): {"200", *GUARDED},
+    ("get", "/health"): {"200"},
+    ("get", "/ready"): {"200", "503"},
+}
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield (method, path), operation
+
+
+def test_every_call_says_what_it_may_come_to(document: dict[str, Any]) -> None:
+    assert {call: set(operation["responses"]) for call, operation in operations(document)} == MORE
+
+
+def test_every_call_is_described(document: dict[str, Any]) -> None:
+    for call, operation in operations(document):
+        assert operation["summary"], call
+        assert operation["description"], call
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], (call, parameter["name"])
+
+
+def test_every_problem_has_examples_of_its_status(document: dict[str, Any]) -> None:
+    seen = 0
+    for call, operation in operations(document):
+        for status, response in operation["responses"].items():
+            content = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
+            if content is None:
+                continue
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert content["examples"], (call, status)
+            for code, example in content["examples"].items():
+                problem = Problem.model_validate(example["value"])
+                assert (str(problem.status), problem.code) == (status, code)
+                seen += 1
+    assert seen > 50
+
+
+def test_references_lead_somewhere(document: dict[str, Any]) -> None:
+    names = set(re.findall(r"#/components/schemas/([A-Za-z]+)", str(document)))
+    assert {"Problem", "Answer", "Study"} <= names <= set(document["components"]["schemas"])
+
+
+def test_examples_are_what_they_are_examples_of() -> None:
+    Answer.model_validate(examples.ANSWER)
+    Study.model_validate(examples.STUDY)
+    Study.model_validate(examples.ACCEPTED)
+    StudyList.model_validate(examples.STUDIES)
+    Readiness.model_validate(examples.READY)
+    for model in examples.MODELS["models"]:
+        Model.model_validate(model)
+    for code, detail in examples.PROBLEM_DETAILS.items():
+        assert make_problem(code, detail).code == code
+
+
+def test_sequences_are_those_of_the_package() -> None:
+    assert tuple(MODALITY_ALIASES) == SEQUENCES
+
+
+def test_uploads_are_described(document: dict[str, Any]) -> None:
+    form = document["paths"]["/studies"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"files", "t1n", "t1c", "t2w", "t2f", "model", "stack", "allow_gaps", "series"} == set(form["properties"])
+    predict = document["paths"]["/predict/"]["post"]
+    assert {"multipart/form-data", "image/png"} <= set(predict["requestBody"]["content"])
+    assert {"application/json", "image/png"} == set(predict["responses"]["200"]["content"])
+
+
+def test_the_api_is_there_without_torch() -> None:
+    """What computes is in other processes; the one that answers stays small."""
+    import subprocess
+    import sys
+
+    code = "import sys, metseg.serve.app; print([name for name in ('torch', 'monai', 'dbos') if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_design_names_every_table_and_route(document: dict[str, Any]) -> None:
+    from metseg.serve.records import Record
+
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text("utf-8")
+    for table in Record.metadata.tables:
+        assert table in page

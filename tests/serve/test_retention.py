@@ -1,0 +1,125 @@
+"""What has to go, goes, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from fastapi.testclient import TestClient
+
+from metseg.serve.retention import ROW_STAYS, Sweeper
+from metseg.serve.service import Service
+from metseg.serve.store import Store
+from metseg.wire import State
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def sweeper_at(service: Service) -> Callable[[timedelta], Sweeper]:
+    """Return a function that gives a sweeper so much later."""
+    return lambda later: Sweeper(service.database, service.settings, clock=lambda: datetime.now(UTC) + later)
+
+
+@pytest.fixture
+def study(client: TestClient, make: SimpleNamespace) -> str:
+    return str(client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}).json()["id"])
+
+
+def finish(service: Service, study_id: str) -> None:
+    store = Store(service.database, service.settings)
+    work = store.claim(study_id, "a")
+    with store.artifact(work, "lesions.csv") as path:
+        path.write_text("number\n")
+    store.finish(work)
+
+
+def test_a_finished_study_goes_when_its_time_is_over(
+    client: TestClient,
+    service: Service,
+    study: str,
+    sweeper_at: Callable[..., Sweeper],
+    audited: Callable[..., list[str]],
+) -> None:
+    finish(service, study)
+    sweeper_at(timedelta(days=29)).sweep()
+    assert client.get(f"/studies/{study}").json()["state"] == State.DONE
+    sweeper_at(timedelta(days=31)).sweep()
+    assert client.get(f"/studies/{study}").status_code == 404
+    assert not service.folders.study(study).root.exists()
+    assert audited(service)[-1] == "retention study.expired"
+
+
+def test_a_cancelled_study_goes_too(client: TestClient, study: str, sweeper_at: Callable[..., Sweeper]) -> None:
+    client.post(f"/studies/{study}/cancel")
+    sweeper_at(timedelta(days=31)).sweep()
+    assert client.get(f"/studies/{study}").status_code == 404
+
+
+def test_nothing_goes_where_nothing_shall(
+    make_client: Callable[..., TestClient], make: SimpleNamespace, audited: Callable[..., list[str]]
+) -> None:
+    client = make_client(retention_days=None)
+    study = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}).json()["id"]
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    finish(service, study)
+    assert client.get(f"/studies/{study}").json()["expires_at"] is None
+    later = datetime.now(UTC) + timedelta(days=5000)
+    Sweeper(service.database, service.settings, clock=lambda: later).sweep()
+    assert client.get(f"/studies/{study}").status_code == 200
+
+
+def test_open_studies_stay_however_long_they_take(
+    client: TestClient, service: Service, study: str, sweeper_at: Callable[..., Sweeper]
+) -> None:
+    sweeper_at(timedelta(days=1000)).sweep()
+    assert client.get(f"/studies/{study}").json()["state"] == State.QUEUED
+    assert (service.folders.study(study).inputs / "0001.nii.gz").is_file()
+
+
+def test_what_a_late_step_wrote_of_a_deleted_study_goes(
+    client: TestClient, service: Service, study: str, sweeper_at: Callable[..., Sweeper]
+) -> None:
+    client.delete(f"/studies/{study}")
+    late = service.folders.study(study).work
+    late.mkdir(parents=True)
+    sweeper_at(timedelta(0)).sweep()
+    assert not late.exists()
+    late.mkdir(parents=True)
+    sweeper_at(ROW_STAYS + timedelta(minutes=1)).sweep()
+    assert not late.exists()
+    assert not service.folders.study(study).root.exists()
+    with service.database.read() as session:
+        assert session.connection().exec_driver_sql("SELECT count(*) FROM studies").scalar() == 0
+        assert session.connection().exec_driver_sql("SELECT count(*) FROM study_inputs").scalar() == 0
+        assert session.connection().exec_driver_sql("SELECT count(*) FROM audit_log").scalar() == 2
+
+
+def test_uploads_and_scratch_of_what_ended_go(service: Service, study: str, sweeper_at: Callable[..., Sweeper]) -> None:
+    folder = service.folders.study(study)
+    sweeper_at(timedelta(0)).sweep()
+    assert folder.inputs.is_dir()
+    finish(service, study)
+    sweeper_at(timedelta(0)).sweep()
+    assert {path.name for path in folder.root.iterdir()} == {"artifacts"}
+
+
+def test_leftovers_of_killed_processes_go_and_new_ones_stay(
+    service: Service, study: str, sweeper_at: Callable[..., Sweeper]
+) -> None:
+    incoming, studies = service.folders.incoming, service.folders.studies
+    old = [incoming / "a", studies / "ab" / ("ab" + "0" * 30)]
+    new = [incoming / "b", studies / "cd" / ("cd" + "0" * 30)]
+    for folder in (*old, *new):
+        folder.mkdir(parents=True)
+    long_ago = time.time() - 2 * service.settings.upload_deadline_s - 3600
+    for folder in (*old, service.folders.study(study).root):
+        os.utime(folder, (long_ago, long_ago))
+    sweeper_at(timedelta(0)).sweep()
+    assert not any(folder.exists() for folder in old)
+    assert all(folder.exists() for folder in new)
+    assert service.folders.study(study).inputs.is_dir()

@@ -1,0 +1,39 @@
+"""The page, opened as a browser would, against a service that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from metseg.ui import app, settings
+from metseg.ui.settings import PageSettings
+from metseg.wire import Study
+
+from . import fake
+
+
+@pytest.fixture
+def service() -> Iterator[fake.FakeApi]:
+    """Return the service that the page talks to in this test."""
+    known = fake.FakeApi()
+    guess = {"P1_T1_post": "t1c", "P1_FLAIR": "t2f"}.get
+    settings.use(PageSettings(transport=httpx.MockTransport(known), guess=guess, poll_s=3600))
+    yield known
+    settings.use(None)
+
+
+@pytest.fixture
+def page(service: fake.FakeApi) -> Callable[..., AppTest]:
+    """Return a function that opens the page as a browser would, at a study or at the beginning."""
+
+    def open_page(shown: Study | None = None, **query: str) -> AppTest:
+        opened = AppTest.from_file(Path(str(app.__file__)), default_timeout=120)
+        for name, value in {**({} if shown is None else {"study": shown.id}), **query}.items():
+            opened.query_params[name] = value
+        return opened.run()
+
+    return open_page

@@ -1,0 +1,343 @@
+"""A service that is not there: its contract over HTTP, answered from memory, with results of which all is known."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from email.parser import BytesParser
+from typing import Any
+
+import httpx
+import nibabel
+import numpy as np
+from PIL import Image
+
+from metseg.wire import (
+    Artifact,
+    Facts,
+    Failure,
+    InputFile,
+    Kind,
+    Lesion,
+    Model,
+    ModelList,
+    Options,
+    Phase,
+    Problem,
+    Readiness,
+    State,
+    Study,
+    StudyList,
+    StudySummary,
+    Warned,
+)
+
+Array = np.ndarray[Any, Any]
+
+#: x to the left of the patient, so that turning to RAS+ turns it round; voxels of 2 x 2 x 3 mm.
+AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2, 0, -40], [0, 0, 3, 10], [0, 0, 0, 1]])
+SHAPE = (20, 24, 16)
+#: Two lesions, in indices of the file: 100 voxels and 8.
+BOXES = (np.s_[3:8, 4:9, 5:9], np.s_[14:16, 18:20, 2:4])
+NOW = datetime.now(UTC)
+
+_counter = itertools.count(1)
+
+
+def new_id() -> str:
+    """Return an id that no other test has: what the page keeps, it keeps by id."""
+    return f"{next(_counter):032x}"
+
+
+def nifti(data: Array, affine: Array | None = AFFINE, slope: float | None = None) -> bytes:
+    image = nibabel.Nifti1Image(data, affine)
+    if affine is not None:
+        image.set_sform(affine, code=1)
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0.0)
+    return gzip.compress(image.to_bytes(), compresslevel=1)
+
+
+def png(pixels: Array) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG")
+    return content.getvalue()
+
+
+def volume_arrays() -> tuple[Array, Array, Array]:
+    """Return image, mask, and probability of a volume, as the files hold them."""
+    image = np.random.default_rng(0).integers(100, 400, SHAPE).astype(np.int16)
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    chance = np.zeros(SHAPE)
+    chance[2:9, 3:10, 4:10] = 0.3  # a rim around the larger lesion: 7 x 7 x 6 voxels with it
+    for box, value in zip(BOXES, (0.9, 0.7), strict=True):
+        mask[box], chance[box] = 1, value
+    return image, mask, np.rint(chance * 65535).astype(np.uint16)
+
+
+def volume_files() -> dict[str, bytes]:
+    image, mask, chance = volume_arrays()
+    return {
+        "image.nii.gz": nifti(image),
+        "mask.nii.gz": nifti(mask),
+        "probability.nii.gz": nifti(chance, slope=1 / 65535),
+        "prepared.nii.gz": nifti(image[:, :, ::-1].astype(np.int16), slope=0.01),
+        "lesions.json": b'{"technique": {"preprocess": [{"step": "zscore", "scope": "case"}]}}',
+        "lesions.csv": b"number,label\n1,lesion\n2,lesion\n",
+        "report.pdf": b"%PDF-1.7 report",
+    }
+
+
+def volume_lesions() -> tuple[Lesion, ...]:
+    common = {"label": "lesion", "centre_mm": (0.0, 0.0, 0.0)}
+    return (
+        Lesion(
+            number=1,
+            voxels=100,
+            volume_ml=1.2,
+            longest_diameter_mm=15.6,
+            centre_voxel=(5, 6, 6.5),
+            confidence=0.9,
+            place="left",
+            **common,
+        ),
+        Lesion(
+            number=2,
+            voxels=8,
+            volume_ml=0.096,
+            longest_diameter_mm=4.1,
+            centre_voxel=(14.5, 18.5, 2.5),
+            confidence=0.7,
+            place="right",
+            **common,
+        ),
+    )
+
+
+def picture_files() -> dict[str, bytes]:
+    """Return the results of two slices of 30 rows and 40 columns; the second has a lesion of 6 x 8 pixels."""
+    files: dict[str, bytes] = {"report.pdf": b"%PDF-1.7 report"}
+    for number in (1, 2):
+        mask = np.zeros((30, 40), dtype=np.uint8)
+        if number == 2:
+            mask[10:16, 20:28] = 255
+        picture = np.full((30, 40, 3), 40 * number, dtype=np.uint8)
+        files |= {
+            f"image-{number}.png": png(picture),
+            f"mask-{number}.png": png(mask),
+            f"probability-{number}.png": png(np.where(mask > 0, 60000, 20000).astype(np.uint16)),
+        }
+    stack = np.zeros((40, 30, 2), dtype=np.float32)
+    stack[35, 5, :] = 1.0  # column 35 of row 5: right of the middle, above it
+    files["prepared.nii.gz"] = nifti(stack, None)
+    files["image.nii.gz"] = nifti(stack, None)
+    return files
+
+
+PICTURE_LESION = Lesion(
+    number=1, label="lesion", voxels=48, centre_voxel=(23.5, 12.5, 1.0), confidence=0.92, slice=1, place="picture 2"
+)
+
+
+def lgg(name: str = "lgg-flair", *, dimensions: int = 2, default_for: tuple[str, ...] = ("pictures",)) -> Model:
+    return Model(
+        name=name,
+        recipe=name,
+        description="Gliomas of low grade.",
+        dimensions=dimensions,
+        sequences=("t1c",),
+        labels="binary",
+        threshold=0.5,
+        default_for=default_for,
+        card="# Card\n\n![curve](https://example.org/a.png) Research use only.",
+        metrics={"dice": 0.84},
+        fingerprint=hashlib.sha256(name.encode()).hexdigest()[:16],
+    )
+
+
+MODELS = (
+    lgg(),
+    lgg("mets-3d", dimensions=3, default_for=("volumes",)),
+    lgg("mets-large", dimensions=3, default_for=()),
+)
+
+
+@dataclass
+class FakeApi:
+    """The service: what it holds, and what it was asked.
+
+    Args:
+        studies: by id.
+        files: results, by study and name.
+        models: installed.
+        key: that is wanted; None: none is.
+        down: whether nothing answers.
+        refusal: with what every hand-in is refused.
+        asked: method and path of every request, in order.
+        handed: fields of every upload: name, file name, content.
+    """
+
+    studies: dict[str, Study] = field(default_factory=dict)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    models: tuple[Model, ...] = MODELS
+    key: str | None = None
+    down: bool = False
+    workers: int = 1
+    refusal: Problem | None = None
+    asked: list[str] = field(default_factory=list)
+    handed: list[list[tuple[str, str | None, bytes]]] = field(default_factory=list)
+    keys_of_uploads: list[str] = field(default_factory=list)
+    not_modified: int = 0
+
+    def add(self, study: Study, files: dict[str, bytes] | None = None) -> Study:
+        files = files or {}
+        artifacts = tuple(
+            Artifact(
+                name=name,
+                media_type="application/octet-stream",
+                bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+                url=f"/studies/{study.id}/artifacts/{name}",
+            )
+            for name, content in files.items()
+        )
+        self.studies[study.id] = study.model_copy(update={"artifacts": artifacts})
+        self.files[study.id] = files
+        return self.studies[study.id]
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        self.asked.append(f"{request.method} {path}")
+        if self.down:
+            raise httpx.ConnectError("refused", request=request)
+        if path == "/ready":
+            ready = Readiness(ready=True, checks={"database": True}, queued=0, running=0, workers=self.workers)
+            return answer(ready)
+        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return problem("request.unauthorised", 401, "a key is needed")
+        if path == "/models":
+            return answer(ModelList(models=self.models))
+        if path == "/studies":
+            return self._hand_in(request) if request.method == "POST" else self._list()
+        return self._one(request, *path.split("/")[2:])
+
+    def _list(self) -> httpx.Response:
+        newest = sorted(self.studies.values(), key=lambda study: study.created_at, reverse=True)
+        summaries = (
+            StudySummary(
+                **{name: getattr(study, name) for name in ("id", "state", "phase", "progress", "kind", "failure")},
+                created_at=study.created_at,
+                updated_at=study.updated_at,
+                lesions=len(study.lesions) if study.state == State.DONE else None,
+                model=study.options.model,
+            )
+            for study in newest
+        )
+        return answer(StudyList(studies=tuple(summaries)))
+
+    def _hand_in(self, request: httpx.Request) -> httpx.Response:
+        if self.refusal is not None:
+            return httpx.Response(self.refusal.status, content=self.refusal.model_dump_json())
+        parts = form_parts(request)
+        self.handed.append(parts)
+        self.keys_of_uploads.append(request.headers["Idempotency-Key"])
+        fields = {name: content.decode() for name, file_name, content in parts if file_name is None}
+        study = queued_study(options=Options(model=fields.get("model")))
+        return answer(self.add(study), 202, etag='"1"')
+
+    def _one(self, request: httpx.Request, study_id: str, *rest: str) -> httpx.Response:
+        study = self.studies.get(study_id)
+        if study is None:
+            return problem("request.unknown", 404, "there is no such study")
+        if rest[:1] == ("artifacts",):
+            return httpx.Response(200, content=self.files[study_id][rest[1]])
+        if request.method == "DELETE":
+            del self.studies[study_id]
+            return httpx.Response(204)
+        if rest == ("cancel",):
+            study = self.studies[study_id] = study.model_copy(update={"state": State.CANCELLED})
+        etag = f'"{hashlib.sha256(study.model_dump_json().encode()).hexdigest()}"'
+        if request.headers.get("If-None-Match") == etag:
+            self.not_modified += 1
+            return httpx.Response(304, headers={"ETag": etag})
+        return answer(study, etag=etag)
+
+
+def answer(content: Any, status: int = 200, *, etag: str | None = None) -> httpx.Response:
+    headers = {"Content-Type": "application/json", **({"ETag": etag} if etag else {})}
+    return httpx.Response(status, content=content.model_dump_json(), headers=headers)
+
+
+def problem(code: str, status: int, detail: str) -> httpx.Response:
+    said = Problem(
+        type=f"urn:metseg:problem:{code}", title="No", status=status, detail=detail, code=code, request="ab12"
+    )
+    return httpx.Response(status, content=said.model_dump_json(), headers={"Content-Type": "application/problem+json"})
+
+
+def form_parts(request: httpx.Request) -> list[tuple[str, str | None, bytes]]:
+    """Return name, file name and content of each part of a form, by the standard library's reader of mail."""
+    head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+    whole: Message = BytesParser().parsebytes(head + request.content)
+    found = []
+    for part in whole.get_payload():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        found.append((str(name), part.get_filename(), bytes(content)))
+    return found
+
+
+def queued_study(**changes: Any) -> Study:
+    base: dict[str, Any] = {
+        "id": new_id(),
+        "state": State.QUEUED,
+        "phase": Phase.RECEIVE,
+        "progress": 0.0,
+        "kind": Kind.NIFTI,
+        "created_at": NOW - timedelta(seconds=30),
+        "updated_at": NOW,
+        "options": Options(model="mets-3d"),
+        "inputs": (InputFile(number=1, kind=Kind.NIFTI, sequence="t1c", bytes=10, sha256="a" * 64),),
+    }
+    return Study(**{**base, **changes})
+
+
+def done_volume(**changes: Any) -> Study:
+    facts = Facts(
+        model="mets-3d",
+        fingerprint=MODELS[1].fingerprint,
+        scheme="binary",
+        reference="t1c",
+        sequences=("t1c",),
+        shape=SHAPE,
+        spacing_mm=(2.0, 2.0, 3.0),
+        threshold=0.5,
+        timings_s={"predict": 41.0},
+    )
+    base = {"state": State.DONE, "phase": Phase.RENDER, "progress": 1.0, "facts": facts, "lesions": volume_lesions()}
+    return queued_study(**{**base, **changes})
+
+
+def done_pictures(**changes: Any) -> Study:
+    facts = Facts(model="lgg-flair", threshold=0.5, slices=2, shape=(40, 30, 2))
+    base = {
+        "state": State.DONE,
+        "phase": Phase.RENDER,
+        "progress": 1.0,
+        "kind": Kind.PICTURE,
+        "facts": facts,
+        "lesions": (PICTURE_LESION,),
+        "options": Options(model="lgg-flair"),
+    }
+    return queued_study(**{**base, **changes})
+
+
+def failed_study(code: str = "input.truncated") -> Study:
+    failure = Failure(code=code, detail="the gzip stream ends early", where="file 1", phase=Phase.READ)
+    warning = Warned(phase=Phase.READ, text="12 voxels of $x$ were set to 0")
+    return queued_study(state=State.FAILED, phase=Phase.READ, failure=failure, warnings=(warning,))

@@ -1,0 +1,230 @@
+"""Small parts of the page: charts, cards, downloads, the settings, and the command that starts it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit import config
+
+from metseg.ui import app, settings
+from metseg.ui.charts import distribution, threshold_chart, values_chart
+from metseg.ui.controls import own_threshold, threshold_words
+from metseg.ui.found import Burden
+from metseg.ui.history import long_words, outcome_words
+from metseg.ui.lesions import table_of
+from metseg.ui.models import known_figures
+from metseg.ui.pictures import first_slice, make_slice
+from metseg.ui.preparation import same_slice, steps_of
+from metseg.ui.progress import phase_signs
+from metseg.ui.sample import SAMPLES, sample_files, usable_samples
+from metseg.wire import Facts, Failure, Kind, Phase, State, StudySummary
+
+from .fake import (
+    MODELS,
+    NOW,
+    PICTURE_LESION,
+    done_pictures,
+    done_volume,
+    new_id,
+    nifti,
+    picture_files,
+    queued_study,
+    volume_lesions,
+)
+
+UI = Path(str(app.__file__)).parent
+
+
+def test_the_page_knows_of_metseg_what_goes_over_the_wire_and_errors() -> None:
+    known = set()
+    for path in UI.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                known.add(node.module)
+            elif isinstance(node, ast.Import):
+                known |= {alias.name for alias in node.names}
+    ours = {name for name in known if name.split(".")[0] == "metseg" and not name.startswith("metseg.ui")}
+    assert ours == {"metseg.wire", "metseg.errors"}
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METSEG_API_URL", "http://10.0.0.7:8000")
+    monkeypatch.setenv("METSEG_API_KEY", "secret")
+    found = settings.settings_from_environment()
+    assert (found.api_url, found.api_key) == ("http://10.0.0.7:8000", "secret")
+    monkeypatch.delenv("METSEG_API_URL")
+    monkeypatch.setenv("METSEG_API_KEY", "")
+    assert settings.settings_from_environment() == settings.PageSettings()
+
+
+def test_streamlit_knows_every_option_that_is_set() -> None:
+    from metseg.cli.ui import streamlit_options
+
+    known = {name.replace(".", "_") for name in config._config_options_template}
+    assert set(streamlit_options("127.0.0.1", 8501)) <= known
+
+
+def test_the_command_hands_over_what_only_it_knows(
+    monkeypatch: pytest.MonkeyPatch, run_metseg: Callable[..., Any]
+) -> None:
+    """Everything but the server itself, which would run until it is ended."""
+    from streamlit.web import bootstrap
+
+    ran: list[tuple[str, settings.PageSettings]] = []
+    monkeypatch.setattr(bootstrap, "load_config_options", lambda flag_options: None)
+    monkeypatch.setattr(bootstrap, "run", lambda path, *_: ran.append((path, settings.current())))
+    try:
+        answer = run_metseg("ui", "--port", "8599", "--api", "http://127.0.0.1:8123")
+        ((path, found),) = ran
+    finally:
+        settings.use(None)
+    assert answer.status == 0
+    assert path == str(app.__file__)
+    assert found.api_url == "http://127.0.0.1:8123"
+    assert found.guess("P7_T1_AX_POST_GAD") == "t1c"
+    assert list(found.describe([{"step": "resize", "from": [300, 200], "size": [256, 256]}])) == [
+        "Each picture was resized from 300 \u00d7 200 to 256 \u00d7 256 pixels."
+    ]
+
+
+def test_samples_are_there_and_whole() -> None:
+    volume, pictures = (sample_files(sample) for sample in SAMPLES.values())
+    assert sorted(str(file.sequence) for file in volume) == ["t1c", "t1n", "t2f", "t2w"]
+    assert len({len(file.content) for file in volume}) == 4
+    assert pictures
+    assert all(file.content.startswith(b"\x89PNG") for file in pictures)
+
+
+def test_samples_are_offered_where_a_model_takes_them() -> None:
+    assert [sample.folder for sample in usable_samples(MODELS)] == ["volume", "pictures"]
+    assert [sample.folder for sample in usable_samples(MODELS[:1])] == ["pictures"]
+    assert usable_samples([]) == []
+
+
+def test_known_figures_are_those_of_patients_that_were_not_seen() -> None:
+    metrics = {"dice": {"mean": 0.83, "low": 0.778, "high": 0.872}, "n_tp": {"mean": 15.7}}
+    summary = {"patients": 18, "regions": {"lesion": {"metrics": metrics}}}
+    assert known_figures({"test": summary, "validation": {"patients": 9}}) == [
+        "lesion: Dice 0.83 (0.78 to 0.87)",
+        "18 test patients",
+    ]
+    assert known_figures({"validation": summary})[-1] == "18 validation patients"
+    assert known_figures({}) == []
+    assert known_figures({"test": None, "dice": "high"}) == []
+
+
+def test_a_distribution_leaves_the_background_out() -> None:
+    values = np.concatenate([np.zeros(900), np.linspace(10, 20, 100)])
+    centres, shares = distribution(values)
+    assert shares.sum() == pytest.approx(1)
+    assert (np.diff(centres) > 0).all()
+    assert shares.max() < 0.1  # the 900 zeros would be 0.9
+
+
+@pytest.mark.parametrize("values", [np.zeros(10), np.array([np.nan, 1.0]), np.zeros(0)])
+def test_a_distribution_of_hardly_anything(values: Any) -> None:
+    _, shares = distribution(values)
+    assert np.isfinite(shares).all()
+
+
+def test_the_threshold_chart_counts_what_lies_above() -> None:
+    probability = np.array([0, 20000, 40000, 65535], dtype=np.uint16)
+    figure = threshold_chart(probability, 0.5, 2.0)
+    curve = dict(zip(figure.data[0].x, figure.data[0].y, strict=True))
+    assert (curve[0.01], curve[0.5], curve[0.99]) == (6.0, 4.0, 2.0)
+    assert "mL" in figure.layout.yaxis.title.text
+
+
+def test_values_before_and_after_are_two_lines() -> None:
+    figure = values_chart({"Before": np.arange(100.0), "After": np.arange(100.0) / 7})
+    assert [line.name for line in figure.data] == ["Before", "After"]
+
+
+def test_the_table_has_mm_only_where_there_are_any() -> None:
+    assert list(table_of(volume_lesions()).columns) == [
+        "No.",
+        "Volume (mL)",
+        "Longest diameter (mm)",
+        "Place",
+        "Confidence",
+    ]
+    assert list(table_of([PICTURE_LESION]).columns) == ["No.", "Pixels", "Place", "Confidence"]
+    several = [lesion.model_copy(update={"label": name}) for lesion, name in zip(volume_lesions(), "ab", strict=True)]
+    assert "Kind" in table_of(several).columns
+
+
+def test_a_threshold_is_shown_as_the_slider_can() -> None:
+    assert own_threshold(done_volume(facts=Facts(threshold=0.373))) == 0.37
+    assert own_threshold(done_volume(facts=Facts())) == 0.5
+    assert own_threshold(done_volume(facts=Facts(threshold=1.0))) == 0.99
+
+
+def test_a_preview_says_what_it_is() -> None:
+    said = threshold_words(done_volume(), 0.3, Burden(1, 50, None))
+    assert said.startswith("Preview at 0.30: 1 place, 50 pixels.")
+    assert "model decides at 0.50" in said
+
+
+def test_phases_have_signs() -> None:
+    signs = phase_signs(queued_study(state=State.RUNNING, phase=Phase.PREPROCESS))
+    assert [sign.strip(":").rpartition("/")[2] for _, sign in signs] == [
+        "check_circle",
+        "check_circle",
+        "pending",
+        "radio_button_unchecked",
+        "radio_button_unchecked",
+        "radio_button_unchecked",
+    ]
+    assert not any("pending" in sign for _, sign in phase_signs(queued_study()))
+
+
+def summary(**changes: Any) -> StudySummary:
+    base = {"id": new_id(), "state": State.DONE, "phase": Phase.RENDER, "progress": 1.0, "kind": Kind.NIFTI}
+    return StudySummary.model_validate({**base, "created_at": NOW, "updated_at": NOW, **changes})
+
+
+def test_studies_in_a_line() -> None:
+    assert [outcome_words(summary(lesions=count)) for count in (0, 1, 5)] == ["no lesion", "1 lesion", "5 lesions"]
+    assert outcome_words(summary(state=State.RUNNING, progress=0.4)) == "40%"
+    failed = summary(state=State.FAILED, failure=Failure(code="input.not_mr", detail="x"), model="mets-3d")
+    assert long_words(failed).startswith("volume by mets-3d, failed: These are not MR images, ")
+
+
+def test_slices_are_read_and_clicked() -> None:
+    files = picture_files()
+    piece = make_slice(files["image-2.png"], files["mask-2.png"], files["probability-2.png"], (PICTURE_LESION,))
+    assert piece.shape == (30, 40)
+    assert piece.lesion_at(12, 23) == 1
+    assert piece.lesion_at(23, 12) is None
+    assert np.count_nonzero(piece.mask(0.9)) == 48
+    assert np.count_nonzero(piece.mask(0.2)) == 30 * 40
+
+
+def test_the_slice_to_begin_with() -> None:
+    assert first_slice(done_pictures()) == 1
+    assert first_slice(done_pictures(lesions=(), facts=Facts(slices=5))) == 2
+
+
+def test_before_and_after_show_the_same_height() -> None:
+    """Prepared with slices half as thick, and begun two slices of the original higher."""
+    from metseg.ui.nifti import read_nifti
+
+    before = read_nifti(nifti(np.zeros((4, 4, 10), dtype=np.uint8), np.diag([1.0, 1.0, 3.0, 1.0])))
+    affine = np.diag([1.0, 1.0, 1.5, 1.0])
+    affine[2, 3] = 6.0
+    after = read_nifti(nifti(np.zeros((4, 4, 16), dtype=np.uint8), affine))
+    assert same_slice(before, after, (1, 1, 5)) == 6
+    assert same_slice(before, after, (1, 1, 0)) == 0
+    assert same_slice(before, after, (1, 1, 9)) == 14
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"[]", b"null", b'{"technique": null}', b'{"technique": {"preprocess": [1]}}']
+)
+def test_a_document_without_steps(document: bytes) -> None:
+    assert steps_of(document) == []

@@ -1,0 +1,209 @@
+"""Volumes: the axes, what is left and right on the screen, which lesion lies under a click."""
+
+from __future__ import annotations
+
+import gzip
+
+import nibabel
+import numpy as np
+import pytest
+
+from metseg.ui.client import Unexpected
+from metseg.ui.nifti import boxed, moved, read_nifti, write_nifti
+from metseg.ui.scene import (
+    PLANES,
+    Scene,
+    cut,
+    part_of,
+    pixel_spacing,
+    place_on_plane,
+    same_grid,
+    stored_threshold,
+    voxel_on_plane,
+    window_of,
+)
+from metseg.ui.view_planes import View, picked_voxel
+
+from .fake import AFFINE, BOXES, SHAPE, nifti, volume_arrays, volume_files, volume_lesions
+
+
+@pytest.fixture
+def scene() -> Scene:
+    files = volume_files()
+    image, mask, chance = (read_nifti(files[name]) for name in ("image.nii.gz", "mask.nii.gz", "probability.nii.gz"))
+    return Scene(image, mask.data, chance.data, volume_lesions())
+
+
+def test_images_are_turned_to_ras() -> None:
+    image, _, _ = volume_arrays()
+    read = read_nifti(nifti(image))
+    # x ran to the left, so it is turned round; y and z ran as they should.
+    np.testing.assert_array_equal(read.data, image[::-1])
+    assert (np.diag(read.affine)[:3] > 0).all()
+    for point in ((0, 0, 0), (5, 6, 7), (19, 23, 15)):
+        there = moved(read.from_file, point)
+        np.testing.assert_allclose(moved(read.affine, there), (AFFINE @ [*point, 1])[:3])
+
+
+def test_permuted_axes_keep_their_place() -> None:
+    """An image with its slices along the first axis, as a sagittal scan has them."""
+    rng = np.random.default_rng(1)
+    data = rng.integers(0, 100, (5, 6, 7)).astype(np.int16)
+    affine = np.array([[0.0, 0, 3, -9], [-2, 0, 0, 8], [0, 1, 0, 4], [0, 0, 0, 1]])
+    read = read_nifti(nifti(data, affine))
+    assert read.data.shape == (7, 5, 6)
+    for point in ((0, 0, 0), (4, 5, 6), (1, 3, 2)):
+        x, y, z = np.rint(moved(read.from_file, point)).astype(int)
+        assert read.data[x, y, z] == data[point]
+
+
+def test_a_file_without_a_place_keeps_its_axes() -> None:
+    data = np.arange(24, dtype=np.int16).reshape(4, 3, 2)
+    read = read_nifti(nifti(data, None))
+    np.testing.assert_array_equal(read.data, data)
+    np.testing.assert_array_equal(read.affine, np.eye(4))
+
+
+def test_values_are_as_stored_with_their_slope() -> None:
+    read = read_nifti(nifti(np.full((2, 2, 2), 7, dtype=np.int16), slope=0.5))
+    assert read.data.max() == 7
+    assert read.slope == 0.5
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8bnonsense", b"nonsense" * 100, gzip.compress(b"short")])
+def test_what_is_no_nifti_is_said_to_be_none(content: bytes) -> None:
+    with pytest.raises(Unexpected):
+        read_nifti(content)
+
+
+def test_what_is_written_is_read_by_nibabel() -> None:
+    data = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    content = write_nifti(data, np.diag([2.0, 3.0, 4.0, 1.0]), shown=(1.0, 9.0), slope=0.5, intercept=3.0)
+    read = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
+    np.testing.assert_allclose(np.asarray(read.dataobj), data * 0.5 + 3)
+    np.testing.assert_allclose(read.affine, np.diag([2.0, 3.0, 4.0, 1.0]))
+    assert (read.header["cal_min"], read.header["cal_max"]) == (1.0, 9.0)
+
+
+def test_the_patients_right_is_on_the_left_and_the_front_above() -> None:
+    """One voxel far to the right, in front and above, seen in each plane."""
+    data = np.zeros((10, 12, 14), dtype=np.uint8)
+    data[9, 11, 13] = 1  # RAS+: the last ones are right, anterior, superior
+    corners = {name: np.argwhere(cut(data, plane, data.shape[plane.axis] - 1)) for name, plane in PLANES.items()}
+    assert {name: found.tolist() for name, found in corners.items()} == {name: [[0, 0]] for name in PLANES}
+    assert [plane.marks[0] for plane in PLANES.values()] == ["R", "R", "A"]
+    assert [plane.marks[2] for plane in PLANES.values()] == ["A", "S", "S"]
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_a_click_finds_the_voxel_that_is_drawn_there(name: str) -> None:
+    plane, shape = PLANES[name], (10, 12, 14)
+    values = np.arange(np.prod(shape)).reshape(shape)
+    picture = cut(values, plane, 4)
+    rows, columns = picture.shape
+    for row, column in ((0, 0), (3, 5), (rows - 1, columns - 1)):
+        point = voxel_on_plane(shape, plane, 4, (row, column))
+        assert values[point] == picture[row, column]
+        assert place_on_plane(shape, plane, point) == (row, column)
+
+
+@pytest.mark.parametrize("name", PLANES)
+@pytest.mark.parametrize("zoom", [1.0, 2.0, 4.0])
+def test_a_click_finds_what_is_drawn_there_at_any_zoom(scene: Scene, name: str, zoom: float) -> None:
+    """The crosshair is drawn where a click finds the voxel that is looked at, also near the edge."""
+    plane = PLANES[name]
+    for point in ((10, 12, 8), (0, 0, 0), (19, 23, 15), (3, 20, 1)):
+        row, column = place_on_plane(scene.shape, plane, point)
+        size = cut(scene.labels, plane, point[plane.axis]).shape
+        rows, columns = part_of(size, (row, column), zoom)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        assert (height, width) == (round(size[0] / zoom), round(size[1] / zoom))
+        share = ((column - columns.start + 0.5) / width, (row - rows.start + 0.5) / height)
+        assert picked_voxel(scene, name, share, View(point, zoom)) == point
+
+
+def test_pixels_have_the_size_of_the_voxels() -> None:
+    spacing = (1.0, 2.0, 3.0)
+    assert pixel_spacing(spacing, PLANES["axial"]) == (2.0, 1.0)
+    assert pixel_spacing(spacing, PLANES["coronal"]) == (3.0, 1.0)
+    assert pixel_spacing(spacing, PLANES["sagittal"]) == (3.0, 2.0)
+
+
+def test_lesions_are_found_where_they_are(scene: Scene) -> None:
+    width = SHAPE[0]
+    assert scene.lesion_at((width - 1 - 5, 6, 6)) == 1
+    assert scene.lesion_at((width - 1 - 14, 18, 2)) == 2
+    assert scene.lesion_at((width - 1 - 2, 3, 4)) is None  # the rim, below the threshold
+    assert np.count_nonzero(scene.instances.mask_of(1)) == 100
+    assert np.count_nonzero(scene.instances.mask_of(2)) == 8
+
+
+def test_middles_of_lesions_are_told_in_the_turned_image(scene: Scene) -> None:
+    assert scene.centres[1] == pytest.approx((14.0, 6.0, 6.5))
+    assert scene.centres[2] == pytest.approx((4.5, 18.5, 2.5))
+
+
+def test_sizes(scene: Scene) -> None:
+    assert scene.spacing_mm == pytest.approx((2, 2, 3))
+    assert scene.voxel_ml == pytest.approx(0.012)
+    assert scene.middle() == (10, 12, 8)
+
+
+def test_points_in_space_are_found(scene: Scene) -> None:
+    assert scene.voxel_at_mm((AFFINE @ [5, 6, 7, 1])[:3]) == (14, 6, 7)
+    assert scene.voxel_at_mm((500, 0, 0)) is None
+
+
+def test_masks_by_threshold(scene: Scene) -> None:
+    assert np.count_nonzero(scene.mask(None)) == 108
+    assert np.count_nonzero(scene.mask(0.8)) == 100
+    assert np.count_nonzero(scene.mask(0.2)) == 7 * 7 * 6 + 8
+    np.testing.assert_array_equal(scene.mask(None)[::-1], volume_arrays()[1] > 0)
+    assert BOXES[0] != BOXES[1]
+
+
+def test_a_threshold_of_one_and_of_nothing() -> None:
+    assert stored_threshold(0.0) == 1  # what has no probability at all is never lesion
+    assert stored_threshold(1.0) == 65535
+
+
+def test_grids_are_compared(scene: Scene) -> None:
+    assert same_grid(scene, scene)
+    files = volume_files()
+    shifted = AFFINE.copy()
+    shifted[0, 3] += 1
+    other = read_nifti(nifti(volume_arrays()[0], shifted))
+    mask, chance = read_nifti(files["mask.nii.gz"]), read_nifti(files["probability.nii.gz"])
+    assert not same_grid(scene, Scene(other, mask.data, chance.data, ()))
+
+
+def test_the_window_leaves_background_and_outliers_aside() -> None:
+    data = np.zeros((20, 20, 20))
+    data[5:15, 5:15, 5:15] = np.linspace(100, 200, 1000).reshape(10, 10, 10)
+    data[7, 7, 7] = 1e6
+    low, high = window_of(data)
+    assert 100 <= low <= 102
+    assert 198 <= high <= 201
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, np.nan])
+def test_a_window_of_a_constant_image_has_a_width(value: float) -> None:
+    low, high = window_of(np.full((4, 4, 4), value))
+    assert high > low
+
+
+def test_a_box_has_the_voxel_in_its_middle_and_zeros_beyond() -> None:
+    data = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    box, placed = boxed(data, affine, (0, 1, 2), (1, 1, 2))
+    assert box.shape == (3, 3, 5)
+    assert box[1, 1, 2] == data[0, 1, 2]
+    assert not box[0].any()  # left of the image
+    assert not box[:, :, 3:].any()  # above it
+    np.testing.assert_allclose(moved(placed, (1, 1, 2)), moved(affine, (0, 1, 2)))
+
+
+def test_a_box_beside_the_image_is_empty() -> None:
+    box, _ = boxed(np.ones((3, 3, 3)), np.eye(4), (50, 50, 50), (1, 1, 1))
+    assert box.shape == (3, 3, 3)
+    assert not box.any()
