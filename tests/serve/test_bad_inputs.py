@@ -1,7 +1,7 @@
 """BAD_INPUTS over HTTP: what the head of a file tells is answered at once, the rest ends the accepted study.
 
-Numbers are those of that page. Those about masks of truth (19 of masks, 20), about models as files (35 to 37) and about
-training (39, 40) have no way in over HTTP. 41 is in `jobs/test_worker_process.py`, 42 in `test_studies.py`, 43 and 44 in
+Numbers are those of that page. Masks of truth (19 of masks, 20), models as files (35 to 37) and training (39, 40)
+have no way in over HTTP. 41 is in `jobs/test_worker_process.py`, 42 in `test_studies.py`, 43 and 44 are in
 `test_server.py`.
 """
 
