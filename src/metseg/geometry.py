@@ -166,6 +166,27 @@ def turn_between(affine: Affine, wanted: Affine) -> AxisTurn:
     return turn_to_ras(affine).then(turn_to_ras(wanted).inverse())
 
 
+def turn_onto(affine: Affine, wanted: Affine) -> AxisTurn:
+    """Return the turn that lays the axes of a grid along those of another, or none where they do not follow them.
+
+    Axes are compared with axes and not, as in `turn_between`, with those of the body: it is right at 45 degrees too.
+    Whether the grids are then the same remains to be asked.
+
+    >>> turned = AxisTurn((2, 0, 1), (True, False, True)).affine(np.diag([1.0, 2, 3, 1]), (4, 5, 6))
+    >>> turn_onto(turned, np.diag([1.0, 2, 3, 1])) == AxisTurn((2, 0, 1), (True, False, True)).inverse()
+    True
+    >>> turn_onto(np.diag([1.0, 1, 1, 1]), np.diag([3.0, 3, 3, 1])).is_identity
+    True
+    """
+    # In column i: along which axes of the wanted grid the i-th axis runs, and whether forwards.
+    steps = np.rint(np.linalg.solve(directions(wanted), directions(affine))).astype(int)
+    if not np.array_equal(abs(steps).sum(axis=0), (1, 1, 1)) or not np.array_equal(abs(steps).sum(axis=1), (1, 1, 1)):
+        return AxisTurn()
+    x, y, z = (int(axis) for axis in abs(steps).argmax(axis=1))
+    flip_x, flip_y, flip_z = (bool(row.sum() < 0) for row in steps)
+    return AxisTurn((x, y, z), (flip_x, flip_y, flip_z))
+
+
 def stepped_affine(affine: Affine, *, step: Sequence[float] = (1, 1, 1), start: Sequence[float] = (0, 0, 0)) -> Affine:
     """Return the affine of the grid whose voxel i lies where ``start + step * i`` lay, in voxels along each axis.
 

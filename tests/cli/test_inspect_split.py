@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_inspect_prints_a_line_for_each_fact_and_fault(data_set, run_metseg):
     result = run_metseg("inspect", data_set)
     assert result.status == 0
     assert "holds: 10 patients, 20 slices, 9 with lesion" in result.out
-    assert "image, no mask: 1 pictures: p3/2" in result.out
+    assert "image, no mask: 1 picture: p3/2" in result.out
     assert "bad file: p4/1.png: not a picture that can be read (expected PNG" in result.out
     assert "mask, no image" not in result.out
 
@@ -107,6 +108,40 @@ def test_split_shows_folds(data_set, tmp_path, run_metseg):
     for name in ("fold 0", "fold 3", "test", "grade II", "grade III"):
         assert name in result.out
     assert "leaks" not in result.out
+
+
+def test_split_counts_slices_where_there_are_any(data_set, tmp_path, run_metseg):
+    result = run_metseg("split", data_set, "--out", tmp_path / "split.json", "--test", 0.2, "--validation", 0.2)
+    assert rows_of(result.out) == {
+        "part": ["patients", "cases", "slices"],
+        "train": ["6", "6", "12"],
+        "validation": ["2", "2", "4"],
+        "test": ["2", "2", "4"],
+    }
+
+
+def test_split_counts_the_examinations_of_volumes_without_reading_them(tmp_path, run_metseg):
+    for patient in range(10):
+        for time in range(1 + patient % 2):
+            case = f"BraTS-MET-{patient:05}-{time:03}"
+            (tmp_path / "data" / case).mkdir(parents=True)
+            (tmp_path / "data" / case / f"{case}-t1c.nii.gz").touch()  # nothing that could be read
+    options = ("--test", 0.2, "--validation", 0.2)
+    result = run_metseg("split", tmp_path / "data", "--out", tmp_path / "split.json", *options)
+    assert (result.status, result.err) == (0, "")
+    rows = rows_of(result.out)
+    assert rows.pop("part") == ["patients", "cases"]
+    assert [patients for patients, _ in rows.values()] == ["6", "2", "2"]
+    assert sum(int(cases) for _, cases in rows.values()) == 15
+    split = Split.load(tmp_path / "split.json")
+    twice = sum(int(patient[-1]) % 2 for patient in split.train)
+    assert rows["train"][1] == str(6 + twice)
+
+
+def rows_of(table: str) -> dict[str, list[str]]:
+    """Return the cells of each row of a printed table by the row's first cell."""
+    cells = [[cell for cell in re.split(r"[│┃┆|\s]+", line) if cell] for line in table.splitlines()]
+    return {row[0]: row[1:] for row in cells if row and row[0] in ("part", "train", "validation", "test")}
 
 
 def test_split_by_slice_says_that_it_leaks(data_set, tmp_path, run_metseg):

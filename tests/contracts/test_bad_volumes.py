@@ -389,7 +389,7 @@ def test_23_a_missing_sequence_is_named(tmp_path: Path, run_metseg: Run) -> None
     assert caught.value.code == "input.missing_sequence"
     status, out, _ = run_metseg("inspect", tmp_path)
     assert status == 0
-    assert "missing sequence: 1 studies: BraTS-MET-00002-000 (t2f)" in out
+    assert "missing sequence: 1 study: BraTS-MET-00002-000 (t2f)" in out
 
 
 def test_inspect_names_every_bad_file_and_goes_on(tmp_path: Path, run_metseg: Run) -> None:

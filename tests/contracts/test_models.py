@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from metseg.model import MODELS, SegmentationNetwork, build_model
+from metseg.model import MODELS, SegmentationNetwork, build_from_recipe, build_model
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import DataPart, Named, Recipe
+from metseg.train.losses import deep_supervision_loss, loss_of
 
 #: Options that make each family small, so that the suite stays quick; a family absent here is built as it comes.
 SMALL: dict[str, dict[str, Any]] = {
@@ -98,6 +99,34 @@ def test_every_parameter_learns(name: str) -> None:
     gradients = {key: value.grad for key, value in network.named_parameters()}
     assert [key for key, gradient in gradients.items() if gradient is None] == []
     assert [key for key, gradient in gradients.items() if not torch.isfinite(gradient).all()] == []
+
+
+#: Each architecture in each of its dimensions, with and without deep supervision where it has that choice.
+TRAINED = [
+    (name, dimensions, choice)
+    for name, spec in MODELS.items()
+    for dimensions in spec.dimensions
+    for choice in ([True, False] if "deep_supervision" in spec.options.model_fields else [None])
+]
+
+
+@pytest.mark.parametrize(("name", "dimensions", "deeply"), TRAINED)
+def test_a_training_step_reaches_every_parameter(name: str, dimensions: int, deeply: bool | None) -> None:
+    """Several processes wait for one another's gradients: one that never comes would stop them all."""
+    supervised = {} if deeply is None else {"deep_supervision": deeply}
+    recipe = Recipe(
+        name="step",
+        data=DataPart(channels=MODALITIES[:2], labels="brats-met-2023", dimensions=dimensions),
+        model=Named(name=name, options={**SMALL.get(name, {}), **supervised}),
+    )
+    network = build_from_recipe(recipe).train()
+    sizes = (33, 47) if dimensions == 2 else (9, 12, 5)
+    outputs = network(torch.randn(2, 2, *sizes))
+    assert len(answers(outputs)) > 1 if deeply else isinstance(outputs, torch.Tensor)
+    labels = torch.randint(0, 4, (2, *sizes), dtype=torch.uint8)
+    deep_supervision_loss(loss_of(recipe), outputs, labels).backward()
+    unreached = [key for key, value in network.named_parameters() if value.requires_grad and value.grad is None]
+    assert unreached == []
 
 
 @every_model

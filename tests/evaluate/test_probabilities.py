@@ -16,10 +16,8 @@ from metseg.evaluate.chances import checked_probability
 from metseg.evaluate.pairing import pair_up
 from metseg.evaluate.read import read_pair
 from metseg.evaluate.stored import scores_from_json, scores_to_json
-from metseg.labels import LABEL_SCHEMES
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
-BINARY = LABEL_SCHEMES["binary"]
 
 
 def case(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +58,7 @@ def test_maps_beside_masks_are_found_and_are_no_masks(volumes: tuple[Path, Path]
     assert [[path.name for path in pair.probability] for pair in pairs.cases] == [
         ["c0-probability.nii"], ["c1-probability.nii"]
     ]  # fmt: skip
-    read = read_pair(pairs.cases[1], BINARY)
+    read = read_pair(pairs.cases[1], Manner())
     assert read.probability is not None
     assert np.allclose(read.probability, case(1)[1], atol=1e-5)
 
@@ -104,7 +102,7 @@ def test_cases_without_maps_are_scored_without(volumes: tuple[Path, Path], tmp_p
 def test_maps_on_another_grid_are_refused(volumes: tuple[Path, Path]) -> None:
     save(volumes[0] / "c0-probability.nii", case(0)[1][:-1])
     with pytest.raises(GeometryError, match="probability"):
-        read_pair(pair_up(*volumes).cases[0], BINARY)
+        read_pair(pair_up(*volumes).cases[0], Manner())
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 1.5, -0.5])
@@ -165,7 +163,7 @@ def test_pictures(tmp_path: Path) -> None:
     pairs = pair_up(tmp_path / "predictions", tmp_path / "truth")
     assert [len(pair.probability) for pair in pairs.cases] == [2, 0]
     assert any("p2" in warning and "probabilities" in warning for warning in pairs.warnings)
-    read = read_pair(pairs.cases[0], BINARY)
+    read = read_pair(pairs.cases[0], Manner())
     assert read.probability is not None
     assert read.probability.shape == (6, 5, 2)
     assert np.allclose(read.probability[..., 1], plane, atol=1e-4)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.cli.evaluate import named
+from metseg.cli.named import named_paths
 from metseg.errors import InputError, UsageError
 from metseg.evaluate import Sets, evaluate_sets
 
@@ -109,9 +109,9 @@ def test_everything_is_paired_before_anything_is_scored(folders: Path, tmp_path:
 
 
 def test_names_of_sets() -> None:
-    assert named(["a/one", "two=b/one"]) == {"one": Path("a/one"), "two": Path("b/one")}
+    assert named_paths(["a/one", "two=b/one"]) == {"one": Path("a/one"), "two": Path("b/one")}
     with pytest.raises(UsageError, match="called 'one'"):
-        named(["a/one", "b/one"])
+        named_paths(["a/one", "b/one"])
     with pytest.raises(UsageError, match="no predictions"):
         Sets({}, Path("truth"))
     for wrong in ("", "..", "a/b", "readers"):
@@ -121,7 +121,7 @@ def test_names_of_sets() -> None:
 
 def test_a_path_with_an_equals_sign_is_still_a_path(tmp_path: Path) -> None:
     (tmp_path / "rate=1").mkdir()
-    assert named([str(tmp_path / "rate=1")]) == {"rate=1": tmp_path / "rate=1"}
+    assert named_paths([str(tmp_path / "rate=1")]) == {"rate=1": tmp_path / "rate=1"}
 
 
 def test_the_command_compares_and_sets_beside_readers(folders: Path, tmp_path: Path, run_metseg: Run) -> None:

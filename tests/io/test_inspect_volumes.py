@@ -94,8 +94,8 @@ def test_the_command_prints_a_line_for_each_study_and_fact(
     assert "labels empty, lesions 0" in lines[1]
     assert "sequences t1c -t2f" in lines[2]
     assert "holds: 2 patients, 3 studies, 3 with mask, 4 lesions" in lines
-    assert "several examinations: 1 patients: BraTS-MET-00001 (2)" in lines
-    assert "no lesion found: 1 studies: BraTS-MET-00001-001" in lines
+    assert "several examinations: 1 patient: BraTS-MET-00001 (2)" in lines
+    assert "no lesion found: 1 study: BraTS-MET-00001-001" in lines
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
 
@@ -122,3 +122,19 @@ def test_raw_clinical_study(real_data: Path) -> None:
     }
     assert line.problems == []
     assert line.grids == 3  # t1n and t1c were taken on one
+
+
+@pytest.mark.real
+def test_a_real_study_with_two_segmentations_is_read_without_either(
+    real_data: Path, run_metseg: Callable[..., tuple[int, str, str]]
+) -> None:
+    status, out, _ = run_metseg("inspect", real_data / "glioma_volume_no_truth", "--json")
+    assert status == 0
+    document = json.loads(out)
+    (line,) = document["case_lines"]
+    assert list(line["sequences"]) == ["t1c", "t1n", "t2f", "t2w"]
+    assert {image["orientation"] for image in line["sequences"].values()} == {"LPS"}
+    assert (line["has_mask"], line["problems"]) == (False, [])
+    (note,) = line["notes"]
+    assert "seg-BraTS23_1.nii.gz, seg-BraTS23_1_mapped.nii.gz" in note
+    assert "none was read" in note

@@ -86,9 +86,22 @@ def test_every_convention_and_level_can_be_asked_for() -> None:
     assert all(f"{number} {name}" in text for number, name in enumerate(CHALLENGES))
 
 
+def test_the_page_on_volumes_says_what_the_levels_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "volumes.md").read_text("utf-8")
+    for number, (name, level) in enumerate(CHALLENGES.items()):
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` ({number})")]
+        if level is None:
+            continue
+        stated = [f"{level.oblique_deg:g}°; {level.offset_mm:g} mm, {level.offset_deg:g}°", f"{level.motion_share:.0%}"]
+        stated += [f"{level.missing_share:.0%}"] if level.missing_share else []
+        stated += [f"{stack.slice_mm:g} mm" for stack in level.stacks.values() if stack.slice_mm is not None]
+        # A sign of percent stands behind a blank.
+        assert [text for text in stated if text.replace("%", " %") not in row] == [], name
+
+
 def test_follow_up_by_command(tmp_path: Path) -> None:
     options = ["--patients", "1", "--timepoints", "2", "--resolution-mm", "5", "--challenge", "1", "--as", "ucsf-bmsr"]
-    assert "1 patients" in run(str(tmp_path), *options, "--no-skull", "--workers", "1")
+    assert "1 patient, " in run(str(tmp_path), *options, "--no-skull", "--workers", "1")
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"100101A", "100101B"}
     assert {path.name for path in (tmp_path / "100101B").iterdir()} >= {"100101B_T1post.nii.gz", "100101B_seg.nii.gz"}
 

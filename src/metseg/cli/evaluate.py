@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metseg.cli.named import named_paths
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +26,25 @@ Protocol = Annotated[str, typer.Option("--protocol", help="voxel, brats-met-2023
 Labels = Annotated[
     str | None, typer.Option("--labels", help="Label scheme of the masks; by default the protocol's own.")
 ]
+PredictionLabels = Annotated[
+    str | None,
+    typer.Option("--prediction-labels", help="Label scheme of the predictions' files, where it is not --labels."),
+]
+TruthLabels = Annotated[
+    str | None, typer.Option("--truth-labels", help="Label scheme of the truth's files, where it is not --labels.")
+]
 SecondTruth = Annotated[
     Path | None, typer.Option("--second-truth", help="Masks of a second reader, who may have drawn some cases only.")
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Score a missing prediction as an empty one.")]
+AllowMismatch = Annotated[
+    bool,
+    typer.Option(
+        "--allow-affine-mismatch",
+        help="Compare volumes of one shape voxel by voxel where their files put them in different places.",
+    ),
+]
 PatientPattern = Annotated[
     str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
 ]
@@ -46,9 +60,12 @@ def evaluate(
     out: Out,
     protocol: Protocol = "voxel",
     labels: Labels = None,
+    prediction_labels: PredictionLabels = None,
+    truth_labels: TruthLabels = None,
     second_truth: SecondTruth = None,
     jobs: Jobs = None,
     allow_missing: AllowMissing = False,
+    allow_affine_mismatch: AllowMismatch = False,
     patient_pattern: PatientPattern = None,
     images: ImagesRoot = None,
     report: Report = True,
@@ -64,7 +81,7 @@ def evaluate(
     from metseg.machine import processors
 
     sets = Sets(
-        named(predictions),
+        named_paths(predictions),
         truth,
         second_truth=second_truth,
         allow_missing=allow_missing,
@@ -72,7 +89,13 @@ def evaluate(
     )
     if images is not None and not report:
         raise UsageError("--images are for the report", got="--no-report", cure="leave one of the two out")
-    manner = Manner(protocol, labels)
+    manner = Manner(
+        protocol,
+        labels,
+        truth_labels=truth_labels,
+        prediction_labels=prediction_labels,
+        allow_affine_mismatch=allow_affine_mismatch,
+    )
     # Looked through before anything is scored: a wrong folder should not be found after an hour.
     shown = None if images is None else _listed(images)
     evaluation = evaluate_sets(sets, manner, out=out, jobs=jobs or processors(), quiet=as_json)
@@ -90,31 +113,3 @@ def _listed(images: Path) -> Images:
     from metseg.report.images import Images
 
     return Images(images)
-
-
-def named(predictions: Sequence[str]) -> dict[str, Path]:
-    """Return each set of predictions by name: ``NAME=PATH``, or a path, whose last part is the name.
-
-    Raises:
-        UsageError: two of one name.
-
-    >>> named(["runs/unet", "ours=runs/attention/predictions"])
-    {'unet': PosixPath('runs/unet'), 'ours': PosixPath('runs/attention/predictions')}
-    """
-    found: dict[str, Path] = {}
-    for text in predictions:
-        name, separator, path = text.partition("=")
-        # A path with "=" in it is still a path.
-        whole = not separator or Path(text).exists()
-        place = Path(text) if whole else Path(path)
-        name = Path(text).resolve().name if whole else name
-        if name in found:
-            raise UsageError(
-                f"two sets of predictions are called '{name}'",
-                where="--predictions",
-                got=f"{found[name]}, {place}",
-                cure="give them names: --predictions NAME=PATH",
-                code="usage.options",
-            )
-        found[name] = place
-    return found

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metseg.words import counted
+
 #: Names listed one by one; more are counted.
 SHOWN = 6
 
@@ -72,9 +74,13 @@ def counts(values: Mapping[Any, int]) -> str:
     return ", ".join(f"{value} ({count})" for value, count in values.items())
 
 
-def names(names: Sequence[str], what: str) -> str:
-    """Return how many there are and the first of them; nothing where there are none."""
+def names(names: Sequence[str], thing: str, things: str | None = None) -> str:
+    """Return how many things there are and the first of their names; nothing where there are none.
+
+    >>> names(["a"], "study", "studies"), names("abcdefgh", "mask"), names([], "mask")
+    ('1 study: a', '8 masks: a, b, c, d, e, f and 2 more', '')
+    """
     if not names:
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"
+    return f"{counted(len(names), thing, things)}: {', '.join(names[:SHOWN])}{more}"

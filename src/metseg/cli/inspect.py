@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metseg.cli.facts import SHOWN, Shown, counts, names
+from metseg.words import counted
 
 if TYPE_CHECKING:
     from metseg.io.cases import Found
@@ -87,7 +88,7 @@ def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
     inspection = inspect_cases(found, quiet=quiet)
     if sheet is not None:
         write_contact_sheet(
-            showcase(found.sources, inspection.largest_lesion), sheet, inspection.root, counted(inspection)
+            showcase(found.sources, inspection.largest_lesion), sheet, inspection.root, counted_slices(inspection)
         )
     return Shown(inspection.to_dict(), _lines(inspection))
 
@@ -127,7 +128,7 @@ def _changed(data: DataPart, **given: object) -> DataPart:
     return validated(DataPart, {**data.model_dump(), **changes}, where="options")
 
 
-def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, counted: str) -> None:
+def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, size: str) -> None:
     """Write one slice per patient, lesion outlined, to a picture file.
 
     Raises:
@@ -142,20 +143,20 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, counted: s
             where=root,
             cure="repair or remove the files that `metseg inspect` names",
         )
-    contact_sheet(tiles, path, heading=f"{Path(root).resolve().name}: {counted}")
+    contact_sheet(tiles, path, heading=f"{Path(root).resolve().name}: {size}")
 
 
-def counted(inspection: Inspection) -> str:
+def counted_slices(inspection: Inspection) -> str:
     """Return the size of a data set in words."""
-    patients = "1 patient" if inspection.patients == 1 else f"{inspection.patients} patients"
-    return f"{patients}, {inspection.slices} slices, {inspection.lesion_slices} with lesion"
+    patients, slices = counted(inspection.patients, "patient"), counted(inspection.slices, "slice")
+    return f"{patients}, {slices}, {inspection.lesion_slices} with lesion"
 
 
 def _lines(inspection: Inspection) -> list[tuple[str, str]]:
     """Return what is worth a line: sizes always, faults only where there are any."""
     facts = [
         ("data set", f"{inspection.root} ({inspection.layout})"),
-        ("holds", f"{counted(inspection)}, {inspection.cases} cases"),
+        ("holds", f"{counted_slices(inspection)}, {counted(inspection.cases, 'case')}"),
         ("sizes", counts(inspection.sizes)),
         ("types", counts(inspection.dtypes)),
         ("channels", counts(inspection.channels)),
@@ -164,18 +165,18 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
         *((f"column {column}", counts(values)) for column, values in inspection.attributes.items()),
     ]
     faults = [
-        ("no lesion at all", names(inspection.patients_without_lesion, "patients")),
-        *(("copies", f"{pair} in {names(who, 'patients')}") for pair, who in inspection.channel_copies.items()),
-        ("constant", names(inspection.constant_pictures, "pictures")),
+        ("no lesion at all", names(inspection.patients_without_lesion, "patient")),
+        *(("copies", f"{pair} in {names(who, 'patient')}") for pair, who in inspection.channel_copies.items()),
+        ("constant", names(inspection.constant_pictures, "picture")),
         ("without mask", str(inspection.slices_without_mask or "")),
-        ("image, no mask", names(inspection.orphan_images, "pictures")),
-        ("mask, no image", names(inspection.orphan_masks, "masks")),
+        ("image, no mask", names(inspection.orphan_images, "picture")),
+        ("mask, no image", names(inspection.orphan_masks, "mask")),
         *(("left out", note) for note in inspection.left_out),
         *(("duplicates", " = ".join(group)) for group in inspection.duplicates[:SHOWN]),
         ("more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")),
         *(("bad file", f"{problem.file}: {problem.message}") for problem in inspection.problems[:SHOWN]),
         ("more bad files", str(max(0, len(inspection.problems) - SHOWN) or "")),
-        *(("note", f"{note} ({count} slices)") for note, count in inspection.notes.items()),
+        *(("note", f"{note} ({counted(count, 'slice')})") for note, count in inspection.notes.items()),
         ("other files", counts(inspection.other_files)),
     ]
     return facts + [(name, value) for name, value in faults if value]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from metseg.cli.facts import SHOWN, Cells, counts, names
+from metseg.words import counted
 
 if TYPE_CHECKING:
     from metseg.io.inspect_volumes import CaseLine, VolumeInspection
@@ -15,8 +16,8 @@ HEADINGS = ("case", "patient", "sequences", "grid", "mm", "axes", "labels", "les
 
 def counted_volumes(inspection: VolumeInspection) -> str:
     """Return the size of a data set in words."""
-    patients = "1 patient" if inspection.patients == 1 else f"{inspection.patients} patients"
-    return f"{patients}, {inspection.cases} studies, {inspection.masks} with mask, {inspection.lesions} lesions"
+    patients, studies = counted(inspection.patients, "patient"), counted(inspection.cases, "study", "studies")
+    return f"{patients}, {studies}, {inspection.masks} with mask, {counted(inspection.lesions, 'lesion')}"
 
 
 def case_table(inspection: VolumeInspection) -> Cells:
@@ -45,12 +46,12 @@ def volume_lines(inspection: VolumeInspection) -> list[tuple[str, str]]:
 
 def _faults(inspection: VolumeInspection) -> Iterator[tuple[str, str]]:
     lacking = [f"{line.case} ({', '.join(line.missing)})" for line in inspection.case_lines if line.missing]
-    yield "several examinations", names([f"{p} ({n})" for p, n in inspection.repeated.items()], "patients")
-    yield "several grids", names(inspection.cases_on_several_grids, "studies")
-    yield "missing sequence", names(lacking, "studies")
-    yield "no lesion found", names(inspection.cases_without_lesion, "studies")
-    yield "constant", names(inspection.constant_images, "images")
-    yield "mask, no image", names(inspection.orphan_masks, "masks")
+    yield "several examinations", names([f"{p} ({n})" for p, n in inspection.repeated.items()], "patient")
+    yield "several grids", names(inspection.cases_on_several_grids, "study", "studies")
+    yield "missing sequence", names(lacking, "study", "studies")
+    yield "no lesion found", names(inspection.cases_without_lesion, "study", "studies")
+    yield "constant", names(inspection.constant_images, "image")
+    yield "mask, no image", names(inspection.orphan_masks, "mask")
     yield from (("duplicates", " = ".join(group)) for group in inspection.duplicates[:SHOWN])
     yield "more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")
     yield from (("wrong", f"{problem.file}: {problem.message}") for problem in inspection.problems)

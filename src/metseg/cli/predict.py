@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.errors import UsageError
+from metseg.cli.named import named_sequences
+from metseg.words import counted
 
 if TYPE_CHECKING:
     from metseg.predict.folder import Outcome
@@ -60,7 +61,7 @@ def predict(
     from metseg.predict.reading import Reading
     from metseg.predict.shards import Shard
 
-    reading = Reading(patient_pattern, stack, allow_gaps, _named(modality or []))
+    reading = Reading(patient_pattern, stack, allow_gaps, named_sequences(modality or []))
     part = None if shard is None else Shard.parse(shard)
     predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)
     chosen = formats or ("mask", "overlay")
@@ -70,31 +71,6 @@ def predict(
         raise typer.Exit(outcome.errors[0].exit_status)
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _named(modalities: list[str]) -> dict[str, str]:
-    """Return sequence to what was given for it, from options such as ``t1c=after.nii.gz``."""
-    named: dict[str, str] = {}
-    for text in modalities:
-        name, equals, what = text.partition("=")
-        if not (name and equals and what):
-            raise UsageError(
-                "not a sequence and what it is",
-                where="--modality",
-                got=text,
-                expected="t1c=PATH",
-                cure="give the sequence, an equals sign and a file, a folder or a series",
-            )
-        if name in named:
-            raise UsageError(
-                f"{name} is named twice", where="--modality", got=f"{named[name]} and {what}", cure="name it once"
-            )
-        named[name] = what
-    return named
-
-
 def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
     if as_json:
         failed = [{"code": error.code, "message": error.one_line()} for error in outcome.errors]
@@ -102,11 +78,11 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
         print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
         return
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
-    shown = [_counted(count, what) for what, count in counts.items() if count]
+    shown = [counted(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
-    print(f"{', '.join(shown or ['nothing to do'])}, {_counted(outcome.lesions, 'lesion')}; results in {out}")
+    print(f"{', '.join(shown or ['nothing to do'])}, {counted(outcome.lesions, 'lesion')}; results in {out}")
     for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
-        typer.echo(f"note ({_counted(count, 'case')}): {text}", err=True)
+        typer.echo(f"note ({counted(count, 'case')}): {text}", err=True)
     for error in outcome.errors[:SHOWN_ERRORS]:
         typer.echo(f"metseg: {error.one_line()}", err=True)
     if len(outcome.errors) > SHOWN_ERRORS:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metseg.words import counted
+
 if TYPE_CHECKING:
     from metseg.simulate import BmsrOptions, NiftiOptions
 
@@ -102,4 +104,5 @@ def _summary(rows: list[dict[str, Any]], out: Path) -> str:
     extra = f", {slices} slices, {sum(row['slices_with_lesion'] for row in rows)} of them with lesion" if slices else ""
     if examinations > len(rows):
         extra = f" at first, {examinations} examinations"
-    return f"{out}: {len(rows)} patients, {lesions} lesions{extra}. Simulated: not patients, and not for clinical use."
+    sizes = f"{counted(len(rows), 'patient')}, {counted(lesions, 'lesion')}"
+    return f"{out}: {sizes}{extra}. Simulated: not patients, and not for clinical use."

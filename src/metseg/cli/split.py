@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from metseg.io.source import CaseSource
-    from metseg.io.splits import Selection, Split
+    from metseg.io.splits import Chosen, Selection, Split
     from metseg.recipe import SplitPart
 
 
@@ -60,9 +60,12 @@ def _print(made: Split, sources: Sequence[CaseSource], out: Path) -> None:
     from rich.table import Table
 
     strata = sorted({source.attributes.get(made.stratify, "") for source in sources}) if made.stratify else []
-    table = Table("part", "patients", "slices", *(f"{made.stratify} {value or '(none)'}" for value in strata))
+    # Volumes have no slices to count before they are read, and are not divided by them.
+    of_slices = any(source.slice_names for source in sources)
+    sizes = ("patients", "cases", "slices") if of_slices else ("patients", "cases")
+    table = Table("part", *sizes, *(f"{made.stratify} {value or '(none)'}" for value in strata))
     for name, chosen in _parts(made, sources):
-        table.add_row(name, *_row(chosen, made.stratify, strata))
+        table.add_row(name, *_sizes(chosen)[: len(sizes)], *_shares(chosen, made.stratify, strata))
     console = Console(highlight=False, markup=False)
     console.print(table)
     if made.leaks_patients:
@@ -70,7 +73,7 @@ def _print(made: Split, sources: Sequence[CaseSource], out: Path) -> None:
     console.print(f"split: {out}")
 
 
-def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequence[Any]]]:
+def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequence[Chosen]]]:
     if not made.folds:
         selection: Selection = made.select(sources)
         return list(selection._asdict().items())
@@ -78,8 +81,17 @@ def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequen
     return [*folds, ("test", made.select(sources, fold=0).test)]
 
 
-def _row(chosen: Sequence[Any], column: str | None, strata: Sequence[str]) -> list[str]:
-    patients: Mapping[str, CaseSource] = {item.source.patient: item.source for item in chosen}
+def _sizes(chosen: Sequence[Chosen]) -> list[str]:
+    """Return how many patients, cases and slices a part has."""
     slices = sum(len(item.source.slice_names if item.slices is None else item.slices) for item in chosen)
-    values = [source.attributes.get(column or "", "") for source in patients.values()]
-    return [str(len(patients)), str(slices), *(str(values.count(value)) for value in strata)]
+    return [str(size) for size in (len(_by_patient(chosen)), len(chosen), slices)]
+
+
+def _shares(chosen: Sequence[Chosen], column: str | None, strata: Sequence[str]) -> list[str]:
+    """Return how many patients of a part have each value of the column."""
+    values = [source.attributes.get(column or "", "") for source in _by_patient(chosen).values()]
+    return [str(values.count(value)) for value in strata]
+
+
+def _by_patient(chosen: Sequence[Chosen]) -> Mapping[str, CaseSource]:
+    return {item.source.patient: item.source for item in chosen}

@@ -102,7 +102,7 @@ def score_pairs(
         for scores in without_errors(track(outcomes, what, total=len(pairs.cases), quiet=quiet), len(pairs.cases)):
             tables.add(scores)
             kept.append(without_lesions(scores))
-        return Evaluated(summarise(kept, warnings=pairs.warnings), tuple(kept))
+        return Evaluated(summarise(kept, warnings=(*manner.notes, *pairs.warnings)), tuple(kept))
 
 
 def score_pair(pair: CasePair, manner: Manner) -> CaseScores:
@@ -111,7 +111,7 @@ def score_pair(pair: CasePair, manner: Manner) -> CaseScores:
     Raises:
         InputError, GeometryError: a file cannot be read, or the two do not fit together.
     """
-    return evaluate_masks(read_pair(pair, manner.labels), manner)
+    return evaluate_masks(read_pair(pair, manner), manner)
 
 
 def map_pairs(

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError
+from metseg.evaluate.manner import Manner
 from metseg.evaluate.masks import MaskPair
 from metseg.evaluate.pairing import CasePair
+from metseg.geometry import Affine, turn_onto
 from metseg.io.nifti import read_mask_nifti, read_volume
 from metseg.io.pictures import UINT8_MAX, UINT16_MAX, read_mask, read_picture
-from metseg.labels import LabelScheme
+from metseg.labels import LABEL_SCHEMES, check_labels, convert_labels
 from metseg.volume import Array, Volume
 
 Samples = TypeVar("Samples", bound=np.generic)
@@ -23,95 +25,128 @@ Samples = TypeVar("Samples", bound=np.generic)
 #: formats store them as 32-bit floats or as quaternions, so they never agree to the last digit.
 AFFINE_TOLERANCE = 0.01
 
+_CURE = "bring the prediction onto the truth's grid yourself; nothing is resampled here"
 
-def read_pair(pair: CasePair, scheme: LabelScheme) -> MaskPair:
-    """Return both masks of a case.
+
+def read_pair(pair: CasePair, manner: Manner) -> MaskPair:
+    """Return both masks of a case, in the truth's axis order.
+
+    A volume whose axes have another order or direction than the truth's is turned, which changes no value.
 
     Args:
         pair: its files.
-        scheme: of the masks.
+        manner: label scheme, and those of the files.
     Raises:
-        InputError: a file that cannot be read, named.
+        InputError: a file that cannot be read, or a label that is not of its file's scheme; named.
         GeometryError: shapes or affines that differ, named; nothing is ever resampled.
     """
-    return _read_slices(pair, scheme) if pair.is_slices else _read_volumes(pair)
+    return _read_slices(pair, manner) if pair.is_slices else _read_volumes(pair, manner)
 
 
-def _read_volumes(pair: CasePair) -> MaskPair:
+def _read_volumes(pair: CasePair, manner: Manner) -> MaskPair:
     truth = read_mask_nifti(pair.truth[0])
+    true_labels = _as_scored(truth.data, manner, manner.truth_labels, where=pair.truth[0])
     path = pair.prediction[0]
     guess: Array = np.zeros(truth.shape, dtype=np.uint8)
+    warnings: list[str] = []
     if path is not None:
-        prediction = read_mask_nifti(path)
-        _require_same_grid(truth, prediction, case=pair.case)
-        guess = prediction.data
+        prediction, warnings = _on_grid(truth, read_mask_nifti(path), manner, case=pair.case)
+        guess = _as_scored(prediction.data, manner, manner.prediction_labels, where=path)
+    probability, more = _probability_volume(pair, truth, manner)
     return MaskPair(
-        truth.data,
+        true_labels,
         guess,
         truth.affine,
         case=pair.case,
         patient=pair.patient,
-        probability=_probability_volume(pair, truth),
+        warnings=(*warnings, *more),
+        probability=probability,
     )
 
 
-def _probability_volume(pair: CasePair, truth: Volume) -> npt.NDArray[np.floating] | None:
+def _as_scored(labels: Array, manner: Manner, files: str | None, *, where: Path) -> Array:
+    """Return labels of a file in the scheme that is scored; as they are where the file is said to have that one."""
+    if files is None:
+        return labels
+    return convert_labels(check_labels(labels, LABEL_SCHEMES[files], where=where), manner.map_of(files))
+
+
+def _probability_volume(
+    pair: CasePair, truth: Volume, manner: Manner
+) -> tuple[npt.NDArray[np.floating] | None, list[str]]:
     if not pair.probability:
-        return None
-    probability, _ = read_volume(pair.probability[0])
-    _require_same_grid(truth, probability, case=f"{pair.case} (probability)")
-    return probability.data.astype(np.float32, copy=False)
+        return None, []
+    stored, _ = read_volume(pair.probability[0])
+    probability, warnings = _on_grid(truth, stored, manner, case=f"{pair.case} (probability)")
+    return probability.data.astype(np.float32, copy=False), warnings
 
 
-def _require_same_grid(truth: Volume, prediction: Volume, *, case: str) -> None:
-    cure = "bring the prediction onto the truth's grid yourself; nothing is resampled here"
-    if truth.shape != prediction.shape:
+def _on_grid(truth: Volume, prediction: Volume, manner: Manner, *, case: str) -> tuple[Volume, list[str]]:
+    """Return a prediction with its axes turned onto those of the truth, and a warning where it is compared unturned.
+
+    Raises:
+        GeometryError: it lies on another grid.
+    """
+    turned = _turned(prediction, truth)
+    near = turned if turned.shape == truth.shape else prediction
+    if near.shape != truth.shape:
         raise GeometryError(
             "prediction and truth differ in shape",
             where=case,
             expected=truth.shape,
             got=prediction.shape,
-            cure=cure,
+            cure=_CURE,
             code="input.shape_mismatch",
         )
-    assert truth.affine is not None
-    assert prediction.affine is not None
-    moved_mm = _largest_shift_mm(truth.affine, prediction.affine, shape=truth.shape)
-    if moved_mm > AFFINE_TOLERANCE * min(truth.spacing_mm or (1.0,)):
+    apart_mm = _largest_shift_mm(_affine(truth), _affine(near), shape=truth.shape)
+    if apart_mm <= AFFINE_TOLERANCE * min(truth.spacing_mm or (1.0,)):
+        return near, []
+    if not manner.allow_affine_mismatch or prediction.shape != truth.shape:
         raise GeometryError(
             "prediction and truth lie differently in space",
             where=case,
-            expected=np.round(truth.affine[:3], 4).tolist(),
-            got=np.round(prediction.affine[:3], 4).tolist(),
-            cure=f"up to {moved_mm:.3g} mm apart: {cure}",
+            expected=np.round(_affine(truth)[:3], 4).tolist(),
+            got=np.round(_affine(prediction)[:3], 4).tolist(),
+            cure=f"up to {apart_mm:.3g} mm apart: {_CURE}; where a header is wrong and the voxels are in the truth's "
+            "order all the same, say --allow-affine-mismatch",
             code="input.affine_mismatch",
         )
+    noticed = f"{case}: prediction and truth lie up to {apart_mm:.3g} mm apart by their files"
+    return prediction, [f"{noticed}; compared voxel by voxel as they are stored, which was allowed"]
 
 
-def _largest_shift_mm(
-    one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *, shape: tuple[int, int, int]
-) -> float:
+def _turned(volume: Volume, truth: Volume) -> Volume:
+    """Return a volume with its axes in the order and direction of the truth's, where they lie along them."""
+    turn = turn_onto(_affine(volume), _affine(truth))
+    return volume if turn.is_identity else Volume(turn(volume.data), turn.affine(_affine(volume), volume.shape))
+
+
+def _affine(volume: Volume) -> Affine:
+    assert volume.affine is not None  # volumes come from files that have one
+    return volume.affine
+
+
+def _largest_shift_mm(one: Affine, other: Affine, *, shape: tuple[int, int, int]) -> float:
     """Return how far apart two affines put a corner of the image at most; everything inside is nearer."""
     corners = np.array([[x, y, z, 1.0] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])])
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
-def _read_slices(pair: CasePair, scheme: LabelScheme) -> MaskPair:
+def _read_slices(pair: CasePair, manner: Manner) -> MaskPair:
     truths: list[npt.NDArray[np.uint8]] = []
     predictions: list[npt.NDArray[np.uint8]] = []
     notes: list[str] = []
     for truth_path, path in zip(pair.truth, pair.prediction, strict=True):
-        truth = read_mask(truth_path, scheme)
-        notes += truth.notes
-        guess = np.zeros_like(truth.labels)
+        truth, noticed = _read_slice(truth_path, manner, manner.truth_labels)
+        notes += noticed
+        guess = np.zeros_like(truth)
         if path is not None:
-            prediction = read_mask(path, scheme)
-            guess = prediction.labels
-            notes += prediction.notes
-        _require_same_size(truth.labels, guess, where=path, expected_like="its truth")
+            guess, noticed = _read_slice(path, manner, manner.prediction_labels)
+            notes += noticed
+        _require_same_size(truth, guess, where=path, expected_like="its truth")
         if truths:
-            _require_same_size(truths[0], truth.labels, where=truth_path, expected_like="the first slice of its case")
-        truths.append(truth.labels)
+            _require_same_size(truths[0], truth, where=truth_path, expected_like="the first slice of its case")
+        truths.append(truth)
         predictions.append(guess)
     probabilities = [_probability_slice(path, like=truths[0]) for path in pair.probability]
     warnings = tuple(f"{pair.case}: {note} ({notes.count(note)} slices)" for note in dict.fromkeys(notes))
@@ -124,6 +159,12 @@ def _read_slices(pair: CasePair, scheme: LabelScheme) -> MaskPair:
         warnings=warnings,
         probability=_stack(probabilities) if probabilities else None,
     )
+
+
+def _read_slice(path: Path, manner: Manner, files: str | None) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Return the labels (rows, columns) of a picture in the scheme that is scored, and notes."""
+    mask = read_mask(path, manner.labels if files is None else LABEL_SCHEMES[files])
+    return mask.labels if files is None else convert_labels(mask.labels, manner.map_of(files)), mask.notes
 
 
 #: What a probability of 1 is stored as.

@@ -145,8 +145,9 @@ class _Scoring:
 
 def _readers(between: Pairs, models: Mapping[str, Pairs], score: _Scoring) -> Readers:
     """Return the sets beside two readers, on what both have drawn: some cases, of a case perhaps some slices."""
+    readers = replace(score, manner=score.manner.between_truths())
     return beside_readers(
-        score(SECOND_READER, between, "Scoring the second reader").scores,
+        readers(SECOND_READER, between, "Scoring the second reader").scores,
         {
             name: AgainstReaders(
                 score(f"{name}-first", _against(between, pairs, second=False), f"Scoring {name}, first reader").scores,

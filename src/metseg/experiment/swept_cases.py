@@ -63,7 +63,7 @@ class Look:
         )
 
     def _chances(self, pair: CasePair) -> LesionChances:
-        case = lesion_chances(read_pair(pair, self.manner.labels), self.manner, region=self.region)
+        case = lesion_chances(read_pair(pair, self.manner), self.manner, region=self.region)
         if not self.part.fill_holes:
             return case
         return replace(case, rule=replace(case.rule, shape=partial(_filled, slicewise=pair.is_slices)))

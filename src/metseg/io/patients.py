@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
+from metseg.words import counted
 
 #: Folders that say what a picture is for, not whose it is.
 NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "testing", "data", "images", "slices")
@@ -61,7 +62,7 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
         matches = [re.search(pattern, str(place)) for place in places]
         patients = sorted({match.group(1) for match in matches if match})
         if all(matches) and patients[0] and (len(patients) < len(places) or len(places) == 1):
-            many = f"{len(patients)} patient{'s' if len(patients) > 1 else ''}"
+            many = counted(len(patients), "patient")
             return f"set patient_pattern, for example '{pattern}', which finds {many}, the first '{patients[0]}'"
     return "set patient_pattern, a regular expression with one group; '^(.*)$' makes each picture a patient of its own"
 

@@ -16,6 +16,7 @@ from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES, convert_labels, label_map
 from metseg.tables import lookup
 from metseg.volume import Array, Case, Volume
+from metseg.words import counted
 
 
 @dataclass(frozen=True)
@@ -205,4 +206,4 @@ def _notes(items: Iterable[ReadSlice]) -> Iterable[str]:
 
 
 def _counted(notes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"{note} ({count} slice{'s' if count > 1 else ''})" for note, count in Counter(notes).items())
+    return tuple(f"{note} ({counted(count, 'slice')})" for note, count in Counter(notes).items())

@@ -9,7 +9,7 @@ from metseg import __version__
 from metseg.evaluate import Summary
 from metseg.evaluate.intervals import LEVEL
 from metseg.machine import machine_facts, machine_line
-from metseg.report.words import counted
+from metseg.words import counted
 
 Fact = tuple[str, str]
 

@@ -76,7 +76,7 @@ def _panel(worst: Worst, pair: CasePair, manner: Manner, find: Callable[[Path], 
     Raises:
         InputError, GeometryError: there is no image, it cannot be read, or it does not fit the masks.
     """
-    masks = read_pair(replace(pair, probability=()), manner.labels)
+    masks = read_pair(replace(pair, probability=()), manner)
     truth, prediction = (_region(mask, manner, worst.region) for mask in (masks.truth, masks.prediction))
     if pair.is_slices:
         return _of_slices(pair, truth, prediction, find)

@@ -54,15 +54,6 @@ def share(part: int, whole: int) -> str:
     return f"{part} of {whole} ({100 * part / whole:.0f} %)" if whole >= 10 else f"{part} of {whole}"
 
 
-def counted(count: int, what: str, *, many: str = "") -> str:
-    """Return a number with what is counted.
-
-    >>> counted(1, "lesion"), counted(3, "lesion"), counted(0, "study", many="studies")
-    ('1 lesion', '3 lesions', '0 studies')
-    """
-    return f"{count} {what if count == 1 else many or what + 's'}"
-
-
 def product(sizes: Sequence[float], *, digits: int = 0) -> str:
     """Return sizes along axes.
 

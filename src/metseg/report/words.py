@@ -53,15 +53,6 @@ def titled(title: str, unit: str) -> str:
     return f"{title} ({unit})" if unit else title
 
 
-def counted(count: int, thing: str) -> str:
-    """Return how many there are of a thing.
-
-    >>> counted(1, "case"), counted(1200, "patient")
-    ('1 case', '1,200 patients')
-    """
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def bounds_of(interval: Interval) -> Bounds:
     """Return an interval as figures draw it."""
     return Bounds(interval.mean, interval.low, interval.high)

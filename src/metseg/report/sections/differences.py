@@ -13,8 +13,9 @@ from metseg.plot.differences import draw_differences
 from metseg.plot.style import MINUS
 from metseg.report.blocks import Block, Bullets, Figure, Paragraph, Section, Table
 from metseg.report.contents import Compared, Contents
-from metseg.report.words import BOOTSTRAP, INTERVAL, bounds_of, counted, interval_text, titled
+from metseg.report.words import BOOTSTRAP, INTERVAL, bounds_of, interval_text, titled
 from metseg.report.worst import LEADING
+from metseg.words import counted
 
 TITLE = "Paired tests"
 

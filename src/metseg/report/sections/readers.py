@@ -8,7 +8,8 @@ from metseg.evaluate import METRICS
 from metseg.evaluate.readers import Readers
 from metseg.report.blocks import Block, Paragraph, Section, Table
 from metseg.report.contents import Contents
-from metseg.report.words import INTERVAL, counted, interval_text, titled
+from metseg.report.words import INTERVAL, interval_text, titled
+from metseg.words import counted
 
 
 def readers(contents: Contents, _figures: Path) -> Section | None:
