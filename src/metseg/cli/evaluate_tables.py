@@ -10,6 +10,7 @@ import typer
 
 from metseg.evaluate import METRICS, SLICE_METRICS
 from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +37,7 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     if evaluation.readers is not None:
         _print_readers(evaluation.readers)
     first = next(iter(evaluation.sets.values())).summary
-    print(f"{first.cases} cases of {first.patients} patients; tables in {out}")
+    print(f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')}; tables in {out}")
 
 
 def _print_summary(summary: Summary) -> None:
@@ -101,7 +102,7 @@ def _probability_lines(summary: Summary) -> list[str]:
         return []
     everywhere, foreground = _in_line(known.voxels.ece), _in_line(known.voxels.ece_foreground)
     return [
-        f"probabilities of {known.cases} cases: expected calibration error {everywhere} over all voxels,"
+        f"probabilities of {counted(known.cases, 'case')}: expected calibration error {everywhere} over all voxels,"
         f" {foreground} where the probability is at least 1 %",
         f"FROC score {_in_line(known.froc.score)}: mean sensitivity at 1/8 to 8 false lesions per patient",
     ]

@@ -9,6 +9,7 @@ from metseg.experiment.outcome import Comparison, Contestant
 from metseg.machine import machine_line
 from metseg.report.blocks import Block, Bullets, Paragraph, Table
 from metseg.report.words import interval_text
+from metseg.words import counted
 
 #: What models are compared on.
 COMPARED = "Dice per patient"
@@ -38,7 +39,7 @@ def models(comparison: Comparison) -> tuple[Block, ...]:
     """Return the table of models and what its figures are."""
     first = comparison.contestants[0].summary
     explained = (
-        f"{first.cases} cases of {first.patients} patients ({comparison.scored}). Each figure is a mean over patients "
+        f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')} ({comparison.scored}). Each figure is a mean over patients "
         f"with its {LEVEL:.0%} bootstrap interval ({RESAMPLES:,} resamples of patients), except the two slice-wise "
         "ones, which are means over slices."
         + (" Training, steps, prediction and memory are means over the folds." if comparison.split.folds else "")
