@@ -39,7 +39,8 @@ def models(comparison: Comparison) -> tuple[Block, ...]:
     """Return the table of models and what its figures are."""
     first = comparison.contestants[0].summary
     explained = (
-        f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')} ({comparison.scored}). Each figure is a mean over patients "
+        f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')} ({comparison.scored}). "
+        "Each figure is a mean over patients "
         f"with its {LEVEL:.0%} bootstrap interval ({RESAMPLES:,} resamples of patients), except the two slice-wise "
         "ones, which are means over slices."
         + (" Training, steps, prediction and memory are means over the folds." if comparison.split.folds else "")
