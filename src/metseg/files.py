@@ -30,10 +30,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            _flush_to_disk(temporary)
+            flush_to_disk(temporary)
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
-            _flush_renames(path.parent)
+            flush_renames(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -52,10 +52,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
-                    _flush_to_disk(file)
+                    flush_to_disk(file)
             temporary.chmod(0o777 & ~_umask())
             _swap_in(temporary, path)
-            _flush_renames(path.parent)
+            flush_renames(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -107,6 +107,22 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
         ) from error
 
 
+def flush_to_disk(path: Path) -> None:
+    """Make the content of a file durable: after that, not even a power cut loses it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def flush_renames(folder: Path) -> None:
+    """Make renames inside a folder durable, where the system lets a folder be opened (Windows does not)."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _swap_in(temporary: Path, path: Path) -> None:
     """Move a folder into place; a folder already there is set aside first, and put back if the move fails."""
     if not path.exists():
@@ -129,28 +145,13 @@ def _complete_swap(path: Path) -> None:
     for aside in path.parent.glob(f".{path.name}.*{ASIDE}"):
         new = aside.with_name(aside.name.removesuffix(ASIDE))
         os.replace(new if new.exists() else aside, path)
-        _flush_renames(path.parent)
+        flush_renames(path.parent)
         return
 
 
 def _free_space(path: Path) -> str:
     there = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
     return f"{shutil.disk_usage(there).free / 1e6:.0f} MB free"
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _flush_renames(folder: Path) -> None:
-    """Make renames inside a folder durable, where the system lets a folder be opened (Windows does not)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _umask() -> int:

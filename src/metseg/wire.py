@@ -10,11 +10,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 NOTICE: Final = "Research use only: not a medical device."
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+#: Names by which a machine calls itself: where there is no key, the service and its page answer to no other.
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL, in brackets where it is an IPv6 address; nothing where there is none.
+
+    >>> host_of("//[::1]:8000"), host_of("http://Localhost:8501"), host_of("null")
+    ('[::1]', 'localhost', '')
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return f"[{host}]" if ":" in host else host
 
 
 class Wire(BaseModel):
@@ -287,6 +304,7 @@ class Model(Wire):
     labels: str
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
+    data: str = Field(default="", description="Whose images it was trained on, and their licence; may be unknown.")
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}
     fingerprint: str

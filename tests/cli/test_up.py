@@ -42,6 +42,7 @@ def test_it_starts_everything(
     run_metseg: Callable[..., Any], started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(up, "page_is_installed", lambda: True)
+    monkeypatch.setenv("METSEG_HOST", "0.0.0.0")  # which is the API's: the page stays on this machine
     port, page_port = free_port(), free_port()
     answer = run_metseg("up", "--port", port, "--page-port", page_port)
     assert answer.status == 0
@@ -49,7 +50,7 @@ def test_it_starts_everything(
     api, worker, page = started
     assert api.command == (sys.executable, "-m", "metseg", "serve", "--port", str(port))
     assert worker.command == (sys.executable, "-m", "metseg", "worker")
-    assert page.command == (sys.executable, "-m", "metseg", "ui", "--port", str(page_port))
+    assert page.command == (sys.executable, "-m", "metseg", "ui", "--host", "127.0.0.1", "--port", str(page_port))
     assert page.environment == {"METSEG_API_URL": f"http://127.0.0.1:{port}"}
     assert f"http://127.0.0.1:{page_port}" in answer.err
 

@@ -36,7 +36,7 @@ AFFINE = np.array([[-1.0, 0, 0, 10], [0, 1.0, 0, -12], [0, 0, 2.0, 5], [0, 0, 0,
 PICTURES = """
 name = "bright-pictures"
 description = "Bright is lesion."
-data = { channels = ["t2f"] }
+data = { channels = ["t2f"], licence = "Made-up squares" }
 model = { name = "cnn", channels = [1, 1] }
 train = { precision = "float32" }
 """

@@ -230,6 +230,17 @@ def test_7_a_fourth_axis_of_one(client: TestClient, service: Service, make: Simp
     assert study.facts.shape == (20, 24, 10)
 
 
+def test_11_sheared_voxels_are_said_to_be(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff
+) -> None:
+    sheared = make.affine.copy()
+    sheared[0, 1] = 0.3
+    files = {"t1c": ("a.nii.gz", make.nifti(affine=sheared))}
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
+    assert any("sheared" in warning.text for warning in study.warnings)
+    assert [lesion.voxels for lesion in study.lesions] == [27]
+
+
 @pytest.mark.parametrize("flip", [1.0, -1.0])
 def test_12_any_handedness_comes_back_as_it_came(
     client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, flip: float

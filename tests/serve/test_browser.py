@@ -227,7 +227,8 @@ def test_a_volume(visit: Visit, make: SimpleNamespace) -> None:
     visit.see("interactive")
 
     visit.page.get_by_text("Planes", exact=True).first.click()
-    visit.picture("Axial 5 of 10")  # where the lesion is, counted from 1
+    for plane in ("Axial 5 of 10", "Coronal 7 of 24", "Sagittal 15 of 20"):
+        visit.picture(plane)  # where the lesion is, counted from 1: nobody has looked elsewhere yet
     visit.see("planes")
     visit.picture("Axial 5 of 10").press("ArrowUp")
     visit.picture("Axial 6 of 10").press("ArrowUp")
@@ -271,6 +272,9 @@ def test_on_a_tablet(browser: Browser, service: running.Running, screenshots: Pa
         visit.see("result")
         wider = visit.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert wider is False
+        # The notice lies over the sidebar too, which on a small screen lies over everything else.
+        below = "document.elementFromPoint(20, window.innerHeight - 8).className"
+        assert visit.page.evaluate(below) == "metseg-notice"
 
 
 @pytest.fixture(scope="module")

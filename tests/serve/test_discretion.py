@@ -102,6 +102,7 @@ def test_a_planted_name_comes_out_nowhere(
     asked = (
         client.get("/studies?state=Mustermann"),
         client.get("/Mustermann/Erika"),
+        client.request("MUSTERMANN", "/studies"),
         client.post("/studies", files={"Mustermann": ("Erika.nii", b"4711-SECRET")}),
         client.post("/studies", data={"Mustermann": "Erika"}, files={"files": ("Mustermann.gif", b"GIF89a Erika")}),
         client.post("/predict/", files={"file": ("../../Mustermann\x00.png", b"Erika")}, data={"model": "Mustermann"}),

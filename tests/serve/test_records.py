@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -43,6 +46,20 @@ def test_migrations_go_back_and_forth(database: Database) -> None:
     database.migrate()  # what is up to date stays as it is
     with database.engine.connect() as connection:
         assert set(Record.metadata.tables) < set(sa.inspect(connection).get_table_names())
+
+
+def test_processes_that_start_together_make_the_tables_once(tmp_path: Path) -> None:
+    code = (
+        "from metseg.serve.database import open_database\n"
+        "from metseg.serve.settings import load_settings\n"
+        "open_database(load_settings()).close()"
+    )
+    environment = {**os.environ, "METSEG_HOME": str(tmp_path)}
+    together = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in together]
+    assert [process.returncode for process in together] == [0, 0, 0], said
 
 
 def test_times_keep_their_zone(database: Database) -> None:

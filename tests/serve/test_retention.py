@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from fastapi.testclient import TestClient
 
+from metseg.serve import retention
 from metseg.serve.retention import ROW_STAYS, Sweeper
 from metseg.serve.service import Service
 from metseg.serve.store import Store
@@ -108,11 +109,13 @@ def test_uploads_and_scratch_of_what_ended_go(service: Service, study: str, swee
     assert {path.name for path in folder.root.iterdir()} == {"artifacts"}
 
 
+@pytest.mark.parametrize("at_once", [retention.AT_ONCE, 1])
 def test_leftovers_of_killed_processes_go_and_new_ones_stay(
-    service: Service, study: str, sweeper_at: Callable[..., Sweeper]
+    service: Service, study: str, sweeper_at: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", at_once)
     incoming, studies = service.folders.incoming, service.folders.studies
-    old = [incoming / "a", studies / "ab" / ("ab" + "0" * 30)]
+    old = [incoming / "a", studies / "ab" / ("ab" + "0" * 30), studies / "ff" / ("ff" + "0" * 30)]
     new = [incoming / "b", studies / "cd" / ("cd" + "0" * 30)]
     for folder in (*old, *new):
         folder.mkdir(parents=True)

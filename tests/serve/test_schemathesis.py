@@ -36,9 +36,10 @@ CONFIG: dict[str, Any] = {
     "analysis": {"constants": {"enabled": False}},
     "generation": {"deterministic": True, "database": "none", "with-security-parameters": False},
     # Random bytes are of the form that the document asks for, and are no picture: they are refused, as they should be.
-    "checks": {"positive_data_acceptance": {"enabled": False}},
-    # Forms are text: 0 and "off" are booleans there, whatever JSON would make of them.
-    "operations": [{"include-name": "POST /studies", "checks": {"negative_data_rejection": {"enabled": False}}}],
+    "operations": [
+        {"include-name": upload, "checks": {"positive_data_acceptance": {"enabled": False}}}
+        for upload in ("POST /predict/", "POST /studies")
+    ],
 }
 
 #: Hypothesis would refuse slow drawing and a test's first example that is large; uploads are both.

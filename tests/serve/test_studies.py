@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from metseg.serve.records import StudyRecord
 from metseg.serve.service import Service
@@ -97,7 +99,7 @@ def test_the_sequence_is_declared_or_guessed(
 
 
 def test_options_are_kept(client: TestClient, make: SimpleNamespace) -> None:
-    data = {"model": "bright-t1c", "stack": "yes", "allow_gaps": "1", "series": ["t1ce=3", "flair=2.1"]}
+    data = {"model": "bright-t1c", "stack": "true", "allow_gaps": "True", "series": ["t1ce=3", "flair=2.1"]}
     response = client.post("/studies", files={"t1c": ("a.nii", make.nifti(packed=False))}, data=data)
     assert response.json()["options"] == {
         "model": "bright-t1c",
@@ -113,6 +115,7 @@ def test_options_are_kept(client: TestClient, make: SimpleNamespace) -> None:
         {"model": "no such"},
         {"model": ["bright-t1c", "bright-two"]},
         {"stack": "perhaps"},
+        {"allow_gaps": "0"},
         {"series": "t1c"},
         {"series": "t1c=last"},
         {"colour": "red"},
@@ -259,6 +262,35 @@ def test_idempotency_key(make_client: MakeClient, make: SimpleNamespace, home: P
     assert hand_in(client, make, key) != study_id
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_a_commit_whose_answer_is_lost(
+    client: TestClient, service: Service, make: SimpleNamespace, home: Path, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    """Where it was made, the study is accepted: its files must be there, and the same key finds it."""
+    write = service.database.write
+
+    @contextmanager
+    def losing() -> Iterator[Session]:
+        lost = sa.exc.OperationalError("COMMIT", {}, OSError("the connection is gone"))
+        with write() as session:
+            yield session
+            if not made:
+                raise lost
+        raise lost
+
+    files, key = {"t1c": ("a.nii.gz", make.nifti())}, {"Idempotency-Key": "abc-1"}
+    with monkeypatch.context() as patched:
+        patched.setattr(service.database, "write", losing)
+        answer = client.post("/studies", files=files, headers=key)
+    assert (answer.status_code, answer.json()["code"]) == (503, "resources.database")
+    kept = {path.name for path in (home / "studies").glob("*/*")}
+    again = client.post("/studies", files=files, headers=key)
+    assert again.headers.get("idempotent-replayed") == ("true" if made else None)
+    assert kept == ({again.json()["id"]} if made else set())
+    work = Store(service.database, service.settings).claim(again.json()["id"], "w")
+    assert work.inputs[0].path.read_bytes() == make.nifti()
+
+
 def test_a_full_queue(make_client: MakeClient, make: SimpleNamespace, home: Path) -> None:
     client = make_client(queue_limit=2, retry_after_s=7)
     first, _ = hand_in(client, make), hand_in(client, make)
@@ -304,7 +336,7 @@ def test_delete_takes_everything_at_once(client: TestClient, service: Service, m
 
 
 def finished(service: Service, study_id: str, name: str, content: bytes) -> None:
-    """Have a study done with one result."""
+    """Have a study done with one more result."""
     store = Store(service.database, service.settings)
     work = store.claim(study_id, "a-worker")
     with store.artifact(work, name) as path:
@@ -319,12 +351,15 @@ def test_artifacts(client: TestClient, service: Service, make: SimpleNamespace) 
     with store.artifact(store.claim(study_id, "a-worker"), "report.html") as file:
         file.write_bytes(b"<p>half")
     assert client.get(f"{path}/report.html").status_code == 404  # not before all is done
+    with store.artifact(store.claim(study_id, "a-worker"), "report.pdf") as file:
+        file.write_bytes(b"%PDF-")
     finished(service, study_id, "report.html", b"<p>0123456789")
     response = client.get(f"{path}/report.html")
     assert (response.status_code, response.content) == (200, b"<p>0123456789")
     assert response.headers["content-type"].startswith("text/html")
     assert "sandbox" in response.headers["content-security-policy"]
     assert response.headers["x-content-type-options"] == "nosniff"
+    assert "content-security-policy" not in client.get(f"{path}/report.pdf").headers
     tag = {"If-None-Match": response.headers["etag"]}
     assert client.get(f"{path}/report.html", headers=tag).status_code == 304
     part = client.get(f"{path}/report.html", headers={"Range": "bytes=3-5"})
@@ -370,12 +405,13 @@ def test_operations(client: TestClient, service: Service, make: SimpleNamespace)
     ready = client.get("/ready").json()
     assert (ready["ready"], ready["queued"], ready["running"], ready["workers"]) == (True, 1, 0, 1)
     client.get("/nothing/Jane%20Doe")
+    client.request("JANE", "/studies")
     text = client.get("/metrics").text
     assert 'metseg_studies{state="queued"} 1.0' in text
     assert "metseg_workers 1.0" in text
     assert 'metseg_requests_total{method="POST",route="/studies",status="202"} 1.0' in text
     assert 'metseg_problems_total{code="request.unknown"} 1.0' in text
-    assert "Jane" not in text
+    assert "jane" not in text.lower()
     assert "metseg_upload_bytes_total" in text
 
 
@@ -386,6 +422,7 @@ def test_models(make_client: MakeClient) -> None:
     assert models["bright-t1c"]["card"].startswith("# bright-t1c")
     assert models["bright-t1c"]["metrics"] == {"dice": 0.5}
     assert len(models["bright-t1c"]["fingerprint"]) == 16
+    assert (models["bright-pictures"]["data"], models["bright-t1c"]["data"]) == ("Made-up squares", "")
     other = make_client(volume_model="bright-two").get("/models").json()["models"]
     assert next(model for model in other if model["name"] == "bright-two")["default_for"] == ["volumes"]
 

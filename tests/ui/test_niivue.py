@@ -92,6 +92,9 @@ def test_what_is_no_click(event: object) -> None:
 def test_where_a_view_begins_is_no_click(scene: Scene) -> None:
     assert is_start(scene, scene.middle(), None)
     assert not is_start(scene, (0, 0, 0), None)
+    x, y, z = scene.middle()
+    assert is_start(scene, (x, y, z - 1), None)  # the middle of an even number of slices, rounded down
+    assert not is_start(scene, (x, y, z - 2), None)
     box = box_around(scene, (3, 4, 5))
     assert is_start(scene, (3, 4, 5), box)
     assert not is_start(scene, scene.middle(), box)

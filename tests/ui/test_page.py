@@ -13,7 +13,7 @@ import pytest
 from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 
-from metseg.ui import settings
+from metseg.ui import door, progress, settings
 from metseg.ui.client import Api
 from metseg.ui.downloads import zipped
 from metseg.wire import NOTICE, Model, Options, Phase, Problem, State, Study
@@ -72,6 +72,7 @@ def test_without_models_nothing_can_be_sent(service: FakeApi, page: OpenPage) ->
 def test_the_card_of_the_model_loads_nothing_from_elsewhere(service: FakeApi, page: OpenPage) -> None:
     shown = page()
     assert "Known performance: Dice 0.84." in words(shown)
+    assert "Trained on: Slices of \\*low\\-grade\\* glioma." in words(shown)
     assert "Research use only." in words(shown)
     assert "![" not in words(shown)
 
@@ -229,6 +230,23 @@ def test_cancel(service: FakeApi, page: OpenPage) -> None:
     require_sound(shown)
     assert [title.value for title in shown.title] == ["Cancelled"]
     assert f"POST /studies/{study.id}/cancel" in service.asked
+
+
+class DrawnAnew(Exception):
+    """What stands for the end of a run that begins another."""
+
+
+def test_when_a_study_begins_the_whole_page_is_drawn_anew(service: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the progress alone: title and sidebar speak of the study too."""
+
+    def rerun() -> None:
+        raise DrawnAnew
+
+    monkeypatch.setattr(progress.st, "rerun", rerun)
+    waiting = service.add(queued_study())
+    service.studies[waiting.id] = waiting.model_copy(update={"state": State.RUNNING})
+    with pytest.raises(DrawnAnew):
+        progress._look(Api(settings.current()), waiting)
 
 
 # --- done
@@ -480,6 +498,33 @@ def test_api_down_in_the_middle_of_a_study_keeps_the_page(service: FakeApi, page
     shown.run()
     require_sound(shown)
     assert "Your studies are safe" in words(shown)
+
+
+def test_without_a_key_only_this_machine_is_let_in(
+    service: FakeApi, page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page elsewhere whose name was made to lead here, or somebody elsewhere, sees nothing and sends nothing."""
+    study = service.add(done_volume(), volume_files())
+    monkeypatch.setattr(door, "called", lambda: "evil.example:8501")
+    shown = page(study)
+    require_sound(shown)
+    assert "open on its own computer only" in words(shown)
+    assert labels(shown) == []
+    assert service.asked == ["GET /ready", "GET /studies"]  # the latter to see whether a key is asked for
+    monkeypatch.setattr(door, "called", lambda: "localhost:8501")
+    assert "2 lesions found" in words(page(study))
+
+
+def test_with_a_key_it_may_be_called_by_any_name(
+    service: FakeApi, page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.key = "secret"
+    monkeypatch.setattr(door, "called", lambda: "metseg.example")
+    shown = page()
+    assert "needs an access key" in words(shown)
+    shown.text_input(key="access-key").set_value("secret")
+    shown.form_submit_button[0].click().run()
+    assert [title.value for title in shown.title] == ["New study"]
 
 
 def test_a_key_is_asked_for_and_then_used(service: FakeApi, page: OpenPage) -> None:

@@ -15,7 +15,7 @@ from metseg.ui import app, settings
 from metseg.ui.charts import distribution, threshold_chart, values_chart
 from metseg.ui.controls import own_threshold, threshold_words
 from metseg.ui.found import Burden
-from metseg.ui.history import long_words, outcome_words
+from metseg.ui.history import long_words, outcome_words, short_words
 from metseg.ui.lesions import table_of
 from metseg.ui.models import known_figures
 from metseg.ui.pictures import first_slice, make_slice
@@ -59,6 +59,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (found.api_url, found.api_key) == ("http://10.0.0.7:8000", "secret")
     monkeypatch.delenv("METSEG_API_URL")
     monkeypatch.setenv("METSEG_API_KEY", "")
+    monkeypatch.setenv("METSEG_ALLOWED_HOSTS", "Localhost, metseg.ward")
+    assert settings.settings_from_environment().allowed_hosts == ("localhost", "metseg.ward")
+    monkeypatch.delenv("METSEG_ALLOWED_HOSTS")
     assert settings.settings_from_environment() == settings.PageSettings()
 
 
@@ -73,14 +76,23 @@ def test_the_command_hands_over_what_only_it_knows(
     monkeypatch: pytest.MonkeyPatch, run_metseg: Callable[..., Any]
 ) -> None:
     """Everything but the server itself, which would run until it is ended."""
+    from streamlit import net_util
     from streamlit.web import bootstrap
+    from streamlit.web.server.server_util import is_url_from_allowed_origins
 
     ran: list[tuple[str, settings.PageSettings]] = []
+
+    def ask(*_: object, **__: object) -> None:
+        raise AssertionError("somebody on the internet is asked")
+
+    monkeypatch.setattr(net_util, "_external_ip", None)
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", ask)
     monkeypatch.setattr(bootstrap, "load_config_options", lambda flag_options: None)
     monkeypatch.setattr(bootstrap, "run", lambda path, *_: ran.append((path, settings.current())))
     try:
         answer = run_metseg("ui", "--port", "8599", "--api", "http://127.0.0.1:8123")
         ((path, found),) = ran
+        assert not is_url_from_allowed_origins("http://evil.example:8501")
     finally:
         settings.use(None)
     assert answer.status == 0
@@ -110,9 +122,11 @@ def test_known_figures_are_those_of_patients_that_were_not_seen() -> None:
     metrics = {"dice": {"mean": 0.83, "low": 0.778, "high": 0.872}, "n_tp": {"mean": 15.7}}
     summary = {"patients": 18, "regions": {"lesion": {"metrics": metrics}}}
     assert known_figures({"test": summary, "validation": {"patients": 9}}) == [
-        "lesion: Dice 0.83 (0.78 to 0.87)",
+        "Dice 0.83 (0.78 to 0.87)",
         "18 test patients",
     ]
+    several = {"patients": 1, "regions": {name: {"metrics": {"dice": {"mean": 0.5}}} for name in ("WT", "ET")}}
+    assert known_figures({"test": several}) == ["WT: Dice 0.50", "ET: Dice 0.50", "1 test patient"]
     assert known_figures({"validation": summary})[-1] == "18 validation patients"
     assert known_figures({}) == []
     assert known_figures({"test": None, "dice": "high"}) == []
@@ -190,7 +204,8 @@ def summary(**changes: Any) -> StudySummary:
 
 def test_studies_in_a_line() -> None:
     assert [outcome_words(summary(lesions=count)) for count in (0, 1, 5)] == ["no lesion", "1 lesion", "5 lesions"]
-    assert outcome_words(summary(state=State.RUNNING, progress=0.4)) == "40%"
+    running = summary(state=State.RUNNING, progress=0.4)
+    assert (outcome_words(running), "being analysed" in short_words(running)) == ("40%", True)
     failed = summary(state=State.FAILED, failure=Failure(code="input.not_mr", detail="x"), model="mets-3d")
     assert long_words(failed).startswith("volume by mets-3d, failed: These are not MR images, ")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,8 @@ import typer
 from metseg.errors import InputError, MetsegError, UsageError
 
 if TYPE_CHECKING:
+    import socket
+
     from metseg.serve.database import Database
     from metseg.serve.records import KeyRecord
     from metseg.serve.settings import Settings
@@ -24,7 +25,6 @@ app.add_typer(keys, name="keys")
 _BACKLOG = 2048
 #: How long uploads and answers in progress may take when the service is told to end.
 _GRACE_S = 30
-_LOOPBACK = ("127.", "::1", "localhost")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -143,11 +143,12 @@ def _database() -> Database:
 
 def _require_key_beyond_loopback(settings: Settings) -> None:
     """Refuse to let the network in while everybody may do everything."""
+    from metseg.serve.address import is_loopback
     from metseg.serve.database import open_database
     from metseg.serve.folders import Folders
     from metseg.serve.keys import Keys
 
-    if settings.host.startswith(_LOOPBACK):
+    if is_loopback(settings.host):
         return
     Folders(settings.home).make()
     database = open_database(settings)
@@ -165,13 +166,11 @@ def _require_key_beyond_loopback(settings: Settings) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     """Return a socket that listens, so that its port is known before anything else is started."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    from metseg.serve.address import bind
+
     try:
-        listener.bind((settings.host, settings.port))
+        listener = bind(settings.host, settings.port)
     except OSError as error:
-        listener.close()
         raise UsageError(
             f"cannot listen on port {settings.port} of {settings.host}",
             where="--port",

@@ -34,11 +34,22 @@ def ui(
     given = {} if api is None else {"api_url": api}
     # The page may know nothing of the layers that know these two; this one may.
     settings.use(settings.settings_from_environment(guess=sequence_of, describe=describe_steps, **given))
+    _ask_nobody_for_our_address()
     options = streamlit_options(host, port)
     bootstrap.load_config_options(flag_options=options)
     print(f"metseg ui serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     # The parts of the page are first imported when somebody opens it, and Streamlit is there to take them in.
     bootstrap.run(str(Path(settings.__file__).with_name("app.py")), False, [], options)
+
+
+def _ask_nobody_for_our_address() -> None:
+    """Have Streamlit take this machine's address on the internet for known: it would ask a server there for it.
+
+    It would whenever a page from elsewhere knocks, and at the start where it listens to the network.
+    """
+    from streamlit import net_util
+
+    net_util._external_ip = ""
 
 
 def streamlit_options(host: str, port: int) -> dict[str, Any]:

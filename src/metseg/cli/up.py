@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: A worker that is told to end gives its study back within this; more, and it is killed, which does no harm either.
 GRACE_S = 40.0
 
+#: The page of `metseg up` is for who sits at this machine, wherever the API listens; for others, see docs/deploy.md.
+PAGE_HOST = "127.0.0.1"
+
 
 def up(
     port: Annotated[
@@ -32,13 +35,13 @@ def up(
     has_page = page and page_is_installed()
     require_free_port(settings.host, settings.port, what="the API", option="--port")
     if has_page:
-        require_free_port(settings.host, page_port, what="the page", option="--page-port")
+        require_free_port(PAGE_HOST, page_port, what="the page", option="--page-port")
     children = [api_child(settings), *worker_children(settings, workers)]
     if has_page:
         children.append(page_child(settings, page_port))
     sys.stderr.write(f"API: {address(settings.host, settings.port)}\n")
     if page:
-        where = address(settings.host, page_port) if has_page else "not installed (pip install 'metseg[ui]')"
+        where = address(PAGE_HOST, page_port) if has_page else "not installed (pip install 'metseg[ui]')"
         sys.stderr.write(f"page: {where}\n")
     sys.stderr.write("Ctrl-C ends all.\n")
     status = Supervisor(children, grace_s=GRACE_S).run()
@@ -70,7 +73,7 @@ def page_child(settings: Settings, port: int) -> Child:
     from metseg.serve.jobs.supervisor import Child
 
     environment = {"METSEG_API_URL": address(settings.host, settings.port)}
-    return Child("page", _command("ui", "--port", str(port)), environment)
+    return Child("page", _command("ui", "--host", PAGE_HOST, "--port", str(port)), environment)
 
 
 def page_is_installed() -> bool:

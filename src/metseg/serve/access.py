@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -12,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from metseg.serve.keys import LOCAL_PRINCIPAL, Principal
 from metseg.serve.problems import Refused
 from metseg.serve.service import Service
-from metseg.wire import Scope
+from metseg.wire import Scope, host_of
 
 bearer: Final = HTTPBearer(
     auto_error=False,
@@ -73,21 +72,8 @@ Measuring = Annotated[Principal, Depends(needs(Scope.METRICS))]
 def _require_local(request: Request, service: Service) -> None:
     """Refuse what a page elsewhere makes a browser on this machine send: under another name, or from its origin."""
     allowed = service.settings.allowed_hosts
-    if _host(f"//{request.headers.get('host', '')}") not in allowed:
+    if host_of(f"//{request.headers.get('host', '')}") not in allowed:
         raise Refused("request.host", "the service is not known by this name", where="header Host", cure="add a key")
     origin = request.headers.get("origin")
-    if origin is not None and _host(origin) not in allowed:
+    if origin is not None and host_of(origin) not in allowed:
         raise Refused("request.origin", "a page from elsewhere may not call the service", where="header Origin")
-
-
-def _host(url: str) -> str:
-    """Return the host of a URL, in brackets where it is an IPv6 address; nothing where there is none.
-
-    >>> _host("//[::1]:8000"), _host("http://Localhost:8501"), _host("null")
-    ('[::1]', 'localhost', '')
-    """
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-    return f"[{host}]" if ":" in host else host

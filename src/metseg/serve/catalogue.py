@@ -101,6 +101,7 @@ def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) 
         optional=data.optional,
         labels=data.labels,
         threshold=recipe.predict.threshold,
+        data=data.licence,
         card=read_text(folder / CARD),
         metrics=metrics,
         fingerprint=hashlib.sha256(read_text(folder / CHECKSUMS).encode()).hexdigest()[:16],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from metseg.errors import MetsegError, ResourceError, UsageError
+from metseg.serve.address import bind, is_loopback
 from metseg.serve.catalogue import PICTURES, VOLUMES, models
 from metseg.serve.database import Database, migration_config
 from metseg.serve.keys import Keys
@@ -26,7 +26,6 @@ PREFIX: Final = "METSEG_"
 OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PSEUDONYM_KEY")
 #: What variables begin with that are for tests.
 _OF_TESTS: Final = f"{PREFIX}TEST_"
-LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _revision(settings: Settings) -> str | None:
 def _keys(settings: Settings) -> str:
     if _has_key(settings):
         return "needed by every call"
-    if settings.host.startswith(LOOPBACK):
+    if is_loopback(settings.host):
         return "none: whoever is on this machine may do everything"
     raise UsageError(
         "beyond this machine, nobody is let in without a key",
@@ -178,13 +177,10 @@ def _models(settings: Settings) -> str:
 
 
 def _port(settings: Settings) -> str:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            return f"{settings.port} of {settings.host}: {error.strerror} (does the service run?)"
+    try:
+        bind(settings.host, settings.port).close()
+    except OSError as error:
+        return f"{settings.port} of {settings.host}: {error.strerror} (does the service run?)"
     return f"{settings.port} of {settings.host}, free"
 
 

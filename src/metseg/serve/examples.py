@@ -132,6 +132,7 @@ MODELS: Final[dict[str, Any]] = {
             "labels": "binary",
             "threshold": 0.5,
             "default_for": ["pictures"],
+            "data": "TCGA-LGG slices: low-grade glioma; CC BY-NC-SA 4.0",
             "card": "# lgg-flair\n\nResearch use only.",
             "metrics": {"dice": 0.84},
             "fingerprint": "0f1e2d3c4b5a6978",

@@ -26,8 +26,10 @@ _HEADERS: Final = (
 _REFUSED: Final = 400
 _DRAIN_BYTES: Final = 64 * 2**20
 _DRAIN_S: Final = 10.0
-#: What a request to no route of ours is called: what clients ask for may hold anything.
+#: What a request to no route of ours is called, and one by no method of ours: what clients ask for may hold anything.
 _NOWHERE: Final = "none"
+_OTHER: Final = "-"
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class Surrounding:
 
     def _note(self, scope: Scope, status: int, elapsed_s: float) -> None:
         route = getattr(scope.get("route"), "path", _NOWHERE)
-        method = scope["method"] if route != _NOWHERE else "-"
+        method = scope["method"] if route != _NOWHERE and scope["method"] in _METHODS else _OTHER
         self.measures.answered(method, route, status, elapsed_s)
         request_id = scope["state"]["request_id"]
         _log.info("%s %s %s %d %.0f ms", request_id, method, route.replace("/", " ").strip(), status, 1000 * elapsed_s)

@@ -35,7 +35,6 @@ STATUS: Final[Mapping[str, int]] = {
     "request.media_type": 415,
     "request.invalid": 422,
     "request.idempotency": 422,
-    "request.too_many": 429,
     # what the upload holds
     "input.archive_path": 400,
     "input.archive_nested": 413,
@@ -83,7 +82,6 @@ TITLES: Final[Mapping[int, str]] = {
     415: "The file is of a kind that is not read",
     416: "The file has no such part",
     422: "The data cannot be used",
-    429: "Too many requests",
     500: "Something went wrong in the service",
     503: "The service cannot do this now",
     507: "The service has no room left",

@@ -12,6 +12,7 @@ from metseg.volume import canonical_modality
 from metseg.wire import Options
 
 _ONCE: Final = ("model", "stack", "allow_gaps")
+_BOOLEANS: Final = ("stack", "allow_gaps")
 _SERIES: Final = "series"
 
 
@@ -34,12 +35,20 @@ def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
         elif len(given) > 1:
             raise _invalid("the field is given more than once", f"field {name}")
         elif given:
-            raw[name] = given[0]
+            raw[name] = _boolean(given[0], name) if name in _BOOLEANS else given[0]
     try:
         return Options.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise _invalid(first["msg"], f"field {first['loc'][0]}") from None
+
+
+def _boolean(value: str, name: str) -> bool:
+    """Return a boolean as the OpenAPI document has them: what else may be meant by 0 or off is not guessed."""
+    words = {"true": True, "false": False}
+    if value.lower() not in words:
+        raise _invalid("true or false is wanted", f"field {name}")
+    return words[value.lower()]
 
 
 def _series(value: str) -> tuple[str, str]:

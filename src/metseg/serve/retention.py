@@ -1,6 +1,6 @@
 """What has to go, goes: studies whose time is over, files of deleted ones, leftovers of processes that were killed.
 
-Every API and every worker sweeps, once a minute; all of it may be done twice.
+Every API sweeps once a minute, and one of the workers every five; all of it may be done twice.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -32,6 +32,10 @@ ROW_STAYS: Final = timedelta(hours=2)
 ORPHAN_AGE_S: Final = 3600.0
 #: How long after its end a study's uploads and scratch are looked for.
 TIDY_FOR: Final = timedelta(hours=2)
+#: Studies that one question to the database names at most: databases limit how many.
+AT_ONCE: Final = 1000
+
+Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
 
@@ -86,9 +90,9 @@ class Sweeper:
             query = sa.select(StudyRecord.id, StudyRecord.deleted_at).where(StudyRecord.deleted_at.is_not(None))
             hidden = session.execute(query).all()
         gone = [study_id for study_id, since in hidden if self.folders.remove(study_id) and self._is_old(since)]
-        if gone:
+        for some in _parts(gone):
             with self.database.write() as session:
-                session.execute(sa.delete(StudyRecord).where(StudyRecord.id.in_(gone)))
+                session.execute(sa.delete(StudyRecord).where(StudyRecord.id.in_(some)))
 
     def tidy(self) -> None:
         """Remove uploads and scratch of studies that ended; their worker may have been killed before it did."""
@@ -102,13 +106,15 @@ class Sweeper:
         """Remove uploads that nobody receives any more, and folders of studies that were never accepted."""
         _remove_older(self.folders.incoming.glob("*"), 2 * self.settings.upload_deadline_s)
         old = [path for path in self.folders.studies.glob("??/*") if _age_s(path) > ORPHAN_AGE_S]
+        for some in _parts(old):
+            known = self._known([path.name for path in some])
+            for path in some:
+                if path.name not in known:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _known(self, study_ids: list[str]) -> set[str]:
         with self.database.read() as session:
-            known = set(
-                session.scalars(sa.select(StudyRecord.id).where(StudyRecord.id.in_([path.name for path in old])))
-            )
-        for path in old:
-            if path.name not in known:
-                shutil.rmtree(path, ignore_errors=True)
+            return set(session.scalars(sa.select(StudyRecord.id).where(StudyRecord.id.in_(study_ids))))
 
     def _is_old(self, since: datetime | None) -> bool:
         return since is not None and since < self.clock() - ROW_STAYS
@@ -132,6 +138,10 @@ def discard_scratch(folders: Folders, study_id: str, *, inputs: bool) -> None:
     folder = folders.study(study_id)
     for path in (folder.work, folder.inputs) if inputs else (folder.work,):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
 def _remove_older(paths: Iterable[Path], age_s: float) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from metseg.errors import UsageError
+from metseg.wire import LOCAL_NAMES
 
 MEBIBYTE = 2**20
 #: Names of the file with settings, below the home folder.
@@ -50,7 +51,7 @@ class Settings(BaseSettings):
     #: Behind a proxy: from which addresses its headers are believed.
     forwarded_allow_ips: str = "127.0.0.1"
     #: Other names under which the service is called; without a key, any other is refused (DNS rebinding).
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("localhost", "127.0.0.1", "[::1]")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = LOCAL_NAMES
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     #: Bundles used where a request names none; None: the first that fits.

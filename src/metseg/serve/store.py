@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, object_session
 
 from metseg.errors import MetsegError
-from metseg.files import atomic_file
+from metseg.files import atomic_file, flush_renames
 from metseg.serve import audit
 from metseg.serve.artifacts import media_type_of
 from metseg.serve.database import Database
@@ -190,6 +190,7 @@ class Store:
         with self._change(work) as (session, study):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(written, target)
+            flush_renames(target.parent)  # before the records say that it is there
             record = ArtifactRecord(study_id=study.id, name=name, media_type=media_type, bytes=size, sha256=digest)
             record.created_at = self.clock()
             session.merge(record)

@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, selectinload
 
-from metseg.files import disk_full_is_an_error
+from metseg.files import disk_full_is_an_error, flush_renames, flush_to_disk
 from metseg.serve import audit
 from metseg.serve.database import Database
 from metseg.serve.folders import Folders
@@ -104,8 +105,20 @@ class Studies:
                 audit.append(session, who.actor, "study.accepted", study_id=study_id, detail={"files": len(new.files)})
                 return self._loaded(session, study_id), False
         except BaseException:
-            self.folders.remove(study_id)
+            if not self._may_be_accepted(study_id):
+                self.folders.remove(study_id)
             raise
+
+    def _may_be_accepted(self, study_id: str) -> bool:
+        """Return whether a study is in the records, or may be: a commit whose answer was lost can have been made.
+
+        The files of one that is not go with the sweeper's next round for folders without a row.
+        """
+        try:
+            with self.database.read() as session:
+                return session.get(StudyRecord, study_id) is not None
+        except SQLAlchemyError:
+            return True
 
     def find(self, who: Principal, study_id: str) -> StudyRecord:
         """Return a study with all its parts.
@@ -191,7 +204,7 @@ class Studies:
             root.mkdir(parents=True, mode=0o700)
             os.replace(new.folder, self.folders.study(study_id).inputs)
             for folder in (root, root.parent, root.parent.parent):
-                _flush(folder)
+                flush_renames(folder)
 
     def _record(self, who: Principal, new: NewStudy, study_id: str) -> StudyRecord:
         moment = self.clock()
@@ -286,14 +299,6 @@ def _settle(new: NewStudy) -> None:
     """Give the files the names that they will have, and see that they are on the disk; before any lock is held."""
     with disk_full_is_an_error(new.folder):
         for item in new.files:
-            _flush(item.file.path)
+            flush_to_disk(item.file.path)
             os.replace(item.file.path, new.folder / _input(item, "").file_name)
-        _flush(new.folder)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_renames(new.folder)

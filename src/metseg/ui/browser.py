@@ -63,7 +63,7 @@ _PICTURES_CSS: Final = """
 figure { margin: 0; }
 figcaption { font: 600 0.82rem var(--st-font); color: var(--st-text-color); opacity: 0.8; padding: 0 0 0.25rem 0.1rem; }
 .frame { background: #000; border-radius: var(--st-base-radius); overflow: hidden; display: flex;
-  align-items: center; justify-content: center; aspect-ratio: 1 / 1; }
+  align-items: center; justify-content: center; aspect-ratio: 1 / 1; max-height: 58vh; width: 100%; }
 img { max-width: 100%; max-height: 100%; width: 100%; height: 100%; object-fit: contain; cursor: crosshair;
   touch-action: manipulation; }
 img:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -2px; }

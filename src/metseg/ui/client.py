@@ -19,6 +19,7 @@ _TIMEOUT: Final = httpx.Timeout(60.0, connect=4.0)
 #: Studies of which the last answer is remembered, to ask for changes only.
 _REMEMBERED: Final = 32
 _ERROR: Final = 400
+_UNAUTHORISED: Final = 401
 _NOT_MODIFIED: Final = 304
 _NOT_READY: Final = 503
 
@@ -86,11 +87,21 @@ class Api:
             trust_env=False,  # a proxy of the environment is none for an address of this machine
         )
         self._studies: OrderedDict[str, tuple[str, Study]] = OrderedDict()
+        self._asks_for_a_key = False
 
     def ready(self) -> Readiness:
         """Return whether studies can be accepted; needs no key."""
         response = self._send("GET", "/ready", fine=(_NOT_READY,))
         return _parsed(Readiness, response)
+
+    def asks_for_a_key(self) -> bool:
+        """Return whether the service refuses who has no key; once it does, it does for good."""
+        if not self._asks_for_a_key:
+            without = self._send(
+                "GET", "/studies", params={"limit": 1}, headers={"Authorization": ""}, fine=(_UNAUTHORISED,)
+            )
+            self._asks_for_a_key = without.status_code == _UNAUTHORISED
+        return self._asks_for_a_key
 
     def models(self) -> tuple[Model, ...]:
         """Return the installed models."""

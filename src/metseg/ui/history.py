@@ -11,13 +11,13 @@ from metseg.ui.words import words_for
 from metseg.wire import State, StudyList, StudySummary
 
 #: Studies in the sidebar, and on a page of the list.
-_RECENT, _PAGE = 8, 25
+RECENT, _PAGE = 8, 25
 
 
 def show_recent(studies: StudyList) -> None:
     """Draw the newest studies, to be opened by a click."""
     st.caption("Recent studies")
-    for study in studies.studies[:_RECENT]:
+    for study in studies.studies:
         opened = study.id == state.open_study_id()
         if st.button(
             short_words(study),
@@ -87,8 +87,9 @@ def outcome_words(study: StudySummary) -> str:
 
 
 def short_words(study: StudySummary) -> str:
-    """Return a study in a line of the sidebar."""
-    return f"{KINDS[study.kind]}, {outcome_words(study)}, {ago(study.created_at)}"
+    """Return a study in a line of the sidebar, which is not drawn anew while a study is worked on: no share of it."""
+    outcome = STATES[study.state] if study.state == State.RUNNING else outcome_words(study)
+    return f"{KINDS[study.kind]}, {outcome}, {ago(study.created_at)}"
 
 
 def long_words(study: StudySummary) -> str:

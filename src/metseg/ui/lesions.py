@@ -112,16 +112,16 @@ def _show_selected(study: Study) -> None:
 def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
-        NUMBER: config.NumberColumn(width=40),
-        VOLUME: config.NumberColumn("mL", format="%.3f", width=62, help="Volume."),
-        DIAMETER: config.NumberColumn("mm", format="%.1f", width=56, help="The longest diameter, in any direction."),
+        NUMBER: config.NumberColumn(width=36),
+        VOLUME: config.NumberColumn("mL", format="%.3f", width=58, help="Volume."),
+        DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="The longest diameter, in any direction."),
         PIXELS: config.NumberColumn(format="%d", width=70),
-        PLACE: config.TextColumn(width=74),
+        PLACE: config.TextColumn(width=96),
         CONFIDENCE: config.ProgressColumn(
             format="%.2f",
             min_value=0.0,
             max_value=1.0,
-            width=92,
+            width=84,
             help="Mean probability over the lesion as the model sees it. It is not calibrated.",
         ),
     }

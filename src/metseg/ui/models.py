@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
@@ -53,6 +53,8 @@ def show_card(model: Model) -> None:
     needs = ", ".join(sequence_name(name) for name in model.sequences) or "any one sequence"
     kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
     st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
+    # What a model never saw it cannot be trusted to find: to be read before, and not folded away.
+    st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
     figures = known_figures(model.metrics)
     if figures:
         st.caption("Known performance: " + "; ".join(figures) + ".")
@@ -76,25 +78,36 @@ def known_figures(metrics: Mapping[str, Any]) -> list[str]:
         if found:
             return found
     plain_figures = ((name, metrics.get(key)) for key, name in _FIGURES.items())
-    return [f"{name} {value:.2f}" for name, value in plain_figures if isinstance(value, int | float)]
+    return [f"{name} {value:.2f}" for name, value in plain_figures if _is_number(value)]
 
 
 def _summary(part: Any, patients: str) -> list[str]:
     regions = part.get("regions") if isinstance(part, Mapping) else None
     if not isinstance(regions, Mapping):
         return []
+    found = [
+        f"{region}: {words}" if len(regions) > 1 else words
+        for region, content in regions.items()
+        for words in _figures(content.get("metrics") if isinstance(content, Mapping) else None)
+    ]
     count = part.get("patients")
-    found = []
-    for region, content in regions.items():
-        known = content.get("metrics", {}) if isinstance(content, Mapping) else {}
-        for key, name in _FIGURES.items():
-            figure = known.get(key)
-            if isinstance(figure, Mapping) and isinstance(figure.get("mean"), int | float):
-                interval = ""
-                if isinstance(figure.get("low"), int | float) and isinstance(figure.get("high"), int | float):
-                    interval = f" ({figure['low']:.2f} to {figure['high']:.2f})"
-                found.append(f"{region}: {name} {figure['mean']:.2f}{interval}")
-    return [*found, f"{count} {patients} patients"] if found and count is not None else found
+    if not found or count is None:
+        return found
+    return [*found, f"{count} {patients} {'patient' if count == 1 else 'patients'}"]
+
+
+def _figures(metrics: Any) -> Iterator[str]:
+    for key, name in _FIGURES.items():
+        figure = metrics.get(key) if isinstance(metrics, Mapping) else None
+        if not isinstance(figure, Mapping) or not _is_number(figure.get("mean")):
+            continue
+        low, high = figure.get("low"), figure.get("high")
+        interval = f" ({low:.2f} to {high:.2f})" if _is_number(low) and _is_number(high) else ""
+        yield f"{name} {figure['mean']:.2f}{interval}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def without_pictures(card: str) -> str:

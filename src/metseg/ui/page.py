@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from metseg.errors import MetsegError
-from metseg.ui import browser, state, theme, trouble
+from metseg.ui import browser, door, state, theme, trouble
 from metseg.ui.client import Api, Refusal
-from metseg.ui.history import show_history, show_recent
+from metseg.ui.history import RECENT, show_history, show_recent
 from metseg.ui.progress import show_progress
 from metseg.ui.result import show_end, show_result
 from metseg.ui.upload import show_upload
 from metseg.ui.words import explain_error
-from metseg.wire import NOTICE, Readiness, State
+from metseg.wire import Readiness, State
 
 _KEY_NEEDED = "request.unauthorised"
 
@@ -24,6 +24,7 @@ def show() -> None:
     api = state.api()
     try:
         ready = api.ready()
+        door.require_here_or_key(api)
         _side(api, ready)
         _middle(api, ready)
     except Refusal as error:
@@ -31,6 +32,9 @@ def show() -> None:
             _ask_for_key(error)
         else:
             trouble.show(explain_error(error))
+    except door.Elsewhere as error:
+        st.title("metseg")
+        trouble.show(explain_error(error))
     except MetsegError as error:
         _show_down(error)
 
@@ -41,9 +45,8 @@ def _side(api: Api, ready: Readiness) -> None:
         if st.button("New study", key="new-study", icon=":material/add:", width="stretch"):
             state.open_study(None)
             st.rerun()
-        show_recent(api.studies(limit=8))
+        show_recent(api.studies(limit=RECENT))
         st.caption(service_words(ready))
-        st.caption(NOTICE)
         if api.key and api.key != api.settings.api_key and st.button("Forget my key", key="forget", type="tertiary"):
             state.give_key(None)
             st.rerun()
@@ -81,7 +84,7 @@ def _study(api: Api, study_id: str, ready: Readiness) -> None:
         if ready.workers == 0:
             st.warning("No worker runs at the moment. The study waits, and is not lost.")
         st.caption("You can leave this page; the study goes on, and stays in the list.")
-        show_progress(api, study_id)
+        show_progress(api, study)
 
 
 def _ask_for_key(error: Refusal) -> None:

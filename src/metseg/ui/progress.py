@@ -17,22 +17,22 @@ from metseg.wire import Phase, State, Study
 _DONE, _NOW, _LATER = ":material/check_circle:", ":material/pending:", ":material/radio_button_unchecked:"
 
 
-def show_progress(api: Api, study_id: str) -> None:
+def show_progress(api: Api, shown: Study) -> None:
     """Draw how far a study is, and look again until it is finished."""
-    st.fragment(_look, run_every=settings.current().poll_s)(api, study_id)
+    st.fragment(_look, run_every=settings.current().poll_s)(api, shown)
 
 
-def _look(api: Api, study_id: str) -> None:
+def _look(api: Api, shown: Study) -> None:
     try:
-        study = api.study(study_id)
+        study = api.study(shown.id)
     except Unreachable:
         st.info("The service does not answer at the moment. Your study is safe; this page keeps trying.")
         return
     except MetsegError as error:
         trouble.show(explain_error(error))
         return
-    if study.state.is_final:
-        st.rerun()
+    if study.state != shown.state:
+        st.rerun()  # the rest of the page speaks of it too
     _draw(api, study)
 
 

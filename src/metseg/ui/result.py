@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from metseg.ui import state, trouble
+from metseg.ui import state, theme, trouble
 from metseg.ui.client import Api
 from metseg.ui.compare import show_comparison
 from metseg.ui.downloads import show_downloads, show_report
@@ -36,7 +36,7 @@ def show_result(api: Api, study: Study) -> None:
 
 
 def _head(api: Api, study: Study) -> None:
-    title, *figures, button = st.columns([2.2, 1, 1, 1], vertical_alignment="center")
+    title, *figures, button = st.container(key=theme.HEAD).columns([2.2, 1, 1, 1], vertical_alignment="center")
     title.title(headline(study))
     for column, (name, value) in zip(figures, totals(study), strict=False):
         column.metric(name, value)
@@ -62,7 +62,10 @@ def totals(study: Study) -> list[tuple[str, str]]:
     volumes = [lesion.volume_ml for lesion in study.lesions if lesion.volume_ml is not None]
     lengths = [lesion.longest_diameter_mm for lesion in study.lesions if lesion.longest_diameter_mm is not None]
     if study.facts.slices:
-        return [("Slices", str(study.facts.slices)), ("Pixels", str(sum(lesion.voxels for lesion in study.lesions)))]
+        return [
+            ("Slices", str(study.facts.slices)),
+            ("Lesion pixels", str(sum(lesion.voxels for lesion in study.lesions))),
+        ]
     found = [("Total volume", f"{sum(volumes):.2f} mL")]
     return [*found, ("Longest diameter", f"{max(lengths):.1f} mm")] if lengths else found
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import httpx
 
+from metseg.wire import LOCAL_NAMES
+
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
 #: From the name of a file, without its ending, to the sequence that it tells, if it tells one.
@@ -37,6 +39,7 @@ class PageSettings:
     Args:
         api_url: of the service.
         api_key: sent with every call; None: none is needed, or each user gives one.
+        allowed_hosts: names by which the page may be called while the service asks for no key.
         poll_s: how often a study that is worked on is looked at.
         guess: of sequences from file names; names never leave the page's process.
         describe: of preprocessing in sentences.
@@ -45,6 +48,7 @@ class PageSettings:
 
     api_url: str = DEFAULT_API_URL
     api_key: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] = LOCAL_NAMES
     poll_s: float = 1.0
     guess: Guess = tells_nothing
     describe: Describe = name_steps
@@ -52,11 +56,14 @@ class PageSettings:
 
 
 def settings_from_environment(**changes: Any) -> PageSettings:
-    """Return settings of ``METSEG_API_URL`` and ``METSEG_API_KEY``, but for what is given here."""
-    found = {
+    """Return settings of ``METSEG_API_URL``, ``METSEG_API_KEY``, ``METSEG_ALLOWED_HOSTS``, but for those given here."""
+    found: dict[str, Any] = {
         "api_url": os.environ.get("METSEG_API_URL") or DEFAULT_API_URL,
         "api_key": os.environ.get("METSEG_API_KEY") or None,
     }
+    named = os.environ.get("METSEG_ALLOWED_HOSTS")
+    if named:
+        found["allowed_hosts"] = tuple(host.strip().lower() for host in named.split(","))
     return PageSettings(**{**found, **changes})
 
 

@@ -69,6 +69,11 @@ OPTIONS: Final[dict[str, Any]] = {
 
 #: Name of what holds images and table side by side; on narrow screens they stand below one another.
 BESIDE: Final = "beside"
+#: Name of what holds the headline and, beside it, figures; on narrow screens the headline has a line of its own.
+HEAD: Final = "head"
+
+#: Above Streamlit's sidebar, which lies over everything else: on a small screen it would hide the notice.
+_ABOVE_ALL: Final = 1_000_000
 
 _STYLE: Final = f"""
 <style>
@@ -77,16 +82,19 @@ _STYLE: Final = f"""
   [data-testid="stHeader"] {{ background: transparent; }}
   [data-testid="stMainBlockContainer"] {{ padding: 1.6rem 2.2rem 4rem; max-width: 1440px; }}
   [data-testid="stMetric"] {{ padding: 0.15rem 0; }}
+  [data-testid="stSidebarContent"] {{ padding-bottom: 2.6rem; }}
   .metseg-notice {{
-    position: fixed; left: 0; right: 0; bottom: 0; z-index: 999990; padding: 0.3rem 1rem; text-align: center;
-    font-size: 0.82rem; letter-spacing: 0.01em; color: #ffffff; background: #7a4a00;
+    position: fixed; left: 0; right: 0; bottom: 0; padding: 0.3rem 1rem; text-align: center;
+    z-index: {_ABOVE_ALL}; font-size: 0.82rem; letter-spacing: 0.01em; color: #ffffff; background: #7a4a00;
   }}
   .metseg-brand {{ font-size: 1.3rem; font-weight: 650; letter-spacing: -0.01em; }}
   .metseg-sub {{ opacity: 0.72; font-size: 0.85rem; }}
   @media (max-width: 1100px) {{
     [data-testid="stMainBlockContainer"] {{ padding-left: 1.2rem; padding-right: 1.2rem; }}
     .st-key-{BESIDE} > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"],
-    .st-key-{BESIDE} > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {{ min-width: 100%; }}
+    .st-key-{BESIDE} > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"],
+    .st-key-{HEAD} > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:first-child,
+    .st-key-{HEAD} > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:first-child {{ min-width: 100%; }}
   }}
 </style>
 """

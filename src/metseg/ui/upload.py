@@ -40,9 +40,9 @@ def show_upload(api: Api) -> None:
     if not models:
         st.warning("No model is installed yet, so nothing can be analysed. Install one with `metseg models add`.")
         return
+    _samples(api, models)
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        _samples(api, models)
         files = _choose_files()
         files = _confirm_sequences(files)
     with right:
@@ -57,7 +57,7 @@ def _samples(api: Api, models: Sequence[Model]) -> None:
         for sample in usable:
             if st.button(sample.title, key=f"sample-{sample.folder}", icon=":material/science:"):
                 _send_sample(api, models, sample)
-        st.caption("Simulated images of nobody.")
+        st.caption("Simulated images, not of a patient.")
 
 
 def _send_sample(api: Api, models: Sequence[Model], sample: Sample) -> None:

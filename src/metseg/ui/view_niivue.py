@@ -11,10 +11,12 @@ from metseg.ui.niivue import Box
 from metseg.ui.scene import Point, Scene
 from metseg.wire import Study
 
-_HEIGHT = 600
-#: A click nearer than this to where a view began is no click: the viewer tells its first place like one.
+#: Pixels: with what stands above, all of it is seen at 1280 x 800.
+_HEIGHT = 490
+#: A click nearer than this, or a voxel, to where a view began is no click: the viewer tells its first place like one,
+#: and its middle of an even number of slices lies between two.
 _NEAR_MM = 1.5
-_SETTINGS = {"crosshair": True, "radiological": True, "colorbar": False, "interpolation": True}
+_SETTINGS = {"radiological": True, "colorbar": False, "interpolation": True}
 
 
 def show_niivue(study: Study, scene: Scene, look: Look) -> None:
@@ -35,12 +37,13 @@ def show_niivue(study: Study, scene: Scene, look: Look) -> None:
         height=_HEIGHT,
         view_mode=niivue.VIEWS[view],
         styled=True,
-        settings=_SETTINGS,
+        # A voxel wide, it would cover a small lesion, which is in the middle anyway.
+        settings={**_SETTINGS, "crosshair": box is None},
         update_interval_ms=niivue.CLICK_EVERY_MS,
         # The component cannot change its image, only begin anew with another.
         key=f"niivue-{study.id}-{hash((box, window)) & 0xFFFFFFFF:08x}",
     )
-    st.caption("Click to move the crosshair, turn the wheel for the slices, drag with the right button for contrast.")
+    st.caption("Click to look somewhere, turn the wheel for the slices, drag with the right button for contrast.")
     _follow_click(study, scene, event, box)
 
 
@@ -68,7 +71,7 @@ def is_start(scene: Scene, point: Point, box: Box | None) -> bool:
     """Return whether a place is where the view began, and so was perhaps not clicked."""
     start = scene.middle() if box is None else box.centre
     away = [abs(a - b) * spacing for a, b, spacing in zip(point, start, scene.spacing_mm, strict=True)]
-    return max(away) < max(_NEAR_MM, *scene.spacing_mm)
+    return max(away) <= max(_NEAR_MM, *scene.spacing_mm)
 
 
 def _view_control(study: Study) -> str:

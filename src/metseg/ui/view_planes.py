@@ -32,15 +32,19 @@ def show_planes(study: Study, scene: Scene, look: Look) -> None:
     """Draw the planes through the voxel that is looked at, with a slider for each."""
     zoom = ZOOMS[_zoom_control(study)]
     view = View(looking.crosshair(study.id, scene), zoom, state.selected_lesion(study.id))
-    browser.pictures(
-        [plane_picture(scene, look, name, view) for name in PLANES],
-        key=f"planes-{study.id}",
-        on_picked=lambda event: _picked(study, scene, event, zoom),
-        on_turned=lambda event: _turned(study, scene, event),
-    )
+    # Above the sliders, and sent after them: who turns the wheel over a new picture while its slider still has its old
+    # place would send that too, and it would count as moved back.
+    place = st.container()
     for column, name in zip(st.columns(3), PLANES, strict=True):
         with column:
             _slider(study, scene, name, view.point)
+    with place:
+        browser.pictures(
+            [plane_picture(scene, look, name, view) for name in PLANES],
+            key=f"planes-{study.id}",
+            on_picked=lambda event: _picked(study, scene, event, zoom),
+            on_turned=lambda event: _turned(study, scene, event),
+        )
     st.caption("Click to look somewhere; turn the wheel or use the arrow keys to go through the slices.")
 
 

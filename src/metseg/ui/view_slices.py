@@ -31,7 +31,7 @@ def show_slices(api: Api, study: Study) -> None:
 def _draw(api: Api, study: Study) -> None:
     left, right = st.container(key=theme.BESIDE).columns([1.6, 1], gap="medium")
     with left:
-        index, shown = _choose_slice(study), _choose_view(study)
+        index, shown = _choose(study)
         picture = kept.slice_of(api, study, index)
     with right:
         table = st.container()
@@ -68,10 +68,19 @@ def layers_of_slice(picture: Slice, threshold: float | None, selected: int | Non
     return [layer for layer in layers if layer.mask.any()]
 
 
+def _choose(study: Study) -> tuple[int, str]:
+    """Ask which slice is shown, and how; side by side, for what stands above the picture pushes it off the screen."""
+    if study.facts.slices < 2:
+        return slice_index(study), _choose_view(study)
+    left, right = st.columns([1, 1.2], gap="medium", vertical_alignment="bottom")
+    with left:
+        index = _choose_slice(study)
+    with right:
+        return index, _choose_view(study)
+
+
 def _choose_slice(study: Study) -> int:
     index, key = slice_index(study), f"slice-{study.id}"
-    if study.facts.slices < 2:
-        return index
     st.session_state[key] = index + 1
 
     def moved() -> None:

@@ -58,6 +58,10 @@ WORDS: Final[Mapping[str, Words]] = {
         "The service gave an answer that this page does not understand",
         "Page and service may be of different versions. Tell whoever looks after them.",
     ),
+    "page.elsewhere": Words(
+        "This page is open on its own computer only",
+        "The service asks nobody for a key, so it lets nobody in from elsewhere. Whoever runs it can make a key.",
+    ),
     # who asks, and for what
     "request.unauthorised": Words(
         "A key is needed", "Enter the access key that you were given. If it no longer works, ask for a new one."
@@ -90,7 +94,6 @@ WORDS: Final[Mapping[str, Words]] = {
         "Something in the form does not fit", "Look at the model and the choices that you made, and try again."
     ),
     "request.idempotency": Words("This upload was already sent with other files", "Reload the page and upload again."),
-    "request.too_many": Words("Too many requests at once", "Wait a moment, then try again."),
     # what the service lacks
     "service.busy": Words(
         "The service is busy", "Too many studies are waiting. Nothing was lost: try again in a few minutes."

@@ -51,7 +51,7 @@ class Instant:
         self._line.submit(self._start_quietly)
 
     def stop(self) -> None:
-        """End the child; whoever still waits is told that the service is busy."""
+        """End the child. The server has ended its requests before; one that comes all the same is told to come back."""
         self._line.shutdown(wait=False, cancel_futures=True)
         self._kill()
 

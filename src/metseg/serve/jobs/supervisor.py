@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from metseg.errors import BundleError, LockedError, UsageError
+from metseg.serve.address import bind
 
 #: What a child ends with when starting it again would change nothing.
 HOPELESS = frozenset({UsageError.exit_status, BundleError.exit_status, LockedError.exit_status})
@@ -197,21 +197,17 @@ def require_free_port(host: str, port: int, *, what: str, option: str) -> None:
     Raises:
         UsageError: ``usage.port``.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: a port whose last connections are just closing is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            reasons = {errno.EADDRINUSE: "another program listens there", errno.EACCES: "it needs more rights"}
-            raise UsageError(
-                f"{what} cannot listen on port {port} of {host}",
-                where=option,
-                got=reasons.get(error.errno or 0, error.strerror),
-                cure=f"end the other program, or choose another port with {option}",
-                code="usage.port",
-            ) from None
+    try:
+        bind(host, port).close()
+    except OSError as error:
+        reasons = {errno.EADDRINUSE: "another program listens there", errno.EACCES: "it needs more rights"}
+        raise UsageError(
+            f"{what} cannot listen on port {port} of {host}",
+            where=option,
+            got=reasons.get(error.errno or 0, error.strerror),
+            cure=f"end the other program, or choose another port with {option}",
+            code="usage.port",
+        ) from None
 
 
 def _to_stderr(line: str) -> None:

@@ -18,8 +18,10 @@ from metseg.wire import ARTIFACTS
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
-#: A report may show pictures of its own and style itself; it runs nothing and fetches nothing.
-_REPORT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+#: A report may show pictures of its own and style itself; it runs nothing and fetches nothing. Not for PDF: what shows
+#: it in a browser is a page of the browser's own, which a sandbox would keep from working.
+_POLICY: Final = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"}
+_WITHOUT_POLICY: Final = "application/pdf"
 
 _RANGE: Final = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 
@@ -66,7 +68,8 @@ def fetch(
     if byte_range is not None:
         _require_range(byte_range, found.bytes)
     service.studies.note(who, "artifact.read", study_id, {"name": name})
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": _REPORT_POLICY}
+    policy = {} if found.media_type == _WITHOUT_POLICY else _POLICY
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", **policy}
     disposition = "inline" if found.media_type.startswith(("text/html", "image/", "application/pdf")) else "attachment"
     return FileResponse(
         path,
