@@ -96,8 +96,7 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
     Raises:
         InputError: a fraction that is not rounding noise, instance ids, or a value outside the scheme, by name.
     """
-    # Sorting the background too would take most of the time; NaN is not zero, so it stays.
-    values = np.unique(np.append(labels[labels != 0], labels.dtype.type(0)))
+    values = _values(labels)
     rounded = np.rint(values.astype(np.float64))
     off = np.abs(values.astype(np.float64) - rounded) > ROUNDING_TOLERANCE
     if off.any() or not np.isfinite(rounded).all():
@@ -110,12 +109,23 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
             code="input.labels",
         )
     present = [int(value) for value in rounded]
+    whole = labels if labels.dtype.kind in "bui" else np.rint(labels)
     if len(scheme.classes) == 1 and set(present) <= {0, 255}:
-        return np.asarray(np.rint(labels) != 0, dtype=np.uint8)
+        return np.asarray(whole != 0, dtype=np.uint8)
     unknown = sorted(set(present) - set(scheme.values))
     if unknown:
         _refuse_unknown(present, unknown, scheme, where)
-    return np.asarray(np.rint(labels), dtype=np.uint8)
+    return whole.astype(np.uint8)
+
+
+def _values(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return every value of a mask, and 0, sorted."""
+    if labels.dtype == np.uint8:
+        there = np.zeros(256, dtype=bool)
+        there[labels] = there[0] = True
+        return np.flatnonzero(there).astype(np.uint8)
+    # Sorting the background too would take most of the time; NaN is not zero, so it stays.
+    return np.unique(np.append(labels[labels != 0], labels.dtype.type(0)))
 
 
 def label_map(files: str, wanted: str, *, region: str | None = None) -> Mapping[int, int]:

@@ -35,7 +35,7 @@ def machine_facts() -> dict[str, str]:
     import psutil
 
     return {
-        "processor": f"{processor_name()}, {processors()} cores",
+        "processor": f"{processor_name()}, {processors()} {'core' if processors() == 1 else 'cores'}",
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "python": platform.python_version(),
     }

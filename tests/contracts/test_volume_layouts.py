@@ -333,6 +333,39 @@ def test_a_synthetic_t2_stands_in_where_there_is_none(build):
     assert two.load().warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("labels", "read", "left", "values"),
+    [
+        ("binary", "_seg", "_BraTS-seg", [0, 1]),
+        ("brats-met-2023", "_BraTS-seg", "_seg", [0, 1, 2, 3]),
+        ("brats-met-2024", "_BraTS-seg", "_seg", [0, 1, 2, 3]),  # what 2023 holds becomes labels of 2024
+    ],
+)
+def test_of_two_masks_the_one_of_the_labels_asked_for_is_read(build, labels, read, left, values):
+    found = find(build("ucsf_bmsr"), labels=labels)
+    assert [source.mask.name for source in found.sources] == [
+        f"{source.case_id}{read}.nii.gz" for source in found.sources
+    ]
+    assert np.unique(found.sources[0].load().labels.data).tolist() == values
+    (note,) = found.notes
+    assert note == f"*{left}.nii.gz (3 cases): masks of labels '{labels}' were read from *{read}.nii.gz (3 cases)"
+
+
+def test_a_case_that_has_the_other_mask_alone_is_named_among_those_read(build):
+    root = build("ucsf_bmsr")
+    (root / "100101B" / "100101B_seg.nii.gz").unlink()
+    found = find(root, labels="binary")
+    assert found.sources[1].mask.name == "100101B_BraTS-seg.nii.gz"
+    assert found.notes[0].endswith("*_BraTS-seg.nii.gz (1 case), *_seg.nii.gz (2 cases)")
+
+
+def test_of_two_masks_none_is_read_where_neither_can_have_the_labels(build):
+    found = find(build("ucsf_bmsr"), labels="brats-gli-2021")
+    assert all(source.mask is None for source in found.sources)
+    assert "100101A_BraTS-seg.nii.gz, 100101A_seg.nii.gz" in found.sources[0].notes[0]
+    assert found.notes == ()
+
+
 def test_one_case_twice_is_refused(build):
     root = build("brats_2023")
     case = "BraTS-MET-00009-000"

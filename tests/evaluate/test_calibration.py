@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metseg.evaluate import Interval
 from metseg.evaluate.calibration import EDGES, FOREGROUND, calibration_of, reliability_histogram
 
 
@@ -44,6 +45,17 @@ def test_empty_bins_have_no_curve() -> None:
     assert [one.observed is None for one in found.bins] == [one.count == 0 for one in found.bins]
     assert found.ece is not None
     assert (found.ece.low, found.ece.high) == (None, None)  # one patient
+
+
+def test_the_interval_of_a_bin_comes_from_the_patients_in_it() -> None:
+    """In the bin from 0.8 on, one patient is right in 1 of 4, another in 3 of 4; of 0.5 only the third has any."""
+    found = calibration_of([of([0.85] * 4, [1, 0, 0, 0]), of([0.85] * 4, [1, 1, 1, 0]), of([0.55] * 2, [1, 0])])
+    assert found is not None
+    bins = {one.low: one.observed for one in found.bins if one.observed is not None}
+    assert set(bins) == {0.5, 0.8}
+    # whoever of the first two is drawn alone makes the ends: 1 and 3 of 4
+    assert bins[0.8] == Interval(0.5, pytest.approx(0.25), pytest.approx(0.75), patients=2, undefined=1)
+    assert bins[0.5] == Interval(0.5, None, None, patients=1, undefined=2)
 
 
 def test_nothing_at_all() -> None:

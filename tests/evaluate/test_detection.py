@@ -38,9 +38,9 @@ def test_shares_by_hand() -> None:
     assert [share.mean for share in shares if share is not None] == pytest.approx([0.25, 0.75, 1.0])
     # the draws of the first patient alone and of the second alone are the ends
     assert (found.sensitivity.low, found.sensitivity.high) == (pytest.approx(4 / 7), pytest.approx(2 / 3))
-    # tiny lesions: only draws with the first patient count, and it always found one of four
-    assert shares[0] is not None
-    assert (shares[0].low, shares[0].high) == (pytest.approx(0.25), pytest.approx(0.25))
+    assert (found.sensitivity.patients, found.sensitivity.undefined) == (2, 0)
+    # tiny lesions: one patient alone has any, so nothing is known of others
+    assert shares[0] == Interval(0.25, None, None, patients=1, undefined=1)
 
 
 def test_what_is_not_defined() -> None:
@@ -119,5 +119,7 @@ def test_froc_by_hand() -> None:
 def test_froc_without_lesions_has_rates_only() -> None:
     froc = froc_of([[swept(0, [0, 0, 0], [3, 1, 0])], [swept(0, [0, 0, 0], [1, 1, 0])]])
     assert froc.score is None
+    # nor with so many false lesions that no threshold keeps within the rates
+    assert froc_of([[swept(0, [0, 0, 0], [40, 30, 20])]]).score is None
     assert [point.sensitivity for point in froc.points] == [None] * 3
     assert froc.points[0].false_positives_per_patient.mean == pytest.approx(2.0)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluate.intervals import Interval, bootstrap_intervals, bootstrap_mean, patient_means
+from metseg.evaluate.intervals import (
+    FEW_PATIENTS,
+    Interval,
+    bootstrap_bounds,
+    bootstrap_intervals,
+    bootstrap_mean,
+    bootstrap_pooled,
+    patient_means,
+)
 
 
 def plain_bootstrap(values: np.ndarray, weights: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
@@ -81,3 +89,39 @@ def test_no_patients_and_wrong_weights() -> None:
 def test_one_patient_has_no_interval() -> None:
     assert bootstrap_mean([0.7]) == Interval(0.7, None, None, 1)
     assert not bootstrap_mean([0.7]).excludes_zero
+
+
+def _share(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return sums[:, :1] / sums[:, 1:]
+
+
+def test_pooled_equals_a_plain_loop_with_the_same_draws() -> None:
+    """Five patients with 3 of 4, 0 of 1, nothing, 2 of 2, 1 of 3: what is drawn is added up, then divided."""
+    sums = np.array([[3, 4], [0, 1], [0, 0], [2, 2], [1, 3]], dtype=np.float64)
+    (found,) = bootstrap_pooled(sums, _share, having=sums[:, 1:] > 0, resamples=400, seed=3)
+    assert found is not None
+    generator = np.random.default_rng(3)
+    shares = []
+    for _ in range(400):
+        hits, total = sums[[int(generator.integers(0, 5)) for _ in range(5)]].sum(axis=0)
+        shares += [hits / total] if total else []
+    low, high = np.percentile(shares, [2.5, 97.5])
+    assert found.mean == pytest.approx(0.6)
+    assert (found.low, found.high) == (pytest.approx(float(low)), pytest.approx(float(high)))
+    assert (found.patients, found.undefined) == (4, 1)
+
+
+def test_what_one_patient_alone_has_gets_no_interval() -> None:
+    sums = np.array([[1, 4], [0, 0], [0, 0]], dtype=np.float64)
+    assert bootstrap_pooled(sums, _share, having=sums[:, 1:] > 0) == [Interval(0.25, None, None, 1, undefined=2)]
+    assert bootstrap_pooled(sums[:1], _share) == [Interval(0.25, None, None, 1)]
+    assert bootstrap_pooled(sums[1:], _share, having=sums[1:, 1:] > 0) == [None]
+
+
+@pytest.mark.parametrize(("patients", "coverage"), [(5, 0.83), (10, 0.90), (FEW_PATIENTS, 0.93), (60, 0.945)])
+def test_how_often_the_interval_holds_the_true_mean(patients: int, coverage: float) -> None:
+    """What the docs say of few patients: columns are studies that share their draws, which changes no share."""
+    studies = np.random.default_rng(1).normal(0.0, 1.0, (patients, 4000))
+    low, high = bootstrap_bounds(studies, None, resamples=600, seed=2)
+    assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(coverage, abs=0.015)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,19 @@ def test_the_point_is_in_recipe_metrics_and_card(bundle: Path, folders: tuple[Pa
     assert chosen.split == SPLIT.to_dict()
     assert "at most 0 false positives per patient" in chosen.card
     assert load_bundle(bundle).recipe.predict == PredictPart()  # the first one is as it was
+
+
+def test_validation_patients_that_were_not_looked_at_are_named(bundle: Path, folders: tuple[Path, Path]) -> None:
+    shutil.rmtree(folders[0] / "P4")
+    shutil.rmtree(folders[1] / "P4")
+    operated = operate(bundle, Wanted(*folders, false_positives=1.0), quiet=True)
+    assert operated.warnings == ("1 of 2 validation patients were not looked at: P4",)
+    assert operated.warnings[0] in load_bundle(bundle).card
+    assert "at most 1 false positive per patient" in load_bundle(bundle).card
+
+
+def test_nothing_is_warned_of_where_all_were_looked_at(bundle: Path, folders: tuple[Path, Path]) -> None:
+    assert operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True).warnings == ()
 
 
 def test_prediction_uses_it_from_then_on(bundle: Path, folders: tuple[Path, Path]) -> None:
@@ -201,4 +215,4 @@ def test_the_command(bundle: Path, folders: tuple[Path, Path], run_metseg: Run) 
     assert document["operating_point"]["threshold"] == 0.65
     status, out, _ = run_metseg("models", "operate", bundle, *paths, "--false-positives", 0)
     assert status == 0
-    assert out.startswith("threshold 0.65, pieces of at least 3 voxels")
+    assert out.startswith("threshold 0.65, pieces of at least 3 pixels")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from metseg.evaluate import Interval
+from metseg.evaluate.detection import Froc, FrocPoint
 from metseg.evaluate.readers import AgainstReaders, beside_readers
 from metseg.notice import NOTICE
 from metseg.report.contents import Contents
 from metseg.report.page import OURS, write_report
+from metseg.report.sections.froc import _curve
 
 SECTIONS = [
     "summary",
@@ -68,7 +72,7 @@ def test_it_needs_nothing_else_and_tells_no_path(full: Path, read: Any) -> None:
 def test_figures_lie_beside_it_as_svg_and_png(full: Path, read: Any) -> None:
     drawn = sorted(path.stem for path in (full / "figures").glob("*.svg"))
     assert len(read.sources) == len(drawn)
-    assert {"froc", "bland_altman", "sensitivity_by_size", "reliability_voxels", "reliability_lesions"} <= set(drawn)
+    assert {"froc", "bland_altman", "sensitivity_by_size", "reliability_voxels", "reliability_lesions_1"} <= set(drawn)
     assert {"distribution_dice", "distribution_lesionwise_dice", "distribution_hd95_mm"} <= set(drawn)
     assert sorted(path.stem for path in (full / "figures").glob("*.png")) == drawn
     for path in (full / "figures").glob("*.png"):
@@ -85,7 +89,10 @@ def test_names_are_shown_as_they_are_written(read: Any) -> None:
 def test_tests_are_told_in_words(read: Any) -> None:
     text = read.text
     assert "steady" in text
-    assert re.search(r"ET, Lesion-wise Dice: (no difference shown|.* is better than )", text)
+    # what is shown of several regions alike is said once
+    assert re.search(
+        r"Lesion-wise Dice: (WT, TC, ET: [^.:]*|(\w+(, \w+)?: [^.:]*\. )+\w+: [^.:]*) Lesion-wise HD95", text
+    )
     assert "better is said only where the interval excludes 0" in text
 
 
@@ -175,3 +182,53 @@ def test_the_worst_case_comes_first_in_the_table(
     assert [row[0] for row in rows] == ["c3", "c4", "c2", "c1"]  # missed, false, half, exact
     assert rows[0][read.cells[titles].index("Dice")] == "0.000"
     assert rows[3][read.cells[titles].index("Volume, truth (mm³)")] == "64"
+
+
+@pytest.mark.parametrize(("cases", "told"), [(4, True), (20, False), (1, False)])
+def test_few_patients_are_told_of(
+    make_contents: Callable[..., Contents], outline: Callable[[str], Any], tmp_path: Path, cases: int, told: bool
+) -> None:
+    contents = make_contents("one", cases=[f"c{number}" for number in range(cases)])
+    read = outline(write_report(contents, tmp_path).read_text("utf-8"))
+    assert (f"resampling {cases} patients gives intervals that are too narrow" in read.text) is told
+
+
+def test_points_of_the_reliability_curves_are_a_folded_table(full: Path, read: Any) -> None:
+    assert read.tags.count("details") == 4  # of voxels, and of the lesions of three regions
+    heads = ["predictions", "bin", "voxels", "patients", "mean predicted probability", "observed share of lesion"]
+    first = read.cells.index(heads) + 1
+    bins = [
+        row for row in takewhile(lambda row: row[0] in ("steady", "swift"), read.cells[first:]) if row[0] == "steady"
+    ]
+    assert [row[1] for row in bins] == ["0.01 to 0.1", "0.8 to 0.9"]  # every voxel has 0.02 or 0.8
+    assert sum(int(row[2].replace(",", "")) for row in bins) == 4 * 16 * 16 * 8
+    assert [row[3] for row in bins] == ["4", "2"]  # of the third and fourth patient nothing was marked
+    assert bins[1][4] == "0.800"
+    assert "(" in bins[1][5]
+
+
+def test_a_region_of_which_there_is_nothing_has_no_volumes(
+    make_contents: Callable[..., Contents], outline: Callable[[str], Any], tmp_path: Path
+) -> None:
+    read = outline(write_report(make_contents("one", protocol="brats-met-2024"), tmp_path).read_text("utf-8"))
+    assert "Not shown: RC, of which there is nothing in any case." in read.text
+    titles = read.cells.index(
+        ["region", "predictions", "of", "in", "n", "bias", "lower limit", "upper limit", "concordance"]
+    )
+    rows = [row for row in read.cells[titles + 1 :] if len(row) == 9 and row[2] in ("cases", "found lesions")]
+    assert {(row[0], row[2], row[3]) for row in rows} == {
+        (region, of, unit) for region in ("WT", "TC", "ET") for of in ("cases", "found lesions") for unit in ("mL", "%")
+    }
+
+
+def test_the_froc_line_has_only_thresholds_that_no_other_beats() -> None:
+    """From the lowest threshold on: one flooded piece, all found at many false ones, less for more, the rest."""
+    of_points = [(1.0, 0.0), (4.0, 0.9), (3.0, 0.9), (5.0, 0.5), (2.0, 0.7), (0.0, 0.3), (0.0, 0.2)]
+    points = tuple(
+        FrocPoint(0.1 * place, Interval(share, None, None, 3), Interval(rate, None, None, 3))
+        for place, (rate, share) in enumerate(of_points)
+    )
+    curve = _curve(Froc(10, points, None), None)
+    assert curve is not None
+    assert list(curve.false_positives) == [0.0, 2.0, 3.0]
+    assert [share.value for share in curve.sensitivity] == [0.3, 0.7, 0.9]

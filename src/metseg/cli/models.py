@@ -113,7 +113,9 @@ def operate(
     out: Annotated[
         Path | None, typer.Option("--out", help="A new bundle; by default the bundle itself is changed.")
     ] = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="By whose rule a lesion counts as found.")] = "voxel",
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="By whose rule a lesion is found, as in metseg evaluate.")
+    ] = "voxel",
     labels: Annotated[
         str | None, typer.Option("--labels", help="Label scheme of the true masks; by default as its recipe says.")
     ] = None,
@@ -131,7 +133,7 @@ def operate(
 
     First: metseg predict VALIDATION --model NAME --format mask --format probability --out P
     """
-    from metseg.experiment.operate import Wanted, operate
+    from metseg.experiment.operate import UNIT_WORDS, Wanted, operate
     from metseg.machine import processors
 
     wanted = Wanted(
@@ -146,12 +148,19 @@ def operate(
     )
     operated = operate(name, wanted, out=out, jobs=jobs or processors(), quiet=as_json)
     if as_json:
-        print(json.dumps({"bundle": str(operated.bundle), "operating_point": operated.to_json()}))
+        document = {"bundle": str(operated.bundle), "operating_point": operated.to_json()}
+        print(json.dumps({**document, "warnings": operated.warnings}))
         return
+    for warning in operated.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     point = operated.point
-    print(f"threshold {point.threshold:g}, pieces of at least {point.minimum_size:g} {point.unit}")
-    print(
-        f"on {point.patients} validation patients: sensitivity {point.sensitivity.mean:.3f} of {point.lesions} lesions,"
-        f" {point.false_positives_per_patient.mean:.2f} false positives per patient, Dice {point.dice.mean:.3f}"
-    )
-    print(f"written into {operated.bundle}; metseg predict uses it from now on")
+    print(f"threshold {point.threshold:g}, pieces of at least {point.minimum_size:g} {UNIT_WORDS[point.unit]}")
+    print(f"on {point.patients} validation patients with {point.lesions} lesions, 95 % interval over patients:")
+    for figure, interval in (
+        ("sensitivity", point.sensitivity),
+        ("false positives per patient", point.false_positives_per_patient),
+        ("Dice", point.dice),
+    ):
+        ends = "" if interval.low is None else f" ({interval.low:.3f} to {interval.high:.3f})"
+        print(f"  {figure}: {interval.mean:.3f}{ends}")
+    print(f"written into {operated.bundle}: metseg predict uses it from now on")

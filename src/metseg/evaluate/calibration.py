@@ -38,8 +38,8 @@ class ReliabilityBin:
         high: the next bin's least.
         count: how many voxels (or predicted lesions) fall into it.
         mean_probability: their mean probability, the point's place on the x axis; None for an empty bin.
-        observed: the share of them that is lesion (of predicted lesions: that is a hit), on the y axis, with its
-            interval; None likewise.
+        observed: the share of them that is lesion (of predicted lesions: that is a hit), on the y axis; its `patients`
+            are those that have something in the bin, and there is no interval where that is one; None likewise.
     """
 
     low: float
@@ -113,7 +113,8 @@ def calibration_of(histograms: Sequence[Floats], *, resamples: int = RESAMPLES, 
     if not histograms or not any(histogram[:, COUNT].any() for histogram in histograms):
         return None
     sums = np.stack([histogram.ravel() for histogram in histograms])
-    ece, foreground, brier, *observed = bootstrap_pooled(sums, _figures, resamples=resamples, seed=seed)
+    having = ~np.isnan(_figures(sums))
+    ece, foreground, brier, *observed = bootstrap_pooled(sums, _figures, having=having, resamples=resamples, seed=seed)
     return Calibration(_curve(np.sum(histograms, axis=0), observed), ece, foreground, brier)
 
 

@@ -108,7 +108,10 @@ def detection_of(
         seed: of its draws.
     """
     sums = np.array([[*tally.lesions, *tally.found, *tally.false] for tally in tallies], dtype=np.float64)
-    *by_size, sensitivity, precision, f1 = bootstrap_pooled(sums, _shares, resamples=resamples, seed=seed)
+    having = ~np.isnan(_shares(sums))
+    *by_size, sensitivity, precision, f1 = bootstrap_pooled(
+        sums, _shares, having=having, resamples=resamples, seed=seed
+    )
     lesions, found, false = sums.sum(axis=0).astype(int).reshape(3, -1)
     # The last of each holds lesions whose diameter nobody knows: then there are no bins.
     known = not (lesions[-1] or false[-1])
@@ -151,7 +154,9 @@ def froc_of(sweeps: Sequence[Sequence[Sweep]], *, resamples: int = RESAMPLES, se
         ]
         for of_patient in sweeps
     ]
-    figures = bootstrap_pooled(np.array(rows, dtype=np.float64), _froc_figures, resamples=resamples, seed=seed)
+    sums = np.array(rows, dtype=np.float64)
+    having = ~np.isnan(_froc_figures(sums))
+    figures = bootstrap_pooled(sums, _froc_figures, having=having, resamples=resamples, seed=seed)
     of_points, score = figures[:-1], figures[-1]
     count = len(thresholds)
     points = []
@@ -167,4 +172,6 @@ def _froc_figures(sums: Floats) -> Floats:
     sensitivity, rate = ratio(found, lesions), false / patients
     allowed = rate[:, :, np.newaxis] <= np.array(FROC_RATES)
     best = np.where(allowed, sensitivity[:, :, np.newaxis], 0.0).max(axis=1)
-    return np.column_stack([sensitivity, rate, best.mean(axis=1)])
+    # Without a lesion there is nothing to find, whether or not a threshold keeps within the rates.
+    score = np.where(lesions[:, 0] > 0, best.mean(axis=1), np.nan)
+    return np.column_stack([sensitivity, rate, score])

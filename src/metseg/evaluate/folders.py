@@ -73,7 +73,8 @@ def evaluate_folders(
 
     Missing predictions scored as empty, patients found by a pattern: `pair_up`, then `evaluate_pairs`.
     """
-    return evaluate_pairs(pair_up(predictions, truth), manner, out=out, jobs=jobs, quiet=quiet)
+    pairs = pair_up(predictions, truth, labels=manner.scheme_name)
+    return evaluate_pairs(pairs, manner, out=out, jobs=jobs, quiet=quiet)
 
 
 def evaluate_pairs(pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, quiet: bool = False) -> Summary:

@@ -20,8 +20,14 @@ Floats = npt.NDArray[np.float64]
 #: Figures (R, K) from sums over patients (R, C); NaN where a sum leaves a figure undefined.
 Statistic = Callable[[Floats], Floats]
 
+Flags = npt.NDArray[np.bool_]
+
 RESAMPLES = 10_000
 LEVEL = 0.95
+
+#: Of fewer patients than this the percentile interval is too narrow: that of 5 holds the true mean about 83 times in
+#: 100, of 10 about 90 times, of 20 about 93 times, and not 95 times (tested).
+FEW_PATIENTS = 20
 
 #: Draws held in memory at once: 16 MB of patient indices.
 _DRAWS_AT_ONCE = 2_000_000
@@ -121,7 +127,7 @@ def bootstrap_intervals(
 
 
 def bootstrap_pooled(
-    sums: Floats, statistic: Statistic, *, resamples: int = RESAMPLES, seed: int = 0
+    sums: Floats, statistic: Statistic, *, having: Flags | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Interval | None]:
     """Return figures of what all patients have together (lesions found of all lesions, say), with their intervals.
 
@@ -130,6 +136,9 @@ def bootstrap_pooled(
     Args:
         sums: (N, C) what each of N > 0 patients adds; the statistic sees nothing else.
         statistic: (R, C) sums to (R, K) figures, NaN where one is not defined.
+        having: (N, K) whether a patient has anything that a figure is about (a lesion of that size, say); None: all
+            have. `patients` counts these, `undefined` the others. What one patient alone has gets no interval: every
+            draw would give the same figure, and an interval without width would look like certainty.
         resamples: how many.
         seed: of the draws; the same seed and number of patients give the same draws.
     Returns:
@@ -143,20 +152,20 @@ def bootstrap_pooled(
     if not np.isfinite(sums).all():
         raise InputError("a figure is not a finite number", got=float(sums[~np.isfinite(sums)][0]))
     figures = statistic(sums.sum(axis=0, keepdims=True))[0]
-    if len(sums) < 2:
-        return [None if np.isnan(figure) else Interval(float(figure), None, None, len(sums)) for figure in figures]
+    holders = np.full(len(figures), len(sums)) if having is None else np.count_nonzero(having, axis=0)
     drawn = np.concatenate([statistic(times @ sums) for times in _times_drawn(len(sums), resamples, seed)])
-    return [_pooled(float(figure), drawn[:, column], len(sums)) for column, figure in enumerate(figures)]
+    return [
+        None if np.isnan(figure) else _pooled(float(figure), drawn[:, column], int(holders[column]), len(sums))
+        for column, figure in enumerate(figures)
+    ]
 
 
-def _pooled(figure: float, drawn: Floats, patients: int) -> Interval | None:
-    if np.isnan(figure):
-        return None
+def _pooled(figure: float, drawn: Floats, holders: int, patients: int) -> Interval:
     defined = drawn[~np.isnan(drawn)]
-    if defined.size == 0:
-        return Interval(figure, None, None, patients)
+    if holders < 2 or defined.size == 0:
+        return Interval(figure, None, None, holders, undefined=patients - holders)
     low, high = _ends(defined)
-    return Interval(figure, float(low), float(high), patients)
+    return Interval(figure, float(low), float(high), holders, undefined=patients - holders)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -155,10 +155,11 @@ def _confidences(matching: Matching, probability: npt.NDArray[np.floating] | Non
 def _lesions(
     matching: Matching, context: LesionContext, confidences: npt.NDArray[np.float64] | None
 ) -> tuple[Lesion, ...]:
-    truth_sizes, truth_centres = _sizes(matching.truth, context.affine), _centres(matching.truth, matching.box)
-    predicted_sizes = _sizes(matching.prediction, context.affine)
-    predicted_centres = _centres(matching.prediction, matching.box)
     true_boxes, predicted_boxes = instance_boxes(matching.truth.ids), instance_boxes(matching.prediction.ids)
+    truth_sizes = _sizes(matching.truth, true_boxes, context.affine)
+    truth_centres = _centres(matching.truth, true_boxes, origin=matching.box)
+    predicted_sizes = _sizes(matching.prediction, predicted_boxes, context.affine)
+    predicted_centres = _centres(matching.prediction, predicted_boxes, origin=matching.box)
     missed = {name: figure.when_missed(context.penalty) for name, figure in context.figures.items()}
     lesions: list[Lesion] = []
     for index, joined in enumerate(matching.touching):
@@ -224,21 +225,21 @@ def _is_scored(size: Size, rule: MatchRule) -> bool:
     return size.volume_mm3 > rule.drop_truth_up_to_mm3
 
 
-def _sizes(lesions: Lesions, affine: npt.NDArray[np.float64] | None) -> list[Size]:
+def _sizes(lesions: Lesions, boxes: list[Box], affine: npt.NDArray[np.float64] | None) -> list[Size]:
     voxels = [int(count) for count in lesion_voxels(lesions.ids)]
     if affine is None:
         return [Size(count, None, None, None) for count in voxels]
     volume = voxel_volume_mm3(affine)
-    diameters = lesion_diameters_mm(lesions.ids, affine)
+    diameters = lesion_diameters_mm(lesions.ids, affine, boxes=boxes)
     return [
         Size(count, count * volume, float(longest), float(axial))
         for count, (longest, axial) in zip(voxels, diameters, strict=True)
     ]
 
 
-def _centres(lesions: Lesions, box: Box) -> list[tuple[float, float, float]]:
-    origin = np.array([side.start for side in box])
-    return [(float(x), float(y), float(z)) for x, y, z in lesion_centres(lesions.ids) + origin]
+def _centres(lesions: Lesions, boxes: list[Box], *, origin: Box) -> list[tuple[float, float, float]]:
+    start = np.array([side.start for side in origin])
+    return [(float(x), float(y), float(z)) for x, y, z in lesion_centres(lesions.ids, boxes=boxes) + start]
 
 
 def _union(boxes: list[Box]) -> Box:

@@ -62,6 +62,12 @@ class Manner:
         return lookup("label scheme", LABEL_SCHEMES, self.scheme or self.rules.scheme)
 
     @property
+    def scheme_name(self) -> str | None:
+        """Return what the label scheme is called; None for one of your own."""
+        scheme = self.scheme or self.rules.scheme
+        return scheme if isinstance(scheme, str) else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Return what stands in every result: which labels were given another number."""
         files = {"truth": self.truth_labels, "predictions": self.prediction_labels}

@@ -87,7 +87,13 @@ def choose_operating_point(
     figures = _Figures(ratio(found.sum(axis=0), lesions.sum(axis=0)), false.mean(axis=0), overlap.mean(axis=0))
     place = _best(figures, false_positives, grid)
     of_place = np.column_stack([table[:, :, place[0], place[1]], np.ones(len(table))])
-    sensitivity, rate, mean_dice = bootstrap_pooled(of_place, _figures_of_point, resamples=resamples, seed=seed)
+    sensitivity, rate, mean_dice = bootstrap_pooled(
+        of_place,
+        _figures_of_point,
+        having=~np.isnan(_figures_of_point(of_place)),
+        resamples=resamples,
+        seed=seed,
+    )
     assert sensitivity is not None
     assert rate is not None
     assert mean_dice is not None

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, is_map, some_of, stem_of, with_probabilities
+from metseg.evaluate.twins import one_mask_each
 from metseg.io.layouts.brats import EXAMINATION_2015, EXAMINATION_2018, EXAMINATION_2023
 from metseg.io.layouts.ucsf_bmsr import EXAMINATION as EXAMINATION_BMSR
 from metseg.io.nifti import NIFTI_ENDINGS
@@ -31,6 +32,7 @@ def pair_up(
     allow_missing: bool = False,
     only_common: bool = False,
     patient_pattern: str | None = None,
+    labels: str | None = None,
 ) -> Pairs:
     """Pair the files of two folders by case id, or one file with another.
 
@@ -45,13 +47,16 @@ def pair_up(
         only_common: a truth without a prediction is left out, with a warning: for a second reader, who drew some cases.
         patient_pattern: regular expression whose first group, searched in the relative path, is the patient; None:
             the folder of slice masks; for volumes the case id, without the time point of BraTS and UCSF-BMSR names.
+        labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken; None: that there
+            are two is refused.
     Raises:
         InputError: nothing there, nothing to pair, two files of one case, or a truth without a prediction.
         UsageError: volumes on one side and pictures on the other.
     """
     if truth.is_file() and predictions.is_file():
         return with_probabilities(_one_file_each(predictions, truth))
-    true_files, predicted_files = _masks(truth), _masks(predictions)
+    true_files, of_truth = one_mask_each(_masks(truth), labels)
+    predicted_files, of_predictions = one_mask_each(_masks(predictions), labels)
     is_slices = _is_slices(true_files, truth)
     if is_slices != _is_slices(predicted_files, predictions):
         raise UsageError(
@@ -61,7 +66,8 @@ def pair_up(
     sides = _by_key(true_files, truth, key), _by_key(predicted_files, predictions, key)
     paired = _common(*sides) if only_common else _matched(*sides, allow_missing)
     gather = _slice_cases if is_slices else _volume_cases
-    return with_probabilities(Pairs(gather(paired.found, truth, patient_pattern), paired.warnings))
+    warnings = (*dict.fromkeys((*of_truth, *of_predictions)), *paired.warnings)
+    return with_probabilities(Pairs(gather(paired.found, truth, patient_pattern), warnings))
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,8 @@ def evaluate_sets(
         UsageError: volumes on one side and pictures on the other.
     """
     # All are paired before anything is scored: a missing file should not be found after an hour.
-    pairs = {name: _paired(sets, folder) for name, folder in sets.predictions.items()}
-    between = None if sets.second_truth is None else _between(sets, sets.second_truth)
+    pairs = {name: paired(sets, folder, manner) for name, folder in sets.predictions.items()}
+    between = None if sets.second_truth is None else _between(sets, sets.second_truth, manner)
     score = _Scoring(manner, out, jobs, quiet)
     alone = len(pairs) == 1
     scored = {name: score("" if alone else name, one, _progress(name, alone)) for name, one in pairs.items()}
@@ -119,12 +119,25 @@ def _progress(name: str, alone: bool) -> str:
     return "Scoring" if alone else f"Scoring {name}"
 
 
-def _paired(sets: Sets, predictions: Path) -> Pairs:
-    return pair_up(predictions, sets.truth, allow_missing=sets.allow_missing, patient_pattern=sets.patient_pattern)
+def paired(sets: Sets, predictions: Path, manner: Manner) -> Pairs:
+    """Return the cases of one set of predictions with their truth."""
+    return pair_up(
+        predictions,
+        sets.truth,
+        allow_missing=sets.allow_missing,
+        patient_pattern=sets.patient_pattern,
+        labels=manner.scheme_name,
+    )
 
 
-def _between(sets: Sets, second_truth: Path) -> Pairs:
-    return pair_up(second_truth, sets.truth, only_common=True, patient_pattern=sets.patient_pattern)
+def _between(sets: Sets, second_truth: Path, manner: Manner) -> Pairs:
+    return pair_up(
+        second_truth,
+        sets.truth,
+        only_common=True,
+        patient_pattern=sets.patient_pattern,
+        labels=manner.scheme_name,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Lesions found and false ones over a grid of thresholds and smallest sizes: what FROC and operating points need.
 
 At each threshold, the connected pieces of what reaches it are the predicted lesions; pieces smaller than the smallest
-size are removed, as prediction does; the rest is matched by the protocol's own rule. A case is kept as counts on the
-grid, whatever its lesions, so memory does not grow with them.
+size are removed, as prediction does; the rest is matched by the protocol's own rule, but for pieces that are flooded:
+at low thresholds pieces flow together, and one that covers the head would touch every lesion and be no false one. A
+piece that is nearly all outside of lesions finds none, and is false. A case is kept as counts on the grid, whatever
+its lesions, so memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ Shape = Callable[[Mask], Mask]
 
 #: Close together at both ends, where FROC curves are steep.
 THRESHOLDS = (0.01, 0.02, *(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99)
+
+#: Least share of a predicted lesion that has to be within reach of true ones for it to find any. A tenth is the least
+#: overlap that detection is commonly counted with (nnDetection, arXiv:2106.00817; the challenge PI-CAI's picai_eval).
+LEAST_SHARE = 0.1
 
 #: Smallest sizes that an operating point chooses among: mm³, or pixels of pictures. 0: nothing is removed.
 MINIMUM_SIZES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 80.0, 120.0, 200.0)
@@ -160,9 +166,26 @@ def confidences_at(
     sums = np.bincount(pieces.ravel(), weights=chances.ravel(), minlength=count + 1)[1:]
     hits = np.zeros(count, dtype=bool)
     reach = truth_lesions(truth[box], rule.match).reach
-    hits[[piece - 1 for _, piece in touching_pairs(reach, pieces)]] = True
+    hits[[piece - 1 for _, piece in finding_pairs(reach, pieces, count)]] = True
     kept = voxels >= voxels_needed(minimum_size, rule.voxel_size)
     return np.asarray(sums[kept] / voxels[kept], dtype=np.float64), hits[kept]
+
+
+def finding_pairs(reach: Instances, pieces: Instances, count: int) -> list[tuple[int, int]]:
+    """Return which lesion of the truth is found by which predicted piece: those that touch, but for flooded pieces.
+
+    Args:
+        reach: (X, Y, Z) true lesions, grown by the rule's dilation.
+        pieces: (X, Y, Z) predicted ones, 1..count.
+        count: how many.
+    """
+    voxels = np.bincount(pieces.ravel(), minlength=count + 1)
+    within = np.bincount(pieces[reach > 0], minlength=count + 1)
+    return [
+        (lesion, piece)
+        for lesion, piece in touching_pairs(reach, pieces)
+        if within[piece] >= LEAST_SHARE * voxels[piece]
+    ]
 
 
 @dataclass(frozen=True)
@@ -198,7 +221,7 @@ class _Case:
         kept = kept & (voxels > self.rule.match.delete_predicted_up_to_voxels)
         largest = np.zeros((self.lesions.count, len(kept)), dtype=bool)
         touched = np.zeros(len(voxels), dtype=bool)
-        for lesion, piece in touching_pairs(self.lesions.reach, pieces):
+        for lesion, piece in finding_pairs(self.lesions.reach, pieces, len(voxels)):
             largest[lesion - 1] |= kept[:, piece - 1]
             touched[piece - 1] = True
         return largest[self.scored].sum(axis=0), (kept & ~touched).sum(axis=1)
@@ -211,7 +234,7 @@ class _Case:
                 outcomes.append(outcomes[-1])
                 continue
             predicted = predicted_lesions(np.concatenate([[False], chosen])[pieces], self.rule.match)
-            pairs = touching_pairs(self.lesions.reach, predicted.ids)
+            pairs = finding_pairs(self.lesions.reach, predicted.ids, predicted.count)
             hit = {lesion for lesion, _ in pairs}
             touched = {number for _, number in pairs}
             found = sum(bool(counts) for lesion, counts in enumerate(self.scored, start=1) if lesion in hit)

@@ -134,7 +134,10 @@ def agreement_of(sums: Sequence[Moments], *, resamples: int = RESAMPLES, seed: i
     total = Moments(*table.sum(axis=0).tolist())
     if total.n == 0:
         return None
-    found = bootstrap_pooled(table, _statistics, resamples=resamples, seed=seed)
+    # Bias and both limits in mL, the same in percent, concordance.
+    pairs, relative = (table[:, Moments._fields.index(name)] > 0 for name in ("n", "n_relative"))
+    having = np.column_stack([pairs] * 3 + [relative] * 3 + [pairs])
+    found = bootstrap_pooled(table, _statistics, having=having, resamples=resamples, seed=seed)
     return VolumeAgreement(
         absolute=_bland_altman("mL", total.n, found[0:3]),
         relative=_bland_altman("%", total.n_relative, found[3:6]) if total.n_relative else None,

@@ -12,6 +12,9 @@ from metseg.plot.outlines import draw_outlines
 
 CURVES, DISTRIBUTION = "curves.png", "dice_by_patient.png"
 
+#: The curves as `report.html` shows them.
+CURVES_DRAWING = "curves.svg"
+
 
 def overlays_name(model: str) -> str:
     """Return the file name of a model's overlays."""
@@ -19,9 +22,10 @@ def overlays_name(model: str) -> str:
 
 
 def write_figures(comparison: Comparison, out: Path) -> None:
-    """Write every figure that `results.md` shows."""
+    """Write every figure that `results.md` shows, and those that only the report of a comparison has."""
     contestants = comparison.contestants
-    draw_curves({one.name: one.curves for one in contestants}, out / CURVES)
+    for name in (CURVES, CURVES_DRAWING):
+        draw_curves({one.name: one.curves for one in contestants}, out / name)
     figures = {one.name: list(one.dice_by_patient.values()) for one in contestants}
     draw_distribution(figures, out / DISTRIBUTION, label="Dice per patient")
     for one in contestants:

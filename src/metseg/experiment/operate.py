@@ -23,7 +23,7 @@ from metseg.evaluate.operating import OperatingPoint, choose_operating_point, fi
 from metseg.evaluate.pairing import CasePair, Pairs, pair_up
 from metseg.evaluate.sweep import Sweep
 from metseg.experiment.swept_cases import Look, SweptCase
-from metseg.experiment.validation import refuse_seen_patients, require_validation_patients
+from metseg.experiment.validation import not_looked_at, refuse_seen_patients, require_validation_patients
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
@@ -34,6 +34,9 @@ from metseg.recipe import PredictPart, Recipe
 HEADING = "## Operating point"
 
 MM3, VOXELS = "mm3", "voxels"
+
+#: How a unit is written for people; only pictures are without a voxel size.
+UNIT_WORDS: Mapping[str, str] = {MM3: "mm³", VOXELS: "pixels"}
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,13 @@ class Operated:
         bundle: where it is.
         point: what was chosen.
         confidence: from mean probability to confidence of a lesion.
+        warnings: what was not looked at.
     """
 
     bundle: Path
     point: OperatingPoint
     confidence: ConfidenceMap
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `metrics.json` of the bundle holds it."""
@@ -101,10 +106,10 @@ def operate(
     recipe = given.recipe
     _require_pieces(recipe, given.name)
     manner = Manner(wanted.protocol, wanted.labels or recipe.data.file_labels or recipe.data.labels)
-    pairs = pair_up(wanted.predictions, wanted.truth, patient_pattern=wanted.patient_pattern)
+    pairs = pair_up(wanted.predictions, wanted.truth, patient_pattern=wanted.patient_pattern, labels=manner.scheme_name)
     own = None if given.split is None else Split.from_dict(given.split, where=given.folder)
     split = _split(own, wanted, given.name)
-    require_validation_patients(pairs, split, networks=len(given.networks), fold=wanted.fold)
+    validation = require_validation_patients(pairs, split, networks=len(given.networks), fold=wanted.fold)
     if own is not None:
         refuse_seen_patients(pairs, own)
     _require_predictions(pairs, wanted.predictions, recipe)
@@ -115,7 +120,8 @@ def operate(
     looked_at = list(track(swept, "Sweeping thresholds", total=len(cases), quiet=quiet))
     point = _chosen(looked_at, wanted.false_positives)
     confidence = _fitted(cases, look, point, jobs=jobs, quiet=quiet)
-    operated = Operated(out or given.folder, point, confidence)
+    warnings = (*pairs.warnings, *not_looked_at(pairs, validation))
+    operated = Operated(out or given.folder, point, confidence, warnings)
     _save(given, operated)
     return operated
 
@@ -125,7 +131,7 @@ def _require_pieces(recipe: Recipe, name: str) -> None:
         raise UsageError(
             "the bundle keeps the largest piece of a case alone, so it has no rate of false positives to choose",
             where=name,
-            cure="it was made for data in which each patient has one lesion; train for several to choose a rate",
+            cure="that suits patients with one lesion each; for several, train with predict.keep_largest=false",
             code="usage.operating_point",
         )
 
@@ -221,14 +227,16 @@ def _card(card: str, operated: Operated, *, scored_at: float) -> str:
         "Dice": point.dice,
     }
     rows = [f"| {name} | {one.mean:.3f} | {_range(one.low, one.high)} |" for name, one in sides.items()]
-    unit = "mm³" if point.unit == MM3 else "pixels"
+    plural = "" if point.asked_false_positives == 1 else "s"
     lines = [
         HEADING,
         "",
-        f"Chosen for at most {point.asked_false_positives:g} false positives per patient, on {point.lesions} lesions "
-        f"of {point.patients} validation patients, on whom these figures are therefore a little too good: a threshold "
-        f"of {point.threshold:g}, and pieces of at least {point.minimum_size:g} {unit}. Lesion confidences were "
-        f"calibrated on the same patients. Scores above are from before, at the threshold {scored_at:g}.",
+        f"Chosen for at most {point.asked_false_positives:g} false positive{plural} per patient, on {point.lesions} "
+        f"lesions of {point.patients} validation patients, on whom these figures are therefore a little too good: a "
+        f"threshold of {point.threshold:g}, and pieces of at least {point.minimum_size:g} {UNIT_WORDS[point.unit]}. "
+        "Lesion confidences were calibrated on the same patients. Scores above are from before, at the threshold "
+        f"{scored_at:g}.",
+        *(f"\n{warning}." for warning in operated.warnings),
         "",
         "| figure | value | 95 % interval |",
         "|---|---|---|",

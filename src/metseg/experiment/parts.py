@@ -14,11 +14,14 @@ from metseg.words import counted
 #: What models are compared on.
 COMPARED = "Dice per patient"
 
+#: Where a summary has its slice-wise figures.
+SLICES = "slice_metrics"
+
 #: Column title to where the figure lies in a region's summary.
 FIGURES: Mapping[str, tuple[str, str]] = {
     "Dice per patient": ("metrics", "dice"),
-    "Dice on positive slices": ("slice_metrics", "dice_positive_slices"),
-    "mean Dice over all slices": ("slice_metrics", "dice_all_slices"),
+    "Dice on positive slices": (SLICES, "dice_positive_slices"),
+    "mean Dice over all slices": (SLICES, "dice_all_slices"),
     "IoU": ("metrics", "iou"),
     "precision": ("metrics", "precision"),
     "recall (sensitivity)": ("metrics", "sensitivity"),
@@ -38,23 +41,28 @@ FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 def models(comparison: Comparison) -> tuple[Block, ...]:
     """Return the table of models and what its figures are."""
     first = comparison.contestants[0].summary
-    explained = (
-        f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')} ({comparison.scored}). "
-        "Each figure is a mean over patients "
-        f"with its {LEVEL:.0%} bootstrap interval ({RESAMPLES:,} resamples of patients), except the two slice-wise "
-        "ones, which are means over slices."
-        + (" Training, steps, prediction and memory are means over the folds." if comparison.split.folds else "")
-    )
-    return Paragraph(explained), models_table(comparison)
+    how = [
+        f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')} ({comparison.scored}).",
+        f"Each figure is a mean over patients with its {LEVEL:.0%} bootstrap interval "
+        f"({RESAMPLES:,} resamples of patients).",
+    ]
+    if _has_slices(comparison):
+        how.append("The two slice-wise ones are means over slices.")
+    if comparison.split.folds:
+        how.append("Training, steps, prediction and memory are means over the folds.")
+    return Paragraph(" ".join(how)), models_table(comparison)
 
 
 def models_table(comparison: Comparison) -> Table:
     """Return one row per model and region."""
     region_names = list(comparison.contestants[0].summary.regions)
     several = len(region_names) > 1
-    titles = ("model", *(("region",) if several else ()), *FIGURES, *FACTS)
+    shown = {
+        title: (group, key) for title, (group, key) in FIGURES.items() if group != SLICES or _has_slices(comparison)
+    }
+    titles = ("model", *(("region",) if several else ()), *shown, *FACTS)
     rows = tuple(
-        (_name(one, comparison), *((region,) if several else ()), *_figures(one, region), *_facts(one))
+        (_name(one, comparison), *((region,) if several else ()), *_figures(one, region, shown), *_facts(one))
         for one in comparison.contestants
         for region in region_names
     )
@@ -90,9 +98,14 @@ def _name(one: Contestant, comparison: Comparison) -> str:
     return f"{one.name} (leaks patients)" if comparison.split.leaks_patients else one.name
 
 
-def _figures(one: Contestant, region: str) -> tuple[str, ...]:
+def _has_slices(comparison: Comparison) -> bool:
+    """Return whether slices were scored; volumes have no slice-wise figures."""
+    return any(region.slice_metrics for one in comparison.contestants for region in one.summary.regions.values())
+
+
+def _figures(one: Contestant, region: str, shown: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
     summary = one.summary.regions[region]
-    return tuple(interval_text(getattr(summary, group).get(key), nothing="") for group, key in FIGURES.values())
+    return tuple(interval_text(getattr(summary, group).get(key), nothing="") for group, key in shown.values())
 
 
 def _facts(one: Contestant) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metseg.evaluate import METRICS, Manner
-from metseg.experiment.figures import CURVES, overlays_name
+from metseg.experiment.figures import CURVES_DRAWING, overlays_name
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.experiment.parts import COMPARED, machines, models, warnings
 from metseg.plot.outlines import Panel
@@ -27,7 +27,7 @@ def comparison_contents(comparison: Comparison) -> Contents:
     first = comparison.contestants[0]
     scored = tuple(Scored(one.name, one.summary, one.scores, overlays=_overlays(one)) for one in comparison.contestants)
     return Contents(
-        title=f"Comparison of {names}" if len(scored) > 1 else names,
+        title=f"Comparison of {' and '.join(names.rsplit(', ', 1))}" if len(scored) > 1 else names,
         facts=(
             ("Models", names),
             ("Scored on", comparison.scored),
@@ -52,7 +52,7 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
     """
     verdict = Paragraph("", label=comparison.verdict, tone="verdict")
     curves = Figure(
-        out / CURVES,
+        out / CURVES_DRAWING,
         "Training of the first fold: loss (dashed: validation) and mean Dice of the validation patients, by minutes.",
         alt="Training curves",
     )

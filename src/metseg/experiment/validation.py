@@ -16,7 +16,7 @@ WRONG: Mapping[str, str] = {
 }
 
 
-def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fold: int | None) -> None:
+def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fold: int | None) -> Sequence[str]:
     """Refuse cases of patients that are not for validation.
 
     Args:
@@ -24,6 +24,8 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
         split: which patient was for what.
         networks: of the bundle; with several, one per fold, cases were predicted by the network that had not seen them.
         fold: which fold the only network was validated on; None: the split has no folds.
+    Returns:
+        all patients that are for validation.
     Raises:
         InputError: ``input.split_leak``, a patient that is not for validation, by name.
         UsageError: a split by slice, or a fold that is missing or not there.
@@ -35,10 +37,28 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
             cure="train with a split by patient",
             code="usage.operating_point",
         )
-    allowed = frozenset(_validation(split, networks, fold))
+    allowed = sorted(set(_validation(split, networks, fold)))
     for pair in pairs.cases:
         if pair.patient not in allowed:
-            raise _refusal(pair.patient, split, sorted(allowed))
+            raise _refusal(pair.patient, split, allowed)
+    return allowed
+
+
+def not_looked_at(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...]:
+    """Return a warning on validation patients without a case: a choice on the easy ones alone would flatter.
+
+    >>> not_looked_at(Pairs(()), ["P1", "P2"])
+    ('2 of 2 validation patients were not looked at: P1, P2',)
+    """
+    seen = {pair.patient for pair in pairs.cases}
+    missing = [patient for patient in validation if patient not in seen]
+    if not missing:
+        return ()
+    return (f"{len(missing)} of {len(validation)} validation patients were not looked at: {_some(missing)}",)
+
+
+def _some(patients: Sequence[str]) -> str:
+    return ", ".join(patients[:3]) + (" and more" if len(patients) > 3 else "")
 
 
 def refuse_seen_patients(pairs: Pairs, split: Split) -> None:
@@ -72,7 +92,6 @@ def _validation(split: Split, networks: int, fold: int | None) -> Sequence[str]:
 
 def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
     place = "test" if patient in split.test else "train" if patient in split.units else "nowhere"
-    names = ", ".join(allowed[:3]) + (" and more" if len(allowed) > 3 else "")
     cures = {
         "nowhere": "name patients as the split does, with --patient-pattern, or give a split that has them: --split",
         "train": "give predictions of validation patients only",
@@ -81,7 +100,7 @@ def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
     return InputError(
         f"the patient {WRONG[place]}",
         where=patient,
-        expected=f"one of {len(allowed)} validation patients: {names}" if allowed else "a validation patient",
+        expected=f"one of {len(allowed)} validation patients: {_some(allowed)}" if allowed else "a validation patient",
         cure=cures[place],
         code="input.split_leak",
     )

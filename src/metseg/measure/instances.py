@@ -32,14 +32,14 @@ def label_instances(mask: npt.NDArray[np.generic], *, across_slices: bool = True
     """
     if mask.ndim != 3:
         raise GeometryError("lesions are counted in volumes or stacks", expected="(X, Y, Z)", got=mask.shape)
-    instances = np.zeros(mask.shape, dtype=np.uint32)
     box = bounding_box(mask)
     if box is None:
-        return instances, 0
-    if across_slices:
-        instances[box], count = _components(mask[box] != 0)
-    else:
-        instances[box], count = _slice_by_slice(mask[box] != 0)
+        return np.zeros(mask.shape, dtype=np.uint32), 0
+    components = _components if across_slices else _slice_by_slice
+    if 2 * mask[box].size > mask.size:
+        return components(mask != 0)  # little can be left aside, and nothing has to be copied back
+    instances = np.zeros(mask.shape, dtype=np.uint32)
+    instances[box], count = components(mask[box] != 0)
     return instances, count
 
 

@@ -22,6 +22,9 @@ ACROSS, PANEL_WIDTH, PANEL_HEIGHT = 2, 4.2, 3.4
 #: Volumes spread wider than this times their median are shown on a logarithmic axis, linear below `LINEAR_ML`.
 WIDE, LINEAR_ML = 8.0, 0.1
 
+#: How far beyond the largest volume a logarithmic axis ends, as a factor.
+BEYOND = 1.5
+
 #: Dark grey of the lines that sum up the points, and how they are told apart in grey.
 LINE_COLOUR, BAND = "#404040", 0.12
 
@@ -36,6 +39,7 @@ class Agreement:
         bias_ml: mean of predicted minus true.
         lower_ml: lower limit of agreement, bias - 1.96 standard deviations; None with a single case.
         upper_ml: upper limit, bias + 1.96 standard deviations; None likewise.
+        series: whose volumes they are, counted from 0: each is drawn alike in every panel, as in other figures.
     """
 
     truth_ml: Sequence[float]
@@ -43,6 +47,7 @@ class Agreement:
     bias_ml: Bounds
     lower_ml: Bounds | None = None
     upper_ml: Bounds | None = None
+    series: int = 0
 
 
 def draw_bland_altman(panels: Mapping[str, Agreement], path: Path) -> None:
@@ -56,18 +61,18 @@ def draw_bland_altman(panels: Mapping[str, Agreement], path: Path) -> None:
     across = min(ACROSS, len(panels))
     with figure(width=PANEL_WIDTH * across + 0.6, height=PANEL_HEIGHT * down) as drawn:
         places = drawn.subplots(down, across, squeeze=False).ravel()
-        for axes, (place, (title, agreement)) in zip(places, enumerate(panels.items()), strict=False):
-            _draw_panel(axes, agreement, place)
+        for axes, (title, agreement) in zip(places, panels.items(), strict=False):
+            _draw_panel(axes, agreement)
             axes.set_title(f"{title} (n = {len(agreement.truth_ml)})", loc="left")
         for axes in places[len(panels) :]:
             axes.set_visible(False)
         save_for_print(drawn, path)
 
 
-def _draw_panel(axes: Axes, agreement: Agreement, place: int) -> None:
+def _draw_panel(axes: Axes, agreement: Agreement) -> None:
     truth, predicted = np.asarray(agreement.truth_ml, float), np.asarray(agreement.predicted_ml, float)
     mean, difference = (truth + predicted) / 2, predicted - truth
-    drawn_as = look(place)
+    drawn_as = look(agreement.series)
     axes.scatter(mean, difference, s=22, color=drawn_as.colour, marker=drawn_as.marker, alpha=0.7, linewidths=0)
     axes.axhline(0, color=LINE_COLOUR, linewidth=0.6)
     limits = (
@@ -82,6 +87,7 @@ def _draw_panel(axes: Axes, agreement: Agreement, place: int) -> None:
     positive = mean[mean > 0]
     if positive.size and positive.max() > WIDE * np.median(positive):
         axes.set_xscale("symlog", linthresh=LINEAR_ML)
+        axes.set_xlim(0, BEYOND * positive.max())  # a margin in mL would be none on this axis
     axes.set_xlim(left=0)
     axes.set(xlabel="mean of true and predicted volume (mL)", ylabel=f"predicted {MINUS} true (mL)")
 

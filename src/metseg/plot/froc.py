@@ -19,10 +19,10 @@ MOST_FALSE = 10.0
 
 @dataclass(frozen=True)
 class FrocCurve:
-    """One model, one entry per threshold, thresholds in order.
+    """One model, one entry per threshold, in the order of the line.
 
     Args:
-        false_positives: per patient. Not always more at a lower threshold: two false lesions can grow into one.
+        false_positives: per patient.
         sensitivity: as many, each with its interval.
         chosen: false positives per patient and sensitivity where the model is used, or None.
     """

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metseg.plot.bounds import Bounds, error_bars
 from metseg.plot.style import figure, look, save_for_print
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 #: Of the two panels, one above the other.
 HEIGHTS = (3, 1)
+
+#: Counts that spread less than this are written as they are, and not as powers of ten.
+FEW_DECADES = 200.0
 
 
 @dataclass(frozen=True)
@@ -85,5 +92,17 @@ def draw_reliability(models: Mapping[str, Reliability], path: Path, *, axis: Axi
         counts.set(xlabel=axis.predicted, ylabel=axis.counted)
         if any(count > 0 for one in models.values() for count in one.counts):
             counts.set_yscale("log")
+            _few_ticks(counts)
         drawn.legend(loc="outside lower center", ncols=1)
         save_for_print(drawn, path)
+
+
+def _few_ticks(axes: Axes) -> None:
+    """Write counts of less than two decades as plain numbers, without the crowd of names between them."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    low, high = axes.get_ylim()
+    if high / low < FEW_DECADES:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

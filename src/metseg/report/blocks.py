@@ -62,6 +62,7 @@ class Table:
         caption: what is in it.
         sortable: by any column, where scripts run.
         trailing_words: how many of the last columns hold words too.
+        folded: only the caption is shown until it is clicked on; for details that few look at. Printed whole.
     """
 
     kind: ClassVar[str] = "table"
@@ -71,6 +72,7 @@ class Table:
     caption: str = ""
     sortable: bool = False
     trailing_words: int = 0
+    folded: bool = False
 
     def holds_words(self, column: int) -> bool:
         """Return whether a column, from 0, holds words."""

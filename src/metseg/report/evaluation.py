@@ -6,8 +6,7 @@ from pathlib import Path
 
 from metseg.evaluate import Manner
 from metseg.evaluate.folders import Evaluated
-from metseg.evaluate.pairing import pair_up
-from metseg.evaluate.several import Evaluation, Sets
+from metseg.evaluate.several import Evaluation, Sets, paired
 from metseg.report.contents import Contents, Scored, compared
 from metseg.report.facts import Fact, folder_name, making_facts, scoring_facts
 from metseg.report.images import Images
@@ -82,5 +81,4 @@ def _labels(manner: Manner) -> str:
 def _drawn(one: Evaluated, predictions: Path, sets: Sets, manner: Manner, images: Images | None) -> Drawn:
     if images is None:
         return Drawn()
-    pairs = pair_up(predictions, sets.truth, allow_missing=sets.allow_missing, patient_pattern=sets.patient_pattern)
-    return draw_worst(one.scores, pairs.cases, manner, images)
+    return draw_worst(one.scores, paired(sets, predictions, manner).cases, manner, images)

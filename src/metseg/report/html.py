@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +46,28 @@ def data_uri(path: Path) -> str:
     return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
+#: What stays on one line in a cell with a figure: an interval, and over how many patients the figure is.
+UNBROKEN = re.compile(r"\([^()]*\)|\d[\d,]* of \d[\d,]* patients")
+
+
+def unbroken(text: str) -> str:
+    """Return the text of a figure so that it can be broken before its interval and not inside it.
+
+    >>> unbroken("0.5 (0.2 to 0.7), 8 of 9 patients").split(" ")
+    ['0.5', '(0.2\\xa0to\\xa00.7),', '8\\xa0of\\xa09\\xa0patients']
+    """
+    return UNBROKEN.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+
+
+#: A name of so many characters is not broken at its hyphens; longer ones may be.
+SHORT = 24
+
+
+def short(text: str) -> str:
+    """Return the class, behind another one, of a cell whose words stay on one line; nothing for longer texts."""
+    return " short" if len(text) <= SHORT else ""
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -54,5 +77,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = data_uri
+    environment.filters.update(data_uri=data_uri, unbroken=unbroken, short=short)
     return environment

@@ -41,6 +41,16 @@ def _files(tree: Tree) -> Iterator[StudyFile]:
             yield StudyFile(study, ROLES[what], tree.root / path, schemes=SCHEMES.get(what, ()))
 
 
+def mask_schemes(stem: str) -> tuple[str, ...]:
+    """Return the label schemes that a mask may have by its name, without the ending; none for any other file.
+
+    >>> mask_schemes("100101A_BraTS-seg"), mask_schemes("100101A_T1post")
+    (('brats-met-2023',), ())
+    """
+    match = NAME.match(stem)
+    return SCHEMES.get(match["what"].lower(), ()) if match else ()
+
+
 def list_files(tree: Tree, _: DataPart) -> Listing:
     """Return every file; where there is no T2, the synthetic one is it."""
     groups: dict[Study, list[StudyFile]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.studies import asked_for
 from metseg.io.tree import Tree
 from metseg.io.volumes import VolumeSource
+from metseg.labels import LABEL_MAPS
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -104,7 +105,8 @@ class VolumeLayout(Layout):
         table = read_attributes(tree.root)
         sources = [_source(_with_patient(study, data, tree), group, tree, table) for study, group in groups.items()]
         asked = [_asked(source, groups[study], data) for source, study in zip(sources, groups, strict=True)]
-        return Findings(tuple(sorted(asked, key=lambda source: source.case_id)), orphans, listing.notes)
+        notes = (*listing.notes, *_choices(asked, groups.values(), data))
+        return Findings(tuple(sorted(asked, key=lambda source: source.case_id)), orphans, notes)
 
 
 def _has_image(group: Iterable[StudyFile]) -> bool:
@@ -174,12 +176,39 @@ def _asked(source: VolumeSource, group: Sequence[StudyFile], data: DataPart) -> 
 
 
 def _fitting(masks: Sequence[StudyFile], data: DataPart) -> list[StudyFile]:
-    """Return the masks of the scheme declared, else of the scheme wanted, else all."""
-    for scheme in (data.file_labels, data.labels):
-        fitting = [mask for mask in masks if scheme in mask.schemes]
-        if fitting and len(masks) > 1:
+    """Return the masks of the scheme declared, else of the scheme wanted, else of one that becomes it, else all."""
+    if len(masks) < 2:
+        return list(masks)
+    becoming = tuple(files for files, wanted in LABEL_MAPS if wanted == data.labels)
+    for schemes in ((data.file_labels,), (data.labels,), becoming):
+        fitting = [mask for mask in masks if set(schemes) & set(mask.schemes)]
+        if fitting:
             return fitting
     return list(masks)
+
+
+def _choices(asked: Iterable[VolumeSource], groups: Iterable[Sequence[StudyFile]], data: DataPart) -> tuple[str, ...]:
+    """Return a note on which masks were left out where studies have several, and which were read in all."""
+    taken: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for source, group in zip(asked, groups, strict=True):
+        if source.mask is not None:
+            masks = [file.path for file in group if file.role == LESIONS]
+            taken[_ending(source.mask, source.case_id)] += 1
+            left.update(_ending(path, source.case_id) for path in masks if path != source.mask)
+    if not left:
+        return ()
+    read, unread = (", ".join(f"{name} ({_cases(n)})" for name, n in sorted(names.items())) for names in (taken, left))
+    return (f"{unread}: masks of labels '{data.labels}' were read from {read}",)
+
+
+def _ending(path: Path, case: str) -> str:
+    """Return what a file is called in every case: ``*_seg.nii.gz``."""
+    return f"*{path.name.removeprefix(case)}"
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _ambiguous(paths: Sequence[Path], what: str) -> tuple[str, ...]:

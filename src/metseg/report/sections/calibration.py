@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from metseg.evaluate.calibration import FOREGROUND, Calibration
 from metseg.plot.reliability import LESIONS, VOXELS, Axis, Reliability, draw_reliability
 from metseg.report.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.report.contents import Contents
-from metseg.report.words import OVER_PATIENTS, bounds_of, interval_text
+from metseg.report.words import BOOTSTRAP, OVER_PATIENTS, bounds_of, figure_text, interval_text
 
 
 def calibration(contents: Contents, figures: Path) -> Section:
@@ -19,18 +20,18 @@ def calibration(contents: Contents, figures: Path) -> Section:
         one.name: one.summary.probabilities.voxels for one in contents.scored if one.summary.probabilities is not None
     }
     lesions = {
-        f"{region}, {one.name}" if contents.is_comparison else region: known
+        region: found
         for region in contents.regions
-        for one in contents.scored
-        if (known := one.summary.regions[region].confidence) is not None
+        if (found := {one.name: known for one in contents.scored if (known := one.summary.regions[region].confidence)})
     }
     blocks: list[Block] = []
     if voxels:
         path = figures / "reliability_voxels.svg"
         blocks += _part(voxels, path, axis=VOXELS, what="voxels", right="lesion of any class")
-    if lesions:
-        path = figures / "reliability_lesions.svg"
-        blocks += _part(lesions, path, axis=LESIONS, what="predicted lesions, by their confidence", right="hits")
+    for place, (region, found) in enumerate(lesions.items(), start=1):
+        path = figures / f"reliability_lesions_{place}.svg"
+        what = f"predicted lesions ({region}), by their confidence"
+        blocks += _part(found, path, axis=LESIONS, what=what, right="hits")
     if not blocks:
         blocks.append(Paragraph("There are no probabilities, so nothing can be said about them."))
     return Section("calibration", title, tuple(blocks))
@@ -40,8 +41,8 @@ def _part(known: Mapping[str, Calibration], path: Path, *, axis: Axis, what: str
     draw_reliability({name: _reliability(one) for name, one in known.items()}, path, axis=axis)
     caption = (
         f"Reliability of {what}: the share that are {right} against the mean probability in each bin, all patients "
-        "together; underneath, how many each bin holds. On the dotted line a probability is exactly right, below it "
-        "too sure."
+        f"together; underneath, how many each bin holds. Bars: {BOOTSTRAP}; no bar: all of the bin is of one patient. "
+        "On the dotted line a probability is exactly right, below it too sure."
     )
     titles = ("predictions", "ECE", f"ECE from {FOREGROUND:g} on", "Brier score")
     rows = tuple(
@@ -49,7 +50,21 @@ def _part(known: Mapping[str, Calibration], path: Path, *, axis: Axis, what: str
         for name, one in known.items()
     )
     table = Table(titles, rows, caption=f"Expected calibration error of {what} ({OVER_PATIENTS})")
-    return [Figure(path, caption, alt=f"Reliability of {what}"), table]
+    return [Figure(path, caption, alt=f"Reliability of {what}"), table, _bins(known, axis=axis, what=what)]
+
+
+def _bins(known: Mapping[str, Calibration], *, axis: Axis, what: str) -> Table:
+    """Return the points of the curves, which say how much each rests on."""
+    titles = ("predictions", "bin", axis.counted, "patients", f"mean {axis.predicted}", axis.observed)
+    rows = tuple(
+        (name, f"{one.low:g} to {one.high:g}", f"{one.count:,}", str(one.observed.patients), mean, share)
+        for name, calibrated in known.items()
+        for one in calibrated.bins
+        if one.observed is not None
+        for mean, share in [(figure_text(one.mean_probability), interval_text(replace(one.observed, undefined=0)))]
+    )
+    caption = f"Points of the curves of {what} ({OVER_PATIENTS}; bins with nothing in them are left out)"
+    return Table(titles, rows, words=2, caption=caption, folded=True)
 
 
 def _reliability(one: Calibration) -> Reliability:

@@ -87,7 +87,7 @@ def _sizes(found: Detections, path: Path) -> list[Block]:
     draw_sensitivity_by_size(drawn, path, bins=list(BINS.values()))
     caption = (
         "Share of lesions found by longest diameter in three dimensions, all patients together. Bars: "
-        f"{BOOTSTRAP}; n: lesions of the truth. No marker: no lesion of that size."
+        f"{BOOTSTRAP}; no bar: one patient has them all; n: lesions of the truth. No marker: no lesion of that size."
     )
     rows = tuple(
         _row(region, name, size) for region, models in sized.items() for name, sizes in models.items() for size in sizes

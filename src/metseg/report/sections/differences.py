@@ -30,7 +30,7 @@ def paired_tests(contents: Contents, figures: Path) -> Section:
     if not contents.comparisons:
         only = Paragraph("There is one set of predictions: nothing to compare it with.")
         return Section("tests", TITLE, (only,))
-    told = tuple(f"{one.title}: {verdict(one.pairs)}" for one in contents.comparisons)
+    told = tuple(f"{title}: {text}" for title, text in verdicts(contents.comparisons))
     blocks: list[Block] = [Paragraph(EXPLAINED), Bullets(told)]
     by_figure: dict[str, list[Compared]] = defaultdict(list)
     for one in contents.comparisons:
@@ -40,6 +40,21 @@ def paired_tests(contents: Contents, figures: Path) -> Section:
             blocks.append(_drawn(figure, comparisons, figures / f"differences_{place}.svg"))
     blocks.append(pairs_table(contents.comparisons))
     return Section("tests", TITLE, tuple(blocks))
+
+
+def verdicts(comparisons: Sequence[Compared]) -> list[tuple[str, str]]:
+    """Return each figure that is compared and what is shown; regions of which the same is shown stand together."""
+    told: dict[str, dict[str, list[Compared]]] = defaultdict(lambda: defaultdict(list))
+    for one in comparisons:
+        told[one.figure][verdict(one.pairs)].append(one)
+    found = []
+    for figure, by_text in told.items():
+        alone = sum(map(len, by_text.values())) == 1
+        texts = (
+            text if alone else f"{', '.join(one.region for one in same)}: {text}" for text, same in by_text.items()
+        )
+        found.append((next(iter(by_text.values()))[0].title if alone else figure, ". ".join(texts)))
+    return found
 
 
 def verdict(pairs: Sequence[PairedComparison]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metseg.evaluate import Manner, Summary
 from metseg.evaluate.detection import FROC_RATES, Froc
+from metseg.plot.bounds import Bounds
 from metseg.plot.froc import MOST_FALSE, FrocCurve, draw_froc
 from metseg.report.blocks import Figure, Paragraph, Section, Table
 from metseg.report.contents import Contents
@@ -28,8 +29,8 @@ def froc(contents: Contents, figures: Path) -> Section:
     draw_froc(curves, path)
     caption = (
         "Share of lesions (of any class and size) found against false positives per patient; each marker is a "
-        f"threshold on the probability; bars: {BOOTSTRAP}. More than "
-        f"{MOST_FALSE:g} false positives are not shown."
+        f"threshold on the probability; bars: {BOOTSTRAP}. Not shown: thresholds at which fewer are found at as many "
+        f"false positives as at another, and more than {MOST_FALSE:g} false positives."
         + (" Large marker: the masks as they were given." if any(chosen.values()) else "")
     )
     rates = ", ".join(f"{rate:g}" for rate in FROC_RATES)
@@ -61,6 +62,11 @@ def _chosen(summary: Summary, region: str) -> tuple[float, float] | None:
 
 
 def _curve(one: Froc, chosen: tuple[float, float] | None) -> FrocCurve | None:
+    """Return the points that no other beats: where pieces flow together, both figures fall and the line would turn."""
     points = [(point.false_positives_per_patient.mean, point.sensitivity) for point in one.points]
     known = [(rate, bounds_of(share)) for rate, share in points if share is not None]
-    return FrocCurve([rate for rate, _ in known], [share for _, share in known], chosen) if known else None
+    best: list[tuple[float, Bounds]] = []
+    for rate, share in sorted(known, key=lambda point: (point[0], -point[1].value)):
+        if not best or share.value > best[-1][1].value:
+            best.append((rate, share))
+    return FrocCurve([rate for rate, _ in best], [share for _, share in best], chosen) if best else None

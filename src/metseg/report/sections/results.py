@@ -65,7 +65,10 @@ def _pixels(summaries: Mapping[str, Summary]) -> list[Block]:
     """Return figures that tables in publications print under shorter names, each under its whole name."""
     names = next(iter(summaries.values())).pixels
     rows = tuple(
-        (name.replace("_", " "), *(figure_text(summary.pixels.get(name)) for summary in summaries.values()))
+        (
+            name.replace("_", " ").replace("iou", "IoU"),
+            *(figure_text(summary.pixels.get(name)) for summary in summaries.values()),
+        )
         for name in names
     )
     if not rows:

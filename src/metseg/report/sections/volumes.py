@@ -9,7 +9,7 @@ from metseg.evaluate import CaseScores
 from metseg.evaluate.volumes import LIMIT_SD, BlandAltman, VolumeAgreement
 from metseg.measure import MM3_PER_ML
 from metseg.plot.bland_altman import LINEAR_ML, Agreement, draw_bland_altman
-from metseg.report.blocks import NOTHING, Figure, Paragraph, Section, Table
+from metseg.report.blocks import Figure, Paragraph, Section, Table
 from metseg.report.contents import Contents
 from metseg.report.words import BOOTSTRAP, OVER_PATIENTS, bounds_of, interval_text
 
@@ -17,11 +17,11 @@ TITLES = (
     "region",
     "predictions",
     "of",
+    "in",
     "n",
-    "bias (mL)",
-    "limits of agreement (mL)",
-    "bias (%)",
-    "limits of agreement (%)",
+    "bias",
+    "lower limit",
+    "upper limit",
     "concordance",
 )
 
@@ -31,30 +31,44 @@ def volumes(contents: Contents, figures: Path) -> Section:
     title = "Volumes"
     panels: dict[str, Agreement] = {}
     rows: list[tuple[str, ...]] = []
+    empty = [region for region in contents.regions if _is_empty(contents, region)]
     for region in contents.regions:
-        for one in contents.scored:
+        for series, one in enumerate(contents.scored):
             known = one.summary.regions[region].volume
-            if known is None:
+            if known is None or region in empty:
                 continue
             name = f"{region}, {one.name}" if contents.is_comparison else region
-            panels[name] = _agreement(one.scores, region, known.total.absolute)
-            rows.append((region, one.name, "cases", *_cells(known.total)))
+            panels[name] = _agreement(one.scores, region, known.total.absolute, series=series)
+            rows += [(region, one.name, "cases", *cells) for cells in _rows(known.total)]
             if known.lesions is not None:
-                rows.append((region, one.name, "found lesions", *_cells(known.lesions)))
+                rows += [(region, one.name, "found lesions", *cells) for cells in _rows(known.lesions)]
     if not panels:
-        return Section("volumes", title, (Paragraph("The data have no voxel size, so no volume is known."),))
+        why = "There is nothing in truth and predictions" if empty else "The data have no voxel size"
+        return Section("volumes", title, (Paragraph(f"{why}, so no volume is known."),))
     path = figures / "bland_altman.svg"
     draw_bland_altman(panels, path)
     caption = (
         "Predicted minus true volume against the mean of the two; each point is a case. Solid line: bias; dashed: "
         f"limits of agreement (bias ± {LIMIT_SD:g} standard deviations); bands: {BOOTSTRAP}. "
         f"Where volumes differ widely, the lower axis is logarithmic beyond {LINEAR_ML:g} mL."
+        + (f" Not shown: {', '.join(empty)}, of which there is nothing in any case." if empty else "")
     )
-    table = Table(TITLES, tuple(rows), words=3, caption=f"Prediction minus truth ({OVER_PATIENTS})")
+    table = Table(
+        TITLES,
+        tuple(rows),
+        words=4,
+        caption=f"Prediction minus truth, limits of agreement, Lin's concordance ({OVER_PATIENTS})",
+    )
     return Section("volumes", title, (Figure(path, caption, alt="Bland-Altman plot of volumes"), table))
 
 
-def _agreement(scores: Sequence[CaseScores], region: str, known: BlandAltman) -> Agreement:
+def _is_empty(contents: Contents, region: str) -> bool:
+    """Return whether no truth and no prediction has anything of a region, though its volume could be told."""
+    sides = ("truth_volume_mm3", "predicted_volume_mm3")
+    return all(score[region].values[side] == 0 for one in contents.scored for score in one.scores for side in sides)
+
+
+def _agreement(scores: Sequence[CaseScores], region: str, known: BlandAltman, *, series: int) -> Agreement:
     values: list[Mapping[str, float | None]] = [one[region].values for one in scores]
     pairs = [
         (truth / MM3_PER_ML, predicted / MM3_PER_ML)
@@ -68,20 +82,16 @@ def _agreement(scores: Sequence[CaseScores], region: str, known: BlandAltman) ->
         bias_ml=bounds_of(known.bias),
         lower_ml=None if lower is None else bounds_of(lower),
         upper_ml=None if upper is None else bounds_of(upper),
+        series=series,
     )
 
 
-def _cells(one: VolumeAgreement) -> tuple[str, ...]:
-    return (
-        str(one.absolute.observations),
-        *_bias_and_limits(one.absolute),
-        *(_bias_and_limits(one.relative) if one.relative is not None else (NOTHING, NOTHING)),
-        interval_text(one.concordance),
-    )
+def _rows(one: VolumeAgreement) -> list[tuple[str, ...]]:
+    """Return the agreement in mL, with the concordance, and in percent of the true volume where there is any."""
+    rows = [(*_bias_and_limits(one.absolute), interval_text(one.concordance))]
+    return rows if one.relative is None else [*rows, (*_bias_and_limits(one.relative), "")]
 
 
-def _bias_and_limits(one: BlandAltman) -> tuple[str, str]:
-    if one.lower_limit is None or one.upper_limit is None:
-        return interval_text(one.bias, one.unit), NOTHING
-    limits = f"{interval_text(one.lower_limit, one.unit)} and {interval_text(one.upper_limit, one.unit)}"
-    return interval_text(one.bias, one.unit), limits
+def _bias_and_limits(one: BlandAltman) -> tuple[str, ...]:
+    figures = (interval_text(figure, one.unit) for figure in (one.bias, one.lower_limit, one.upper_limit))
+    return one.unit, str(one.observations), *figures
