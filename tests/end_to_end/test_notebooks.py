@@ -25,6 +25,7 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
 @pytest.mark.slow
 def test_from_reading_to_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # what the notebook writes goes with the test
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # Streamlit sets it in whatever process imports it
     notebook = nbformat.read(NOTEBOOKS / "slices.ipynb", as_version=4)
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
