@@ -129,6 +129,15 @@ def verify_bundle(folder: str | Path) -> None:
         )
 
 
+def fingerprint_of(folder: Path) -> str:
+    """Return what tells a bundle from every other: a hash over the checksums of all its files.
+
+    Raises:
+        BundleError: it has no checksums that can be read.
+    """
+    return hashlib.sha256(read_text(folder / CHECKSUMS).encode()).hexdigest()[:16]
+
+
 def read_text(path: Path) -> str:
     """Return the text of one of a bundle's files; a BundleError where that cannot be done."""
     try:

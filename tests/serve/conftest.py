@@ -21,7 +21,8 @@ from metseg import bundle_folder
 from metseg.bundle_folder import checksums
 from metseg.recipe import Recipe, parse_recipe
 from metseg.serve.app import create_app
-from metseg.serve.database import open_database
+from metseg.serve.database import Database, open_database
+from metseg.serve.folders import Folders
 from metseg.serve.instant.messages import Ask, Refusal, Result
 from metseg.serve.service import Service
 from metseg.serve.settings import Settings, load_settings
@@ -212,6 +213,15 @@ def work_off(bright: Path) -> WorkOff:
 @pytest.fixture
 def settings(home: Path) -> Settings:
     return load_settings(disk_reserve_bytes=1)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """Return the records of a new service."""
+    Folders(settings.home).make()
+    database = open_database(settings)
+    yield database
+    database.close()
 
 
 def png(pixels: np.ndarray, **options: Any) -> bytes:

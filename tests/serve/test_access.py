@@ -10,8 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from metseg.errors import UsageError
-from metseg.serve.database import Database, open_database
-from metseg.serve.folders import Folders
+from metseg.serve.database import Database
 from metseg.serve.keys import Keys
 from metseg.serve.service import Service
 from metseg.serve.settings import Settings
@@ -35,12 +34,6 @@ NEEDED = {
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
-
-
-@pytest.fixture
-def database(settings: Settings) -> Database:
-    Folders(settings.home).make()
-    return open_database(settings)
 
 
 @pytest.mark.parametrize(("method", "path"), NEEDED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,17 +18,8 @@ from alembic.migration import MigrationContext
 from metseg.errors import ResourceError, UsageError
 from metseg.serve import audit
 from metseg.serve.database import Database, migration_config, open_database
-from metseg.serve.folders import Folders
 from metseg.serve.records import AuditRecord, KeyRecord, Record
 from metseg.serve.settings import Settings, load_settings
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    Folders(settings.home).make()
-    database = open_database(settings)
-    yield database
-    database.close()
 
 
 def test_migrations_make_the_tables_that_the_records_describe(database: Database) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,7 @@ import pytest
 
 from metseg.errors import InputError, UsageError
 from metseg.files import write_bytes
-from metseg.serve.database import Database, open_database
-from metseg.serve.folders import Folders
+from metseg.serve.database import Database
 from metseg.serve.forms import ReceivedFile
 from metseg.serve.keys import LOCAL_PRINCIPAL
 from metseg.serve.records import StudyRecord
@@ -41,14 +39,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    Folders(settings.home).make()
-    database = open_database(settings)
-    yield database
-    database.close()
 
 
 @pytest.fixture

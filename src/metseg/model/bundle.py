@@ -10,7 +10,6 @@ sha256          checksums of the others, as ``sha256sum`` writes and checks them
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from metseg.bundle_folder import (
     SPLIT,
     checksums,
     find_bundle,
+    fingerprint_of,
     is_bundle,
     list_bundles,
     read_text,
@@ -75,8 +75,8 @@ class Bundle:
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells this bundle from every other: a hash over the checksums of all its files."""
-        return hashlib.sha256(read_text(self.folder / CHECKSUMS).encode()).hexdigest()[:16]
+        """Return what tells this bundle from every other."""
+        return fingerprint_of(self.folder)
 
 
 def save_bundle(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from metseg.bundle_folder import CHECKSUMS, METRICS, RECIPE, find_bundle, list_bundles, read_text, verify_bundle
+from metseg.bundle_folder import (
+    CHECKSUMS,
+    METRICS,
+    RECIPE,
+    find_bundle,
+    fingerprint_of,
+    list_bundles,
+    read_text,
+    verify_bundle,
+)
 from metseg.errors import UsageError
 from metseg.recipe import Recipe, parse_recipe
 from metseg.report.study import Model, Performance
@@ -34,7 +42,7 @@ def model_of_folder(folder: str | Path) -> Model:
     """
     place = find_bundle(folder)
     verify_bundle(place)
-    fingerprint = _fingerprint(place)
+    fingerprint = fingerprint_of(place)
     recipe = parse_recipe(read_text(place / RECIPE), where=str(place / RECIPE))
     return _model(recipe, _json_object(read_text(place / METRICS)), fingerprint)
 
@@ -50,7 +58,7 @@ def find_model(name: str, fingerprint: str) -> Model:
     if not fingerprint:
         return unknown
     for folder in list_bundles().values():
-        if (folder / CHECKSUMS).is_file() and _fingerprint(folder) == fingerprint:
+        if (folder / CHECKSUMS).is_file() and fingerprint_of(folder) == fingerprint:
             return model_of_folder(folder)
     return unknown
 
@@ -71,11 +79,6 @@ def require_same_model(model: Model, fingerprint: str, *, where: object) -> Mode
         cure="name the bundle that made the prediction with --model, or predict again",
         code="usage.bundle_mismatch",
     )
-
-
-def _fingerprint(folder: Path) -> str:
-    """Return what `Bundle.fingerprint` says, without loading the weights."""
-    return hashlib.sha256(read_text(folder / CHECKSUMS).encode()).hexdigest()[:16]
 
 
 def _model(recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Model:

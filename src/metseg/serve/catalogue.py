@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from functools import lru_cache
 from pathlib import Path
 
-from metseg.bundle_folder import CARD, CHECKSUMS, METRICS, RECIPE, list_bundles, read_text
+from metseg.bundle_folder import CARD, CHECKSUMS, METRICS, RECIPE, fingerprint_of, list_bundles, read_text
 from metseg.errors import MetsegError
 from metseg.recipe import Recipe, parse_recipe
 from metseg.serve.problems import Refused
@@ -104,5 +103,5 @@ def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) 
         data=data.licence,
         card=read_text(folder / CARD),
         metrics=metrics,
-        fingerprint=hashlib.sha256(read_text(folder / CHECKSUMS).encode()).hexdigest()[:16],
+        fingerprint=fingerprint_of(folder),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from metseg.bundle_folder import CHECKSUMS, find_bundle
+from metseg.bundle_folder import find_bundle, fingerprint_of
+from metseg.errors import BundleError
 from metseg.model.bundle import Bundle, load_bundle
 from metseg.predict.predictor import Predictor
 
@@ -88,8 +88,8 @@ class Models:
 def _fingerprint(folder: Path) -> str:
     """Return what changes with a bundle; a bundle without checksums is refused when it is loaded."""
     try:
-        return hashlib.sha256((folder / CHECKSUMS).read_bytes()).hexdigest()
-    except OSError:
+        return fingerprint_of(folder)
+    except BundleError:
         return ""
 
 

@@ -10,13 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 
 from metseg.errors import BundleError, LockedError, UsageError
 from metseg.serve.address import bind
+from metseg.serve.jobs.signals import ended_by_signals
 
 #: What a child ends with when starting it again would change nothing.
 HOPELESS = frozenset({UsageError.exit_status, BundleError.exit_status, LockedError.exit_status})
@@ -82,7 +81,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until Ctrl-C, SIGTERM or a hopeless child, end everything, and return the exit status."""
-        with self._signals():
+        with ended_by_signals(self.stop):
             try:
                 status = self._watch()
             finally:
@@ -167,23 +166,6 @@ class Supervisor:
 
     def _line(self, name: str, text: str) -> None:
         self._say(f"{name:<{self._width}} | {text}")
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """End on Ctrl-C and SIGTERM, where we are in the main thread and may say what signals do."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self.stop()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def require_free_port(host: str, port: int, *, what: str, option: str) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from dbos import DBOS
@@ -26,6 +23,7 @@ from metseg.serve.jobs.heartbeat import Heartbeat, Lease
 from metseg.serve.jobs.identity import machine_mark, machine_name, name_taken, only_one
 from metseg.serve.jobs.limits import limit_memory, limit_torch_threads, memory_share
 from metseg.serve.jobs.models import Models
+from metseg.serve.jobs.signals import ended_by_signals
 from metseg.serve.jobs.work import Bench, Tools
 from metseg.serve.records import WorkerRecord
 from metseg.serve.retention import Sweeper
@@ -74,7 +72,7 @@ class Worker:
             ResourceError: the database cannot be reached.
         """
         Folders(self._settings.home).make()
-        with only_one(self._settings.home / LOCKS, self.id), _signals(self.stop):
+        with only_one(self._settings.home / LOCKS, self.id), ended_by_signals(self.stop):
             database = open_database(self._settings)
             try:
                 self._run(database)
@@ -210,21 +208,3 @@ def _say_it_our_way(logger: logging.Logger) -> None:
     """Take from a logger the handlers of its own: what it says goes where all else goes, and as discreetly."""
     logger.handlers.clear()
     logger.propagate = True
-
-
-@contextmanager
-def _signals(stop: Any) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the work, where we may say what signals do."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
