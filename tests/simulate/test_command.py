@@ -51,9 +51,16 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     assert [row["patient"] for row in document["patients"]] == ["BraTS-MET-00001"]
 
 
+def test_any_option_of_the_phantom_can_be_set(tmp_path: Path) -> None:
+    run(str(tmp_path), "--patients", "1", "--resolution-mm", "5", "--set", "scanners=many", "--set", "lesions_max=2")
+    phantom = json.loads((tmp_path / "simulation.json").read_text())["phantom"]
+    assert (phantom["scanners"], phantom["lesions_max"], phantom["resolution_mm"]) == ("many", 2, 5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--set", "lesions=3"), "'lesions': Extra inputs are not permitted"),
         (("--resume", "--overwrite"), "--resume keeps what --overwrite removes"),
         (("--sequence", "t1c"), "--sequence is for pictures"),
         (("--slices-per-patient", "3"), "--slices-per-patient is for pictures"),

@@ -20,8 +20,16 @@ GRID = Grid((48, 48, 48), 1.0, (0.0, 0.0, 0.0))
 INSIDE = np.full(GRID.shape, -50.0, dtype=np.float32)
 
 
-def lesion(number: int = 1, *, diameter: float = 14.0, necrotic: float = 0.0, oedema: float = 0.0) -> Lesion:
-    return Lesion(number, (0.0, 0.0, 0.0), diameter, necrotic, oedema, 0.1, 0.6)
+def lesion(
+    number: int = 1,
+    *,
+    diameter: float = 14.0,
+    necrotic: float = 0.0,
+    oedema: float = 0.0,
+    fluidity: float = 0.0,
+    eccentricity: float = 0.0,
+) -> Lesion:
+    return Lesion(number, (0.0, 0.0, 0.0), diameter, necrotic, oedema, 0.1, 0.6, fluidity, eccentricity)
 
 
 def drawn(*lesions: tuple[Lesion, tuple[float, float, float]]) -> LesionMaps:
@@ -52,6 +60,24 @@ def test_necrosis_has_its_share_and_a_closed_rim() -> None:
     assert necrotic.sum() / (maps.labels > 0).sum() == pytest.approx(0.4, abs=0.01)
     beside = ndimage.binary_dilation(necrotic) & ~necrotic
     assert (maps.labels[beside] == ET).all()
+
+
+def test_a_cyst_is_fluid_where_it_is_necrotic_and_still_has_a_closed_rim() -> None:
+    maps = drawn((lesion(diameter=24, necrotic=0.8, fluidity=0.7), (24, 24, 24)))
+    necrotic = maps.labels == NETC
+    assert necrotic.sum() / (maps.labels > 0).sum() == pytest.approx(0.8, abs=0.1)  # the rim takes what it needs
+    assert (maps.fluidity[maps.labels > 0] == np.float32(0.7)).all()
+    beside = ndimage.binary_dilation(necrotic) & ~necrotic
+    assert (maps.labels[beside] == ET).all()
+
+
+def test_an_eccentric_necrosis_leaves_the_rim_thick_on_one_side() -> None:
+    off = []
+    for eccentricity in (0.0, 0.35):
+        maps = drawn((lesion(diameter=20, necrotic=0.4, eccentricity=eccentricity), (24, 24, 24)))
+        core, hole = (ndimage.center_of_mass(mask) for mask in (maps.labels > 0, maps.labels == NETC))
+        off.append(np.linalg.norm(np.subtract(core, hole)))
+    assert off[1] > 1.5 * off[0]
 
 
 def test_lesions_side_by_side_stay_two() -> None:

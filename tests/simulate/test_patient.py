@@ -44,7 +44,11 @@ def test_rings_are_large_and_there_are_both_kinds(population: list[Patient]) -> 
     rings = [lesion for lesion in lesions if lesion.is_ring]
     assert 0.05 < len(rings) / len(lesions) < 0.5
     assert min(lesion.diameter_mm for lesion in rings) >= 7
-    assert all(0.2 <= lesion.necrotic_share <= 0.6 for lesion in rings)
+    cysts = [lesion for lesion in rings if lesion.fluidity > 0]
+    assert 0.02 < len(cysts) / len(rings) < 0.6
+    assert all(0.6 <= lesion.necrotic_share <= 0.9 for lesion in cysts)
+    assert all(0.2 <= lesion.necrotic_share <= 0.6 for lesion in rings if lesion.fluidity == 0)
+    assert all(lesion.fluidity == lesion.eccentricity == 0 for lesion in lesions if not lesion.is_ring)
     assert 0.3 < np.mean([lesion.oedema_mm > 0 for lesion in lesions]) < 0.95
 
 

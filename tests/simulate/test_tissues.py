@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from metseg.simulate.tissues import SEQUENCE_TIMING, TISSUES, Sequence, Tissue, signal
+from metseg.simulate import PhantomOptions, describe_patient
+from metseg.simulate.sequences import timing_of, tissues_of
+from metseg.simulate.tissues import INVERSION_PREPARED, SEQUENCE_TIMING, TISSUES, Sequence, Tissue, signal
 
 
 def test_spin_echo_by_hand() -> None:
@@ -49,3 +52,37 @@ def test_flair() -> None:
     assert s["oedema"] > 1.3 * s["white"]
     assert s["grey"] > s["white"]
     assert s["fluid"] < 0.1 * s["white"]
+
+
+def test_a_watery_cyst_is_dark_in_flair_where_dead_tissue_is_not() -> None:
+    s = contrasts("t2f")
+    assert s["cyst"] < 0.6 * s["white"] < s["necrosis"]
+    assert contrasts("t2w")["cyst"] > contrasts("t2w")["necrosis"]
+
+
+def test_an_inversion_pulse_sets_grey_and_white_further_apart() -> None:
+    spin_echo, prepared = (
+        {name: signal(TISSUES[name], timing) for name in ("white", "grey", "fluid")}
+        for timing in (SEQUENCE_TIMING["t1n"], INVERSION_PREPARED["t1n"])
+    )
+    assert prepared["white"] / prepared["grey"] > 1.2 * spin_echo["white"] / spin_echo["grey"]
+    assert prepared["fluid"] / prepared["white"] < 0.5 * spin_echo["fluid"] / spin_echo["white"]
+
+
+def test_among_many_hospitals_patients_differ_more_and_t1_is_weighted_in_two_ways() -> None:
+    one, many = PhantomOptions(), PhantomOptions(scanners="many")
+    patients = [describe_patient(3, index, one) for index in range(40)]
+    spread = [
+        np.std([np.log(tissues_of(patient, options)["grey"].t1_ms) for patient in patients]) for options in (one, many)
+    ]
+    assert spread[0] == pytest.approx(0.02, rel=0.4)
+    assert spread[1] == pytest.approx(3 * spread[0])
+
+    def prepared(options: PhantomOptions, sequence: str) -> list[bool]:
+        rng = np.random.default_rng(0)
+        return [timing_of(sequence, patient, options, rng).inversion_ms is not None for patient in patients]
+
+    assert not any(prepared(one, "t1n"))
+    assert 10 < sum(prepared(many, "t1n")) < 30
+    assert prepared(many, "t1n") == prepared(many, "t1c")
+    assert all(prepared(many, "t2f"))

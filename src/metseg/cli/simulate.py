@@ -53,6 +53,14 @@ def simulate(
     slices_per_patient: Annotated[
         int | None, typer.Option(help="Slices: so many, evenly spread. (default: all)")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other option of the phantom, such as --set lesions_max=4, --set diameter_median_mm=9 or "
+            "--set scanners=many (tissues and scanners stray as they do among many hospitals).",
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes. (default: as cores and memory allow)", min=1)] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the patients that are there, make the others.")
@@ -62,12 +70,15 @@ def simulate(
 ) -> None:
     """Simulate brain MRI with metastases: t1n, t1c, t2w, t2f and exact labels, nothing to download."""
     from metseg.errors import UsageError
-    from metseg.recipe import validated
+    from metseg.recipe import apply_change, validated
     from metseg.simulate import PhantomOptions, SliceOptions, challenge_level, simulate_dataset
 
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
-    phantom = validated(PhantomOptions, _given(resolution_mm=resolution_mm, skull=skull), where="metseg simulate")
+    wanted = _given(resolution_mm=resolution_mm, skull=skull)
+    for change in changes or ():
+        apply_change(wanted, change)
+    phantom = validated(PhantomOptions, wanted, where="metseg simulate")
     chosen = _given(sequence=sequence, mask=mask, slices_per_patient=slices_per_patient)
     output = validated(SliceOptions, chosen, where="metseg simulate") if as_ is Output.slices else _volumes(as_)
     if as_ is not Output.slices and chosen:

@@ -1,5 +1,6 @@
 """A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction."""
 
+from metseg.recipe.changes import apply_change
 from metseg.recipe.form import (
     DataPart,
     Fraction,
@@ -26,6 +27,7 @@ __all__ = [
     "Seed",
     "SplitPart",
     "TrainPart",
+    "apply_change",
     "load_recipe",
     "parse_recipe",
     "shipped_recipes",

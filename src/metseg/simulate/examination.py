@@ -18,7 +18,7 @@ from metseg.simulate.patient import describe_patient
 from metseg.simulate.phantom import Head, SimulatedPatient, build_head, simulate_patient
 from metseg.simulate.placement import Placement
 from metseg.simulate.scan import Scan, place, plan_scans
-from metseg.simulate.sequences import DRIFT_MM, WHITE_LEVEL, as_stored, noise_free, tissues_of
+from metseg.simulate.sequences import DRIFT_MM, WHITE_LEVEL, as_stored, noise_free, timing_of, tissues_of
 from metseg.simulate.truth import lesion_truth
 from metseg.simulate.voxelise import voxelise
 from metseg.volume import Case, Volume
@@ -74,11 +74,12 @@ def _scanned(
     examination: Examination, head: Head, scans: Mapping[str, Scan], *, grid: Grid, options: PhantomOptions
 ) -> SimulatedPatient:
     patient, reference = examination.patient, scans[REFERENCE]
-    tissues = tissues_of(patient)
+    tissues = tissues_of(patient, options)
     images = {}
     for name, scan in scans.items():
         rng = patient.stream(f"sequence {name} {examination.name}")
-        perfect = noise_free(name, head.shares, texture=head.texture, tissues=tissues, rng=rng)
+        timing = timing_of(name, patient, options, rng)
+        perfect = noise_free(name, head.shares, texture=head.texture, tissues=tissues, timing=timing)
         placement = place(scan, examination, grid)
         image = _measured(placement.image(perfect), scan, options=options, rng=rng)
         if not options.skull:

@@ -33,6 +33,7 @@ class LesionMaps:
     Args:
         core: share of tumour, necrosis included.
         necrosis: share of the core that is necrotic.
+        fluidity: of the necrosis, 0 dead tissue to 1 water.
         uptake: how strongly the living tumour takes contrast agent up, 0..1.
         oedema: share of each voxel that has the signal of pure oedema.
         labels: 0, NETC 1, SNFH 2, ET 3.
@@ -41,6 +42,7 @@ class LesionMaps:
 
     core: FloatArray
     necrosis: FloatArray
+    fluidity: FloatArray
     uptake: FloatArray
     oedema: FloatArray
     labels: npt.NDArray[np.uint8]
@@ -48,9 +50,9 @@ class LesionMaps:
 
     @classmethod
     def empty(cls, shape: tuple[int, int, int]) -> LesionMaps:
-        core, necrosis, uptake, oedema = (np.zeros(shape, dtype=np.float32) for _ in range(4))
+        core, necrosis, fluidity, uptake, oedema = (np.zeros(shape, dtype=np.float32) for _ in range(5))
         labels, instances = (np.zeros(shape, dtype=np.uint8) for _ in range(2))
-        return cls(core, necrosis, uptake, oedema, labels, instances)
+        return cls(core, necrosis, fluidity, uptake, oedema, labels, instances)
 
 
 def add_core(
@@ -84,9 +86,11 @@ def add_core(
     core, level = _nearest(distance, allowed, count)
     share = np.where(allowed, np.clip(0.5 + (level - distance) / grid.spacing_mm, 0, 1), 0)
     share = np.where(core, share, np.minimum(share, 0.49)).astype(np.float32)
-    necrosis, necrotic = _necrosis(lesion, distance, core, grid=grid, rng=rng)
+    depth = distance + _towards_one_side(lesion, centre, box, grid=grid, rng=rng)
+    necrosis, necrotic = _necrosis(lesion, depth, core, grid=grid, rng=rng)
     np.maximum(maps.core[box], share, out=maps.core[box])
     maps.necrosis[box][share > 0] = necrosis[share > 0]
+    maps.fluidity[box][share > 0] = lesion.fluidity
     mottle = smooth_field(core.shape, scale_voxels=max(2.0, 0.35 * radius / grid.spacing_mm), rng=rng)
     maps.uptake[box][share > 0] = np.clip(lesion.uptake * (0.9 + 0.25 * mottle), 0.05, 1)[share > 0]
     maps.labels[box][core] = np.where(necrotic, NETC, ET)[core]
@@ -142,8 +146,21 @@ def _nearest(distance: FloatArray, allowed: BoolArray, count: int) -> tuple[Bool
     return chosen, level
 
 
+def _towards_one_side(
+    lesion: Lesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
+) -> FloatArray:
+    """Return what to add to the distance so that what is nearest lies off the centre, mm: an even slope."""
+    direction = rng.standard_normal(3)
+    slopes = lesion.eccentricity * direction / np.linalg.norm(direction)
+    x, y, z = (
+        (np.arange(side.start, side.stop) - middle) * grid.spacing_mm * slope
+        for side, middle, slope in zip(box, centre, slopes, strict=True)
+    )
+    return np.asarray(x[:, None, None] + y[:, None] + z, dtype=np.float32)
+
+
 def _necrosis(
-    lesion: Lesion, distance: FloatArray, core: BoolArray, *, grid: Grid, rng: np.random.Generator
+    lesion: Lesion, depth: FloatArray, core: BoolArray, *, grid: Grid, rng: np.random.Generator
 ) -> tuple[FloatArray, BoolArray]:
     """Return the necrotic share of the core and the voxels labelled so: its faces touch the core only."""
     inner = ndimage.binary_erosion(core)
@@ -152,7 +169,7 @@ def _necrosis(
         return np.zeros(core.shape, dtype=np.float32), np.zeros(core.shape, dtype=bool)
     radius = lesion.diameter_mm / 2
     ragged = smooth_field(core.shape, scale_voxels=max(2.0, 0.5 * radius / grid.spacing_mm), rng=rng)
-    depth = distance + 0.14 * radius * ragged
+    depth = depth + np.float32(0.14 * radius) * ragged
     level = float(np.partition(depth[inner], count - 1)[count - 1])
     necrotic = inner & (depth <= level)
     share = np.clip(0.5 + (level - depth) / grid.spacing_mm, 0, 1)

@@ -28,6 +28,9 @@ class PhantomOptions(Frozen):
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.035
     #: Standard deviation of the logarithm of the coil's intensity drift.
     bias: Annotated[float, Field(ge=0, le=1)] = 0.08
+    #: "one": scanner and protocol, as within a hospital. "many": tissues and timings stray three times as far, and T1
+    #: is weighted by spin echo in some patients, by an inversion pulse in others: for networks that shall go abroad.
+    scanners: Literal["one", "many"] = "one"
     lesions_min: Annotated[int, Field(ge=0)] = 1
     lesions_max: Annotated[int, Field(ge=0, le=60)] = 12
     #: P(n) is proportional to this to the power of n: 0.82 means 4.3 lesions on average, and one is the most frequent.

@@ -24,6 +24,9 @@ GAP_MM = 6.0
 #: Share of the lesions that sit where grey meets white matter, where tumour cells get stuck in narrowing arteries.
 JUNCTION_SHARE = 0.8
 
+#: How much of a ring lesion's core is necrotic: of most, and of those that are a cyst with a thin rim.
+NECROTIC_SHARE, CYSTIC_SHARE = (0.2, 0.6), (0.6, 0.9)
+
 
 @dataclass(frozen=True)
 class Lesion:
@@ -37,6 +40,8 @@ class Lesion:
         oedema_mm: how far oedema reaches along white matter; 0 for none.
         irregularity: standard deviation of the surface's distance from the sphere, as a share of the radius.
         uptake: how strongly it takes contrast agent up, 0 (weak) to 1 (strong).
+        fluidity: of what is necrotic: 0 dead tissue, 1 a cyst as watery as cerebrospinal fluid.
+        eccentricity: how far the necrosis lies off the middle, as a share of the radius: the rim is thick on one side.
     """
 
     lesion_id: int
@@ -46,6 +51,8 @@ class Lesion:
     oedema_mm: float
     irregularity: float
     uptake: float
+    fluidity: float
+    eccentricity: float
 
     @property
     def is_ring(self) -> bool:
@@ -154,7 +161,9 @@ def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: S
     """Return a lesion of a diameter in mm at a free site, which it takes."""
     ring = rng.random() < np.clip((diameter - 7) / 10, 0, 0.85)
     has_oedema = rng.random() < np.clip(0.25 + 0.06 * diameter, 0, 0.95)
-    necrotic, reach = rng.uniform(0.2, 0.6), 2.5 + 0.55 * diameter * rng.lognormal(0, 0.45)
+    cystic = ring and rng.random() < np.clip((diameter - 8) / 20, 0, 0.6)
+    necrotic = rng.uniform(*(CYSTIC_SHARE if cystic else NECROTIC_SHARE))
+    reach = 2.5 + 0.55 * diameter * rng.lognormal(0, 0.45)
     return Lesion(
         lesion_id=number,
         centre_mm=sites.take(diameter / 2),
@@ -163,6 +172,8 @@ def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: S
         oedema_mm=float(min(reach, 24.0)) if has_oedema else 0.0,
         irregularity=float(rng.uniform(0.05, 0.16)),
         uptake=float(rng.beta(2.5, 1.5)),
+        fluidity=float(rng.uniform(0, 1)) if cystic else 0.0,
+        eccentricity=float(rng.uniform(0, 0.35)) if ring else 0.0,
     )
 
 

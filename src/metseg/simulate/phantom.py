@@ -206,8 +206,8 @@ def _compose(
     where = np.flatnonzero(
         (maps.core > 0) | (maps.oedema > 0) | (dura > 0) | (flow["vessel"] > 0) | (flow["choroid"] > 0)
     )
-    core, necrosis, uptake, swollen = (
-        image.ravel()[where] for image in (maps.core, maps.necrosis, maps.uptake, maps.oedema)
+    core, necrosis, fluidity, uptake, swollen = (
+        image.ravel()[where] for image in (maps.core, maps.necrosis, maps.fluidity, maps.uptake, maps.oedema)
     )
     rest = 1 - core
     found = {name: share.ravel()[where] * rest for name, share in flow.items()}
@@ -218,8 +218,9 @@ def _compose(
     found["oedema"] = np.minimum(swollen, white + grey) * rest
     healthy = rest - found["oedema"] / np.maximum(white + grey, np.float32(1e-6))
     found |= {"white": white * healthy, "grey": grey * healthy, "fluid": fluid * rest}
-    alive = core * (1 - necrosis)
-    found |= {"tumour_strong": alive * uptake, "tumour_weak": alive * (1 - uptake), "necrosis": core * necrosis}
+    alive, dead = core * (1 - necrosis), core * necrosis
+    found |= {"tumour_strong": alive * uptake, "tumour_weak": alive * (1 - uptake)}
+    found |= {"necrosis": dead * (1 - fluidity), "cyst": dead * fluidity}
     shares = {name: normal.get(name, np.zeros(dura.shape, dtype=np.float32)) for name in found}
     for name, values in found.items():
         shares[name].ravel()[where] = values

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from metseg.fields import bias_field, rician_noise
 from metseg.simulate.options import SEQUENCES, PhantomOptions
 from metseg.simulate.patient import Patient
-from metseg.simulate.tissues import SEQUENCE_TIMING, TISSUES, Tissue, signal, vary_sequence, vary_tissue
+from metseg.simulate.tissues import SCANNERS, TISSUES, Sequence, Tissue, signal, vary_sequence, vary_tissue
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -43,11 +43,12 @@ def render_sequences(
     Returns:
         Sequence to (X, Y, Z) int16, not negative; 0 outside the brain if the skull is off.
     """
-    tissues = tissues_of(patient)
+    tissues = tissues_of(patient, options)
     images = {}
     for name in SEQUENCES:
         rng = patient.stream(f"sequence {name}")
-        image = noise_free(name, shares, texture=texture, tissues=tissues, rng=rng)
+        timing = timing_of(name, patient, options, rng)
+        image = noise_free(name, shares, texture=texture, tissues=tissues, timing=timing)
         spacing = options.resolution_mm
         image *= bias_field(image.shape, strength=options.bias, scale_voxels=DRIFT_MM / spacing, rng=rng)
         image = rician_noise(image, options.noise * WHITE_LEVEL, rng)
@@ -57,10 +58,24 @@ def render_sequences(
     return images
 
 
-def tissues_of(patient: Patient) -> dict[str, Tissue]:
+def tissues_of(patient: Patient, options: PhantomOptions) -> dict[str, Tissue]:
     """Return the patient's own relaxation times; the same in every examination."""
-    rng = patient.stream("relaxation")
-    return {name: vary_tissue(TISSUES[name], rng) for name in TISSUES}
+    rng, spread = patient.stream("relaxation"), SCANNERS[options.scanners].spread
+    return {name: vary_tissue(TISSUES[name], rng, spread=spread) for name in TISSUES}
+
+
+def timing_of(name: str, patient: Patient, options: PhantomOptions, rng: np.random.Generator) -> Sequence:
+    """Return the timing of one sequence of one examination, by the protocol that the patient is scanned with.
+
+    Args:
+        name: of the sequence.
+        patient: always scanned by the same protocol.
+        options: which scanners there are.
+        rng: for how this examination differs from the protocol.
+    """
+    scanners = SCANNERS[options.scanners]
+    protocol = scanners.protocols[int(patient.stream("protocol").integers(len(scanners.protocols)))]
+    return vary_sequence(protocol[name], rng, spread=scanners.spread)
 
 
 def noise_free(
@@ -69,7 +84,7 @@ def noise_free(
     *,
     texture: FloatArray,
     tissues: Mapping[str, Tissue],
-    rng: np.random.Generator,
+    timing: Sequence,
 ) -> FloatArray:
     """Return what a perfect scanner would see, (X, Y, Z), white matter at `WHITE_LEVEL`.
 
@@ -78,9 +93,8 @@ def noise_free(
         shares: tissue to its (X, Y, Z) share of each voxel.
         texture: (X, Y, Z) factor on the signal of brain tissue.
         tissues: of the patient.
-        rng: for the timing of this scanner.
+        timing: of the sequence on this scanner.
     """
-    timing = vary_sequence(SEQUENCE_TIMING[name], rng)
     signals = {tissue: signal(tissues[tissue], timing) for tissue in shares}
     image = _mix(shares, signals, texture ** np.float32(TEXTURE_WEIGHT[name]))
     image *= np.float32(WHITE_LEVEL / signals["white"])

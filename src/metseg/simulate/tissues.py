@@ -46,6 +46,7 @@ TISSUES: Mapping[str, Tissue] = {
     "tumour_weak": Tissue(0.86, 1450, 108, uptake=0.30),
     "tumour_strong": Tissue(0.86, 1400, 104, uptake=0.85),
     "necrosis": Tissue(0.95, 2700, 260, uptake=0.01),
+    "cyst": Tissue(1.00, 3600, 700),
     "vessel": Tissue(0.85, 1700, 110, uptake=1.5, still=0.15),
     "choroid": Tissue(0.84, 1600, 105, uptake=0.7),
     "dura": Tissue(0.62, 1000, 40, uptake=0.6),
@@ -75,6 +76,31 @@ SEQUENCE_TIMING: Mapping[str, Sequence] = {
     "t2f": Sequence(9000, 118, inversion_ms=2440),
 }
 
+#: T1 weighting by an inversion pulse, as in MPRAGE (its readout is left out): the same for t1n and t1c of a patient.
+INVERSION_PREPARED: Mapping[str, Sequence] = {
+    "t1n": Sequence(2300, 4, inversion_ms=1050),
+    "t1c": Sequence(2300, 4, inversion_ms=1050, agent=True),
+}
+
+
+@dataclass(frozen=True)
+class Scanners:
+    """What the patients of a data set are scanned with.
+
+    Args:
+        spread: how far relaxation times, uptake and timings stray, relative to one scanner.
+        protocols: sequence to its timing; each patient is scanned by one of them.
+    """
+
+    spread: float
+    protocols: tuple[Mapping[str, Sequence], ...]
+
+
+SCANNERS: Mapping[str, Scanners] = {
+    "one": Scanners(1.0, (SEQUENCE_TIMING,)),
+    "many": Scanners(3.0, (SEQUENCE_TIMING, {**SEQUENCE_TIMING, **INVERSION_PREPARED})),
+}
+
 #: Echoes longer than this let flowing blood leave the slice.
 FLOW_VOID_ECHO_MS = 50.0
 
@@ -98,15 +124,18 @@ def signal(tissue: Tissue, sequence: Sequence) -> float:
     return float(tissue.density * flow * recovered * np.exp(-sequence.echo_ms / t2))
 
 
-def vary_tissue(tissue: Tissue, rng: np.random.Generator) -> Tissue:
-    """Return the tissue of one patient: relaxation times a few per cent off the average."""
-    return replace(tissue, t1_ms=tissue.t1_ms * rng.normal(1, 0.02), t2_ms=tissue.t2_ms * rng.normal(1, 0.03))
+def vary_tissue(tissue: Tissue, rng: np.random.Generator, *, spread: float = 1.0) -> Tissue:
+    """Return one patient's tissue: relaxation times and uptake some per cent off the average, times ``spread``."""
+    t1, t2, uptake = np.exp(spread * rng.normal(0, (0.02, 0.03, 0.08)))
+    return replace(
+        tissue, t1_ms=tissue.t1_ms * float(t1), t2_ms=tissue.t2_ms * float(t2), uptake=tissue.uptake * float(uptake)
+    )
 
 
-def vary_sequence(sequence: Sequence, rng: np.random.Generator) -> Sequence:
+def vary_sequence(sequence: Sequence, rng: np.random.Generator, *, spread: float = 1.0) -> Sequence:
     """Return the sequence of one scanner; the inversion time keeps to the null of fluid, as operators see to it."""
     return replace(
         sequence,
-        repetition_ms=sequence.repetition_ms * rng.uniform(0.92, 1.08),
-        echo_ms=sequence.echo_ms * rng.uniform(0.9, 1.1),
+        repetition_ms=sequence.repetition_ms * float(np.exp(spread * rng.uniform(-0.08, 0.08))),
+        echo_ms=sequence.echo_ms * float(np.exp(spread * rng.uniform(-0.1, 0.1))),
     )

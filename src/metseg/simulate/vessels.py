@@ -36,8 +36,11 @@ PATHS: tuple[Path, ...] = (
     (1.1, ((12, 4, -15), (3, 18, -14), (2, 36, -2), (2, 36, 12), (2, 20, 28), (2, -5, 34))),  # anterior cerebral
 )
 
-#: The choroid plexus in the lateral ventricle, likewise.
-CHOROID: Path = (1.5, ((6, 4, 13), (11, -16, 19), (18, -34, 18), (23, -41, 12), (27, -37, 0)))
+#: The choroid plexus in the lateral ventricle, likewise, and its thick part where body and horns meet.
+CHOROID: tuple[Path, ...] = (
+    (1.5, ((6, 4, 13), (11, -16, 19), (18, -34, 18), (23, -41, 12), (27, -37, 0))),
+    (3.2, ((20, -38, 16), (24, -42, 11), (26, -41, 5))),
+)
 
 #: Walkers along the sulci and into the white matter: how many, radius range and length range in mm.
 CORTICAL = (260, (0.35, 1.2), (20.0, 80.0))
@@ -69,7 +72,7 @@ def vessel_shares(
         _walk(around, PENETRATING, attraction=0.0, inward=0.35, rng=rng),
     ]
     vessel = draw_tubes(np.concatenate([p for p, _ in tubes]), np.concatenate([r for _, r in tubes]), grid=grid)
-    points, radii = _along(_both_sides([CHOROID]), 1.2, rng)
+    points, radii = _along(_both_sides(CHOROID), 1.2, rng)
     points = points + rng.normal(0, 0.9, points.shape)
     radii = radii * rng.uniform(0.3, 1.0, radii.shape)
     choroid = draw_tubes(to_patient(grid.to_voxel(points), coordinates), radii, grid=grid)
