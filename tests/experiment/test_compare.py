@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from metseg.errors import UsageError
 from metseg.experiment import compare as module
-from metseg.experiment.compare import Plan, compare
+from metseg.experiment.compare import Plan, compare, loss_at
 from metseg.experiment.results import comparison_document, write_results
 from metseg.io.cases import find_cases
 from metseg.io.slices import SliceStackSource
@@ -26,7 +27,7 @@ from metseg.volume import Case
 
 RecipeMaker = Callable[..., Recipe]
 FIGURES = ("curves.png", "dice_by_patient.png", "overlays_first.png", "overlays_second.png")
-FACTS = ("parameters", "minutes", "steps", "peak_memory_gb", "slices_per_s")
+FACTS = ("parameters", "minutes", "validation_loss", "steps", "peak_memory_gb", "slices_per_s")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_results_hold_what_was_measured(document: dict) -> None:
     assert document["warnings"] == []
     assert document["leaks_patients"] is False
     assert document["scored"] == "test patients"
-    assert "cores" in document["machine"]["processor"]
+    assert "core" in document["machine"]["processor"]
     assert all(model["machines"] == [document["machine"]] for model in document["models"].values())
     assert list(document["models"]) == ["first", "second"]
     for model in document["models"].values():
@@ -193,3 +194,8 @@ def test_folds_of_a_split_file_cannot_be_other_ones(
     Split(train=tuple(f"P{n}" for n in range(4)), test=tuple(f"P{n}" for n in range(4, 8))).save(file)
     with pytest.raises(UsageError, match="another number of folds"):
         compare(Plan((make_tiny_recipe(),), tiny_slices, tmp_path, folds=3, split_file=file))
+
+
+def test_the_loss_of_a_run_is_that_of_the_weights_it_kept() -> None:
+    epochs = pd.DataFrame({"epoch": [0, 1, 2], "val_loss": [0.9, 0.4, 0.6]})
+    assert loss_at(epochs, 1) == 0.4

@@ -16,7 +16,14 @@ from metseg.experiment.results import comparison_document, comparison_markdown
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
 
-FACTS = {"parameters": 1_500_000.0, "minutes": 2.0, "steps": 30.0, "slices_per_s": 41.26, "peak_memory_gb": 1.0}
+FACTS = {
+    "parameters": 1_500_000.0,
+    "minutes": 2.0,
+    "validation_loss": 0.25,
+    "steps": 30.0,
+    "slices_per_s": 41.26,
+    "peak_memory_gb": 1.0,
+}
 SPLIT = Split(train=("x",), validation=("y",), test=tuple("abcdef"))
 
 
@@ -101,14 +108,17 @@ def test_table_has_every_figure_under_its_own_name(compared: Callable[..., Compa
     assert row["IoU"] == "0.500 (0.500 to 0.500)"
     assert row["precision"].startswith("1.000")
     assert row["recall (sensitivity)"].startswith("0.500")
-    assert [row[key] for key in ("parameters", "training", "steps", "prediction", "memory")] == [
+    assert row["accuracy"].startswith("0.")
+    assert [row[key] for key in ("parameters", "training", "validation loss", "steps", "prediction", "memory")] == [
         "1.50 M",
         "2.0 min",
+        "0.2500",
         "30",
         "41.3 slices/s",
         "1.0 GB",
     ]
     assert second[0] == "two"
+    assert "| micro IoU with background |" in report  # what published tables print as IoU, under its whole name
     assert "6 cases of 6 patients (test patients)" in report
     assert "Research use only" in report
 

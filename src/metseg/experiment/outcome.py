@@ -26,7 +26,8 @@ class Contestant:
         bundles: one per fold.
         scores: one per case, each predicted by a network that had not seen the patient.
         snapshots: one per case.
-        facts: parameters, minutes, steps, slices per second, peak memory; means over the folds.
+        facts: parameters, minutes, validation loss of the weights kept, steps, slices per second, peak memory; means
+            over the folds.
         curves: the epochs of the first fold.
         machines: what each run was trained and timed on; nothing of a run whose bundle does not say.
     """

@@ -23,6 +23,7 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "Dice on positive slices": (SLICES, "dice_positive_slices"),
     "mean Dice over all slices": (SLICES, "dice_all_slices"),
     "IoU": ("metrics", "iou"),
+    "accuracy": ("metrics", "accuracy"),
     "precision": ("metrics", "precision"),
     "recall (sensitivity)": ("metrics", "sensitivity"),
     "specificity": ("metrics", "specificity"),
@@ -32,6 +33,7 @@ FIGURES: Mapping[str, tuple[str, str]] = {
 FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "parameters": ("parameters", lambda value: f"{value / 1e6:.2f} M"),
     "training": ("minutes", lambda value: f"{value:.1f} min"),
+    "validation loss": ("validation_loss", lambda value: f"{value:.4f}"),
     "steps": ("steps", lambda value: f"{value:.0f}"),
     "prediction": ("slices_per_s", lambda value: f"{value:.1f} slices/s"),
     "memory": ("peak_memory_gb", lambda value: f"{value:.1f} GB"),

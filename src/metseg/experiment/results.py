@@ -19,6 +19,7 @@ from metseg.report.contents import Compared
 from metseg.report.markdown import markdown, table_markdown
 from metseg.report.page import write_report
 from metseg.report.sections.differences import EXPLAINED, TITLE, pairs_table
+from metseg.report.sections.results import all_pixels
 
 FORMAT, VERSION = "metseg-comparison", 1
 
@@ -89,6 +90,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         "# Comparison",
         NOTICE,
         markdown([*models(comparison), *warnings(comparison)]),
+        markdown(all_pixels({one.name: one.summary for one in comparison.contestants})),
         *_paired_tests(comparison),
         markdown([Paragraph("", label=comparison.verdict), *machines(comparison)]),
         "## Figures",

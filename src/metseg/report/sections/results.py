@@ -30,7 +30,7 @@ def results(contents: Contents, _figures: Path) -> Section:
             blocks.append(summary_table(columns, caption=f"{region}: mean over patients ({INTERVAL})"))
     else:
         blocks.append(summary_table(contents.scored[0].summary.regions, caption=f"Mean over patients ({INTERVAL})"))
-    blocks += _pixels({one.name: one.summary for one in contents.scored})
+    blocks += all_pixels({one.name: one.summary for one in contents.scored})
     return Section("results", "Results", tuple(blocks))
 
 
@@ -61,7 +61,7 @@ def _found(lesions: Mapping[str, int]) -> str:
     return f"{lesions['n_tp']} of {there}" if there else NOTHING
 
 
-def _pixels(summaries: Mapping[str, Summary]) -> list[Block]:
+def all_pixels(summaries: Mapping[str, Summary]) -> list[Block]:
     """Return figures that tables in publications print under shorter names, each under its whole name."""
     names = next(iter(summaries.values())).pixels
     rows = tuple(
