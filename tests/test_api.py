@@ -16,7 +16,7 @@ import metseg
 import metseg.api
 from metseg.errors import InputError
 from metseg.plot.overlay import TRUTH_COLOUR
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.recipe import Recipe
 from metseg.volume import Case, Volume
 

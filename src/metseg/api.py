@@ -24,7 +24,8 @@ from metseg.io.source import CaseSource
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
 from metseg.predict.picture_outputs import background
-from metseg.predict.predictor import Prediction, Predictor
+from metseg.predict.prediction import Prediction
+from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe, load_recipe
 from metseg.train.judge import score_case
 from metseg.train.run import Run, train_run

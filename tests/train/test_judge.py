@@ -11,7 +11,7 @@ import pytest
 from metseg.errors import InputError
 from metseg.evaluate import summarise
 from metseg.io.splits import Chosen
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.train.judge import FIGURES, PICTURES, Judged, judge
 from metseg.volume import Case, Volume
 

@@ -12,7 +12,8 @@ from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.predict.outputs import FORMATS, Format, document_path, targets
-from metseg.predict.predictor import SLICES_IN_MEMORY, Prediction, Predictor
+from metseg.predict.prediction import Prediction
+from metseg.predict.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.predict.reading import GUESSED, Reading
 from metseg.predict.report import CaseReport
 from metseg.predict.shards import Shard, claimed, is_finished

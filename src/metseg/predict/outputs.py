@@ -9,7 +9,7 @@ from pathlib import Path
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.predict import picture_outputs, volume_outputs
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 
 Writer = Callable[[Prediction, Path], None]
 

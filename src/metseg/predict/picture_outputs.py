@@ -12,7 +12,7 @@ from PIL import Image
 from metseg.files import write_bytes
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.volume import Case, Volume
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +17,17 @@ from metseg.model.bundle import Bundle
 from metseg.model.outputs import outputs_of
 from metseg.predict.gather import Gathered
 from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format
-from metseg.predict.lesions import Lesion, find_lesions
+from metseg.predict.lesions import find_lesions
 from metseg.predict.mirrors import mirror_axes
 from metseg.predict.postprocess import clean_labels
+from metseg.predict.prediction import Prediction, Stopwatch
 from metseg.predict.sliding import Slab, slide
 from metseg.preprocess import check_steps
 from metseg.preprocess.neighbours import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared import Prepared, Record, reference_name
 from metseg.recipe import PredictPart, Recipe
-from metseg.volume import Case, Volume
+from metseg.volume import Case
 
 #: Slices that go through the network together; more gain nothing on a CPU.
 SLICES_AT_ONCE = 8
@@ -42,56 +41,6 @@ OnShare = Callable[[float], None]
 
 def _nobody_asks(_share: float) -> None:
     """Where nobody wants to know how far a prediction is."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of a case.
-
-    Args:
-        case: what was asked about.
-        labels: (X, Y, Z) uint8 class ids on the case's own grid.
-        probability: (X, Y, Z) float32, of any lesion class.
-        lesions: connected lesions, largest first.
-        timings_s: seconds by phase.
-        warnings: of reading, preprocessing and prediction.
-        model: name of the recipe that made the model.
-        scheme: name of the label scheme that the class ids are of.
-        reference: name of the image on whose grid the result lies; empty: the first of the case.
-        records: what the preparation did, step by step.
-        part: how masks were made of probabilities; None: not by a `Predictor`.
-    """
-
-    case: Case
-    labels: npt.NDArray[np.uint8]
-    probability: npt.NDArray[np.float32]
-    lesions: tuple[Lesion, ...]
-    timings_s: dict[str, float]
-    warnings: tuple[str, ...]
-    model: str
-    scheme: str
-    reference: str = ""
-    records: tuple[Record, ...] = ()
-    part: PredictPart | None = None
-
-    @property
-    def reference_image(self) -> Volume:
-        """Return the image on whose grid the result lies."""
-        images = self.case.images
-        return images[self.reference] if self.reference else next(iter(images.values()))
-
-
-@dataclass
-class Stopwatch:
-    """Collects seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - begin, 4)
 
 
 class Predictor:

@@ -14,7 +14,7 @@ from metseg.notice import NOTICE
 from metseg.predict.lesions import Lesion
 
 if TYPE_CHECKING:
-    from metseg.predict.predictor import Prediction
+    from metseg.predict.prediction import Prediction
 
 
 @dataclass

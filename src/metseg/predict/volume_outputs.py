@@ -15,7 +15,7 @@ from metseg.errors import GeometryError
 from metseg.files import atomic_file
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.plot.planes import Cut, cut_through, draw_planes
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.volume import Array
 
 #: Lesions shown in the overlay, the largest first; the others are in the JSON document and in the mask.

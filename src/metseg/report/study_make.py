@@ -33,7 +33,7 @@ from metseg.report.study_document import Document, FoundLesion, MaskFacts, parse
 from metseg.report.study_steps import describe_steps
 
 if TYPE_CHECKING:
-    from metseg.predict.predictor import Prediction
+    from metseg.predict.prediction import Prediction
 
 
 #: What people call the colours of the outlines.

@@ -18,7 +18,8 @@ from metseg.evaluate.stored import scores_from_json, scores_to_json
 from metseg.files import write_bytes, write_text
 from metseg.io.splits import Chosen
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.predictor import Prediction, Predictor
+from metseg.predict.prediction import Prediction
+from metseg.predict.predictor import Predictor
 from metseg.preprocess.pipeline import scheme_labels
 from metseg.progress import track
 from metseg.train.snapshot import Snapshot, take_snapshot

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from metseg.labels import LABEL_SCHEMES
 from metseg.predict.picture_outputs import background
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.preprocess.pipeline import scheme_labels
 from metseg.volume import Case
 

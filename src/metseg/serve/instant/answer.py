@@ -14,7 +14,7 @@ from metseg.errors import InputError
 from metseg.io.inputs import find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.serve.instant.messages import Form
 from metseg.serve.jobs.measure import lesions_of
 from metseg.serve.jobs.models import Loaded, Models

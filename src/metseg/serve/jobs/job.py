@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.files import atomic_file, write_text
-from metseg.predict.predictor import Prediction, Predictor
+from metseg.predict.prediction import Prediction
+from metseg.predict.predictor import Predictor
 from metseg.preprocess.prepared import Prepared
 from metseg.serve.artifacts import media_type_of
 from metseg.serve.folders import StudyFolder

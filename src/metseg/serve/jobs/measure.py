@@ -10,7 +10,7 @@ from typing import Any
 
 from metseg.files import write_text
 from metseg.predict.lesions import Lesion as FoundLesion
-from metseg.predict.predictor import Prediction, Stopwatch
+from metseg.predict.prediction import Prediction, Stopwatch
 from metseg.predict.report import CaseReport
 from metseg.preprocess.prepared import Record
 from metseg.report.place import sides

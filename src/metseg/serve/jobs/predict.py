@@ -6,7 +6,7 @@ import numpy as np
 
 from metseg.errors import BundleError
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.predictor import Stopwatch
+from metseg.predict.prediction import Stopwatch
 from metseg.predict.volume_outputs import write_nifti, write_probability_nifti
 from metseg.serve.jobs.job import Job, Outcome, Segmentation
 from metseg.serve.jobs.kept import keep_segmentation, to_16_bits

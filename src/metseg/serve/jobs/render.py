@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.plot.overlay import draw_labels, grey
-from metseg.predict.predictor import Prediction
+from metseg.predict.prediction import Prediction
 from metseg.predict.volume_outputs import draw_overlay
 from metseg.report.study import StudyReport
 from metseg.report.study_html import write_study_html

@@ -1,0 +1,66 @@
+"""What a model says of a case, and how long each phase took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.predict.lesions import Lesion
+from metseg.preprocess.prepared import Record
+from metseg.recipe import PredictPart
+from metseg.volume import Case, Volume
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a case.
+
+    Args:
+        case: what was asked about.
+        labels: (X, Y, Z) uint8 class ids on the case's own grid.
+        probability: (X, Y, Z) float32, of any lesion class.
+        lesions: connected lesions, largest first.
+        timings_s: seconds by phase.
+        warnings: of reading, preprocessing and prediction.
+        model: name of the recipe that made the model.
+        scheme: name of the label scheme that the class ids are of.
+        reference: name of the image on whose grid the result lies; empty: the first of the case.
+        records: what the preparation did, step by step.
+        part: how masks were made of probabilities; None: not by a `Predictor`.
+    """
+
+    case: Case
+    labels: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32]
+    lesions: tuple[Lesion, ...]
+    timings_s: dict[str, float]
+    warnings: tuple[str, ...]
+    model: str
+    scheme: str
+    reference: str = ""
+    records: tuple[Record, ...] = ()
+    part: PredictPart | None = None
+
+    @property
+    def reference_image(self) -> Volume:
+        """Return the image on whose grid the result lies."""
+        images = self.case.images
+        return images[self.reference] if self.reference else next(iter(images.values()))
+
+
+@dataclass
+class Stopwatch:
+    """Collects seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - begin, 4)
