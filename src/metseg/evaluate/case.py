@@ -25,6 +25,7 @@ from metseg.evaluate.matching import (
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.necrosis import joined_around
 from metseg.evaluate.overlap import joint_counts, region_counts, require_same_shape
+from metseg.evaluate.pieces import RegionSurfaces, piece_surfaces
 from metseg.evaluate.protocols import Protocol
 from metseg.evaluate.scores import CaseScores, RegionScores
 from metseg.evaluate.slices import slice_scores
@@ -267,6 +268,8 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
     scheme, protocol = comparison.scheme, comparison.protocol
     truth = scheme.region_mask(comparison.truth, region)
     prediction = scheme.region_mask(comparison.prediction, region)
+    matching = _match(comparison, region, truth=truth, prediction=prediction)
+    surfaces = _surfaces(comparison, matching)
     context = LesionContext(
         region=region,
         rule=protocol.rule,
@@ -275,16 +278,20 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
         spacing_mm=comparison.spacing_mm,
         penalty=comparison.penalty,
         probability=None if comparison.probability is None else comparison.probability[comparison.box],
+        surfaces=surfaces,
     )
-    table = scored_lesions(_match(comparison, region, truth=truth, prediction=prediction), context)
+    table = scored_lesions(matching, context)
+    counts = region_counts(comparison.joint, scheme, region)
     evidence = RegionEvidence(
         truth=truth,
         prediction=prediction,
-        counts=region_counts(comparison.joint, scheme, region),
+        counts=counts,
         lesions=tuple(_moved(lesion, comparison.box) for lesion in table.lesions),
         spacing_mm=comparison.spacing_mm,
         affine=comparison.affine,
         penalty=comparison.penalty,
+        # Predicted lesions that do not exist for the protocol are part of the region's surface all the same.
+        pieces=surfaces if len(matching.prediction.numbers) == counts.predicted else None,
     )
     return RegionScores(
         values={name: protocol.figures[name](evidence) if name in protocol.figures else None for name in METRICS},
@@ -309,6 +316,16 @@ def _match(comparison: _Comparison, region: str, *, truth: Mask, prediction: Mas
         joined_around(predicted_lesions(prediction, rule), predicted_cores),
         everywhere,
     )
+
+
+def _surfaces(comparison: _Comparison, matching: Matching) -> RegionSurfaces | None:
+    """Return the surfaces of the lesions; None without a spacing, and where lesions of two slices may touch."""
+    if comparison.spacing_mm is None or not comparison.protocol.rule.across_slices:
+        return None
+    truth, prediction = (
+        piece_surfaces(lesions.groups, comparison.spacing_mm) for lesions in (matching.truth, matching.prediction)
+    )
+    return RegionSurfaces(truth, prediction, comparison.spacing_mm)
 
 
 def _class_mask(labels: Labels, scheme: LabelScheme, name: str) -> Mask:
