@@ -40,7 +40,7 @@ def test_in_several_parts_and_with_points_next_door_and_far(monkeypatch: pytest.
     monkeypatch.setattr(nearest, "_POINTS_AT_ONCE", 7)
     generator = np.random.default_rng(0)
     goal = grid_points(generator, low=0, high=20, number=400)
-    start = np.concatenate([goal[:50], goal[50:90] + [0, 1, 2], goal[:40] + 9])
+    start = np.concatenate([goal[:50], goal[50:90] + np.array([0, 1, 2]), goal[:40] + 9])
     found = nearest._next_door(start, goal, (1.0, 1.0, 2.0))
     assert (found[:50] == np.arange(50)).all()
     assert 0 < (found < 0).sum() < len(start)

@@ -50,7 +50,7 @@ def _line(bits: Bits, axis: int) -> Bits:
 
 def _line_of_bits(bits: Bits) -> Bits:
     """Return the mask with the neighbours before and after along the last axis, within bytes and from byte to byte."""
-    grown = bits | (bits << np.uint8(1)) | (bits >> np.uint8(1))
+    grown: Bits = bits | (bits << np.uint8(1)) | (bits >> np.uint8(1))
     grown[..., 1:] |= bits[..., :-1] >> np.uint8(7)
     grown[..., :-1] |= bits[..., 1:] << np.uint8(7)
     return grown
