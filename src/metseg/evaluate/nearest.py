@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-Points = npt.NDArray[np.int64]
+Points = npt.NDArray[np.integer]
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Spacing = tuple[float, float, float]
@@ -55,7 +55,9 @@ def nearest_points(start: Points, goal: Points, spacing_mm: Spacing) -> tuple[Fl
             # From afar many leaves are equally near: fewer and larger ones are quicker looked through.
             tree = cKDTree(goal * np.asarray(spacing_mm), leafsize=64, balanced_tree=False, compact_nodes=False)
             nearest[far] = tree.query(start[far] * np.asarray(spacing_mm))[1]
-    return _lengths_mm(goal[nearest] - start, spacing_mm), nearest
+    steps = goal[nearest]
+    steps -= start
+    return _lengths_mm(steps, spacing_mm), nearest
 
 
 def _next_door(start: Points, goal: Points, spacing_mm: Spacing) -> Integers:
@@ -66,7 +68,7 @@ def _next_door(start: Points, goal: Points, spacing_mm: Spacing) -> Integers:
     if np.prod(shape) > _VOXELS_PER_POINT * (len(start) + len(goal)):
         return nearest
     image = np.zeros(np.prod(shape), dtype=bool)
-    strides = np.array([shape[1] * shape[2], shape[2], 1])
+    strides = np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)
     places = (goal - origin) @ strides
     image[places] = True
     around = np.all((start >= low - _NEXT_DOOR) & (start <= high + _NEXT_DOOR), axis=1)
@@ -115,8 +117,10 @@ def _by_map(start: Points, goal: Points, spacing_mm: Spacing) -> Integers:
     away = np.ones(extent, dtype=bool)
     away[tuple((goal - origin).T)] = False
     indices = ndimage.distance_transform_edt(away, sampling=spacing_mm, return_distances=False, return_indices=True)
-    found = tuple(axis[tuple((start - origin).T)] for axis in indices)
-    return _indices_of(np.ravel_multi_index(found, extent), np.ravel_multi_index(tuple((goal - origin).T), extent))
+    places = tuple((start - origin).T)
+    found = np.ravel_multi_index(tuple(axis[places] for axis in indices), extent)
+    del indices, places
+    return _indices_of(found, np.ravel_multi_index(tuple((goal - origin).T), extent))
 
 
 def _indices_of(wanted: Integers, numbers: Integers) -> Integers:
@@ -126,4 +130,7 @@ def _indices_of(wanted: Integers, numbers: Integers) -> Integers:
 
 
 def _lengths_mm(steps: Points, spacing_mm: Spacing) -> Floats:
-    return np.asarray(np.sqrt(np.sum((steps * np.asarray(spacing_mm)) ** 2, axis=1)), dtype=np.float64)
+    squares = np.zeros(len(steps))
+    for along, side in zip(steps.T, spacing_mm, strict=True):  # axis by axis: a third of the memory
+        squares += (along * side) ** 2
+    return np.sqrt(squares)

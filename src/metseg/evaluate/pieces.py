@@ -36,9 +36,9 @@ class PieceSurfaces:
     starts: Integers
 
     @cached_property
-    def owners(self) -> Integers:
+    def owners(self) -> npt.NDArray[np.int32]:
         """Return the lesion, 1..L, of each element, (N,)."""
-        return np.repeat(np.arange(1, len(self.starts)), np.diff(self.starts))
+        return np.repeat(np.arange(1, len(self.starts), dtype=np.int32), np.diff(self.starts))
 
     def elements(self, numbers: Sequence[int]) -> Integers:
         """Return the indices of the elements of these lesions."""
@@ -53,12 +53,11 @@ def piece_surfaces(lesions: VoxelGroups, spacing_mm: Spacing) -> PieceSurfaces:
         spacing_mm: voxel size along the three axes.
     """
     surfaces = [surface_of(mask, spacing_mm) for mask in lesions.masks()]
-    positions = [
-        surface.positions + [side.start for side in box] for surface, box in zip(surfaces, lesions.boxes, strict=True)
-    ]
+    lows = np.array([[side.start for side in box] for box in lesions.boxes], dtype=np.int32).reshape(-1, 3)
+    positions = [surface.positions + low for surface, low in zip(surfaces, lows, strict=True)]
     return PieceSurfaces(
         Surface(
-            np.concatenate([np.zeros((0, 3), dtype=np.int64), *positions]),
+            np.concatenate([np.zeros((0, 3), dtype=np.int32), *positions]),
             np.concatenate([np.zeros(0), *(surface.areas_mm2 for surface in surfaces)]),
         ),
         np.cumsum([0, *map(len, surfaces)]),
@@ -74,7 +73,7 @@ class _Way:
     spacing_mm: Spacing
 
     @cached_property
-    def nearest(self) -> tuple[Floats, Integers]:
+    def nearest(self) -> tuple[Floats, npt.NDArray[np.int32]]:
         """Return the distance of each element to the nearest one, (N,) mm, and whose that is, (N,)."""
         distances, nearest = nearest_points(self.start.surface.positions, self.goal.surface.positions, self.spacing_mm)
         return distances, self.goal.owners[nearest]

@@ -33,11 +33,11 @@ class Surface:
     """The surface elements of one mask.
 
     Args:
-        positions: (N, 3) int; corner (i, j, k) lies between voxels i - 1 and i, and so on.
+        positions: (N, 3) int32, for there may be millions; corner (i, j, k) lies between voxels i - 1 and i, and so on.
         areas_mm2: (N,) area of the surface around each.
     """
 
-    positions: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int32]
     areas_mm2: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -145,11 +145,12 @@ def surface_of(mask: npt.NDArray[np.generic], spacing_mm: Spacing) -> Surface:
     """
     box = bounding_box(mask)
     if box is None:
-        return Surface(np.zeros((0, 3), dtype=np.int64), np.zeros(0))
+        return Surface(np.zeros((0, 3), dtype=np.int32), np.zeros(0))
     codes = _neighbour_codes(mask[box] != 0)
     # Flat: numpy finds what is set along several axes ten times as slowly.
     places = np.flatnonzero((codes != 0) & (codes != FULL))
-    positions = np.column_stack(np.unravel_index(places, codes.shape)) + [side.start for side in box]
+    positions = np.column_stack(np.unravel_index(places, codes.shape)).astype(np.int32)
+    positions += np.array([side.start for side in box], dtype=np.int32)
     return Surface(positions, surface_areas_mm2(spacing_mm)[codes.reshape(-1)[places]])
 
 
