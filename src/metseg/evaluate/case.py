@@ -25,7 +25,7 @@ from metseg.evaluate.matching import (
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.necrosis import joined_around
 from metseg.evaluate.overlap import joint_counts, region_counts, require_same_shape
-from metseg.evaluate.pieces import RegionSurfaces, piece_surfaces
+from metseg.evaluate.pieces import region_surfaces
 from metseg.evaluate.protocols import Protocol
 from metseg.evaluate.scores import CaseScores, RegionScores
 from metseg.evaluate.slices import slice_scores
@@ -269,7 +269,7 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
     truth = scheme.region_mask(comparison.truth, region)
     prediction = scheme.region_mask(comparison.prediction, region)
     matching = _match(comparison, region, truth=truth, prediction=prediction)
-    surfaces = _surfaces(comparison, matching)
+    surfaces = region_surfaces(matching, protocol.rule, comparison.spacing_mm)
     context = LesionContext(
         region=region,
         rule=protocol.rule,
@@ -316,16 +316,6 @@ def _match(comparison: _Comparison, region: str, *, truth: Mask, prediction: Mas
         joined_around(predicted_lesions(prediction, rule), predicted_cores),
         everywhere,
     )
-
-
-def _surfaces(comparison: _Comparison, matching: Matching) -> RegionSurfaces | None:
-    """Return the surfaces of the lesions; None without a spacing, and where lesions of two slices may touch."""
-    if comparison.spacing_mm is None or not comparison.protocol.rule.across_slices:
-        return None
-    truth, prediction = (
-        piece_surfaces(lesions.groups, comparison.spacing_mm) for lesions in (matching.truth, matching.prediction)
-    )
-    return RegionSurfaces(truth, prediction, comparison.spacing_mm)
 
 
 def _class_mask(labels: Labels, scheme: LabelScheme, name: str) -> Mask:

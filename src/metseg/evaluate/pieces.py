@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from metseg.evaluate.matching import Matching, MatchRule
 from metseg.evaluate.nearest import nearest_points
 from metseg.evaluate.policy import Emptiness
 from metseg.evaluate.surface import Directed, Spacing, Surface, SurfaceDistances, surface_of
@@ -128,3 +129,11 @@ class RegionSurfaces:
         """Return the distances between a lesion of the truth and some of the predicted ones, at least one."""
         there, back = self._ways
         return SurfaceDistances(Emptiness.NEITHER, there.between([number], joined), back.between(joined, [number]))
+
+
+def region_surfaces(matching: Matching, rule: MatchRule, spacing_mm: Spacing | None) -> RegionSurfaces | None:
+    """Return the surfaces of the lesions; None without a spacing, and where lesions of two slices may touch."""
+    if spacing_mm is None or not rule.across_slices:
+        return None
+    truth, prediction = (piece_surfaces(side.groups, spacing_mm) for side in (matching.truth, matching.prediction))
+    return RegionSurfaces(truth, prediction, spacing_mm)

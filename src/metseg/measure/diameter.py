@@ -6,13 +6,13 @@ lie farthest apart are corners of the outermost voxels of each row, and lie far 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from metseg.measure.boxes import Box, bounding_box, instance_boxes
+from metseg.measure.boxes import bounding_box, instance_boxes
 
 #: Distances to all other points are computed from so many at a time.
 _POINTS_AT_ONCE = 16
@@ -108,20 +108,16 @@ def axial_axis(affine: npt.NDArray[np.float64]) -> int:
     return int(np.argmax(np.abs(directions[2])))
 
 
-def lesion_diameters_mm(
-    instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64], *, boxes: Sequence[Box] | None = None
-) -> npt.NDArray[np.float64]:
+def lesion_diameters_mm(instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return both diameters of every lesion.
 
     Args:
         instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
         affine: (4, 4) voxel-to-RAS matrix, mm.
-        boxes: of `instance_boxes`, where they are known already.
     Returns:
         (N, 2) float64: longest diameter, longest axial diameter; row i belongs to lesion i + 1.
     """
-    boxes = instance_boxes(instances) if boxes is None else boxes
-    masks = (instances[box] == index for index, box in enumerate(boxes, start=1))
+    masks = (instances[box] == index for index, box in enumerate(instance_boxes(instances), start=1))
     return diameters_mm(masks, affine)
 
 
