@@ -135,16 +135,6 @@ def test_symmetry_and_invariance_to_axes_and_flips(
         assert surface_dice(other, 1.0) == pytest.approx(surface_dice(plain, 1.0), abs=1e-9)
 
 
-def test_a_distance_map_gives_the_same_as_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    truth, prediction = random_masks(5, rough=True)
-    spacing = (0.7, 1.3, 2.9)
-    by_tree = surface_distances(truth, prediction, spacing)
-    monkeypatch.setattr(surface, "_TREE_LIMIT", 0)
-    by_map = surface_distances(truth, prediction, spacing)
-    for tree, mapped in zip(by_tree.both, by_map.both, strict=True):
-        assert np.allclose(tree.distances_mm, mapped.distances_mm, rtol=1e-12, atol=0)
-
-
 def test_empty_masks_follow_the_policy() -> None:
     empty, full = np.zeros((4, 4, 4), dtype=bool), np.zeros((4, 4, 4), dtype=bool)
     full[1, 1, 1] = True

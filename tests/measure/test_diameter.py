@@ -54,7 +54,7 @@ def test_longest_axial_diameter_is_that_of_all_pairs_within_slices(seed: int) ->
     assert longest_axial_diameter_mm(mask, affine) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_large_ball_uses_the_hull_and_agrees() -> None:
+def test_a_large_ball() -> None:
     grid = np.indices((25, 25, 25)) - 12
     ball = (grid**2).sum(axis=0) <= 11**2
     affine = np.diag([0.9, 1.1, 3.0, 1.0])

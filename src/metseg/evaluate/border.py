@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from metseg.evaluate.nearest import nearest_points
 from metseg.evaluate.policy import Emptiness, Kind, settled
-from metseg.evaluate.surface import Spacing, nearest_distances_mm
+from metseg.evaluate.surface import Spacing
 from metseg.measure import bounding_box
 
 
@@ -45,6 +46,6 @@ def border_dice(
     decided = settled(Kind.SURFACE_OVERLAP, Emptiness.of(len(of_truth), len(of_prediction)))
     if decided is not None:
         return decided
-    there = nearest_distances_mm(of_truth, of_prediction, spacing_mm) <= tolerance_mm
-    back = nearest_distances_mm(of_prediction, of_truth, spacing_mm) <= tolerance_mm
+    there = nearest_points(of_truth, of_prediction, spacing_mm)[0] <= tolerance_mm
+    back = nearest_points(of_prediction, of_truth, spacing_mm)[0] <= tolerance_mm
     return float(there.mean() + back.mean()) / 2

@@ -25,6 +25,7 @@ from metseg.evaluate.matching import (
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.necrosis import joined_around
 from metseg.evaluate.overlap import joint_counts, region_counts, require_same_shape
+from metseg.evaluate.pieces import region_surfaces
 from metseg.evaluate.protocols import Protocol
 from metseg.evaluate.scores import CaseScores, RegionScores
 from metseg.evaluate.slices import slice_scores
@@ -267,6 +268,8 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
     scheme, protocol = comparison.scheme, comparison.protocol
     truth = scheme.region_mask(comparison.truth, region)
     prediction = scheme.region_mask(comparison.prediction, region)
+    matching = _match(comparison, region, truth=truth, prediction=prediction)
+    surfaces = region_surfaces(matching, protocol.rule, comparison.spacing_mm)
     context = LesionContext(
         region=region,
         rule=protocol.rule,
@@ -275,16 +278,20 @@ def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
         spacing_mm=comparison.spacing_mm,
         penalty=comparison.penalty,
         probability=None if comparison.probability is None else comparison.probability[comparison.box],
+        surfaces=surfaces,
     )
-    table = scored_lesions(_match(comparison, region, truth=truth, prediction=prediction), context)
+    table = scored_lesions(matching, context)
+    counts = region_counts(comparison.joint, scheme, region)
     evidence = RegionEvidence(
         truth=truth,
         prediction=prediction,
-        counts=region_counts(comparison.joint, scheme, region),
+        counts=counts,
         lesions=tuple(_moved(lesion, comparison.box) for lesion in table.lesions),
         spacing_mm=comparison.spacing_mm,
         affine=comparison.affine,
         penalty=comparison.penalty,
+        # Predicted lesions that do not exist for the protocol are part of the region's surface all the same.
+        pieces=surfaces if len(matching.prediction.numbers) == counts.predicted else None,
     )
     return RegionScores(
         values={name: protocol.figures[name](evidence) if name in protocol.figures else None for name in METRICS},

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from metseg.evaluate.lesion import Lesion
 from metseg.evaluate.overlap import Confusion
+from metseg.evaluate.pieces import RegionSurfaces
 from metseg.evaluate.policy import Emptiness
 from metseg.evaluate.surface import Spacing, SurfaceDistances, surface_distances
 from metseg.measure import voxel_volume_mm3
@@ -29,6 +30,7 @@ class RegionEvidence:
         spacing_mm: voxel size, or None where the data have none: then no figure in mm exists.
         affine: voxel-to-mm matrix, or None likewise.
         penalty: the protocol's distance where one mask is empty.
+        pieces: the surfaces of both masks, lesion by lesion, where they are known and nothing is missing.
     """
 
     truth: Mask
@@ -38,6 +40,7 @@ class RegionEvidence:
     spacing_mm: Spacing | None
     affine: npt.NDArray[np.float64] | None
     penalty: float
+    pieces: RegionSurfaces | None = None
 
     @property
     def emptiness(self) -> Emptiness:
@@ -48,6 +51,8 @@ class RegionEvidence:
         """Return the distances between both surfaces, or None without a spacing."""
         if self.spacing_mm is None:
             return None
+        if self.pieces is not None:
+            return self.pieces.whole
         return surface_distances(self.truth, self.prediction, self.spacing_mm)
 
     @property

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluate.matching import Lesions, Matching, MatchRule
+from metseg.evaluate.matching import Matching, MatchRule
+from metseg.evaluate.pieces import RegionSurfaces
 from metseg.evaluate.policy import Emptiness, Kind, settled
-from metseg.evaluate.surface import Spacing
-from metseg.measure import (
-    Box,
-    instance_boxes,
-    lesion_centres,
-    lesion_diameters_mm,
-    lesion_voxels,
-    voxel_volume_mm3,
-)
+from metseg.evaluate.surface import Spacing, SurfaceDistances, surface_distances
+from metseg.measure import Box, VoxelGroups, diameters_mm, voxel_volume_mm3
 
 Mask = npt.NDArray[np.bool_]
 
@@ -37,14 +32,38 @@ def diameter_bin(diameter_mm: float) -> str:
 
 
 @dataclass(frozen=True)
-class LesionFigure:
-    """A figure per lesion: its kind decides what a missed lesion gets, ``compute`` what a found one gets.
+class LesionPair:
+    """A lesion of the truth and all the predicted ones that it touches: what its figures are computed from.
 
-    ``compute(truth, prediction, spacing_mm, penalty)`` takes two (X, Y, Z) masks, neither empty.
+    Args:
+        truth: (X, Y, Z) the lesion, in a box around both.
+        prediction: (X, Y, Z) the predicted ones, not empty.
+        spacing_mm: voxel size, or None.
+        penalty: the protocol's distance for a missed lesion.
+        known_distances: gives the distances between both surfaces, where the region's are known.
     """
 
+    truth: Mask
+    prediction: Mask
+    spacing_mm: Spacing | None
+    penalty: float
+    known_distances: Callable[[], SurfaceDistances] | None
+
+    @property
+    def distances(self) -> SurfaceDistances:
+        """Return the distances between both surfaces; there has to be a spacing."""
+        assert self.spacing_mm is not None
+        if self.known_distances is not None:
+            return self.known_distances()
+        return surface_distances(self.truth, self.prediction, self.spacing_mm)
+
+
+@dataclass(frozen=True)
+class LesionFigure:
+    """A figure per lesion: its kind decides what a missed lesion gets, ``compute`` what a found one gets."""
+
     kind: Kind
-    compute: Callable[[Mask, Mask, Spacing | None, float], float]
+    compute: Callable[[LesionPair], float]
 
     def when_missed(self, penalty: float) -> float:
         """Return what a missed lesion, or a false one, is charged."""
@@ -123,6 +142,7 @@ class LesionContext:
         spacing_mm: voxel size, or None.
         penalty: the protocol's distance for a missed lesion.
         probability: of any lesion, on the grid that the matching's box lies in; None: nobody knows.
+        surfaces: of the matching's lesions, if they are known.
     """
 
     region: str
@@ -132,6 +152,7 @@ class LesionContext:
     spacing_mm: Spacing | None
     penalty: float
     probability: npt.NDArray[np.floating] | None = None
+    surfaces: RegionSurfaces | None = None
 
 
 def scored_lesions(matching: Matching, context: LesionContext) -> LesionTable:
@@ -146,24 +167,23 @@ def _confidences(matching: Matching, probability: npt.NDArray[np.floating] | Non
     """Return the mean probability over the voxels of each predicted lesion, (P,)."""
     if probability is None:
         return None
-    ids = matching.prediction.ids
-    inside = ids > 0
-    sums = np.bincount(ids[inside], weights=probability[matching.box][inside], minlength=matching.prediction.count + 1)
-    return np.asarray(sums[1:] / lesion_voxels(ids), dtype=np.float64)
+    predicted = matching.prediction
+    weights = probability[matching.box][predicted.voxels]
+    sums = np.bincount(predicted.numbers, weights=weights, minlength=predicted.count + 1)
+    return np.asarray(sums[1:] / predicted.groups.counts, dtype=np.float64)
 
 
 def _lesions(
     matching: Matching, context: LesionContext, confidences: npt.NDArray[np.float64] | None
 ) -> tuple[Lesion, ...]:
-    true_boxes, predicted_boxes = instance_boxes(matching.truth.ids), instance_boxes(matching.prediction.ids)
-    truth_sizes = _sizes(matching.truth, true_boxes, context.affine)
-    truth_centres = _centres(matching.truth, true_boxes, origin=matching.box)
-    predicted_sizes = _sizes(matching.prediction, predicted_boxes, context.affine)
-    predicted_centres = _centres(matching.prediction, predicted_boxes, origin=matching.box)
+    truth, prediction = matching.truth.groups, matching.prediction.groups
+    truth_sizes = _sizes(truth, context.affine)
+    truth_centres = _centres(truth, origin=matching.box)
+    predicted_sizes = _sizes(prediction, context.affine)
+    predicted_centres = _centres(prediction, origin=matching.box)
     missed = {name: figure.when_missed(context.penalty) for name, figure in context.figures.items()}
     lesions: list[Lesion] = []
     for index, joined in enumerate(matching.touching):
-        box = _union([true_boxes[index], *(predicted_boxes[number - 1] for number in joined)])
         lesions.append(
             Lesion(
                 region=context.region,
@@ -174,7 +194,7 @@ def _lesions(
                 joined=joined,
                 size=truth_sizes[index],
                 centre_voxel=truth_centres[index],
-                figures=_found(matching, context, number=index + 1, box=box) if joined else missed,
+                figures=_found(matching, context, number=index + 1) if joined else missed,
                 predicted_volume_mm3=_volume_of(joined, predicted_sizes),
                 confidence=_highest(joined, confidences),
             )
@@ -209,14 +229,19 @@ def _highest(joined: tuple[int, ...], confidences: npt.NDArray[np.float64] | Non
     return float(max(confidences[number - 1] for number in joined))
 
 
-def _found(matching: Matching, context: LesionContext, *, number: int, box: Box) -> dict[str, float]:
+def _found(matching: Matching, context: LesionContext, *, number: int) -> dict[str, float]:
     """Return the figures of a true lesion against all the predicted ones that it touches, inside their common box."""
-    truth = matching.truth.ids[box] == number
-    prediction = np.isin(matching.prediction.ids[box], matching.touching[number - 1])
-    return {
-        name: figure.compute(truth, prediction, context.spacing_mm, context.penalty)
-        for name, figure in context.figures.items()
-    }
+    truth, prediction, joined = matching.truth.groups, matching.prediction.groups, matching.touching[number - 1]
+    box = _union([truth.boxes[number - 1], *(prediction.boxes[other - 1] for other in joined)])
+    surfaces = context.surfaces
+    pair = LesionPair(
+        truth=truth.mask([number], box),
+        prediction=prediction.mask(joined, box),
+        spacing_mm=context.spacing_mm,
+        penalty=context.penalty,
+        known_distances=None if surfaces is None else partial(surfaces.between, number, joined),
+    )
+    return {name: figure.compute(pair) for name, figure in context.figures.items()}
 
 
 def _is_scored(size: Size, rule: MatchRule) -> bool:
@@ -225,21 +250,20 @@ def _is_scored(size: Size, rule: MatchRule) -> bool:
     return size.volume_mm3 > rule.drop_truth_up_to_mm3
 
 
-def _sizes(lesions: Lesions, boxes: list[Box], affine: npt.NDArray[np.float64] | None) -> list[Size]:
-    voxels = [int(count) for count in lesion_voxels(lesions.ids)]
+def _sizes(lesions: VoxelGroups, affine: npt.NDArray[np.float64] | None) -> list[Size]:
+    voxels = lesions.counts.tolist()
     if affine is None:
         return [Size(count, None, None, None) for count in voxels]
     volume = voxel_volume_mm3(affine)
-    diameters = lesion_diameters_mm(lesions.ids, affine, boxes=boxes)
     return [
         Size(count, count * volume, float(longest), float(axial))
-        for count, (longest, axial) in zip(voxels, diameters, strict=True)
+        for count, (longest, axial) in zip(voxels, diameters_mm(lesions.masks(), affine), strict=True)
     ]
 
 
-def _centres(lesions: Lesions, boxes: list[Box], *, origin: Box) -> list[tuple[float, float, float]]:
+def _centres(lesions: VoxelGroups, *, origin: Box) -> list[tuple[float, float, float]]:
     start = np.array([side.start for side in origin])
-    return [(float(x), float(y), float(z)) for x, y, z in lesion_centres(lesions.ids, boxes=boxes) + start]
+    return [(float(x), float(y), float(z)) for x, y, z in lesions.centres + start]
 
 
 def _union(boxes: list[Box]) -> Box:

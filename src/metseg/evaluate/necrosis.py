@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.evaluate.matching import Lesions, renumbered, touching_pairs
+from metseg.evaluate.matching import Lesions, reached_pairs, renumbered
 
 
 def joined_around(pieces: Lesions, cores: Lesions) -> Lesions:
@@ -19,7 +19,10 @@ def joined_around(pieces: Lesions, cores: Lesions) -> Lesions:
         pieces: lesions of the enhancing tumour, in a box with room for their reach.
         cores: lesions of the necrosis, in the same box.
     """
-    pairs = sorted(set(touching_pairs(pieces.reach, cores.ids)) | set(touching_pairs(pieces.ids, cores.reach)))
+    met = set(reached_pairs(pieces.reach, cores)) | {
+        (piece, core) for core, piece in reached_pairs(cores.reach, pieces)
+    }
+    pairs = sorted(met)
     if len(pairs) <= 1:
         return pieces
     core_of: dict[int, int] = {}

@@ -107,11 +107,15 @@ def joint_counts(
     """
     require_same_shape(truth, prediction)
     size = len(scheme.values)
-    # The smallest type that holds every pair: up to 16 classes one byte, which is what makes this pass fast.
-    codes = scheme.to_indices(truth).astype(np.min_scalar_type(size * size - 1), copy=False)
+    # Only what either mask holds is looked up: nearly all of an image is background in both.
+    labelled = (truth != 0) | (prediction != 0)
+    of_truth, of_prediction = (scheme.to_indices(mask[labelled]) for mask in (truth, prediction))
+    codes = of_truth.astype(np.min_scalar_type(size * size - 1), copy=False)
     codes *= codes.dtype.type(size)
-    codes += scheme.to_indices(prediction)
-    return np.bincount(codes.ravel(), minlength=size * size).reshape(size, size)
+    codes += of_prediction
+    joint = np.bincount(codes, minlength=size * size).reshape(size, size)
+    joint[0, 0] += labelled.size - codes.size
+    return joint
 
 
 def region_counts(joint: npt.NDArray[np.int64], scheme: LabelScheme, region: str) -> Confusion:

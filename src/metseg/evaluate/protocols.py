@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from metseg.evaluate import overlap, surface
 from metseg.evaluate.border import border_dice
-from metseg.evaluate.lesion import LesionFigure
+from metseg.evaluate.lesion import LesionFigure, LesionPair
 from metseg.evaluate.matching import MatchRule
 from metseg.evaluate.metrics import (
     COUNT_FIGURES,
@@ -28,8 +27,6 @@ from metseg.evaluate.metrics import (
 )
 from metseg.evaluate.policy import Kind
 from metseg.evaluate.surface import Spacing
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -78,19 +75,18 @@ def brain_diagonal_mm(_shape: tuple[int, ...], _spacing_mm: Spacing) -> float:
     return 374.0
 
 
-def _lesion_dice(truth: Mask, prediction: Mask, _spacing_mm: Spacing | None, _penalty: float) -> float:
-    return overlap.dice(overlap.confusion(truth, prediction))
+def _lesion_dice(pair: LesionPair) -> float:
+    return overlap.dice(overlap.confusion(pair.truth, pair.prediction))
 
 
-def _lesion_hd95(truth: Mask, prediction: Mask, spacing_mm: Spacing | None, penalty: float) -> float:
-    assert spacing_mm is not None
-    return surface.hd95_mm(surface.surface_distances(truth, prediction, spacing_mm), penalty)
+def _lesion_hd95(pair: LesionPair) -> float:
+    return surface.hd95_mm(pair.distances, pair.penalty)
 
 
 def _lesion_border_nsd(tolerance_mm: float) -> LesionFigure:
-    def compute(truth: Mask, prediction: Mask, spacing_mm: Spacing | None, _penalty: float) -> float:
-        assert spacing_mm is not None
-        return border_dice(truth, prediction, spacing_mm, tolerance_mm)
+    def compute(pair: LesionPair) -> float:
+        assert pair.spacing_mm is not None
+        return border_dice(pair.truth, pair.prediction, pair.spacing_mm, tolerance_mm)
 
     return LesionFigure(Kind.SURFACE_OVERLAP, compute)
 

@@ -200,7 +200,7 @@ class _Case:
     @cached_property
     def scored(self) -> Mask:
         """Return (N,) whether each lesion of the truth counts."""
-        sizes = np.bincount(self.lesions.ids.ravel(), minlength=self.lesions.count + 1)[1:] * self.rule.voxel_size
+        sizes = np.bincount(self.lesions.numbers, minlength=self.lesions.count + 1)[1:] * self.rule.voxel_size
         dropped = self.rule.match.drop_truth_up_to_mm3
         if dropped is None or not self.rule.spacing_known:
             return np.ones(self.lesions.count, dtype=bool)

@@ -2,8 +2,15 @@
 
 from metseg.measure.boxes import Box, bounding_box, grown, instance_boxes, shifted
 from metseg.measure.confidence import IDENTITY, ConfidenceMap
-from metseg.measure.diameter import axial_axis, lesion_diameters_mm, longest_axial_diameter_mm, longest_diameter_mm
+from metseg.measure.diameter import (
+    axial_axis,
+    diameters_mm,
+    lesion_diameters_mm,
+    longest_axial_diameter_mm,
+    longest_diameter_mm,
+)
 from metseg.measure.dilation import dilated
+from metseg.measure.groups import VoxelGroups, voxel_groups
 from metseg.measure.instances import label_instances
 from metseg.measure.size import (
     MM3_PER_ML,
@@ -20,8 +27,10 @@ __all__ = [
     "MM3_PER_ML",
     "Box",
     "ConfidenceMap",
+    "VoxelGroups",
     "axial_axis",
     "bounding_box",
+    "diameters_mm",
     "dilated",
     "grown",
     "instance_boxes",
@@ -34,6 +43,7 @@ __all__ = [
     "longest_axial_diameter_mm",
     "longest_diameter_mm",
     "shifted",
+    "voxel_groups",
     "voxel_volume_mm3",
     "voxels_needed",
 ]

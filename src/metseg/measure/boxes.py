@@ -22,15 +22,14 @@ def bounding_box(mask: npt.NDArray[np.generic]) -> Box | None:
     """
     occupied = mask if mask.dtype == np.bool_ else mask != 0
     box: list[slice] = []
-    for axis in range(occupied.ndim):
-        # Each axis is cut before the next is searched, so the later ones look at little.
-        others = tuple(other for other in range(occupied.ndim) if other != axis)
-        positions = np.flatnonzero(occupied.any(axis=others))
+    for _ in range(occupied.ndim):
+        positions = np.flatnonzero(occupied.any(axis=tuple(range(1, occupied.ndim))))
         if positions.size == 0:
             return None
         extent = slice(int(positions[0]), int(positions[-1]) + 1)
         box.append(extent)
-        occupied = occupied[(slice(None),) * axis + (extent,)]
+        # An axis that was searched is cut and folded away, so the later ones look at little.
+        occupied = occupied[extent].any(axis=0)
     return tuple(box)
 
 

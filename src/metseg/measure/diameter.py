@@ -1,22 +1,21 @@
 """Diameters of a lesion: the longest in space, and the longest in an axial slice (RANO-BM, Lin et al. 2015).
 
 A lesion is the union of its voxels as boxes, so a single voxel has a diameter: its space diagonal. The two points that
-lie farthest apart are vertices of the convex hull, and hull vertices are corners of the outermost voxels of each row.
+lie farthest apart are corners of the outermost voxels of each row, and lie far from the middle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist
 
-from metseg.measure.boxes import Box, bounding_box, instance_boxes
+from metseg.measure.boxes import bounding_box, instance_boxes
 
-#: Up to so many points, all pairs at once are cheaper than a hull.
-_FEW_POINTS = 100
+#: Distances to all other points are computed from so many at a time.
+_POINTS_AT_ONCE = 16
 
 #: (2, 8) unit vectors, evenly over half a turn.
 _DIRECTIONS = np.stack([function(np.arange(8) * np.pi / 8) for function in (np.cos, np.sin)])
@@ -41,11 +40,7 @@ def longest_diameter_mm(mask: npt.NDArray[np.generic], affine: npt.NDArray[np.fl
     box = bounding_box(mask)
     if box is None:
         return 0.0
-    corners = _outer_corners(mask[box] != 0)
-    if len(corners) > _FEW_POINTS:
-        # In voxel units the hull is exact and never flat: it holds at least one whole voxel.
-        corners = corners[ConvexHull(corners).vertices]
-    return _largest_distance(corners @ affine[:3, :3].T)
+    return _largest_distance(_outer_corners(mask[box] != 0) @ affine[:3, :3].T)
 
 
 def longest_axial_diameter_mm(mask: npt.NDArray[np.generic], affine: npt.NDArray[np.float64]) -> float:
@@ -64,36 +59,42 @@ def longest_axial_diameter_mm(mask: npt.NDArray[np.generic], affine: npt.NDArray
     5.0
     """
     box = bounding_box(mask)
-    if box is None:
-        return 0.0
+    return 0.0 if box is None else _longest_in_planes(mask[box] != 0, *_planes(affine))
+
+
+def _planes(affine: npt.NDArray[np.float64]) -> tuple[int, npt.NDArray[np.float64]]:
+    """Return the axis across the axial planes and (2, 2) one step along each of the other two, mm, as rows.
+
+    The steps are given on two axes at right angles in the plane.
+    """
     axis = axial_axis(affine)
-    in_plane = np.delete(affine[:3, :3], axis, axis=1)
-    corners = _outer_corners(np.moveaxis(mask[box] != 0, axis, 2), planes=True)
-    return _largest_in_planes(corners[np.argsort(corners[:, 2], kind="stable")], in_plane)
+    return axis, np.linalg.qr(np.delete(affine[:3, :3], axis, axis=1))[1].T
 
 
-def _largest_in_planes(corners: npt.NDArray[np.int64], in_plane: npt.NDArray[np.float64]) -> float:
+def _longest_in_planes(mask: npt.NDArray[np.bool_], axis: int, steps_mm: npt.NDArray[np.float64]) -> float:
     """Return the largest distance of two corners of one plane.
 
     Most planes need not be looked at. A distance is seen nearly whole from one of a few directions, so the widest
     extent in these, a little lengthened, is a bound on all distances of a plane.
 
     Args:
-        corners: (N, 3) two coordinates and the number of the plane, sorted by the latter; N > 0.
-        in_plane: (3, 2) what one step along each coordinate is, mm.
+        mask: (X, Y, Z) of a lesion, not empty.
+        axis: across the planes.
+        steps_mm: of `_planes`.
     """
-    _, starts = np.unique(corners[:, 2], return_index=True)
-    placed = corners[:, :2] @ np.linalg.qr(in_plane)[1].T  # mm, on two axes at right angles in the plane
+    corners = _outer_corners(np.moveaxis(mask, axis, 1), planes=True)
+    starts = np.flatnonzero(np.diff(corners[:, 1], prepend=-1))
+    placed = corners[:, ::2] @ steps_mm
     seen = placed @ _DIRECTIONS
     widths = np.maximum.reduceat(seen, starts) - np.minimum.reduceat(seen, starts)
     # Half a step between directions is the most that a distance can be turned away from the nearest.
     bounds = widths.max(axis=1) / np.cos(np.pi / (2 * _DIRECTIONS.shape[1])) * _ROUNDING
-    parts = np.split(placed, starts[1:])
+    stops = [*starts[1:], len(corners)]
     longest = 0.0
     for plane in np.argsort(-bounds):
         if bounds[plane] <= longest:
             break
-        longest = max(longest, _largest_distance(parts[plane]))
+        longest = max(longest, _largest_distance(placed[starts[plane] : stops[plane]]))
     return longest
 
 
@@ -107,24 +108,34 @@ def axial_axis(affine: npt.NDArray[np.float64]) -> int:
     return int(np.argmax(np.abs(directions[2])))
 
 
-def lesion_diameters_mm(
-    instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64], *, boxes: Sequence[Box] | None = None
-) -> npt.NDArray[np.float64]:
+def lesion_diameters_mm(instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return both diameters of every lesion.
 
     Args:
         instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
         affine: (4, 4) voxel-to-RAS matrix, mm.
-        boxes: of `instance_boxes`, where they are known already.
     Returns:
         (N, 2) float64: longest diameter, longest axial diameter; row i belongs to lesion i + 1.
     """
-    boxes = instance_boxes(instances) if boxes is None else boxes
-    diameters = np.zeros((len(boxes), 2))
-    for index, box in enumerate(boxes):
-        mask = instances[box] == index + 1
-        diameters[index] = longest_diameter_mm(mask, affine), longest_axial_diameter_mm(mask, affine)
-    return diameters
+    masks = (instances[box] == index for index, box in enumerate(instance_boxes(instances), start=1))
+    return diameters_mm(masks, affine)
+
+
+def diameters_mm(masks: Iterable[npt.NDArray[np.bool_]], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return both diameters of every lesion.
+
+    Args:
+        masks: (X, Y, Z) of each of N lesions, none of them empty, cut to its box.
+        affine: (4, 4) voxel-to-RAS matrix, mm.
+    Returns:
+        (N, 2) float64: longest diameter, longest axial diameter.
+    """
+    planes = _planes(affine)
+    found = [
+        (_largest_distance(_outer_corners(mask) @ affine[:3, :3].T), _longest_in_planes(mask, *planes))
+        for mask in masks
+    ]
+    return np.array(found, dtype=np.float64).reshape(-1, 2)
 
 
 def _outer_corners(mask: npt.NDArray[np.bool_], *, planes: bool = False) -> npt.NDArray[np.int64]:
@@ -134,18 +145,18 @@ def _outer_corners(mask: npt.NDArray[np.bool_], *, planes: bool = False) -> npt.
 
     Args:
         mask: what is not zero is the lesion.
-        planes: the last axis counts planes, each with corners of its own; their number stands in the last column.
+        planes: the second axis counts planes, each with corners of its own, one plane's after the other's.
     """
     columns = mask.any(axis=0)
     first = np.where(columns, mask.argmax(axis=0), len(mask))
     last = np.where(columns, len(mask) - mask[::-1].argmax(axis=0), 0)
     # A grid line borders on 2 (in a plane) or 4 (in space) rows of voxels; the outermost of them counts.
-    for axis in range(columns.ndim - planes):
+    for axis in range(1 if planes else 0, columns.ndim):
         first = _of_neighbours(np.minimum, first, axis, len(mask))
         last = _of_neighbours(np.maximum, last, axis, 0)
-    lines = np.argwhere(last > 0)
-    at_lines = tuple(lines.T)
-    return np.concatenate([np.column_stack([first[at_lines], lines]), np.column_stack([last[at_lines], lines])])
+    lines = np.flatnonzero(last > 0)
+    along = np.column_stack([first.reshape(-1)[lines], last.reshape(-1)[lines]]).reshape(-1)
+    return np.column_stack([along, *np.unravel_index(np.repeat(lines, 2), last.shape)])
 
 
 def _of_neighbours(choose: np.ufunc, values: npt.NDArray[np.int64], axis: int, outside: int) -> npt.NDArray[np.int64]:
@@ -158,8 +169,18 @@ def _of_neighbours(choose: np.ufunc, values: npt.NDArray[np.int64], axis: int, o
 
 
 def _largest_distance(points: npt.NDArray[np.float64]) -> float:
-    """Return the largest distance of any two points, (N, D) mm, N > 0."""
-    if len(points) > _FEW_POINTS:
-        return float(pdist(points).max())
-    steps = points[:, np.newaxis] - points
-    return float(np.sqrt(np.einsum("ijk,ijk->ij", steps, steps).max()))
+    """Return the largest distance of any two points, (N, D) mm, N > 0.
+
+    Two points are no further apart than their distances from the middle together, so one of them is at least half of
+    that away from it, and the other makes up for the rest: going inwards, few points have to be looked at.
+    """
+    from_middle = np.linalg.norm(points - points.mean(axis=0), axis=1)
+    inwards = np.argsort(-from_middle)
+    points, reach = points[inwards], from_middle[inwards] * _ROUNDING
+    longest = 0.0
+    for start in range(0, len(points), _POINTS_AT_ONCE):
+        if 2 * reach[start] <= longest:
+            break
+        others = int(np.searchsorted(-reach, reach[start] - longest, side="right"))
+        longest = max(longest, float(cdist(points[start : start + _POINTS_AT_ONCE], points[:others]).max()))
+    return longest

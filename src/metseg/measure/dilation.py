@@ -7,12 +7,15 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 
+#: (X, Y, ceil(Z / 8)): voxel z is bit z % 8, counted from the lowest, of byte z // 8.
+Bits = npt.NDArray[np.uint8]
+
 
 def dilated(mask: Mask, times: int = 1) -> Mask:
     """Return the mask grown by its 18 neighbours, ``times`` over, within the array.
 
     The 18 neighbours and the voxel are three 3×3 plates at right angles, and a plate is two lines one after the other;
-    whole-array ORs of shifted copies are several times faster than a general structuring element.
+    whole-array ORs of shifted copies, eight voxels in a byte, are many times faster than a general structuring element.
 
     Args:
         mask: (X, Y, Z).
@@ -22,17 +25,32 @@ def dilated(mask: Mask, times: int = 1) -> Mask:
     >>> int(dilated(point).sum())
     19
     """
+    if times == 0:
+        return mask
+    bits = np.packbits(mask, axis=-1, bitorder="little")
     for _ in range(times):
-        along_x, along_y = _line(mask, 0), _line(mask, 1)
-        mask = _line(along_x, 1) | _line(along_x, 2) | _line(along_y, 2)
-    return mask
+        along_x, along_y = _line(bits, 0), _line(bits, 1)
+        bits = _line(along_x, 1)
+        along_y |= along_x
+        # The lines along z of both plates at once. Bits past the end of z mirror those before it: none comes back
+        # that would not be there anyway.
+        bits |= _line_of_bits(along_y)
+    return np.unpackbits(bits, axis=-1, count=mask.shape[-1], bitorder="little").view(np.bool_)
 
 
-def _line(mask: Mask, axis: int) -> Mask:
-    """Return the mask with the neighbours before and after along one axis."""
-    grown = mask.copy()
+def _line(bits: Bits, axis: int) -> Bits:
+    """Return the mask with the neighbours before and after along the first or the second axis."""
+    grown = bits.copy()
     before: tuple[slice, ...] = (slice(None),) * axis + (slice(None, -1),)
     after: tuple[slice, ...] = (slice(None),) * axis + (slice(1, None),)
-    grown[after] |= mask[before]
-    grown[before] |= mask[after]
+    grown[after] |= bits[before]
+    grown[before] |= bits[after]
+    return grown
+
+
+def _line_of_bits(bits: Bits) -> Bits:
+    """Return the mask with the neighbours before and after along the last axis, within bytes and from byte to byte."""
+    grown: Bits = bits | (bits << np.uint8(1)) | (bits >> np.uint8(1))
+    grown[..., 1:] |= bits[..., :-1] >> np.uint8(7)
+    grown[..., :-1] |= bits[..., 1:] << np.uint8(7)
     return grown

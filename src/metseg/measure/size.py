@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError
-from metseg.measure.boxes import Box, instance_boxes
+from metseg.measure.boxes import instance_boxes
 
 MM3_PER_ML = 1000.0
 
@@ -74,21 +73,17 @@ def lesion_volumes_ml(instances: npt.NDArray[np.integer], affine: npt.NDArray[np
 
 
 def lesion_centres(
-    instances: npt.NDArray[np.integer],
-    affine: npt.NDArray[np.float64] | None = None,
-    *,
-    boxes: Sequence[Box] | None = None,
+    instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64] | None = None
 ) -> npt.NDArray[np.float64]:
     """Return the centre of mass of each lesion.
 
     Args:
         instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
         affine: (4, 4) voxel-to-RAS matrix, mm; None: the answer is in voxel indices.
-        boxes: of `instance_boxes`, where they are known already.
     Returns:
         (N, 3) float64; row i belongs to lesion i + 1: RAS mm with an affine, voxel indices without.
     """
-    boxes = instance_boxes(instances) if boxes is None else boxes
+    boxes = instance_boxes(instances)
     centres = np.zeros((len(boxes), 3))
     for index, box in enumerate(boxes):
         voxels = np.argwhere(instances[box] == index + 1)
