@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.evaluate import MaskPair, evaluate_masks
+from metseg.evaluate import Manner, MaskPair, evaluate_masks
 from metseg.evaluate.slices import slice_scores
 
 COUNTS = ("n_tp", "n_fp", "n_fn")
@@ -58,3 +58,12 @@ def test_no_lesion_goes_on_from_picture_to_picture() -> None:
         for stack in (True, False)
     ]
     assert counts == [[1, 2, 2], [1, 1, 0]]
+
+
+def test_where_protocols_dilate_a_lesion_reaches_no_other_picture() -> None:
+    truth, prediction = np.zeros((2, 9, 9, 3), dtype=np.uint8)
+    truth[2:6, 2:6, 1] = prediction[2:6, 2:6, 2] = 3
+    scores = evaluate_masks(
+        MaskPair(truth, prediction, affine=np.eye(4), stack_of_slices=True), Manner("brats-met-2023")
+    )["ET"]
+    assert [scores[name] for name in COUNTS] == [0, 1, 1]

@@ -121,7 +121,8 @@ def predicted_lesions(mask: Mask, rule: MatchRule) -> Lesions:
 
 
 def _merged(mask: Mask, rule: MatchRule) -> Lesions:
-    reach, count = label_instances(dilated(mask, rule.dilations), across_slices=rule.across_slices)
+    grown_mask = dilated(mask, rule.dilations, across_slices=rule.across_slices)
+    reach, count = label_instances(grown_mask, across_slices=rule.across_slices)
     return _lesions(mask, reach, count)
 
 

@@ -11,7 +11,7 @@ Mask = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint8]
 
 
-def dilated(mask: Mask, times: int = 1) -> Mask:
+def dilated(mask: Mask, times: int = 1, *, across_slices: bool = True) -> Mask:
     """Return the mask grown by its 18 neighbours, ``times`` over, within the array.
 
     The 18 neighbours and the voxel are three 3×3 plates at right angles, and a plate is two lines one after the other;
@@ -20,6 +20,7 @@ def dilated(mask: Mask, times: int = 1) -> Mask:
     Args:
         mask: (X, Y, Z).
         times: how often; 0 gives the mask itself.
+        across_slices: False: each slice along the last axis grows within itself, by its 8 neighbours.
 
     >>> point = np.zeros((3, 3, 3), bool); point[1, 1, 1] = True
     >>> int(dilated(point).sum())
@@ -29,12 +30,16 @@ def dilated(mask: Mask, times: int = 1) -> Mask:
         return mask
     bits = np.packbits(mask, axis=-1, bitorder="little")
     for _ in range(times):
-        along_x, along_y = _line(bits, 0), _line(bits, 1)
-        bits = _line(along_x, 1)
-        along_y |= along_x
+        along_x = _line(bits, 0)
+        plate = _line(along_x, 1)
+        if not across_slices:
+            bits = plate
+            continue
+        edges = _line(bits, 1)
+        edges |= along_x
         # The lines along z of both plates at once. Bits past the end of z mirror those before it: none comes back
         # that would not be there anyway.
-        bits |= _line_of_bits(along_y)
+        bits = plate | _line_of_bits(edges)
     return np.unpackbits(bits, axis=-1, count=mask.shape[-1], bitorder="little").view(np.bool_)
 
 
