@@ -3,68 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError, InputError
 from metseg.evaluate.chances import Chances, chances_of, checked_probability
-from metseg.evaluate.evidence import RegionEvidence
-from metseg.evaluate.lesion import Lesion, LesionContext, scored_lesions
 from metseg.evaluate.manner import VOXELWISE, Manner
 from metseg.evaluate.masks import Array, MaskPair
-from metseg.evaluate.matching import (
-    Matching,
-    common_box,
-    match_lesions,
-    matching_of,
-    predicted_lesions,
-    truth_lesions,
-)
-from metseg.evaluate.metrics import METRICS
-from metseg.evaluate.necrosis import joined_around
-from metseg.evaluate.overlap import joint_counts, region_counts, require_same_shape
-from metseg.evaluate.pieces import region_surfaces
+from metseg.evaluate.matching import common_box
+from metseg.evaluate.overlap import require_same_shape
 from metseg.evaluate.protocols import Protocol
-from metseg.evaluate.scores import CaseScores, RegionScores
-from metseg.evaluate.slices import slice_scores
+from metseg.evaluate.region import ComparedMasks, region_scores
+from metseg.evaluate.scores import CaseScores
 from metseg.evaluate.surface import Spacing, checked_spacing
 from metseg.evaluate.sweep import SweepRule
-from metseg.evaluate.tally import tally_of
 from metseg.labels import LabelScheme, check_labels
-from metseg.measure import Box, voxel_volume_mm3
+from metseg.measure import voxel_volume_mm3
 
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """Truth and prediction on one grid, cut to the box that holds anything, and what is known of the grid."""
-
-    truth: Labels
-    prediction: Labels
-    box: Box
-    shape: tuple[int, ...]
-    affine: npt.NDArray[np.float64] | None
-    spacing_mm: Spacing | None
-    scheme: LabelScheme
-    protocol: Protocol
-    stack_of_slices: bool
-    probability: npt.NDArray[np.floating] | None = None
-
-    @property
-    def penalty(self) -> float:
-        # Without a spacing no distance is computed, so nothing is ever charged.
-        return 0.0 if self.spacing_mm is None else self.protocol.penalty(self.shape, self.spacing_mm)
-
-    @cached_property
-    def joint(self) -> npt.NDArray[np.int64]:
-        """Return the counts of `joint_counts` over the whole image: outside the box both are background."""
-        joint = joint_counts(self.truth, self.prediction, self.scheme)
-        joint[0, 0] += np.prod(self.shape) - self.truth.size
-        return joint
 
 
 def evaluate_case(
@@ -122,14 +80,14 @@ def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
         case=masks.case,
         patient=masks.patient or masks.case,
         protocol=manner.protocol,
-        regions={name: _region_scores(comparison, name) for name in names},
+        regions={name: region_scores(comparison, name) for name in names},
         joint=comparison.joint,
         warnings=tuple(warnings),
         chances=_chances(comparison),
     )
 
 
-def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> _Comparison:
+def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> ComparedMasks:
     """Return the masks checked and cut out, and add to the warnings what was noticed."""
     protocol = manner.rules
     if masks.stack_of_slices:
@@ -141,7 +99,7 @@ def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> _Comparis
     cut_truth, of_truth = _checked_labels(truth[box], manner, where=f"{masks.case} (truth)")
     cut_prediction, of_prediction = _checked_labels(prediction[box], manner, where=f"{masks.case} (prediction)")
     warnings += [*of_truth, *of_prediction]
-    return _Comparison(
+    return ComparedMasks(
         truth=cut_truth,
         prediction=cut_prediction,
         box=box,
@@ -163,7 +121,7 @@ def _probability(masks: MaskPair) -> npt.NDArray[np.floating] | None:
     )
 
 
-def _chances(comparison: _Comparison) -> Chances | None:
+def _chances(comparison: ComparedMasks) -> Chances | None:
     """Return what is kept of the probability map; it is looked at as a whole, for it may reach beyond both masks."""
     if comparison.probability is None:
         return None
@@ -262,68 +220,3 @@ def _checked_labels(array: Array, manner: Manner, *, where: str) -> tuple[Labels
             warnings.append(f"{where}: label {label} is not scored by this protocol; {found} voxels ignored")
             array = np.where(array == label, np.zeros((), array.dtype), array)
     return check_labels(array, manner.labels, where=where), warnings
-
-
-def _region_scores(comparison: _Comparison, region: str) -> RegionScores:
-    scheme, protocol = comparison.scheme, comparison.protocol
-    truth = scheme.region_mask(comparison.truth, region)
-    prediction = scheme.region_mask(comparison.prediction, region)
-    matching = _match(comparison, region, truth=truth, prediction=prediction)
-    surfaces = region_surfaces(matching, protocol.rule, comparison.spacing_mm)
-    context = LesionContext(
-        region=region,
-        rule=protocol.rule,
-        figures=protocol.lesion_figures,
-        affine=comparison.affine,
-        spacing_mm=comparison.spacing_mm,
-        penalty=comparison.penalty,
-        probability=None if comparison.probability is None else comparison.probability[comparison.box],
-        surfaces=surfaces,
-    )
-    table = scored_lesions(matching, context)
-    counts = region_counts(comparison.joint, scheme, region)
-    evidence = RegionEvidence(
-        truth=truth,
-        prediction=prediction,
-        counts=counts,
-        lesions=tuple(_moved(lesion, comparison.box) for lesion in table.lesions),
-        spacing_mm=comparison.spacing_mm,
-        affine=comparison.affine,
-        penalty=comparison.penalty,
-        # Predicted lesions that do not exist for the protocol are part of the region's surface all the same.
-        pieces=surfaces if len(matching.prediction.numbers) == counts.predicted else None,
-    )
-    return RegionScores(
-        values={name: protocol.figures[name](evidence) if name in protocol.figures else None for name in METRICS},
-        counts=evidence.counts,
-        lesions=evidence.lesions,
-        slices=slice_scores(truth, prediction, comparison.shape[2]) if comparison.stack_of_slices else None,
-        tally=tally_of(table),
-    )
-
-
-def _match(comparison: _Comparison, region: str, *, truth: Mask, prediction: Mask) -> Matching:
-    rule = comparison.protocol.rule
-    core = comparison.protocol.joined_by.get(region)
-    if core is None:
-        return match_lesions(truth, prediction, rule)
-    # Cores may lie outside the region's own box, so the whole cut-out is searched.
-    everywhere = tuple(slice(0, size) for size in truth.shape)
-    truth_cores = truth_lesions(_class_mask(comparison.truth, comparison.scheme, core), rule)
-    predicted_cores = predicted_lesions(_class_mask(comparison.prediction, comparison.scheme, core), rule)
-    return matching_of(
-        joined_around(truth_lesions(truth, rule), truth_cores),
-        joined_around(predicted_lesions(prediction, rule), predicted_cores),
-        everywhere,
-    )
-
-
-def _class_mask(labels: Labels, scheme: LabelScheme, name: str) -> Mask:
-    ids = [label for label, class_name in scheme.classes.items() if class_name == name]
-    return np.isin(labels, ids)
-
-
-def _moved(lesion: Lesion, box: Box) -> Lesion:
-    """Return the lesion with its centre in voxel indices of the whole image instead of the cut-out."""
-    x, y, z = (centre + side.start for centre, side in zip(lesion.centre_voxel, box, strict=True))
-    return replace(lesion, centre_voxel=(x, y, z))
