@@ -26,6 +26,25 @@ def blocks(*places: tuple[int, int], value: int = 1) -> np.ndarray:
     return mask
 
 
+@pytest.mark.parametrize("protocol", ["voxel", "brats-met-2024"])
+def test_an_oblique_affine_in_four_bytes_a_number_changes_no_surface_score(protocol: str) -> None:
+    """Its columns are 1.00000002 mm long: borders one voxel apart are within 1 mm all the same."""
+    a, b = np.radians(10), np.radians(5)
+    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    oblique = np.eye(4)
+    oblique[:3, :3] = (about_z @ about_x).astype(np.float32)
+    assert (np.linalg.norm(oblique[:3, :3], axis=0) > 1).any()
+    truth, prediction = blocks((2, 6), (9, 14), value=3), blocks((3, 7), (9, 15), value=3)
+    straight, turned = (
+        evaluate_case(truth, prediction, affine=affine, protocol=protocol, scheme="brats-met-2023")["ET"]
+        for affine in (np.eye(4), oblique)
+    )
+    assert 0.2 < straight["nsd_0.5"] < straight["nsd_1.0"] == 1
+    for name in ("nsd_0.5", "nsd_1.0", "hd95_mm"):
+        assert turned[name] == pytest.approx(straight[name])
+
+
 def test_figures_by_hand() -> None:
     truth, prediction = blocks((2, 6)), blocks((4, 8))  # 36 voxels each, 18 in common
     found = evaluate_case(truth, prediction, spacing_mm=(0.5, 1.0, 2.0))["lesion"]

@@ -7,6 +7,7 @@ import pytest
 
 from metseg.evaluate import Manner, MaskPair, evaluate_masks
 from metseg.evaluate.slices import slice_scores
+from metseg.evaluate.surface import asd_mm, surface_dice, surface_distances
 
 COUNTS = ("n_tp", "n_fp", "n_fn")
 
@@ -67,3 +68,13 @@ def test_where_protocols_dilate_a_lesion_reaches_no_other_picture() -> None:
         MaskPair(truth, prediction, affine=np.eye(4), stack_of_slices=True), Manner("brats-met-2023")
     )["ET"]
     assert [scores[name] for name in COUNTS] == [0, 1, 1]
+
+
+def test_surfaces_of_two_pictures_are_not_shared_where_their_lesions_touch() -> None:
+    """With a spacing, a stack has the surface of the whole mask: between two pictures of a lesion there is none."""
+    truth, prediction = np.zeros((2, 9, 9, 4), dtype=np.uint8)
+    truth[2:6, 2:6, 1:3] = prediction[3:7, 2:6, 1:3] = 1
+    found = evaluate_masks(MaskPair(truth, prediction, affine=np.eye(4), stack_of_slices=True))["lesion"]
+    expected = surface_distances(truth, prediction, (1.0, 1.0, 1.0))
+    assert found["asd_mm"] == pytest.approx(asd_mm(expected, penalty=0))
+    assert found["nsd_0.5"] == pytest.approx(surface_dice(expected, 0.5))

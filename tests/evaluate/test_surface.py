@@ -48,7 +48,8 @@ def test_equals_the_reference_package(seed: int, spacing: tuple[float, float, fl
     assert hd95_mm(ours, 0.0) == pytest.approx(reference.compute_robust_hausdorff(theirs, 95), abs=1e-6)
     assert asd_mm(ours, 0.0) == pytest.approx(np.mean(reference.compute_average_surface_distance(theirs)), abs=1e-6)
     for tolerance in (0.5, 1.0, 2.0):
-        expected = reference.compute_surface_dice_at_tolerance(theirs, tolerance)
+        # With the allowance of `within`: a distance just above the tolerance is drawn now and then.
+        expected = reference.compute_surface_dice_at_tolerance(theirs, tolerance * (1 + 1e-6))
         assert surface_dice(ours, tolerance) == pytest.approx(expected, abs=1e-6)
 
 

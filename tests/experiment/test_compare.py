@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from metseg.errors import UsageError
 from metseg.experiment import compare as module
-from metseg.experiment.compare import Plan, compare, loss_at
+from metseg.experiment.compare import Plan, compare
 from metseg.experiment.results import comparison_document, write_results
 from metseg.io.cases import find_cases
 from metseg.io.slices import SliceStackSource
@@ -194,8 +193,3 @@ def test_folds_of_a_split_file_cannot_be_other_ones(
     Split(train=tuple(f"P{n}" for n in range(4)), test=tuple(f"P{n}" for n in range(4, 8))).save(file)
     with pytest.raises(UsageError, match="another number of folds"):
         compare(Plan((make_tiny_recipe(),), tiny_slices, tmp_path, folds=3, split_file=file))
-
-
-def test_the_loss_of_a_run_is_that_of_the_weights_it_kept() -> None:
-    epochs = pd.DataFrame({"epoch": [0, 1, 2], "val_loss": [0.9, 0.4, 0.6]})
-    assert loss_at(epochs, 1) == 0.4

@@ -1,4 +1,4 @@
-"""The bundles of this checkout: whole, licensed, small, and at work by name."""
+"""The bundles of this checkout and of the package: whole, licensed, small, and at work by name."""
 
 from __future__ import annotations
 
@@ -6,32 +6,61 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
+from metseg.evaluate import evaluate_case
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
+from metseg.simulate import PhantomOptions, simulate_dataset
 
-FOLDER = Path(__file__).parents[2] / "bundles"
-NAMES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "bundles"
+#: Those that the wheel carries: free of data licences.
+PACKAGED = ROOT / "src" / "metseg" / "bundles"
+BUNDLES = sorted(path for place in (FOLDER, PACKAGED) for path in place.iterdir() if path.is_dir())
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_there_is_one_for_slices() -> None:
-    assert "lgg-flair" in NAMES
+def test_there_is_one_for_slices_and_one_for_volumes() -> None:
+    assert {path.name for path in BUNDLES} >= {"lgg-flair", "mets-sim"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_bundle_is_whole_small_and_says_whose_data_it_saw(name: str) -> None:
-    bundle = load_bundle(FOLDER / name)  # checks every checksum
-    assert sum(path.stat().st_size for path in (FOLDER / name).iterdir()) <= 20e6
-    card = (FOLDER / name / "card.md").read_text("utf-8")
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
+def test_a_bundle_is_whole_small_and_says_whose_data_it_saw(folder: Path) -> None:
+    bundle = load_bundle(folder)  # checks every checksum
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 20e6
+    card = (folder / "card.md").read_text("utf-8")
     assert "Research use only" in card
     assert bundle.recipe.data.licence in card
     assert bundle.recipe.data.licence
-    assert name in (FOLDER / "README.md").read_text("utf-8")
+    assert folder.name in (FOLDER / "README.md").read_text("utf-8")
+
+
+def test_what_the_package_carries_has_seen_nobody() -> None:
+    for folder in PACKAGED.iterdir():
+        assert "simulated patients only" in (folder / "card.md").read_text("utf-8")
+        assert load_bundle(folder).recipe.data.licence.startswith("none: simulated patients")
+
+
+@pytest.mark.slow
+def test_a_new_simulated_patient_by_name(run_metseg: Run, tmp_path: Path) -> None:
+    """A seed that the network was not trained on; coarse, so that it takes seconds."""
+    phantom = PhantomOptions(resolution_mm=2, skull=False, lesions_min=2, diameter_min_mm=9, diameter_median_mm=14)
+    simulate_dataset(tmp_path / "data", patients=1, seed=5, phantom=phantom, workers=1, quiet=True)
+    (study,) = (path for path in (tmp_path / "data").iterdir() if path.is_dir())
+    status, _, _ = run_metseg("predict", study, "--model", "mets-sim", "--no-tta", "--out", tmp_path / "out")
+    assert status == 0
+    (found,) = (nib.load(path) for path in (tmp_path / "out").glob("*-seg.nii.gz"))
+    (truth,) = (nib.load(path) for path in study.glob("*-seg.nii.gz"))
+    assert np.array_equal(found.affine, truth.affine)
+    scores = evaluate_case(
+        np.asarray(truth.dataobj), np.asarray(found.dataobj), affine=truth.affine, scheme="brats-met-2023"
+    )
+    assert scores["WT"]["dice"] > 0.6
 
 
 def test_a_picture_of_any_size_by_name(run_metseg: Run, tmp_path: Path) -> None:

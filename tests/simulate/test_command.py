@@ -61,6 +61,8 @@ def test_any_option_of_the_phantom_can_be_set(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--set", "lesions=3"), "'lesions': Extra inputs are not permitted"),
+        (("--set", "lesions_max=3", "--set", "lesions_max=4"), "'lesions_max' is given twice"),
+        (("--resolution-mm", "5", "--set", "resolution_mm=6"), "'resolution_mm' is given twice"),
         (("--resume", "--overwrite"), "--resume keeps what --overwrite removes"),
         (("--sequence", "t1c"), "--sequence is for pictures"),
         (("--slices-per-patient", "3"), "--slices-per-patient is for pictures"),

@@ -78,6 +78,8 @@ def test_a_lesion_stays_where_it_was_and_keeps_its_shape(many: list[Examination]
                 assert lesion.centre_mm == first[lesion.lesion_id].centre_mm
                 assert isinstance(lesion, FollowedLesion)
                 assert lesion.drawn_mm == first[lesion.lesion_id].diameter_mm
+                for name in ("fluidity", "eccentricity", "uptake", "irregularity"):
+                    assert getattr(lesion, name) == getattr(first[lesion.lesion_id], name)
 
 
 def test_new_lesions_keep_away_from_those_that_are_there(many: list[Examination]) -> None:

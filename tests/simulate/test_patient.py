@@ -46,7 +46,8 @@ def test_rings_are_large_and_there_are_both_kinds(population: list[Patient]) -> 
     assert min(lesion.diameter_mm for lesion in rings) >= 7
     cysts = [lesion for lesion in rings if lesion.fluidity > 0]
     assert 0.02 < len(cysts) / len(rings) < 0.6
-    assert all(0.6 <= lesion.necrotic_share <= 0.9 for lesion in cysts)
+    # The mean rim is at least 1.2 mm thick, and at most a fifth of the diameter.
+    assert all(0.6**3 - 1e-9 <= lesion.necrotic_share <= (1 - 2.4 / lesion.diameter_mm) ** 3 for lesion in cysts)
     assert all(0.2 <= lesion.necrotic_share <= 0.6 for lesion in rings if lesion.fluidity == 0)
     assert all(lesion.fluidity == lesion.eccentricity == 0 for lesion in lesions if not lesion.is_ring)
     assert 0.3 < np.mean([lesion.oedema_mm > 0 for lesion in lesions]) < 0.95

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,6 +12,7 @@ from scipy import ndimage
 from metseg.simulate import SEQUENCES, PhantomOptions, SimulatedPatient, describe_patient, simulate_patient
 from metseg.simulate.anatomy import load_anatomy
 from metseg.simulate.phantom import build_head
+from metseg.simulate.sequences import render_sequences
 
 
 def image(simulated: SimulatedPatient, name: str) -> npt.NDArray[np.float64]:
@@ -48,6 +51,26 @@ def test_ring_lesions_hold_necrosis_and_solid_ones_none(simulated: SimulatedPati
         core = (simulated.instances == found.lesion_id) & np.isin(labels(simulated), (1, 3))
         necrotic = core & (labels(simulated) == 1)
         assert not (ndimage.binary_dilation(necrotic) & ~core).any()
+
+
+def test_a_cyst_is_seen_as_fluid(options: PhantomOptions) -> None:
+    """The same head, its largest ring once filled with dead tissue and once with water."""
+    options = options.model_copy(update={"noise": 0.0, "bias": 0.0})
+    patient = next(
+        one for one in (describe_patient(5, index, options) for index in range(20)) if one.lesions[0].is_ring
+    )
+    largest, *others = patient.lesions
+    seen = []
+    for fluidity in (0.0, 1.0):
+        changed = replace(patient, lesions=(replace(largest, fluidity=fluidity), *others))
+        head = build_head(changed, options)
+        necrosis = (head.lesions.instances == 1) & (head.lesions.labels == 1)
+        images = render_sequences(changed, head.shares, texture=head.texture, brain=head.brain, options=options)
+        seen.append({name: float(data[necrosis].mean()) for name, data in images.items()})
+    dead, water = seen
+    assert water["t2f"] < 0.7 * dead["t2f"]
+    assert water["t2w"] > 1.05 * dead["t2w"]
+    assert water["t1n"] < dead["t1n"]
 
 
 def test_every_lesion_enhances(simulated: SimulatedPatient) -> None:

@@ -86,3 +86,16 @@ def test_among_many_hospitals_patients_differ_more_and_t1_is_weighted_in_two_way
     assert 10 < sum(prepared(many, "t1n")) < 30
     assert prepared(many, "t1n") == prepared(many, "t1c")
     assert all(prepared(many, "t2f"))
+
+
+def test_fluid_is_dark_in_flair_wherever_it_is_made() -> None:
+    """TI follows TR; what is left comes of the patient's own relaxation time."""
+    rng = np.random.default_rng(1)
+    left = []
+    for options in (PhantomOptions(), PhantomOptions(scanners="many")):
+        for index in range(200):
+            patient = describe_patient(7, index, options)
+            timing, tissues = timing_of("t2f", patient, options, rng), tissues_of(patient, options)
+            left.append(signal(tissues["fluid"], timing) / signal(tissues["white"], timing))
+    assert max(left[:200]) < 0.25
+    assert np.quantile(left[200:], 0.9) < 0.5

@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metseg.train.callbacks import BestWeights
+from metseg.train.callbacks import Best, BestWeights
 
 
 def validate(callback: BestWeights, epoch: int, dice: float) -> None:
     """Let the callback see a validation of weights that are all ``dice``."""
-    trainer = SimpleNamespace(callback_metrics={"val_dice": torch.tensor(dice)}, current_epoch=epoch)
+    trainer = SimpleNamespace(
+        callback_metrics={"val_dice": torch.tensor(dice), "val_loss": torch.tensor(1 - dice)}, current_epoch=epoch
+    )
     task = SimpleNamespace(state_dict=lambda: {"network.weight": torch.full((3,), dice), "loss.other": torch.ones(1)})
     callback.on_validation_end(trainer, task)
 
@@ -22,6 +24,10 @@ def validate(callback: BestWeights, epoch: int, dice: float) -> None:
 def kept(path: Path) -> float:
     (weights,) = load_file(path).values()
     return round(float(weights[0]), 4)
+
+
+def rounded(best: Best) -> tuple[float, ...]:
+    return tuple(round(value, 4) for value in best)
 
 
 @pytest.fixture
@@ -44,14 +50,14 @@ def test_a_repeated_epoch_that_comes_out_worse_overwrites_nothing(path: Path) ->
     resumed = killed_before_the_checkpoint(path)
     validate(resumed, 1, 0.75)  # a budget in minutes: the repeated epoch had another learning rate
     assert kept(path) == 0.8
-    assert (resumed.epoch, round(resumed.best, 4)) == (1, 0.8)
+    assert rounded(resumed.best) == (0.8, 1, 0.2)
 
 
 def test_a_better_one_does(path: Path) -> None:
     resumed = killed_before_the_checkpoint(path)
     validate(resumed, 2, 0.85)
     assert kept(path) == 0.85
-    assert resumed.epoch == 2
+    assert rounded(resumed.best) == (0.85, 2, 0.15)
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"half a fi")])
@@ -61,7 +67,7 @@ def test_weights_that_are_gone_or_damaged_say_nothing(path: Path, damage: object
     damage(path)  # type: ignore[operator]
     resumed = BestWeights(path, None)
     resumed.load_state_dict(callback.state_dict())
-    assert (resumed.epoch, round(resumed.best, 4)) == (3, 0.7)
+    assert rounded(resumed.best) == (0.7, 3, 0.3)
 
 
 def test_weights_of_the_checkpoint_itself_are_known_by_it(path: Path) -> None:

@@ -77,6 +77,9 @@ def simulate(
         raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
     wanted = _given(resolution_mm=resolution_mm, skull=skull)
     for change in changes or ():
+        key = change.partition("=")[0].strip()
+        if key in wanted:
+            raise UsageError(f"'{key}' is given twice", where="--set", cure="say it once", code="usage.options")
         apply_change(wanted, change)
     phantom = validated(PhantomOptions, wanted, where="metseg simulate")
     chosen = _given(sequence=sequence, mask=mask, slices_per_patient=slices_per_patient)

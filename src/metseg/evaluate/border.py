@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from metseg.evaluate.nearest import nearest_points
 from metseg.evaluate.policy import Emptiness, Kind, settled
-from metseg.evaluate.surface import Spacing
+from metseg.evaluate.surface import Spacing, within
 from metseg.measure import bounding_box
 
 
@@ -46,6 +46,6 @@ def border_dice(
     decided = settled(Kind.SURFACE_OVERLAP, Emptiness.of(len(of_truth), len(of_prediction)))
     if decided is not None:
         return decided
-    there = nearest_points(of_truth, of_prediction, spacing_mm)[0] <= tolerance_mm
-    back = nearest_points(of_prediction, of_truth, spacing_mm)[0] <= tolerance_mm
+    there = within(nearest_points(of_truth, of_prediction, spacing_mm)[0], tolerance_mm)
+    back = within(nearest_points(of_prediction, of_truth, spacing_mm)[0], tolerance_mm)
     return float(there.mean() + back.mean()) / 2

@@ -19,10 +19,8 @@ def joined_around(pieces: Lesions, cores: Lesions) -> Lesions:
         pieces: lesions of the enhancing tumour, in a box with room for their reach.
         cores: lesions of the necrosis, in the same box.
     """
-    met = set(reached_pairs(pieces.reach, cores)) | {
-        (piece, core) for core, piece in reached_pairs(cores.reach, pieces)
-    }
-    pairs = sorted(met)
+    # Dilation by one symmetric element: where a piece's reach meets a core, the core's reach meets the piece.
+    pairs = reached_pairs(pieces.reach, cores)
     if len(pairs) <= 1:
         return pieces
     core_of: dict[int, int] = {}

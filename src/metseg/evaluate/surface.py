@@ -28,6 +28,10 @@ Spacing = tuple[float, float, float]
 HD_PERCENT = 95.0
 
 
+#: By how much of itself a distance may be off, coming from four-byte affines.
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class Surface:
     """The surface elements of one mask.
@@ -69,7 +73,16 @@ class Directed:
 
     def area_within(self, tolerance_mm: float) -> float:
         """Return the area, mm², no further than the tolerance from the other surface."""
-        return float(np.sum(self.areas_mm2[self.distances_mm <= tolerance_mm]))
+        return float(np.sum(self.areas_mm2[within(self.distances_mm, tolerance_mm)]))
+
+
+def within(distances_mm: npt.NDArray[np.float64], tolerance_mm: float) -> npt.NDArray[np.bool_]:
+    """Return which distances are no longer than a tolerance, give or take the rounding of a file's affine.
+
+    The affine of an oblique image of 1 mm voxels, in the four bytes a number of NIfTI, has a spacing of 1.00000002 mm:
+    without this allowance, a border one voxel away would be further than 1 mm.
+    """
+    return np.asarray(distances_mm <= tolerance_mm * (1 + _ROUNDING), dtype=np.bool_)
 
 
 @dataclass(frozen=True)

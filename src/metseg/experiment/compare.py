@@ -25,7 +25,7 @@ from metseg.train.run import Run, train_run
 from metseg.train.run_folder import RunFolder
 
 #: What of a bundle's figures says what its training took.
-TRAINING_FACTS = ("parameters", "minutes", "steps", "peak_memory_gb")
+TRAINING_FACTS = ("parameters", "minutes", "validation_loss", "steps", "peak_memory_gb")
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,11 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
         runs.append(run)
         seen.append(_seen(recipe, plan, run=run, split=split))
         metrics.append(json.loads((run.bundle / "metrics.json").read_text("utf-8")))
-    curves = [pd.read_csv(run.epochs_log) for run in runs]
+    # A run of an earlier version does not say all of it.
+    keys = [key for key in TRAINING_FACTS if all(known.get(key) is not None for known in metrics)]
     facts = [
-        {
-            **{key: float(known[key]) for key in TRAINING_FACTS},
-            "validation_loss": loss_at(epochs, known["best_epoch"]),
-            "slices_per_s": one.slices_per_s,
-        }
-        for known, epochs, one in zip(metrics, curves, seen, strict=True)
+        {**{key: float(known[key]) for key in keys}, "slices_per_s": one.slices_per_s}
+        for known, one in zip(metrics, seen, strict=True)
     ]
     return Contestant(
         recipe=recipe,
@@ -113,14 +110,9 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
         scores=tuple(score for one in seen for score in one.scores),
         snapshots=tuple(snapshot for one in seen for snapshot in one.snapshots),
         facts={key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]},
-        curves=curves[0],
+        curves=pd.read_csv(runs[0].epochs_log),
         machines=tuple(known.get("machine", {}) for known in metrics),
     )
-
-
-def loss_at(epochs: pd.DataFrame, epoch: int) -> float:
-    """Return the validation loss after one epoch of a run's log, which has a row for every epoch that was finished."""
-    return float(epochs.loc[epochs["epoch"] == epoch, "val_loss"].iloc[-1])
 
 
 def _train(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> None:

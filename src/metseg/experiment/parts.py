@@ -50,8 +50,10 @@ def models(comparison: Comparison) -> tuple[Block, ...]:
     ]
     if _has_slices(comparison):
         how.append("The two slice-wise ones are means over slices.")
+    if len({one.recipe.loss for one in comparison.contestants}) > 1:
+        how.append("The recipes have different losses: validation losses do not compare.")
     if comparison.split.folds:
-        how.append("Training, steps, prediction and memory are means over the folds.")
+        how.append("Training, validation loss, steps, prediction and memory are means over the folds.")
     return Paragraph(" ".join(how)), models_table(comparison)
 
 
@@ -111,4 +113,4 @@ def _figures(one: Contestant, region: str, shown: Mapping[str, tuple[str, str]])
 
 
 def _facts(one: Contestant) -> tuple[str, ...]:
-    return tuple(write(one.facts[key]) for key, write in FACTS.values())
+    return tuple(write(one.facts[key]) if key in one.facts else "" for key, write in FACTS.values())

@@ -23,7 +23,7 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
     key, equals, value = change.partition("=")
     if not equals:
         raise UsageError(
-            "a change reads key=value", where="--set", got=change, cure="such as --set train.max_minutes=20"
+            "a change reads key=value", where="--set", got=change, cure="write the key, =, and the value in TOML"
         )
     *parents, leaf = key.strip().split(".")
     node: Any = raw

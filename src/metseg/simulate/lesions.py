@@ -79,6 +79,8 @@ def add_core(
     """
     radius = lesion.diameter_mm / 2
     box = _box_of_core(radius, centre, grid)
+    # Drawn first: what is drawn for the dents depends on where the lesion lies to the voxel.
+    slope = _slope_to_one_side(lesion, rng)
     distance = _dented_distance(lesion, centre, box, grid=grid, rng=rng)
     taken = ndimage.binary_dilation(maps.core[box] >= 0.5, EVERY_NEIGHBOUR)
     allowed = (hull_mm[box] < -0.5 * grid.spacing_mm) & ~taken
@@ -86,7 +88,7 @@ def add_core(
     core, level = _nearest(distance, allowed, count)
     share = np.where(allowed, np.clip(0.5 + (level - distance) / grid.spacing_mm, 0, 1), 0)
     share = np.where(core, share, np.minimum(share, 0.49)).astype(np.float32)
-    depth = distance + _towards_one_side(lesion, centre, box, grid=grid, rng=rng)
+    depth = distance + _plane(slope, centre, box, grid=grid)
     necrosis, necrotic = _necrosis(lesion, depth, core, grid=grid, rng=rng)
     np.maximum(maps.core[box], share, out=maps.core[box])
     maps.necrosis[box][share > 0] = necrosis[share > 0]
@@ -146,15 +148,17 @@ def _nearest(distance: FloatArray, allowed: BoolArray, count: int) -> tuple[Bool
     return chosen, level
 
 
-def _towards_one_side(
-    lesion: Lesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
-) -> FloatArray:
-    """Return what to add to the distance so that what is nearest lies off the centre, mm: an even slope."""
+def _slope_to_one_side(lesion: Lesion, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return by how much the depth of a necrosis rises with each mm along the axes, (3,)."""
     direction = rng.standard_normal(3)
-    slopes = lesion.eccentricity * direction / np.linalg.norm(direction)
+    return np.asarray(lesion.eccentricity * direction / np.linalg.norm(direction), dtype=np.float64)
+
+
+def _plane(slope: npt.NDArray[np.float64], centre: npt.NDArray[np.float64], box: Box, *, grid: Grid) -> FloatArray:
+    """Return heights in mm that are 0 at the centre and rise evenly."""
     x, y, z = (
-        (np.arange(side.start, side.stop) - middle) * grid.spacing_mm * slope
-        for side, middle, slope in zip(box, centre, slopes, strict=True)
+        (np.arange(side.start, side.stop) - middle) * grid.spacing_mm * rise
+        for side, middle, rise in zip(box, centre, slope, strict=True)
     )
     return np.asarray(x[:, None, None] + y[:, None] + z, dtype=np.float32)
 

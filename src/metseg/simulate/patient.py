@@ -24,8 +24,11 @@ GAP_MM = 6.0
 #: Share of the lesions that sit where grey meets white matter, where tumour cells get stuck in narrowing arteries.
 JUNCTION_SHARE = 0.8
 
-#: How much of a ring lesion's core is necrotic: of most, and of those that are a cyst with a thin rim.
-NECROTIC_SHARE, CYSTIC_SHARE = (0.2, 0.6), (0.6, 0.9)
+#: How much of a ring lesion's core is necrotic.
+NECROTIC_SHARE = (0.2, 0.6)
+
+#: Mean thickness of the rim of a cyst, in mm and at most so much of its diameter.
+CYST_RIM_MM, CYST_RIM_SHARE = (1.2, 4.0), 0.2
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Lesion:
         irregularity: standard deviation of the surface's distance from the sphere, as a share of the radius.
         uptake: how strongly it takes contrast agent up, 0 (weak) to 1 (strong).
         fluidity: of what is necrotic: 0 dead tissue, 1 a cyst as watery as cerebrospinal fluid.
-        eccentricity: how far the necrosis lies off the middle, as a share of the radius: the rim is thick on one side.
+        eccentricity: how much faster the depth falls off on one side of the middle than on the other, 0 for a
+            necrosis in the middle: the larger, the thicker the rim on one side.
     """
 
     lesion_id: int
@@ -161,8 +165,9 @@ def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: S
     """Return a lesion of a diameter in mm at a free site, which it takes."""
     ring = rng.random() < np.clip((diameter - 7) / 10, 0, 0.85)
     has_oedema = rng.random() < np.clip(0.25 + 0.06 * diameter, 0, 0.95)
-    cystic = ring and rng.random() < np.clip((diameter - 8) / 20, 0, 0.6)
-    necrotic = rng.uniform(*(CYSTIC_SHARE if cystic else NECROTIC_SHARE))
+    cystic = ring and rng.random() < np.clip((diameter - 10) / 20, 0, 0.6)
+    rim_mm = min(rng.uniform(*CYST_RIM_MM), CYST_RIM_SHARE * diameter)
+    necrotic = _share_within(rim_mm, diameter) if cystic else rng.uniform(*NECROTIC_SHARE)
     reach = 2.5 + 0.55 * diameter * rng.lognormal(0, 0.45)
     return Lesion(
         lesion_id=number,
@@ -175,6 +180,15 @@ def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: S
         fluidity=float(rng.uniform(0, 1)) if cystic else 0.0,
         eccentricity=float(rng.uniform(0, 0.35)) if ring else 0.0,
     )
+
+
+def _share_within(rim_mm: float, diameter_mm: float) -> float:
+    """Return the share of a sphere's volume that its rim leaves.
+
+    >>> round(_share_within(2, 20), 3)
+    0.512
+    """
+    return (1 - 2 * rim_mm / diameter_mm) ** 3
 
 
 class Sites:

@@ -61,19 +61,26 @@ TISSUES: Mapping[str, Tissue] = {
 
 @dataclass(frozen=True)
 class Sequence:
-    """The timing of one sequence in ms; ``agent`` says whether it follows the injection."""
+    """The timing of one sequence in ms.
+
+    Args:
+        repetition_ms, echo_ms, inversion_ms: TR, TE, TI; None: no inversion.
+        agent: it follows the injection.
+        nulls_fluid: its TI is the one at which cerebrospinal fluid is dark, whatever its TR.
+    """
 
     repetition_ms: float
     echo_ms: float
     inversion_ms: float | None = None
     agent: bool = False
+    nulls_fluid: bool = False
 
 
 SEQUENCE_TIMING: Mapping[str, Sequence] = {
     "t1n": Sequence(600, 9),
     "t1c": Sequence(600, 9, agent=True),
     "t2w": Sequence(5000, 98),
-    "t2f": Sequence(9000, 118, inversion_ms=2440),
+    "t2f": Sequence(9000, 118, inversion_ms=2440, nulls_fluid=True),
 }
 
 #: T1 weighting by an inversion pulse, as in MPRAGE (its readout is left out): the same for t1n and t1c of a patient.
@@ -133,9 +140,20 @@ def vary_tissue(tissue: Tissue, rng: np.random.Generator, *, spread: float = 1.0
 
 
 def vary_sequence(sequence: Sequence, rng: np.random.Generator, *, spread: float = 1.0) -> Sequence:
-    """Return the sequence of one scanner; the inversion time keeps to the null of fluid, as operators see to it."""
+    """Return the sequence of one scanner; where fluid is to be dark, TI follows TR, as operators see to it."""
+    repetition = sequence.repetition_ms * float(np.exp(spread * rng.uniform(-0.08, 0.08)))
     return replace(
         sequence,
-        repetition_ms=sequence.repetition_ms * float(np.exp(spread * rng.uniform(-0.08, 0.08))),
+        repetition_ms=repetition,
         echo_ms=sequence.echo_ms * float(np.exp(spread * rng.uniform(-0.1, 0.1))),
+        inversion_ms=null_ms(TISSUES["fluid"].t1_ms, repetition) if sequence.nulls_fluid else sequence.inversion_ms,
     )
+
+
+def null_ms(t1_ms: float, repetition_ms: float) -> float:
+    """Return the inversion time at which a tissue sends nothing: ``1 - 2 exp(-TI / T1) + exp(-TR / T1) = 0``.
+
+    >>> round(null_ms(4200, 9000))
+    2445
+    """
+    return t1_ms * float(np.log(2) - np.log1p(np.exp(-repetition_ms / t1_ms)))

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -211,6 +211,18 @@ class MovingAverage(WeightAveraging):
         return None if self._average_model is None else self._average_model.module.state_dict()
 
 
+class Best(NamedTuple):
+    """Which weights are the best so far."""
+
+    val_dice: float
+    epoch: int
+    val_loss: float
+
+
+#: Before the first validation.
+NOTHING_YET = Best(float("-inf"), -1, float("nan"))
+
+
 class BestWeights(Callback):
     """Keeps the network's weights of the best validation Dice so far in a safetensors file.
 
@@ -226,12 +238,12 @@ class BestWeights(Callback):
     def __init__(self, path: Path, average: MovingAverage | None) -> None:
         self._path = path
         self._average = average
-        self.best = float("-inf")
-        self.epoch = -1
+        self.best = NOTHING_YET
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        value = float(trainer.callback_metrics["val_dice"])
-        if value <= self.best:
+        metrics = trainer.callback_metrics
+        found = Best(float(metrics["val_dice"]), trainer.current_epoch, float(metrics["val_loss"]))
+        if found.val_dice <= self.best.val_dice:
             return
         state = self._average.averaged_state() if self._average else pl_module.state_dict()
         network = {
@@ -240,23 +252,21 @@ class BestWeights(Callback):
             if key.startswith("network.")
         }
         # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
-        note = {BEST_NOTE: json.dumps({"val_dice": value, "epoch": trainer.current_epoch})}
-        write_bytes(self._path, safetensors.torch.save(network, note))
-        self.best, self.epoch = value, trainer.current_epoch
+        write_bytes(self._path, safetensors.torch.save(network, {BEST_NOTE: json.dumps(found._asdict())}))
+        self.best = found
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "epoch": self.epoch}
+        return self.best._asdict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        remembered = state_dict["best"], state_dict["epoch"]
-        self.best, self.epoch = max(remembered, _noted_best(self._path), key=lambda found: found[0])
+        self.best = max(Best(**state_dict), _noted_best(self._path), key=lambda found: found.val_dice)
 
 
-def _noted_best(path: Path) -> tuple[float, int]:
-    """Return validation Dice and epoch of the weights in a file; of one that says nothing, what anything surpasses."""
+def _noted_best(path: Path) -> Best:
+    """Return what the weights in a file say of themselves; of one that says nothing, what anything surpasses."""
     try:
         with safe_open(path, "pt") as file:
             note = json.loads((file.metadata() or {})[BEST_NOTE])
-        return float(note["val_dice"]), int(note["epoch"])
+        return Best(float(note["val_dice"]), int(note["epoch"]), float(note["val_loss"]))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return float("-inf"), -1
+        return NOTHING_YET

@@ -20,7 +20,16 @@ from metseg.dataset import TrainingSet, ValidationSet
 from metseg.model import SegmentationNetwork
 from metseg.predict.inference import Compute, memory_format
 from metseg.recipe import Recipe
-from metseg.train.callbacks import BestWeights, Budget, EarlyStop, MovingAverage, Schedule, Seeds, SharedFigures
+from metseg.train.callbacks import (
+    NOTHING_YET,
+    BestWeights,
+    Budget,
+    EarlyStop,
+    MovingAverage,
+    Schedule,
+    Seeds,
+    SharedFigures,
+)
 from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint
 from metseg.train.data import make_loaders
 from metseg.train.display import TrainingDisplay
@@ -34,11 +43,12 @@ ACCELERATORS: Mapping[str, str] = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
 class Spent(NamedTuple):
-    """What a training took, over interruptions, and the epoch of its best weights; as the first process noted it."""
+    """What a training took, over interruptions, and which its best weights are; as the first process noted it."""
 
     steps: int
     minutes: float
     best_epoch: int
+    validation_loss: float
     peak_memory_gb: float
 
 
@@ -113,10 +123,12 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
             with suppress(ValueError):  # not in the main thread
                 signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
+    best = next((one.best for one in callbacks if isinstance(one, BestWeights)), NOTHING_YET)
     return Spent(
         budget.steps,
         round(budget.elapsed_s / 60, 4),
-        best_epoch=next((one.epoch for one in callbacks if isinstance(one, BestWeights)), -1),
+        best_epoch=best.epoch,
+        validation_loss=best.val_loss,
         peak_memory_gb=round(next((one.peak_gb for one in callbacks if isinstance(one, MemoryWatch)), 0.0), 2),
     )
 
