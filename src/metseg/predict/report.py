@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metseg import __version__
 from metseg.errors import MetsegError
 from metseg.files import write_bytes
 from metseg.notice import NOTICE
 from metseg.predict.lesions import Lesion
-
-if TYPE_CHECKING:
-    from metseg.predict.prediction import Prediction
+from metseg.predict.prediction import Prediction
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ from metseg.plot.colours import (
     Colour,
     class_colour,
 )
+from metseg.predict.prediction import Prediction
 from metseg.recipe import Frozen
 from metseg.report.key_images import VolumePixels, volume_key_images
 from metseg.report.key_pictures import PicturePixels, picture_key_images, shown_pictures
@@ -31,10 +32,6 @@ from metseg.report.place import oblique_degrees, sides
 from metseg.report.study import KeyImage, Lesion, Model, ReadImage, StudyReport, Technique
 from metseg.report.study_document import Document, FoundLesion, MaskFacts, parse_document
 from metseg.report.study_steps import describe_steps
-
-if TYPE_CHECKING:
-    from metseg.predict.prediction import Prediction
-
 
 #: What people call the colours of the outlines.
 COLOURS: Mapping[Colour, str] = {
