@@ -37,7 +37,7 @@ def test_an_oblique_affine_in_four_bytes_a_number_changes_no_surface_score(proto
     assert (np.linalg.norm(oblique[:3, :3], axis=0) > 1).any()
     truth, prediction = blocks((2, 6), (9, 14), value=3), blocks((3, 7), (9, 15), value=3)
     straight, turned = (
-        evaluate_case(truth, prediction, affine=affine, protocol=protocol, scheme="brats-met-2023")["ET"]
+        evaluate_case(truth, prediction, affine=affine, protocol=protocol, scheme="brats-met-2024")["ET"]
         for affine in (np.eye(4), oblique)
     )
     assert 0.2 < straight["nsd_0.5"] < straight["nsd_1.0"] == 1

@@ -50,7 +50,7 @@ def models(comparison: Comparison) -> tuple[Block, ...]:
     ]
     if _has_slices(comparison):
         how.append("The two slice-wise ones are means over slices.")
-    if len({one.recipe.loss for one in comparison.contestants}) > 1:
+    if any(one.recipe.loss != comparison.contestants[0].recipe.loss for one in comparison.contestants):
         how.append("The recipes have different losses: validation losses do not compare.")
     if comparison.split.folds:
         how.append("Training, validation loss, steps, prediction and memory are means over the folds.")
