@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -140,10 +139,19 @@ def measured(side: str, study: str, model: str, mirror: bool, answer: Any) -> No
     """Put a side's outcome and the memory that it took beyond the study and the network into a queue."""
     bundle = load_bundle(model)
     case = find_inputs(study, bundle.recipe.data)[0].load()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_gib()
     seconds, total, labels = SIDES[side](case, bundle, mirror)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    answer.put((seconds, total, before / 2**20, after / 2**20, labels))
+    answer.put((seconds, total, before, peak_gib(), labels))
+
+
+def peak_gib() -> float:
+    """Return the most memory that this process ever had.
+
+    Not ``ru_maxrss``, which a new process inherits from the one that started it.
+    """
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 2**20
 
 
 def simulated(folder: Path, resolution_mm: float) -> Path:
