@@ -195,7 +195,14 @@ def _rise(value: FloatArray) -> FloatArray:
     return np.asarray(np.clip(value, 0, 1), dtype=np.float32)
 
 
-def brain_mask(hull_mm: FloatArray, tissue: FloatArray, grid: Grid) -> BoolArray:
-    """Return what a skull-stripping program keeps: the brain, its fissures and a thin rim of fluid."""
-    near = ndimage.maximum_filter(tissue > 0.25, size=2 * max(1, round(2 / grid.spacing_mm)) + 1)
-    return np.asarray((hull_mm < 0.3) & (near | (hull_mm < -4)))
+def brain_mask(hull_mm: FloatArray, tissue: FloatArray, grid: Grid, *, rim_mm: float) -> BoolArray:
+    """Return what a skull-stripping program keeps: the brain, its fissures and a rim.
+
+    Args:
+        hull_mm: (X, Y, Z) signed distance from the brain's outline.
+        tissue: (X, Y, Z) share of grey and white matter.
+        grid: of the patient.
+        rim_mm: how far beyond the outline: the more, the more dura and sinuses are left.
+    """
+    near = ndimage.maximum_filter(tissue > 0.25, size=2 * max(1, round((2 + rim_mm) / grid.spacing_mm)) + 1)
+    return np.asarray((hull_mm < rim_mm) & (near | (hull_mm < -4)))

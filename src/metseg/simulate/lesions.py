@@ -23,6 +23,9 @@ Box = tuple[slice, slice, slice]
 
 NETC, SNFH, ET = 1, 2, 3
 
+#: Of a lobe, in radii of the lesion: how far its middle lies from the lesion's, its own radius, and `_Ball.hardness`.
+LOBE_OFFSET, LOBE_RADIUS, LOBE_HARDNESS = (0.6, 1.0), (0.4, 0.75), (-0.1, 0.5)
+
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -81,28 +84,58 @@ def add_core(
     box = _box_of_core(radius, centre, grid)
     # Drawn first: what is drawn for the dents depends on where the lesion lies to the voxel.
     slope = _slope_to_one_side(lesion, rng)
-    distance = _dented_distance(lesion, centre, box, grid=grid, rng=rng)
+    balls = _balls(lesion, rng)
+    distance, hardness = _dented_distance(lesion, balls, centre, box, grid=grid, rng=rng)
     taken = ndimage.binary_dilation(maps.core[box] >= 0.5, EVERY_NEIGHBOUR)
     allowed = (hull_mm[box] < -0.5 * grid.spacing_mm) & ~taken
     count = max(1, round(4 / 3 * np.pi * radius**3 / grid.spacing_mm**3))
     core, level = _nearest(distance, allowed, count)
     share = np.where(allowed, np.clip(0.5 + (level - distance) / grid.spacing_mm, 0, 1), 0)
     share = np.where(core, share, np.minimum(share, 0.49)).astype(np.float32)
-    depth = distance + _plane(slope, centre, box, grid=grid)
+    depth = distance + hardness + _plane(slope, centre, box, grid=grid)
     necrosis, necrotic = _necrosis(lesion, depth, core, grid=grid, rng=rng)
     np.maximum(maps.core[box], share, out=maps.core[box])
     maps.necrosis[box][share > 0] = necrosis[share > 0]
     maps.fluidity[box][share > 0] = lesion.fluidity
     mottle = smooth_field(core.shape, scale_voxels=max(2.0, 0.35 * radius / grid.spacing_mm), rng=rng)
-    maps.uptake[box][share > 0] = np.clip(lesion.uptake * (0.9 + 0.25 * mottle), 0.05, 1)[share > 0]
+    maps.uptake[box][share > 0] = np.clip(lesion.uptake * (1 + lesion.patchiness * mottle), 0.05, 1)[share > 0]
     maps.labels[box][core] = np.where(necrotic, NETC, ET)[core]
     maps.instances[box][core] = lesion.lesion_id
 
 
+@dataclass(frozen=True)
+class _Ball:
+    """One lobe of a lesion, in radii of the lesion: a solid one lets no necrosis in before the others are full."""
+
+    centre: tuple[float, float, float]
+    radius: float
+    hardness: float
+
+
+def _balls(lesion: Lesion, rng: np.random.Generator) -> list[_Ball]:
+    """Return the lesion's first lobe, in its middle, and those that have grown out of it."""
+    balls = [_Ball((0.0, 0.0, 0.0), 1.0, 0.0)]
+    for _ in range(lesion.lobes):
+        direction = rng.standard_normal(3)
+        x, y, z = direction / np.linalg.norm(direction) * rng.uniform(*LOBE_OFFSET)
+        balls.append(_Ball((x, y, z), rng.uniform(*LOBE_RADIUS), rng.uniform(*LOBE_HARDNESS)))
+    return balls
+
+
 def _dented_distance(
-    lesion: Lesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
-) -> FloatArray:
-    """Return the distance from the lesion's ideal surface in mm: an ellipsoid with smooth dents."""
+    lesion: Lesion,
+    balls: list[_Ball],
+    centre: npt.NDArray[np.float64],
+    box: Box,
+    *,
+    grid: Grid,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the distance from the lesion's ideal surface in mm, an ellipsoid or several with smooth dents.
+
+    Returns:
+        The distance, and how much less deep each voxel counts than it is, since its lobe is a solid one.
+    """
     radius = lesion.diameter_mm / 2
     stretch = np.exp(rng.normal(0, 0.09, 3))
     axes = [
@@ -111,7 +144,14 @@ def _dented_distance(
     ]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
     dents = _dents(lesion, centre, box, grid=grid, rng=rng)
-    return np.asarray(np.sqrt(x**2 + y**2 + z**2) - radius * (1 + lesion.irregularity * dents), dtype=np.float32)
+    nearest = np.full(dents.shape, np.inf, dtype=np.float32)
+    hardness = np.zeros(dents.shape, dtype=np.float32)
+    for ball in balls:
+        away = [axis - radius * middle for axis, middle in zip((x, y, z), ball.centre, strict=True)]
+        distance = np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2) - radius * ball.radius
+        hardness[distance < nearest] = radius * ball.hardness
+        np.minimum(nearest, distance, out=nearest)
+    return np.asarray(nearest - radius * lesion.irregularity * dents, dtype=np.float32), hardness
 
 
 def _dents(

@@ -29,7 +29,8 @@ class PhantomOptions(Frozen):
     #: Standard deviation of the logarithm of the coil's intensity drift.
     bias: Annotated[float, Field(ge=0, le=1)] = 0.08
     #: "one": scanner and protocol, as within a hospital. "many": tissues and timings stray three times as far, and T1
-    #: is weighted by spin echo in some patients, by an inversion pulse in others: for networks that shall go abroad.
+    #: is weighted by spin echo in some patients, by an inversion pulse in others, and the skull is taken off more or
+    #: less closely: for networks that shall go abroad.
     scanners: Literal["one", "many"] = "one"
     lesions_min: Annotated[int, Field(ge=0)] = 1
     lesions_max: Annotated[int, Field(ge=0, le=60)] = 12

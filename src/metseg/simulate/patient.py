@@ -27,6 +27,12 @@ JUNCTION_SHARE = 0.8
 #: How much of a ring lesion's core is necrotic.
 NECROTIC_SHARE = (0.2, 0.6)
 
+#: How unevenly lesions take contrast agent up.
+PATCHINESS = (0.15, 0.5)
+
+#: How many lobes a large lesion may have besides its first.
+MOST_LOBES = 2
+
 #: Mean thickness of the rim of a cyst, in mm and at most so much of its diameter.
 CYST_RIM_MM, CYST_RIM_SHARE = (1.2, 4.0), 0.2
 
@@ -43,6 +49,8 @@ class Lesion:
         oedema_mm: how far oedema reaches along white matter; 0 for none.
         irregularity: standard deviation of the surface's distance from the sphere, as a share of the radius.
         uptake: how strongly it takes contrast agent up, 0 (weak) to 1 (strong).
+        patchiness: standard deviation of the uptake within the lesion, as a share of its mean.
+        lobes: further round parts that have grown out of the first one, each with a middle of its own.
         fluidity: of what is necrotic: 0 dead tissue, 1 a cyst as watery as cerebrospinal fluid.
         eccentricity: how much faster the depth falls off on one side of the middle than on the other, 0 for a
             necrosis in the middle: the larger, the thicker the rim on one side.
@@ -55,6 +63,8 @@ class Lesion:
     oedema_mm: float
     irregularity: float
     uptake: float
+    patchiness: float
+    lobes: int
     fluidity: float
     eccentricity: float
 
@@ -176,7 +186,9 @@ def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: S
         necrotic_share=float(necrotic) if ring else 0.0,
         oedema_mm=float(min(reach, 24.0)) if has_oedema else 0.0,
         irregularity=float(rng.uniform(0.05, 0.16)),
-        uptake=float(rng.beta(2.5, 1.5)),
+        uptake=float(rng.beta(2.0, 1.5)),
+        patchiness=float(rng.uniform(*PATCHINESS)),
+        lobes=int(rng.binomial(MOST_LOBES, np.clip((diameter - 8) / 25, 0, 0.5))),
         fluidity=float(rng.uniform(0, 1)) if cystic else 0.0,
         eccentricity=float(rng.uniform(0, 0.35)) if ring else 0.0,
     )

@@ -18,6 +18,7 @@ from metseg.simulate.options import PhantomOptions
 from metseg.simulate.patient import Patient, describe_patient
 from metseg.simulate.scan import Scan
 from metseg.simulate.sequences import render_sequences
+from metseg.simulate.tissues import SCANNERS
 from metseg.simulate.truth import LesionTruth, lesion_truth
 from metseg.volume import Case, Volume
 
@@ -111,7 +112,8 @@ def build_head(patient: Patient, options: PhantomOptions, *, first: Patient | No
     before = here if first is None else _healthy(first, anatomy)
     shares, hull = here.shares, here.hull
     maps = _draw_lesions(patient, anatomy, here.places, shares=shares, hull=hull)
-    brain = head.brain_mask(hull, shares["grey"] + shares["white"], anatomy.grid)
+    rim_mm = float(patient.stream("strip").uniform(*SCANNERS[options.scanners].rim_mm))
+    brain = head.brain_mask(hull, shares["grey"] + shares["white"], anatomy.grid, rim_mm=rim_mm)
     brain |= maps.labels > 0
     flow = vessels.vessel_shares(
         patient, before.coordinates, fluid=before.shares["fluid"], hull_mm=before.hull, grid=anatomy.grid

@@ -43,7 +43,7 @@ TISSUES: Mapping[str, Tissue] = {
     "grey": Tissue(0.82, 1400, 92, uptake=0.02),
     "fluid": Tissue(1.00, 4200, 900),
     "oedema": Tissue(0.88, 1700, 140, uptake=0.01),
-    "tumour_weak": Tissue(0.86, 1450, 108, uptake=0.30),
+    "tumour_weak": Tissue(0.86, 1450, 108, uptake=0.12),
     "tumour_strong": Tissue(0.86, 1400, 104, uptake=0.85),
     "necrosis": Tissue(0.95, 2700, 260, uptake=0.01),
     "cyst": Tissue(1.00, 3600, 700),
@@ -97,15 +97,17 @@ class Scanners:
     Args:
         spread: how far relaxation times, uptake and timings stray, relative to one scanner.
         protocols: sequence to its timing; each patient is scanned by one of them.
+        rim_mm: least and most that programs which take the skull off leave outside the brain: dura and sinuses.
     """
 
     spread: float
     protocols: tuple[Mapping[str, Sequence], ...]
+    rim_mm: tuple[float, float]
 
 
 SCANNERS: Mapping[str, Scanners] = {
-    "one": Scanners(1.0, (SEQUENCE_TIMING,)),
-    "many": Scanners(3.0, (SEQUENCE_TIMING, {**SEQUENCE_TIMING, **INVERSION_PREPARED})),
+    "one": Scanners(1.0, (SEQUENCE_TIMING,), (0.3, 0.3)),
+    "many": Scanners(3.0, (SEQUENCE_TIMING, {**SEQUENCE_TIMING, **INVERSION_PREPARED}), (0.0, 4.0)),
 }
 
 #: Echoes longer than this let flowing blood leave the slice.
