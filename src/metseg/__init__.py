@@ -11,7 +11,6 @@ The public functions are loaded when they are first used, so that ``import metse
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
         score,
         train,
     )
-
-# The AMX kernels of oneDNN, as torch 2.13 brings it, answer some strided bfloat16 convolutions of small volumes with
-# numbers of 1e35 (tests/model/test_bf16.py); its AVX512 ones are right. Read once, before the first convolution.
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 __version__ = "0.1.0"
 

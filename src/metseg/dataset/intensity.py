@@ -84,6 +84,8 @@ class LowResolution(Factor):
     probability: Probability = 0.1
     low: Annotated[float, Field(ge=1)] = 1.5
     high: Annotated[float, Field(ge=1)] = 4.0
+    #: Probability for each sequence that it is among them: clinical studies mix thin slices with thick ones.
+    each: Probability = 1.0
 
 
 class MissingSequence(SequenceFill, Occasional):
@@ -169,6 +171,9 @@ def bias_field(image: Tensor, options: BiasField, rng: Rng) -> Tensor:
 def low_resolution(image: Tensor, options: LowResolution, rng: Rng) -> Tensor:
     coarse = []
     for modality in image:
+        if options.each < 1 and rng.random() >= options.each:
+            coarse.append(modality)
+            continue
         axis = int(rng.integers(modality.ndim))
         thick = torch.from_numpy(thick_slices(modality.shape[axis], rng.uniform(options.low, options.high)))
         coarse.append((modality.movedim(axis, -1) @ thick.T).movedim(-1, axis))
