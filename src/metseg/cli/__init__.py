@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from metseg import __version__
+from metseg.allocator import use_huge_pages
 from metseg.cli import (
     compare,
     doctor,
@@ -33,6 +34,7 @@ from metseg.cli import (
     worker,
 )
 from metseg.errors import MetsegError, ResourceError, UsageError
+from metseg.lean_imports import import_lean
 
 INTERRUPTED = 130
 
@@ -90,6 +92,8 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; end with the exit status that belongs to the outcome."""
+    import_lean()
+    use_huge_pages()
     # What Pillow warns of (sizes, odd tags) is either refused by name when the picture is read, or harmless.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv  # wherever it stands, also behind a command's own options

@@ -50,7 +50,7 @@ class _CarefulDown(_Careful):
 class _CarefulUp(_Careful):
     def _narrow_side(self: Any, volume: Tensor) -> int:
         """Return the width of what goes in: its gradient is the answer of a strided convolution."""
-        return volume.shape[-1]
+        return int(volume.shape[-1])
 
 
 class _Conv2d(_CarefulDown, nn.Conv2d): ...

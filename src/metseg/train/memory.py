@@ -1,9 +1,7 @@
-"""The memory of a training: how much a step will take, before it takes it, and that it is not asked for anew."""
+"""How much memory a step of a training will take, before it takes it."""
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from itertools import chain
 from typing import NamedTuple
 
@@ -27,22 +25,6 @@ BACKWARD_FACTOR = 2
 
 #: What the framework, the loader and the cache take beside the step, measured on small runs.
 OVERHEAD_BYTES = 600_000_000
-
-
-#: `mallopt` of the C library of most Linux systems: what is set, and the bytes.
-GLIBC_SETTINGS = ((-3, 2**30), (-1, 2**31 - 1))  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what it frees, for the next step to use, where the C library can be told so (glibc).
-
-    By default each large tensor is fetched from the system and given back at once, and the system clears every page
-    of it: 10 to 20 % of a training step on a CPU, measured with U-Net, U-Net++ and Attention U-Net.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        for setting, value in GLIBC_SETTINGS:
-            library.mallopt(setting, value)
 
 
 class Need(NamedTuple):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from metseg.allocator import keep_freed_memory
 from metseg.dataset import TrainingSet
 from metseg.files import disk_full_is_an_error
 from metseg.io.source import CaseSource
@@ -26,7 +27,7 @@ from metseg.train.data import choose_split, load_training_data, read_sources
 from metseg.train.finish import finish
 from metseg.train.fit import Job, fit
 from metseg.train.initialise import initialise
-from metseg.train.memory import keep_freed_memory, require_memory
+from metseg.train.memory import require_memory
 from metseg.train.ranks import Ranks, find_ranks, require_devices, share, together
 from metseg.train.resolve import resolve
 from metseg.train.run_folder import RunFolder

@@ -12,7 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from metseg.allocator import use_huge_pages
 from metseg.errors import MetsegError, ResourceError
+from metseg.lean_imports import import_lean
 from metseg.serve.instant.messages import Ask, Form, Ready, Refusal, Reply, Result
 from metseg.serve.logs import configure_logs
 from metseg.serve.problems import failure_of, status_of
@@ -49,6 +51,8 @@ def run(pipe: Connection, terms: Terms) -> None:
     """Answer until the other end of the pipe is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the API, which ends us
     configure_logs(terms.log_level)
+    import_lean()
+    use_huge_pages()
     from metseg.serve.jobs.limits import limit_memory, limit_threads, limit_torch_threads
 
     limit_threads(terms.threads)
