@@ -28,8 +28,22 @@ def lesion(
     oedema: float = 0.0,
     fluidity: float = 0.0,
     eccentricity: float = 0.0,
+    patchiness: float = 0.2,
+    lobes: int = 0,
 ) -> Lesion:
-    return Lesion(number, (0.0, 0.0, 0.0), diameter, necrotic, oedema, 0.1, 0.6, fluidity, eccentricity)
+    return Lesion(
+        lesion_id=number,
+        centre_mm=(0.0, 0.0, 0.0),
+        diameter_mm=diameter,
+        necrotic_share=necrotic,
+        oedema_mm=oedema,
+        irregularity=0.1,
+        uptake=0.6,
+        patchiness=patchiness,
+        lobes=lobes,
+        fluidity=fluidity,
+        eccentricity=eccentricity,
+    )
 
 
 def drawn(*lesions: tuple[Lesion, tuple[float, float, float]]) -> LesionMaps:
@@ -78,6 +92,26 @@ def test_an_eccentric_necrosis_leaves_the_rim_thick_on_one_side() -> None:
         core, hole = (ndimage.center_of_mass(mask) for mask in (maps.labels > 0, maps.labels == NETC))
         off.append(np.linalg.norm(np.subtract(core, hole)))
     assert off[1] > 1.5 * off[0]
+
+
+def test_lobes_make_a_lesion_longer_and_leave_its_volume() -> None:
+    lengths = []
+    for lobes in (0, 2):
+        core = drawn((lesion(diameter=20, necrotic=0.4, lobes=lobes), (24, 24, 24))).labels > 0
+        assert core.sum() == pytest.approx(np.pi / 6 * 20**3, abs=0.51)
+        assert ndimage.label(core)[1] == 1
+        points = np.argwhere(core)
+        lengths.append(np.sqrt(np.linalg.eigvalsh(np.cov(points.T))[-1]))
+    assert lengths[1] > 1.1 * lengths[0]
+
+
+def test_a_patchy_lesion_takes_contrast_agent_up_unevenly() -> None:
+    spread = []
+    for patchiness in (0.0, 0.2, 0.5):
+        maps = drawn((lesion(diameter=20, patchiness=patchiness), (24, 24, 24)))
+        spread.append(float(maps.uptake[maps.labels == ET].std()))
+    assert spread[0] == pytest.approx(0, abs=1e-6)
+    assert spread[2] > 1.5 * spread[1] > 0.1
 
 
 def test_lesions_side_by_side_keep_their_own_fluid() -> None:
