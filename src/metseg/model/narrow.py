@@ -44,7 +44,7 @@ class _CarefulDown(_Careful):
         """Return the width of the answer."""
         padding = 0 if isinstance(self.padding, str) else self.padding[-1]  # "same" cannot be strided: it is "valid"
         reach = self.dilation[-1] * (self.kernel_size[-1] - 1) + 1
-        return (volume.shape[-1] + 2 * padding - reach) // _step(self) + 1
+        return int((volume.shape[-1] + 2 * padding - reach) // _step(self) + 1)
 
 
 class _CarefulUp(_Careful):

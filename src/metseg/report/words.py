@@ -23,10 +23,18 @@ FORMATS: Mapping[str, str] = {"": ".3f", "mm": ".2f", "mm³": ",.0f", "mL": ".3g
 def figure_text(value: float | None, unit: str = "") -> str:
     """Return a figure without its unit, which stands in the title.
 
+    A share that is almost 1, as accuracies are where lesions are small, is not written as if it were 1.
+
     >>> figure_text(0.66667), figure_text(12345.6, "mm³"), figure_text(None)
     ('0.667', '12,346', '–')
+    >>> figure_text(0.9997), figure_text(0.99998), figure_text(1.0)
+    ('0.9997', '> 0.9999', '1.000')
     """
-    return NOTHING if value is None else format(value, FORMATS[unit])
+    if value is None:
+        return NOTHING
+    if not unit and 0.9995 <= value < 1:
+        return f"{value:.4f}" if value < 0.99995 else "> 0.9999"
+    return format(value, FORMATS[unit])
 
 
 def interval_text(interval: Interval | None, unit: str = "", *, nothing: str = NOTHING) -> str:
