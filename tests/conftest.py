@@ -93,6 +93,9 @@ def run_metseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
     def run(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["metseg", *map(str, arguments)])
+        # What a program sets for its whole process ends with the test.
+        monkeypatch.setattr(sys, "meta_path", sys.meta_path.copy())
+        monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main()

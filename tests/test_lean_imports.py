@@ -45,6 +45,23 @@ def test_monai_does_not_see_what_everybody_else_does() -> None:
     assert printed_by(HIDDEN_FROM_MONAI) == ["[]", "1", "(1, 1)"]
 
 
+PROGRAM = """
+import sys
+
+sys.argv = ["metseg", "models", "list"]
+from metseg.cli import main
+
+try:
+    main()
+except SystemExit:
+    print(any(type(finder).__module__ == "metseg.lean_imports" for finder in sys.meta_path))
+"""
+
+
+def test_the_command_line_is_lean() -> None:
+    assert printed_by(PROGRAM)[-1] == "True"
+
+
 def test_every_network_works_without_what_is_hidden() -> None:
     from metseg.model import MODELS
 

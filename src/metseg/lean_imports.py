@@ -2,7 +2,8 @@
 
 MONAI imports all of its own parts at once, and they whatever is there of pandas, scikit-learn, OpenCV, Matplotlib and
 TensorBoard: 130 MB and two thirds of the time of the import, in every process that loads a network. Each of them is
-optional to MONAI, which is told that it is not there; everybody else may import it as ever.
+optional to MONAI, which is told that it is not there; everybody else may import it as ever, and what somebody has
+imported before stays visible to MONAI too.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ UNNEEDED = frozenset(
 
 
 class _Hidden(MetaPathFinder):
-    """Finds nothing; refuses what MONAI asks for and needs not."""
+    """Finds nothing; refuses what MONAI asks for and does not need."""
 
     def find_spec(self, fullname: str, *_path_and_target: object) -> ModuleSpec | None:
         if fullname in UNNEEDED and _who_imports().partition(".")[0] == IMPORTER:
-            raise ModuleNotFoundError(f"{IMPORTER} need not import {fullname} here", name=fullname)
+            raise ModuleNotFoundError(f"{IMPORTER} does without {fullname} here", name=fullname)
         return None
 
 
 def _who_imports() -> str:
     """Return the name of the module whose code made Python look for another one."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and _name(frame.f_globals).startswith("importlib"):
+    while frame.f_back is not None and _name(frame.f_globals).partition(".")[0] == "importlib":
         frame = frame.f_back
     return _name(frame.f_globals)
 

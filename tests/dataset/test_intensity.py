@@ -139,6 +139,13 @@ def test_low_resolution_is_along_one_axis(axis):
     assert np.moveaxis(coarse[0].numpy(), axis, -1)[2, 1] == pytest.approx([1, 2.25, 4.75, 6])
 
 
+def test_low_resolution_leaves_some_sequences_sharp():
+    image = torch.rand(200, 6, 6, 6)
+    coarse = intensity.low_resolution(image, intensity.LowResolution(low=2, each=0.3), np.random.default_rng(0))
+    sharp = (coarse == image).all(dim=(1, 2, 3)).double().mean()
+    assert 0.6 < float(sharp) < 0.8
+
+
 @pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "noise", "blur", "bias_field", "low_resolution"])
 def test_each_modality_has_a_draw_of_its_own(name):
     one = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)

@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 
 from metseg.simulate import SEQUENCES, PhantomOptions, SimulatedPatient, describe_patient, simulate_patient
-from metseg.simulate.anatomy import load_anatomy
+from metseg.simulate.anatomy import Grid, load_anatomy
+from metseg.simulate.head import brain_mask
 from metseg.simulate.phantom import build_head
 from metseg.simulate.sequences import render_sequences
 
@@ -163,3 +164,14 @@ def test_the_average_head_keeps_its_place_when_voxels_grow() -> None:
         centre = head.grid.affine @ (*ndimage.center_of_mass(head.white), 1)
         assert centre == pytest.approx(expected, abs=0.25)
         assert head.white.sum() * spacing**3 == pytest.approx(white.sum(), rel=0.02)
+
+
+def test_the_rim_decides_how_closely_the_skull_is_taken_off() -> None:
+    grid = Grid((40, 40, 40), 1.0, (0.0, 0.0, 0.0))
+    x, y, z = np.meshgrid(*[np.arange(40) - 20.0] * 3, indexing="ij")
+    hull = (np.sqrt(x**2 + y**2 + z**2) - 12).astype(np.float32)
+    tissue = (hull < -1).astype(np.float32)
+    for rim_mm in (0.3, 2.0, 4.0):
+        kept = brain_mask(hull, tissue, grid, rim_mm=rim_mm)
+        assert hull[kept].max() == pytest.approx(rim_mm, abs=0.5)
+        assert kept[hull < 0].all()

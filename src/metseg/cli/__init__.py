@@ -14,7 +14,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from metseg import __version__
-from metseg.allocator import use_huge_pages
 from metseg.cli import (
     compare,
     doctor,
@@ -93,7 +92,6 @@ def _global_options(
 def main() -> None:
     """Run the command line; end with the exit status that belongs to the outcome."""
     import_lean()
-    use_huge_pages()
     # What Pillow warns of (sizes, odd tags) is either refused by name when the picture is read, or harmless.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv  # wherever it stands, also behind a command's own options

@@ -55,6 +55,9 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find lesions: masks of the input's size and place, overlays, a lesion table as JSON."""
+    from metseg.allocator import give_back_freed_memory
+
+    give_back_freed_memory()
     from metseg.model.bundle import load_bundle
     from metseg.predict.folder import predict_paths
     from metseg.predict.predictor import Predictor

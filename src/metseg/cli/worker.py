@@ -23,6 +23,7 @@ def worker(
     Reads METSEG_HOME and METSEG_DATABASE_URL as `metseg serve` does; all of them need the same ones. A worker that is
     ended or killed, and started again under its name, goes on where it was; if it is not, another takes its studies.
     """
+    from metseg.allocator import give_back_freed_memory
     from metseg.machine import processors
     from metseg.serve.jobs.limits import limit_threads, yield_to_others
     from metseg.serve.settings import load_settings
@@ -33,6 +34,7 @@ def worker(
     count = settings.worker_threads or processors()
     # Before torch and its like are loaded: they look once.
     limit_threads(count)
+    give_back_freed_memory()
     yield_to_others(settings.worker_nice)
 
     from metseg.serve.jobs.worker import Worker

@@ -84,7 +84,7 @@ class LowResolution(Factor):
     probability: Probability = 0.1
     low: Annotated[float, Field(ge=1)] = 1.5
     high: Annotated[float, Field(ge=1)] = 4.0
-    #: Probability for each sequence that it is among them: clinical studies mix thin slices with thick ones.
+    #: Probability that a sequence is made coarse; the others stay sharp, as clinical studies mix thin and thick slices.
     each: Probability = 1.0
 
 

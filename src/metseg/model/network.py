@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from metseg.errors import InputError
-from metseg.model.narrow import in_float32_where_narrow
+from metseg.model.careful import with_careful_convolutions
 
 Logits = torch.Tensor | list[torch.Tensor]
 
@@ -41,7 +41,7 @@ class SegmentationNetwork(nn.Module):
         divisor: int | Sequence[int] = 1,
     ) -> None:
         super().__init__()
-        self.body = in_float32_where_narrow(body)
+        self.body = with_careful_convolutions(body)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.dimensions = dimensions

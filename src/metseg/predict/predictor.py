@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.allocator import give_back_freed_memory
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
@@ -256,7 +255,6 @@ class Predictor:
 
     def _slabs(self, prepared: Prepared, on_share: OnShare) -> Iterator[Slab]:
         """Return the probabilities of a volume, slab by slab."""
-        give_back_freed_memory()  # each time: a training in this process wants the contrary
         return slide(
             self._ensemble,
             np.asarray(prepared.image, dtype=np.float32),

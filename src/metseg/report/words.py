@@ -28,12 +28,12 @@ def figure_text(value: float | None, unit: str = "") -> str:
     >>> figure_text(0.66667), figure_text(12345.6, "mm³"), figure_text(None)
     ('0.667', '12,346', '–')
     >>> figure_text(0.9997), figure_text(0.99998), figure_text(1.0)
-    ('0.9997', '> 0.9999', '1.000')
+    ('0.9997', '0.9999', '1.000')
     """
     if value is None:
         return NOTHING
     if not unit and 0.9995 <= value < 1:
-        return f"{value:.4f}" if value < 0.99995 else "> 0.9999"
+        return f"{min(value, 0.9999):.4f}"
     return format(value, FORMATS[unit])
 
 

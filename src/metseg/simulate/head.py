@@ -15,6 +15,9 @@ from metseg.simulate.patient import Patient, Point
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
+#: How far from tissue skull-stripping still takes fluid for a part of the brain.
+SULCUS_MM = 2
+
 #: Fluid between brain and dura, in mm: narrowest, and added by full atrophy.
 SUBARACHNOID_MM = (0.4, 1.8)
 DURA_MM, BONE_MM, SKIN_MM, FAT_MM = 0.9, 6.5, 1.8, 3.6
@@ -204,5 +207,6 @@ def brain_mask(hull_mm: FloatArray, tissue: FloatArray, grid: Grid, *, rim_mm: f
         grid: of the patient.
         rim_mm: how far beyond the outline: the more, the more dura and sinuses are left.
     """
-    near = ndimage.maximum_filter(tissue > 0.25, size=2 * max(1, round((2 + rim_mm) / grid.spacing_mm)) + 1)
+    reach = max(1, round((SULCUS_MM + round(rim_mm)) / grid.spacing_mm))
+    near = ndimage.maximum_filter(tissue > 0.25, size=2 * reach + 1)
     return np.asarray((hull_mm < rim_mm) & (near | (hull_mm < -4)))

@@ -23,7 +23,7 @@ Box = tuple[slice, slice, slice]
 
 NETC, SNFH, ET = 1, 2, 3
 
-#: Of a lobe, in radii of the lesion: how far its middle lies from the lesion's, its own radius, and `_Ball.hardness`.
+#: Of a lobe, in radii of the lesion: how far its middle lies from the lesion's, its own radius, and `_Lobe.hardness`.
 LOBE_OFFSET, LOBE_RADIUS, LOBE_HARDNESS = (0.6, 1.0), (0.4, 0.75), (-0.1, 0.5)
 
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
@@ -69,8 +69,8 @@ def add_core(
 ) -> None:
     """Draw a lesion's core into the maps, in place.
 
-    The core is the N voxels nearest to the centre in a randomly dented metric, N being the wished-for volume in
-    voxels (at least one), outside the skull's reach and a voxel away from every other core.
+    The core is the N voxels that lie deepest in its dented lobes, or the least outside, N being the wished-for volume
+    in voxels (at least one), outside the skull's reach and a voxel away from every other core.
 
     Args:
         maps: changed.
@@ -84,8 +84,8 @@ def add_core(
     box = _box_of_core(radius, centre, grid)
     # Drawn first: what is drawn for the dents depends on where the lesion lies to the voxel.
     slope = _slope_to_one_side(lesion, rng)
-    balls = _balls(lesion, rng)
-    distance, hardness = _dented_distance(lesion, balls, centre, box, grid=grid, rng=rng)
+    lobes = _lobes(lesion, rng)
+    distance, hardness = _dented_distance(lesion, lobes, centre, box, grid=grid, rng=rng)
     taken = ndimage.binary_dilation(maps.core[box] >= 0.5, EVERY_NEIGHBOUR)
     allowed = (hull_mm[box] < -0.5 * grid.spacing_mm) & ~taken
     count = max(1, round(4 / 3 * np.pi * radius**3 / grid.spacing_mm**3))
@@ -104,27 +104,27 @@ def add_core(
 
 
 @dataclass(frozen=True)
-class _Ball:
-    """One lobe of a lesion, in radii of the lesion: a solid one lets no necrosis in before the others are full."""
+class _Lobe:
+    """One lobe of a lesion, lengths in radii of the lesion: the harder, the less of the necrosis lies in it."""
 
     centre: tuple[float, float, float]
     radius: float
     hardness: float
 
 
-def _balls(lesion: Lesion, rng: np.random.Generator) -> list[_Ball]:
+def _lobes(lesion: Lesion, rng: np.random.Generator) -> list[_Lobe]:
     """Return the lesion's first lobe, in its middle, and those that have grown out of it."""
-    balls = [_Ball((0.0, 0.0, 0.0), 1.0, 0.0)]
+    lobes = [_Lobe((0.0, 0.0, 0.0), 1.0, 0.0)]
     for _ in range(lesion.lobes):
         direction = rng.standard_normal(3)
         x, y, z = direction / np.linalg.norm(direction) * rng.uniform(*LOBE_OFFSET)
-        balls.append(_Ball((x, y, z), rng.uniform(*LOBE_RADIUS), rng.uniform(*LOBE_HARDNESS)))
-    return balls
+        lobes.append(_Lobe((x, y, z), rng.uniform(*LOBE_RADIUS), rng.uniform(*LOBE_HARDNESS)))
+    return lobes
 
 
 def _dented_distance(
     lesion: Lesion,
-    balls: list[_Ball],
+    lobes: list[_Lobe],
     centre: npt.NDArray[np.float64],
     box: Box,
     *,
@@ -146,10 +146,10 @@ def _dented_distance(
     dents = _dents(lesion, centre, box, grid=grid, rng=rng)
     nearest = np.full(dents.shape, np.inf, dtype=np.float32)
     hardness = np.zeros(dents.shape, dtype=np.float32)
-    for ball in balls:
-        away = [axis - radius * middle for axis, middle in zip((x, y, z), ball.centre, strict=True)]
-        distance = np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2) - radius * ball.radius
-        hardness[distance < nearest] = radius * ball.hardness
+    for lobe in lobes:
+        away = [axis - radius * middle for axis, middle in zip((x, y, z), lobe.centre, strict=True)]
+        distance = np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2) - radius * lobe.radius
+        hardness[distance < nearest] = radius * lobe.hardness
         np.minimum(nearest, distance, out=nearest)
     return np.asarray(nearest - radius * lesion.irregularity * dents, dtype=np.float32), hardness
 

@@ -18,7 +18,8 @@ from metseg.simulate.options import PhantomOptions
 
 Point = tuple[float, float, float]
 
-#: Smallest gap between the cores of two lesions: they stay two lesions whatever the deformation does.
+#: Smallest gap between two lesions as spheres. Dents, lobes and the deformation may bring them nearer to each other; a
+#: voxel between their cores is left free in any case.
 GAP_MM = 6.0
 
 #: Share of the lesions that sit where grey meets white matter, where tumour cells get stuck in narrowing arteries.
@@ -47,9 +48,10 @@ class Lesion:
         diameter_mm: of the sphere with the volume of the core (enhancing and necrotic).
         necrotic_share: of the core's volume; 0 for a solid lesion.
         oedema_mm: how far oedema reaches along white matter; 0 for none.
-        irregularity: standard deviation of the surface's distance from the sphere, as a share of the radius.
+        irregularity: standard deviation of the surface's distance from its lobes, as a share of the radius.
         uptake: how strongly it takes contrast agent up, 0 (weak) to 1 (strong).
-        patchiness: standard deviation of the uptake within the lesion, as a share of its mean.
+        patchiness: standard deviation of the uptake within the lesion, as a share of its mean, before it is limited to
+            0.05 to 1.
         lobes: further round parts that have grown out of the first one, each with a middle of its own.
         fluidity: of what is necrotic: 0 dead tissue, 1 a cyst as watery as cerebrospinal fluid.
         eccentricity: how much faster the depth falls off on one side of the middle than on the other, 0 for a

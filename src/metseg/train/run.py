@@ -17,6 +17,7 @@ from metseg.dataset import TrainingSet
 from metseg.files import disk_full_is_an_error
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
+from metseg.lean_imports import import_lean
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.plot.curves import draw_curves
 from metseg.predict.inference import choose_compute
@@ -117,6 +118,7 @@ def train_along(ranks: Ranks, device: str) -> None:
         ranks: which process this is.
         device: its kind.
     """
+    import_lean()
     # Ctrl-C reaches all processes; the first one says what has happened.
     with suppress(KeyboardInterrupt), together(ranks, device, other=train_along):
         job: Job = share(None)

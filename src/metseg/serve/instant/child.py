@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from metseg.allocator import use_huge_pages
+from metseg.allocator import give_back_freed_memory
 from metseg.errors import MetsegError, ResourceError
 from metseg.lean_imports import import_lean
 from metseg.serve.instant.messages import Ask, Form, Ready, Refusal, Reply, Result
@@ -52,7 +52,7 @@ def run(pipe: Connection, terms: Terms) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the API, which ends us
     configure_logs(terms.log_level)
     import_lean()
-    use_huge_pages()
+    give_back_freed_memory()
     from metseg.serve.jobs.limits import limit_memory, limit_threads, limit_torch_threads
 
     limit_threads(terms.threads)

@@ -1,0 +1,111 @@
+"""Convolutions that are right on a CPU whatever their shape, at the price of more digits where oneDNN is wrong.
+
+oneDNN, as torch 2.13 brings it, is right for the bulk of what a network does, and several times as fast in bfloat16 as
+in float32. It fails at the margins, forwards or backwards, with numbers that are off by half or by 1e35:
+
+- a kernel that reaches beyond both ends of what it is given: in every precision, and it may write where it must not;
+- bfloat16: grouped convolutions of volumes; on processors with AMX also strides of 4, and sides of one voxel.
+
+A volume of few slices is enough to make a bottleneck so narrow. All of this, and a little around it, is computed in a
+precision in which it is right; narrow as it is, that costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Network = TypeVar("Network", bound=nn.Module)
+
+#: In bfloat16 there are no larger strides, and no sides of fewer voxels, going in or coming out.
+LARGEST_STRIDE, LEAST_SIDE = 3, 3
+
+
+def with_careful_convolutions(network: Network) -> Network:
+    """Return the network with its convolutions changed in place; weights and their names stay as they are."""
+    for module in network.modules():
+        careful = _CAREFUL.get(type(module))
+        if careful is not None:
+            # As torch.nn.utils.parametrize does it: a module put in this one's place would lose its hooks.
+            module.__class__ = careful
+    return network
+
+
+class _Careful:
+    """Comes before a convolution's own class."""
+
+    def _answer(self: Any, volume: Tensor, *further: Any) -> Tensor:
+        usual: Any = super().forward  # type: ignore[misc]
+        precision = self._precision(volume)
+        answer: Tensor
+        if precision is None:
+            answer = usual(volume, *further)
+            return answer
+        with torch.autocast("cpu", enabled=False):
+            if precision == torch.float32:
+                answer = usual(volume.float(), *further)
+                return answer
+            weights = {name: weight.double() for name, weight in self.named_parameters()}
+            answer = functional_call(self, weights, (volume.double(), *further))
+            return answer.float()
+
+    def _precision(self: Any, volume: Tensor) -> torch.dtype | None:
+        """Return in what to compute; None: as asked for. Weights that are not float32 are somebody's own choice."""
+        if volume.device.type != "cpu" or self.weight.dtype != torch.float32:
+            return None
+        sides = volume.shape[2:]
+        if any(side < reach for side, reach in zip(sides, self._reach(), strict=True)):
+            return torch.float64  # which oneDNN does not know: torch itself computes it
+        if not torch.is_autocast_enabled("cpu"):
+            return None
+        grouped = self.groups > 1 and len(sides) == 3
+        narrow = min(*sides, *self._sides_after(sides)) < LEAST_SIDE
+        return torch.float32 if grouped or narrow or max(self.stride) > LARGEST_STRIDE else None
+
+    def _reach(self: Any) -> list[int]:
+        """Return over how many voxels of each axis the kernel reaches."""
+        return [dilation * (kernel - 1) + 1 for kernel, dilation in zip(self.kernel_size, self.dilation, strict=True)]
+
+
+class _CarefulDown(_Careful):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._answer(input)
+
+    def _sides_after(self: Any, sides: torch.Size) -> list[int]:
+        # By name there are "valid", which is no padding, and "same", which torch allows without a stride only.
+        if self.padding == "same":
+            return list(sides)
+        paddings = (0,) * len(sides) if self.padding == "valid" else self.padding
+        axes = zip(sides, self._reach(), self.stride, paddings, strict=True)
+        return [(side + 2 * padding - reach) // stride + 1 for side, reach, stride, padding in axes]
+
+
+class _CarefulUp(_Careful):
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return self._answer(input, output_size)
+
+    def _sides_after(self, sides: torch.Size) -> list[int]:
+        return list(sides)  # what comes out is not smaller
+
+
+class _Conv2d(_CarefulDown, nn.Conv2d): ...
+
+
+class _Conv3d(_CarefulDown, nn.Conv3d): ...
+
+
+class _ConvTranspose2d(_CarefulUp, nn.ConvTranspose2d): ...
+
+
+class _ConvTranspose3d(_CarefulUp, nn.ConvTranspose3d): ...
+
+
+_CAREFUL: dict[type, type] = {
+    nn.Conv2d: _Conv2d,
+    nn.Conv3d: _Conv3d,
+    nn.ConvTranspose2d: _ConvTranspose2d,
+    nn.ConvTranspose3d: _ConvTranspose3d,
+}

@@ -1,0 +1,151 @@
+"""Convolutions on this very processor, against torch's own in float64: rounded, and not wrong, both ways."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from metseg.model import MODELS, build_model
+from metseg.model.careful import with_careful_convolutions
+
+LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+#: What came out wrong: the kind of convolution, its arguments, and the volume's sides.
+FAULTS: list[tuple[type[nn.Module], tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
+    (nn.Conv3d, (8, 32, 3, 2), {}, (8, 10, 4)),  # AMX: one voxel wide in the end
+    (nn.Conv3d, (16, 16, 3, 2, 1), {}, (6, 6, 2)),
+    (nn.Conv3d, (3, 16, 3, 1, 1), {}, (1, 6, 6)),
+    (nn.Conv2d, (16, 64, 3, 2, 1), {}, (5, 1)),
+    (nn.Conv2d, (16, 32, 4, 4), {}, (16, 16)),  # AMX: large strides
+    (nn.ConvTranspose3d, (32, 16, 4, 4), {}, (2, 2, 4)),
+    (nn.Conv3d, (32, 32, 7, 1, 3), {"groups": 32}, (5, 5, 5)),  # grouped
+    (nn.Conv3d, (16, 16, 3, 1, 1), {"groups": 16}, (32, 32, 32)),
+    (nn.Conv3d, (1, 1, 3, (1, 1, 2), 1), {}, (3, 6, 1)),  # the kernel reaches beyond both ends
+    (nn.Conv3d, (16, 16, 7, 2, 3), {"groups": 16}, (6, 3, 17)),
+    (nn.ConvTranspose3d, (1, 16, 7, 2, 3), {}, (3, 1, 17)),
+]
+
+
+def answers(convolution: nn.Module, volume: Tensor, *, half: bool) -> list[Tensor]:
+    """Return the answer and its gradients by volume and weights."""
+    convolution.zero_grad()
+    volume = volume.detach().clone().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        answer = convolution(volume)
+    answer.float().square().sum().backward()
+    weights: Any = convolution.weight
+    return [tensor.float().clone() for tensor in (answer.detach(), volume.grad, weights.grad)]
+
+
+def compare(convolution: nn.Module, volume: Tensor, *, last: bool, half: bool) -> None:
+    # Nothing below 0: sums that cancel out would be all rounding.
+    for weight in convolution.parameters():
+        weight.data.abs_()
+    exact = answers(convolution.double(), volume.double(), half=False)
+    convolution = with_careful_convolutions(convolution.float())
+    if last:
+        layout = LAYOUTS[volume.ndim - 2]
+        convolution, volume = convolution.to(memory_format=layout), volume.contiguous(memory_format=layout)  # type: ignore[call-overload]
+    told = f"{convolution}, {tuple(volume.shape)}, {last=}, {half=}"
+    for ours, theirs in zip(answers(convolution, volume, half=half), exact, strict=True):
+        assert (ours - theirs).norm() <= 0.02 * theirs.norm(), told
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(("kind", "arguments", "options", "size"), FAULTS)
+def test_what_was_wrong_is_right(
+    kind: type[nn.Module],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    size: tuple[int, ...],
+    last: bool,
+    half: bool,
+) -> None:
+    torch.manual_seed(0)
+    compare(kind(*arguments, **options), torch.rand(2, arguments[0], *size), last=last, half=half)
+
+
+def drawn(rng: random.Random) -> tuple[nn.Module, tuple[int, ...]] | None:
+    """Return any convolution, and the shape of what it is given; None for one that there cannot be."""
+    dimensions, transposed, grouped = rng.choice((2, 3)), rng.random() < 0.3, rng.random() < 0.2
+    inputs, kernel = rng.choice((1, 3, 4, 8, 16, 24, 32)), rng.choice((1, 2, 3, 3, 3, 5, 7))
+    outputs = inputs if grouped else rng.choice((1, 3, 8, 16, 24, 32))
+    uneven = tuple(rng.choice((1, 2)) for _ in range(dimensions))
+    stride = uneven if rng.random() < 0.3 else rng.choice((1, 2, 2, 3, 4))
+    padding, dilation = rng.choice((0, 1, kernel // 2)), rng.choice((1, 1, 1, 2))
+    sides = tuple(rng.choice((1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 17)) for _ in range(dimensions))
+    if padding >= kernel or (not transposed and min(sides) + 2 * padding < dilation * (kernel - 1) + 1):
+        return None
+    kinds = (nn.ConvTranspose2d, nn.ConvTranspose3d) if transposed else (nn.Conv2d, nn.Conv3d)
+    groups = inputs if grouped else 1
+    options = {"stride": stride, "padding": padding, "groups": groups, "dilation": dilation}
+    return kinds[dimensions - 2](inputs, outputs, kernel, **options), (rng.choice((1, 2)), inputs, *sides)
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_any_convolution_is_right(seed: int, half: bool) -> None:
+    torch.manual_seed(seed)
+    rng, done = random.Random(seed), 0
+    while done < 60:
+        found = drawn(rng)
+        if found is None or (isinstance(found[0], nn.ConvTranspose2d | nn.ConvTranspose3d) and is_empty(*found)):
+            continue
+        compare(found[0], torch.rand(found[1]), last=half, half=half)
+        done += 1
+
+
+def is_empty(convolution: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Return whether more is cut off than there is."""
+    try:
+        return convolution(torch.zeros(shape, device="meta")).numel() == 0
+    except RuntimeError:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("sides", "precision"), [((8, 8, 5), torch.bfloat16), ((8, 8, 4), torch.float32), ((8, 8, 2), torch.float32)]
+)
+def test_only_what_is_narrow_gets_more_digits(sides: tuple[int, ...], precision: torch.dtype) -> None:
+    convolution = with_careful_convolutions(nn.Conv3d(4, 8, 3, stride=2, padding=1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert convolution(torch.randn(1, 4, *sides)).dtype == precision
+
+
+def test_without_autocast_the_usual_is_the_same_to_the_bit() -> None:
+    convolution, volume = nn.Conv3d(4, 8, 3, stride=2, padding=1), torch.randn(1, 4, 8, 8, 3)
+    before = convolution(volume)
+    assert torch.equal(with_careful_convolutions(convolution)(volume), before)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_chosen_precision_is_kept(precision: torch.dtype) -> None:
+    convolution = with_careful_convolutions(nn.Conv2d(1, 1, 3, padding=1)).to(precision)
+    assert convolution(torch.zeros(1, 1, 2, 2, dtype=precision)).dtype == precision
+
+
+def test_everything_else_is_as_torch_has_it() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.ConvTranspose2d(2, 1, 2, stride=2))
+    names, volume = list(network.state_dict()), torch.rand(1, 1, 8, 8)
+    careful = with_careful_convolutions(with_careful_convolutions(network))
+    assert list(careful.state_dict()) == names
+    for again in (copy.deepcopy(careful), pickle.loads(pickle.dumps(careful))):
+        assert torch.equal(again(volume), careful(volume))
+    assert careful[1](torch.rand(1, 2, 4, 4), output_size=[9, 9]).shape == (1, 1, 9, 9)
+    assert careful[0](input=volume).shape == (1, 2, 8, 8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_convolution_of_every_network_is_careful(name: str) -> None:
+    for dimensions in MODELS[name].dimensions:
+        with torch.device("meta"):  # no weights are needed
+            network = build_model(name, {}, in_channels=1, out_channels=1, dimensions=dimensions, initial_weights=False)
+        kinds = {type(module) for module in network.modules() if {"dilation", "groups"} <= vars(module).keys()}
+        assert {kind.__module__ for kind in kinds} == {"metseg.model.careful"}
