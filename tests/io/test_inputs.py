@@ -110,3 +110,16 @@ def test_names_need_one_study_to_belong_to(save: Save, tmp_path: Path) -> None:
     assert caught.value.got == "2 studies"
     with pytest.raises(UsageError, match="these are pictures"):
         find_inputs(save("scan.png", GREY), named={"t1c": "x.nii.gz"})
+
+
+def test_masks_of_a_scheme_that_the_model_does_not_know_are_left_out(tmp_path):
+    folder = tmp_path / "brats_2013_pat0003_1"
+    folder.mkdir()
+    for name in ("T1c_subtrMeanDivStd", "Flair_subtrMeanDivStd", "OTMultiClass"):
+        data = np.ones((4, 4, 4), dtype=np.uint8)
+        nib.save(nib.Nifti1Image(data, np.eye(4)), folder / f"{name}.nii.gz")
+    (source,) = find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="brats-met-2023")
+    assert set(source.images) == {"t1c", "t2f"}
+    assert source.load().labels is None
+    with pytest.raises(UsageError, match="cannot become"):
+        find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="brats-met-2023", rules=InputRules(with_masks=True))

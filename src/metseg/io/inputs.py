@@ -96,6 +96,9 @@ def _studies(
 ) -> list[CaseSource]:
     if layout == "dicom":
         return _dicom_studies(tree.root, data, named)
+    if not with_masks:
+        # Masks that are left out need not become what the model knows.
+        data = data.model_copy(update={"file_labels": data.labels})
     studies: Sequence[CaseSource] = STUDY_LAYOUTS[layout].find(tree, data).sources
     if not with_masks:
         studies = [source.without_labels() if isinstance(source, VolumeSource) else source for source in studies]
