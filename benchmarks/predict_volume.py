@@ -7,11 +7,12 @@ Each side runs in a process of its own, so that its peak memory is its own; all 
 Without a study one is simulated, 240 x 240 x 155 voxels of 1 mm, four sequences. Plain: the whole volume, as it is
 after the recipe's steps but for cropping. Same windows: the windows that metseg chooses, float32, summed over the whole
 volume as a textbook would. Memory is told twice: of the whole process, and what the prediction takes beyond the loaded
-program, network and study, which are there before either side begins. All sides give freed memory back to the system,
-as the command line does; MONAI is imported lean for metseg alone, before its measurement begins. Exits with 1 where the
-claims fail: at least three times as fast as plain, at most half its memory beyond what is loaded, masks that agree with
-the same windows at Dice 0.999 and with plain ones at 0.99. A network with fresh weights (``--fresh RECIPE``) has the
-speed and the memory of a trained one; its mask is noise, and agreement is shown only.
+program, network and study, which are there before either side begins. Each side is set up as its users have it: metseg
+as the command line is (`import_lean`, `give_back_freed_memory`), the others as Python and torch are by themselves.
+
+Exits with 1 where the claims fail: at least three times as fast as plain, at most half its memory beyond what is
+loaded, masks that agree with the same windows at Dice 0.999 and with plain ones at 0.99. A network with fresh weights
+(``--fresh RECIPE``) has the speed and the memory of a trained one; its mask is noise, and agreement is shown only.
 Whether all this runs is seen in a minute or two with a small network on a coarse grid::
 
     --fresh mets-3d --resolution-mm 4 --set train.patch_size=[32,32,32] --set model.channels=[8,8,16]
@@ -142,9 +143,9 @@ def _restored(bundle: Bundle, prepared: Prepared, chances: torch.Tensor) -> Labe
 
 def measured(side: str, study: str, model: str, mirror: bool, answer: Any) -> None:
     """Put a side's outcome and the memory that it took beyond the study and the network into a queue."""
-    give_back_freed_memory()
     if side == "metseg":
         import_lean()
+        give_back_freed_memory()
     bundle = load_bundle(model)
     case = find_inputs(study, bundle.recipe.data)[0].load()
     before = held_gib("VmRSS")
