@@ -4,11 +4,12 @@ Each side runs in a process of its own, so that its peak memory is its own; all 
 
     python benchmarks/predict_volume.py [--model mets-sim | --fresh mets-3d] [--study FOLDER] [--mirror]
 
-Without a study one is simulated, 240 x 240 x 155 voxels of 1 mm, four sequences. Plain: the whole volume, as it is
-after the recipe's steps but for cropping. Same windows: the windows that metseg chooses, float32, summed over the whole
-volume as a textbook would. Memory is told twice: of the whole process, and what the prediction takes beyond the loaded
-program, network and study, which are there before either side begins. Each side is set up as its users have it: metseg
-as the command line is (`import_lean`, `give_back_freed_memory`), the others as Python and torch are by themselves.
+Without a study one is simulated, 240 x 240 x 155 voxels of 1 mm, four sequences. Plain: MONAI's own network with the
+same weights, over the whole volume, as it is after the recipe's steps but for cropping, in windows of the same size.
+Same windows: metseg's network in the windows that metseg chooses, float32, summed over the whole volume as a textbook
+would. Memory is told twice: of the whole process, and what the prediction takes beyond the loaded program, network and
+study, which are there before either side begins. Each side is set up as its users have it: metseg as the command line
+is (`import_lean`, `give_back_freed_memory`), the others as Python and torch are by themselves.
 
 Exits with 1 where the claims fail: at least three times as fast as plain, at most half its memory beyond what is
 loaded, masks that agree with the same windows at Dice 0.999 and with plain ones at 0.99. A network with fresh weights
@@ -34,6 +35,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from metseg.allocator import give_back_freed_memory
 from metseg.evaluate.overlap import confusion, dice
@@ -43,7 +45,7 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.lean_imports import import_lean
 from metseg.machine import machine_facts, machine_line
 from metseg.measure import bounding_box
-from metseg.model import build_from_recipe
+from metseg.model import build_from_recipe, dynunet
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.model.outputs import outputs_of
 from metseg.predict.gather import Gathered
@@ -75,8 +77,8 @@ def by_monai(case: Case, bundle: Bundle, mirror: bool) -> Outcome:
 
     begin = time.perf_counter()
     prepared = prepare(case, _uncropped(bundle.recipe))
-    network = _chances(bundle, mirror)
-    window, overlap = bundle.recipe.train.patch_size, bundle.recipe.predict.window_overlap
+    network = _chances(bundle, _monais(bundle), mirror)
+    window, overlap = _window(bundle.recipe), bundle.recipe.predict.window_overlap
     middle = time.perf_counter()
     with torch.inference_mode():
         image = torch.from_numpy(prepared.image)[None]
@@ -88,9 +90,9 @@ def by_monai(case: Case, bundle: Bundle, mirror: bool) -> Outcome:
 def by_the_same_windows(case: Case, bundle: Bundle, mirror: bool) -> Outcome:
     begin = time.perf_counter()
     prepared = prepare(case, bundle.recipe)
-    network = _chances(bundle, mirror)
+    network = _chances(bundle, bundle.networks[0], mirror)
     head = np.ones(prepared.grid, bool) if prepared.head is None else prepared.head
-    sides = tuple(min(side, size) for side, size in zip(bundle.recipe.train.patch_size, head.shape, strict=True))
+    sides = tuple(min(side, size) for side, size in zip(_window(bundle.recipe), head.shape, strict=True))
     weights = gaussian_weights(sides, torch.device("cpu"))
     middle = time.perf_counter()
     with torch.inference_mode():
@@ -117,9 +119,30 @@ def _uncropped(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"preprocess": steps})
 
 
-def _chances(bundle: Bundle, mirror: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+def _window(recipe: Recipe) -> tuple[int, ...]:
+    return recipe.predict.window or recipe.train.patch_size
+
+
+def _monais(bundle: Bundle) -> nn.Module:
+    """Return MONAI's own network with a bundle's weights; of another architecture than DynUNet, the bundle's."""
+    (network,), model = bundle.networks, bundle.recipe.model
+    if model.name != "dynunet":
+        return network
+    theirs = dynunet.monais(
+        model.parse(dynunet.Options),
+        in_channels=network.in_channels,
+        out_channels=network.out_channels,
+        dimensions=network.dimensions,
+    )
+    loaded = theirs.load_state_dict(network.body.state_dict(), strict=False)
+    # MONAI has its blocks a second time, under these names.
+    assert all(key.startswith("skip_layers.") for key in loaded.missing_keys)
+    return theirs
+
+
+def _chances(bundle: Bundle, network: nn.Module, mirror: bool) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the probabilities of a patch in float32, contiguous; with its mirror image where that is asked for."""
-    network, outputs = bundle.networks[0].eval(), outputs_of(bundle.recipe)
+    network, outputs = network.eval(), outputs_of(bundle.recipe)
 
     def once(patch: torch.Tensor) -> torch.Tensor:
         return outputs.probabilities(torch.as_tensor(network(patch)))

@@ -10,13 +10,20 @@ from metseg.errors import InputError, UsageError
 from metseg.recipe import Recipe
 
 
-def recipe(*, train: dict[str, object] | None = None, split: dict[str, object] | None = None, **data: object) -> Recipe:
+def recipe(
+    *,
+    train: dict[str, object] | None = None,
+    split: dict[str, object] | None = None,
+    predict: dict[str, object] | None = None,
+    **data: object,
+) -> Recipe:
     return Recipe.model_validate(
         {
             "name": "test",
             "data": {"channels": ["t2f"], **data},
             "train": train or {},
             "split": split or {},
+            "predict": predict or {},
             "model": {"name": "unet"},
         }
     )
@@ -96,7 +103,8 @@ def test_volumes_are_trained_on_in_patches_and_validated_in_tiles(make_cache):
         ({"neighbours": 1}, "data.neighbours chooses slices"),
         ({"slice_range": (0, 3)}, "data.slice_range chooses slices"),
         ({"with_brain": True}, "data.with_brain chooses slices"),
-        ({"train": {"patch_size": (64, 64)}}, "has not three sides"),
+        ({"train": {"patch_size": (64, 64)}}, r"train.patch_size \[64, 64\] has not three sides"),
+        ({"predict": {"window": (64,)}}, r"predict.window \[64\] has not three sides"),
         ({"split": {"by": "slice"}}, "takes volumes apart"),
     ],
 )

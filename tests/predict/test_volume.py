@@ -116,6 +116,26 @@ def test_the_same_answer_in_space_for_all_48_axis_orders(affine: np.ndarray, dim
         assert one.longest_diameter_mm == pytest.approx(other.longest_diameter_mm, abs=1e-3)
 
 
+@pytest.mark.parametrize(("window", "sides"), [(None, (8, 8, 8)), ((12, 40, 9), (12, 15, 9))])
+def test_windows_are_as_large_as_the_recipe_says_and_no_larger_than_the_head(
+    window: tuple[int, ...] | None, sides: tuple[int, ...]
+) -> None:
+    usual = make_predictor()
+    recipe = usual.recipe.model_copy(update={"predict": usual.recipe.predict.model_copy(update={"window": window})})
+    seen: set[tuple[int, ...]] = set()
+
+    class Watched(LeansRight):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.add(tuple(images.shape[2:]))
+            return super().forward(images)
+
+    network = SegmentationNetwork(Watched(), in_channels=2, out_channels=1, dimensions=3)
+    case = turned_case(AxisTurn(), oblique())
+    found = Predictor([network], recipe, compute=PLAIN)(case)
+    assert seen == {sides}
+    assert 60 < found.labels.sum() < 150
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Callable[[str, AxisTurn], Path]:
     """Return a function that writes a study in the naming of BraTS-METS."""

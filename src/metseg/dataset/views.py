@@ -30,7 +30,7 @@ def check_view(recipe: Recipe) -> None:
     """Refuse options that make no sense for what the network sees.
 
     Raises:
-        UsageError: slices are chosen for a 3D network, patches have not three sides, or slices are split.
+        UsageError: slices are chosen for a 3D network, patches or windows have not three sides, or slices are split.
     """
     data = recipe.data
     if data.dimensions == 2:
@@ -38,9 +38,9 @@ def check_view(recipe: Recipe) -> None:
     chosen = [name for name in OF_SLICES if getattr(data, name)]
     if chosen:
         raise _misfit(recipe, f"data.{chosen[0]} chooses slices, and a 3D network sees volumes", "leave it out")
-    if len(recipe.train.patch_size) != 3:
-        sides = list(recipe.train.patch_size)
-        raise _misfit(recipe, f"train.patch_size {sides} has not three sides", "give x, y and z: [96, 96, 96]")
+    for name, sides in {"train.patch_size": recipe.train.patch_size, "predict.window": recipe.predict.window}.items():
+        if sides is not None and len(sides) != 3:
+            raise _misfit(recipe, f"{name} {list(sides)} has not three sides", "give x, y and z: [96, 96, 96]")
     if recipe.split.by == "slice":
         raise _misfit(recipe, "split.by = 'slice' takes volumes apart", "split by patient")
 

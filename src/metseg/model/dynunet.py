@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from metseg.model.layers import Dropout
 from metseg.model.planned import PlannedOptions, divisor
@@ -37,10 +38,15 @@ class Options(PlannedOptions):
 
 def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return nnU-Net's network from MONAI's blocks."""
+    return DynUNet(monais(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions))
+
+
+def monais(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+    """Return MONAI's own network, whose blocks ours takes; its weights have the names of ours, and further ones."""
     from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 
     strides = options.strides_in(dimensions)
-    blocks = MonaiDynUNet(
+    network: nn.Module = MonaiDynUNet(
         spatial_dims=dimensions,
         in_channels=in_channels,
         out_channels=out_channels,
@@ -54,7 +60,7 @@ def build(options: Options, *, in_channels: int, out_channels: int, dimensions: 
         deep_supr_num=len(strides) - 2,
         res_block=options.residual,
     )
-    return DynUNet(blocks)
+    return network
 
 
 class DynUNet(nn.Module):
@@ -75,6 +81,11 @@ class DynUNet(nn.Module):
         for down in self.downsamples:
             skips.append(down(skips[-1]))
         features = self.bottleneck(skips[-1])
+        if not (self.training or torch.is_grad_enabled()):
+            for up in self.upsamples:
+                features = _up_unjoined(up, features, skips)
+            answer: torch.Tensor = self.output_block(features)
+            return answer
         decoded: list[torch.Tensor] = []
         for up in self.upsamples:
             features = up(features, skips.pop())
@@ -84,3 +95,22 @@ class DynUNet(nn.Module):
             return logits
         coarser = decoded[1 : 1 + len(self.deep_supervision_heads)]
         return [logits, *(head(level) for head, level in zip(self.deep_supervision_heads, coarser, strict=True))]
+
+
+def _up_unjoined(up: Any, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
+    """Return what a block of MONAI's decoder answers, in little more than half the memory.
+
+    A convolution of two tensors joined is the sum of its two halves' answers. So they need not be joined, and what came
+    over, the last of ``skips``, is forgotten before the rest is brought to its size.
+    """
+    block = up.conv_block
+    first = block.conv1.conv
+    over, risen = first.weight[:, first.in_channels // 2 :], first.weight[:, : first.in_channels // 2]
+    answer: torch.Tensor = functional_call(first, {"weight": over}, (skips.pop(),))
+    features = up.transp_conv(features)
+    answer += functional_call(first, {"weight": risen}, (features,))
+    del features
+    answer = block.lrelu(block.norm1(answer))
+    answer = block.conv2(answer)
+    answer = block.lrelu(block.norm2(answer))
+    return answer

@@ -71,7 +71,7 @@ class Predictor:
         self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
         self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
-        self._compute = compute or choose_compute()
+        self._compute = compute or choose_compute(windows=recipe.data.dimensions == 3)
         self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
         self._networks = [
             in_memory_format(network, self._memory_format).to(self._compute.device).eval() for network in networks
@@ -90,7 +90,12 @@ class Predictor:
         if tta is not None:
             part = part.model_copy(update={"tta": tta})
         train = bundle.recipe.train
-        compute = choose_compute(device=device, precision=train.precision, channels_last=train.channels_last)
+        compute = choose_compute(
+            device=device,
+            precision=train.precision,
+            channels_last=train.channels_last,
+            windows=bundle.recipe.data.dimensions == 3,
+        )
         return cls(bundle.networks, bundle.recipe, compute=compute, part=part, fingerprint=bundle.fingerprint)
 
     @property
@@ -259,7 +264,7 @@ class Predictor:
             self._ensemble,
             np.asarray(prepared.image, dtype=np.float32),
             np.ones(prepared.grid, dtype=bool) if prepared.head is None else prepared.head,
-            window=self.recipe.train.patch_size,
+            window=self.part.window or self.recipe.train.patch_size,
             overlap=self.part.window_overlap,
             device=self._compute.device,
             on_share=on_share,

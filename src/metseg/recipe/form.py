@@ -139,7 +139,7 @@ class TrainPart(Frozen):
     """Optimiser, schedule, budget. Training ends when the first of the budgets is spent."""
 
     batch_size: Annotated[int, Field(gt=0)] = 8
-    #: Voxels of the patches that a 3D network is trained on; its windows at prediction are as large.
+    #: Voxels of the patches that a 3D network is trained on.
     patch_size: tuple[Annotated[int, Field(gt=0)], ...] = (96, 96, 96)
     #: Steps per epoch; None: as many as it takes to see every training item once.
     steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
@@ -192,7 +192,10 @@ class PredictPart(Frozen):
     #: fitted to validation lesions. As they are here, it is p.
     confidence_slope: float = 1.0
     confidence_intercept: float = 0.0
-    #: By how much of their side the windows of a 3D network overlap.
+    #: Voxels of the windows in which a 3D network sees a volume; None: as large as the patches it was trained on.
+    #: Larger ones show it more of what surrounds a large lesion, and take more memory.
+    window: tuple[Annotated[int, Field(gt=0)], ...] | None = None
+    #: By how much of their side the windows overlap.
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     #: Average over the mirror images that the augmentation step `flip` made in training.
     tta: bool = False

@@ -18,6 +18,7 @@ ONLY_WITH = (
     ("train.plateau_patience", "train.schedule", ("plateau",)),
     ("train.plateau_factor", "train.schedule", ("plateau",)),
     ("train.patch_size", "data.dimensions", (3,)),
+    ("predict.window", "data.dimensions", (3,)),
     ("predict.window_overlap", "data.dimensions", (3,)),
 )
 
