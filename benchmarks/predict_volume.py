@@ -3,6 +3,7 @@
 Each side runs in a process of its own, so that its peak memory is its own; all in one run. Needs a quiet machine::
 
     python benchmarks/predict_volume.py [--model mets-sim | --fresh mets-3d] [--study FOLDER] [--mirror]
+        [--window SIDE]
 
 Without a study one is simulated, 240 x 240 x 155 voxels of 1 mm, four sequences. Plain: MONAI's own network with the
 same weights, over the whole volume, as it is after the recipe's steps but for cropping, in windows of the same size.
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,13 @@ def _uncropped(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"preprocess": steps})
 
 
+def _with_window(bundle: Bundle, side: int | None) -> Bundle:
+    if side is None:
+        return bundle
+    predict = bundle.recipe.predict.model_copy(update={"window": (side,) * 3})
+    return replace(bundle, recipe=bundle.recipe.model_copy(update={"predict": predict}))
+
+
 def _window(recipe: Recipe) -> tuple[int, ...]:
     return recipe.predict.window or recipe.train.patch_size
 
@@ -164,12 +173,12 @@ def _restored(bundle: Bundle, prepared: Prepared, chances: torch.Tensor) -> Labe
     return LABEL_SCHEMES[recipe.data.labels].from_indices(gathered.restored()[0])
 
 
-def measured(side: str, study: str, model: str, mirror: bool, answer: Any) -> None:
+def measured(side: str, study: str, model: str, window: int | None, mirror: bool, answer: Any) -> None:
     """Put a side's outcome and the memory that it took beyond the study and the network into a queue."""
     if side == "metseg":
         import_lean()
         give_back_freed_memory()
-    bundle = load_bundle(model)
+    bundle = _with_window(load_bundle(model), window)
     case = find_inputs(study, bundle.recipe.data)[0].load()
     before = held_gib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that of what follows
@@ -233,6 +242,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe; with --fresh")
     parser.add_argument("--study", type=Path)
     parser.add_argument("--resolution-mm", type=float, default=1.0, help="of the simulated study")
+    parser.add_argument("--window", type=int, help="side of the windows, on all sides; else as the recipe says")
     parser.add_argument("--mirror", action="store_true", help="with mirror images, on all sides")
     arguments = parser.parse_args()
     if arguments.set and not arguments.fresh:
@@ -240,13 +250,13 @@ def options() -> argparse.Namespace:
     return arguments
 
 
-def outcomes_of(study: Path, model: str, mirror: bool) -> dict[str, Any]:
+def outcomes_of(study: Path, model: str, window: int | None, mirror: bool) -> dict[str, Any]:
     """Return what every side puts into its queue, each from a process of its own."""
     context = multiprocessing.get_context("spawn")
     outcomes = {}
     for side in SIDES:
         answer = context.Queue()
-        process = context.Process(target=measured, args=(side, str(study), model, mirror, answer))
+        process = context.Process(target=measured, args=(side, str(study), model, window, mirror, answer))
         process.start()
         while process.is_alive() and answer.empty():
             process.join(timeout=0.2)  # a side that fails puts nothing
@@ -269,7 +279,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         study = arguments.study or simulated(Path(folder) / "study", arguments.resolution_mm)
         new = arguments.fresh and fresh(Path(folder) / "fresh", arguments.fresh, arguments.set)
-        outcomes = outcomes_of(study, str(new or arguments.model), arguments.mirror)
+        outcomes = outcomes_of(study, str(new or arguments.model), arguments.window, arguments.mirror)
     ours, plain, same = (outcomes[side] for side in SIDES)
     faster, memory = plain[1] / ours[1], (ours[3] - ours[2]) / (plain[3] - plain[2])
     near_same, near_plain = agreement(ours[4], same[4]), agreement(ours[4], plain[4])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.preprocess.head import head_mask
+from metseg.preprocess.head import find_head, head_mask
 
 
 def ellipse(shape: tuple[int, int, int]) -> np.ndarray:
@@ -49,3 +49,18 @@ def test_any_image_may_show_it_and_constant_ones_do_not():
     assert np.array_equal(head_mask(np.stack([np.full_like(shown, 9), shown])), inside)
     assert not head_mask(np.zeros((2, 5, 5, 1), np.uint8)).any()
     assert not head_mask(np.full((1, 5, 5, 1), 7.5, np.float32)).any()
+
+
+def test_a_dark_image_is_erased_where_one_beside_it_is():
+    inside = ellipse((40, 50, 3))
+    rng = np.random.default_rng(3)
+    bright = np.where(inside, rng.integers(60, 200, inside.shape), 0).astype(np.float32)
+    # As FLAIR with much fluid: a third of what is inside is as good as black.
+    dark = np.where(inside, np.where(rng.random(inside.shape) < 0.33, 1, bright), 0).astype(np.float32)
+    assert not find_head(dark[None]).erased
+    for images in ([bright, dark], [dark, bright]):
+        found = find_head(np.stack(images))
+        assert found.erased
+        assert np.array_equal(found.mask, inside)
+    noisy = np.where(inside, bright, rng.integers(0, 5, inside.shape)).astype(np.float32)
+    assert not find_head(np.stack([bright, noisy])).erased

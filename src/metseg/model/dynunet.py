@@ -82,10 +82,7 @@ class DynUNet(nn.Module):
             skips.append(down(skips[-1]))
         features = self.bottleneck(skips[-1])
         if not (self.training or torch.is_grad_enabled()):
-            for up in self.upsamples:
-                features = _up_unjoined(up, features, skips)
-            answer: torch.Tensor = self.output_block(features)
-            return answer
+            return self._decoded_lean(features, skips)
         decoded: list[torch.Tensor] = []
         for up in self.upsamples:
             features = up(features, skips.pop())
@@ -95,6 +92,14 @@ class DynUNet(nn.Module):
             return logits
         coarser = decoded[1 : 1 + len(self.deep_supervision_heads)]
         return [logits, *(head(level) for head, level in zip(self.deep_supervision_heads, coarser, strict=True))]
+
+    def _decoded_lean(self, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
+        """Return the logits, and hold no level for longer than it takes; the finest decides how much memory that is."""
+        *coarser, finest = self.upsamples
+        for up in coarser:
+            features = up(features, skips.pop())
+        logits: torch.Tensor = self.output_block(_up_unjoined(finest, features, skips))
+        return logits
 
 
 def _up_unjoined(up: Any, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:

@@ -14,6 +14,8 @@ FLAT_SHARE = 0.5
 #: Where less than this share of all other voxels is close to the background, it was erased: there is no noise around
 #: the head. Measured: at most 0.10 in five skull-stripped studies, at least 0.30 in 54 channels of unprocessed slices.
 NOISE_SHARE = 0.2
+#: Of an image that shares another's erased background, less than this share lies in that background.
+BEYOND_SHARE = 0.01
 #: Connected pieces smaller than this share of the largest are specks of noise.
 SPECK_SHARE = 0.02
 
@@ -33,10 +35,11 @@ def head_mask(image: Array) -> npt.NDArray[np.bool_]:
 def find_head(image: Array) -> Head:
     """Return where any of the images shows tissue.
 
-    An image whose background was erased (skull-stripped or masked) is tissue wherever it differs from the background.
-    Any other image is cut at half of Otsu's threshold (Otsu 1979) of the distance from the background; specks go and
-    holes within a slice (ventricles, sinuses) are filled. The slices are those of the third axis, so that only for
-    images with an erased background the answer is the same whatever the order of the axes: a volume is turned first.
+    An image whose background was erased (skull-stripped or masked) is tissue wherever it differs from the background;
+    so is one that keeps to the tissue of such images, however dark its own is: they were masked together. Any other
+    image is cut at half of Otsu's threshold (Otsu 1979) of the distance from the background; specks go and holes within
+    a slice (ventricles, sinuses) are filled. The slices are those of the third axis, so that only for images with an
+    erased background the answer is the same whatever the order of the axes: a volume is turned first.
 
     Args:
         image: (C, X, Y, Z) of any real type, before contrast is changed: CLAHE lifts the background off zero.
@@ -44,7 +47,7 @@ def find_head(image: Array) -> Head:
         (X, Y, Z) bool, all False for constant images; erased: whether that was so for every image with tissue.
     """
     differs = np.zeros(image.shape[1:], dtype=np.bool_)
-    bright = np.zeros(image.shape[1:], dtype=np.bool_)
+    doubtful = []
     for channel in image:
         away, inside = _from_background(channel.astype(np.float32))
         threshold = _half_otsu(away)
@@ -53,7 +56,11 @@ def find_head(image: Array) -> Head:
         if inside or near < NOISE_SHARE * np.count_nonzero(tissue):
             differs |= tissue
         else:
-            bright |= away > threshold
+            doubtful.append((tissue, away > threshold))
+    bright = np.zeros_like(differs)
+    for tissue, shining in doubtful:
+        if np.count_nonzero(tissue & ~differs) >= BEYOND_SHARE * np.count_nonzero(tissue):
+            bright |= shining
     if not bright.any():
         return Head(differs, bool(differs.any()))
     return Head(differs | _without_specks_and_holes(bright), False)
