@@ -134,7 +134,7 @@ def _window(recipe: Recipe) -> tuple[int, ...]:
 
 def _monais(bundle: Bundle) -> nn.Module:
     """Return MONAI's own network with a bundle's weights; of another architecture than DynUNet, the bundle's."""
-    (network,), model = bundle.networks, bundle.recipe.model
+    network, model = bundle.networks[0], bundle.recipe.model
     if model.name != "dynunet":
         return network
     theirs = dynunet.monais(
@@ -146,6 +146,7 @@ def _monais(bundle: Bundle) -> nn.Module:
     loaded = theirs.load_state_dict(network.body.state_dict(), strict=False)
     # MONAI has its blocks a second time, under these names.
     assert all(key.startswith("skip_layers.") for key in loaded.missing_keys)
+    assert not loaded.unexpected_keys
     return theirs
 
 

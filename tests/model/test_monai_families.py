@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,14 +82,48 @@ def test_dynunet_is_monais(dimensions: int, sizes: tuple[int, ...], residual: bo
     assert loaded.unexpected_keys == []
     batch = images(*sizes)
     torch.testing.assert_close(ours.eval()(batch), theirs.eval()(batch))
-    with torch.inference_mode():  # where ours joins no tensors
-        torch.testing.assert_close(ours(batch), theirs(batch), rtol=1e-4, atol=1e-5)
     # MONAI stacks the levels, each brought to full size by nearest neighbours; ours bring them there linearly.
     stacked = theirs.train()(batch).unbind(1)
     bare = ours.body.train()(batch)
     torch.testing.assert_close(bare[0], stacked[0])
     for level, theirs_level in zip(bare[1:], stacked[1:], strict=True):
         torch.testing.assert_close(nn.functional.interpolate(level, size=sizes), theirs_level)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(
+    "more", [{"residual": True}, {"dropout": 0.3}, {"strides": ((1, 1, 1), (2, 2, 1), (2, 2, 2), (1, 2, 2))}]
+)
+def test_dynunet_predicts_what_it_would_say_if_it_joined_its_levels(
+    norm: str, last: bool, more: dict[str, Any]
+) -> None:
+    options = {"channels": (8, 8, 16, 16), "norm": norm, **more}
+    network = build_model("dynunet", options, in_channels=2, out_channels=3, dimensions=3)
+    batch = images(19, 22, 9)
+    settle(network, batch)
+    expected = network(batch).detach()  # with gradients, as MONAI computes it
+    if last:
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        batch = batch.contiguous(memory_format=torch.channels_last_3d)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(batch), expected, rtol=1e-4, atol=1e-5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(network(batch).float(), expected, rtol=0.1, atol=0.1)
+
+
+def test_threads_may_share_a_dynunet() -> None:
+    network = build_model("dynunet", {"channels": (8, 8, 16)}, in_channels=2, out_channels=3, dimensions=3).eval()
+    batch = images(16, 16, 16)
+
+    def predicted(_: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return network(batch)
+
+    expected = predicted(0)
+    with ThreadPoolExecutor(4) as pool:
+        for answer in pool.map(predicted, range(60)):
+            torch.testing.assert_close(answer, expected)
 
 
 def their_plus_plus() -> Any:

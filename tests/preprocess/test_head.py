@@ -64,3 +64,23 @@ def test_a_dark_image_is_erased_where_one_beside_it_is():
         assert np.array_equal(found.mask, inside)
     noisy = np.where(inside, bright, rng.integers(0, 5, inside.shape)).astype(np.float32)
     assert not find_head(np.stack([bright, noisy])).erased
+
+
+def test_what_little_a_dark_image_shows_beyond_the_others_is_tissue_too():
+    inside = ellipse((40, 50, 3))
+    rng = np.random.default_rng(3)
+    smaller = np.where(inside, rng.integers(60, 200, inside.shape), 0).astype(np.float32)
+    smaller[:22][inside[:22] & (rng.random(inside[:22].shape) < 0.01)] = 0
+    dark = np.where(inside, np.where(rng.random(inside.shape) < 0.33, 1, 150), 0).astype(np.float32)
+    found = find_head(np.stack([smaller, dark]))
+    assert found.erased
+    assert np.array_equal(found.mask, inside)
+
+
+def test_an_image_that_fills_its_volume_lends_no_background():
+    inside = ellipse((40, 50, 3))
+    rng = np.random.default_rng(4)
+    full = rng.integers(100, 200, inside.shape).astype(np.float32)
+    full[0, 0, 0] = 0
+    noisy = np.where(inside, rng.integers(60, 200, inside.shape), rng.integers(0, 5, inside.shape)).astype(np.float32)
+    assert not find_head(np.stack([full, noisy])).erased

@@ -12,13 +12,15 @@ precision in which it is right; narrow as it is, that costs next to nothing.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 #: In bfloat16 there are no larger strides, and no sides of fewer voxels, going in or coming out.
 LARGEST_STRIDE, LEAST_SIDE = 3, 3
@@ -32,6 +34,17 @@ def with_careful_convolutions(network: Network) -> Network:
             # As torch.nn.utils.parametrize does it: a module put in this one's place would lose its hooks.
             module.__class__ = careful
     return network
+
+
+def with_parameters(module: Module, parameters: Mapping[str, Tensor]) -> Module:
+    """Return a module like another without modules of its own, with other parameters in the place of its own.
+
+    The other is left as it is at every moment, for another thread may be using it; `torch.func.functional_call` changes
+    it for as long as a call takes.
+    """
+    twin = copy.copy(module)
+    twin._parameters = {**module._parameters, **parameters}  # type: ignore[dict-item]
+    return twin
 
 
 class _Careful:
@@ -48,8 +61,8 @@ class _Careful:
             if precision == torch.float32:
                 answer = usual(volume.float(), *further)
                 return answer
-            weights = {name: weight.double() for name, weight in self.named_parameters()}
-            answer = functional_call(self, weights, (volume.double(), *further))
+            doubled = with_parameters(self, {name: weight.double() for name, weight in self.named_parameters()})
+            answer = doubled(volume.double(), *further)
             return answer.float()
 
     def _precision(self: Any, volume: Tensor) -> torch.dtype | None:

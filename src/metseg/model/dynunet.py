@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
+from metseg.model.careful import with_parameters
 from metseg.model.layers import Dropout
 from metseg.model.planned import PlannedOptions, divisor
 
@@ -103,18 +103,19 @@ class DynUNet(nn.Module):
 
 
 def _up_unjoined(up: Any, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
-    """Return what a block of MONAI's decoder answers, in little more than half the memory.
+    """Return what a block of MONAI's decoder answers in evaluation, in little more than half the memory.
 
-    A convolution of two tensors joined is the sum of its two halves' answers. So they need not be joined, and what came
-    over, the last of ``skips``, is forgotten before the rest is brought to its size.
+    MONAI joins what has risen with the skip, in this order, for a convolution without bias. That is the sum of what
+    each half of its weights answers. So they need not be joined, and the last of ``skips`` is forgotten before the
+    rest rises.
     """
     block = up.conv_block
     first = block.conv1.conv
-    over, risen = first.weight[:, first.in_channels // 2 :], first.weight[:, : first.in_channels // 2]
-    answer: torch.Tensor = functional_call(first, {"weight": over}, (skips.pop(),))
-    features = up.transp_conv(features)
-    answer += functional_call(first, {"weight": risen}, (features,))
-    del features
+    weight_of_risen, weight_of_skip = first.weight.chunk(2, dim=1)
+    answer: torch.Tensor = with_parameters(first, {"weight": weight_of_skip})(skips.pop())
+    risen = up.transp_conv(features)
+    answer += with_parameters(first, {"weight": weight_of_risen})(risen)
+    del risen
     answer = block.lrelu(block.norm1(answer))
     answer = block.conv2(answer)
     answer = block.lrelu(block.norm2(answer))

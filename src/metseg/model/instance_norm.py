@@ -1,13 +1,14 @@
-"""Instance normalisation that leaves tensors in the layout that convolutions like.
+"""Instance normalisation in predictions: torch's numbers, in the layout that convolutions like, in less time.
 
 torch computes it as batch normalisation of one sample with N x C channels. On a CPU, channels last have to be copied
-out of their layout for that, and the answer is not in it: at 16 channels of 80 x 80 x 80, 65 ms where 12 would do.
-Group normalisation with a group for each channel is the same formula, and keeps the layout. Its backward pass does not
-like channels last, so that it serves predictions only.
+out of their layout for that, and the answer is not in it. Its group normalisation with a group for each channel is the
+same and quicker, but in channels last wrong where a volume is mostly air: there it subtracts the square of the mean
+from the mean of the squares. `benchmarks/instance_norm.py` has times and errors of each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Network = TypeVar("Network", bound=nn.Module)
+
+#: Numbers of a slab: few enough to stay in the processor's cache from one step to the next, and to be less memory than
+#: `metseg.allocator` fetches from the system each time.
+SLAB_NUMBERS = 2**17
 
 
 def with_quick_instance_norm(network: Network) -> Network:
@@ -27,15 +32,52 @@ def with_quick_instance_norm(network: Network) -> Network:
     return network
 
 
+def instance_norm(features: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Return features brought to mean 0 and variance 1 over each sample's and channel's voxels, scaled and shifted.
+
+    The mean comes first, and the sums go slab by slab: nothing as large as the features is held but the answer.
+
+    Args:
+        features: (N, C, X, Y[, Z]) float32 in any layout.
+        weight, bias: (C,), or None for 1 and 0.
+        eps: added to the variance.
+    Returns:
+        The same shape and layout.
+    """
+    voxels = features[0, 0].numel()
+    thickness = max(1, SLAB_NUMBERS * features.shape[2] // features.numel())
+    slabs = torch.split(features, thickness, dim=2)
+    mean = _summed(slabs) / voxels
+    variance = _summed((slab - mean).square_() for slab in slabs) / voxels
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale *= weight.view(mean.shape[1:])
+    answer = torch.empty_like(features)
+    for slab, place in zip(slabs, torch.split(answer, thickness, dim=2), strict=True):
+        torch.sub(slab, mean, out=place)
+        place *= scale
+        if bias is not None:
+            place += bias.view(mean.shape[1:])
+    return answer
+
+
+def _summed(slabs: Iterable[Tensor]) -> Tensor:
+    """Return the sums over voxels, (N, C, 1, 1[, 1])."""
+    return torch.stack([slab.sum(tuple(range(2, slab.ndim)), keepdim=True) for slab in slabs]).sum(0)
+
+
 class _Quick:
     """Comes before a normalisation's own class."""
 
     def forward(self: Any, input: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or self.track_running_stats or input.device.type != "cpu":
-            usual: Any = super().forward  # type: ignore[misc]
-            answer: Tensor = usual(input)
-            return answer
-        return functional.group_norm(input, self.num_features, self.weight, self.bias, self.eps)
+        ours = input.device.type == "cpu" and not (torch.is_grad_enabled() or self.track_running_stats)
+        if ours and input.is_contiguous():
+            return functional.group_norm(input, self.num_features, self.weight, self.bias, self.eps)
+        if ours and input.dtype == torch.float32:
+            return instance_norm(input, self.weight, self.bias, self.eps)
+        usual: Any = super().forward  # type: ignore[misc]
+        answer: Tensor = usual(input)
+        return answer
 
 
 class _InstanceNorm2d(_Quick, nn.InstanceNorm2d): ...

@@ -71,7 +71,7 @@ class Predictor:
         self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
         self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
-        self._compute = compute or choose_compute(windows=recipe.data.dimensions == 3)
+        self._compute = compute or choose_compute(predicts_volumes=recipe.data.dimensions == 3)
         self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
         self._networks = [
             in_memory_format(network, self._memory_format).to(self._compute.device).eval() for network in networks
@@ -94,7 +94,7 @@ class Predictor:
             device=device,
             precision=train.precision,
             channels_last=train.channels_last,
-            windows=bundle.recipe.data.dimensions == 3,
+            predicts_volumes=bundle.recipe.data.dimensions == 3,
         )
         return cls(bundle.networks, bundle.recipe, compute=compute, part=part, fingerprint=bundle.fingerprint)
 

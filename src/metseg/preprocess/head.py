@@ -14,8 +14,10 @@ FLAT_SHARE = 0.5
 #: Where less than this share of all other voxels is close to the background, it was erased: there is no noise around
 #: the head. Measured: at most 0.10 in five skull-stripped studies, at least 0.30 in 54 channels of unprocessed slices.
 NOISE_SHARE = 0.2
-#: Of an image that shares another's erased background, less than this share lies in that background.
+#: Of an image that shares another's erased background, less than this share lies in that background,
 BEYOND_SHARE = 0.01
+#: which is at least this share of the volume: anything lies within an image that fills it.
+SHARED_SHARE = 0.1
 #: Connected pieces smaller than this share of the largest are specks of noise.
 SPECK_SHARE = 0.02
 
@@ -57,13 +59,16 @@ def find_head(image: Array) -> Head:
             differs |= tissue
         else:
             doubtful.append((tissue, away > threshold))
-    bright = np.zeros_like(differs)
+    shares = np.count_nonzero(differs) <= (1 - SHARED_SHARE) * differs.size
+    joined, bright = differs.copy(), np.zeros_like(differs)
     for tissue, shining in doubtful:
-        if np.count_nonzero(tissue & ~differs) >= BEYOND_SHARE * np.count_nonzero(tissue):
+        if shares and np.count_nonzero(tissue & ~differs) < BEYOND_SHARE * np.count_nonzero(tissue):
+            joined |= tissue
+        else:
             bright |= shining
     if not bright.any():
-        return Head(differs, bool(differs.any()))
-    return Head(differs | _without_specks_and_holes(bright), False)
+        return Head(joined, bool(joined.any()))
+    return Head(joined | _without_specks_and_holes(bright), False)
 
 
 def fill_value(channel: Array) -> float:
