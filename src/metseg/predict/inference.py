@@ -91,8 +91,8 @@ def choose_compute(
     """
     chosen = find_device(device)
     bf16 = bf16_is_fast(chosen) if precision == "auto" else precision == "bf16"
-    # In float32 on a CPU, channels-last gains nothing in slices, and in training costs conversions; a window of a volume
-    # takes a fifth less memory, and no more time. With bf16 it is what oneDNN wants.
+    # In float32 on a CPU, channels-last gains nothing in slices, and in training costs conversions; a window of a
+    # volume takes a fifth less memory, and no more time. With bf16 it is what oneDNN wants.
     liked = bf16 or chosen.type == "cuda" or (predicts_volumes and chosen.type == "cpu")
     last = liked if channels_last == "auto" else channels_last == "on"
     return Compute(chosen, bf16, last)
