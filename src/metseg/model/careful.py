@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-Network = TypeVar("Network", bound=nn.Module)
+from metseg.model.layers import Network, with_classes
+
 Module = TypeVar("Module", bound=nn.Module)
 
 #: In bfloat16 there are no larger strides, and no sides of fewer voxels, going in or coming out.
@@ -28,16 +29,11 @@ LARGEST_STRIDE, LEAST_SIDE = 3, 3
 
 def with_careful_convolutions(network: Network) -> Network:
     """Return the network with its convolutions changed in place; weights and their names stay as they are."""
-    for module in network.modules():
-        careful = _CAREFUL.get(type(module))
-        if careful is not None:
-            # As torch.nn.utils.parametrize does it: a module put in this one's place would lose its hooks.
-            module.__class__ = careful
-    return network
+    return with_classes(network, _CAREFUL)
 
 
 def with_parameters(module: Module, parameters: Mapping[str, Tensor]) -> Module:
-    """Return a module like another without modules of its own, with other parameters in the place of its own.
+    """Return a module like another, which holds no further modules, with other parameters in the place of its own.
 
     The other is left as it is at every moment, for another thread may be using it; `torch.func.functional_call` changes
     it for as long as a call takes.

@@ -9,13 +9,13 @@ from the mean of the squares. `benchmarks/instance_norm.py` has times and errors
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Network = TypeVar("Network", bound=nn.Module)
+from metseg.model.layers import Network, with_classes
 
 #: Numbers of a slab: few enough to stay in the processor's cache from one step to the next, and to be less memory than
 #: `metseg.allocator` fetches from the system each time.
@@ -24,12 +24,7 @@ SLAB_NUMBERS = 2**17
 
 def with_quick_instance_norm(network: Network) -> Network:
     """Return the network with its instance normalisations changed in place; weights and their names stay."""
-    for module in network.modules():
-        quick = _QUICK.get(type(module))
-        if quick is not None:
-            # As torch.nn.utils.parametrize does it: a module put in this one's place would lose its hooks.
-            module.__class__ = quick
-    return network
+    return with_classes(network, _QUICK)
 
 
 def instance_norm(features: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:

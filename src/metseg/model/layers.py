@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional
+
+Network = TypeVar("Network", bound=nn.Module)
 
 Norm = Literal["batch", "instance", "group"]
 #: Feature channels of the levels, the finest first.
@@ -34,6 +36,21 @@ _LINEAR: Mapping[int, str] = {2: "bilinear", 3: "trilinear"}
 
 #: Channels per group of the group normalisation.
 GROUP_WIDTH = 16
+
+
+def with_classes(network: Network, classes: Mapping[type, type]) -> Network:
+    """Return the network with the classes of its modules changed in place; weights and their names stay as they are.
+
+    Args:
+        network: any; its modules are looked up by their very class.
+        classes: from a class to the one, derived from it and without a state of its own, that takes its place.
+    """
+    for module in network.modules():
+        derived = classes.get(type(module))
+        if derived is not None:
+            # As torch.nn.utils.parametrize does it: a module put in this one's place would lose its hooks.
+            module.__class__ = derived
+    return network
 
 
 def make_norm(norm: Norm, channels: int, *, dimensions: int) -> nn.Module:
