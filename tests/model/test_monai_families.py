@@ -90,7 +90,7 @@ def test_dynunet_is_monais(dimensions: int, sizes: tuple[int, ...], residual: bo
         torch.testing.assert_close(nn.functional.interpolate(level, size=sizes), theirs_level)
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+@pytest.mark.parametrize("norm", ["batch", "instance", "group", "fixed"])
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize(
     "more", [{"residual": True}, {"dropout": 0.3}, {"strides": ((1, 1, 1), (2, 2, 1), (2, 2, 2), (1, 2, 2))}]
@@ -107,10 +107,34 @@ def test_dynunet_predicts_what_it_would_say_if_it_joined_its_levels(
     if last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         batch = batch.contiguous(memory_format=torch.channels_last_3d)
+    folded = network.folded()
     with torch.inference_mode():
-        torch.testing.assert_close(network(batch), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network(batch), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(folded(batch), expected, rtol=1e-4, atol=1e-4)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             torch.testing.assert_close(network(batch).float(), expected, rtol=0.1, atol=0.1)
+            torch.testing.assert_close(folded(batch).float(), expected, rtol=0.1, atol=0.1)
+
+
+def test_folding_leaves_a_network_as_it_is() -> None:
+    network = build_model("dynunet", {"channels": (8, 8, 16), "norm": "batch"}, in_channels=2, out_channels=3).train()
+    kept = {key: value.clone() for key, value in network.state_dict().items()}
+    folded = network.folded()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert not folded.training
+    assert network.training
+    assert network.body.training
+    now = network.state_dict()
+    assert now.keys() == kept.keys()
+    assert all(torch.equal(now[key], kept[key]) for key in kept)
+    shared = {id(weight) for weight in network.parameters()} & {id(weight) for weight in folded.parameters()}
+    unfolded = ("transp_conv", "output_block", "heads")
+    assert len(shared) == sum(any(part in key for part in unfolded) for key in folded.state_dict())
+
+
+def test_networks_without_anything_to_fold_predict_by_themselves() -> None:
+    network = build_model("unet", {"channels": (4, 8), "blocks": (1, 1)}, in_channels=2, out_channels=3)
+    assert network.folded() is network
 
 
 def test_threads_may_share_a_dynunet() -> None:

@@ -113,11 +113,27 @@ class Visit:
 
     def send(self, files: list[Any]) -> None:
         """Choose files and send them."""
-        self.page.locator("input[type=file]").first.set_input_files(files)
-        self.page.get_by_test_id("stFileChip").first.wait_for(timeout=PATIENCE_MS)
+        self.choose(files)
         self.settle()
         self.see("chosen")
         self.page.get_by_role("button", name="Analyse").click()
+
+    def choose(self, files: list[Any]) -> None:
+        """Choose files; where the page shows none of them, open it again and choose once more, as anybody would.
+
+        Seen once, on a machine that did much else. The likely cause: Streamlit asks its server for an address for each
+        file, and waits for ever where the connection drops just then.
+        """
+        from playwright.sync_api import TimeoutError as TookTooLong
+
+        given, chosen = self.page.locator("input[type=file]").first, self.page.get_by_test_id("stFileChip").first
+        given.set_input_files(files)
+        try:
+            chosen.wait_for(timeout=PATIENCE_MS)
+        except TookTooLong:
+            self.open()
+            given.set_input_files(files)
+            chosen.wait_for(timeout=PATIENCE_MS)
 
     def wait_for_result(self) -> dict[str, Any]:
         """Wait until the page shows what came of the study, and return what the API says of it."""

@@ -217,8 +217,26 @@ def test_another_head_or_stem_begins_afresh_and_is_named(
     assert afresh == {"body.stem.0.weight", "body.heads.0.weight", "body.heads.0.bias"}
     assert all(torch.equal(after[key], before[key] if key in afresh else given[key]) for key in after)
     note = capsys.readouterr().err
-    assert f"{len(given) - 3} tensors from {bundle}" in note
+    assert f"{len(list(network.parameters())) - 3} tensors from {bundle}" in note
     assert all(key in note for key in afresh)
+
+
+def test_fixed_normalisations_are_measured_once_before_training(
+    train: Train, tmp_path: Path, make_tiny_recipe: Callable[..., Recipe], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundle_of(make_tiny_recipe(), tmp_path / "first")
+    for name, rate in (("slow", "1e-12"), ("fast", "1e-2")):
+        changes = (f"train.learning_rate={rate}", 'model.norm="fixed"')
+        status, _, err = train(*changes, out=name, more=("--init", bundle))
+        assert status == 0
+        assert "afresh" not in err
+    slow, fast = (load_bundle(tmp_path / name / "bundle").networks[0].state_dict() for name in ("slow", "fast"))
+    held = [key for key in slow if "running" in key]
+    assert held
+    assert all(torch.equal(slow[key], fast[key]) for key in held)
+    untouched = [key for key in held if torch.equal(slow[key], torch.full_like(slow[key], float("var" in key)))]
+    assert untouched == []
+    assert not torch.equal(slow["body.stem.0.weight"], fast["body.stem.0.weight"])
 
 
 def test_best_weights_that_are_gone(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> None:

@@ -112,7 +112,7 @@ def _rows(
         known = names().get(".".join((*path, name)))
         values = values_of(schema["properties"][name]) if known is None else " ".join(f"`{one}`" for one in known)
         default = "required" if field.is_required() else _written(field.get_default(call_default_factory=True))
-        rows.append([f"`{name}`", values, default, comments.get(name, "")])
+        rows.append([f"`{name}`", values, default, comments.get(name, field.description or "")])
     return rows
 
 

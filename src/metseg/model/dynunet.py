@@ -8,13 +8,16 @@ steps.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import copy
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from metseg.model.careful import with_parameters
-from metseg.model.layers import Dropout
+from metseg.model.layers import FIXED_NORM, Dropout, Norm, with_classes
 from metseg.model.planned import PlannedOptions, divisor
 
 __all__ = ["Options", "build", "divisor"]
@@ -23,13 +26,14 @@ _NORM: dict[str, str | tuple[str, dict[str, Any]]] = {
     "batch": "batch",
     "instance": ("instance", {"affine": True}),
     "group": ("group", {"num_groups": 8}),
+    "fixed": "batch",
 }
 
 
 class Options(PlannedOptions):
     """Options of DynUNet."""
 
-    norm: Literal["batch", "instance", "group"] = "instance"
+    norm: Norm = "instance"
     dropout: Dropout = 0.0
     residual: bool = False
     #: A head on every decoder level but the coarsest, as nnU-Net trains.
@@ -38,7 +42,8 @@ class Options(PlannedOptions):
 
 def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return nnU-Net's network from MONAI's blocks."""
-    return DynUNet(monais(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions))
+    network = DynUNet(monais(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions))
+    return with_classes(network, FIXED_NORM) if options.norm == "fixed" else network
 
 
 def monais(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
@@ -68,7 +73,7 @@ class DynUNet(nn.Module):
 
     def __init__(self, blocks: Any) -> None:
         super().__init__()
-        self.input_block: nn.Module = blocks.input_block
+        self.input_block: Any = blocks.input_block
         self.downsamples: nn.ModuleList = blocks.downsamples
         self.bottleneck: nn.Module = blocks.bottleneck
         self.upsamples: nn.ModuleList = blocks.upsamples
@@ -93,6 +98,19 @@ class DynUNet(nn.Module):
         coarser = decoded[1 : 1 + len(self.deep_supervision_heads)]
         return [logits, *(head(level) for head, level in zip(self.deep_supervision_heads, coarser, strict=True))]
 
+    def folded(self) -> DynUNet:
+        """Return a twin for predictions, whose convolutions do what batch normalisation does after them.
+
+        Normalisations of other kinds depend on what they are given; a network of theirs is returned as it is. Weights
+        that are not folded are shared.
+        """
+        if not isinstance(self.input_block.norm1, _BatchNorm):
+            return self
+        twin = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()}).eval()
+        for block in list(twin.modules()):
+            _fold(block)
+        return twin
+
     def _decoded_lean(self, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
         """Return the logits, and hold no level for longer than it takes; the finest decides how much memory that is."""
         *coarser, finest = self.upsamples
@@ -102,19 +120,29 @@ class DynUNet(nn.Module):
         return logits
 
 
+def _fold(block: Any) -> None:
+    """Fold the batch normalisations of one of MONAI's blocks, in evaluation mode, into its convolutions."""
+    for number in range(1, 4):  # the third is a residual block's
+        norm = getattr(block, f"norm{number}", None)
+        if isinstance(norm, _BatchNorm):
+            convolution: Any = getattr(block, f"conv{number}")
+            convolution.conv = fuse_conv_bn_eval(convolution.conv, norm)
+            setattr(block, f"norm{number}", nn.Identity())
+
+
 def _up_unjoined(up: Any, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
     """Return what a block of MONAI's decoder answers in evaluation, in little more than half the memory.
 
-    MONAI joins what has risen with the skip, in this order, for a convolution without bias. That is the sum of what
-    each half of its weights answers. So they need not be joined, and the last of ``skips`` is forgotten before the
-    rest rises.
+    MONAI joins what has risen with the skip, in this order, for a convolution. That is the sum of what each half of its
+    weights answers, with its bias (where it has one, see `DynUNet.folded`) in one of them. So they need not be joined,
+    and the last of ``skips`` is forgotten before the rest rises.
     """
     block = up.conv_block
     first = block.conv1.conv
     weight_of_risen, weight_of_skip = first.weight.chunk(2, dim=1)
     answer: torch.Tensor = with_parameters(first, {"weight": weight_of_skip})(skips.pop())
     risen = up.transp_conv(features)
-    answer += with_parameters(first, {"weight": weight_of_risen})(risen)
+    answer += with_parameters(first, {"weight": weight_of_risen, "bias": None})(risen)
     del risen
     answer = block.lrelu(block.norm1(answer))
     answer = block.conv2(answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,11 @@ from torch.nn import functional
 
 Network = TypeVar("Network", bound=nn.Module)
 
-Norm = Literal["batch", "instance", "group"]
+_NORM_MEANING = (
+    "`fixed` goes by statistics that are measured once, before training, so that windows agree with one another; it is "
+    "for networks that begin with the weights of another (`metseg train --init`)."
+)
+Norm = Annotated[Literal["batch", "instance", "group", "fixed"], Field(description=_NORM_MEANING)]
 #: Feature channels of the levels, the finest first.
 Channels = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=2)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -53,6 +57,34 @@ def with_classes(network: Network, classes: Mapping[type, type]) -> Network:
     return network
 
 
+class _Fixed:
+    """Comes before batch normalisation's own class: goes by the statistics that it holds, in training too.
+
+    An answer then depends on nothing else in the batch or the window, and windows agree with one another where they
+    overlap. See `metseg.train.fixed_norm` for where the statistics are from.
+    """
+
+    def forward(self: Any, input: torch.Tensor) -> torch.Tensor:
+        return functional.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
+
+
+class FixedNorm2d(_Fixed, nn.BatchNorm2d): ...
+
+
+class FixedNorm3d(_Fixed, nn.BatchNorm3d): ...
+
+
+#: From batch normalisation to the fixed one of the same weights.
+FIXED_NORM: dict[type, type] = {nn.BatchNorm2d: FixedNorm2d, nn.BatchNorm3d: FixedNorm3d}
+
+
+def has_fixed_norm(network: nn.Module) -> bool:
+    """Return whether a network normalises by statistics that it holds."""
+    return any(isinstance(module, _Fixed) for module in network.modules())
+
+
 def make_norm(norm: Norm, channels: int, *, dimensions: int) -> nn.Module:
     """Return a normalisation layer with scale and shift.
 
@@ -61,6 +93,8 @@ def make_norm(norm: Norm, channels: int, *, dimensions: int) -> nn.Module:
     """
     if norm == "batch":
         return BATCH_NORM[dimensions](channels)
+    if norm == "fixed":
+        return with_classes(BATCH_NORM[dimensions](channels), FIXED_NORM)
     if norm == "instance":
         return INSTANCE_NORM[dimensions](channels, affine=True)
     width = next(width for width in range(GROUP_WIDTH, 0, -1) if channels % width == 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,6 +66,16 @@ class SegmentationNetwork(nn.Module):
         if isinstance(answer, torch.Tensor):
             return _crop(answer, sizes)
         return [_crop(self._at_full_resolution(logits, padded), sizes) for logits in answer]
+
+    def folded(self) -> SegmentationNetwork:
+        """Return a network of the same answers that is only to predict; itself, where its architecture has none."""
+        fold: Any = getattr(self.body, "folded", None)
+        body = self.body if fold is None else fold()
+        if body is self.body:
+            return self
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "body": body}
+        return twin.eval()
 
     def parameter_count(self, *, trainable_only: bool = False) -> int:
         """Return how many numbers the network holds in its parameters."""

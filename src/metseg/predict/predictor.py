@@ -74,7 +74,8 @@ class Predictor:
         self._compute = compute or choose_compute(predicts_volumes=recipe.data.dimensions == 3)
         self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
         self._networks = [
-            in_memory_format(network, self._memory_format).to(self._compute.device).eval() for network in networks
+            in_memory_format(network.folded(), self._memory_format).to(self._compute.device).eval()
+            for network in networks
         ]
 
     @classmethod

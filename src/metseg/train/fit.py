@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from metseg.dataset import TrainingSet, ValidationSet
 from metseg.model import SegmentationNetwork
+from metseg.model.layers import has_fixed_norm
 from metseg.predict.inference import Compute, memory_format
 from metseg.recipe import Recipe
 from metseg.train.callbacks import (
@@ -98,7 +99,7 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
     callbacks = _callbacks(job, budget, ranks)
     with _quiet_lightning():
         trainer = lightning.Trainer(
-            **_devices(job.compute, ranks),
+            **_devices(job.compute, ranks, moving_norms=not has_fixed_norm(network)),
             precision="bf16-mixed" if job.compute.bf16 else "32-true",
             max_epochs=train.epochs or -1,
             max_steps=-1,
@@ -133,8 +134,14 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
     )
 
 
-def _devices(compute: Compute, ranks: Ranks) -> dict[str, Any]:
-    """Return what Lightning is told of devices and processes."""
+def _devices(compute: Compute, ranks: Ranks, *, moving_norms: bool) -> dict[str, Any]:
+    """Return what Lightning is told of devices and processes.
+
+    Args:
+        compute: kind of device.
+        ranks: which process this is.
+        moving_norms: batch normalisations go by the batch.
+    """
     kind = {"accelerator": ACCELERATORS[compute.device.type]}
     if ranks.world == 1:
         # One device; where its number is given ("cuda:1"), that one.
@@ -145,7 +152,7 @@ def _devices(compute: Compute, ranks: Ranks) -> dict[str, Any]:
         "num_nodes": ranks.nodes,
         "strategy": DDPStrategy(cluster_environment=RanksEnvironment(ranks)),
         # Statistics of batch normalisation are those of all devices together; on processors torch has no such layer.
-        "sync_batchnorm": compute.device.type == "cuda",
+        "sync_batchnorm": compute.device.type == "cuda" and moving_norms,
     }
 
 

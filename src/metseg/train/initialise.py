@@ -26,16 +26,19 @@ def initialise(network: SegmentationNetwork, bundle: str) -> None:
     weights = load_bundle(bundle).networks[0].state_dict()
     own = network.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
-    fresh = [key for key in own if key not in fitting]
-    if len(fitting) < LEAST_SHARE * len(own):
+    # Statistics of batch normalisation are no weights: it finds its own.
+    learned = [key for key, _ in network.named_parameters()]
+    fresh = [key for key in learned if key not in fitting]
+    kept = len(learned) - len(fresh)
+    if kept < LEAST_SHARE * len(learned):
         raise BundleError(
             "the bundle is of another architecture",
             where=bundle,
-            expected=f"most of {len(own)} tensors",
-            got=f"{len(fitting)} that fit; first that do not: {', '.join(fresh[:5])}",
+            expected=f"most of {len(learned)} tensors",
+            got=f"{kept} that fit; first that do not: {', '.join(fresh[:5])}",
             cure="use the recipe that the bundle was made with, with your changes by --set",
             code="model.architecture",
         )
     network.load_state_dict({**own, **fitting})
     if fresh:
-        sys.stderr.write(f"initial weights: {len(fitting)} tensors from {bundle}; afresh: {', '.join(fresh)}\n")
+        sys.stderr.write(f"initial weights: {kept} tensors from {bundle}; afresh: {', '.join(fresh)}\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +23,13 @@ from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.plot.curves import draw_curves
 from metseg.predict.inference import choose_compute
 from metseg.predict.memory import out_of_memory_is_an_error
+from metseg.progress import track
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
-from metseg.train.data import choose_split, load_training_data, read_sources
+from metseg.train.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
 from metseg.train.finish import finish
 from metseg.train.fit import Job, fit
+from metseg.train.fixed_norm import MEASURED_BATCHES, measure_norms
 from metseg.train.initialise import initialise
 from metseg.train.memory import require_memory
 from metseg.train.ranks import Ranks, find_ranks, require_devices, share, together
@@ -101,7 +104,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         split.save(folder.split_file)
         checkpoint = _checkpoint(folder, run)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
-        network = _network(recipe, run.init, trained=checkpoint is not None)
+        network = _network(recipe, run.init, data, trained=checkpoint is not None)
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
         job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
@@ -148,12 +151,16 @@ def _checkpoint(folder: RunFolder, run: Run) -> Path | None:
     return found
 
 
-def _network(recipe: Recipe, init: str | None, *, trained: bool) -> SegmentationNetwork:
+def _network(recipe: Recipe, init: str | None, data: TrainingData, *, trained: bool) -> SegmentationNetwork:
     """Return the network with its first weights, which follow from the seed; a checkpoint will replace them."""
     torch.manual_seed(recipe.train.seed)
     network = build_from_recipe(recipe, initial_weights=not trained)
-    if init is not None and not trained:
+    if trained:
+        return network
+    if init is not None:
         initialise(network, init)
+    batches = islice(make_loaders(data.train, data.validation, recipe).training, MEASURED_BATCHES)
+    measure_norms(network, track(batches, "Measuring for normalisation", total=MEASURED_BATCHES))
     return network
 
 

@@ -1,0 +1,82 @@
+"""Normalisation by fixed statistics: what it is for, and where they are from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from metseg.dataset import Batch
+from metseg.model import SegmentationNetwork, build_model
+from metseg.model.layers import FIXED_NORM, has_fixed_norm, with_classes
+from metseg.predict.inference import Compute
+from metseg.train.fit import _devices
+from metseg.train.fixed_norm import measure_norms
+from metseg.train.ranks import Ranks
+
+
+def dynunet(norm: str) -> SegmentationNetwork:
+    torch.manual_seed(0)
+    options = {"channels": (8, 8, 16), "norm": norm, "deep_supervision": False}
+    return build_model("dynunet", options, in_channels=1, out_channels=2, dimensions=3)
+
+
+def batches(count: int) -> list[Batch]:
+    generator = torch.Generator().manual_seed(0)
+    images = [3 + 2 * torch.randn(2, 1, 16, 16, 16, generator=generator) for _ in range(count)]
+    nothing = torch.zeros(2, 16, 16, 16, dtype=torch.long)
+    return [Batch(image=image, labels=nothing, case=torch.tensor([0, 1])) for image in images]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_answer_depends_on_nothing_beside_it(training: bool) -> None:
+    network = dynunet("fixed")
+    measure_norms(network, batches(3))
+    network.train(training)
+    held = {key: value.clone() for key, value in network.state_dict().items() if "running" in key}
+    first, second = batches(1)[0].image
+    alone = network(first[None])
+    beside_air = network(torch.stack([first, torch.zeros_like(second)]))[:1]
+    torch.testing.assert_close(alone, beside_air, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in held.items())
+
+
+def test_statistics_are_those_of_the_batches() -> None:
+    network = dynunet("fixed")
+    measure_norms(network, batches(4))
+    first = network.body.input_block
+    with torch.no_grad():
+        seen = [first.conv1(batch.image) for batch in batches(4)]
+    torch.testing.assert_close(first.norm1.running_mean, torch.cat(seen).mean((0, 2, 3, 4)), rtol=1e-4, atol=1e-5)
+    variance = torch.stack([one.transpose(0, 1).flatten(1).var(1) for one in seen]).mean(0)
+    torch.testing.assert_close(first.norm1.running_var, variance, rtol=1e-4, atol=1e-5)
+    assert has_fixed_norm(network)
+
+
+def test_other_normalisations_are_not_measured() -> None:
+    network = dynunet("batch")
+    measure_norms(network, (pytest.fail("nobody needs a batch") for _ in range(1)))
+    assert not has_fixed_norm(network)
+
+
+def test_measuring_that_is_interrupted_leaves_them_fixed() -> None:
+    network = dynunet("fixed")
+    with pytest.raises(ZeroDivisionError):
+        measure_norms(network, (batches(1)[0] if number else 1 / number for number in (1, 0)))  # type: ignore[misc]
+    assert has_fixed_norm(network)
+    assert not any(type(module) is nn.BatchNorm3d for module in network.modules())
+
+
+def test_several_graphics_cards_do_not_set_them_in_motion() -> None:
+    cards = Compute(torch.device("cuda"), bf16=True, channels_last=True)
+    ranks = Ranks(devices=2)
+    told = {moving: _devices(cards, ranks, moving_norms=moving)["sync_batchnorm"] for moving in (True, False)}
+    assert told == {True: True, False: False}
+
+
+def test_fixed_is_batch_normalisation_in_evaluation() -> None:
+    norm = nn.BatchNorm3d(4)
+    norm(5 + torch.randn(2, 4, 6, 6, 6))
+    images = torch.randn(1, 4, 6, 6, 6)
+    expected = norm.eval()(images)
+    torch.testing.assert_close(with_classes(norm, FIXED_NORM).train()(images), expected)
