@@ -59,6 +59,17 @@ def test_other_normalisations_are_not_measured() -> None:
     assert not has_fixed_norm(network)
 
 
+@pytest.mark.parametrize("norm", ["fixed", "batch"])
+def test_statistics_that_came_with_the_weights_stay(norm: str) -> None:
+    given = dynunet(norm).train()
+    measure_norms(given, batches(2))
+    given(batches(1)[0].image)  # a batch norm finds its own
+    network = dynunet("fixed")
+    network.load_state_dict(given.state_dict())
+    measure_norms(network, (pytest.fail("nobody needs a batch") for _ in range(1)))
+    assert torch.equal(network.body.input_block.norm1.running_mean, given.body.input_block.norm1.running_mean)
+
+
 def test_measuring_that_is_interrupted_leaves_them_fixed() -> None:
     network = dynunet("fixed")
     with pytest.raises(ZeroDivisionError):

@@ -85,6 +85,12 @@ def has_fixed_norm(network: nn.Module) -> bool:
     return any(isinstance(module, _Fixed) for module in network.modules())
 
 
+def lacks_statistics(network: nn.Module) -> bool:
+    """Return whether a fixed normalisation has not been given any statistics yet."""
+    fixed: list[Any] = [module for module in network.modules() if isinstance(module, _Fixed)]
+    return any(int(norm.num_batches_tracked) == 0 for norm in fixed)
+
+
 def make_norm(norm: Norm, channels: int, *, dimensions: int) -> nn.Module:
     """Return a normalisation layer with scale and shift.
 

@@ -14,20 +14,20 @@ from torch.optim.swa_utils import update_bn
 
 from metseg.dataset import Batch
 from metseg.model import SegmentationNetwork
-from metseg.model.layers import FIXED_NORM, has_fixed_norm, with_classes
+from metseg.model.layers import FIXED_NORM, lacks_statistics, with_classes
 
 #: Batches that are measured.
 MEASURED_BATCHES = 32
 
 
 def measure_norms(network: SegmentationNetwork, batches: Iterable[Batch]) -> None:
-    """Fill in the statistics of fixed normalisations.
+    """Fill in the statistics of fixed normalisations, unless they came with the weights of another network.
 
     Args:
         network: changed in place; without fixed normalisations nothing happens.
         batches: of the training, augmented as there.
     """
-    if not has_fixed_norm(network):
+    if not lacks_statistics(network):
         return
     moving = {fixed: batch for batch, fixed in FIXED_NORM.items()}
     try:
