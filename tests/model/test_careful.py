@@ -57,6 +57,41 @@ def compare(convolution: nn.Module, volume: Tensor, *, last: bool, half: bool) -
         assert (ours - theirs).norm() <= 0.02 * theirs.norm(), told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "options", "size", "calls"),
+    [
+        ((128, 128, 3, 1, 1), {}, (10, 16, 10), 1),  # 20,480 numbers and the last axis
+        ((128, 8, 3, 2, 1), {}, (10, 9, 7), 1),
+        ((16, 32, 3, 1, 2), {"dilation": 2, "groups": 4}, (9, 8, 5), 1),
+        ((16, 8, 3, 1, "same"), {}, (9, 8, 5), 0),
+        ((16, 8, 3, 1, 1), {"padding_mode": "replicate"}, (9, 8, 5), 0),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_small_volumes_go_to_onednn_in_predictions(
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    size: tuple[int, ...],
+    calls: int,
+    last: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    convolution, volume = nn.Conv3d(*arguments, **options), torch.randn(1, arguments[0], *size)
+    expected = convolution(volume)
+    asked: list[object] = []
+    real = torch.ops.aten.mkldnn_convolution
+    monkeypatch.setattr(torch.ops.aten, "mkldnn_convolution", lambda *given: (asked.append(1), real(*given))[1])
+    careful = with_careful_convolutions(convolution)
+    if last:
+        volume = volume.contiguous(memory_format=torch.channels_last_3d)
+    with torch.inference_mode():
+        torch.testing.assert_close(careful(volume), expected, rtol=1e-4, atol=1e-4)
+    assert len(asked) == calls
+    careful(volume)  # with gradients torch's own way
+    assert len(asked) == calls
+
+
 @pytest.mark.parametrize("half", [True, False])
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize(("kind", "arguments", "options", "size"), FAULTS)

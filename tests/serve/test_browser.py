@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,8 @@ class Visit:
         try:
             chosen.wait_for(timeout=PATIENCE_MS)
         except TookTooLong:
+            warnings.warn("the page showed no chosen file, and was opened again", stacklevel=2)
+            self.see("lost")
             self.open()
             given.set_input_files(files)
             chosen.wait_for(timeout=PATIENCE_MS)

@@ -14,6 +14,8 @@ from metseg.train.fit import _devices
 from metseg.train.fixed_norm import measure_norms
 from metseg.train.ranks import Ranks
 
+HERE = Compute(torch.device("cpu"), bf16=False, channels_last=True)
+
 
 def dynunet(norm: str) -> SegmentationNetwork:
     torch.manual_seed(0)
@@ -31,7 +33,7 @@ def batches(count: int) -> list[Batch]:
 @pytest.mark.parametrize("training", [True, False])
 def test_an_answer_depends_on_nothing_beside_it(training: bool) -> None:
     network = dynunet("fixed")
-    measure_norms(network, batches(3))
+    measure_norms(network, batches(3), HERE)
     network.train(training)
     held = {key: value.clone() for key, value in network.state_dict().items() if "running" in key}
     first, second = batches(1)[0].image
@@ -43,7 +45,7 @@ def test_an_answer_depends_on_nothing_beside_it(training: bool) -> None:
 
 def test_statistics_are_those_of_the_batches() -> None:
     network = dynunet("fixed")
-    measure_norms(network, batches(4))
+    measure_norms(network, batches(4), HERE)
     first = network.body.input_block
     with torch.no_grad():
         seen = [first.conv1(batch.image) for batch in batches(4)]
@@ -55,34 +57,35 @@ def test_statistics_are_those_of_the_batches() -> None:
 
 def test_other_normalisations_are_not_measured() -> None:
     network = dynunet("batch")
-    measure_norms(network, (pytest.fail("nobody needs a batch") for _ in range(1)))
+    measure_norms(network, (pytest.fail("nobody needs a batch") for _ in range(1)), HERE)
     assert not has_fixed_norm(network)
-
-
-@pytest.mark.parametrize("norm", ["fixed", "batch"])
-def test_statistics_that_came_with_the_weights_stay(norm: str) -> None:
-    given = dynunet(norm).train()
-    measure_norms(given, batches(2))
-    given(batches(1)[0].image)  # a batch norm finds its own
-    network = dynunet("fixed")
-    network.load_state_dict(given.state_dict())
-    measure_norms(network, (pytest.fail("nobody needs a batch") for _ in range(1)))
-    assert torch.equal(network.body.input_block.norm1.running_mean, given.body.input_block.norm1.running_mean)
 
 
 def test_measuring_that_is_interrupted_leaves_them_fixed() -> None:
     network = dynunet("fixed")
     with pytest.raises(ZeroDivisionError):
-        measure_norms(network, (batches(1)[0] if number else 1 / number for number in (1, 0)))  # type: ignore[misc]
+        measure_norms(network, (batches(1)[0] if number else 1 / number for number in (1, 0)), HERE)  # type: ignore[misc]
     assert has_fixed_norm(network)
     assert not any(type(module) is nn.BatchNorm3d for module in network.modules())
 
 
 def test_several_graphics_cards_do_not_set_them_in_motion() -> None:
     cards = Compute(torch.device("cuda"), bf16=True, channels_last=True)
-    ranks = Ranks(devices=2)
-    told = {moving: _devices(cards, ranks, moving_norms=moving)["sync_batchnorm"] for moving in (True, False)}
-    assert told == {True: True, False: False}
+    told = {norm: _devices(cards, Ranks(devices=2), dynunet(norm))["sync_batchnorm"] for norm in ("batch", "fixed")}
+    assert told == {"batch": True, "fixed": False}
+
+
+def test_dropout_is_not_measured() -> None:
+    torch.manual_seed(0)
+    options = {"channels": (8, 8, 16), "norm": "fixed", "dropout": 0.5}
+    network = build_model("dynunet", options, in_channels=1, out_channels=2, dimensions=3)
+    measured = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        measure_norms(network, batches(2), HERE)
+        measured.append(network.body.bottleneck.norm2.running_var.clone())
+    assert torch.equal(*measured)
+    assert any(isinstance(module, nn.Dropout3d | nn.Dropout) and module.p == 0.5 for module in network.modules())
 
 
 def test_fixed_is_batch_normalisation_in_evaluation() -> None:

@@ -224,7 +224,7 @@ def test_another_head_or_stem_begins_afresh_and_is_named(
 def test_fixed_normalisations_are_measured_once_before_training(
     train: Train, tmp_path: Path, make_tiny_recipe: Callable[..., Recipe], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = bundle_of(make_tiny_recipe(), tmp_path / "first")
+    bundle = bundle_of(make_tiny_recipe('model.norm="instance"'), tmp_path / "first")
     for name, rate in (("slow", "1e-12"), ("fast", "1e-2")):
         changes = (f"train.learning_rate={rate}", 'model.norm="fixed"')
         status, _, err = train(*changes, out=name, more=("--init", bundle))
@@ -237,6 +237,14 @@ def test_fixed_normalisations_are_measured_once_before_training(
     untouched = [key for key in held if torch.equal(slow[key], torch.full_like(slow[key], float("var" in key)))]
     assert untouched == []
     assert not torch.equal(slow["body.stem.0.weight"], fast["body.stem.0.weight"])
+
+    # What came with all of the weights stays; with another stem it would be of other features.
+    assert train('model.norm="fixed"', out="on", more=("--init", tmp_path / "slow" / "bundle"))[0] == 0
+    on = load_bundle(tmp_path / "on" / "bundle").networks[0].state_dict()
+    assert all(torch.equal(on[key], slow[key]) for key in held)
+    network = build_from_recipe(make_tiny_recipe('data.channels=["t1n", "t2f"]', 'model.norm="fixed"'))
+    assert not initialise(network, str(tmp_path / "slow" / "bundle"))
+    assert "nobody has tried them" in train('model.norm="fixed"', out="random")[2]
 
 
 def test_best_weights_that_are_gone(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> None:

@@ -119,6 +119,7 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
 
     def _is_small(self, input: Tensor) -> bool:
         """Return whether torch would do in a prediction by itself what oneDNN does in less than half the time."""
+        onednn: Any = torch.backends.mkldnn
         return (
             len(input) == 1
             and input.shape[:-1].numel() <= SMALL
@@ -126,7 +127,8 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
             and input.device.type == "cpu"
             and self.padding_mode == "zeros"
             and not isinstance(self.padding, str)
-            and torch._C._has_mkldnn
+            and onednn.is_available()
+            and onednn.enabled
             and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
         )
 

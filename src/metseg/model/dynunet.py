@@ -101,12 +101,11 @@ class DynUNet(nn.Module):
     def folded(self) -> DynUNet:
         """Return a twin for predictions, whose convolutions do what batch normalisation does after them.
 
-        Normalisations of other kinds depend on what they are given; a network of theirs is returned as it is. Weights
-        that are not folded are shared.
+        Normalisations of other kinds depend on what they are given; a network of theirs is returned as it is.
         """
         if not isinstance(self.input_block.norm1, _BatchNorm):
             return self
-        twin = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()}).eval()
+        twin = copy.deepcopy(self).eval()  # shared weights would go to a device with it
         for block in list(twin.modules()):
             _fold(block)
         return twin

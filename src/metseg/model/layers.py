@@ -14,8 +14,8 @@ from torch.nn import functional
 Network = TypeVar("Network", bound=nn.Module)
 
 _NORM_MEANING = (
-    "`fixed` goes by statistics that are measured once, before training, so that windows agree with one another; it is "
-    "for networks that begin with the weights of another (`metseg train --init`)."
+    "`fixed` goes by statistics that are measured once, before training, or come with the weights that it begins with, "
+    "so that windows agree with one another; for networks that begin with another's weights (`metseg train --init`)."
 )
 Norm = Annotated[Literal["batch", "instance", "group", "fixed"], Field(description=_NORM_MEANING)]
 #: Feature channels of the levels, the finest first.
@@ -83,12 +83,6 @@ FIXED_NORM: dict[type, type] = {nn.BatchNorm2d: FixedNorm2d, nn.BatchNorm3d: Fix
 def has_fixed_norm(network: nn.Module) -> bool:
     """Return whether a network normalises by statistics that it holds."""
     return any(isinstance(module, _Fixed) for module in network.modules())
-
-
-def lacks_statistics(network: nn.Module) -> bool:
-    """Return whether a fixed normalisation has not been given any statistics yet."""
-    fixed: list[Any] = [module for module in network.modules() if isinstance(module, _Fixed)]
-    return any(int(norm.num_batches_tracked) == 0 for norm in fixed)
 
 
 def make_norm(norm: Norm, channels: int, *, dimensions: int) -> nn.Module:

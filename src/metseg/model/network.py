@@ -68,7 +68,10 @@ class SegmentationNetwork(nn.Module):
         return [_crop(self._at_full_resolution(logits, padded), sizes) for logits in answer]
 
     def folded(self) -> SegmentationNetwork:
-        """Return a network of the same answers that is only to predict; itself, where its architecture has none."""
+        """Return a network of the same answers that is only to predict, with weights of its own.
+
+        Where the architecture has none, this network itself.
+        """
         fold: Any = getattr(self.body, "folded", None)
         body = self.body if fold is None else fold()
         if body is self.body:

@@ -99,7 +99,7 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
     callbacks = _callbacks(job, budget, ranks)
     with _quiet_lightning():
         trainer = lightning.Trainer(
-            **_devices(job.compute, ranks, moving_norms=not has_fixed_norm(network)),
+            **_devices(job.compute, ranks, network),
             precision="bf16-mixed" if job.compute.bf16 else "32-true",
             max_epochs=train.epochs or -1,
             max_steps=-1,
@@ -134,13 +134,13 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
     )
 
 
-def _devices(compute: Compute, ranks: Ranks, *, moving_norms: bool) -> dict[str, Any]:
+def _devices(compute: Compute, ranks: Ranks, network: SegmentationNetwork) -> dict[str, Any]:
     """Return what Lightning is told of devices and processes.
 
     Args:
         compute: kind of device.
         ranks: which process this is.
-        moving_norms: batch normalisations go by the batch.
+        network: what is trained.
     """
     kind = {"accelerator": ACCELERATORS[compute.device.type]}
     if ranks.world == 1:
@@ -152,7 +152,7 @@ def _devices(compute: Compute, ranks: Ranks, *, moving_norms: bool) -> dict[str,
         "num_nodes": ranks.nodes,
         "strategy": DDPStrategy(cluster_environment=RanksEnvironment(ranks)),
         # Statistics of batch normalisation are those of all devices together; on processors torch has no such layer.
-        "sync_batchnorm": compute.device.type == "cuda" and moving_norms,
+        "sync_batchnorm": compute.device.type == "cuda" and not has_fixed_norm(network),
     }
 
 

@@ -8,29 +8,51 @@ meant for networks that begin with the weights of another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim.swa_utils import update_bn
 
 from metseg.dataset import Batch
 from metseg.model import SegmentationNetwork
-from metseg.model.layers import FIXED_NORM, lacks_statistics, with_classes
+from metseg.model.layers import FIXED_NORM, has_fixed_norm, with_classes
+from metseg.predict.inference import Compute, in_memory_format, memory_format
 
-#: Batches that are measured.
+#: Batches that are measured; fewer where an epoch has fewer.
 MEASURED_BATCHES = 32
 
 
-def measure_norms(network: SegmentationNetwork, batches: Iterable[Batch]) -> None:
-    """Fill in the statistics of fixed normalisations, unless they came with the weights of another network.
+def measure_norms(network: SegmentationNetwork, batches: Iterable[Batch], compute: Compute) -> None:
+    """Fill in the statistics of fixed normalisations, as they are without dropout.
 
     Args:
-        network: changed in place; without fixed normalisations nothing happens.
+        network: changed in place, and left on the CPU; without fixed normalisations nothing happens.
         batches: of the training, augmented as there.
+        compute: where; in float32.
     """
-    if not lacks_statistics(network):
+    if not has_fixed_norm(network):
         return
-    moving = {fixed: batch for batch, fixed in FIXED_NORM.items()}
+    layout = memory_format(compute, dimensions=network.dimensions)
+    images = (batch.image.contiguous(memory_format=layout) for batch in batches)
+    moving = with_classes(network, {fixed: batch for batch, fixed in FIXED_NORM.items()})
     try:
-        update_bn((batch.image for batch in batches), with_classes(network, moving))
+        with _without_dropout(moving):
+            update_bn(images, in_memory_format(moving.to(compute.device), layout), device=compute.device)
     finally:
         with_classes(network, FIXED_NORM)
+        in_memory_format(network.to("cpu"), torch.contiguous_format)
+
+
+@contextmanager
+def _without_dropout(network: nn.Module) -> Iterator[None]:
+    kept = {module: module.p for module in network.modules() if isinstance(module, _DropoutNd)}
+    try:
+        for module in kept:
+            module.p = 0.0
+        yield
+    finally:
+        for module, probability in kept.items():
+            module.p = probability

@@ -12,7 +12,7 @@ from metseg.model.bundle import load_bundle
 LEAST_SHARE = 0.5
 
 
-def initialise(network: SegmentationNetwork, bundle: str) -> None:
+def initialise(network: SegmentationNetwork, bundle: str) -> bool:
     """Copy the weights of a bundle into a network wherever name and shape agree; say what begins afresh.
 
     A head for other classes or a stem for other sequences begins afresh, the rest is kept.
@@ -20,13 +20,15 @@ def initialise(network: SegmentationNetwork, bundle: str) -> None:
     Args:
         network: changed in place.
         bundle: name or folder.
+    Returns:
+        Whether everything came from the bundle, statistics of normalisations included.
     Raises:
         BundleError: not a bundle, or one of another architecture.
     """
     weights = load_bundle(bundle).networks[0].state_dict()
     own = network.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
-    # Statistics of batch normalisation are no weights: it finds its own.
+    # Statistics of normalisations are no weights; what they are when they do not come along is found out in training.
     learned = [key for key, _ in network.named_parameters()]
     fresh = [key for key in learned if key not in fitting]
     kept = len(learned) - len(fresh)
@@ -42,3 +44,4 @@ def initialise(network: SegmentationNetwork, bundle: str) -> None:
     network.load_state_dict({**own, **fitting})
     if fresh:
         sys.stderr.write(f"initial weights: {kept} tensors from {bundle}; afresh: {', '.join(fresh)}\n")
+    return fitting.keys() == own.keys()
