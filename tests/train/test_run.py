@@ -222,7 +222,7 @@ def test_another_head_or_stem_begins_afresh_and_is_named(
 
 
 def test_fixed_normalisations_are_measured_once_before_training(
-    train: Train, tmp_path: Path, make_tiny_recipe: Callable[..., Recipe], capsys: pytest.CaptureFixture[str]
+    train: Train, tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]
 ) -> None:
     bundle = bundle_of(make_tiny_recipe('model.norm="instance"'), tmp_path / "first")
     for name, rate in (("slow", "1e-12"), ("fast", "1e-2")):

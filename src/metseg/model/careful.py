@@ -8,6 +8,8 @@ in float32. It fails at the margins, forwards or backwards, with numbers that ar
 
 A volume of few slices is enough to make a bottleneck so narrow. All of this, and a little around it, is computed in a
 precision in which it is right; narrow as it is, that costs next to nothing.
+
+Where oneDNN is right and torch does not ask it, for single small volumes, predictions ask it themselves.
 """
 
 from __future__ import annotations

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from metseg.errors import UsageError
-
-Network = TypeVar("Network", bound=nn.Module)
+from metseg.model.layers import Network
 
 
 def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:

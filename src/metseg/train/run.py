@@ -22,12 +22,12 @@ from metseg.lean_imports import import_lean
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.layers import has_fixed_norm
 from metseg.plot.curves import draw_curves
-from metseg.predict.inference import choose_compute
+from metseg.predict.inference import Compute, choose_compute
 from metseg.predict.memory import out_of_memory_is_an_error
 from metseg.progress import track
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
-from metseg.train.data import choose_split, load_training_data, make_loaders, read_sources
+from metseg.train.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
 from metseg.train.finish import finish
 from metseg.train.fit import Job, fit
 from metseg.train.fixed_norm import MEASURED_BATCHES, measure_norms
@@ -105,14 +105,11 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         split.save(folder.split_file)
         checkpoint = _checkpoint(folder, run)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
-        network, complete = _network(recipe, run.init, trained=checkpoint is not None)
+        network, unmeasured = _network(recipe, run.init, trained=checkpoint is not None)
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
-        if not complete:
-            loader = make_loaders(data.train, data.validation, recipe).training
-            count = min(MEASURED_BATCHES, len(loader))
-            measured = track(islice(loader, count), "Measuring for normalisation", total=count)
-            measure_norms(network, measured, compute)
+        if unmeasured:
+            _measure(network, recipe, data, compute)
         job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
         with together(ranks, compute.device.type, other=train_along):
             spent = fit(share(job), network, ranks)
@@ -158,22 +155,29 @@ def _checkpoint(folder: RunFolder, run: Run) -> Path | None:
 
 
 def _network(recipe: Recipe, init: str | None, *, trained: bool) -> tuple[SegmentationNetwork, bool]:
-    """Return the network with its first weights, which follow from the seed, and whether nothing is to be measured.
+    """Return the network with its first weights, by the seed, and whether its fixed normalisations are to be measured.
 
     A checkpoint will replace all of it.
     """
     torch.manual_seed(recipe.train.seed)
     network = build_from_recipe(recipe, initial_weights=not trained)
     if trained:
-        return network, True
-    if init is not None:
-        return network, initialise(network, init)
-    if has_fixed_norm(network):
+        return network, False
+    complete = init is not None and initialise(network, init)
+    unmeasured = has_fixed_norm(network) and not complete
+    if unmeasured and init is None:
         sys.stderr.write(
             "metseg: fixed normalisations are meant for weights that are given (--init); from random ones nobody has"
             " tried them\n"
         )
-    return network, False
+    return network, unmeasured
+
+
+def _measure(network: SegmentationNetwork, recipe: Recipe, data: TrainingData, compute: Compute) -> None:
+    """Give fixed normalisations the statistics of the first batches of the training."""
+    loader = make_loaders(data.train, data.validation, recipe).training
+    count = min(MEASURED_BATCHES, len(loader))
+    measure_norms(network, track(islice(loader, count), "Measuring for normalisation", total=count), compute)
 
 
 def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], file: Path | None) -> Split:
