@@ -184,8 +184,8 @@ def test_how_to_compute_can_be_told() -> None:
     assert (told.bf16, told.channels_last) == (True, True)
     assert choose_compute(device="cpu").bf16 == bf16_is_fast(torch.device("cpu"))
     assert not choose_compute(device="cpu", precision="float32").channels_last
-    assert choose_compute(device="cpu", precision="float32", predicts_volumes=True).channels_last
-    assert not choose_compute(device="cpu", channels_last="off", predicts_volumes=True).channels_last
+    assert choose_compute(device="cpu", precision="float32", likes_channels_last=True).channels_last
+    assert not choose_compute(device="cpu", channels_last="off", likes_channels_last=True).channels_last
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", ""])

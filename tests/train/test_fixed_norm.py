@@ -10,9 +10,11 @@ from metseg.dataset import Batch
 from metseg.model import SegmentationNetwork, build_model
 from metseg.model.layers import FIXED_NORM, has_fixed_norm, with_classes
 from metseg.predict.inference import Compute
+from metseg.recipe import load_recipe
 from metseg.train.fit import _devices
 from metseg.train.fixed_norm import measure_norms
 from metseg.train.ranks import Ranks
+from metseg.train.run import _likes_channels_last
 
 HERE = Compute(torch.device("cpu"), bf16=False, channels_last=True)
 
@@ -94,3 +96,9 @@ def test_fixed_is_batch_normalisation_in_evaluation() -> None:
     images = torch.randn(1, 4, 6, 6, 6)
     expected = norm.eval()(images)
     torch.testing.assert_close(with_classes(norm, FIXED_NORM).train()(images), expected)
+
+
+def test_training_that_needs_no_other_layout_is_in_channels_last() -> None:
+    assert not _likes_channels_last(load_recipe("mets-3d"))
+    assert _likes_channels_last(load_recipe("mets-3d", ["model.norm=fixed"]))
+    assert not _likes_channels_last(load_recipe("demo-unet", ["model.norm=fixed"]))

@@ -71,7 +71,7 @@ class Predictor:
         self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
         self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
-        self._compute = compute or choose_compute(predicts_volumes=recipe.data.dimensions == 3)
+        self._compute = compute or choose_compute(likes_channels_last=_likes_channels_last(recipe))
         self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
         self._networks = [
             in_memory_format(network.folded(), self._memory_format).to(self._compute.device).eval()
@@ -95,7 +95,7 @@ class Predictor:
             device=device,
             precision=train.precision,
             channels_last=train.channels_last,
-            predicts_volumes=bundle.recipe.data.dimensions == 3,
+            likes_channels_last=_likes_channels_last(bundle.recipe),
         )
         return cls(bundle.networks, bundle.recipe, compute=compute, part=part, fingerprint=bundle.fingerprint)
 
@@ -288,3 +288,8 @@ class Predictor:
 def _without_truth(case: Case) -> Case:
     """Return the case as a new study would come: a truth that happens to lie beside it must not matter."""
     return replace(case, labels=None)
+
+
+def _likes_channels_last(recipe: Recipe) -> bool:
+    """Return whether predictions in float32 on a CPU gain by channels-last: a window takes a fifth less memory."""
+    return recipe.data.dimensions == 3
