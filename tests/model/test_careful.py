@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metseg.model import MODELS, build_model
+from metseg.model import MODELS, build_model, careful
 from metseg.model.careful import with_careful_convolutions
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -183,3 +183,54 @@ def test_every_convolution_of_every_network_is_careful(name: str) -> None:
         network = build_model(name, {}, in_channels=1, out_channels=1, dimensions=dimensions, initial_weights=False)
         kinds = {type(module) for module in network.modules() if {"dilation", "groups"} <= vars(module).keys()}
         assert {kind.__module__ for kind in kinds} == {"metseg.model.careful"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "size", "calls"),
+    [
+        (nn.Conv3d, {"padding": 1}, (20, 18, 17), 1),
+        (nn.Conv3d, {"padding": 1, "stride": 2, "bias": False}, (20, 18, 17), 1),
+        (nn.Conv2d, {"padding": 1}, (33, 40), 1),
+        (nn.Conv3d, {"padding": 1}, (2, 18, 17), 0),  # the kernel reaches beyond both ends
+        (nn.Conv3d, {"padding": "same"}, (20, 18, 17), 0),
+        (nn.Conv3d, {"padding": 1, "padding_mode": "replicate"}, (20, 18, 17), 0),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("last", [True, False])
+def test_adding_what_a_convolution_answers(
+    kind: Any,
+    options: dict[str, Any],
+    size: tuple[int, ...],
+    calls: int,
+    batch: int,
+    last: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    convolution, volume = kind(16, 24, 3, **options), torch.randn(batch, 16, *size)
+    answer = convolution(volume).detach()
+    before = torch.randn_like(answer)
+    asked: list[object] = []
+    real = careful._CONVOLVE_AND_ADD.binary
+    monkeypatch.setattr(careful, "_CONVOLVE_AND_ADD", Counting(lambda *given: (asked.append(1), real(*given))[1]))
+    convolution = with_careful_convolutions(convolution)
+    if last:
+        volume, before = (tensor.contiguous(memory_format=LAYOUTS[len(size)]) for tensor in (volume, before))
+    with torch.inference_mode():
+        total = before.clone()
+        added = careful.add_convolved(total, convolution, volume)
+        assert added.data_ptr() == total.data_ptr()
+        torch.testing.assert_close(added, before + answer, rtol=1e-4, atol=1e-4)
+        assert len(asked) == (calls if last else 0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # oneDNN is not asked, for it has faults there
+            half = careful.add_convolved(before.clone(), convolution, volume)
+        torch.testing.assert_close(half, before + answer, rtol=0.1, atol=0.1)
+    assert len(asked) == (calls if last else 0)
+
+
+class Counting:
+    """Stands in for an operator of torch."""
+
+    def __init__(self, binary: Any) -> None:
+        self.binary = binary

@@ -61,6 +61,17 @@ def test_slabs_make_the_whole(shape, window, overlap):
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("change", ["read-only", "turned"])
+def test_volumes_that_torch_takes_no_views_of(change):
+    image = np.random.default_rng(2).normal(size=(2, 12, 10, 9)).astype(np.float32)
+    inside = np.ones(image.shape[1:], dtype=bool)
+    expected = plainly(image, inside, (8, 8, 8), 0.5)
+    given = np.ascontiguousarray(image[..., ::-1])[..., ::-1] if change == "turned" else image
+    given.flags.writeable = change != "read-only"
+    np.testing.assert_allclose(collected(given, inside, (8, 8, 8), 0.5), expected, atol=2e-6)
+
+
 def test_a_gap_longer_than_a_window_stays_empty():
     inside = blobs((60, 16, 16), (2, 3, 3), (45, 6, 8))
     image = np.random.default_rng(1).normal(size=(2, *inside.shape)).astype(np.float32)

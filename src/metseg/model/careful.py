@@ -9,7 +9,8 @@ in float32. It fails at the margins, forwards or backwards, with numbers that ar
 A volume of few slices is enough to make a bottleneck so narrow. All of this, and a little around it, is computed in a
 precision in which it is right; narrow as it is, that costs next to nothing.
 
-Where oneDNN is right and torch does not ask it, for single small volumes, predictions ask it themselves.
+Where oneDNN is right and torch does not ask it, predictions ask it themselves: for single small volumes, and to add
+what a convolution answers to a tensor that is there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ LARGEST_STRIDE, LEAST_SIDE = 3, 3
 #: Numbers of a volume's channels and first two axes up to which torch convolves a single one by itself.
 SMALL = 20_480
 
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+#: oneDNN's convolution that adds to a tensor. Of torch's own machinery, so that it may not be there one day.
+_CONVOLVE_AND_ADD: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
+
 
 def with_careful_convolutions(network: Network) -> Network:
     """Return the network with its convolutions changed in place; weights and their names stay as they are."""
@@ -46,6 +51,34 @@ def with_parameters(module: Module, parameters: Mapping[str, Tensor | None]) -> 
     twin = copy.copy(module)
     twin._parameters = {**module._parameters, **parameters}  # type: ignore[dict-item]
     return twin
+
+
+def add_convolved(total: Tensor, convolution: nn.Module, volume: Tensor) -> Tensor:
+    """Return ``total`` with what a convolution answers added in place; for predictions, not where gradients are needed.
+
+    oneDNN adds while it convolves, and needs no tensor for the answer, which on the finest level of a volume is a third
+    of all that a window takes.
+
+    Args:
+        total: (N, K, ...), of the answer's shape.
+        convolution: from a network of `with_careful_convolutions`, or any other, which then answers by itself.
+        volume: (N, C, ...).
+    """
+    if isinstance(convolution, _CarefulDown) and convolution._may_add_to(total, volume):
+        added: Tensor = _CONVOLVE_AND_ADD.binary(
+            total,
+            volume,
+            convolution.weight,
+            convolution.bias,
+            convolution.padding,
+            convolution.stride,
+            convolution.dilation,
+            convolution.groups,
+            *("add", 1.0, None, [], None),
+        )
+        return added
+    total += convolution(volume)
+    return total
 
 
 class _Careful:
@@ -88,6 +121,29 @@ class _CarefulDown(_Careful):
     def forward(self, input: Tensor) -> Tensor:
         return self._answer(input)
 
+    def _may_add_to(self: Any, total: Tensor, volume: Tensor) -> bool:
+        """Return whether oneDNN is right for this, and has an answer of its own layout to add to."""
+        return (
+            _CONVOLVE_AND_ADD is not None
+            and total.dtype == torch.float32
+            and total.is_contiguous(memory_format=_LAST[total.ndim])
+            and self._may_ask_onednn(volume)
+            and self._precision(volume) is None
+        )
+
+    def _may_ask_onednn(self: Any, volume: Tensor) -> bool:
+        """Return whether oneDNN takes this, in a prediction."""
+        onednn: Any = torch.backends.mkldnn
+        return (
+            volume.dtype == torch.float32
+            and volume.device.type == "cpu"
+            and self.padding_mode == "zeros"
+            and not isinstance(self.padding, str)
+            and onednn.is_available()
+            and onednn.enabled
+            and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        )
+
     def _sides_after(self: Any, sides: torch.Size) -> list[int]:
         # By name there are "valid", which is no padding, and "same", which torch allows without a stride only.
         if self.padding == "same":
@@ -121,18 +177,7 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
 
     def _is_small(self, input: Tensor) -> bool:
         """Return whether torch would do in a prediction by itself what oneDNN does in less than half the time."""
-        onednn: Any = torch.backends.mkldnn
-        return (
-            len(input) == 1
-            and input.shape[:-1].numel() <= SMALL
-            and input.dtype == torch.float32
-            and input.device.type == "cpu"
-            and self.padding_mode == "zeros"
-            and not isinstance(self.padding, str)
-            and onednn.is_available()
-            and onednn.enabled
-            and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
-        )
+        return len(input) == 1 and input.shape[:-1].numel() <= SMALL and self._may_ask_onednn(input)
 
 
 class _ConvTranspose2d(_CarefulUp, nn.ConvTranspose2d): ...

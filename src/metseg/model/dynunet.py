@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from metseg.model.careful import with_parameters
+from metseg.model.careful import add_convolved, with_parameters
 from metseg.model.layers import FIXED_NORM, Dropout, Norm, with_classes
 from metseg.model.planned import PlannedOptions, divisor
 
@@ -141,7 +141,7 @@ def _up_unjoined(up: Any, features: torch.Tensor, skips: list[torch.Tensor]) -> 
     weight_of_risen, weight_of_skip = first.weight.chunk(2, dim=1)
     answer: torch.Tensor = with_parameters(first, {"weight": weight_of_skip})(skips.pop())
     risen = up.transp_conv(features)
-    answer += with_parameters(first, {"weight": weight_of_risen, "bias": None})(risen)
+    answer = add_convolved(answer, with_parameters(first, {"weight": weight_of_risen, "bias": None}), risen)
     del risen
     answer = block.lrelu(block.norm1(answer))
     answer = block.conv2(answer)

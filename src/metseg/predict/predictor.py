@@ -274,8 +274,11 @@ class Predictor:
     def _ensemble(self, image: Tensor) -> Tensor:
         image = image.to(self._compute.device).contiguous(memory_format=self._memory_format)
         views = [(network, axes) for network in self._networks for axes in self._mirrors]
-        total = sum(self._forward(network, image, axes) for network, axes in views)
-        return torch.as_tensor(total) / len(views)
+        answers = (self._forward(network, image, axes) for network, axes in views)
+        total = next(answers)
+        for answer in answers:
+            total += answer
+        return total if len(views) == 1 else total.div_(len(views))
 
     def _forward(self, network: SegmentationNetwork, image: Tensor, axes: Sequence[int]) -> Tensor:
         turned = image.flip(list(axes)) if axes else image

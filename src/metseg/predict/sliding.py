@@ -43,7 +43,7 @@ def slide(
     """Yield the probabilities of a volume, slab by slab; what no window covers is not yielded at all, or is 0.
 
     Args:
-        network: the network under its precision and memory layout, mirror images included.
+        network: the network under its precision and memory layout, mirror images included; it is given views.
         image: (C, X, Y, Z).
         inside: (X, Y, Z) bool; windows without any of it are skipped.
         window: sides of the windows; a volume that is thinner is seen whole along that axis.
@@ -56,7 +56,7 @@ def slide(
     rolling: _Rolling | None = None
     places = list(place_windows(inside, sides, overlap))
     for count, place in enumerate(places, start=1):
-        patch = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *place)]))[None].to(device)
+        patch = _seen(image[(slice(None), *place)])[None].to(device)
         chances = network(patch)[0]
         if rolling is None:
             rolling = _Rolling(chances.shape[0], sides[0], inside.shape[1:], start=place[0].start, device=device)
@@ -66,6 +66,11 @@ def slide(
             on_share(count / len(places))
     if rolling is not None:
         yield from rolling.advance(rolling.start + sides[0])
+
+
+def _seen(piece: npt.NDArray[np.float32]) -> Tensor:
+    """Return a piece of a volume as a tensor; a view where torch takes one, for the network copies it anyway."""
+    return torch.from_numpy(piece if piece.flags.writeable and min(piece.strides) >= 0 else piece.copy())
 
 
 class _Rolling:
