@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -177,6 +178,22 @@ def test_a_bundle_is_run_as_it_was_trained(tiny_bundle: Path) -> None:
     assert not Predictor.from_bundle(bundle, device="cpu").part.tta
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_volumes_are_predicted_in_channels_last(tiny_bundle: Path, dimensions: Literal[2, 3]) -> None:
+    bundle = load_bundle(tiny_bundle)
+    recipe = bundle.recipe.model_copy(
+        update={
+            "data": bundle.recipe.data.model_copy(update={"dimensions": dimensions}),
+            "train": bundle.recipe.train.model_copy(update={"precision": "float32"}),
+        }
+    )
+    network = build_model(
+        "unet", {"channels": (4, 8), "blocks": (1, 1)}, in_channels=1, out_channels=1, dimensions=dimensions
+    )
+    told = Predictor.from_bundle(replace(bundle, recipe=recipe, networks=[network]), device="cpu")
+    assert told._compute.channels_last == (dimensions == 3)
+
+
 def test_how_to_compute_can_be_told() -> None:
     plain = choose_compute(device="cpu", precision="float32", channels_last="off")
     assert (plain.device.type, plain.bf16, plain.channels_last) == ("cpu", False, False)
@@ -184,8 +201,8 @@ def test_how_to_compute_can_be_told() -> None:
     assert (told.bf16, told.channels_last) == (True, True)
     assert choose_compute(device="cpu").bf16 == bf16_is_fast(torch.device("cpu"))
     assert not choose_compute(device="cpu", precision="float32").channels_last
-    assert choose_compute(device="cpu", precision="float32", likes_channels_last=True).channels_last
-    assert not choose_compute(device="cpu", channels_last="off", likes_channels_last=True).channels_last
+    assert choose_compute(device="cpu", precision="float32", gains_by_channels_last=True).channels_last
+    assert not choose_compute(device="cpu", channels_last="off", gains_by_channels_last=True).channels_last
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", ""])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from metseg.dataset import Batch
+from metseg.errors import InputError
 from metseg.model import SegmentationNetwork, build_model
 from metseg.model.layers import FIXED_NORM, has_fixed_norm, with_classes
-from metseg.predict.inference import Compute
+from metseg.predict.inference import Compute, choose_compute
 from metseg.recipe import load_recipe
+from metseg.train import run
 from metseg.train.fit import _devices
 from metseg.train.fixed_norm import measure_norms
 from metseg.train.ranks import Ranks
-from metseg.train.run import _likes_channels_last
 
 HERE = Compute(torch.device("cpu"), bf16=False, channels_last=True)
 
@@ -98,7 +101,16 @@ def test_fixed_is_batch_normalisation_in_evaluation() -> None:
     torch.testing.assert_close(with_classes(norm, FIXED_NORM).train()(images), expected)
 
 
-def test_training_that_needs_no_other_layout_is_in_channels_last() -> None:
-    assert not _likes_channels_last(load_recipe("mets-3d"))
-    assert _likes_channels_last(load_recipe("mets-3d", ["model.norm=fixed"]))
-    assert not _likes_channels_last(load_recipe("demo-unet", ["model.norm=fixed"]))
+@pytest.mark.parametrize(
+    ("recipe", "changes", "last"),
+    [("mets-3d", [], False), ("mets-3d", ["model.norm=fixed"], True), ("demo-unet", ["model.norm=fixed"], False)],
+)
+def test_training_is_in_channels_last_where_that_is_quicker(
+    recipe: str, changes: list[str], last: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chosen: list[Compute] = []
+    monkeypatch.setattr(run, "choose_compute", lambda **told: (chosen.append(choose_compute(**told)), chosen[0])[1])
+    told = load_recipe(recipe, ["train.precision=float32", *changes])
+    with pytest.raises(InputError):  # after that choice the data are looked for
+        run.train_run(told, run.Run(tmp_path / "nowhere", tmp_path / "run", device="cpu"))
+    assert [compute.channels_last for compute in chosen] == [last]

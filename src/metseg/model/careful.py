@@ -32,7 +32,8 @@ LARGEST_STRIDE, LEAST_SIDE = 3, 3
 #: Numbers of a volume's channels and first two axes up to which torch convolves a single one by itself.
 SMALL = 20_480
 
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+#: By the number of a tensor's axes.
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 #: oneDNN's convolution that adds to a tensor. Of torch's own machinery, so that it may not be there one day.
 _CONVOLVE_AND_ADD: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
 
@@ -56,13 +57,12 @@ def with_parameters(module: Module, parameters: Mapping[str, Tensor | None]) -> 
 def add_convolved(total: Tensor, convolution: nn.Module, volume: Tensor) -> Tensor:
     """Return ``total`` with what a convolution answers added in place; for predictions, not where gradients are needed.
 
-    oneDNN adds while it convolves, and needs no tensor for the answer, which on the finest level of a volume is a third
-    of all that a window takes.
+    oneDNN adds while it convolves, and needs none for the answer, which has 33 MB on the finest level of `mets-3d`.
 
     Args:
         total: (N, K, ...), of the answer's shape.
         convolution: from a network of `with_careful_convolutions`, or any other, which then answers by itself.
-        volume: (N, C, ...).
+        volume: (N, C, ...); shares no memory with ``total``.
     """
     if isinstance(convolution, _CarefulDown) and convolution._may_add_to(total, volume):
         added: Tensor = _CONVOLVE_AND_ADD.binary(
@@ -74,7 +74,9 @@ def add_convolved(total: Tensor, convolution: nn.Module, volume: Tensor) -> Tens
             convolution.stride,
             convolution.dilation,
             convolution.groups,
-            *("add", 1.0, None, [], None),
+            "add",
+            1.0,  # times what is there
+            *(None, [], None),  # and no activation afterwards
         )
         return added
     total += convolution(volume)
@@ -126,7 +128,7 @@ class _CarefulDown(_Careful):
         return (
             _CONVOLVE_AND_ADD is not None
             and total.dtype == torch.float32
-            and total.is_contiguous(memory_format=_LAST[total.ndim])
+            and total.is_contiguous(memory_format=_CHANNELS_LAST[total.ndim])
             and self._may_ask_onednn(volume)
             and self._precision(volume) is None
         )

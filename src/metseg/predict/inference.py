@@ -77,20 +77,20 @@ def choose_compute(
     device: str = "auto",
     precision: Literal["auto", "float32", "bf16"] = "auto",
     channels_last: Literal["auto", "on", "off"] = "auto",
-    likes_channels_last: bool = False,
+    gains_by_channels_last: bool = False,
 ) -> Compute:
     """Return how to compute: the fastest way this machine has, unless told otherwise.
 
     Args:
         device, precision, channels_last: what is told.
-        likes_channels_last: what is to be computed gains by that layout in float32 on a CPU too.
+        gains_by_channels_last: what is to be computed gains by that layout in float32 on a CPU too.
     Raises:
         UsageError: a device that is unknown, or that this machine does not have.
     """
     chosen = find_device(device)
     bf16 = bf16_is_fast(chosen) if precision == "auto" else precision == "bf16"
-    # In float32 on a CPU, channels-last gains nothing in slices, and in training with most norms it costs conversions.
-    # With bf16 it is what oneDNN wants.
-    liked = bf16 or chosen.type == "cuda" or (likes_channels_last and chosen.type == "cpu")
+    # In float32 on a CPU, channels-last gains nothing in slices, and with instance norms it costs conversions. With
+    # bf16 it is what oneDNN wants.
+    liked = bf16 or chosen.type == "cuda" or (gains_by_channels_last and chosen.type == "cpu")
     last = liked if channels_last == "auto" else channels_last == "on"
     return Compute(chosen, bf16, last)

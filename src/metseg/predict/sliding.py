@@ -43,7 +43,8 @@ def slide(
     """Yield the probabilities of a volume, slab by slab; what no window covers is not yielded at all, or is 0.
 
     Args:
-        network: the network under its precision and memory layout, mirror images included; it is given views.
+        network: the network under its precision and memory layout, mirror images included; it must
+            not write into what it is given, which may be the volume itself.
         image: (C, X, Y, Z).
         inside: (X, Y, Z) bool; windows without any of it are skipped.
         window: sides of the windows; a volume that is thinner is seen whole along that axis.
@@ -69,7 +70,7 @@ def slide(
 
 
 def _seen(piece: npt.NDArray[np.float32]) -> Tensor:
-    """Return a piece of a volume as a tensor; a view where torch takes one, for the network copies it anyway."""
+    """Return a piece of a volume as a tensor; a view where torch takes one, as most layouts need a copy anyway."""
     return torch.from_numpy(piece if piece.flags.writeable and min(piece.strides) >= 0 else piece.copy())
 
 

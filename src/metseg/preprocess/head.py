@@ -44,7 +44,8 @@ def find_head(image: Array) -> Head:
     erased background the answer is the same whatever the order of the axes: a volume is turned first.
 
     Args:
-        image: (C, X, Y, Z) of any real type, before contrast is changed: CLAHE lifts the background off zero.
+        image: (C, X, Y, Z) of any real type, before contrast is changed: CLAHE lifts the background off zero. What
+            is not a number is no tissue.
     Returns:
         (X, Y, Z) bool, all False for constant images; erased: whether that was so for every image with tissue.
     """
@@ -53,7 +54,7 @@ def find_head(image: Array) -> Head:
     for channel in image:
         away, inside = _from_background(channel.astype(np.float32, copy=False))
         tissue = away > 0
-        threshold = _half_otsu(away[tissue], zeros=int(np.count_nonzero(~tissue)))
+        threshold = _half_otsu(away[tissue], zeros=tissue.size - int(np.count_nonzero(tissue)))
         near = np.count_nonzero(tissue & (away < threshold))
         if inside or near < NOISE_SHARE * np.count_nonzero(tissue):
             differs |= tissue

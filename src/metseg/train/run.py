@@ -89,7 +89,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         device=run.device,
         precision=recipe.train.precision,
         channels_last=recipe.train.channels_last,
-        likes_channels_last=_likes_channels_last(recipe),
+        gains_by_channels_last=_trains_faster_in_channels_last(recipe),
     )
     ranks = run.ranks
     require_devices(compute.device, run.devices)
@@ -135,10 +135,11 @@ def train_along(ranks: Ranks, device: str) -> None:
         fit(job, build_from_recipe(job.recipe, initial_weights=False), ranks)
 
 
-def _likes_channels_last(recipe: Recipe) -> bool:
-    """Return whether a training in float32 on a CPU is quicker in channels-last.
+def _trains_faster_in_channels_last(recipe: Recipe) -> bool:
+    """Return whether a training in float32 on a CPU is known to be quicker in channels-last.
 
-    Other norms than the fixed one copy volumes out of that layout and back.
+    Measured with `mets-3d`: with fixed norms two thirds of the time. Instance norm copies a volume out of that layout
+    and back, and group norm takes longer in it; batch norm was not measured.
     """
     return recipe.data.dimensions == 3 and recipe.model.options.get("norm") == "fixed"
 
