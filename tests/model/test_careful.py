@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -216,7 +217,7 @@ def test_adding_what_a_convolution_answers(
     real = careful._CONVOLVE_AND_ADD
     if there and real is None:
         pytest.skip("this torch has no convolution that adds")
-    counting = Counting(lambda *given: (asked.append(1), real.binary(*given))[1])
+    counting = SimpleNamespace(binary=lambda *given: (asked.append(1), real.binary(*given))[1])
     monkeypatch.setattr(careful, "_CONVOLVE_AND_ADD", counting if there else None)
     calls = calls if there and last else 0
     convolution = with_careful_convolutions(convolution)
@@ -234,10 +235,3 @@ def test_adding_what_a_convolution_answers(
     with_gradients = careful.add_convolved(before.clone(), convolution, volume)
     assert with_gradients.requires_grad
     assert len(asked) == calls
-
-
-class Counting:
-    """Stands in for an operator of torch."""
-
-    def __init__(self, binary: Any) -> None:
-        self.binary = binary

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from metseg.model.layers import Network, with_classes
+from metseg.model.layers import CHANNELS_LAST, Network, with_classes
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -32,8 +32,6 @@ LARGEST_STRIDE, LEAST_SIDE = 3, 3
 #: Numbers of a volume's channels and first two axes up to which torch convolves a single one by itself.
 SMALL = 20_480
 
-#: By the number of a tensor's axes.
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 #: oneDNN's convolution that adds to a tensor. Of torch's own machinery, so that it may not be there one day.
 _CONVOLVE_AND_ADD: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
 
@@ -57,7 +55,7 @@ def with_parameters(module: Module, parameters: Mapping[str, Tensor | None]) -> 
 def add_convolved(total: Tensor, convolution: nn.Module, volume: Tensor) -> Tensor:
     """Return ``total`` with what a convolution answers added in place; for predictions, not where gradients are needed.
 
-    oneDNN adds while it convolves, and needs none for the answer, which has 33 MB on the finest level of `mets-3d`.
+    oneDNN adds while it convolves, and needs no tensor for its answer: 33 MB on the finest level of `mets-3d`.
 
     Args:
         total: (N, K, ...), of the answer's shape.
@@ -128,7 +126,7 @@ class _CarefulDown(_Careful):
         return (
             _CONVOLVE_AND_ADD is not None
             and total.dtype == torch.float32
-            and total.is_contiguous(memory_format=_CHANNELS_LAST[total.ndim])
+            and total.is_contiguous(memory_format=CHANNELS_LAST[total.ndim - 2])
             and self._may_ask_onednn(volume)
             and self._precision(volume) is None
         )

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 Network = TypeVar("Network", bound=nn.Module)
 
+#: The memory layout that convolutions like best, by spatial dimensions.
+CHANNELS_LAST: dict[int, torch.memory_format] = {2: torch.channels_last, 3: torch.channels_last_3d}
+
 _NORM_MEANING = (
     "`fixed` goes by statistics that are measured once, before training, or come with the weights that it begins with, "
     "so that windows agree with one another; for networks that begin with another's weights (`metseg train --init`)."

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from metseg.errors import UsageError
-from metseg.model.layers import Network
+from metseg.model.layers import CHANNELS_LAST, Network
 
 
 def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:
@@ -36,8 +36,7 @@ class Compute:
 
 def memory_format(compute: Compute, *, dimensions: int) -> torch.memory_format:
     """Return the layout of tensors and weights for networks of so many spatial dimensions."""
-    last: dict[int, torch.memory_format] = {2: torch.channels_last, 3: torch.channels_last_3d}
-    return last[dimensions] if compute.channels_last else torch.contiguous_format
+    return CHANNELS_LAST[dimensions] if compute.channels_last else torch.contiguous_format
 
 
 def find_device(name: str) -> torch.device:

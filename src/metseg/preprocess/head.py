@@ -54,9 +54,10 @@ def find_head(image: Array) -> Head:
     for channel in image:
         away, inside = _from_background(channel.astype(np.float32, copy=False))
         tissue = away > 0
-        threshold = _half_otsu(away[tissue], zeros=tissue.size - int(np.count_nonzero(tissue)))
-        near = np.count_nonzero(tissue & (away < threshold))
-        if inside or near < NOISE_SHARE * np.count_nonzero(tissue):
+        positive = away[tissue]
+        threshold = _half_otsu(positive, zeros=tissue.size - positive.size)
+        near = np.count_nonzero(positive < threshold)
+        if inside or near < NOISE_SHARE * positive.size:
             differs |= tissue
         else:
             doubtful.append((tissue, away > threshold))
