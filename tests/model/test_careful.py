@@ -235,3 +235,29 @@ def test_adding_what_a_convolution_answers(
     with_gradients = careful.add_convolved(before.clone(), convolution, volume)
     assert with_gradients.requires_grad
     assert len(asked) == calls
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("options", [{"padding": 1}, {"padding": 1, "stride": 2}, {"padding": 1, "dilation": 2}])
+def test_biases_of_predictions_are_not_rounded(
+    options: dict[str, Any], there: bool, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In bfloat16 there is nothing between 256 and 258: with its bias rounded, the convolution answers 0.
+    volume, convolution = torch.full((1, 16, 12, 13, 14), 256.0), nn.Conv3d(16, 24, 3, **options)
+    with torch.no_grad():
+        convolution.weight.zero_()
+        convolution.weight[:, 0, 1, 1, 1] = -1.0
+        convolution.bias.fill_(256.3)  # type: ignore[union-attr]
+    if there and (careful._CONVOLVE is None or not torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        pytest.skip("oneDNN has no bfloat16 here")
+    if not there:
+        monkeypatch.setattr(careful, "_CONVOLVE", None)
+    convolution = with_careful_convolutions(convolution)
+    if last:
+        volume = volume.contiguous(memory_format=LAYOUTS[3])
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = convolution(volume)
+    assert answer.dtype == torch.bfloat16
+    within = answer[..., 1:-1, 1:-1, 1:-1].float()  # past the border, where there is padding to see
+    torch.testing.assert_close(within, torch.full_like(within, 0.3 if there else 0.0), rtol=0.0, atol=0.01)

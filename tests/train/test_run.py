@@ -17,6 +17,7 @@ from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.train.finish import best_network
 from metseg.train.initialise import initialise
+from metseg.train.origin import Origin
 from metseg.train.run import Run, train_run
 from metseg.train.run_folder import RunFolder
 
@@ -177,7 +178,10 @@ def test_init_begins_with_the_weights_of_a_bundle(
     bundle = bundle_of(make_tiny_recipe(), tmp_path / "first")
     given = load_bundle(bundle).networks[0].state_dict()
     assert train("train.learning_rate=1e-12", more=("--init", bundle))[0] == 0
-    trained = load_bundle(tmp_path / "run" / "bundle").networks[0].state_dict()
+    made = load_bundle(tmp_path / "run" / "bundle")
+    assert made.metrics["began_with"] == Origin("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json()
+    assert "- began with the weights of `first`" in made.card
+    trained = made.networks[0].state_dict()
     weights = [key for key in given if given[key].is_floating_point() and "running" not in key]
     assert all(torch.allclose(given[key], trained[key], atol=1e-6) for key in weights)
     assert train("train.learning_rate=1e-12", out="without")[0] == 0
@@ -202,6 +206,26 @@ def test_init_after_an_interruption_before_the_first_epoch(
     assert "it begins from the start" in err
     losses = [list(pd.read_csv(tmp_path / name / "steps.csv", dtype=str)["loss"]) for name in ("run", "whole")]
     assert losses[0] == losses[1]
+    origins = [load_bundle(tmp_path / name / "bundle").metrics["began_with"] for name in ("run", "whole")]
+    assert origins[0] == origins[1]
+
+
+def test_test_patients_that_the_first_weights_learnt_from_are_told_of(train: Train, tmp_path: Path) -> None:
+    assert train("train.max_steps=2", out="first")[0] == 0
+    first = tmp_path / "first" / "bundle"
+    status, _, err = train("train.max_steps=2", "split.seed=1", more=("--init", first))
+    assert status == 0
+    assert f"--split {first / 'split.json'} divides as it was" in err
+    made = load_bundle(tmp_path / "run" / "bundle")
+    assert made.metrics["began_with"]["seen_before"] > 0
+    assert made.metrics["leaks_patients"] is True
+    as_it_was = train("train.max_steps=2", out="same", more=("--init", first, "--split", first / "split.json"))
+    assert (as_it_was[0], "divides as it was" in as_it_was[2]) == (0, False)
+
+
+def test_a_mistyped_init_leaves_no_run_behind(train: Train, tmp_path: Path) -> None:
+    assert train(more=("--init", "mets-smi"))[0] == 2
+    assert not RunFolder(tmp_path / "run").exists
 
 
 def test_another_head_or_stem_begins_afresh_and_is_named(
@@ -211,7 +235,7 @@ def test_another_head_or_stem_begins_afresh_and_is_named(
     given = load_bundle(bundle).networks[0].state_dict()
     network = build_from_recipe(make_tiny_recipe('data.labels="brats-met-2023"', 'data.channels=["t1n", "t2f"]'))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    initialise(network, str(bundle))
+    initialise(network, load_bundle(bundle))
     after = network.state_dict()
     afresh = {key for key in after if given[key].shape != after[key].shape}
     assert afresh == {"body.stem.0.weight", "body.heads.0.weight", "body.heads.0.bias"}
@@ -243,7 +267,7 @@ def test_fixed_normalisations_are_measured_once_before_training(
     on = load_bundle(tmp_path / "on" / "bundle").networks[0].state_dict()
     assert all(torch.equal(on[key], slow[key]) for key in held)
     network = build_from_recipe(make_tiny_recipe('data.channels=["t1n", "t2f"]', 'model.norm="fixed"'))
-    assert not initialise(network, str(tmp_path / "slow" / "bundle"))
+    assert not initialise(network, load_bundle(tmp_path / "slow" / "bundle"))
     assert "nobody has tried them" in train('model.norm="fixed"', out="random")[2]
 
 

@@ -9,8 +9,8 @@ in float32. It fails at the margins, forwards or backwards, with numbers that ar
 A volume of few slices is enough to make a bottleneck so narrow. All of this, and a little around it, is computed in a
 precision in which it is right; narrow as it is, that costs next to nothing.
 
-Where oneDNN is right and torch does not ask it, predictions ask it themselves: for single small volumes, and to add
-what a convolution answers to a tensor that is there.
+Where oneDNN is right and torch does not ask it, predictions ask it themselves: for single small volumes, to add what
+a convolution answers to a tensor that is there, and for biases that torch would round to bfloat16.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ LARGEST_STRIDE, LEAST_SIDE = 3, 3
 #: Numbers of a volume's channels and first two axes up to which torch convolves a single one by itself.
 SMALL = 20_480
 
-#: oneDNN's convolution that adds to a tensor. Of torch's own machinery, so that it may not be there one day.
+#: oneDNN's convolution, and the one that adds to a tensor. Of torch's own machinery: they may not be there one day.
+_CONVOLVE: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 _CONVOLVE_AND_ADD: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
 
 
@@ -132,16 +133,30 @@ class _CarefulDown(_Careful):
         )
 
     def _may_ask_onednn(self: Any, volume: Tensor) -> bool:
-        """Return whether oneDNN takes this, in a prediction."""
+        """Return whether oneDNN takes this in float32, in a prediction."""
+        return volume.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and self._is_for_onednn(volume)
+
+    def _rounds_bias(self: Any, volume: Tensor) -> bool:
+        """Return whether torch would round a bias to bfloat16 in a prediction, where oneDNN needs no rounding."""
+        return (
+            self.bias is not None
+            and self.bias.dtype == torch.float32
+            and _CONVOLVE is not None
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            and self._is_for_onednn(volume)
+        )
+
+    def _is_for_onednn(self: Any, volume: Tensor) -> bool:
         onednn: Any = torch.backends.mkldnn
         return (
-            volume.dtype == torch.float32
-            and volume.device.type == "cpu"
+            volume.device.type == "cpu"
             and self.padding_mode == "zeros"
             and not isinstance(self.padding, str)
             and onednn.is_available()
             and onednn.enabled
-            and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+            and not torch.is_grad_enabled()
         )
 
     def _sides_after(self: Any, sides: torch.Size) -> list[int]:
@@ -172,8 +187,30 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
                 input, weight, bias, self.padding, self.stride, self.dilation, self.groups
             )
             return answer
+        if self._rounds_bias(input):
+            return self._with_exact_bias(input, weight, bias)
         usual: Tensor = super()._conv_forward(input, weight, bias)
         return usual
+
+    def _with_exact_bias(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return what autocast would, but for the bias, which is added in float32 before the sum is rounded.
+
+        A bias is the same for all voxels, and so is what rounding takes from it. Of what bfloat16 moved the logits of
+        `mets-sim` by, whose folded norms are biases, that was two thirds (`docs/experiments.md`).
+        """
+        volume, kernel = input.to(torch.bfloat16), weight.to(torch.bfloat16)
+        with torch.autocast("cpu", enabled=False):
+            answer: Tensor = _CONVOLVE(
+                volume,
+                kernel,
+                bias,
+                self.padding,
+                self.stride,
+                self.dilation,
+                self.groups,
+                *("none", [], ""),  # no activation afterwards
+            )
+        return answer
 
     def _is_small(self, input: Tensor) -> bool:
         """Return whether torch would do in a prediction by itself what oneDNN does in less than half the time."""

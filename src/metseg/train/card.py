@@ -39,6 +39,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         f"stopping, {metrics['patients']['test']} for the test",
         f"- {metrics['steps']} steps, {metrics['minutes']:.1f} minutes; best validation Dice at epoch "
         f"{metrics['best_epoch']}",
+        *_beginning(metrics.get("began_with")),
         f"- on {machine_line(metrics['machine'])}",
         "",
         "## How it scored",
@@ -47,8 +48,26 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         "",
     ]
     if metrics.get("leaks_patients"):
-        lines += ["**Leaks patients**: the split was by slice, so these figures are too good.", ""]
+        lines += [f"**Leaks patients**: {_leak(metrics)}.", ""]
     return "\n".join(lines)
+
+
+def _beginning(began_with: Mapping[str, Any] | None) -> list[str]:
+    """Say which weights the training began with, and how much training those had had."""
+    if began_with is None:
+        return []
+    unknown = "; whom they have seen is not known" if began_with["seen_before"] is None else ""
+    return [
+        f"- began with the weights of `{began_with['name']}` ({began_with['steps']} steps, {began_with['minutes']:.1f} "
+        f"minutes{unknown})"
+    ]
+
+
+def _leak(metrics: Mapping[str, Any]) -> str:
+    seen = (metrics.get("began_with") or {}).get("seen_before")
+    if seen:
+        return f"the weights it began with had seen {seen} of these patients, or others of their names"
+    return "the split was by slice, so these figures are too good"
 
 
 def _score_table(metrics: Mapping[str, Any]) -> list[str]:

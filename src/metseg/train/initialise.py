@@ -6,26 +6,26 @@ import sys
 
 from metseg.errors import BundleError
 from metseg.model import SegmentationNetwork
-from metseg.model.bundle import load_bundle
+from metseg.model.bundle import Bundle
 
 #: A bundle that fits less than this share of the tensors is of another architecture.
 LEAST_SHARE = 0.5
 
 
-def initialise(network: SegmentationNetwork, bundle: str) -> bool:
+def initialise(network: SegmentationNetwork, bundle: Bundle) -> bool:
     """Copy the weights of a bundle into a network wherever name and shape agree; say what begins afresh.
 
     A head for other classes or a stem for other sequences begins afresh, the rest is kept.
 
     Args:
         network: changed in place.
-        bundle: name or folder.
+        bundle: the first of its networks counts.
     Returns:
         Whether everything came from the bundle, statistics of normalisations included.
     Raises:
-        BundleError: not a bundle, or one of another architecture.
+        BundleError: it is of another architecture.
     """
-    weights = load_bundle(bundle).networks[0].state_dict()
+    weights = bundle.networks[0].state_dict()
     own = network.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
     # Statistics of normalisations are no weights; what they are when they do not come along is found out in training.
@@ -35,7 +35,7 @@ def initialise(network: SegmentationNetwork, bundle: str) -> bool:
     if kept < LEAST_SHARE * len(learned):
         raise BundleError(
             "the bundle is of another architecture",
-            where=bundle,
+            where=bundle.folder,
             expected=f"most of {len(learned)} tensors",
             got=f"{kept} that fit; first that do not: {', '.join(fresh[:5])}",
             cure="use the recipe that the bundle was made with, with your changes by --set",
@@ -43,5 +43,5 @@ def initialise(network: SegmentationNetwork, bundle: str) -> bool:
         )
     network.load_state_dict({**own, **fitting})
     if fresh:
-        sys.stderr.write(f"initial weights: {kept} tensors from {bundle}; afresh: {', '.join(fresh)}\n")
+        sys.stderr.write(f"initial weights: {kept} tensors from {bundle.folder}; afresh: {', '.join(fresh)}\n")
     return fitting.keys() == own.keys()

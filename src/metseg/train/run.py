@@ -20,6 +20,7 @@ from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.lean_imports import import_lean
 from metseg.model import SegmentationNetwork, build_from_recipe
+from metseg.model.bundle import Bundle, find_bundle, load_bundle
 from metseg.model.layers import has_fixed_norm
 from metseg.plot.curves import draw_curves
 from metseg.predict.inference import Compute, choose_compute
@@ -33,6 +34,7 @@ from metseg.train.fit import Job, fit
 from metseg.train.fixed_norm import MEASURED_BATCHES, measure_norms
 from metseg.train.initialise import initialise
 from metseg.train.memory import require_memory
+from metseg.train.origin import origin_of
 from metseg.train.ranks import Ranks, find_ranks, require_devices, share, together
 from metseg.train.resolve import resolve
 from metseg.train.run_folder import RunFolder
@@ -98,7 +100,9 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         train_along(ranks, compute.device.type)
         return folder.bundle
     with _lack_is_an_error(folder, recipe), folder.locked():
-        # The data come first: a mistyped path leaves no run folder behind that would be in the way of the right one.
+        # Data and bundle come first: a mistyped path leaves no run folder behind, in the way of the right one.
+        if run.init is not None and not run.resume:
+            find_bundle(run.init)
         sources = [] if folder.is_finished else read_sources(recipe, run.data)
         split = None if folder.is_finished else _run_split(folder, recipe, sources, run.split_file)
         chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
@@ -108,7 +112,10 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         split.save(folder.split_file)
         checkpoint = _checkpoint(folder, run)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
-        network, unmeasured = _network(recipe, run.init, trained=checkpoint is not None)
+        first = load_bundle(run.init) if run.init is not None and checkpoint is None else None
+        network, unmeasured = _network(recipe, first, trained=checkpoint is not None)
+        if first is not None:
+            folder.write_state(began_with=origin_of(first, data.selection).to_json())
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
         if unmeasured:
@@ -166,7 +173,7 @@ def _checkpoint(folder: RunFolder, run: Run) -> Path | None:
     return found
 
 
-def _network(recipe: Recipe, init: str | None, *, trained: bool) -> tuple[SegmentationNetwork, bool]:
+def _network(recipe: Recipe, init: Bundle | None, *, trained: bool) -> tuple[SegmentationNetwork, bool]:
     """Return the network with its first weights, by the seed, and whether its fixed normalisations are to be measured.
 
     A checkpoint will replace all of it.
