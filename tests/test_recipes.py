@@ -52,6 +52,14 @@ def test_a_shipped_recipe_can_be_run(name: str) -> None:
     assert torch.isfinite(loss_of(recipe)(finest, torch.zeros(2, *sides, dtype=torch.uint8)))
 
 
+def test_mets_3d_fixed_is_augmented_as_mets_3d_but_for_what_it_names() -> None:
+    """A base's list of steps cannot be changed in part, so it is there twice."""
+    base, fixed = load_recipe("mets-3d").augment, load_recipe("mets-3d-fixed").augment
+    kept = [step for step in base if step.name not in ("brightness", "contrast")]
+    assert [step for step in fixed if step.name != "gamma"] == [step for step in kept if step.name != "gamma"]
+    assert [step.name for step in fixed] == [step.name for step in kept]
+
+
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("assignment-")])
 def test_assignment_recipes_are_the_assignment(name: str) -> None:
     """CLAHE on the FLAIR channel, [0, 1], BCE, Adam 1e-3, batch 8, 50 epochs, 80/20 by patient."""

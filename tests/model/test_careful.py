@@ -237,27 +237,63 @@ def test_adding_what_a_convolution_answers(
     assert len(asked) == calls
 
 
-@pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("options", [{"padding": 1}, {"padding": 1, "stride": 2}, {"padding": 1, "dilation": 2}])
-def test_biases_of_predictions_are_not_rounded(
-    options: dict[str, Any], there: bool, last: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_biases_of_predictions_are_not_rounded(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # In bfloat16 there is nothing between 256 and 258: with its bias rounded, the convolution answers 0.
-    volume, convolution = torch.full((1, 16, 12, 13, 14), 256.0), nn.Conv3d(16, 24, 3, **options)
+    convolution = nn.Conv3d(1, 2, 3, padding=1)
     with torch.no_grad():
         convolution.weight.zero_()
         convolution.weight[:, 0, 1, 1, 1] = -1.0
-        convolution.bias.fill_(256.3)  # type: ignore[union-attr]
-    if there and (careful._CONVOLVE is None or not torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        pytest.skip("oneDNN has no bfloat16 here")
+        convolution.bias.copy_(torch.tensor([256.3, 256.6]))  # type: ignore[union-attr]
     if not there:
         monkeypatch.setattr(careful, "_CONVOLVE", None)
+    elif careful._CONVOLVE is None or not careful._HAS_BFLOAT16():
+        pytest.skip("oneDNN has no bfloat16 here")
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = with_careful_convolutions(convolution)(torch.full((1, 1, 5, 6, 7), 256.0))
+    assert answer.dtype == torch.bfloat16
+    expected = torch.tensor([0.3, 0.6] if there else [0.0, 0.0]).reshape(1, 2, 1, 1, 1).expand_as(answer)
+    torch.testing.assert_close(answer.float(), expected, rtol=0.0, atol=0.002)
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    ("options", "calls"),
+    [
+        ({"padding": 1}, 1),
+        ({"padding": (1, 0, 2), "stride": 2}, 1),
+        ({"padding": 2, "dilation": 2}, 1),
+        ({"padding": 1, "bias": False}, 0),
+        ({"padding": "same"}, 0),
+        ({"padding": 1, "padding_mode": "replicate"}, 0),
+        ({"padding": 1, "groups": 4}, 0),  # which is wrong in bfloat16
+    ],
+)
+def test_exact_biases_come_with_the_right_convolution(
+    options: dict[str, Any], calls: int, batch: int, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if careful._CONVOLVE is None or not careful._HAS_BFLOAT16():
+        pytest.skip("oneDNN has no bfloat16 here")
+    torch.manual_seed(0)
+    asked: list[object] = []
+    real = careful._CONVOLVE
+    monkeypatch.setattr(careful, "_CONVOLVE", lambda *given: (asked.append(1), real(*given))[1])
+    convolution, volume = nn.Conv3d(16, 24, 3, **options), torch.randn(batch, 16, 11, 12, 13).bfloat16().float()
+    convolution.weight.data = convolution.weight.data.bfloat16().float()
+    exact = copy.deepcopy(convolution).double()(volume.double()).float().detach()
     convolution = with_careful_convolutions(convolution)
     if last:
-        volume = volume.contiguous(memory_format=LAYOUTS[3])
+        layout = LAYOUTS[3]
+        convolution, volume = convolution.to(memory_format=layout), volume.contiguous(memory_format=layout)  # type: ignore[call-overload]
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         answer = convolution(volume)
-    assert answer.dtype == torch.bfloat16
-    within = answer[..., 1:-1, 1:-1, 1:-1].float()  # past the border, where there is padding to see
-    torch.testing.assert_close(within, torch.full_like(within, 0.3 if there else 0.0), rtol=0.0, atol=0.01)
+    torch.testing.assert_close(answer.float(), exact, rtol=2**-8, atol=2**-8)
+    assert len(asked) == calls
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert convolution(volume).requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(convolution(volume), exact, rtol=1e-4, atol=1e-4)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert convolution(volume[:0]).shape == (0, *exact.shape[1:])
+    assert len(asked) == calls

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from metseg.io.splits import Chosen, Selection
+from metseg.io.source import CaseSource
+from metseg.io.splits import Chosen, Selection, Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.train.card import write_card
 from metseg.train.origin import Origin, origin_of
 
-SPLIT = {"by": "patient", "train": ["a", "b"], "validation": ["c"], "test": ["d"], "folds": []}
+SPLIT = Split(train=("a", "b"), validation=("c",), test=("d",))
+
+
+def case(patient: str) -> CaseSource:
+    slices = (f"{patient}_1.png", f"{patient}_2.png")
+    return cast(CaseSource, SimpleNamespace(patient=patient, case_id=patient, slice_names=slices))
 
 
 def selection(**patients: str) -> Selection:
     """Return a division of patients of one letter each."""
     parts = {
-        part: tuple(Chosen(SimpleNamespace(patient=patient), None) for patient in patients.get(part, ""))  # type: ignore[arg-type]
-        for part in Selection._fields
+        part: tuple(Chosen(case(patient), None) for patient in patients.get(part, "")) for part in Selection._fields
     }
     return Selection(**parts)
 
@@ -32,11 +37,12 @@ def selection(**patients: str) -> Selection:
 def bundle(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> Callable[..., Bundle]:
     """Return a function that saves a bundle with such a split and metrics, and reads it."""
 
-    def save(split: dict[str, Any] | None = SPLIT, **metrics: Any) -> Bundle:
+    def save(split: Split | None = SPLIT, **metrics: Any) -> Bundle:
         recipe = make_tiny_recipe()
         networks = [build_from_recipe(recipe)]
+        document = None if split is None else split.to_dict()
         folder = save_bundle(
-            tmp_path / "first", networks=networks, recipe=recipe, card="", metrics=metrics, split=split
+            tmp_path / "first", networks=networks, recipe=recipe, card="", metrics=metrics, split=document
         )
         return load_bundle(folder)
 
@@ -58,27 +64,53 @@ def test_patients_who_are_to_judge_what_learnt_from_them(
     origin = origin_of(bundle(), selection(**parts))
     assert origin.seen_before == seen
     told = capsys.readouterr().err
-    assert told.startswith(f"metseg: {seen} patients for validation or test are called like some") == (seen > 0)
+    assert (f"patients for validation or test whom 'first' has seen, or others called like them: {seen};" in told) == (
+        seen > 0
+    )
 
 
-def test_every_fold_was_learnt_from_by_one_network_or_another(bundle: Callable[..., Bundle]) -> None:
-    folds = {"by": "patient", "train": ["a", "b"], "validation": [], "test": ["d"], "folds": [["a"], ["b"]]}
-    assert origin_of(bundle(folds), selection(train="x", validation="b", test="d")).seen_before == 1
+@pytest.mark.parametrize(("fold", "seen"), [(None, 1), (0, 1), (1, 0)])
+def test_a_fold_that_was_validated_on_was_not_learnt_from(
+    bundle: Callable[..., Bundle], fold: int | None, seen: int
+) -> None:
+    folds = Split(train=("a", "b"), test=("d",), folds=(("a",), ("b",)))
+    assert origin_of(bundle(folds, fold=fold), selection(train="x", validation="b", test="d")).seen_before == seen
+    assert origin_of(bundle(folds, fold=1), selection(train="x", test="b")).seen_before == 1
 
 
-@pytest.mark.parametrize("split", [None, {**SPLIT, "by": "slice"}])
-def test_a_bundle_that_cannot_say_whom_it_has_seen(bundle: Callable[..., Bundle], split: dict[str, Any] | None) -> None:
-    assert origin_of(bundle(split), selection(validation="a")).seen_before is None
+def test_a_patient_of_whom_one_slice_was_learnt_from_has_been_seen(bundle: Callable[..., Bundle]) -> None:
+    slices = Split(by="slice", train=("a/a_1.png",), validation=("b/b_1.png",), test=("a/a_2.png", "b/b_2.png"))
+    first = bundle(slices)
+    assert origin_of(first, selection(validation="a", test="b")).seen_before == 2
+    assert origin_of(first, selection(validation="b", test="c")).seen_before == 0
 
 
-def test_training_adds_up_from_bundle_to_bundle(bundle: Callable[..., Bundle]) -> None:
-    first = bundle(steps=30, minutes=2.0, began_with=Origin("zeroth", "", 12, 0.5, None).to_json())
-    origin = origin_of(first, selection())
+def test_a_bundle_that_does_not_say_whom_it_has_seen(
+    bundle: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert origin_of(bundle(None), selection(validation="a")).seen_before is None
+    assert capsys.readouterr().err == "metseg: which patients 'first' has seen is not known: scores may be too good\n"
+
+
+@pytest.mark.parametrize(
+    ("split", "before", "seen"),
+    [(SPLIT, 0, 0), (SPLIT, 3, 3), (SPLIT, None, None), (None, 0, None), (None, 3, 3)],
+)
+def test_what_a_bundle_began_with_is_not_forgotten(
+    bundle: Callable[..., Bundle], split: Split | None, before: int | None, seen: int | None
+) -> None:
+    first = bundle(split, steps=30, minutes=2.0, began_with=Origin("zeroth", "", 12, 0.5, before).to_json())
+    origin = origin_of(first, selection(train="ab", validation="c", test="d"))
     assert (origin.name, origin.fingerprint) == ("first", first.fingerprint)
-    assert (origin.steps, origin.minutes) == (42, 2.5)
+    assert (origin.steps, origin.minutes, origin.seen_before) == (42, 2.5, seen)
 
 
-def card(recipe: Recipe, origin: Origin | None) -> str:
+def test_patients_seen_in_both_generations_are_told_together(bundle: Callable[..., Bundle]) -> None:
+    first = bundle(SPLIT, began_with=Origin("zeroth", "", 12, 0.5, 2).to_json())
+    assert origin_of(first, selection(test="a")).seen_before == 3
+
+
+def card(recipe: Recipe, origin: Origin | None, by: str = "patient") -> str:
     machine = {"processor": "p", "memory": "m", "device": "cpu", "bfloat16": "no", "torch": "t", "python": "3"}
     return write_card(
         recipe,
@@ -90,7 +122,8 @@ def card(recipe: Recipe, origin: Origin | None) -> str:
             "best_epoch": 0,
             "machine": machine,
             "began_with": None if origin is None else origin.to_json(),
-            "leaks_patients": bool(origin and origin.seen_before),
+            "split_by": by,
+            "leaks_patients": by == "slice" or bool(origin and origin.seen_before),
         },
     )
 
@@ -99,8 +132,17 @@ def test_the_card_names_what_was_begun_with(make_tiny_recipe: Callable[..., Reci
     recipe = make_tiny_recipe()
     assert "began with" not in card(recipe, None)
     clean = card(recipe, Origin("first", "f", 30, 2.0, 0))
-    assert "- began with the weights of `first` (30 steps, 2.0 minutes)\n" in clean
+    assert "- began with the weights of `first` (from trainings of 30 steps, 2.0 minutes in all)\n" in clean
     assert "Leaks" not in clean
-    leaking = card(recipe, Origin("first", "f", 30, 2.0, 3))
-    assert "**Leaks patients**: the weights it began with had seen 3 of these patients" in leaking
     assert "whom they have seen is not known" in card(recipe, Origin("first", "f", 30, 2.0, None))
+
+
+def test_the_card_has_every_way_by_which_patients_leaked(make_tiny_recipe: Callable[..., Recipe]) -> None:
+    recipe, origin = make_tiny_recipe(), Origin("first", "f", 30, 2.0, 3)
+    inherited = "the weights it began with had seen 3 of these patients, or others called like them"
+    for text, ways in (
+        (card(recipe, origin), inherited),
+        (card(recipe, None, "slice"), "the split was by slice"),
+        (card(recipe, origin, "slice"), f"{inherited} and the split was by slice"),
+    ):
+        assert f"**Leaks patients**: {ways}, so these figures are too good.\n" in text

@@ -189,8 +189,13 @@ def test_init_begins_with_the_weights_of_a_bundle(
     assert not all(torch.allclose(given[key], other[key], atol=1e-6) for key in weights)
 
 
-def test_init_after_an_interruption_before_the_first_epoch(
-    train: Train, tmp_path: Path, make_tiny_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("interrupted_at", ["fit", "finish"])  # without a checkpoint, and with one
+def test_init_after_an_interruption(
+    interrupted_at: str,
+    train: Train,
+    tmp_path: Path,
+    make_tiny_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bundle = bundle_of(make_tiny_recipe(), tmp_path / "first")
 
@@ -199,15 +204,15 @@ def test_init_after_an_interruption_before_the_first_epoch(
 
     assert train(out="whole", more=("--init", bundle))[0] == 0
     with monkeypatch.context() as patch:
-        patch.setattr("metseg.train.run.fit", interrupted)
+        patch.setattr(f"metseg.train.run.{interrupted_at}", interrupted)
         assert train(more=("--init", bundle))[0] == 130
     status, _, err = train(more=("--resume",))
     assert status == 0
-    assert "it begins from the start" in err
+    assert ("it begins from the start" in err) == (interrupted_at == "fit")
     losses = [list(pd.read_csv(tmp_path / name / "steps.csv", dtype=str)["loss"]) for name in ("run", "whole")]
     assert losses[0] == losses[1]
     origins = [load_bundle(tmp_path / name / "bundle").metrics["began_with"] for name in ("run", "whole")]
-    assert origins[0] == origins[1]
+    assert origins[0] == origins[1] == Origin("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json()
 
 
 def test_test_patients_that_the_first_weights_learnt_from_are_told_of(train: Train, tmp_path: Path) -> None:
@@ -217,6 +222,7 @@ def test_test_patients_that_the_first_weights_learnt_from_are_told_of(train: Tra
     assert status == 0
     assert f"--split {first / 'split.json'} divides as it was" in err
     made = load_bundle(tmp_path / "run" / "bundle")
+    assert "**Leaks patients**: the weights it began with had seen" in made.card
     assert made.metrics["began_with"]["seen_before"] > 0
     assert made.metrics["leaks_patients"] is True
     as_it_was = train("train.max_steps=2", out="same", more=("--init", first, "--split", first / "split.json"))

@@ -32,9 +32,11 @@ LARGEST_STRIDE, LEAST_SIDE = 3, 3
 #: Numbers of a volume's channels and first two axes up to which torch convolves a single one by itself.
 SMALL = 20_480
 
-#: oneDNN's convolution, and the one that adds to a tensor. Of torch's own machinery: they may not be there one day.
+#: oneDNN's convolution, the one that adds to a tensor, and whether oneDNN has bfloat16 here. Of torch's own machinery:
+#: they may not be there one day.
 _CONVOLVE: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 _CONVOLVE_AND_ADD: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
+_HAS_BFLOAT16: Any = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
 
 
 def with_careful_convolutions(network: Network) -> Network:
@@ -134,21 +136,12 @@ class _CarefulDown(_Careful):
 
     def _may_ask_onednn(self: Any, volume: Tensor) -> bool:
         """Return whether oneDNN takes this in float32, in a prediction."""
-        return volume.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and self._is_for_onednn(volume)
-
-    def _rounds_bias(self: Any, volume: Tensor) -> bool:
-        """Return whether torch would round a bias to bfloat16 in a prediction, where oneDNN needs no rounding."""
         return (
-            self.bias is not None
-            and self.bias.dtype == torch.float32
-            and _CONVOLVE is not None
-            and torch.is_autocast_enabled("cpu")
-            and torch.get_autocast_dtype("cpu") == torch.bfloat16
-            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-            and self._is_for_onednn(volume)
+            volume.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and self._onednn_may_predict(volume)
         )
 
-    def _is_for_onednn(self: Any, volume: Tensor) -> bool:
+    def _onednn_may_predict(self: Any, volume: Tensor) -> bool:
+        """Return whether this is a prediction on a CPU that has oneDNN, and the padding is one that oneDNN knows."""
         onednn: Any = torch.backends.mkldnn
         return (
             volume.device.type == "cpu"
@@ -187,12 +180,25 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
                 input, weight, bias, self.padding, self.stride, self.dilation, self.groups
             )
             return answer
-        if self._rounds_bias(input):
+        if bias is not None and self._rounds_bias(input):
             return self._with_exact_bias(input, weight, bias)
         usual: Tensor = super()._conv_forward(input, weight, bias)
         return usual
 
-    def _with_exact_bias(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _rounds_bias(self, input: Tensor) -> bool:
+        """Return whether torch would round a bias to bfloat16 in a prediction, where oneDNN needs no rounding."""
+        return (
+            _CONVOLVE is not None
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+            and self.weight.dtype == torch.float32
+            and input.dtype in (torch.float32, torch.bfloat16)
+            and len(input) > 0
+            and _HAS_BFLOAT16()
+            and self._onednn_may_predict(input)
+        )
+
+    def _with_exact_bias(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return what autocast would, but for the bias, which is added in float32 before the sum is rounded.
 
         A bias is the same for all voxels, and so is what rounding takes from it. Of what bfloat16 moved the logits of

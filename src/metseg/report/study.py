@@ -98,7 +98,7 @@ class Model:
         architecture: and its dimensions.
         trained_on: whose data, and how many patients.
         performance: on test patients, or else on validation patients; empty where nothing is known.
-        leaks_patients: whether one patient was on both sides of the split, which makes every figure too good.
+        leaks_patients: whether it had learnt from patients who were scored, which makes every figure too good.
     """
 
     name: str

@@ -208,7 +208,7 @@ def _model(report: StudyReport) -> Section:
     if not model.performance:
         said = "The bundle holds no scores on patients with a known truth: how well this model works is not known."
         return Section(title, facts=known, caution=(said,))
-    leak = "Patients were on both sides of the split between training and scoring: these figures are too good."
+    leak = "Patients who were scored, or slices of theirs, had been learnt from: these figures are too good."
     return Section(
         title, facts=known, caution=(leak,) if model.leaks_patients else (), tables=(performance_table(model),)
     )

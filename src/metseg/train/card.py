@@ -48,7 +48,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         "",
     ]
     if metrics.get("leaks_patients"):
-        lines += [f"**Leaks patients**: {_leak(metrics)}.", ""]
+        lines += [f"**Leaks patients**: {_leaks(metrics)}, so these figures are too good.", ""]
     return "\n".join(lines)
 
 
@@ -58,16 +58,17 @@ def _beginning(began_with: Mapping[str, Any] | None) -> list[str]:
         return []
     unknown = "; whom they have seen is not known" if began_with["seen_before"] is None else ""
     return [
-        f"- began with the weights of `{began_with['name']}` ({began_with['steps']} steps, {began_with['minutes']:.1f} "
-        f"minutes{unknown})"
+        f"- began with the weights of `{began_with['name']}` (from trainings of {began_with['steps']} steps, "
+        f"{began_with['minutes']:.1f} minutes in all{unknown})"
     ]
 
 
-def _leak(metrics: Mapping[str, Any]) -> str:
+def _leaks(metrics: Mapping[str, Any]) -> str:
+    """Return by which ways patients who were scored have been learnt from."""
     seen = (metrics.get("began_with") or {}).get("seen_before")
-    if seen:
-        return f"the weights it began with had seen {seen} of these patients, or others of their names"
-    return "the split was by slice, so these figures are too good"
+    inherited = f"the weights it began with had seen {seen} of these patients, or others called like them"
+    ways = {inherited: bool(seen), "the split was by slice": metrics["split_by"] == "slice"}
+    return " and ".join(way for way, taken in ways.items() if taken)
 
 
 def _score_table(metrics: Mapping[str, Any]) -> list[str]:

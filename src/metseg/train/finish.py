@@ -42,13 +42,16 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
     recipe, forms = cheapest_form(recipe, lambda form: _validation_dice(run, form, data, compute))
     network = best_network(run, recipe)
     predictor = Predictor([network], recipe, compute=compute)
-    began_with = run.read_state().get("began_with")
+    state = run.read_state()
+    began_with = state.get("began_with")
     metrics: dict[str, Any] = {
         "validation_dice_by_form": forms,
         "parameters": network.parameter_count(),
         **spent._asdict(),
         "machine": describe_machine(compute),
+        "fold": state.get("choices", {}).get("fold"),
         "began_with": began_with,
+        "split_by": data.split.by,
         "leaks_patients": data.split.leaks_patients or bool(began_with and began_with["seen_before"]),
         "patients": {
             part: len({chosen.source.patient for chosen in getattr(data.selection, part)})

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from metseg.bundle_folder import SPLIT
-from metseg.io.splits import Chosen, Selection
+from metseg.io.source import CaseSource
+from metseg.io.splits import Chosen, Selection, Split
+from metseg.io.strata import units_of
 from metseg.model.bundle import Bundle
 
 
@@ -19,10 +21,11 @@ class Origin:
     Args:
         name: of the bundle.
         fingerprint: tells it from every other of that name.
-        steps: that it was trained for, with those of the bundle that it began with itself.
+        steps: of the training that it is from, with those of the trainings before it; the weights may be of an earlier
+            one of its steps.
         minutes: of the same.
-        seen_before: how many patients who are to judge the new weights have names of patients who made the old ones;
-            None: the bundle does not say whom it has seen.
+        seen_before: how many patients who are to judge the new weights the old ones have seen, or others called like
+            them, with those whom the old ones had been marked for already; None: it is not known.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Origin:
 
 
 def origin_of(bundle: Bundle, selection: Selection) -> Origin:
-    """Return what a bundle brings to a training; say so where it has seen those who are to judge.
+    """Return what a bundle brings to a training; say so where it has seen those who are to judge, or may have.
 
     Args:
         bundle: whose weights are begun with.
@@ -45,27 +48,44 @@ def origin_of(bundle: Bundle, selection: Selection) -> Origin:
     """
     earlier = bundle.metrics.get("began_with") or {}
     steps, minutes = (bundle.metrics.get(name, 0) + earlier.get(name, 0) for name in ("steps", "minutes"))
-    seen = _seen_before(bundle, selection)
-    if seen:
+    itself = _seen_before(bundle, selection)
+    if itself:
         sys.stderr.write(
-            f"metseg: {seen} patients for validation or test are called like some that '{bundle.name}' was trained on;"
-            f" if they are the same, scores will be too good (--split {bundle.folder / SPLIT} divides as it was)\n"
+            f"metseg: patients for validation or test whom '{bundle.name}' has seen, or others called like them: "
+            f"{itself}; scores will be too good (--split {bundle.folder / SPLIT} divides as it was)\n"
         )
+    seen = _together(itself, earlier.get("seen_before", 0))
+    if seen is None:
+        sys.stderr.write(f"metseg: which patients '{bundle.name}' has seen is not known: scores may be too good\n")
     return Origin(bundle.name, bundle.fingerprint, steps, minutes, seen)
+
+
+def _together(itself: int | None, before: int | None) -> int | None:
+    """Return the sum; a positive one is told even where a part of it is not known."""
+    known = (itself or 0) + (before or 0)
+    return None if not known and None in (itself, before) else known
 
 
 def _seen_before(bundle: Bundle, selection: Selection) -> int | None:
     """Count patients for the test that the bundle learnt from or was chosen by, and for validation that it learnt from.
 
-    Patients and not slices: a bundle whose split was by slice has patients on all sides, and cannot say.
+    Of a bundle of several folds the first network is begun with, but each fold is taken for learnt from.
     """
-    split = bundle.split
-    if split is None or split.get("by") != "patient":
+    if bundle.split is None:
         return None
-    learnt = {*split.get("train", ()), *(unit for fold in split.get("folds", ()) for unit in fold)}
-    chosen_by = learnt | {*split.get("validation", ())}
-    return len((_patients(selection.validation) & learnt) | (_patients(selection.test) & chosen_by))
+    split, fold = Split.from_dict(bundle.split, where=bundle.folder), bundle.metrics.get("fold")
+    chosen_by = {*split.validation, *(split.folds[fold] if fold is not None else ())}
+    learnt = split.units - chosen_by - {*split.test}
+    seen = _patients_in(learnt, selection.validation, split) | _patients_in(learnt | chosen_by, selection.test, split)
+    return len(seen)
 
 
-def _patients(part: Iterable[Chosen]) -> set[str]:
-    return {chosen.source.patient for chosen in part}
+def _patients_in(units: Iterable[str], part: Iterable[Chosen], split: Split) -> set[str]:
+    """Return the patients of a part who, or slices of whom, are among the units of a split."""
+    looked_for = set(units)
+    return {chosen.source.patient for chosen in part if looked_for & _units(chosen.source, split)}
+
+
+def _units(source: CaseSource, split: Split) -> set[str]:
+    """Return the units of a case in a split; by slice, volumes have none."""
+    return set(units_of(source, split.by)) if split.by == "patient" or source.slice_names else set()

@@ -100,7 +100,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         train_along(ranks, compute.device.type)
         return folder.bundle
     with _lack_is_an_error(folder, recipe), folder.locked():
-        # Data and bundle come first: a mistyped path leaves no run folder behind, in the way of the right one.
+        # Data and bundle are looked for first: a mistyped path leaves no run behind, in the way of the right one.
         if run.init is not None and not run.resume:
             find_bundle(run.init)
         sources = [] if folder.is_finished else read_sources(recipe, run.data)
@@ -112,10 +112,10 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         split.save(folder.split_file)
         checkpoint = _checkpoint(folder, run)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
-        first = load_bundle(run.init) if run.init is not None and checkpoint is None else None
-        network, unmeasured = _network(recipe, first, trained=checkpoint is not None)
+        first = None if run.init is None or checkpoint is not None else load_bundle(run.init)
         if first is not None:
             folder.write_state(began_with=origin_of(first, data.selection).to_json())
+        network, unmeasured = _network(recipe, first, trained=checkpoint is not None)
         keep_freed_memory()
         require_memory(network, _batch_shape(data.train, recipe), compute)
         if unmeasured:
