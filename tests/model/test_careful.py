@@ -44,15 +44,22 @@ def answers(convolution: nn.Module, volume: Tensor, *, half: bool) -> list[Tenso
     return [tensor.float().clone() for tensor in (answer.detach(), volume.grad, weights.grad)]
 
 
-def compare(convolution: nn.Module, volume: Tensor, *, last: bool, half: bool) -> None:
+def in_layout(convolution: nn.Module, volume: Tensor, *, last: bool) -> tuple[nn.Module, Tensor]:
+    """Return both in the layout that convolutions like best, or as they are."""
+    if not last:
+        return convolution, volume
+    layout = LAYOUTS[volume.ndim - 2]
+    return convolution.to(memory_format=layout), volume.contiguous(memory_format=layout)  # type: ignore[call-overload]
+
+
+def require_right(convolution: nn.Module, volume: Tensor, *, last: bool, half: bool) -> None:
+    """See that answer and gradients are those of float64, but for the precision."""
     # Nothing below 0: sums that cancel out would be all rounding.
     for weight in convolution.parameters():
         weight.data.abs_()
     exact = answers(convolution.double(), volume.double(), half=False)
     convolution = with_careful_convolutions(convolution.float())
-    if last:
-        layout = LAYOUTS[volume.ndim - 2]
-        convolution, volume = convolution.to(memory_format=layout), volume.contiguous(memory_format=layout)  # type: ignore[call-overload]
+    convolution, volume = in_layout(convolution, volume, last=last)
     told = f"{convolution}, {tuple(volume.shape)}, {last=}, {half=}"
     for ours, theirs in zip(answers(convolution, volume, half=half), exact, strict=True):
         assert (ours - theirs).norm() <= 0.02 * theirs.norm(), told
@@ -105,7 +112,7 @@ def test_what_was_wrong_is_right(
     half: bool,
 ) -> None:
     torch.manual_seed(0)
-    compare(kind(*arguments, **options), torch.rand(2, arguments[0], *size), last=last, half=half)
+    require_right(kind(*arguments, **options), torch.rand(2, arguments[0], *size), last=last, half=half)
 
 
 def drawn(rng: random.Random) -> tuple[nn.Module, tuple[int, ...]] | None:
@@ -134,7 +141,7 @@ def test_any_convolution_is_right(seed: int, half: bool) -> None:
         found = drawn(rng)
         if found is None or (isinstance(found[0], nn.ConvTranspose2d | nn.ConvTranspose3d) and is_empty(*found)):
             continue
-        compare(found[0], torch.rand(found[1]), last=half, half=half)
+        require_right(found[0], torch.rand(found[1]), last=half, half=half)
         done += 1
 
 
@@ -283,9 +290,7 @@ def test_exact_biases_come_with_the_right_convolution(
     convolution.weight.data = convolution.weight.data.bfloat16().float()
     exact = copy.deepcopy(convolution).double()(volume.double()).float().detach()
     convolution = with_careful_convolutions(convolution)
-    if last:
-        layout = LAYOUTS[3]
-        convolution, volume = convolution.to(memory_format=layout), volume.contiguous(memory_format=layout)  # type: ignore[call-overload]
+    convolution, volume = in_layout(convolution, volume, last=last)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         answer = convolution(volume)
     torch.testing.assert_close(answer.float(), exact, rtol=2**-8, atol=2**-8)

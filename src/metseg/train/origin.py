@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,10 +80,9 @@ def _seen_before(bundle: Bundle, selection: Selection) -> int | None:
     return len(seen)
 
 
-def _patients_in(units: Iterable[str], part: Iterable[Chosen], split: Split) -> set[str]:
+def _patients_in(units: Set[str], part: Iterable[Chosen], split: Split) -> set[str]:
     """Return the patients of a part who, or slices of whom, are among the units of a split."""
-    looked_for = set(units)
-    return {chosen.source.patient for chosen in part if looked_for & _units(chosen.source, split)}
+    return {chosen.source.patient for chosen in part if units & _units(chosen.source, split)}
 
 
 def _units(source: CaseSource, split: Split) -> set[str]:
