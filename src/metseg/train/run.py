@@ -106,20 +106,16 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         sources = [] if folder.is_finished else read_sources(recipe, run.data)
         split = None if folder.is_finished else _run_split(folder, recipe, sources, run.split_file)
         chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
-        run = replace(run, **chosen)
         if split is None:
             return folder.bundle
         split.save(folder.split_file)
+        run = replace(run, **chosen)
         checkpoint = _checkpoint(folder, run)
         data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
         first = None if run.init is None or checkpoint is not None else load_bundle(run.init)
         if first is not None:
             folder.write_state(began_with=origin_of(first, data.selection).to_json())
-        network, unmeasured = _network(recipe, first, trained=checkpoint is not None)
-        keep_freed_memory()
-        require_memory(network, _batch_shape(data.train, recipe), compute)
-        if unmeasured:
-            _measure(network, recipe, data, compute)
+        network = _ready_network(recipe, first, data, compute, trained=checkpoint is not None)
         job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
         with together(ranks, compute.device.type, other=train_along):
             spent = fit(share(job), network, ranks)
@@ -173,23 +169,34 @@ def _checkpoint(folder: RunFolder, run: Run) -> Path | None:
     return found
 
 
-def _network(recipe: Recipe, init: Bundle | None, *, trained: bool) -> tuple[SegmentationNetwork, bool]:
-    """Return the network with its first weights, by the seed, and whether its fixed normalisations are to be measured.
+def _ready_network(
+    recipe: Recipe, init: Bundle | None, data: TrainingData, compute: Compute, *, trained: bool
+) -> SegmentationNetwork:
+    """Return the network as the training begins with it, once it is known that memory suffices.
 
-    A checkpoint will replace all of it.
+    Args:
+        recipe: of the run.
+        init: whose weights it begins with; None: random ones, by the seed.
+        data: of the run; fixed normalisations that a bundle does not bring are measured on it.
+        compute: device and precision.
+        trained: whether a checkpoint will replace all of its weights.
+
+    Raises:
+        ResourceError: memory does not suffice.
     """
     torch.manual_seed(recipe.train.seed)
     network = build_from_recipe(recipe, initial_weights=not trained)
-    if trained:
-        return network, False
-    complete = init is not None and initialise(network, init)
-    unmeasured = has_fixed_norm(network) and not complete
-    if unmeasured and init is None:
-        sys.stderr.write(
-            "metseg: fixed normalisations are meant for weights that are given (--init); from random ones nobody has"
-            " tried them\n"
-        )
-    return network, unmeasured
+    complete = trained or (init is not None and initialise(network, init))
+    keep_freed_memory()
+    require_memory(network, _batch_shape(data.train, recipe), compute)
+    if has_fixed_norm(network) and not complete:
+        if init is None:
+            sys.stderr.write(
+                "metseg: fixed normalisations are meant for weights that are given (--init); from random ones"
+                " nobody has tried them\n"
+            )
+        _measure(network, recipe, data, compute)
+    return network
 
 
 def _measure(network: SegmentationNetwork, recipe: Recipe, data: TrainingData, compute: Compute) -> None:
