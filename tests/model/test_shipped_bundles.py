@@ -40,6 +40,19 @@ def test_a_bundle_is_whole_small_and_says_whose_data_it_saw(folder: Path) -> Non
     assert folder.name in (FOLDER / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
+def test_card_and_results_say_what_was_measured(folder: Path) -> None:
+    """A bundle trained again is not published with the figures of the one before it."""
+    bundle = load_bundle(folder)
+    results = (ROOT / "docs" / "results.md").read_text("utf-8")
+    for part in ("validation", "test"):
+        for region, summary in bundle.metrics[part]["regions"].items():
+            dice = summary["metrics"]["dice"]
+            figure = f"{dice['mean']:.3f} ({dice['low']:.3f} to {dice['high']:.3f})"
+            assert f"| {part} ({dice['patients']}) | {region} | {figure} |" in bundle.card
+            assert figure in results
+
+
 def test_what_the_package_carries_has_seen_nobody() -> None:
     for folder in PACKAGED.iterdir():
         assert "simulated patients only" in (folder / "card.md").read_text("utf-8")
