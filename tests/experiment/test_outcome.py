@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 import pandas as pd
@@ -37,14 +38,14 @@ def scored(patient: str, voxels: int) -> CaseScores:
 
 @pytest.fixture
 def compared(make_tiny_recipe: Callable[..., Recipe]) -> Callable[..., Comparison]:
-    """Return a function from the voxels each model finds in patients a to f to the comparison."""
+    """Return a function from the voxels each model finds in patients a, b, c ... to the comparison."""
 
     def make(found: dict[str, Sequence[int]], split: Split = SPLIT, warnings: tuple[str, ...] = ()) -> Comparison:
         contestants = tuple(
             Contestant(
                 recipe=make_tiny_recipe(f"name={name}"),
                 bundles=(Path("bundle"),),
-                scores=tuple(scored(patient, count) for patient, count in zip("abcdef", counts, strict=True)),
+                scores=tuple(scored(patient, count) for patient, count in zip(ascii_lowercase, counts, strict=False)),
                 snapshots=(),
                 facts=FACTS,
                 curves=pd.DataFrame(),
@@ -135,6 +136,14 @@ def test_a_split_by_slice_is_marked_in_every_row(compared: Callable[..., Compari
 def test_warnings_stand_above_the_verdict(compared: Callable[..., Comparison]) -> None:
     report = comparison_markdown(compared({"one": [5] * 6, "two": [10] * 6}, SPLIT, ("Unequal budgets: so and so.",)))
     assert report.index("**Warning**: Unequal budgets: so and so.") < report.index("**two is better than every other**")
+
+
+@pytest.mark.parametrize(("patients", "told"), [(6, True), (20, False)])
+def test_a_difference_on_few_patients_is_told_with_caution(
+    compared: Callable[..., Comparison], patients: int, *, told: bool
+) -> None:
+    report = comparison_markdown(compared({"one": [5] * patients, "two": [10] * patients}))
+    assert (f"**Few patients**: resampling {patients} patients" in report) is told
 
 
 def test_a_result_names_the_machine_that_its_runs_ran_on(compared: Callable[..., Comparison]) -> None:

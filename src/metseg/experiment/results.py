@@ -18,7 +18,7 @@ from metseg.report.blocks import Block, Figure, Paragraph
 from metseg.report.contents import Compared
 from metseg.report.markdown import markdown, table_markdown
 from metseg.report.page import write_report
-from metseg.report.sections.differences import EXPLAINED, TITLE, pairs_table
+from metseg.report.sections.differences import EXPLAINED, TITLE, pairs_table, too_narrow
 from metseg.report.sections.results import all_pixels
 
 FORMAT, VERSION = "metseg-comparison", 1
@@ -103,7 +103,8 @@ def _paired_tests(comparison: Comparison) -> list[str]:
     if not comparison.pairs:
         return []
     compared = Compared(COMPARED, "", comparison.pairs)
-    return [f"## {TITLE}", markdown([Paragraph(EXPLAINED), pairs_table([compared])])]
+    caution = too_narrow(comparison.contestants[0].summary.patients)
+    return [f"## {TITLE}", markdown([Paragraph(EXPLAINED), *caution, pairs_table([compared])])]
 
 
 def _figures(comparison: Comparison) -> list[Block]:

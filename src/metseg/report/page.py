@@ -6,21 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metseg.evaluate import METRICS
-from metseg.evaluate.intervals import FEW_PATIENTS
 from metseg.notice import NOTICE
 from metseg.report.blocks import Block, Bullets, Facts, Figure, Gallery, Page, Paragraph, Section
 from metseg.report.contents import Contents
 from metseg.report.html import write_page
 from metseg.report.sections import SECTIONS
-from metseg.report.sections.differences import verdicts
+from metseg.report.sections.differences import too_narrow, verdicts
 from metseg.report.worst import leading_figure
 
 REPORT, FIGURES = "report.html", "figures"
-
-TOO_NARROW = (
-    f"resampling {{patients}} patients gives intervals that are too narrow, as any of fewer than {FEW_PATIENTS} are, "
-    "so that a difference is shown too easily. Look at the p values and at every patient too."
-)
 
 #: What the figures of reports are called, so that those of an earlier one are known.
 OURS = ("distribution_*", "differences_*", "sensitivity_by_size", "froc", "bland_altman", "reliability_*", "worst_*_*")
@@ -68,9 +62,7 @@ def _summary(contents: Contents) -> tuple[Block, ...]:
     column = leading_figure([score for one in contents.scored for score in one.scores])
     leading = [one for one in contents.comparisons if one.figure == METRICS[column].title] or contents.comparisons[:1]
     blocks += [Paragraph(text, label=title, tone="verdict") for title, text in verdicts(leading)]
-    patients = contents.scored[0].summary.patients
-    if 1 < patients < FEW_PATIENTS:
-        blocks.append(Paragraph(TOO_NARROW.format(patients=patients), label="Few patients", tone="warning"))
+    blocks += too_narrow(contents.scored[0].summary.patients)
     if contents.warnings:
         blocks.append(Bullets(contents.warnings, tone="warning"))
     cases = sum(len(one.summary.warnings) for one in contents.scored)

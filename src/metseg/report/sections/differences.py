@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metseg.evaluate import METRICS, PairedComparison
+from metseg.evaluate.intervals import FEW_PATIENTS
 from metseg.evaluate.paired import NO_DIFFERENCE
 from metseg.plot.bounds import Bounds
 from metseg.plot.differences import draw_differences
@@ -40,6 +41,21 @@ def paired_tests(contents: Contents, figures: Path) -> Section:
             blocks.append(_drawn(figure, comparisons, figures / f"differences_{place}.svg"))
     blocks.append(pairs_table(contents.comparisons))
     return Section("tests", TITLE, tuple(blocks))
+
+
+def too_narrow(patients: int) -> tuple[Paragraph, ...]:
+    """Return the warning that stands beside a difference shown on few patients.
+
+    >>> too_narrow(20)
+    ()
+    """
+    if not 1 < patients < FEW_PATIENTS:
+        return ()
+    text = (
+        f"resampling {patients} patients gives intervals that are too narrow, as any of fewer than {FEW_PATIENTS} are, "
+        "so that a difference is shown too easily. Look at the p values and at every patient too."
+    )
+    return (Paragraph(text, label="Few patients", tone="warning"),)
 
 
 def verdicts(comparisons: Sequence[Compared]) -> list[tuple[str, str]]:
