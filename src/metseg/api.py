@@ -160,7 +160,7 @@ def score(prediction: Prediction) -> CaseScores:
 
     For two arrays, and for other protocols, there is `evaluate_case`.
     """
-    return score_case(prediction, prediction.case)
+    return score_case(prediction)
 
 
 def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False) -> npt.NDArray[np.uint8]:
@@ -188,7 +188,7 @@ def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False
         )
     drawn = draw_labels(grey(background(prediction)[:, :, z]), labels[:, :, z])
     if truth:
-        known = prediction.case.labels
+        known = prediction.truth
         if known is None:
             raise InputError(
                 "the case has no truth to draw",

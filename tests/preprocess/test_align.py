@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from metseg.errors import GeometryError, InputError, UsageError
 from metseg.geometry import AxisTurn, Grid
+from metseg.predict.prediction import Prediction
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import prepare, restore
 from metseg.preprocess.prepared import Record, reference_name
 from metseg.preprocess.steps import align
 from metseg.recipe import DataPart, Named
+from metseg.train.judge import score_case
+from metseg.train.snapshot import take_snapshot
 from metseg.volume import BRAIN_MASK, Case, Volume
 
 from . import phantom
@@ -190,3 +194,23 @@ def test_sheared_axes_are_resampled_but_not_registered():
     assert align.apply(case, RESAMPLE, reference="t1c")[1].details["moved"]["t2f"]["after"]["head_overlap"] > 0.9
     with pytest.raises(GeometryError, match="not at right angles"):
         align.apply(case, align.Options(), reference="t1c")
+
+
+@pytest.mark.parametrize("method", ["resample", "rigid"])
+def test_a_truth_is_scored_where_training_learns_it(method: str) -> None:
+    """The truth lies on FLAIR's grid, and the patient has moved since T1c, on whose grid results lie."""
+    motion = phantom.rotation(0, 0, 6, (6, 0, 4)) if method == "rigid" else np.eye(4)
+    flair = moved(phantom.sequence(OTHER, "t2f"), motion)
+    case = study(t2f=flair)
+    case = replace(case, labels=Volume(phantom.lesion(OTHER).astype(np.uint8), flair.affine))
+    options = align.Options(method=method)
+    learnt, _ = align.apply(case, options, reference="t1c")
+    _, record = align.apply(replace(case, labels=None), options, reference="t1c")
+    perfect = np.asarray(learnt.labels.data)
+    prediction = Prediction(
+        case, perfect, perfect.astype(np.float32), (), {}, (), "model", "binary", "t1c", records=(record,)
+    )
+    assert score_case(prediction)["lesion"]["dice"] == 1
+    assert take_snapshot(prediction).truth.sum() == take_snapshot(prediction).prediction.sum()
+    with pytest.raises(GeometryError, match="labels is not on the grid of t1c"):
+        score_case(replace(prediction, records=()))

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from metseg.geometry import same_grid
 from metseg.predict.lesions import Lesion
-from metseg.preprocess.prepared import Record
+from metseg.preprocess.prepared import Record, check_grids
+from metseg.preprocess.steps.align import truth_on_reference
 from metseg.recipe import PredictPart
 from metseg.volume import Case, Volume
 
@@ -51,6 +53,24 @@ class Prediction:
         """Return the image on whose grid the result lies."""
         images = self.case.images
         return images[self.reference] if self.reference else next(iter(images.values()))
+
+    @property
+    def truth(self) -> Volume | None:
+        """Return the case's own truth on the grid of the result, or None where it has none.
+
+        A truth on another image's grid has moved with that image, as in training.
+
+        Raises:
+            GeometryError: it lies on another grid, and nothing brought the images to one.
+        """
+        truth = self.case.labels
+        if truth is None or same_grid(truth.grid, self.reference_image.grid):
+            return truth
+        aligned = next((record for record in self.records if record.step == "align"), None)
+        if aligned is None:
+            check_grids(self.case, [self.reference or next(iter(self.case.images))])
+            return truth
+        return truth_on_reference(self.case, aligned)
 
 
 @dataclass

@@ -23,7 +23,6 @@ from metseg.predict.predictor import Predictor
 from metseg.preprocess.pipeline import scheme_labels
 from metseg.progress import track
 from metseg.train.snapshot import Snapshot, take_snapshot
-from metseg.volume import Case
 
 FIGURES, PICTURES = "judged.json", "snapshots.npz"
 PLANES = ("picture", "truth", "prediction")
@@ -108,9 +107,9 @@ def judge(
         seconds += time.perf_counter() - begin
         slices += prediction.labels.shape[2]
         if indices is not None:
-            case, prediction = case.take_slices(indices), _take_slices(prediction, indices)
-        scores.append(score_case(prediction, case, probabilities=probabilities))
-        snapshots.append(take_snapshot(prediction, case))
+            prediction = _take_slices(prediction, indices)
+        scores.append(score_case(prediction, probabilities=probabilities))
+        snapshots.append(take_snapshot(prediction))
     return Judged(tuple(scores), tuple(snapshots), slices / seconds if seconds else 0.0)
 
 
@@ -130,15 +129,17 @@ def _take_slices(prediction: Prediction, indices: Sequence[int]) -> Prediction:
     )
 
 
-def score_case(prediction: Prediction, case: Case, *, probabilities: bool = True) -> CaseScores:
-    """Return the scores of one prediction against the case's own truth, under the protocol ``voxel``.
+def score_case(prediction: Prediction, *, probabilities: bool = True) -> CaseScores:
+    """Return the scores of one prediction against its case's own truth, under the protocol ``voxel``.
 
     Args:
         prediction: the mask, and the probability of lesion.
-        case: with truth.
         probabilities: look at calibration and at other thresholds too.
+    Raises:
+        InputError: the case has no truth.
     """
-    if case.labels is None:
+    case, truth = prediction.case, prediction.truth
+    if truth is None:
         raise InputError(
             "the case has no mask to be scored against",
             where=case.case_id,
@@ -147,9 +148,9 @@ def score_case(prediction: Prediction, case: Case, *, probabilities: bool = True
         )
     scheme = LABEL_SCHEMES[prediction.scheme]
     masks = MaskPair(
-        truth=scheme_labels(np.asarray(case.labels.data), scheme, where=case.case_id),
+        truth=scheme_labels(np.asarray(truth.data), scheme, where=case.case_id),
         prediction=prediction.labels,
-        affine=case.labels.affine,
+        affine=truth.affine,
         case=case.case_id,
         patient=case.patient,
         stack_of_slices=case.is_slice_stack,

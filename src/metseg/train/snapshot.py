@@ -11,7 +11,6 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.predict.picture_outputs import background
 from metseg.predict.prediction import Prediction
 from metseg.preprocess.pipeline import scheme_labels
-from metseg.volume import Case
 
 Mask = npt.NDArray[np.bool_]
 
@@ -35,11 +34,12 @@ class Snapshot:
     voxels: int
 
 
-def take_snapshot(prediction: Prediction, case: Case) -> Snapshot:
+def take_snapshot(prediction: Prediction) -> Snapshot:
     """Return the snapshot of a case with truth; of a case without any lesion, the middle slice."""
-    assert case.labels is not None, "only cases with truth are scored"
+    case, known = prediction.case, prediction.truth
+    assert known is not None, "only cases with truth are scored"
     scheme = LABEL_SCHEMES[prediction.scheme]
-    truth = scheme_labels(np.asarray(case.labels.data), scheme, where=case.case_id) > 0
+    truth = scheme_labels(np.asarray(known.data), scheme, where=case.case_id) > 0
     found = prediction.labels > 0
     voxels = np.count_nonzero(truth | found, axis=(0, 1))
     z = int(voxels.argmax()) if voxels.any() else len(voxels) // 2

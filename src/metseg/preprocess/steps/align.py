@@ -119,6 +119,23 @@ def apply(case: Case, options: Options, *, reference: str) -> tuple[Case, Record
     return case, Record("align", {"reference": reference, **options.model_dump(mode="json"), "moved": details})
 
 
+def truth_on_reference(case: Case, record: Record) -> Volume:
+    """Return the labels of a case, which were left aside when it was aligned, on the grid of the reference.
+
+    Args:
+        case: as it was read, with labels.
+        record: of `apply`; as it moved the image on whose grid the labels are, they are moved.
+    """
+    assert case.labels is not None
+    moved = record.details["moved"]
+    worlds = {
+        name: np.asarray(moved[name]["world"]) if name in moved else np.eye(4)
+        for name in case.images
+        if name != BRAIN_MASK
+    }
+    return _mask_moved(case, case.labels, case.images[record.details["reference"]], worlds)
+
+
 def _everything(case: Case) -> Mapping[str, Volume]:
     return {**case.images, **({} if case.labels is None else {"labels": case.labels})}
 
