@@ -7,7 +7,8 @@ import json
 import pytest
 
 from metseg.errors import UsageError
-from metseg.predict.shards import Shard, claimed, is_finished
+from metseg.predict.shards import Shard, claimed, finished
+from metseg.recipe import PredictPart
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
@@ -24,19 +25,23 @@ def test_what_is_no_shard_is_refused(text):
         Shard.parse(text)
 
 
-def test_a_case_is_finished_when_its_document_is_of_this_model(tmp_path):
-    document = tmp_path / "case.json"
-    assert not is_finished(document, model="abc")
-    document.write_text(json.dumps({"bundle": "abc"}), "utf-8")
-    assert is_finished(document, model="abc")
-    assert not is_finished(document, model="other")
+def test_a_case_is_finished_when_its_document_is_of_this_model_and_these_options(tmp_path):
+    document, part = tmp_path / "case.json", PredictPart()
+    assert finished(document, model="abc", part=part) is None
+    document.write_text(json.dumps({"bundle": "abc", "technique": {"predict": part.model_dump(mode="json")}}), "utf-8")
+    assert finished(document, model="abc", part=part)["bundle"] == "abc"
+    assert finished(document, model="other", part=part) is None
+    assert finished(document, model="abc", part=part.model_copy(update={"threshold": 0.25})) is None
+    document.write_text('{"bundle": "abc"}', "utf-8")  # of an earlier version
+    assert finished(document, model="abc", part=part) is None
     document.write_text('{"bundle": "ab', "utf-8")
-    assert not is_finished(document, model="abc")
+    assert finished(document, model="abc", part=part) is None
 
 
 def test_a_model_without_a_fingerprint_is_never_taken_for_finished(tmp_path):
-    (tmp_path / "case.json").write_text(json.dumps({"bundle": ""}), "utf-8")
-    assert not is_finished(tmp_path / "case.json", model="")
+    technique = {"predict": PredictPart().model_dump(mode="json")}
+    (tmp_path / "case.json").write_text(json.dumps({"bundle": "", "technique": technique}), "utf-8")
+    assert finished(tmp_path / "case.json", model="", part=PredictPart()) is None
 
 
 def test_a_case_is_worked_on_once_at_a_time(tmp_path):

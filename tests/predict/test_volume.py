@@ -213,6 +213,17 @@ def test_shards_share_the_work_and_can_be_repeated(study, tmp_path: Path) -> Non
     (out / f"{names[0]}.json").write_text("{", "utf-8")
     mended = predict_paths([tmp_path / "data"], make_predictor(), out, shard=Shard(1, 1), quiet=True)
     assert (mended.volumes, mended.skipped) == (1, 4)
+    # Nor is a case finished where what is asked for is not there, or was made otherwise.
+    (out / f"{names[1]}-seg.nii.gz").unlink()
+    lost = predict_paths([tmp_path / "data"], make_predictor(), out, shard=Shard(1, 1), quiet=True)
+    assert (lost.volumes, lost.skipped) == (1, 4)
+    other = predict_paths(
+        [tmp_path / "data"], make_predictor(), out, formats=["probability"], shard=Shard(1, 1), quiet=True
+    )
+    assert (other.volumes, other.skipped) == (5, 0)
+    lower = make_predictor()
+    lower.part = lower.part.model_copy(update={"threshold": 0.25})
+    assert predict_paths([tmp_path / "data"], lower, out, shard=Shard(1, 1), quiet=True).volumes == 5
 
 
 def test_a_missing_sequence_is_named_and_does_not_stop_the_rest(study, tmp_path: Path) -> None:

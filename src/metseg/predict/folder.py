@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
-from metseg.predict.outputs import FORMATS, Format, document_path, targets
+from metseg.predict.outputs import FORMATS, Format, document_path, result_paths, targets
 from metseg.predict.prediction import Prediction
 from metseg.predict.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.predict.reading import GUESSED, Reading
 from metseg.predict.report import CaseReport
-from metseg.predict.shards import Shard, claimed, is_finished
+from metseg.predict.shards import Shard, claimed, finished
 from metseg.progress import track
 from metseg.tables import lookup
 
@@ -96,25 +96,33 @@ class Piece:
         source: a volume, or some of the pictures of a case.
         report: of the whole case.
         last: whether the case ends with this piece.
-        write: what is done with each prediction.
-        out: where the document of the case goes.
+        formats: what is written of each prediction.
+        out: where it and the document of the case go.
     """
 
     source: CaseSource
     report: CaseReport
     last: bool
-    write: Callable[[Prediction], None]
+    formats: Sequence[Format]
     out: Path
 
     @property
     def document(self) -> Path:
         return document_path(self.out, self.source.case_id)
 
+    def is_done(self, predictor: Predictor) -> bool:
+        """Return whether an earlier run has left what is asked for of the whole case; what failed then is let be."""
+        found = finished(self.document, model=predictor.fingerprint, part=predictor.part)
+        if found is None:
+            return False
+        return all(path.exists() for path in result_paths(self.source.case_id, found["slices"], self.out, self.formats))
+
     def predict(self, predictor: Predictor, outcome: Outcome) -> None:
         """Predict what of it can be read, write it, and report that and the rest."""
         try:
             for prediction in _predictions(self.source, predictor, self.report):
-                self.write(prediction)
+                for form in self.formats:
+                    form.write(prediction, self.out)
                 self.report.add(prediction)
         except (InputError, ResourceError) as error:
             if error.code == "resources.disk":
@@ -137,23 +145,18 @@ class Piece:
 
 def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format]) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
-
-    def write(prediction: Prediction) -> None:
-        for form in formats:
-            form.write(prediction, out)
-
     report = CaseReport(source.case_id, predictor.recipe.name, predictor.fingerprint)
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
-    return [Piece(part, report, part is parts[-1], write, out) for part in parts]
+    return [Piece(part, report, part is parts[-1], formats, out) for part in parts]
 
 
 def _unless_done(pieces: Sequence[Piece], predictor: Predictor, outcome: Outcome) -> None:
     """Predict a case unless that is done, or being done by another process."""
     first = pieces[0]
     with claimed(first.out, first.source.case_id) as ours:
-        if not ours or is_finished(first.document, model=predictor.fingerprint):
+        if not ours or first.is_done(predictor):
             outcome.skipped += 1
             return
         for piece in pieces:

@@ -58,11 +58,22 @@ def targets(source: CaseSource, out: Path, formats: Sequence[Format]) -> Iterato
     # A study of which nothing is wanted, or nothing can be used, is refused when it is read, and by name.
     files = source.files or (source.root,)
     yield document_path(out, source.case_id), files[0]
-    for form in formats:
-        if not names:
-            yield out / f"{source.case_id}{form.volume_ending}", files[0]
-        for name, picture in zip(names, _pictures(source), strict=True):
-            yield out / f"{name}{form.picture_ending}", picture
+    pictures = [*(_pictures(source) if names else files[:1])] * len(formats)
+    yield from zip(result_paths(source.case_id, names, out, formats), pictures, strict=True)
+
+
+def result_paths(case_id: str, slice_names: Sequence[str], out: Path, formats: Sequence[Format]) -> list[Path]:
+    """Return what is written for a case beside its document: a file in each format, of pictures one for each.
+
+    Args:
+        case_id: of the case.
+        slice_names: of its pictures; none: a volume.
+        out: the folder of the results.
+        formats: the forms that are written.
+    """
+    if not slice_names:
+        return [out / f"{case_id}{form.volume_ending}" for form in formats]
+    return [out / f"{name}{form.picture_ending}" for form in formats for name in slice_names]
 
 
 def _pictures(source: CaseSource) -> Sequence[Path]:

@@ -1,7 +1,8 @@
 """Thousands of studies over many processes: which are mine, which are done, and that no two work on one.
 
 Nothing is agreed on beforehand but the folder of the results. A case is finished when its document is there, which is
-written last, and names the same model; it is being worked on while its lock is held. Shards may overlap, be repeated,
+written last, names the same model and options, and lies beside every result that is asked for; it is being worked on
+while its lock is held. Shards may overlap, be repeated,
 or be killed: what is missing then is done by whoever comes next.
 """
 
@@ -13,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
 from metseg.errors import UsageError
+from metseg.recipe import PredictPart
 
 #: Folder of the locks inside the results; safe to delete when nobody works there.
 LOCKS = ".locks"
@@ -61,12 +63,20 @@ class Shard:
         return list(items[self.number - 1 :: self.count])
 
 
-def is_finished(document: Path, *, model: str) -> bool:
-    """Return whether a case's document is there, whole, and of this model, by its fingerprint."""
+def finished(document: Path, *, model: str, part: PredictPart) -> dict[str, Any] | None:
+    """Return a case's document if it is there, whole, and says what would be predicted now; else None.
+
+    Args:
+        document: where it would lie.
+        model: fingerprint of the bundle; a model without one never made it.
+        part: how masks are made of probabilities.
+    """
     try:
-        return bool(model) and json.loads(document.read_text("utf-8")).get("bundle") == model
-    except (OSError, ValueError):
-        return False
+        found = json.loads(document.read_text("utf-8"))
+        alike = found["bundle"] == model and found["technique"]["predict"] == part.model_dump(mode="json")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(found) if model and alike else None
 
 
 @contextmanager
