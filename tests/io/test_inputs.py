@@ -11,6 +11,10 @@ import pytest
 
 from metseg.errors import InputError, UsageError
 from metseg.io import InputRules, VolumeSource, find_inputs
+from metseg.io.source import CaseSource
+from metseg.io.studies import study_from_files
+from metseg.recipe import DataPart
+from metseg.volume import BRAIN_MASK
 
 GREY = np.arange(35, dtype=np.uint8).reshape(5, 7)
 
@@ -100,6 +104,43 @@ def test_a_named_file_is_the_sequence_whatever_it_is_called(tmp_path: Path) -> N
     (source,) = find_inputs(tmp_path / "p1", named={"T1ce": other, "flair": "none"})
     assert isinstance(source, VolumeSource)
     assert {name: file.path for name, file in source.images.items()} == {"t1c": other}
+
+
+def test_a_brain_mask_can_be_named(tmp_path: Path) -> None:
+    volume(tmp_path / "p1" / "p1-t1c.nii.gz", 1)
+    mask = volume(tmp_path / "mask.nii.gz", 1)
+    for named in ({"brain_mask": mask}, {"t1c": tmp_path / "p1" / "p1-t1c.nii.gz", "brain-mask": mask}):
+        (source,) = find_inputs(tmp_path / "p1", named=named, modalities=("t1c",))
+        assert set(source.load().images) == {"t1c", BRAIN_MASK}
+
+
+@pytest.mark.parametrize("inputs", [True, False], ids=["beside an input", "alone"])
+def test_a_name_that_nobody_knows_is_refused_and_one_that_is_not_read_is_said(tmp_path: Path, *, inputs: bool) -> None:
+    t1c = volume(tmp_path / "p1" / "p1-t1c.nii.gz", 1)
+    data = DataPart(modalities=("t1c", "t2f"), optional=("t2f",))
+
+    def named(**files: Path) -> CaseSource:
+        if inputs:
+            return find_inputs(tmp_path / "p1", data, named=files)[0]
+        return study_from_files({"t1c": t1c, **files}, data)
+
+    with pytest.raises(UsageError, match=r"Unknown sequence 'tlc'\. Did you mean 't1c'\?"):
+        named(tlc=t1c)
+    warnings = named(t1=t1c).load().warnings
+    assert "t1n is named and not read: the model sees t1c, t2f" in warnings
+
+
+def test_the_order_of_a_models_sequences_is_not_that_of_a_files_channels(tmp_path: Path) -> None:
+    path = tmp_path / "imagesTs" / "BRATS_001.nii.gz"
+    path.parent.mkdir()
+    channels = np.stack([np.full((4, 4, 4), value, np.uint8) for value in (1, 2)], axis=-1)
+    nib.save(nib.Nifti1Image(channels, np.eye(4)), path)
+    (source,) = find_inputs(path, modalities=("t1c", "t2f"))
+    with pytest.raises(InputError, match=r"lacks t1c, t2f.*says what BRATS_001\.nii\.gz shows.*--modality"):
+        source.load()
+    (tmp_path / "dataset.json").write_text('{"modality": {"0": "FLAIR", "1": "T1gd"}}', "utf-8")
+    images = find_inputs(path, modalities=("t1c", "t2f"))[0].load().images
+    assert {name: int(image.data.max()) for name, image in images.items()} == {"t1c": 2, "t2f": 1}
 
 
 def test_names_need_one_study_to_belong_to(save: Save, tmp_path: Path) -> None:

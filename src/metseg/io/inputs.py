@@ -13,17 +13,18 @@ from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
 from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
+from metseg.io.layouts.dataset_json import FILE, read_contents
 from metseg.io.layouts.dicom import holds_dicom
 from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.patients import patient_finder
 from metseg.io.sequences import sequence_of
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
-from metseg.io.studies import study_from_files
+from metseg.io.studies import asked_for, check_named, study_from_files
 from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
 from metseg.io.volumes import VolumeSource
 from metseg.recipe import DataPart
-from metseg.volume import canonical_modality
+from metseg.volume import BRAIN_MASK, canonical_modality
 
 #: What a sequence is set to where it shall be left out.
 LEFT_OUT = "none"
@@ -125,22 +126,36 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
             cure="predict that study by itself",
         )
     study = studies[0]
-    files = {canonical_modality(name): what for name, what in named.items()}
+    files = {canonical_modality(name): None if str(what) == LEFT_OUT else Path(what) for name, what in named.items()}
+    brain = files.pop(BRAIN_MASK, study.brain_mask)
+    notes = check_named(files, study.wanted)
     images = {name: file for name, file in study.images.items() if name not in files}
-    images |= {name: ImageFile(Path(what)) for name, what in files.items() if str(what) != LEFT_OUT}
+    images |= {name: ImageFile(path) for name, path in files.items() if path is not None}
     twins = {name: others for name, others in study.twins.items() if name not in files}
-    return [replace(study, images=images, twins=twins)]
+    return [replace(study, images=images, brain_mask=brain, twins=twins, notes=(*study.notes, *notes))]
 
 
 def _single_volume(path: Path, data: DataPart) -> VolumeSource:
-    """Return a study of one file: all the sequences asked for as its channels, or the only one."""
-    named = data.channels or data.inputs
-    if len(named) > 1:
-        files = {name: ImageFile(path, index) for index, name in enumerate(named)}
-    else:
-        name = (named or (sequence_of(stem_of(path.name)) or SINGLE_CHANNEL,))[0]
-        files = {name: ImageFile(path)}
-    return study_from_files(files, data, case_id=stem_of(path.name))
+    """Return a study of one file: one sequence, or several as channels whose names are known.
+
+    In which order a model sees its sequences says nothing of the order in a file.
+    """
+    case_id = stem_of(path.name)
+    channels = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or _channels_told_beside(path)
+    name = (*channels, sequence_of(case_id) or SINGLE_CHANNEL)[0]
+    files = {name: ImageFile(path)}
+    if len(channels) > 1:
+        files = {channel: ImageFile(path, index) for index, channel in enumerate(channels)}
+    study = asked_for(study_from_files(files, case_id=case_id), data)
+    if name != SINGLE_CHANNEL:
+        return study
+    return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
+
+
+def _channels_told_beside(path: Path) -> tuple[str, ...]:
+    """Return what the ``dataset.json`` in a file's folder, or beside that, says of the channels of its images."""
+    folders = path.resolve().parents
+    return next((found for folder in folders[:2] if (found := read_contents(folder).channels)), ())
 
 
 def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackSource]:

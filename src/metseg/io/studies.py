@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.volumes import LabelRule, VolumeSource
 from metseg.labels import label_map
 from metseg.recipe import DataPart
-from metseg.volume import BRAIN_MASK, canonical_modality
+from metseg.tables import lookup
+from metseg.volume import BRAIN_MASK, MODALITY_ALIASES, canonical_modality
 
 
 def study_from_files(
@@ -24,7 +25,7 @@ def study_from_files(
         data: what is read of it, and in which order; None: everything.
         case_id: names the outputs; None: the folder that holds all the files, else the first file.
     Raises:
-        UsageError: no file, or two files for one modality.
+        UsageError: no file, two files for one modality, or a name that nobody knows.
     """
     images: dict[str, ImageFile] = {}
     for name, file in files.items():
@@ -44,7 +45,25 @@ def study_from_files(
     name = case_id or (folders.pop().name if len(folders) == 1 else "") or stem_of(paths[0].name)
     brain = images.pop(BRAIN_MASK, None)
     source = VolumeSource(name, name, paths[0].parent, images=images, brain_mask=None if brain is None else brain.path)
-    return source if data is None else asked_for(source, data)
+    if data is None:
+        return source
+    return replace(asked_for(source, data), notes=check_named(images, data.inputs))
+
+
+def check_named(named: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return a note for each sequence that is named in vain; refuse a name that nobody knows.
+
+    Args:
+        named: modalities, by metseg's names.
+        wanted: those that are read; none: all.
+    Raises:
+        UsageError: a name that is none of the sequences wanted, nor of those that metseg knows.
+    """
+    if not wanted:
+        return ()
+    known = {name: name for name in (*wanted, *MODALITY_ALIASES, BRAIN_MASK)}
+    unused = [name for name in named if lookup("sequence", known, name) not in wanted]
+    return tuple(f"{name} is named and not read: the model sees {', '.join(wanted)}" for name in unused)
 
 
 def asked_for(source: VolumeSource, data: DataPart, *, schemes: Sequence[str] = ()) -> VolumeSource:

@@ -44,7 +44,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
             raise InputError(
                 "the brain is not known",
                 expected="a brain mask with the case, or images whose skull was removed",
-                cure='give a mask, or say otherwise = "head" for this step',
+                cure='give a mask (--modality brain_mask=FILE), or say otherwise = "head" for this step',
                 code="input.brain_mask",
             )
     image = prepared.image
