@@ -290,7 +290,7 @@ def test_masks_without_images_are_orphans_or_nothing(build, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_prediction_leaves_masks_aside(build, name):
     sources = find_inputs(build(name), modalities=("t2f",))
-    assert len(sources) == len(TREES[name].found)
+    assert {source.case_id for source in sources} - {"unseen"} == set(TREES[name].found)
     case = sources[0].load()
     assert case.labels is None
     assert "t1c" not in case.images
@@ -314,11 +314,28 @@ def test_labels_that_cannot_be_had_are_refused_before_reading(build):
     assert caught.value.code == "usage.labels"
 
 
-def test_test_cases_without_masks_are_left_out_and_named(build):
+def test_test_cases_without_masks_are_left_out_of_training_and_predicted_on(build, capsys):
     found = find(build("nnunet"))
-    assert found.notes == ("imagesTs: 2 files without masks were left out",)
+    note = "1 case without masks left out, the first unseen"
+    assert found.notes == (note,)
+    assert "unseen" not in {source.case_id for source in find_cases(found.tree.root)}
+    assert "unseen" not in {s.case_id for s in find_cases(found.tree.root)}
+    assert capsys.readouterr().err.count(note) == 1
     (unseen,) = find_inputs(found.tree.root / "imagesTs")
     assert (unseen.case_id, tuple(unseen.images)) == ("unseen", ("t2f", "t1c"))
+    assert "unseen" in {source.case_id for source in find_inputs(found.tree.root)}
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_fit_no_name_are_told_of(build, name):
+    root = build(name)
+    by_folder = name in ("nnunet", "decathlon", "bids")
+    folder = root / "a" if by_folder else next(path for path in sorted(root.rglob("*.nii.gz"))).parent
+    write(folder / "P-2 FOO.nii.gz", "t1c")
+    found = find(root)
+    notes = (*found.notes, *(note for source in found.sources for note in source.notes))
+    assert len([note for note in notes if "P-2 FOO.nii.gz" in note]) == 1
 
 
 def test_a_synthetic_t2_stands_in_where_there_is_none(build):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -13,6 +15,7 @@ from metseg.io.layouts import LAYOUTS, Findings, choose_layout
 from metseg.io.source import CaseSource
 from metseg.io.tree import Tree, scan
 from metseg.recipe import DataPart, validated
+from metseg.words import counted
 
 #: Between the images' and the masks' root where one argument has to name both.
 ROOTS_SEPARATOR = "::"
@@ -56,6 +59,8 @@ def find_cases(
 ) -> list[CaseSource]:
     """Return the cases of a data set, sorted by id: stacks of slices or studies of volumes.
 
+    What was left out is said on stderr.
+
     Args:
         root: the folder; ``IMAGES::MASKS`` where masks lie under a root of their own.
         data: what is read of it, as in a recipe; None: everything, by the defaults.
@@ -65,7 +70,10 @@ def find_cases(
         UsageError: unknown layout, scheme or option, a pattern without a group, labels that cannot become those wanted.
         InputError: no such folder, no known layout, no patient, or files that contradict each other.
     """
-    return list(find(root, data, masks=masks, **options).sources)
+    found = find(root, data, masks=masks, **options)
+    for note in found.notes:
+        tell_once(Path(root), note)
+    return list(found.sources)
 
 
 def find(
@@ -81,7 +89,20 @@ def find(
     tree = scan(image_root, mask_root)
     name = choose_layout(tree, asked.layout)
     found = LAYOUTS[name].find(tree, asked)
-    return Found(found.sources, found.orphan_masks, found.notes, name, tree)
+    notes = (*found.notes, *_apart(found.unlabelled))
+    return Found(found.sources, found.orphan_masks, notes, found.unlabelled, name, tree)
+
+
+def _apart(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
+    if not unlabelled:
+        return ()
+    return (f"{counted(len(unlabelled), 'case')} without masks left out, the first {unlabelled[0].case_id}",)
+
+
+@cache
+def tell_once(root: Path, note: str) -> None:
+    """Write to stderr what was noticed under a root; a comparison reads it for each of its trainings."""
+    sys.stderr.write(f"metseg: {root}: {note}\n")
 
 
 def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path, Path | None]:

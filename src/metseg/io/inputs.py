@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from metseg.errors import InputError, UsageError
-from metseg.io.cases import DataOptions, data_part
+from metseg.io.cases import DataOptions, data_part, tell_once
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
 from metseg.io.image_files import ImageFile, stem_of
@@ -100,9 +100,14 @@ def _studies(
     if not with_masks:
         # Masks that are left out need not become what the model knows.
         data = data.model_copy(update={"file_labels": data.labels})
-    studies: Sequence[CaseSource] = STUDY_LAYOUTS[layout].find(tree, data).sources
+    found = STUDY_LAYOUTS[layout].find(tree, data)
+    for note in found.notes:
+        tell_once(tree.root, note)
+    studies: Sequence[CaseSource] = found.sources
     if not with_masks:
-        studies = [source.without_labels() if isinstance(source, VolumeSource) else source for source in studies]
+        # Cases that a data set keeps apart from those with masks are what it wants predicted.
+        everything = sorted((*studies, *found.unlabelled), key=lambda source: source.case_id)
+        studies = [source.without_labels() if isinstance(source, VolumeSource) else source for source in everything]
     return _with_named(studies, named, where=tree.root)
 
 

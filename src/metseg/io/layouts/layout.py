@@ -19,11 +19,13 @@ class Findings:
         sources: the cases, sorted by id.
         orphan_masks: masks without an image.
         notes: what was left out, and why, one sentence each.
+        unlabelled: cases without masks that a data set keeps apart, to be predicted on.
     """
 
     sources: tuple[CaseSource, ...]
     orphan_masks: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    unlabelled: tuple[CaseSource, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,10 @@ def parts_of(tree: Tree) -> list[Part]:
 
 
 def listed(parts: Sequence[Part], files: Callable[[Part], Iterator[StudyFile]]) -> Listing:
-    """Return the files of all parts but test parts without masks beside training parts: nobody can use both at once."""
-    without = [part for part in parts if part.folder == "imagesTs" and not part.has_masks]
-    left_out = [part for part in without if any(other.folder == "imagesTr" for other in parts)]
-    notes = tuple(f"{part.place}: {len(part.images)} files without masks were left out" for part in left_out)
-    return Listing(tuple(file for part in parts if part not in left_out for file in files(part)), notes)
+    """Return the files of all parts; test parts without masks beside training parts are kept apart."""
+    trains = any(part.folder == "imagesTr" for part in parts)
+    apart = [part for part in parts if trains and part.folder == "imagesTs" and not part.has_masks]
+    return Listing(
+        tuple(file for part in parts if part not in apart for file in files(part)),
+        unlabelled=tuple(file for part in apart for file in files(part)),
+    )

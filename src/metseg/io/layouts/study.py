@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
 from metseg.io.channels import SINGLE_CHANNEL
@@ -28,9 +28,14 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
     for path in tree.volumes:
         folders[path.parent].append(path)
     files: list[StudyFile] = []
+    nameless: list[Path] = []
     for folder, paths in folders.items():
-        files += _mixed(folder, paths, tree, data) if _is_mixed(paths) else _one_study(folder, paths, tree, data)
-    return Listing(tuple(files))
+        if _is_mixed(paths):
+            files += _mixed(folder, paths, tree, data)
+            continue
+        files += _one_study(folder, paths, tree, data)
+        nameless += [tree.root / path for path in paths if role_of(stem_of(path.name)) is None]
+    return Listing(tuple(files), nameless=tuple(nameless))
 
 
 def role_of(stem: str) -> str | None:

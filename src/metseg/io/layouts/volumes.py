@@ -64,10 +64,27 @@ class StudyFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Every file of a tree that has a role, and what was left out."""
+    """Every file of a tree that has a role, and what was left out.
+
+    Args:
+        files: of the studies.
+        unlabelled: of studies without masks that the data set keeps apart.
+        nameless: files without a role that a study says itself are left out.
+    """
 
     files: tuple[StudyFile, ...]
-    notes: tuple[str, ...] = ()
+    unlabelled: tuple[StudyFile, ...] = ()
+    nameless: tuple[Path, ...] = ()
+
+    def strangers(self, tree: Tree) -> tuple[str, ...]:
+        """Return a note on the files of a tree of which nobody knows what they are."""
+        known = {*(file.path for file in (*self.files, *self.unlabelled)), *self.nameless}
+        left = [path for path in tree.volumes if tree.root / path not in known]
+        if not left:
+            return ()
+        what = "1 NIfTI file is" if len(left) == 1 else f"{len(left)} NIfTI files are"
+        first = "" if len(left) == 1 else ", the first"
+        return (f"{what} neither image nor mask by the names of this layout{first}: {left[0]}",)
 
 
 @dataclass(frozen=True)
@@ -88,10 +105,8 @@ class VolumeLayout(Layout):
     def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return each study as a case; a study of masks alone is an orphan."""
         listing = self.list_files(tree, data)
-        files: dict[Study, list[StudyFile]] = defaultdict(list)
-        for file in listing.files:
-            files[file.study].append(file)
-        orphans = tuple(file.path for group in files.values() if not _has_image(group) for file in group)
+        files = _by_study(listing.files)
+        orphans = tuple(file.path for group in files.values() for file in group if not _has_image(group))
         groups = {study: group for study, group in files.items() if _has_image(group)}
         if not groups:
             raise InputError(
@@ -103,10 +118,25 @@ class VolumeLayout(Layout):
             )
         _refuse_twins(groups)
         table = read_attributes(tree.root)
-        sources = [_source(_with_patient(study, data, tree), group, tree, table) for study, group in groups.items()]
-        asked = [_asked(source, groups[study], data) for source, study in zip(sources, groups, strict=True)]
-        notes = (*listing.notes, *_choices(asked, groups.values(), data))
-        return Findings(tuple(sorted(asked, key=lambda source: source.case_id)), orphans, notes)
+
+        def sources_of(some: Mapping[Study, Sequence[StudyFile]]) -> list[VolumeSource]:
+            whose = {study: _with_patient(study, data, tree) for study in some}
+            return [_asked(_source(whose[study], group, tree, table), group, data) for study, group in some.items()]
+
+        asked = sources_of(groups)
+        notes = (*listing.strangers(tree), *_choices(asked, groups.values(), data))
+        return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(_by_study(listing.unlabelled))))
+
+
+def _by_study(files: Iterable[StudyFile]) -> dict[Study, list[StudyFile]]:
+    groups: dict[Study, list[StudyFile]] = defaultdict(list)
+    for file in files:
+        groups[file.study].append(file)
+    return groups
+
+
+def _by_id(sources: Iterable[VolumeSource]) -> tuple[VolumeSource, ...]:
+    return tuple(sorted(sources, key=lambda source: source.case_id))
 
 
 def _has_image(group: Iterable[StudyFile]) -> bool:
