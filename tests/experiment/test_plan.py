@@ -137,3 +137,12 @@ def test_the_command_prints_a_table(studies: Path, tmp_path: Path) -> None:
     assert "target spacing, mm" in result.stdout
     assert "t1n is left out" in result.stdout
     assert load_recipe(tmp_path / "plan.toml").data.labels == "binary"
+
+
+@pytest.mark.real
+def test_a_clinical_study_whose_images_hardly_fit_is_planned_for(real_data: Path) -> None:
+    """Its FLAIR and T1c fit by coordinates alone at 1.020, below what a training asks for."""
+    data = DataPart(modalities=("t1c", "t2f"), labels="binary")
+    fingerprint = take_fingerprint(find_cases(real_data / "raw_clinical_glioma", data), data, quiet=True)
+    assert len(fingerprint.cases) == 1
+    assert not fingerprint.cases[0].one_grid

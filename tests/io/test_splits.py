@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,12 @@ def test_strata_have_their_share_in_every_part(seed):
     assert Counter(grade[unit] for unit in split.validation) == {"II": 6, "III": 2}
     folded = make_split(data, SplitPart(test=0, folds=5, stratify="grade", seed=seed))
     assert [Counter(grade[unit] for unit in fold) for fold in folded.folds] == [{"II": 6, "III": 2}] * 5
+
+
+def test_strata_of_which_nothing_is_known_are_refused_with_a_cure():
+    bare = [replace(source, attributes={}) for source in sources(4)]
+    with pytest.raises(UsageError, match=r"patients\.csv.*--set split\.stratify="):
+        make_split(bare, SplitPart(stratify="grade"))
 
 
 def test_numbers_are_stratified_by_quartile():

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -91,14 +91,24 @@ def test_under_torchrun(
 ) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(make_tiny_recipe(*CHANGES, "train.batch_size=4").to_toml(), "utf-8")
+    command = [sys.executable, "-m", "metseg", "train", recipe, "--data", tiny_slices, "--out", tmp_path / "run"]
+    command += ["--cache", tiny_cache, "--device", "cpu", "--devices", "2"]
+    told = [f"bundle: {tmp_path / 'run' / 'bundle'}\n", ""]
+    assert under_torchrun(command) == told
+    assert_alike(tmp_path / "run", alone)
+    # Nobody waits for a leader who has nothing to do.
+    assert under_torchrun([*command, "--resume"]) == told
+
+
+def under_torchrun(command: Sequence[object]) -> list[str]:
+    """Run two processes with the environment that torchrun gives them; return what each prints."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     given = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    command = [sys.executable, "-m", "metseg", "train", recipe, "--data", tiny_slices, "--out", tmp_path / "run"]
     processes = [
         subprocess.Popen(
-            [*map(str, command), "--cache", str(tiny_cache), "--device", "cpu", "--devices", "2"],
+            [*map(str, command)],
             env={**os.environ, **given, "RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"},
             stdout=subprocess.PIPE,
             text=True,
@@ -107,8 +117,7 @@ def test_under_torchrun(
     ]
     told = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert told == [f"bundle: {tmp_path / 'run' / 'bundle'}\n", ""]
-    assert_alike(tmp_path / "run", alone)
+    return told
 
 
 def test_one_process_needs_nobody() -> None:

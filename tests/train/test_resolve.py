@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from metseg.errors import UsageError
-from metseg.recipe import Recipe
+from metseg.recipe import Recipe, load_recipe
 from metseg.train.resolve import ONLY_WITH, resolve
 
 #: For each entry that means something only beside others, a value that is not its default.
@@ -37,3 +38,10 @@ def test_an_entry_without_effect_is_refused_and_with_effect_is_not(
     parts: dict[str, dict[str, Any]] = {part: {key: CHANGED[entry]}}
     parts.setdefault(other_part, {})[other_key] = values[0]
     resolve(recipe(**parts))
+
+
+@pytest.mark.parametrize(("optional", "fits"), [(["t2w"], True), (["adc", "t2w"], False), (["t1c", "t2w"], False)])
+def test_only_sequences_that_are_seen_may_be_missing_and_not_the_reference(optional: list[str], *, fits: bool) -> None:
+    recipe = load_recipe("mets-3d", changes=[f"data.optional={optional!r}"])
+    with nullcontext() if fits else pytest.raises(UsageError, match=f"{optional[0]} cannot be optional"):
+        resolve(recipe)

@@ -22,10 +22,12 @@ from metseg.progress import track
 from metseg.recipe import DataPart, Named
 from metseg.volume import BRAIN_MASK, Case
 
+#: How well images have to fit in a training; here they need not, for nobody has said yet how to bring them together.
+LIMITS = ("least_head_overlap", "least_coverage", "least_mutual_information")
 #: What is done before a case is measured. Not registered: that changes no size.
 STEPS = check_steps(
     (
-        Named(name="align", options={"method": "resample", "least_head_overlap": 0, "least_coverage": 0}),
+        Named(name="align", options={"method": "resample", **dict.fromkeys(LIMITS, 0)}),
         Named(name="brain_mask"),
         Named(name="reorient"),
         Named(name="crop_to_head", options={"axes": "all"}),

@@ -48,7 +48,17 @@ def strata_of(
         UsageError: no patient has such a column.
     """
     if column is not None:
-        lookup("column", dict.fromkeys(name for source in sources for name in source.attributes), column)
+        known = dict.fromkeys(name for source in sources for name in source.attributes)
+        if not known:
+            raise UsageError(
+                f"nothing is known of any patient's {column}",
+                where="split.stratify",
+                expected=f"a table patients.csv in the root, with a column {column}",
+                got="no table",
+                cure="add it, or split without (--set split.stratify=)",
+                code="usage.unknown_name",
+            )
+        lookup("column", known, column)
     values = {
         unit: source.attributes.get(column, "") if column else "" for source in sources for unit in units(source, by)
     }

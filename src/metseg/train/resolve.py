@@ -47,11 +47,27 @@ def resolve(recipe: Recipe) -> None:
     lookup("optimizer", OPTIMIZERS, recipe.train.optimizer)
     lookup("schedule", SCHEDULES, recipe.train.schedule)
     _refuse_ignored(recipe)
+    _check_optional(recipe)
     if not recipe.data.inputs:
         raise UsageError(
             "the recipe does not say what the network sees",
             where=f"recipe {recipe.name}",
             cure='name the channels of the pictures, such as channels = ["t1n", "t2f", "t1c"], under [data]',
+            code="usage.recipe",
+        )
+
+
+def _check_optional(recipe: Recipe) -> None:
+    """Refuse sequences that may be missing and that nobody sees, or on whose grid results shall lie."""
+    data = recipe.data
+    wrong = [name for name in data.optional if name not in data.inputs or name == data.reference]
+    if wrong:
+        raise UsageError(
+            f"{', '.join(wrong)} cannot be optional",
+            where=f"recipe {recipe.name}, data.optional",
+            expected=f"some of: {', '.join(name for name in data.inputs if name != data.reference)}",
+            got=", ".join(data.optional),
+            cure="name there only sequences that the network sees, and not the reference",
             code="usage.recipe",
         )
 

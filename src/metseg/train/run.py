@@ -97,7 +97,8 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     require_devices(compute.device, run.devices)
     folder = RunFolder(run.out)
     if not ranks.leads:
-        train_along(ranks, compute.device.type)
+        if not folder.is_finished:  # nobody would lead
+            train_along(ranks, compute.device.type)
         return folder.bundle
     with _lack_is_an_error(folder, recipe), folder.locked():
         # Data and bundle are looked for first: a mistyped path leaves no run behind, in the way of the right one.
