@@ -107,6 +107,20 @@ def test_25_missing_slices(folder: Path) -> None:
     assert image.warnings[0] in case.warnings
 
 
+@pytest.mark.parametrize(("stated_share", "told"), [(1.0, "one in 2 may be all"), (2.0, None), (0.77, None)])
+def test_25_every_second_slice_missing_is_told_by_the_header(
+    folder: Path, stated_share: float, told: str | None
+) -> None:
+    """Even gaps look like thick slices: what the header says of the distance is all that tells them apart."""
+    objects = scanner.slices(scanner.pixels(6), SeriesDescription="T1")
+    step = float(objects[0].SliceThickness)
+    for each in objects:
+        each.SpacingBetweenSlices = round(stated_share * step, 4)
+    write(folder, objects[::2])
+    warnings = read_series(folder).warnings
+    assert (warnings == ()) if told is None else (told in warnings[0])
+
+
 def test_25_uneven_slices(folder: Path) -> None:
     stored = scanner.pixels(4)
     write(folder, scanner.slices(stored, places=[0.0, 3.0, 6.9, 9.0]))

@@ -141,12 +141,20 @@ TREES: dict[str, Tree] = {
         {"binary": (1,), "brats-met-2023": (1, 2, 3)},
     ),
     "nnunet": Tree(
-        {**nnunet("BraTS-GLI-00001-000"), **nnunet("BraTS-GLI-00001-001"), **nnunet("other_07")}
+        {
+            **nnunet("BraTS-GLI-00001-000"),
+            **nnunet("BraTS-GLI-00001-001"),
+            **nnunet("other_07"),
+            **nnunet("sub-01_ses-2"),
+            **nnunet("BraTS19_TCIA_X_1"),
+        }
         | {"imagesTs/unseen_0000.nii.gz": "t2f", "imagesTs/unseen_0001.nii.gz": "t1c"},
         {
             "BraTS-GLI-00001-000": ("BraTS-GLI-00001", "000"),
             "BraTS-GLI-00001-001": ("BraTS-GLI-00001", "001"),
+            "BraTS19_TCIA_X_1": ("BraTS19_TCIA_X", "1"),
             "other_07": ("other_07", None),
+            "sub-01_ses-2": ("sub-01", "ses-2"),
         },
         {"brats-gli-2023": (2, 1, 3), "binary": (1, 1, 1)},
         {"dataset.json": json.dumps(NNUNET_JSON)},

@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError, UsageError
 from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, is_map, some_of, stem_of, with_probabilities
 from metseg.evaluate.twins import one_mask_each
-from metseg.io.layouts.brats import EXAMINATION_2015, EXAMINATION_2018, EXAMINATION_2023
-from metseg.io.layouts.ucsf_bmsr import EXAMINATION as EXAMINATION_BMSR
+from metseg.io.layouts.examinations import examination_of
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS, patient_finder
 from metseg.io.tree import PICTURE_ENDINGS, slice_number
@@ -20,9 +19,6 @@ __all__ = ["SUFFIXES", "CasePair", "Pairs", "case_id", "pair_up"]
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
 PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
-
-#: How public data sets name an examination: the patient, then the time point; as their layouts read them.
-_EXAMINATIONS = (EXAMINATION_2015, EXAMINATION_2018, EXAMINATION_2023, EXAMINATION_BMSR)
 
 
 def pair_up(
@@ -236,5 +232,5 @@ def _slice_cases(
 
 
 def _study_patient(case: str) -> str:
-    match = next((found for name in _EXAMINATIONS if (found := name.match(case))), None)
+    match = examination_of(case)
     return match["patient"] if match else case

@@ -72,8 +72,17 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
     """List the files under `root`, and under `masks` where masks lie elsewhere.
 
     Raises:
-        InputError: ``input.missing``, no such folder.
+        InputError: ``input.missing``, no such folder; ``input.not_a_folder``, a file.
     """
+    if root.exists() and not root.is_dir():
+        raise InputError(
+            "a file where a folder is needed",
+            where=root,
+            expected="the root of a data set",
+            got="a single file",
+            cure="put it, or what is in the archive, into a folder of its own and give that",
+            code="input.not_a_folder",
+        )
     if not root.is_dir():
         raise InputError("no such folder", where=root, cure="give the folder of the pictures", code="input.missing")
     found: dict[str, list[PurePosixPath]] = {"pictures": [], "volumes": [], "rest": []}

@@ -57,6 +57,7 @@ class Frame:
         orientation: (6,) unit vectors along the row and along the column (LPS), or None.
         spacing_mm: (2,) between rows, between columns, or None.
         thickness_mm: of the slice, where known.
+        stated_step_mm: from slice to slice, as the header has it; some scanners mean the gap between them.
         slope: of the rescaling to values; 1 where none is given.
         intercept: of the rescaling to values; 0 where none is given.
         kind: what tells stacks of one series apart, besides geometry; see `metseg.io.dicom.stacks`.
@@ -70,6 +71,7 @@ class Frame:
     orientation: tuple[float, ...] | None
     spacing_mm: tuple[float, ...] | None
     thickness_mm: float | None
+    stated_step_mm: float | None
     slope: float
     intercept: float
     kind: tuple[str, ...]
@@ -167,6 +169,7 @@ def _frame(elements: Elements, dataset: Dataset, place: Place, number: int, pixe
         orientation=elements.numbers("ImageOrientationPatient", count=6),
         spacing_mm=elements.numbers("PixelSpacing", count=2),
         thickness_mm=elements.number("SpacingBetweenSlices") or elements.number("SliceThickness"),
+        stated_step_mm=elements.number("SpacingBetweenSlices"),
         slope=_given(slope, 1.0, has_scale=has_scale),
         intercept=_given(intercept, 0.0, has_scale=has_scale),
         kind=_kind(elements),

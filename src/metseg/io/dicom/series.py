@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.dicom.arrange import MAX_FILLED, Arrangement, arrange
+from metseg.io.dicom.arrange import EVENNESS, MAX_FILLED, Arrangement, arrange
 from metseg.io.dicom.decode import check_pixels, is_lossy, read_values, value_type
 from metseg.io.dicom.places import PlaceReader
 from metseg.io.dicom.scan import with_where
@@ -66,7 +66,10 @@ def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
         check_pixels(series.frames)
         dtype = value_type(series.frames)
         arrangement = _arranged(series)
-        warnings = [*_checked_gaps(arrangement, allow_gaps=allow_gaps)]
+        warnings = [
+            *_checked_gaps(arrangement, allow_gaps=allow_gaps),
+            *_doubtful_step(arrangement, series.frames[0].stated_step_mm),
+        ]
     if is_lossy(series.frames):
         warnings.append("it was compressed with loss")
     if len(arrangement.groups) == 1:
@@ -136,6 +139,21 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
         yield (
             f"{missing} of {arrangement.count} slices are missing and were filled in linearly between their"
             " neighbours, as gaps were allowed"
+        )
+
+
+def _doubtful_step(arrangement: Arrangement, stated_mm: float | None) -> Iterator[str]:
+    """Yield a warning where slices lie apart by twice, three times, ... what the header says: others may be missing.
+
+    It is not refused, for what stands there is the gap between slices with some scanners.
+    """
+    if len(arrangement.groups) < 2 or stated_mm is None or stated_mm <= 0:
+        return
+    multiple = arrangement.step_mm / stated_mm
+    if round(multiple) >= 2 and abs(multiple - round(multiple)) <= EVENNESS * multiple:
+        yield (
+            f"its slices are {arrangement.step_mm:.2f} mm apart and its header says {stated_mm:.2f} mm: one in "
+            f"{round(multiple)} may be all that there is of them"
         )
 
 

@@ -5,6 +5,7 @@ Source: Brain Imaging Data Structure 1.9, https://bids-specification.readthedocs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from metseg.volume import BRAIN_MASK
 IMAGES = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
 MASKS = ("mask", "dseg", "seg", "roi")
 DERIVATIVES = "derivatives"
+
+#: What a case is called here, where a subject has several sessions.
+EXAMINATION = re.compile(r"^(?P<patient>sub-[a-zA-Z0-9]+)_(?P<time>ses-[a-zA-Z0-9]+)$")
 
 
 class Name(NamedTuple):

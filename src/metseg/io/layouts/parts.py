@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from metseg.io.layouts.brats import EXAMINATION_2023
 from metseg.io.layouts.dataset_json import base_folders
-from metseg.io.layouts.ucsf_bmsr import EXAMINATION
+from metseg.io.layouts.examinations import examination_of
 from metseg.io.layouts.volumes import Listing, Study, StudyFile
 from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.tree import Tree
@@ -44,8 +43,8 @@ class Part:
         return next((path for path in candidates if path.is_file()), None)
 
     def study(self, case: str) -> Study:
-        """Return whose files they are; names from BraTS and UCSF-BMSR tell the patient, others are a patient each."""
-        match = next((found for known in (EXAMINATION_2023, EXAMINATION) if (found := known.match(case))), None)
+        """Return whose files they are; known names of examinations tell the patient, others are one each."""
+        match = examination_of(case)
         return Study(
             case,
             match["patient"] if match else case,
