@@ -100,6 +100,22 @@ def verify(
 
 
 @app.command()
+def join(
+    names: Annotated[list[str], typer.Argument(help="Bundles of one recipe and one split, such as its folds.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the new bundle.")],
+    as_json: Json = False,
+) -> None:
+    """Make one bundle of several trainings; their probabilities are averaged."""
+    from metseg.experiment.join import join_bundles
+
+    joined = join_bundles(names, out)
+    if as_json:
+        print(json.dumps({"bundle": str(joined), "networks": len(names)}))
+        return
+    print(f"{joined}\t{len(names)} networks")
+
+
+@app.command()
 def operate(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
     predictions: Annotated[

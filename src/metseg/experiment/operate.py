@@ -113,6 +113,7 @@ def operate(
     if own is not None:
         refuse_seen_patients(pairs, own)
     _require_predictions(pairs, wanted.predictions, recipe)
+    _require_own_folds(pairs, wanted.predictions, given, split)
     # A scheme of one's own is that of the lesion itself; the recipe's region is one of the recipe's files.
     look = Look(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
     cases = pairs.cases
@@ -160,17 +161,43 @@ def _require_predictions(pairs: Pairs, folder: Path, recipe: Recipe) -> None:
             code="input.no_probability",
         )
     for pair in pairs.cases:
-        document = folder / f"{pair.case}.json"
-        model = json.loads(document.read_text("utf-8")).get("model") if document.is_file() else recipe.name
+        document = _document(folder, pair.case)
+        model = document.get("model", recipe.name)
         if model != recipe.name:
             raise InputError(
                 "these are the predictions of another model",
-                where=document,
+                where=folder / f"{pair.case}.json",
                 expected=recipe.name,
                 got=model,
                 cure="predict with this bundle",
                 code="input.other_model",
             )
+
+
+def _document(folder: Path, case: str) -> dict[str, Any]:
+    """Return what lies beside a case's masks on how they were made; empty where nothing does."""
+    path = folder / f"{case}.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+def _require_own_folds(pairs: Pairs, folder: Path, bundle: Bundle, split: Split) -> None:
+    """Refuse what the folds' networks say together: all but one of them have been trained on each of these patients.
+
+    Raises:
+        InputError: ``input.split_leak``.
+    """
+    if len(bundle.networks) < 2 or not split.folds:
+        return
+    together = [pair for pair in pairs.cases if _document(folder, pair.case).get("bundle") == bundle.fingerprint]
+    if together:
+        raise InputError(
+            "predicted by networks that were trained on the patient",
+            where=together[0].patient,
+            expected="the probabilities of the one network that was not",
+            got=f"the average of {len(bundle.networks)}",
+            cure="predict the patients of each fold with the bundle of that fold, into one folder",
+            code="input.split_leak",
+        )
 
 
 def _chosen(swept: Sequence[SweptCase], false_positives: float) -> OperatingPoint:

@@ -19,20 +19,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         metrics: what `metseg.train.finish` measured.
     """
     lines = [
-        f"# {recipe.name}",
-        "",
-        recipe.description,
-        "",
-        NOTICE,
-        "",
-        "## What it is",
-        "",
-        f"- architecture: `{recipe.model.name}`, {metrics['parameters'] / 1e6:.2f} million parameters",
-        f"- input: {', '.join(recipe.seen)} ({recipe.data.dimensions}D)",
-        f"- labels: `{recipe.data.labels}`",
-        f"- source: {recipe.source or 'not stated'}",
-        f"- data and their licence, which holds for these weights too: {recipe.data.licence or 'not stated'}",
-        "",
+        *about_model(recipe, parameters=metrics["parameters"]),
         "## How it was trained",
         "",
         f"- {metrics['patients']['train']} patients for training, {metrics['patients']['validation']} for early "
@@ -50,6 +37,31 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
     if metrics.get("leaks_patients"):
         lines += [f"**Leaks patients**: {_leaks(metrics)}, so these figures are too good.", ""]
     return "\n".join(lines)
+
+
+def about_model(recipe: Recipe, *, parameters: int) -> list[str]:
+    """Return the lines with which every card begins: what it is, whose data it saw, what it must not be used for.
+
+    Args:
+        recipe: how the model was made.
+        parameters: of all its networks.
+    """
+    return [
+        f"# {recipe.name}",
+        "",
+        recipe.description,
+        "",
+        NOTICE,
+        "",
+        "## What it is",
+        "",
+        f"- architecture: `{recipe.model.name}`, {parameters / 1e6:.2f} million parameters",
+        f"- input: {', '.join(recipe.seen)} ({recipe.data.dimensions}D)",
+        f"- labels: `{recipe.data.labels}`",
+        f"- source: {recipe.source or 'not stated'}",
+        f"- data and their licence, which holds for these weights too: {recipe.data.licence or 'not stated'}",
+        "",
+    ]
 
 
 def _beginning(began_with: Mapping[str, Any] | None) -> list[str]:

@@ -1,0 +1,124 @@
+"""Several trainings of one recipe, such as the folds of a split, as one bundle: their probabilities are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metseg.errors import UsageError
+from metseg.model.bundle import Bundle, load_bundle, save_bundle
+from metseg.recipe import Recipe
+from metseg.train.card import about_model
+
+#: Parts of a recipe by which a network predicts; in these the bundles have to agree. The fill of missing sequences is
+#: part of `augment`.
+AGREED = ("data", "preprocess", "augment", "model")
+
+NOT_SCORED = (
+    "The average was not scored: each network had seen what the others were validated on. Patients for the test, whom"
+    " none of them has seen, can still be scored: `metseg predict`, then `metseg evaluate`."
+)
+
+
+def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
+    """Write one bundle with the networks of several, and return its folder.
+
+    Args:
+        places: names or folders of bundles, of one recipe and one split.
+        out: the new bundle.
+    Raises:
+        UsageError: fewer than two, one of them twice, other recipes or splits, or a bundle that is joined already.
+        BundleError: one is no bundle, or damaged.
+    """
+    bundles = [load_bundle(place) for place in places]
+    _check(bundles)
+    first = bundles[0]
+    metrics = _metrics(bundles)
+    return save_bundle(
+        out,
+        networks=[bundle.networks[0] for bundle in bundles],
+        recipe=first.recipe,
+        card=_card(first.recipe, metrics),
+        metrics=metrics,
+        split=first.split,
+    )
+
+
+def _check(bundles: Sequence[Bundle]) -> None:
+    if len(bundles) < 2:
+        raise _refused("there is nothing to join", got=f"{len(bundles)} bundle(s)", cure="name two bundles or more")
+    first = bundles[0]
+    for bundle in bundles:
+        if len(bundle.networks) > 1:
+            raise _refused(f"'{bundle.name}' is several networks already", cure="join the bundles of single trainings")
+        if bundle.recipe.predict != first.recipe.predict:
+            raise _refused(
+                f"'{bundle.name}' and '{first.name}' make their masks differently",
+                cure="join them as they were trained, and choose an operating point of the new bundle afterwards",
+            )
+        differing = [part for part in AGREED if getattr(bundle.recipe, part) != getattr(first.recipe, part)]
+        if differing:
+            raise _refused(
+                f"'{bundle.name}' and '{first.name}' are of different recipes",
+                got=f"other entries under {', '.join(differing)}",
+                cure="join trainings of one recipe",
+            )
+        if bundle.split != first.split:
+            raise _refused(
+                f"'{bundle.name}' and '{first.name}' were trained with different splits",
+                cure="train each with --split FILE of the other: or what one is tested on, the other has seen",
+            )
+    fingerprints = [bundle.fingerprint for bundle in bundles]
+    if len(set(fingerprints)) < len(fingerprints):
+        raise _refused("one bundle is named twice", got=", ".join(fingerprints), cure="name each once")
+
+
+def _refused(what: str, *, got: str | None = None, cure: str) -> UsageError:
+    return UsageError(what, where="metseg models join", got=got, cure=cure, code="usage.bundle")
+
+
+def _metrics(bundles: Sequence[Bundle]) -> dict[str, Any]:
+    """Return what is known of them together; no score, for the average has none."""
+    joined = [
+        {
+            "name": bundle.name,
+            "fingerprint": bundle.fingerprint,
+            **{key: bundle.metrics.get(key) for key in ("fold", "steps", "minutes", "best_epoch", "began_with")},
+        }
+        for bundle in bundles
+    ]
+    return {
+        "joined": joined,
+        **{key: sum(bundle.metrics.get(key) or 0 for bundle in bundles) for key in ("parameters", "steps", "minutes")},
+        "fold": None,
+        "split_by": bundles[0].metrics.get("split_by", "patient"),
+        "leaks_patients": any(bundle.metrics.get("leaks_patients") for bundle in bundles),
+    }
+
+
+def _card(recipe: Recipe, metrics: dict[str, Any]) -> str:
+    rows = [
+        f"| `{one['name']}` | `{one['fingerprint']}` | {'-' if one['fold'] is None else one['fold']} "
+        f"| {one['steps']} | {one['minutes'] or 0:.1f} |"
+        for one in metrics["joined"]
+    ]
+    leaks = ("**Leaks patients**: at least one of these trainings does.", "") if metrics["leaks_patients"] else ()
+    return "\n".join(
+        [
+            *about_model(recipe, parameters=metrics["parameters"]),
+            "## Of which trainings",
+            "",
+            f"The probabilities of {len(rows)} networks are averaged.",
+            "",
+            "| bundle | fingerprint | fold | steps | minutes |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "## How it scored",
+            "",
+            NOT_SCORED,
+            "",
+            *leaks,
+        ]
+    )

@@ -1,0 +1,100 @@
+"""Bundles of one recipe become one; what they do not share is refused, and nobody is scored by who has seen him."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metseg.errors import InputError, UsageError
+from metseg.evaluate.pairing import CasePair, Pairs
+from metseg.experiment.join import join_bundles
+from metseg.experiment.operate import _require_own_folds
+from metseg.io.splits import Split
+from metseg.model import build_from_recipe
+from metseg.model.bundle import load_bundle, save_bundle
+from metseg.predict.predictor import Predictor
+from metseg.recipe import Recipe
+from metseg.volume import Case, Volume
+
+FOLDED = Split(train=("P0", "P1", "P2", "P3"), test=("P5",), folds=(("P0", "P1"), ("P2", "P3")))
+
+Run = Callable[..., tuple[int, str, str]]
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> Make:
+    """Return a function that makes the bundle of a fold, with weights of its own."""
+
+    def made(fold: int, *changes: str, split: Split = FOLDED) -> Path:
+        recipe = make_tiny_recipe(*changes)
+        torch.manual_seed(fold)
+        return save_bundle(
+            tmp_path / f"fold{fold}-{len(list(tmp_path.iterdir()))}",
+            networks=[build_from_recipe(recipe)],
+            recipe=recipe,
+            card="one",
+            metrics={"fold": fold, "steps": 8, "minutes": 1.5, "parameters": 100, "best_epoch": 0},
+            split=split.to_dict(),
+        )
+
+    return made
+
+
+def test_probabilities_are_averaged(make: Make, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 1), dtype=np.uint8)
+    case = Case("c", "p", {name: Volume(pixels) for name in ("t1n", "t2f", "t1c")}, slice_names=("0",))
+    folds = [make(0), make(1)]
+    joined = load_bundle(join_bundles(folds, tmp_path / "joined"))
+
+    def chances(place: Path) -> np.ndarray:
+        return Predictor.from_bundle(load_bundle(place), device="cpu")(case).probability
+
+    expected = np.mean([chances(fold) for fold in folds], axis=0)
+    np.testing.assert_allclose(chances(tmp_path / "joined"), expected, atol=1e-4)
+    assert np.abs(chances(folds[0]) - expected).max() > 1e-3
+    assert [one["fold"] for one in joined.metrics["joined"]] == [0, 1]
+    assert (joined.metrics["steps"], joined.metrics["minutes"], joined.metrics["parameters"]) == (16, 3.0, 200)
+    assert joined.split == FOLDED.to_dict()
+    assert "was not scored" in joined.card
+    assert "Research use only" in joined.card
+
+
+def test_on_the_command_line(make: Make, tmp_path: Path, run_metseg: Run) -> None:
+    status, out, _ = run_metseg("models", "join", make(0), make(1), "--out", tmp_path / "joined", "--json")
+    assert (status, json.loads(out)["networks"]) == (0, 2)
+    assert "sound, 2 network(s)" in run_metseg("models", "verify", tmp_path / "joined")[1]
+
+
+def test_what_does_not_belong_together(make: Make, tmp_path: Path) -> None:
+    first = make(0)
+    others = {
+        "named twice": first,
+        "of different recipes": make(1, "model.blocks=[1, 2]"),
+        "make their masks differently": make(1, "predict.threshold=0.25"),
+        "different splits": make(1, split=Split(train=("P0",), validation=("P1",), test=("P5",))),
+        "several networks already": join_bundles([make(1), make(2)], tmp_path / "two"),
+    }
+    for message, other in others.items():
+        with pytest.raises(UsageError, match=message):
+            join_bundles([first, other], tmp_path / "joined")
+    with pytest.raises(UsageError, match="nothing to join"):
+        join_bundles([first], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()
+    join_bundles([first, make(1, "train.seed=5", "train.learning_rate=0.5")], tmp_path / "joined")
+
+
+def test_no_operating_point_is_chosen_by_networks_that_have_seen_the_patient(make: Make, tmp_path: Path) -> None:
+    joined = load_bundle(join_bundles([make(0), make(1)], tmp_path / "joined"))
+    pairs = Pairs((CasePair("P0", "P0", (Path("t"),), (Path("p"),), is_slices=False),))
+    (tmp_path / "P0.json").write_text(json.dumps({"model": "tiny", "bundle": "of fold 0"}), "utf-8")
+    _require_own_folds(pairs, tmp_path, joined, FOLDED)
+    (tmp_path / "P0.json").write_text(json.dumps({"model": "tiny", "bundle": joined.fingerprint}), "utf-8")
+    with pytest.raises(InputError, match="trained on the patient") as caught:
+        _require_own_folds(pairs, tmp_path, joined, FOLDED)
+    assert caught.value.code == "input.split_leak"
