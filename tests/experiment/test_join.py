@@ -77,7 +77,6 @@ def test_what_does_not_belong_together(make: Make, tmp_path: Path) -> None:
         "named twice": first,
         "of different recipes": make(1, "model.blocks=[1, 2]"),
         "make their masks differently": make(1, "predict.threshold=0.25"),
-        "different splits": make(1, split=Split(train=("P0",), validation=("P1",), test=("P5",))),
         "several networks already": join_bundles([make(1), make(2)], tmp_path / "two"),
     }
     for message, other in others.items():
@@ -87,6 +86,16 @@ def test_what_does_not_belong_together(make: Make, tmp_path: Path) -> None:
         join_bundles([first], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
     join_bundles([first, make(1, "train.seed=5", "train.learning_rate=0.5")], tmp_path / "joined")
+
+
+def test_of_a_comparisons_folds_nobody_is_unseen(make: Make, tmp_path: Path) -> None:
+    splits = [
+        Split(train=("P1", "P2"), validation=("P3",), test=("P0", "P9")),
+        Split(train=("P0", "P2"), validation=("P3",), test=("P1", "P9")),
+    ]
+    folds = [make(fold, split=split) for fold, split in enumerate(splits)]
+    joined = load_bundle(join_bundles(folds, tmp_path / "joined"))
+    assert joined.split == Split(train=("P0", "P1", "P2", "P3"), test=("P9",)).to_dict()
 
 
 def test_no_operating_point_is_chosen_by_networks_that_have_seen_the_patient(make: Make, tmp_path: Path) -> None:

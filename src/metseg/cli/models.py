@@ -101,7 +101,7 @@ def verify(
 
 @app.command()
 def join(
-    names: Annotated[list[str], typer.Argument(help="Bundles of one recipe and one split, such as its folds.")],
+    names: Annotated[list[str], typer.Argument(help="Bundles of one recipe, such as those of folds.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the new bundle.")],
     as_json: Json = False,
 ) -> None:

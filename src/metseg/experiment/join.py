@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metseg.errors import UsageError
+from metseg.io.splits import Split
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.train.card import about_model
@@ -16,8 +17,8 @@ from metseg.train.card import about_model
 AGREED = ("data", "preprocess", "augment", "model")
 
 NOT_SCORED = (
-    "The average was not scored: each network had seen what the others were validated on. Patients for the test, whom"
-    " none of them has seen, can still be scored: `metseg predict`, then `metseg evaluate`."
+    "The average was not scored: each network has seen what others were validated or tested on. Patients whom none of"
+    " them has seen can be: `metseg predict`, then `metseg evaluate`."
 )
 
 
@@ -25,10 +26,10 @@ def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
     """Write one bundle with the networks of several, and return its folder.
 
     Args:
-        places: names or folders of bundles, of one recipe and one split.
+        places: names or folders of bundles of one recipe, such as those of the folds of a split.
         out: the new bundle.
     Raises:
-        UsageError: fewer than two, one of them twice, other recipes or splits, or a bundle that is joined already.
+        UsageError: fewer than two, one of them twice, other recipes, or a bundle that is joined already.
         BundleError: one is no bundle, or damaged.
     """
     bundles = [load_bundle(place) for place in places]
@@ -41,7 +42,7 @@ def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
         recipe=first.recipe,
         card=_card(first.recipe, metrics),
         metrics=metrics,
-        split=first.split,
+        split=_split([bundle.split for bundle in bundles], where=first.folder),
     )
 
 
@@ -51,27 +52,44 @@ def _check(bundles: Sequence[Bundle]) -> None:
     first = bundles[0]
     for bundle in bundles:
         if len(bundle.networks) > 1:
-            raise _refused(f"'{bundle.name}' is several networks already", cure="join the bundles of single trainings")
+            raise _refused(
+                f"'{_called(bundle)}' is several networks already", cure="join the bundles of single trainings"
+            )
         if bundle.recipe.predict != first.recipe.predict:
             raise _refused(
-                f"'{bundle.name}' and '{first.name}' make their masks differently",
+                f"'{_called(bundle)}' and '{_called(first)}' make their masks differently",
                 cure="join them as they were trained, and choose an operating point of the new bundle afterwards",
             )
         differing = [part for part in AGREED if getattr(bundle.recipe, part) != getattr(first.recipe, part)]
         if differing:
             raise _refused(
-                f"'{bundle.name}' and '{first.name}' are of different recipes",
+                f"'{_called(bundle)}' and '{_called(first)}' are of different recipes",
                 got=f"other entries under {', '.join(differing)}",
                 cure="join trainings of one recipe",
-            )
-        if bundle.split != first.split:
-            raise _refused(
-                f"'{bundle.name}' and '{first.name}' were trained with different splits",
-                cure="train each with --split FILE of the other: or what one is tested on, the other has seen",
             )
     fingerprints = [bundle.fingerprint for bundle in bundles]
     if len(set(fingerprints)) < len(fingerprints):
         raise _refused("one bundle is named twice", got=", ".join(fingerprints), cure="name each once")
+
+
+def _called(bundle: Bundle) -> str:
+    """Return a name that tells the folds of a comparison apart: each has its bundle in a folder `bundle`."""
+    return bundle.folder.parent.name if bundle.name == "bundle" else bundle.name
+
+
+def _split(splits: Sequence[Mapping[str, Any] | None], *, where: Path) -> Mapping[str, Any] | None:
+    """Return who was for what, as far as it holds for all: for the test are those who were it in each of them.
+
+    The folds of a comparison have splits of their own; what one of them was tested on, the others have learnt from.
+    """
+    if all(split == splits[0] for split in splits):
+        return splits[0]
+    known = [Split.from_dict(split, where=where) for split in splits if split is not None]
+    if len(known) < len(splits) or len({split.by for split in known}) > 1:
+        return None
+    test = set.intersection(*(set(split.test) for split in known))
+    seen = set.union(*(set(split.units) for split in known)) - test
+    return Split(by=known[0].by, train=tuple(sorted(seen)), test=tuple(sorted(test))).to_dict()
 
 
 def _refused(what: str, *, got: str | None = None, cure: str) -> UsageError:
@@ -82,7 +100,7 @@ def _metrics(bundles: Sequence[Bundle]) -> dict[str, Any]:
     """Return what is known of them together; no score, for the average has none."""
     joined = [
         {
-            "name": bundle.name,
+            "name": _called(bundle),
             "fingerprint": bundle.fingerprint,
             **{key: bundle.metrics.get(key) for key in ("fold", "steps", "minutes", "best_epoch", "began_with")},
         }
