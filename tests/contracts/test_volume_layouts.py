@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError, UsageError
-from metseg.io import LAYOUTS, VolumeSource, find_cases, find_inputs, make_split
+from metseg.io import LAYOUTS, InputRules, VolumeSource, find_cases, find_inputs, make_split
 from metseg.io.cases import find
 from metseg.io.layouts import SLICE_LAYOUTS
-from metseg.recipe import SplitPart
+from metseg.recipe import SplitPart, load_recipe
+from metseg.train.data import read_sources
 from metseg.volume import BRAIN_MASK
 
 #: What every voxel of a sequence holds, so that a file taken for another is seen.
@@ -322,17 +323,29 @@ def test_labels_that_cannot_be_had_are_refused_before_reading(build):
     assert caught.value.code == "usage.labels"
 
 
-def test_test_cases_without_masks_are_left_out_of_training_and_predicted_on(build, capsys):
+def test_test_cases_without_masks_are_left_out_of_training_and_predicted_on(build):
     found = find(build("nnunet"))
     note = "1 case without masks left out, the first unseen"
     assert found.notes == (note,)
     assert "unseen" not in {source.case_id for source in find_cases(found.tree.root)}
-    assert "unseen" not in {s.case_id for s in find_cases(found.tree.root)}
-    assert capsys.readouterr().err.count(note) == 1
     (unseen,) = find_inputs(found.tree.root / "imagesTs")
     assert (unseen.case_id, tuple(unseen.images)) == ("unseen", ("t2f", "t1c"))
-    assert "unseen" in {source.case_id for source in find_inputs(found.tree.root)}
-    assert not capsys.readouterr().err
+    told: list[str] = []
+    assert "unseen" in {source.case_id for source in find_inputs(found.tree.root, tell=told.append)}
+    assert told == []
+    find_inputs(found.tree.root, rules=InputRules(with_masks=True), tell=told.append)
+    assert told == [note]
+    for channel in ("0000", "0001"):
+        write(found.tree.root / "imagesTs" / f"other_07_{channel}.nii.gz", "t1c")
+    with pytest.raises(InputError, match=r"two cases are called 'other_07'.*give one of these folders"):
+        find_inputs(found.tree.root)
+
+
+def test_training_says_once_what_it_leaves_out(build, capsys):
+    root = build("nnunet")
+    recipe = load_recipe("mets-3d", changes=['data.labels="brats-gli-2023"', 'data.optional=["t1n", "t2w"]'])
+    assert len(read_sources(recipe, root)) == len(read_sources(recipe, root)) == len(TREES["nnunet"].found)
+    assert capsys.readouterr().err == f"metseg: {root}: 1 case without masks left out, the first unseen\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -99,11 +99,21 @@ def test_of_a_comparisons_folds_nobody_is_unseen(make: Make, tmp_path: Path) -> 
 
 
 def test_no_operating_point_is_chosen_by_networks_that_have_seen_the_patient(make: Make, tmp_path: Path) -> None:
-    joined = load_bundle(join_bundles([make(0), make(1)], tmp_path / "joined"))
-    pairs = Pairs((CasePair("P0", "P0", (Path("t"),), (Path("p"),), is_slices=False),))
-    (tmp_path / "P0.json").write_text(json.dumps({"model": "tiny", "bundle": "of fold 0"}), "utf-8")
+    folds = [load_bundle(make(fold)) for fold in range(2)]
+    joined = load_bundle(join_bundles([fold.folder for fold in folds], tmp_path / "joined"))
+    pairs = Pairs((CasePair("P2", "P2", (Path("t"),), (Path("p"),), is_slices=False),))  # of fold 1
+    document = tmp_path / "P2.json"
+    document.write_text(json.dumps({"model": "tiny", "bundle": folds[1].fingerprint}), "utf-8")
     _require_own_folds(pairs, tmp_path, joined, FOLDED)
-    (tmp_path / "P0.json").write_text(json.dumps({"model": "tiny", "bundle": joined.fingerprint}), "utf-8")
-    with pytest.raises(InputError, match="trained on the patient") as caught:
-        _require_own_folds(pairs, tmp_path, joined, FOLDED)
-    assert caught.value.code == "input.split_leak"
+    for made_by in (joined.fingerprint, folds[0].fingerprint, "another join", None):
+        document.write_text(json.dumps({"model": "tiny", "bundle": made_by}), "utf-8")
+        with pytest.raises(InputError, match="not trained on the patient") as caught:
+            _require_own_folds(pairs, tmp_path, joined, FOLDED)
+        assert caught.value.code == "input.split_leak"
+
+
+def test_none_of_them_is_replaced(make: Make) -> None:
+    folds = [make(0), make(1)]
+    with pytest.raises(UsageError, match="would be replaced"):
+        join_bundles(folds, folds[0])
+    assert len(load_bundle(folds[0]).networks) == 1

@@ -130,6 +130,12 @@ def test_a_name_that_nobody_knows_is_refused_and_one_that_is_not_read_is_said(tm
     assert "t1n is named and not read: the model sees t1c, t2f" in warnings
 
 
+def test_what_is_left_out_is_not_told_to_be_read_in_vain(tmp_path: Path) -> None:
+    volume(tmp_path / "p1" / "p1-t1c.nii.gz", 1)
+    (source,) = find_inputs(tmp_path / "p1", named={"t2": "none"}, modalities=("t1c",))
+    assert source.load().warnings == ()
+
+
 def test_the_order_of_a_models_sequences_is_not_that_of_a_files_channels(tmp_path: Path) -> None:
     path = tmp_path / "imagesTs" / "BRATS_001.nii.gz"
     path.parent.mkdir()
@@ -141,6 +147,19 @@ def test_the_order_of_a_models_sequences_is_not_that_of_a_files_channels(tmp_pat
     (tmp_path / "dataset.json").write_text('{"modality": {"0": "FLAIR", "1": "T1gd"}}', "utf-8")
     images = find_inputs(path, modalities=("t1c", "t2f"))[0].load().images
     assert {name: int(image.data.max()) for name, image in images.items()} == {"t1c": 2, "t2f": 1}
+
+
+def test_a_table_of_contents_matters_only_where_it_is_of_that_file(tmp_path: Path) -> None:
+    table = tmp_path / "dataset.json"
+    table.write_text('{"channel_names": {"0": "FLAIR", "1": "T1gd"}}', "utf-8")
+    one = volume(tmp_path / "imagesTs" / "c_0001.nii.gz", 3)  # nnU-Net's: a file is a channel
+    (source,) = find_inputs(one, modalities=("t1c", "t2f"), optional=("t2f",))
+    assert set(source.load().images) == {"t1c"}
+    mask = volume(tmp_path / "labelsTs" / "c.nii.gz", 1)
+    assert tuple(find_inputs(mask)[0].load().images) == ("image",)
+    table.write_text("[1, 2]", "utf-8")
+    named = volume(tmp_path / "x" / "t1c.nii.gz", 1)
+    assert tuple(find_inputs(named, modalities=("t1c", "t2f"), optional=("t2f",))[0].load().images) == ("t1c",)
 
 
 def test_names_need_one_study_to_belong_to(save: Save, tmp_path: Path) -> None:

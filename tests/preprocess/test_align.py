@@ -214,3 +214,6 @@ def test_a_truth_is_scored_where_training_learns_it(method: str) -> None:
     assert take_snapshot(prediction).truth.sum() == take_snapshot(prediction).prediction.sum()
     with pytest.raises(GeometryError, match="labels is not on the grid of t1c"):
         score_case(replace(prediction, records=()))
+    nowhere = replace(case, labels=Volume(case.labels.data))
+    with pytest.raises(GeometryError, match="labels does not say where it lies"):
+        score_case(replace(prediction, case=nowhere))

@@ -64,7 +64,7 @@ def predict(
     from metseg.predict.reading import Reading
     from metseg.predict.shards import Shard
 
-    reading = Reading(patient_pattern, stack, allow_gaps, named_sequences(modality or []))
+    reading = Reading(patient_pattern, stack, allow_gaps, named_sequences(modality or []), tell=_tell)
     part = None if shard is None else Shard.parse(shard)
     predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)
     chosen = formats or ("mask", "overlay")
@@ -72,6 +72,10 @@ def predict(
     _print(outcome, out, as_json)
     if outcome.errors:
         raise typer.Exit(outcome.errors[0].exit_status)
+
+
+def _tell(note: str) -> None:
+    typer.echo(f"note: {note}", err=True)
 
 
 def _print(outcome: Outcome, out: Path, as_json: bool) -> None:

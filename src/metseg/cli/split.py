@@ -35,11 +35,14 @@ def split(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Divide a data set into training, validation and test, or folds: by patient, the same for the same seed."""
-    from metseg.io.cases import find_cases
+    from metseg.io.cases import find
     from metseg.io.splits import make_split
 
     part = _part(by=by, validation=validation, test=test, folds=folds, stratify=stratify, seed=seed)
-    sources = find_cases(root, layout=layout, patient_pattern=patient_pattern, masks=masks, stack=stack)
+    found = find(root, layout=layout, patient_pattern=patient_pattern, masks=masks, stack=stack)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    sources = list(found.sources)
     made = make_split(sources, part)
     made.save(out)
     if as_json:

@@ -12,13 +12,13 @@ from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.train.card import about_model
 
-#: Parts of a recipe by which a network predicts; in these the bundles have to agree. The fill of missing sequences is
-#: part of `augment`.
-AGREED = ("data", "preprocess", "augment", "model")
+#: Parts of a recipe by which a network is known and predicts; in these the bundles have to agree. What fills in for
+#: missing sequences is part of `augment`.
+AGREED = ("name", "data", "preprocess", "augment", "model")
 
 NOT_SCORED = (
-    "The average was not scored: each network has seen what others were validated or tested on. Patients whom none of"
-    " them has seen can be: `metseg predict`, then `metseg evaluate`."
+    "The average was not scored: each network has seen what others were validated or tested on."
+    " Patients whom none of them has seen can be: `metseg predict`, then `metseg evaluate`."
 )
 
 
@@ -33,7 +33,7 @@ def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
         BundleError: one is no bundle, or damaged.
     """
     bundles = [load_bundle(place) for place in places]
-    _check(bundles)
+    _check(bundles, Path(out))
     first = bundles[0]
     metrics = _metrics(bundles)
     return save_bundle(
@@ -46,11 +46,14 @@ def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
     )
 
 
-def _check(bundles: Sequence[Bundle]) -> None:
+def _check(bundles: Sequence[Bundle], out: Path) -> None:
     if len(bundles) < 2:
         raise _refused("there is nothing to join", got=f"{len(bundles)} bundle(s)", cure="name two bundles or more")
     first = bundles[0]
     for bundle in bundles:
+        if bundle.folder.resolve() == out.resolve():
+            cure = "choose a new folder with --out"
+            raise _refused(f"'{_called(bundle)}' would be replaced", got=str(out), cure=cure)
         if len(bundle.networks) > 1:
             raise _refused(
                 f"'{_called(bundle)}' is several networks already", cure="join the bundles of single trainings"
@@ -64,7 +67,7 @@ def _check(bundles: Sequence[Bundle]) -> None:
         if differing:
             raise _refused(
                 f"'{_called(bundle)}' and '{_called(first)}' are of different recipes",
-                got=f"other entries under {', '.join(differing)}",
+                got=f"another {', another '.join(differing)}",
                 cure="join trainings of one recipe",
             )
     fingerprints = [bundle.fingerprint for bundle in bundles]

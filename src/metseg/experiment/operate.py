@@ -181,23 +181,26 @@ def _document(folder: Path, case: str) -> dict[str, Any]:
 
 
 def _require_own_folds(pairs: Pairs, folder: Path, bundle: Bundle, split: Split) -> None:
-    """Refuse what the folds' networks say together: all but one of them have been trained on each of these patients.
+    """Refuse predictions by any network but the one of the patient's own fold: all others were trained on the patient.
 
     Raises:
         InputError: ``input.split_leak``.
     """
     if len(bundle.networks) < 2 or not split.folds:
         return
-    together = [pair for pair in pairs.cases if _document(folder, pair.case).get("bundle") == bundle.fingerprint]
-    if together:
-        raise InputError(
-            "predicted by networks that were trained on the patient",
-            where=together[0].patient,
-            expected="the probabilities of the one network that was not",
-            got=f"the average of {len(bundle.networks)}",
-            cure="predict the patients of each fold with the bundle of that fold, into one folder",
-            code="input.split_leak",
-        )
+    of_fold = {one["fold"]: one["fingerprint"] for one in bundle.metrics.get("joined", ())}
+    fold_of = {patient: fold for fold, patients in enumerate(split.folds) for patient in patients}
+    for pair in pairs.cases:
+        expected, made_by = of_fold.get(fold_of[pair.patient]), _document(folder, pair.case).get("bundle")
+        if expected is None or made_by != expected:
+            raise InputError(
+                "not predicted by the one network that was not trained on the patient",
+                where=pair.patient,
+                expected=f"bundle {expected}, validated on fold {fold_of[pair.patient]}",
+                got=f"bundle {made_by}" if made_by else "no document that says which bundle it was",
+                cure="predict the patients of each fold with the bundle of that fold, into one folder",
+                code="input.split_leak",
+            )
 
 
 def _chosen(swept: Sequence[SweptCase], false_positives: float) -> OperatingPoint:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -59,8 +57,6 @@ def find_cases(
 ) -> list[CaseSource]:
     """Return the cases of a data set, sorted by id: stacks of slices or studies of volumes.
 
-    What was left out is said on stderr.
-
     Args:
         root: the folder; ``IMAGES::MASKS`` where masks lie under a root of their own.
         data: what is read of it, as in a recipe; None: everything, by the defaults.
@@ -70,10 +66,7 @@ def find_cases(
         UsageError: unknown layout, scheme or option, a pattern without a group, labels that cannot become those wanted.
         InputError: no such folder, no known layout, no patient, or files that contradict each other.
     """
-    found = find(root, data, masks=masks, **options)
-    for note in found.notes:
-        tell_once(Path(root), note)
-    return list(found.sources)
+    return list(find(root, data, masks=masks, **options).sources)
 
 
 def find(
@@ -89,20 +82,15 @@ def find(
     tree = scan(image_root, mask_root)
     name = choose_layout(tree, asked.layout)
     found = LAYOUTS[name].find(tree, asked)
-    notes = (*found.notes, *_apart(found.unlabelled))
+    notes = (*found.notes, *kept_apart(found.unlabelled))
     return Found(found.sources, found.orphan_masks, notes, found.unlabelled, name, tree)
 
 
-def _apart(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
+def kept_apart(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
+    """Return a note on cases without masks that a data set keeps apart, where they are left out."""
     if not unlabelled:
         return ()
     return (f"{counted(len(unlabelled), 'case')} without masks left out, the first {unlabelled[0].case_id}",)
-
-
-@cache
-def tell_once(root: Path, note: str) -> None:
-    """Write to stderr what was noticed under a root; a comparison reads it for each of its trainings."""
-    sys.stderr.write(f"metseg: {root}: {note}\n")
 
 
 def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path, Path | None]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from metseg.errors import InputError, UsageError
-from metseg.io.cases import DataOptions, data_part, tell_once
+from metseg.io.cases import DataOptions, data_part, kept_apart
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
 from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
-from metseg.io.layouts.dataset_json import FILE, read_contents
+from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
 from metseg.io.layouts.dicom import holds_dicom
-from metseg.io.nifti_file import NIFTI_ENDINGS
+from metseg.io.layouts.layout import Findings
+from metseg.io.layouts.nnunet import CHANNEL
+from metseg.io.nifti_file import NIFTI_ENDINGS, read_nifti_header
 from metseg.io.patients import patient_finder
 from metseg.io.sequences import sequence_of
 from metseg.io.slices import SliceStackSource
@@ -55,6 +57,7 @@ def find_inputs(
     *,
     named: Mapping[str, str | Path] | None = None,
     rules: InputRules | None = None,
+    tell: Callable[[str], None] | None = None,
     **options: Unpack[DataOptions],
 ) -> list[CaseSource]:
     """Return studies of volumes or pictures to predict on, whichever lies at a path; one file is a case.
@@ -65,6 +68,7 @@ def find_inputs(
         named: modality to the file or DICOM series that it is, whatever names and headers say, or to `LEFT_OUT`; a
             DICOM series also by the label that the notes give it.
         rules: how files become cases.
+        tell: told what of a data set of studies was left out, one sentence each.
     Raises:
         InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
             there are pictures, or several studies of NIfTI files.
@@ -81,19 +85,25 @@ def find_inputs(
     matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
     if matching is not None:
         name = matching if asked.layout == "auto" else choose_layout(tree, asked.layout, among=STUDY_LAYOUTS)
-        return _studies(tree, name, asked, named or {}, with_masks=rules.with_masks)
+        return _studies(tree, name, asked, named or {}, with_masks=rules.with_masks, tell=tell)
     _refuse_named(named, place)
     return list(_pictures(tree, asked, rules))
 
 
 def _in_one_file(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     if path.name.lower().endswith(NIFTI_ENDINGS) or not holds_dicom(path):
-        return _with_named([_single_volume(path, data)], named, where=path)
+        return _with_named([_single_volume(path, data, told=bool(named))], named, where=path)
     return _dicom_studies(path, data, named)
 
 
 def _studies(
-    tree: Tree, layout: str, data: DataPart, named: Mapping[str, str | Path], *, with_masks: bool
+    tree: Tree,
+    layout: str,
+    data: DataPart,
+    named: Mapping[str, str | Path],
+    *,
+    with_masks: bool,
+    tell: Callable[[str], None] | None,
 ) -> list[CaseSource]:
     if layout == "dicom":
         return _dicom_studies(tree.root, data, named)
@@ -101,19 +111,42 @@ def _studies(
         # Masks that are left out need not become what the model knows.
         data = data.model_copy(update={"file_labels": data.labels})
     found = STUDY_LAYOUTS[layout].find(tree, data)
-    for note in found.notes:
-        tell_once(tree.root, note)
     studies: Sequence[CaseSource] = found.sources
+    if tell is not None:
+        for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
+            tell(note)
     if not with_masks:
-        # Cases that a data set keeps apart from those with masks are what it wants predicted.
-        everything = sorted((*studies, *found.unlabelled), key=lambda source: source.case_id)
-        studies = [source.without_labels() if isinstance(source, VolumeSource) else source for source in everything]
+        studies = [
+            source.without_labels() if isinstance(source, VolumeSource) else source
+            for source in _with_those_apart(found, tree.root)
+        ]
     return _with_named(studies, named, where=tree.root)
+
+
+def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
+    """Return all cases: those that a data set keeps apart from the ones with masks are what it wants predicted."""
+    known = {source.case_id for source in found.sources}
+    twin = next((source.case_id for source in found.unlabelled if source.case_id in known), None)
+    if twin is not None:
+        raise InputError(
+            f"two cases are called '{twin}'",
+            where=root,
+            got="one in imagesTr, one in imagesTs",
+            cure="give one of these folders",
+            code="input.duplicate_case",
+        )
+    return sorted((*found.sources, *found.unlabelled), key=lambda source: source.case_id)
 
 
 def _dicom_studies(root: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
 
+    if BRAIN_MASK in map(canonical_modality, named):
+        raise UsageError(
+            "a study of DICOM takes no brain mask",
+            where="--modality brain_mask",
+            cure="name each of its series by where its files lie (--modality t1c=FOLDER), without an INPUT",
+        )
     given = {name: None if str(what) == LEFT_OUT else what for name, what in named.items()}
     series = {name: Path(what) if what is not None and Path(what).exists() else what for name, what in given.items()}
     return list(studies_asked_for(root, data, overrides=series))
@@ -133,34 +166,56 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
     study = studies[0]
     files = {canonical_modality(name): None if str(what) == LEFT_OUT else Path(what) for name, what in named.items()}
     brain = files.pop(BRAIN_MASK, study.brain_mask)
-    notes = check_named(files, study.wanted)
+    left_out = {name for name, path in files.items() if path is None}
+    notes = tuple(note for name, note in check_named(files, study.wanted).items() if name not in left_out)
     images = {name: file for name, file in study.images.items() if name not in files}
     images |= {name: ImageFile(path) for name, path in files.items() if path is not None}
     twins = {name: others for name, others in study.twins.items() if name not in files}
     return [replace(study, images=images, brain_mask=brain, twins=twins, notes=(*study.notes, *notes))]
 
 
-def _single_volume(path: Path, data: DataPart) -> VolumeSource:
+def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
     """Return a study of one file: one sequence, or several as channels whose names are known.
 
     In which order a model sees its sequences says nothing of the order in a file.
+
+    Args:
+        path: the file.
+        data: what is read of it.
+        told: whether the user says which file is which sequence.
     """
     case_id = stem_of(path.name)
-    channels = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or _channels_told_beside(path)
-    name = (*channels, sequence_of(case_id) or SINGLE_CHANNEL)[0]
-    files = {name: ImageFile(path)}
-    if len(channels) > 1:
-        files = {channel: ImageFile(path, index) for index, channel in enumerate(channels)}
-    study = asked_for(study_from_files(files, case_id=case_id), data)
-    if name != SINGLE_CHANNEL:
+    if data.channels:
+        files = {name: ImageFile(path, n) for n, name in enumerate(data.channels)}
+        return asked_for(study_from_files(_alone(files), case_id=case_id), data)
+    name = data.inputs[0] if len(data.inputs) == 1 else sequence_of(case_id)
+    files = {name: ImageFile(path)} if name is not None else _told_beside(path)
+    study = asked_for(study_from_files(files or {SINGLE_CHANNEL: ImageFile(path)}, data=None, case_id=case_id), data)
+    if files or told or not data.inputs:
         return study
     return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
 
 
-def _channels_told_beside(path: Path) -> tuple[str, ...]:
-    """Return what the ``dataset.json`` in a file's folder, or beside that, says of the channels of its images."""
-    folders = path.resolve().parents
-    return next((found for folder in folders[:2] if (found := read_contents(folder).channels)), ())
+def _alone(files: dict[str, ImageFile]) -> dict[str, ImageFile]:
+    """Return the files; the only channel of a file needs no number."""
+    return files if len(files) > 1 else {name: ImageFile(file.path) for name, file in files.items()}
+
+
+def _told_beside(path: Path) -> dict[str, ImageFile]:
+    """Return what the ``dataset.json`` of a data set says of one of its images; nothing where there is none.
+
+    It lies beside the image, or beside the folder of the images: the decathlon's, with all channels in one file, or
+    nnU-Net's, with a file for each.
+    """
+    folder = path.resolve().parent
+    channels = read_contents(folder.parent if folder.name in IMAGE_FOLDERS else folder).channels
+    if match := CHANNEL.match(stem_of(path.name)):
+        number = int(match["channel"])
+        return {channels[number]: ImageFile(path)} if number < len(channels) else {}
+    _, shape = read_nifti_header(path)
+    if len(shape) == 4 and shape[3] == len(channels):
+        return _alone({name: ImageFile(path, number) for number, name in enumerate(channels)})
+    return {}
 
 
 def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackSource]:

@@ -47,11 +47,11 @@ def study_from_files(
     source = VolumeSource(name, name, paths[0].parent, images=images, brain_mask=None if brain is None else brain.path)
     if data is None:
         return source
-    return replace(asked_for(source, data), notes=check_named(images, data.inputs))
+    return replace(asked_for(source, data), notes=tuple(check_named(images, data.inputs).values()))
 
 
-def check_named(named: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return a note for each sequence that is named in vain; refuse a name that nobody knows.
+def check_named(named: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Return a note for each sequence that is named in vain, by its name; refuse a name that nobody knows.
 
     Args:
         named: modalities, by metseg's names.
@@ -60,10 +60,10 @@ def check_named(named: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
         UsageError: a name that is none of the sequences wanted, nor of those that metseg knows.
     """
     if not wanted:
-        return ()
+        return {}
     known = {name: name for name in (*wanted, *MODALITY_ALIASES, BRAIN_MASK)}
     unused = [name for name in named if lookup("sequence", known, name) not in wanted]
-    return tuple(f"{name} is named and not read: the model sees {', '.join(wanted)}" for name in unused)
+    return {name: f"{name} is named and not read: the model sees {', '.join(wanted)}" for name in unused}
 
 
 def asked_for(source: VolumeSource, data: DataPart, *, schemes: Sequence[str] = ()) -> VolumeSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,12 +29,14 @@ class Reading:
         stack: read TIFFs of several pages as stacks of slices; None: as the model's recipe says.
         allow_gaps: fill slices missing from a DICOM series; None: as the model's recipe says.
         named: modality to the file or DICOM series that it is, as for `find_inputs`.
+        tell: told what of the inputs was left out, one sentence each; None: nobody asks.
     """
 
     patient_pattern: str | None = None
     stack: bool | None = None
     allow_gaps: bool | None = None
     named: Mapping[str, str] = field(default_factory=dict)
+    tell: Callable[[str], None] | None = None
 
     def sources(self, inputs: Sequence[Path], trained_on: DataPart, out: Path) -> list[CaseSource]:
         """Return the cases under the inputs; results of an earlier run are none of them.
@@ -51,7 +53,7 @@ class Reading:
         changes = {key: value for key, value in given.items() if value is not None}
         data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": self.patient_pattern})
         if inputs:
-            found = ((path, find_inputs(path, data, named=self.named)) for path in inputs)
+            found = ((path, find_inputs(path, data, named=self.named, tell=self.tell)) for path in inputs)
             return [source for path, sources in found for source in _without_results(path, sources, out)]
         if not self.named:
             raise UsageError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ from metseg.dataset import (
     share_out,
 )
 from metseg.errors import InputError
-from metseg.io.cases import find_cases
+from metseg.io.cases import find
 from metseg.io.source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
 from metseg.machine import processors
@@ -59,8 +61,17 @@ class TrainingData:
 
 
 def read_sources(recipe: Recipe, root: Path) -> list[CaseSource]:
-    """Return the cases under a root as the recipe's data part says."""
-    return find_cases(root, recipe.data)
+    """Return the cases under a root as the recipe's data part says; what is left out is said on stderr."""
+    found = find(root, recipe.data)
+    for note in found.notes:
+        _tell_once(root, note)
+    return list(found.sources)
+
+
+@cache
+def _tell_once(root: Path, note: str) -> None:
+    """Say it once in a process: a comparison reads the data set for each of its trainings."""
+    sys.stderr.write(f"metseg: {root}: {note}\n")
 
 
 def choose_split(recipe: Recipe, sources: Sequence[CaseSource], file: Path | None) -> Split:

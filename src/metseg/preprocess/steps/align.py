@@ -125,8 +125,11 @@ def truth_on_reference(case: Case, record: Record) -> Volume:
     Args:
         case: as it was read, with labels.
         record: of `apply`; as it moved the image on whose grid the labels are, they are moved.
+    Raises:
+        GeometryError: an image or the labels do not say where they lie.
     """
     assert case.labels is not None
+    _require_places(case, record.details["reference"])
     moved = record.details["moved"]
     worlds = {
         name: np.asarray(moved[name]["world"]) if name in moved else np.eye(4)

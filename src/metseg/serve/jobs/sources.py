@@ -60,7 +60,7 @@ def _pair(upload: WorkInput) -> Pair:
 
 def _volumes(job: Job, data: DataPart) -> CaseSource:
     nameless = [upload for upload in job.uploads if upload.sequence is None]
-    if nameless and len(job.uploads) == 1:
+    if nameless and len(job.uploads) == 1 and (data.channels or len(data.inputs) <= 1):
         return _only_volume(job, data)
     if nameless:
         raise InputError(
@@ -76,7 +76,7 @@ def _volumes(job: Job, data: DataPart) -> CaseSource:
 
 
 def _only_volume(job: Job, data: DataPart) -> CaseSource:
-    """Return a study of one file: the only sequence, or all of them as its channels."""
+    """Return a study of one file: the only sequence, or channels that the recipe names in the order of files."""
     return find_inputs(job.uploads[0].path, data)[0]
 
 
