@@ -436,6 +436,13 @@ def test_a_table_beside_the_data_gives_attributes(build):
     assert [s.attributes["primary"] for s in find_cases(root)] == ["lung", "lung", "breast"]
 
 
+def test_a_file_is_no_data_set(tmp_path):
+    write(tmp_path / "t1c.nii.gz", "t1c")
+    with pytest.raises(InputError, match="a file where a folder is needed") as caught:
+        find_cases(tmp_path / "t1c.nii.gz")
+    assert caught.value.code == "input.not_a_folder"
+
+
 def test_names_that_tell_nothing_are_refused(tmp_path):
     for name in ("scan1", "scan2"):
         write(tmp_path / f"{name}.nii.gz", "t1c")

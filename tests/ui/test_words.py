@@ -25,6 +25,7 @@ NOT_FROM_UPLOADS = {
     "input.name_clash",
     "input.no_patient",
     "input.no_truth",
+    "input.not_a_folder",
     "input.orphan",
     "input.split",
     "input.split_leak",
