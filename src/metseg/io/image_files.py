@@ -26,6 +26,11 @@ class ImageFile:
     channel: int | None = None
 
 
+def channel_files(path: Path, names: Sequence[str]) -> dict[str, ImageFile]:
+    """Return where each sequence of one file lies, in the order of its channels; the only one needs no number."""
+    return {name: ImageFile(path, index if len(names) > 1 else None) for index, name in enumerate(names)}
+
+
 def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tuple[str, ...]]:
     """Return each image, in order, and notes that begin with its name; a file with several channels is read once.
 

@@ -11,7 +11,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.cases import DataOptions, data_part, kept_apart
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
-from metseg.io.image_files import ImageFile, stem_of
+from metseg.io.image_files import ImageFile, channel_files, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
 from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
 from metseg.io.layouts.dicom import holds_dicom
@@ -185,20 +185,14 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
         told: whether the user says which file is which sequence.
     """
     case_id = stem_of(path.name)
-    if data.channels:
-        files = {name: ImageFile(path, n) for n, name in enumerate(data.channels)}
-        return asked_for(study_from_files(_alone(files), case_id=case_id), data)
-    name = data.inputs[0] if len(data.inputs) == 1 else sequence_of(case_id)
-    files = {name: ImageFile(path)} if name is not None else _told_beside(path)
-    study = asked_for(study_from_files(files or {SINGLE_CHANNEL: ImageFile(path)}, data=None, case_id=case_id), data)
+    known = data.channels or (data.inputs if len(data.inputs) == 1 else ())
+    if not known and (said := sequence_of(case_id)) is not None:
+        known = (said,)
+    files = channel_files(path, known) or _told_beside(path)
+    study = asked_for(study_from_files(files or {SINGLE_CHANNEL: ImageFile(path)}, case_id=case_id), data)
     if files or told or not data.inputs:
         return study
     return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
-
-
-def _alone(files: dict[str, ImageFile]) -> dict[str, ImageFile]:
-    """Return the files; the only channel of a file needs no number."""
-    return files if len(files) > 1 else {name: ImageFile(file.path) for name, file in files.items()}
 
 
 def _told_beside(path: Path) -> dict[str, ImageFile]:
@@ -214,7 +208,7 @@ def _told_beside(path: Path) -> dict[str, ImageFile]:
         return {channels[number]: ImageFile(path)} if number < len(channels) else {}
     _, shape = read_nifti_header(path)
     if len(shape) == 4 and shape[3] == len(channels):
-        return _alone({name: ImageFile(path, number) for number, name in enumerate(channels)})
+        return channel_files(path, channels)
     return {}
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ class Prediction:
         images = self.case.images
         return images[self.reference] if self.reference else next(iter(images.values()))
 
-    @property
+    @cached_property
     def truth(self) -> Volume | None:
         """Return the case's own truth on the grid of the result, or None where it has none.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metseg.errors import InputError
-from metseg.io.image_files import stem_of
+from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts import nnunet
-from metseg.io.layouts.dataset_json import FILE, base_folders, name_channels, read_contents
+from metseg.io.layouts.dataset_json import FILE, base_folders, read_contents
 from metseg.io.layouts.parts import Part, listed, parts_of
 from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
 from metseg.io.tree import Tree
@@ -35,8 +35,8 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
         )
     for path in part.images:
         study = part.study(stem_of(path.name))
-        for index, name in enumerate(name_channels(named, len(named))):
-            yield StudyFile(study, name, path, channel=index if len(named) > 1 else None)
+        for name, file in channel_files(path, named).items():
+            yield StudyFile(study, name, file.path, channel=file.channel)
         if (mask := part.mask(study.case_id)) is not None:
             yield StudyFile(study, LESIONS, mask, schemes=contents.schemes)
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import safe_id
-from metseg.io.image_files import stem_of
+from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
 from metseg.io.sequences import is_brain_mask, is_lesion_mask, sequence_of
@@ -69,8 +69,8 @@ def _one_study(
 def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -> Iterator[StudyFile]:
     """Yield the one image of a study, whatever its name: the one sequence asked for, or several as its channels."""
     named = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or (SINGLE_CHANNEL,)
-    for index, name in enumerate(named):
-        yield StudyFile(study, name, tree.root / path, channel=index if len(named) > 1 else None)
+    for name, file in channel_files(tree.root / path, named).items():
+        yield StudyFile(study, name, file.path, channel=file.channel)
 
 
 def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...]) -> Study:

@@ -120,8 +120,10 @@ class VolumeLayout(Layout):
         table = read_attributes(tree.root)
 
         def sources_of(some: Mapping[Study, Sequence[StudyFile]]) -> list[VolumeSource]:
-            whose = {study: _with_patient(study, data, tree) for study in some}
-            return [_asked(_source(whose[study], group, tree, table), group, data) for study, group in some.items()]
+            return [
+                _asked(_source(_with_patient(study, data, tree), group, tree, table), group, data)
+                for study, group in some.items()
+            ]
 
         asked = sources_of(groups)
         notes = (*listing.strangers(tree), *_choices(asked, groups.values(), data))
