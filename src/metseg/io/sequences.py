@@ -1,30 +1,330 @@
-"""Which sequence a file shows, or that it is a mask, by the words in its name; where the name is not plain, nothing.
+"""Which sequence a text names, or that a file is a mask: the words of file names, BIDS entities and DICOM descriptions.
 
-Layouts with a naming of their own do not ask here.
+A text that is not plain names no sequence, and the reason says what it leaves open. The tables are in
+`metseg.io.sequence_rules`. Layouts with a naming of their own do not ask here.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-#: Words that tell a sequence. A word may carry digits or "w" behind it: t2w, t1ce.
-T1_WORDS = frozenset(("t1", "t1w", "t1n", "mprage", "mp2rage", "spgr", "fspgr", "bravo", "tfl3d", "t1tse", "t1se"))
-T2_WORDS = frozenset(("t2", "t2w", "t2tse", "t2fse"))
-FLAIR_WORDS = frozenset(("flair", "fla", "t2f", "t2flair", "tirm", "darkfluid"))
-#: Words that say both T1 and contrast agent, or T1 and none.
-T1_CONTRAST_WORDS = frozenset(("t1c", "t1ce", "t1gd", "t1post", "t1wce", "t1contrast", "t1km", "t1gad"))
-T1_NATIVE_WORDS = frozenset(("t1n", "t1pre", "t1native"))
-CONTRAST_WORDS = frozenset(
-    ("c", "ce", "gd", "gad", "gado", "gadolinium", "post", "postcontrast", "contrast", "km", "enhanced")
+from metseg.io.sequence_rules import (
+    ABSENT_TEXT,
+    BEFORE_TEXT,
+    BOTH_TEXT,
+    EXCLUDED_TEXT,
+    EXCLUDED_UNLESS_T1,
+    INVERSION_TEXT,
+    JOINED_DOUBTFUL,
+    JOINED_WITH,
+    JOINED_WITHOUT,
+    OTHER_EVENT_TEXT,
+    SPELLINGS,
+    T1_PULSES,
+    T1_WORD,
+    UNPROVEN_TEXT,
+    WEIGHTING_NAMES,
+    WEIGHTING_TEXT,
+    WITH_TEXT,
+    WITHOUT_TEXT,
+    Weighting,
 )
-NATIVE_WORDS = frozenset(("pre", "precontrast", "native", "nativ", "noncontrast", "nongad", "plain"))
 
-#: Words that say nothing but which sequence it is.
-SEQUENCE_WORDS = T1_WORDS | T1_CONTRAST_WORDS | T1_NATIVE_WORDS | T2_WORDS | FLAIR_WORDS | CONTRAST_WORDS | NATIVE_WORDS
+#: What words say of contrast agent; "before" is before something that is not named, "unproven" a hint without proof.
+AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "silent"]
+
+#: Letters of Latin alphabets that are not a plain one with an accent.
+_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "đ": "d", "ı": "i", "œ": "oe", "µ": "u"})
 
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
 MASK_WORDS = frozenset(("mask", "brainmask", "seg", "segmentation", "label", "labels", "truth", "gt", "roi"))
 LESION_WORDS = frozenset(("lesion", "lesions", "tumor", "tumour", "met", "mets", "metastasis", "metastases"))
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What a text says of contrast agent.
+
+    Args:
+        words: which of the kinds it is.
+        hint: for "unproven", what is said without proof.
+    """
+
+    words: AgentWords
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class TextReading:
+    """What a text says, before anything is concluded.
+
+    Args:
+        excluded: why it can be none of the four sequences; None: nothing speaks against one.
+        weightings: those that it names.
+        inversion: whether it says inversion recovery, but not whether water or fat is hidden.
+        agent: what it says of contrast agent.
+    """
+
+    excluded: str | None
+    weightings: frozenset[Weighting]
+    inversion: bool
+    agent: Agent
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether the text says nothing about a sequence."""
+        return self.excluded is None and not self.weightings and not self.inversion
+
+
+@dataclass(frozen=True)
+class NamedSequence:
+    """What a file is by its name.
+
+    Args:
+        modality: "t1n", "t1c", "t2w" or "t2f"; None where the name does not say so plainly.
+        reason: one clause that does not repeat the name.
+        is_silent: whether the name says nothing about a sequence, so that nothing contradicts any.
+    """
+
+    modality: str | None
+    reason: str
+    is_silent: bool = False
+
+
+def plain(text: str) -> str:
+    """Return words in lower case with single spaces between; compounds in camel case are divided.
+
+    >>> plain("t1_mprage-sag.POST+C"), plain("T1PostGad"), plain("T1 injecté")
+    ('t1 mprage sag post+c', 't1 post gad', 't1 injecte')
+    """
+    for pattern, words in SPELLINGS.items():
+        text = re.sub(pattern, words, text)
+    # A single small letter before a capital is not a word of its own: eT1W, cT1w.
+    text = re.sub(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[0-9]w)(?=[A-Z])", " ", text)
+    letters = unicodedata.normalize("NFKD", text).lower()
+    ascii_only = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    # Letters of other scripts stay: what is not understood must not look like silence.
+    return " ".join(re.sub(r"(?:[^\w*+]|_)+", " ", ascii_only.translate(_LETTERS)).split())
+
+
+def read_text(text: str) -> TextReading:
+    """Return what a text says of a sequence.
+
+    >>> read_text("Ax T1 FSE +C").agent.words, sorted(read_text("t2_tirm_tra_dark-fluid").weightings)
+    ('with', ['flair', 't2'])
+    >>> read_text("ep2d_diff_ADC").excluded
+    'a diffusion image or a map made from it'
+    """
+    words = plain(text)
+    weightings = frozenset(name for name, pattern in WEIGHTING_TEXT.items() if re.search(pattern, words))
+    excluded = _first(EXCLUDED_TEXT, words)
+    if excluded is None and "t1" not in weightings:
+        excluded = _first(EXCLUDED_UNLESS_T1, words)
+    return TextReading(excluded, weightings, re.search(INVERSION_TEXT, words) is not None, read_agent(words))
+
+
+def read_agent(words: str) -> Agent:
+    """Return what `plain` words say of contrast agent.
+
+    >>> [read_agent(words).words for words in ("t1 without contrast", "t1 post op", "t1 post", "pre treatment t1c")]
+    ['without', 'silent', 'unproven', 'with']
+    """
+    rest = re.sub(OTHER_EVENT_TEXT, " ", words)
+    both = re.search(BOTH_TEXT, rest) is not None
+    rest = re.sub(BOTH_TEXT, " ", rest)
+    without = re.search(WITHOUT_TEXT, rest) is not None
+    rest = re.sub(WITHOUT_TEXT, " ", rest)
+    joined, hint = _joined(rest)
+    with_agent = "with" in joined or re.search(WITH_TEXT, rest) is not None
+    rest = re.sub(WITH_TEXT, " ", rest)
+    absent = re.search(ABSENT_TEXT, rest) is not None
+    before = re.search(BEFORE_TEXT, rest) is not None and "with" not in joined
+    without = without or absent or "without" in joined
+    if with_agent and (without or before):
+        return Agent("contradictory")
+    if with_agent:
+        return Agent("with")
+    hint = hint or ("'with and without'" if both else "") or _first(UNPROVEN_TEXT, rest) or _unknown_script(rest)
+    if without:
+        return Agent("contradictory" if hint else "without")
+    if hint:
+        return Agent("unproven", hint)
+    return Agent("before" if before else "silent")
+
+
+def name_sequence(stem: str) -> NamedSequence:
+    """Return which sequence a file shows by its name without ending, and why.
+
+    >>> [name_sequence(stem).modality for stem in ("t1c", "P7_T1_AX_POST_GAD", "P7_T2_FLAIR", "T1_pre_contrast", "CT1")]
+    ['t1c', 't1c', 't2f', 't1n', 't1c']
+    >>> name_sequence("T1_without_contrast")
+    NamedSequence(modality='t1n', reason='the name says T1 without contrast agent', is_silent=False)
+    >>> name_sequence("T1_post").modality, name_sequence("T1_post").reason
+    (None, "the name says T1 and 'post' without after what")
+    """
+    name = parse_bids(stem)
+    if name is not None:
+        return _bids_sequence(name)
+    return _conclude(read_text(_without_subject(stem)), "the name")
+
+
+def sequence_of(stem: str) -> str | None:
+    """Return the modality that a file name tells, or None where it tells none or is not plain.
+
+    >>> [sequence_of(stem) for stem in ("t1c", "P7_T1_AX_POST_GAD", "P7_T2_FLAIR", "T1_pre_contrast", "scan")]
+    ['t1c', 't1c', 't2f', 't1n', None]
+    """
+    return name_sequence(stem).modality
+
+
+@dataclass(frozen=True)
+class BidsName:
+    """A BIDS file name: its entities (``sub`` to ``01``) and its suffix."""
+
+    entities: Mapping[str, str]
+    suffix: str
+
+
+#: Suffixes of BIDS that are a sequence of ours, as words.
+BIDS_IMAGES: Mapping[str, str] = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
+#: Other suffixes of images, some of which hold the name of a weighting.
+_OTHER_SUFFIXES = frozenset(("inplaneT1", "inplaneT2", "PDT2", "PDw", "UNIT1", "MP2RAGE", "MESE", "MEGRE", "VFA", "IRT1"))
+#: Values of the entity ``ce`` that say that no agent was given.
+_NO_AGENT = frozenset(("none", "no", "non", "without", "wo", "pre", "native", "0", "false", "n", "noce", "noncontrast"))
+
+
+def parse_bids(stem: str) -> BidsName | None:
+    """Return the entities and the suffix of a name, or None where it is no BIDS name.
+
+    >>> parse_bids("sub-01_ses-2_ce-gadolinium_T1w")
+    BidsName(entities={'sub': '01', 'ses': '2', 'ce': 'gadolinium'}, suffix='T1w')
+    """
+    *pairs, suffix = stem.split("_")
+    split = [pair.partition("-") for pair in pairs]
+    if not split or split[0][0] != "sub" or not all(value for _, _, value in split):
+        return None
+    return BidsName({key: value for key, _, value in split}, suffix)
+
+
+def _bids_sequence(name: BidsName) -> NamedSequence:
+    """Return the sequence of a BIDS name: the suffix says the weighting, ``ce`` or ``acq`` the contrast agent."""
+    modality = BIDS_IMAGES.get(name.suffix)
+    if name.suffix in _OTHER_SUFFIXES:
+        return NamedSequence(None, f"the BIDS suffix is none of {', '.join(BIDS_IMAGES)}")
+    if "inv" in name.entities or name.entities.get("part", "mag") != "mag":
+        return NamedSequence(None, "the BIDS entities say an inversion, or a part of a complex image")
+    # Labels have no separators: words in them are found where a capital divides them, or where words fill them.
+    labels = " ".join(_divided(name.entities[key]) for key in ("acq", "rec", "desc") if key in name.entities)
+    reading = read_text(f"{labels} {name.suffix}")
+    if modality is None:
+        return _conclude(reading, "the name")
+    if reading.excluded is not None:
+        return NamedSequence(None, f"{reading.excluded}, say the BIDS entities")
+    if modality != "t1n":
+        return NamedSequence(modality, f"the BIDS suffix is {name.suffix}")
+    if "ce" in name.entities:
+        agent = Agent("without" if name.entities["ce"].lower() in _NO_AGENT else "with")
+        if agent.words == "with" and reading.agent.words in ("without", "before", "contradictory"):
+            agent = Agent("contradictory")
+        return _with_agent(agent, "the BIDS suffix is T1w", "the entity ce")
+    return _with_agent(reading.agent, "the BIDS suffix is T1w", "the entity acq")
+
+
+def _divided(label: str) -> str:
+    """Return a BIDS label with spaces around the words that rules know, where those words fill it.
+
+    >>> _divided("mpragepost"), _divided("space"), _divided("postop"), _divided("accelerated")
+    ('mprage post', 'space', 'postop', 'accelerated')
+    """
+    pieces = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label).lower()
+    return " ".join(_split_label(piece) for piece in pieces.split())
+
+
+#: Words that labels are joined of.
+_LABEL_WORDS = (
+    r"3d|2d|ax|axial|sag|cor|tra|t1w?|mprage|fspgr|spgr|bravo|space|cube|vista|vibe|tfe|tse|fse|se|iso|hires|highres|fs|\d+mm|\d+"
+    r"|pre|post|contrast|con|gd|gad|gado|gadolinium|ce|km|enhanced|non|no|without|wo|native|op|surgery|treatment|rt"
+)
+_LABEL = re.compile(rf"(?:{_LABEL_WORDS})+")
+
+
+def _split_label(label: str) -> str:
+    if _LABEL.fullmatch(label) is None or label in ("space",):
+        return label
+    words = "|".join(sorted(_LABEL_WORDS.split("|"), key=len, reverse=True))
+    found = re.findall(words, label)
+    return " ".join(found) if "".join(found) == label else label
+
+
+def _conclude(reading: TextReading, place: str) -> NamedSequence:
+    """Return the sequence that a text alone tells; there is no header that could settle what it leaves open."""
+    if reading.excluded is not None:
+        return NamedSequence(None, f"{reading.excluded}, says {place}")
+    named = reading.weightings
+    if named == {"t2", "flair"} or named == {"flair"}:
+        return NamedSequence("t2f", f"{place} says FLAIR")
+    if len(named) > 1:
+        names = " and ".join(sorted(WEIGHTING_NAMES[item] for item in named))
+        return NamedSequence(None, f"{place} says {names} at once")
+    if reading.inversion and named != {"t1"}:
+        return NamedSequence(None, f"{place} says inversion recovery, but not whether of water (FLAIR) or of fat (STIR)")
+    if not named:
+        return NamedSequence(None, f"{place} says no sequence", is_silent=True)
+    if named == {"t2"}:
+        return NamedSequence("t2w", f"{place} says T2")
+    return _with_agent(reading.agent, f"{place} says T1", place)
+
+
+def _with_agent(agent: Agent, evidence: str, place: str) -> NamedSequence:
+    """Return T1 with or without contrast agent, or neither where that is not plain."""
+    if agent.words == "contradictory":
+        return NamedSequence(None, f"{evidence}, but {place} says both with and without contrast agent")
+    if agent.words == "unproven":
+        return NamedSequence(None, f"{evidence} and {agent.hint}")
+    if agent.words == "with":
+        return NamedSequence("t1c", f"{evidence} with contrast agent")
+    if agent.words == "without":
+        return NamedSequence("t1n", f"{evidence} without contrast agent")
+    return NamedSequence("t1n", f"{evidence} and nothing of contrast agent")
+
+
+def _joined(words: str) -> tuple[frozenset[str], str]:
+    """Return what is said by parts written on to T1 in one word, and a hint where such a part is not plain.
+
+    >>> _joined("t1ce"), _joined("t1pre sag"), _joined("t1se"), _joined("t1wcex")[1] != ""
+    ((frozenset({'with'}), ''), (frozenset({'without'}), ''), (frozenset(), ''), True)
+    """
+    said: set[str] = set()
+    hint = ""
+    for found in re.finditer(T1_WORD, words):
+        rest = re.sub(r"^(weighted|wi|w)", "", found["rest"]) if found["rest"] not in JOINED_WITHOUT else found["rest"]
+        if found["lead"] or rest in JOINED_WITH:
+            said.add("with")
+        elif rest in JOINED_WITHOUT:
+            said.add("without")
+        elif re.search(JOINED_DOUBTFUL, rest) and rest != "space":
+            hint = "a compound that may mean contrast agent"
+    for found in re.finditer(T1_PULSES, words):
+        if re.search(JOINED_DOUBTFUL, found["rest"]):
+            hint = "a compound that may mean contrast agent"
+    return frozenset(said), hint
+
+
+def _unknown_script(words: str) -> str:
+    return "words in a script that is not read" if re.search(r"[^\W\d_a-z]", words) else ""
+
+
+def _first(table: Mapping[str, str], words: str) -> str | None:
+    return next((what for pattern, what in table.items() if re.search(pattern, words)), None)
+
+
+def _without_subject(stem: str) -> str:
+    """Return a name without a subject at its beginning that only looks like a subtraction: ``sub-x_``, ``sub_x_``."""
+    return re.sub(r"(?i)^sub-[a-z0-9]+_(?=.)|^sub_[a-z0-9]*\d[a-z0-9]*_(?=.)", "", stem)
 
 
 def words(stem: str) -> list[str]:
@@ -36,22 +336,14 @@ def words(stem: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", stem.lower()) if word]
 
 
-def sequence_of(stem: str) -> str | None:
-    """Return the modality a file name tells, or None where it tells none or several.
+def is_sequence_word(word: str) -> bool:
+    """Return whether a word of a name only helps to say which sequence it is.
 
-    >>> [sequence_of(stem) for stem in ("t1c", "P7_T1_AX_POST_GAD", "sub_T2_FLAIR", "T1_pre_contrast", "scan")]
-    ['t1c', 't1c', 't2f', 't1n', None]
+    >>> [is_sequence_word(word) for word in ("t1c", "post", "flair", "gd", "p1", "b")]
+    [True, True, True, True, False, False]
     """
-    found = set(words(stem))
-    t1 = found & (T1_WORDS | T1_CONTRAST_WORDS | T1_NATIVE_WORDS)
-    flair, t2 = found & FLAIR_WORDS, found & T2_WORDS
-    if bool(t1) + bool(flair or t2) != 1:
-        return None
-    if t1:
-        native = found & (NATIVE_WORDS | T1_NATIVE_WORDS)
-        with_agent = found & (CONTRAST_WORDS | T1_CONTRAST_WORDS)
-        return "t1n" if native or not with_agent else "t1c"
-    return "t2f" if flair else "t2w"
+    found = read_text(word)
+    return bool(found.weightings) or found.agent.words != "silent"
 
 
 def is_brain_mask(stem: str) -> bool:
@@ -67,9 +359,9 @@ def is_brain_mask(stem: str) -> bool:
 def is_lesion_mask(stem: str) -> bool:
     """Return whether a name is that of a mask of lesions; a patient may be called MET_7, and his image MET_7_T1.
 
-    >>> is_lesion_mask("seg-reader2"), is_lesion_mask("brain_mask"), is_lesion_mask("MET_7_T1")
+    >>> is_lesion_mask("seg-reader2"), is_lesion_mask("brain_mask"), is_lesion_mask("MET_7_T1_POST")
     (True, False, False)
     """
     found = set(words(stem))
-    named = found & MASK_WORDS or (found & LESION_WORDS and sequence_of(stem) is None)
+    named = found & MASK_WORDS or (found & LESION_WORDS and name_sequence(stem).is_silent)
     return bool(named) and not is_brain_mask(stem)

@@ -6,7 +6,6 @@ them. No reason quotes a header: descriptions may hold names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,21 +13,16 @@ from pydicom import Dataset
 
 from metseg.io.dicom.header import SequenceHeader
 from metseg.io.dicom.rules import (
-    BOTH_TEXT,
-    EXCLUDED_TEXT,
     EXCLUDED_TYPES,
     OTHER_MODALITIES,
     POSSIBLE,
-    POST_TEXT,
-    PRE_TEXT,
     TIMINGS,
     WATER_NULLING_MS,
-    WEIGHTING_NAMES,
-    WEIGHTING_TEXT,
     Limits,
     Timing,
-    Weighting,
 )
+from metseg.io.sequence_rules import WEIGHTING_NAMES, Weighting
+from metseg.io.sequences import Agent, TextReading, read_text
 
 
 @dataclass(frozen=True)
@@ -48,11 +42,11 @@ class Recognition:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What speaks for a weighting: where it was found, in which words, and the text in which contrast is looked for."""
+    """What speaks for a weighting, and what the same words say of contrast agent."""
 
     weighting: Weighting
     reason: str
-    text: str
+    agent: Agent
 
 
 def recognise_sequence(header: SequenceHeader | Dataset) -> tuple[str | None, str]:
@@ -91,15 +85,6 @@ def recognise(header: SequenceHeader) -> Recognition:
     return _with_contrast(evidence, header)
 
 
-def plain(text: str) -> str:
-    """Return words in lower case with spaces between.
-
-    >>> plain("t1_mprage-sag.POST+C")
-    't1 mprage sag post+c'
-    """
-    return " ".join(re.sub(r"[^a-z0-9*+]+", " ", text.lower()).split())
-
-
 def _excluded(header: SequenceHeader) -> str | None:
     """Return why a series cannot be one of ours, from what the scanner itself wrote."""
     if header.modality != "MR":
@@ -119,19 +104,28 @@ def _from_words(header: SequenceHeader) -> _Evidence | Recognition | None:
 
     Some scanners name the whole examination's protocol in every series.
     """
-    for place, text in (("description", plain(header.description)), ("protocol's name", plain(header.protocol))):
-        for pattern, what in EXCLUDED_TEXT.items():
-            if re.search(pattern, text):
-                return Recognition(None, f"{what}, says the {place}.")
-        named = {weighting for weighting, pattern in WEIGHTING_TEXT.items() if re.search(pattern, text)}
-        if named:
-            return _checked(named, header, place=place, text=text)
+    for place, text in (("description", header.description), ("protocol's name", header.protocol)):
+        reading = read_text(text)
+        if reading.excluded is not None:
+            return Recognition(None, f"{reading.excluded}, says the {place}.")
+        if reading.weightings or reading.inversion:
+            return _checked(reading, header, place=place)
     return None
 
 
-def _checked(named: set[Weighting], header: SequenceHeader, *, place: str, text: str) -> _Evidence | Recognition:
+def _checked(reading: TextReading, header: SequenceHeader, *, place: str) -> _Evidence | Recognition:
     """Return the weighting that words name, unless they name two or the times contradict them."""
-    weighting = _one_of(named, header)
+    hides_water = header.ti_ms is not None and header.ti_ms >= WATER_NULLING_MS
+    named = reading.weightings
+    if reading.inversion and "t1" not in named and "flair" not in named:
+        # TIRM of Siemens is FLAIR or STIR; only its inversion time says which.
+        if header.ti_ms is None:
+            what = "but not whether of water (FLAIR) or of fat (STIR)"
+            return Recognition(None, f"the {place} says inversion recovery, {what}.")
+        if not hides_water:
+            return Recognition(None, f"the {place} says inversion recovery and TI {header.ti_ms:.0f} ms hides no water.")
+        named = frozenset({"flair"})
+    weighting = _one_of(named, hides_water=hides_water)
     if weighting is None:
         names = " and ".join(sorted(WEIGHTING_NAMES[item] for item in named))
         return Recognition(None, f"the {place} says {names} at once.")
@@ -141,17 +135,19 @@ def _checked(named: set[Weighting], header: SequenceHeader, *, place: str, text:
     wrong = _contradiction(header, POSSIBLE[weighting])
     if wrong is not None:
         return Recognition(None, f"the {place} says {name} but {wrong} contradicts it.")
-    if weighting == "flair" and named == {"t2"}:
-        return _Evidence(weighting, f"the {place} says T2 and TI {header.ti_ms:.0f} ms makes it FLAIR", text)
-    return _Evidence(weighting, f"the {place} says {name}", text)
+    if weighting == "flair" and "flair" not in reading.weightings:
+        words = "inversion recovery" if reading.inversion else "T2"
+        return _Evidence(
+            weighting, f"the {place} says {words} and TI {header.ti_ms:.0f} ms makes it FLAIR", reading.agent
+        )
+    return _Evidence(weighting, f"the {place} says {name}", reading.agent)
 
 
-def _one_of(named: set[Weighting], header: SequenceHeader) -> Weighting | None:
+def _one_of(named: frozenset[Weighting], *, hides_water: bool) -> Weighting | None:
     """Return the one weighting that several words mean, or None.
 
     "T2 FLAIR" is FLAIR; "T1 FLAIR" is T1, inverted to make grey and white matter differ more.
     """
-    hides_water = header.ti_ms is not None and header.ti_ms >= WATER_NULLING_MS
     if named == {"t2"}:
         return "flair" if hides_water else "t2"
     if named == {"t1", "flair"}:
@@ -164,7 +160,7 @@ def _one_of(named: set[Weighting], header: SequenceHeader) -> Weighting | None:
 def _from_times(header: SequenceHeader) -> _Evidence | None:
     for rule in TIMINGS:
         if _fits(header, rule):
-            return _Evidence(rule.weighting, rule.name, "")
+            return _Evidence(rule.weighting, rule.name, Agent("silent"))
     return None
 
 
@@ -191,20 +187,25 @@ def _contradiction(header: SequenceHeader, limits: Limits) -> str | None:
 
 
 def _with_contrast(evidence: _Evidence, header: SequenceHeader) -> Recognition:
-    """Return whether a T1 was taken before or after contrast agent."""
-    rest = re.sub(BOTH_TEXT, " ", evidence.text)
-    says_pre = re.search(PRE_TEXT, rest) is not None
-    says_post = re.search(POST_TEXT, re.sub(PRE_TEXT, " ", rest)) is not None
-    if says_pre and says_post:
+    """Return whether a T1 was taken before or after contrast agent.
+
+    What words only hint at ("post", "injected") counts where the header names an agent, and leaves it open where the
+    header is silent. The protocol's name is of the whole examination: that agent was given in it settles a hint too.
+    """
+    words, hint = evidence.agent.words, evidence.agent.hint
+    if words == "contradictory":
         return Recognition(None, f"{evidence.reason}, but both with and without contrast agent.")
-    if header.contrast and says_pre:
+    if header.contrast and words in ("without", "before"):
         return Recognition(None, f"{evidence.reason} without contrast agent, but the header names one.")
-    if header.contrast is False and says_post:
+    if header.contrast is False and words == "with":
         return Recognition(None, f"{evidence.reason} with contrast agent, but the header says that none was given.")
     if header.contrast:
         return Recognition("t1c", f"{evidence.reason} and the header names a contrast agent.")
-    if says_post:
+    if words == "with":
         return Recognition("t1c", f"{evidence.reason} with contrast agent.")
-    if says_pre or header.contrast is False:
+    if words == "unproven":
+        missing = "says that none was given" if header.contrast is False else "names no contrast agent"
+        return Recognition(None, f"{evidence.reason} and {hint}, and the header {missing}.")
+    if words in ("without", "before") or header.contrast is False:
         return Recognition("t1n", f"{evidence.reason} without contrast agent.")
     return Recognition("t1n", f"{evidence.reason} and nothing says that contrast agent was given.", certain=False)

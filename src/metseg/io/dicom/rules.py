@@ -1,16 +1,15 @@
-"""The rules by which a sequence is recognised, as tables; `metseg.io.dicom.recognise` applies them.
+"""The rules by which a header tells a sequence, as tables; `metseg.io.dicom.recognise` applies them.
 
-They are conservative: what is not clearly one of T1, T1 with contrast agent, T2 and FLAIR of a whole brain is none.
-Patterns are searched in lower case with everything but letters, digits, "*" and "+" turned into spaces.
+They are conservative: what is not clearly one of T1, T1 with contrast agent, T2 and FLAIR of a whole brain is none. The
+rules for words are those of every text: `metseg.io.sequence_rules`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Weighting = Literal["t1", "t2", "flair"]
+from metseg.io.sequence_rules import Weighting
 
 
 @dataclass(frozen=True)
@@ -67,44 +66,6 @@ EXCLUDED_TYPES: Mapping[str, str] = {
     "MOSAIC": "a mosaic of several slices in one picture",
 }
 
-#: What the words of a description or a protocol say against a plain T1, T2 or FLAIR of a whole brain.
-EXCLUDED_TEXT: Mapping[str, str] = {
-    r"\b(loc|locali[sz]\w*|scouts?|survey|aa ?(head|scout)|smart ?brain|(3|three) ?planes?|3pl|planning)\b": _LOCALISER,
-    r"\b(dwi|dw|diff\w*|dti|e?adc|tracew?|tensor|ivim|hardi|noddi|resolve|b ?\d{2,4}|b ?0)\b": _DIFFUSION,
-    r"\bep2d\w*|\bepi\b": "an echo-planar image",
-    r"\b(swi|swan|swip|venobold|suscept\w*|qsm|ha?emo\w*)\b": _SUSCEPTIBILITY,
-    r"\b(phase|pha)\b(?! ?enc)": _PHASE,
-    r"\bt2 ?(\*|star|stern)|\bt2 ?(fl2d|fl3d|gre|ffe)\b|\bgre t2\b|\bmerge\b|\bmedic\b": "a T2* image",
-    r"\b(perf\w*|pwi|dsc|dce|asl|p?casl|pasl|r?cbf|r?cbv|mtt|ttp|tmax|ktrans|twist|tricks|dyn\w*|permeab\w*)\b": (
-        _PERFUSION
-    ),
-    r"\b(bold|fmri|rs ?fmri|resting)\b": _FUNCTIONAL,
-    r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
-    r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
-    r"\bsubs?\b(?! ?\d)|\bsubtr\w*": _SUBTRACTION,
-    r"\b(mip|minip|mnip)s?\b": _PROJECTION,
-    r"\b((t[12] ?)?maps?|mapping|mapit|relaxom\w*|uni|inv ?[12]|synth\w*|magic|quant\w*)\b": _MAP,
-    r"\b(calib\w*|asset|ref ?scan|pre ?scan|shim\w*|field ?map\w*|sensitivity)\b": "a calibration",
-    r"\b(ciss|fiesta|drive|true ?fisp|trufi|b ?ssfp|b ?ffe|cistern\w*)\b": "a steady-state image of the cisterns",
-    r"\b(pd|pdw|proton|dual echo|double echo)\b": "weighted by proton density, or of two echoes",
-    r"\b(stir|dir|double inversion|psir|wmn|fgatir)\b": "an inversion recovery of another kind",
-    r"\b(mt|mtc|mtr|magneti[sz]ation transfer)\b": "weighted by magnetisation transfer",
-    r"\b(in ?phase|out ?phase|opp\w*|fat only|fat image)\b": _DIXON,
-    r"\b(spine|cervical|thoracic|lumbar|[ctl] ?spine|neck|orbits?|pituitary|sella\w*|iac)\b": (
-        "a picture of a part of the head or of another part of the body"
-    ),
-    r"\b(screen\w*|capture|report|fusion|fused|overlay|segment\w*|colou?r|rgb|key ?images?)\b": _SCREEN,
-}
-
-#: What the words say for a weighting.
-WEIGHTING_TEXT: Mapping[Weighting, str] = {
-    "flair": r"flair|dark ?fluid|\btirm\b|\btir2d\w*",
-    "t1": r"\bt1|mp ?rage|\bf?spgr|\bbravo\b|\btfl ?3d|\bvibe\b|\btfe\b",
-    "t2": r"\bt2",
-}
-
-WEIGHTING_NAMES: Mapping[Weighting, str] = {"t1": "T1", "t2": "T2", "flair": "FLAIR"}
-
 #: Times that a weighting named in words must not contradict.
 POSSIBLE: Mapping[Weighting, Limits] = {
     "t1": Limits(tr_ms=(0, 3500), te_ms=(0, 40), ti_ms=(0, 1500)),
@@ -149,23 +110,6 @@ TIMINGS: tuple[Timing, ...] = (
         with_ti=False,
         name="a spin echo with times of T1",
     ),
-)
-
-#: Words that leave open whether the picture was taken before or after contrast agent; they are taken out first.
-BOTH_TEXT = r"\b(w ?wo|w w ?o|with (and|or) without|pre (and )?post|wo w|w ?o w)\b( (contrast|gado?\w*|gd|con|km))?"
-
-#: Words for a picture without contrast agent; they are taken out before those for one with it are looked for.
-PRE_TEXT = (
-    r"\b((without|w ?o|no|non|ohne|sans|senza|sin|pre|before|avant|vor)"
-    r" ?(iv )?(contrast\w*|con|gado?\w*|gd|ce|km|kontrast\w*|enhanced)"
-    r"|without|w ?o|pre|before|nativ\w*|plain|unenhanced|ohne|t1n|t1pre)\b"
-)
-
-#: Words for a picture after contrast agent.
-POST_TEXT = (
-    r"\b(post\w*|gd|gad|gado\w*|ce|contrast\w*|w(ith)? ?con|kontrast\w*|km|inj\w*|enhanced|t1ce|t1c|t1gd|t1post|"
-    r"dotarem|prohance|magnevist|multihance|gadavist|omniscan|clariscan|elucirem|vueway)\b"
-    r"|\+ ?(c|gd|gad\w*|km|contrast)\b|\bc\+"
 )
 
 #: Kinds of object that a message may name; the field could hold anything.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
@@ -12,10 +12,14 @@ from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
-from metseg.io.sequences import is_brain_mask, is_lesion_mask, sequence_of
+from metseg.io.sequences import NamedSequence, is_brain_mask, is_lesion_mask, name_sequence
 from metseg.io.tree import Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
+
+
+#: Why an image without a telling name is what is asked for.
+ONLY_IMAGE = "it is the only image of its study, and its name says no sequence"
 
 
 def list_files(tree: Tree, data: DataPart) -> Listing:
@@ -44,33 +48,40 @@ def role_of(stem: str) -> str | None:
     >>> [role_of(stem) for stem in ("t1c", "t1c_brain_mask", "seg", "scan")]
     ['t1c', 'brain_mask', 'lesions', None]
     """
+    return _read_name(stem).modality
+
+
+def _read_name(stem: str) -> NamedSequence:
+    """Return what a file is by its name, and why; a mask has a role in place of a modality."""
     if is_brain_mask(stem):
-        return BRAIN_MASK
-    return LESIONS if is_lesion_mask(stem) else sequence_of(stem)
+        return NamedSequence(BRAIN_MASK, "the name says brain mask")
+    return NamedSequence(LESIONS, "the name says mask") if is_lesion_mask(stem) else name_sequence(stem)
 
 
 def _one_study(
     folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart
 ) -> Iterator[StudyFile]:
-    roles = {path: role_of(stem_of(path.name)) for path in paths}
-    nameless = [path for path, role in roles.items() if role is None]
-    alone = len(nameless) == 1 and all(role in (None, LESIONS, BRAIN_MASK) for role in roles.values())
-    left_out = () if alone else tuple(f"{path.name} was left out: which sequence is it?" for path in nameless)
+    read = {path: _read_name(stem_of(path.name)) for path in paths}
+    nameless = [path for path, name in read.items() if name.modality is None]
+    alone = len(nameless) == 1 and all(name.modality in (None, LESIONS, BRAIN_MASK) for name in read.values())
+    # A name that speaks of a sequence without saying plainly which is no file without a name: it is not guessed.
+    alone = alone and read[nameless[0]].is_silent
+    left_out = () if alone else tuple(f"{path.name} was left out: {read[path].reason}" for path in nameless)
     study = _study(folder, tree, left_out)
-    for path, role in roles.items():
-        if role is not None:
-            yield StudyFile(study, role, tree.root / path)
+    for path, name in read.items():
+        if name.modality is not None:
+            yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
     if alone:
         yield from _only_image(study, nameless[0], tree, data)
-    elif nameless and len(nameless) == len(paths):
-        raise _nameless(tree, nameless)
+    elif nameless and len(nameless) == sum(name.modality not in (LESIONS, BRAIN_MASK) for name in read.values()):
+        raise _nameless(tree, {path: read[path] for path in nameless})
 
 
 def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -> Iterator[StudyFile]:
     """Yield the one image of a study, whatever its name: the one sequence asked for, or several as its channels."""
     named = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or (SINGLE_CHANNEL,)
     for name, file in channel_files(tree.root / path, named).items():
-        yield StudyFile(study, name, file.path, channel=file.channel)
+        yield StudyFile(study, name, file.path, channel=file.channel, reason=ONLY_IMAGE)
 
 
 def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...]) -> Study:
@@ -104,10 +115,15 @@ def _mixed(folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, da
             cure=propose_pattern(sorted(set(places))),
             code="input.no_patient",
         )
+    left_out: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        start, role = _start(stem_of(path.name)), role_of(stem_of(path.name))
-        if role is not None:
-            yield StudyFile(Study(safe_id(start), start, folder / start), role, tree.root / path)
+        if (name := _read_name(stem_of(path.name))).modality is None:
+            left_out[_start(stem_of(path.name))].append(f"{path.name} was left out: {name.reason}")
+    for path in paths:
+        start, name = _start(stem_of(path.name)), _read_name(stem_of(path.name))
+        if name.modality is not None:
+            study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
+            yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
 
 
 def _start(stem: str) -> str:
@@ -121,12 +137,12 @@ def _start(stem: str) -> str:
     return stem[: len("_".join(pieces[:first]))]
 
 
-def _nameless(tree: Tree, paths: Sequence[PurePosixPath]) -> InputError:
+def _nameless(tree: Tree, names: Mapping[PurePosixPath, NamedSequence]) -> InputError:
     return InputError(
         "the file names do not tell which sequence they are",
-        where=tree.root / paths[0].parent,
+        where=tree.root / next(iter(names)).parent,
         expected="t1n, t1c, t2w, t2f or their usual names",
-        got=", ".join(path.name for path in paths[:4]),
+        got="; ".join(f"{path.name}: {name.reason}" for path, name in list(names.items())[:4]),
         cure="rename them, or name each with --modality t1c=FILE",
         code="input.layout",
     )

@@ -53,6 +53,7 @@ class StudyFile:
         path: the file.
         channel: see `ImageFile`.
         schemes: for `LESIONS`, the label schemes it may have, the likeliest first.
+        reason: why it has this role, in a clause; empty: the layout names its files so.
     """
 
     study: Study
@@ -60,6 +61,7 @@ class StudyFile:
     path: Path
     channel: int | None = None
     schemes: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
