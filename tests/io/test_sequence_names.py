@@ -73,6 +73,9 @@ FILES: dict[str, dict[str, str | None]] = {
         "T1_no_gad": "t1n",
         "T1_ohne_KM": "t1n",
         "T1_oKM": "t1n",
+        "T1noGd": "t1n",
+        "T1nonGd": "t1n",
+        "t1nogd": "t1n",
         "t1_tra_o_KM": "t1n",
         "T1_nativ": "t1n",
         "T1_sans_gado": "t1n",
@@ -157,6 +160,10 @@ FILES: dict[str, dict[str, str | None]] = {
         "T1_with_without_contrast": None,
         "T1_pre_post_gad": None,
         "T1_pre_gad_post_gad": None,
+        "T1_arterial": None,
+        "KM_01_T1": None,  # may be initials
+        "T1c_to_T1": None,
+        "T1_in_T1ce_space": None,
         "T1_造影": None,  # with or without it does not say
     },
     "other words": {
@@ -188,6 +195,8 @@ FILES: dict[str, dict[str, str | None]] = {
         "flair_in_t1_space": None,
         "T1_to_T2": None,
         "CT_to_T1": None,
+        "FLAIR_star": None,
+        "y_T1": None,  # SPM: a deformation field
         "T2star": None,
         "T2_star": None,
         "T2s": None,

@@ -44,7 +44,7 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\bep2d\w*|\bepi\b": "an echo-planar image",
     r"\b(swi\w*|swan|swip|venobold|suscept\w*|qsm|ha?emo\w*)\b": "a susceptibility-weighted image",
     r"\b(phase|pha)\b(?! ?enc)": _PHASE,
-    r"\bt2w? ?(\*|stern|star\w*)|\bt2s(?![a-z])|\br2 ?(\*|star)|\bt2w? ?(fl2d|fl3d|gre|ffe)|\bgre t2\b|\b(merge|medic)\b": (
+    r"\bt2w? ?(\*|stern|star\w*)|\bt2s(?![a-z])|\br2 ?(\*|star)|\bt2w? ?(fl2d|fl3d|gre|ffe)|\bgre t2\b|flair ?(\*|star)|\b(merge|medic)\b": (
         "a T2* image"
     ),
     r"\b(perf\w*|pwi|dsc|dce|asl|p?casl|pasl|r?el?cb[fv]|r?cbf|r?cbv|mtt|ttp|tmax|ktrans|twist|tricks|dyn\w*|permeab\w*)\b": (
@@ -53,12 +53,12 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(bold|fmri|rs ?fmri|resting)\b": "a functional series",
     r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
     r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
-    r"\bsubs?\b(?! ?\d)|\bsubtr(?!mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b|\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": (
+    r"\bsubs?\b(?! ?\d)|\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b|\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": (
         "a subtraction"
     ),
     r"\b(mip|minip|mnip)s?\b": "a projection",
     r"\b([tr][12]w? ?)?(maps?|mapping|mapit|molli)\b|\b[tr][12]w?maps?\b|\bq[tr][12]\b|\bt1 ?rho|\brelaxom\w*": _MAP,
-    r"\b(synth\w*|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian|deformation|displacement|(warp|bias) ?field)\b": (
+    r"\b(synth\w*|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian|deformation|displacement|(warp|bias) ?field|warp|xfm)\b|^i?y t[12]": (
         _MAP
     ),
     r"\bmp2 ?rage|\b(uni|uniden|inv ?[12])\b": "an inversion, a combination or a map of MP2RAGE",
@@ -160,13 +160,20 @@ WITH_TEXT = (
     r"|\+ ?(?:c|gd|gad\w*|km|contrast|ce|inj\w*|iv)\b|\bc ?\+|\binj\w* ?(?:gado\w*|gd|de gado\w*)\b"
 )
 
+#: What the hint of `BOTH_TEXT` is called.
+BOTH_HINT = "'with and without'"
+#: Hints that are settled by any word of the examination that agent was given in it.
+AFTER_HINTS = ("'post' without after what", "'after' without after what", "an injection without of what")
+
 #: Speaks of agent but proves nothing alone: post and after what? injected, or an injury? "c" may be coronal.
 UNPROVEN_TEXT: Mapping[str, str] = {
-    r"\b(post\w{0,2}|posts|postt\w*)\b": "'post' without after what",
-    r"\b(after|apres|nach|dopo|despues|apos|efter|etter)\b": "'after' without after what",
-    r"\b(inj\w*|iniez\w*|inyec\w*)\b": "an injection without of what",
+    r"\bpost\b": AFTER_HINTS[0],
+    r"\b(after|apres|nach|dopo|despues|apos|efter|etter)\b": AFTER_HINTS[1],
+    r"\b(inj\w*|iniez\w*|inyec\w*)\b": AFTER_HINTS[2],
     r"\b(with|avec|mit|con|com)\b(?! ?(fs|fat\w*|sat\w*|mocor|motion\w*|nav\w*))": "'with' without with what",
     r"\b(c|wc|iv|kl|ks|bolus|enhanc\w*)\b": "a sign that may mean contrast agent",
+    r"\b(arterial|venous|portal|delayed|late)\b": "a phase after an injection that is not named",
+    r"\bgd\w+\b": "a sign that may mean contrast agent",
     r"\+": "a plus without of what",
     r"[a-z](?:contrast|kontrast|gado|postg|postc)|(?:mprage|bravo|spgr|vibe|tfe|space|cube|vista)(?:post|gd|ce|gad|km|c|con|inj)": (
         "a compound that may mean contrast agent"
@@ -176,6 +183,13 @@ UNPROVEN_TEXT: Mapping[str, str] = {
 #: A picture before something; before what is not said. Agrees with T1 without agent, contradicts one with it.
 BEFORE_TEXT = r"\b(?:pre|before|avant|vor|prima)\b"
 
+#: Short words for agent that may be a patient's initials where they do not stand beside T1, and words between.
+INITIALS = r"ce|gd|km"
+BESIDE = r"ax|axi|axial|sag|sagittal|cor|coronal|tra|trans\w*|[23]d|fs|se|tse|fse|ir|mr|mri|wip|iv|\d+mm"
+
+#: Negations written on to T1.
+JOINED_NEGATION = r"(?<![a-z])(\w*t1w?)(non?|wo|without|sans|ohne|sin|senza|pre|post)(?= )"
+
 #: What is written on to T1 in one word, behind an optional "w" for weighted.
 JOINED_WITH = frozenset(
     ("c", "ce", "gd", "gad", "gado", "gadolinium", "km", "contrast", "kontrast", "post", "postcontrast", "postgd", "postgad")
@@ -183,5 +197,6 @@ JOINED_WITH = frozenset(
 JOINED_WITHOUT = frozenset(
     ("n", "pre", "nat", "nativ", "native", "precontrast", "noncontrast", "nocontrast", "nc", "noc", "wo", "pregd", "pregad")
 ) | frozenset(("precon", "noncon", "unenhanced", "plain", "nongd", "nongad"))
+JOINED_WITHOUT |= {"nogd", "nogad", "nokm", "noce", "nonce", "withoutcontrast", "wocontrast", "withoutgd", "sansgado", "ohnekm"}
 #: Parts of a joined word that could mean agent; a word with one that is in neither table is not plain.
 JOINED_DOUBTFUL = r"gd|gad|post|ce|con(?!e)|km|inj|enh|pre"

@@ -15,11 +15,15 @@ from typing import Literal
 from metseg.io.sequence_rules import (
     ABSENT_TEXT,
     BEFORE_TEXT,
+    BOTH_HINT,
     BOTH_TEXT,
     EXCLUDED_TEXT,
     EXCLUDED_UNLESS_T1,
+    BESIDE,
+    INITIALS,
     INVERSION_TEXT,
     JOINED_DOUBTFUL,
+    JOINED_NEGATION,
     JOINED_WITH,
     JOINED_WITHOUT,
     OTHER_EVENT_TEXT,
@@ -122,9 +126,9 @@ def read_text(text: str) -> TextReading:
     words = plain(text)
     weightings = frozenset(name for name, pattern in WEIGHTING_TEXT.items() if re.search(pattern, words))
     excluded = _first(EXCLUDED_TEXT, words)
-    if excluded is None and "t1" not in weightings:
+    if not excluded and "t1" not in weightings:
         excluded = _first(EXCLUDED_UNLESS_T1, words)
-    return TextReading(excluded, weightings, re.search(INVERSION_TEXT, words) is not None, read_agent(words))
+    return TextReading(excluded or None, weightings, re.search(INVERSION_TEXT, words) is not None, read_agent(words))
 
 
 def read_agent(words: str) -> Agent:
@@ -133,7 +137,8 @@ def read_agent(words: str) -> Agent:
     >>> [read_agent(words).words for words in ("t1 without contrast", "t1 post op", "t1 post", "pre treatment t1c")]
     ['without', 'silent', 'unproven', 'with']
     """
-    rest = re.sub(OTHER_EVENT_TEXT, " ", words)
+    rest = re.sub(OTHER_EVENT_TEXT, " ", re.sub(JOINED_NEGATION, r"\1 \2", words))
+    rest, initials = _without_initials(rest)
     both = re.search(BOTH_TEXT, rest) is not None
     rest = re.sub(BOTH_TEXT, " ", rest)
     without = re.search(WITHOUT_TEXT, rest) is not None
@@ -148,7 +153,8 @@ def read_agent(words: str) -> Agent:
         return Agent("contradictory")
     if with_agent:
         return Agent("with")
-    hint = hint or ("'with and without'" if both else "") or _first(UNPROVEN_TEXT, rest) or _unknown_script(rest)
+    hint = hint or (BOTH_HINT if both else "") or _first(UNPROVEN_TEXT, rest) or initials
+    hint = hint or _unknown_script(rest)
     if without:
         return Agent("contradictory" if hint else "without")
     if hint:
@@ -224,14 +230,15 @@ def _bids_sequence(name: BidsName) -> NamedSequence:
         return _conclude(reading, "the name")
     if reading.excluded is not None:
         return NamedSequence(None, f"{reading.excluded}, say the BIDS entities")
+    said = read_agent(plain(labels))
     if modality != "t1n":
         return NamedSequence(modality, f"the BIDS suffix is {name.suffix}")
     if "ce" in name.entities:
         agent = Agent("without" if name.entities["ce"].lower() in _NO_AGENT else "with")
-        if agent.words == "with" and reading.agent.words in ("without", "before", "contradictory"):
+        if agent.words == "with" and said.words in ("without", "before", "contradictory"):
             agent = Agent("contradictory")
         return _with_agent(agent, "the BIDS suffix is T1w", "the entity ce")
-    return _with_agent(reading.agent, "the BIDS suffix is T1w", "the entity acq")
+    return _with_agent(said, "the BIDS suffix is T1w", "the entity acq")
 
 
 def _divided(label: str) -> str:
@@ -299,6 +306,7 @@ def _joined(words: str) -> tuple[frozenset[str], str]:
     ((frozenset({'with'}), ''), (frozenset({'without'}), ''), (frozenset(), ''), True)
     """
     said: set[str] = set()
+    plain_t1 = False
     hint = ""
     for found in re.finditer(T1_WORD, words):
         rest = re.sub(r"^(weighted|wi|w)", "", found["rest"]) if found["rest"] not in JOINED_WITHOUT else found["rest"]
@@ -308,18 +316,39 @@ def _joined(words: str) -> tuple[frozenset[str], str]:
             said.add("without")
         elif re.search(JOINED_DOUBTFUL, rest) and rest != "space":
             hint = "a compound that may mean contrast agent"
+        else:
+            plain_t1 = True
+    if plain_t1 and "with" in said:
+        # t1c_to_t1, t1_in_t1c_space: one of them is what the other was brought to, or was subtracted from.
+        return frozenset(), "two images of T1 at once"
     for found in re.finditer(T1_PULSES, words):
         if re.search(JOINED_DOUBTFUL, found["rest"]):
             hint = "a compound that may mean contrast agent"
     return frozenset(said), hint
 
 
+def _without_initials(words: str) -> tuple[str, str]:
+    """Return words without short ones before T1, and apart from it, that may be somebody's initials; and a hint.
+
+    >>> _without_initials("km 01 t1"), _without_initials("ce ax t1")
+    ((' 01 t1', 'a sign that may be initials'), ('ce ax t1', ''))
+    """
+    first = re.search(rf"{T1_WORD}", words) or re.search(T1_PULSES, words)
+    if first is None:
+        return words, ""
+    before, rest = words[: first.start()], words[first.start() :]
+    far = re.compile(rf"\b(?:{INITIALS})\b(?! (?:(?:{BESIDE}) )*$)")
+    kept = far.sub("", before)
+    return kept + rest, "a sign that may be initials" if kept != before else ""
+
+
 def _unknown_script(words: str) -> str:
     return "words in a script that is not read" if re.search(r"[^\W\d_a-z]", words) else ""
 
 
-def _first(table: Mapping[str, str], words: str) -> str | None:
-    return next((what for pattern, what in table.items() if re.search(pattern, words)), None)
+def _first(table: Mapping[str, str], words: str) -> str:
+    """Return what the first pattern found means; nothing where none is found."""
+    return next((what for pattern, what in table.items() if re.search(pattern, words)), "")
 
 
 def _without_subject(stem: str) -> str:

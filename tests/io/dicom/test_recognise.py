@@ -26,7 +26,7 @@ def of(description: str = "", **facts: object) -> str | None:
         ("T1 non-contrast", "t1n"),
         ("sub-01 T1w", "t1n"),
         ("AX T1 FLAIR", "t1n"),
-        ("AX T1 POST", "t1c"),
+        ("AX T1 POST", None),  # after what?
         ("t1_mprage_tra+C", "t1c"),
         ("AX T1 +GD FS", "t1c"),
         ("T1 tse tra KM", "t1c"),

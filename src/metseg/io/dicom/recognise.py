@@ -21,8 +21,8 @@ from metseg.io.dicom.rules import (
     Limits,
     Timing,
 )
-from metseg.io.sequence_rules import WEIGHTING_NAMES, Weighting
-from metseg.io.sequences import Agent, TextReading, read_text
+from metseg.io.sequence_rules import AFTER_HINTS, BOTH_HINT, WEIGHTING_NAMES, Weighting
+from metseg.io.sequences import Agent, TextReading, plain, read_agent, read_text
 
 
 @dataclass(frozen=True)
@@ -203,9 +203,17 @@ def _with_contrast(evidence: _Evidence, header: SequenceHeader) -> Recognition:
         return Recognition("t1c", f"{evidence.reason} and the header names a contrast agent.")
     if words == "with":
         return Recognition("t1c", f"{evidence.reason} with contrast agent.")
+    if words == "unproven" and hint in AFTER_HINTS and header.contrast is None and _examined_with_agent(header):
+        return Recognition("t1c", f"{evidence.reason} and {hint}, and the protocol's name says contrast agent.")
     if words == "unproven":
         missing = "says that none was given" if header.contrast is False else "names no contrast agent"
         return Recognition(None, f"{evidence.reason} and {hint}, and the header {missing}.")
     if words in ("without", "before") or header.contrast is False:
         return Recognition("t1n", f"{evidence.reason} without contrast agent.")
     return Recognition("t1n", f"{evidence.reason} and nothing says that contrast agent was given.", certain=False)
+
+
+def _examined_with_agent(header: SequenceHeader) -> bool:
+    """Return whether the protocol's name says that agent was given, in this series or in the examination."""
+    agent = read_agent(plain(header.protocol))
+    return agent.words == "with" or agent.hint == BOTH_HINT
