@@ -91,6 +91,21 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class SequenceRecord:
+    """Which file or series was read as a sequence, and why; carried into every result.
+
+    Args:
+        sequence: metseg's name of it, such as ``t1c``.
+        source: name of the file without its folders, or of the DICOM series.
+        reason: how it was decided, in a clause that repeats no header and no name.
+    """
+
+    sequence: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Case:
     """All images of one patient at one time point, on one grid or several.
 
@@ -103,6 +118,8 @@ class Case:
         slice_names: for stacks of pictures, the relative path of each slice without ending, in order of z.
         attributes: what tables beside the data say of the patient (institution, grade), for stratified splits.
         warnings: what was noticed while reading, one sentence each; carried into every result.
+        sequence_records: where each image came from and why it was taken for its sequence; empty where that is not
+            known, as for simulated cases.
     """
 
     case_id: str
@@ -113,6 +130,7 @@ class Case:
     slice_names: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    sequence_records: tuple[SequenceRecord, ...] = ()
 
     @property
     def modalities(self) -> tuple[str, ...]:

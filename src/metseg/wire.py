@@ -217,6 +217,14 @@ class Options(Wire):
     series: dict[Sequence, Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]] = {}
 
 
+class SequenceRecord(Wire):
+    """Which file or series of the upload was read as a sequence, and why."""
+
+    sequence: Sequence
+    source: str = Field(description="The file by its number in the upload, or the DICOM series.")
+    reason: str
+
+
 class Facts(Wire):
     """What became known while a study was worked on."""
 
@@ -225,6 +233,7 @@ class Facts(Wire):
     scheme: str | None = None
     reference: Sequence | None = None
     sequences: tuple[Sequence, ...] = ()
+    sequence_records: tuple[SequenceRecord, ...] = ()
     shape: tuple[int, ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None

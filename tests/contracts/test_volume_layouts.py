@@ -446,7 +446,7 @@ def test_a_file_is_no_data_set(tmp_path):
 def test_names_that_tell_nothing_are_refused(tmp_path):
     for name in ("scan1", "scan2"):
         write(tmp_path / f"{name}.nii.gz", "t1c")
-    with pytest.raises(InputError, match=r"scan1\.nii\.gz, scan2\.nii\.gz.*--modality"):
+    with pytest.raises(InputError, match=r"scan1\.nii\.gz.*scan2\.nii\.gz.*--modality"):
         find_cases(tmp_path)
 
 

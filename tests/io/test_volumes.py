@@ -102,9 +102,9 @@ def test_a_missing_sequence_is_named_unless_the_model_can_do_without(study: Path
 
 
 def test_two_files_for_one_sequence_are_asked_about(study: Path) -> None:
-    save(study / "ann" / "t1_post.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
+    save(study / "ann" / "t1_gd.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
     (source,) = find_cases(study, modalities=("t1c",))
-    with pytest.raises(InputError, match=r"several files are t1c.*t1_post\.nii\.gz.*--modality t1c=FILE") as caught:
+    with pytest.raises(InputError, match=r"several files are t1c.*t1_gd\.nii\.gz.*--modality t1c=FILE") as caught:
         source.load()
     assert caught.value.code == "input.duplicate_sequence"
     assert find_cases(study, modalities=("t2f",))[0].load().modalities == ("t2f",)  # not in doubt
@@ -120,7 +120,9 @@ def test_two_masks_are_not_guessed_between(study: Path) -> None:
 def test_a_file_whose_name_tells_nothing_is_left_out_with_a_word(study: Path) -> None:
     save(study / "ann" / "dwi.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
     (source,) = find_cases(study, modalities=("t1c",))
-    assert source.load().warnings == ("dwi.nii.gz was left out: which sequence is it?",)
+    assert source.load().warnings == (
+        "dwi.nii.gz was left out: a diffusion image or a map made from it, says the name",
+    )
 
 
 def test_channels_of_one_file_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

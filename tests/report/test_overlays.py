@@ -125,7 +125,7 @@ def touch(root: Path, *names: str) -> Path:
         (("sub_0001_0000.nii.gz", "sub_0002_0000.nii.gz"), "sub_0002.nii.gz", "sub_0002_0000.nii.gz"),
         (("sub_0001.nii.gz", "sub_0002.nii.gz"), "sub_0002-seg.nii.gz", "sub_0002.nii.gz"),
         (("A/t1c.nii.gz", "B/t1c.nii.gz"), "B-seg.nii.gz", "B/t1c.nii.gz"),
-        (("A_T2_FLAIR.nii.gz", "A_T1_post.nii.gz", "A_T1.nii.gz"), "A_BraTS-seg.nii.gz", "A_T1_post.nii.gz"),
+        (("A_T2_FLAIR.nii.gz", "A_T1_gd.nii.gz", "A_T1.nii.gz"), "A_BraTS-seg.nii.gz", "A_T1_gd.nii.gz"),
         (("A/A_2024-t1c.nii.gz", "A/A_2025-t1c.nii.gz"), "A_2025-seg.nii.gz", "A/A_2025-t1c.nii.gz"),
         (("site/images/P1/P1_3.png",), "masks/P1/P1_3_mask.png", "site/images/P1/P1_3.png"),
         (("P1/3.png", "P2/3.png"), "truth/P2/3_mask.png", "P2/3.png"),

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from metseg.ui import app, settings
-from metseg.ui.settings import PageSettings
+from metseg.ui.settings import Guessed, PageSettings
 from metseg.wire import Study
 
 from . import fake
@@ -20,7 +20,11 @@ from . import fake
 def service() -> Iterator[fake.FakeApi]:
     """Return the service that the page talks to in this test."""
     known = fake.FakeApi()
-    guess = {"P1_T1_post": "t1c", "P1_FLAIR": "t2f"}.get
+    known_names = {"P1_T1_gd": "t1c", "P1_FLAIR": "t2f"}
+
+    def guess(stem: str) -> Guessed:
+        return Guessed(known_names.get(stem), "the name says so" if stem in known_names else "")
+
     settings.use(PageSettings(transport=httpx.MockTransport(known), guess=guess, poll_s=3600))
     yield known
     settings.use(None)

@@ -15,7 +15,7 @@ from metseg.ui.chosen import (
     study_kind,
     with_sequences,
 )
-from metseg.ui.settings import tells_nothing
+from metseg.ui.settings import Guessed, tells_nothing
 from metseg.ui.upload import content_key
 from metseg.wire import Kind, Options
 
@@ -48,9 +48,9 @@ def test_kinds_by_name(name: str, kind: Kind) -> None:
 def test_only_volumes_have_sequences_to_guess() -> None:
     asked: list[str] = []
 
-    def guess(stem: str) -> str:
+    def guess(stem: str) -> Guessed:
         asked.append(stem)
-        return "t1c"
+        return Guessed("t1c", "the name says so")
 
     found = choose([("T2_study/P7_T1.nii.gz", b""), ("P7_T1.png", b""), ("P7_T1", b"")], guess)
     assert asked == ["P7_T1"]

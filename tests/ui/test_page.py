@@ -79,7 +79,7 @@ def test_the_card_of_the_model_loads_nothing_from_elsewhere(service: FakeApi, pa
 
 def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenPage) -> None:
     shown = page()
-    files = [("P1_T1_post.nii.gz", b"one", ""), ("P1_FLAIR.nii.gz", b"two", ""), ("MILLER.nii.gz", b"three", "")]
+    files = [("P1_T1_gd.nii.gz", b"one", ""), ("P1_FLAIR.nii.gz", b"two", ""), ("MILLER.nii.gz", b"three", "")]
     shown.file_uploader[0].set_value(files).run()
     require_sound(shown)
     boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
@@ -146,7 +146,7 @@ def test_options_of_dicom_are_sent(service: FakeApi, page: OpenPage) -> None:
 
 def test_two_models_are_two_studies(service: FakeApi, page: OpenPage) -> None:
     shown = page()
-    shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
+    shown.file_uploader[0].set_value([("P1_T1_gd.nii.gz", b"one", "")]).run()
     shown.selectbox(key="second-nifti").set_value("mets-large").run()
     shown.button(key="analyse").click().run()
     assert [study.options.model for study in service.studies.values()] == ["mets-3d", "mets-large"]

@@ -98,7 +98,9 @@ def test_the_command_hands_over_what_only_it_knows(
     assert answer.status == 0
     assert path == str(app.__file__)
     assert found.api_url == "http://127.0.0.1:8123"
-    assert found.guess("P7_T1_AX_POST_GAD") == "t1c"
+    assert found.guess("P7_T1_AX_POST_GAD").sequence == "t1c"
+    assert found.guess("P7_T1_AX_POST").is_doubtful
+    assert not found.guess("P7").is_doubtful
     assert list(found.describe([{"step": "resize", "from": [300, 200], "size": [256, 256]}])) == [
         "Each picture was resized from 300 \u00d7 200 to 256 \u00d7 256 pixels."
     ]

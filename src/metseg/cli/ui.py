@@ -27,13 +27,18 @@ def ui(
     _require_streamlit()
     from streamlit.web import bootstrap
 
-    from metseg.io.sequences import sequence_of
+    from metseg.io.sequences import name_sequence
     from metseg.report.study_steps import describe_steps
     from metseg.ui import settings
 
     given = {} if api is None else {"api_url": api}
+
+    def guess(stem: str) -> settings.Guessed:
+        named = name_sequence(stem)
+        return settings.Guessed(named.modality, named.reason, named.modality is None and not named.is_silent)
+
     # The page may know nothing of the layers that know these two; this one may.
-    settings.use(settings.settings_from_environment(guess=sequence_of, describe=describe_steps, **given))
+    settings.use(settings.settings_from_environment(guess=guess, describe=describe_steps, **given))
     _ask_nobody_for_our_address()
     options = streamlit_options(host, port)
     bootstrap.load_config_options(flag_options=options)

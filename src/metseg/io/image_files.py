@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metseg.io.nifti import read_channels
@@ -13,6 +13,13 @@ from metseg.volume import Volume
 DICOM_ENDINGS = (".dcm", ".zip")
 
 
+#: Why a file is taken for a sequence where somebody said so.
+NAMED_BY_USER = "the user named it"
+#: The same where a recipe, or a table of contents, names the channels of a file.
+CHANNELS_OF_RECIPE = "the recipe names the channels in this order"
+CHANNELS_OF_TABLE = "dataset.json names the channels in this order"
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """Where one image lies.
@@ -20,15 +27,23 @@ class ImageFile:
     Args:
         path: a NIfTI file; or a folder, ``.dcm`` or ``.zip`` with one DICOM series.
         channel: which index of its fourth axis, from 0; None: it holds one image only.
+        reason: why it is taken for its sequence, in a clause.
     """
 
     path: Path
     channel: int | None = None
+    reason: str = field(default=NAMED_BY_USER, compare=False)
+
+    @property
+    def source(self) -> str:
+        """Return the file's name without its folders, and the channel where it holds several."""
+        return self.path.name if self.channel is None else f"{self.path.name}, channel {self.channel}"
 
 
-def channel_files(path: Path, names: Sequence[str]) -> dict[str, ImageFile]:
+def channel_files(path: Path, names: Sequence[str], *, reason: str = NAMED_BY_USER) -> dict[str, ImageFile]:
     """Return where each sequence of one file lies, in the order of its channels; the only one needs no number."""
-    return {name: ImageFile(path, index if len(names) > 1 else None) for index, name in enumerate(names)}
+    several = len(names) > 1
+    return {name: ImageFile(path, index if several else None, reason) for index, name in enumerate(names)}
 
 
 def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tuple[str, ...]]:

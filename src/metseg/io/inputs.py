@@ -11,7 +11,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.cases import DataOptions, data_part, kept_apart
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
-from metseg.io.image_files import ImageFile, channel_files, stem_of
+from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, ImageFile, channel_files, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
 from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
 from metseg.io.layouts.dicom import holds_dicom
@@ -19,7 +19,7 @@ from metseg.io.layouts.layout import Findings
 from metseg.io.layouts.nnunet import CHANNEL
 from metseg.io.nifti_file import NIFTI_ENDINGS, read_nifti_header
 from metseg.io.patients import patient_finder
-from metseg.io.sequences import sequence_of
+from metseg.io.sequences import name_sequence
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.studies import asked_for, check_named, study_from_files
@@ -30,6 +30,9 @@ from metseg.volume import BRAIN_MASK, canonical_modality
 
 #: What a sequence is set to where it shall be left out.
 LEFT_OUT = "none"
+
+#: Why a file whose name says no sequence is the one that a model of one sequence sees.
+ONLY_FILE = "its name says no sequence, and the model sees no other"
 
 #: Layouts of everything but pictures.
 STUDY_LAYOUTS = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
@@ -185,11 +188,23 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
         told: whether the user says which file is which sequence.
     """
     case_id = stem_of(path.name)
-    known = data.channels or (data.inputs if len(data.inputs) == 1 else ())
-    if not known and (said := sequence_of(case_id)) is not None:
-        known = (said,)
-    files = channel_files(path, known) or _told_beside(path)
-    study = asked_for(study_from_files(files or {SINGLE_CHANNEL: ImageFile(path)}, case_id=case_id), data)
+    files = channel_files(path, data.channels, reason=CHANNELS_OF_RECIPE) or _told_beside(path)
+    named = name_sequence(case_id)
+    if not files and named.modality is not None:
+        files = {named.modality: ImageFile(path, reason=named.reason)}
+    if not files and not told and not named.is_silent:
+        raise InputError(
+            "the file name does not say plainly which sequence it is",
+            where=path,
+            expected="t1n, t1c, t2w, t2f or their usual names",
+            got=named.reason,
+            cure=f"name it with --modality {next(iter(data.inputs), 't1c')}=FILE",
+            code="input.unknown_sequence",
+        )
+    if not files and len(data.inputs) == 1:
+        files = channel_files(path, data.inputs, reason=ONLY_FILE)
+    unknown = ImageFile(path, reason="nothing says which sequence it is")
+    study = asked_for(study_from_files(files or {SINGLE_CHANNEL: unknown}, case_id=case_id), data)
     if files or told or not data.inputs:
         return study
     return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
@@ -205,10 +220,11 @@ def _told_beside(path: Path) -> dict[str, ImageFile]:
     channels = read_contents(folder.parent if folder.name in IMAGE_FOLDERS else folder).channels
     if match := CHANNEL.match(stem_of(path.name)):
         number = int(match["channel"])
-        return {channels[number]: ImageFile(path)} if number < len(channels) else {}
+        named = number < len(channels)
+        return {channels[number]: ImageFile(path, reason=CHANNELS_OF_TABLE)} if named else {}
     _, shape = read_nifti_header(path)
     if len(shape) == 4 and shape[3] == len(channels):
-        return channel_files(path, channels)
+        return channel_files(path, channels, reason=CHANNELS_OF_TABLE)
     return {}
 
 

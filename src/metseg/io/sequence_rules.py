@@ -25,14 +25,18 @@ SPELLINGS: Mapping[str, str] = {
     r"(?i)\bi\.v\b\.?": " iv ",
     r"(?i)\bk\.m\b\.?": " km ",
     r"без[\s_-]+(контраст[^\W_]*|ку)": " without contrast ",
-    r"(?<![^\W_])(с|после)[\s_-]+(контраст[^\W_]*|ку)": " with contrast ",
-    r"(非造影|造影なし|造影無し|単純|平扫|平掃|조영전|비조영)": " native ",
-    r"(造影後|造影あり|增强|增強|조영후)": " with contrast ",
+    r"(?<![^\W_])([\u0441c]|после)[\s_-]+(контраст[^\W_]*|ку)": " with contrast ",
+    r"(非造影|造影なし|造影無し|単純|平扫|平掃|조영전|비조영|[无無未不非][增増][强強]|([增増][强強]|造影)前)": " native ",
+    r"(造影後|造影あり|[增増][强強]|조영후)": " with contrast ",
 }
+
+#: What speaks of agent in scripts that are not read further.
+OTHER_SCRIPTS = r"造影|[增増][强強]|контраст|조영"
 
 #: What the words say against a plain T1, T2 or FLAIR of a whole brain, and how the reason calls it.
 _DIFFUSION, _MAP, _PHASE = "a diffusion image or a map made from it", "a computed map", "a phase image"
 _PERFUSION, _DIXON = "a perfusion image or a map made from it", "one of several Dixon images"
+_PART = "a picture of a part of the head or of another part of the body"
 _SCREEN = "a picture of a screen or a result"
 EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(loc|locali[sz]\w*|scouts?|survey|aa ?(head|scout)\w*|smart ?brain|(3|three) ?planes?|3pl|planning)\b": (
@@ -44,23 +48,19 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\bep2d\w*|\bepi\b": "an echo-planar image",
     r"\b(swi\w*|swan|swip|venobold|suscept\w*|qsm|ha?emo\w*)\b": "a susceptibility-weighted image",
     r"\b(phase|pha)\b(?! ?enc)": _PHASE,
-    r"\bt2w? ?(\*|stern|star\w*)|\bt2s(?![a-z])|\br2 ?(\*|star)|\bt2w? ?(fl2d|fl3d|gre|ffe)|\bgre t2\b|flair ?(\*|star)|\b(merge|medic)\b": (
-        "a T2* image"
-    ),
-    r"\b(perf\w*|pwi|dsc|dce|asl|p?casl|pasl|r?el?cb[fv]|r?cbf|r?cbv|mtt|ttp|tmax|ktrans|twist|tricks|dyn\w*|permeab\w*)\b": (
-        _PERFUSION
-    ),
+    r"\bt2w? ?(\*|stern|star\w*)|\bt2s(?![a-z])|\br2 ?(\*|star)|flair ?(\*|star)": "a T2* image",
+    r"\bt2w? ?(fl2d|fl3d|gre|ffe)|\bgre t2\b|\b(merge|medic)\b": "a T2* image",
+    r"\b(perf\w*|pwi|dsc|dce|asl|p?casl|pasl|r?el?cb[fv]|r?cbf|r?cbv|mtt|ttp|tmax|ktrans)\b": _PERFUSION,
+    r"\b(twist|tricks|dyn\w*|permeab\w*)\b": _PERFUSION,
     r"\b(bold|fmri|rs ?fmri|resting)\b": "a functional series",
     r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
     r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
-    r"\bsubs?\b(?! ?\d)|\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b|\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": (
-        "a subtraction"
-    ),
+    r"\bsubs?\b(?! ?\d)|\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b": "a subtraction",
+    r"\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": "a subtraction",
     r"\b(mip|minip|mnip)s?\b": "a projection",
     r"\b([tr][12]w? ?)?(maps?|mapping|mapit|molli)\b|\b[tr][12]w?maps?\b|\bq[tr][12]\b|\bt1 ?rho|\brelaxom\w*": _MAP,
-    r"\b(synth\w*|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian|deformation|displacement|(warp|bias) ?field|warp|xfm)\b|^i?y t[12]": (
-        _MAP
-    ),
+    r"\b(synth\w*|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian)\b": _MAP,
+    r"\b(deformation|displacement|(warp|bias) ?field|warp|xfm)\b|^i?y t[12]": _MAP,
     r"\bmp2 ?rage|\b(uni|uniden|inv ?[12])\b": "an inversion, a combination or a map of MP2RAGE",
     r"\basset (cal|ref)|\basset$|\b(calib\w*|ref ?scan|pre ?scan|shim\w*|field ?map\w*|sensitivity)\b": "a calibration",
     r"\b(ciss|fiesta|drive|true ?fisp|trufi|b ?ssfp|b ?ffe|cistern\w*)\b": "a steady-state image of the cisterns",
@@ -68,9 +68,8 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(stir\w*|dir|double inversion|psir|wmn|fgatir)\b|\bt[12]w?stir": "an inversion recovery of another kind",
     r"\b(mt|mtc|mtr|magneti[sz]ation transfer)\b": "weighted by magnetisation transfer",
     r"\b(in ?phase|out ?phase|opp\w*|fat only|fat image)\b|\bdixon\b.*\b(in|f|fat)$": _DIXON,
-    r"\b(spine|cervical|thoracic|lumbar|[ctl] ?spine|neck|orbits?|pituitary|sella\w*|iac|wirbels\w*|hals|hws|bws|lws)\b": (
-        "a picture of a part of the head or of another part of the body"
-    ),
+    r"\b(spine|cervical|thoracic|lumbar|[ctl] ?spine|neck|wirbels\w*|hals|hws|bws|lws)\b": _PART,
+    r"\b(orbits?|pituitary|sella\w*|iac)\b": _PART,
     r"\b(screen\w*|capture|report|fusion|fused|overlay|segment\w*|colou?r|rgb|key ?images?)\b": _SCREEN,
     r"\b(ct|cta|pet|spect|suv|rtdose|dose)\b": "an image of another machine, or brought to one",
 }
@@ -100,6 +99,9 @@ WEIGHTING_TEXT: Mapping[Weighting, str] = {
 #: An inversion recovery of which the words do not say what it hides: water (FLAIR) or fat (STIR).
 INVERSION_TEXT = r"\b(tirm|tir2d\w*|tir|ir|spc ?ir|irtse|ir ?fse|tse ?ir)\b"
 
+#: How a reason goes on then.
+UNKNOWN_INVERSION = "but not whether of water (FLAIR) or of fat (STIR)"
+
 #: Agents and what people call them; only words that mean nothing else in the name of a series.
 _AGENTS = (
     r"(?:contr(?:ast\w*)?|kontr(?:a\w*)?|km|gado\w*|gadd?|gd(?: ?dtpa| ?dota)?|ce|mdc|mdk|m d c|civ|c i v|pdc"
@@ -117,27 +119,27 @@ BOTH_TEXT = (
 )
 
 _NEGATED = (
-    r"(?:without|with ?out|w ?o|wo|no|non|not|nil|kein\w*|ohne|o(?= ?km)|sans|senza|sin|s(?= (?:contraste|gado\w*|civ|mdc))"
-    r"|sem|zonder|uden|utan|uten|bez|fara|ilman)"
+    r"(?:without|with ?out|w ?o|wo|no|non|not|nil|kein\w*|ohne|o(?= ?km)|sans|senza|sin"
+    r"|s(?= (?:contraste|gado\w*|civ|mdc))|sem|zonder|uden|utan|uten|bez|fara|ilman)"
 )
 _BEFORE_AGENT = r"(?:pre|before|avant|vor|v(?= ?km)|prima|antes|voor|przed|inainte|for(?= kontrast)|fore|pred)"
 _AFTER_AGENT = (
     r"(?:post|after|apres|nach|n(?= ?km)|dopo|despues|tras|pos|apos|po|efter|etter|na(?= ?contrast)|inj(?= ?gado))"
 )
 _PROCEDURES = (
-    r"(?:op|ops|operat\w*|opr|surg\w*|chir\w*|treat\w*|tx|trt|rt|xrt|ct|crt|rct|radi\w*|chemo\w*|immuno\w*|therap\w*|srs|srt|sbrt"
-    r"|gk|gks|gamma\w*|cyberknife|wbrt|resect\w*|resektion|biops\w*|bx|laser|litt|proc\w*|intervention\w*|implant\w*|dbs|shunt"
-    r"|base\w*|follow\w*|fu|icu|ictal|mortem|natal|trauma\w*|stroke|fossa|reg\w*|stealth|brainlab|ok)"
+    r"(?:op|ops|operat\w*|opr|surg\w*|chir\w*|treat\w*|tx|trt|rt|xrt|ct|crt|rct|radi\w*|chemo\w*|immuno\w*|therap\w*"
+    r"|srs|srt|sbrt|gk|gks|gamma\w*|cyberknife|wbrt|resect\w*|resektion|biops\w*|bx|laser|litt|proc\w*|intervention\w*"
+    r"|implant\w*|dbs|shunt|base\w*|follow\w*|fu|icu|ictal|mortem|natal|trauma\w*|stroke|fossa|reg\w*|stealth|brainlab|ok)"
 )
 
 #: Before or after something that is no agent: an operation, a treatment; taken out next.
 OTHER_EVENT_TEXT = (
     rf"\b(?:pre|post|before|after|vor|nach|apres|avant|dopo|antes|despues) ?{_PROCEDURES}\b"
     r"|\b(?:pre|post)(?:erior\w*|proc\w*|op\w*|treat\w*|surg\w*|rt|srs|radi\w*|chemo\w*|therap\w*|resect\w*|biops\w*"
-    r"|natal\w*|mortem|ictal|sent\w*|scan\w*|frontal\w*|central\w*|limin\w*|central)\b"
+    r"|natal\w*|mortem|ictal|sent\w*|scan\w*|frontal\w*|central\w*|limin\w*)\b"
     # "Without" something else that was left away: fat suppression, motion correction.
-    rf"|\b{_NEGATED} ?(?:fs|fat\w*|sat\w*|supp\w*|spair|spir|mocor|motion\w*|nav\w*|norm\w*|filter\w*|skull|bias\w*|moco"
-    r"|correct\w*|contrast (?:enhancement filter|norm\w*))\b"
+    rf"|\b{_NEGATED} ?(?:fs|fat\w*|sat\w*|supp\w*|spair|spir|mocor|motion\w*|nav\w*|norm\w*|filter\w*|skull|bias\w*"
+    r"|moco|correct\w*|contrast (?:enhancement filter|norm\w*))\b"
 )
 
 #: Without agent; taken out before words for it are looked for.
@@ -145,12 +147,12 @@ WITHOUT_TEXT = (
     rf"\b{_NEGATED} ?{_LITTLE}{_AGENT_WORDS}(?: (?:agent\w*|mittel|media|medium))?\b"
     rf"|\b{_BEFORE_AGENT} ?{_LITTLE}{_AGENT_WORDS}\b"
     rf"|\b{_AGENTS} ?(?:none|no(?! ?\d)|nein|non|free|frei|neg\w*)\b"
-    r"|\b(?:nativ\w*|plain|unenhanced|unkontrast\w*|nonenhanced|nonenh|nce|woc|wocon\w*|non ?con|nongad\w*|nongd|nonce|nocon\w*"
-    r"|nogad\w*|nogd|noncontr\w*|precontr\w*|pregad\w*|pregd|prekm|precon|prec|prece)\b"
+    r"|\b(?:nativ\w*|plain|unenhanced|unkontrast\w*|nonenhanced|nonenh|nce|woc|wocon\w*|non ?con|nongad\w*"
+    r"|nongd|nonce|nocon\w*|nogad\w*|nogd|noncontr\w*|precontr\w*|pregad\w*|pregd|prekm|precon|prec|prece)\b"
 )
 
 #: Nothing is said of what is absent; without a word for an agent it means the agent.
-ABSENT_TEXT = rf"\b(?:without|with ?out|w ?o|wo|ohne|sans|senza|zonder)\b"
+ABSENT_TEXT = r"\b(?:without|with ?out|w ?o|wo|ohne|sans|senza|zonder)\b"
 
 #: With agent.
 WITH_TEXT = (
@@ -175,7 +177,8 @@ UNPROVEN_TEXT: Mapping[str, str] = {
     r"\b(arterial|venous|portal|delayed|late)\b": "a phase after an injection that is not named",
     r"\bgd\w+\b": "a sign that may mean contrast agent",
     r"\+": "a plus without of what",
-    r"[a-z](?:contrast|kontrast|gado|postg|postc)|(?:mprage|bravo|spgr|vibe|tfe|space|cube|vista)(?:post|gd|ce|gad|km|c|con|inj)": (
+    r"[a-z](?:contrast|kontrast|gado|postg|postc)": "a compound that may mean contrast agent",
+    r"(?:mprage|bravo|spgr|vibe|tfe|space|cube|vista)(?:post|gd|ce|gad|km|c|con|inj)": (
         "a compound that may mean contrast agent"
     ),
 }
@@ -192,11 +195,12 @@ JOINED_NEGATION = r"(?<![a-z])(\w*t1w?)(non?|wo|without|sans|ohne|sin|senza|pre|
 
 #: What is written on to T1 in one word, behind an optional "w" for weighted.
 JOINED_WITH = frozenset(
-    ("c", "ce", "gd", "gad", "gado", "gadolinium", "km", "contrast", "kontrast", "post", "postcontrast", "postgd", "postgad")
-) | frozenset(("cep", "gdpost", "cpost", "cepost", "enh", "enhanced", "con", "mdc", "postcon", "postkm"))
+    "c ce gd gad gado gadolinium km contrast kontrast post postcontrast postgd postgad postcon postkm cep gdpost cpost "
+    "cepost enh enhanced con mdc".split()
+)
 JOINED_WITHOUT = frozenset(
-    ("n", "pre", "nat", "nativ", "native", "precontrast", "noncontrast", "nocontrast", "nc", "noc", "wo", "pregd", "pregad")
-) | frozenset(("precon", "noncon", "unenhanced", "plain", "nongd", "nongad"))
-JOINED_WITHOUT |= {"nogd", "nogad", "nokm", "noce", "nonce", "withoutcontrast", "wocontrast", "withoutgd", "sansgado", "ohnekm"}
+    "n pre nat nativ native plain precontrast pregd pregad precon noncontrast nocontrast withoutcontrast wocontrast nc "
+    "noc wo noncon unenhanced nongd nongad nonce nogd nogad nokm noce withoutgd sansgado ohnekm".split()
+)
 #: Parts of a joined word that could mean agent; a word with one that is in neither table is not plain.
 JOINED_DOUBTFUL = r"gd|gad|post|ce|con(?!e)|km|inj|enh|pre"

@@ -15,11 +15,11 @@ from typing import Literal
 from metseg.io.sequence_rules import (
     ABSENT_TEXT,
     BEFORE_TEXT,
+    BESIDE,
     BOTH_HINT,
     BOTH_TEXT,
     EXCLUDED_TEXT,
     EXCLUDED_UNLESS_T1,
-    BESIDE,
     INITIALS,
     INVERSION_TEXT,
     JOINED_DOUBTFUL,
@@ -27,9 +27,11 @@ from metseg.io.sequence_rules import (
     JOINED_WITH,
     JOINED_WITHOUT,
     OTHER_EVENT_TEXT,
+    OTHER_SCRIPTS,
     SPELLINGS,
     T1_PULSES,
     T1_WORD,
+    UNKNOWN_INVERSION,
     UNPROVEN_TEXT,
     WEIGHTING_NAMES,
     WEIGHTING_TEXT,
@@ -42,7 +44,7 @@ from metseg.io.sequence_rules import (
 AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "silent"]
 
 #: Letters of Latin alphabets that are not a plain one with an accent.
-_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "đ": "d", "ı": "i", "œ": "oe", "µ": "u"})
+_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "đ": "d", "\u0131": "i", "œ": "oe", "µ": "u"})
 
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
 MASK_WORDS = frozenset(("mask", "brainmask", "seg", "segmentation", "label", "labels", "truth", "gt", "roi"))
@@ -151,10 +153,11 @@ def read_agent(words: str) -> Agent:
     without = without or absent or "without" in joined
     if with_agent and (without or before):
         return Agent("contradictory")
+    unread = _unknown_script(rest)
     if with_agent:
-        return Agent("with")
+        return Agent("unproven", unread) if unread else Agent("with")
     hint = hint or (BOTH_HINT if both else "") or _first(UNPROVEN_TEXT, rest) or initials
-    hint = hint or _unknown_script(rest)
+    hint = hint or unread
     if without:
         return Agent("contradictory" if hint else "without")
     if hint:
@@ -198,7 +201,9 @@ class BidsName:
 #: Suffixes of BIDS that are a sequence of ours, as words.
 BIDS_IMAGES: Mapping[str, str] = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
 #: Other suffixes of images, some of which hold the name of a weighting.
-_OTHER_SUFFIXES = frozenset(("inplaneT1", "inplaneT2", "PDT2", "PDw", "UNIT1", "MP2RAGE", "MESE", "MEGRE", "VFA", "IRT1"))
+_OTHER_SUFFIXES = frozenset(
+    ("inplaneT1", "inplaneT2", "PDT2", "PDw", "UNIT1", "MP2RAGE", "MESE", "MEGRE", "VFA", "IRT1")
+)
 #: Values of the entity ``ce`` that say that no agent was given.
 _NO_AGENT = frozenset(("none", "no", "non", "without", "wo", "pre", "native", "0", "false", "n", "noce", "noncontrast"))
 
@@ -245,7 +250,7 @@ def _divided(label: str) -> str:
     """Return a BIDS label with spaces around the words that rules know, where those words fill it.
 
     >>> _divided("mpragepost"), _divided("space"), _divided("postop"), _divided("accelerated")
-    ('mprage post', 'space', 'postop', 'accelerated')
+    ('mprage post', 'space', 'post op', 'accelerated')
     """
     pieces = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label).lower()
     return " ".join(_split_label(piece) for piece in pieces.split())
@@ -278,7 +283,9 @@ def _conclude(reading: TextReading, place: str) -> NamedSequence:
         names = " and ".join(sorted(WEIGHTING_NAMES[item] for item in named))
         return NamedSequence(None, f"{place} says {names} at once")
     if reading.inversion and named != {"t1"}:
-        return NamedSequence(None, f"{place} says inversion recovery, but not whether of water (FLAIR) or of fat (STIR)")
+        return NamedSequence(
+            None, f"{place} says inversion recovery, but not whether of water (FLAIR) or of fat (STIR)"
+        )
     if not named:
         return NamedSequence(None, f"{place} says no sequence", is_silent=True)
     if named == {"t2"}:
@@ -343,7 +350,11 @@ def _without_initials(words: str) -> tuple[str, str]:
 
 
 def _unknown_script(words: str) -> str:
-    return "words in a script that is not read" if re.search(r"[^\W\d_a-z]", words) else ""
+    """Return a hint where words behind T1, or words for agent anywhere, are in a script that is not read."""
+    first = re.search(T1_WORD, words) or re.search(T1_PULSES, words)
+    behind = "" if first is None else words[first.end() :]
+    found = re.search(r"[^\W\d_a-z]", behind) or re.search(OTHER_SCRIPTS, words)
+    return "words in a script that is not read" if found else ""
 
 
 def _first(table: Mapping[str, str], words: str) -> str:
@@ -365,6 +376,10 @@ def words(stem: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", stem.lower()) if word]
 
 
+#: Words of one sequence's name that prove nothing alone.
+_HINTS = ("post", "inj", "c")
+
+
 def is_sequence_word(word: str) -> bool:
     """Return whether a word of a name only helps to say which sequence it is.
 
@@ -372,7 +387,8 @@ def is_sequence_word(word: str) -> bool:
     [True, True, True, True, False, False]
     """
     found = read_text(word)
-    return bool(found.weightings) or found.agent.words != "silent"
+    says_agent = found.agent.words not in ("silent", "unproven") or word.lower() in _HINTS
+    return bool(found.weightings) or says_agent
 
 
 def is_brain_mask(stem: str) -> bool:

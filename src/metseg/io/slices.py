@@ -11,11 +11,12 @@ import numpy as np
 
 from metseg.errors import GeometryError, InputError, MetsegError
 from metseg.io.channels import name_channels
+from metseg.io.image_files import CHANNELS_OF_RECIPE
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
 from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES, convert_labels, label_map
 from metseg.tables import lookup
-from metseg.volume import Array, Case, Volume
+from metseg.volume import Array, Case, SequenceRecord, Volume
 from metseg.words import counted
 
 
@@ -167,7 +168,16 @@ class SliceStackSource(CaseSource):
             slice_names=tuple(item.file.name for item in items),
             attributes=self.attributes,
             warnings=(*_counted(_notes(items)), *notes),
+            sequence_records=_channel_records(names, self.channels),
         )
+
+
+def _channel_records(names: Sequence[str], declared: Sequence[str]) -> tuple[SequenceRecord, ...]:
+    """Return which channel of the pictures is which sequence."""
+    reason = CHANNELS_OF_RECIPE if tuple(names) == tuple(declared) else "nothing says what the pictures show"
+    if len(names) == 1:
+        return (SequenceRecord(names[0], "the pictures", reason),)
+    return tuple(SequenceRecord(name, f"channel {place} of the pictures", reason) for place, name in enumerate(names))
 
 
 def _stack(pictures: Sequence[Array]) -> Volume:

@@ -13,7 +13,7 @@ from metseg.io.nifti import read_mask_nifti
 from metseg.io.source import CaseSource
 from metseg.labels import BINARY, LABEL_SCHEMES, check_labels, convert_labels, label_map
 from metseg.tables import lookup
-from metseg.volume import BRAIN_MASK, Case, Volume
+from metseg.volume import BRAIN_MASK, Case, SequenceRecord, Volume
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,12 @@ class VolumeSource(CaseSource):
         """Return the modalities that are wanted and not there, the optional ones too."""
         return tuple(name for name in self.wanted if name not in self.images)
 
+    @property
+    def sequence_records(self) -> tuple[SequenceRecord, ...]:
+        """Return which file is read as which sequence, and why."""
+        files = {name: self.images[name] for name in self.chosen}
+        return tuple(SequenceRecord(name, file.source, file.reason) for name, file in files.items())
+
     def without_labels(self) -> VolumeSource:
         """Return the same study without its mask, as for a prediction."""
         return replace(self, mask=None)
@@ -113,6 +119,7 @@ class VolumeSource(CaseSource):
             timepoint=self.timepoint,
             attributes=self.attributes,
             warnings=(*self.notes, *absent, *notes, *more, *about_labels),
+            sequence_records=self.sequence_records,
         )
 
     def check(self) -> None:
@@ -211,6 +218,7 @@ def require_sequences(
         where=f"case {case_id}",
         expected=", ".join(wanted) or "at least one image",
         got=", ".join([*present, *remarks]) or "none",
-        cure="name the file of each sequence (--modality t1c=FILE), or use a model trained for its absence",
+        cure="name the file or the DICOM series of each sequence (--modality t1c=FILE, --modality t1c=5), or use a "
+        "model trained for its absence",
         code="input.missing_sequence",
     )

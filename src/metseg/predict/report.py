@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class CaseReport:
         warnings: each once.
         failed: what could not be read.
         technique: what was read and how it was prepared; see `_technique`.
+        sequences: which file or series was read as which sequence, and why.
     """
 
     case_id: str
@@ -46,6 +47,7 @@ class CaseReport:
     warnings: list[str] = field(default_factory=list)
     failed: list[MetsegError] = field(default_factory=list)
     technique: dict[str, Any] = field(default_factory=dict)
+    sequences: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, prediction: Prediction) -> None:
         """Take a part in; its slices follow those that are there."""
@@ -57,6 +59,7 @@ class CaseReport:
         self.affine = None if affine is None else affine.tolist()
         # The parts of a case are prepared by the same steps; where these differ in a figure, the first part's stands.
         self.technique = self.technique or _technique(prediction)
+        self.sequences = self.sequences or [asdict(record) for record in prediction.case.sequence_records]
         self.warnings += [text for text in prediction.warnings if text not in self.warnings]
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
@@ -73,6 +76,7 @@ class CaseReport:
             "shape": [*self.plane, self.depth],
             "affine": self.affine,
             "slices": self.slice_names,
+            "sequences": self.sequences,
             "technique": self.technique,
             "lesions": [replace(lesion, id=number).to_json() for number, lesion in enumerate(by_size, start=1)],
             "timings_s": self.timings_s,

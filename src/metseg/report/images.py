@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from metseg.evaluate.case_files import case_id, is_map, stem_of
 from metseg.evaluate.pairing import PLAIN_FOLDERS
 from metseg.io.nifti_file import NIFTI_ENDINGS
-from metseg.io.sequences import SEQUENCE_WORDS, is_brain_mask, sequence_of
+from metseg.io.sequences import is_brain_mask, is_sequence_word, sequence_of
 from metseg.io.showcase_volumes import PREFERRED
 from metseg.io.tree import scan
 
@@ -94,7 +94,7 @@ def _without_sequence(stem: str) -> str:
     ['P1_b', 'P1', 'case_07', '', 'case_07']
     """
     left = _CHANNEL_NUMBER.sub("", stem)
-    while (last := _LAST_WORD.search(left)) and last.group(1).lower() in SEQUENCE_WORDS:
+    while (last := _LAST_WORD.search(left)) and is_sequence_word(last.group(1)):
         left = left[: last.start()]
     return left
 

@@ -28,11 +28,15 @@ class ReadImage:
         name: modality, such as ``t1c``.
         shape: (X, Y, Z) voxels.
         spacing_mm: of a voxel along these axes; None for pictures.
+        source: the file or the DICOM series that it was read from; empty where that is not known or not to be said.
+        reason: why that was taken for this modality, a clause; empty where that is not known.
     """
 
     name: str
     shape: tuple[int, int, int]
     spacing_mm: Point | None
+    source: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)

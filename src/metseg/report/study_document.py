@@ -48,6 +48,14 @@ class ImageFacts(_Part):
     spacing_mm: tuple[Length, Length, Length] | None = None
 
 
+class SequenceFacts(_Part):
+    """An entry of ``sequences``; see `metseg.volume.SequenceRecord`."""
+
+    sequence: str
+    source: str
+    reason: str
+
+
 class MaskFacts(_Part):
     """The part ``technique.predict``; see `metseg.recipe.PredictPart`."""
 
@@ -84,6 +92,7 @@ class Document(_Part):
     shape: tuple[Count, Count, Count]
     affine: list[list[Finite]] | None = None
     slices: tuple[str, ...] = ()
+    sequences: tuple[SequenceFacts, ...] = ()
     technique: TechniqueFacts = TechniqueFacts()
     lesions: tuple[FoundLesion, ...] = ()
     warnings: tuple[str, ...] = ()

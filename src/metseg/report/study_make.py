@@ -123,7 +123,7 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
         pseudonym=options.pseudonym or document.case,
         made_on=options.made_on or date.today(),
         version=document.metseg,
-        technique=_technique(document),
+        technique=_technique(document, names_files=options.pseudonym in (None, document.case)),
         model=model,
         classes=_classes(document),
         colours=_colours(document),
@@ -176,10 +176,21 @@ def _lesion(found: FoundLesion, document: Document, *, side: Any) -> Lesion:
     )
 
 
-def _technique(document: Document) -> Technique:
+def _technique(document: Document, *, names_files: bool) -> Technique:
+    """Return how the result came about; a file's name is left out where the study goes by a pseudonym."""
     facts, affine = document.technique, document.matrix
+    known = {record.sequence: record for record in document.sequences}
     return Technique(
-        sequences=tuple(ReadImage(name, image.shape, image.spacing_mm) for name, image in facts.images.items()),
+        sequences=tuple(
+            ReadImage(
+                name,
+                image.shape,
+                image.spacing_mm,
+                source=known[name].source if name in known and names_files else "",
+                reason=known[name].reason if name in known else "",
+            )
+            for name, image in facts.images.items()
+        ),
         reference=facts.reference,
         shape=document.shape,
         spacing_mm=None if affine is None else spacing_mm(affine),

@@ -129,7 +129,8 @@ def _images(report: StudyReport) -> tuple[str, ...]:
     if technique.is_pictures:
         columns, rows, pictures = technique.shape
         channels = f"; channels: {', '.join(names)}" if names else ""
-        return (f"{counted(pictures, 'picture')} of {columns} × {rows} pixels{channels}",)
+        whole = f"{counted(pictures, 'picture')} of {columns} × {rows} pixels{channels}"
+        return (whole, *(f"{_sequence(image.name)}{_origin(image)}" for image in technique.sequences if image.reason))
     if not technique.sequences:
         return (_grid(technique.shape, technique.spacing_mm),)
     lines = [_image(image) for image in technique.sequences]
@@ -139,7 +140,14 @@ def _images(report: StudyReport) -> tuple[str, ...]:
 
 
 def _image(image: ReadImage) -> str:
-    return f"{_sequence(image.name)}: {_grid(image.shape, image.spacing_mm)}"
+    return f"{_sequence(image.name)}: {_grid(image.shape, image.spacing_mm)}{_origin(image)}"
+
+
+def _origin(image: ReadImage) -> str:
+    """Return from which file or series an image was read, and why it was taken for its sequence."""
+    if not image.reason:
+        return ""
+    return f", read from {image.source} ({image.reason})" if image.source else f" ({image.reason})"
 
 
 def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | None) -> str:

@@ -67,6 +67,7 @@ STUDY: Final[dict[str, Any]] = {
         "scheme": "binary",
         "reference": "t1c",
         "sequences": ["t1c"],
+        "sequence_records": [{"sequence": "t1c", "source": "file 1", "reason": "the form declares it"}],
         "shape": [182, 218, 182],
         "spacing_mm": [1.0, 1.0, 1.0],
         "threshold": 0.5,

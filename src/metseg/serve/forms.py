@@ -19,7 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metseg.files import disk_full_is_an_error
 from metseg.io.image_files import stem_of
-from metseg.io.sequences import sequence_of
+from metseg.io.sequences import NamedSequence, name_sequence
 from metseg.serve.problems import Refused
 from metseg.volume import canonical_modality
 from metseg.wire import SEQUENCES
@@ -36,6 +36,9 @@ FILE_FIELDS: Final = ("files", "file")
 _PLACE: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|[/\\~])|.*\.\.[/\\]", re.IGNORECASE | re.DOTALL)
 
 
+_NO_NAME: Final = NamedSequence(None, "", is_silent=True)
+
+
 @dataclass(frozen=True)
 class ReceivedFile:
     """One file that arrived.
@@ -46,6 +49,8 @@ class ReceivedFile:
         sequence: as its field says, or guessed from the name it had.
         bytes: how many.
         sha256: of its content.
+        reason: why it is that sequence; where it is none, what its name leaves open.
+        is_doubtful: whether its name speaks of a sequence without saying plainly which.
     """
 
     number: int
@@ -53,6 +58,8 @@ class ReceivedFile:
     sequence: str | None
     bytes: int
     sha256: str
+    reason: str = ""
+    is_doubtful: bool = False
 
 
 @dataclass
@@ -118,7 +125,7 @@ class _Reader:
         self.upload = Upload(folder)
         self._max_files = max_files
         self._open: IO[bytes] | None = None
-        self._sequence: str | None = None
+        self._named = _NO_NAME
         self._hash = hashlib.sha256()
 
     def close(self) -> None:
@@ -127,7 +134,7 @@ class _Reader:
             with suppress(OSError):  # where the disk is full, closing says so once more
                 self._open.close()
 
-    def _begin_file(self, sequence: str | None) -> None:
+    def _begin_file(self, named: NamedSequence) -> None:
         number = len(self.upload.files) + 1
         if number > self._max_files:
             raise Refused(
@@ -136,7 +143,7 @@ class _Reader:
                 expected=f"at most {self._max_files}",
                 cure="upload one study at a time, DICOM as a zip archive",
             )
-        self._sequence, self._hash = sequence, hashlib.sha256()
+        self._named, self._hash = named, hashlib.sha256()
         self._open = (self.upload.folder / f"{number:04d}").open("xb")
 
     def _write(self, data: bytes) -> None:
@@ -150,8 +157,17 @@ class _Reader:
         with disk_full_is_an_error(self.upload.folder):
             self._open.close()
         path = Path(self._open.name)
-        number, size = len(self.upload.files) + 1, path.stat().st_size
-        self.upload.files.append(ReceivedFile(number, path, self._sequence, size, self._hash.hexdigest()))
+        named = self._named
+        received = ReceivedFile(
+            len(self.upload.files) + 1,
+            path,
+            named.modality,
+            path.stat().st_size,
+            self._hash.hexdigest(),
+            reason=named.reason,
+            is_doubtful=named.modality is None and not named.is_silent,
+        )
+        self.upload.files.append(received)
         self._open = None
 
 
@@ -163,7 +179,7 @@ class BodyReader(_Reader):
 
     def feed(self, data: bytes) -> None:
         if self._open is None:
-            self._begin_file(None)
+            self._begin_file(_NO_NAME)
         self._write(data)
 
     def end(self) -> Upload:
@@ -245,7 +261,7 @@ class FormReader(_Reader):
         self._is_field = b"filename" not in options
         file_name = options.get(b"filename", b"").decode("utf-8", "replace")
         if file_name:  # without one, it is what a browser sends where no file was chosen
-            self._begin_file(_sequence(self._field, file_name))
+            self._begin_file(_named_sequence(self._field, file_name))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._open is not None:
@@ -284,10 +300,10 @@ class FormReader(_Reader):
         self._whole = True
 
 
-def _sequence(field_name: str, file_name: str) -> str | None:
+def _named_sequence(field_name: str, file_name: str) -> NamedSequence:
     """Return which sequence a file shows, by the field it comes in, or else by its name."""
     if field_name in FILE_FIELDS:
-        return sequence_of(stem_of(PurePosixPath(file_name.replace("\\", "/")).name))
+        return name_sequence(stem_of(PurePosixPath(file_name.replace("\\", "/")).name))
     declared = canonical_modality(field_name)
     if declared not in SEQUENCES:
         raise Refused(
@@ -296,7 +312,7 @@ def _sequence(field_name: str, file_name: str) -> str | None:
             where="the form",
             expected=", ".join((*FILE_FIELDS, *SEQUENCES)),
         )
-    return declared
+    return NamedSequence(declared, f"the form declares it ({declared})")
 
 
 def _malformed() -> Refused:

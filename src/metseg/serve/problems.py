@@ -87,11 +87,24 @@ TITLES: Final[Mapping[int, str]] = {
     507: "The service has no room left",
 }
 
+#: The cure where the one that the library names is an option of the command line.
+CURES: Final[Mapping[str, str]] = {
+    "input.missing_sequence": (
+        "send each NIfTI file in the field of its sequence (t1n, t1c, t2w, t2f), name DICOM series in the field series "
+        "(t1c=5), or choose a model trained for its absence"
+    ),
+    "input.duplicate_sequence": (
+        "send only one file or series of it; the fields t1n, t1c, t2w, t2f and series say which is which"
+    ),
+    "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
+}
+
 _ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|dcm|zip)"
 _FOLDERS = r"(?:inputs|incoming[/\\][0-9a-f]{32})[/\\]"
 _INPUT_FILE = re.compile(rf"(?:[^\s:'\"]*[/\\])?{_FOLDERS}0*(\d+)(?:\.[\w.]+)?|\b0*(\d+)\.{_ENDINGS}\b")
 _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\",;()]+){2,}[/\\]?")
-_LONGEST = 600
+#: A study has many series, and which of them is not plain stands in the middle of the text.
+_LONGEST = 2000
 
 
 def status_of(error: MetsegError) -> int:
@@ -125,7 +138,7 @@ def failure_of(error: MetsegError, phase: Phase | None = None) -> Failure:
     ]
     detail = error.what + (f" ({', '.join(facts)})" if facts else "")
     where = None if error.where is None else public_text(error.where)
-    cure = None if error.cure is None else public_text(error.cure)
+    cure = CURES.get(error.code) or (None if error.cure is None else public_text(error.cure))
     return Failure(code=error.code, detail=public_text(detail), where=where, cure=cure, phase=phase)
 
 

@@ -64,6 +64,8 @@ class WorkInput:
     sequence: str | None
     bytes: int
     sha256: str
+    #: Why it shows that sequence, as far as the upload said.
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,18 @@ class Store:
     def _work(self, study: StudyRecord, token: str) -> Work:
         folder = self.folders.study(study.id)
         folder.work.mkdir(parents=True, exist_ok=True)
+        records = Facts.model_validate(study.facts).sequence_records
+        reasons = {record.source: record.reason for record in records}
         inputs = tuple(
-            WorkInput(folder.inputs / item.file_name, item.number, item.kind, item.sequence, item.bytes, item.sha256)
+            WorkInput(
+                folder.inputs / item.file_name,
+                item.number,
+                item.kind,
+                item.sequence,
+                item.bytes,
+                item.sha256,
+                reason=reasons.get(f"file {item.number}", ""),
+            )
             for item in study.inputs
         )
         return Work(study.id, token, study.kind, Options.model_validate(study.options), inputs, folder)

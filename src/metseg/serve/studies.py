@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -213,6 +214,7 @@ class Studies:
             owner=who.owner,
             kind=new.kind,
             options=new.options.model_dump(mode="json"),
+            facts=_known_facts(new),
             created_at=moment,
             updated_at=moment,
             idempotency_key=new.idempotency_key,
@@ -293,6 +295,16 @@ def _input(item: CheckedFile, study_id: str) -> InputRecord:
         bytes=file.bytes,
         sha256=file.sha256,
     )
+
+
+def _known_facts(new: NewStudy) -> dict[str, Any]:
+    """Return what is known before anybody works on the study: which file shows which sequence, and why."""
+    records = [
+        {"sequence": item.file.sequence, "source": f"file {item.file.number}", "reason": item.file.reason}
+        for item in new.files
+        if item.kind == Kind.NIFTI and item.file.sequence is not None
+    ]
+    return {"sequence_records": records} if records else {}
 
 
 def _settle(new: NewStudy) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from metseg.ui.client import Part
 from metseg.ui.names import KINDS, sequence_name
-from metseg.ui.settings import Guess
+from metseg.ui.settings import Guess, Guessed
 from metseg.wire import Kind, Model
 
 #: Endings by kind; a file without any of them may be DICOM.
@@ -45,12 +45,16 @@ class ChosenFile:
         content: its bytes.
         kind: by its ending.
         sequence: which it shows, where that is known.
+        reason: why, or what its name leaves open; empty where the name tells nothing.
+        is_doubtful: whether its name speaks of a sequence without saying plainly which.
     """
 
     name: str
     content: bytes
     kind: Kind
     sequence: str | None = None
+    reason: str = ""
+    is_doubtful: bool = False
 
 
 def ending_of(name: str) -> str:
@@ -92,7 +96,8 @@ def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile
         ending = ending_of(name)
         kind = ENDINGS.get(ending, Kind.DICOM)
         stem = last_part(name)[: -len(ending) or None]
-        found.append(ChosenFile(name, content, kind, guess(stem) if kind == Kind.NIFTI else None))
+        guessed = guess(stem) if kind == Kind.NIFTI else Guessed()
+        found.append(ChosenFile(name, content, kind, guessed.sequence, guessed.reason, guessed.is_doubtful))
     return tuple(found)
 
 
@@ -128,13 +133,18 @@ def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> li
     named = Counter(file.sequence for file in files if file.sequence is not None)
     found = [f"Two files are said to show {sequence_name(name)}." for name, count in named.items() if count > 1]
     nameless = [file for file in files if file.sequence is None]
-    if nameless and len(files) > 1:
+    if nameless and (len(files) > 1 or nameless[0].is_doubtful):
         return [*found, "Say for each file which sequence it shows."]
     if model is None or nameless:
         return found
     lacking = [name for name in model.sequences if name not in named and name not in model.optional]
     words = " and ".join(map(sequence_name, lacking))
     return [*found, f"The model {model.name} also needs {words}."] if lacking else found
+
+
+def needs_sequence(files: Sequence[ChosenFile]) -> bool:
+    """Return whether a file cannot be sent before the user says what it shows, for its name is not plain."""
+    return any(file.is_doubtful and file.sequence is None for file in files)
 
 
 def fits(model: Model, kind: Kind) -> bool:

@@ -43,6 +43,8 @@ def _head(api: Api, study: Study) -> None:
     with button:
         show_report(api, study)
     st.caption(plain(subtitle(study)))
+    for line in sequence_lines(study):
+        st.caption(plain(line))
     for warning in study.warnings:
         st.warning(plain(warning.text), icon=":material/info:")
 
@@ -83,6 +85,18 @@ def subtitle(study: Study) -> str:
         f"study {study.id[:8]}",
     ]
     return "; ".join(parts)
+
+
+def sequence_lines(study: Study) -> list[str]:
+    """Return which file or series was read as which sequence and why, a line each.
+
+    >>> from metseg.wire import Facts, SequenceRecord
+    >>> record = SequenceRecord(sequence="t1c", source="series 5", reason="the description says T1 with contrast agent")
+    >>> sequence_lines(Study.model_construct(facts=Facts(sequence_records=(record,))))
+    ['T1 with contrast: read from series 5 (the description says T1 with contrast agent)']
+    """
+    records = study.facts.sequence_records
+    return [f"{sequence_name(item.sequence)}: read from {item.source} ({item.reason})" for item in records]
 
 
 def _images(api: Api, study: Study) -> None:

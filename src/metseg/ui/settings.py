@@ -13,14 +13,31 @@ from metseg.wire import LOCAL_NAMES
 
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
-#: From the name of a file, without its ending, to the sequence that it tells, if it tells one.
-Guess = Callable[[str], str | None]
+
+@dataclass(frozen=True)
+class Guessed:
+    """What the name of a file tells of its sequence.
+
+    Args:
+        sequence: None where the name does not say it plainly.
+        reason: why.
+        is_doubtful: whether the name speaks of a sequence without saying plainly which.
+    """
+
+    sequence: str | None = None
+    reason: str = ""
+    is_doubtful: bool = False
+
+
+#: From the name of a file, without its ending, to what it tells of the sequence.
+Guess = Callable[[str], Guessed]
 #: From the records of preprocessing, as in ``lesions.json``, to a sentence for each.
 Describe = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
 
 
-def tells_nothing(_stem: str) -> None:
+def tells_nothing(_stem: str) -> Guessed:
     """Guess no sequence: the user says which it is."""
+    return Guessed()
 
 
 def name_steps(records: Sequence[Mapping[str, Any]]) -> Sequence[str]:

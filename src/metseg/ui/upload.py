@@ -16,6 +16,7 @@ from metseg.ui.chosen import (
     choose,
     complaints,
     default_model,
+    needs_sequence,
     parts_of,
     study_kind,
     total_bytes,
@@ -99,7 +100,7 @@ def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
         return files
     st.subheader("2. Sequences")
     known = sum(file.sequence is not None for file in files)
-    told = "Guessed from the file names; correct what is wrong." if known else "Say what each file shows."
+    told = "Read from the file names; correct what is wrong." if known else "Say what each file shows."
     st.caption(told)
     sequences = [_sequence_of(place, file) for place, file in enumerate(files)]
     return with_sequences(files, sequences)
@@ -114,6 +115,8 @@ def _sequence_of(place: int, file: ChosenFile) -> str | None:
         format_func=lambda name: "not known" if name is None else sequence_name(name),
         key=f"sequence-{state.upload_round()}-{place}-{file.name}",
     )
+    if file.reason and found == file.sequence:
+        st.caption(plain(f"{file.reason}."))
     return None if found is None else str(found)
 
 
@@ -134,7 +137,7 @@ def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile,
     for text in found:
         st.warning(text)
     names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
-    blocked = not files or kind is None
+    blocked = not files or kind is None or needs_sequence(files)
     if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
         _send(api, files, [options.model_copy(update={"model": name}) for name in names])
 

@@ -158,10 +158,12 @@ WORDS: Final[Mapping[str, Words]] = {
     # sequences
     "input.missing_sequence": Words(
         "A sequence that the model needs is missing",
-        "Add the sequence, correct which file shows which sequence, or choose a model that does without it.",
+        "Add the sequence, choose under 'Sequences' what each file shows (for DICOM, enter the number of the series "
+        "under 'More options'), or choose a model that does without it.",
     ),
     "input.unknown_sequence": Words(
-        "It is not clear which sequence a file shows", "Say for each file which sequence it shows, and upload again."
+        "It is not clear which sequence a file shows",
+        "Choose under 'Sequences' what each file shows, and upload again.",
     ),
     "input.duplicate_sequence": Words(
         "Two files are said to show the same sequence", "Correct one of them, or leave it out."

@@ -24,7 +24,7 @@ def study(scanner: SimpleNamespace, tmp_path: Path) -> Path:
     objects = [
         *make(scanner.pixels(4, 1), series=1, SeriesNumber=1, SeriesDescription="localizer"),
         *make(scanner.pixels(4, 2), series=2, SeriesNumber=5, SeriesDescription="AX T1 PRE", step=5.0),
-        *make(scanner.pixels(5, 3), series=3, SeriesNumber=7, SeriesDescription="AX T1 POST", step=4.0),
+        *make(scanner.pixels(5, 3), series=3, SeriesNumber=7, SeriesDescription="AX T1 +C", step=4.0),
         *make(
             scanner.pixels(20, 4),
             series=4,
@@ -171,7 +171,7 @@ def test_a_thin_part_does_not_stand_for_the_whole(scanner: SimpleNamespace, tmp_
 def test_dixon_images_in_one_series_are_divided(scanner: SimpleNamespace, tmp_path: Path) -> None:
     kinds = [["ORIGINAL", "PRIMARY", "W"], ["ORIGINAL", "PRIMARY", "IN_PHASE"], ["ORIGINAL", "PRIMARY", "FAT"]]
     for seed, kind in enumerate(kinds):
-        objects = scanner.slices(scanner.pixels(3, seed), SeriesDescription="T1 POST DIXON", ImageType=kind)
+        objects = scanner.slices(scanner.pixels(3, seed), SeriesDescription="T1 +C DIXON", ImageType=kind)
         for item in objects:
             item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = scanner.uid(item.SOPInstanceUID, seed)
         scanner.write(tmp_path, objects, seed=seed)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metseg.errors import MetsegError
 from metseg.io.dicom.recognise import Recognition, recognise
 from metseg.io.dicom.series import SeriesPlan, plan_series
 from metseg.io.dicom.stacks import Series
+from metseg.io.image_files import NAMED_BY_USER
 from metseg.volume import MODALITY_ALIASES
 
 #: A series that reaches over less than this share of the farthest-reaching one of its kind shows a part only.
@@ -51,10 +52,12 @@ class Choice:
     Args:
         series: by modality, in the order t1n, t1c, t2w, t2f.
         notes: one sentence for each series: what it was taken for and why, or why it was left aside.
+        reasons: by modality, why its series was taken for it, in a clause.
     """
 
     series: Mapping[str, Series]
     notes: tuple[str, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Asked in this order until one tells two series apart; the smaller value is taken.
@@ -77,6 +80,7 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
         allow_gaps: see `plan_series`.
     """
     chosen: dict[str, Series] = {}
+    reasons: dict[str, str] = {}
     notes: list[str] = []
     found: dict[str, list[Candidate]] = {}
     named = {item for item in overrides.values() if item is not None}
@@ -92,14 +96,18 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
             candidate = Candidate(item, recognition, _plan_or_fault(item, allow_gaps=allow_gaps))
             found.setdefault(recognition.modality, []).append(candidate)
     for modality, candidates in found.items():
-        best, reasons = _best(modality, candidates)
+        best, sentences = _best(modality, candidates)
         chosen[modality] = best.series
-        notes.extend(reasons)
+        reasons[modality] = best.recognition.reason.removesuffix(".")
+        notes.extend(sentences)
     for modality, override in overrides.items():
         if override is not None:
             chosen[modality] = override
+            reasons[modality] = NAMED_BY_USER
             notes.append(f"{override.name} is {modality}: named by hand.")
-    return Choice({modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes))
+    return Choice(
+        {modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes), reasons
+    )
 
 
 def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:

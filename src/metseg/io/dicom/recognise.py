@@ -21,7 +21,7 @@ from metseg.io.dicom.rules import (
     Limits,
     Timing,
 )
-from metseg.io.sequence_rules import AFTER_HINTS, BOTH_HINT, WEIGHTING_NAMES, Weighting
+from metseg.io.sequence_rules import AFTER_HINTS, BOTH_HINT, UNKNOWN_INVERSION, WEIGHTING_NAMES, Weighting
 from metseg.io.sequences import Agent, TextReading, plain, read_agent, read_text
 
 
@@ -120,10 +120,10 @@ def _checked(reading: TextReading, header: SequenceHeader, *, place: str) -> _Ev
     if reading.inversion and "t1" not in named and "flair" not in named:
         # TIRM of Siemens is FLAIR or STIR; only its inversion time says which.
         if header.ti_ms is None:
-            what = "but not whether of water (FLAIR) or of fat (STIR)"
-            return Recognition(None, f"the {place} says inversion recovery, {what}.")
+            return Recognition(None, f"the {place} says inversion recovery, {UNKNOWN_INVERSION}.")
         if not hides_water:
-            return Recognition(None, f"the {place} says inversion recovery and TI {header.ti_ms:.0f} ms hides no water.")
+            ti = f"TI {header.ti_ms:.0f} ms"
+            return Recognition(None, f"the {place} says inversion recovery and {ti} hides no water.")
         named = frozenset({"flair"})
     weighting = _one_of(named, hides_water=hides_water)
     if weighting is None:

@@ -14,7 +14,7 @@ from metseg.io.dicom.series import SeriesImage, load_series
 from metseg.io.dicom.stacks import Series
 from metseg.io.source import CaseSource
 from metseg.tables import lookup
-from metseg.volume import MODALITY_ALIASES, Case, canonical_modality
+from metseg.volume import MODALITY_ALIASES, Case, SequenceRecord, canonical_modality
 
 #: What a modality shall be: the label of a series ("3", "3.2"), where its files lie, or None to leave it out.
 Override = str | int | Path | None
@@ -28,10 +28,12 @@ class DicomStudySource(CaseSource):
         series: modality to the series that will be read.
         notes: why each series was taken or left aside, one sentence each.
         allow_gaps: see `metseg.io.dicom.series.plan_series`.
+        reasons: modality to why its series was taken for it, in a clause.
     """
 
     series: Mapping[str, Series] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
     allow_gaps: bool = False
 
     @property
@@ -55,7 +57,7 @@ class DicomStudySource(CaseSource):
                 "none of the series is recognised as T1, T1 with contrast agent, T2 or FLAIR",
                 where=self.case_id,
                 got=" ".join(self.notes) or None,
-                cure="name them yourself, such as t1c=3",
+                cure="name each series with --modality, such as --modality t1c=3",
                 code="input.missing_sequence",
             )
         images = {name: self._read(series) for name, series in self.series.items()}
@@ -67,6 +69,9 @@ class DicomStudySource(CaseSource):
             timepoint=self.timepoint,
             attributes=self.attributes,
             warnings=(*self.notes, *noticed),
+            sequence_records=tuple(
+                SequenceRecord(name, series.name, self.reasons.get(name, "")) for name, series in self.series.items()
+            ),
         )
 
     def _read(self, series: Series) -> SeriesImage:
@@ -105,6 +110,7 @@ def find_studies(
             timepoint=timepoints[study.study],
             series=choice.series,
             notes=(*choice.notes, *_remarks(study, found)),
+            reasons=choice.reasons,
             allow_gaps=allow_gaps,
         )
         sources.append(source)

@@ -71,7 +71,7 @@ def _is_image(path: PurePosixPath, name: BidsName) -> bool:
 
 
 def _role(path: PurePosixPath, name: BidsName) -> tuple[str | None, str]:
-    """Return what a file is and why, or None where it is nothing of ours (perfusion, a tissue map, a processed copy)."""
+    """Return what a file is, and why; None for perfusion, tissue maps and processed copies."""
     if _is_image(path, name):
         found = name_sequence(stem_of(path.name))
         return found.modality, found.reason

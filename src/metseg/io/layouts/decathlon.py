@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metseg.errors import InputError
-from metseg.io.image_files import channel_files, stem_of
+from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, channel_files, stem_of
 from metseg.io.layouts import nnunet
 from metseg.io.layouts.dataset_json import FILE, base_folders, read_contents
 from metseg.io.layouts.parts import Part, listed, parts_of
@@ -33,10 +33,11 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
             cure="add dataset.json, or name the channels in file order",
             code="input.channels",
         )
+    reason = CHANNELS_OF_TABLE if contents.channels else CHANNELS_OF_RECIPE
     for path in part.images:
         study = part.study(stem_of(path.name))
         for name, file in channel_files(path, named).items():
-            yield StudyFile(study, name, file.path, channel=file.channel)
+            yield StudyFile(study, name, file.path, channel=file.channel, reason=reason)
         if (mask := part.mask(study.case_id)) is not None:
             yield StudyFile(study, LESIONS, mask, schemes=contents.schemes)
 

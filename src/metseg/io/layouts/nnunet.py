@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from metseg.io.image_files import stem_of
+from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, stem_of
 from metseg.io.layouts.dataset_json import Contents, base_folders, name_channels, read_contents
 from metseg.io.layouts.parts import Part, listed, parts_of
 from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
@@ -39,10 +39,11 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
             cases[match["case"]][int(match["channel"])] = path
     contents = read_contents(part.base)
     names = _names(cases, contents, data)
+    reason = CHANNELS_OF_TABLE if contents.channels else CHANNELS_OF_RECIPE if data.channels else ""
     for case, channels in cases.items():
         study = part.study(case)
         for index, path in sorted(channels.items()):
-            yield StudyFile(study, names[index], path)
+            yield StudyFile(study, names[index], path, reason=reason)
         if (mask := part.mask(case)) is not None:
             yield StudyFile(study, LESIONS, mask, schemes=contents.schemes)
 

@@ -17,7 +17,6 @@ from metseg.io.tree import Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
-
 #: Why an image without a telling name is what is asked for.
 ONLY_IMAGE = "it is the only image of its study, and its name says no sequence"
 

@@ -123,13 +123,39 @@ class VolumeLayout(Layout):
 
         def sources_of(some: Mapping[Study, Sequence[StudyFile]]) -> list[VolumeSource]:
             return [
-                _asked(_source(_with_patient(study, data, tree), group, tree, table), group, data)
+                _asked(self._source(_with_patient(study, data, tree), group, tree, table), group, data)
                 for study, group in some.items()
             ]
 
         asked = sources_of(groups)
         notes = (*listing.strangers(tree), *_choices(asked, groups.values(), data))
         return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(_by_study(listing.unlabelled))))
+
+    def _source(
+        self, study: Study, group: Sequence[StudyFile], tree: Tree, table: Mapping[str, Mapping[str, str]]
+    ) -> VolumeSource:
+        known = f"the file is called so in the layout {self.looks_like}"
+        images: dict[str, ImageFile] = {}
+        twins: dict[str, tuple[Path, ...]] = {}
+        for file in group:
+            if file.role == LESIONS or file.role == BRAIN_MASK:
+                continue
+            if file.role in images:
+                twins[file.role] = (*twins.get(file.role, ()), file.path)
+            images.setdefault(file.role, ImageFile(file.path, file.channel, file.reason or known))
+        brains = [file.path for file in group if file.role == BRAIN_MASK]
+        row = attributes_of((study.case_id, study.place.name, study.patient), table)
+        return VolumeSource(
+            study.case_id,
+            study.patient,
+            tree.root,
+            timepoint=study.timepoint,
+            attributes={**dict(study.attributes), **row},
+            images=images,
+            brain_mask=brains[0] if len(brains) == 1 else None,
+            twins=twins,
+            notes=(*study.notes, *_ambiguous(brains, "brain masks")),
+        )
 
 
 def _by_study(files: Iterable[StudyFile]) -> dict[Study, list[StudyFile]]:
@@ -165,32 +191,6 @@ def _with_patient(study: Study, data: DataPart, tree: Tree) -> Study:
     if data.patient_pattern is None:
         return study
     return replace(study, patient=patient_finder((), data.patient_pattern, root=tree.root)(study.place))
-
-
-def _source(
-    study: Study, group: Sequence[StudyFile], tree: Tree, table: Mapping[str, Mapping[str, str]]
-) -> VolumeSource:
-    images: dict[str, ImageFile] = {}
-    twins: dict[str, tuple[Path, ...]] = {}
-    for file in group:
-        if file.role == LESIONS or file.role == BRAIN_MASK:
-            continue
-        if file.role in images:
-            twins[file.role] = (*twins.get(file.role, ()), file.path)
-        images.setdefault(file.role, ImageFile(file.path, file.channel))
-    brains = [file.path for file in group if file.role == BRAIN_MASK]
-    row = attributes_of((study.case_id, study.place.name, study.patient), table)
-    return VolumeSource(
-        study.case_id,
-        study.patient,
-        tree.root,
-        timepoint=study.timepoint,
-        attributes={**dict(study.attributes), **row},
-        images=images,
-        brain_mask=brains[0] if len(brains) == 1 else None,
-        twins=twins,
-        notes=(*study.notes, *_ambiguous(brains, "brain masks")),
-    )
 
 
 def _asked(source: VolumeSource, group: Sequence[StudyFile], data: DataPart) -> VolumeSource:

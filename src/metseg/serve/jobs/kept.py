@@ -7,7 +7,7 @@ Folders are written whole or not at all.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from metseg.io.nifti import read_volume
 from metseg.predict.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.serve.jobs.job import Segmentation
 from metseg.serve.problems import public_text
-from metseg.volume import Array, Case, Volume
+from metseg.volume import Array, Case, SequenceRecord, Volume
 
 FACTS = "case.json"
 
@@ -38,6 +38,10 @@ def anonymous(case: Case, study_id: str) -> Case:
         attributes={},
         slice_names=names,
         warnings=tuple(map(public_text, case.warnings)),
+        sequence_records=tuple(
+            replace(record, source=public_text(record.source), reason=public_text(record.reason))
+            for record in case.sequence_records
+        ),
     )
 
 
@@ -47,6 +51,7 @@ def keep_case(case: Case, folder: Path) -> None:
         "case": case.case_id,
         "slices": list(case.slice_names),
         "warnings": list(case.warnings),
+        "sequence_records": [asdict(record) for record in case.sequence_records],
         # In full digits: NIfTI keeps seven, and the mask shall lie exactly where the image said.
         "affines": {
             name: None if image.affine is None else image.affine.tolist() for name, image in case.images.items()
@@ -71,6 +76,7 @@ def kept_case(folder: Path) -> Case:
         images,
         slice_names=tuple(facts["slices"]),
         warnings=tuple(facts["warnings"]),
+        sequence_records=tuple(SequenceRecord(**record) for record in facts["sequence_records"]),
     )
 
 

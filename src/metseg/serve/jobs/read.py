@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ def read(job: Job) -> Outcome:
         "threshold": predictor.part.threshold,
         "reference": reference,
         "sequences": list(case.modalities),
+        "sequence_records": [asdict(record) for record in case.sequence_records],
         "shape": list(image.shape),
         "spacing_mm": None if image.spacing_mm is None else list(image.spacing_mm),
         "affine": None if image.affine is None else image.affine.tolist(),

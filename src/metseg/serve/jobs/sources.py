@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from metseg.errors import InputError
 from metseg.io.channels import channel_names
 from metseg.io.grouping import slice_files
+from metseg.io.image_files import NAMED_BY_USER, ImageFile
 from metseg.io.inputs import find_inputs
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
@@ -67,11 +68,13 @@ def _volumes(job: Job, data: DataPart) -> CaseSource:
             "nobody knows which sequence this file shows",
             where=f"file {nameless[0].number}",
             expected=", ".join(data.inputs) or "t1n, t1c, t2w or t2f",
-            cure="say which sequence each file shows",
+            cure="send it in the field of its sequence, such as t1c",
             code="input.unknown_sequence",
         )
     _require_one_file_each(job.uploads)
-    files = {str(upload.sequence): upload.path for upload in job.uploads}
+    files = {
+        str(upload.sequence): ImageFile(upload.path, reason=upload.reason or NAMED_BY_USER) for upload in job.uploads
+    }
     return study_from_files(files, data, case_id=job.study_id)
 
 

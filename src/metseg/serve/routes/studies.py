@@ -7,12 +7,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from metseg.errors import InputError
 from metseg.serve.access import Reading, Svc, Writing
 from metseg.serve.catalogue import choose_model
 from metseg.serve.checks import check_file, study_kind
 from metseg.serve.convert import study_of, summary_of
 from metseg.serve.examples import ACCEPTED, STUDIES, STUDY
-from metseg.serve.forms import Upload
+from metseg.serve.forms import ReceivedFile, Upload
 from metseg.serve.keys import Principal
 from metseg.serve.openapi import STUDY_BODY, UPLOADS, header, problems
 from metseg.serve.problems import Refused
@@ -21,7 +22,7 @@ from metseg.serve.request_options import options_of
 from metseg.serve.service import Service
 from metseg.serve.studies import CheckedFile, NewStudy
 from metseg.serve.uploads import receiving
-from metseg.wire import State, Study, StudyList
+from metseg.wire import SEQUENCES, Kind, State, Study, StudyList
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
@@ -158,6 +159,8 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     checked = []
     for file in upload.files:
         kind, ending = check_file(file.path, f"file {file.number}")
+        if kind == Kind.NIFTI and file.is_doubtful:
+            raise _unclear(file)
         checked.append(CheckedFile(file, kind, ending))
     kind = study_kind([item.kind for item in checked])
     digest = upload.digest()
@@ -165,6 +168,18 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     accepted = service.studies.accept(who, NewStudy(upload.folder, kind, checked, chosen, digest, key))
     service.measures.uploaded(sum(file.bytes for file in upload.files))
     return accepted
+
+
+def _unclear(file: ReceivedFile) -> InputError:
+    """Return that a file's name speaks of a sequence without saying plainly which: it is not guessed."""
+    return InputError(
+        "the file name does not say plainly which sequence it is",
+        where=f"file {file.number}",
+        expected=f"the field {', '.join(SEQUENCES)}, or a plain name",
+        got=file.reason,
+        cure="send it in the field of its sequence, such as t1c",
+        code="input.unknown_sequence",
+    )
 
 
 def _head(response: Response, record: StudyRecord) -> None:
