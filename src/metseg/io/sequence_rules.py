@@ -26,7 +26,8 @@ SPELLINGS: Mapping[str, str] = {
     r"(?i)\bk\.m\b\.?": " km ",
     r"без[\s_-]+(контраст[^\W_]*|ку)": " without contrast ",
     r"(?<![^\W_])([\u0441c]|после)[\s_-]+(контраст[^\W_]*|ку)": " with contrast ",
-    r"(非造影|造影なし|造影無し|単純|平扫|平掃|조영전|비조영|[无無未不非][增増][强強]|([增増][强強]|造影)前)": " native ",
+    r"(非造影|造影なし|造影無し|単純|平扫|平掃|조영전|비조영)": " native ",
+    r"([无無未不非][增増][强強]|([增増][强強]|造影)前)": " native ",
     r"(造影後|造影あり|[增増][强強]|조영후)": " with contrast ",
 }
 
@@ -55,7 +56,8 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(bold|fmri|rs ?fmri|resting)\b": "a functional series",
     r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
     r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
-    r"\bsubs?\b(?! ?\d)|\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b": "a subtraction",
+    # A name that begins with "sub" may go on with a subject; of T2 and FLAIR nobody makes subtractions.
+    r"(?<!^)\bsubs?\b(?! ?\d)|^subs? (?!\d)(?=.*t1)|\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b": "a subtraction",
     r"\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": "a subtraction",
     r"\b(mip|minip|mnip)s?\b": "a projection",
     r"\b([tr][12]w? ?)?(maps?|mapping|mapit|molli)\b|\b[tr][12]w?maps?\b|\bq[tr][12]\b|\bt1 ?rho|\brelaxom\w*": _MAP,
@@ -194,13 +196,13 @@ BESIDE = r"ax|axi|axial|sag|sagittal|cor|coronal|tra|trans\w*|[23]d|fs|se|tse|fs
 JOINED_NEGATION = r"(?<![a-z])(\w*t1w?)(non?|wo|without|sans|ohne|sin|senza|pre|post)(?= )"
 
 #: What is written on to T1 in one word, behind an optional "w" for weighted.
-JOINED_WITH = frozenset(
-    "c ce gd gad gado gadolinium km contrast kontrast post postcontrast postgd postgad postcon postkm cep gdpost cpost "
-    "cepost enh enhanced con mdc".split()
+JOINED_WITH = (
+    r"c|ce|cep|gd|gad|gado|gadolinium|km|mdc|con|enh|enhanced|contrast|kontrast|post|postcontrast|postgd|postgad|postcon"
+    r"|postkm|gdpost|cpost|cepost"
 )
-JOINED_WITHOUT = frozenset(
-    "n pre nat nativ native plain precontrast pregd pregad precon noncontrast nocontrast withoutcontrast wocontrast nc "
-    "noc wo noncon unenhanced nongd nongad nonce nogd nogad nokm noce withoutgd sansgado ohnekm".split()
+JOINED_WITHOUT = (
+    r"n|pre|nat|nativ|native|plain|precontrast|pregd|pregad|precon|noncontrast|nocontrast|withoutcontrast|wocontrast|nc"
+    r"|noc|wo|noncon|unenhanced|nongd|nongad|nonce|nogd|nogad|nokm|noce|withoutgd|sansgado|ohnekm"
 )
 #: Parts of a joined word that could mean agent; a word with one that is in neither table is not plain.
 JOINED_DOUBTFUL = r"gd|gad|post|ce|con(?!e)|km|inj|enh|pre"

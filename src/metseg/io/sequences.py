@@ -283,9 +283,7 @@ def _conclude(reading: TextReading, place: str) -> NamedSequence:
         names = " and ".join(sorted(WEIGHTING_NAMES[item] for item in named))
         return NamedSequence(None, f"{place} says {names} at once")
     if reading.inversion and named != {"t1"}:
-        return NamedSequence(
-            None, f"{place} says inversion recovery, but not whether of water (FLAIR) or of fat (STIR)"
-        )
+        return NamedSequence(None, f"{place} says inversion recovery, {UNKNOWN_INVERSION}")
     if not named:
         return NamedSequence(None, f"{place} says no sequence", is_silent=True)
     if named == {"t2"}:
@@ -316,10 +314,10 @@ def _joined(words: str) -> tuple[frozenset[str], str]:
     plain_t1 = False
     hint = ""
     for found in re.finditer(T1_WORD, words):
-        rest = re.sub(r"^(weighted|wi|w)", "", found["rest"]) if found["rest"] not in JOINED_WITHOUT else found["rest"]
-        if found["lead"] or rest in JOINED_WITH:
+        rest = found["rest"] if _is(JOINED_WITHOUT, found["rest"]) else re.sub(r"^(weighted|wi|w)", "", found["rest"])
+        if found["lead"] or _is(JOINED_WITH, rest):
             said.add("with")
-        elif rest in JOINED_WITHOUT:
+        elif _is(JOINED_WITHOUT, rest):
             said.add("without")
         elif re.search(JOINED_DOUBTFUL, rest) and rest != "space":
             hint = "a compound that may mean contrast agent"
@@ -332,6 +330,10 @@ def _joined(words: str) -> tuple[frozenset[str], str]:
         if re.search(JOINED_DOUBTFUL, found["rest"]):
             hint = "a compound that may mean contrast agent"
     return frozenset(said), hint
+
+
+def _is(words: str, word: str) -> bool:
+    return re.fullmatch(words, word) is not None
 
 
 def _without_initials(words: str) -> tuple[str, str]:
