@@ -253,3 +253,25 @@ def test_a_sequence_that_is_named_takes_the_place_of_the_one_found(study, tmp_pa
     reading = Reading(named={"t1c": str(tmp_path / "blank.nii.gz")})
     outcome = predict_paths([folder], make_predictor(), tmp_path / "out", reading=reading, quiet=True)
     assert (outcome.volumes, outcome.lesions) == (1, 0)
+
+
+def test_the_document_says_which_file_is_which_sequence_and_why(tmp_path: Path) -> None:
+    folder = tmp_path / "ann"
+    folder.mkdir()
+    for name, data in zip(("T1_Gd", "t2_tirm_dark-fluid"), head().values(), strict=True):
+        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), folder / f"{name}.nii.gz")
+    (document,) = predict_paths([folder], make_predictor(), tmp_path / "out", quiet=True).documents
+    assert json.loads(document.read_text())["sequences"] == [
+        {"sequence": "t1c", "source": "T1_Gd.nii.gz", "reason": "the name says T1 with contrast agent"},
+        {"sequence": "t2f", "source": "t2_tirm_dark-fluid.nii.gz", "reason": "the name says FLAIR"},
+    ]
+
+
+def test_t1_without_contrast_does_not_end_in_a_mask(tmp_path: Path) -> None:
+    folder = tmp_path / "ann"
+    folder.mkdir()
+    for name, data in zip(("T1_without_contrast", "FLAIR"), head().values(), strict=True):
+        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), folder / f"{name}.nii.gz")
+    outcome = predict_paths([folder], make_predictor(), tmp_path / "out", quiet=True)
+    assert outcome.documents == []
+    assert [error.code for error in outcome.errors] == ["input.missing_sequence"]

@@ -98,6 +98,41 @@ def test_the_sequence_is_declared_or_guessed(
     assert response.json()["inputs"][0]["sequence"] == sequence
 
 
+def test_why_a_file_shows_its_sequence_is_told(client: TestClient, make: SimpleNamespace) -> None:
+    files = [
+        ("files", ("T1_without_contrast.nii.gz", make.nifti())),
+        ("t2f", ("x.nii.gz", make.nifti())),
+    ]
+    response = client.post("/studies", files=files, data={"model": "bright-two"})
+    assert response.json()["facts"]["sequence_records"] == [
+        {"sequence": "t1n", "source": "file 1", "reason": "the name says T1 without contrast agent"},
+        {"sequence": "t2f", "source": "file 2", "reason": "the form declares it (t2f)"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["ADC", "P7_T1_AX_POST", "T1_map", "T2star"])
+def test_a_name_that_is_not_plain_is_refused_at_once(client: TestClient, make: SimpleNamespace, name: str) -> None:
+    response = client.post("/studies", files={"files": (f"{name}.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["where"]) == (422, "input.unknown_sequence", "file 1")
+    assert problem["cure"] == "send the file in the field of its sequence, such as t1c"
+    declared = client.post("/studies", files={"t1c": (f"{name}.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
+    assert declared.status_code == 202
+
+
+def test_a_missing_sequence_is_cured_by_what_the_service_has(
+    client: TestClient, make: SimpleNamespace, service: Service, work_off: Callable[..., None]
+) -> None:
+    study_id = client.post(
+        "/studies", files={"files": ("T1_without_contrast.nii.gz", make.nifti())}, data={"model": "bright-t1c"}
+    ).json()["id"]
+    work_off(service, study_id)
+    failure = client.get(f"/studies/{study_id}").json()["failure"]
+    assert failure["code"] == "input.missing_sequence"
+    assert "field" in failure["cure"]
+    assert "--modality" not in failure["cure"]
+
+
 def test_options_are_kept(client: TestClient, make: SimpleNamespace) -> None:
     data = {"model": "bright-t1c", "stack": "true", "allow_gaps": "True", "series": ["t1ce=3", "flair=2.1"]}
     response = client.post("/studies", files={"t1c": ("a.nii", make.nifti(packed=False))}, data=data)

@@ -23,6 +23,8 @@ def service() -> Iterator[fake.FakeApi]:
     known_names = {"P1_T1_gd": "t1c", "P1_FLAIR": "t2f"}
 
     def guess(stem: str) -> Guessed:
+        if stem == "P1_T1_post":
+            return Guessed(None, "the name says T1 and 'post' without after what", is_doubtful=True)
         return Guessed(known_names.get(stem), "the name says so" if stem in known_names else "")
 
     settings.use(PageSettings(transport=httpx.MockTransport(known), guess=guess, poll_s=3600))

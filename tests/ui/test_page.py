@@ -77,6 +77,18 @@ def test_the_card_of_the_model_loads_nothing_from_elsewhere(service: FakeApi, pa
     assert "![" not in words(shown)
 
 
+def test_a_name_that_is_not_plain_blocks_until_somebody_says_what_it_shows(service: FakeApi, page: OpenPage) -> None:
+    shown = page()
+    shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
+    require_sound(shown)
+    assert "'post' without after what" in words(shown)
+    assert "Say for each file which sequence it shows." in words(shown)
+    assert shown.button(key="analyse").disabled
+    (box,) = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
+    box.set_value("t1c").run()
+    assert not shown.button(key="analyse").disabled
+
+
 def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenPage) -> None:
     shown = page()
     files = [("P1_T1_gd.nii.gz", b"one", ""), ("P1_FLAIR.nii.gz", b"two", ""), ("MILLER.nii.gz", b"three", "")]
@@ -230,6 +242,14 @@ def test_cancel(service: FakeApi, page: OpenPage) -> None:
     require_sound(shown)
     assert [title.value for title in shown.title] == ["Cancelled"]
     assert f"POST /studies/{study.id}/cancel" in service.asked
+
+
+def test_a_result_says_which_file_is_which_sequence_and_why(service: FakeApi, page: OpenPage) -> None:
+    study = service.add(done_volume(), volume_files())
+    shown = page(study)
+    require_sound(shown)
+    said = [caption.value.replace("\\", "") for caption in shown.caption]
+    assert "T1 with contrast: read from file 1 (the form declares it (t1c))" in said
 
 
 class DrawnAnew(Exception):

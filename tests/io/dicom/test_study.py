@@ -207,3 +207,21 @@ def test_a_series_can_be_named_when_predicting(scanner: SimpleNamespace, study: 
     (named,) = find_inputs(study, modalities=("t1c", "t2f"), named={"t1ce": "3", "flair": "none"}, optional=("t2f",))
     assert {name: len(series.frames) for name, series in named.series.items()} == {"t1c": 5}
     assert any("named by hand" in note for note in named.notes)
+
+
+def test_each_sequence_is_recorded_with_its_series_and_the_reason(study: Path) -> None:
+    (source,) = find_studies(study, overrides={"t1n": "3"})
+    records = {record.sequence: (record.source, record.reason) for record in source.load().sequence_records}
+    assert records == {
+        "t1n": ("series 3", "the user named it"),
+        "t1c": ("series 4", "the description says T1 and the header names a contrast agent"),
+        "t2f": ("series 5", "the description says FLAIR"),
+    }
+
+
+def test_a_series_that_is_not_plain_is_named_with_the_option(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    objects = scanner.slices(scanner.pixels(4, 2), SeriesNumber=5, SeriesDescription="AX T1 POST")
+    scanner.write(tmp_path / "d", objects)
+    (source,) = find_inputs(tmp_path / "d", modalities=("t1c",))
+    with pytest.raises(InputError, match=r"series 1 left aside: .*'post'.*names no contrast agent.*--modality t1c=5"):
+        source.load()

@@ -217,3 +217,18 @@ def test_every_step_has_a_sentence_and_no_sentence_is_without_a_step() -> None:
 def test_a_record_becomes_a_sentence(record: dict[str, Any], sentence: str) -> None:
     (said,) = describe_steps([record])
     assert sentence in said
+
+
+RECORD = {"sequence": "t1c", "source": "P7_T1_GD.nii.gz", "reason": "the name says T1 with contrast agent"}
+
+
+def test_which_file_was_read_as_which_sequence_and_why(volume_document: Make) -> None:
+    said = words_of(report_of(volume_document(sequences=[RECORD])))
+    assert "mm, read from P7_T1_GD.nii.gz (the name says T1 with contrast agent)" in said
+    assert "read from" not in words_of(report_of(volume_document()))  # a document of before
+
+
+def test_a_pseudonym_leaves_names_of_files_out(volume_document: Make) -> None:
+    said = words_of(report_of(volume_document(sequences=[RECORD]), pseudonym="STUDY-1"))
+    assert "P7" not in said
+    assert "(the name says T1 with contrast agent)" in said

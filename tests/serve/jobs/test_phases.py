@@ -42,7 +42,10 @@ def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
         for number, file in enumerate(files, start=1):
             path = folder.inputs / f"{number:04d}{file.ending}"
             shutil.copyfile(file.path, path)
-            uploads.append(WorkInput(path, number, file.kind, file.sequence, path.stat().st_size, file.sha256))
+            size = path.stat().st_size
+            uploads.append(
+                WorkInput(path, number, file.kind, file.sequence, size, file.sha256, reason=f"reason {number}")
+            )
         return Job(
             STUDY,
             folder,
@@ -103,6 +106,21 @@ def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: 
     page = (job.folder.artifacts / "report.html").read_text()
     assert STUDY in page
     assert "No lesion found." not in page
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_which_file_is_which_sequence_is_in_facts_document_and_report(
+    make_job: Callable[..., Job], volume_files: list[Any], anew: bool
+) -> None:
+    job = make_job(volume_files, "bright-two")
+    outcomes = run_all(job, anew=anew)
+    expected = [
+        {"sequence": "t1c", "source": "file 1", "reason": "reason 1"},
+        {"sequence": "t2f", "source": "file 2", "reason": "reason 2"},
+    ]
+    assert outcomes[Phase.READ].facts["sequence_records"] == expected
+    assert json.loads((job.folder.artifacts / "lesions.json").read_text())["sequences"] == expected
+    assert "read from file 1 (reason 1)" in (job.folder.artifacts / "report.html").read_text()
 
 
 def test_what_the_network_saw_can_be_looked_at(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
