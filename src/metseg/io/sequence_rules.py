@@ -37,6 +37,7 @@ OTHER_SCRIPTS = r"造影|[增増][强強]|контраст|조영"
 #: What the words say against a plain T1, T2 or FLAIR of a whole brain, and how the reason calls it.
 _DIFFUSION, _MAP, _PHASE = "a diffusion image or a map made from it", "a computed map", "a phase image"
 _PERFUSION, _DIXON = "a perfusion image or a map made from it", "one of several Dixon images"
+_SUBTRACTION = "a subtraction"
 _PART = "a picture of a part of the head or of another part of the body"
 _SCREEN = "a picture of a screen or a result"
 EXCLUDED_TEXT: Mapping[str, str] = {
@@ -57,8 +58,9 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
     r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
     # A name that begins with "sub" may go on with a subject; of T2 and FLAIR nobody makes subtractions.
-    r"(?<!^)\bsubs?\b(?! ?\d)|^subs? (?!\d)(?=.*t1)|\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b|t1\w*sub\b": "a subtraction",
-    r"\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": "a subtraction",
+    r"(?<!^)\bsubs?\b(?! ?\d)|^subs? (?!\d)(?=.*t1)|t1\w*sub\b": _SUBTRACTION,
+    r"\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b": _SUBTRACTION,
+    r"\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": _SUBTRACTION,
     r"\b(mip|minip|mnip)s?\b": "a projection",
     r"\b([tr][12]w? ?)?(maps?|mapping|mapit|molli)\b|\b[tr][12]w?maps?\b|\bq[tr][12]\b|\bt1 ?rho|\brelaxom\w*": _MAP,
     r"\b(synth\w*|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian)\b": _MAP,
