@@ -81,7 +81,12 @@ def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
         tone="warning",
     )
     unfair = (Paragraph(warning, label="Warning", tone="warning") for warning in comparison.warnings)
-    return (*((leak,) if comparison.split.leaks_patients else ()), *unfair)
+    trivial = (
+        Paragraph(f"{text}.", label=one.name, tone="warning")
+        for one in comparison.contestants
+        for text in one.summary.trivial
+    )
+    return (*((leak,) if comparison.split.leaks_patients else ()), *unfair, *trivial)
 
 
 def machines(comparison: Comparison) -> tuple[Block, ...]:
