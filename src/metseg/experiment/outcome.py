@@ -118,10 +118,11 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what a reader of the verdict has to know, one sentence each: trivial models, few patients."""
+        """Return what a reader of the verdict has to know, one sentence each: leaks, trivial models, few patients."""
+        leaks = (f"{leak}; these figures are too good." for leak in self.split.leaks)
         trivial = (f"{one.name}: {text}." for one in self.contestants for text in one.summary.trivial)
         caution = few_patients(self.contestants[0].summary.patients) if self.pairs else None
-        return (*trivial, *(() if caution is None else (caution,)))
+        return (*leaks, *trivial, *(() if caution is None else (caution,)))
 
     def _pairs_of_highest(self) -> list[PairedComparison]:
         return [pair for pair in self.pairs if self.highest.name in (pair.first, pair.second)]

@@ -75,10 +75,9 @@ def models_table(comparison: Comparison) -> Table:
 
 def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
     """Return what makes the figures look better, or the comparison fairer, than it is."""
-    leak = Paragraph(
-        "slices of one patient lie on both sides of the split; these figures are too good.",
-        label="Leaks patients",
-        tone="warning",
+    leaks = (
+        Paragraph(f"{leak}; these figures are too good.", label="Leaks patients", tone="warning")
+        for leak in comparison.split.leaks
     )
     unfair = (Paragraph(warning, label="Warning", tone="warning") for warning in comparison.warnings)
     trivial = (
@@ -86,7 +85,7 @@ def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
         for one in comparison.contestants
         for text in one.summary.trivial
     )
-    return (*((leak,) if comparison.split.leaks_patients else ()), *unfair, *trivial)
+    return (*leaks, *unfair, *trivial)
 
 
 def machines(comparison: Comparison) -> tuple[Block, ...]:

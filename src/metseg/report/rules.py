@@ -39,7 +39,8 @@ def rules(manner: Manner) -> tuple[str, ...]:
         f"Means are over patients: several cases of one are averaged first. Intervals are {LEVEL:.0%} percentile "
         f"intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
         "Models are compared on the same patients by Wilcoxon's signed-rank test, corrected by Holm's procedure within "
-        f"each table, and by the interval of the mean difference. Where that includes 0, or the corrected p-value is not below {SIGNIFICANCE}, there is {NO_DIFFERENCE}.",
+        f"each table, and by the interval of the mean difference. Where that includes 0, or the corrected "
+        f"p-value is not below {SIGNIFICANCE}, there is {NO_DIFFERENCE}.",
     )
 
 

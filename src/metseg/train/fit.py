@@ -37,7 +37,7 @@ from metseg.train.display import TrainingDisplay
 from metseg.train.logs import CsvLog, MemoryWatch
 from metseg.train.ranks import Ranks, RanksEnvironment
 from metseg.train.run_folder import RunFolder
-from metseg.train.task import SegmentationTask
+from metseg.train.task import SegmentationTask, diverged
 
 #: What Lightning calls the kinds of device.
 ACCELERATORS: Mapping[str, str] = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
@@ -125,6 +125,8 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
                 signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
     best = next((one.best for one in callbacks if isinstance(one, BestWeights)), NOTHING_YET)
+    if ranks.leads and best == NOTHING_YET:
+        raise diverged("no validation gave a loss that is a number", where=job.run.path)
     return Spent(
         budget.steps,
         round(budget.elapsed_s / 60, 4),
@@ -168,7 +170,7 @@ def _callbacks(job: Job, budget: Budget, ranks: Ranks) -> list[Callback]:
     leader: list[Callback] = [
         MemoryWatch(),
         BestWeights(run.best_weights, average),
-        CsvLog(run.path, budget, schedule),
+        CsvLog(run.path, budget),
         TrainingDisplay(budget, job.recipe.name),
     ]
     return [
