@@ -43,6 +43,8 @@ class Budget(Callback):
         by_epochs = None if train.epochs is None else train.epochs * steps_per_epoch
         self.total_steps = min((steps for steps in (train.max_steps, by_epochs) if steps is not None), default=None)
         self.steps = 0
+        #: Whether everything was restored from the checkpoint, if there was one, and training goes on.
+        self.has_begun = False
         self._earlier_s = 0.0
         self._begin = time.monotonic()
         self._noted_s = 0.0
@@ -62,6 +64,7 @@ class Budget(Callback):
         return min(max(shares), 1.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.has_begun = True
         self._begin = time.monotonic()
         self._noted_s = self._earlier_s
         trainer.should_stop = trainer.should_stop or self.progress >= 1

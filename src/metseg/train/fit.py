@@ -20,6 +20,7 @@ from metseg.dataset import TrainingSet, ValidationSet
 from metseg.model import SegmentationNetwork
 from metseg.model.layers import has_fixed_norm
 from metseg.predict.inference import Compute, memory_format
+from metseg.predict.memory import is_lack_of_memory
 from metseg.recipe import Recipe
 from metseg.train.callbacks import (
     NOTHING_YET,
@@ -31,7 +32,7 @@ from metseg.train.callbacks import (
     Seeds,
     SharedFigures,
 )
-from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint
+from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint, other_version
 from metseg.train.data import make_loaders
 from metseg.train.display import TrainingDisplay
 from metseg.train.logs import CsvLog, MemoryWatch
@@ -83,7 +84,8 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         network: what is trained; of several processes, that of the first.
         ranks: which process this is.
     Raises:
-        UsageError: the loss is no longer a number.
+        UsageError: the loss, or a weight, is no longer a number.
+        BundleError: the checkpoint is of another version or network.
         ResourceError: the disk is full.
     """
     train = job.recipe.train
@@ -118,6 +120,10 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(task, loaders.training, loaders.validation, ckpt_path=job.checkpoint, weights_only=True)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if job.checkpoint is None or budget.has_begun or is_lack_of_memory(error):
+                raise
+            raise other_version(job.checkpoint, got=f"{type(error).__name__}: {_first_line(error)}") from error
         except SystemExit:
             # Lightning makes exits of its own of Ctrl-C and SIGTERM, where ours have another status, and it leaves
             # Ctrl-C without effect.
@@ -134,6 +140,10 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         validation_loss=best.val_loss,
         peak_memory_gb=round(next((one.peak_gb for one in callbacks if isinstance(one, MemoryWatch)), 0.0), 2),
     )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")[:200]
 
 
 def _devices(compute: Compute, ranks: Ranks, network: SegmentationNetwork) -> dict[str, Any]:
