@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from metseg.errors import BundleError
 from metseg.files import atomic_file, remove_leftovers
 
-#: Goes up whenever what a checkpoint holds changes so that an older metseg, or this one an older file, would misread it.
+#: Goes up whenever what a checkpoint holds changes so that another version of metseg would misread it.
 VERSION = 1
 #: Under what key a checkpoint says so; those of before have none, and hold the same.
 VERSION_KEY = "metseg_checkpoint"

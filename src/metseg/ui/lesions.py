@@ -122,7 +122,7 @@ def _columns() -> dict[str, Any]:
             min_value=0.0,
             max_value=1.0,
             width=84,
-            help="Mean probability over the lesion. It is calibrated on validation patients if the model has an operating "
-            "point, otherwise it is the network's own.",
+            help="Mean probability over the lesion, calibrated on validation patients if the model has an "
+            "operating point.",
         ),
     }
