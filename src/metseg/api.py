@@ -21,12 +21,13 @@ from metseg.experiment.results import write_results
 from metseg.io.cases import data_part, find_cases
 from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.source import CaseSource
+from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
 from metseg.predict.picture_outputs import background
 from metseg.predict.prediction import Prediction
 from metseg.predict.predictor import Predictor
-from metseg.recipe import Recipe, load_recipe
+from metseg.recipe import Recipe, load_recipe, refuse_split_changes
 from metseg.train.judge import score_case
 from metseg.train.run import Run, train_run
 from metseg.volume import Case
@@ -208,6 +209,7 @@ def train(
     changes: Sequence[str] = (),
     split: str | Path | None = None,
     resume: bool = False,
+    allow_changed_data: bool = False,
     device: str = "auto",
 ) -> Path:
     """Train a network and return the folder of its bundle, which `load_model` takes.
@@ -219,6 +221,7 @@ def train(
         changes: such as ``"train.max_minutes=20"``, for a recipe given by file or name.
         split: from ``metseg split``; None: the split that the recipe describes.
         resume: go on with the run in ``out``.
+        allow_changed_data: go on with it even where images or masks changed since it began.
         device: such as ``auto``, ``cpu``, ``cuda``.
     Raises:
         UsageError: a wrong recipe, or a run folder that holds another run.
@@ -226,7 +229,15 @@ def train(
 
     Folds, initial weights and a cache of one's own: `metseg.train.run.train_run`.
     """
-    run = Run(Path(data), Path(out), split_file=_path(split), resume=resume, device=device)
+    refuse_split_changes(changes, split)
+    run = Run(
+        Path(data),
+        Path(out),
+        split_file=_path(split),
+        resume=resume,
+        allow_changed_data=allow_changed_data,
+        device=device,
+    )
     return train_run(_recipe(recipe, changes), run)
 
 
@@ -251,6 +262,9 @@ def compare(
         split: from ``metseg split``; None: the split that the first recipe describes.
         device: such as ``auto``, ``cpu``, ``cuda``.
     """
+    folded = split is not None and Split.load(Path(split)).folds
+    # Of the patients outside a fold, the recipe says how many are validated on.
+    refuse_split_changes(changes, split, used=("split.validation",) if folded else ())
     chosen = tuple(_recipe(recipe, changes) for recipe in recipes)
     comparison = run_comparison(
         Plan(chosen, Path(data), Path(out), folds=folds, split_file=_path(split), device=device)

@@ -6,14 +6,22 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from metseg.errors import ResourceError
+from metseg.errors import MetsegError, ResourceError
 
 #: What the name of a folder ends in that is set aside while another takes its place.
 ASIDE = ".old"
+
+#: How the system says that no more can be written, and what that is called. The largest file of a FAT disk has 4 GB.
+LACKS: Mapping[int, str] = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk is full: the quota is spent",
+    errno.EFBIG: "the file is larger than this disk or a limit of this process allows",
+}
 
 
 @contextmanager
@@ -92,19 +100,33 @@ def remove_leftovers(path: Path) -> None:
 
 @contextmanager
 def disk_full_is_an_error(path: Path) -> Iterator[None]:
-    """Turn "no space left" and "quota exceeded" into an error with a cure; every other OSError passes."""
+    """Turn "no space left", "quota exceeded" and "file too large" into an error with a cure; every other one passes.
+
+    ``torch.save`` raises a RuntimeError while the system's own error is being handled, so the errors before are looked
+    at too.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except MetsegError:
+        raise
+    except Exception as error:
+        reason = next((LACKS[one.errno] for one in _chain(error) if getattr(one, "errno", None) in LACKS), None)
+        if reason is None:
             raise
         raise ResourceError(
-            "the disk is full; what was written before is untouched",
+            f"{reason}; what was written before is untouched",
             where=path,
             got=_free_space(path),
             cure="free some space or choose another folder, and repeat; a training goes on with --resume",
             code="resources.disk",
         ) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[Any]:
+    """Yield an error and those during whose handling it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def flush_to_disk(path: Path) -> None:

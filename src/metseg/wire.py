@@ -172,7 +172,9 @@ class Lesion(Wire):
         description="Array indices (x, y, z); pictures: column, row, slice."
     )
     centre_mm: tuple[float, float, float] | None = Field(default=None, description="RAS mm.")
-    confidence: float = Field(ge=0, le=1, description="Mean probability over its voxels; not calibrated.")
+    confidence: float = Field(
+        ge=0, le=1, description="Mean probability over its voxels; calibrated where the model has an operating point."
+    )
     slice: int | None = Field(default=None, description="For pictures: the slice it lies in, from 0.")
     place: str | None = Field(default=None, description="Where it lies, in words.")
 

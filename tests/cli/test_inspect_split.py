@@ -146,7 +146,7 @@ def rows_of(table: str) -> dict[str, list[str]]:
 
 def test_split_by_slice_says_that_it_leaks(data_set, tmp_path, run_metseg):
     result = run_metseg("split", data_set, "--out", tmp_path / "split.json", "--by", "slice")
-    assert "leaks patients" in result.out
+    assert "leaks patients" in result.err
     assert Split.load(tmp_path / "split.json").leaks_patients
 
 

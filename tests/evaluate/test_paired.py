@@ -69,11 +69,44 @@ def test_holm_by_hand() -> None:
 )
 def test_who_is_better(low: float, high: float, better: str, expected: str | None) -> None:
     interval = Interval((low + high) / 2, low, high, 10)
-    assert better_of("a", "b", difference=interval, better=better) == expected  # type: ignore[arg-type]
+    assert better_of("a", "b", difference=interval, p_value=0.01, better=better) == expected  # type: ignore[arg-type]
 
 
 def test_nobody_is_better_on_one_patient() -> None:
-    assert better_of("a", "b", difference=Interval(0.5, None, None, 1)) is None
+    assert better_of("a", "b", difference=Interval(0.5, None, None, 1), p_value=0.01) is None
+
+
+@pytest.mark.parametrize(
+    ("patients", "p_value", "expected"),
+    [(20, 0.01, "a"), (20, 0.05, None), (20, 0.75, None), (6, 0.04, "a"), (5, 0.04, None)],
+)
+def test_an_interval_alone_makes_nobody_better(patients: int, p_value: float, expected: str | None) -> None:
+    interval = Interval(0.1, 0.02, 0.2, patients)
+    assert better_of("a", "b", difference=interval, p_value=p_value) == expected
+
+
+def test_four_patients_of_whom_all_favour_one_show_nothing() -> None:
+    # The exact two-sided p-value of four differences of one sign is 2/2^4 = 0.125; resampling four positive numbers
+    # never gives a mean of 0 or less, so that the interval alone would call one better.
+    first = {"p1": 0.9, "p2": 0.8, "p3": 0.7, "p4": 0.6}
+    (pair,) = compare_models({"a": first, "b": {name: value - 0.1 - value / 50 for name, value in first.items()}})
+    assert pair.difference.excludes_zero
+    assert pair.p_value == 0.125
+    assert pair.better is None
+    assert pair.verdict == "no difference shown (4 patients, at least 6 are needed)"
+    assert pair.to_json()["better"] is None
+
+
+def test_the_corrected_p_value_decides() -> None:
+    # Six differences of one sign: 2/2^6 = 0.03125 alone, and three times that among three equal pairs.
+    base = {str(n): 0.5 + n / 100 for n in range(6)}
+    better = {name: value + 0.1 + value / 50 for name, value in base.items()}
+    worse = {name: value - 0.1 - value / 50 for name, value in base.items()}
+    (alone,) = compare_models({"base": base, "better": better})
+    assert (alone.p_holm, alone.better) == (0.03125, "better")
+    found = compare_models({"base": base, "better": better, "worse": worse})
+    assert [one.p_holm for one in found] == [3 * 0.03125] * 3
+    assert [one.verdict for one in found] == [NO_DIFFERENCE] * 3
 
 
 def test_three_models() -> None:

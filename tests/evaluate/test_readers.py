@@ -29,12 +29,13 @@ ELSEWHERE = [line(8, 18), line(13, 23), line(18, 28)]  # Dice with the first 0.2
 
 
 def test_a_model_between_two_readers_agrees_better_than_they_do() -> None:
+    first, second, between, elsewhere = (3 * one for one in (FIRST, SECOND, BETWEEN, ELSEWHERE))
     models = {
-        name: AgainstReaders(against(FIRST, guess), against(SECOND, guess))
-        for name, guess in (("between", BETWEEN), ("elsewhere", ELSEWHERE), ("second", SECOND))
+        name: AgainstReaders(against(first, guess), against(second, guess))
+        for name, guess in (("between", between), ("elsewhere", elsewhere), ("second", second))
     }
-    readers = beside_readers(against(FIRST, SECOND), models)
-    assert (readers.cases, readers.patients) == (3, 3)
+    readers = beside_readers(against(first, second), models)
+    assert (readers.cases, readers.patients) == (9, 9)
     (dice,) = [one for one in readers.agreements if one.metric == "dice"]
     assert dice.readers.mean == pytest.approx(0.8)
     assert dice.models["between"].with_readers.mean == pytest.approx(0.9)
@@ -50,6 +51,14 @@ def test_a_model_between_two_readers_agrees_better_than_they_do() -> None:
     assert distance.models["between"].difference.mean == pytest.approx(-1.0)
     assert distance.models["between"].verdict == "agrees better"  # less is better here
     assert readers.to_json()["agreements"][0]["region"] == "lesion"
+
+
+def test_three_patients_show_nothing() -> None:
+    models = {"between": AgainstReaders(against(FIRST, BETWEEN), against(SECOND, BETWEEN))}
+    agreements = beside_readers(against(FIRST, SECOND), models).agreements
+    assert {one.models["between"].verdict for one in agreements} == {
+        "no difference shown (3 patients, at least 6 are needed)"
+    }
 
 
 def test_lesions_of_both_and_of_one_alone() -> None:

@@ -42,7 +42,7 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "volumes, all nothing": lambda path: draw_bland_altman({"WT": Agreement([0.0, 0], [0.0, 0], Bounds(0.0))}, path),
     "reliability": lambda path: draw_reliability({"a": CERTAIN, "b": CERTAIN}, path, axis=LESIONS),
     "reliability of nothing": lambda path: draw_reliability({"a": Reliability([], [], [])}, path),
-    "differences": lambda path: draw_differences({"a - b": Bounds(0.1, -0.1, 0.3)}, path, label="Dice"),
+    "differences": lambda path: draw_differences({"a - b": Bounds(0.1, -0.1, 0.3)}, path, shown=(), label="Dice"),
     "distribution": lambda path: draw_distribution_by_region(
         {"WT": {"a": [0.1, 0.5], "b": []}, "ET": {"a": [0.3], "b": [0.4]}}, path, label="Dice", is_share=True
     ),
@@ -122,8 +122,8 @@ def test_the_calibration_error_stands_beside_the_name(tmp_path: Path) -> None:
 
 
 def test_only_a_shown_difference_is_filled(tmp_path: Path) -> None:
-    draw_differences({"a - b": Bounds(0.2, 0.1, 0.3)}, tmp_path / "shown", label="Dice")
-    draw_differences({"a - b": Bounds(0.2, -0.1, 0.5)}, tmp_path / "not", label="Dice")
+    draw_differences({"a - b": Bounds(0.2, 0.1, 0.3)}, tmp_path / "shown", shown={"a - b"}, label="Dice")
+    draw_differences({"a - b": Bounds(0.2, 0.1, 0.3)}, tmp_path / "not", shown=(), label="Dice")
     blue = COLOURS[0].lower()
     open_marker, filled = f"fill: #ffffff; stroke: {blue}", f"fill: {blue}; stroke: {blue}"
     shown, not_shown = ((tmp_path / f"{name}.svg").read_text("utf-8") for name in ("shown", "not"))

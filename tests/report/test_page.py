@@ -93,7 +93,7 @@ def test_tests_are_told_in_words(read: Any) -> None:
     assert re.search(
         r"Lesion-wise Dice: (WT, TC, ET: [^.:]*|(\w+(, \w+)?: [^.:]*\. )+\w+: [^.:]*) Lesion-wise HD95", text
     )
-    assert "better is said only where the interval excludes 0" in text
+    assert "called better only where the interval excludes 0" in text
 
 
 def test_what_the_sets_have_in_common_gives_no_difference(
@@ -155,7 +155,7 @@ def test_two_readers_have_a_section(
     read = outline(write_report(replace(contents, readers=beside), tmp_path).read_text("utf-8"))
     assert read.ids == [*SECTIONS[:8], "readers", *SECTIONS[8:]]
     row = next(row for row in read.cells if row[:3] == ["lesion", "Dice", "one"])
-    assert (row[3], row[-1]) == (row[4], "no difference shown")
+    assert (row[3], row[-1]) == (row[4], "no difference shown (4 patients, at least 6 are needed)")
     assert ["lesion", "2", "1", "1"] in read.cells  # found both times, missed once, false once
     assert "Beside human readers" in read.text
 

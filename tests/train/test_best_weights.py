@@ -76,3 +76,41 @@ def test_weights_of_the_checkpoint_itself_are_known_by_it(path: Path) -> None:
     resumed = BestWeights(path, None)
     resumed.load_state_dict(callback.state_dict())
     assert resumed.state_dict() == callback.state_dict()
+
+
+def seen(callback: BestWeights, epoch: int, dice: float, loss: float) -> None:
+    """Let the callback see a validation of weights that are all ``epoch``."""
+    trainer = SimpleNamespace(
+        callback_metrics={"val_dice": torch.tensor(dice), "val_loss": torch.tensor(loss)}, current_epoch=epoch
+    )
+    callback.on_validation_end(trainer, SimpleNamespace(state_dict=lambda: {"network.w": torch.full((1,), epoch)}))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("validations", "best"),
+    [
+        ([(0.5, 0.4), (0.5, 0.3), (0.5, 0.35)], 1),  # of equal Dice the lower loss
+        ([(0.5, 0.4), (0.4, 0.1)], 0),  # a lower loss alone is not better
+        ([(0.5, 0.4), (0.9, NAN)], 0),  # what is not finite decides nothing
+        ([(0.5, 0.4), (0.9, INF)], 0),
+        ([(0.9, NAN), (0.5, 0.4)], 1),
+        ([(NAN, 0.4), (NAN, 0.3), (NAN, 0.5)], 1),  # no patient with a lesion: the loss alone
+        ([(0.0, 0.9), (0.0, 0.8)], 1),
+    ],
+)
+def test_which_weights_are_kept(path: Path, validations: list[tuple[float, float]], best: int) -> None:
+    callback = BestWeights(path, None)
+    for epoch, (dice, loss) in enumerate(validations):
+        seen(callback, epoch, dice, loss)
+    assert callback.best.epoch == best
+    assert kept(path) == best
+
+
+def test_nothing_finite_keeps_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    callback = BestWeights(path, None)
+    seen(callback, 0, 0.9, NAN)
+    assert not path.exists()
+    assert "the validation loss of epoch 0 is nan: its weights are not kept" in capsys.readouterr().err

@@ -32,4 +32,6 @@ def compare(
         print(json.dumps(comparison_document(comparison)))
         return
     print(comparison_table(comparison))
+    for note in (*comparison.warnings, *comparison.notes):
+        typer.echo(f"warning: {note}", err=True)
     print(f"\n{comparison.verdict}\nresults: {out / 'results.md'}\nreport: {out / 'report.html'}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from metseg.evaluate import METRICS, SLICE_METRICS
+from metseg.evaluate.intervals import few_patients
 from metseg.evaluate.paired import NO_DIFFERENCE
 from metseg.words import counted
 
@@ -34,6 +35,7 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         _print_summary(one.summary)
     for comparison in evaluation.comparisons:
         _print_comparison(comparison)
+    _warn_of_few_patients(evaluation)
     if evaluation.readers is not None:
         _print_readers(evaluation.readers)
     first = next(iter(evaluation.sets.values())).summary
@@ -116,11 +118,21 @@ def _print_comparison(comparison: FigureComparison) -> None:
         )
 
 
+def _warn_of_few_patients(evaluation: Evaluation) -> None:
+    """Say once that intervals over few patients are too narrow, where anything is compared by them."""
+    compared = [one.patients for one in evaluation.comparisons]
+    if evaluation.readers is not None:
+        compared.append(evaluation.readers.patients)
+    caution = few_patients(min(compared)) if compared else None
+    if caution is not None:
+        typer.echo(f"warning: {caution}", err=True)
+
+
 def _print_readers(readers: Readers) -> None:
     for one in readers.agreements:
         print(f"{one.region}, {METRICS[one.metric].title}: between the readers {_in_line(one.readers)}")
         for name, model in one.models.items():
-            verdict = model.verdict if model.verdict == NO_DIFFERENCE else f"{model.verdict} than they do"
+            verdict = model.verdict if model.verdict.startswith(NO_DIFFERENCE) else f"{model.verdict} than they do"
             print(f"  {name} with the readers {_in_line(model.with_readers)}: {verdict}")
     for region, lesions in readers.lesions.items():
         print(

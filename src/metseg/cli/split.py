@@ -36,6 +36,7 @@ def split(
 ) -> None:
     """Divide a data set into training, validation and test, or folds: by patient, the same for the same seed."""
     from metseg.io.cases import find
+    from metseg.io.duplicates import mark_duplicates
     from metseg.io.splits import make_split
 
     part = _part(by=by, validation=validation, test=test, folds=folds, stratify=stratify, seed=seed)
@@ -43,8 +44,10 @@ def split(
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     sources = list(found.sources)
-    made = make_split(sources, part)
+    made = mark_duplicates(make_split(sources, part), sources, quiet=as_json)
     made.save(out)
+    for leak in made.leaks:
+        typer.echo(f"warning: {leak}: the split leaks patients, so results will be too good", err=True)
     if as_json:
         print(json.dumps(made.to_dict()))
     else:
@@ -71,8 +74,6 @@ def _print(made: Split, sources: Sequence[CaseSource], out: Path) -> None:
         table.add_row(name, *_sizes(chosen)[: len(sizes)], *_shares(chosen, made.stratify, strata))
     console = Console(highlight=False, markup=False)
     console.print(table)
-    if made.leaks_patients:
-        console.print("leaks patients: slices of one patient lie in several parts, so results will be too good")
     console.print(f"split: {out}")
 
 

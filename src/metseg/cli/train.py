@@ -20,6 +20,9 @@ def train(
         list[str] | None, typer.Option("--set", help="Change the recipe: key=value, such as train.max_minutes=20.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow-changed-data", help="With --resume: go on although images or masks changed.")
+    ] = False,
     cache: Annotated[Path | None, typer.Option("--cache", help="Where preprocessed cases are kept.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     devices: Annotated[int, typer.Option("--devices", help="How many devices of a machine train together.")] = 1,
@@ -27,9 +30,10 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train a network by a recipe; the run can be interrupted at any time and resumed."""
-    from metseg.recipe import load_recipe
+    from metseg.recipe import load_recipe, refuse_split_changes
     from metseg.train.run import Run, train_run
 
+    refuse_split_changes(changes or (), split)
     run = Run(
         data=data,
         out=out,
@@ -37,6 +41,7 @@ def train(
         fold=fold,
         init=init,
         resume=resume,
+        allow_changed_data=allow_changed_data,
         cache=cache,
         device=device,
         devices=devices,

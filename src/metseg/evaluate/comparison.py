@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metseg.errors import InputError
@@ -46,13 +46,12 @@ class FigureComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `summary.json` holds it."""
-        pairs = [{**asdict(pair), "verdict": pair.verdict} for pair in self.pairs]
         return {
             "region": self.region,
             "metric": self.metric,
             "patients": self.patients,
             "undefined": self.undefined,
-            "pairs": pairs,
+            "pairs": [pair.to_json() for pair in self.pairs],
         }
 
 

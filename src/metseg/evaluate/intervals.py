@@ -56,6 +56,20 @@ class Interval:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
+def few_patients(patients: int) -> str | None:
+    """Return the caution that belongs beside intervals over few patients; None where there are enough.
+
+    >>> few_patients(20) is None
+    True
+    """
+    if not 1 < patients < FEW_PATIENTS:
+        return None
+    return (
+        f"resampling {patients} patients gives intervals that are too narrow, as any of fewer than {FEW_PATIENTS} are. "
+        "Look at the p-values and at every patient too."
+    )
+
+
 def patient_means(values: Iterable[tuple[str, float | None]]) -> dict[str, float | None]:
     """Return one figure per patient: the mean over the patient's cases that have it, None if none has.
 

@@ -1,22 +1,33 @@
 """Is one model better than another: paired over patients, corrected for many comparisons, and honest about "no".
 
 Wilcoxon's signed-rank test over patients (1945), Holm's step-down correction (1979), and the bootstrap interval of the
-mean paired difference. A model is called better only where that interval excludes 0.
+mean paired difference. A model is called better only where the interval excludes 0, the corrected p-value is below
+5 %, and there are enough patients for that test to show anything.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from metseg.errors import InputError
 from metseg.evaluate.intervals import RESAMPLES, Interval, bootstrap_mean
+from metseg.words import counted
 
 NO_DIFFERENCE = "no difference shown"
+
+Direction = Literal["higher", "lower"]
+
+#: A corrected p-value has to be below this.
+SIGNIFICANCE = 0.05
+
+#: With fewer patients the signed-rank test cannot show a difference: of 5 patients who all favour one model, its exact
+#: two-sided p-value is 2/2^5 = 0.06, of 6 it is 0.03.
+LEAST_PATIENTS = 6
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class PairedComparison:
         difference: first minus second, mean over patients, with its bootstrap interval.
         p_value: Wilcoxon signed-rank, two-sided.
         p_holm: corrected for all comparisons made together.
-        better: name of the model that is shown to be better; None: no difference was shown.
+        direction: which way the figure is better.
     """
 
     first: str
@@ -37,12 +48,42 @@ class PairedComparison:
     difference: Interval
     p_value: float
     p_holm: float
-    better: str | None
+    direction: Direction = "higher"
+
+    @property
+    def better(self) -> str | None:
+        """Return the name of the model that is shown to be better; None: no difference was shown."""
+        return better_of(
+            self.first, self.second, difference=self.difference, p_value=self.p_holm, better=self.direction
+        )
 
     @property
     def verdict(self) -> str:
         """Return the same in words."""
-        return NO_DIFFERENCE if self.better is None else f"{self.better} is better"
+        return no_difference(self.difference) if self.better is None else f"{self.better} is better"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `summary.json` holds it."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "difference": asdict(self.difference),
+            "p_value": self.p_value,
+            "p_holm": self.p_holm,
+            "better": self.better,
+            "verdict": self.verdict,
+        }
+
+
+def no_difference(difference: Interval) -> str:
+    """Return that no difference was shown, and whether there were too few patients to show one.
+
+    >>> no_difference(Interval(0.1, 0.02, 0.2, 4))
+    'no difference shown (4 patients, at least 6 are needed)'
+    """
+    if difference.patients >= LEAST_PATIENTS:
+        return NO_DIFFERENCE
+    return f"{NO_DIFFERENCE} ({counted(difference.patients, 'patient')}, at least {LEAST_PATIENTS} are needed)"
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float:
@@ -82,16 +123,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def better_of(
-    first: str, second: str, *, difference: Interval, better: Literal["higher", "lower"] = "higher"
+    first: str, second: str, *, difference: Interval, p_value: float, better: Direction = "higher"
 ) -> str | None:
-    """Return who is better if the interval of ``first - second`` excludes 0; else None, for none was shown to be.
+    """Return the better one if interval, test and number of patients all show it; None where they do not.
 
-    >>> better_of("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20))
+    Args:
+        first, second: names.
+        difference: first minus second.
+        p_value: of the signed-rank test, corrected for all comparisons made together.
+        better: which way the figure is better.
+
+    >>> better_of("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20), p_value=0.01)
     'unet'
-    >>> better_of("unet", "cnn", difference=Interval(0.1, -0.02, 0.2, 20)) is None
+    >>> better_of("unet", "cnn", difference=Interval(0.1, -0.02, 0.2, 20), p_value=0.01) is None
+    True
+    >>> better_of("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20), p_value=0.2) is None
     True
     """
-    if not difference.excludes_zero:
+    if not difference.excludes_zero or p_value >= SIGNIFICANCE or difference.patients < LEAST_PATIENTS:
         return None
     return first if (difference.mean > 0) == (better == "higher") else second
 
@@ -99,7 +148,7 @@ def better_of(
 def compare_models(
     figures: Mapping[str, Mapping[str, float]],
     *,
-    better: Literal["higher", "lower"] = "higher",
+    better: Direction = "higher",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[PairedComparison]:
@@ -127,7 +176,7 @@ def compare_models(
             difference=interval,
             p_value=p_value,
             p_holm=p_holm,
-            better=better_of(one, two, difference=interval, better=better),
+            direction=better,
         )
         for (one, two), interval, p_value, p_holm in zip(pairs, intervals, p_values, holm(p_values), strict=True)
     ]

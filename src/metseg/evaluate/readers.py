@@ -9,13 +9,13 @@ told from one of them by these figures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metseg.errors import InputError
 from metseg.evaluate.intervals import Interval, bootstrap_mean, patient_means
 from metseg.evaluate.metrics import METRICS
-from metseg.evaluate.paired import NO_DIFFERENCE, better_of, wilcoxon_p
+from metseg.evaluate.paired import better_of, holm, no_difference, wilcoxon_p
 from metseg.evaluate.scores import CaseScores
 
 #: Columns that do not depend on which of two masks is called the truth.
@@ -32,7 +32,8 @@ class ModelBesideReaders:
         with_readers: mean of the two.
         difference: `with_readers` minus the figure between the readers, paired over patients.
         p_value: Wilcoxon signed-rank of these differences, two-sided.
-        verdict: "agrees better", "agrees worse" or "no difference shown", by whether the interval excludes 0.
+        p_holm: corrected for all regions and models of this figure.
+        verdict: "agrees better", "agrees worse" or "no difference shown", by the rule of `better_of`.
     """
 
     with_first: Interval
@@ -40,6 +41,7 @@ class ModelBesideReaders:
     with_readers: Interval
     difference: Interval
     p_value: float
+    p_holm: float
     verdict: str
 
 
@@ -126,6 +128,7 @@ def beside_readers(between: Sequence[CaseScores], models: Mapping[str, AgainstRe
         for metric in SYMMETRIC
         if (agreement := _agreement(between, kept, region, metric)) is not None
     ]
+    agreements = _corrected(agreements)
     lesions = {region: _lesions(between, region) for region in between[0].regions}
     return Readers(len(cases), len({score.patient for score in between}), tuple(agreements), lesions)
 
@@ -155,7 +158,6 @@ def _agreement(
             readers,
             _by_patient(scores.first, region, metric),
             _by_patient(scores.second, region, metric),
-            more_is_better=METRICS[metric].better == "higher",
         )
         for name, scores in models.items()
     }
@@ -167,9 +169,8 @@ def _by_patient(scores: Sequence[CaseScores], region: str, metric: str) -> dict[
     return {patient: value for patient, value in means.items() if value is not None}
 
 
-def _model(
-    readers: Mapping[str, float], first: Mapping[str, float], second: Mapping[str, float], *, more_is_better: bool
-) -> ModelBesideReaders:
+def _model(readers: Mapping[str, float], first: Mapping[str, float], second: Mapping[str, float]) -> ModelBesideReaders:
+    """Return one model beside the readers; its p-value is not corrected yet and nothing is claimed."""
     with_readers = [(first[patient] + second[patient]) / 2 for patient in readers]
     differences = [mean - own for mean, own in zip(with_readers, readers.values(), strict=True)]
     difference = bootstrap_mean(differences)
@@ -178,15 +179,45 @@ def _model(
         with_second=bootstrap_mean([second[patient] for patient in readers]),
         with_readers=bootstrap_mean(with_readers),
         difference=difference,
-        p_value=wilcoxon_p(differences),
-        verdict=_verdict(difference, more_is_better),
+        p_value=(p_value := wilcoxon_p(differences)),
+        p_holm=p_value,
+        verdict=no_difference(difference),
     )
 
 
-def _verdict(difference: Interval, more_is_better: bool) -> str:
-    better, worse = "agrees better", "agrees worse"
-    shown = better_of(better, worse, difference=difference, better="higher" if more_is_better else "lower")
-    return shown or NO_DIFFERENCE
+def _corrected(agreements: Sequence[Agreement]) -> list[Agreement]:
+    """Return the agreements with Holm's correction over regions and models of each figure, and what that shows."""
+    corrected: dict[tuple[str, str, str], float] = {}
+    for metric in SYMMETRIC:
+        tests = [
+            (one.region, metric, name, model.p_value)
+            for one in agreements
+            if one.metric == metric
+            for name, model in one.models.items()
+        ]
+        p_holm = holm([p_value for *_, p_value in tests])
+        corrected |= {(region, figure, name): p for (region, figure, name, _), p in zip(tests, p_holm, strict=True)}
+    return [
+        replace(
+            one,
+            models={
+                name: _judged(model, one.metric, corrected[one.region, one.metric, name])
+                for name, model in one.models.items()
+            },
+        )
+        for one in agreements
+    ]
+
+
+def _judged(model: ModelBesideReaders, metric: str, p_holm: float) -> ModelBesideReaders:
+    shown = better_of(
+        "agrees better",
+        "agrees worse",
+        difference=model.difference,
+        p_value=p_holm,
+        better="higher" if METRICS[metric].better == "higher" else "lower",
+    )
+    return replace(model, p_holm=p_holm, verdict=shown or no_difference(model.difference))
 
 
 def _lesions(between: Sequence[CaseScores], region: str) -> LesionAgreement:

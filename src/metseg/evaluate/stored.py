@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from metseg.evaluate.chances import Chances
+from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.overlap import Confusion
 from metseg.evaluate.scores import CaseScores, RegionScores
 from metseg.evaluate.slices import SliceScores
@@ -42,6 +43,8 @@ def scores_to_json(scores: CaseScores) -> dict[str, Any]:
 def scores_from_json(document: Mapping[str, Any]) -> CaseScores:
     """Return the scores that `scores_to_json` was given, without their lesions.
 
+    A metric that there was not when they were stored is not known of them.
+
     Raises:
         KeyError, TypeError, ValueError: the document is another one.
     """
@@ -51,7 +54,7 @@ def scores_from_json(document: Mapping[str, Any]) -> CaseScores:
         protocol=document["protocol"],
         regions={
             name: RegionScores(
-                values=dict(region["values"]),
+                values={**dict.fromkeys(METRICS), **region["values"]},
                 counts=Confusion(**region["counts"]),
                 lesions=(),
                 slices=None if region["slices"] is None else SliceScores(**region["slices"]),

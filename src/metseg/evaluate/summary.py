@@ -32,6 +32,7 @@ from metseg.evaluate.sections import (
     probabilities_section,
     volumes_section,
 )
+from metseg.evaluate.trivial import trivial_predictions
 from metseg.evaluate.volumes import Volumes
 
 
@@ -69,7 +70,8 @@ class Summary:
         patients: how many; means and intervals are over these.
         regions: region name to summary.
         pixels: micro-averaged figures over all pixels of all classes, background included.
-        warnings: of all cases.
+        warnings: of all cases, after those in `trivial`.
+        trivial: in which way the predictions say nothing, see `trivial_predictions`; mostly empty.
         probabilities: None where no case has a probability map.
         resamples: of the bootstrap.
         seed: of its draws.
@@ -81,6 +83,7 @@ class Summary:
     regions: dict[str, RegionSummary]
     pixels: dict[str, float]
     warnings: tuple[str, ...]
+    trivial: tuple[str, ...] = ()
     probabilities: Probabilities | None = None
     resamples: int = RESAMPLES
     seed: int = 0
@@ -95,6 +98,7 @@ class Summary:
             "regions": {name: _region_json(region) for name, region in self.regions.items()},
             "all_pixels_of_all_classes": self.pixels,
             "probabilities": _json(self.probabilities),
+            "trivial": list(self.trivial),
             "warnings": list(self.warnings),
         }
 
@@ -118,13 +122,15 @@ def summarise(
     if len(kinds) > 1:
         raise InputError("cases of different protocols or regions cannot be averaged", got=sorted(kinds))
     protocol, regions = kinds.pop()
+    trivial = trivial_predictions(scores)
     return Summary(
         protocol=protocol,
         cases=len(scores),
         patients=len({score.patient for score in scores}),
         regions={region: _summarise_region(scores, region, Draws(resamples, seed)) for region in regions},
         pixels=micro_averaged_with_background(np.sum([score.joint for score in scores], axis=0)),
-        warnings=(*warnings, *(warning for score in scores for warning in score.warnings)),
+        trivial=trivial,
+        warnings=(*trivial, *warnings, *(warning for score in scores for warning in score.warnings)),
         probabilities=probabilities_section(scores, Draws(resamples, seed)),
         resamples=resamples,
         seed=seed,

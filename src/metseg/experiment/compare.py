@@ -13,6 +13,7 @@ from metseg.errors import UsageError
 from metseg.experiment.fairness import fairness_warnings, require_comparable
 from metseg.experiment.folds import judged_splits
 from metseg.experiment.outcome import Comparison, Contestant
+from metseg.io.duplicates import mark_duplicates
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split, make_split
 from metseg.model.bundle import load_bundle
@@ -62,7 +63,7 @@ def compare(plan: Plan) -> Comparison:
     require_comparable(plan.recipes)
     first = plan.recipes[0]
     sources = read_sources(first, plan.data)
-    split = _shared_split(plan, sources)
+    split = mark_duplicates(_shared_split(plan, sources), sources, cache=plan.out / "cache")
     judged = judged_splits(split, sources, validation=first.split.validation)
     for recipe in plan.recipes:
         _require_same_runs(recipe, plan, judged)

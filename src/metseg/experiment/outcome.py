@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from metseg.evaluate import CaseScores, PairedComparison, Summary, compare_models, summarise
-from metseg.evaluate.intervals import patient_means
-from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.evaluate.intervals import few_patients, patient_means
+from metseg.evaluate.paired import NO_DIFFERENCE, no_difference
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
 from metseg.train.snapshot import Snapshot
@@ -95,7 +95,7 @@ class Comparison:
 
     @property
     def shown_best(self) -> Contestant | None:
-        """Return the recipe that is shown to be better than every other: each interval excludes 0; else None."""
+        """Return the recipe that is shown to be better than every other, by the rule of `better_of`; else None."""
         rivals = self._pairs_of_highest()
         named = all(pair.better == self.highest.name for pair in rivals)
         return self.highest if rivals and named else None
@@ -113,7 +113,16 @@ class Comparison:
             for pair in self._pairs_of_highest()
             if pair.better != highest.name
         ]
-        return f"{NO_DIFFERENCE} between {highest.name}, which has the highest mean Dice, and {', '.join(equals)}"
+        said = no_difference(self._pairs_of_highest()[0].difference).removeprefix(NO_DIFFERENCE)
+        return f"{NO_DIFFERENCE} between {highest.name}, which has the highest mean Dice, and {', '.join(equals)}{said}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the verdict has to know, one sentence each: leaks, trivial models, few patients."""
+        leaks = (f"{leak}; these figures are too good." for leak in self.split.leaks)
+        trivial = (f"{one.name}: {text}." for one in self.contestants for text in one.summary.trivial)
+        caution = few_patients(self.contestants[0].summary.patients) if self.pairs else None
+        return (*leaks, *trivial, *(() if caution is None else (caution,)))
 
     def _pairs_of_highest(self) -> list[PairedComparison]:
         return [pair for pair in self.pairs if self.highest.name in (pair.first, pair.second)]

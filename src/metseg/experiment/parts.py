@@ -75,13 +75,17 @@ def models_table(comparison: Comparison) -> Table:
 
 def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
     """Return what makes the figures look better, or the comparison fairer, than it is."""
-    leak = Paragraph(
-        "slices of one patient lie on both sides of the split; these figures are too good.",
-        label="Leaks patients",
-        tone="warning",
+    leaks = (
+        Paragraph(f"{leak}; these figures are too good.", label="Leaks patients", tone="warning")
+        for leak in comparison.split.leaks
     )
     unfair = (Paragraph(warning, label="Warning", tone="warning") for warning in comparison.warnings)
-    return (*((leak,) if comparison.split.leaks_patients else ()), *unfair)
+    trivial = (
+        Paragraph(f"{text}.", label=one.name, tone="warning")
+        for one in comparison.contestants
+        for text in one.summary.trivial
+    )
+    return (*leaks, *unfair, *trivial)
 
 
 def machines(comparison: Comparison) -> tuple[Block, ...]:

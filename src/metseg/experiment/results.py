@@ -47,7 +47,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "highest_mean_dice": comparison.highest.name,
         "scored": comparison.scored,
         "leaks_patients": comparison.split.leaks_patients,
-        "warnings": list(comparison.warnings),
+        "warnings": [*comparison.warnings, *comparison.notes],
         "machine": dict(comparison.machine),
         "models": {one.name: _model(one) for one in comparison.contestants},
         "pairs": [_pair(pair) for pair in comparison.pairs],

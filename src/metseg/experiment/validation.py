@@ -30,7 +30,7 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
         InputError: ``input.split_leak``, a patient that is not for validation, by name.
         UsageError: a split by slice, or a fold that is missing or not there.
     """
-    if split.leaks_patients:
+    if split.by == "slice":
         raise UsageError(
             "the split is by slice: every patient may have been trained on",
             where="split",
@@ -38,9 +38,17 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
             code="usage.operating_point",
         )
     allowed = sorted(set(_validation(split, networks, fold)))
+    copies = {patient for group in split.duplicates for patient in group}
     for pair in pairs.cases:
         if pair.patient not in allowed:
             raise _refusal(pair.patient, split, allowed)
+        if pair.patient in copies:
+            raise InputError(
+                "the patient has images in common with a patient of another part of the split",
+                where=pair.patient,
+                cure="leave the patient out, or make the split anew without the copies and train again",
+                code="input.split_leak",
+            )
     return allowed
 
 

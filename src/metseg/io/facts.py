@@ -74,7 +74,7 @@ def _gather(picture: Picture | None, mask: Mask | None, errors: tuple[MetsegErro
     if picture is None:
         return facts
     pixels = picture.pixels
-    constant = bool(pixels.min() == pixels.max())
+    constant = _is_constant(pixels)
     digests = () if constant else _channel_digests(pixels)
     return replace(
         facts,
@@ -86,6 +86,19 @@ def _gather(picture: Picture | None, mask: Mask | None, errors: tuple[MetsegErro
         digest=None if constant else _digest(digests),
         notes=(*picture.notes, *facts.notes),
     )
+
+
+def picture_digest(pixels: Array) -> str | None:
+    """Return a checksum that is equal for equal pictures; None for a constant one.
+
+    Args:
+        pixels: (rows, columns, channels).
+    """
+    return None if _is_constant(pixels) else _digest(_channel_digests(pixels))
+
+
+def _is_constant(pixels: Array) -> bool:
+    return bool(pixels.min() == pixels.max())
 
 
 def _channel_digests(pixels: Array) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
 
@@ -21,6 +21,9 @@ from metseg.recipe import SplitPart
 
 FORMAT, VERSION = "metseg-split", 1
 PARTS = ("train", "validation", "test")
+
+#: So many groups of equal patients are named in a message.
+NAMED = 3
 
 
 class Chosen(NamedTuple):
@@ -51,6 +54,8 @@ class Split:
         folds: units of each fold, sorted.
         seed: what the division was drawn with.
         stratify: the column whose values the parts have in equal shares, or None.
+        duplicates: groups of patients of different parts who have an image in common; see
+            `metseg.io.duplicates.mark_duplicates`. It is a finding and no part of the division.
     Raises:
         InputError: ``input.split_leak``, a unit in two parts, by name.
     """
@@ -62,6 +67,7 @@ class Split:
     folds: tuple[tuple[str, ...], ...] = ()
     seed: int = 0
     stratify: str | None = None
+    duplicates: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         _check_disjoint({part: getattr(self, part) for part in PARTS}, self.by)
@@ -72,8 +78,21 @@ class Split:
 
     @property
     def leaks_patients(self) -> bool:
-        """Return whether slices of one patient may lie on both sides: results are then optimistic."""
-        return self.by == "slice"
+        """Return whether images of one person may lie on both sides: results are then optimistic."""
+        return bool(self.leaks)
+
+    @property
+    def leaks(self) -> tuple[str, ...]:
+        """Return in which ways images of one person lie on both sides, a clause each; empty: in none."""
+        return (
+            *(("the split was by slice",) if self.by == "slice" else ()),
+            *((self._duplicates_text(),) if self.duplicates else ()),
+        )
+
+    def _duplicates_text(self) -> str:
+        named = "; ".join(" = ".join(group) for group in self.duplicates[:NAMED])
+        more = f"; and {len(self.duplicates) - NAMED} more" if len(self.duplicates) > NAMED else ""
+        return f"patients in different parts of the split have equal images ({named}{more})"
 
     @property
     def units(self) -> frozenset[str]:
@@ -129,7 +148,29 @@ class Split:
             "stratify": self.stratify,
             **{part: list(getattr(self, part)) for part in PARTS},
             "folds": [list(fold) for fold in self.folds],
+            "duplicates": [list(group) for group in self.duplicates],
         }
+
+    def described_by(self, part: SplitPart) -> SplitPart:
+        """Return the part of a recipe that describes this split: the one given where it does, else a changed one."""
+        total = max(1, len(self.units))
+        alike = (part.by, part.seed, part.stratify, part.folds) == (self.by, self.seed, self.stratify, len(self.folds))
+        sizes = len(self.test), len(self.validation)
+        asked = _share(part.test, total), 0 if part.folds else _share(part.validation, total)
+        if alike and sizes == asked:
+            return part
+        shares = {"test": round(len(self.test) / total, 4)}
+        if not self.folds:
+            shares["validation"] = round(len(self.validation) / total, 4)
+        return part.model_copy(
+            update={
+                "by": self.by,
+                "seed": self.seed,
+                "stratify": self.stratify,
+                "folds": len(self.folds),
+                **shares,
+            }
+        )
 
     def save(self, path: Path) -> None:
         """Write the split as JSON, whole or not at all."""
@@ -171,7 +212,14 @@ class Split:
                 raise ValueError(f"by = {raw['by']}")
             parts = {part: _names(raw[part]) for part in PARTS}
             folds = tuple(_names(fold) for fold in raw["folds"])
-            return cls(raw["by"], **parts, folds=folds, seed=int(raw["seed"]), stratify=raw["stratify"])
+            return cls(
+                raw["by"],
+                **parts,
+                folds=folds,
+                seed=int(raw["seed"]),
+                stratify=raw["stratify"],
+                duplicates=tuple(_names(group) for group in raw.get("duplicates", [])),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 "the split file is damaged",

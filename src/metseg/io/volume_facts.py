@@ -141,21 +141,23 @@ def _image_facts(images: Mapping[str, Volume]) -> dict[str, ImageFacts]:
         number = next((index for index, grid in enumerate(grids) if same_grid(grid, image.grid)), len(grids))
         if number == len(grids):
             grids.append(image.grid)
-        constant = bool(image.data.min() == image.data.max())
+        digest = volume_digest(image)
         facts[name] = ImageFacts(
             image.shape,
             tuple(round(mm, 4) for mm in image.spacing_mm or ()),
             "" if image.affine is None else axis_codes(image.affine),
             str(image.data.dtype),
             number,
-            constant,
-            None if constant else _digest(image),
+            digest is None,
+            digest,
         )
     return facts
 
 
-def _digest(image: Volume) -> str:
-    """Return a checksum of voxels, shape and type; the place in space may differ between copies."""
+def volume_digest(image: Volume) -> str | None:
+    """Return a checksum of voxels, shape and type, None for a constant image; copies may lie elsewhere in space."""
+    if image.data.min() == image.data.max():
+        return None
     kind = f"{image.shape} {image.data.dtype}".encode()
     content = np.ascontiguousarray(image.data.T).data  # files hold x fastest, so this copies nothing
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES, key=kind).hexdigest()

@@ -16,10 +16,6 @@ class Bounds(NamedTuple):
     low: float | None = None
     high: float | None = None
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
 
 def error_bars(bounds: Sequence[Bounds]) -> npt.NDArray[np.float64]:
     """Return (2, N): how far each bar reaches below and above its value, as ``Axes.errorbar`` takes it.

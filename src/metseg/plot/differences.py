@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from metseg.plot.bounds import Bounds, error_bars
@@ -14,20 +14,21 @@ ROW_INCHES, FRAME_INCHES = 0.38, 1.0
 LINE_COLOUR = "#404040"
 
 
-def draw_differences(rows: Mapping[str, Bounds], path: Path, *, label: str) -> None:
+def draw_differences(rows: Mapping[str, Bounds], path: Path, *, shown: Container[str], label: str) -> None:
     """Write one row per pair: the mean difference and its interval beside the line of no difference.
 
-    A filled marker is an interval that excludes 0; an open one shows no difference.
+    A filled marker is a difference that was shown; an open one shows none.
 
     Args:
         rows: name of the pair, as "A - B", to the difference A minus B; the first is drawn on top.
         path: of the PNG and the SVG.
+        shown: names of the pairs of which one is shown to be better.
         label: what differs, with its unit.
     """
     with figure(width=6.8, height=FRAME_INCHES + ROW_INCHES * len(rows)) as drawn:
         axes = drawn.add_subplot()
         axes.axvline(0, color=LINE_COLOUR, linewidth=1, linestyle="--")
-        for row, bounds in enumerate(rows.values()):
+        for row, (name, bounds) in enumerate(rows.items()):
             axes.errorbar(
                 [bounds.value],
                 [row],
@@ -35,7 +36,7 @@ def draw_differences(rows: Mapping[str, Bounds], path: Path, *, label: str) -> N
                 color="C0",
                 marker="o",
                 markersize=7,
-                markerfacecolor="C0" if bounds.excludes_zero else "white",
+                markerfacecolor="C0" if name in shown else "white",
                 capsize=3,
                 linestyle="none",
             )

@@ -75,12 +75,12 @@ def out_of_memory_is_an_error(what: str, *, where: str, cure: str) -> Iterator[N
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
-        if not _is_lack_of_memory(error):
+        if not is_lack_of_memory(error):
             raise
         raise ResourceError(what, where=where, cure=cure, code="resources.memory") from error
 
 
-def _is_lack_of_memory(error: Exception) -> bool:
+def is_lack_of_memory(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)

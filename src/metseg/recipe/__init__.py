@@ -1,6 +1,6 @@
 """A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction."""
 
-from metseg.recipe.changes import apply_change
+from metseg.recipe.changes import apply_change, refuse_split_changes
 from metseg.recipe.form import (
     DataPart,
     Fraction,
@@ -30,6 +30,7 @@ __all__ = [
     "apply_change",
     "load_recipe",
     "parse_recipe",
+    "refuse_split_changes",
     "shipped_recipes",
     "validated",
 ]

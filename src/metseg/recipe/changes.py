@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Container, Iterable
 from typing import Any
 
 from metseg.errors import UsageError
@@ -37,6 +38,28 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
         node.pop(place, None)
     else:
         del node[place]
+
+
+def refuse_split_changes(changes: Iterable[str], split: object | None, *, used: Container[str] = ()) -> None:
+    """Refuse changes of the recipe's split beside a split file, which alone decides.
+
+    Args:
+        changes: each as ``key=value``.
+        split: the file; None: there is none, and the changes count.
+        used: keys that count all the same.
+    Raises:
+        UsageError: ``usage.split``, the first such change.
+    """
+    for change in changes if split is not None else ():
+        key = change.partition("=")[0].strip()
+        if key.split(".")[0] == "split" and key not in used:
+            raise UsageError(
+                "the split file decides who is for what, so this change would do nothing",
+                where=f"--set {key}",
+                got=f"--split {split}",
+                cure="leave one of the two out, or make another file with `metseg split`",
+                code="usage.split",
+            )
 
 
 def _child(node: Any, name: str, key: str) -> Any:

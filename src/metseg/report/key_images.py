@@ -19,7 +19,7 @@ from metseg.plot.colours import class_colour
 from metseg.plot.overlay import window_of
 from metseg.plot.planes import PLANES, cut_through, shown_box
 from metseg.report.key_panels import Outline, Panel, draw_row
-from metseg.report.place import coordinates
+from metseg.report.place import coordinates, letters_hold
 from metseg.report.study import KeyImage, Lesion, Point
 
 Labels = npt.NDArray[np.uint8]
@@ -68,7 +68,8 @@ def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: 
     """
     if most == 0:
         return ()
-    view = _View(pixels)
+    places = ((lesion.centre_mm, lesion.side) for lesion in lesions)
+    view = _View(pixels, letters_hold(pixels.affine, pixels.labels.shape, places))
     if not lesions:
         return (_overview(view),) if pixels.image is not None else ()
     return tuple(_of_lesion(view, lesion) for lesion in lesions[:most])
@@ -79,6 +80,7 @@ class _View:
     """A volume turned to right, anterior, superior, and what all its panels have in common."""
 
     pixels: VolumePixels
+    lettered: bool
 
     @cached_property
     def turn(self) -> AxisTurn:
@@ -167,7 +169,8 @@ def _place_of_cut(view: _View, point: Voxel) -> str:
     voxel = view.voxel_of_file(point)
     x, y, z = (float(mm) for mm in view.pixels.affine[:3, :3] @ voxel + view.pixels.affine[:3, 3])
     image = f"Image: {view.pixels.name}. " if view.pixels.name and view.pixels.image is not None else ""
-    return f"{image}Planes meet at {coordinates((x, y, z))} mm; voxel {voxel[0]}, {voxel[1]}, {voxel[2]}."
+    place = coordinates((x, y, z), lettered=view.lettered)
+    return f"{image}Planes meet at {place} mm; voxel {voxel[0]}, {voxel[1]}, {voxel[2]}."
 
 
 def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:

@@ -65,6 +65,9 @@ def _summary(contents: Contents) -> tuple[Block, ...]:
     blocks += too_narrow(contents.scored[0].summary.patients)
     if contents.warnings:
         blocks.append(Bullets(contents.warnings, tone="warning"))
+    for one in contents.scored:
+        name = one.name if len(contents.scored) > 1 else "Trivial predictions"
+        blocks += [Paragraph(text, label=name, tone="warning") for text in one.summary.trivial]
     cases = sum(len(one.summary.warnings) for one in contents.scored)
     if cases:
         noun = "warning stands" if cases == 1 else "warnings stand"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from metseg.evaluate import Manner
 from metseg.evaluate.intervals import LEVEL, RESAMPLES
 from metseg.evaluate.matching import MatchRule
-from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.evaluate.paired import NO_DIFFERENCE, SIGNIFICANCE
 from metseg.evaluate.policy import EMPTY_VALUES, Kind
 from metseg.evaluate.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
 from metseg.words import counted
@@ -39,7 +39,8 @@ def rules(manner: Manner) -> tuple[str, ...]:
         f"Means are over patients: several cases of one are averaged first. Intervals are {LEVEL:.0%} percentile "
         f"intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
         "Models are compared on the same patients by Wilcoxon's signed-rank test, corrected by Holm's procedure within "
-        f"each table, and by the interval of the mean difference. Where that includes 0, there is {NO_DIFFERENCE}.",
+        f"each table, and by the interval of the mean difference. Where that includes 0, or the corrected "
+        f"p-value is not below {SIGNIFICANCE}, there is {NO_DIFFERENCE}.",
     )
 
 

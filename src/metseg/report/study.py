@@ -53,6 +53,9 @@ class Technique:
         threshold: least probability that became lesion; None where that was not recorded.
         decisions: what else was decided on the way from probabilities to a mask, one sentence each.
         is_pictures: whether the study is a set of plain pictures, which know nothing of space.
+        is_lettered: whether the signs of coordinates tell right from left: the origin is in the middle of the head.
+        is_calibrated: whether the model's probabilities of lesions were fitted to validation lesions; None where that
+            was not recorded.
     """
 
     sequences: tuple[ReadImage, ...]
@@ -64,6 +67,8 @@ class Technique:
     threshold: float | None
     decisions: tuple[str, ...]
     is_pictures: bool
+    is_lettered: bool = True
+    is_calibrated: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,8 @@ class Lesion:
         centre_voxel: the same as array indices, counted from 0.
         side: where it lies from the middle of the head; None where that cannot be known.
         picture: number of the picture it lies in, from 1; None for volumes.
-        probability: mean of the network's probability over its voxels.
+        probability: mean of the network's probability over its voxels, or the confidence made of it where
+            `Technique.is_calibrated`.
     """
 
     number: int

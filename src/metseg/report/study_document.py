@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metseg.errors import GeometryError, InputError
+from metseg.measure.confidence import IDENTITY, ConfidenceMap
 from metseg.volume import Volume
 
 Count = Annotated[int, Field(ge=0)]
@@ -64,6 +65,13 @@ class MaskFacts(_Part):
     fill_holes: bool = False
     keep_largest: bool = False
     tta: bool = False
+    confidence_slope: Finite = IDENTITY.slope
+    confidence_intercept: Finite = IDENTITY.intercept
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Return whether a lesion's confidence is another number than its mean probability."""
+        return ConfidenceMap(self.confidence_slope, self.confidence_intercept) != IDENTITY
 
 
 class TechniqueFacts(_Part):

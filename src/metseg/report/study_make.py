@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from metseg.predict.prediction import Prediction
 from metseg.recipe import Frozen
 from metseg.report.key_images import VolumePixels, volume_key_images
 from metseg.report.key_pictures import PicturePixels, picture_key_images, shown_pictures
-from metseg.report.place import oblique_degrees, sides
+from metseg.report.place import letters_hold, oblique_degrees, sides
 from metseg.report.study import KeyImage, Lesion, Model, ReadImage, StudyReport, Technique
 from metseg.report.study_document import Document, FoundLesion, MaskFacts, parse_document
 from metseg.report.study_steps import describe_steps
@@ -123,7 +123,7 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
         pseudonym=options.pseudonym or document.case,
         made_on=options.made_on or date.today(),
         version=document.metseg,
-        technique=_technique(document, names_files=options.pseudonym in (None, document.case)),
+        technique=_technique(document, lesions, names_files=options.pseudonym in (None, document.case)),
         model=model,
         classes=_classes(document),
         colours=_colours(document),
@@ -176,7 +176,7 @@ def _lesion(found: FoundLesion, document: Document, *, side: Any) -> Lesion:
     )
 
 
-def _technique(document: Document, *, names_files: bool) -> Technique:
+def _technique(document: Document, lesions: Sequence[Lesion], *, names_files: bool) -> Technique:
     """Return how the result came about; a file's name is left out where the study goes by a pseudonym."""
     facts, affine = document.technique, document.matrix
     known = {record.sequence: record for record in document.sequences}
@@ -199,7 +199,17 @@ def _technique(document: Document, *, names_files: bool) -> Technique:
         threshold=None if facts.predict is None else facts.predict.threshold,
         decisions=_decisions(facts.predict),
         is_pictures=affine is None,
+        is_lettered=_is_lettered(document, lesions),
+        is_calibrated=None if facts.predict is None else facts.predict.is_calibrated,
     )
+
+
+def _is_lettered(document: Document, lesions: Sequence[Lesion]) -> bool:
+    """Return whether letters for right and left may stand beside coordinates: they must not contradict a side."""
+    affine = document.matrix
+    if affine is None:
+        return False
+    return letters_hold(affine, document.shape, ((lesion.centre_mm, lesion.side) for lesion in lesions))
 
 
 def _decisions(masks: MaskFacts | None) -> tuple[str, ...]:

@@ -20,6 +20,14 @@ CLASSES: Mapping[str, str] = {
     "ED": "peritumoural oedema",
 }
 
+CONFIDENCE_NOTE = (
+    "Confidence: the mean of the network's probability over the lesion, calibrated on the model's validation patients: "
+    "of predicted lesions with 0.90 about nine of ten were real there. On other patients it can be wrong."
+)
+UNRECORDED_NOTE = (
+    "Mean probability: the mean of the network's own probability over the lesion. Whether it was calibrated is not "
+    "recorded."
+)
 PROBABILITY_NOTE = (
     "Mean probability: the mean of the network's own probability over the lesion. It is not calibrated: 0.90 does not "
     "mean that nine of ten such lesions are real."
@@ -49,15 +57,23 @@ class _Cell:
 _NUMBER = _Cell(Column("No.", width=0.5), lambda lesion: str(lesion.number))
 _CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: lesion.label)
 _CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.probability))
+_CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.probability))
+
+#: By whether probabilities are calibrated: their column, and what it holds.
+CHANCES: Mapping[bool | None, tuple[_Cell, str]] = {
+    True: (_CONFIDENCE, CONFIDENCE_NOTE),
+    False: (_CHANCE, PROBABILITY_NOTE),
+    None: (_CHANCE, UNRECORDED_NOTE),
+}
 _VOLUME_CELLS = (
     _Cell(Column("Volume (mL)", width=0.9), lambda lesion: millilitres(lesion.volume_ml)),
     _Cell(Column("Longest diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.diameter_mm)),
     _Cell(Column("Longest axial diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.axial_diameter_mm)),
 )
 _SIDE = _Cell(Column("Side", is_number=False, width=1.05), lambda lesion: lesion.side or "–")
-_CENTRE = _Cell(
-    Column("Centre (mm)", is_number=False, width=1.6),
-    lambda lesion: "–" if lesion.centre_mm is None else coordinates(lesion.centre_mm),
+UNLETTERED_NOTE = (
+    "Centre of mass in the coordinates of the file, in mm from its origin: x to the right, y to the front, z upwards. "
+    "The origin does not lie in the middle of the head, so these numbers do not tell right from left."
 )
 _PICTURE = _Cell(Column("Picture", width=0.7), lambda lesion: str(lesion.picture))
 _AREA = _Cell(Column("Area (pixels)", width=1.0), lambda lesion: str(lesion.voxels))
@@ -67,17 +83,27 @@ _PIXEL = _Cell(
 )
 
 
+def _centre(*, lettered: bool) -> _Cell:
+    def text(lesion: Lesion) -> str:
+        return "–" if lesion.centre_mm is None else coordinates(lesion.centre_mm, lettered=lettered)
+
+    return _Cell(Column("Centre (mm)", is_number=False, width=1.6), text)
+
+
 def lesion_table(report: StudyReport) -> Table:
     """Return the lesions, a row each. There is at least one."""
+    chance_cell, chance_note = CHANCES[report.technique.is_calibrated]
     several = [_CLASS] if len(report.classes) > 1 else []
     if report.technique.is_pictures:
         name = [_picture_name(report.picture_names)] if report.picture_names else []
-        cells, notes = [_NUMBER, *several, _PICTURE, *name, _AREA, _PIXEL, _CHANCE], [PROBABILITY_NOTE]
+        cells, notes = [_NUMBER, *several, _PICTURE, *name, _AREA, _PIXEL, chance_cell], [chance_note]
     else:
         sided = any(lesion.side is not None for lesion in report.lesions)
         side = [_SIDE] if sided else []
-        cells = [_NUMBER, *several, *_VOLUME_CELLS, *side, _CENTRE, _CHANCE]
-        notes = [SIZE_NOTE, CENTRE_NOTE, *([SIDE_NOTE] if sided else []), PROBABILITY_NOTE]
+        lettered = report.technique.is_lettered
+        cells = [_NUMBER, *several, *_VOLUME_CELLS, *side, _centre(lettered=lettered), chance_cell]
+        centre_note = CENTRE_NOTE if lettered else UNLETTERED_NOTE
+        notes = [SIZE_NOTE, centre_note, *([SIDE_NOTE] if sided else []), chance_note]
     if several:
         notes.insert(0, _class_note(report.classes))
     return Table(

@@ -6,6 +6,8 @@ Whatever decides how a training goes on is in a callback's `state_dict`, so that
 from __future__ import annotations
 
 import json
+import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +43,8 @@ class Budget(Callback):
         by_epochs = None if train.epochs is None else train.epochs * steps_per_epoch
         self.total_steps = min((steps for steps in (train.max_steps, by_epochs) if steps is not None), default=None)
         self.steps = 0
+        #: Whether everything was restored from the checkpoint, if there was one, and training goes on.
+        self.has_begun = False
         self._earlier_s = 0.0
         self._begin = time.monotonic()
         self._noted_s = 0.0
@@ -60,6 +64,7 @@ class Budget(Callback):
         return min(max(shares), 1.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.has_begun = True
         self._begin = time.monotonic()
         self._noted_s = self._earlier_s
         trainer.should_stop = trainer.should_stop or self.progress >= 1
@@ -90,8 +95,12 @@ class Stagnation:
         self.epochs = 0
 
     def note(self, trainer: Trainer) -> None:
-        """Take note of a validation; gains below `MINIMUM_GAIN` do not count until they add up."""
-        value = float(trainer.callback_metrics["val_dice"])
+        """Take note of a validation; gains below `MINIMUM_GAIN` do not count until they add up.
+
+        Without a lesion in the validation there is no Dice; then the loss has to fall.
+        """
+        dice, loss = (float(trainer.callback_metrics[name]) for name in ("val_dice", "val_loss"))
+        value = -loss if math.isnan(dice) else dice
         if value > self.best + MINIMUM_GAIN:
             self.best, self.since_epoch = value, trainer.current_epoch
         self.epochs = trainer.current_epoch - self.since_epoch
@@ -212,19 +221,34 @@ class MovingAverage(WeightAveraging):
 
 
 class Best(NamedTuple):
-    """Which weights are the best so far."""
+    """Which weights are the best so far.
+
+    Args:
+        val_dice: mean over validation patients with a lesion; NaN where none has one.
+        epoch: in which they were validated, from 0; -1: none was.
+        val_loss: of the same validation.
+    """
 
     val_dice: float
     epoch: int
     val_loss: float
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Return what orders validations: the higher Dice, then the lower loss. What is not finite is below all."""
+        dice = self.val_dice if math.isfinite(self.val_dice) else float("-inf")
+        return (dice, -self.val_loss) if math.isfinite(self.val_loss) else NOTHING
+
+
+#: Below every validation that gave a number.
+NOTHING = (float("-inf"), float("-inf"))
 
 #: Before the first validation.
 NOTHING_YET = Best(float("-inf"), -1, float("nan"))
 
 
 class BestWeights(Callback):
-    """Keeps the network's weights of the best validation Dice so far in a safetensors file.
+    """Keeps the network's weights of the best validation Dice so far in a safetensors file; of equals, the lower loss.
 
     The file says of itself how good they are. When a run is killed after a validation and before the checkpoint, the
     file is newer than the checkpoint, and where the budget is in minutes the repeated epoch comes out differently:
@@ -243,7 +267,12 @@ class BestWeights(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
         found = Best(float(metrics["val_dice"]), trainer.current_epoch, float(metrics["val_loss"]))
-        if found.val_dice <= self.best.val_dice:
+        if not math.isfinite(found.val_loss):
+            sys.stderr.write(
+                f"metseg: warning: the validation loss of epoch {found.epoch} is {found.val_loss}: "
+                "its weights are not kept\n"
+            )
+        if found.rank <= self.best.rank:
             return
         state = self._average.averaged_state() if self._average else pl_module.state_dict()
         network = {
@@ -259,7 +288,7 @@ class BestWeights(Callback):
         return self.best._asdict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = max(Best(**state_dict), _noted_best(self._path), key=lambda found: found.val_dice)
+        self.best = max(Best(**state_dict), _noted_best(self._path), key=lambda found: found.rank)
 
 
 def _noted_best(path: Path) -> Best:

@@ -79,8 +79,8 @@ def _leaks(metrics: Mapping[str, Any]) -> str:
     """Return by which ways patients who were scored have been learnt from."""
     seen = (metrics.get("began_with") or {}).get("seen_before")
     inherited = f"the weights it began with had seen {seen} of these patients, or others called like them"
-    ways = {inherited: bool(seen), "the split was by slice": metrics["split_by"] == "slice"}
-    return " and ".join(way for way, taken in ways.items() if taken)
+    by_slice = ["the split was by slice"] if metrics["split_by"] == "slice" else []
+    return " and ".join([*([inherited] if seen else []), *metrics.get("leaks", by_slice)])
 
 
 def _score_table(metrics: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,11 @@ from lightning.pytorch.callbacks import Checkpoint
 from metseg.errors import BundleError
 from metseg.files import atomic_file, remove_leftovers
 
+#: Goes up whenever what a checkpoint holds changes so that another version of metseg would misread it.
+VERSION = 1
+#: Under what key a checkpoint says so; those of before have none, and hold the same.
+VERSION_KEY = "metseg_checkpoint"
+
 LAST, PREVIOUS, NEXT = "last.ckpt", "previous.ckpt", "next.ckpt"
 
 
@@ -25,7 +30,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         # Through a file of ours: with a path, torch reports a full disk as a RuntimeError of no particular kind.
         with atomic_file(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+            torch.save({**checkpoint, VERSION_KEY: VERSION}, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
@@ -84,7 +89,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             cure="restore the file from a copy, or remove it",
             code="model.invalid",
         )
+    if content.get(VERSION_KEY, VERSION) != VERSION:
+        raise other_version(path, got=content[VERSION_KEY])
     return content
+
+
+def other_version(path: Path, *, got: object) -> BundleError:
+    """Return the error of a checkpoint that this version of metseg cannot go on from."""
+    return BundleError(
+        "the checkpoint is of another version of metseg, or of another network",
+        where=path,
+        expected=f"version {VERSION}, with the state of this recipe's network",
+        got=got,
+        cure="resume with the version of metseg that began the run, or begin anew in another folder with --out, "
+        "perhaps with the weights of a bundle (--init)",
+        code="model.version",
+    )
 
 
 def latest_good(folder: Path) -> Path | None:
@@ -96,16 +116,19 @@ def latest_good(folder: Path) -> Path | None:
         BundleError: there are checkpoints, and none can be read: training never begins anew unasked.
     """
     found = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
-    problems = []
+    problems: list[BundleError] = []
     for path in found:
         try:
             read_checkpoint(path)
         except BundleError as error:
-            problems.append(error.one_line())
+            problems.append(error)
         else:
             for problem in problems:
-                sys.stderr.write(f"metseg: warning: {problem}; going on from {path.name}, one epoch before\n")
+                told = problem.one_line()
+                sys.stderr.write(f"metseg: warning: {told}; going on from {path.name}, one epoch before\n")
             return path
+    if any(problem.code == "model.version" for problem in problems):
+        raise problems[0]
     if found:
         raise BundleError(
             "no checkpoint of this run can be read",

@@ -112,7 +112,10 @@ def load_training_data(
         [Part(number[source.case_id], slices) for source, slices in chosen]
         for chosen in (selection.train, selection.validation)
     )
-    return TrainingData(split, selection, cached, *make_views(recipe, cached, train, validation))
+    views = make_views(recipe, cached, train, validation)
+    _require_lesions(cached, train)
+    _warn_without_lesions(cached, validation)
+    return TrainingData(split, selection, cached, *views)
 
 
 class Loaders(NamedTuple):
@@ -168,6 +171,43 @@ def spare_workers() -> int:
     beside a loader.
     """
     return 0 if processors() <= 2 else min(4, processors() // 2)
+
+
+def _require_lesions(cache: Cache, train: Sequence[Part]) -> None:
+    """Refuse masks of which none has a lesion: a network would learn to mark nothing.
+
+    Raises:
+        InputError: ``input.no_lesion``.
+    """
+    if not any(_has_lesion(cache, part) for part in train):
+        raise InputError(
+            f"none of the masks of {len(train)} training cases has a lesion",
+            where=cache.entries[train[0].case].case_id,
+            cure="check the masks and their values with `metseg inspect`, or give a split with lesions for training",
+            code="input.no_lesion",
+        )
+
+
+def _warn_without_lesions(cache: Cache, validation: Sequence[Part]) -> None:
+    """Say on whom weights cannot be chosen, before anything is trained."""
+    patients = {cache.entries[part.case].patient for part in validation}
+    with_lesion = {cache.entries[part.case].patient for part in validation if _has_lesion(cache, part)}
+    if not with_lesion:
+        sys.stderr.write(
+            "metseg: warning: no validation patient has a lesion, so there is no validation Dice: the weights of the "
+            "lowest validation loss are kept\n"
+        )
+    elif len(with_lesion) < len(patients):
+        count = len(patients) - len(with_lesion)
+        sys.stderr.write(
+            f"metseg: {count} of {len(patients)} validation patients without a lesion do not count in the validation "
+            "Dice\n"
+        )
+
+
+def _has_lesion(cache: Cache, part: Part) -> bool:
+    slices = cache.entries[part.case].lesion_slices
+    return bool(slices) if part.slices is None else not set(slices).isdisjoint(part.slices)
 
 
 def _require_truth(cache: Cache) -> None:

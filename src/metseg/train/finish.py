@@ -52,6 +52,7 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
         "fold": state.get("choices", {}).get("fold"),
         "began_with": began_with,
         "split_by": data.split.by,
+        "leaks": list(data.split.leaks),
         "leaks_patients": data.split.leaks_patients or bool(began_with and began_with["seen_before"]),
         "patients": {
             part: len({chosen.source.patient for chosen in getattr(data.selection, part)})
@@ -67,7 +68,7 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
     bundle = save_bundle(
         run.bundle,
         networks=[network],
-        recipe=recipe,
+        recipe=recipe.model_copy(update={"split": data.split.described_by(recipe.split)}),
         card=write_card(recipe, metrics),
         metrics=metrics,
         split=data.split.to_dict(),

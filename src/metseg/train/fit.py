@@ -20,6 +20,7 @@ from metseg.dataset import TrainingSet, ValidationSet
 from metseg.model import SegmentationNetwork
 from metseg.model.layers import has_fixed_norm
 from metseg.predict.inference import Compute, memory_format
+from metseg.predict.memory import is_lack_of_memory
 from metseg.recipe import Recipe
 from metseg.train.callbacks import (
     NOTHING_YET,
@@ -31,13 +32,13 @@ from metseg.train.callbacks import (
     Seeds,
     SharedFigures,
 )
-from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint
+from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint, other_version
 from metseg.train.data import make_loaders
 from metseg.train.display import TrainingDisplay
 from metseg.train.logs import CsvLog, MemoryWatch
 from metseg.train.ranks import Ranks, RanksEnvironment
 from metseg.train.run_folder import RunFolder
-from metseg.train.task import SegmentationTask
+from metseg.train.task import SegmentationTask, diverged
 
 #: What Lightning calls the kinds of device.
 ACCELERATORS: Mapping[str, str] = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
@@ -83,7 +84,8 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         network: what is trained; of several processes, that of the first.
         ranks: which process this is.
     Raises:
-        UsageError: the loss is no longer a number.
+        UsageError: the loss, or a weight, is no longer a number.
+        BundleError: the checkpoint is of another version or network.
         ResourceError: the disk is full.
     """
     train = job.recipe.train
@@ -118,6 +120,10 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(task, loaders.training, loaders.validation, ckpt_path=job.checkpoint, weights_only=True)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if job.checkpoint is None or budget.has_begun or is_lack_of_memory(error):
+                raise
+            raise other_version(job.checkpoint, got=f"{type(error).__name__}: {_first_line(error)}") from error
         except SystemExit:
             # Lightning makes exits of its own of Ctrl-C and SIGTERM, where ours have another status, and it leaves
             # Ctrl-C without effect.
@@ -125,6 +131,8 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
                 signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
     best = next((one.best for one in callbacks if isinstance(one, BestWeights)), NOTHING_YET)
+    if ranks.leads and best == NOTHING_YET:
+        raise diverged("no validation gave a loss that is a number", where=job.run.path)
     return Spent(
         budget.steps,
         round(budget.elapsed_s / 60, 4),
@@ -132,6 +140,10 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         validation_loss=best.val_loss,
         peak_memory_gb=round(next((one.peak_gb for one in callbacks if isinstance(one, MemoryWatch)), 0.0), 2),
     )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")[:200]
 
 
 def _devices(compute: Compute, ranks: Ranks, network: SegmentationNetwork) -> dict[str, Any]:
@@ -168,7 +180,7 @@ def _callbacks(job: Job, budget: Budget, ranks: Ranks) -> list[Callback]:
     leader: list[Callback] = [
         MemoryWatch(),
         BestWeights(run.best_weights, average),
-        CsvLog(run.path, budget, schedule),
+        CsvLog(run.path, budget),
         TrainingDisplay(budget, job.recipe.name),
     ]
     return [

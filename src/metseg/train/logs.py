@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from metseg.files import disk_full_is_an_error
-from metseg.train.callbacks import Budget, Schedule
+from metseg.train.callbacks import Budget
 
 #: To ask for the memory of every process takes milliseconds, so it is not done at every step.
 MEMORY_INTERVAL_S = 1.0
@@ -62,10 +62,9 @@ class CsvLog(Callback):
     STEP_COLUMNS = ("epoch", "step", "loss", "learning_rate", "elapsed_s")
     EPOCH_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "val_dice", "learning_rate", "elapsed_s")
 
-    def __init__(self, folder: Path, budget: Budget, schedule: Schedule) -> None:
+    def __init__(self, folder: Path, budget: Budget) -> None:
         self._steps, self._epochs = folder / "steps.csv", folder / "epochs.csv"
         self._budget = budget
-        self._schedule = schedule
         self._validated_epoch = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +89,8 @@ class CsvLog(Callback):
         validation = ("val_loss", "val_dice") if self._validated_epoch == trainer.current_epoch else ()
         figures = {name: float(metrics[name]) for name in ("train_loss_epoch", *validation) if name in metrics}
         values = [figures.get(name, float("nan")) for name in ("train_loss_epoch", "val_loss", "val_dice")]
-        row = (trainer.current_epoch, self._budget.steps, *values, self._schedule.rate)
+        # The rate of the last step: the schedule already has that of the next one.
+        row = (trainer.current_epoch, self._budget.steps, *values, trainer.optimizers[0].param_groups[0]["lr"])
         _append(self._epochs, (*row, round(self._budget.elapsed_s, 2)))
 
 

@@ -16,6 +16,7 @@ import torch
 from metseg.allocator import keep_freed_memory
 from metseg.dataset import TrainingSet
 from metseg.files import disk_full_is_an_error
+from metseg.io.duplicates import mark_duplicates
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.lean_imports import import_lean
@@ -29,6 +30,7 @@ from metseg.progress import track
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
 from metseg.train.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
+from metseg.train.data_record import record_data, require_same_data
 from metseg.train.finish import finish
 from metseg.train.fit import Job, fit
 from metseg.train.fixed_norm import MEASURED_BATCHES, measure_norms
@@ -51,6 +53,7 @@ class Run:
         fold: which fold is validated on, for a split with folds.
         init: a bundle whose weights to begin with.
         resume: go on with the run in ``out``.
+        allow_changed_data: go on with it even where images or masks are not what they were when it began.
         cache: where preprocessed cases are kept; None: in the run folder.
         device: such as ``auto``, ``cpu``, ``cuda``.
         devices: how many of them are trained on together, on each machine.
@@ -63,6 +66,7 @@ class Run:
     fold: int | None = None
     init: str | None = None
     resume: bool = False
+    allow_changed_data: bool = False
     cache: Path | None = None
     device: str = "auto"
     devices: int = 1
@@ -105,14 +109,18 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         if run.init is not None and not run.resume:
             find_bundle(run.init)
         sources = [] if folder.is_finished else read_sources(recipe, run.data)
-        split = None if folder.is_finished else _run_split(folder, recipe, sources, run.split_file)
+        split = None if folder.is_finished else _run_split(folder, recipe, sources, run)
+        if split is not None and folder.exists and run.resume:
+            require_same_data(folder.data_file, sources, allow_changed=run.allow_changed_data)
         chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
         if split is None:
             return folder.bundle
         split.save(folder.split_file)
+        if not folder.data_file.exists():
+            record_data(folder.data_file, sources)
         run = replace(run, **chosen)
         checkpoint = _checkpoint(folder, run)
-        data = load_training_data(recipe, sources, split, fold=run.fold, cache=run.cache or folder.path / "cache")
+        data = load_training_data(recipe, sources, split, fold=run.fold, cache=_cache(folder, run))
         first = None if run.init is None or checkpoint is not None else load_bundle(run.init)
         if first is not None:
             folder.write_state(began_with=origin_of(first, data.selection).to_json())
@@ -207,17 +215,31 @@ def _measure(network: SegmentationNetwork, recipe: Recipe, data: TrainingData, c
     measure_norms(network, track(islice(loader, count), "Measuring for normalisation", total=count), compute)
 
 
-def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], file: Path | None) -> Split:
+def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], run: Run) -> Split:
     """Return the split that the run was begun with; for a new run the one it is given, or one as the recipe says.
+
+    What of it leaks patients is said on stderr.
 
     Raises:
         UsageError: the file given is not the split that the run was begun with.
+        InputError: a new split does not fit the data.
     """
-    if not folder.split_file.exists():
-        return choose_split(recipe, sources, file)
-    if file is not None:
-        folder.require_split(Split.load(file), where=file)
-    return Split.load(folder.split_file)
+    if folder.split_file.exists():
+        if run.split_file is not None:
+            folder.require_split(Split.load(run.split_file), where=run.split_file)
+        split = Split.load(folder.split_file)
+    else:
+        split = choose_split(recipe, sources, run.split_file)
+        split.check(sources)
+        split = mark_duplicates(split, sources, cache=_cache(folder, run))
+    for leak in split.leaks:
+        sys.stderr.write(f"metseg: warning: {leak}: scores will be too good\n")
+    return split
+
+
+def _cache(folder: RunFolder, run: Run) -> Path:
+    """Return where preprocessed cases are kept."""
+    return run.cache or folder.path / "cache"
 
 
 def _batch_shape(dataset: TrainingSet, recipe: Recipe) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ class RunFolder:
         self.recipe_file = path / "recipe.toml"
         self.split_file = path / "split.json"
         self.state_file = path / "run.json"
+        self.data_file = path / "data.json"
         self.best_weights = path / "best.safetensors"
         self.checkpoints = path / "checkpoints"
         self.bundle = path / "bundle"
@@ -39,7 +40,14 @@ class RunFolder:
         self.steps_log = path / "steps.csv"
         self.epochs_log = path / "epochs.csv"
         self._holder_file = path / "holder.json"
-        self._written = (self.recipe_file, self.split_file, self.state_file, self.best_weights, self.bundle)
+        self._written = (
+            self.recipe_file,
+            self.split_file,
+            self.state_file,
+            self.data_file,
+            self.best_weights,
+            self.bundle,
+        )
 
     @property
     def exists(self) -> bool:

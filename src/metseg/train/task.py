@@ -59,15 +59,27 @@ class SegmentationTask(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
         if not torch.isfinite(loss):
-            raise UsageError(
-                "training diverged: the loss is no longer a number",
+            raise diverged(
+                "the loss is no longer a number",
                 where=f"epoch {self.current_epoch}, step {self.global_step}",
                 got=float(loss.detach()),
-                cure="begin in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
-                code="usage.diverged",
             )
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Notice what the last step did to the weights, before a checkpoint holds them.
+
+        Raises:
+            UsageError: a weight is no longer a number.
+        """
+        odd = [name for name, weight in self.network.named_parameters() if not torch.isfinite(weight).all()]
+        if odd:
+            raise diverged(
+                f"{len(odd)} of the network's tensors have values that are not finite",
+                where=f"epoch {self.current_epoch}, after step {self.global_step}",
+                got=odd[0],
+            )
 
     def on_validation_epoch_start(self) -> None:
         self._counts = defaultdict(lambda: np.zeros((len(self._scheme.values),) * 2, dtype=np.int64))
@@ -86,7 +98,7 @@ class SegmentationTask(lightning.LightningModule):
             self._counts[self._patients[case]] += joint_counts(*ids, self._scheme)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over patients and regions of the Dice on the prepared grid, and the loss."""
+        """Log the mean Dice over patients with a lesion, on the prepared grid, and the loss."""
         parts = gather((dict(self._counts), self._validation_losses))
         counts: dict[str, np.ndarray] = {}
         for theirs, _ in parts:
@@ -94,7 +106,8 @@ class SegmentationTask(lightning.LightningModule):
                 counts[patient] = counts.get(patient, 0) + joint
         # In the patients' own order: a mean depends on it in the last digit, and processes see them in another.
         per_patient = [self._mean_region_dice(counts[patient]) for patient in sorted(counts)]
-        self.log("val_dice", float(np.mean(per_patient)))
+        defined = [value for value in per_patient if value is not None]
+        self.log("val_dice", float(np.mean(defined)) if defined else float("nan"))
         self.log("val_loss", float(np.mean([loss for _, losses in parts for loss in losses])))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -103,6 +116,22 @@ class SegmentationTask(lightning.LightningModule):
     def _logits(self, batch: Batch) -> Any:
         return self.network(batch.image.contiguous(memory_format=self.memory_format))
 
-    def _mean_region_dice(self, joint: np.ndarray) -> float:
+    def _mean_region_dice(self, joint: np.ndarray) -> float | None:
+        """Return a patient's mean over the regions that the truth has; None for a patient without any lesion.
+
+        Where the truth has nothing the Dice is 1 or 0 by a single voxel: a network that marks nothing would be kept.
+        """
         counts: list[Confusion] = [region_counts(joint, self._scheme, region) for region in self._scheme.regions]
-        return float(np.mean([dice(count) for count in counts]))
+        figures = [dice(count) for count in counts if count.truth]
+        return float(np.mean(figures)) if figures else None
+
+
+def diverged(what: str, *, where: object, got: object = None) -> UsageError:
+    """Return the error of a training that will not recover."""
+    return UsageError(
+        f"training diverged: {what}",
+        where=where,
+        got=got,
+        cure="begin in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
+        code="usage.diverged",
+    )

@@ -122,6 +122,7 @@ def _columns() -> dict[str, Any]:
             min_value=0.0,
             max_value=1.0,
             width=84,
-            help="Mean probability over the lesion as the model sees it. It is not calibrated.",
+            help="Mean probability over the lesion, calibrated on validation patients if the model has an "
+            "operating point.",
         ),
     }

@@ -6,10 +6,11 @@ it is, in small blocks, of which a patch touches few that it does not need.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from metseg.volume import Array
 #: stay in a core's first cache, and of a patch's surface little is read in vain. A chunk only bounds the index.
 PATCH_CHUNK = (64, 64, 64)
 PATCH_BLOCK = (16, 16, 32)
+
+#: What to do about a cached file that cannot be used.
+REBUILD = "remove the file and repeat the command, a training with --resume: the case is prepared again"
 
 Sizes = tuple[int, ...]
 #: First voxel and the one behind the last along each of the axes X, Y, Z.
@@ -76,8 +80,27 @@ def whole(shape: Sequence[int]) -> Extent:
     return (0, x), (0, y), (0, z)
 
 
-def write_array(path: Path, array: Array, form: Form, stamp: str) -> int:
-    """Write an array (..., X, Y, Z) and return the file's size in bytes.
+class Written(NamedTuple):
+    """A file as it was written: its size in bytes, the CRC-32 of its content, and its time in ns."""
+
+    size: int
+    checksum: int
+    time_ns: int
+
+
+def is_as_written(path: Path, size: int, checksum: int, time_ns: int) -> bool:
+    """Return whether a file is as it was written; it is read only where its time is another one."""
+    try:
+        status = path.stat()
+        if status.st_size != size:
+            return False
+        return status.st_mtime_ns == time_ns or zlib.crc32(path.read_bytes()) == checksum
+    except OSError:
+        return False
+
+
+def write_array(path: Path, array: Array, form: Form, stamp: str) -> Written:
+    """Write an array (..., X, Y, Z) and return what was written.
 
     It is compressed in memory and written by Python, because a full disk is an exception there and not in blosc2.
     """
@@ -95,7 +118,7 @@ def write_array(path: Path, array: Array, form: Form, stamp: str) -> int:
     content = compressed.to_cframe()
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
-    return len(content)
+    return Written(len(content), zlib.crc32(content), path.stat().st_mtime_ns)
 
 
 def open_array(path: Path, stamp: str) -> Any:
@@ -106,12 +129,18 @@ def open_array(path: Path, stamp: str) -> Any:
     """
     import blosc2
 
-    cure = "build the cache again"
     try:
         array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams=blosc2.DParams(nthreads=1))
         found = array.schunk.meta["metseg"]["stamp"]
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise InputError("cannot read the cached case", where=path, got=error, cure=cure, code="input.cache") from None
+        raise unreadable_cache(path, error) from None
     if found != stamp:
-        raise InputError("the cached case was replaced by another recipe's", where=path, cure=cure, code="input.cache")
+        raise InputError(
+            "the cached case was replaced by another recipe's", where=path, cure=REBUILD, code="input.cache"
+        )
     return array
+
+
+def unreadable_cache(path: Path, error: Exception) -> InputError:
+    """Return the error for a cached file that is damaged or of another version."""
+    return InputError("cannot read the cached case", where=path, got=error, cure=REBUILD, code="input.cache")

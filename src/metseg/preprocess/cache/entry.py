@@ -18,7 +18,7 @@ import numpy as np
 
 from metseg.files import write_text
 from metseg.io.source import CaseSource
-from metseg.preprocess.cache.arrays import FORMS, Extent, Form, whole, write_array
+from metseg.preprocess.cache.arrays import FORMS, Extent, Form, Written, is_as_written, whole, write_array
 from metseg.preprocess.cache.content import content_of
 from metseg.preprocess.prepared import Prepared, Record
 from metseg.recipe import DataPart
@@ -48,6 +48,8 @@ class CaseEntry:
         files: names, sizes and times of the files it was made from; see `file_times`.
         stamped_ns: when they were read.
         stored_bytes: sizes of the array files, image first.
+        checksums: CRC-32 of the array files, image first.
+        stored_ns: when each was written last, as the file system says; as long as that holds, they are not read again.
     """
 
     key: str
@@ -72,6 +74,8 @@ class CaseEntry:
     files: list[list[Any]]
     stamped_ns: int
     stored_bytes: tuple[int, ...]
+    checksums: tuple[int, ...]
+    stored_ns: tuple[int, ...]
 
     @property
     def slices(self) -> int:
@@ -98,11 +102,13 @@ class CaseEntry:
         return folder / f"{self.key}.labels.b2nd"
 
     def is_whole(self, folder: Path) -> bool:
-        """Return whether the array files are there in full."""
+        """Return whether the array files are there as they were written.
+
+        Contents are compared only where a file's time is another one, as in a cache that was copied.
+        """
         paths = [self.image_path(folder), self.labels_path(folder)][: len(self.stored_bytes)]
-        return all(
-            path.is_file() and path.stat().st_size == size for path, size in zip(paths, self.stored_bytes, strict=True)
-        )
+        rows = zip(paths, self.stored_bytes, self.checksums, self.stored_ns, strict=True)
+        return bool(paths) and all(is_as_written(*row) for row in rows)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "records": [record.to_json() for record in self.records]}
@@ -126,6 +132,8 @@ _TUPLES = (
     "head_box",
     "warnings",
     "stored_bytes",
+    "checksums",
+    "stored_ns",
 )
 
 
@@ -196,19 +204,27 @@ def write_case(
         files=times,
         stamped_ns=at_ns,
         stored_bytes=(),
+        checksums=(),
+        stored_ns=(),
     )
-    entry = replace(entry, stored_bytes=_write_arrays(folder, entry, prepared))
+    written = _write_arrays(folder, entry, prepared)
+    entry = replace(
+        entry,
+        stored_bytes=tuple(one.size for one in written),
+        checksums=tuple(one.checksum for one in written),
+        stored_ns=tuple(one.time_ns for one in written),
+    )
     write_entry(folder, entry)
     return entry
 
 
-def _write_arrays(folder: Path, entry: CaseEntry, prepared: Prepared) -> tuple[int, ...]:
-    """Write the voxels and return the sizes of the files, image first."""
-    image_bytes = write_array(entry.image_path(folder), _half(prepared.image), entry.form, entry.stamp)
+def _write_arrays(folder: Path, entry: CaseEntry, prepared: Prepared) -> tuple[Written, ...]:
+    """Write the voxels and return what was written, image first."""
+    image = write_array(entry.image_path(folder), _half(prepared.image), entry.form, entry.stamp)
     if prepared.labels is None:
         entry.labels_path(folder).unlink(missing_ok=True)
-        return (image_bytes,)
-    return image_bytes, write_array(entry.labels_path(folder), prepared.labels, entry.form, entry.stamp)
+        return (image,)
+    return image, write_array(entry.labels_path(folder), prepared.labels, entry.form, entry.stamp)
 
 
 def _half(image: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import InputError
-from metseg.preprocess.cache.arrays import Extent, open_array, whole
+from metseg.preprocess.cache.arrays import Extent, open_array, unreadable_cache, whole
 from metseg.preprocess.cache.entry import CaseEntry
 from metseg.preprocess.neighbours import neighbour_slices
 from metseg.volume import Array
@@ -123,7 +123,10 @@ class Cache:
             )
 
     def _take(self, case: int, array: Any, extent: Extent) -> Array:
-        return self.entries[case].form.take(array, extent)
+        try:
+            return self.entries[case].form.take(array, extent)
+        except (RuntimeError, ValueError) as error:  # what blosc2 raises for a chunk that it cannot decompress
+            raise unreadable_cache(Path(array.schunk.urlpath), error) from None
 
     def _arrays(self, case: int) -> tuple[Any, Any]:
         if self._process != os.getpid():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metseg.evaluate import METRICS, PairedComparison
-from metseg.evaluate.intervals import FEW_PATIENTS
-from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.evaluate.intervals import few_patients
+from metseg.evaluate.paired import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
 from metseg.plot.bounds import Bounds
 from metseg.plot.differences import draw_differences
 from metseg.plot.style import MINUS
@@ -20,7 +20,10 @@ from metseg.words import counted
 
 TITLE = "Paired tests"
 
-EXPLAINED = "Differences by patient, first minus second; better is said only where the interval excludes 0."
+EXPLAINED = (
+    "Differences by patient, first minus second. A model is called better only where the interval excludes 0, the "
+    f"corrected p-value is below {SIGNIFICANCE} and there are at least {LEAST_PATIENTS} patients."
+)
 
 #: Figures whose differences are drawn; the table has all.
 DRAWN = frozenset(METRICS[name].title for name in LEADING)
@@ -49,13 +52,8 @@ def too_narrow(patients: int) -> tuple[Paragraph, ...]:
     >>> too_narrow(20)
     ()
     """
-    if not 1 < patients < FEW_PATIENTS:
-        return ()
-    text = (
-        f"resampling {patients} patients gives intervals that are too narrow, as any of fewer than {FEW_PATIENTS} are, "
-        "so that a difference is shown too easily. Look at the p values and at every patient too."
-    )
-    return (Paragraph(text, label="Few patients", tone="warning"),)
+    text = few_patients(patients)
+    return () if text is None else (Paragraph(text, label="Few patients", tone="warning"),)
 
 
 def verdicts(comparisons: Sequence[Compared]) -> list[tuple[str, str]]:
@@ -81,7 +79,7 @@ def verdict(pairs: Sequence[PairedComparison]) -> str:
     """
     shown = [(pair.better, pair.second if pair.better == pair.first else pair.first) for pair in pairs if pair.better]
     if not shown:
-        return NO_DIFFERENCE
+        return no_difference(pairs[0].difference) if pairs else NO_DIFFERENCE
     told = [f"{better} is better than {worse}" for better, worse in shown]
     rest = len(pairs) - len(shown)
     return "; ".join([*told, *([f"{NO_DIFFERENCE} in {counted(rest, 'other pair')}"] if rest else [])])
@@ -114,14 +112,18 @@ def _compared(one: Compared) -> str:
 
 def _drawn(figure: str, comparisons: Sequence[Compared], path: Path) -> Figure:
     rows: dict[str, Bounds] = {}
+    shown: set[str] = set()
     for one in comparisons:
         region = f"{one.region}: " if one.region else ""
-        rows |= {f"{region}{pair.first} {MINUS} {pair.second}": bounds_of(pair.difference) for pair in one.pairs}
-    draw_differences(rows, path, label=f"mean difference in {titled(figure, comparisons[0].unit)}")
+        for pair in one.pairs:
+            name = f"{region}{pair.first} {MINUS} {pair.second}"
+            rows[name] = bounds_of(pair.difference)
+            shown |= {name} if pair.better else set()
+    draw_differences(rows, path, shown=shown, label=f"mean difference in {titled(figure, comparisons[0].unit)}")
     patients = sorted({pair.difference.patients for one in comparisons for pair in one.pairs})
     over = " to ".join(str(count) for count in dict.fromkeys((patients[0], patients[-1])))
     caption = (
         f"{figure}: mean of the paired differences over {over} patients; bars: {BOOTSTRAP}. "
-        "Filled: the interval excludes 0; open: no difference shown."
+        "Filled: one is shown to be better; open: no difference shown."
     )
     return Figure(path, caption, alt=f"Paired differences in {figure}")

@@ -35,7 +35,7 @@ def _agreements(known: Readers) -> Table:
         "with the first",
         "with the second",
         "difference",
-        "p",
+        "p (Holm)",
         "verdict",
     )
     rows: list[tuple[str, ...]] = []
@@ -47,7 +47,7 @@ def _agreements(known: Readers) -> Table:
             difference = interval_text(model.difference, metric.unit)
             figure = titled(metric.title, metric.unit)
             rows.append(
-                (one.region, figure, name, between, *with_either, difference, f"{model.p_value:.3g}", model.verdict)
+                (one.region, figure, name, between, *with_either, difference, f"{model.p_holm:.3g}", model.verdict)
             )
     return Table(titles, tuple(rows), words=3, trailing_words=1, caption=f"Agreement, mean over patients ({INTERVAL})")
 

@@ -1,0 +1,178 @@
+"""What a training looks at before it begins: copies across the split, masks without lesions, changed data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree, move
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from metseg.io.splits import Split
+from metseg.model.bundle import load_bundle
+
+Train = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def data(tiny_slices: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tiny data set that a test may change; its files are not new."""
+    root = tmp_path / "data"
+    copytree(tiny_slices, root)
+    for path in root.rglob("*.png"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return root
+
+
+@pytest.fixture
+def split_file(tmp_path: Path) -> Path:
+    path = tmp_path / "split.json"
+    Split(train=("P0", "P1", "P2", "P3"), validation=("P4", "P5"), test=("P6", "P7")).save(path)
+    return path
+
+
+@pytest.fixture
+def train(tmp_path: Path, data: Path, split_file: Path, recipe_file: Callable[..., Path], run_metseg: Train) -> Train:
+    def run(
+        *more: object, changes: tuple[str, ...] = ("train.max_steps=8",), root: Path = data
+    ) -> tuple[int, str, str]:
+        paths = ("--data", root, "--out", tmp_path / "run", "--cache", tmp_path / "cache", "--split", split_file)
+        return run_metseg("train", recipe_file(*changes), *paths, *more)
+
+    return run
+
+
+def without_lesions(root: Path, *patients: str) -> None:
+    for patient in patients:
+        for path in (root / patient).glob("*_mask.png"):
+            Image.fromarray(np.zeros((24, 24), np.uint8)).save(path)
+
+
+def test_equal_pixels_on_both_sides_of_the_split_are_a_leak(train: Train, data: Path, tmp_path: Path) -> None:
+    for z in range(4):  # P6, for the test, is P0 under another name
+        for ending in (".png", "_mask.png"):
+            (data / "P6" / f"P6_{z}{ending}").write_bytes((data / "P0" / f"P0_{z}{ending}").read_bytes())
+    status, _, err = train()
+    assert status == 0
+    said = "patients in different parts of the split have equal images (P0 = P6)"
+    assert f"warning: {said}: scores will be too good" in err
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.metrics["leaks_patients"] is True
+    assert bundle.split["duplicates"] == [["P0", "P6"]]
+    assert f"**Leaks patients**: {said}, so these figures are too good." in bundle.card
+
+
+def test_training_masks_without_a_lesion_are_refused(train: Train, data: Path, tmp_path: Path) -> None:
+    without_lesions(data, "P0", "P1", "P2", "P3")
+    status, out, err = train("--json")
+    assert (status, out) == (3, "")
+    assert "none of the masks of 4 training cases has a lesion" in err
+    assert not (tmp_path / "run" / "bundle").exists()
+
+
+def test_a_validation_without_lesions_is_said_and_the_loss_decides(train: Train, data: Path, tmp_path: Path) -> None:
+    without_lesions(data, "P4", "P5")
+    status, _, err = train(changes=("train.max_steps=16",))
+    assert status == 0
+    assert "no validation patient has a lesion" in err
+    assert err.index("no validation patient has a lesion") < err.index("tiny: epoch 0")
+    epochs = pd.read_csv(tmp_path / "run" / "epochs.csv")
+    assert epochs["val_dice"].isna().all()
+    metrics = load_bundle(tmp_path / "run" / "bundle").metrics
+    assert metrics["best_epoch"] == epochs["epoch"][epochs["val_loss"].idxmin()]
+
+
+def test_a_validation_patient_without_a_lesion_does_not_count(train: Train, data: Path, tmp_path: Path) -> None:
+    """A network that marks nothing has Dice 1 for such a patient, and 0 for the other one."""
+    without_lesions(data, "P4")
+    # Steps so small that nothing is learnt, a threshold that nothing reaches: nothing is ever marked.
+    changes = ("train.max_steps=4", "train.learning_rate=1e-12", "predict.threshold=0.9999")
+    status, _, err = train(changes=changes)
+    assert status == 0
+    assert "1 of 2 validation patients without a lesion do not count in the validation Dice" in err
+    assert pd.read_csv(tmp_path / "run" / "epochs.csv")["val_dice"].max() < 0.01
+
+
+def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, data: Path, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    _unfinish(tmp_path / "run")
+    mask = data / "P1" / "P1_2_mask.png"
+    Image.fromarray(255 - np.asarray(Image.open(mask))).save(mask)
+    status, _, err = train("--resume")
+    assert status == 2
+    assert "the images or masks are not those that the run was begun with" in err
+    assert "1 other case(s): P1" in err
+    assert not (tmp_path / "run" / "bundle").exists()
+    status, _, err = train("--resume", "--allow-changed-data")
+    assert status == 0
+    assert "goes on with 1 changed case(s): P1" in err
+    _unfinish(tmp_path / "run")
+    assert train("--resume")[0] == 0  # it is known now
+
+
+def test_test_patients_count_too(train: Train, data: Path, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    _unfinish(tmp_path / "run")
+    Image.fromarray(np.full((24, 24), 255, np.uint8)).save(data / "P7" / "P7_0_mask.png")
+    status, _, err = train("--resume")
+    assert status == 2
+    assert "1 other case(s): P7" in err
+
+
+def test_a_data_set_that_was_moved_is_the_same(train: Train, data: Path, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    _unfinish(tmp_path / "run")
+    move(data, tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*.png"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    status, _, err = train("--resume", root=tmp_path / "elsewhere")
+    assert (status, "changed" in err) == (0, False)
+
+
+def test_a_run_of_before_without_a_record_is_resumed(train: Train, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    _unfinish(tmp_path / "run")
+    (tmp_path / "run" / "data.json").unlink()
+    assert train("--resume")[0] == 0
+    assert set(json.loads((tmp_path / "run" / "data.json").read_text())["cases"]) == {f"P{n}" for n in range(8)}
+
+
+def _unfinish(run: Path) -> None:
+    """Make a run one that was killed before its bundle was written."""
+    from shutil import rmtree
+
+    rmtree(run / "bundle")
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**state, "state": "begun"}))
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize("change", ["split.seed=7", 'split.by="slice"', "split={seed = 3}"])
+def test_a_split_file_and_a_change_of_the_split_are_refused(
+    command: str,
+    change: str,
+    tmp_path: Path,
+    data: Path,
+    split_file: Path,
+    recipe_file: Callable[..., Path],
+    run_metseg: Train,
+) -> None:
+    out = tmp_path / "run"
+    status, _, err = run_metseg(
+        command, recipe_file(), "--data", data, "--out", out, "--split", split_file, "--set", change
+    )
+    assert status == 2
+    assert "the split file decides who is for what" in err
+    assert not out.exists()
+
+
+def test_the_bundles_recipe_describes_the_split_that_was_used(train: Train, tmp_path: Path) -> None:
+    # The recipe asks for 40 % and 20 % by seed 0; the file has 2, 2 and 4 of 8.
+    assert train(changes=("train.max_steps=4", "split.seed=9", 'split.by="slice"'))[0] == 0
+    part = load_bundle(tmp_path / "run" / "bundle").recipe.split
+    assert (part.by, part.seed, part.test, part.validation, part.folds) == ("patient", 0, 0.25, 0.25, 0)

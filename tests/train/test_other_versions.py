@@ -1,0 +1,106 @@
+"""Checkpoints and cached cases of another version, or changed on the disk: an error with a cure, or made anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from metseg.train.checkpoint import VERSION, VERSION_KEY, read_checkpoint
+
+Train = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def train(tmp_path: Path, recipe_file: Callable[..., Path], tiny_slices: Path, run_metseg: Train) -> Train:
+    """Return a function that runs ``metseg train`` for two epochs into tmp_path / "run"."""
+
+    def run(*more: object) -> tuple[int, str, str]:
+        paths = ("--data", tiny_slices, "--out", tmp_path / "run", "--cache", tmp_path / "cache")
+        return run_metseg("train", recipe_file(), *paths, *more)
+
+    return run
+
+
+@pytest.fixture
+def unfinished(train: Train, tmp_path: Path) -> Path:
+    """Return the folder of a run that ended without its bundle, with its newest checkpoint alone."""
+    assert train()[0] == 0
+    run = tmp_path / "run"
+    (run / "bundle" / "recipe.toml").unlink()
+    (run / "checkpoints" / "previous.ckpt").unlink()
+    return run
+
+
+def change(path: Path, **changes: object) -> None:
+    torch.save({**read_checkpoint(path), **changes}, path)
+
+
+def without_budget(content: dict) -> dict:
+    callbacks = dict(content["callbacks"])
+    callbacks["Budget"] = {"older_name": 3}
+    return {"callbacks": callbacks}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        lambda content: {VERSION_KEY: VERSION + 1},
+        lambda content: {"state_dict": {"network.other": torch.zeros(3)}},
+        lambda content: {"optimizer_states": [{"state": {}}]},
+        without_budget,
+        lambda content: {"loops": {"fit_loop": {}}},
+    ],
+    ids=["version", "network", "optimiser", "callback", "loops"],
+)
+def test_a_checkpoint_of_another_version_is_refused_with_a_cure(
+    unfinished: Path, train: Train, changes: Callable[[dict], dict]
+) -> None:
+    path = unfinished / "checkpoints" / "last.ckpt"
+    content = read_checkpoint(path)
+    change(path, **changes(content))
+    status, _, err = train("--resume")
+    assert status == 4, err
+    assert "the checkpoint is of another version of metseg, or of another network" in err
+    assert "begin anew in another folder with --out" in err
+    assert "Traceback" not in err
+
+
+def test_a_checkpoint_of_before_versions_were_noted_is_gone_on_from(unfinished: Path, train: Train) -> None:
+    path = unfinished / "checkpoints" / "last.ckpt"
+    content = read_checkpoint(path)
+    assert content.pop(VERSION_KEY) == VERSION
+    torch.save(content, path)
+    assert train("--resume")[0] == 0
+
+
+def image_files(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache").rglob("*.image.b2nd"))
+
+
+@pytest.mark.parametrize("place", [0.05, 0.5, 0.95])
+def test_a_cached_case_with_changed_bytes_is_made_anew(
+    unfinished: Path, train: Train, tmp_path: Path, place: float
+) -> None:
+    file = image_files(tmp_path)[0]
+    before = file.read_bytes()
+    content = bytearray(before)
+    content[int(place * len(content))] ^= 0xFF
+    file.write_bytes(content)
+    assert train("--resume")[0] == 0
+    assert file.stat().st_size == len(before)
+    assert file.read_bytes() == before
+
+
+def test_entries_of_an_older_version_are_made_anew(unfinished: Path, train: Train, tmp_path: Path) -> None:
+    files = sorted((tmp_path / "cache").rglob("*.image.b2nd"))
+    for file in files:
+        entry = file.with_name(file.name.replace(".image.b2nd", ".json"))
+        known = json.loads(entry.read_text())
+        del known["checksums"], known["stored_ns"]
+        entry.write_text(json.dumps(known))
+    assert train("--resume")[0] == 0
+    assert all("checksums" in path.read_text() for path in (tmp_path / "cache").glob("*/*.json"))
