@@ -16,7 +16,7 @@ from metseg.volume import Volume
 #: How far sform and qform may put a corner of the image apart, in mm, before it is worth a word.
 FORMS_TOLERANCE_MM = 0.5
 
-#: The spatial bits of ``xyzt_units``, and what the standard's codes are in mm. Files without a unit are in mm by custom.
+#: The spatial bits of ``xyzt_units``, and the standard's codes in mm. Files without a unit are in mm by custom.
 UNIT_BITS = 0b111
 UNITS: Mapping[int, tuple[str, float]] = {
     0: ("unknown", 1.0),

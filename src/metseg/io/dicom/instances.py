@@ -25,6 +25,7 @@ class Pixels:
         photometric: what the samples mean.
         bits_allocated: bits that each sample takes.
         bits_stored: bits of these that hold it.
+        high_bit: where the highest of these is, counted from 0.
         signed: whether samples may be negative.
         syntax: UID of the transfer syntax.
     """
@@ -36,8 +37,14 @@ class Pixels:
     photometric: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     syntax: str
+
+    @property
+    def lowest_bit(self) -> int:
+        """Return where the lowest bit of a sample is; 0 unless the header says that samples lie further up."""
+        return max(self.high_bit - self.bits_stored + 1, 0)
 
     @property
     def frame_bytes(self) -> int:
@@ -143,6 +150,7 @@ def _instance(whole: Elements, frames: tuple[Frame, ...]) -> Instance:
 
 def _pixels(whole: Elements, syntax: str) -> Pixels:
     bits = whole.integer("BitsAllocated", 16)
+    stored = whole.integer("BitsStored", bits)
     return Pixels(
         rows=whole.integer("Rows"),
         columns=whole.integer("Columns"),
@@ -150,7 +158,8 @@ def _pixels(whole: Elements, syntax: str) -> Pixels:
         samples=whole.integer("SamplesPerPixel", 1),
         photometric=whole.text("PhotometricInterpretation"),
         bits_allocated=bits,
-        bits_stored=whole.integer("BitsStored", bits),
+        bits_stored=stored,
+        high_bit=whole.integer("HighBit", stored - 1),
         signed=whole.integer("PixelRepresentation") == 1,
         syntax=syntax,
     )

@@ -89,12 +89,11 @@ def load_series(series: Series, *, allow_gaps: bool = False) -> SeriesImage:
     """
     plan = plan_series(series, allow_gaps=allow_gaps)
     with _named(series), PlaceReader() as reader:
-        placed, copies = _placed(plan, reader)
+        placed, noticed = _placed(plan, reader)
         stack = _filled(plan.arrangement, placed)
-    again = (f"{series.name}: {copies} pictures were there twice; one of each was kept.",) if copies else ()
     # Each picture stays contiguous: data[:, :, z].T is the picture as it lies in the file.
     volume = Volume(stack.transpose(2, 1, 0), plan.arrangement.affine)
-    return SeriesImage(volume, (*plan.warnings, *again))
+    return SeriesImage(volume, (*plan.warnings, *(f"{series.name}: {notice}." for notice in noticed)))
 
 
 def _arranged(series: Series) -> Arrangement:
@@ -163,14 +162,15 @@ def _gaps(what: str, code: str, got: str) -> InputError:
     )
 
 
-def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, int]:
-    """Return (places, rows, columns), and how many pictures were there more than once."""
+def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, list[str]]:
+    """Return (places, rows, columns), and what the pixels show."""
     groups, frames = plan.arrangement.groups, plan.series.frames
     place_of = {number: place for place, group in enumerate(groups) for number in group}
     stack = np.empty((len(groups), frames[0].pixels.rows, frames[0].pixels.columns), dtype=plan.dtype)
     seen: set[int] = set()
-    for number, values in read_values(frames, reader, plan.dtype):
-        place = place_of[number]
+    with_unused_bits = 0
+    for picture in read_values(frames, reader, plan.dtype):
+        place, values = place_of[picture.number], picture.values
         if place in seen and not np.array_equal(stack[place], values):
             raise InputError(
                 "different pictures at one place",
@@ -181,7 +181,18 @@ def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, int]:
             )
         stack[place] = values
         seen.add(place)
-    return stack, len(frames) - len(groups)
+        with_unused_bits += picture.has_unused_bits
+    return stack, [*_copies(len(frames) - len(groups)), *_unused_bits(with_unused_bits, frames[0].pixels.bits_stored)]
+
+
+def _copies(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} pictures were there twice; one of each was kept"
+
+
+def _unused_bits(count: int, bits: int) -> Iterator[str]:
+    if count:
+        yield f"{count} pictures hold more than the {bits} bits of their values, as old overlays do: it was left out"
 
 
 def _filled(arrangement: Arrangement, placed: Array) -> Array:
