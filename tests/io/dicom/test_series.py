@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from metseg.errors import InputError
-from metseg.io.dicom import read_series
+from metseg.io.dicom import find_studies, read_series
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -315,3 +315,75 @@ def test_values_that_end_at_a_higher_bit(scanner: SimpleNamespace, tmp_path: Pat
     scanner.write(tmp_path / "b", scanner.slices(values, BitsStored=12, HighBit=15))
     with pytest.raises(InputError, match="bits that hold no value"):
         read_series(tmp_path / "b")
+
+
+def in_stacks(scanner: SimpleNamespace, stored: np.ndarray, sizes: list[int], **options: object) -> pydicom.Dataset:
+    """Return an enhanced object whose frames belong to stacks of these sizes, one after the other."""
+    whole = scanner.enhanced(stored, **options)
+    stacks = [number for number, size in enumerate(sizes, start=1) for _ in range(size)]
+    for group, stack in zip(whole.PerFrameFunctionalGroupsSequence, stacks, strict=True):
+        content = pydicom.Dataset()
+        content.StackID = str(stack)
+        group.FrameContentSequence = [content]
+    return whole
+
+
+def test_stacks_that_lie_behind_one_another_are_one_image(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(9)
+    scanner.write(tmp_path / "stacks", [in_stacks(scanner, stored, [3, 3, 3])])
+    scanner.write(tmp_path / "one", [scanner.enhanced(stored)])
+    image, plain = read_series(tmp_path / "stacks"), read_series(tmp_path / "one")
+    assert image.volume.shape[2] == 9
+    np.testing.assert_array_equal(image.volume.data, plain.volume.data)
+    np.testing.assert_array_equal(image.volume.affine, plain.volume.affine)
+
+
+def test_stacks_with_a_gap_between_them_are_refused(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    places = [0.0, 3.0, 6.0, 24.0, 27.0, 30.0]
+    scanner.write(tmp_path, [in_stacks(scanner, scanner.pixels(6), [3, 3], places=places)])
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "input.missing_slices"
+
+
+def test_stacks_that_are_tilted_against_one_another_are_refused(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    """Three slabs of a head, each tilted by 20 degrees and turned by 10 against the first: each shows a third."""
+    objects = scanner.slices(scanner.pixels(4)) + scanner.slices(scanner.pixels(3), orientation=scanner.OBLIQUE)
+    scanner.write(tmp_path, objects)
+    (source,) = find_studies(tmp_path, overrides={"t1c": "1.1"})
+    with pytest.raises(InputError, match="tilted against one another") as caught:
+        source.load()
+    assert caught.value.code == "input.geometry"
+
+
+def test_planes_of_a_localiser_stay_stacks_of_their_own(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    sagittal = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    objects = scanner.slices(scanner.pixels(4)) + scanner.slices(scanner.pixels(3), orientation=sagittal)
+    scanner.write(tmp_path, objects)
+    (source,) = find_studies(tmp_path, overrides={"t1c": "1.1"})
+    assert source.load().images["t1c"].shape[2] == 4
+
+
+@pytest.mark.parametrize("evidence", ["numbers", "spacing", "thickness"])
+def test_every_second_slice_missing_is_told(scanner: SimpleNamespace, tmp_path: Path, evidence: str) -> None:
+    objects = scanner.slices(scanner.pixels(10))[::2]
+    for number, item in enumerate(objects, start=1):
+        if evidence != "numbers":
+            item.InstanceNumber = number
+        if evidence == "spacing":
+            item.SpacingBetweenSlices = 3.0
+        if evidence != "thickness":
+            item.SliceThickness = 6.0
+    scanner.write(tmp_path, objects)
+    (warning,) = read_series(tmp_path).warnings
+    assert "one in 2" in warning
+
+
+def test_numbers_that_echoes_take_in_turn_miss_nothing(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    first, second = (scanner.slices(scanner.pixels(5, seed), series="a", EchoTime=10.0 * seed) for seed in (1, 2))
+    for number, (one, two) in enumerate(zip(first, second, strict=True)):
+        one.InstanceNumber, two.InstanceNumber = 2 * number + 1, 2 * number + 2
+        two.SOPInstanceUID = two.file_meta.MediaStorageSOPInstanceUID = scanner.uid("second", number)
+    scanner.write(tmp_path, [*first, *second])
+    (source,) = find_studies(tmp_path, overrides={"t1c": "1.1"})
+    assert not any("one in 2" in warning for warning in source.load().warnings)

@@ -43,7 +43,7 @@ DAMAGE = (
 #: What is read of a header. Names, birth dates and addresses are not: what was never read cannot leak.
 # fmt: off
 KEYWORDS = (
-    "ImageType", "SOPInstanceUID", "StudyDate", "StudyTime", "Modality", "SeriesDescription", "ProtocolName",
+    "ImageType", "SOPInstanceUID", "InstanceNumber", "StudyDate", "StudyTime", "Modality", "SeriesDescription", "ProtocolName",
     "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusRoute",
     "ScanningSequence", "MRAcquisitionType", "EchoPulseSequence", "EchoPlanarPulseSequence", "InversionRecovery",
     "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "SliceThickness", "SpacingBetweenSlices",

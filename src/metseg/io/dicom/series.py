@@ -56,19 +56,23 @@ def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
     Raises:
         InputError: ``input.not_mr``, ``input.mixed_series``, ``input.format``, ``input.transfer_syntax``,
             ``input.too_large``, ``input.rescale``, ``input.missing_slices`` or ``input.uneven_slices``.
-        GeometryError: ``input.no_geometry`` or ``input.geometry``.
+        GeometryError: ``input.no_geometry``, or ``input.geometry``, also for stacks of one kind that
+            are tilted against one another.
     """
     with _named(series):
         if series.header.modality != "MR":
             raise InputError("not an MR series", cure="give MR images", code="input.not_mr")
         if len(series.references) > 1:
             raise mixed(series.name, f"{len(series.references)} frames of reference")
+        if series.tilted:
+            raise _tilted(series)
         check_pixels(series.frames)
         dtype = value_type(series.frames)
         arrangement = _arranged(series)
         warnings = [
             *_checked_gaps(arrangement, allow_gaps=allow_gaps),
-            *_doubtful_step(arrangement, series.frames[0].stated_step_mm),
+            *_doubtful_step(arrangement, series.frames[0].thickness_mm),
+            *_doubtful_numbers(series),
         ]
     if is_lossy(series.frames):
         warnings.append("it was compressed with loss")
@@ -154,6 +158,25 @@ def _doubtful_step(arrangement: Arrangement, stated_mm: float | None) -> Iterato
             f"its slices are {arrangement.step_mm:.2f} mm apart and its header says {stated_mm:.2f} mm: one in "
             f"{round(multiple)} may be all that there is of them"
         )
+
+
+def _doubtful_numbers(series: Series) -> Iterator[str]:
+    """Yield a warning where the scanner's numbers of the pictures are all two, three, ... apart."""
+    if series.number_step > 1:
+        yield (
+            f"the numbers of its pictures go in steps of {series.number_step}: one in {series.number_step} slices may"
+            " be all that there is of them"
+        )
+
+
+def _tilted(series: Series) -> GeometryError:
+    return GeometryError(
+        "the series holds stacks of slices that are tilted against one another",
+        expected="one stack of parallel slices",
+        got=f"{series.tilted + 1} stacks",
+        cure="export each stack as a series of its own, or convert them to one NIfTI file; each shows a part only",
+        code="input.geometry",
+    )
 
 
 def _gaps(what: str, code: str, got: str) -> InputError:
