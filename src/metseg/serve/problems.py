@@ -87,7 +87,7 @@ TITLES: Final[Mapping[int, str]] = {
     507: "The service has no room left",
 }
 
-_ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|dcm|zip)"
+_ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|bmp|dcm|zip)"
 _FOLDERS = r"(?:inputs|incoming[/\\][0-9a-f]{32})[/\\]"
 _INPUT_FILE = re.compile(rf"(?:[^\s:'\"]*[/\\])?{_FOLDERS}0*(\d+)(?:\.[\w.]+)?|\b0*(\d+)\.{_ENDINGS}\b")
 _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\",;()]+){2,}[/\\]?")

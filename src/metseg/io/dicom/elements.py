@@ -43,9 +43,10 @@ DAMAGE = (
 #: What is read of a header. Names, birth dates and addresses are not: what was never read cannot leak.
 # fmt: off
 KEYWORDS = (
-    "ImageType", "SOPInstanceUID", "InstanceNumber", "StudyDate", "StudyTime", "Modality", "SeriesDescription", "ProtocolName",
-    "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusRoute",
-    "ScanningSequence", "MRAcquisitionType", "EchoPulseSequence", "EchoPlanarPulseSequence", "InversionRecovery",
+    "ImageType", "SOPInstanceUID", "StudyDate", "StudyTime", "Modality", "SeriesDescription", "ProtocolName",
+    "InstanceNumber", "InStackPositionNumber", "PatientID", "IssuerOfPatientID", "ContrastBolusAgent",
+    "ContrastBolusAgentSequence", "ContrastBolusRoute", "ScanningSequence", "MRAcquisitionType", "EchoPulseSequence",
+    "EchoPlanarPulseSequence", "InversionRecovery",
     "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "SliceThickness", "SpacingBetweenSlices",
     "DiffusionBValue", "TemporalPositionIdentifier", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",

@@ -1,7 +1,8 @@
 """Divide the pictures of a series into stacks.
 
 One SeriesInstanceUID may hold several: the images of a Dixon sequence, echoes, b-values, time points, the three planes
-of a localiser. Pictures are of one stack if they agree in image type, echo time, b-value, temporal position, matrix, orientation and pixel size; nothing else divides them, so that two pictures at one place are noticed.
+of a localiser. Pictures are of one stack if they agree in image type, echo time, b-value, temporal position, matrix,
+orientation and pixel size; nothing else divides them, so that two pictures at one place are noticed.
 """
 
 from __future__ import annotations
