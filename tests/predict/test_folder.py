@@ -289,7 +289,7 @@ def test_a_pattern_says_whose_a_picture_is(
 
 
 def test_how_inputs_are_read_is_for_the_command_line_to_say(run_metseg: Run, tiny_bundle: Path, tmp_path: Path) -> None:
-    pages = [Image.fromarray(picture(3, 5)).convert("RGB") for _ in range(2)]
+    pages = [Image.fromarray(np.dstack([picture(3, 5), picture(4, 5), picture(2, 5)])) for _ in range(2)]
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
     command = ("predict", tmp_path / "stack.tif", "--model", tiny_bundle, "--out", tmp_path / "out")
     status, _, err = run_metseg(*command)
