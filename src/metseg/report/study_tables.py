@@ -59,7 +59,14 @@ _CENTRE = _Cell(
     Column("Centre (mm)", is_number=False, width=1.6),
     lambda lesion: "–" if lesion.centre_mm is None else coordinates(lesion.centre_mm),
 )
-_PICTURE = _Cell(Column("Picture", width=0.7), lambda lesion: str(lesion.picture))
+
+
+def _pictures_of(lesion: Lesion) -> str:
+    """Return the picture with most of a lesion, and in how many it lies."""
+    return str(lesion.picture) if len(lesion.pictures) < 2 else f"{lesion.picture} (in {len(lesion.pictures)} slices)"
+
+
+_PICTURE = _Cell(Column("Picture", width=0.7), _pictures_of)
 _AREA = _Cell(Column("Area (pixels)", width=1.0), lambda lesion: str(lesion.voxels))
 _PIXEL = _Cell(
     Column("Centre (column, row)", is_number=False, width=1.5),
