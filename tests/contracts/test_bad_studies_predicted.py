@@ -80,7 +80,9 @@ def deflated(root: Path) -> None:
 
 def undecodable(root: Path) -> None:
     root.mkdir()
-    shutil.copy(SHIPPED / "MR_small_jpeg_ls_lossless.dcm", root)
+    item = pydicom.dcmread(SHIPPED / "MR_small_jpeg_ls_lossless.dcm")
+    item.file_meta.TransferSyntaxUID = pydicom.uid.JPEGExtended12Bit
+    item.save_as(root / "extended.dcm")
 
 
 def announced_too_large(root: Path) -> None:

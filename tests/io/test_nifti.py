@@ -8,9 +8,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.nifti import read_mask_nifti
+from metseg.io.nifti import check_nifti_header, read_mask_nifti, read_volume
+from metseg.measure import voxel_volume_mm3
 
 AFFINE = np.array([[-0.9, 0.0, 0.1, 30.0], [0.0, 0.9, 0.0, -20.0], [0.1, 0.0, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -103,3 +105,103 @@ def test_singular_affine_is_named(tmp_path: Path, labels: np.ndarray) -> None:
     path.write_bytes(content)
     with pytest.raises(GeometryError, match=r"a\.nii: the affine is singular"):
         read_mask_nifti(path)
+
+
+def header_bytes(path: Path, changes: dict[int, bytes]) -> Path:
+    """Overwrite bytes of an uncompressed file's header; offsets are those of nifti1.h."""
+    content = bytearray(path.read_bytes())
+    for offset, new in changes.items():
+        content[offset : offset + len(new)] = new
+    path.write_bytes(content)
+    return path
+
+
+XYZT_UNITS, PIXDIM, FORM_CODES, QUATERN = 123, 76, 252, 256
+
+
+@pytest.mark.parametrize(("unit", "factor", "note"), [(1, 0.001, "metres"), (3, 1000.0, "micrometres")])
+@pytest.mark.parametrize("form", ["sform", "qform", "neither"])
+def test_units_are_converted_to_mm(tmp_path: Path, unit: int, factor: float, note: str, form: str) -> None:
+    in_mm = np.diag([1.0, 1.25, 5.0, 1.0])
+    in_mm[:3, 3] = (-30, 20, 10)
+    in_unit = np.diag([factor, factor, factor, 1.0]) @ in_mm
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), in_unit)
+    image.set_sform(in_unit, code=int(form == "sform"))
+    image.set_qform(in_unit, code=int(form == "qform"))
+    nib.save(image, tmp_path / "a.nii")
+    volume, notes = read_volume(header_bytes(tmp_path / "a.nii", {XYZT_UNITS: bytes([unit])}))
+    assert volume.spacing_mm == pytest.approx((1.0, 1.25, 5.0))
+    assert voxel_volume_mm3(volume.affine) == pytest.approx(6.25)
+    if form != "neither":
+        assert volume.affine == pytest.approx(in_mm, abs=1e-4)
+    assert any(note in text and "millimetres" in text for text in notes)
+    assert read_mask_nifti(tmp_path / "a.nii").spacing_mm == pytest.approx((1.0, 1.25, 5.0))
+
+
+def test_a_wrong_unit_is_refused_before_anything_is_read(tmp_path: Path, labels: np.ndarray) -> None:
+    path = header_bytes(written(tmp_path / "a.nii", labels), {XYZT_UNITS: bytes([1])})  # 0.9 metres
+    for read in (read_volume, read_mask_nifti, check_nifti_header):
+        with pytest.raises(GeometryError, match=r"size that no MR image has.*metre.*xyzt_units"):
+            read(path)
+
+
+def test_an_unknown_unit_is_said(tmp_path: Path, labels: np.ndarray) -> None:
+    path = header_bytes(written(tmp_path / "a.nii", labels), {XYZT_UNITS: bytes([5])})
+    assert any("unknown unit (code 5)" in note for note in read_volume(path)[1])
+
+
+def quaternion_only(path: Path, data: np.ndarray, b: float, c: float, d: float, qfac: float) -> Path:
+    """Write a file that only its qform places, with voxels of 1 x 2 x 3 mm."""
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    codes, quaternion = np.array([1, 0], "<i2").tobytes(), np.array([b, c, d, 7, 8, 9], "<f4").tobytes()
+    pixdim = np.array([qfac, 1, 2, 3], "<f4").tobytes()
+    return header_bytes(path, {PIXDIM: pixdim, FORM_CODES: codes, QUATERN: quaternion})
+
+
+@pytest.mark.parametrize(("qfac", "z"), [(0.0, 3.0), (1.0, 3.0), (-1.0, -3.0)])
+def test_pixdim_0_of_zero_counts_as_one(tmp_path: Path, labels: np.ndarray, qfac: float, z: float) -> None:
+    path = quaternion_only(tmp_path / "a.nii", labels, 0, 0, 0, qfac)
+    assert read_volume(path)[0].affine == pytest.approx(
+        np.array([[1, 0, 0, 7], [0, 2, 0, 8], [0, 0, z, 9], [0, 0, 0, 1]])
+    )
+
+
+@pytest.mark.parametrize("excess", [5e-7, 1e-4])
+def test_a_quaternion_longer_than_one_by_rounding_is_read(tmp_path: Path, labels: np.ndarray, excess: float) -> None:
+    # Half a turn about z: x and y change sign.
+    path = quaternion_only(tmp_path / "a.nii", labels, 0, 0, 1 + excess, 1)
+    assert read_volume(path)[0].affine == pytest.approx(
+        np.array([[-1, 0, 0, 7], [0, -2, 0, 8], [0, 0, 3, 9], [0, 0, 0, 1]]), abs=1e-6
+    )
+    itk = SimpleITK.ReadImage(str(path))  # LPS
+    assert np.array(itk.GetOrigin()) == pytest.approx((-7, -8, 9))
+
+
+def test_a_quaternion_that_is_none_is_refused(tmp_path: Path, labels: np.ndarray) -> None:
+    with pytest.raises(GeometryError, match="place in space"):
+        read_volume(quaternion_only(tmp_path / "a.nii", labels, 1, 1, 0, 1))
+
+
+@pytest.mark.parametrize("extra", [1, 2, 3, 4])
+def test_trailing_axes_of_length_one_are_left_out(tmp_path: Path, labels: np.ndarray, extra: int) -> None:
+    data = labels.reshape(*labels.shape, *[1] * extra)
+    path = written(tmp_path / "a.nii", data)
+    assert nib.load(path).shape == data.shape
+    for volume in (read_volume(path)[0], read_mask_nifti(path)):
+        assert np.array_equal(volume.data, labels)
+    check_nifti_header(path)
+
+
+def test_channels_before_trailing_axes_of_length_one_are_read(tmp_path: Path, labels: np.ndarray) -> None:
+    data = np.stack([labels, labels + 1], axis=-1)[..., None, None]
+    path = written(tmp_path / "a.nii.gz", data)
+    assert np.array_equal(read_volume(path, channel=1)[0].data, labels + 1)
+    with pytest.raises(GeometryError, match="holds 2 images"):
+        read_volume(path)
+
+
+def test_five_axes_stay_refused(tmp_path: Path, labels: np.ndarray) -> None:
+    path = written(tmp_path / "a.nii.gz", np.zeros((3, 3, 3, 1, 2), np.uint8))
+    for read in (read_volume, check_nifti_header):
+        with pytest.raises(GeometryError, match="three axes"):
+            read(path)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
+from metseg.io.decode import picture_size
 from metseg.io.pictures import checked_page_count, luminance, read_mask, read_picture
 from metseg.labels import LABEL_SCHEMES
 
@@ -155,12 +156,90 @@ def test_palette_mask_gives_indices_and_never_colours(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_alpha_becomes_grey_with_a_note(tmp_path, mode):
-    Image.fromarray(GREY).convert(mode).save(tmp_path / "a.png")
+def test_alpha_that_hides_something_becomes_grey_with_a_note(tmp_path, mode):
+    image = Image.fromarray(GREY).convert(mode)
+    image.putalpha(Image.fromarray(np.full_like(GREY, 254)))
+    image.save(tmp_path / "a.png")
     picture = read_picture(tmp_path / "a.png")
     np.testing.assert_array_equal(picture.pixels[..., 0], GREY)
     assert picture.pixels.shape == (5, 7, 1)
     assert picture.notes == ("the alpha channel was ignored and the picture converted to grey",)
+
+
+def test_alpha_that_is_opaque_everywhere_is_dropped(tmp_path):
+    """A screenshot's RGBA holds the three sequences as RGB does."""
+    opaque = np.dstack([COLOUR, np.full_like(GREY, 255)])
+    for name, options in (("a.png", {}), ("a.tif", {}), ("a.webp", {"lossless": True})):
+        Image.fromarray(opaque).save(tmp_path / name, **options)
+        picture = read_picture(tmp_path / name)
+        np.testing.assert_array_equal(picture.pixels, COLOUR)
+        assert (picture.notes, picture.from_colours) == ((), False)
+    Image.fromarray(np.dstack([GREY, np.full_like(GREY, 255)]), "LA").save(tmp_path / "grey.png")
+    picture = read_picture(tmp_path / "grey.png")
+    np.testing.assert_array_equal(picture.pixels[..., 0], GREY)
+    assert picture.notes == ()
+
+
+def test_sixteen_bits_with_opaque_alpha_keep_their_colours(tmp_path):
+    deep = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1], np.full_like(DEEP, 65535)], axis=2)
+    rows = [row.astype(">u2").tobytes() for row in deep]
+    path = png(tmp_path / "a.png", bits=16, colour_type=6, columns=7, rows=rows)
+    np.testing.assert_array_equal(read_picture(path).pixels, deep[..., :3])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
+def test_bmp_is_read(tmp_path, mode):
+    source = Image.fromarray(COLOUR if mode == "RGB" else GREY)
+    source = source.convert(mode) if mode in ("P", "1") else source
+    source.save(tmp_path / "a.bmp")
+    expected = COLOUR if mode == "RGB" else np.asarray(source.convert("L"))[..., None]
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.bmp").pixels, expected)
+
+
+def test_bmp_masks_are_read(tmp_path):
+    truth = (GREY > 100).astype(np.uint8)
+    Image.fromarray(truth * 255).save(tmp_path / "a_mask.bmp")
+    np.testing.assert_array_equal(read_mask(tmp_path / "a_mask.bmp", BINARY).labels, truth)
+    Image.fromarray(truth * 255).convert("1").save(tmp_path / "b_mask.bmp")
+    np.testing.assert_array_equal(read_mask(tmp_path / "b_mask.bmp", BINARY).labels, truth)
+
+
+#: Where the pixel that is stored in row 0 and column 1 of 5 rows and 7 columns is seen (Exif 2.3, 4.6.4).
+SEEN_AT = {1: (0, 1), 2: (0, 5), 3: (4, 5), 4: (4, 1), 5: (1, 0), 6: (1, 4), 7: (5, 4), 8: (5, 0)}
+
+
+@pytest.mark.parametrize("orientation", SEEN_AT)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_exif_orientation_is_honoured_in_pictures_and_masks(tmp_path, name, orientation):
+    stored = np.zeros((5, 7), np.uint8)
+    stored[0, 1] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 100, "subsampling": 0}}.get(name, {})
+    Image.fromarray(stored).save(tmp_path / name, exif=exif, **options)
+    picture, mask = read_picture(tmp_path / name), read_mask(tmp_path / name, BINARY)
+    shape = (5, 7) if orientation < 5 else (7, 5)
+    assert picture.pixels.shape[:2] == mask.labels.shape == shape
+    assert picture_size(tmp_path / name) == shape[::-1]
+    assert np.unravel_index(picture.pixels[..., 0].argmax(), shape) == SEEN_AT[orientation]
+    assert [tuple(map(int, place)) for place in np.argwhere(mask.labels)] == [SEEN_AT[orientation]]
+    for notes in (picture.notes, mask.notes):
+        assert any("turned upright" in note for note in notes) == (orientation != 1)
+
+
+def test_exif_orientation_of_sixteen_bit_colour(tmp_path):
+    deep = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1]], axis=2)
+    path = png(
+        tmp_path / "a.png", bits=16, colour_type=2, columns=7, rows=[row.astype(">u2").tobytes() for row in deep]
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    body = b"eXIf" + exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    content = path.read_bytes()
+    for at in (33, len(content) - 12):  # before the pixels and, as the format allows, after them
+        path.write_bytes(content[:at] + chunk + content[at:])
+        np.testing.assert_array_equal(read_picture(path).pixels, np.rot90(deep, -1))
 
 
 def test_luminance_agrees_with_pillow():
@@ -180,7 +259,6 @@ def test_luminance_of_equal_channels_is_their_value_up_to_the_last_of_sixteen_bi
         (b"GIF89a" + bytes(60), "a GIF"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG"),
         (b"  <?xml version='1.0'?><svg/>", "an XML or SVG"),
-        (b"BM" + bytes(60), "a BMP"),
         (b"\x1f\x8b\x08" + bytes(60), "a gzip"),
         (b"RIFF\x10\0\0\0WAVEfmt ", "something else"),
         (b"hello, this is no picture", "something else"),

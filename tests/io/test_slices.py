@@ -139,6 +139,8 @@ def test_nothing_readable(tmp_path):
 
 def test_notes_are_counted(save, tmp_path):
     for name in ("a.png", "b.png"):
-        Image.fromarray(COLOUR[..., 0]).convert("LA").save(tmp_path / name)
+        image = Image.fromarray(COLOUR[..., 0]).convert("LA")
+        image.putalpha(128)
+        image.save(tmp_path / name)
     case = source(tmp_path, "a.png", "b.png").load()
     assert case.warnings == ("the alpha channel was ignored and the picture converted to grey (2 slices)",)

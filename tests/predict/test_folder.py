@@ -133,7 +133,10 @@ def test_a_large_folder_is_read_and_written_in_parts(
     sees_bright: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     for number in range(count):
-        save(tmp_path / "data" / f"{number:04d}.png", picture(number % 20, 3, shape=(12, 24), size=2 + number % 3))
+        save(
+            tmp_path / "data" / f"{number:04d}.png",
+            picture(number % 20, 1 + 6 * (number % 2), shape=(12, 24), size=2 + number % 3),
+        )
     loaded = []
     original = folder_module.SliceStackSource.load_readable
 
@@ -156,7 +159,7 @@ def test_a_large_folder_is_read_and_written_in_parts(
         number, size = lesion["slice_index"], 2 + lesion["slice_index"] % 3
         assert lesion["voxels"] == size**2
         middle = (size - 1) / 2
-        assert lesion["centre_voxel"] == [number % 20 + middle, 3 + middle, number]
+        assert lesion["centre_voxel"] == [number % 20 + middle, 1 + 6 * (number % 2) + middle, number]
 
 
 def test_statistics_over_the_case_need_the_whole_case(
@@ -289,7 +292,7 @@ def test_a_pattern_says_whose_a_picture_is(
 
 
 def test_how_inputs_are_read_is_for_the_command_line_to_say(run_metseg: Run, tiny_bundle: Path, tmp_path: Path) -> None:
-    pages = [Image.fromarray(picture(3, 5)).convert("RGB") for _ in range(2)]
+    pages = [Image.fromarray(np.dstack([picture(3, 5), picture(4, 5), picture(2, 5)])) for _ in range(2)]
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
     command = ("predict", tmp_path / "stack.tif", "--model", tiny_bundle, "--out", tmp_path / "out")
     status, _, err = run_metseg(*command)

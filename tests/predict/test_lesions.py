@@ -9,24 +9,65 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap
 from metseg.predict.lesions import find_lesions
 from metseg.predict.postprocess import clean_labels
+from metseg.predict.prediction import Prediction
+from metseg.predict.report import CaseReport
 from metseg.recipe import PredictPart
+from metseg.volume import Case, Volume
 
 BINARY = LABEL_SCHEMES["binary"]
 
 
-def test_lesions_of_pictures_end_with_their_slice() -> None:
-    labels = np.zeros((6, 5, 2), dtype=np.uint8)
+def test_regions_of_neighbouring_slices_that_overlap_are_one_lesion() -> None:
+    labels = np.zeros((6, 5, 4), dtype=np.uint8)
     labels[1:3, 1:3, 0] = 1  # four pixels
-    labels[2:4, 2, 1] = 1  # two pixels that touch them through the slices
+    labels[2:4, 2, 1] = 1  # two pixels, of which (2, 2) overlaps them
+    labels[3:5, 3, 2] = 1  # two pixels that touch those by a corner only: not one place
+    labels[1, 1, 3] = 1  # one place with the first, but two slices lie between them
     probability = np.zeros(labels.shape, dtype=np.float32)
     probability[1:3, 1:3, 0] = [[0.9, 0.7], [0.8, 0.6]]
-    probability[2:4, 2, 1] = 0.5
-    first, second = find_lesions(labels, probability, None, BINARY, slicewise=True)
-    assert (first.id, first.voxels, first.slice_index, first.label) == (1, 4, 0, "lesion")
-    assert first.centre_voxel == (1.5, 1.5, 0.0)
-    assert first.confidence == pytest.approx(0.75)
-    assert (second.id, second.voxels, second.slice_index, second.centre_voxel) == (2, 2, 1, (2.5, 2.0, 1.0))
+    probability[2:4, 2, 1] = 0.6
+    probability[:, :, 2:] = 0.5
+    first, second, third = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    assert (first.id, first.voxels, first.slice_index, first.slices, first.label) == (1, 6, 0, (0, 1), "lesion")
+    assert (first.slice_voxels, first.slice_centre) == (4, (1.5, 1.5))
+    assert first.centre_voxel == pytest.approx((11 / 6, 10 / 6, 2 / 6), abs=1e-3)
+    assert first.confidence == pytest.approx((0.9 + 0.7 + 0.8 + 0.6 + 0.6 + 0.6) / 6)
+    assert (second.voxels, second.slice_index, second.slices, second.centre_voxel) == (2, 2, (2,), (3.5, 3.0, 2.0))
+    assert (third.voxels, third.slice_index, third.slices) == (1, 3, (3,))
     assert first.volume_ml is first.longest_diameter_mm is first.longest_axial_diameter_mm is first.centre_mm is None
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_a_stack_in_parts_has_the_lesions_of_the_whole(step: int) -> None:
+    """Nine slices whose lesions begin, end, split and meet again at the seams of the parts."""
+    labels = np.zeros((12, 6, 9), dtype=np.uint8)
+    labels[1:3, 1:3, 0:4] = 1  # four slices
+    labels[6:8, 1, 2:7] = labels[6:8, 4, 2:7] = 1  # two arms ...
+    labels[6:8, 1:5, 7] = 1  # ... that meet in slice 7
+    labels[10, 2, 8] = 1
+    probability = np.full(labels.shape, 0.75, dtype=np.float32)
+    names = tuple(f"s{z}" for z in range(9))
+    whole = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    assert [(lesion.voxels, lesion.slices) for lesion in whole] == [
+        (28, (2, 3, 4, 5, 6, 7)),
+        (16, (0, 1, 2, 3)),
+        (1, (8,)),
+    ]
+    report = CaseReport("case", "model")
+    for first in range(0, 9, step):
+        part = labels[:, :, first : first + step]
+        lesions = find_lesions(part, probability[:, :, first : first + step], None, BINARY, slicewise=True)
+        case = Case("case", "p", {"t2f": Volume(part.copy())}, slice_names=names[first : first + step])
+        report.add(
+            Prediction(case, part, probability[:, :, first : first + step], lesions, {}, (), model="m", scheme="binary")
+        )
+    found = report.document()["lesions"]
+    assert [lesion["id"] for lesion in found] == [1, 2, 3]
+    for got, expected in zip(found, whole, strict=True):
+        assert (got["voxels"], got["slices"]) == (expected.voxels, expected.slices)
+        assert (got["slice_voxels"], got["slice_index"]) == (expected.slice_voxels, expected.slice_index)
+        assert got["centre_voxel"] == pytest.approx(expected.centre_voxel, abs=2e-3)
+        assert got["confidence"] == pytest.approx(0.75, abs=1e-3)
 
 
 def test_lesions_of_volumes_are_measured() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from metseg.errors import InputError, UsageError
 from metseg.io.pictures import channels_equal, luminance
@@ -10,6 +11,18 @@ from metseg.volume import Array, canonical_modality
 
 #: The name of the only channel where nobody named it.
 SINGLE_CHANNEL = "image"
+
+
+@dataclass(frozen=True)
+class GreyRule:
+    """What a single grey picture is where several channels are named; three equal channels are one too.
+
+    Args:
+        sequence: the sequence that it is taken for, because the model was trained to see that one in place of the
+            others; None: none, and the picture is refused.
+    """
+
+    sequence: str | None = None
 
 
 def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
@@ -33,7 +46,7 @@ def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
 
 
 def name_channels(
-    pictures: Sequence[Array], channels: tuple[str, ...], *, where: object
+    pictures: Sequence[Array], channels: tuple[str, ...], *, where: object, grey: GreyRule | None = None
 ) -> tuple[tuple[str, ...], list[Array], tuple[str, ...]]:
     """Return names, pictures with exactly those channels, and notes.
 
@@ -44,14 +57,16 @@ def name_channels(
         pictures: each (rows, cols, channels), the slices of one case.
         channels: names in file order, or empty.
         where: the case, for messages.
+        grey: what a grey picture is where there are several names, and that equal channels are one; None: pictures of
+            a data set, in which a sequence that was not acquired may be a copy of another.
     Raises:
-        InputError: ``input.missing_sequence``, several names for a grey picture; ``input.channels``, any other number
-            of channels than names, or slices that differ in their number.
+        InputError: ``input.missing_sequence``, several names for a grey picture that is taken for none of them;
+            ``input.channels``, any other number of channels than names, or slices that differ in their number.
     """
     counts = sorted({picture.shape[-1] for picture in pictures})
     if len(channels) == 1:
-        grey, notes = _one_channel(pictures)
-        return channels, grey, notes
+        plain, notes = _one_channel(pictures)
+        return channels, plain, notes
     if len(counts) > 1 and not channels:
         raise InputError(
             "some slices are grey and others in colour",
@@ -62,9 +77,26 @@ def name_channels(
     count = counts[0]
     if not channels:
         return _default_names(count), list(pictures), ()
+    is_one = all(channels_equal(picture) for picture in pictures)
+    if is_one and grey is not None:
+        return _grey(pictures, channels, grey, where)
     if count != len(channels):
         raise _wrong_count(count, channels, where)
-    return channels, list(pictures), ()
+    notes = ("all channels are equal: they show one sequence only",) if is_one else ()
+    return channels, list(pictures), notes
+
+
+def _grey(
+    pictures: Sequence[Array], channels: tuple[str, ...], grey: GreyRule, where: object
+) -> tuple[tuple[str, ...], list[Array], tuple[str, ...]]:
+    """Return grey pictures as the sequence that they are taken for."""
+    if grey.sequence is None:
+        raise _wrong_count(1, channels, where)
+    note = (
+        f"the picture is grey and holds one sequence: it was taken for {grey.sequence}, which this model was trained to"
+        " see in place of the others; of any other sequence the result is meaningless"
+    )
+    return (grey.sequence,), [picture[..., :1] for picture in pictures], (note,)
 
 
 def _default_names(count: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ alpha apart; sixteen-bit colour, which Pillow would cut to eight, goes through O
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,20 @@ PNG_BIT_DEPTH_BYTE = 24
 LOSSY_WEBP_CHUNK = b"VP8 "
 HEAD_BYTES = 4096
 
+EXIF_ORIENTATION = 0x0112
+#: How a picture is turned upright, by its EXIF orientation (Exif 2.3, 4.6.4); rows are the first axis.
+TURNS: Mapping[int, Callable[[Array], Array]] = {
+    2: lambda samples: samples[:, ::-1],
+    3: lambda samples: samples[::-1, ::-1],
+    4: lambda samples: samples[::-1],
+    5: lambda samples: samples.swapaxes(0, 1),
+    6: lambda samples: samples.swapaxes(0, 1)[:, ::-1],
+    7: lambda samples: samples[::-1, ::-1].swapaxes(0, 1),
+    8: lambda samples: samples.swapaxes(0, 1)[::-1],
+}
+#: From this orientation on, rows and columns change places.
+FIRST_SIDEWAYS = 5
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -62,9 +76,10 @@ class Decoded:
             bilevel picture), uint16, int32 or float32.
         kind: what the samples mean; those of a palette are indices.
         bits: per sample in the file. Pillow stretches 2 and 4 bits to 0..255.
-        had_alpha: whether the file has an alpha channel.
+        had_alpha: whether the file has an alpha channel that hides something; one that is opaque everywhere does not.
         lossy: whether the format changes values (JPEG, lossy WebP).
         palette: (256, 3) uint8 of a palette picture.
+        turned: whether the samples were turned upright, as the EXIF orientation says.
     """
 
     samples: Array
@@ -73,13 +88,14 @@ class Decoded:
     had_alpha: bool = False
     lossy: bool = False
     palette: npt.NDArray[np.uint8] | None = None
+    turned: bool = False
 
 
 def decode(path: Path, *, page: int | None = None) -> Decoded:
     """Return the samples of a picture file.
 
     Args:
-        path: PNG, TIFF, JPEG or WebP.
+        path: PNG, TIFF, JPEG, WebP or BMP.
         page: which page of a multi-page TIFF, from 0; None: the file must hold one picture only.
     Raises:
         InputError: ``input.missing``, ``input.format``, ``input.too_large``, ``input.multi_page`` or
@@ -92,19 +108,30 @@ def decode(path: Path, *, page: int | None = None) -> Decoded:
         lossy = format_name == "JPEG" or (format_name == "WEBP" and LOSSY_WEBP_CHUNK in head)
         with _damage_named(path):
             if bits == 16 and (kind == "colour" or has_alpha):
-                samples = _decode_deep_colour(path, page or 0)
-                kind = "colour"
+                samples, kind = _decode_deep_colour(path, page or 0), "colour"
+                orientation = _exif_orientation(image)
+            elif format_name == "TIFF":
+                orientation = _exif_orientation(image)  # before loading, which forgets the tag
+                samples = np.asarray(image)
             else:
                 samples = np.asarray(image)
+                orientation = _exif_orientation(image)  # after loading: in a PNG it may follow the pixels
+        if format_name != "TIFF":  # those both decoders have turned already
+            samples = _upright(samples, orientation)
         samples = _white_is_high(samples, image)
         palette = _palette(image) if kind == "palette" else None
-    return Decoded(_without_alpha(samples, kind), kind, bits, has_alpha, lossy, palette)
+    hides = has_alpha and not _is_opaque(samples)
+    return Decoded(_without_alpha(samples, kind), kind, bits, hides, lossy, palette, orientation in TURNS)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return (columns, rows) of a picture from its header alone; raises as `decode` does."""
-    with _opened(path) as (image, _, _):
-        return image.size
+    """Return (columns, rows) of a picture, upright, from its header alone; raises as `decode` does."""
+    with _opened(path) as (image, format_name, _), _damage_named(path):
+        columns, rows = image.size
+        # EXIF that follows the pixels of a PNG would have them decoded; TIFF comes with the size of what is upright.
+        says_so = format_name != "TIFF" and "exif" in image.info
+        sideways = says_so and _exif_orientation(image) >= FIRST_SIDEWAYS
+        return (rows, columns) if sideways else (columns, rows)
 
 
 def check_picture_header(path: Path) -> None:
@@ -215,7 +242,25 @@ def _check_mode(path: Path, image: Image.Image) -> tuple[Kind, bool]:
     return MODES[image.mode]
 
 
+def _exif_orientation(image: Image.Image) -> int:
+    """Return the orientation that a picture's EXIF gives; 1, upright, where it gives none."""
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    return orientation if orientation in TURNS else 1
+
+
+def _upright(samples: Array, orientation: int) -> Array:
+    """Return samples turned as an EXIF orientation says."""
+    return np.ascontiguousarray(TURNS[orientation](samples)) if orientation in TURNS else samples
+
+
+def _is_opaque(samples: Array) -> bool:
+    """Return whether the last channel, alpha, hides nothing anywhere."""
+    return samples.ndim == 3 and bool((samples[..., -1] == np.iinfo(samples.dtype.name).max).all())
+
+
 def _bits_per_sample(image: Image.Image, format_name: str, head: bytes) -> int:
+    if image.mode == "1":
+        return 1
     if format_name == "PNG":
         return head[PNG_BIT_DEPTH_BYTE]
     if format_name == "TIFF":

@@ -19,19 +19,38 @@ FORMATS: Mapping[str, tuple[bytes, ...]] = {
     "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
     "JPEG": (b"\xff\xd8\xff",),
     "WEBP": (b"RIFF",),
+    "BMP": (b"BM",),
 }
+
+#: The same, as messages say it.
+FORMAT_NAMES = "PNG, TIFF, JPEG, WebP or BMP"
 
 #: Other kinds of file that people give, so that the message can name them.
 FOREIGN: Mapping[bytes, str] = {
     b"GIF8": "a GIF",
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML or SVG document",
-    b"BM": "a BMP",
     b"\x1f\x8b": "a gzip file (NIfTI?)",
     b"%PDF": "a PDF",
     b"PK\x03\x04": "a zip archive",
     b"\x93NUMPY": "a NumPy array",
 }
+
+
+#: So many first bytes tell what a file is.
+HEAD_BYTES = 16
+#: Beginnings of pictures that are not read: in a message, they are to be called pictures.
+_OTHER_PICTURES = (b"GIF8", b"<svg")
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Return whether a file that begins so is a picture, of a kind that is read or not.
+
+    >>> looks_like_picture(b"GIF89a"), looks_like_picture(bytes(16))
+    (True, False)
+    """
+    known = tuple(prefix for prefixes in FORMATS.values() for prefix in prefixes)
+    return head.startswith((*known, *_OTHER_PICTURES))
 
 
 def sniff_format(head: bytes, where: object) -> str:
@@ -50,7 +69,7 @@ def sniff_format(head: bytes, where: object) -> str:
     raise InputError(
         "not a picture that can be read",
         where=where,
-        expected="PNG, TIFF, JPEG or WebP",
+        expected=FORMAT_NAMES,
         got=got if head else "an empty file",
         cure="convert it to PNG or TIFF" if head else "copy the file again",
         code="input.format",

@@ -9,7 +9,8 @@ from typing import Unpack
 
 from metseg.errors import InputError, UsageError
 from metseg.io.cases import DataOptions, data_part, kept_apart
-from metseg.io.channels import SINGLE_CHANNEL
+from metseg.io.channels import SINGLE_CHANNEL, GreyRule
+from metseg.io.formats import HEAD_BYTES, looks_like_picture
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
 from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, ImageFile, channel_files, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
@@ -48,10 +49,13 @@ class InputRules:
     Args:
         one_per_folder: the pictures of a folder are one patient's, whatever they are called.
         with_masks: keep the masks of a folder as its truth; a single file has none.
+        grey: what a single grey picture is where there are several channels; None: refused, and equal channels are
+            copies of one.
     """
 
     one_per_folder: bool = False
     with_masks: bool = False
+    grey: GreyRule | None = None
 
 
 def find_inputs(
@@ -80,10 +84,10 @@ def find_inputs(
     if not place.exists():
         raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
     if place.is_file():
-        if place.suffix.lower() not in PICTURE_ENDINGS:
+        if not _is_picture(place):
             return _in_one_file(place, asked, named or {})
         _refuse_named(named, place)
-        return [_single_picture(place, asked)]
+        return [_single_picture(place, asked, rules)]
     tree = scan(place)
     matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
     if matching is not None:
@@ -91,6 +95,14 @@ def find_inputs(
         return _studies(tree, name, asked, named or {}, with_masks=rules.with_masks, tell=tell)
     _refuse_named(named, place)
     return list(_pictures(tree, asked, rules))
+
+
+def _is_picture(path: Path) -> bool:
+    """Return whether a file is a picture, by its ending or else by its content; also one of a kind that is not read."""
+    if path.suffix.lower() in PICTURE_ENDINGS:
+        return True
+    with path.open("rb") as stream:
+        return looks_like_picture(stream.read(HEAD_BYTES))
 
 
 def _in_one_file(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
@@ -243,16 +255,17 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackS
             channels=data.channels,
             labels=data.labels,
             patient_guessed=group.guessed,
+            grey=rules.grey,
         )
         sources.append(source)
     return one_size_each(sources)
 
 
-def _single_picture(path: Path, data: DataPart) -> SliceStackSource:
+def _single_picture(path: Path, data: DataPart, rules: InputRules) -> SliceStackSource:
     stem, pattern = PurePosixPath(path.stem), data.patient_pattern
     patient = path.stem if pattern is None else patient_finder((), pattern, root=path)(stem)
     pieces = slice_files([Pair(stem, path, None, stem)], stack=data.stack)
-    return SliceStackSource(path.stem, patient, path.parent, slices=pieces, channels=data.channels)
+    return SliceStackSource(path.stem, patient, path.parent, slices=pieces, channels=data.channels, grey=rules.grey)
 
 
 def _refuse_named(named: Mapping[str, str | Path] | None, where: Path) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from metseg.errors import GeometryError, InputError
-from metseg.geometry import Affine, Grid, Shape, grid_difference, is_sheared, shear_degrees
+from metseg.geometry import Affine
+from metseg.io.nifti_affine import affine_of, geometry_notes
 from metseg.io.nifti_file import MAX_BYTES, NIFTI_ENDINGS, read_nifti, read_nifti_header
 from metseg.io.pictures import MAX_NOT_FINITE
 from metseg.volume import Array, Volume
@@ -21,9 +21,6 @@ from metseg.volume import Array, Volume
 __all__ = ["MAX_BYTES", "NIFTI_ENDINGS", "check_nifti_header", "read_channels", "read_mask_nifti", "read_volume"]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-
-#: How far sform and qform may put a corner of the image apart, in mm, before it is worth a word.
-FORMS_TOLERANCE_MM = 0.5
 
 
 def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tuple[str, ...]]:
@@ -49,13 +46,13 @@ def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tupl
 def read_channels(path: Path, channels: Sequence[int | None]) -> list[tuple[Volume, tuple[str, ...]]]:
     """Return several images of one file, which is read once; see `read_volume`."""
     file = read_nifti(path)
-    affine = _affine(file.header, path)
+    affine = affine_of(file.header, path)
     volumes = []
     for channel in channels:
         data = _scaled(_channel(file.samples, channel, path), file.header, path)
         data, notes = _finite(data, path)
         volume = _volume(data, affine, path)
-        volumes.append((volume, (*notes, *_geometry_notes(file.header, volume))))
+        volumes.append((volume, (*notes, *geometry_notes(file.header, volume))))
     return volumes
 
 
@@ -71,7 +68,7 @@ def check_nifti_header(path: Path) -> None:
     if not 2 <= len(shape) <= 4:
         _require_axes(len(shape), shape, path)
     _scaling(header, path)
-    _volume(np.zeros((1, 1, 1), dtype=np.uint8), _affine(header, path), path)
+    _volume(np.zeros((1, 1, 1), dtype=np.uint8), affine_of(header, path), path)
 
 
 def read_mask_nifti(path: Path) -> Volume:
@@ -87,7 +84,7 @@ def read_mask_nifti(path: Path) -> Volume:
     """
     file = read_nifti(path)
     data = _scaled(_channel(file.samples, None, path), file.header, path)
-    return _volume(data, _affine(file.header, path), path)
+    return _volume(data, affine_of(file.header, path), path)
 
 
 def _channel(samples: Array, channel: int | None, path: Path) -> Array:
@@ -184,45 +181,9 @@ def _finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
     return repaired, (f"{count} NaN or infinite voxels of {data.size} were set to 0",)
 
 
-def _affine(header: Any, path: Path) -> Affine:
-    """Return the matrix the standard prefers: sform, else qform, else voxel sizes alone."""
-    try:
-        return np.asarray(header.get_best_affine(), dtype=np.float64)
-    except (nib.spatialimages.HeaderDataError, ValueError) as error:
-        raise GeometryError(
-            "the file's place in space is wrong", where=path, got=error, cure="write the file anew with a right affine"
-        ) from None
-
-
 def _volume(data: Array, affine: Affine, path: Path) -> Volume:
     try:
         return Volume(data, affine)
     except GeometryError as error:
         cure = "correct the header's sform or qform"
         raise GeometryError(error.what, where=path, got=error.got, cure=cure, code=error.code) from None
-
-
-def _geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
-    affine = volume.affine
-    assert affine is not None
-    notes = []
-    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        notes.append("the file does not say where it lies in space: only its voxel sizes are known")
-    elif int(header["sform_code"]) and int(header["qform_code"]):
-        notes += _disagreement(header, affine, volume.shape)
-    if is_sheared(affine):
-        angle = f"{shear_degrees(affine):.1f} degrees off the right angle"
-        notes.append(f"the voxels are sheared ({angle}): work is done in voxel space")
-    return tuple(notes)
-
-
-def _disagreement(header: Any, affine: Affine, shape: Shape) -> list[str]:
-    """Return a note where the file says twice, and differently, where it lies."""
-    try:
-        other = np.asarray(header.get_qform(), dtype=np.float64)
-    except (nib.spatialimages.HeaderDataError, ValueError):
-        return ["the qform is damaged: the sform was used"]
-    if not np.isfinite(other).all() or not np.linalg.norm(other[:3, :3], axis=0).all():
-        return ["the qform is damaged: the sform was used"]
-    difference = grid_difference(Grid(shape, affine), Grid(shape, other), tolerance_mm=FORMS_TOLERANCE_MM)
-    return [] if difference is None else [f"sform and qform differ ({difference}): the sform was used"]

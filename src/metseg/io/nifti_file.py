@@ -47,7 +47,8 @@ class NiftiFile:
 
     Args:
         header: nibabel's header, as it stands in the file; nibabel has no types of its own.
-        samples: 1 to 7 axes, in the file's axis order and of the file's type, before any scaling.
+        samples: 1 to 7 axes, in the file's axis order and of the file's type, before any scaling; axes of length 1
+            after the fourth are left out.
     """
 
     header: Any
@@ -161,6 +162,8 @@ def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
             cure="export the file anew",
             code="input.axes",
         )
+    while len(shape) > 4 and shape[-1] == 1:  # trailing axes of length 1 hold nothing
+        shape = shape[:-1]
     dtype = _dtype(header, path)
     offset = _offset(header, path)
     total = offset + math.prod(shape) * dtype.itemsize

@@ -25,6 +25,12 @@ LOSSY_MASK_THRESHOLD = 127
 
 UINT8_MAX, UINT16_MAX = 255, 65535
 
+#: Lossy formats may change the channels of a grey picture by so much; it is grey all the same.
+LOSSY_GREY = 4
+
+#: Said of a picture or mask that was not stored upright.
+TURNED = "the picture was turned upright, as the orientation in its EXIF data says"
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -33,10 +39,12 @@ class Picture:
     Args:
         pixels: (rows, cols, channels) uint8, uint16 or float32, in file order, with the file's full range.
         notes: what was done to the pixels while reading, one sentence each.
+        from_colours: whether grey was made of colours that differ: nobody knows which sequence that shows.
     """
 
     pixels: Array
     notes: tuple[str, ...] = ()
+    from_colours: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,11 @@ class Mask:
 
 
 def read_picture(path: Path, *, page: int | None = None) -> Picture:
-    """Return the intensities of a PNG, TIFF, JPEG or WebP file.
+    """Return the intensities of a PNG, TIFF, JPEG, WebP or BMP file.
 
-    Grey stays one channel, RGB three; palette and alpha become grey, with a note. Sixteen bits keep their range, a
-    bilevel picture becomes 0 and 255, other integers become float32.
+    Grey stays one channel, RGB three. A palette, and alpha that hides something, become grey, with a note; alpha that
+    is opaque everywhere is dropped. A picture is turned upright as its EXIF orientation says, with a note. Sixteen
+    bits keep their range, a bilevel picture becomes 0 and 255, other integers become float32.
 
     Args:
         path: the file; its content decides what it is, not its name.
@@ -69,7 +78,9 @@ def read_picture(path: Path, *, page: int | None = None) -> Picture:
     if samples.dtype == np.float32:
         samples, counted = _finite(samples, path)
         notes += counted
-    return Picture(samples if samples.ndim == 3 else samples[..., None], notes)
+    if decoded.turned:
+        notes += (TURNED,)
+    return Picture(samples if samples.ndim == 3 else samples[..., None], notes, _loses_colours(decoded))
 
 
 def checked_page_count(path: Path, *, max_pages: int = MAX_PAGES) -> int:
@@ -99,7 +110,8 @@ def read_mask(path: Path, scheme: LabelScheme, *, page: int | None = None) -> Ma
     """
     decoded = decode(path, page=page)
     samples = _one_channel(decoded, path)
-    notes = ("the alpha channel of a mask was ignored",) if decoded.had_alpha else ()
+    notes: tuple[str, ...] = ("the alpha channel of a mask was ignored",) if decoded.had_alpha else ()
+    notes += (TURNED.replace("picture", "mask"),) if decoded.turned else ()
     if decoded.lossy:
         labels, more = _threshold_lossy(samples, scheme, path)
         return Mask(labels, notes + more)
@@ -127,6 +139,13 @@ def channels_equal(pixels: Array) -> bool:
     return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in range(1, pixels.shape[-1]))
 
 
+def _loses_colours(decoded: Decoded) -> bool:
+    """Return whether a picture that becomes grey had colours."""
+    if decoded.palette is not None:
+        return not channels_equal(decoded.palette[np.unique(decoded.samples)][None])
+    return decoded.had_alpha and decoded.samples.ndim == 3 and not channels_equal(decoded.samples)
+
+
 def _intensities(decoded: Decoded) -> tuple[Array, tuple[str, ...]]:
     samples = decoded.samples
     if decoded.palette is not None:
@@ -135,6 +154,8 @@ def _intensities(decoded: Decoded) -> tuple[Array, tuple[str, ...]]:
     if decoded.had_alpha:
         grey = luminance(samples) if samples.ndim == 3 else samples
         return grey, ("the alpha channel was ignored and the picture converted to grey",)
+    if decoded.lossy and samples.ndim == 3 and int(np.ptp(samples, axis=-1).max()) <= LOSSY_GREY:
+        return np.repeat(luminance(samples)[..., None], 3, axis=-1), ()
     if decoded.bits == 1:
         return np.where(samples, np.uint8(UINT8_MAX), np.uint8(0)), ()
     if samples.dtype in (np.uint8, np.uint16, np.float32):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.channels import name_channels
+from metseg.io.channels import GreyRule, name_channels
 from metseg.io.image_files import CHANNELS_OF_RECIPE
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
 from metseg.io.source import CaseSource
@@ -59,6 +59,7 @@ class SliceStackSource(CaseSource):
         wanted: name of the case's label scheme; None: the masks'.
         region: which region of the masks' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
         patient_guessed: nothing but the files' names says that the slices are one patient's.
+        grey: what a grey picture is where there are several channels; None: refused, and equal channels are copies.
     """
 
     slices: tuple[SliceFile, ...] = ()
@@ -67,6 +68,7 @@ class SliceStackSource(CaseSource):
     wanted: str | None = None
     region: str | None = None
     patient_guessed: bool = False
+    grey: GreyRule | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -149,14 +151,20 @@ class SliceStackSource(CaseSource):
     def _check_channels(self, item: ReadSlice, good: Sequence[ReadSlice]) -> None:
         """Refuse a slice whose number of channels does not fit; with one name any number does."""
         if len(self.channels) != 1:
-            alike = [other.picture.pixels for other in (*good[:1], item)]
-            name_channels(alike, self.channels, where=item.file.image)
+            alike = [*good[:1], item]
+            name_channels(_pixels(alike), self.channels, where=item.file.image, grey=self._grey_of(alike))
+
+    def _grey_of(self, items: Sequence[ReadSlice]) -> GreyRule | None:
+        """Return what a grey picture is; one that was made of colours is taken for no sequence."""
+        if self.grey is not None and any(item.picture.from_colours for item in items):
+            return GreyRule()
+        return self.grey
 
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
         for item in items[1:]:
             _check_like(items[0], item)
-        pixels = [item.picture.pixels for item in items]
-        names, pixels, notes = name_channels(pixels, self.channels, where=f"case {self.case_id}")
+        where = f"case {self.case_id}"
+        names, pixels, notes = name_channels(_pixels(items), self.channels, where=where, grey=self._grey_of(items))
         masks = [item.mask.labels for item in items if item.mask is not None]
         images = {name: _stack([picture[..., c] for picture in pixels]) for c, name in enumerate(names)}
         return Case(
@@ -178,6 +186,10 @@ def _channel_records(names: Sequence[str], declared: Sequence[str]) -> tuple[Seq
     if len(names) == 1:
         return (SequenceRecord(names[0], "the pictures", reason),)
     return tuple(SequenceRecord(name, f"channel {place} of the pictures", reason) for place, name in enumerate(names))
+
+
+def _pixels(items: Sequence[ReadSlice]) -> list[Array]:
+    return [item.picture.pixels for item in items]
 
 
 def _stack(pictures: Sequence[Array]) -> Volume:

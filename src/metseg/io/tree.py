@@ -13,7 +13,7 @@ from metseg.errors import InputError
 from metseg.io.nifti_file import NIFTI_ENDINGS
 
 #: File endings that are looked at in a folder. What a file really is, its content decides when it is read.
-PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
+PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 
 #: What the stem of a mask ends in where it lies beside its image.
 MASK_ENDINGS = ("_mask", "-mask", "_seg", "-seg")

@@ -11,7 +11,7 @@ from metseg.measure.diameter import (
 )
 from metseg.measure.dilation import dilated
 from metseg.measure.groups import VoxelGroups, voxel_groups
-from metseg.measure.instances import label_instances
+from metseg.measure.instances import label_instances, label_regions
 from metseg.measure.size import (
     MM3_PER_ML,
     lesion_centres,
@@ -35,6 +35,7 @@ __all__ = [
     "grown",
     "instance_boxes",
     "label_instances",
+    "label_regions",
     "lesion_centres",
     "lesion_diameters_mm",
     "lesion_volumes_ml",

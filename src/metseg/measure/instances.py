@@ -43,6 +43,31 @@ def label_instances(mask: npt.NDArray[np.generic], *, across_slices: bool = True
     return instances, count
 
 
+def label_regions(mask: npt.NDArray[np.generic]) -> tuple[Instances, int]:
+    """Number the lesions of a stack of pictures, whose distance from one another is unknown.
+
+    Pixels of a slice that share an edge or a corner belong together, and so do pixels at one place of two neighbouring
+    slices: regions of neighbouring slices that overlap are one lesion.
+
+    Args:
+        mask: (X, Y, Z); what is not zero belongs to some lesion.
+    Returns:
+        As `label_instances`.
+    Raises:
+        GeometryError: the mask has not three axes.
+
+    >>> stack = np.zeros((3, 3, 3), bool); stack[0, 0, 0] = stack[0, 0, 1] = stack[1, 1, 2] = True
+    >>> label_regions(stack)[1]
+    2
+    """
+    if mask.ndim != 3:
+        raise GeometryError("lesions are counted in volumes or stacks", expected="(X, Y, Z)", got=mask.shape)
+    neighbours = np.zeros((3, 3, 3), dtype=bool)
+    neighbours[:, :, 1] = neighbours[1, 1, :] = True
+    instances, count = ndimage.label(mask != 0, neighbours)
+    return np.asarray(instances, dtype=np.uint32), int(count)
+
+
 def _components(mask: npt.NDArray[np.bool_]) -> tuple[Instances, int]:
     """Return connected-components-3d's answer for 26 neighbours.
 

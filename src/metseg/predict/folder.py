@@ -17,6 +17,7 @@ from metseg.predict.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.predict.reading import GUESSED, Reading
 from metseg.predict.report import CaseReport
 from metseg.predict.shards import Shard, claimed, finished
+from metseg.preprocess.missing import grey_sequence
 from metseg.progress import track
 from metseg.tables import lookup
 
@@ -73,7 +74,8 @@ def predict_paths(
         ResourceError: the disk is full.
     """
     chosen = [lookup("format", FORMATS, name) for name in formats]
-    sources = (reading or Reading()).sources(inputs, predictor.recipe.data, out)
+    recipe = predictor.recipe
+    sources = (reading or Reading()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     outcome = Outcome()
     if shard is not None:

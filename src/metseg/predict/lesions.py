@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from metseg.measure import (
     ConfidenceMap,
     instance_boxes,
     label_instances,
+    label_regions,
     lesion_centres,
     lesion_diameters_mm,
     lesion_volumes_ml,
@@ -37,7 +39,10 @@ class Lesion:
         centre_mm: centre of mass in RAS mm.
         confidence: mean probability over its voxels; where the bundle has an operating point, turned into the share of
             validation lesions of that probability that were lesions.
-        slice_index: for pictures, the slice it lies in.
+        slice_index: for pictures, the slice in which most of its pixels lie; the first of several.
+        slices: for pictures, all slices that it lies in.
+        slice_voxels: how many of its pixels lie in the slice `slice_index`, and `slice_centre` is the centre of these.
+        slice_centre: column and row.
     """
 
     id: int
@@ -51,6 +56,9 @@ class Lesion:
     centre_mm: tuple[float, float, float] | None
     confidence: float
     slice_index: int | None
+    slices: tuple[int, ...] = ()
+    slice_voxels: int | None = None
+    slice_centre: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,10 +80,10 @@ def find_lesions(
         probability: (X, Y, Z) of lesion.
         affine: (4, 4) voxel-to-RAS, mm, or None.
         scheme: names the classes.
-        slicewise: pictures: a lesion ends with its slice.
+        slicewise: pictures: regions of neighbouring slices that overlap are one lesion; see `label_regions`.
         confidence: from the mean probability of a lesion to its confidence.
     """
-    instances, count = label_instances(labels, across_slices=not slicewise)
+    instances, count = label_regions(labels) if slicewise else label_instances(labels)
     if count == 0:
         return ()
     voxels = lesion_voxels(instances)
@@ -102,10 +110,61 @@ def find_lesions(
                 centre_voxel=_rounded(centres[index]),
                 centre_mm=None if affine is None else _rounded(affine[:3, :3] @ centres[index] + affine[:3, 3]),
                 confidence=round(float(confidences[index]), 4),
-                slice_index=int(box[2].start) if slicewise else None,
+                **(_in_slices(instances[box] == index + 1, box) if slicewise else {"slice_index": None}),
             )
         )
     return tuple(lesions)
+
+
+def lesion_numbers(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Return (X, Y, Z), for a stack of pictures the `Lesion.id` that `find_lesions` gives each pixel; 0: background."""
+    instances, count = label_regions(labels)
+    ids = np.zeros(count + 1, dtype=np.intp)
+    if count:
+        ids[1 + np.argsort(-lesion_voxels(instances), kind="stable")] = np.arange(1, count + 1)
+    return np.asarray(ids[instances])
+
+
+def joined(one: Lesion, two: Lesion) -> Lesion:
+    """Return two lesions of pictures that are one: a stack was measured in parts, and it goes on from part to part.
+
+    Its confidence is the mean of theirs by size.
+    """
+    voxels = one.voxels + two.voxels
+    share = two.voxels / voxels
+    by_label = Counter(one.voxels_by_label) + Counter(two.voxels_by_label)
+    larger = two if (two.slice_voxels or 0) > (one.slice_voxels or 0) else one
+    centre = (1 - share) * np.asarray(one.centre_voxel) + share * np.asarray(two.centre_voxel)
+    return replace(
+        one,
+        label=max(by_label, key=lambda name: by_label[name]),
+        voxels=voxels,
+        voxels_by_label=dict(by_label),
+        centre_voxel=_rounded(centre),
+        confidence=round((1 - share) * one.confidence + share * two.confidence, 4),
+        slice_index=larger.slice_index,
+        slices=tuple(sorted({*one.slices, *two.slices})),
+        slice_voxels=larger.slice_voxels,
+        slice_centre=larger.slice_centre,
+    )
+
+
+def _in_slices(inside: npt.NDArray[np.bool_], box: tuple[slice, ...]) -> dict[str, Any]:
+    """Return in which slices a lesion of pictures lies.
+
+    Args:
+        inside: (X, Y, Z) its pixels, in its bounding box.
+        box: where that lies.
+    """
+    by_slice = np.count_nonzero(inside, axis=(0, 1))
+    largest = int(by_slice.argmax())
+    x, y = (round(float(at.mean()) + box[axis].start, 3) for axis, at in enumerate(np.nonzero(inside[:, :, largest])))
+    return {
+        "slice_index": box[2].start + largest,
+        "slices": tuple(int(z) + box[2].start for z in np.flatnonzero(by_slice)),
+        "slice_voxels": int(by_slice[largest]),
+        "slice_centre": (x, y),
+    }
 
 
 def _sizes_mm(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, UsageError
-from metseg.io.inputs import find_inputs
+from metseg.io.channels import GreyRule
+from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
@@ -38,13 +39,16 @@ class Reading:
     named: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] | None = None
 
-    def sources(self, inputs: Sequence[Path], trained_on: DataPart, out: Path) -> list[CaseSource]:
+    def sources(
+        self, inputs: Sequence[Path], trained_on: DataPart, out: Path, *, grey: str | None = None
+    ) -> list[CaseSource]:
         """Return the cases under the inputs; results of an earlier run are none of them.
 
         Args:
             inputs: files and folders; none: the sequences named are one study.
             trained_on: what the model sees; how its training data lay says nothing of these files.
             out: the folder of the results.
+            grey: the sequence that a single grey picture is taken for; see `metseg.preprocess.missing.grey_sequence`.
         Raises:
             UsageError: nothing is given.
             InputError: an input where nothing is found.
@@ -53,7 +57,8 @@ class Reading:
         changes = {key: value for key, value in given.items() if value is not None}
         data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": self.patient_pattern})
         if inputs:
-            found = ((path, find_inputs(path, data, named=self.named, tell=self.tell)) for path in inputs)
+            rules = InputRules(grey=GreyRule(grey))
+            found = ((path, find_inputs(path, data, named=self.named, rules=rules, tell=self.tell)) for path in inputs)
             return [source for path, sources in found for source in _without_results(path, sources, out)]
         if not self.named:
             raise UsageError(

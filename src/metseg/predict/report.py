@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from metseg import __version__
 from metseg.errors import MetsegError
 from metseg.files import write_bytes
 from metseg.notice import NOTICE
-from metseg.predict.lesions import Lesion
+from metseg.predict.lesions import Lesion, joined, lesion_numbers
 from metseg.predict.prediction import Prediction
 
 
@@ -48,10 +53,16 @@ class CaseReport:
     failed: list[MetsegError] = field(default_factory=list)
     technique: dict[str, Any] = field(default_factory=dict)
     sequences: list[dict[str, str]] = field(default_factory=list)
+    #: (X, Y), in the last picture so far, which of `lesions` a pixel is of, from 1; None: there is none yet.
+    _last: npt.NDArray[np.intp] | None = None
 
     def add(self, prediction: Prediction) -> None:
         """Take a part in; its slices follow those that are there."""
-        self.lesions += [_moved(lesion, self.depth) for lesion in prediction.lesions]
+        moved = [_moved(lesion, self.depth) for lesion in prediction.lesions]
+        if prediction.case.is_slice_stack:
+            self._join(moved, lesion_numbers(prediction.labels))
+        else:
+            self.lesions += moved
         self.slice_names += prediction.case.slice_names
         *self.plane, depth = prediction.labels.shape
         self.depth += depth
@@ -63,6 +74,32 @@ class CaseReport:
         self.warnings += [text for text in prediction.warnings if text not in self.warnings]
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
+
+    def _join(self, lesions: Sequence[Lesion], numbers: npt.NDArray[np.intp]) -> None:
+        """Take the lesions of a part of a stack in; one that goes on from the part before becomes one with it.
+
+        Args:
+            lesions: of the part, by their number.
+            numbers: (X, Y, Z) of each pixel of the part; 0: background.
+        """
+        both, known = [*self.lesions, *lesions], len(self.lesions)
+        first, last = numbers[:, :, 0], numbers[:, :, -1]
+        group = list(range(len(both)))
+        if self._last is not None and self._last.shape == first.shape:
+            meeting = (self._last > 0) & (first > 0)
+            pairs = {
+                (int(one) - 1, known + int(two) - 1)
+                for one, two in zip(self._last[meeting], first[meeting], strict=True)
+            }
+            for one, two in sorted(pairs):
+                low, high = sorted((group[one], group[two]))
+                group = [low if each == high else each for each in group]
+        kept = sorted(set(group))
+        self.lesions = [
+            reduce(joined, [lesion for lesion, each in zip(both, group, strict=True) if each == one]) for one in kept
+        ]
+        place = np.array([0, *(kept.index(each) + 1 for each in group[known:])])
+        self._last = place[last]
 
     def document(self) -> dict[str, Any]:
         """Return what ``<case>.json`` holds; lesions are numbered anew, largest first."""
@@ -110,4 +147,9 @@ def _moved(lesion: Lesion, slices: int) -> Lesion:
     if lesion.slice_index is None or slices == 0:
         return lesion
     x, y, z = lesion.centre_voxel
-    return replace(lesion, slice_index=lesion.slice_index + slices, centre_voxel=(x, y, round(z + slices, 3)))
+    return replace(
+        lesion,
+        slice_index=lesion.slice_index + slices,
+        slices=tuple(index + slices for index in lesion.slices),
+        centre_voxel=(x, y, round(z + slices, 3)),
+    )

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from metseg.errors import UsageError
 from metseg.preprocess.prepared import Prepared, check_present
-from metseg.recipe import DataPart, Frozen, Named
+from metseg.recipe import DataPart, Frozen, Named, Recipe
 from metseg.volume import Case
 
 
@@ -30,16 +30,33 @@ def sequence_fill(augment: Sequence[Named]) -> SequenceFill:
     return SequenceFill.model_validate({key: options[key] for key in SequenceFill.model_fields if key in options})
 
 
-def stand_ins(case: Case, data: DataPart, fill: SequenceFill) -> dict[str, str]:
+def grey_sequence(recipe: Recipe) -> str | None:
+    """Return the sequence that a single grey picture is taken for: the one that training showed in place of others.
+
+    None where the network was trained for no such thing: the recipe hides no sequence, or shows nothing instead.
+    """
+    fill, inputs = sequence_fill(recipe.augment), recipe.data.inputs
+    hides = any(named.name == "missing_sequence" for named in recipe.augment)
+    is_possible = hides and fill.fill == "copy" and recipe.data.dimensions == 2 and fill.reference < len(inputs)
+    return inputs[fill.reference] if is_possible and len(inputs) > 1 else None
+
+
+def stand_ins(case: Case, data: DataPart, fill: SequenceFill, *, grey: str | None = None) -> dict[str, str]:
     """Return, for each sequence that the case lacks and may lack, the one whose image is stacked in its place.
 
+    Args:
+        case: as read.
+        data: which sequences the network sees, and which may be missing.
+        fill: of the recipe.
+        grey: from `grey_sequence`; pictures that hold this sequence alone may lack all others.
     Raises:
         InputError: a sequence is missing that may not be, or the reference (``input.missing_sequence``).
         UsageError: the recipe's reference is not among the network's inputs.
     """
     if not data.inputs:
         return {}
-    missing = [name for name in data.inputs if name in data.optional and name not in case.images]
+    may_lack = data.inputs if case.is_slice_stack and case.modalities == (grey,) else data.optional
+    missing = [name for name in data.inputs if name in may_lack and name not in case.images]
     check_present([name for name in data.inputs if name not in missing], case.modalities, where=case.case_id)
     if not missing:
         return {}

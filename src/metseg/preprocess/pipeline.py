@@ -13,7 +13,7 @@ from metseg.errors import InputError
 from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
 from metseg.preprocess import STEPS, Step, check_steps
 from metseg.preprocess.head import head_mask
-from metseg.preprocess.missing import SequenceFill, fill_missing, sequence_fill, stand_ins
+from metseg.preprocess.missing import SequenceFill, fill_missing, grey_sequence, sequence_fill, stand_ins
 from metseg.preprocess.prepared import Prepared, Record, check_grids, reference_name, stack_case
 from metseg.preprocess.spec import ArrayStep, CaseStep
 from metseg.recipe import DataPart, Recipe
@@ -26,10 +26,18 @@ NOTHING_HIDDEN = SequenceFill()
 
 def prepare(case: Case, recipe: Recipe) -> Prepared:
     """Return what the recipe's network sees of a case; see `prepare_case`."""
-    return prepare_case(case, recipe.data, check_steps(recipe.preprocess), fill=sequence_fill(recipe.augment))
+    steps, fill = check_steps(recipe.preprocess), sequence_fill(recipe.augment)
+    return prepare_case(case, recipe.data, steps, fill=fill, grey=grey_sequence(recipe))
 
 
-def prepare_case(case: Case, data: DataPart, steps: Sequence[Step], *, fill: SequenceFill = NOTHING_HIDDEN) -> Prepared:
+def prepare_case(
+    case: Case,
+    data: DataPart,
+    steps: Sequence[Step],
+    *,
+    fill: SequenceFill = NOTHING_HIDDEN,
+    grey: str | None = None,
+) -> Prepared:
     """Return a case after all steps.
 
     Args:
@@ -37,6 +45,7 @@ def prepare_case(case: Case, data: DataPart, steps: Sequence[Step], *, fill: Seq
         data: which images, and what the labels mean.
         steps: from `check_steps`.
         fill: what the network sees in place of sequences that `data` says may be missing.
+        grey: see `stand_ins`.
     Returns:
         image (C, X, Y, Z) float32, C-contiguous and finite; labels (X, Y, Z) uint8 class ids of the scheme.
     Raises:
@@ -44,7 +53,7 @@ def prepare_case(case: Case, data: DataPart, steps: Sequence[Step], *, fill: Seq
             that are not finite in the end.
         GeometryError: images on several grids, and no step that brings them to one.
     """
-    standing_in = stand_ins(case, data, fill)
+    standing_in = stand_ins(case, data, fill, grey=grey)
     # Nested, so that no name here holds the stacked images while steps make others of them.
     prepared = run_steps(_stacked(case, data, steps, standing_in=standing_in), steps, where=case.case_id)
     image = np.ascontiguousarray(prepared.image, dtype=np.float32)

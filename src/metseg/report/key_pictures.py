@@ -83,8 +83,10 @@ def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Se
 def _piece(labels: Labels, lesion: Lesion) -> npt.NDArray[np.bool_]:
     """Return where a lesion of the table lies on its picture."""
     instances = label_instances(labels[:, :, None], across_slices=False)[0]
-    near = np.abs(lesion_centres(instances)[:, :2] - lesion.centre_voxel[:2]).max(axis=1, initial=0) <= SAME_CENTRE
-    found = np.flatnonzero(near & (lesion_voxels(instances) == lesion.voxels))
+    centre = lesion.picture_centre or lesion.centre_voxel[:2]
+    voxels = lesion.picture_voxels or lesion.voxels
+    near = np.abs(lesion_centres(instances)[:, :2] - centre).max(axis=1, initial=0) <= SAME_CENTRE
+    found = np.flatnonzero(near & (lesion_voxels(instances) == voxels))
     if found.size == 0:
         raise not_the_mask(lesion)
     return np.asarray(instances[:, :, 0] == found[0] + 1)

@@ -40,6 +40,9 @@ class FoundLesion(_Part):
     centre_mm: Triple | None = None
     confidence: Annotated[float, Field(ge=0, le=1)]
     slice_index: Count | None = None
+    slices: tuple[Count, ...] = ()
+    slice_voxels: Count | None = None
+    slice_centre: tuple[float, float] | None = None
 
 
 class ImageFacts(_Part):

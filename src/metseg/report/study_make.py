@@ -173,6 +173,9 @@ def _lesion(found: FoundLesion, document: Document, *, side: Any) -> Lesion:
         side=side,
         picture=in_picture + 1 if affine is None else None,
         probability=found.confidence,
+        pictures=tuple(index + 1 for index in found.slices),
+        picture_voxels=found.slice_voxels,
+        picture_centre=found.slice_centre,
     )
 
 

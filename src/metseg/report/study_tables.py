@@ -75,7 +75,14 @@ UNLETTERED_NOTE = (
     "Centre of mass in the coordinates of the file, in mm from its origin: x to the right, y to the front, z upwards. "
     "The origin does not lie in the middle of the head, so these numbers do not tell right from left."
 )
-_PICTURE = _Cell(Column("Picture", width=0.7), lambda lesion: str(lesion.picture))
+
+
+def _pictures_of(lesion: Lesion) -> str:
+    """Return the picture with most of a lesion, and in how many it lies."""
+    return str(lesion.picture) if len(lesion.pictures) < 2 else f"{lesion.picture} (in {len(lesion.pictures)} slices)"
+
+
+_PICTURE = _Cell(Column("Picture", width=0.7), _pictures_of)
 _AREA = _Cell(Column("Area (pixels)", width=1.0), lambda lesion: str(lesion.voxels))
 _PIXEL = _Cell(
     Column("Centre (column, row)", is_number=False, width=1.5),

@@ -103,7 +103,7 @@ def _beside(lesion: Lesion) -> str:
 
 
 def _pictures_with_lesion(report: StudyReport) -> int:
-    return len({lesion.picture for lesion in report.lesions})
+    return len({number for lesion in report.lesions for number in (lesion.pictures or (lesion.picture,))})
 
 
 def _study(report: StudyReport) -> Section:

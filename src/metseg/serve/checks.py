@@ -26,7 +26,7 @@ _GZIP: Final = b"\x1f\x8b"
 _NIFTI_STARTS: Final = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
 #: What files are called on disk, by kind; for pictures by format.
-_ENDINGS: Final[Mapping[str, str]] = {"PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg", "WEBP": ".webp"}
+_ENDINGS: Final[Mapping[str, str]] = {"PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp"}
 
 #: Kinds that make one study together.
 _FAMILIES: Final[Mapping[Kind, str]] = {

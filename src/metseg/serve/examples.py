@@ -169,7 +169,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "input.invalid": "the data cannot be used",
     "input.archive_path": "a member of the archive has an absolute name, a name with '..', or is a link",
     "input.too_large": "the picture is too large (expected at most 25 megapixels, got 6000 x 6000)",
-    "input.format": "not a picture that can be read (expected PNG, TIFF, JPEG or WebP, got a GIF)",
+    "input.format": "not a picture that can be read (expected PNG, TIFF, JPEG, WebP or BMP, got a GIF)",
     "input.truncated": "the picture is cut short or damaged",
     "service.busy": "the queue is full",
     "service.predictor": "the picture took too long",

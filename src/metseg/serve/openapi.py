@@ -89,11 +89,14 @@ PREDICT_BODY: Final[dict[str, Any]] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {**_BINARY, "description": "PNG, TIFF, JPEG or WebP."}, "model": _MODEL},
+                    "properties": {
+                        "file": {**_BINARY, "description": "PNG, TIFF, JPEG, WebP or BMP."},
+                        "model": _MODEL,
+                    },
                     "additionalProperties": False,
                 }
             },
-            **{f"image/{kind}": {"schema": _BINARY} for kind in ("png", "tiff", "jpeg", "webp")},
+            **{f"image/{kind}": {"schema": _BINARY} for kind in ("png", "tiff", "jpeg", "webp", "bmp")},
         },
     }
 }

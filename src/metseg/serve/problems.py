@@ -99,7 +99,7 @@ CURES: Final[Mapping[str, str]] = {
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
 }
 
-_ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|dcm|zip)"
+_ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|bmp|dcm|zip)"
 _FOLDERS = r"(?:inputs|incoming[/\\][0-9a-f]{32})[/\\]"
 _INPUT_FILE = re.compile(rf"(?:[^\s:'\"]*[/\\])?{_FOLDERS}0*(\d+)(?:\.[\w.]+)?|\b0*(\d+)\.{_ENDINGS}\b")
 _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\",;()]+){2,}[/\\]?")

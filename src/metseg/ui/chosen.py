@@ -25,6 +25,7 @@ ENDINGS: Final[Mapping[str, Kind]] = {
     ".jpg": Kind.PICTURE,
     ".jpeg": Kind.PICTURE,
     ".webp": Kind.PICTURE,
+    ".bmp": Kind.PICTURE,
     ".zip": Kind.ARCHIVE,
     ".dcm": Kind.DICOM,
     ".ima": Kind.DICOM,

@@ -79,7 +79,7 @@ def slice_names(number: int) -> tuple[str, str, str]:
 
 def lesions_of_slice(study: Study, index: int) -> tuple[Lesion, ...]:
     """Return the lesions of a slice, counted from 0."""
-    return tuple(lesion for lesion in study.lesions if lesion.slice == index)
+    return tuple(lesion for lesion in study.lesions if index in (lesion.slices or (lesion.slice,)))
 
 
 def first_slice(study: Study) -> int:

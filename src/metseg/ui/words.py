@@ -119,7 +119,7 @@ WORDS: Final[Mapping[str, Words]] = {
     # what kind of files
     "input.format": Words(
         "A file is of a kind that cannot be read",
-        "Upload DICOM, NIfTI (.nii, .nii.gz), or pictures as PNG, TIFF, JPEG or WebP.",
+        "Upload DICOM, NIfTI (.nii, .nii.gz), or pictures as PNG, TIFF, JPEG, WebP or BMP.",
     ),
     "input.mixed_kinds": Words(
         "The files are of several kinds", "Upload either DICOM, or NIfTI files, or pictures, of one examination."

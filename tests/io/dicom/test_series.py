@@ -9,15 +9,19 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
 from metseg.errors import InputError
-from metseg.io.dicom import read_series
+from metseg.io.dicom import find_studies, read_series
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -175,6 +179,7 @@ def test_a_single_slice_is_read_with_a_warning(scanner: SimpleNamespace, tmp_pat
         "MR_small_expb.dcm",
         "MR_small_implicit.dcm",
         "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
         "MR_small_padded.dcm",
     ],
 )
@@ -185,3 +190,200 @@ def test_files_that_pydicom_ships_hold_the_same_picture(name: str) -> None:
     other = read_series(SHIPPED / name).volume
     np.testing.assert_array_equal(other.data, plain.data)
     np.testing.assert_array_equal(other.affine, plain.affine)
+
+
+def compressed_by_itk(stored: np.ndarray, folder: Path) -> bytes:
+    """Return one picture as a JPEG Lossless stream (process 14, selection value 1), made by SimpleITK."""
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(folder / "one.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.Execute(sitk.GetImageFromArray(stored))
+    made = pydicom.dcmread(folder / "one.dcm")
+    assert made.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    return next(generate_frames(made.PixelData, number_of_frames=1))
+
+
+def compressed(item: pydicom.Dataset, streams: list[bytes], syntax: str) -> pydicom.Dataset:
+    item.file_meta.TransferSyntaxUID = syntax
+    item.PixelData = encapsulate(streams)
+    item["PixelData"].VR = "OB"
+    item["PixelData"].is_undefined_length = True
+    return item
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLossless])  # the first is a special case of the second
+def test_jpeg_lossless(scanner: SimpleNamespace, tmp_path: Path, syntax: str, dtype: type[np.generic]) -> None:
+    limits = np.iinfo(dtype)
+    stored = np.random.default_rng(0).integers(limits.min, limits.max, (3, 40, 33), dtype=dtype, endpoint=True)
+    objects = scanner.slices(stored, RescaleSlope="2", RescaleIntercept="-7")
+    for item, picture in zip(objects, stored, strict=True):
+        compressed(item, [compressed_by_itk(picture, tmp_path)], syntax)
+    scanner.write(tmp_path / "a", objects)
+    image = read_series(tmp_path / "a")
+    np.testing.assert_array_equal(image.volume.data.T, stored.astype(int) * 2 - 7)
+    np.testing.assert_array_equal(image.volume.data.T, sitk.GetArrayFromImage(read_by_simpleitk(tmp_path / "a")))
+    assert image.warnings == ()
+
+
+def test_jpeg_lossless_of_several_frames(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(3, size=(40, 33))
+    plain = scanner.enhanced(stored, order=[2, 0, 1])
+    scanner.write(tmp_path / "plain", [plain])
+    streams = [compressed_by_itk(stored[number], tmp_path) for number in (2, 0, 1)]
+    scanner.write(tmp_path / "a", [compressed(scanner.enhanced(stored, order=[2, 0, 1]), streams, JPEGLosslessSV1)])
+    image = read_series(tmp_path / "a")
+    np.testing.assert_array_equal(image.volume.data, read_series(tmp_path / "plain").volume.data)
+    scanner.write(tmp_path / "b", [compressed(scanner.enhanced(stored), streams[:2], JPEGLosslessSV1)])
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path / "b")
+    assert caught.value.code == "input.truncated"
+
+
+@pytest.mark.parametrize("name", ["JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm"])
+def test_jpeg_ls_with_loss_equals_simpleitk(scanner: SimpleNamespace, tmp_path: Path, name: str) -> None:
+    shipped = pydicom.dcmread(SHIPPED / name)
+    stream = next(generate_frames(shipped.PixelData, number_of_frames=1))
+    kind = np.dtype(f"u{shipped.BitsAllocated // 8}")
+    objects = scanner.slices(np.zeros((2, shipped.Rows, shipped.Columns), kind))
+    scanner.write(tmp_path, [compressed(item, [stream], JPEGLSNearLossless) for item in objects])
+    image = read_series(tmp_path)
+    theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(SHIPPED / name))).squeeze()
+    for z in range(2):
+        np.testing.assert_array_equal(image.volume.data[:, :, z].T, theirs)
+    assert len(np.unique(theirs)) > 2
+    assert image.warnings == ("series 1: it was compressed with loss.",)
+
+
+@pytest.mark.parametrize("wrong", ["rows", "kind", "no picture", "cut"])
+def test_jpeg_that_is_not_what_the_header_says_is_refused_before_it_is_decoded(
+    scanner: SimpleNamespace, tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = compressed_by_itk(scanner.pixels(1, size=(40, 33))[0], tmp_path)
+    objects = scanner.slices(scanner.pixels(1, size=(41 if wrong == "rows" else 40, 33)))
+    if wrong != "cut":
+
+        def decoded(*_: object) -> np.ndarray:
+            raise AssertionError("something was decoded")
+
+        monkeypatch.setattr("metseg.io.dicom.decode.decode_jpeg", decoded)
+    streams = {"no picture": stream[2:], "cut": stream[:60]}
+    syntax = JPEGLSNearLossless if wrong == "kind" else JPEGLosslessSV1
+    scanner.write(tmp_path / "a", [compressed(objects[0], [streams.get(wrong, stream)], syntax)])
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path / "a")
+    assert caught.value.code == "input.truncated"
+
+
+@pytest.mark.parametrize("packing", ["plain", "JPEG 2000", "RLE", "JPEG Lossless"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_overlay_in_unused_bits_is_no_part_of_the_values(
+    scanner: SimpleNamespace, tmp_path: Path, packing: str, signed: bool
+) -> None:
+    """Values of 12 bits, of which some are negative where they may be; bit 15 has the letters of an overlay."""
+    values = np.random.default_rng(0).integers(-900 if signed else 0, 900, (2, 40, 33))
+    stored = (values & 0x0FFF).astype(np.uint16)
+    stored[:, 5:9, 5:20] |= 0x8000
+    objects = scanner.slices(stored)
+    for item, picture in zip(objects, stored, strict=True):
+        if packing in ("JPEG 2000", "RLE"):
+            item.compress(JPEG2000Lossless if packing == "JPEG 2000" else RLELossless, generate_instance_uid=False)
+        elif packing == "JPEG Lossless":
+            compressed(item, [compressed_by_itk(picture, tmp_path)], JPEGLosslessSV1)
+        item.BitsStored, item.HighBit, item.PixelRepresentation = 12, 11, int(signed)
+    scanner.write(tmp_path / "a", objects)
+    image = read_series(tmp_path / "a")
+    np.testing.assert_array_equal(image.volume.data.T, values)
+    if packing != "JPEG Lossless":  # the decoder has left the bits out already
+        assert any("2 pictures hold more than the 12 bits" in warning for warning in image.warnings)
+
+
+def test_signs_that_are_repeated_in_unused_bits_are_no_overlay(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(-900, 900, (2, 7, 5)).astype(np.int16)
+    scanner.write(tmp_path, scanner.slices(values, BitsStored=12, HighBit=11))
+    image = read_series(tmp_path)
+    np.testing.assert_array_equal(image.volume.data.T, values)
+    assert image.warnings == ()
+
+
+def test_values_that_end_at_a_higher_bit(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (2, 7, 5)).astype(np.uint16)
+    scanner.write(tmp_path / "a", scanner.slices(values << 4, BitsStored=12, HighBit=15))
+    np.testing.assert_array_equal(read_series(tmp_path / "a").volume.data.T, values)
+    scanner.write(tmp_path / "b", scanner.slices(values, BitsStored=12, HighBit=15))
+    with pytest.raises(InputError, match="bits that hold no value"):
+        read_series(tmp_path / "b")
+
+
+def in_stacks(scanner: SimpleNamespace, stored: np.ndarray, sizes: list[int], **options: object) -> pydicom.Dataset:
+    """Return an enhanced object whose frames belong to stacks of these sizes, one after the other."""
+    whole = scanner.enhanced(stored, **options)
+    stacks = [number for number, size in enumerate(sizes, start=1) for _ in range(size)]
+    for group, stack in zip(whole.PerFrameFunctionalGroupsSequence, stacks, strict=True):
+        content = pydicom.Dataset()
+        content.StackID = str(stack)
+        group.FrameContentSequence = [content]
+    return whole
+
+
+def test_stacks_that_lie_behind_one_another_are_one_image(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    stored = scanner.pixels(9)
+    scanner.write(tmp_path / "stacks", [in_stacks(scanner, stored, [3, 3, 3])])
+    scanner.write(tmp_path / "one", [scanner.enhanced(stored)])
+    image, plain = read_series(tmp_path / "stacks"), read_series(tmp_path / "one")
+    assert image.volume.shape[2] == 9
+    np.testing.assert_array_equal(image.volume.data, plain.volume.data)
+    np.testing.assert_array_equal(image.volume.affine, plain.volume.affine)
+
+
+def test_stacks_with_a_gap_between_them_are_refused(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    places = [0.0, 3.0, 6.0, 24.0, 27.0, 30.0]
+    scanner.write(tmp_path, [in_stacks(scanner, scanner.pixels(6), [3, 3], places=places)])
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "input.missing_slices"
+
+
+def test_stacks_that_are_tilted_against_one_another_are_refused(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    """Three slabs of a head, each tilted by 20 degrees and turned by 10 against the first: each shows a third."""
+    objects = scanner.slices(scanner.pixels(4)) + scanner.slices(scanner.pixels(3), orientation=scanner.OBLIQUE)
+    scanner.write(tmp_path, objects)
+    (source,) = find_studies(tmp_path, overrides={"t1c": "1.1"})
+    with pytest.raises(InputError, match="tilted against one another") as caught:
+        source.load()
+    assert caught.value.code == "input.geometry"
+
+
+def test_planes_of_a_localiser_stay_stacks_of_their_own(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    sagittal = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    objects = scanner.slices(scanner.pixels(4)) + scanner.slices(scanner.pixels(3), orientation=sagittal)
+    scanner.write(tmp_path, objects)
+    (source,) = find_studies(tmp_path, overrides={"t1c": "1.1"})
+    assert source.load().images["t1c"].shape[2] == 4
+
+
+@pytest.mark.parametrize("evidence", ["numbers", "spacing", "thickness"])
+def test_every_second_slice_missing_is_told(scanner: SimpleNamespace, tmp_path: Path, evidence: str) -> None:
+    objects = scanner.slices(scanner.pixels(10))[::2]
+    for number, item in enumerate(objects, start=1):
+        if evidence != "numbers":
+            item.InstanceNumber = number
+        if evidence == "spacing":
+            item.SpacingBetweenSlices = 3.0
+        if evidence != "thickness":
+            item.SliceThickness = 6.0
+    scanner.write(tmp_path, objects)
+    (warning,) = read_series(tmp_path).warnings
+    assert "one in 2" in warning
+
+
+def test_numbers_that_echoes_take_in_turn_miss_nothing(scanner: SimpleNamespace, tmp_path: Path) -> None:
+    first, second = (scanner.slices(scanner.pixels(5, seed), series="a", EchoTime=10.0 * seed) for seed in (1, 2))
+    for number, (one, two) in enumerate(zip(first, second, strict=True)):
+        one.InstanceNumber, two.InstanceNumber = 2 * number + 1, 2 * number + 2
+        two.SOPInstanceUID = two.file_meta.MediaStorageSOPInstanceUID = scanner.uid("second", number)
+    scanner.write(tmp_path, [*first, *second])
+    (source,) = find_studies(tmp_path, overrides={"t1c": "1.1"})
+    assert not any("one in 2" in warning for warning in source.load().warnings)

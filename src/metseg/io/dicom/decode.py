@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
@@ -22,12 +22,17 @@ from pydicom.uid import (
     HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
 from metseg.errors import InputError
-from metseg.io.dicom.elements import damage_named, damaged
+from metseg.io.dicom.elements import damage_named, damaged, read_whole
 from metseg.io.dicom.instances import Frame, Pixels
+from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
 from metseg.io.dicom.places import PlaceReader
 from metseg.volume import Array
 
@@ -62,6 +67,10 @@ SYNTAXES: Mapping[str, Syntax] = {
     HTJ2KLossless: Syntax("JPEG 2000"),
     HTJ2KLosslessRPCL: Syntax("JPEG 2000"),
     HTJ2K: Syntax("JPEG 2000", lossy=True),
+    JPEGLossless: Syntax("JPEG Lossless"),
+    JPEGLosslessSV1: Syntax("JPEG Lossless"),
+    JPEGLSLossless: Syntax("JPEG-LS"),
+    JPEGLSNearLossless: Syntax("JPEG-LS", lossy=True),
 }
 
 #: By how much compressed data may be longer than what they hold; a longer run would decode to more than fits.
@@ -85,11 +94,11 @@ def check_pixels(frames: Sequence[Frame]) -> None:
                 cure="give the series as the scanner made it, not a screenshot or a fused one",
                 code="input.format",
             )
-        if pixels.bits_allocated not in (8, 16, 32) or not 1 <= pixels.bits_stored <= pixels.bits_allocated:
+        if not _is_possible(pixels):
             raise InputError(
                 "pixels of a size that MR images do not have",
                 expected="8, 16 or 32 bits",
-                got=f"{pixels.bits_stored} of {pixels.bits_allocated}",
+                got=f"{pixels.bits_stored} of {pixels.bits_allocated}, the highest {pixels.high_bit}",
                 cure="give the series as the scanner made it",
                 code="input.format",
             )
@@ -131,10 +140,23 @@ def value_type(frames: Sequence[Frame]) -> np.dtype[np.generic]:
     return np.dtype(np.float32)
 
 
-def read_values(
-    frames: Sequence[Frame], reader: PlaceReader, dtype: np.dtype[np.generic]
-) -> Iterator[tuple[int, Array]]:
-    """Yield (number in `frames`, (rows, columns) values), object by object, so that one is in memory at a time.
+@dataclass(frozen=True)
+class Values:
+    """The values of one picture.
+
+    Args:
+        number: of the frame, as it was asked for.
+        values: (rows, columns) after rescaling.
+        has_unused_bits: whether bits that hold no value were set; old overlays lie there. They were left out.
+    """
+
+    number: int
+    values: Array
+    has_unused_bits: bool = False
+
+
+def read_values(frames: Sequence[Frame], reader: PlaceReader, dtype: np.dtype[np.generic]) -> Iterator[Values]:
+    """Yield the values of each frame, object by object, so that one is in memory at a time.
 
     Raises:
         InputError: ``input.no_pixels``, ``input.truncated``, or an object that changed since it was listed.
@@ -145,9 +167,10 @@ def read_values(
     for numbers in by_place.values():
         first = frames[numbers[0]]
         with reader.open(first.place) as stream, damage_named():
-            stored = _decoded(dcmread(stream), first.pixels)
+            stored = _decoded(read_whole(stream), first.pixels)
         for number in numbers:
-            yield number, _rescaled(stored[frames[number].number], frames[number], dtype)
+            used, has_unused_bits = _used_bits(stored[frames[number].number], first.pixels)
+            yield Values(number, _rescaled(used, frames[number], dtype), has_unused_bits)
 
 
 def _decoded(dataset: Dataset, pixels: Pixels) -> Array:
@@ -156,20 +179,67 @@ def _decoded(dataset: Dataset, pixels: Pixels) -> Array:
         raise InputError(
             "a DICOM object without pixel data", cure="export the images, not their headers", code="input.no_pixels"
         )
+    if pixels.syntax in FRAME_MARKERS:
+        return _decoded_by_itk(dataset, pixels)
     if UID(pixels.syntax).is_encapsulated:
         _check_compressed(dataset, pixels)
-    stored = pixel_array(dataset, raw=True, allow_excess_frames=False)
+    # Unused bits are left to `_used_bits`: pydicom clears them for some ways of storing only, and says nothing of it.
+    stored = pixel_array(dataset, raw=True, allow_excess_frames=False, correct_unused_bits=False)
     stored = stored if pixels.frames > 1 else stored[np.newaxis]
     if stored.shape != (pixels.frames, pixels.rows, pixels.columns):
         raise damaged("pictures of another size than the header says")
     return stored
 
 
+def _decoded_by_itk(dataset: Dataset, pixels: Pixels) -> Array:
+    streams = list(generate_frames(dataset.PixelData, number_of_frames=pixels.frames))
+    if len(streams) != pixels.frames:
+        raise damaged("another number of pictures than the header says")
+    for stream in streams:
+        _check_length(stream, pixels)
+        check_jpeg(stream, pixels)
+    return np.stack([decode_jpeg(stream, pixels) for stream in streams])
+
+
+def _check_length(stream: bytes, pixels: Pixels) -> None:
+    """Refuse a compressed picture that is longer than an uncompressed one."""
+    if len(stream) > _LONGEST * pixels.frame_bytes + _LONGEST_MORE:
+        raise damaged("compressed pictures longer than uncompressed ones")
+
+
+def _used_bits(stored: Array, pixels: Pixels) -> tuple[Array, bool]:
+    """Return the numbers that the stored bits hold, and whether other bits were set.
+
+    A sample fills `bits_stored` bits that end with the high bit. Archives once kept overlays in the others
+    (PS3.5, 8.1.1): read as a part of the number, they are bright lines and letters.
+
+    Raises:
+        InputError: ``input.format``, values below the lowest bit: the header contradicts the pixels.
+    """
+    unused = pixels.bits_allocated - pixels.bits_stored
+    if unused == 0:
+        return stored, False
+    low = pixels.lowest_bit
+    if low and np.bitwise_and(stored, 2**low - 1).any():
+        raise InputError(
+            "the pixels use bits that hold no value by the header",
+            expected=f"{pixels.bits_stored} bits up to bit {pixels.high_bit}",
+            cure="export the series again",
+            code="input.format",
+        )
+    # Up to the top, so that the sign is where the processor has it, and down again.
+    used = np.right_shift(np.left_shift(stored, unused - low), unused)
+    if np.array_equal(np.left_shift(used, low), stored):
+        return used, False
+    # The sign may be repeated in the bits above it or not: neither is an overlay.
+    above = np.bitwise_and(np.right_shift(stored, low), 2**pixels.bits_stored - 1)
+    return used, not np.array_equal(np.left_shift(above, low), stored)
+
+
 def _check_compressed(dataset: Dataset, pixels: Pixels) -> None:
     """Refuse compressed pictures that would decode to more than the header says."""
     for frame in generate_frames(dataset.PixelData, number_of_frames=pixels.frames):
-        if len(frame) > _LONGEST * pixels.frame_bytes + _LONGEST_MORE:
-            raise damaged("compressed pictures longer than uncompressed ones")
+        _check_length(frame, pixels)
         if SYNTAXES[pixels.syntax].codec == "JPEG 2000":
             at = frame.find(_CODESTREAM)
             if at < 0 or len(frame) < at + 42:
@@ -205,14 +275,29 @@ def _ends(frame: Frame) -> tuple[float, float]:
 
 
 def _check_syntax(syntax: str) -> None:
-    if syntax in SYNTAXES and get_decoder(UID(syntax)).is_available:
+    if syntax in FRAME_MARKERS or (syntax in SYNTAXES and get_decoder(UID(syntax)).is_available):
         return
     raise InputError(
         "pixel data compressed in a way that is not read",
-        expected="uncompressed, RLE or JPEG 2000",
+        expected=f"uncompressed, {', '.join(_codecs())}",
         got=UID(syntax).name if UID(syntax).type == "Transfer Syntax" else "an unknown transfer syntax",
         cure="export it uncompressed (Explicit VR Little Endian)",
         code="input.transfer_syntax",
+    )
+
+
+def _codecs() -> list[str]:
+    """Return the names of the compressions that are read."""
+    return list(dict.fromkeys(syntax.codec for syntax in SYNTAXES.values() if syntax.codec is not None))
+
+
+def _is_possible(pixels: Pixels) -> bool:
+    """Return whether samples lie within their bits."""
+    return (
+        pixels.bits_allocated in (8, 16, 32)
+        and 1 <= pixels.bits_stored <= pixels.bits_allocated
+        and pixels.high_bit < pixels.bits_allocated
+        and (pixels.lowest_bit == 0 or not UID(pixels.syntax).is_encapsulated)
     )
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import struct
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset, read_preamble
+from pydicom.filereader import read_dataset, read_partial, read_preamble
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from metseg.errors import InputError
@@ -41,16 +44,29 @@ DAMAGE = (
 # fmt: off
 KEYWORDS = (
     "ImageType", "SOPInstanceUID", "StudyDate", "StudyTime", "Modality", "SeriesDescription", "ProtocolName",
-    "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusRoute",
-    "ScanningSequence", "MRAcquisitionType", "EchoPulseSequence", "EchoPlanarPulseSequence", "InversionRecovery",
+    "InstanceNumber", "InStackPositionNumber", "PatientID", "IssuerOfPatientID", "ContrastBolusAgent",
+    "ContrastBolusAgentSequence", "ContrastBolusRoute", "ScanningSequence", "MRAcquisitionType", "EchoPulseSequence",
+    "EchoPlanarPulseSequence", "InversionRecovery",
     "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "SliceThickness", "SpacingBetweenSlices",
     "DiffusionBValue", "TemporalPositionIdentifier", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored",
-    "PixelRepresentation", "RescaleIntercept", "RescaleSlope", "SharedFunctionalGroupsSequence",
+    "HighBit", "PixelRepresentation", "RescaleIntercept", "RescaleSlope", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
 # fmt: on
+
+
+#: More elements than this on the top level are no image: those of scanners have some hundred.
+MAX_ELEMENTS = 20_000
+
+_META_GROUP = 0x0002
+#: Tag and length of an element are read at once; so many reads of zeros, one after the other, are no accident.
+_ELEMENT_START_BYTES, _ZEROS_IN_A_ROW = 8, 8
+#: No element of a header that is read here holds as many zeros; as elements, they would take a second.
+_LONG_ZEROS = bytes(2**18)
+#: Pixels as whole numbers, as float32 and as float64.
+_PIXEL_TAGS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
 
 @dataclass(frozen=True)
@@ -129,17 +145,19 @@ def read_file_meta(stream: BinaryIO) -> FileMeta:
 
     Raises:
         InputError: ``input.transfer_syntax`` for a deflated file, of which nothing is inflated: some hundred kilobytes
-            may become as many megabytes; ``input.truncated``.
+            may become as many megabytes; ``input.truncated``, also for a file without a file meta.
     """
     with damage_named():
         stream.seek(0)
         read_preamble(stream, force=False)
-        meta = read_dataset(
-            stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag.group != 2
-        )
+        meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta())
         syntax = str(meta.get("TransferSyntaxUID") or "")
         kind = meta.get("MediaStorageSOPClassUID")
+        behind = stream.read(2)
     stream.seek(0)
+    if not meta or behind == bytes(2):
+        # Letters DICM with zeros behind them, or zeros behind the meta: pydicom would read each eight as an element.
+        raise damaged("no file meta" if not meta else "elements that belong to no data set")
     if syntax == DeflatedExplicitVRLittleEndian:
         raise InputError(
             "a DICOM file is deflated as a whole",
@@ -150,11 +168,109 @@ def read_file_meta(stream: BinaryIO) -> FileMeta:
     return FileMeta(syntax, kind == MediaStorageDirectoryStorage)
 
 
+def _after_meta() -> Callable[[BaseTag, str | None, int], bool]:
+    """Return what ends the reading of a file meta: an element of another group, or too many elements."""
+    count = itertools.count(1)
+
+    def ends(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        if next(count) > MAX_ELEMENTS:
+            raise damaged(f"more than {MAX_ELEMENTS} elements")
+        return tag.group != _META_GROUP
+
+    return ends
+
+
 def read_header(stream: BinaryIO) -> Dataset:
-    """Return the elements in `KEYWORDS`; pixel data are not read."""
+    """Return the elements in `KEYWORDS`; pixel data are not read.
+
+    Raises:
+        InputError: ``input.truncated``.
+    """
     with damage_named():
         stream.seek(0)
-        return dcmread(stream, stop_before_pixels=True, specific_tags=list(KEYWORDS))
+        guard = _ElementGuard(stop_at_pixels=True)
+        reading = cast(BinaryIO, _ZeroGuard(stream))
+        header = read_partial(reading, stop_when=guard, specific_tags=[Tag(name) for name in KEYWORDS])
+        _refuse_zeros(header)
+    return header
+
+
+def read_whole(stream: BinaryIO) -> Dataset:
+    """Return all elements of an object up to its pixels; what follows them, such as padding with zeros, is not read.
+
+    Raises:
+        InputError: ``input.truncated``.
+    """
+    with damage_named():
+        stream.seek(0)
+        return read_partial(cast(BinaryIO, _ZeroGuard(stream)), stop_when=_ElementGuard())
+
+
+class _ZeroGuard:
+    """A stream in which zeros are not taken for empty elements: within a sequence pydicom asks nobody about them.
+
+    Each element begins with its tag, which is not zero, so that a value of zero has no other before it.
+
+    Args:
+        stream: what is read.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._zeros = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes of the stream.
+
+        Raises:
+            InputError: ``input.truncated``: zeros where elements should be.
+        """
+        content = self._stream.read(size)
+        is_empty = 0 < len(content) <= _ELEMENT_START_BYTES and not content.strip(b"\0")
+        self._zeros = self._zeros + 1 if is_empty else 0
+        if self._zeros > _ZEROS_IN_A_ROW:
+            raise damaged("zeros instead of elements")
+        return content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _refuse_zeros(header: Dataset) -> None:
+    """Refuse sequences that hold long runs of zeros: their elements are looked for only when they are asked for."""
+    for tag in header.keys():  # noqa: SIM118 - iterating over the data set itself would convert its values
+        item = header.get_item(tag)
+        if isinstance(item, RawDataElement) and isinstance(item.value, bytes) and _LONG_ZEROS in item.value:
+            raise damaged("zeros instead of elements")
+
+
+class _ElementGuard:
+    """Looks at each element of a file before it is read, so that a file of zeros costs one element and not millions.
+
+    Args:
+        stop_at_pixels: whether reading ends where the pixels begin.
+    """
+
+    def __init__(self, *, stop_at_pixels: bool = False) -> None:
+        self._stop_at_pixels = stop_at_pixels
+        self._count = 0
+        self._pixels_read = False
+
+    def __call__(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        """Return whether reading ends before this element.
+
+        Raises:
+            InputError: ``input.truncated``: an element of a group that no file has, or more than any image has.
+        """
+        self._count += 1
+        if self._pixels_read and tag not in _PIXEL_TAGS:
+            return True
+        self._pixels_read = tag in _PIXEL_TAGS
+        if tag.group <= _META_GROUP:
+            raise damaged("elements that belong to no data set")
+        if self._count > MAX_ELEMENTS:
+            raise damaged(f"more than {MAX_ELEMENTS} elements")
+        return self._stop_at_pixels and self._pixels_read
 
 
 def frame_elements(dataset: Dataset) -> Iterator[Elements]:

@@ -25,6 +25,7 @@ class Pixels:
         photometric: what the samples mean.
         bits_allocated: bits that each sample takes.
         bits_stored: bits of these that hold it.
+        high_bit: where the highest of these is, counted from 0.
         signed: whether samples may be negative.
         syntax: UID of the transfer syntax.
     """
@@ -36,8 +37,14 @@ class Pixels:
     photometric: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     syntax: str
+
+    @property
+    def lowest_bit(self) -> int:
+        """Return where the lowest bit of a sample is; 0 unless the header says that samples lie further up."""
+        return max(self.high_bit - self.bits_stored + 1, 0)
 
     @property
     def frame_bytes(self) -> int:
@@ -56,8 +63,8 @@ class Frame:
         position_mm: (3,) of the first pixel's centre in patient coordinates (LPS), or None where nothing says.
         orientation: (6,) unit vectors along the row and along the column (LPS), or None.
         spacing_mm: (2,) between rows, between columns, or None.
-        thickness_mm: of the slice, where known.
-        stated_step_mm: from slice to slice, as the header has it; some scanners mean the gap between them.
+        thickness_mm: from slice to slice as the header has it, or else of the slice; some scanners mean the gap.
+        sequence_number: of the picture in its series or stack, as the scanner counts; None where nothing says.
         slope: of the rescaling to values; 1 where none is given.
         intercept: of the rescaling to values; 0 where none is given.
         kind: what tells stacks of one series apart, besides geometry; see `metseg.io.dicom.stacks`.
@@ -71,7 +78,7 @@ class Frame:
     orientation: tuple[float, ...] | None
     spacing_mm: tuple[float, ...] | None
     thickness_mm: float | None
-    stated_step_mm: float | None
+    sequence_number: int | None
     slope: float
     intercept: float
     kind: tuple[str, ...]
@@ -143,6 +150,7 @@ def _instance(whole: Elements, frames: tuple[Frame, ...]) -> Instance:
 
 def _pixels(whole: Elements, syntax: str) -> Pixels:
     bits = whole.integer("BitsAllocated", 16)
+    stored = whole.integer("BitsStored", bits)
     return Pixels(
         rows=whole.integer("Rows"),
         columns=whole.integer("Columns"),
@@ -150,7 +158,8 @@ def _pixels(whole: Elements, syntax: str) -> Pixels:
         samples=whole.integer("SamplesPerPixel", 1),
         photometric=whole.text("PhotometricInterpretation"),
         bits_allocated=bits,
-        bits_stored=whole.integer("BitsStored", bits),
+        bits_stored=stored,
+        high_bit=whole.integer("HighBit", stored - 1),
         signed=whole.integer("PixelRepresentation") == 1,
         syntax=syntax,
     )
@@ -169,12 +178,17 @@ def _frame(elements: Elements, dataset: Dataset, place: Place, number: int, pixe
         orientation=elements.numbers("ImageOrientationPatient", count=6),
         spacing_mm=elements.numbers("PixelSpacing", count=2),
         thickness_mm=elements.number("SpacingBetweenSlices") or elements.number("SliceThickness"),
-        stated_step_mm=elements.number("SpacingBetweenSlices"),
+        sequence_number=_sequence_number(elements, pixels),
         slope=_given(slope, 1.0, has_scale=has_scale),
         intercept=_given(intercept, 0.0, has_scale=has_scale),
         kind=_kind(elements),
         header=SequenceHeader.of(elements),
     )
+
+
+def _sequence_number(elements: Elements, pixels: Pixels) -> int | None:
+    number = elements.number("InstanceNumber" if pixels.frames == 1 else "InStackPositionNumber")
+    return None if number is None else int(number)
 
 
 def _given(number: float | None, default: float, *, has_scale: bool) -> float:
@@ -185,12 +199,15 @@ def _given(number: float | None, default: float, *, has_scale: bool) -> float:
 
 
 def _kind(elements: Elements) -> tuple[str, ...]:
-    """Return what tells stacks of one series apart: Dixon images, echoes, b-values, time points, slabs."""
+    """Return what tells stacks of one series apart: Dixon images, echoes, b-values, time points.
+
+    The StackID is none of it: stacks of parallel slices are parts of one image, and what lies otherwise is told apart
+    by its geometry.
+    """
     echo, b_value = elements.number("EffectiveEchoTime", "EchoTime"), elements.number("DiffusionBValue")
     return (
         elements.text("FrameType", "ImageType").upper(),
         "" if echo is None else f"{echo:.1f}",
         "" if b_value is None else f"{b_value:.0f}",
         elements.text("TemporalPositionIndex", "TemporalPositionIdentifier"),
-        elements.text("StackID"),
     )

@@ -56,19 +56,23 @@ def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
     Raises:
         InputError: ``input.not_mr``, ``input.mixed_series``, ``input.format``, ``input.transfer_syntax``,
             ``input.too_large``, ``input.rescale``, ``input.missing_slices`` or ``input.uneven_slices``.
-        GeometryError: ``input.no_geometry`` or ``input.geometry``.
+        GeometryError: ``input.no_geometry``, or ``input.geometry``, also for stacks of one kind that
+            are tilted against one another.
     """
     with _named(series):
         if series.header.modality != "MR":
             raise InputError("not an MR series", cure="give MR images", code="input.not_mr")
         if len(series.references) > 1:
             raise mixed(series.name, f"{len(series.references)} frames of reference")
+        if series.tilted:
+            raise _tilted(series)
         check_pixels(series.frames)
         dtype = value_type(series.frames)
         arrangement = _arranged(series)
         warnings = [
             *_checked_gaps(arrangement, allow_gaps=allow_gaps),
-            *_doubtful_step(arrangement, series.frames[0].stated_step_mm),
+            *_doubtful_step(arrangement, series.frames[0].thickness_mm),
+            *_doubtful_numbers(series),
         ]
     if is_lossy(series.frames):
         warnings.append("it was compressed with loss")
@@ -89,12 +93,11 @@ def load_series(series: Series, *, allow_gaps: bool = False) -> SeriesImage:
     """
     plan = plan_series(series, allow_gaps=allow_gaps)
     with _named(series), PlaceReader() as reader:
-        placed, copies = _placed(plan, reader)
+        placed, noticed = _placed(plan, reader)
         stack = _filled(plan.arrangement, placed)
-    again = (f"{series.name}: {copies} pictures were there twice; one of each was kept.",) if copies else ()
     # Each picture stays contiguous: data[:, :, z].T is the picture as it lies in the file.
     volume = Volume(stack.transpose(2, 1, 0), plan.arrangement.affine)
-    return SeriesImage(volume, (*plan.warnings, *again))
+    return SeriesImage(volume, (*plan.warnings, *(f"{series.name}: {notice}." for notice in noticed)))
 
 
 def _arranged(series: Series) -> Arrangement:
@@ -157,20 +160,40 @@ def _doubtful_step(arrangement: Arrangement, stated_mm: float | None) -> Iterato
         )
 
 
+def _doubtful_numbers(series: Series) -> Iterator[str]:
+    """Yield a warning where the scanner's numbers of the pictures are all two, three, ... apart."""
+    if series.number_step > 1:
+        yield (
+            f"the numbers of its pictures go in steps of {series.number_step}: one in {series.number_step} slices may"
+            " be all that there is of them"
+        )
+
+
+def _tilted(series: Series) -> GeometryError:
+    return GeometryError(
+        "the series holds stacks of slices that are tilted against one another",
+        expected="one stack of parallel slices",
+        got=f"{series.tilted + 1} stacks",
+        cure="export each stack as a series of its own, or convert them to one NIfTI file; each shows a part only",
+        code="input.geometry",
+    )
+
+
 def _gaps(what: str, code: str, got: str) -> InputError:
     return InputError(
         what, got=got, cure="export the whole series again, or allow gaps, which marks every result", code=code
     )
 
 
-def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, int]:
-    """Return (places, rows, columns), and how many pictures were there more than once."""
+def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, list[str]]:
+    """Return (places, rows, columns), and what the pixels show."""
     groups, frames = plan.arrangement.groups, plan.series.frames
     place_of = {number: place for place, group in enumerate(groups) for number in group}
     stack = np.empty((len(groups), frames[0].pixels.rows, frames[0].pixels.columns), dtype=plan.dtype)
     seen: set[int] = set()
-    for number, values in read_values(frames, reader, plan.dtype):
-        place = place_of[number]
+    with_unused_bits = 0
+    for picture in read_values(frames, reader, plan.dtype):
+        place, values = place_of[picture.number], picture.values
         if place in seen and not np.array_equal(stack[place], values):
             raise InputError(
                 "different pictures at one place",
@@ -181,7 +204,18 @@ def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, int]:
             )
         stack[place] = values
         seen.add(place)
-    return stack, len(frames) - len(groups)
+        with_unused_bits += picture.has_unused_bits
+    return stack, [*_copies(len(frames) - len(groups)), *_unused_bits(with_unused_bits, frames[0].pixels.bits_stored)]
+
+
+def _copies(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} pictures were there twice; one of each was kept"
+
+
+def _unused_bits(count: int, bits: int) -> Iterator[str]:
+    if count:
+        yield f"{count} pictures hold more than the {bits} bits of their values, as old overlays do: it was left out"
 
 
 def _filled(arrangement: Arrangement, placed: Array) -> Array:

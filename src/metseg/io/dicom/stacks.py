@@ -1,15 +1,17 @@
 """Divide the pictures of a series into stacks.
 
 One SeriesInstanceUID may hold several: the images of a Dixon sequence, echoes, b-values, time points, the three planes
-of a localiser. Pictures are of one stack if they agree in image type, echo time, b-value, temporal position, stack id,
-matrix, orientation and pixel size; nothing else divides them, so that two pictures at one place are noticed.
+of a localiser. Pictures are of one stack if they agree in image type, echo time, b-value, temporal position, matrix,
+orientation and pixel size; nothing else divides them, so that two pictures at one place are noticed.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +22,10 @@ from metseg.io.dicom.instances import Frame, Instance
 #: How far direction cosines may differ in one stack; a thousandth moves the edge of a head by a tenth of a millimetre.
 ORIENTATION_TOLERANCE = 1e-3
 SPACING_TOLERANCE = 1e-3
+#: Stacks whose planes are less apart than this are parts of one image; those of a localiser are at right angles.
+TILT_DEGREES = 45.0
+#: So many numbers at least tell a step.
+_FEWEST_NUMBERS = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Series:
         frames: the pictures, in no meaningful order.
         references: pseudonyms of the frames of reference; more than one are refused when it is read.
         stacks: how many stacks its series holds.
+        tilted: how many other stacks of its series differ from it by a tilt only: they show more of the same image.
+        number_step: the step in which the scanner numbered the pictures of its series; 1: none is left out.
     """
 
     label: str
@@ -41,6 +49,8 @@ class Series:
     frames: tuple[Frame, ...]
     references: tuple[str, ...] = ()
     stacks: int = 1
+    tilted: int = 0
+    number_step: int = 1
 
     @property
     def name(self) -> str:
@@ -91,6 +101,7 @@ def divide(number: int, instances: Sequence[Instance]) -> list[Series]:
             by_kind[frame.kind, frame.pixels.rows, frame.pixels.columns].append(frame)
     stacks = [stack for frames in by_kind.values() for stack in _by_geometry(frames)]
     stacks.sort(key=lambda stack: -len(stack))
+    step = _number_step([frame for stack in stacks for frame in stack])
     references = tuple(sorted({item.frame_of_reference for item in ordered if item.frame_of_reference is not None}))
     return [
         Series(
@@ -100,6 +111,8 @@ def divide(number: int, instances: Sequence[Instance]) -> list[Series]:
             frames=tuple(stack),
             references=references,
             stacks=len(stacks),
+            tilted=sum(_differ_by_tilt(stack[0], other[0]) for other in stacks),
+            number_step=step,
         )
         for part, stack in enumerate(stacks, start=1)
     ]
@@ -115,6 +128,25 @@ def _by_geometry(frames: Iterable[Frame]) -> list[list[Frame]]:
         else:
             stacks.append([frame])
     return stacks
+
+
+def _differ_by_tilt(one: Frame, two: Frame) -> bool:
+    """Return whether two pictures are of one kind, in planes that are not parallel and not across one another."""
+    if one.kind != two.kind or one.orientation is None or two.orientation is None or _alike(one, two):
+        return False
+    normals = [np.cross(frame.orientation[:3], frame.orientation[3:]) for frame in (one, two) if frame.orientation]
+    return bool(abs(float(normals[0] @ normals[1])) > np.cos(np.radians(TILT_DEGREES)))
+
+
+def _number_step(frames: Sequence[Frame]) -> int:
+    """Return the largest number by which all of the scanner's numbers differ: 2 where every second one is missing.
+
+    Numbers of all stacks count, since those of two echoes may take turns.
+    """
+    numbers = sorted({frame.sequence_number for frame in frames if frame.sequence_number is not None})
+    if len(numbers) < _FEWEST_NUMBERS:
+        return 1
+    return math.gcd(*(after - before for before, after in pairwise(numbers)))
 
 
 def _alike(one: Frame, two: Frame) -> bool:

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.io.inputs import find_inputs
+from metseg.io.channels import GreyRule
+from metseg.io.inputs import InputRules, find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.predict.prediction import Prediction
+from metseg.preprocess.missing import grey_sequence
 from metseg.serve.instant.messages import Form
 from metseg.serve.jobs.measure import lesions_of
 from metseg.serve.jobs.models import Loaded, Models
@@ -25,7 +27,7 @@ def answer(path: Path, model: str, form: Form, models: Models) -> bytes:
     """Return the body of the answer for one picture.
 
     Args:
-        path: PNG, TIFF, JPEG or WebP.
+        path: PNG, TIFF, JPEG, WebP or BMP.
         model: name of a bundle.
         form: JSON, or a PNG of the mask or of the overlay.
         models: those in memory.
@@ -41,7 +43,9 @@ def answer(path: Path, model: str, form: Form, models: Models) -> bytes:
             cure="choose a model for pictures, or send the volume to POST /studies",
             code="input.dimensions",
         )
-    (source,) = find_inputs(path, channels=loaded.predictor.recipe.data.channels)
+    recipe = loaded.predictor.recipe
+    rules = InputRules(grey=GreyRule(grey_sequence(recipe)))
+    (source,) = find_inputs(path, channels=recipe.data.channels, rules=rules)
     prediction = loaded.predictor(source.load())
     return _FORMS[form](prediction, loaded)
 

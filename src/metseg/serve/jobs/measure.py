@@ -76,10 +76,17 @@ def lesions_of(prediction: Prediction) -> list[Lesion]:
     """Return the lesions as the service tells them, with their side of the head where that can be known."""
     reference = prediction.reference_image
     if reference.affine is None:
-        return [_told(lesion, f"picture {(lesion.slice_index or 0) + 1}") for lesion in prediction.lesions]
+        count = reference.shape[2]
+        return [_told(lesion, _pictures_of(lesion, count)) for lesion in prediction.lesions]
     centres = [lesion.centre_voxel for lesion in prediction.lesions]
     places = sides(reference.data, reference.affine, centres)
     return [_told(lesion, place) for lesion, place in zip(prediction.lesions, places, strict=True)]
+
+
+def _pictures_of(lesion: FoundLesion, count: int) -> str:
+    """Return in words in which of a number of pictures a lesion lies."""
+    picture = f"picture {(lesion.slice_index or 0) + 1}"
+    return picture if len(lesion.slices) < 2 else f"{picture}, in {len(lesion.slices)} of {count} slices"
 
 
 def _told(lesion: FoundLesion, place: str | None) -> Lesion:
@@ -95,6 +102,7 @@ def _told(lesion: FoundLesion, place: str | None) -> Lesion:
         centre_mm=lesion.centre_mm,
         confidence=lesion.confidence,
         slice=lesion.slice_index,
+        slices=lesion.slices,
         place=place,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from metseg.errors import InputError
-from metseg.io.channels import channel_names
+from metseg.io.channels import GreyRule, channel_names
 from metseg.io.grouping import slice_files
 from metseg.io.image_files import NAMED_BY_USER, ImageFile
 from metseg.io.inputs import find_inputs
@@ -14,6 +14,7 @@ from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
 from metseg.io.tree import Pair
+from metseg.preprocess.missing import grey_sequence
 from metseg.recipe import DataPart
 from metseg.serve.checks import study_kind
 from metseg.serve.jobs.job import Job
@@ -51,6 +52,7 @@ def _pictures(job: Job, data: DataPart) -> CaseSource:
         # By name: the number of the file, then that of its page.
         slices=tuple(sorted(slices, key=lambda piece: piece.name)),
         channels=channel_names(data.channels),
+        grey=GreyRule(grey_sequence(job.predictor.recipe)),
     )
 
 

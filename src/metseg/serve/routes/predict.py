@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
+from metseg.io.formats import FORMAT_NAMES
 from metseg.serve.accept import wanted_form
 from metseg.serve.access import Predicting, Svc
 from metseg.serve.catalogue import choose_model
@@ -32,6 +33,7 @@ Model = Annotated[
 ]
 
 
+@router.post("/predict", include_in_schema=False)
 @router.post(
     "/predict/",
     summary="Segment one picture",
@@ -84,7 +86,7 @@ def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask
         raise InputError(
             "not a picture",
             where=_WHERE,
-            expected="PNG, TIFF, JPEG or WebP",
+            expected=FORMAT_NAMES,
             got=kind,
             cure="send volumes and DICOM to POST /studies",
             code="input.format",
