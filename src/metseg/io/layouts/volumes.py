@@ -14,7 +14,7 @@ from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.studies import asked_for
 from metseg.io.tree import Tree
 from metseg.io.volumes import VolumeSource
-from metseg.labels import LABEL_MAPS
+from metseg.labels import LABEL_MAPS, NamedLabels
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -53,6 +53,8 @@ class StudyFile:
         path: the file.
         channel: see `ImageFile`.
         schemes: for `LESIONS`, the label schemes it may have, the likeliest first.
+        table: the data set's table of contents, which says what the file is; None: its name does.
+        labels: for `LESIONS`, what that table calls the values; None: it does not say.
     """
 
     study: Study
@@ -60,6 +62,8 @@ class StudyFile:
     path: Path
     channel: int | None = None
     schemes: tuple[str, ...] = ()
+    table: Path | None = None
+    labels: NamedLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ def _source(
         images=images,
         brain_mask=brains[0] if len(brains) == 1 else None,
         twins=twins,
+        table=next((file.table for file in group if file.table is not None), None),
         notes=(*study.notes, *_ambiguous(brains, "brain masks")),
     )
 
@@ -200,7 +205,10 @@ def _asked(source: VolumeSource, group: Sequence[StudyFile], data: DataPart) -> 
         notes = _ambiguous([mask.path for mask in masks], "masks of lesions")
         source = replace(source, notes=(*source.notes, *notes))
     try:
-        return asked_for(source, data, schemes=masks[0].schemes if len(masks) == 1 else ())
+        mask = masks[0] if len(masks) == 1 else None
+        return asked_for(
+            source, data, schemes=() if mask is None else mask.schemes, labels=None if mask is None else mask.labels
+        )
     except UsageError as error:
         raise UsageError(
             error.what, where=source.mask, expected=error.expected, cure=error.cure, code=error.code
