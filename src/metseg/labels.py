@@ -241,7 +241,7 @@ def plain_name(name: str) -> str:
 
 
 def _known(name: str, table: Mapping[str, tuple[str, ...]]) -> str | None:
-    """Return the entry of a table that a name is a synonym of, also in ``GD-enhancing tumor (ET)``; None without any."""
+    """Return the entry of a table that a name is a synonym of, also in ``enhancing tumor (ET)``, or None."""
     readings = (name, re.sub(r"\(.*?\)", "", name), *re.findall(r"\((.*?)\)", name))
     plain = {plain_name(reading).removeprefix("the ") for reading in readings}
     found = [key for key, names in table.items() if plain & set(names)]
@@ -285,11 +285,11 @@ class NamedLabels:
         """
         if None in kinds and not (self.is_one_class and plain_name(kinds[None]) not in NOT_LESIONS):
             raise self._refusal(f"unknown class '{kinds[None]}'", value)
-        classes = set(kinds) & set(TISSUES)
-        if len(classes) > 1 or (classes & {"ED", "RC"} and "TC" in kinds):
+        classes = [tissue for tissue in TISSUES if tissue in kinds]
+        if len(classes) > 1 or (classes in (["ED"], ["RC"]) and "TC" in kinds):
             raise self._refusal(f"value {value} is said to be {' and '.join(kinds.values())}", value)
         if classes:
-            return classes.pop()
+            return classes[0]
         if "TC" in kinds:
             return "NCR" if "ET" in defined else ANY_LESION
         core_is_told = "TC" in defined or ("ET" in defined and defined & {"NCR", "necrosis"})
@@ -327,7 +327,7 @@ class NamedLabels:
         return table
 
     def is_like(self, scheme: str) -> bool:
-        """Return whether a label scheme gives these values the meaning that their names have; unknown ones have none."""
+        """Return whether a label scheme gives these values the same meaning; unknown names have none."""
         try:
             return scheme in self.schemes()
         except InputError:
