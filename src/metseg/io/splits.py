@@ -243,6 +243,14 @@ class PartOfSplit:
         validation = frozenset(self.split._validation(self.fold))
         return validation if self.name == "validation" else frozenset(self.split.train) - validation
 
+    def has(self, source: CaseSource) -> bool:
+        """Return whether a case that is no stack of slices belongs to the part.
+
+        Raises:
+            UsageError: a split by slice of volumes.
+        """
+        return units_of(source, self.split.by)[0] in self.units
+
     def describe(self) -> str:
         """Return what the part is, in words."""
         fold = "" if self.fold is None or self.name == "test" else f", fold {self.fold}"
