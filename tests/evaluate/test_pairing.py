@@ -16,9 +16,8 @@ from metseg.evaluate import Manner, evaluate_folders, evaluate_pairs
 from metseg.evaluate.pairing import pair_up
 from metseg.io import find_cases
 from metseg.io.splits import PartOfSplit, Split
-from metseg.predict.folder import predict_paths
-from metseg.predict.predictor import Predictor
 from metseg.predict.reading import Reading
+from metseg.recipe import DataPart
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -239,39 +238,6 @@ def slices(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture
-def sees_bright(predictor: Callable[..., Predictor], first_channel: Callable[..., object]) -> Predictor:
-    """Return a predictor for which lesion is what is brighter than 100."""
-    return predictor(first_channel(1.0, -100.0))
-
-
-@pytest.mark.parametrize("inputs", [(".",), ("A", "B"), ("A/1.png", "A/2.png", "B/1.png", "B/2.png")])
-def test_predictions_of_a_folder_and_of_its_parts_pair_with_it(
-    slices: Path, sees_bright: Predictor, tmp_path: Path, inputs: tuple[str, ...]
-) -> None:
-    results = tmp_path / "P"
-    if len(inputs) == 4:  # files of one name need folders of their own
-        for patient in ("A", "B"):
-            for path in (*slices.glob(f"{patient}/*.png"),):
-                path.rename(path.with_name(f"{patient}_{path.name}"))
-        inputs = tuple(f"{name[0]}/{name[0]}_{name[2:]}" for name in inputs)
-    predict_paths([slices / name for name in inputs], sees_bright, results, quiet=True)
-    pairs = pair_up(results, slices)
-    assert [(pair.case, len(pair.truth)) for pair in pairs.cases] == [("A", 2), ("B", 2)]
-    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
-    assert summary.regions["lesion"].metrics["dice"].mean == 1.0
-    assert [path.name for path in sorted(results.glob("*.json"))][:2] in (
-        ["A.json", "B.json"],
-        ["A_1.json", "A_2.json"],
-    )
-
-
-def test_slices_that_fit_two_truths_are_not_guessed(slices: Path, sees_bright: Predictor, tmp_path: Path) -> None:
-    predict_paths([slices / "A"], sees_bright, tmp_path / "P", quiet=True)
-    with pytest.raises(InputError, match="no prediction has the name of a truth"):
-        pair_up(tmp_path / "P", slices)
-
-
 def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
     for patient in ("A", "B"):
         for number in (1, 2):
@@ -284,6 +250,8 @@ def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
 
 
 # --- parts of a split
+
+FLAIR = DataPart(channels=("t2f",))
 
 
 def part(name: str, split: Split, fold: int | None = None) -> PartOfSplit:
@@ -327,50 +295,29 @@ def test_a_part_of_a_split_by_slice(slices: Path, tmp_path: Path) -> None:
     split = Split(by="slice", train=("A/1", "B/1"), test=("A/2", "B/2"))
     pairs = pair_up(slices, slices, part=part("test", split))
     assert [[path.name for path in pair.truth] for pair in pairs.cases] == [["2_mask.png"], ["2_mask.png"]]
-    sources = Reading(part=part("test", split)).sources([slices], find_data(), tmp_path / "P")
+    sources = Reading(part=part("test", split)).sources([slices], FLAIR, tmp_path / "P")
     assert [name for source in sources for name in source.slice_names] == ["A/2", "B/2"]
-
-
-def find_data() -> object:
-    from metseg.recipe import DataPart
-
-    return DataPart(channels=("t2f",))
 
 
 def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) -> None:
     told: list[str] = []
     split = Split(train=("A",), test=("B", "C"))
-    sources = Reading(part=part("test", split), tell=told.append).sources([slices], find_data(), tmp_path)
+    sources = Reading(part=part("test", split), tell=told.append).sources([slices], FLAIR, tmp_path)
     assert [(source.case_id, source.patient) for source in sources] == [("B", "B")]
     assert told == [
         "predicted on: part 'test' of split.json: 2 patients",
         "1 of its 2 patients are not under the inputs: C",
     ]
     with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
-        Reading(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], find_data(), tmp_path)
+        Reading(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
     with pytest.raises(UsageError, match="this is a file"):
-        Reading(part=part("test", split)).sources([slices / "B" / "1.png"], find_data(), tmp_path)
+        Reading(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
 
 
-def test_both_commands_take_a_part(slices: Path, tiny_bundle: Path, tmp_path: Path, run_metseg: Run) -> None:
-    Split(train=("A",), test=("B",)).save(tmp_path / "split.json")
-    asked = ("--split", tmp_path / "split.json", "--part", "test")
-    command = ("predict", slices, "--model", tiny_bundle, "--out", tmp_path / "P", "--device", "cpu")
-    status, out, _ = run_metseg(*command, *asked, "--json")
-    assert (status, [case["case"] for case in json.loads(out)["cases"]]) == (0, ["B"])
-    scoring = ("evaluate", "--predictions", tmp_path / "P", "--truth", slices, "--out", tmp_path / "out", "--no-report")
-    status, out, _ = run_metseg(*scoring, *asked, "--json")
-    assert (status, json.loads(out)["cases"]) == (0, 1)
-    for one in (command, scoring):
-        status, _, err = run_metseg(*one, *asked[:2])
-        assert (status, "--part" in err) == (2, True)
-
-
-@pytest.mark.parametrize("root", ["ann", "ben"])
-def test_studies_given_one_by_one_are_called_as_in_the_whole(tmp_path: Path, root: str) -> None:
+def test_studies_given_one_by_one_are_called_as_in_the_whole(tmp_path: Path) -> None:
     volumes(tmp_path / "data", DATA_SETS["study"])
-    whole = Reading().sources([tmp_path / "data"], find_data(), tmp_path / "P")
-    parts = Reading().sources([tmp_path / "data" / "ann", tmp_path / "data" / "ben"], find_data(), tmp_path / "P")
+    whole = Reading().sources([tmp_path / "data"], FLAIR, tmp_path / "P")
+    parts = Reading().sources([tmp_path / "data" / "ann", tmp_path / "data" / "ben"], FLAIR, tmp_path / "P")
     assert [(s.case_id, s.patient) for s in parts] == [(s.case_id, s.patient) for s in whole]
 
 

@@ -240,8 +240,8 @@ def _studies(tree: Tree, paths: Sequence[PurePosixPath]) -> list[StudyFile]:
 
 
 def _is_study(files: Sequence[StudyFile]) -> bool:
-    """Return whether files are the images and the masks of one study, and do not only look so for want of names."""
-    if len({file.study for file in files}) != 1 or all(file.role != LESIONS for file in files):
+    """Return whether files are the images and the mask of one study, and do not only look so for want of names."""
+    if len({file.study for file in files}) != 1 or sum(file.role == LESIONS for file in files) != 1:
         return False
     images = [file for file in files if file.role not in (LESIONS, BRAIN_MASK)]
     if any(sequence_of(stem_of(file.path.name)) is not None for file in images):

@@ -198,14 +198,14 @@ class Documents:
         self._by_mask: dict[Path, dict[str, Any]] = {}
         for path in sorted(folder.rglob("*.json")) if folder.is_dir() else ():
             document = _prediction_document(path)
-            for name in document.get("slices") or [document.get("case")]:
-                if name is not None:
-                    self._by_mask[path.parent / str(name)] = document
+            for name in document.get("slices") or [document.get("case", path.stem)] if document else ():
+                self._by_mask[path.parent / str(name)] = document
 
     def of(self, pair: CasePair) -> list[dict[str, Any]]:
         """Return the documents on the masks of a case; an empty one for masks without."""
         masks = (path.parent / case_id(path.name) for path in pair.prediction if path is not None)
-        found = [self._by_mask.get(mask, {}) for mask in masks]
+        # A document that lists no slices is called after their folder.
+        found = [self._by_mask.get(mask) or self._by_mask.get(mask.parent, {}) for mask in masks]
         return [document for index, document in enumerate(found) if document not in found[:index]]
 
 
@@ -215,7 +215,7 @@ def _prediction_document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return document if isinstance(document, dict) and {"case", "model"} <= document.keys() else {}
+    return document if isinstance(document, dict) and "model" in document else {}
 
 
 def _require_own_folds(pairs: Pairs, documents: Documents, bundle: Bundle, split: Split) -> None:
