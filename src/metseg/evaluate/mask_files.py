@@ -6,8 +6,9 @@ counts; names decide about the others. Nothing is dropped in silence: what is ne
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -322,7 +323,7 @@ def _by_name(
 
     def is_image(path: PurePosixPath) -> bool:
         stem = stem_of(path.name)
-        if images_beside or any(_belongs_to(stem, case) for case in cases[path.parent]):
+        if images_beside or _belongs_to(stem, cases[path.parent]):
             return True
         if (has_masks or marked) and (sequence_of(stem) is not None or is_brain_mask(stem)):
             return True
@@ -341,18 +342,17 @@ def _in_image_folder(path: PurePosixPath) -> bool:
     return any(part.lower() in IMAGE_FOLDERS for part in path.parts[:-1])
 
 
-def _belongs_to(stem: str, case: str) -> bool:
-    """Return whether a file is another one of the case of a mask beside it: its sequence, its channel, its picture.
+def _belongs_to(stem: str, cases: Collection[str]) -> bool:
+    """Return whether a file is another one of a case with a mask beside it: its sequence, its channel, its picture.
 
-    >>> [_belongs_to(stem, "P1") for stem in ("P1", "P1-t1c", "P1_0000", "P1_2", "P12")]
+    >>> [_belongs_to(stem, {"P1"}) for stem in ("P1", "P1-t1c", "P1_0000", "P1_2", "P12")]
     [True, True, True, False, False]
     """
-    if stem == case:
+    if stem in cases:
         return True
-    rest = stem[len(case) :]
-    if not stem.startswith(case) or rest[0] not in "-_. ":
-        return False
-    return not rest[1:].isdigit() or CHANNEL.match(stem) is not None
+    is_channel = CHANNEL.match(stem) is not None
+    starts = (match.start() for match in re.finditer(r"[-_. ]", stem))
+    return any(stem[:start] in cases and (is_channel or not stem[start + 1 :].isdigit()) for start in starts)
 
 
 def _stray(tree: Tree, paths: Sequence[PurePosixPath]) -> tuple[str, ...]:
@@ -363,7 +363,7 @@ def _stray(tree: Tree, paths: Sequence[PurePosixPath]) -> tuple[str, ...]:
 
 def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PurePosixPath, set[str]]) -> tuple[str, ...]:
     """Return a warning on files taken for images though no mask of the same name lies beside them."""
-    left = [path for path in images if not any(_belongs_to(stem_of(path.name), case) for case in cases[path.parent])]
+    left = [path for path in images if not _belongs_to(stem_of(path.name), cases[path.parent])]
     left = [path for path in left if not _in_image_folder(path) and sequence_of(stem_of(path.name)) is None]
     if not left:
         return ()
