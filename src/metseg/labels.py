@@ -5,8 +5,11 @@ Sources: the papers of BraTS-METS (arXiv:2306.00838) and BraTS glioma (arXiv:210
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +82,15 @@ LABEL_MAPS: Mapping[tuple[str, str], Mapping[int, int]] = {
     ("decathlon-brain", "brats-gli-2023"): {1: 2, 2: 1, 3: 3},
     # Metastases before treatment have no resection cavity.
     ("brats-met-2023", "brats-met-2024"): {1: 1, 2: 2, 3: 3},
+    # NETC is to a metastasis what NCR is to a glioma, SNFH what ED is (arXiv:2306.00838): one training may see both.
+    ("brats-gli-2021", "brats-met-2023"): {1: 1, 2: 2, 4: 3},
+    ("brats-gli-2023", "brats-met-2023"): {1: 1, 2: 2, 3: 3},
+    ("brats-2015", "brats-met-2023"): {1: 1, 2: 2, 3: 1, 4: 3},
+    ("decathlon-brain", "brats-met-2023"): {1: 2, 2: 1, 3: 3},
+    ("brats-gli-2021", "brats-met-2024"): {1: 1, 2: 2, 4: 3},
+    ("brats-gli-2023", "brats-met-2024"): {1: 1, 2: 2, 3: 3},
+    ("brats-2015", "brats-met-2024"): {1: 1, 2: 2, 3: 1, 4: 3},
+    ("decathlon-brain", "brats-met-2024"): {1: 2, 2: 1, 3: 3},
 }
 
 #: Lesion or not: the union of a scheme's labels, or one of its regions.
@@ -175,6 +187,237 @@ def convert_labels(labels: npt.NDArray[np.uint8], table: Mapping[int, int]) -> n
     lookup_table = np.zeros(max(table) + 1, dtype=np.uint8)
     lookup_table[list(table)] = list(table.values())
     return np.asarray(lookup_table[labels], dtype=np.uint8)
+
+
+#: Tissue to what data sets call it, in the spelling of `plain_name`; schemes call theirs by one of these too.
+TISSUES: Mapping[str, tuple[str, ...]] = {
+    "NCR": (
+        *("ncr", "netc", "ncr net", "net ncr", "net", "ncr ncet", "necrotic core", "necrotic tumor core"),
+        *("non enhancing tumor", "nonenhancing tumor", "non enhancing tumor core", "nonenhancing tumor core"),
+        *("necrotic and non enhancing tumor", "necrotic and non enhancing tumor core", "necrotic non enhancing core"),
+        *("necrotic non enhancing tumor core", "non enhancing core", "nec net", "ncr and net"),
+    ),
+    "ED": (
+        *("ed", "edema", "snfh", "peritumoral edema", "peritumoral edematous invaded tissue", "vasogenic edema"),
+        *("peritumoral edematous tissue", "surrounding non enhancing flair hyperintensity", "perilesional edema"),
+        "invaded tissue",
+    ),
+    "ET": (
+        *("et", "aet", "enhancing", "enhancing tumor", "enhancing tissue", "enhancing lesion", "enhancing core"),
+        *("gd enhancing tumor", "enhancing tumor core", "contrast enhancing tumor", "active tumor"),
+    ),
+    "RC": ("rc", "resection cavity", "cavity", "surgical cavity"),
+    "necrosis": ("necrosis", "necrotic"),
+    "non-enhancing": ("non enhancing", "nonenhancing"),
+}
+
+#: Region to what data sets call it, where they list the values that belong to it; ET is a tissue and a region.
+REGIONS: Mapping[str, tuple[str, ...]] = {
+    "WT": ("wt", "whole tumor", "complete tumor", "whole lesion"),
+    "TC": ("tc", "tumor core", "core"),
+}
+
+#: Lesion of any kind: all that a mask of one class can say, and nothing but `BINARY` can be made of it.
+ANY_LESION = "lesion"
+
+#: What data sets call a lesion without saying more.
+LESION_NAMES = ("lesion", "lesions", "tumor", "tumors", "metastasis", "metastases", "met", "mets", "gtv", "foreground")
+
+#: Names that no lesion has.
+NOT_LESIONS = ("background", "brain", "brainmask", "brain mask", "head", "skull", "ignore", "healthy", "normal")
+
+#: Two tissues that most schemes keep as one.
+JOINED: Mapping[str, str] = {"necrosis": "NCR", "non-enhancing": "NCR"}
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a class without case, punctuation and British spelling.
+
+    >>> plain_name("peritumoral Oedematous/invaded_tissue"), plain_name("GD-enhancing tumour")
+    ('peritumoral edematous invaded tissue', 'gd enhancing tumor')
+    """
+    american = name.lower().replace("tumour", "tumor").replace("oedema", "edema")
+    return re.sub(r"[^a-z0-9]+", " ", american).strip()
+
+
+def _known(name: str, table: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the entry of a table that a name is a synonym of, also in ``enhancing tumor (ET)``, or None."""
+    readings = (name, re.sub(r"\(.*?\)", "", name), *re.findall(r"\((.*?)\)", name))
+    plain = {plain_name(reading).removeprefix("the ") for reading in readings}
+    found = [key for key, names in table.items() if plain & set(names)]
+    return found[0] if len(found) == 1 else None
+
+
+@dataclass(frozen=True)
+class NamedLabels:
+    """The values of a data set's masks by the names that its own table of contents gives them.
+
+    Args:
+        names: each value but background, and the names of the classes or regions that hold it, in the table's order.
+        source: the table, for messages.
+    """
+
+    names: tuple[tuple[int, tuple[str, ...]], ...]
+    source: str
+
+    @property
+    def is_one_class(self) -> bool:
+        """Return whether the masks hold one value: lesion or not, whatever it is called."""
+        return len(self.names) == 1
+
+    @cached_property
+    def tissues(self) -> Mapping[int, str]:
+        """Return what each value is: a name of `TISSUES`, or `ANY_LESION` where the names say no more.
+
+        Raises:
+            InputError: ``input.labels``, a name that is not known, or names that contradict one another.
+        """
+        defined = {name for _, names in self.names for name in map(_kind, names)}
+        return {
+            value: self._tissue(value, {_kind(name): name for name in names}, defined) for value, names in self.names
+        }
+
+    def _tissue(self, value: int, kinds: Mapping[str | None, str], defined: set[str | None]) -> str:
+        """Return what a value is.
+
+        A value of the whole tumour that is in no other region is oedema, if the table says which values are the core;
+        one of the core is not enhancing, if it says which are.
+        """
+        if None in kinds and not (self.is_one_class and plain_name(kinds[None]) not in NOT_LESIONS):
+            raise self._refusal(f"unknown class '{kinds[None]}'", value)
+        classes = [tissue for tissue in TISSUES if tissue in kinds]
+        if len(classes) > 1 or (classes in (["ED"], ["RC"]) and "TC" in kinds):
+            raise self._refusal(f"value {value} is said to be {' and '.join(kinds.values())}", value)
+        if classes:
+            return classes[0]
+        if "TC" in kinds:
+            return "NCR" if "ET" in defined else ANY_LESION
+        core_is_told = "TC" in defined or ("ET" in defined and defined & {"NCR", "necrosis"})
+        return "ED" if "WT" in kinds and core_is_told else ANY_LESION
+
+    def schemes(self) -> tuple[str, ...]:
+        """Return the label schemes that give these values the same meaning.
+
+        Raises:
+            InputError: see `tissues`.
+        """
+        if self.is_one_class:
+            return (BINARY,) if set(self.tissues) <= {1, 255} else ()
+        return tuple(name for name, scheme in LABEL_SCHEMES.items() if tissues_of(scheme) == dict(self.tissues))
+
+    def map_to(self, wanted: LabelScheme) -> Mapping[int, int]:
+        """Return what each value becomes in a scheme, by what both call it.
+
+        Raises:
+            InputError: ``input.labels``, see `tissues`, or the masks lack a class of the scheme, or have one too many.
+        """
+        if len(wanted.classes) == 1:
+            return dict.fromkeys(self.tissues, next(iter(wanted.classes)))
+        ids = {tissue: value for value, tissue in tissues_of(wanted).items()}
+        table: dict[int, int] = {}
+        for value, tissue in self.tissues.items():
+            target = ids.get(tissue, ids.get(JOINED.get(tissue, "")))
+            if target is None:
+                raise self._refusal(f"'{self.title(value)}' is none of the classes wanted", value, wanted)
+            table[value] = target
+        # Metastases before treatment have no resection cavity; all other classes have to be told apart in the files.
+        lacking = set(wanted.classes) - set(table.values()) - {ids.get("RC")}
+        if lacking:
+            raise self._refusal(f"the masks do not tell {wanted.classes[min(lacking)]} apart", None, wanted)
+        return table
+
+    def is_like(self, scheme: str) -> bool:
+        """Return whether a label scheme gives these values the same meaning; unknown names have none."""
+        try:
+            return scheme in self.schemes()
+        except InputError:
+            return False
+
+    def as_scheme(self) -> LabelScheme:
+        """Return the masks' own scheme; the union of all its classes is its only region.
+
+        Raises:
+            InputError: see `tissues`.
+        """
+        titles = {value: self.title(value) for value in self.tissues}
+        often = Counter(titles.values())
+        classes = {value: title if often[title] == 1 else f"{title} ({value})" for value, title in titles.items()}
+        return LabelScheme(classes, {"lesion": tuple(classes)})
+
+    def nearest(self) -> str:
+        """Return the label scheme that these labels can become and that has most of their names; `BINARY` if none."""
+        said = {name for _, names in self.names for name in names}
+        possible = [name for name, scheme in LABEL_SCHEMES.items() if name != BINARY and self._can_become(scheme)]
+
+        def fit(name: str) -> tuple[int, int]:
+            classes = LABEL_SCHEMES[name].classes
+            return len(said & set(classes.values())), len(set(self.tissues) & set(classes))
+
+        return max(possible, key=fit, default=BINARY)
+
+    def title(self, value: int) -> str:
+        """Return what a value is called: its tissue, or where that is not known, the table's own name."""
+        tissue = self.tissues[value]
+        return tissue if tissue in TISSUES else self._of(value)[-1]
+
+    def describe(self) -> str:
+        """Return the table in words.
+
+        >>> NamedLabels(((1, ("WT",)), (2, ("WT", "TC"))), "dataset.json").describe()
+        '1 = WT, 2 = WT + TC'
+        """
+        return ", ".join(f"{value} = {' + '.join(names)}" for value, names in self.names)
+
+    def _can_become(self, wanted: LabelScheme) -> bool:
+        try:
+            self.map_to(wanted)
+        except InputError:
+            return False
+        return True
+
+    def _refusal(self, what: str, value: int | None, wanted: LabelScheme | None = None) -> InputError:
+        return InputError(
+            what,
+            where=self.source,
+            expected=None if wanted is None else ", ".join(f"{key} = {name}" for key, name in wanted.classes.items()),
+            got=self.describe() if value is None or wanted is not None else f"{value} = {' + '.join(self._of(value))}",
+            cure="correct the names in the table, ask for other labels, or state the label scheme of the files "
+            "(metseg evaluate: --truth-labels, --prediction-labels; metseg inspect: --file-labels; "
+            "recipe: data.file_labels)",
+            code="input.labels",
+        )
+
+    def _of(self, value: int) -> tuple[str, ...]:
+        return dict(self.names)[value]
+
+
+def _kind(name: str) -> str | None:
+    """Return the tissue or region of a name, `ANY_LESION` where it says no more, or None where it is not known."""
+    known = _known(name, TISSUES) or _known(name, REGIONS)
+    return known or (ANY_LESION if plain_name(name) in LESION_NAMES else None)
+
+
+def tissues_of(scheme: LabelScheme) -> Mapping[int, str]:
+    """Return what each class id of a scheme is, by the names of `TISSUES`; other names stand as they are.
+
+    >>> dict(tissues_of(LABEL_SCHEMES["brats-met-2023"]))
+    {1: 'NCR', 2: 'ED', 3: 'ET'}
+    """
+    return {value: _known(name, TISSUES) or name for value, name in scheme.classes.items()}
+
+
+def named_labels(entries: Iterable[tuple[str, Iterable[int]]], source: str) -> NamedLabels:
+    """Return the labels of a table of classes, or of regions, each with the values that belong to it.
+
+    >>> named_labels([("background", [0]), ("WT", [1, 2]), ("TC", [2])], "dataset.json").names
+    ((1, ('WT',)), (2, ('WT', 'TC')))
+    """
+    held: dict[int, list[str]] = {}
+    for name, values in entries:
+        for value in values:
+            if value != 0:
+                held.setdefault(value, []).append(name)
+    return NamedLabels(tuple((value, tuple(names)) for value, names in sorted(held.items())), source)
 
 
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:

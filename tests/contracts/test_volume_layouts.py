@@ -104,7 +104,12 @@ TREES: dict[str, Tree] = {
             "brats_2013_pat0003_2": ("brats_2013_pat0003", "2"),
             "brats_x_pat7_1": ("brats_x_pat7", "1"),
         },
-        {"brats-gli-2023": (1, 2, 1, 3), "binary": (1, 1, 1, 1), "brats-2015": (1, 2, 3, 4)},
+        {
+            "brats-gli-2023": (1, 2, 1, 3),
+            "binary": (1, 1, 1, 1),
+            "brats-2015": (1, 2, 3, 4),
+            "brats-met-2023": (1, 2, 1, 3),
+        },
     ),
     "brats_2018": Tree(
         {**old_brats("Brats18_TCIA01_147_1", "HGG"), **old_brats("Brats18_2013_0_1", "LGG")}
@@ -116,12 +121,12 @@ TREES: dict[str, Tree] = {
             "Brats18_2013_0_1": ("Brats18_2013_0", "1"),
             "Brats18_TCIA01_147_1": ("Brats18_TCIA01_147", "1"),
         },
-        {"brats-gli-2023": (1, 2, 3), "binary": (1, 1, 1), "brats-gli-2021": (1, 2, 4)},
+        {"brats-gli-2023": (1, 2, 3), "binary": (1, 1, 1), "brats-gli-2021": (1, 2, 4), "brats-met-2023": (1, 2, 3)},
     ),
     "brats_2021": Tree(
         {**old_brats("BraTS2021_00000"), **old_brats("BraTS2021_00002")},
         {"BraTS2021_00000": ("BraTS2021_00000", None), "BraTS2021_00002": ("BraTS2021_00002", None)},
-        {"brats-gli-2023": (1, 2, 3), "binary": (1, 1, 1)},
+        {"brats-gli-2023": (1, 2, 3), "binary": (1, 1, 1), "brats-met-2023": (1, 2, 3)},
     ),
     "brats_2023": Tree(
         {
@@ -157,7 +162,7 @@ TREES: dict[str, Tree] = {
             "other_07": ("other_07", None),
             "sub-01_ses-2": ("sub-01", "ses-2"),
         },
-        {"brats-gli-2023": (2, 1, 3), "binary": (1, 1, 1)},
+        {"brats-gli-2023": (2, 1, 3), "binary": (1, 1, 1), "brats-met-2023": (2, 1, 3)},
         {"dataset.json": json.dumps(NNUNET_JSON)},
     ),
     "decathlon": Tree(
@@ -167,7 +172,7 @@ TREES: dict[str, Tree] = {
             for kind, what in (("imagesTr", "t2f+t1c"), ("labelsTr", (1, 2, 3)))
         },
         {"BRATS_001": ("BRATS_001", None), "BRATS_002": ("BRATS_002", None)},
-        {"brats-gli-2023": (2, 1, 3), "brats-gli-2021": (2, 1, 4), "binary": (1, 1, 1)},
+        {"brats-gli-2023": (2, 1, 3), "brats-gli-2021": (2, 1, 4), "binary": (1, 1, 1), "brats-met-2023": (2, 1, 3)},
         {"dataset.json": json.dumps(DECATHLON_JSON)},
     ),
     "bids": Tree(

@@ -72,4 +72,4 @@ def test_a_missing_prediction_is_wrong_input(run: Run, tmp_path: Path) -> None:
     assert err.startswith("metseg: ")
     assert err.count("\n") == 1
     assert "c2" in err
-    assert run("--allow-missing", "--json")[0] == 0
+    assert run("--missing", "empty", "--json")[0] == 0

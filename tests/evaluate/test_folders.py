@@ -206,7 +206,7 @@ def test_missing_predictions_are_an_error_or_scored_as_empty(volumes: tuple[Path
         evaluate_folders(predictions, truth, out=out, manner=METS, quiet=True)
     assert caught.value.code == "input.missing_prediction"
     assert not list(out.glob("*")) if out.exists() else True
-    summary = evaluate_pairs(pair_up(predictions, truth, allow_missing=True), METS, out=out, quiet=True)
+    summary = evaluate_pairs(pair_up(predictions, truth, missing="empty"), METS, out=out, quiet=True)
     missing = [row for row in rows_of(out / "cases.csv") if row["case"] == "BraTS-MET-00002-000"]
     assert [float(row["dice"]) for row in missing if row["region"] == "WT"] == [0.0]
     assert any("scored as empty: BraTS-MET-00002-000" in warning for warning in summary.warnings)
@@ -303,7 +303,7 @@ def test_masks_in_a_folder_of_their_own(tmp_path: Path) -> None:
     assert (pair.case, pair.patient) == ("p1", "p1")
 
 
-def test_what_cannot_be_paired(volumes: tuple[Path, Path], stacks: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_paired(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     predictions, _ = volumes
     slices = tmp_path / "only_slices"
     draw(slices / "p1" / "s1_mask.png", np.ones((3, 3), dtype=bool))

@@ -185,7 +185,7 @@ def test_a_second_reader_has_the_labels_of_the_truth(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"scheme": "brats-met-2024", "prediction_labels": "brats-gli-2021"},
+        {"scheme": "decathlon-brain", "prediction_labels": "brats-gli-2021"},
         {"scheme": "brats-gli-2023", "truth_labels": "brats-gli-2022"},
         {"scheme": LabelScheme({1: "a"}, {"a": (1,)}), "truth_labels": "brats-gli-2021"},
     ],

@@ -104,7 +104,7 @@ def test_everything_is_paired_before_anything_is_scored(folders: Path, tmp_path:
     with pytest.raises(InputError, match="c3"):
         evaluate_sets(Sets({"near": folders / "near", "far": folders / "far"}, folders / "truth"), out=out, quiet=True)
     assert not out.exists()
-    sets = Sets({"near": folders / "near", "far": folders / "far"}, folders / "truth", allow_missing=True)
+    sets = Sets({"near": folders / "near", "far": folders / "far"}, folders / "truth", missing="empty")
     assert len(evaluate_sets(sets, out=out, quiet=True).sets["far"].scores) == 6
 
 

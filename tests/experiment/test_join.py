@@ -13,7 +13,7 @@ import torch
 from metseg.errors import InputError, UsageError
 from metseg.evaluate.pairing import CasePair, Pairs
 from metseg.experiment.join import join_bundles
-from metseg.experiment.operate import _require_own_folds
+from metseg.experiment.operate import Documents, _require_own_folds
 from metseg.io.splits import Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle
@@ -101,14 +101,14 @@ def test_of_a_comparisons_folds_nobody_is_unseen(make: Make, tmp_path: Path) -> 
 def test_no_operating_point_is_chosen_by_networks_that_have_seen_the_patient(make: Make, tmp_path: Path) -> None:
     folds = [load_bundle(make(fold)) for fold in range(2)]
     joined = load_bundle(join_bundles([fold.folder for fold in folds], tmp_path / "joined"))
-    pairs = Pairs((CasePair("P2", "P2", (Path("t"),), (Path("p"),), is_slices=False),))  # of fold 1
+    pairs = Pairs((CasePair("P2", "P2", (Path("t"),), (tmp_path / "P2-seg.nii.gz",), is_slices=False),))
     document = tmp_path / "P2.json"
-    document.write_text(json.dumps({"model": "tiny", "bundle": folds[1].fingerprint}), "utf-8")
-    _require_own_folds(pairs, tmp_path, joined, FOLDED)
+    document.write_text(json.dumps({"model": "tiny", "bundle": folds[1].fingerprint}), "utf-8")  # P2 is of fold 1
+    _require_own_folds(pairs, Documents(tmp_path), joined, FOLDED)
     for made_by in (joined.fingerprint, folds[0].fingerprint, "another join", None):
         document.write_text(json.dumps({"model": "tiny", "bundle": made_by}), "utf-8")
         with pytest.raises(InputError, match="not trained on the patient") as caught:
-            _require_own_folds(pairs, tmp_path, joined, FOLDED)
+            _require_own_folds(pairs, Documents(tmp_path), joined, FOLDED)
         assert caught.value.code == "input.split_leak"
 
 

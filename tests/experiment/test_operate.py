@@ -85,6 +85,36 @@ def test_the_point_is_in_recipe_metrics_and_card(bundle: Path, folders: tuple[Pa
     assert load_bundle(bundle).recipe.predict == PredictPart()  # the first one is as it was
 
 
+def test_the_truth_may_be_that_of_the_whole_data_set(bundle: Path, folders: tuple[Path, Path]) -> None:
+    """Patients of other parts need no prediction; images beside the masks and folders for order do not matter."""
+    predictions, truth = folders
+    for patient in ("P0", "P1", "P2", "P5"):
+        shutil.copytree(truth / "P3", truth / patient)
+    for mask in truth.rglob("*_mask.png"):
+        shutil.copy(mask, mask.with_name(mask.name.replace("_mask", "")))
+    operated = operate(bundle, Wanted(predictions, truth, false_positives=0.0), quiet=True)
+    assert (operated.point.patients, operated.point.threshold, operated.warnings) == (2, 0.65, ())
+    shutil.rmtree(predictions / "P4")
+    with pytest.raises(InputError, match=r"truths have no prediction: P4/0, P4/1"):
+        operate(bundle, Wanted(predictions, truth, false_positives=0.0), quiet=True)
+
+
+@pytest.mark.parametrize("document", ["P3.json", "deep_P3.json"])
+def test_predictions_of_another_model_are_refused_whatever_their_document_is_called(
+    bundle: Path, folders: tuple[Path, Path], document: str
+) -> None:
+    below = document.removesuffix(".json").replace("_", "/")
+    if "/" in below:
+        for side in folders:
+            (side / below).parent.mkdir()
+            (side / "P3").rename(side / below)
+    text = json.dumps({"case": below.replace("/", "_"), "model": "another", "slices": [f"{below}/0", f"{below}/1"]})
+    (folders[0] / document).write_text(text, "utf-8")
+    with pytest.raises(InputError, match="predictions of another model") as caught:
+        operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True)
+    assert caught.value.code == "input.other_model"
+
+
 def test_validation_patients_that_were_not_looked_at_are_named(bundle: Path, folders: tuple[Path, Path]) -> None:
     shutil.rmtree(folders[0] / "P4")
     shutil.rmtree(folders[1] / "P4")

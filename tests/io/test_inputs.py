@@ -178,8 +178,8 @@ def test_masks_of_a_scheme_that_the_model_does_not_know_are_left_out(tmp_path):
     for name in ("T1c_subtrMeanDivStd", "Flair_subtrMeanDivStd", "OTMultiClass"):
         data = np.ones((4, 4, 4), dtype=np.uint8)
         nib.save(nib.Nifti1Image(data, np.eye(4)), folder / f"{name}.nii.gz")
-    (source,) = find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="brats-met-2023")
+    (source,) = find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="decathlon-brain")
     assert set(source.images) == {"t1c", "t2f"}
     assert source.load().labels is None
     with pytest.raises(UsageError, match="cannot become"):
-        find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="brats-met-2023", rules=InputRules(with_masks=True))
+        find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="decathlon-brain", rules=InputRules(with_masks=True))

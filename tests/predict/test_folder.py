@@ -195,15 +195,19 @@ def test_eight_and_sixteen_bits_may_lie_side_by_side(sees_bright: Predictor, tmp
         np.testing.assert_array_equal(read(tmp_path / "out" / f"{number}_mask.png") > 0, picture(number, 2) > 100)
 
 
-@pytest.mark.parametrize("names", [("a/x.png", "b/x.png"), ("a/scan/x.png", "b/scan/y.png")])
-def test_results_of_one_name_are_refused(sees_bright: Predictor, tmp_path: Path, names: tuple[str, str]) -> None:
-    inputs = [save(tmp_path / name, picture(1, 1)) for name in names]
-    if "scan" in names[0]:  # two folders of one name: their documents would clash
-        inputs = [path.parent for path in inputs]
+def test_results_of_one_name_are_refused(sees_bright: Predictor, tmp_path: Path) -> None:
+    inputs = [save(tmp_path / name, picture(1, 1)) for name in ("a/x.png", "b/x.png")]
     with pytest.raises(InputError, match="two results would have the same name") as raised:
         predict_paths(inputs, sees_bright, tmp_path / "out", quiet=True)
     assert raised.value.code == "input.name_clash"
     assert not (tmp_path / "out").exists()
+
+
+def test_results_of_several_folders_lie_in_folders_of_their_own(sees_bright: Predictor, tmp_path: Path) -> None:
+    inputs = [save(tmp_path / name, picture(1, 1)).parent for name in ("a/scan/x.png", "b/scan/x.png")]
+    predict_paths(inputs, sees_bright, tmp_path / "out", quiet=True)
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {"a/scan/x_mask.png", "b/scan/x_mask.png", "a_scan.json", "b_scan.json"}
 
 
 def test_nothing_beside_the_pictures_is_overwritten(sees_bright: Predictor, tmp_path: Path) -> None:

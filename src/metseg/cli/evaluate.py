@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from metseg.cli.named import named_paths
+from metseg.cli.named import named_part, named_paths
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from metseg.evaluate.pairing import Missing
     from metseg.report.images import Images
 
 Predictions = Annotated[
@@ -37,7 +38,17 @@ SecondTruth = Annotated[
     Path | None, typer.Option("--second-truth", help="Masks of a second reader, who may have drawn some cases only.")
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Score a missing prediction as an empty one.")]
+MissingFiles = Annotated[
+    str,
+    typer.Option(
+        "--missing",
+        help="Files that only one side has: error refuses, empty scores a truth without a prediction as an empty "
+        "prediction, skip leaves them out.",
+    ),
+]
+SplitFile = Annotated[Path | None, typer.Option("--split", help="Score one part of this split alone; needs --part.")]
+PartName = Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")]
+Fold = Annotated[int | None, typer.Option("--fold", min=0, help="Which fold of --split is validated on, from 0.")]
 AllowMismatch = Annotated[
     bool,
     typer.Option(
@@ -64,7 +75,10 @@ def evaluate(
     truth_labels: TruthLabels = None,
     second_truth: SecondTruth = None,
     jobs: Jobs = None,
-    allow_missing: AllowMissing = False,
+    missing: MissingFiles = "error",
+    split: SplitFile = None,
+    part: PartName = None,
+    fold: Fold = None,
     allow_affine_mismatch: AllowMismatch = False,
     patient_pattern: PatientPattern = None,
     images: ImagesRoot = None,
@@ -84,7 +98,8 @@ def evaluate(
         named_paths(predictions),
         truth,
         second_truth=second_truth,
-        allow_missing=allow_missing,
+        missing=cast("Missing", missing),
+        part=named_part(split, part, fold),
         patient_pattern=patient_pattern,
     )
     if images is not None and not report:

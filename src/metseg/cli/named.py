@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from metseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from metseg.io.splits import PartOfSplit
 
 Meant = TypeVar("Meant", str, Path)
 
@@ -60,6 +63,29 @@ def named_sequences(modalities: Sequence[str]) -> dict[str, str]:
     for name, what in map(pair, modalities):
         _put(found, name, what, twice=f"{name} is named twice", option="--modality", cure="name it once")
     return found
+
+
+def named_part(split: Path | None, part: str | None, fold: int | None) -> PartOfSplit | None:
+    """Return the part of a split that is asked for; None: everything.
+
+    Raises:
+        UsageError: one of the options without the others, no such part, or no such fold.
+        InputError: no split file, or an empty part.
+    """
+    if split is None or part is None:
+        given = {"--split": split, "--part": part, "--fold": fold}
+        if any(value is not None for value in given.values()):
+            raise UsageError(
+                "a part of a split needs the split and the name of the part",
+                got=", ".join(name for name, value in given.items() if value is not None),
+                expected="--split FILE --part train, validation or test",
+                cure="give both options, or neither",
+                code="usage.options",
+            )
+        return None
+    from metseg.io.splits import PartOfSplit
+
+    return PartOfSplit.load(split, part, fold)
 
 
 def _put(found: dict[str, Meant], name: str, meant: Meant, *, twice: str, option: str, cure: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.named import named_sequences
+from metseg.cli.named import named_part, named_sequences
 from metseg.words import counted
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ def predict(
     allow_gaps: Annotated[
         bool | None, typer.Option("--allow-gaps/--no-gaps", help="Fill slices missing from a DICOM series.")
     ] = None,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="Predict on one part of this split alone; needs --part.")
+    ] = None,
+    part: Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", min=0, help="Which fold of --split is validated on, from 0.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -64,11 +71,18 @@ def predict(
     from metseg.predict.reading import Reading
     from metseg.predict.shards import Shard
 
-    reading = Reading(patient_pattern, stack, allow_gaps, named_sequences(modality or []), tell=_tell)
-    part = None if shard is None else Shard.parse(shard)
+    reading = Reading(
+        patient_pattern,
+        stack,
+        allow_gaps,
+        named_sequences(modality or []),
+        tell=_tell,
+        part=named_part(split, part, fold),
+    )
+    portion = None if shard is None else Shard.parse(shard)
     predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)
     chosen = formats or ("mask", "overlay")
-    outcome = predict_paths(inputs or [], predictor, out, formats=chosen, reading=reading, shard=part, quiet=as_json)
+    outcome = predict_paths(inputs or [], predictor, out, formats=chosen, reading=reading, shard=portion, quiet=as_json)
     _print(outcome, out, as_json)
     if outcome.errors:
         raise typer.Exit(outcome.errors[0].exit_status)

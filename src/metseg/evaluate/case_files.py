@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.tree import MASK_ENDINGS, PICTURE_ENDINGS
+from metseg.labels import NamedLabels
 
 #: What is stripped from a file's stem to give the case id: the endings of masks in data sets, and that of predictions.
 #: The first is what UCSF-BMSR calls its masks of several classes.
@@ -15,6 +16,9 @@ SUFFIXES = ("_brats-seg", *MASK_ENDINGS, "-pred", "_pred")
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
+
+#: The same of a picture with the prediction drawn on it.
+OVERLAY_ENDINGS = ("-overlay", "_overlay")
 
 #: Names shown one by one in a message; more are counted.
 _SHOWN = 5
@@ -31,6 +35,7 @@ class CasePair:
         prediction: as many; None where there is none.
         is_slices: pictures, not a volume.
         probability: the probability maps beside the predictions, as many; empty where there are none.
+        truth_labels, prediction_labels: what a ``dataset.json`` beside the files calls their values, or None.
     """
 
     case: str
@@ -39,6 +44,8 @@ class CasePair:
     prediction: tuple[Path | None, ...]
     is_slices: bool
     probability: tuple[Path, ...] = ()
+    truth_labels: NamedLabels | None = None
+    prediction_labels: NamedLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,12 @@ def _map_beside(prediction: Path | None, maps_in: dict[Path, Mapping[str, Path]]
     return maps_in[folder].get(case_id(prediction.name))
 
 
-def is_map(path: Path) -> bool:
+def is_overlay(path: PurePath) -> bool:
+    """Return whether a file is a picture with a prediction drawn on it by its name, as prediction writes it."""
+    return stem_of(path.name).lower().endswith(OVERLAY_ENDINGS) and path.name.lower().endswith(PICTURE_ENDINGS)
+
+
+def is_map(path: PurePath) -> bool:
     """Return whether a file is a probability map by its name."""
     is_image = path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
     return is_image and stem_of(path.name).lower().endswith(PROBABILITY_ENDINGS)

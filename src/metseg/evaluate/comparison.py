@@ -126,6 +126,6 @@ def _require_same_cases(sets: Mapping[str, Sequence[CaseScores]]) -> None:
             raise InputError(
                 f"'{one}' and '{two}' were not scored on the same cases",
                 got=f"{len(odd)} in one of them only, the first {odd[0]}",
-                cure="predict the same cases with both, or score missing ones as empty with --allow-missing",
+                cure="predict the same cases with both, or score missing ones as empty with --missing empty",
                 code="input.unpaired",
             )

@@ -3,214 +3,319 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, is_map, some_of, stem_of, with_probabilities
-from metseg.evaluate.twins import one_mask_each
+from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, some_of, with_probabilities
+from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
+from metseg.io.grouping import units_of_pairs
+from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.io.layouts.examinations import examination_of
-from metseg.io.nifti import NIFTI_ENDINGS
-from metseg.io.patients import NOT_PATIENTS, patient_finder
-from metseg.io.tree import PICTURE_ENDINGS, slice_number
+from metseg.io.patients import patient_finder
+from metseg.io.splits import PartOfSplit
+from metseg.io.tree import Pair, slice_number
+from metseg.labels import NamedLabels
 
-__all__ = ["SUFFIXES", "CasePair", "Pairs", "case_id", "pair_up"]
+__all__ = ["PLAIN_FOLDERS", "SUFFIXES", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 
-#: Folders that say what a file is, not whose: left out when the two sides are matched.
-PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
+#: What is done about files that only one side has: refused, scored as an empty prediction, or left out; see `pair_up`.
+Missing = Literal["error", "empty", "skip"]
+
+Match = tuple[MaskFile, MaskFile | None]
 
 
 def pair_up(
     predictions: Path,
     truth: Path,
     *,
-    allow_missing: bool = False,
-    only_common: bool = False,
+    missing: Missing = "error",
+    part: PartOfSplit | None = None,
+    needed: Collection[str] | None = None,
     patient_pattern: str | None = None,
     labels: str | None = None,
 ) -> Pairs:
     """Pair the files of two folders by case id, or one file with another.
 
-    In a folder where some mask names carry a suffix (``-seg``, ``_mask``, ...), only those count: images often lie
-    beside their masks. Volumes are one case each. Slice masks of one folder are one case, that of a patient.
+    Either folder may hold masks alone, or be a data set with its images, whose layout then says which case a mask is
+    of: as `metseg predict` names its results. Volumes are one case each. Slice masks of one folder are one case, that
+    of a patient; where the folders differ, the ends of their paths decide, as far as they fit one file only.
     Probability maps that prediction wrote beside its masks (``-probability``) are taken along.
 
     Args:
         predictions: a file or a folder, searched to its depths.
         truth: likewise.
-        allow_missing: a truth without a prediction is scored as an empty prediction, with a warning.
-        only_common: a truth without a prediction is left out, with a warning: for a second reader, who drew some cases.
+        missing: ``error`` refuses files that only one side has; ``empty`` scores a truth without a prediction as an
+            empty prediction, and ``skip`` leaves it out; both leave out a prediction without a truth. Whatever is not
+            refused is named in a warning. A prediction of a case that the truth's data set holds without a mask is
+            left out with a warning in any case.
+        part: score the cases of this part of a split alone; None: all.
+        needed: patients whose truths need a prediction; None: all.
         patient_pattern: regular expression whose first group, searched in the relative path, is the patient; None:
-            the folder of slice masks; for volumes the case id, without the time point of BraTS and UCSF-BMSR names.
+            the folder of slice masks; for volumes what their layout says, or the case id without the time point of
+            BraTS and UCSF-BMSR names.
         labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken; None: that there
             are two is refused.
     Raises:
-        InputError: nothing there, nothing to pair, two files of one case, or a truth without a prediction.
-        UsageError: volumes on one side and pictures on the other.
+        InputError: nothing there, nothing to pair, two files of one case, or files that only one side has.
+        UsageError: volumes on one side and pictures on the other, or no such way with missing files.
     """
+    if missing not in get_args(Missing):
+        raise UsageError("not a way with missing files", where="missing", expected=get_args(Missing), got=missing)
     if truth.is_file() and predictions.is_file():
-        return with_probabilities(_one_file_each(predictions, truth))
-    true_files, of_truth = one_mask_each(_masks(truth), labels)
-    predicted_files, of_predictions = one_mask_each(_masks(predictions), labels)
-    is_slices = _is_slices(true_files, truth)
-    if is_slices != _is_slices(predicted_files, predictions):
+        return _complete(_one_file_each(predictions, truth))
+    true = find_masks(truth, labels=labels, without=predictions)
+    guessed = find_masks(predictions, labels=labels, without=truth)
+    if true.is_slices != guessed.is_slices:
         raise UsageError(
             "one side holds volumes, the other pictures", where=predictions, expected="the same kind on both sides"
         )
-    key = _slice_key if is_slices else _volume_key
-    sides = _by_key(true_files, truth, key), _by_key(predicted_files, predictions, key)
-    paired = _common(*sides) if only_common else _matched(*sides, allow_missing)
-    gather = _slice_cases if is_slices else _volume_cases
-    warnings = (*dict.fromkeys((*of_truth, *of_predictions)), *paired.warnings)
-    return with_probabilities(Pairs(gather(paired.found, truth, patient_pattern), warnings))
+    sides = _match(true, guessed)
+    whose = _Patients(true, patient_pattern)
+    warnings = [*dict.fromkeys((*true.warnings, *guessed.warnings)), *sides.warnings]
+    if part is not None:
+        sides, about_part = _of_part(sides, part, whose, missing)
+        warnings += about_part
+    if needed is not None:
+        sides = replace(sides, truths=tuple(mask for mask in sides.truths if whose.patient(mask) in needed))
+    matches, notes = _settle(sides, missing, unlabelled=true.unlabelled)
+    gather = _slice_cases if true.is_slices else _volume_cases
+    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)))
 
 
 @dataclass(frozen=True)
-class _Matched:
-    """Key to truth and prediction, and what was noticed."""
+class _Sides:
+    """What fits together, and what only one side has."""
 
-    found: Mapping[PurePosixPath, tuple[Path, Path | None]]
-    warnings: tuple[str, ...]
+    pairs: tuple[tuple[MaskFile, MaskFile], ...]
+    truths: tuple[MaskFile, ...]
+    predictions: tuple[MaskFile, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def _one_file_each(predictions: Path, truth: Path) -> Pairs:
-    is_slices = _is_slices([truth], truth)
-    if is_slices != _is_slices([predictions], predictions):
+    true, guessed = find_masks(truth), find_masks(predictions)
+    if true.is_slices != guessed.is_slices:
         raise UsageError("one side is a volume, the other a picture", where=predictions)
-    name = case_id(truth.name)
+    name = str(true.masks[0].key)
     pair = CasePair(
-        case=name, patient=_study_patient(name), truth=(truth,), prediction=(predictions,), is_slices=is_slices
+        case=name, patient=_study_patient(name), truth=(truth,), prediction=(predictions,), is_slices=true.is_slices
     )
     return Pairs((pair,))
 
 
-def _masks(root: Path) -> list[Path]:
-    """Return the files that can be masks, sorted."""
-    if not root.exists():
-        raise InputError("no such file or folder", where=root, code="input.missing")
-    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if _is_candidate(path, root))
-    volumes = [path for path in files if path.name.lower().endswith(NIFTI_ENDINGS)]
-    chosen = volumes or files
-    marked = [path for path in chosen if case_id(path.name) != stem_of(path.name)]
-    if not chosen:
+def _complete(pairs: Pairs) -> Pairs:
+    """Return the cases with the probability maps beside their predictions, and what tables say of their labels."""
+    in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
+
+    def said(paths: Iterable[Path | None]) -> NamedLabels | None:
+        return next((named for path in paths if path is not None and (named := in_folder(path.parent))), None)
+
+    cases = (
+        replace(pair, truth_labels=said(pair.truth), prediction_labels=said(pair.prediction)) for pair in pairs.cases
+    )
+    return with_probabilities(Pairs(tuple(cases), pairs.warnings))
+
+
+def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
+    """Pair the files of equal keys, then those that fit one file of the other side only."""
+    by_key = {mask.key: mask for mask in guessed.masks}
+    pairs = [(mask, by_key[mask.key]) for mask in true.masks if mask.key in by_key]
+    truths = _without(true.masks, [mask for mask, _ in pairs])
+    predictions = _without(guessed.masks, [mask for _, mask in pairs])
+    ways = _ends if true.is_slices else _names
+    fitting = _unique_pairs(truths, predictions, ways)
+    warnings: tuple[str, ...] = ()
+    if fitting and true.is_slices:
+        shown = some_of([PurePosixPath(f"{guess.key} with {mask.key}") for mask, guess in fitting])
+        warnings = (f"{len(fitting)} predictions paired by the ends of their paths: {shown}",)
+    pairs = sorted([*pairs, *fitting], key=lambda pair: pair[0].key)
+    return _Sides(
+        tuple(pairs),
+        tuple(_without(truths, [mask for mask, _ in fitting])),
+        tuple(_without(predictions, [mask for _, mask in fitting])),
+        warnings,
+    )
+
+
+def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskFile]:
+    keys = {mask.key for mask in taken}
+    return sorted((mask for mask in masks if mask.key not in keys), key=lambda mask: mask.key)
+
+
+def _names(mask: MaskFile) -> set[PurePosixPath]:
+    """Return what a volume may be called."""
+    return {mask.key} if mask.other_key is None else {mask.key, mask.other_key}
+
+
+def _ends(mask: MaskFile) -> set[PurePosixPath]:
+    """Return the ends of a slice's path."""
+    parts = mask.key.parts
+    return {PurePosixPath(*parts[first:]) for first in range(len(parts))}
+
+
+def _unique_pairs(
+    truths: Sequence[MaskFile],
+    predictions: Sequence[MaskFile],
+    ways: Callable[[MaskFile], set[PurePosixPath]],
+) -> list[tuple[MaskFile, MaskFile]]:
+    """Return the pairs in which the key of one is among the names of the other, and which leave no choice."""
+    partners: dict[PurePosixPath, dict[PurePosixPath, MaskFile]] = defaultdict(dict)
+    suitors: dict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
+    for side, others, truth_first in ((truths, predictions, True), (predictions, truths, False)):
+        by_name: dict[PurePosixPath, list[MaskFile]] = defaultdict(list)
+        for mask in side:
+            for name in ways(mask):
+                by_name[name].append(mask)
+        for other in others:
+            for mask in by_name.get(other.key, ()):
+                truth, guess = (mask, other) if truth_first else (other, mask)
+                partners[truth.key][guess.key] = guess
+                suitors[guess.key].add(truth.key)
+    alone = {key: next(iter(found.values())) for key, found in partners.items() if len(found) == 1}
+    return [(mask, alone[mask.key]) for mask in truths if mask.key in alone and len(suitors[alone[mask.key].key]) == 1]
+
+
+class _Patients:
+    """Whose masks they are, on both sides.
+
+    Args:
+        true: the masks of the truth.
+        pattern: see `pair_up`.
+    """
+
+    def __init__(self, true: MaskFiles, pattern: str | None) -> None:
+        self.is_slices = true.is_slices
+        self._pattern = pattern
+        self._find = None
+        if pattern is not None or true.is_slices:
+            places = [mask.place or mask.key for mask in true.masks]
+            self._find = patient_finder(places, pattern, root=true.root)
+
+    def patient(self, mask: MaskFile) -> str:
+        """Return the patient of a mask of either side."""
+        if self._find is None:
+            return mask.patient or _study_patient(str(mask.key))
+        return self._find(mask.place or mask.key)
+
+    def units(self, masks: Iterable[MaskFile], part: PartOfSplit) -> dict[PurePosixPath, str]:
+        """Return the unit of a split that each mask belongs to, by its key."""
+        if part.split.by == "patient":
+            return {mask.key: self.patient(mask) for mask in masks}
+        if not self.is_slices:
+            raise UsageError("the split is by slice, and these are volumes", where=part.path, cure="split by patient")
+        pairs = [Pair(mask.key, mask.path, mask.path, mask.place or mask.key) for mask in masks]
+        assert self._find is not None
+        return units_of_pairs(pairs, self._find, by="slice")
+
+
+def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missing) -> tuple[_Sides, list[str]]:
+    """Return what belongs to a part of a split; a prediction without a truth that no part has stays.
+
+    Raises:
+        InputError: ``input.split``, the part holds what the truth does not, or nothing of it.
+    """
+    units = whose.units([*(mask for mask, _ in sides.pairs), *sides.truths], part)
+    of_guess = whose.units(sides.predictions, part)
+    other = part.split.units - part.units
+    chosen = _Sides(
+        tuple(pair for pair in sides.pairs if units[pair[0].key] in part.units),
+        tuple(mask for mask in sides.truths if units[mask.key] in part.units),
+        tuple(mask for mask in sides.predictions if of_guess[mask.key] not in other),
+        sides.warnings,
+    )
+    left = len(units) - len(chosen.pairs) - len(chosen.truths)
+    notes = [f"scored: {part.describe()}; {left} masks of the truth belong to others"]
+    if unknown := sorted(set(units.values()) - part.split.units):
+        notes.append(f"{len(unknown)} {part.split.by}s are not in {part.path.name}: {_some(unknown)}")
+    absent = sorted(part.units - set(units.values()))
+    if absent and (missing == "error" or not chosen.pairs):
         raise InputError(
-            "no masks found",
-            where=root,
-            expected=f"files ending in {', '.join((*NIFTI_ENDINGS, *PICTURE_ENDINGS))}",
-            code="input.no_cases",
+            f"{len(absent)} of {len(part.units)} {part.split.by}s of the part '{part.name}' have no truth",
+            where=part.path,
+            got=_some(absent),
+            cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern), "
+            "or leave them out with --missing skip",
+            code="input.split",
         )
-    return marked or chosen
+    if absent:
+        notes.append(f"{len(absent)} {part.split.by}s of the part '{part.name}' have no truth: {_some(absent)}")
+    return chosen, notes
 
 
-def _is_candidate(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
-    is_image = path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
-    return is_image and not hidden and not is_map(path) and path.is_file()
+def _some(names: Sequence[str]) -> str:
+    return some_of([PurePosixPath(name) for name in names])
 
 
-def _is_slices(files: list[Path], root: Path) -> bool:
-    if not all(path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS)) for path in files):
-        raise InputError("neither a NIfTI volume nor a picture", where=root, code="input.format")
-    return not files[0].name.lower().endswith(NIFTI_ENDINGS)
-
-
-def _volume_key(relative: PurePosixPath) -> PurePosixPath:
-    """Volumes are matched by case id alone: one side may have a folder per case, the other none."""
-    return PurePosixPath(case_id(relative.name))
-
-
-def _slice_key(relative: PurePosixPath) -> PurePosixPath:
-    """Slices are matched by folder and stem, since two patients may both have a slice ``1``."""
-    folders = [part for part in relative.parent.parts if part.lower() not in PLAIN_FOLDERS]
-    return PurePosixPath(*folders, case_id(relative.name))
-
-
-def _by_key(
-    files: Iterable[Path], root: Path, key: Callable[[PurePosixPath], PurePosixPath]
-) -> dict[PurePosixPath, Path]:
-    found: dict[PurePosixPath, Path] = {}
-    base = root if root.is_dir() else root.parent
-    for path in files:
-        name = key(PurePosixPath(path.relative_to(base).as_posix()))
-        if name in found:
-            raise InputError(
-                f"two files for case {name}",
-                where=found[name],
-                got=path,
-                cure="remove one of them",
-                code="input.duplicate_case",
-            )
-        found[name] = path
-    return found
-
-
-def _matched(
-    truth: Mapping[PurePosixPath, Path], prediction: Mapping[PurePosixPath, Path], allow_missing: bool
-) -> _Matched:
-    missing = sorted(set(truth) - set(prediction))
-    extra = sorted(set(prediction) - set(truth))
-    if len(missing) == len(truth):
+def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> tuple[list[Match], tuple[str, ...]]:
+    """Return truths with their predictions after what is asked for is done about those that only one side has."""
+    apart = [mask for mask in sides.predictions if str(mask.key) in unlabelled]
+    extra = [mask.key for mask in sides.predictions if str(mask.key) not in unlabelled]
+    alone = [mask.key for mask in sides.truths]
+    if not sides.pairs:
         raise InputError(
             "no prediction has the name of a truth",
-            expected=some_of(missing),
+            expected=some_of(alone),
             got=some_of(extra),
             cure=f"name both sides by case; {', '.join(SUFFIXES)} are stripped",
             code="input.no_cases",
         )
-    if missing and not allow_missing:
-        raise InputError(
-            f"{len(missing)} of {len(truth)} truths have no prediction",
-            got=some_of(missing),
-            cure="predict them too, or score them as empty with --allow-missing",
-            code="input.missing_prediction",
-        )
+    if (alone or extra) and missing == "error":
+        raise _unpaired(sides, alone, extra)
     warnings = []
-    if missing:
-        warnings.append(f"{len(missing)} truths without a prediction were scored as empty: {some_of(missing)}")
+    if alone:
+        done = "scored as empty" if missing == "empty" else "left out"
+        warnings.append(f"{len(alone)} truths without a prediction were {done}: {some_of(alone)}")
     if extra:
         warnings.append(f"{len(extra)} predictions without a truth were left out: {some_of(extra)}")
-    return _Matched({name: (truth[name], prediction.get(name)) for name in sorted(truth)}, tuple(warnings))
+    if apart:
+        names = some_of([mask.key for mask in apart])
+        warnings.append(f"{len(apart)} predictions of cases that the data set has no mask of were left out: {names}")
+    matches: list[Match] = [*sides.pairs]
+    if missing == "empty":
+        matches += [(mask, None) for mask in sides.truths]
+    return sorted(matches, key=lambda match: match[0].key), tuple(warnings)
 
 
-def _common(truth: Mapping[PurePosixPath, Path], second: Mapping[PurePosixPath, Path]) -> _Matched:
-    """Match what both sides have."""
-    common = sorted(set(truth) & set(second))
-    if not common:
-        raise InputError(
-            "no mask of one side has the name of one of the other",
-            expected=some_of(sorted(truth)),
-            got=some_of(sorted(second)),
-            cure=f"name both sides by case; {', '.join(SUFFIXES)} are stripped",
-            code="input.no_cases",
-        )
-    left_out = sorted(set(truth) ^ set(second))
-    warnings = (f"{len(left_out)} masks that only one side has were left out: {some_of(left_out)}",) if left_out else ()
-    return _Matched({name: (truth[name], second[name]) for name in common}, warnings)
-
-
-def _volume_cases(
-    found: Mapping[PurePosixPath, tuple[Path, Path | None]], root: Path, pattern: str | None
-) -> tuple[CasePair, ...]:
-    patient_of = (
-        (lambda place: _study_patient(str(place)))
-        if pattern is None
-        else patient_finder(tuple(found), pattern, root=root)
+def _unpaired(sides: _Sides, truths: Sequence[PurePosixPath], predictions: Sequence[PurePosixPath]) -> InputError:
+    """Return the refusal of files that only one side has, each named on its own side."""
+    count = len(sides.pairs)
+    parts = []
+    if truths:
+        parts.append(f"{len(truths)} of {count + len(truths)} truths have no prediction: {some_of(truths)}")
+    if predictions:
+        among = count + len(predictions)
+        parts.append(f"{len(predictions)} of {among} predictions have no truth: {some_of(predictions)}")
+    return InputError(
+        "; ".join(parts),
+        cure="add or rename the files, score missing predictions as empty (--missing empty), or leave out what only "
+        "one side has (--missing skip)",
+        code="input.missing_prediction" if truths else "input.missing_truth",
     )
+
+
+def _volume_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair, ...]:
     return tuple(
-        CasePair(case=str(name), patient=patient_of(name), truth=(truth,), prediction=(prediction,), is_slices=False)
-        for name, (truth, prediction) in found.items()
+        CasePair(
+            case=str(mask.key),
+            patient=whose.patient(mask),
+            truth=(mask.path,),
+            prediction=(None if guess is None else guess.path,),
+            is_slices=False,
+        )
+        for mask, guess in matches
     )
 
 
-def _slice_cases(
-    found: Mapping[PurePosixPath, tuple[Path, Path | None]], root: Path, pattern: str | None
-) -> tuple[CasePair, ...]:
+def _slice_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair, ...]:
     """Return one case per patient's folder, its slices in numeric order."""
-    patient_of = patient_finder(tuple(found), pattern, root=root)
+    found: Mapping[PurePosixPath, Match] = {match[0].key: match for match in matches}
     stacks: dict[tuple[str, PurePosixPath], list[PurePosixPath]] = defaultdict(list)
-    for name in found:
-        stacks[patient_of(name), name.parent].append(name)
+    for name, (mask, _) in found.items():
+        stacks[whose.patient(mask), name.parent].append(name)
     several = [folder for _, folder in stacks]
     cases = []
     for (patient, folder), names in sorted(stacks.items()):
@@ -223,8 +328,8 @@ def _slice_cases(
             CasePair(
                 case=label,
                 patient=patient,
-                truth=tuple(truth for truth, _ in files),
-                prediction=tuple(guess for _, guess in files),
+                truth=tuple(mask.path for mask, _ in files),
+                prediction=tuple(None if guess is None else guess.path for _, guess in files),
                 is_slices=True,
             )
         )

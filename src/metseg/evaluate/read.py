@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from metseg.evaluate.pairing import CasePair
 from metseg.geometry import Affine, turn_onto
 from metseg.io.nifti import read_mask_nifti, read_volume
 from metseg.io.pictures import UINT8_MAX, UINT16_MAX, read_mask, read_picture
-from metseg.labels import LABEL_SCHEMES, check_labels, convert_labels
+from metseg.labels import BINARY, LABEL_SCHEMES, LabelScheme, NamedLabels, check_labels, convert_labels
 from metseg.volume import Array, Volume
 
 Samples = TypeVar("Samples", bound=np.generic)
@@ -45,13 +46,16 @@ def read_pair(pair: CasePair, manner: Manner) -> MaskPair:
 
 def _read_volumes(pair: CasePair, manner: Manner) -> MaskPair:
     truth = read_mask_nifti(pair.truth[0])
-    true_labels = _as_scored(truth.data, manner, manner.truth_labels, where=pair.truth[0])
+    of_truth = FileLabels(manner.truth_labels, pair.truth_labels)
+    of_prediction = FileLabels(manner.prediction_labels, pair.prediction_labels)
+    true_labels = of_truth.as_scored(truth.data, manner, where=pair.truth[0])
     path = pair.prediction[0]
     guess: Array = np.zeros(truth.shape, dtype=np.uint8)
-    warnings: list[str] = []
+    warnings = [*of_truth.notes, *of_prediction.notes]
     if path is not None:
-        prediction, warnings = _on_grid(truth, read_mask_nifti(path), manner, case=pair.case)
-        guess = _as_scored(prediction.data, manner, manner.prediction_labels, where=path)
+        prediction, noticed = _on_grid(truth, read_mask_nifti(path), manner, case=pair.case)
+        warnings += noticed
+        guess = of_prediction.as_scored(prediction.data, manner, where=path)
     probability, more = _probability_volume(pair, truth, manner)
     return MaskPair(
         true_labels,
@@ -64,11 +68,56 @@ def _read_volumes(pair: CasePair, manner: Manner) -> MaskPair:
     )
 
 
-def _as_scored(labels: Array, manner: Manner, files: str | None, *, where: Path) -> Array:
-    """Return labels of a file in the scheme that is scored; as they are where the file is said to have that one."""
-    if files is None:
-        return labels
-    return convert_labels(check_labels(labels, LABEL_SCHEMES[files], where=where), manner.map_of(files))
+@dataclass(frozen=True)
+class FileLabels:
+    """What is known of the labels in the files of one side.
+
+    Args:
+        declared: the label scheme that the user says they have; None: nothing was said.
+        named: what a ``dataset.json`` beside them calls their values; None: there is none.
+    """
+
+    declared: str | None
+    named: NamedLabels | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a note where the user and the table say different things."""
+        if self.declared is None or self.named is None or self.named.is_like(self.declared):
+            return ()
+        return (f"{self.named.source} says {self.named.describe()}; the masks were read as '{self.declared}'",)
+
+    def scheme(self, manner: Manner) -> LabelScheme:
+        """Return the label scheme of the files."""
+        if self.declared is not None:
+            return LABEL_SCHEMES[self.declared]
+        if self.named is None or _is_binary(self.named, manner.labels):
+            return manner.labels
+        return self.named.as_scheme()
+
+    def table(self, manner: Manner) -> Mapping[int, int] | None:
+        """Return what each value of the files becomes; None: it stays as it is."""
+        if self.declared is not None:
+            return manner.map_of(self.declared)
+        if self.named is None or _is_binary(self.named, manner.labels):
+            return None
+        return self.named.map_to(manner.labels)
+
+    def as_scored(self, labels: Array, manner: Manner, *, where: Path) -> Array:
+        """Return labels of a volume in the scheme that is scored.
+
+        Raises:
+            InputError: a value that the files' scheme does not have, or a table whose classes are not those scored.
+        """
+        table = self.table(manner)
+        if table is None:
+            return labels
+        return convert_labels(check_labels(labels, self.scheme(manner), where=where), table)
+
+
+def _is_binary(named: NamedLabels, scored: LabelScheme) -> bool:
+    """Return whether both are lesion or not: whether that is stored as 1 or 255 makes no difference."""
+    return named.schemes() == (BINARY,) and len(scored.classes) == 1
 
 
 def _probability_volume(
@@ -135,13 +184,15 @@ def _largest_shift_mm(one: Affine, other: Affine, *, shape: tuple[int, int, int]
 def _read_slices(pair: CasePair, manner: Manner) -> MaskPair:
     truths: list[npt.NDArray[np.uint8]] = []
     predictions: list[npt.NDArray[np.uint8]] = []
-    notes: list[str] = []
+    of_truth = FileLabels(manner.truth_labels, pair.truth_labels)
+    of_prediction = FileLabels(manner.prediction_labels, pair.prediction_labels)
+    notes = [*of_truth.notes, *of_prediction.notes]
     for truth_path, path in zip(pair.truth, pair.prediction, strict=True):
-        truth, noticed = _read_slice(truth_path, manner, manner.truth_labels)
+        truth, noticed = _read_slice(truth_path, manner, of_truth)
         notes += noticed
         guess = np.zeros_like(truth)
         if path is not None:
-            guess, noticed = _read_slice(path, manner, manner.prediction_labels)
+            guess, noticed = _read_slice(path, manner, of_prediction)
             notes += noticed
         _require_same_size(truth, guess, where=path, expected_like="its truth")
         if truths:
@@ -161,10 +212,10 @@ def _read_slices(pair: CasePair, manner: Manner) -> MaskPair:
     )
 
 
-def _read_slice(path: Path, manner: Manner, files: str | None) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+def _read_slice(path: Path, manner: Manner, files: FileLabels) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """Return the labels (rows, columns) of a picture in the scheme that is scored, and notes."""
-    mask = read_mask(path, manner.labels if files is None else LABEL_SCHEMES[files])
-    return mask.labels if files is None else convert_labels(mask.labels, manner.map_of(files)), mask.notes
+    mask, table = read_mask(path, files.scheme(manner)), files.table(manner)
+    return mask.labels if table is None else convert_labels(mask.labels, table), mask.notes
 
 
 #: What a probability of 1 is stored as.

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from metseg.errors import UsageError
+from metseg.errors import InputError, UsageError
 from metseg.evaluate.comparison import FigureComparison, compare_sets
 from metseg.evaluate.folders import Evaluated, score_pairs
 from metseg.evaluate.manner import VOXELWISE, Manner
-from metseg.evaluate.pairing import Pairs, pair_up
+from metseg.evaluate.pairing import Missing, Pairs, pair_up
 from metseg.evaluate.readers import AgainstReaders, Readers, beside_readers
 from metseg.evaluate.tables import write_summary
+from metseg.io.splits import PartOfSplit
 
 #: The folder of what concerns the second reader, and in it that of the second reader's own masks.
 READERS_FOLDER, SECOND_READER = "readers", "second-reader"
@@ -33,7 +34,8 @@ class Sets:
         predictions: name to folder or file; at least one.
         truth: folder or file of the first reader's masks.
         second_truth: of the second reader's, who may have drawn some of the cases only; None: there was one reader.
-        allow_missing: a truth without a prediction is scored as an empty one.
+        missing: what is done about files that only one side has, see `metseg.evaluate.pairing.pair_up`.
+        part: the part of a split that is scored; None: everything.
         patient_pattern: see `metseg.evaluate.pairing.pair_up`.
     Raises:
         UsageError: no predictions, or a name that cannot be that of a folder.
@@ -42,7 +44,8 @@ class Sets:
     predictions: Mapping[str, Path]
     truth: Path
     second_truth: Path | None = None
-    allow_missing: bool = False
+    missing: Missing = "error"
+    part: PartOfSplit | None = None
     patient_pattern: str | None = None
 
     def __post_init__(self) -> None:
@@ -124,7 +127,8 @@ def paired(sets: Sets, predictions: Path, manner: Manner) -> Pairs:
     return pair_up(
         predictions,
         sets.truth,
-        allow_missing=sets.allow_missing,
+        missing=sets.missing,
+        part=sets.part,
         patient_pattern=sets.patient_pattern,
         labels=manner.scheme_name,
     )
@@ -134,7 +138,8 @@ def _between(sets: Sets, second_truth: Path, manner: Manner) -> Pairs:
     return pair_up(
         second_truth,
         sets.truth,
-        only_common=True,
+        missing="skip",
+        part=sets.part,
         patient_pattern=sets.patient_pattern,
         labels=manner.scheme_name,
     )
@@ -176,6 +181,14 @@ def _against(between: Pairs, model: Pairs, *, second: bool) -> Pairs:
     prediction_of = {
         truth: prediction for pair in model.cases for truth, prediction in zip(pair.truth, pair.prediction, strict=True)
     }
+    left_out = [truth for pair in between.cases for truth in pair.truth if truth not in prediction_of]
+    if left_out:
+        raise InputError(
+            f"{len(left_out)} masks that both readers have drawn have no prediction",
+            where=left_out[0],
+            cure="predict these too, score them as empty with --missing empty, or leave out --second-truth",
+            code="input.unpaired",
+        )
     cases = [
         replace(
             pair,

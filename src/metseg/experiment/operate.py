@@ -20,10 +20,15 @@ from metseg.errors import InputError, UsageError
 from metseg.evaluate import Manner
 from metseg.evaluate.folders import map_pairs, without_errors
 from metseg.evaluate.operating import OperatingPoint, choose_operating_point, fit_confidence
-from metseg.evaluate.pairing import CasePair, Pairs, pair_up
+from metseg.evaluate.pairing import CasePair, Pairs, case_id, pair_up
 from metseg.evaluate.sweep import Sweep
 from metseg.experiment.swept_cases import Look, SweptCase
-from metseg.experiment.validation import not_looked_at, refuse_seen_patients, require_validation_patients
+from metseg.experiment.validation import (
+    not_looked_at,
+    refuse_seen_patients,
+    require_validation_patients,
+    validation_patients,
+)
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
@@ -106,14 +111,22 @@ def operate(
     recipe = given.recipe
     _require_pieces(recipe, given.name)
     manner = Manner(wanted.protocol, wanted.labels or recipe.data.file_labels or recipe.data.labels)
-    pairs = pair_up(wanted.predictions, wanted.truth, patient_pattern=wanted.patient_pattern, labels=manner.scheme_name)
     own = None if given.split is None else Split.from_dict(given.split, where=given.folder)
     split = _split(own, wanted, given.name)
+    pairs = pair_up(
+        wanted.predictions,
+        wanted.truth,
+        # The truth may be that of the whole data set: patients for other uses need no prediction.
+        needed=validation_patients(split, networks=len(given.networks), fold=wanted.fold),
+        patient_pattern=wanted.patient_pattern or recipe.data.patient_pattern,
+        labels=manner.scheme_name,
+    )
     validation = require_validation_patients(pairs, split, networks=len(given.networks), fold=wanted.fold)
     if own is not None:
         refuse_seen_patients(pairs, own)
-    _require_predictions(pairs, wanted.predictions, recipe)
-    _require_own_folds(pairs, wanted.predictions, given, split)
+    documents = Documents(wanted.predictions)
+    _require_predictions(pairs, documents, recipe)
+    _require_own_folds(pairs, documents, given, split)
     # A scheme of one's own is that of the lesion itself; the recipe's region is one of the recipe's files.
     look = Look(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
     cases = pairs.cases
@@ -150,7 +163,7 @@ def _split(own: Split | None, wanted: Wanted, name: str) -> Split:
     return split
 
 
-def _require_predictions(pairs: Pairs, folder: Path, recipe: Recipe) -> None:
+def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> None:
     """Refuse predictions without probabilities, or of another model where the documents beside them say so."""
     without = [pair.case for pair in pairs.cases if not pair.probability]
     if without:
@@ -161,26 +174,51 @@ def _require_predictions(pairs: Pairs, folder: Path, recipe: Recipe) -> None:
             code="input.no_probability",
         )
     for pair in pairs.cases:
-        document = _document(folder, pair.case)
-        model = document.get("model", recipe.name)
-        if model != recipe.name:
-            raise InputError(
-                "these are the predictions of another model",
-                where=folder / f"{pair.case}.json",
-                expected=recipe.name,
-                got=model,
-                cure="predict with this bundle",
-                code="input.other_model",
-            )
+        for document in documents.of(pair):
+            model = document.get("model", recipe.name)
+            if model != recipe.name:
+                raise InputError(
+                    "these are the predictions of another model",
+                    where=f"case {pair.case}",
+                    expected=recipe.name,
+                    got=model,
+                    cure="predict with this bundle",
+                    code="input.other_model",
+                )
 
 
-def _document(folder: Path, case: str) -> dict[str, Any]:
-    """Return what lies beside a case's masks on how they were made; empty where nothing does."""
-    path = folder / f"{case}.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+class Documents:
+    """What lies among predicted masks on how they were made, found by the masks that each document is about.
+
+    Args:
+        folder: that of the predictions.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._by_mask: dict[Path, dict[str, Any]] = {}
+        for path in sorted(folder.rglob("*.json")) if folder.is_dir() else ():
+            document = _prediction_document(path)
+            for name in document.get("slices") or [document.get("case", path.stem)] if document else ():
+                self._by_mask[path.parent / str(name)] = document
+
+    def of(self, pair: CasePair) -> list[dict[str, Any]]:
+        """Return the documents on the masks of a case; an empty one for masks without."""
+        masks = (path.parent / case_id(path.name) for path in pair.prediction if path is not None)
+        # A document that lists no slices is called after their folder.
+        found = [self._by_mask.get(mask) or self._by_mask.get(mask.parent, {}) for mask in masks]
+        return [document for index, document in enumerate(found) if document not in found[:index]]
 
 
-def _require_own_folds(pairs: Pairs, folder: Path, bundle: Bundle, split: Split) -> None:
+def _prediction_document(path: Path) -> dict[str, Any]:
+    """Return what a prediction wrote on a case; empty for any other file."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) and "model" in document else {}
+
+
+def _require_own_folds(pairs: Pairs, documents: Documents, bundle: Bundle, split: Split) -> None:
     """Refuse predictions by any network but the one of the patient's own fold: all others were trained on the patient.
 
     Raises:
@@ -191,8 +229,10 @@ def _require_own_folds(pairs: Pairs, folder: Path, bundle: Bundle, split: Split)
     of_fold = {one["fold"]: one["fingerprint"] for one in bundle.metrics.get("joined", ())}
     fold_of = {patient: fold for fold, patients in enumerate(split.folds) for patient in patients}
     for pair in pairs.cases:
-        expected, made_by = of_fold.get(fold_of[pair.patient]), _document(folder, pair.case).get("bundle")
-        if expected is None or made_by != expected:
+        expected = of_fold.get(fold_of[pair.patient])
+        bundles = {document.get("bundle") for document in documents.of(pair)}
+        if expected is None or bundles != {expected}:
+            made_by = ", ".join(sorted(filter(None, bundles - {expected})))
             raise InputError(
                 "not predicted by the one network that was not trained on the patient",
                 where=pair.patient,

@@ -16,18 +16,14 @@ WRONG: Mapping[str, str] = {
 }
 
 
-def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fold: int | None) -> Sequence[str]:
-    """Refuse cases of patients that are not for validation.
+def validation_patients(split: Split, *, networks: int, fold: int | None) -> Sequence[str]:
+    """Return all patients that are for validation.
 
     Args:
-        pairs: the cases that something is to be chosen on.
         split: which patient was for what.
         networks: of the bundle; with several, one per fold, cases were predicted by the network that had not seen them.
         fold: which fold the only network was validated on; None: the split has no folds.
-    Returns:
-        all patients that are for validation.
     Raises:
-        InputError: ``input.split_leak``, a patient that is not for validation, by name.
         UsageError: a split by slice, or a fold that is missing or not there.
     """
     if split.by == "slice":
@@ -37,7 +33,20 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
             cure="train with a split by patient",
             code="usage.operating_point",
         )
-    allowed = sorted(set(_validation(split, networks, fold)))
+    return sorted(set(_validation(split, networks, fold)))
+
+
+def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fold: int | None) -> Sequence[str]:
+    """Refuse cases of patients that are not for validation, and return all patients that are.
+
+    Args:
+        pairs: the cases that something is to be chosen on.
+        split, networks, fold: see `validation_patients`.
+    Raises:
+        InputError: ``input.split_leak``, a patient that is not for validation, by name.
+        UsageError: see `validation_patients`.
+    """
+    allowed = validation_patients(split, networks=networks, fold=fold)
     copies = {patient for group in split.duplicates for patient in group}
     for pair in pairs.cases:
         if pair.patient not in allowed:

@@ -15,6 +15,7 @@ from metseg.io.decode import picture_size
 from metseg.io.patients import NOT_PATIENTS
 from metseg.io.pictures import checked_page_count
 from metseg.io.slices import SliceFile, SliceStackSource
+from metseg.io.strata import By
 from metseg.io.tree import Pair, Pairing, slice_number
 from metseg.machine import processors
 
@@ -35,6 +36,18 @@ def group_by_patient(
             raise _two_cases(case_id, pairs[0], cases[case_id][1][0])
         cases[case_id] = (patient, pairs)
     return cases
+
+
+def units_of_pairs(
+    pairs: Sequence[Pair], patient_of: Callable[[PurePosixPath], str], *, by: By
+) -> dict[PurePosixPath, str]:
+    """Return the unit of a split that each picture belongs to, by its name; as `metseg.io.strata.units_of` has it."""
+    cases = group_by_patient(Pairing(tuple(pairs)), patient_of)
+    return {
+        pair.name: patient if by == "patient" else f"{case_id}/{pair.name.name}"
+        for case_id, (patient, members) in cases.items()
+        for pair in members
+    }
 
 
 @dataclass(frozen=True)

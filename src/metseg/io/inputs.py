@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Unpack
 
@@ -11,7 +11,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.cases import DataOptions, data_part, kept_apart
 from metseg.io.channels import SINGLE_CHANNEL, GreyRule
 from metseg.io.formats import HEAD_BYTES, looks_like_picture
-from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
+from metseg.io.grouping import check_names, group_to_predict, one_size_each, safe_id, slice_files, units_of_pairs
 from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, ImageFile, channel_files, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
 from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
@@ -19,10 +19,11 @@ from metseg.io.layouts.dicom import holds_dicom
 from metseg.io.layouts.layout import Findings
 from metseg.io.layouts.nnunet import CHANNEL
 from metseg.io.nifti_file import NIFTI_ENDINGS, read_nifti_header
-from metseg.io.patients import patient_finder
+from metseg.io.patients import NOT_PATIENTS, PatientOf, patient_finder
 from metseg.io.sequences import name_sequence
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
+from metseg.io.splits import PartOfSplit
 from metseg.io.studies import asked_for, check_named, study_from_files
 from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
 from metseg.io.volumes import VolumeSource
@@ -51,11 +52,17 @@ class InputRules:
         with_masks: keep the masks of a folder as its truth; a single file has none.
         grey: what a single grey picture is where there are several channels; None: refused, and equal channels are
             copies of one.
+        part: only what belongs to this part of a split; patients are then those of a data set, as `find_cases` has
+            them; None: everything.
+        above: where the folder lies below one that holds all inputs: names of results begin with it, so that they are
+            those that the folder above would give them.
     """
 
     one_per_folder: bool = False
     with_masks: bool = False
     grey: GreyRule | None = None
+    part: PartOfSplit | None = None
+    above: PurePosixPath = field(default_factory=PurePosixPath)
 
 
 def find_inputs(
@@ -84,6 +91,12 @@ def find_inputs(
     if not place.exists():
         raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
     if place.is_file():
+        if rules.part is not None:
+            raise UsageError(
+                "a part of a split is taken from a data set, and this is a file",
+                where=place,
+                cure="give the folder of the data set, or leave out --split and --part",
+            )
         if not _is_picture(place):
             return _in_one_file(place, asked, named or {})
         _refuse_named(named, place)
@@ -92,7 +105,10 @@ def find_inputs(
     matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
     if matching is not None:
         name = matching if asked.layout == "auto" else choose_layout(tree, asked.layout, among=STUDY_LAYOUTS)
-        return _studies(tree, name, asked, named or {}, with_masks=rules.with_masks, tell=tell)
+        studies = _studies(tree, name, asked, named or {}, with_masks=rules.with_masks, tell=tell)
+        if name == "study":
+            studies = [_study_below(source, rules.above) for source in studies]
+        return studies if rules.part is None else [source for source in studies if rules.part.has(source)]
     _refuse_named(named, place)
     return list(_pictures(tree, asked, rules))
 
@@ -245,6 +261,8 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackS
     pairs = [pair if rules.with_masks else replace(pair, mask=None) for pair in pairing.pairs]
     pattern, root = data.patient_pattern, tree.root
     patient_of = None if pattern is None else patient_finder((), pattern, root=root)
+    if rules.part is not None:
+        pairs, patient_of = _of_part(pairs, rules.part, rules.above, pattern, root)
     sources = []
     for group in group_to_predict(pairs, patient_of, root=root, one_per_folder=rules.one_per_folder):
         source = SliceStackSource(
@@ -257,8 +275,37 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackS
             patient_guessed=group.guessed,
             grey=rules.grey,
         )
-        sources.append(source)
+        sources.append(_stack_below(source, rules.above))
     return one_size_each(sources)
+
+
+def _of_part(
+    pairs: Sequence[Pair], part: PartOfSplit, above: PurePosixPath, pattern: str | None, root: Path
+) -> tuple[list[Pair], PatientOf]:
+    """Return the pictures of a part of a split, and whose they are: as in the data set that the split was made of."""
+    full = [replace(pair, name=above / pair.name, place=above / pair.place) for pair in pairs]
+    find = patient_finder([pair.place for pair in full], pattern, root=root)
+    units = units_of_pairs(full, find, by=part.split.by)
+    return [pair for pair in pairs if units[above / pair.name] in part.units], lambda place: find(above / place)
+
+
+def _stack_below(source: SliceStackSource, above: PurePosixPath) -> SliceStackSource:
+    """Return a stack of slices with the names that its results have where the folder above is given."""
+    if not above.parts:
+        return source
+    # A stack that has no folder of its own is called after the root.
+    own = () if source.case_id == source.root.resolve().name else (source.case_id,)
+    slices = tuple(replace(piece, name=str(above / piece.name)) for piece in source.slices)
+    return replace(source, case_id=safe_id("_".join((*above.parts, *own))), slices=slices)
+
+
+def _study_below(source: CaseSource, above: PurePosixPath) -> CaseSource:
+    """Return a study in a plain folder with the case and the patient that it has where the folder above is given."""
+    parts = [part for part in above.parts if part.lower() not in NOT_PATIENTS]
+    if not parts:
+        return source
+    own = () if source.case_id == source.root.resolve().name else (source.case_id,)
+    return replace(source, case_id=safe_id("_".join((*parts, *own))), patient=parts[0])
 
 
 def _single_picture(path: Path, data: DataPart, rules: InputRules) -> SliceStackSource:

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
 
@@ -18,6 +19,8 @@ from metseg.files import write_text
 from metseg.io.source import CaseSource
 from metseg.io.strata import By, deal, interleaved, strata_of, units_of
 from metseg.recipe import SplitPart
+from metseg.tables import lookup
+from metseg.words import counted
 
 FORMAT, VERSION = "metseg-split", 1
 PARTS = ("train", "validation", "test")
@@ -243,6 +246,63 @@ class Split:
                 cure="give --fold",
             )
         return self.folds[fold]
+
+
+@dataclass(frozen=True)
+class PartOfSplit:
+    """One part of a split, which alone is predicted on or scored.
+
+    Args:
+        split: the whole.
+        name: a name of `PARTS`.
+        fold: where the split has folds, the one that is validated on; the test units need none.
+        path: its file.
+    Raises:
+        UsageError: no such part, or a fold that is missing or not there.
+        InputError: ``input.split``, the part is empty.
+    """
+
+    split: Split
+    name: str
+    fold: int | None = None
+    path: Path = Path("split")
+
+    def __post_init__(self) -> None:
+        lookup("part of the split", dict.fromkeys(PARTS), self.name)
+        if not self.units:
+            raise InputError(
+                f"the part '{self.name}' is empty",
+                where=self.path,
+                got=", ".join(f"{name}: {len(getattr(self.split, name))}" for name in PARTS),
+                cure="ask for another part (--part), or make a split with one",
+                code="input.split",
+            )
+
+    @classmethod
+    def load(cls, path: Path, name: str, fold: int | None = None) -> Self:
+        """Read a split and take one part of it."""
+        return cls(Split.load(path), name, fold, path)
+
+    @cached_property
+    def units(self) -> frozenset[str]:
+        """Return the units of the part."""
+        if self.name == "test":
+            return frozenset(self.split.test)
+        validation = frozenset(self.split._validation(self.fold))
+        return validation if self.name == "validation" else frozenset(self.split.train) - validation
+
+    def has(self, source: CaseSource) -> bool:
+        """Return whether a case that is no stack of slices belongs to the part.
+
+        Raises:
+            UsageError: a split by slice of volumes.
+        """
+        return units_of(source, self.split.by)[0] in self.units
+
+    def describe(self) -> str:
+        """Return what the part is, in words."""
+        fold = "" if self.fold is None or self.name == "test" else f", fold {self.fold}"
+        return f"part '{self.name}' of {self.path.name}{fold}: {counted(len(self.units), self.split.by)}"
 
 
 def make_split(

@@ -9,7 +9,7 @@ from pathlib import Path
 from metseg.errors import UsageError
 from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.volumes import LabelRule, VolumeSource
-from metseg.labels import label_map
+from metseg.labels import NamedLabels
 from metseg.recipe import DataPart
 from metseg.tables import lookup
 from metseg.volume import BRAIN_MASK, MODALITY_ALIASES, canonical_modality
@@ -66,19 +66,27 @@ def check_named(named: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
     return {name: f"{name} is named and not read: the model sees {', '.join(wanted)}" for name in unused}
 
 
-def asked_for(source: VolumeSource, data: DataPart, *, schemes: Sequence[str] = ()) -> VolumeSource:
+def asked_for(
+    source: VolumeSource, data: DataPart, *, schemes: Sequence[str] = (), labels: NamedLabels | None = None
+) -> VolumeSource:
     """Return a source that reads what a recipe's data part asks for.
 
     Args:
         source: what was found.
         data: modalities, reference and labels.
         schemes: those that the files' masks may have, as far as the layout knows; the likeliest first.
+        labels: what the data set's own table calls the values of the masks.
     Raises:
         UsageError: there is no way from the files' labels to those wanted.
+        InputError: the table has a name that is not known, or its classes are not those wanted.
     """
     rule = LabelRule(files_scheme(schemes, data), data.labels, data.region)
+    if labels is not None and source.mask is not None:
+        declared = data.file_labels is not None
+        files = rule.files if declared else files_scheme(labels.schemes() or (labels.nearest(),), data)
+        rule = replace(rule, files=files, named=labels, declared=declared)
     if source.mask is not None:
-        label_map(rule.files, rule.wanted, region=rule.region)
+        _ = rule.table  # raises where there is no way
     reference = data.reference or next(iter(data.inputs), None)
     return replace(source, wanted=data.inputs, optional=data.optional, reference=reference, rule=rule)
 

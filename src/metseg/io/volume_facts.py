@@ -15,7 +15,7 @@ from metseg.io.image_files import read_images
 from metseg.io.nifti import read_mask_nifti
 from metseg.io.source import CaseSource
 from metseg.io.volumes import VolumeSource
-from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
+from metseg.labels import LabelScheme, check_labels
 from metseg.measure import MM3_PER_ML, label_instances, lesion_volumes_ml, voxel_volume_mm3
 from metseg.volume import Volume
 
@@ -111,7 +111,7 @@ def _with_mask(facts: StudyFacts, source: VolumeSource, images: Mapping[str, Vol
     assert source.mask is not None
     mask = read_mask_nifti(source.mask)
     notes = source.check_grid(mask, source.mask, images) if images else ()
-    scheme = LABEL_SCHEMES[source.rule.files]
+    scheme = source.rule.scheme
     labels = check_labels(mask.data, scheme, where=source.mask)
     assert mask.affine is not None
     counts = np.bincount(labels.ravel(order="K"), minlength=max(scheme.values) + 1)
@@ -122,7 +122,7 @@ def _with_mask(facts: StudyFacts, source: VolumeSource, images: Mapping[str, Vol
         label_values={value: int(counts[value]) for value in scheme.classes if counts[value]},
         class_ml={name: float(counts[value] * ml) for value, name in scheme.classes.items() if counts[value]},
         lesion_ml=_lesion_ml(labels, scheme, mask.affine),
-        notes=notes,
+        notes=(*notes, *source.rule.notes),
     )
 
 

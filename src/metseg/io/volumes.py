@@ -11,7 +11,7 @@ from metseg.geometry import grid_difference, same_grid
 from metseg.io.image_files import ImageFile, files_of, read_images
 from metseg.io.nifti import read_mask_nifti
 from metseg.io.source import CaseSource
-from metseg.labels import BINARY, LABEL_SCHEMES, check_labels, convert_labels, label_map
+from metseg.labels import BINARY, LABEL_SCHEMES, LabelScheme, NamedLabels, check_labels, convert_labels, label_map
 from metseg.tables import lookup
 from metseg.volume import BRAIN_MASK, Case, SequenceRecord, Volume
 
@@ -24,11 +24,45 @@ class LabelRule:
         files: scheme of the files.
         wanted: scheme of the case.
         region: which region of the files' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
+        named: what the data set's table calls the values; it takes the place of `files`, unless that was declared.
+        declared: the user said what the files hold; a table that says otherwise is named in the case's warnings.
     """
 
     files: str = BINARY
     wanted: str = BINARY
     region: str | None = None
+    named: NamedLabels | None = None
+    declared: bool = False
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """Return the label scheme of the files.
+
+        Raises:
+            InputError: the table has a name that is not known.
+        """
+        if self.named is None or self.declared or self.files in self.named.schemes():
+            return lookup("label scheme", LABEL_SCHEMES, self.files)
+        return self.named.as_scheme()
+
+    @property
+    def table(self) -> Mapping[int, int]:
+        """Return what each value of the files becomes.
+
+        Raises:
+            UsageError: there is no way from the files' labels to those wanted.
+            InputError: the table has a name that is not known, or its classes are not those wanted.
+        """
+        if self.named is None or self.declared or (self.wanted == self.files and self.files in self.named.schemes()):
+            return label_map(self.files, self.wanted, region=self.region)
+        return self.named.map_to(lookup("label scheme", LABEL_SCHEMES, self.wanted))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a note where what was declared is not what the table says."""
+        if self.named is None or not self.declared or self.named.is_like(self.files):
+            return ()
+        return (f"{self.named.source} says {self.named.describe()}; the mask was read as '{self.files}', as declared",)
 
     def __call__(self, mask: Volume, *, where: object) -> Volume:
         """Return a mask as uint8 class ids of the scheme wanted.
@@ -36,8 +70,7 @@ class LabelRule:
         Raises:
             InputError: see `check_labels`.
         """
-        checked = check_labels(mask.data, lookup("label scheme", LABEL_SCHEMES, self.files), where=where)
-        return Volume(convert_labels(checked, label_map(self.files, self.wanted, region=self.region)), mask.affine)
+        return Volume(convert_labels(check_labels(mask.data, self.scheme, where=where), self.table), mask.affine)
 
 
 @dataclass(frozen=True)
@@ -56,6 +89,7 @@ class VolumeSource(CaseSource):
         rule: what becomes of the mask's values.
         twins: modality to further files that claim to be it; which is meant, only the user knows.
         notes: what was noticed when the files were found.
+        table: the data set's table of contents, where that says what the files are.
     """
 
     images: Mapping[str, ImageFile] = field(default_factory=dict)
@@ -67,10 +101,11 @@ class VolumeSource(CaseSource):
     rule: LabelRule = LabelRule()
     twins: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    table: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        paths = [*(self.images[name].path for name in self.chosen), self.brain_mask, self.mask]
+        paths = [*(self.images[name].path for name in self.chosen), self.brain_mask, self.mask, self.table]
         return tuple(dict.fromkeys(file for path in paths if path is not None for file in files_of(path)))
 
     @property
@@ -154,7 +189,7 @@ class VolumeSource(CaseSource):
             return None, ()
         mask = read_mask_nifti(self.mask)
         notes = self.check_grid(mask, self.mask, images)
-        return self.rule(mask, where=self.mask), notes
+        return self.rule(mask, where=self.mask), (*notes, *self.rule.notes)
 
     def _read_brain(self, images: Mapping[str, Volume]) -> tuple[dict[str, Volume], tuple[str, ...]]:
         if self.brain_mask is None:

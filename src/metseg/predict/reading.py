@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.channels import GreyRule
 from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
+from metseg.io.splits import PartOfSplit
 from metseg.io.studies import study_from_files
 from metseg.recipe import DataPart
 
@@ -31,6 +33,7 @@ class Reading:
         allow_gaps: fill slices missing from a DICOM series; None: as the model's recipe says.
         named: modality to the file or DICOM series that it is, as for `find_inputs`.
         tell: told what of the inputs was left out, one sentence each; None: nobody asks.
+        part: predict only what belongs to this part of a split; None: everything.
     """
 
     patient_pattern: str | None = None
@@ -38,6 +41,7 @@ class Reading:
     allow_gaps: bool | None = None
     named: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] | None = None
+    part: PartOfSplit | None = None
 
     def sources(
         self, inputs: Sequence[Path], trained_on: DataPart, out: Path, *, grey: str | None = None
@@ -55,16 +59,67 @@ class Reading:
         """
         given = {"stack": self.stack, "allow_gaps": self.allow_gaps}
         changes = {key: value for key, value in given.items() if value is not None}
-        data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": self.patient_pattern})
+        # A split was made of the data set with the recipe's pattern; of other files that says nothing.
+        pattern = self.patient_pattern or (trained_on.patient_pattern if self.part is not None else None)
+        data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": pattern})
         if inputs:
-            rules = InputRules(grey=GreyRule(grey))
-            found = ((path, find_inputs(path, data, named=self.named, rules=rules, tell=self.tell)) for path in inputs)
-            return [source for path, sources in found for source in _without_results(path, sources, out)]
+            above = _places_of(inputs)
+            rules = [
+                InputRules(grey=GreyRule(grey), part=self.part, above=above.get(path, PurePosixPath()))
+                for path in inputs
+            ]
+            found = (
+                (path, find_inputs(path, data, named=self.named, rules=rule, tell=self.tell))
+                for path, rule in zip(inputs, rules, strict=True)
+            )
+            sources = [source for path, sources in found for source in _without_results(path, sources, out)]
+            return sources if self.part is None else self._of_part(sources, self.part)
         if not self.named:
             raise UsageError(
                 "nothing to predict on", where="INPUT", cure="give a file, a folder, or --modality t1c=FILE"
             )
         return [study_from_files(self.named, data)]
+
+    def _of_part(self, sources: list[CaseSource], part: PartOfSplit) -> list[CaseSource]:
+        """Return the cases of a part of a split, told of what of it is not there.
+
+        Raises:
+            InputError: ``input.split``, nothing of it is there.
+        """
+        if not sources:
+            raise InputError(
+                f"nothing under the inputs belongs to the part '{part.name}'",
+                where=part.path,
+                expected=", ".join(sorted(part.units)[:3]),
+                cure="give the folder that the split was made of, and name patients as the split does "
+                "(--patient-pattern)",
+                code="input.split",
+            )
+        if self.tell is not None:
+            self.tell(f"predicted on: {part.describe()}")
+            absent = sorted(part.units - {source.patient for source in sources})
+            if part.split.by == "patient" and absent:
+                shown = ", ".join(absent[:3]) + (" and more" if len(absent) > 3 else "")
+                self.tell(f"{len(absent)} of its {len(part.units)} patients are not under the inputs: {shown}")
+        return sources
+
+
+def _places_of(inputs: Sequence[Path]) -> dict[Path, PurePosixPath]:
+    """Return where each of several folders lies below the one that holds them all; nothing for a single input.
+
+    What is predicted on several folders of a data set is then called as if the whole had been given.
+    """
+    folders = [path for path in inputs if path.is_dir()]
+    if len(inputs) < 2:
+        return {}
+    absolute = {path: path.resolve() for path in folders}
+    try:
+        root = Path(os.path.commonpath([*absolute.values()])) if len(folders) > 1 else None
+    except ValueError:  # on different drives
+        root = None
+    if root is None:
+        return {}
+    return {path: PurePosixPath(place.relative_to(root).as_posix()) for path, place in absolute.items()}
 
 
 def _without_results(path: Path, sources: Sequence[CaseSource], out: Path) -> list[CaseSource]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,20 +12,13 @@ from metseg.errors import InputError
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.sequences import sequence_of
 from metseg.io.tree import Tree
-from metseg.labels import BINARY, LABEL_SCHEMES
+from metseg.labels import NamedLabels, named_labels
 from metseg.volume import canonical_modality
 
 FILE = "dataset.json"
-IMAGE_FOLDERS = ("imagesTr", "imagesTs")
-
-#: What classes are called, and which of the short names in `LABEL_SCHEMES` they are.
-CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
-    "NCR": ("ncr", "necrosis", "ncr net", "netc", "non enhancing tumor", "non enhancing tumor core", "necrotic core"),
-    "ED": ("ed", "edema", "oedema", "peritumoral edema", "snfh"),
-    "ET": ("et", "enhancing", "enhancing tumor", "enhancing tissue"),
-    "RC": ("rc", "resection cavity"),
-}
-REGION_NAMES: Mapping[str, str] = {"whole tumor": "WT", "tumor core": "TC", "enhancing tumor": "ET"}
+#: Folder of images to the folder of their masks.
+MASK_FOLDERS = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}
+IMAGE_FOLDERS = tuple(MASK_FOLDERS)
 
 
 @dataclass(frozen=True)
@@ -35,11 +27,13 @@ class Contents:
 
     Args:
         channels: modality of each channel, in file order; empty: it does not say.
-        schemes: label schemes that its classes fit.
+        labels: what it calls the values of the masks; None: it does not say.
+        path: the file; None: there is none.
     """
 
     channels: tuple[str, ...] = ()
-    schemes: tuple[str, ...] = ()
+    labels: NamedLabels | None = None
+    path: Path | None = None
 
 
 def base_folders(tree: Tree) -> dict[PurePosixPath, Path]:
@@ -64,7 +58,8 @@ def read_contents(folder: Path) -> Contents:
     try:
         raw = json.loads(path.read_text("utf-8-sig"))
         names = raw.get("channel_names") or raw.get("modality") or {}
-        return Contents(_channels([names[key] for key in sorted(names, key=int)]), _schemes(raw.get("labels") or {}))
+        channels = _channels([names[key] for key in sorted(names, key=int)])
+        return Contents(channels, _labels(raw.get("labels") or {}, path), path)
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
             "cannot read the table of contents",
@@ -91,33 +86,31 @@ def _channels(names: Sequence[Any]) -> tuple[str, ...]:
     return modalities if len(set(modalities)) == len(modalities) else ()
 
 
-def _schemes(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the schemes with these classes, or with these regions where the classes are given as regions."""
-    by_name = dict(labels) if all(not str(key).isdigit() for key in labels) else {v: int(k) for k, v in labels.items()}
-    foreground = {_plain(name): value for name, value in by_name.items() if value not in (0, [0])}
-    if any(isinstance(value, list) for value in foreground.values()):
-        regions = {
-            REGION_NAMES.get(name, name): frozenset(value if isinstance(value, list) else [value])
-            for name, value in foreground.items()
-        }
-        return tuple(name for name in LABEL_SCHEMES if _has_regions(name, regions))
-    if list(foreground.values()) == [1]:
-        return (BINARY,)
-    classes = {int(value): _class(name) for name, value in foreground.items()}
-    return tuple(
-        name for name, s in LABEL_SCHEMES.items() if {v: _class(_plain(c)) for v, c in s.classes.items()} == classes
+def _labels(labels: Mapping[str, Any], path: Path) -> NamedLabels | None:
+    """Return the classes, or the regions, each with its values; None where the table has none.
+
+    nnU-Net has names to values or to lists of them (``"edema": 1``, ``"whole tumor": [1, 2, 3]``), the decathlon and
+    nnU-Net's first version have values to names (``"1": "edema"``).
+    """
+    by_value = all(str(key).isdigit() for key in labels)
+    pairs = ((str(name), int(key)) for key, name in labels.items()) if by_value else labels.items()
+    entries = [(name, [int(one) for one in (value if isinstance(value, list) else [value])]) for name, value in pairs]
+    named = named_labels(entries, str(path))
+    return named if named.names else None
+
+
+def labels_of_mask(mask: Path) -> NamedLabels | None:
+    """Return what the ``dataset.json`` in a mask's folder, or beside ``labelsTr``, calls the values of the mask.
+
+    nnU-Net leaves one beside its predictions too.
+
+    Raises:
+        InputError: ``input.table``, it is damaged.
+    """
+    folder = mask.resolve().parent
+    beside = read_contents(folder).labels
+    return (
+        beside
+        if beside is not None or folder.name not in MASK_FOLDERS.values()
+        else read_contents(folder.parent).labels
     )
-
-
-def _has_regions(scheme: str, regions: Mapping[str, frozenset[int]]) -> bool:
-    known = {name: frozenset(values) for name, values in LABEL_SCHEMES[scheme].regions.items()}
-    return known == dict(regions)
-
-
-def _plain(name: str) -> str:
-    """Return a name of a class without case, dashes and British spelling."""
-    return re.sub(r"[^a-z0-9]+", " ", name.lower().replace("tumour", "tumor").replace("oedema", "edema")).strip()
-
-
-def _class(name: str) -> str:
-    return next((short for short, names in CLASS_NAMES.items() if name in names), name)

@@ -37,9 +37,9 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
     for path in part.images:
         study = part.study(stem_of(path.name))
         for name, file in channel_files(path, named).items():
-            yield StudyFile(study, name, file.path, channel=file.channel, reason=reason)
+            yield StudyFile(study, name, file.path, channel=file.channel, reason=reason, table=contents.path)
         if (mask := part.mask(study.case_id)) is not None:
-            yield StudyFile(study, LESIONS, mask, schemes=contents.schemes)
+            yield StudyFile(study, LESIONS, mask, table=contents.path, labels=contents.labels)
 
 
 DECATHLON = VolumeLayout(

@@ -43,9 +43,9 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
     for case, channels in cases.items():
         study = part.study(case)
         for index, path in sorted(channels.items()):
-            yield StudyFile(study, names[index], path, reason=reason)
+            yield StudyFile(study, names[index], path, reason=reason, table=contents.path)
         if (mask := part.mask(case)) is not None:
-            yield StudyFile(study, LESIONS, mask, schemes=contents.schemes)
+            yield StudyFile(study, LESIONS, mask, table=contents.path, labels=contents.labels)
 
 
 def _names(cases: Mapping[str, Mapping[int, Path]], contents: Contents, data: DataPart) -> tuple[str, ...]:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from metseg.io.layouts.dataset_json import base_folders
+from metseg.io.layouts.dataset_json import MASK_FOLDERS, base_folders
 from metseg.io.layouts.examinations import examination_of
 from metseg.io.layouts.volumes import Listing, Study, StudyFile
 from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.tree import Tree
 
-#: Folder of images to the folder of their masks, and what the part is called among a case's attributes.
-MASK_FOLDERS = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}
+#: Folder of images to what the part is called among a case's attributes.
 PART_NAMES = {"imagesTr": "training", "imagesTs": "test"}
 
 

@@ -14,7 +14,7 @@ from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.studies import asked_for
 from metseg.io.tree import Tree
 from metseg.io.volumes import VolumeSource
-from metseg.labels import LABEL_MAPS
+from metseg.labels import LABEL_MAPS, NamedLabels
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -54,6 +54,8 @@ class StudyFile:
         channel: see `ImageFile`.
         schemes: for `LESIONS`, the label schemes it may have, the likeliest first.
         reason: why it has this role, in a clause; empty: the layout names its files so.
+        table: the data set's table of contents, which says what the file is; None: its name does.
+        labels: for `LESIONS`, what that table calls the values; None: it does not say.
     """
 
     study: Study
@@ -62,6 +64,8 @@ class StudyFile:
     channel: int | None = None
     schemes: tuple[str, ...] = ()
     reason: str = ""
+    table: Path | None = None
+    labels: NamedLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class VolumeLayout(Layout):
             images=images,
             brain_mask=brains[0] if len(brains) == 1 else None,
             twins=twins,
+            table=next((file.table for file in group if file.table is not None), None),
             notes=(*study.notes, *_ambiguous(brains, "brain masks")),
         )
 
@@ -202,7 +207,10 @@ def _asked(source: VolumeSource, group: Sequence[StudyFile], data: DataPart) -> 
         notes = _ambiguous([mask.path for mask in masks], "masks of lesions")
         source = replace(source, notes=(*source.notes, *notes))
     try:
-        return asked_for(source, data, schemes=masks[0].schemes if len(masks) == 1 else ())
+        mask = masks[0] if len(masks) == 1 else None
+        return asked_for(
+            source, data, schemes=() if mask is None else mask.schemes, labels=None if mask is None else mask.labels
+        )
     except UsageError as error:
         raise UsageError(
             error.what, where=source.mask, expected=error.expected, cure=error.cure, code=error.code

@@ -1,0 +1,370 @@
+"""The masks of one side of an evaluation: which files of a folder are masks, and of which case each is.
+
+A folder may hold masks alone, or be a whole data set with its images. What a data set's layout says of its files
+counts; names decide about the others. Nothing is dropped in silence: what is neither mask nor image is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from metseg.errors import InputError
+from metseg.evaluate.case_files import case_id, is_map, is_overlay, some_of, stem_of
+from metseg.evaluate.twins import one_mask_each
+from metseg.io.layouts import LAYOUTS, VolumeLayout
+from metseg.io.layouts.nnunet import CHANNEL, NNUNET
+from metseg.io.layouts.parts import Part, parts_of
+from metseg.io.layouts.pictures import IMAGE_FOLDERS as PICTURE_FOLDERS
+from metseg.io.layouts.pictures import IMAGES_MASKS
+from metseg.io.layouts.study import STUDY
+from metseg.io.layouts.volumes import LESIONS, StudyFile
+from metseg.io.nifti import NIFTI_ENDINGS
+from metseg.io.patients import NOT_PATIENTS
+from metseg.io.sequences import is_brain_mask, sequence_of
+from metseg.io.tree import PICTURE_ENDINGS, Tree, scan
+from metseg.recipe import DataPart
+from metseg.volume import BRAIN_MASK
+from metseg.words import counted
+
+#: Folders that say what a file is, not whose: left out when the two sides are matched.
+PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
+
+#: Folders whose files are images where other files of the same side are masks, in lower case.
+IMAGE_FOLDERS = frozenset((*PICTURE_FOLDERS, "imagestr", "imagests"))
+
+#: Files of masks in formats that are not read here.
+UNREAD_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".npy", ".npz", ".img", ".dcm", ".bmp", ".gif")
+
+#: Layouts of volumes whose names leave no doubt; those of nnU-Net and the decathlon are asked by their folders.
+_NAMED_LAYOUTS = {
+    name: layout
+    for name, layout in LAYOUTS.items()
+    if isinstance(layout, VolumeLayout) and name not in ("study", "nnunet", "decathlon")
+}
+
+#: What `DataPart` asks of images does not matter where masks alone are wanted.
+_ANY = DataPart(channels=("image",))
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """One mask.
+
+    Args:
+        key: what it is matched by: the case of a volume; the folder and the stem of a slice.
+        path: the file.
+        other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise.
+        place: where a pattern looks for the patient; None: the key.
+        patient: who it is, as the layout says; None: it does not.
+    """
+
+    key: PurePosixPath
+    path: Path
+    other_key: PurePosixPath | None = None
+    place: PurePosixPath | None = None
+    patient: str | None = None
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """The masks of one side.
+
+    Args:
+        root: the folder, or the only file.
+        masks: in order.
+        is_slices: pictures, not volumes.
+        warnings: what was not read.
+        unlabelled: cases of the data set without a mask.
+    """
+
+    root: Path
+    masks: tuple[MaskFile, ...]
+    is_slices: bool
+    warnings: tuple[str, ...] = ()
+    unlabelled: frozenset[str] = frozenset()
+
+
+def find_masks(root: Path, *, labels: str | None = None, without: Path | None = None) -> MaskFiles:
+    """Return the masks under a folder, or the only one.
+
+    Args:
+        root: a folder of masks, a data set with its images, or one file.
+        labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken.
+        without: a folder below it that does not count: that of the other side.
+    Raises:
+        InputError: nothing there, no mask, two masks of one case, or volumes and pictures that both look like masks.
+    """
+    if not root.exists():
+        raise InputError("no such file or folder", where=root, code="input.missing")
+    if root.is_file():
+        return _one_file(root)
+    tree = _tree(root, without)
+    if not tree.volumes and not tree.pictures:
+        raise _no_masks(root)
+    found = _volumes(tree, labels) if tree.volumes else _pictures(tree, labels)
+    if not found.masks:
+        raise _no_masks(root)
+    _refuse_two_of_one_key(found.masks)
+    return replace(found, warnings=(*found.warnings, *_unread(tree)))
+
+
+def volume_key(name: str) -> PurePosixPath:
+    """Return what a volume is matched by: one side may have a folder per case, the other none."""
+    return PurePosixPath(case_id(name))
+
+
+def slice_key(relative: PurePosixPath) -> PurePosixPath:
+    """Return what a slice is matched by: folder and stem, since two patients may both have a slice ``1``."""
+    folders = [part for part in relative.parent.parts if part.lower() not in PLAIN_FOLDERS]
+    return PurePosixPath(*folders, case_id(relative.name))
+
+
+def _one_file(path: Path) -> MaskFiles:
+    is_volume = path.name.lower().endswith(NIFTI_ENDINGS)
+    if not is_volume and not path.name.lower().endswith(PICTURE_ENDINGS):
+        raise InputError("neither a NIfTI volume nor a picture", where=path, code="input.format")
+    return MaskFiles(path, (MaskFile(volume_key(path.name), path),), is_slices=not is_volume)
+
+
+def _tree(root: Path, without: Path | None) -> Tree:
+    """Return what lies under a root, but for probability maps, overlays, and the folder left out."""
+    tree = scan(root)
+    base, other = root.resolve(), root.resolve() if without is None else without.resolve()
+    left_out = PurePosixPath(other.relative_to(base).as_posix()) if base in other.parents else None
+
+    def counts(path: PurePosixPath) -> bool:
+        return not is_map(path) and not is_overlay(path) and (left_out is None or not path.is_relative_to(left_out))
+
+    kept = {name: tuple(filter(counts, getattr(tree, name))) for name in ("pictures", "volumes", "rest")}
+    return replace(tree, pictures=kept["pictures"], volumes=kept["volumes"], rest=kept["rest"])
+
+
+def _no_masks(root: Path) -> InputError:
+    return InputError(
+        "no masks found",
+        where=root,
+        expected=f"files ending in {', '.join((*NIFTI_ENDINGS, *PICTURE_ENDINGS))}",
+        code="input.no_cases",
+    )
+
+
+def _unread(tree: Tree) -> tuple[str, ...]:
+    """Return a warning on files that may be masks, in formats that are not read here."""
+    left = [path for path in tree.rest if path.name.lower().endswith(UNREAD_ENDINGS)]
+    if not left:
+        return ()
+    return (f"{tree.root}: {counted(len(left), 'file')} of formats that evaluation does not read: {some_of(left)}",)
+
+
+def _refuse_two_of_one_key(masks: Iterable[MaskFile]) -> None:
+    known: dict[PurePosixPath, Path] = {}
+    for mask in masks:
+        if mask.key in known:
+            raise InputError(
+                f"two files for case {mask.key}",
+                where=known[mask.key],
+                got=mask.path,
+                cure="remove one of them",
+                code="input.duplicate_case",
+            )
+        known[mask.key] = mask.path
+
+
+# --- volumes
+
+
+def _volumes(tree: Tree, labels: str | None) -> MaskFiles:
+    listed, unlabelled = _listed(tree)
+    masks = [_from_layout(file) for file in listed if file.role == LESIONS]
+    known = {file.path for file in listed}
+    rest = [path for path in tree.volumes if tree.root / path not in known]
+    folders = {file.path.parent for file in listed if file.role != LESIONS}
+    by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=folders)
+    masks += [MaskFile(volume_key(path.name), tree.root / path) for path in by_name]
+    paths, notes = one_mask_each([mask.path for mask in masks], labels)
+    kept = tuple(mask for mask in masks if mask.path in set(paths))
+    beside = _beside_volumes(tree, {mask.key for mask in kept})
+    return MaskFiles(tree.root, kept, False, (*notes, *warnings, *beside), frozenset(unlabelled))
+
+
+def _from_layout(file: StudyFile) -> MaskFile:
+    study = file.study
+    own = volume_key(file.path.name)
+    return MaskFile(PurePosixPath(study.case_id), file.path, own, study.place, study.patient)
+
+
+def _listed(tree: Tree) -> tuple[list[StudyFile], set[str]]:
+    """Return the files that a layout knows, each with its role, and the cases that the data set has no mask of."""
+    if parts := parts_of(tree):
+        files = [file for part in parts for file in _files_of_part(tree, part)]
+    else:
+        layout = next((layout for layout in _NAMED_LAYOUTS.values() if layout.matches(tree)), None)
+        files = [] if layout is None else list(layout.list_files(tree, _ANY).files)
+    known = {file.path for file in files}
+    files += _studies(tree, [path for path in tree.volumes if tree.root / path not in known])
+    with_mask = {file.study.case_id for file in files if file.role == LESIONS}
+    return files, {file.study.case_id for file in files} - with_mask
+
+
+def _files_of_part(tree: Tree, part: Part) -> Iterator[StudyFile]:
+    """Yield images and masks of ``imagesTr`` or ``imagesTs``; no image is opened."""
+    numbered = NNUNET.matches(tree)
+    seen: set[str] = set()
+    for path in part.images:
+        match = CHANNEL.match(stem_of(path.name)) if numbered else None
+        study = part.study(match["case"] if match else stem_of(path.name))
+        yield StudyFile(study, "image", path)
+        if study.case_id not in seen and (mask := part.mask(study.case_id)) is not None:
+            yield StudyFile(study, LESIONS, mask)
+        seen.add(study.case_id)
+
+
+def _studies(tree: Tree, paths: Sequence[PurePosixPath]) -> list[StudyFile]:
+    """Return the files of folders that are studies by the names of their sequences: the folder names the case."""
+    folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in paths:
+        folders[path.parent].append(path)
+    found: list[StudyFile] = []
+    for members in folders.values():
+        try:
+            listing = STUDY.list_files(replace(tree, volumes=tuple(members)), _ANY)
+        except InputError:
+            continue  # several studies in one folder, or names that say nothing: each file is looked at by itself
+        if _is_study(listing.files):
+            study = listing.files[0].study
+            found += (*listing.files, *(StudyFile(study, "image", path) for path in listing.nameless))
+    return found
+
+
+def _is_study(files: Sequence[StudyFile]) -> bool:
+    """Return whether files are the images and the mask of one study, and do not only look so for want of names."""
+    if len({file.study for file in files}) != 1 or sum(file.role == LESIONS for file in files) != 1:
+        return False
+    images = [file for file in files if file.role not in (LESIONS, BRAIN_MASK)]
+    if any(sequence_of(stem_of(file.path.name)) is not None for file in images):
+        return True
+    return bool(images) and all(case_id(file.path.name) == stem_of(file.path.name) for file in files)
+
+
+def _beside_volumes(tree: Tree, keys: set[PurePosixPath]) -> tuple[str, ...]:
+    """Return a warning on pictures beside volumes; refuse those that are masks of cases of their own."""
+    masks = [path for path in tree.pictures if _is_marked(path) and volume_key(path.name) not in keys]
+    if masks:
+        raise InputError(
+            "volumes and pictures that both look like masks lie in one folder",
+            where=tree.root,
+            got=some_of(masks),
+            cure="give each kind a folder of its own",
+            code="input.mixed_masks",
+        )
+    if not tree.pictures:
+        return ()
+    count = counted(len(tree.pictures), "picture")
+    return (f"{tree.root}: {count} beside the volumes not read as masks: {some_of(tree.pictures)}",)
+
+
+# --- pictures
+
+
+def _pictures(tree: Tree, labels: str | None) -> MaskFiles:
+    masks: list[MaskFile] = []
+    known: set[Path] = set()
+    unlabelled: set[str] = set()
+    if IMAGES_MASKS.matches(tree):
+        pairing = IMAGES_MASKS.pair_up(tree)
+        for pair in pairing.pairs:
+            key = slice_key(pair.name.with_name(f"{pair.name.name}.png"))
+            known |= {pair.image, *filter(None, [pair.mask])}
+            if pair.mask is None:
+                unlabelled.add(str(key))
+            else:
+                masks.append(MaskFile(key, pair.mask, place=pair.place))
+        for path in pairing.orphan_masks:
+            masks.append(MaskFile(slice_key(PurePosixPath(path.relative_to(tree.root).as_posix())), path))
+            known.add(path)
+    rest = [path for path in tree.pictures if tree.root / path not in known]
+    by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=set())
+    masks += [MaskFile(slice_key(path), tree.root / path) for path in by_name]
+    paths, notes = one_mask_each([mask.path for mask in masks], labels)
+    kept = tuple(mask for mask in masks if mask.path in set(paths))
+    return MaskFiles(tree.root, kept, True, (*notes, *warnings), frozenset(unlabelled))
+
+
+# --- names
+
+
+def _by_name(
+    tree: Tree, paths: Sequence[PurePosixPath], *, has_masks: bool, folders: set[Path]
+) -> tuple[list[PurePosixPath], tuple[str, ...]]:
+    """Return the files that are masks by their names, and warnings on those that may be neither mask nor image.
+
+    A name with the ending of masks is a mask's. Others are images where a mask of the same name lies beside one of
+    them, or in a folder of images, or by the name of a sequence; else masks without an ending.
+
+    Args:
+        tree: for messages.
+        paths: of which no layout knows what they are.
+        has_masks: the layout knows masks already.
+        folders: those in which a layout knows files.
+    """
+    marked = [path for path in paths if _is_marked(path)]
+    plain = [path for path in paths if not _is_marked(path)]
+    cases: dict[PurePosixPath, set[str]] = defaultdict(set)
+    for path in marked:
+        cases[path.parent].add(case_id(path.name))
+    strays = [path for path in plain if tree.root / path.parent in folders]
+    others = [path for path in plain if path not in set(strays)]
+    images_beside = any(stem_of(path.name) in cases[path.parent] for path in others)
+    masks_elsewhere = has_masks or bool(marked) or any(not _in_image_folder(path) for path in others)
+
+    def is_image(path: PurePosixPath) -> bool:
+        stem = stem_of(path.name)
+        if images_beside or _belongs_to(stem, cases[path.parent]):
+            return True
+        if (has_masks or marked) and (sequence_of(stem) is not None or is_brain_mask(stem)):
+            return True
+        return masks_elsewhere and _in_image_folder(path)
+
+    images = [path for path in others if is_image(path)]
+    masks = sorted((*marked, *(path for path in others if path not in set(images))))
+    return masks, (*_stray(tree, strays), *_without_mask(tree, images, cases))
+
+
+def _is_marked(path: PurePosixPath) -> bool:
+    return case_id(path.name) != stem_of(path.name)
+
+
+def _in_image_folder(path: PurePosixPath) -> bool:
+    return any(part.lower() in IMAGE_FOLDERS for part in path.parts[:-1])
+
+
+def _belongs_to(stem: str, cases: Collection[str]) -> bool:
+    """Return whether a file is another one of a case with a mask beside it: its sequence, its channel, its picture.
+
+    >>> [_belongs_to(stem, {"P1"}) for stem in ("P1", "P1-t1c", "P1_0000", "P1_2", "P12")]
+    [True, True, True, False, False]
+    """
+    if stem in cases:
+        return True
+    is_channel = CHANNEL.match(stem) is not None
+    starts = (match.start() for match in re.finditer(r"[-_. ]", stem))
+    return any(stem[:start] in cases and (is_channel or not stem[start + 1 :].isdigit()) for start in starts)
+
+
+def _stray(tree: Tree, paths: Sequence[PurePosixPath]) -> tuple[str, ...]:
+    if not paths:
+        return ()
+    return (f"{tree.root}: {counted(len(paths), 'file')} neither image nor mask by name, not read: {some_of(paths)}",)
+
+
+def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PurePosixPath, set[str]]) -> tuple[str, ...]:
+    """Return a warning on files taken for images though no mask of the same name lies beside them."""
+    left = [path for path in images if not _belongs_to(stem_of(path.name), cases[path.parent])]
+    left = [path for path in left if not _in_image_folder(path) and sequence_of(stem_of(path.name)) is None]
+    if not left:
+        return ()
+    return (f"{tree.root}: {counted(len(left), 'file')} without a mask beside, taken for images: {some_of(left)}",)

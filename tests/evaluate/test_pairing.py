@@ -1,0 +1,378 @@
+"""Every file of both sides is paired, or named on its own side; what prediction writes pairs with the data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from metseg.errors import InputError, MetsegError, UsageError
+from metseg.evaluate import Manner, evaluate_folders, evaluate_pairs
+from metseg.evaluate.pairing import pair_up
+from metseg.io import find_cases
+from metseg.io.splits import PartOfSplit, Split
+from metseg.predict.reading import Reading
+from metseg.recipe import DataPart
+
+Run = Callable[..., tuple[int, str, str]]
+
+MASK = np.zeros((8, 8, 8), dtype=np.uint8)
+MASK[2:5, 2:5, 2:5] = 1
+EMPTY = np.zeros_like(MASK)
+
+#: As people have them: some with the ending of masks, some without.
+MIXED = ("P01", "P02", "P03", "P04_seg", "P05_seg")
+
+
+def save(path: Path, data: np.ndarray = MASK) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    return path
+
+
+def draw(path: Path, pixels: np.ndarray | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.zeros((20, 30), dtype=np.uint8)
+    grey[5:9, 3:7] = 255
+    Image.fromarray(grey if pixels is None else pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> tuple[Path, Path]:
+    """Five truths and as many predictions, the first three predicted empty."""
+    for number, name in enumerate(MIXED):
+        save(tmp_path / "truth" / f"{name}.nii.gz")
+        save(tmp_path / "predictions" / f"{name}.nii.gz", EMPTY if number < 3 else MASK)
+    return tmp_path / "predictions", tmp_path / "truth"
+
+
+def test_names_with_and_without_the_ending_of_masks_all_count(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    summary = evaluate_folders(*sides, out=tmp_path / "out", quiet=True)
+    assert summary.cases == 5
+    assert summary.regions["lesion"].metrics["dice"].mean == pytest.approx(0.4)
+    assert summary.warnings == ()
+
+
+def test_what_only_one_side_has_is_named_on_its_side(sides: tuple[Path, Path]) -> None:
+    predictions, truth = sides
+    (predictions / "P02.nii.gz").rename(predictions / "P2.nii.gz")
+    with pytest.raises(InputError) as caught:
+        pair_up(predictions, truth)
+    assert "1 of 5 truths have no prediction: P02" in caught.value.what
+    assert "1 of 5 predictions have no truth: P2" in caught.value.what
+    assert caught.value.code == "input.missing_prediction"
+    (truth / "P02.nii.gz").unlink()
+    with pytest.raises(InputError, match="1 of 5 predictions have no truth: P2") as caught:
+        pair_up(predictions, truth)
+    assert caught.value.code == "input.missing_truth"
+
+
+@pytest.mark.parametrize(("missing", "cases", "dice"), [("empty", 5, 0.2), ("skip", 4, 0.25)])
+def test_what_is_done_about_it(sides: tuple[Path, Path], tmp_path: Path, missing: str, cases: int, dice: float) -> None:
+    predictions, truth = sides
+    (predictions / "P05_seg.nii.gz").rename(predictions / "P5_seg.nii.gz")
+    pairs = pair_up(predictions, truth, missing=missing)
+    assert any("P05" in warning and "without a prediction" in warning for warning in pairs.warnings)
+    assert any("without a truth were left out: P5" in warning for warning in pairs.warnings)
+    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    assert (summary.cases, summary.regions["lesion"].metrics["dice"].mean) == (cases, pytest.approx(dice))
+
+
+def test_no_other_way() -> None:
+    with pytest.raises(UsageError, match="not a way with missing files"):
+        pair_up(Path(), Path(), missing="ignore")
+
+
+def test_the_command(sides: tuple[Path, Path], tmp_path: Path, run_metseg: Run) -> None:
+    predictions, truth = sides
+    (predictions / "P02.nii.gz").unlink()
+    command = ("evaluate", "--predictions", predictions, "--truth", truth, "--out", tmp_path / "out", "--no-report")
+    status, _, err = run_metseg(*command, "--json")
+    assert (status, "P02" in err, "--missing empty" in err) == (3, True, True)
+    assert run_metseg(*command, "--missing", "nothing")[0] == 2
+    status, out, _ = run_metseg(*command, "--json", "--missing", "skip")
+    assert (status, json.loads(out)["cases"]) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "image", ["P04.nii.gz", "P04-t1c.nii.gz", "P04_0000.nii.gz", "images/P04.nii.gz", "flair.nii.gz"]
+)
+def test_images_among_masks_are_none(sides: tuple[Path, Path], image: str) -> None:
+    predictions, truth = sides
+    for name in MIXED[:3]:
+        (truth / f"{name}.nii.gz").rename(truth / f"{name}-seg.nii.gz")
+    save(truth / image, EMPTY)
+    pairs = pair_up(predictions, truth)
+    assert [pair.case for pair in pairs.cases] == ["P01", "P02", "P03", "P04", "P05"]
+    assert all("seg" in pair.truth[0].name for pair in pairs.cases)
+
+
+def test_where_images_lie_beside_masks_a_file_without_a_mask_is_an_image(sides: tuple[Path, Path]) -> None:
+    predictions, truth = sides
+    save(truth / "P04.nii.gz", EMPTY)
+    with pytest.raises(InputError, match=r"3 of 5 predictions have no truth: P01, P02, P03"):
+        pair_up(predictions, truth)
+    pairs = pair_up(predictions, truth, missing="skip")
+    assert any("3 files without a mask beside, taken for images: P01" in warning for warning in pairs.warnings)
+
+
+def test_numbered_cases_are_cases(tmp_path: Path) -> None:
+    for side in ("truth", "predictions"):
+        save(tmp_path / side / "P1_seg.nii.gz")
+        save(tmp_path / side / "P1_2.nii.gz")
+    pairs = pair_up(tmp_path / "predictions", tmp_path / "truth")
+    assert [pair.case for pair in pairs.cases] == ["P1", "P1_2"]
+
+
+def test_what_is_not_read_is_named(sides: tuple[Path, Path]) -> None:
+    predictions, truth = sides
+    for folder in sides:
+        (folder / "P06.nrrd").write_bytes(b"")
+        draw(folder / "preview.png")
+    draw(predictions / "P01-overlay.png")
+    warnings = " ".join(pair_up(predictions, truth).warnings)
+    assert warnings.count("P06.nrrd") == warnings.count("preview.png") == 2
+    assert "overlay" not in warnings
+    draw(truth / "P07_mask.png")
+    with pytest.raises(InputError, match=r"volumes and pictures.*P07_mask.png"):
+        pair_up(predictions, truth)
+
+
+def test_results_inside_the_data_set_are_no_truth(tmp_path: Path) -> None:
+    for number in (1, 2):
+        draw(tmp_path / "A" / f"{number}.png")
+        draw(tmp_path / "A" / f"{number}_mask.png")
+        draw(tmp_path / "results" / "A" / f"{number}_mask.png")
+    (pair,) = pair_up(tmp_path / "results", tmp_path).cases
+    assert [path.parent.parent.name for path in pair.prediction if path] == ["results", "results"]
+
+
+# --- data sets and predictions of them
+
+
+def volumes(root: Path, files: dict[str, str]) -> None:
+    """Write files that are images or masks by their names; a mask has one voxel more for each file."""
+    for number, (place, kind) in enumerate(files.items()):
+        data = MASK.copy() if kind == "mask" else np.full(MASK.shape, 7, dtype=np.int16)
+        if kind == "mask":
+            data[7, 7, : number % 7] = 1
+        save(root / place, data)
+
+
+DATA_SETS = {
+    "study": {
+        f"{folder}/{name}.nii.gz": kind
+        for folder in ("ann/2019", "ann/2020", "ben")
+        for name, kind in (("T1_AX_POST_GAD", "image"), ("ax_flair", "image"), ("adc", "image"), ("tumour_seg", "mask"))
+    },
+    "brats_2015": {
+        f"brats_x_pat{n}_1/{name}.nii.gz": kind
+        for n in (1, 2)
+        for name, kind in (("T1c_subtrMeanDivStd", "image"), ("OTMultiClass", "mask"), ("brainmask", "image"))
+    },
+    "brats_2018": {
+        "HGG/BraTS20_Training_355/BraTS20_Training_355_t1ce.nii.gz": "image",
+        "HGG/BraTS20_Training_355/W39_1998.09.19_Segm.nii.gz": "mask",
+        "HGG/BraTS20_Training_001/BraTS20_Training_001_t1ce.nii.gz": "image",
+        "HGG/BraTS20_Training_001/BraTS20_Training_001_seg.nii.gz": "mask",
+    },
+    "bids": {
+        place: kind
+        for s in ("sub-01", "sub-02")
+        for place, kind in (
+            (f"{s}/ses-1/anat/{s}_ses-1_FLAIR.nii.gz", "image"),
+            (f"derivatives/x/{s}/ses-1/anat/{s}_ses-1_label-lesion_mask.nii.gz", "mask"),
+        )
+    },
+    "nnunet": {
+        place: kind
+        for case in ("c1", "c2")
+        for place, kind in ((f"imagesTr/{case}_0000.nii.gz", "image"), (f"labelsTr/{case}.nii.gz", "mask"))
+    },
+    "decathlon": {
+        place: kind
+        for case in ("BRATS_001", "BRATS_002")
+        for place, kind in ((f"imagesTr/{case}.nii.gz", "image"), (f"labelsTr/{case}.nii.gz", "mask"))
+    },
+}
+
+
+@pytest.mark.parametrize("layout", DATA_SETS)
+def test_a_data_set_pairs_with_what_is_called_as_prediction_calls_it(layout: str, tmp_path: Path) -> None:
+    root, results = tmp_path / "data", tmp_path / "P"
+    volumes(root, DATA_SETS[layout])
+    sources = find_cases(root, channels=("t2f",))
+    for source in sources:
+        save(results / f"{source.case_id}-seg.nii.gz", np.asarray(nib.load(source.mask).dataobj))
+    pairs = pair_up(results, root)
+    assert [(pair.case, pair.patient) for pair in pairs.cases] == [(s.case_id, s.patient) for s in sources]
+    assert [pair.truth for pair in pairs.cases] == [(source.mask,) for source in sources]
+    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+def test_cases_that_a_data_set_keeps_without_masks_are_no_error(tmp_path: Path) -> None:
+    volumes(tmp_path / "data", DATA_SETS["nnunet"] | {"imagesTs/new_0000.nii.gz": "image"})
+    for case in ("c1", "c2", "new"):
+        save(tmp_path / "P" / f"{case}-seg.nii.gz")
+    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    assert [pair.case for pair in pairs.cases] == ["c1", "c2"]
+    assert any("no mask of were left out: new" in warning for warning in pairs.warnings)
+
+
+@pytest.fixture
+def slices(tmp_path: Path) -> Path:
+    """Return a data set of two patients with two slices each, their truth all that is bright."""
+    for patient in ("A", "B"):
+        for number in (1, 2):
+            pixels = np.zeros((20, 30), dtype=np.uint8)
+            pixels[4 : 8 + number, 4:9] = 200
+            draw(tmp_path / "data" / patient / f"{number}.png", pixels)
+            draw(tmp_path / "data" / patient / f"{number}_mask.png", np.where(pixels > 0, 255, 0).astype(np.uint8))
+    return tmp_path / "data"
+
+
+def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
+    for patient in ("A", "B"):
+        for number in (1, 2):
+            draw(tmp_path / "data" / "images" / patient / f"{number}.png")
+            draw(tmp_path / "data" / "masks" / patient / f"{number}.png")
+            draw(tmp_path / "P" / "images" / patient / f"{number}_mask.png")
+    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    assert [(pair.case, pair.patient, len(pair.truth)) for pair in pairs.cases] == [("A", "A", 2), ("B", "B", 2)]
+    assert all("masks" in str(path) for pair in pairs.cases for path in pair.truth)
+
+
+# --- parts of a split
+
+FLAIR = DataPart(channels=("t2f",))
+
+
+def part(name: str, split: Split, fold: int | None = None) -> PartOfSplit:
+    return PartOfSplit(split, name, fold, Path("split.json"))
+
+
+SPLIT = Split(train=("P01", "P02"), validation=("P03",), test=("P04", "P05"))
+
+
+def test_a_part_is_scored_alone(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    pairs = pair_up(*sides, part=part("test", SPLIT))
+    assert [pair.case for pair in pairs.cases] == ["P04", "P05"]
+    assert pairs.warnings == ("scored: part 'test' of split.json: 2 patients; 3 masks of the truth belong to others",)
+    predictions, truth = sides
+    (predictions / "P01.nii.gz").unlink()  # of another part: not missed
+    (truth / "P02.nii.gz").unlink()
+    assert len(pair_up(*sides, part=part("test", SPLIT)).cases) == 2
+    (predictions / "P05_seg.nii.gz").unlink()
+    with pytest.raises(InputError, match="1 of 2 truths have no prediction: P05"):
+        pair_up(*sides, part=part("test", SPLIT))
+    (truth / "P05_seg.nii.gz").unlink()
+    with pytest.raises(InputError, match="1 of 2 patients of the part 'test' have no truth") as caught:
+        pair_up(*sides, part=part("test", SPLIT))
+    assert caught.value.code == "input.split"
+    assert len(pair_up(*sides, part=part("test", SPLIT), missing="skip").cases) == 1
+
+
+def test_folds_and_wrong_parts(sides: tuple[Path, Path]) -> None:
+    folded = Split(train=("P01", "P02", "P03"), test=("P04", "P05"), folds=(("P01",), ("P02", "P03")))
+    assert [pair.case for pair in pair_up(*sides, part=part("validation", folded, 1)).cases] == ["P02", "P03"]
+    assert [pair.case for pair in pair_up(*sides, part=part("train", folded, 1)).cases] == ["P01"]
+    assert [pair.case for pair in pair_up(*sides, part=part("test", folded)).cases] == ["P04", "P05"]
+    for wrong in (("validation", folded, None), ("tset", folded, None), ("train", folded, 2)):
+        with pytest.raises(UsageError):
+            part(wrong[0], wrong[1], wrong[2])
+    with pytest.raises(InputError, match="the part 'test' is empty"):
+        part("test", Split(train=("P01",)))
+
+
+def test_a_part_of_a_split_by_slice(slices: Path, tmp_path: Path) -> None:
+    split = Split(by="slice", train=("A/1", "B/1"), test=("A/2", "B/2"))
+    pairs = pair_up(slices, slices, part=part("test", split))
+    assert [[path.name for path in pair.truth] for pair in pairs.cases] == [["2_mask.png"], ["2_mask.png"]]
+    sources = Reading(part=part("test", split)).sources([slices], FLAIR, tmp_path / "P")
+    assert [name for source in sources for name in source.slice_names] == ["A/2", "B/2"]
+
+
+def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    split = Split(train=("A",), test=("B", "C"))
+    sources = Reading(part=part("test", split), tell=told.append).sources([slices], FLAIR, tmp_path)
+    assert [(source.case_id, source.patient) for source in sources] == [("B", "B")]
+    assert told == [
+        "predicted on: part 'test' of split.json: 2 patients",
+        "1 of its 2 patients are not under the inputs: C",
+    ]
+    with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
+        Reading(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
+    with pytest.raises(UsageError, match="this is a file"):
+        Reading(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
+
+
+def test_studies_given_one_by_one_are_called_as_in_the_whole(tmp_path: Path) -> None:
+    volumes(tmp_path / "data", DATA_SETS["study"])
+    whole = Reading().sources([tmp_path / "data"], FLAIR, tmp_path / "P")
+    parts = Reading().sources([tmp_path / "data" / "ann", tmp_path / "data" / "ben"], FLAIR, tmp_path / "P")
+    assert [(s.case_id, s.patient) for s in parts] == [(s.case_id, s.patient) for s in whole]
+
+
+# --- labels that a table beside the masks names
+
+
+@pytest.mark.parametrize(
+    ("labels", "values"),
+    [
+        ({"background": 0, "WT": [1, 2, 3], "TC": [2, 3], "ET": [3]}, (1, 2, 3)),
+        ({"background": 0, "ET": 1, "ED": 2, "NCR": 3}, (2, 3, 1)),
+        (
+            {
+                "background": 0,
+                "peritumoral edematous/invaded tissue": 1,
+                "necrotic tumor core": 2,
+                "GD-enhancing tumor": 3,
+            },
+            (1, 2, 3),
+        ),
+    ],
+)
+@pytest.mark.parametrize("side", ["truth", "predictions"])
+def test_a_table_beside_masks_names_their_labels(
+    tmp_path: Path, labels: dict[str, object], values: tuple[int, int, int], side: str
+) -> None:
+    """WT 1520, TC 216 and ET 8 voxels on both sides, in the numbers of the table on one of them."""
+    for folder, numbers in (("truth", values), ("predictions", (2, 1, 3))):
+        if side == "predictions":
+            numbers = values if folder == side else (2, 1, 3)
+        mask = np.zeros(4000, dtype=np.uint8)
+        for value, first, last in zip(numbers, (0, 1304, 1512), (1304, 1512, 1520), strict=True):
+            mask[first:last] = value
+        save(tmp_path / folder / "c1.nii.gz", mask.reshape(20, 20, 10))
+    (tmp_path / side / "dataset.json").write_text(json.dumps({"labels": labels}), "utf-8")
+    summary = evaluate_folders(
+        tmp_path / "predictions",
+        tmp_path / "truth",
+        out=tmp_path / "out",
+        manner=Manner("voxel", "brats-gli-2023"),
+        quiet=True,
+    )
+    for region, voxels in (("WT", 1520), ("TC", 216), ("ET", 8)):
+        metrics = summary.regions[region].metrics
+        assert metrics["dice"].mean == 1.0
+        assert metrics["truth_volume_mm3"].mean == metrics["predicted_volume_mm3"].mean == pytest.approx(voxels)
+
+
+def test_a_table_that_contradicts_is_refused_or_named(tmp_path: Path) -> None:
+    for folder in ("truth", "predictions"):
+        save(tmp_path / folder / "c1.nii.gz", np.minimum(MASK, 1))
+    (tmp_path / "truth" / "dataset.json").write_text('{"labels": {"background": 0, "Anterior": 1, "Post": 2}}', "utf-8")
+    sides = tmp_path / "predictions", tmp_path / "truth"
+    with pytest.raises(MetsegError, match="unknown class 'Anterior'"):
+        evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+    manner = Manner("voxel", "brats-gli-2023", truth_labels="brats-gli-2023")
+    summary = evaluate_folders(*sides, out=tmp_path / "out", manner=manner, quiet=True)
+    assert any("Anterior" in warning for warning in summary.warnings)
