@@ -87,7 +87,9 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
     shown = [counted(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
-    print(f"{', '.join(shown or ['nothing to do'])}, {counted(outcome.lesions, 'lesion')}; results in {out}")
+    # A count of lesions where no image was looked at would read like a finding.
+    lesions = [counted(outcome.lesions, "lesion")] if outcome.documents else []
+    print(f"{', '.join([*(shown or ['nothing predicted']), *lesions])}; results in {out}")
     for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
         typer.echo(f"note ({counted(count, 'case')}): {text}", err=True)
     for error in outcome.errors[:SHOWN_ERRORS]:
