@@ -81,7 +81,9 @@ def test_a_head_with_skull_is_refused_unless_the_recipe_says_otherwise(make_reci
     ("zoom", "is_brain"), [(1.27, True), (1.4, False)]
 )  # an ellipsoid of 60 x 78 x 56 mm has 1098 mL: 2249 and 3013 mL
 def test_a_head_whose_air_was_erased_is_told_from_a_brain_by_its_size(make_recipe, zoom, is_brain):
-    images = {name: Volume(image.data, GRID.affine @ np.diag([zoom] * 3 + [1])) for name, image in study().images.items()}
+    images = {
+        name: Volume(image.data, GRID.affine @ np.diag([zoom] * 3 + [1])) for name, image in study().images.items()
+    }
     case = Case("case", "patient", images)
     if is_brain:
         assert prepare(case, make_recipe({"name": "brain_mask"})).records[0].details["found"] == "nonzero"

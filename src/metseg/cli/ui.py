@@ -27,13 +27,13 @@ def ui(
     _require_streamlit()
     from streamlit.web import bootstrap
 
-    from metseg.io.sequences import sequence_of
+    from metseg.io.brain_masks import sequence_or_mask
     from metseg.report.study_steps import describe_steps
     from metseg.ui import settings
 
     given = {} if api is None else {"api_url": api}
     # The page may know nothing of the layers that know these two; this one may.
-    settings.use(settings.settings_from_environment(guess=sequence_of, describe=describe_steps, **given))
+    settings.use(settings.settings_from_environment(guess=sequence_or_mask, describe=describe_steps, **given))
     _ask_nobody_for_our_address()
     options = streamlit_options(host, port)
     bootstrap.load_config_options(flag_options=options)

@@ -87,6 +87,12 @@ TITLES: Final[Mapping[int, str]] = {
     507: "The service has no room left",
 }
 
+#: What to do about an error over HTTP, where the error itself names an option of the command line.
+CURES: Final[Mapping[str, str]] = {
+    "input.brain_mask": "send a brain mask in the field brain_mask (NIfTI, on the grid of one of the images), or images"
+    " whose skull was removed",
+}
+
 _ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|dcm|zip)"
 _FOLDERS = r"(?:inputs|incoming[/\\][0-9a-f]{32})[/\\]"
 _INPUT_FILE = re.compile(rf"(?:[^\s:'\"]*[/\\])?{_FOLDERS}0*(\d+)(?:\.[\w.]+)?|\b0*(\d+)\.{_ENDINGS}\b")
@@ -125,7 +131,8 @@ def failure_of(error: MetsegError, phase: Phase | None = None) -> Failure:
     ]
     detail = error.what + (f" ({', '.join(facts)})" if facts else "")
     where = None if error.where is None else public_text(error.where)
-    cure = None if error.cure is None else public_text(error.cure)
+    cure = CURES.get(error.code, error.cure)
+    cure = None if cure is None else public_text(cure)
     return Failure(code=error.code, detail=public_text(detail), where=where, cure=cure, phase=phase)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from metseg.ui.client import Part
 from metseg.ui.names import KINDS, sequence_name
 from metseg.ui.settings import Guess
-from metseg.wire import Kind, Model
+from metseg.wire import BRAIN_MASK, Kind, Model
 
 #: Endings by kind; a file without any of them may be DICOM.
 ENDINGS: Final[Mapping[str, Kind]] = {
@@ -44,7 +44,7 @@ class ChosenFile:
         name: as the user knows it; shown, and not sent.
         content: its bytes.
         kind: by its ending.
-        sequence: which it shows, where that is known.
+        sequence: which it shows, where that is known; `BRAIN_MASK`: it is a brain mask.
     """
 
     name: str
@@ -83,7 +83,7 @@ def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile
 
     Args:
         files: names and contents, in order.
-        guess: from a name without ending to a sequence.
+        guess: from a name without ending to a sequence, or to `BRAIN_MASK`.
     """
     found = []
     for name, content in files:
@@ -97,9 +97,14 @@ def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile
 
 
 def study_kind(files: Sequence[ChosenFile]) -> Kind | None:
-    """Return what the files are together; None: of several kinds, or none at all."""
-    kinds = {Kind.DICOM if file.kind == Kind.ARCHIVE else file.kind for file in files}
+    """Return what the files are together; None: of several kinds, or none at all. A brain mask may be beside any."""
+    kinds = {Kind.DICOM if file.kind == Kind.ARCHIVE else file.kind for file in images_of(files) or files}
     return kinds.pop() if len(kinds) == 1 else None
+
+
+def images_of(files: Sequence[ChosenFile]) -> list[ChosenFile]:
+    """Return the files that are no brain mask."""
+    return [file for file in files if file.sequence != BRAIN_MASK]
 
 
 def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None]) -> tuple[ChosenFile, ...]:
@@ -121,7 +126,11 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
         named = ", ".join(sorted({KINDS[file.kind] for file in files}))
         return [f"The files are of several kinds ({named}). Choose those of one examination."]
     found = [] if model is None or fits(model, kind) else [f"The model {model.name} is for volumes, not for pictures."]
-    return found + (_sequence_complaints(files, model) if kind == Kind.NIFTI else [])
+    masks = len(files) - len(images_of(files))
+    found += ["Choose the images too, not only a brain mask."] if masks == len(files) else []
+    found += ["There is more than one brain mask. Leave one of them out."] if masks > 1 else []
+    found += ["Pictures take no brain mask. Leave it out."] if masks and kind == Kind.PICTURE else []
+    return found + (_sequence_complaints(images_of(files), model) if kind == Kind.NIFTI else [])
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:

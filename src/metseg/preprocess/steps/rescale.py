@@ -11,7 +11,6 @@ from metseg.preprocess.prepared import Prepared, Record
 from metseg.preprocess.statistics import Float32, Region, Scope, flat_warnings, normalised
 from metseg.volume import Array
 
-
 #: Images whose largest value is below this share of what their type can hold are remarked on.
 DARK_SHARE = 1 / 8
 
@@ -57,7 +56,9 @@ def _dark_warnings(largest: float) -> list[str]:
     """Return a warning for images that use a small part of what their type can hold, as 12 bits in a 16-bit file do."""
     if not 0 < largest < DARK_SHARE:
         return []
-    return [f"rescale: the largest value is {largest:.1%} of what the file's type can hold; the network sees dark images"]
+    return [
+        f"rescale: the largest value is {largest:.1%} of what the file's type can hold; the network sees dark images"
+    ]
 
 
 def _by_range(part: Float32, values: Array) -> Float32:
