@@ -192,7 +192,9 @@ class InputFile(Wire):
 
     number: int = Field(ge=1, description="Its place in the upload.")
     kind: Kind
-    sequence: Sequence | None = Field(default=None, description="Which sequence it shows, or that it is the brain mask; as declared or guessed.")
+    sequence: Sequence | None = Field(
+        default=None, description="Which sequence it shows, or `brain_mask`; as declared or guessed."
+    )
     bytes: int = Field(ge=0)
     sha256: str
 

@@ -10,6 +10,7 @@ from typing import Unpack
 from metseg.errors import InputError, UsageError
 from metseg.io.cases import DataOptions, data_part, kept_apart
 from metseg.io.channels import SINGLE_CHANNEL
+from metseg.io.declared import declared_against_names
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, slice_files
 from metseg.io.image_files import ImageFile, channel_files, stem_of
 from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
@@ -166,11 +167,13 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
     files = {canonical_modality(name): None if str(what) == LEFT_OUT else Path(what) for name, what in named.items()}
     brain = files.pop(BRAIN_MASK, study.brain_mask)
     left_out = {name for name, path in files.items() if path is None}
-    notes = tuple(note for name, note in check_named(files, study.wanted).items() if name not in left_out)
+    unused = tuple(note for name, note in check_named(files, study.wanted).items() if name not in left_out)
     images = {name: file for name, file in study.images.items() if name not in files}
-    images |= {name: ImageFile(path) for name, path in files.items() if path is not None}
+    declared = {name: ImageFile(path) for name, path in files.items() if path is not None}
+    images |= declared
     twins = {name: others for name, others in study.twins.items() if name not in files}
-    return [replace(study, images=images, brain_mask=brain, twins=twins, notes=(*study.notes, *notes))]
+    notes = (*declared_against_names(declared), *study.notes, *unused)
+    return [replace(study, images=images, brain_mask=brain, twins=twins, notes=notes)]
 
 
 def _not_one_study(count: int, *, where: Path) -> UsageError:
@@ -194,7 +197,8 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
     """
     case_id = stem_of(path.name)
     known = data.channels or (data.inputs if len(data.inputs) == 1 else ())
-    if not known and (said := sequence_of(case_id)) is not None:
+    # A model of one sequence takes a file without a telling name for it, but not one that says it shows another.
+    if len(known) <= 1 and (said := sequence_of(case_id)) is not None:
         known = (said,)
     files = channel_files(path, known) or _told_beside(path)
     study = asked_for(study_from_files(files or {SINGLE_CHANNEL: ImageFile(path)}, case_id=case_id), data)

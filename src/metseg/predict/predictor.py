@@ -15,6 +15,7 @@ from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
 from metseg.model.outputs import outputs_of
+from metseg.predict.fit import fit_warnings, require_dimensions
 from metseg.predict.gather import Gathered
 from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format
 from metseg.predict.lesions import find_lesions
@@ -126,7 +127,10 @@ class Predictor:
         Raises:
             InputError: as a call.
         """
-        return prepare(_without_truth(case), self.recipe)
+        require_dimensions(case, self.recipe)
+        prepared = prepare(_without_truth(case), self.recipe)
+        # First, for the command line shows some warnings only.
+        return replace(prepared, warnings=(*fit_warnings(case, self.recipe), *prepared.warnings))
 
     def in_parts(self, case: Case) -> Iterator[Prediction]:
         """Yield the prediction for a stack of pictures a few slices at a time: the same masks in less memory.

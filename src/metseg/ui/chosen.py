@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from metseg.ui.client import Part
-from metseg.ui.names import KINDS, sequence_name
+from metseg.ui.names import KINDS, plain, sequence_name
 from metseg.ui.settings import Guess
 from metseg.wire import BRAIN_MASK, Kind, Model
 
@@ -45,12 +45,14 @@ class ChosenFile:
         content: its bytes.
         kind: by its ending.
         sequence: which it shows, where that is known; `BRAIN_MASK`: it is a brain mask.
+        guessed: what its name says of that.
     """
 
     name: str
     content: bytes
     kind: Kind
     sequence: str | None = None
+    guessed: str | None = None
 
 
 def ending_of(name: str) -> str:
@@ -92,7 +94,8 @@ def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile
         ending = ending_of(name)
         kind = ENDINGS.get(ending, Kind.DICOM)
         stem = last_part(name)[: -len(ending) or None]
-        found.append(ChosenFile(name, content, kind, guess(stem) if kind == Kind.NIFTI else None))
+        guessed = guess(stem) if kind == Kind.NIFTI else None
+        found.append(ChosenFile(name, content, kind, guessed, guessed))
     return tuple(found)
 
 
@@ -136,6 +139,12 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     named = Counter(file.sequence for file in files if file.sequence is not None)
     found = [f"Two files are said to show {sequence_name(name)}." for name, count in named.items() if count > 1]
+    found += [
+        f"The name of {plain(last_part(file.name))} says {sequence_name(file.guessed)}, not"
+        f" {sequence_name(file.sequence)}. Make sure that your choice is right."
+        for file in files
+        if file.sequence is not None and file.guessed is not None and file.sequence != file.guessed
+    ]
     nameless = [file for file in files if file.sequence is None]
     if nameless and len(files) > 1:
         return [*found, "Say for each file which sequence it shows."]

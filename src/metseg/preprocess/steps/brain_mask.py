@@ -78,6 +78,8 @@ def _found(prepared: Prepared, options: Options) -> tuple[np.ndarray, Literal["f
             )
         return prepared.brain, "file"
     head = find_head(prepared.image)
+    if not head.mask.any():  # constant images show no skull either; that they are constant, others say
+        return head.mask, "nonzero"
     if options.source != "file" and head.erased:
         brain = without_holes(head.mask)
         if _may_be_a_brain(brain, prepared):

@@ -44,7 +44,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
         raise InputError(
             "rescale by type needs 8 or 16 bit images",
             got=prepared.image.dtype,
-            cure='say by = "range" for this step',
+            cure='give the images as 8 or 16 bit files; a recipe of your own can say by = "range" for this step',
             code="input.value_range",
         )
     largest = float(prepared.image.max(initial=0)) / prepared.full_scale
