@@ -189,7 +189,7 @@ def test_masks_of_a_scheme_that_the_model_does_not_know_are_left_out(tmp_path):
     ("name", "noted"), [("P1_t1n", True), ("P1_flair", True), ("P1_t1ce", False), ("after", False)]
 )
 def test_a_file_declared_against_its_name_is_marked(tmp_path: Path, name: str, noted: bool) -> None:
-    """T1 without agent declared as T1c: what the user says holds, and every result says that the name says otherwise."""
+    """T1 without agent declared as T1c: what the user says holds, and every result says what the name says."""
     path = volume(tmp_path / f"{name}.nii.gz", 1)
     alone = study_from_files({"t1c": path}, DataPart(modalities=("t1c",)))
     (named,) = find_inputs(path, DataPart(modalities=("t1c",)), named={"t1c": path})

@@ -103,7 +103,7 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
 
 
 def named_note(series: Series, modality: str) -> str:
-    """Return what is said of a series that a user named: that he did, and what its header says where it says otherwise."""
+    """Return what is said of a series that a user named: that, and what its header says where that is another thing."""
     said = recognise(series.header)
     if said.modality in (None, modality):
         return f"{series.name} is {modality}: named by hand."
