@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -14,8 +15,11 @@ import pytest
 
 from metseg.cli.predict import _print
 from metseg.errors import InputError
+from metseg.model.bundle import load_bundle
+from metseg.predict.fit import REQUIRED_ONLY, unmeasured_without
 from metseg.predict.folder import Outcome
 from metseg.predict.predictor import Predictor
+from metseg.recipe import load_recipe
 from metseg.volume import BRAIN_MASK, Case, Volume
 
 Make = Callable[..., Predictor]
@@ -84,3 +88,21 @@ def test_a_slice_network_on_a_volume_says_so_in_its_document(
     (case,) = json.loads(out)["cases"]
     assert any("trained on pictures, not on volumes" in text for text in case["warnings"])
     assert any("declared to be t1c, and its name says t2f" in text for text in case["warnings"])
+
+
+def test_that_a_sequence_may_be_missing_is_said_with_its_scores_or_as_unmeasured() -> None:
+    recipe = load_recipe("mets-3d")
+    case = Case("c", "p", {"t1c": Volume(IMAGE, np.eye(4)), "t2f": Volume(IMAGE, np.eye(4))})
+    assert unmeasured_without(case, recipe, {}) == ("how the model scores without t1n, t2w was not measured",)
+    assert unmeasured_without(case, recipe, {REQUIRED_ONLY: {}}) == ()
+    whole = Case("c", "p", dict.fromkeys(recipe.data.inputs, Volume(IMAGE, np.eye(4))))
+    assert unmeasured_without(whole, recipe, {}) == ()
+
+
+def test_a_bundle_says_so_before_the_number(tiny_bundle: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    data = bundle.recipe.data.model_copy(update={"optional": ("t1n",)})
+    changed = replace(bundle, recipe=bundle.recipe.model_copy(update={"data": data}))
+    images = {name: Volume(np.full((16, 16, 1), 9, np.uint8)) for name in ("t2f", "t1c")}
+    warnings = Predictor.from_bundle(changed, device="cpu")(Case("c", "p", images, slice_names=("0",))).warnings
+    assert warnings[0] == "how the model scores without t1n was not measured"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from metseg.errors import InputError
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
@@ -15,6 +18,8 @@ ON_PICTURES = (
     "the model was trained on slices of volumes, not on pictures, which say nothing of orientation, pixel size or what"
     " the scanner measured; its results on pictures were not measured"
 )
+#: Entry of a bundle's metrics: the scores on cases that lack every sequence that may be missing.
+REQUIRED_ONLY = "validation_required_only"
 UNUSED_MASK = "a brain mask is given, and the model does not use one: it sees the whole images"
 
 
@@ -31,6 +36,14 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
             cure="choose a model for pictures, or give the volume as NIfTI or DICOM",
             code="input.dimensions",
         )
+
+
+def unmeasured_without(case: Case, recipe: Recipe, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence where a case lacks sequences without which nobody has measured how the model does."""
+    lacking = [name for name in recipe.data.optional if name not in case.images]
+    if not lacking or REQUIRED_ONLY in metrics:
+        return ()
+    return (f"how the model scores without {', '.join(lacking)} was not measured",)
 
 
 def trained_on_pictures(recipe: Recipe) -> bool:
