@@ -7,16 +7,19 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.main import get_command
 
 from metseg.cli import app
-from metseg.errors import UsageError
+from metseg.errors import InputError, UsageError
 from metseg.model import MODELS, build_from_recipe
+from metseg.preprocess.pipeline import prepare
 from metseg.recipe import load_recipe, shipped_recipes
 from metseg.train.losses import loss_of
 from metseg.train.resolve import resolve
+from metseg.volume import Case, Volume
 
 EXPECTED = {
     "assignment-attention-unet": "attention_unet",
@@ -71,6 +74,36 @@ def test_assignment_recipes_are_the_assignment(name: str) -> None:
     train = recipe.train
     assert (train.optimizer, train.learning_rate, train.batch_size, train.max_epochs) == ("adam", 1e-3, 8, 50)
     assert (recipe.split.by, recipe.split.test) == ("patient", 0.2)
+
+
+def stripped_study(name: str, dtype: type[np.generic], *, noise: float = 0.0) -> Case:
+    """Every sequence of a recipe: a ball of 58 mm (817 mL) of values from 100 to 1200 in air of 0, or of noise."""
+    index = np.moveaxis(np.indices((32, 32, 32)), 0, -1) * 4.0 - 62.0
+    ball = np.linalg.norm(index, axis=-1) < 58
+    values = np.where(ball, np.linspace(100, 1200, 32)[:, None, None], 0.0)
+    if noise:
+        values = values + np.abs(np.random.default_rng(0).normal(0, noise, values.shape)) * ~ball
+    volume = Volume(values.astype(dtype), np.diag([4.0, 4.0, 4.0, 1.0]))
+    return Case("case", "patient", dict.fromkeys(load_recipe(name).data.inputs, volume))
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("kaur2024-")])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
+def test_kaur2024_brings_every_image_to_0_to_1_by_its_own_range(name: str, dtype: type[np.generic]) -> None:
+    image = prepare(stripped_study(name, dtype), load_recipe(name)).image
+    assert image.min(axis=(1, 2, 3)).tolist() == [0, 0, 0, 0]
+    assert image.max(axis=(1, 2, 3)).tolist() == [1, 1, 1, 1]
+    # 650 of 1200, in the middle of the ramp
+    assert np.median(image[image > 0]) == pytest.approx(650 / 1200, abs=0.05)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if re.match("kaur|neuroinsight|mets", name)])
+def test_recipes_of_skull_stripped_data_refuse_a_head(name: str) -> None:
+    recipe = load_recipe(name)
+    prepare(stripped_study(name, np.float32), recipe)
+    with pytest.raises(InputError) as caught:
+        prepare(stripped_study(name, np.float32, noise=20), recipe)
+    assert caught.value.code == "input.brain_mask"
 
 
 @pytest.mark.parametrize(("family", "count"), [("demo-", 3), ("assignment-", 3), ("lgg-", 4)])

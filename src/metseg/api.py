@@ -250,6 +250,7 @@ def compare(
     folds: int = 0,
     split: str | Path | None = None,
     device: str = "auto",
+    overwrite: bool = False,
 ) -> Comparison:
     """Train several recipes on the same patients; write `report.html`, `results.md`, `results.json` and figures.
 
@@ -258,16 +259,28 @@ def compare(
         data: images with masks.
         out: where runs, tables and figures go; finished runs there are not repeated.
         changes: such as ``"train.max_minutes=20"``, for every recipe given by file or name.
-        folds: cross-validate on so many folds; 0: one split.
+        folds: cross-validate on so many folds, all patients; a recipe that keeps some back for a test is refused
+            (``"split.test=0"``). 0: one split.
         split: from ``metseg split``; None: the split that the first recipe describes.
         device: such as ``auto``, ``cpu``, ``cuda``.
+        overwrite: replace the results of an earlier comparison in ``out``; its finished runs are kept.
+    Raises:
+        UsageError: a wrong recipe, folds beside ``split.test``, or results that would be replaced.
     """
     folded = split is not None and Split.load(Path(split)).folds
     # Of the patients outside a fold, the recipe says how many are validated on.
     refuse_split_changes(changes, split, used=("split.validation",) if folded else ())
     chosen = tuple(_recipe(recipe, changes) for recipe in recipes)
     comparison = run_comparison(
-        Plan(chosen, Path(data), Path(out), folds=folds, split_file=_path(split), device=device)
+        Plan(
+            chosen,
+            Path(data),
+            Path(out),
+            folds=folds,
+            split_file=_path(split),
+            device=device,
+            overwrite=overwrite,
+        )
     )
     write_results(comparison, Path(out))
     return comparison

@@ -132,6 +132,9 @@ Sequence = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
 #: for the page imports this module and nothing below it.
 SEQUENCES: Final = ("t1n", "t1c", "t2w", "t2f")
 
+#: The form field of a brain mask, and what its file is declared as; the name of `metseg.volume`, written out too.
+BRAIN_MASK: Final = "brain_mask"
+
 
 class Problem(BaseModel):
     """An error, as RFC 9457 has it; further members may be added."""
@@ -192,7 +195,9 @@ class InputFile(Wire):
 
     number: int = Field(ge=1, description="Its place in the upload.")
     kind: Kind
-    sequence: Sequence | None = Field(default=None, description="Which sequence it shows, as declared or guessed.")
+    sequence: Sequence | None = Field(
+        default=None, description="Which sequence it shows, or `brain_mask`; as declared or guessed."
+    )
     bytes: int = Field(ge=0)
     sha256: str
 

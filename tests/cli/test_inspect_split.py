@@ -95,6 +95,17 @@ def test_split_writes_what_it_prints(data_set, tmp_path, run_metseg):
     assert {int(unit[1:]) // 5 for unit in split.test} == {0, 1}  # one patient of each grade
 
 
+def test_split_replaces_a_file_only_where_that_is_asked_for(data_set, tmp_path, run_metseg):
+    out = tmp_path / "split.json"
+    out.write_text("somebody's own")
+    result = run_metseg("split", data_set, "--out", out)
+    assert (result.status, result.out) == (2, "")
+    assert "--overwrite" in result.err
+    assert out.read_text() == "somebody's own"
+    assert run_metseg("split", data_set, "--out", out, "--overwrite").status == 0
+    assert Split.load(out).test
+
+
 def test_split_defaults_are_the_recipes(data_set, tmp_path, run_metseg):
     from metseg.io import find_cases, make_split
     from metseg.recipe import SplitPart

@@ -51,7 +51,13 @@ def test_compare_trains_judges_and_writes(
     assert {name: model["steps"] for name, model in document["models"].items()} == {"small": 3, "wide": 3}
     assert json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))["verdict"] == document["verdict"]
 
-    status, out, err = run_metseg(*words, "--device", "cpu")  # finished runs are not repeated
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    status, out, err = run_metseg(*words, "--device", "cpu")
+    assert (status, out) == (2, "")
+    assert "--overwrite" in err
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+    status, out, err = run_metseg(*words, "--device", "cpu", "--overwrite")  # finished runs are not repeated
     assert status == 0, err
     assert [line.split(" |")[0] for line in out.splitlines() if line.startswith("| ")][2:] == ["| small", "| wide"]
     assert document["verdict"] in out

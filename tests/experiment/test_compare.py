@@ -136,7 +136,7 @@ def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, m
     monkeypatch.setattr(module, "train_run", again)
     monkeypatch.setattr(SliceStackSource, "load", again)
     monkeypatch.setattr("metseg.machine.processor_name", lambda: "another machine")
-    found = comparison_document(compare(plan))
+    found = comparison_document(compare(replace(plan, overwrite=True)))
     assert (
         json.loads(json.dumps(found)) == document
     )  # with the speed and the machine of the run, not of the writing of the table
@@ -145,7 +145,7 @@ def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, m
 def test_a_run_that_kept_no_scores_is_scored_from_its_bundle(plan: Plan, out: Path, document: dict) -> None:
     for name in ("judged.json", "snapshots.npz"):
         (out / "first" / "run" / "test" / name).unlink()
-    (again, _) = compare(plan).contestants
+    (again, _) = compare(replace(plan, overwrite=True)).contestants
     assert again.dice_by_patient == document["models"]["first"]["dice_by_patient"]
     assert (out / "first" / "run" / "test" / "judged.json").exists()
 
@@ -155,7 +155,7 @@ def test_a_run_of_another_recipe_is_not_taken_for_this_one(
 ) -> None:
     changed = (make_tiny_recipe("name=first", "train.learning_rate=0.1"), plan.recipes[1])
     with pytest.raises(UsageError, match="begun with another recipe"):
-        compare(replace(plan, recipes=changed))
+        compare(replace(plan, recipes=changed, overwrite=True))
 
 
 def test_a_run_on_another_split_is_not_taken_for_this_one(plan: Plan, out: Path, make_tiny_recipe: RecipeMaker) -> None:
@@ -163,14 +163,14 @@ def test_a_run_on_another_split_is_not_taken_for_this_one(plan: Plan, out: Path,
     file = out / "another.json"
     replace(split, validation=split.test, test=split.validation).save(file)
     with pytest.raises(UsageError, match="begun with another split"):
-        compare(replace(plan, split_file=file))
+        compare(replace(plan, split_file=file, overwrite=True))
     assert Split.load(out / "split.json") == split, "refused, so nothing was written"
 
 
 def test_cross_validation_judges_every_patient_once(
     tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
-    recipe = make_tiny_recipe("train.max_steps=4")
+    recipe = make_tiny_recipe("train.max_steps=4", "split.test=0")
     comparison = compare(Plan((recipe,), tiny_slices, tmp_path, folds=2, device="cpu"))
     write_results(comparison, tmp_path)
     (one,) = comparison.contestants
@@ -184,6 +184,33 @@ def test_cross_validation_judges_every_patient_once(
     report = (tmp_path / "results.md").read_text("utf-8")
     assert "cross-validation, 2 folds" in report
     assert "Paired tests" not in report
+
+
+def test_folds_beside_test_patients_are_refused(
+    tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    """Today's recipe says whom to keep back: that is neither ignored nor guessed to be meant otherwise."""
+    with pytest.raises(UsageError, match=r"split\.test = 0\.25 and 2 folds") as caught:
+        compare(Plan((make_tiny_recipe("split.test=0.25"),), tiny_slices, tmp_path, folds=2, device="cpu"))
+    assert "--set split.test=0" in str(caught.value.cure)
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_are_replaced_only_where_that_is_asked_for(plan: Plan, out: Path) -> None:
+    for name in ("results.json", "overlays_first.png", "curves.svg"):
+        assert (out / name).exists()
+    with pytest.raises(UsageError, match="results of a comparison are there already") as caught:
+        compare(plan)
+    assert "--overwrite" in str(caught.value.cure)
+
+
+def test_a_split_of_another_comparison_is_not_replaced(
+    tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    Split(train=("P0",), test=("P1",)).save(tmp_path / "split.json")
+    with pytest.raises(UsageError, match="holds another split"):
+        compare(Plan((make_tiny_recipe(),), tiny_slices, tmp_path, device="cpu"))
+    assert Split.load(tmp_path / "split.json").test == ("P1",)
 
 
 def test_folds_of_a_split_file_cannot_be_other_ones(

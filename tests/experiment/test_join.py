@@ -46,6 +46,13 @@ def make(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> Make:
     return made
 
 
+def test_a_joined_bundle_names_the_data_of_all(make: Make, tmp_path: Path) -> None:
+    folds = [make(fold, f"data.licence={text}") for fold, text in enumerate(("Mine; CC0", "Yours; CC BY", "Mine; CC0"))]
+    joined = load_bundle(join_bundles(folds, tmp_path / "joined"))
+    assert joined.recipe.data.licence == "Mine; CC0; Yours; CC BY"
+    assert "Mine; CC0; Yours; CC BY" in joined.card
+
+
 def test_probabilities_are_averaged(make: Make, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 1), dtype=np.uint8)
     case = Case("c", "p", {name: Volume(pixels) for name in ("t1n", "t2f", "t1c")}, slice_names=("0",))

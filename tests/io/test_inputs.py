@@ -183,3 +183,45 @@ def test_masks_of_a_scheme_that_the_model_does_not_know_are_left_out(tmp_path):
     assert source.load().labels is None
     with pytest.raises(UsageError, match="cannot become"):
         find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="decathlon-brain", rules=InputRules(with_masks=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "noted"), [("P1_t1n", True), ("P1_flair", True), ("P1_t1ce", False), ("after", False)]
+)
+def test_a_file_declared_against_its_name_is_marked(tmp_path: Path, name: str, noted: bool) -> None:
+    """T1 without agent declared as T1c: what the user says holds, and every result says what the name says."""
+    path = volume(tmp_path / f"{name}.nii.gz", 1)
+    alone = study_from_files({"t1c": path}, DataPart(modalities=("t1c",)))
+    (named,) = find_inputs(path, DataPart(modalities=("t1c",)), named={"t1c": path})
+    assert isinstance(named, VolumeSource)
+    for source in (alone, named):
+        marks = [text for text in source.load().warnings if "is declared to be t1c, and its name says" in text]
+        assert len(marks) == noted
+
+
+def test_a_file_that_says_it_shows_another_sequence_is_not_taken_for_the_only_one(tmp_path: Path) -> None:
+    data = DataPart(modalities=("t1c",))
+    for name in ("P1_t1c", "scan"):
+        (source,) = find_inputs(volume(tmp_path / f"{name}.nii.gz", 1), data)
+        assert source.load().modalities == ("t1c",)
+    (source,) = find_inputs(volume(tmp_path / "P1_t1n.nii.gz", 1), data)
+    with pytest.raises(InputError, match="lacks t1c") as caught:
+        source.load()
+    assert caught.value.code == "input.missing_sequence"
+
+
+def test_a_brain_mask_is_named_for_a_dicom_study(tmp_path: Path) -> None:
+    """In place of a refusal; which grid it has to lie on is tested over HTTP, and with the scanner."""
+    from metseg.io.brain_masks import read_brain_mask
+    from metseg.volume import Volume
+
+    data = np.zeros((4, 5, 6), np.uint8)
+    data[0, 1, 2] = 1
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "mask.nii.gz")
+    flipped = np.diag([1.0, -1, 1, 1])
+    flipped[1, 3] = 4
+    images = {"t1c": Volume(np.zeros((4, 5, 6)), flipped)}
+    assert np.argwhere(read_brain_mask(tmp_path / "mask.nii.gz", images).data).tolist() == [[0, 3, 2]]
+    with pytest.raises(InputError, match="on no image's grid") as caught:
+        read_brain_mask(tmp_path / "mask.nii.gz", {"t1c": Volume(np.zeros((4, 5, 6)), np.diag([2.0, 1, 1, 1]))})
+    assert caught.value.code == "input.affine_mismatch"

@@ -76,6 +76,27 @@ def test_a_new_simulated_patient_by_name(run_metseg: Run, tmp_path: Path) -> Non
     assert scores["WT"]["dice"] > 0.6
 
 
+def test_a_head_with_skull_is_refused_until_its_brain_mask_is_given(run_metseg: Run, tmp_path: Path) -> None:
+    """The shipped network has seen skull-stripped images only."""
+    phantom = PhantomOptions(resolution_mm=4, skull=True, lesions_min=1)
+    simulate_dataset(tmp_path / "data", patients=1, seed=5, phantom=phantom, workers=1, quiet=True)
+    (study,) = (path for path in (tmp_path / "data").iterdir() if path.is_dir())
+    command = ("predict", study, "--model", "mets-sim", "--no-tta", "--out", tmp_path / "out")
+    status, out, err = run_metseg(*command)
+    assert status == 3
+    assert "lesion" not in out  # nothing was looked at, so nothing was found to be absent
+    assert "a head with skull" in err
+    assert "--modality brain_mask=FILE" in err
+    assert not list((tmp_path / "out").glob("*-seg.nii.gz"))
+    (image,) = (nib.load(path) for path in study.glob("*-t1c.nii.gz"))
+    index = np.moveaxis(np.indices(image.shape), 0, -1) @ image.affine[:3, :3].T + image.affine[:3, 3]
+    mask = (np.linalg.norm(index - index.mean(axis=(0, 1, 2)), axis=-1) < 55).astype(np.uint8)
+    nib.save(nib.Nifti1Image(mask, image.affine), tmp_path / "brain.nii.gz")
+    status, _, _ = run_metseg(*command, "--modality", f"brain_mask={tmp_path / 'brain.nii.gz'}")
+    assert status == 0
+    assert list((tmp_path / "out").glob("*-seg.nii.gz"))
+
+
 def test_a_picture_of_any_size_by_name(run_metseg: Run, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (97, 131, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "scan.png")

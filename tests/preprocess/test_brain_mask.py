@@ -64,22 +64,38 @@ def test_stripped_images_show_it_themselves(make_recipe):
     assert found.warnings == ()
 
 
-def test_with_the_skull_it_is_the_head_and_says_so(make_recipe):
-    found = prepare(study(noise=9), make_recipe({"name": "brain_mask"}))
+def test_a_head_with_skull_is_refused_unless_the_recipe_says_otherwise(make_recipe):
+    for step in ({"name": "brain_mask"}, {"name": "brain_mask", "otherwise": "refuse"}):
+        with pytest.raises(InputError, match="case: the images show a head with skull") as caught:
+            prepare(study(noise=9), make_recipe(step))
+        assert caught.value.code == "input.brain_mask"
+        assert "--modality brain_mask=FILE" in str(caught.value.cure)
+        assert prepare(study(), make_recipe(step)).records[0].details["found"] == "nonzero"
+    found = prepare(study(noise=9), make_recipe({"name": "brain_mask", "otherwise": "head"}))
     assert found.records[0].details["found"] == "head"
     assert "the whole head counts" in found.warnings[-1]
     assert (found.head != phantom.inside(GRID)).mean() < 0.03
-    refuse = make_recipe({"name": "brain_mask", "otherwise": "refuse"})
-    with pytest.raises(InputError, match="case: the brain is not known") as caught:
-        prepare(study(noise=9), refuse)
-    assert caught.value.code == "input.brain_mask"
-    assert prepare(study(), refuse).records[0].details["found"] == "nonzero"
+
+
+@pytest.mark.parametrize(
+    ("zoom", "is_brain"), [(1.27, True), (1.4, False)]
+)  # an ellipsoid of 60 x 78 x 56 mm has 1098 mL: 2249 and 3013 mL
+def test_a_head_whose_air_was_erased_is_told_from_a_brain_by_its_size(make_recipe, zoom, is_brain):
+    images = {
+        name: Volume(image.data, GRID.affine @ np.diag([zoom] * 3 + [1])) for name, image in study().images.items()
+    }
+    case = Case("case", "patient", images)
+    if is_brain:
+        assert prepare(case, make_recipe({"name": "brain_mask"})).records[0].details["found"] == "nonzero"
+    else:
+        with pytest.raises(InputError, match="a head with skull"):
+            prepare(case, make_recipe({"name": "brain_mask"}))
 
 
 def test_which_source_is_used_can_be_said(make_recipe):
     case = study(mask=brain().astype(np.uint8))
     assert prepare(case, make_recipe({"name": "brain_mask", "source": "nonzero"})).head.sum() > brain().sum()
-    with pytest.raises(InputError, match="the brain is not known"):
+    with pytest.raises(InputError, match="a head with skull"):
         prepare(study(), make_recipe({"name": "brain_mask", "source": "file", "otherwise": "refuse"}))
 
 

@@ -123,6 +123,13 @@ def test_rescale_by_type_remembers_the_file_behind_a_resize(make_case, make_reci
     assert result.image == pytest.approx(np.full((1, 8, 8, 1), 0.2))
 
 
+def test_rescale_by_type_says_that_12_bits_in_a_16_bit_file_become_dark():
+    image = np.linspace(0, 4095, 4 * 4 * 2).astype(np.uint16).reshape(1, 4, 4, 2)
+    found = rescale.apply(Prepared(image, ("t2f",), full_scale=65535), rescale.Options())
+    assert "6.2% of what the file's type can hold" in found.warnings[0]  # 4095 / 65535
+    assert rescale.apply(Prepared(image * 16, ("t2f",), full_scale=65535), rescale.Options()).warnings == ()
+
+
 def test_rescale_by_type_refuses_floats():
     with pytest.raises(InputError, match="rescale by type needs 8 or 16 bit images"):
         rescale.apply(of([0.1, 0.2]), rescale.Options())

@@ -264,7 +264,9 @@ def nifti(data: np.ndarray | None = None, affine: np.ndarray = AFFINE, *, packed
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """Return the functions that make files to upload."""
-    return SimpleNamespace(png=png, square=square, volume=volume, nifti=nifti, affine=AFFINE)
+    return SimpleNamespace(
+        png=png, square=square, volume=volume, nifti=nifti, affine=AFFINE, save_bundle=save_bright_bundle
+    )
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from metseg.io.inputs import find_inputs
+from metseg.recipe import parse_recipe
 from metseg.serve.service import Service
 from metseg.wire import PROBLEM_MEDIA_TYPE, Study
 
@@ -569,3 +571,109 @@ def test_38_a_full_disk_for_a_worker(
     response = client.post("/studies", files=files, data={"model": "bright-t1c"})
     full_disk(monkeypatch, "/work")
     fails(client, service, work_off, response, "resources.disk")
+
+
+BRAINS = """
+name = "bright-brain"
+data = { modalities = ["t1c"], dimensions = 3 }
+preprocess = [{ name = "brain_mask", zero_outside = true }]
+model = { name = "cnn", channels = [1, 1] }
+train = { precision = "float32", patch_size = [12, 12, 12] }
+"""
+
+
+@pytest.fixture
+def brain_model(bright: Path, make: SimpleNamespace) -> str:
+    """Install a model of skull-stripped images, and return its name."""
+    make.save_bundle(bright / "bundles" / "bright-brain", parse_recipe(BRAINS, where="test"))
+    return "bright-brain"
+
+
+def with_skull() -> np.ndarray:
+    """Return a head (20, 24, 10) in noisy air, with two lesions: 27 voxels in the brain, and 8 outside it."""
+    data = np.random.default_rng(0).integers(1, 20, (20, 24, 10)).astype(np.int16)
+    data[2:18, 2:22, 1:9] = 100
+    data[4:7, 5:8, 3:6] = 300
+    data[14:16, 18:20, 6:8] = 300
+    return data
+
+
+def brain_of() -> np.ndarray:
+    mask = np.zeros((20, 24, 10), np.uint8)
+    mask[3:13, 3:17, 2:8] = 1
+    return mask
+
+
+def test_52_a_head_with_skull_is_refused_until_a_brain_mask_comes_with_it(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, brain_model: str
+) -> None:
+    image = ("t1c", ("t1c.nii.gz", make.nifti(with_skull())))
+    response = client.post("/studies", files=[image], data={"model": brain_model})
+    failed = fails(client, service, work_off, response, "input.brain_mask")
+    assert "field brain_mask" in str(failed.failure)
+    assert "--modality" not in failed.model_dump_json()
+    for mask in (
+        ("brain_mask", ("m.nii.gz", make.nifti(brain_of()))),
+        ("files", ("t1c_brain_mask.nii.gz", make.nifti(brain_of()))),
+    ):
+        study = done(
+            client, service, work_off, client.post("/studies", files=[image, mask], data={"model": brain_model})
+        )
+        assert [lesion.voxels for lesion in study.lesions] == [27]
+        assert [item.sequence for item in study.inputs] == ["t1c", "brain_mask"]
+
+
+def test_52_a_brain_mask_comes_with_dicom_too(
+    client: TestClient,
+    service: Service,
+    make: SimpleNamespace,
+    scanner: SimpleNamespace,
+    work_off: WorkOff,
+    tmp_path: Path,
+    brain_model: str,
+) -> None:
+    """The axes of the mask run as a converter to NIfTI leaves them: rows upwards."""
+    pixels = np.random.default_rng(0).integers(1, 20, (10, 24, 20)).astype(np.uint16)
+    pixels[1:9, 2:22, 2:18] = 100
+    pixels[3:6, 5:8, 4:7] = 300
+    pixels[6:8, 18:20, 14:16] = 300
+    files = dicom(scanner.slices(pixels, SeriesDescription="T1 post"), tmp_path / "dicom", scanner)
+    data = {"model": brain_model, "series": "t1c=1"}
+    fails(client, service, work_off, client.post("/studies", files=files, data=data), "input.brain_mask")
+    (source,) = find_inputs(tmp_path / "dicom", modalities=["t1c"], named={"t1c": "1"})
+    volume = source.load().images["t1c"]
+    brain = np.zeros(volume.shape, np.uint8)
+    brain[3:13, 3:17, 2:8] = 1
+    flip = np.diag([1.0, -1, 1, 1])
+    flip[1, 3] = volume.shape[1] - 1
+    mask = ("brain_mask", ("m.nii.gz", make.nifti(brain[:, ::-1], volume.affine @ flip)))
+    study = done(client, service, work_off, client.post("/studies", files=[*files, mask], data=data))
+    assert [lesion.voxels for lesion in study.lesions] == [27]
+    elsewhere = ("brain_mask", ("m.nii.gz", make.nifti(brain, volume.affine @ np.diag([2.0, 1, 1, 1]))))
+    response = client.post("/studies", files=[*files, elsewhere], data=data)
+    fails(client, service, work_off, response, "input.affine_mismatch")
+
+
+@pytest.mark.parametrize(
+    ("code", "build"),
+    [
+        ("input.missing", lambda make: [("brain_mask", ("m.nii", make.nifti(brain_of(), packed=False)))]),
+        (
+            "input.duplicate_sequence",
+            lambda make: [("t1c", ("a.nii.gz", make.nifti())), *[("brain_mask", ("m.nii.gz", make.nifti()))] * 2],
+        ),
+        (
+            "input.brain_mask",
+            lambda make: [("t1c", ("a.nii.gz", make.nifti())), ("brain_mask", ("m.png", make.png(make.square())))],
+        ),
+        (
+            "input.brain_mask",
+            lambda make: [("files", ("a.png", make.png(make.square()))), ("brain_mask", ("m.nii.gz", make.nifti()))],
+        ),
+    ],
+)
+def test_52_brain_masks_that_no_study_can_have(
+    client: TestClient, make: SimpleNamespace, code: str, build: Callable[[SimpleNamespace], Files]
+) -> None:
+    response = client.post("/studies", files=build(make), data={"model": "bright-t1c"})
+    assert (response.status_code, response.json()["code"]) == (422, code)

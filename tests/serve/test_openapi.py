@@ -98,7 +98,8 @@ def test_sequences_are_those_of_the_package() -> None:
 
 def test_uploads_are_described(document: dict[str, Any]) -> None:
     form = document["paths"]["/studies"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert {"files", "t1n", "t1c", "t2w", "t2f", "model", "stack", "allow_gaps", "series"} == set(form["properties"])
+    fields = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask", "model", "stack", "allow_gaps", "series"}
+    assert fields == set(form["properties"])
     predict = document["paths"]["/predict/"]["post"]
     assert {"multipart/form-data", "image/png"} <= set(predict["requestBody"]["content"])
     assert {"application/json", "image/png"} == set(predict["responses"]["200"]["content"])

@@ -110,7 +110,7 @@ def test_patients_seen_in_both_generations_are_told_together(bundle: Callable[..
     assert origin_of(first, selection(test="a")).seen_before == 3
 
 
-def card(recipe: Recipe, origin: Origin | None, by: str = "patient") -> str:
+def card(recipe: Recipe, origin: Origin | None, by: str = "patient", **metrics: object) -> str:
     machine = {"processor": "p", "memory": "m", "device": "cpu", "bfloat16": "no", "torch": "t", "python": "3"}
     return write_card(
         recipe,
@@ -124,6 +124,7 @@ def card(recipe: Recipe, origin: Origin | None, by: str = "patient") -> str:
             "began_with": None if origin is None else origin.to_json(),
             "split_by": by,
             "leaks_patients": by == "slice" or bool(origin and origin.seen_before),
+            **metrics,
         },
     )
 
@@ -135,6 +136,19 @@ def test_the_card_names_what_was_begun_with(make_tiny_recipe: Callable[..., Reci
     assert "- began with the weights of `first` (from trainings of 30 steps, 2.0 minutes in all)\n" in clean
     assert "Leaks" not in clean
     assert "whom they have seen is not known" in card(recipe, Origin("first", "f", 30, 2.0, None))
+
+
+def test_the_card_says_that_sequences_may_be_missing_only_with_the_scores(
+    make_tiny_recipe: Callable[..., Recipe],
+) -> None:
+    recipe = make_tiny_recipe('data.optional=["t1n"]')
+    assert "takes studies without" not in card(make_tiny_recipe(), None)
+    assert "It takes studies without t1n; how it scores on them was not measured." in card(recipe, None)
+    dice = {"mean": 0.5, "low": 0.25, "high": 0.75, "patients": 3}
+    metrics = {"validation_required_only": {"regions": {"ET": {"metrics": {"dice": dice}}}}}
+    text = card(recipe, None, **metrics)
+    assert "| validation, without t1n (3) | ET | 0.500 (0.250 to 0.750) |" in text
+    assert "not measured" not in text
 
 
 def test_the_card_has_every_way_by_which_patients_leaked(make_tiny_recipe: Callable[..., Recipe]) -> None:

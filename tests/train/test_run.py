@@ -47,6 +47,28 @@ def split_file(tmp_path: Path, tiny_slices: Path, run_metseg: Train) -> Callable
     return make
 
 
+def test_the_card_names_the_data_that_were_trained_on(train: Train, tmp_path: Path, tiny_slices: Path) -> None:
+    """Even where the recipe was written for others; and those of the weights that it began with."""
+    claim = "TCGA-LGG slices (Buda et al. 2019): low-grade glioma, not metastases; CC BY-NC-SA 4.0, non-commercial"
+    assert train(f"data.licence={claim}")[0] == 0
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert "TCGA" not in bundle.card
+    assert f"the data set in the folder '{tiny_slices.name}'" in bundle.card
+    assert bundle.recipe.data.licence in bundle.card
+    assert "Other data" not in bundle.card
+    status, _, err = train(
+        "data.licence=Ours: CC0",
+        "data.written_for=tcga-lgg",
+        out="second",
+        more=("--init", tmp_path / "run" / "bundle"),
+    )
+    assert status == 0, err
+    second = load_bundle(tmp_path / "second" / "bundle")
+    assert "the recipe was written for TCGA-LGG slices" in err
+    assert second.card.index("**Other data**: the recipe was written for TCGA-LGG") < second.card.index("| patients |")
+    assert second.recipe.data.licence == f"Ours: CC0; the weights it began with: {bundle.recipe.data.licence}"
+
+
 def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
     status, out, _ = train("train.max_steps=8")
     run = tmp_path / "run"
@@ -179,7 +201,8 @@ def test_init_begins_with_the_weights_of_a_bundle(
     given = load_bundle(bundle).networks[0].state_dict()
     assert train("train.learning_rate=1e-12", more=("--init", bundle))[0] == 0
     made = load_bundle(tmp_path / "run" / "bundle")
-    assert made.metrics["began_with"] == Origin("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json()
+    data = "those of 'first', not stated"
+    assert made.metrics["began_with"] == Origin("first", load_bundle(bundle).fingerprint, 0, 0, None, data).to_json()
     assert "- began with the weights of `first`" in made.card
     trained = made.networks[0].state_dict()
     weights = [key for key in given if given[key].is_floating_point() and "running" not in key]
@@ -212,7 +235,14 @@ def test_init_after_an_interruption(
     losses = [list(pd.read_csv(tmp_path / name / "steps.csv", dtype=str)["loss"]) for name in ("run", "whole")]
     assert losses[0] == losses[1]
     origins = [load_bundle(tmp_path / name / "bundle").metrics["began_with"] for name in ("run", "whole")]
-    assert origins[0] == origins[1] == Origin("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json()
+    assert (
+        origins[0]
+        == origins[1]
+        == {
+            **Origin("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json(),
+            "data": "those of 'first', not stated",
+        }
+    )
 
 
 def test_test_patients_that_the_first_weights_learnt_from_are_told_of(train: Train, tmp_path: Path) -> None:

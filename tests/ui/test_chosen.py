@@ -90,6 +90,22 @@ def test_a_sequence_that_may_be_missing_is_not_missed() -> None:
     assert complaints([nifti("t1c")], model) == []
 
 
+def test_a_brain_mask_may_be_beside_volumes_and_dicom() -> None:
+    mask, dicom = nifti("brain_mask"), ChosenFile("a.dcm", b"", Kind.DICOM)
+    assert study_kind([dicom, mask]) == Kind.DICOM
+    assert study_kind([nifti("t1c"), mask]) == study_kind([mask]) == Kind.NIFTI
+    assert complaints([nifti("t1c"), nifti("t2f"), mask], VOLUMES) == []
+    assert complaints([nifti(None), mask], VOLUMES) == []
+    assert complaints([dicom, mask], VOLUMES) == []
+    assert complaints([nifti("t1c"), mask, mask], VOLUMES) == [
+        "There is more than one brain mask. Leave one of them out."
+    ]
+    assert "Choose the images too" in complaints([mask], VOLUMES)[0]
+    picture = ChosenFile("a.png", b"", Kind.PICTURE)
+    assert complaints([picture, mask], SLICES) == ["Pictures take no brain mask. Leave it out."]
+    assert [part.field for part in parts_of([dicom, mask])] == ["files", "brain_mask"]
+
+
 def test_corrections_replace_guesses() -> None:
     files = with_sequences([nifti("t1c"), nifti("t2f")], ["t1n", None])
     assert [file.sequence for file in files] == ["t1n", None]

@@ -156,6 +156,21 @@ def test_options_of_dicom_are_sent(service: FakeApi, page: OpenPage) -> None:
     }
 
 
+@pytest.mark.parametrize(("image", "field"), [("P1_T1_post.nii.gz", "t1c"), ("study.zip", "files")])
+def test_a_brain_mask_is_added_to_volumes_and_dicom(service: FakeApi, page: OpenPage, image: str, field: str) -> None:
+    shown = page()
+    shown.file_uploader[0].set_value([(image, b"one", "")]).run()
+    shown.file_uploader[1].set_value([("brain.png", b"two", "")]).run()
+    assert "is no NIfTI file" in words(shown)
+    shown.file_uploader[1].set_value([("MILLER_brain.nii.gz", b"two", "")]).run()
+    shown.button(key="analyse").click().run()
+    require_sound(shown)
+    (parts,) = service.handed
+    sent = [(name, file_name, content) for name, file_name, content in parts if file_name is not None]
+    assert [name for name, _, _ in sent] == [field, "brain_mask"]
+    assert sent[1] == ("brain_mask", "file-2.nii.gz", b"two")
+
+
 def test_two_models_are_two_studies(service: FakeApi, page: OpenPage) -> None:
     shown = page()
     shown.file_uploader[0].set_value([("P1_T1_gd.nii.gz", b"one", "")]).run()

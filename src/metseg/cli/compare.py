@@ -15,19 +15,26 @@ def compare(
     ],
     data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
     out: Annotated[Path, typer.Option("--out", help="Where runs, tables and figures go.")],
-    folds: Annotated[int, typer.Option("--folds", help="Cross-validate on so many folds; 0: one split.", min=0)] = 0,
+    folds: Annotated[
+        int, typer.Option("--folds", help="Cross-validate on so many folds; needs split.test = 0.", min=0)
+    ] = 0,
     split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change every recipe: key=value, such as train.max_minutes=20.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of an earlier comparison; its runs are kept.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train several recipes on the same patients and say which is better, if that can be said."""
     from metseg import api
     from metseg.experiment.results import comparison_document, comparison_table
 
-    comparison = api.compare(recipes, data, out, changes=changes or (), folds=folds, split=split, device=device)
+    comparison = api.compare(
+        recipes, data, out, changes=changes or (), folds=folds, split=split, device=device, overwrite=overwrite
+    )
     if as_json:
         print(json.dumps(comparison_document(comparison)))
         return

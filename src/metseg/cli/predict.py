@@ -98,12 +98,19 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
         cases = [json.loads(path.read_text("utf-8")) for path in outcome.documents]
         print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
         return
+    # Before any number: a reader of the number has then read what it is worth.
+    for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
+        typer.echo(f"note ({counted(count, 'case')}): {text}", err=True)
+    if len(outcome.warnings) > SHOWN_WARNINGS:
+        typer.echo(
+            f"note: {len(outcome.warnings) - SHOWN_WARNINGS} more kinds of note are in the JSON documents", err=True
+        )
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
     shown = [counted(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
-    print(f"{', '.join(shown or ['nothing to do'])}, {counted(outcome.lesions, 'lesion')}; results in {out}")
-    for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
-        typer.echo(f"note ({counted(count, 'case')}): {text}", err=True)
+    # A count of lesions where no image was looked at would read like a finding.
+    lesions = [counted(outcome.lesions, "lesion")] if outcome.documents else []
+    print(f"{', '.join([*(shown or ['nothing predicted']), *lesions])}; results in {out}", flush=True)
     for error in outcome.errors[:SHOWN_ERRORS]:
         typer.echo(f"metseg: {error.one_line()}", err=True)
     if len(outcome.errors) > SHOWN_ERRORS:

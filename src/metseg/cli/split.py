@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metseg.errors import UsageError
+
 if TYPE_CHECKING:
     from metseg.io.source import CaseSource
     from metseg.io.splits import Chosen, Selection, Split
@@ -32,6 +34,7 @@ def split(
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
     ] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Divide a data set into training, validation and test, or folds: by patient, the same for the same seed."""
@@ -39,6 +42,13 @@ def split(
     from metseg.io.duplicates import mark_duplicates
     from metseg.io.splits import make_split
 
+    if out.exists() and not overwrite:
+        raise UsageError(
+            "the file is there already",
+            where=out,
+            cure="choose another --out, or replace it with --overwrite",
+            code="usage.exists",
+        )
     part = _part(by=by, validation=validation, test=test, folds=folds, stratify=stratify, seed=seed)
     found = find(root, layout=layout, patient_pattern=patient_pattern, masks=masks, stack=stack)
     for note in found.notes:

@@ -27,14 +27,14 @@ def ui(
     _require_streamlit()
     from streamlit.web import bootstrap
 
-    from metseg.io.sequences import name_sequence
+    from metseg.io.brain_masks import name_sequence_or_mask
     from metseg.report.study_steps import describe_steps
     from metseg.ui import settings
 
     given = {} if api is None else {"api_url": api}
 
     def guess(stem: str) -> settings.Guessed:
-        named = name_sequence(stem)
+        named = name_sequence_or_mask(stem)
         return settings.Guessed(named.modality, named.reason, named.modality is None and not named.is_silent)
 
     # The page may know nothing of the layers that know these two; this one may.

@@ -14,6 +14,7 @@ from metseg.experiment.fairness import fairness_warnings, require_comparable
 from metseg.experiment.folds import judged_splits
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.io.duplicates import mark_duplicates
+from metseg.experiment.results import result_files
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split, make_split
 from metseg.model.bundle import load_bundle
@@ -24,6 +25,9 @@ from metseg.train.judge import Judged, judge
 from metseg.train.resolve import resolve
 from metseg.train.run import Run, train_run
 from metseg.train.run_folder import RunFolder
+
+#: The split of a comparison, in its folder.
+SPLIT = "split.json"
 
 #: What of a bundle's figures says what its training took.
 TRAINING_FACTS = ("parameters", "minutes", "validation_loss", "steps", "peak_memory_gb")
@@ -40,6 +44,7 @@ class Plan:
         folds: how many folds to cross-validate on; 0: one split, scored on its test patients.
         split_file: a split to use; None: the first recipe's.
         device: such as ``auto``, ``cpu``, ``cuda``.
+        overwrite: replace the results of an earlier comparison in ``out``; its runs are kept all the same.
     """
 
     recipes: tuple[Recipe, ...]
@@ -48,6 +53,7 @@ class Plan:
     folds: int = 0
     split_file: Path | None = None
     device: str = "auto"
+    overwrite: bool = False
 
 
 def compare(plan: Plan) -> Comparison:
@@ -55,21 +61,56 @@ def compare(plan: Plan) -> Comparison:
 
     Raises:
         UsageError: a recipe that is wrong, two of one name, recipes that predict different labels, a split without
-            patients to judge, or a folder with runs of another recipe or split.
+            patients to judge, a folder with runs of another recipe or split, or with results that would be replaced.
         InputError: data that cannot be used.
     """
     for recipe in plan.recipes:
         resolve(recipe)
     require_comparable(plan.recipes)
+    _require_no_results(plan)
     first = plan.recipes[0]
     sources = read_sources(first, plan.data)
     split = mark_duplicates(_shared_split(plan, sources), sources, cache=plan.out / "cache")
     judged = judged_splits(split, sources, validation=first.split.validation)
     for recipe in plan.recipes:
         _require_same_runs(recipe, plan, judged)
-    split.save(plan.out / "split.json")
+    _require_same_split(split, plan)
+    split.save(plan.out / SPLIT)
     contestants = tuple(_contest(recipe, plan, judged) for recipe in plan.recipes)
     return Comparison(contestants, split, fairness_warnings(plan.recipes))
+
+
+def _require_no_results(plan: Plan) -> None:
+    """Refuse to replace results; an interrupted comparison has none yet, and goes on.
+
+    Raises:
+        UsageError: ``usage.exists``.
+    """
+    there = [name for name in result_files([one.name for one in plan.recipes]) if (plan.out / name).exists()]
+    if there and not plan.overwrite:
+        raise UsageError(
+            "the results of a comparison are there already",
+            where=plan.out,
+            got=", ".join(there),
+            cure="choose another --out, or replace them with --overwrite (finished runs are kept)",
+            code="usage.exists",
+        )
+
+
+def _require_same_split(split: Split, plan: Plan) -> None:
+    """Refuse to replace the split of another comparison.
+
+    Raises:
+        UsageError: ``usage.exists``.
+    """
+    file = plan.out / SPLIT
+    if file.exists() and not plan.overwrite and Split.load(file) != split:
+        raise UsageError(
+            "the folder holds another split",
+            where=file,
+            cure="choose another --out, take that split with --split, or replace it with --overwrite",
+            code="usage.exists",
+        )
 
 
 def _runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> list[tuple[RunFolder, Split]]:
@@ -144,7 +185,15 @@ def _shared_split(plan: Plan, sources: Sequence[CaseSource]) -> Split:
     """Return the split of all recipes: the file's, or the one that the first recipe describes."""
     if plan.split_file is None:
         part = plan.recipes[0].split
-        return make_split(sources, part.model_copy(update={"folds": plan.folds, "test": 0.0}) if plan.folds else part)
+        if plan.folds and part.test > 0:
+            raise UsageError(
+                "the recipe keeps patients back for a test, and a cross-validation judges every patient",
+                where=f"recipe {plan.recipes[0].name}",
+                got=f"split.test = {part.test:g} and {plan.folds} folds",
+                cure="set split.test to 0 (--set split.test=0) to judge every patient, or leave --folds out",
+                code="usage.split",
+            )
+        return make_split(sources, part.model_copy(update={"folds": plan.folds}) if plan.folds else part)
     split = Split.load(plan.split_file)
     if plan.folds not in (0, len(split.folds)):
         raise UsageError(

@@ -28,7 +28,7 @@ LIMITS = ("least_head_overlap", "least_coverage", "least_mutual_information")
 STEPS = check_steps(
     (
         Named(name="align", options={"method": "resample", **dict.fromkeys(LIMITS, 0)}),
-        Named(name="brain_mask"),
+        Named(name="brain_mask", options={"otherwise": "head"}),
         Named(name="reorient"),
         Named(name="crop_to_head", options={"axes": "all"}),
     )

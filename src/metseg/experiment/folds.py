@@ -31,7 +31,7 @@ def judged_splits(split: Split, sources: Sequence[CaseSource], *, validation: fl
             if split.folds
             else "the split leaves no test patients to compare the models on",
             where="split",
-            cure="make the split without them: --test 0, or split.test = 0 in the recipe"
+            cure="make the split without them (metseg split --test 0)"
             if split.folds
             else "give it a test share, or ask for --folds",
             code="usage.split",

@@ -34,13 +34,13 @@ def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
     """
     bundles = [load_bundle(place) for place in places]
     _check(bundles, Path(out))
-    first = bundles[0]
+    first, recipe = bundles[0], _of_all_data(bundles)
     metrics = _metrics(bundles)
     return save_bundle(
         out,
         networks=[bundle.networks[0] for bundle in bundles],
-        recipe=first.recipe,
-        card=_card(first.recipe, metrics),
+        recipe=recipe,
+        card=_card(recipe, metrics),
         metrics=metrics,
         split=_split([bundle.split for bundle in bundles], where=first.folder),
     )
@@ -63,7 +63,8 @@ def _check(bundles: Sequence[Bundle], out: Path) -> None:
                 f"'{_called(bundle)}' and '{_called(first)}' make their masks differently",
                 cure="join them as they were trained, and choose an operating point of the new bundle afterwards",
             )
-        differing = [part for part in AGREED if getattr(bundle.recipe, part) != getattr(first.recipe, part)]
+        mine, others = _without_licence(bundle.recipe), _without_licence(first.recipe)
+        differing = [part for part in AGREED if getattr(mine, part) != getattr(others, part)]
         if differing:
             raise _refused(
                 f"'{_called(bundle)}' and '{_called(first)}' are of different recipes",
@@ -73,6 +74,18 @@ def _check(bundles: Sequence[Bundle], out: Path) -> None:
     fingerprints = [bundle.fingerprint for bundle in bundles]
     if len(set(fingerprints)) < len(fingerprints):
         raise _refused("one bundle is named twice", got=", ".join(fingerprints), cure="name each once")
+
+
+def _without_licence(recipe: Recipe) -> Recipe:
+    """Return a recipe without whose data it was trained on: trainings of one recipe may have had different data."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": ""})})
+
+
+def _of_all_data(bundles: Sequence[Bundle]) -> Recipe:
+    """Return the recipe of bundles, which names the data of each of them once."""
+    licences = dict.fromkeys(bundle.recipe.data.licence for bundle in bundles if bundle.recipe.data.licence)
+    recipe = bundles[0].recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": "; ".join(licences)})})
 
 
 def _called(bundle: Bundle) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metseg.evaluate import PairedComparison
 from metseg.experiment.fairness import budget_text
-from metseg.experiment.figures import CURVES, DISTRIBUTION, overlays_name, write_figures
+from metseg.experiment.figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.experiment.parts import COMPARED, machines, models, models_table, warnings
 from metseg.experiment.report import comparison_contents, own_sections
@@ -17,11 +18,16 @@ from metseg.notice import NOTICE
 from metseg.report.blocks import Block, Figure, Paragraph
 from metseg.report.contents import Compared
 from metseg.report.markdown import markdown, table_markdown
-from metseg.report.page import write_report
+from metseg.report.page import REPORT, write_report
 from metseg.report.sections.differences import EXPLAINED, TITLE, pairs_table, too_narrow
 from metseg.report.sections.results import all_pixels
 
 FORMAT, VERSION = "metseg-comparison", 1
+
+
+def result_files(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the files that `write_results` writes for models of these names, but for the figures of the page."""
+    return ("results.json", "results.md", REPORT, CURVES, CURVES_DRAWING, DISTRIBUTION, *map(overlays_name, names))
 
 
 def write_results(comparison: Comparison, out: Path) -> None:

@@ -56,17 +56,17 @@ def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tupl
         by_path.setdefault(file.path, []).append(name)
     found: dict[str, tuple[Volume, tuple[str, ...]]] = {}
     for path, names in by_path.items():
-        found |= zip(names, _read(path, [files[name].channel for name in names]), strict=True)
+        found |= zip(names, _read(path, names, [files[name].channel for name in names]), strict=True)
     notes = tuple(f"{name}: {note}" for name in files for note in found[name][1])
     return {name: found[name][0] for name in files}, notes
 
 
-def _read(path: Path, channels: Sequence[int | None]) -> Sequence[tuple[Volume, tuple[str, ...]]]:
+def _read(path: Path, names: Sequence[str], channels: Sequence[int | None]) -> Sequence[tuple[Volume, tuple[str, ...]]]:
     if not _is_dicom(path):
         return read_channels(path, channels)
     from metseg.io.dicom import read_series  # pydicom only where there is DICOM
 
-    image = read_series(path)
+    image = read_series(path, declared=names[0])
     return [(image.volume, tuple(image.warnings)) for _ in channels]
 
 

@@ -10,6 +10,7 @@ from typing import Unpack
 from metseg.errors import InputError, UsageError
 from metseg.io.cases import DataOptions, data_part, kept_apart
 from metseg.io.channels import SINGLE_CHANNEL, GreyRule
+from metseg.io.declared import declared_against_names
 from metseg.io.formats import HEAD_BYTES, looks_like_picture
 from metseg.io.grouping import check_names, group_to_predict, one_size_each, safe_id, slice_files, units_of_pairs
 from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, ImageFile, channel_files, stem_of
@@ -172,15 +173,19 @@ def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
 def _dicom_studies(root: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
 
-    if BRAIN_MASK in map(canonical_modality, named):
-        raise UsageError(
-            "a study of DICOM takes no brain mask",
-            where="--modality brain_mask",
-            cure="name each of its series by where its files lie (--modality t1c=FOLDER), without an INPUT",
-        )
     given = {name: None if str(what) == LEFT_OUT else what for name, what in named.items()}
-    series = {name: Path(what) if what is not None and Path(what).exists() else what for name, what in given.items()}
-    return list(studies_asked_for(root, data, overrides=series))
+    brains = [what for name, what in given.items() if canonical_modality(name) == BRAIN_MASK and what is not None]
+    series = {
+        name: Path(what) if what is not None and Path(what).exists() else what
+        for name, what in given.items()
+        if canonical_modality(name) != BRAIN_MASK
+    }
+    studies = list(studies_asked_for(root, data, overrides=series))
+    if not brains:
+        return list(studies)
+    if len(studies) != 1:
+        raise _not_one_study(len(studies), where=root)
+    return [replace(studies[0], brain_mask=Path(brains[0]))]
 
 
 def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], *, where: Path) -> list[CaseSource]:
@@ -188,21 +193,27 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
     if not named:
         return list(studies)
     if len(studies) != 1 or not isinstance(studies[0], VolumeSource):
-        raise UsageError(
-            "sequences are named, and there is not one study that they could be of",
-            where=where,
-            got=f"{len(studies)} studies",
-            cure="predict that study by itself",
-        )
+        raise _not_one_study(len(studies), where=where)
     study = studies[0]
     files = {canonical_modality(name): None if str(what) == LEFT_OUT else Path(what) for name, what in named.items()}
     brain = files.pop(BRAIN_MASK, study.brain_mask)
     left_out = {name for name, path in files.items() if path is None}
-    notes = tuple(note for name, note in check_named(files, study.wanted).items() if name not in left_out)
+    unused = tuple(note for name, note in check_named(files, study.wanted).items() if name not in left_out)
     images = {name: file for name, file in study.images.items() if name not in files}
-    images |= {name: ImageFile(path) for name, path in files.items() if path is not None}
+    declared = {name: ImageFile(path) for name, path in files.items() if path is not None}
+    images |= declared
     twins = {name: others for name, others in study.twins.items() if name not in files}
-    return [replace(study, images=images, brain_mask=brain, twins=twins, notes=(*study.notes, *notes))]
+    notes = (*declared_against_names(declared), *study.notes, *unused)
+    return [replace(study, images=images, brain_mask=brain, twins=twins, notes=notes)]
+
+
+def _not_one_study(count: int, *, where: Path) -> UsageError:
+    return UsageError(
+        "sequences are named, and there is not one study that they could be of",
+        where=where,
+        got=f"{count} studies",
+        cure="predict that study by itself",
+    )
 
 
 def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metseg.errors import UsageError
+from metseg.io.declared import declared_against_names
 from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.volumes import LabelRule, VolumeSource
 from metseg.labels import NamedLabels
@@ -47,7 +48,8 @@ def study_from_files(
     source = VolumeSource(name, name, paths[0].parent, images=images, brain_mask=None if brain is None else brain.path)
     if data is None:
         return source
-    return replace(asked_for(source, data), notes=tuple(check_named(images, data.inputs).values()))
+    notes = (*declared_against_names(images), *check_named(images, data.inputs).values())
+    return replace(asked_for(source, data), notes=notes)
 
 
 def check_named(named: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:

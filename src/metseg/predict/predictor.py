@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
 from metseg.model.outputs import outputs_of
+from metseg.predict.fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.predict.gather import Gathered
 from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format
 from metseg.predict.lesions import find_lesions
@@ -52,6 +54,7 @@ class Predictor:
         compute: device and precision; None: the fastest this machine has.
         part: how masks are made, where it differs from the recipe's.
         fingerprint: of the bundle that the networks are from; empty: they are from nowhere.
+        metrics: of that bundle; None: the networks are from none, and nothing is said of what was not measured.
     Raises:
         UsageError: mirror images are asked for, and the network was trained on none.
     """
@@ -64,9 +67,11 @@ class Predictor:
         compute: Compute | None = None,
         part: PredictPart | None = None,
         fingerprint: str = "",
+        metrics: Mapping[str, Any] | None = None,
     ) -> None:
         self.recipe = recipe
         self.fingerprint = fingerprint
+        self._metrics = metrics
         self.part = part or recipe.predict
         self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
         self._outputs = outputs_of(recipe)
@@ -97,7 +102,14 @@ class Predictor:
             channels_last=train.channels_last,
             gains_by_channels_last=_predicts_leaner_in_channels_last(bundle.recipe),
         )
-        return cls(bundle.networks, bundle.recipe, compute=compute, part=part, fingerprint=bundle.fingerprint)
+        return cls(
+            bundle.networks,
+            bundle.recipe,
+            compute=compute,
+            part=part,
+            fingerprint=bundle.fingerprint,
+            metrics=bundle.metrics,
+        )
 
     @property
     def needs_whole_case(self) -> bool:
@@ -126,7 +138,13 @@ class Predictor:
         Raises:
             InputError: as a call.
         """
-        return prepare(_without_truth(case), self.recipe)
+        require_dimensions(case, self.recipe)
+        prepared = prepare(_without_truth(case), self.recipe)
+        # First, for the command line shows some warnings only.
+        marks = fit_warnings(case, self.recipe)
+        if self._metrics is not None:
+            marks += unmeasured_without(case, self.recipe, self._metrics)
+        return replace(prepared, warnings=(*marks, *prepared.warnings))
 
     def in_parts(self, case: Case) -> Iterator[Prediction]:
         """Yield the prediction for a stack of pictures a few slices at a time: the same masks in less memory.

@@ -62,8 +62,12 @@ class DataPart(Frozen):
     """What is read and what of it the network sees."""
 
     layout: str = "auto"
-    #: Whose data these are and under which licence; stands in the card of every bundle trained on them.
+    #: Whose data these are and under which licence, for the card of a bundle. Empty: what the data set itself says
+    #: (a simulation, `dataset_description.json`, `dataset.json`, TCGA-LGG's names).
     licence: str = ""
+    #: The data set that the recipe was written for, where metseg can recognise it ("tcga-lgg"): a training on other
+    #: data says so, and its card too.
+    written_for: str = ""
     #: What the channels of a colour picture are, in file order; for grey pictures one name.
     channels: tuple[Modality, ...] = ()
     #: What the network sees, in this order; empty: every channel.

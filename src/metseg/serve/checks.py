@@ -75,6 +75,51 @@ def study_kind(kinds: Sequence[Kind]) -> Kind:
     )
 
 
+def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
+    """Refuse brain masks that no study can have.
+
+    Args:
+        files: number in the upload to kind, of what is declared to be a brain mask.
+        rest: kinds of the other files.
+    Raises:
+        InputError: ``input.duplicate_sequence``, more than one; ``input.brain_mask``, one that is not NIfTI, or beside
+            pictures; ``input.missing``, no image beside it.
+    """
+    if not files:
+        return
+    numbers = list(files)
+    if len(numbers) > 1:
+        raise InputError(
+            "two files are said to be the brain mask",
+            where=f"file {numbers[1]}",
+            got=f"file {numbers[0]} too",
+            cure="leave one of them out, or say which sequence it shows",
+            code="input.duplicate_sequence",
+        )
+    if files[numbers[0]] != Kind.NIFTI:
+        raise InputError(
+            "the brain mask is not a NIfTI file",
+            where=f"file {numbers[0]}",
+            expected="NIfTI, on the grid of one of the images",
+            cure="send the mask as .nii or .nii.gz",
+            code="input.brain_mask",
+        )
+    if not rest:
+        raise InputError(
+            "there is a brain mask and no image",
+            where="the upload",
+            cure="send the images of the study too",
+            code="input.missing",
+        )
+    if Kind.PICTURE in rest:
+        raise InputError(
+            "pictures take no brain mask",
+            where=f"file {numbers[0]}",
+            cure="leave it out, or send the study as NIfTI or DICOM",
+            code="input.brain_mask",
+        )
+
+
 def _recognise(head: bytes, where: str) -> tuple[Kind, str]:
     if is_dicom(head[:HEAD_BYTES]):
         return Kind.DICOM, ".dcm"

@@ -1,7 +1,7 @@
 """Take the body of an upload apart as it comes: files to the disk, under numbers; fields into memory, within limits.
 
-The names that files had are looked at once, for the sequence that they may tell, and are neither joined to a path nor
-kept.
+The names that files had are looked at once, for the sequence or the brain mask that they may tell, and are neither
+joined to a path nor kept.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metseg.files import disk_full_is_an_error
+from metseg.io.brain_masks import name_sequence_or_mask
 from metseg.io.image_files import stem_of
-from metseg.io.sequences import NamedSequence, name_sequence
+from metseg.io.sequences import NamedSequence
 from metseg.serve.problems import Refused
 from metseg.volume import canonical_modality
-from metseg.wire import SEQUENCES
+from metseg.wire import BRAIN_MASK, SEQUENCES
 
 #: A part's header may hold a file name of 10 KB.
 _MAX_HEADER_BYTES: Final = 32 * 1024
 _MAX_FIELD_BYTES: Final = 4096
 _MAX_FIELDS: Final = 64
 
-#: Fields that files may come in, beside those called after a sequence.
+#: Fields that files may come in, beside those called after what they show.
 FILE_FIELDS: Final = ("files", "file")
+#: What a file can be declared to be, by the field that it comes in.
+DECLARED: Final = (*SEQUENCES, BRAIN_MASK)
 
 #: What begins like a URL, a path or a share, or climbs. Nothing that may be asked for looks so.
 _PLACE: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|[/\\~])|.*\.\.[/\\]", re.IGNORECASE | re.DOTALL)
@@ -46,7 +49,7 @@ class ReceivedFile:
     Args:
         number: its place in the upload, from 1.
         path: where it lies.
-        sequence: as its field says, or guessed from the name it had.
+        sequence: as its field says, or guessed from the name it had; `BRAIN_MASK` for a brain mask.
         bytes: how many.
         sha256: of its content.
         reason: why it is that sequence; where it is none, what its name leaves open.
@@ -301,16 +304,16 @@ class FormReader(_Reader):
 
 
 def _named_sequence(field_name: str, file_name: str) -> NamedSequence:
-    """Return which sequence a file shows, by the field it comes in, or else by its name."""
+    """Return which sequence a file shows, or that it is a brain mask, by the field it comes in, or else by its name."""
     if field_name in FILE_FIELDS:
-        return name_sequence(stem_of(PurePosixPath(file_name.replace("\\", "/")).name))
+        return name_sequence_or_mask(stem_of(PurePosixPath(file_name.replace("\\", "/")).name))
     declared = canonical_modality(field_name)
-    if declared not in SEQUENCES:
+    if declared not in DECLARED:
         raise Refused(
             "request.invalid",
             "a file comes in a field that is not known",
             where="the form",
-            expected=", ".join((*FILE_FIELDS, *SEQUENCES)),
+            expected=", ".join((*FILE_FIELDS, *DECLARED)),
         )
     return NamedSequence(declared, f"the form declares it ({declared})")
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from metseg.serve.examples import ANSWER, PROBLEM_DETAILS
 from metseg.serve.problems import STATUS, TITLES, make_problem
-from metseg.wire import PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
+from metseg.wire import BRAIN_MASK, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -130,6 +130,11 @@ STUDY_BODY: Final[dict[str, Any]] = {
                         **{
                             sequence: {**_BINARY, "description": f"The NIfTI file that shows {sequence}."}
                             for sequence in SEQUENCES
+                        },
+                        BRAIN_MASK: {
+                            **_BINARY,
+                            "description": "A brain mask (NIfTI, on the grid of one of the images), for images that"
+                            " show the skull. May come with NIfTI files and with DICOM.",
                         },
                         "model": _MODEL,
                         "stack": {"type": "boolean", "description": "Read the pages of a TIFF as slices."},

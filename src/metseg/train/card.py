@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from metseg.machine import machine_line
+from metseg.predict.fit import REQUIRED_ONLY
 from metseg.recipe import Recipe
+
+HEADER = ("| patients | region | Dice (mean per patient, 95 % interval) |", "|---|---|---|")
 
 NOTICE = "**Research use only. Not a medical device.** Not for diagnosis, treatment planning or any clinical decision."
 
@@ -31,8 +34,10 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         "",
         "## How it scored",
         "",
+        *([f"**Other data**: {remark}.", ""] if (remark := metrics.get("other_data")) else []),
         *_score_table(metrics),
         "",
+        *_without_optional(recipe, metrics),
     ]
     if metrics.get("leaks_patients"):
         lines += [f"**Leaks patients**: {_leaks(metrics)}, so these figures are too good.", ""]
@@ -64,6 +69,17 @@ def about_model(recipe: Recipe, *, parameters: int) -> list[str]:
     ]
 
 
+def _without_optional(recipe: Recipe, metrics: Mapping[str, Any]) -> list[str]:
+    """Say that sequences may be missing only with what the network scores then."""
+    optional = ", ".join(recipe.data.optional)
+    if not optional:
+        return []
+    if REQUIRED_ONLY not in metrics:
+        return [f"It takes studies without {optional}; how it scores on them was not measured.", ""]
+    rows = _rows(f"validation, without {optional}", metrics[REQUIRED_ONLY])
+    return [f"It takes studies without {optional}. Without all of them it scored:", "", *HEADER, *rows, ""]
+
+
 def _beginning(began_with: Mapping[str, Any] | None) -> list[str]:
     """Say which weights the training began with, and how much training those had had."""
     if began_with is None:
@@ -84,10 +100,13 @@ def _leaks(metrics: Mapping[str, Any]) -> str:
 
 
 def _score_table(metrics: Mapping[str, Any]) -> list[str]:
-    rows = ["| patients | region | Dice (mean per patient, 95 % interval) |", "|---|---|---|"]
-    for part in ("validation", "test"):
-        for region, summary in metrics.get(part, {}).get("regions", {}).items():
-            dice = summary["metrics"]["dice"]
-            interval = "" if dice["low"] is None else f" ({dice['low']:.3f} to {dice['high']:.3f})"
-            rows.append(f"| {part} ({dice['patients']}) | {region} | {dice['mean']:.3f}{interval} |")
+    return [*HEADER, *(row for part in ("validation", "test") for row in _rows(part, metrics.get(part, {})))]
+
+
+def _rows(part: str, summary: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for region, scores in summary.get("regions", {}).items():
+        dice = scores["metrics"]["dice"]
+        interval = "" if dice["low"] is None else f" ({dice['low']:.3f} to {dice['high']:.3f})"
+        rows.append(f"| {part} ({dice['patients']}) | {region} | {dice['mean']:.3f}{interval} |")
     return rows

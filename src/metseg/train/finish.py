@@ -14,9 +14,12 @@ import numpy as np
 from metseg.errors import BundleError
 from metseg.evaluate import CaseScores, summarise
 from metseg.evaluate.tables import Tables
+from metseg.io.data_origin import other_data
+from metseg.io.required_only import RequiredOnly
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import save_bundle
 from metseg.model.weights import check_keys, read_safetensors
+from metseg.predict.fit import REQUIRED_ONLY
 from metseg.predict.inference import Compute
 from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
@@ -51,6 +54,7 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
         "machine": describe_machine(compute),
         "fold": state.get("choices", {}).get("fold"),
         "began_with": began_with,
+        "other_data": other_data(recipe.data.written_for, _patients(data)),
         "split_by": data.split.by,
         "leaks": list(data.split.leaks),
         "leaks_patients": data.split.leaks_patients or bool(began_with and began_with["seen_before"]),
@@ -65,6 +69,8 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
         if judged.scores:
             metrics[part] = summarise(judged.scores).to_json()
             _write_tables(judged.scores, folder)
+    if recipe.data.optional:
+        metrics[REQUIRED_ONLY] = _required_only(predictor, recipe, data)
     bundle = save_bundle(
         run.bundle,
         networks=[network],
@@ -75,6 +81,18 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
     )
     run.write_state(state="finished", bundle=run.bundle.name)
     return bundle
+
+
+def _required_only(predictor: Predictor, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """Return how the network scores on validation patients without any sequence that the recipe says may be missing."""
+    left_out = recipe.data.optional
+    chosen = [item._replace(source=RequiredOnly.of(item.source, left_out)) for item in data.selection.validation]
+    judged = judge(predictor, chosen, f"Scoring without {', '.join(left_out)}", probabilities=False)
+    return summarise(judged.scores).to_json()
+
+
+def _patients(data: TrainingData) -> set[str]:
+    return {chosen.source.patient for part in data.selection for chosen in part}
 
 
 def _validation_dice(run: RunFolder, recipe: Recipe, data: TrainingData, compute: Compute) -> float:

@@ -26,6 +26,7 @@ class Origin:
         minutes: of the same.
         seen_before: how many patients who are to judge the new weights the old ones have seen, or others called like
             them, with those whom the old ones had been marked for already; None: it is not known.
+        data: whose images those trainings have read, and their licence.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Origin:
     steps: int
     minutes: float
     seen_before: int | None
+    data: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a run's state and a bundle's `metrics.json` hold it."""
@@ -57,7 +59,10 @@ def origin_of(bundle: Bundle, selection: Selection) -> Origin:
     seen = _together(itself, earlier.get("seen_before", 0))
     if seen is None:
         sys.stderr.write(f"metseg: which patients '{bundle.name}' has seen is not known: scores may be too good\n")
-    return Origin(bundle.name, bundle.fingerprint, steps, minutes, seen)
+    # A bundle of a version that did not say so in its recipe may have begun with others' weights.
+    own, before = bundle.recipe.data.licence or f"those of '{bundle.name}', not stated", earlier.get("data", "")
+    data = own if not before or before in own else f"{own}; {before}"
+    return Origin(bundle.name, bundle.fingerprint, steps, minutes, seen, data)
 
 
 def _together(itself: int | None, before: int | None) -> int | None:

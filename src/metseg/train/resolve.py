@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metseg.dataset import Augmenter, check_view
 from metseg.errors import UsageError
+from metseg.io.data_origin import KNOWN
 from metseg.io.layouts import LAYOUTS
 from metseg.model import MODELS
 from metseg.preprocess import check_steps
@@ -32,6 +33,8 @@ def resolve(recipe: Recipe) -> None:
     """
     if recipe.data.layout != "auto":
         lookup("layout", LAYOUTS, recipe.data.layout)
+    if recipe.data.written_for:
+        lookup("data set", KNOWN, recipe.data.written_for)
     check_steps(recipe.preprocess)
     Augmenter.of(recipe)
     check_view(recipe)

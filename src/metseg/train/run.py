@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ from metseg.allocator import keep_freed_memory
 from metseg.dataset import TrainingSet
 from metseg.files import disk_full_is_an_error
 from metseg.io.duplicates import mark_duplicates
+from metseg.io.data_origin import data_statement, other_data
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.lean_imports import import_lean
@@ -115,6 +116,8 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
         if split is None:
             return folder.bundle
+        if (remark := other_data(recipe.data.written_for, {source.patient for source in sources})) is not None:
+            sys.stderr.write(f"metseg: {remark}\n")
         split.save(folder.split_file)
         if not folder.data_file.exists():
             record_data(folder.data_file, sources)
@@ -129,7 +132,16 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         with together(ranks, compute.device.type, other=train_along):
             spent = fit(share(job), network, ranks)
         draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
-        return finish(folder, recipe, data, compute=compute, spent=spent)
+        return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+
+
+def _of_these_data(recipe: Recipe, folder: RunFolder, root: Path, sources: Sequence[CaseSource]) -> Recipe:
+    """Return the recipe as a bundle holds it, which names the data trained on, and those of the first weights."""
+    statement = data_statement(recipe.data.licence, root, {source.patient for source in sources})
+    inherited = (folder.read_state().get("began_with") or {}).get("data", "")
+    if inherited and inherited not in statement:
+        statement = f"{statement}; the weights it began with: {inherited}"
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": statement})})
 
 
 def train_along(ranks: Ranks, device: str) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from metseg.ui.client import Part
-from metseg.ui.names import KINDS, sequence_name
+from metseg.ui.names import KINDS, plain, sequence_name
 from metseg.ui.settings import Guess, Guessed
-from metseg.wire import Kind, Model
+from metseg.wire import BRAIN_MASK, Kind, Model
 
 #: Endings by kind; a file without any of them may be DICOM.
 ENDINGS: Final[Mapping[str, Kind]] = {
@@ -45,9 +45,10 @@ class ChosenFile:
         name: as the user knows it; shown, and not sent.
         content: its bytes.
         kind: by its ending.
-        sequence: which it shows, where that is known.
+        sequence: which it shows, where that is known; `BRAIN_MASK`: it is a brain mask.
         reason: why, or what its name leaves open; empty where the name tells nothing.
         is_doubtful: whether its name speaks of a sequence without saying plainly which.
+        guessed: what its name says of that.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ChosenFile:
     sequence: str | None = None
     reason: str = ""
     is_doubtful: bool = False
+    guessed: str | None = None
 
 
 def ending_of(name: str) -> str:
@@ -88,7 +90,7 @@ def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile
 
     Args:
         files: names and contents, in order.
-        guess: from a name without ending to a sequence.
+        guess: from a name without ending to a sequence, or to `BRAIN_MASK`.
     """
     found = []
     for name, content in files:
@@ -97,15 +99,20 @@ def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile
         ending = ending_of(name)
         kind = ENDINGS.get(ending, Kind.DICOM)
         stem = last_part(name)[: -len(ending) or None]
-        guessed = guess(stem) if kind == Kind.NIFTI else Guessed()
-        found.append(ChosenFile(name, content, kind, guessed.sequence, guessed.reason, guessed.is_doubtful))
+        said = guess(stem) if kind == Kind.NIFTI else Guessed()
+        found.append(ChosenFile(name, content, kind, said.sequence, said.reason, said.is_doubtful, said.sequence))
     return tuple(found)
 
 
 def study_kind(files: Sequence[ChosenFile]) -> Kind | None:
-    """Return what the files are together; None: of several kinds, or none at all."""
-    kinds = {Kind.DICOM if file.kind == Kind.ARCHIVE else file.kind for file in files}
+    """Return what the files are together; None: of several kinds, or none at all. A brain mask may be beside any."""
+    kinds = {Kind.DICOM if file.kind == Kind.ARCHIVE else file.kind for file in images_of(files) or files}
     return kinds.pop() if len(kinds) == 1 else None
+
+
+def images_of(files: Sequence[ChosenFile]) -> list[ChosenFile]:
+    """Return the files that are no brain mask."""
+    return [file for file in files if file.sequence != BRAIN_MASK]
 
 
 def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None]) -> tuple[ChosenFile, ...]:
@@ -127,12 +134,22 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
         named = ", ".join(sorted({KINDS[file.kind] for file in files}))
         return [f"The files are of several kinds ({named}). Choose those of one examination."]
     found = [] if model is None or fits(model, kind) else [f"The model {model.name} is for volumes, not for pictures."]
-    return found + (_sequence_complaints(files, model) if kind == Kind.NIFTI else [])
+    masks = len(files) - len(images_of(files))
+    found += ["Choose the images too, not only a brain mask."] if masks == len(files) else []
+    found += ["There is more than one brain mask. Leave one of them out."] if masks > 1 else []
+    found += ["Pictures take no brain mask. Leave it out."] if masks and kind == Kind.PICTURE else []
+    return found + (_sequence_complaints(images_of(files), model) if kind == Kind.NIFTI else [])
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     named = Counter(file.sequence for file in files if file.sequence is not None)
     found = [f"Two files are said to show {sequence_name(name)}." for name, count in named.items() if count > 1]
+    found += [
+        f"The name of {plain(last_part(file.name))} says {sequence_name(file.guessed)}, not"
+        f" {sequence_name(file.sequence)}. Make sure that your choice is right."
+        for file in files
+        if file.sequence is not None and file.guessed is not None and file.sequence != file.guessed
+    ]
     nameless = [file for file in files if file.sequence is None]
     if nameless and (len(files) > 1 or nameless[0].is_doubtful):
         return [*found, "Say for each file which sequence it shows."]

@@ -46,6 +46,7 @@ SEQUENCE_NAMES: Final[Mapping[str, str]] = {
     "t1c": "T1 with contrast",
     "t2w": "T2",
     "t2f": "FLAIR",
+    "brain_mask": "brain mask",
 }
 
 _STEP: Final = 1024

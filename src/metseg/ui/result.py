@@ -36,6 +36,9 @@ def show_result(api: Api, study: Study) -> None:
 
 
 def _head(api: Api, study: Study) -> None:
+    # Before any number: a reader of the number has then read what it is worth.
+    for warning in study.warnings:
+        st.warning(plain(warning.text), icon=":material/info:")
     title, *figures, button = st.container(key=theme.HEAD).columns([2.2, 1, 1, 1], vertical_alignment="center")
     title.title(headline(study))
     for column, (name, value) in zip(figures, totals(study), strict=False):
@@ -45,8 +48,6 @@ def _head(api: Api, study: Study) -> None:
     st.caption(plain(subtitle(study)))
     for line in sequence_lines(study):
         st.caption(plain(line))
-    for warning in study.warnings:
-        st.warning(plain(warning.text), icon=":material/info:")
 
 
 def headline(study: Study) -> str:

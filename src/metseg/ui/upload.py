@@ -12,10 +12,12 @@ import streamlit as st
 from metseg.errors import MetsegError
 from metseg.ui import settings, state, trouble
 from metseg.ui.chosen import (
+    ENDINGS,
     ChosenFile,
     choose,
     complaints,
     default_model,
+    ending_of,
     needs_sequence,
     parts_of,
     study_kind,
@@ -27,7 +29,7 @@ from metseg.ui.models import choose_model, show_card
 from metseg.ui.names import KINDS, plain, sequence_name, size_words
 from metseg.ui.sample import Sample, sample_files, usable_samples
 from metseg.ui.words import explain_error
-from metseg.wire import SEQUENCES, Kind, Model, Options, Study
+from metseg.wire import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
 
 FILES, FOLDER = "Files", "A folder"
 #: The number of a series, and a part of it where it is in several; as `metseg.wire.Options` takes it.
@@ -107,7 +109,7 @@ def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
 
 
 def _sequence_of(place: int, file: ChosenFile) -> str | None:
-    options: list[str | None] = [None, *SEQUENCES]
+    options: list[str | None] = [None, *SEQUENCES, BRAIN_MASK]
     found = st.selectbox(
         plain(file.name),
         options,
@@ -132,7 +134,8 @@ def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile,
     if len(models) > 1:
         label = "Compare with a second model"
         second = choose_model(models, kind, label=label, key=f"second-{kind}", optional=True)
-    options = _more_options(kind)
+    options, masks = _more_options(kind)
+    files = (*files, *masks)
     found = complaints(files, model)
     for text in found:
         st.warning(text)
@@ -142,19 +145,37 @@ def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile,
         _send(api, files, [options.model_copy(update={"model": name}) for name in names])
 
 
-def _more_options(kind: Kind | None) -> Options:
-    """Ask what few need to be asked."""
+def _more_options(kind: Kind | None) -> tuple[Options, tuple[ChosenFile, ...]]:
+    """Ask what few need to be asked; return the options, and the brain mask where one is added."""
     with st.expander("More options"):
         if kind == Kind.PICTURE:
-            return Options(stack=st.checkbox("The pages of a TIFF are slices", key="stack"))
-        if kind in (Kind.DICOM, Kind.ARCHIVE):
+            return Options(stack=st.checkbox("The pages of a TIFF are slices", key="stack")), ()
+        if kind is None:
+            st.caption("There is nothing more to choose before there are files.")
+            return Options(), ()
+        masks = _choose_brain_mask()
+        if kind == Kind.DICOM:
             gaps = st.checkbox(
                 "Allow gaps between slices", key="gaps", help="Missing slices are filled in, and every result says so."
             )
             st.caption("Where the service does not recognise a series, say its number (0020,0011) here.")
-            return Options(allow_gaps=gaps, series=_series())
-        st.caption("There is nothing more to choose for these files.")
-        return Options()
+            return Options(allow_gaps=gaps, series=_series()), masks
+        return Options(), masks
+
+
+def _choose_brain_mask() -> tuple[ChosenFile, ...]:
+    """Ask for a brain mask, which images that show the skull need for many models."""
+    given = st.file_uploader(
+        "Brain mask (NIfTI), for images that show the skull",
+        key=f"brain-mask-{state.upload_round()}",
+        help="On the grid of one of the images. Most models of volumes were trained on images without skull.",
+    )
+    if given is None:
+        return ()
+    if ENDINGS.get(ending_of(given.name)) != Kind.NIFTI:
+        st.warning(f"{plain(given.name)} is no NIfTI file (.nii, .nii.gz); it is left out.")
+        return ()
+    return (ChosenFile(given.name, given.getvalue(), Kind.NIFTI, BRAIN_MASK),)
 
 
 def _series() -> dict[str, str]:

@@ -233,8 +233,8 @@ WORDS: Final[Mapping[str, Words]] = {
         "The grey values do not suit this model", "Upload the scanner's own values, not normalised ones."
     ),
     "input.brain_mask": Words(
-        "The brain could not be told from the rest of the head",
-        "Add a brain mask, upload skull-stripped images, or choose another model.",
+        "The model needs images without skull, or a brain mask",
+        "Add a brain mask under More options, or upload images whose skull was removed.",
     ),
     "input.invalid": Words("The images cannot be used", "See that you uploaded an MRI of the head, and try again."),
     # models

@@ -14,6 +14,8 @@ from metseg.errors import InputError, UsageError
 from metseg.io import find_inputs
 from metseg.io.dicom import find_studies, looks_like_dicom
 from metseg.io.dicom.pseudonyms import KEY_VARIABLE
+from metseg.io.studies import study_from_files
+from metseg.recipe import DataPart
 
 
 @pytest.fixture
@@ -126,12 +128,34 @@ def test_overrides_by_number_and_by_path(scanner: SimpleNamespace, study: Path, 
     case = source.load()
     assert case.modalities == ("t1n", "t1c", "t2w")
     np.testing.assert_array_equal(case.images["t1c"].data.T, scanner.pixels(5, 3))
-    assert "series 3 is t1c: named by hand." in case.warnings
+    assert any(text.startswith("series 3 is t1c: named by hand") for text in case.warnings)
     assert "series 4 left aside: t1c was named by hand." in case.warnings
     elsewhere = tmp_path / "elsewhere"
     scanner.write(elsewhere, scanner.slices(scanner.pixels(3, 8), series=8, SeriesDescription="unclear"))
     (source,) = find_studies(study, overrides={"t2w": elsewhere})
     np.testing.assert_array_equal(source.load().images["t2w"].data.T, scanner.pixels(3, 8))
+
+
+@pytest.mark.parametrize(
+    ("description", "mark"),
+    [
+        ("T1 without contrast", "against its header, which says t1n"),
+        ("FLAIR axial", "against its header, which says t2f"),
+        ("T1 axial", "its header does not say whether contrast agent was given"),
+        ("T1 post contrast", None),
+        ("unclear", None),
+    ],
+)
+def test_a_series_declared_against_its_header_is_marked(
+    scanner: SimpleNamespace, tmp_path: Path, description: str, mark: str | None
+) -> None:
+    objects = scanner.slices(scanner.pixels(3), series=7, SeriesNumber=7, SeriesDescription=description)
+    scanner.write(tmp_path / "dicom", objects)
+    (label,) = {text.split()[1] for text in find_studies(tmp_path / "dicom")[0].notes if text.startswith("series ")}
+    (study,) = find_studies(tmp_path / "dicom", overrides={"t1c": label})
+    by_folder = study_from_files({"t1c": tmp_path / "dicom"}, DataPart(modalities=("t1c",)))
+    for text in (study.load().warnings[0], " ".join(by_folder.load().warnings)):
+        assert (mark in text) if mark else ("header" not in text)
 
 
 def test_overrides_that_name_nothing(scanner: SimpleNamespace, study: Path, tmp_path: Path) -> None:

@@ -104,10 +104,20 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
         if override is not None:
             chosen[modality] = override
             reasons[modality] = NAMED_BY_USER
-            notes.append(f"{override.name} is {modality}: named by hand.")
+            notes.insert(0, named_note(override, modality))
     return Choice(
         {modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes), reasons
     )
+
+
+def named_note(series: Series, modality: str) -> str:
+    """Return what is said of a series that a user named: that, and what its header says where that is another thing."""
+    said = recognise(series.header)
+    if said.modality in (None, modality):
+        return f"{series.name} is {modality}: named by hand."
+    if not said.certain and {said.modality, modality} == {"t1n", "t1c"}:
+        return f"{series.name} is {modality}: named by hand; its header does not say whether contrast agent was given."
+    return f"{series.name} is {modality}: named by hand, against its header, which says {said.modality}: {said.reason}"
 
 
 def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:

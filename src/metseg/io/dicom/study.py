@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, UsageError
-from metseg.io.dicom.choose import choose
+from metseg.io.dicom.choose import choose, named_note
+from metseg.io.dicom.recognise import recognise
 from metseg.io.dicom.scan import Scan, Study, counted, scan, with_where
 from metseg.io.dicom.series import SeriesImage, load_series
 from metseg.io.dicom.stacks import Series
@@ -117,16 +118,21 @@ def find_studies(
     return sources
 
 
-def read_series(root: Path | Sequence[Path], *, allow_gaps: bool = False) -> SeriesImage:
+def read_series(root: Path | Sequence[Path], *, declared: str | None = None, allow_gaps: bool = False) -> SeriesImage:
     """Read files that are one series.
 
     Args:
         root: a folder, a zip archive, or files in any order.
+        declared: the modality that it is said to be; a warning tells where its header says otherwise. None: not said.
         allow_gaps: see `metseg.io.dicom.series.plan_series`.
     Raises:
         InputError: ``input.several_series`` where there are more; else as `scan` and `load_series`.
     """
-    return load_series(_only(scan(root)), allow_gaps=allow_gaps)
+    series = _only(scan(root))
+    image = load_series(series, allow_gaps=allow_gaps)
+    if declared is None or recognise(series.header).modality in (None, declared):
+        return image
+    return replace(image, warnings=(named_note(series, declared), *image.warnings))
 
 
 def _only(found: Scan) -> Series:

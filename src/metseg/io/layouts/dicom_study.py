@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from metseg.io.brain_masks import read_brain_mask
 from metseg.io.dicom import DicomStudySource, find_studies
 from metseg.io.dicom.study import Override
 from metseg.io.volumes import require_sequences
 from metseg.recipe import DataPart
-from metseg.volume import Case
+from metseg.volume import BRAIN_MASK, Case
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,30 @@ class AskedStudy(DicomStudySource):
     Args:
         wanted: the modalities that are read, in this order; empty: all that were recognised.
         optional: those of them that may be missing.
+        brain_mask: NIfTI file of a brain mask on the grid of one of the series, or None.
     """
 
     wanted: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    brain_mask: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*super().files, *(() if self.brain_mask is None else (self.brain_mask,)))
 
     def load(self) -> Case:
         """Read the sequences wanted.
 
         Raises:
             InputError: ``input.missing_sequence``; else as `DicomStudySource.load`.
+            GeometryError: the brain mask lies on no image's grid.
         """
         require_sequences(self.case_id, self.modalities, wanted=self.wanted, optional=self.optional, remarks=self.notes)
-        return super().load()
+        case = super().load()
+        if self.brain_mask is None:
+            return case
+        brain = read_brain_mask(self.brain_mask, case.images)
+        return replace(case, images={**case.images, BRAIN_MASK: brain})
 
 
 def studies_asked_for(

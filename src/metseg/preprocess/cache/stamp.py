@@ -22,7 +22,7 @@ from metseg.recipe import Recipe
 #: Goes up whenever the files of the cache, or what a step computes, change.
 FORMAT_VERSION = 3
 #: What of a recipe's data part does not decide what a case becomes: words, and what is read of it later.
-NOT_STAMPED = frozenset({"licence", "slice_range", "neighbours"})
+NOT_STAMPED = frozenset({"licence", "written_for", "slice_range", "neighbours"})
 #: A file changed less than this before it was stamped may change again without its time showing it.
 CLOCK_GRAIN_NS = 2_000_000_000
 

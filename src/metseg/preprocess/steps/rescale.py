@@ -11,6 +11,9 @@ from metseg.preprocess.prepared import Prepared, Record
 from metseg.preprocess.statistics import Float32, Region, Scope, flat_warnings, normalised
 from metseg.volume import Array
 
+#: Images whose largest value is below this share of what their type can hold are remarked on.
+DARK_SHARE = 1 / 8
+
 
 class Options(Scope):
     #: type: by what the file's type can hold (255, 65535), so that pictures stay comparable; range: by the smallest and
@@ -41,11 +44,21 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
         raise InputError(
             "rescale by type needs 8 or 16 bit images",
             got=prepared.image.dtype,
-            cure='say by = "range" for this step',
+            cure='give the images as 8 or 16 bit files; a recipe of your own can say by = "range" for this step',
             code="input.value_range",
         )
+    largest = float(prepared.image.max(initial=0)) / prepared.full_scale
     image = prepared.image.astype(np.float32) / np.float32(prepared.full_scale)
-    return prepared.after(record, image=image, full_scale=None)
+    return prepared.after(record, image=image, full_scale=None, warnings=_dark_warnings(largest))
+
+
+def _dark_warnings(largest: float) -> list[str]:
+    """Return a warning for images that use a small part of what their type can hold, as 12 bits in a 16-bit file do."""
+    if not 0 < largest < DARK_SHARE:
+        return []
+    return [
+        f"rescale: the largest value is {largest:.1%} of what the file's type can hold; the network sees dark images"
+    ]
 
 
 def _by_range(part: Float32, values: Array) -> Float32:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
 from metseg.io.channels import GreyRule, channel_names
@@ -14,12 +15,13 @@ from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
 from metseg.io.tree import Pair
+from metseg.io.volumes import VolumeSource
 from metseg.preprocess.missing import grey_sequence
 from metseg.recipe import DataPart
 from metseg.serve.checks import study_kind
 from metseg.serve.jobs.job import Job
 from metseg.serve.store import WorkInput
-from metseg.wire import Kind
+from metseg.wire import BRAIN_MASK, Kind
 
 
 def find_source(job: Job, data: DataPart) -> CaseSource:
@@ -32,7 +34,20 @@ def find_source(job: Job, data: DataPart) -> CaseSource:
         InputError: files of several kinds, no study, or more than one; a file of which nobody knows the sequence.
         UsageError: two files for one sequence.
     """
-    return _FINDERS[study_kind([upload.kind for upload in job.uploads])](job, data)
+    masks = [upload for upload in job.uploads if upload.sequence == BRAIN_MASK]
+    images = replace(job, uploads=tuple(upload for upload in job.uploads if upload not in masks))
+    source = _FINDERS[study_kind([upload.kind for upload in images.uploads])](images, data)
+    return _with_brain_mask(source, masks[0].path) if masks else source
+
+
+def _with_brain_mask(source: CaseSource, path: Path) -> CaseSource:
+    """Return a study with its brain mask. Only studies of volumes come with one: `require_brain_mask` sees to it."""
+    if isinstance(source, VolumeSource):
+        return replace(source, brain_mask=path)
+    from metseg.io.layouts.dicom_study import AskedStudy  # pydicom only where there is DICOM
+
+    assert isinstance(source, AskedStudy)
+    return replace(source, brain_mask=path)
 
 
 def _pictures(job: Job, data: DataPart) -> CaseSource:

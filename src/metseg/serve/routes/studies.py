@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from metseg.errors import InputError
 from metseg.serve.access import Reading, Svc, Writing
 from metseg.serve.catalogue import choose_model
-from metseg.serve.checks import check_file, study_kind
+from metseg.serve.checks import check_file, require_brain_mask, study_kind
 from metseg.serve.convert import study_of, summary_of
 from metseg.serve.examples import ACCEPTED, STUDIES, STUDY
 from metseg.serve.forms import ReceivedFile, Upload
@@ -22,7 +22,7 @@ from metseg.serve.request_options import options_of
 from metseg.serve.service import Service
 from metseg.serve.studies import CheckedFile, NewStudy
 from metseg.serve.uploads import receiving
-from metseg.wire import SEQUENCES, Kind, State, Study, StudyList
+from metseg.wire import BRAIN_MASK, SEQUENCES, Kind, State, Study, StudyList
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
@@ -62,6 +62,8 @@ async def hand_in(
     request: Request, response: Response, service: Svc, who: Writing, idempotency_key: IdempotencyKey = None
 ) -> Study:
     """Hand in pictures of one patient, NIfTI files (one per sequence), or DICOM (files or one zip archive).
+
+    For images that show the skull, models of skull-stripped images need a brain mask, in the field `brain_mask`.
 
     What the files' heads tell is answered at once; the rest is found when the study is worked on.
     """
@@ -162,7 +164,10 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
         if kind == Kind.NIFTI and file.is_doubtful:
             raise _unclear(file)
         checked.append(CheckedFile(file, kind, ending))
-    kind = study_kind([item.kind for item in checked])
+    masks = {item.file.number: item.kind for item in checked if item.file.sequence == BRAIN_MASK}
+    rest = [item.kind for item in checked if item.file.number not in masks]
+    require_brain_mask(masks, rest)
+    kind = study_kind(rest)
     digest = upload.digest()
     chosen = options.model_copy(update={"model": choose_model(service.settings, kind, options.model)})
     accepted = service.studies.accept(who, NewStudy(upload.folder, kind, checked, chosen, digest, key))

@@ -1,0 +1,135 @@
+"""Whose images a data set holds, and under which licence, as far as the data themselves say so."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metseg.io.layouts.dataset_json import FILE as CONTENTS
+from metseg.tables import lookup
+
+#: What `metseg simulate` leaves in the folder of a simulation: how it was made, and a row for each patient.
+SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"
+#: What is said of simulated patients.
+SIMULATED = "none: simulated patients (metseg simulate), images of nobody"
+#: Of BIDS.
+DESCRIPTION = "dataset_description.json"
+
+#: Entries for the name and the licence in the files that describe a data set; case does not matter.
+_NAMES, _LICENCES = ("name",), ("licence", "license")
+
+
+@dataclass(frozen=True)
+class KnownDataSet:
+    """A public data set that is recognised by what its patients are called.
+
+    Args:
+        statement: what it is, and its licence.
+        patients: what each patient's name matches.
+    """
+
+    statement: str
+    patients: re.Pattern[str]
+
+
+KNOWN: Mapping[str, KnownDataSet] = {
+    "tcga-lgg": KnownDataSet(
+        "TCGA-LGG slices (Buda et al. 2019): low-grade glioma, not metastases; CC BY-NC-SA 4.0, non-commercial",
+        re.compile(r"TCGA_(CS|DU|EZ|FG|HT)_[A-Z0-9]{4}(_\d{8})?"),
+    ),
+}
+
+
+def data_statement(stated: str, root: Path, patients: Collection[str]) -> str:
+    """Return whose images a training read, and their licence.
+
+    Args:
+        stated: what the recipe says (``data.licence``). A recipe outlives its data: what it says of a data set that
+            metseg can recognise does not hold for data that are not recognised as that.
+        root: of the data set; or ``IMAGES::MASKS``.
+        patients: of the cases that were read.
+    Returns:
+        One clause; it says so where nothing is known.
+    """
+    folder = Path(str(root).partition("::")[0])
+    recognised = _recognised(folder, patients)
+    if stated and not _is_of_a_known_data_set(stated):
+        return stated
+    if recognised is not None:
+        # The recipe may say more of the same data set, such as under which licence the weights are.
+        return stated if stated.startswith(recognised) else recognised
+    unknown = "whose images these are, and their licence, is not stated"
+    return f"the data set in the folder '{folder.resolve().name}'; {unknown}"
+
+
+def other_data(written_for: str, patients: Collection[str]) -> str | None:
+    """Return a sentence where the patients are not those of the data set that a recipe was written for, else None.
+
+    Args:
+        written_for: a name in `KNOWN`, or nothing.
+        patients: of the cases that were read.
+    Raises:
+        UsageError: no data set of that name.
+    """
+    if not written_for:
+        return None
+    known = lookup("data set", KNOWN, written_for)
+    if _holds_only(known, patients):
+        return None
+    name = known.statement.partition(" (")[0]
+    return (
+        f"the recipe was written for {name}, and these data are not recognised as that: check what data.channels says"
+    )
+
+
+def _is_of_a_known_data_set(stated: str) -> bool:
+    known = (SIMULATED.partition(" (")[0], *(data.statement.partition(" (")[0] for data in KNOWN.values()))
+    return stated.startswith(known)
+
+
+def _recognised(folder: Path, patients: Collection[str]) -> str | None:
+    if _is_simulation(folder, patients):
+        return SIMULATED
+    for known in KNOWN.values():
+        if _holds_only(known, patients):
+            return known.statement
+    return _described(folder)
+
+
+def _holds_only(known: KnownDataSet, patients: Collection[str]) -> bool:
+    return bool(patients) and all(known.patients.fullmatch(patient) for patient in patients)
+
+
+def _is_simulation(folder: Path, patients: Collection[str]) -> bool:
+    """Return whether a folder is a simulation and holds nobody else."""
+    if not (folder / SIMULATION).is_file():
+        return False
+    try:
+        with (folder / SIMULATED_PATIENTS).open(encoding="utf-8", newline="") as file:
+            simulated = {row["patient"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error):
+        return False
+    return bool(patients) and set(patients) <= simulated
+
+
+def _described(folder: Path) -> str | None:
+    """Return what a ``dataset_description.json`` (BIDS) or a ``dataset.json`` (nnU-Net) says; None: nothing."""
+    for file in (folder / DESCRIPTION, folder / CONTENTS):
+        try:
+            raw = json.loads(file.read_text("utf-8-sig"))
+        except (OSError, ValueError):
+            continue
+        facts = {str(key).lower(): value for key, value in raw.items()} if isinstance(raw, Mapping) else {}
+        name, licence = (_text(facts, keys) for keys in (_NAMES, _LICENCES))
+        if name:
+            return f"{name}; {licence or 'its licence is not stated'}"
+    return None
+
+
+def _text(facts: Mapping[str, object], keys: Collection[str]) -> str:
+    found = [value for key in keys if isinstance(value := facts.get(key), str)]
+    return " ".join(found[0].split()) if found else ""

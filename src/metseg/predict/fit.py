@@ -1,0 +1,62 @@
+"""Whether a case is of the kind that a network was trained on; what differs is told beside every result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metseg.errors import InputError
+from metseg.preprocess import check_steps
+from metseg.recipe import Recipe
+from metseg.volume import BRAIN_MASK, Case
+
+ON_A_VOLUME = (
+    "the model was trained on pictures, not on volumes: it sees each slice along the third axis of the file by itself,"
+    " whatever its orientation and pixel size; its results on volumes were not measured"
+)
+ON_PICTURES = (
+    "the model was trained on slices of volumes, not on pictures, which say nothing of orientation, pixel size or what"
+    " the scanner measured; its results on pictures were not measured"
+)
+#: Entry of a bundle's metrics: the scores on cases that lack every sequence that may be missing.
+REQUIRED_ONLY = "validation_required_only"
+UNUSED_MASK = "a brain mask is given, and the model does not use one: it sees the whole images"
+
+
+def require_dimensions(case: Case, recipe: Recipe) -> None:
+    """Refuse pictures for a network of volumes.
+
+    Raises:
+        InputError: ``input.dimensions``.
+    """
+    if recipe.data.dimensions == 3 and case.is_slice_stack:
+        raise InputError(
+            "the model needs a volume, and pictures were given",
+            where=case.case_id,
+            cure="choose a model for pictures, or give the volume as NIfTI or DICOM",
+            code="input.dimensions",
+        )
+
+
+def unmeasured_without(case: Case, recipe: Recipe, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence where a case lacks sequences without which nobody has measured how the model does."""
+    lacking = [name for name in recipe.data.optional if name not in case.images]
+    if not lacking or REQUIRED_ONLY in metrics:
+        return ()
+    return (f"how the model scores without {', '.join(lacking)} was not measured",)
+
+
+def trained_on_pictures(recipe: Recipe) -> bool:
+    """Return whether a recipe is for pictures: it names what their channels are, in the order of the files."""
+    return recipe.data.dimensions == 2 and bool(recipe.data.channels)
+
+
+def fit_warnings(case: Case, recipe: Recipe) -> tuple[str, ...]:
+    """Return in what a case differs in kind from what a network was trained on, a sentence each."""
+    uses_mask = any(step.spec.kind == "region" for step in check_steps(recipe.preprocess))
+    remarks = {
+        ON_A_VOLUME: trained_on_pictures(recipe) and not case.is_slice_stack,
+        ON_PICTURES: recipe.data.dimensions == 2 and not trained_on_pictures(recipe) and case.is_slice_stack,
+        UNUSED_MASK: BRAIN_MASK in case.images and not uses_mask,
+    }
+    return tuple(text for text, holds in remarks.items() if holds)
