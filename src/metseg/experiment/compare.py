@@ -13,8 +13,8 @@ from metseg.errors import UsageError
 from metseg.experiment.fairness import fairness_warnings, require_comparable
 from metseg.experiment.folds import judged_splits
 from metseg.experiment.outcome import Comparison, Contestant
-from metseg.io.duplicates import mark_duplicates
 from metseg.experiment.results import result_files
+from metseg.io.duplicates import mark_duplicates
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split, make_split
 from metseg.model.bundle import load_bundle

@@ -16,8 +16,8 @@ import torch
 from metseg.allocator import keep_freed_memory
 from metseg.dataset import TrainingSet
 from metseg.files import disk_full_is_an_error
-from metseg.io.duplicates import mark_duplicates
 from metseg.io.data_origin import data_statement, other_data
+from metseg.io.duplicates import mark_duplicates
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.lean_imports import import_lean
