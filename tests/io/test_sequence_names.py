@@ -1,7 +1,8 @@
-"""Names as they occur in the field, with the right answer: file names, BIDS names and DICOM descriptions.
+"""Names of sequences with the right answer: file names, BIDS names and DICOM descriptions.
 
-None is right where a name is not plain: such a file is never guessed, and the error names it. The answers were written
-down by what the data sets' and the vendors' documentation says that these files are.
+None is right where a name is not plain: such a file is never guessed, and the error names it. Names and answers were
+written by hand, from knowledge of public data sets and vendors' protocols; part of them are variants made up to try a
+rule. The rules were adjusted until they gave these answers, so the table guards them and does not measure them.
 """
 
 from __future__ import annotations

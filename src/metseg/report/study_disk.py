@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import numpy as np
@@ -13,9 +13,11 @@ from metseg.errors import GeometryError, InputError
 from metseg.geometry import Grid, grid_difference
 from metseg.io.inputs import find_inputs
 from metseg.io.nifti import read_mask_nifti
+from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.pictures import read_mask
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
+from metseg.io.studies import study_from_files
 from metseg.labels import LABEL_SCHEMES, check_labels
 from metseg.recipe import DataPart
 from metseg.report.key_images import Labels, VolumePixels
@@ -89,10 +91,22 @@ def _reference_image(document: Document, images: Path) -> tuple[str, Volume]:
     """Return the image on whose grid the result lies, and its name."""
     names = tuple(name for name in document.technique.images if name != BRAIN_MASK)
     reference = document.technique.reference or next(iter(names), "")
+    recorded = _recorded_file(document, reference, images)
+    if recorded is not None:
+        return reference, study_from_files({reference: recorded}).load().images[reference]
     data = DataPart(modalities=names, reference=reference or None)
     case = _only(find_inputs(images, data), document, images).load()
     name = reference or next(iter(case.images))
     return name, case.images[name]
+
+
+def _recorded_file(document: Document, sequence: str, images: Path) -> Path | None:
+    """Return the file that was read as a sequence, as the document says; None where it is not at hand."""
+    source = next((record.source for record in document.sequences if record.sequence == sequence), None)
+    if source is None or PurePath(source).name != source:
+        return None
+    place = images if images.is_file() else images / source
+    return place if place.name == source and place.is_file() and source.lower().endswith(NIFTI_ENDINGS) else None
 
 
 def _require_grid(expected: Grid, got: Grid, *, what: str, where: Path) -> None:

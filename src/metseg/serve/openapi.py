@@ -124,8 +124,8 @@ STUDY_BODY: Final[dict[str, Any]] = {
                             "type": "array",
                             "items": _BINARY,
                             "description": "Pictures of one patient in order; NIfTI, one file per sequence; DICOM, "
-                            "files or one zip archive. Which sequence a NIfTI file shows is read from its name; a name that "
-                            "is not plain is refused.",
+                            "files or one zip archive. Which sequence a NIfTI file shows is read from its name; "
+                            "one that is not plain is refused.",
                         },
                         **{
                             sequence: {**_BINARY, "description": f"The NIfTI file that shows {sequence}."}

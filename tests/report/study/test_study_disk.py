@@ -78,6 +78,17 @@ def test_one_file_is_a_study_too(predicted: Path, images: Path) -> None:
     assert report_of_document(predicted, images=images / "t1c.nii.gz").lacking == ""
 
 
+def test_the_file_that_was_read_is_found_whatever_its_name_says(
+    volume_document: Make, predicted: Path, images: Path
+) -> None:
+    """It was named on the command line: its own name says no sequence plainly."""
+    record = {"sequence": "t1c", "source": "T1_post.nii.gz", "reason": "the user named it"}
+    predicted.write_text(json.dumps(volume_document(case="head", sequences=[record])), "utf-8")
+    place = (images / "t1c.nii.gz").rename(images / "T1_post.nii.gz")
+    for given in (images, place):
+        assert report_of_document(predicted, images=given).lacking == ""
+
+
 def test_without_the_images_outlines_are_on_black(predicted: Path) -> None:
     report = report_of_document(predicted)
     assert len(report.key_images) == 2
