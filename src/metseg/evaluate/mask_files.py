@@ -186,7 +186,8 @@ def _volumes(tree: Tree, labels: str | None) -> MaskFiles:
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=folders)
     masks += [MaskFile(volume_key(path.name), tree.root / path) for path in by_name]
     paths, notes = one_mask_each([mask.path for mask in masks], labels)
-    kept = tuple(mask for mask in masks if mask.path in set(paths))
+    chosen = set(paths)
+    kept = tuple(mask for mask in masks if mask.path in chosen)
     beside = _beside_volumes(tree, {mask.key for mask in kept})
     return MaskFiles(tree.root, kept, False, (*notes, *warnings, *beside), frozenset(unlabelled))
 
@@ -290,7 +291,8 @@ def _pictures(tree: Tree, labels: str | None) -> MaskFiles:
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=set())
     masks += [MaskFile(slice_key(path), tree.root / path) for path in by_name]
     paths, notes = one_mask_each([mask.path for mask in masks], labels)
-    kept = tuple(mask for mask in masks if mask.path in set(paths))
+    chosen = set(paths)
+    kept = tuple(mask for mask in masks if mask.path in chosen)
     return MaskFiles(tree.root, kept, True, (*notes, *warnings), frozenset(unlabelled))
 
 
@@ -317,7 +319,7 @@ def _by_name(
     for path in marked:
         cases[path.parent].add(case_id(path.name))
     strays = [path for path in plain if tree.root / path.parent in folders]
-    others = [path for path in plain if path not in set(strays)]
+    others = [path for path in plain if tree.root / path.parent not in folders]
     images_beside = any(stem_of(path.name) in cases[path.parent] for path in others)
     masks_elsewhere = has_masks or bool(marked) or any(not _in_image_folder(path) for path in others)
 
@@ -330,7 +332,8 @@ def _by_name(
         return masks_elsewhere and _in_image_folder(path)
 
     images = [path for path in others if is_image(path)]
-    masks = sorted((*marked, *(path for path in others if path not in set(images))))
+    unmarked = set(others) - set(images)
+    masks = sorted((*marked, *unmarked))
     return masks, (*_stray(tree, strays), *_without_mask(tree, images, cases))
 
 
