@@ -101,8 +101,8 @@ def test_that_a_sequence_may_be_missing_is_said_with_its_scores_or_as_unmeasured
 
 def test_a_bundle_says_so_before_the_number(tiny_bundle: Path) -> None:
     bundle = load_bundle(tiny_bundle)
-    data = bundle.recipe.data.model_copy(update={"optional": ("t1n",)})
+    data = bundle.recipe.data.model_copy(update={"optional": ("t1c",)})
     changed = replace(bundle, recipe=bundle.recipe.model_copy(update={"data": data}))
-    images = {name: Volume(np.full((16, 16, 1), 9, np.uint8)) for name in ("t2f", "t1c")}
+    images = {name: Volume(np.full((16, 16, 1), 9, np.uint8)) for name in ("t1n", "t2f")}
     warnings = Predictor.from_bundle(changed, device="cpu")(Case("c", "p", images, slice_names=("0",))).warnings
-    assert warnings[0] == "how the model scores without t1n was not measured"
+    assert warnings[0] == "how the model scores without t1c was not measured"
