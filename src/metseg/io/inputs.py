@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,9 @@ from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
 from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
 from metseg.io.layouts.dicom import holds_dicom
 from metseg.io.layouts.layout import Findings
+from metseg.io.layouts.mixed import find_in_layout, other_kinds
 from metseg.io.layouts.nnunet import CHANNEL
+from metseg.io.layouts.slices import left_out_notes
 from metseg.io.nifti_file import NIFTI_ENDINGS, read_nifti_header
 from metseg.io.patients import patient_finder
 from metseg.io.sequences import sequence_of
@@ -30,6 +33,9 @@ from metseg.volume import BRAIN_MASK, canonical_modality
 
 #: What a sequence is set to where it shall be left out.
 LEFT_OUT = "none"
+
+#: The scanner's number of a DICOM series, with the stack where it has several.
+SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
 #: Layouts of everything but pictures.
 STUDY_LAYOUTS = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
@@ -66,7 +72,7 @@ def find_inputs(
         path: a file, an archive of DICOM, or a folder in any layout.
         data, options: as for `find_cases`; `patient_pattern` is of these files, not of those trained on.
         named: modality to the file or DICOM series that it is, whatever names and headers say, or to `LEFT_OUT`; a
-            DICOM series also by the label that the notes give it.
+            DICOM series also by the scanner's number, as the notes give it.
         rules: how files become cases.
         tell: told what of a data set of studies was left out, one sentence each.
     Raises:
@@ -82,12 +88,17 @@ def find_inputs(
         _refuse_named(named, place)
         return [_single_picture(place, asked)]
     tree = scan(place)
+    tell = tell or _ignore
     matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
     if matching is not None:
         name = matching if asked.layout == "auto" else choose_layout(tree, asked.layout, among=STUDY_LAYOUTS)
         return _studies(tree, name, asked, named or {}, with_masks=rules.with_masks, tell=tell)
     _refuse_named(named, place)
-    return list(_pictures(tree, asked, rules))
+    return list(_pictures(tree, asked, rules, tell))
+
+
+def _ignore(_note: str) -> None:
+    """Receive notes that the caller has no place for."""
 
 
 def _in_one_file(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
@@ -103,24 +114,24 @@ def _studies(
     named: Mapping[str, str | Path],
     *,
     with_masks: bool,
-    tell: Callable[[str], None] | None,
+    tell: Callable[[str], None],
 ) -> list[CaseSource]:
-    if layout == "dicom":
-        return _dicom_studies(tree.root, data, named)
     if not with_masks:
         # Masks that are left out need not become what the model knows.
         data = data.model_copy(update={"file_labels": data.labels})
-    found = STUDY_LAYOUTS[layout].find(tree, data)
+    found = find_in_layout(tree, layout, data)
+    of_dicom = not any(isinstance(source, VolumeSource) for source in found.sources)
+    if named and of_dicom:
+        found = find_in_layout(tree, layout, data, overrides=_series_named(named))
+    for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
+        tell(note)
     studies: Sequence[CaseSource] = found.sources
-    if tell is not None:
-        for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
-            tell(note)
     if not with_masks:
         studies = [
             source.without_labels() if isinstance(source, VolumeSource) else source
             for source in _with_those_apart(found, tree.root)
         ]
-    return _with_named(studies, named, where=tree.root)
+    return list(studies) if of_dicom else _with_named(studies, named, where=tree.root)
 
 
 def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
@@ -138,18 +149,28 @@ def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
     return sorted((*found.sources, *found.unlabelled), key=lambda source: source.case_id)
 
 
-def _dicom_studies(root: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
+def _dicom_studies(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
 
+    return list(studies_asked_for(path, data, overrides=_series_named(named)))
+
+
+def _series_named(named: Mapping[str, str | Path]) -> dict[str, str | Path | None]:
+    """Return what was given for each sequence: a series' number, the path of its files, or None for none.
+
+    A number is the series of that number, also where a file is called so.
+    """
     if BRAIN_MASK in map(canonical_modality, named):
         raise UsageError(
             "a study of DICOM takes no brain mask",
             where="--modality brain_mask",
             cure="name each of its series by where its files lie (--modality t1c=FOLDER), without an INPUT",
         )
-    given = {name: None if str(what) == LEFT_OUT else what for name, what in named.items()}
-    series = {name: Path(what) if what is not None and Path(what).exists() else what for name, what in given.items()}
-    return list(studies_asked_for(root, data, overrides=series))
+    series: dict[str, str | Path | None] = {}
+    for name, what in named.items():
+        is_path = not SERIES_NUMBER.match(str(what)) and Path(what).exists()
+        series[name] = None if str(what) == LEFT_OUT else Path(what) if is_path else str(what)
+    return series
 
 
 def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], *, where: Path) -> list[CaseSource]:
@@ -212,8 +233,11 @@ def _told_beside(path: Path) -> dict[str, ImageFile]:
     return {}
 
 
-def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackSource]:
-    pairing = SLICE_LAYOUTS[choose_layout(tree, data.layout, among=SLICE_LAYOUTS)].pair(tree)
+def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str], None]) -> list[SliceStackSource]:
+    layout = SLICE_LAYOUTS[choose_layout(tree, data.layout, among=SLICE_LAYOUTS)]
+    pairing = layout.pair(tree, data)
+    for note in (*left_out_notes(pairing), *other_kinds(tree, layout, data)):
+        tell(note)
     pairs = [pair if rules.with_masks else replace(pair, mask=None) for pair in pairing.pairs]
     pattern, root = data.patient_pattern, tree.root
     patient_of = None if pattern is None else patient_finder((), pattern, root=root)

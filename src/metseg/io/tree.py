@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,9 @@ PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
 
 #: What the stem of a mask ends in where it lies beside its image.
 MASK_ENDINGS = ("_mask", "-mask", "_seg", "-seg")
+
+#: Names shown one by one in a message; more are counted.
+SHOWN_NAMES = 6
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a layout finds: pairs, the masks that belong to no image, and what was left out and why."""
+    """What a layout finds: pairs, the masks that belong to no image, and the pictures that are neither."""
 
     pairs: tuple[Pair, ...]
     orphan_masks: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
+    left_out: tuple[PurePosixPath, ...] = ()
 
 
 def scan(root: Path, masks: Path | None = None) -> Tree:
@@ -174,3 +177,13 @@ def unique_by_key(root: Path, entries: Iterable[tuple[PurePosixPath, PurePosixPa
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
+
+
+def some_names(paths: Sequence[PurePosixPath]) -> str:
+    """Return the first few names, and how many more there are.
+
+    >>> some_names([PurePosixPath("a/1.png"), PurePosixPath("a/2.png")])
+    'a/1.png, a/2.png'
+    """
+    shown = ", ".join(map(str, paths[:SHOWN_NAMES]))
+    return f"{shown} and {len(paths) - SHOWN_NAMES} more" if len(paths) > SHOWN_NAMES else shown

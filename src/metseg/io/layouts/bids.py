@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from metseg.io.image_files import stem_of
@@ -19,6 +19,8 @@ from metseg.volume import BRAIN_MASK
 IMAGES = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
 MASKS = ("mask", "dseg", "seg", "roi")
 DERIVATIVES = "derivatives"
+#: Folders whose files need no BIDS names.
+OTHER_FOLDERS = frozenset((DERIVATIVES, "sourcedata", "code", "stimuli"))
 
 #: What a case is called here, where a subject has several sessions.
 EXAMINATION = re.compile(r"^(?P<patient>sub-[a-zA-Z0-9]+)_(?P<time>ses-[a-zA-Z0-9]+)$")
@@ -55,6 +57,13 @@ def _files(tree: Tree) -> Iterator[StudyFile]:
             yield StudyFile(_study(name), role, tree.root / path)
 
 
+def _other(tree: Tree) -> Iterator[Path]:
+    """Yield the files that BIDS has a name or a folder for; those among them that are not ours are left out."""
+    for path in tree.volumes:
+        if parse(stem_of(path.name)) is not None or OTHER_FOLDERS & set(path.parts[:-1]):
+            yield tree.root / path
+
+
 def _study(name: Name) -> Study:
     subject, session = f"sub-{name.entities['sub']}", name.entities.get("ses")
     timepoint = None if session is None else f"ses-{session}"
@@ -87,5 +96,5 @@ def _modality(name: Name) -> str:
 BIDS = VolumeLayout(
     "sub-01/ses-01/anat/sub-01_ses-01_T1w.nii.gz (BIDS)",
     lambda tree: any(file.role not in (LESIONS, BRAIN_MASK) for file in _files(tree)),
-    lambda tree, _: Listing(tuple(_files(tree))),
+    lambda tree, _: Listing(tuple(_files(tree)), other=tuple(_other(tree))),
 )

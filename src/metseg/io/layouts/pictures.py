@@ -31,9 +31,8 @@ def pair_images_masks(tree: Tree) -> Pairing:
     known = {place.with_suffix("") for place in images.values()}
     pairs = tuple(_pair(tree, path, keyed, key=place.with_suffix("")) for path, place in images.items())
     inside = {*images, *(path for path, _ in masks)}
-    outside = [path for path in tree.pictures if path not in inside]
-    notes = (f"{len(outside)} pictures in no folder of images or masks, the first {outside[0]}",) if outside else ()
-    return Pairing(pairs, tuple(mask for key, mask in keyed.items() if key not in known), notes)
+    outside = tuple(path for path in tree.pictures if path not in inside)
+    return Pairing(pairs, tuple(mask for key, mask in keyed.items() if key not in known), outside)
 
 
 def pair_beside(tree: Tree) -> Pairing:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from metseg.errors import InputError
 from metseg.io.channels import channel_names
 from metseg.io.grouping import check_numbers, group_by_patient, one_size_each, slice_files
-from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.slices import SliceStackSource
 from metseg.io.studies import files_scheme
-from metseg.io.tree import Pairing, Tree
+from metseg.io.tree import Pairing, Tree, some_names
 from metseg.recipe import DataPart
+from metseg.words import counted
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,16 @@ class SliceLayout(Layout):
     def matches(self, tree: Tree) -> bool:
         return self.is_arranged(tree)
 
-    def pair(self, tree: Tree) -> Pairing:
+    def pair(self, tree: Tree, data: DataPart) -> Pairing:
         """Return image and mask of each slice.
 
         Raises:
-            InputError: ``input.layout``, there are only masks; ``input.duplicate_slice``, two masks for one image.
+            InputError: ``input.layout``, there are only masks; ``input.duplicate_slice``, two masks for one image;
+                ``input.left_out``, more than stray pictures would not be read.
         """
         pairing = self.pair_up(tree)
+        if data.layout == "auto":
+            refuse_left_out(pairing.left_out, tree, "picture")
         if not pairing.pairs:
             raise InputError(
                 "there are masks but no images",
@@ -54,7 +58,7 @@ class SliceLayout(Layout):
         Slices of different sizes become several cases, ``<id>_<columns>x<rows>``.
         """
         names = channel_names(data.channels)
-        pairing = self.pair(tree)
+        pairing = self.pair(tree, data)
         places = [pair.place for pair in pairing.pairs]
         groups = group_by_patient(pairing, patient_finder(places, data.patient_pattern, root=tree.root))
         table = read_attributes(tree.root)
@@ -72,4 +76,12 @@ class SliceLayout(Layout):
             )
             for case_id, (patient, pairs) in groups.items()
         ]
-        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks, pairing.notes)
+        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks, left_out_notes(pairing))
+
+
+def left_out_notes(pairing: Pairing) -> tuple[str, ...]:
+    """Return a note on the pictures that are neither images nor masks."""
+    if not pairing.left_out:
+        return ()
+    what = counted(len(pairing.left_out), "picture")
+    return (f"{what} in no folder of images or masks: {some_names(pairing.left_out)}",)

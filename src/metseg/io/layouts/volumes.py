@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
-from metseg.io.image_files import ImageFile
-from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.image_files import ImageFile, stem_of
+from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.io.sequences import sequence_of
 from metseg.io.studies import asked_for
-from metseg.io.tree import Tree
+from metseg.io.tree import Tree, some_names
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS
 from metseg.recipe import DataPart
@@ -70,21 +71,50 @@ class Listing:
         files: of the studies.
         unlabelled: of studies without masks that the data set keeps apart.
         nameless: files without a role that a study says itself are left out.
+        other: files with a name of this layout that are neither images nor masks of ours (perfusion, derivatives).
     """
 
     files: tuple[StudyFile, ...]
     unlabelled: tuple[StudyFile, ...] = ()
     nameless: tuple[Path, ...] = ()
+    other: tuple[Path, ...] = ()
+
+    def left_out(self, tree: Tree) -> tuple[PurePosixPath, ...]:
+        """Return the volumes of a tree that are not read."""
+        known = {*(file.path for file in (*self.files, *self.unlabelled)), *self.nameless}
+        return tuple(path for path in tree.volumes if tree.root / path not in known)
+
+    def require_strays_only(self, tree: Tree) -> None:
+        """Refuse a tree of which more than stray files would be left out.
+
+        A file is a stray where it lies in or below the folder of one study that is read. Elsewhere up to
+        `MAX_STRAYS` files are, if none is named after a sequence: such a file is an image of a study.
+
+        Raises:
+            InputError: ``input.left_out``, naming the files.
+        """
+        elsewhere = [path for path in self.left_out(tree) if tree.root / path not in self.other]
+        folders = self._study_folders(tree)
+        elsewhere = [path for path in elsewhere if not folders & {path.parent, *path.parent.parents}]
+        refuse_left_out(
+            elsewhere, tree, "NIfTI file", images=any(sequence_of(stem_of(path.name)) for path in elsewhere)
+        )
 
     def strangers(self, tree: Tree) -> tuple[str, ...]:
-        """Return a note on the files of a tree of which nobody knows what they are."""
-        known = {*(file.path for file in (*self.files, *self.unlabelled)), *self.nameless}
-        left = [path for path in tree.volumes if tree.root / path not in known]
+        """Return a note on the files of a tree that are not read."""
+        left = self.left_out(tree)
         if not left:
             return ()
         what = "1 NIfTI file is" if len(left) == 1 else f"{len(left)} NIfTI files are"
-        first = "" if len(left) == 1 else ", the first"
-        return (f"{what} neither image nor mask by the names of this layout{first}: {left[0]}",)
+        return (f"{what} neither image nor mask by the names of this layout: {some_names(left)}",)
+
+    def _study_folders(self, tree: Tree) -> set[PurePosixPath]:
+        """Return the folders below the root that hold files of one study and no other."""
+        studies: dict[PurePosixPath, set[str]] = defaultdict(set)
+        for file in (*self.files, *self.unlabelled):
+            studies[PurePosixPath(file.path.relative_to(tree.root).parent.as_posix())].add(file.study.case_id)
+        own = {folder for folder, cases in studies.items() if len(cases) == 1}
+        return own - {PurePosixPath(".")}
 
 
 @dataclass(frozen=True)
@@ -105,6 +135,8 @@ class VolumeLayout(Layout):
     def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return each study as a case; a study of masks alone is an orphan."""
         listing = self.list_files(tree, data)
+        if data.layout == "auto":
+            listing.require_strays_only(tree)
         files = _by_study(listing.files)
         orphans = tuple(file.path for group in files.values() for file in group if not _has_image(group))
         groups = {study: group for study, group in files.items() if _has_image(group)}
