@@ -34,6 +34,7 @@ class DataOptions(TypedDict, total=False):
     allow_gaps: bool
     region: str | None
     patient_pattern: str | None
+    patients: str | None
 
 
 @dataclass(frozen=True)

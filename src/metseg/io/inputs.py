@@ -37,6 +37,9 @@ LEFT_OUT = "none"
 #: The scanner's number of a DICOM series, with the stack where it has several.
 SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
+#: Finds a patient for each study.
+EACH_STUDY = "^(.*)$"
+
 #: Layouts of everything but pictures.
 STUDY_LAYOUTS = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
 
@@ -80,6 +83,8 @@ def find_inputs(
             there are pictures, or several studies of NIfTI files.
     """
     asked, place, rules = data_part(data, options), Path(path), rules or InputRules()
+    # A table is of the data that were trained on.
+    asked = asked.model_copy(update={"patients": None})
     if not place.exists():
         raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
     if place.is_file():
@@ -119,7 +124,14 @@ def _studies(
     if not with_masks:
         # Masks that are left out need not become what the model knows.
         data = data.model_copy(update={"file_labels": data.labels})
-    found = find_in_layout(tree, layout, data)
+    try:
+        found = find_in_layout(tree, layout, data)
+    except InputError as error:
+        if with_masks or error.code != "input.no_patient" or data.patient_pattern is not None:
+            raise
+        # Whose studies they are matters for splits and statistics only.
+        data = data.model_copy(update={"patient_pattern": EACH_STUDY})
+        found = find_in_layout(tree, layout, data)
     of_dicom = not any(isinstance(source, VolumeSource) for source in found.sources)
     if named and of_dicom:
         found = find_in_layout(tree, layout, data, overrides=_series_named(named))

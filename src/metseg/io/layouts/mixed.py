@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from metseg.errors import InputError
+from metseg.errors import InputError, UsageError
 from metseg.io.layouts import LAYOUTS
 from metseg.io.layouts.dicom import DICOM, holds_dicom
 from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
@@ -42,6 +42,13 @@ def find_in_layout(
         InputError: ``input.left_out``, more than stray files of another kind would not be read; else as `Layout.find`.
     """
     layout = LAYOUTS[name]
+    if layout is DICOM and data.patients is not None:
+        raise UsageError(
+            "a table of patients is for files with names of their own",
+            where=data.patients,
+            got="DICOM, whose headers say whose they are",
+            cure="leave the table away",
+        )
     if layout is DICOM:
         found = DICOM.find(tree, data, overrides=overrides)
     elif isinstance(layout, VolumeLayout) and data.layout == "auto" and _has_dicom(tree):

@@ -10,9 +10,11 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError, UsageError
 from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
+from metseg.io.patient_table import Owner, Owners, table_owners
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.sequences import sequence_of
 from metseg.io.studies import asked_for
+from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Tree, some_names
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS
@@ -149,17 +151,18 @@ class VolumeLayout(Layout):
                 code="input.layout",
             )
         _refuse_twins(groups)
-        table = read_attributes(tree.root)
+        unlabelled = _by_study(listing.unlabelled)
+        owners = _owners((*groups, *unlabelled), data, tree)
 
         def sources_of(some: Mapping[Study, Sequence[StudyFile]]) -> list[VolumeSource]:
             return [
-                _asked(_source(_with_patient(study, data, tree), group, tree, table), group, data)
+                _asked(_source(study, group, tree, owners.of[study.place]), group, data)
                 for study, group in some.items()
             ]
 
         asked = sources_of(groups)
-        notes = (*listing.strangers(tree), *_choices(asked, groups.values(), data))
-        return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(_by_study(listing.unlabelled))))
+        notes = (*listing.strangers(tree), *owners.notes, *_choices(asked, groups.values(), data))
+        return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(unlabelled)))
 
 
 def _by_study(files: Iterable[StudyFile]) -> dict[Study, list[StudyFile]]:
@@ -191,15 +194,28 @@ def _refuse_twins(studies: Iterable[Study]) -> None:
         places[study.case_id] = study.place
 
 
-def _with_patient(study: Study, data: DataPart, tree: Tree) -> Study:
-    if data.patient_pattern is None:
-        return study
-    return replace(study, patient=patient_finder((), data.patient_pattern, root=tree.root)(study.place))
+def _owners(studies: Sequence[Study], data: DataPart, tree: Tree) -> Owners:
+    """Return whose studies are: by the table or the pattern of `data`, else as the layout says.
+
+    Studies of patients whose names differ in a date alone are of one patient.
+    """
+    if data.patients is not None:
+        names = {study.place: (str(study.place), study.case_id, study.place.name) for study in studies}
+        return table_owners(names, data.patients, tree.root)
+    table = read_attributes(tree.root)
+    pattern = data.patient_pattern
+    by_pattern = None if pattern is None else patient_finder((), pattern, root=tree.root)
+    merged = same_patients(study.patient for study in studies) if by_pattern is None else {}
+    owners = {}
+    for study in studies:
+        patient, time = merged.get(study.patient, (study.patient, None))
+        patient = patient if by_pattern is None else by_pattern(study.place)
+        row = attributes_of((study.case_id, study.place.name, study.patient, patient), table)
+        owners[study.place] = Owner(patient, None, row, timepoint=time)
+    return Owners(owners, same_patients_note(merged))
 
 
-def _source(
-    study: Study, group: Sequence[StudyFile], tree: Tree, table: Mapping[str, Mapping[str, str]]
-) -> VolumeSource:
+def _source(study: Study, group: Sequence[StudyFile], tree: Tree, owner: Owner) -> VolumeSource:
     images: dict[str, ImageFile] = {}
     twins: dict[str, tuple[Path, ...]] = {}
     for file in group:
@@ -209,13 +225,13 @@ def _source(
             twins[file.role] = (*twins.get(file.role, ()), file.path)
         images.setdefault(file.role, ImageFile(file.path, file.channel))
     brains = [file.path for file in group if file.role == BRAIN_MASK]
-    row = attributes_of((study.case_id, study.place.name, study.patient), table)
     return VolumeSource(
         study.case_id,
-        study.patient,
+        owner.patient,
         tree.root,
-        timepoint=study.timepoint,
-        attributes={**dict(study.attributes), **row},
+        timepoint=study.timepoint or owner.timepoint,
+        attributes={**dict(study.attributes), **owner.attributes},
+        fold=owner.fold,
         images=images,
         brain_mask=brains[0] if len(brains) == 1 else None,
         twins=twins,
