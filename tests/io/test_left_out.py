@@ -279,3 +279,34 @@ def test_a_number_is_a_series_also_where_a_file_is_called_so(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (source,) = find_inputs(tmp_path / "study", named={"t1n": "7"})
     assert source.load().modalities == ("t1n",)
+
+
+# Masks under other names
+
+
+@pytest.mark.parametrize(
+    "name", ["GOLD_STANDARD_flair", "gold", "label", "manual", "flair_manual", "T1c_gold-standard"]
+)
+def test_masks_of_volumes_by_any_of_their_names(tmp_path: Path, name: str) -> None:
+    for patient in ("P01", "P02"):
+        volume(tmp_path / patient / "flair.nii.gz")
+        volume(tmp_path / patient / "t1c.nii.gz")
+        volume(tmp_path / patient / f"{name}.nii.gz", labels=(1,))
+    for source in find_cases(tmp_path):
+        case = source.load()
+        assert case.modalities == ("t2f", "t1c")
+        assert case.labels is not None
+        assert int(case.labels.data.sum()) == 1
+
+
+@pytest.mark.parametrize("name", ["GOLD_STANDARD_{}", "gold_{}", "{}_label", "{}-manual", "mask_{}", "{}_gt"])
+def test_masks_of_pictures_by_any_of_their_names(tmp_path: Path, name: str) -> None:
+    for number in (1, 2):
+        picture(tmp_path / "P01" / f"{number}.png")
+        mask = np.zeros((5, 7), np.uint8)
+        mask[number, 3] = 255
+        Image.fromarray(mask).save(tmp_path / "P01" / f"{name.format(number)}.png")
+    (source,) = find_cases(tmp_path)
+    case = source.load()
+    assert case.labels is not None
+    assert np.argwhere(case.labels.data).tolist() == [[3, 1, 0], [3, 2, 1]]

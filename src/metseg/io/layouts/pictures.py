@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from metseg.io.layouts.slices import SliceLayout
-from metseg.io.tree import Pair, Pairing, Tree, plain_stem, unique_by_key
+from metseg.io.tree import TRUTH_WORDS, Pair, Pairing, Tree, plain_stem, unique_by_key
 
 #: Names of sibling folders that hold images and their masks, compared in lower case.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "segmentations", "segmentation", "gt", "truth", "gold_standard"),
+    *sorted(TRUTH_WORDS),
+)
 
 
 def pair_separate_roots(tree: Tree) -> Pairing:

@@ -13,9 +13,9 @@ from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
-from metseg.io.sequences import is_brain_mask, is_lesion_mask, sequence_of
+from metseg.io.sequences import is_brain_mask, is_lesion_mask, sequence_of, words
 from metseg.io.timepoints import TIME, Whose, names_of, patients_in
-from metseg.io.tree import Tree
+from metseg.io.tree import TRUTH_WORDS, Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -48,12 +48,12 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
 def role_of(stem: str) -> str | None:
     """Return what a file is by its name, or None where the name does not tell.
 
-    >>> [role_of(stem) for stem in ("t1c", "t1c_brain_mask", "seg", "scan")]
-    ['t1c', 'brain_mask', 'lesions', None]
+    >>> [role_of(stem) for stem in ("t1c", "t1c_brain_mask", "seg", "GOLD_STANDARD_FLAIR", "scan")]
+    ['t1c', 'brain_mask', 'lesions', 'lesions', None]
     """
     if is_brain_mask(stem):
         return BRAIN_MASK
-    return LESIONS if is_lesion_mask(stem) else sequence_of(stem)
+    return LESIONS if is_lesion_mask(stem) or TRUTH_WORDS & set(words(stem)) else sequence_of(stem)
 
 
 def _one_study(
