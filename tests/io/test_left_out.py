@@ -125,6 +125,8 @@ def test_a_nifti_file_does_not_hide_a_dicom_study(tmp_path: Path) -> None:
         found = [source.images if isinstance(source, VolumeSource) else source.series for source in sources]
         assert sorted(map(tuple, found)) == [("t1c",), ("t2f",)]
         assert {source.root for source in sources} == {tmp_path}
+    (note,) = find(tmp_path).notes
+    assert note.startswith("1 study of NIfTI files and 1 study of DICOM are read as different patients")
 
 
 @pytest.mark.parametrize("name", ["seg.nii.gz", "t1c_brain_mask.nii.gz"])
@@ -191,6 +193,20 @@ def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[
         with pytest.raises(InputError, match="a label map was given as an image") as caught:
             source.load()
         assert caught.value.code == "input.label_map"
+
+
+def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        mask = np.zeros((5, 7), np.uint8)
+        mask[2, 3] = 255 * (number == 2)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
+    (source,) = find_inputs(tmp_path / "masks")
+    with pytest.raises(InputError, match="masks were given as images") as caught:
+        source.load()
+    assert caught.value.code == "input.label_map"
+    Image.fromarray(np.full((5, 7), 1, np.uint8)).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
+    source.load()
 
 
 # One odd DICOM file

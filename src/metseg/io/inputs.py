@@ -82,9 +82,9 @@ def find_inputs(
         InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
             there are pictures, or several studies of NIfTI files.
     """
-    asked, place, rules = data_part(data, options), Path(path), rules or InputRules()
-    # A table is of the data that were trained on.
-    asked = asked.model_copy(update={"patients": None})
+    # A table of patients is of the data that were trained on.
+    own = None if data is None else data.model_copy(update={"patients": None})
+    asked, place, rules = data_part(own, options), Path(path), rules or InputRules()
     if not place.exists():
         raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
     if place.is_file():

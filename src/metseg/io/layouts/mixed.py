@@ -94,7 +94,17 @@ def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[s
         reason = f"{error.what}: {some_names(tree.volumes)}"
         volumes = Findings((), notes=(f"{counted(len(tree.volumes), 'NIfTI file')} not read beside DICOM: {reason}",))
     sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
-    return replace(volumes, sources=tuple(sources), notes=(*volumes.notes, *dicom.notes))
+    both = _twice(len(volumes.sources), len(dicom.sources)) if volumes.sources else ()
+    return replace(volumes, sources=tuple(sources), notes=(*volumes.notes, *dicom.notes, *both))
+
+
+def _twice(volumes: int, dicom: int) -> tuple[str, ...]:
+    """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared."""
+    of_files, of_dicom = counted(volumes, "study", "studies"), counted(dicom, "study", "studies")
+    return (
+        f"{of_files} of NIfTI files and {of_dicom} of DICOM are read as different patients; if they are the same"
+        " examinations, keep one of the two",
+    )
 
 
 def _unread(tree: Tree) -> Iterator[str]:
