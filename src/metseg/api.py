@@ -18,7 +18,7 @@ from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.outcome import Comparison
 from metseg.experiment.results import write_results
-from metseg.io.cases import data_part, find_cases
+from metseg.io.cases import DataOptions, data_part, find_cases
 from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
@@ -104,6 +104,7 @@ def load_all(
     layout: str = "auto",
     channels: Sequence[str] = (),
     patient_pattern: str | None = None,
+    patients: str | Path | None = None,
     labels: str = "binary",
 ) -> Cases:
     """Return the cases of a data set, with their truth.
@@ -113,11 +114,15 @@ def load_all(
         layout: a name in `metseg.io.LAYOUTS`, or "auto".
         channels: what the channels of the pictures are, in file order.
         patient_pattern: regular expression whose group is the patient; None: the folder is.
+        patients: table (CSV) with a row for each file and its patient, its fold, or both, instead of folders.
         labels: label scheme of the masks.
     Raises:
         InputError: no such folder, no known layout, or nothing that says whose picture is whose.
     """
-    return Cases(find_cases(root, layout=layout, channels=channels, patient_pattern=patient_pattern, labels=labels))
+    table = None if patients is None else str(patients)
+    options: DataOptions = {"layout": layout, "channels": channels, "labels": labels}
+    options |= {"patient_pattern": patient_pattern, "patients": table}
+    return Cases(find_cases(root, **options))
 
 
 def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | None = None) -> Predictor:

@@ -83,6 +83,21 @@ def test_inspect_refuses_what_it_cannot_understand(tmp_path, run_metseg):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "lines"])
+@pytest.mark.parametrize("kind", ["pictures", "volumes"])
+def test_inspect_fails_where_every_case_is_wrong(tmp_path, run_metseg, kind, as_json):
+    name = {"pictures": "p{}/1.png", "volumes": "BraTS-MET-0000{}-000/BraTS-MET-0000{}-000-t1c.nii.gz"}[kind]
+    for patient in (1, 2):
+        path = tmp_path / name.replace("{}", str(patient))
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"nothing that could be read")
+    result = run_metseg("inspect", tmp_path, *(["--json"] if as_json else []))
+    assert result.status == 3
+    assert result.err.startswith(f"metseg: {tmp_path}: no case can be used (got something is wrong with 2 cases of 2)")
+    if as_json:
+        assert json.loads(result.out)["cases"] == 2
+
+
 def test_split_writes_what_it_prints(data_set, tmp_path, run_metseg):
     out = tmp_path / "split.json"
     result = run_metseg(

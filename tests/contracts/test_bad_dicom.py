@@ -344,6 +344,13 @@ def test_29_nothing_but_other_files(folder: Path) -> None:
     refused(folder / "absent", "input.missing")
 
 
+def test_29_equal_positions_of_all_slices_are_called_that(folder: Path) -> None:
+    write(folder, scanner.slices(scanner.pixels(5), places=[0.0] * 5))
+    error = refused(folder, "input.no_geometry")
+    assert error.what == "all slices have the same position"
+    assert error.got == "5 slices at one place"
+
+
 # 30. DICOMDIR: its references are ignored
 
 

@@ -22,6 +22,7 @@ NOT_FROM_UPLOADS = {
     "input.duplicate_case",
     "input.labels",
     "input.layout",
+    "input.left_out",
     "input.name_clash",
     "input.no_patient",
     "input.no_truth",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metseg.cli.facts import SHOWN, Shown, counts, names
+from metseg.cli.named import absolute
 from metseg.words import counted
 
 if TYPE_CHECKING:
+    from metseg.errors import InputError
     from metseg.io.cases import Found
     from metseg.io.inspect import Inspection
     from metseg.plot.contact_sheet import Tile
@@ -36,6 +38,9 @@ def inspect(
     masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, where it is another.")] = None,
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+    ] = None,
+    patients: Annotated[
+        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file, its patient or fold or both.")
     ] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
     out: Annotated[
@@ -65,6 +70,7 @@ def inspect(
         labels=labels,
         file_labels=file_labels,
         patient_pattern=patient_pattern,
+        patients=absolute(patients),
         stack=stack,
     )
     found = find(root, data, masks=masks)
@@ -74,14 +80,29 @@ def inspect(
         preview_augmentation(found.sources, previewed.model_copy(update={"data": data}), preview)
     written = {"contact sheet": out, "augmentation": preview}
     of_slices = isinstance(found.sources[0], SliceStackSource)
-    shown = _slices(found, out, quiet=as_json) if of_slices else _volumes(found, out, quiet=as_json)
+    shown, all_wrong = _slices(found, out, quiet=as_json) if of_slices else _volumes(found, out, quiet=as_json)
     if as_json:
         print(json.dumps(shown.document))
     else:
         shown.print([(what, str(path)) for what, path in written.items() if path is not None])
+    if all_wrong:
+        raise _nothing_usable(root, len(found.sources))
 
 
-def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
+def _nothing_usable(root: str, cases: int) -> InputError:
+    from metseg.errors import InputError
+
+    return InputError(
+        "no case can be used",
+        where=root,
+        got=f"something is wrong with {counted(cases, 'case')} of {cases:,}",
+        cure="repair or remove the files named above",
+        code="input.no_cases",
+    )
+
+
+def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
+    """Return what is shown of slices, and whether every case is wrong; write the contact sheet."""
     from metseg.io.inspect import inspect_cases
     from metseg.io.showcase import showcase
 
@@ -90,10 +111,11 @@ def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
         write_contact_sheet(
             showcase(found.sources, inspection.largest_lesion), sheet, inspection.root, counted_slices(inspection)
         )
-    return Shown(inspection.to_dict(), _lines(inspection))
+    return Shown(inspection.to_dict(), _lines(inspection)), inspection.all_wrong
 
 
-def _volumes(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
+def _volumes(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
+    """Return what is shown of volumes, and whether every study is wrong; write the contact sheet."""
     from metseg.cli.inspect_volumes import case_table, counted_volumes, volume_lines
     from metseg.io.inspect_volumes import inspect_volumes
     from metseg.io.showcase_volumes import showcase_volumes
@@ -102,7 +124,7 @@ def _volumes(found: Found, sheet: Path | None, *, quiet: bool) -> Shown:
     if sheet is not None:
         tiles = showcase_volumes(found.sources, inspection.case_lines)
         write_contact_sheet(tiles, sheet, inspection.root, counted_volumes(inspection))
-    return Shown(inspection.to_dict(), volume_lines(inspection), case_table(inspection))
+    return Shown(inspection.to_dict(), volume_lines(inspection), case_table(inspection)), inspection.all_wrong
 
 
 def _previewed_recipe(name: str | None, preview: Path | None) -> Recipe | None:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 Meant = TypeVar("Meant", str, Path)
 
 
+def absolute(path: Path | None) -> str | None:
+    """Return a path as it can be kept in a recipe's data part, whatever folder is worked in later."""
+    return None if path is None else str(path.absolute())
+
+
 def named_paths(predictions: Sequence[str]) -> dict[str, Path]:
     """Return each set of predictions by name: ``NAME=PATH``, or a path, whose last part is the name.
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from metseg.cli.named import absolute
 
 if TYPE_CHECKING:
     from metseg.experiment.plan import Plan
@@ -32,13 +35,17 @@ def plan(
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
     ] = None,
+    patients: Annotated[
+        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file, its patient or fold or both.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a data set's fingerprint and the network, patch and spacing that follow by nnU-Net's rules."""
     from metseg.experiment.plan import plan_experiment
     from metseg.files import write_text
 
-    data = _data(root, layout=layout, modalities=modalities, labels=labels, patient_pattern=patient_pattern)
+    whose = {"patient_pattern": patient_pattern, "patients": absolute(patients)}
+    data = _data(root, layout=layout, modalities=modalities, labels=labels, whose=whose)
     made = plan_experiment(root, data, network=network, memory_gb=memory_gb, name=out.stem, quiet=as_json)
     write_text(out, made.recipe.to_toml())
     if as_json:
@@ -47,16 +54,17 @@ def plan(
         _print(made, out)
 
 
-def _data(root: str, *, layout: str, modalities: str, labels: str | None, patient_pattern: str | None) -> DataPart:
+def _data(root: str, *, layout: str, modalities: str, labels: str | None, whose: Mapping[str, str | None]) -> DataPart:
     from metseg.experiment.plan import known_scheme
     from metseg.recipe import DataPart, validated
 
     given = {
         "layout": layout,
         "modalities": [name for name in modalities.split(",") if name],
-        "patient_pattern": patient_pattern,
+        **whose,
     }
-    return validated(DataPart, {**given, "labels": labels or known_scheme(root, layout=layout)}, where="plan")
+    scheme = labels or known_scheme(root, layout=layout, whose=whose)
+    return validated(DataPart, {**given, "labels": scheme}, where="plan")
 
 
 def _print(made: Plan, out: Path) -> None:

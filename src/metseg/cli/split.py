@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metseg.cli.named import absolute
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def split(
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
     ] = None,
+    patients: Annotated[
+        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file, its patient or fold or both.")
+    ] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -50,7 +54,8 @@ def split(
             code="usage.exists",
         )
     part = _part(by=by, validation=validation, test=test, folds=folds, stratify=stratify, seed=seed)
-    found = find(root, layout=layout, patient_pattern=patient_pattern, masks=masks, stack=stack)
+    table = absolute(patients)
+    found = find(root, layout=layout, patient_pattern=patient_pattern, patients=table, masks=masks, stack=stack)
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     sources = list(found.sources)

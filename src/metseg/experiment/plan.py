@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,15 @@ def plan_experiment(
     return Plan(fingerprint, topology, recipe, (*notes, *_warnings(fingerprint)))
 
 
-def known_scheme(root: str | Path, *, layout: str = "auto") -> str:
-    """Return the label scheme that the layout knows the masks under a root to have; binary if it knows none."""
-    sources = find_cases(root, layout=layout)
+def known_scheme(root: str | Path, *, layout: str = "auto", whose: Mapping[str, str | None] | None = None) -> str:
+    """Return the label scheme that the layout knows the masks under a root to have; binary if it knows none.
+
+    Args:
+        root: the data set.
+        layout: see `DataPart`.
+        whose: pattern or table of patients, see `DataPart`.
+    """
+    sources = find_cases(root, validated(DataPart, {"layout": layout, **(whose or {})}, where="options"))
     return next((source.rule.files for source in sources if isinstance(source, VolumeSource)), DataPart().labels)
 
 

@@ -9,7 +9,8 @@ from typing import TypedDict, Unpack
 
 from metseg.errors import UsageError
 from metseg.io.channels import channel_names
-from metseg.io.layouts import LAYOUTS, Findings, choose_layout
+from metseg.io.layouts import Findings, choose_layout
+from metseg.io.layouts.mixed import find_in_layout
 from metseg.io.source import CaseSource
 from metseg.io.tree import Tree, scan
 from metseg.recipe import DataPart, validated
@@ -33,6 +34,7 @@ class DataOptions(TypedDict, total=False):
     allow_gaps: bool
     region: str | None
     patient_pattern: str | None
+    patients: str | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def find(
     image_root, mask_root = split_roots(root, masks)
     tree = scan(image_root, mask_root)
     name = choose_layout(tree, asked.layout)
-    found = LAYOUTS[name].find(tree, asked)
+    found = find_in_layout(tree, name, asked)
     notes = (*found.notes, *kept_apart(found.unlabelled))
     return Found(found.sources, found.orphan_masks, notes, found.unlabelled, name, tree)
 

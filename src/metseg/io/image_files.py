@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metseg.io.label_maps import require_image
 from metseg.io.nifti import read_channels
 from metseg.volume import Volume
 
@@ -50,6 +51,9 @@ def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tupl
     """Return each image, in order, and notes that begin with its name; a file with several channels is read once.
 
     A folder, ``.dcm`` or ``.zip`` is read as one DICOM series.
+
+    Raises:
+        InputError: ``input.label_map``, or a file that cannot be used.
     """
     by_path: dict[Path, list[str]] = {}
     for name, file in files.items():
@@ -57,6 +61,8 @@ def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tupl
     found: dict[str, tuple[Volume, tuple[str, ...]]] = {}
     for path, names in by_path.items():
         found |= zip(names, _read(path, names, [files[name].channel for name in names]), strict=True)
+    for name, (image, _) in found.items():
+        require_image(image.data, where=files[name].path)
     notes = tuple(f"{name}: {note}" for name in files for note in found[name][1])
     return {name: found[name][0] for name in files}, notes
 

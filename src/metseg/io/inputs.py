@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,9 @@ from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
 from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
 from metseg.io.layouts.dicom import holds_dicom
 from metseg.io.layouts.layout import Findings
+from metseg.io.layouts.mixed import find_in_layout, other_kinds
 from metseg.io.layouts.nnunet import CHANNEL
+from metseg.io.layouts.slices import left_out_notes
 from metseg.io.nifti_file import NIFTI_ENDINGS, read_nifti_header
 from metseg.io.patients import NOT_PATIENTS, PatientOf, patient_finder
 from metseg.io.sequences import name_sequence
@@ -36,6 +39,12 @@ LEFT_OUT = "none"
 
 #: Why a file whose name says no sequence is the one that a model of one sequence sees.
 ONLY_FILE = "its name says no sequence, and the model sees no other"
+
+#: The scanner's number of a DICOM series, with the stack where it has several.
+SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
+
+#: Finds a patient for each study.
+EACH_STUDY = "^(.*)$"
 
 #: Layouts of everything but pictures.
 STUDY_LAYOUTS = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
@@ -81,14 +90,16 @@ def find_inputs(
         path: a file, an archive of DICOM, or a folder in any layout.
         data, options: as for `find_cases`; `patient_pattern` is of these files, not of those trained on.
         named: modality to the file or DICOM series that it is, whatever names and headers say, or to `LEFT_OUT`; a
-            DICOM series also by the label that the notes give it.
+            DICOM series also by the scanner's number, as the notes give it.
         rules: how files become cases.
         tell: told what of a data set of studies was left out, one sentence each.
     Raises:
         InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
             there are pictures, or several studies of NIfTI files.
     """
-    asked, place, rules = data_part(data, options), Path(path), rules or InputRules()
+    # A table of patients is of the data that were trained on.
+    own = None if data is None else data.model_copy(update={"patients": None})
+    asked, place, rules = data_part(own, options), Path(path), rules or InputRules()
     if not place.exists():
         raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
     if place.is_file():
@@ -103,6 +114,7 @@ def find_inputs(
         _refuse_named(named, place)
         return [_single_picture(place, asked, rules)]
     tree = scan(place)
+    tell = tell or _ignore
     matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
     if matching is not None:
         name = matching if asked.layout == "auto" else choose_layout(tree, asked.layout, among=STUDY_LAYOUTS)
@@ -111,7 +123,11 @@ def find_inputs(
             studies = [_study_below(source, rules.above) for source in studies]
         return studies if rules.part is None else [source for source in studies if rules.part.has(source)]
     _refuse_named(named, place)
-    return list(_pictures(tree, asked, rules))
+    return list(_pictures(tree, asked, rules, tell))
+
+
+def _ignore(_note: str) -> None:
+    """Receive notes that the caller has no place for."""
 
 
 def _is_picture(path: Path) -> bool:
@@ -135,24 +151,31 @@ def _studies(
     named: Mapping[str, str | Path],
     *,
     with_masks: bool,
-    tell: Callable[[str], None] | None,
+    tell: Callable[[str], None],
 ) -> list[CaseSource]:
-    if layout == "dicom":
-        return _dicom_studies(tree.root, data, named)
     if not with_masks:
         # Masks that are left out need not become what the model knows.
         data = data.model_copy(update={"file_labels": data.labels})
-    found = STUDY_LAYOUTS[layout].find(tree, data)
+    try:
+        found = find_in_layout(tree, layout, data)
+    except InputError as error:
+        if with_masks or error.code != "input.no_patient" or data.patient_pattern is not None:
+            raise
+        # Whose studies they are matters for splits and statistics only.
+        data = data.model_copy(update={"patient_pattern": EACH_STUDY})
+        found = find_in_layout(tree, layout, data)
+    of_dicom = not any(isinstance(source, VolumeSource) for source in found.sources)
+    if named and of_dicom:
+        found = find_in_layout(tree, layout, data, overrides=_series_named(named))
+    for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
+        tell(note)
     studies: Sequence[CaseSource] = found.sources
-    if tell is not None:
-        for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
-            tell(note)
     if not with_masks:
         studies = [
             source.without_labels() if isinstance(source, VolumeSource) else source
             for source in _with_those_apart(found, tree.root)
         ]
-    return _with_named(studies, named, where=tree.root)
+    return list(studies) if of_dicom else _with_named(studies, named, where=tree.root)
 
 
 def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
@@ -170,22 +193,30 @@ def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
     return sorted((*found.sources, *found.unlabelled), key=lambda source: source.case_id)
 
 
-def _dicom_studies(root: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
+def _dicom_studies(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
 
-    given = {name: None if str(what) == LEFT_OUT else what for name, what in named.items()}
+    given = _series_named(named)
     brains = [what for name, what in given.items() if canonical_modality(name) == BRAIN_MASK and what is not None]
-    series = {
-        name: Path(what) if what is not None and Path(what).exists() else what
-        for name, what in given.items()
-        if canonical_modality(name) != BRAIN_MASK
-    }
-    studies = list(studies_asked_for(root, data, overrides=series))
+    series = {name: what for name, what in given.items() if canonical_modality(name) != BRAIN_MASK}
+    studies = list(studies_asked_for(path, data, overrides=series))
     if not brains:
         return list(studies)
     if len(studies) != 1:
-        raise _not_one_study(len(studies), where=root)
+        raise _not_one_study(len(studies), where=path)
     return [replace(studies[0], brain_mask=Path(brains[0]))]
+
+
+def _series_named(named: Mapping[str, str | Path]) -> dict[str, str | Path | None]:
+    """Return what was given for each sequence: a series' number, the path of its files, or None for none.
+
+    A number is the series of that number, also where a file is called so.
+    """
+    series: dict[str, str | Path | None] = {}
+    for name, what in named.items():
+        is_path = not SERIES_NUMBER.match(str(what)) and Path(what).exists()
+        series[name] = None if str(what) == LEFT_OUT else Path(what) if is_path else str(what)
+    return series
 
 
 def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], *, where: Path) -> list[CaseSource]:
@@ -267,8 +298,11 @@ def _told_beside(path: Path) -> dict[str, ImageFile]:
     return {}
 
 
-def _pictures(tree: Tree, data: DataPart, rules: InputRules) -> list[SliceStackSource]:
-    pairing = SLICE_LAYOUTS[choose_layout(tree, data.layout, among=SLICE_LAYOUTS)].pair(tree)
+def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str], None]) -> list[SliceStackSource]:
+    layout = SLICE_LAYOUTS[choose_layout(tree, data.layout, among=SLICE_LAYOUTS)]
+    pairing = layout.pair(tree, data)
+    for note in (*left_out_notes(pairing), *other_kinds(tree, layout, data)):
+        tell(note)
     pairs = [pair if rules.with_masks else replace(pair, mask=None) for pair in pairing.pairs]
     pattern, root = data.patient_pattern, tree.root
     patient_of = None if pattern is None else patient_finder((), pattern, root=root)

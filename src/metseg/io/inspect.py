@@ -39,6 +39,7 @@ class Inspection:
     Args:
         root, layout: where and how it lies.
         patients, cases, slices: how many.
+        cases_wrong: how many cases have a file that cannot be used.
         lesion_slices, empty_masks, slices_without_mask: how many slices are so.
         patients_without_lesion: who has no lesion in any mask.
         sizes, dtypes, channels: how many slices have each.
@@ -64,6 +65,7 @@ class Inspection:
     lesion_slices: int
     empty_masks: int
     slices_without_mask: int
+    cases_wrong: int = 0
     patients_without_lesion: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     dtypes: dict[str, int] = field(default_factory=dict)
@@ -80,6 +82,11 @@ class Inspection:
     attributes: dict[str, dict[str, int]] = field(default_factory=dict)
     other_files: dict[str, int] = field(default_factory=dict)
     largest_lesion: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_wrong(self) -> bool:
+        """Return whether no case can be used as it is."""
+        return self.cases_wrong == self.cases
 
     def to_dict(self) -> dict[str, Any]:
         """Return the inspection as a JSON document."""
@@ -117,6 +124,7 @@ def inspect_cases(found: Found, *, quiet: bool = False) -> Inspection:
         lesion_slices=len(lesions),
         empty_masks=len(masked) - len(lesions),
         slices_without_mask=sum(row.piece.mask is None for row in rows),
+        cases_wrong=len({row.source.case_id for row in rows if row.facts.errors}),
         patients_without_lesion=sorted(with_truth - {row.source.patient for row in lesions}),
         sizes=ranked(row.facts.size for row in good),
         dtypes=ranked(row.facts.dtype for row in good),

@@ -116,6 +116,11 @@ class VolumeInspection:
         """Return what is wrong, study after study."""
         return [problem for line in self.case_lines for problem in line.problems]
 
+    @property
+    def all_wrong(self) -> bool:
+        """Return whether something is wrong with every study."""
+        return all(line.problems for line in self.case_lines)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the inspection as a JSON document."""
         return asdict(self)

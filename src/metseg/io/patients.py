@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
+from metseg.io.timepoints import Whose, same_patients, without_times
 from metseg.words import counted
 
 #: Folders that say what a picture is for, not whose it is.
@@ -27,6 +28,9 @@ PatientOf = Callable[[PurePosixPath], str]
 
 def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root: Path) -> PatientOf:
     """Return a function from a picture's place to its patient.
+
+    Without a pattern the patient is the folder, but not one that says when (``ann/2019``); folders whose names differ
+    in a date alone are one patient, see `metseg.io.timepoints`.
 
     Args:
         places: relative paths of the pictures without ending and without a folder that says "images" only.
@@ -48,8 +52,21 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
             cure=propose_pattern(flat),
             code="input.no_patient",
         )
-    _check_folder_names(places, root)
-    return lambda place: place.parent.name
+    whose = {folder: without_times(folder, order=NOT_PATIENTS) for folder in {place.parent for place in places}}
+    _check_folder_names(whose, root)
+    merged = same_folders(places)
+
+    def patient_of(place: PurePosixPath) -> str:
+        name = whose[place.parent].patient.name
+        return merged[name][0] if name in merged else name
+
+    return patient_of
+
+
+def same_folders(places: Sequence[PurePosixPath]) -> dict[str, tuple[str, str]]:
+    """Return the patients' folders that are examinations of one patient, as `same_patients` does."""
+    folders = {place.parent for place in places}
+    return same_patients(sorted(without_times(folder, order=NOT_PATIENTS).patient.name for folder in folders))
 
 
 def propose_pattern(places: Sequence[PurePosixPath]) -> str:
@@ -64,7 +81,7 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
         if all(matches) and patients[0] and (len(patients) < len(places) or len(places) == 1):
             many = counted(len(patients), "patient")
             return f"set patient_pattern, for example '{pattern}', which finds {many}, the first '{patients[0]}'"
-    return "set patient_pattern, a regular expression with one group; '^(.*)$' makes each picture a patient of its own"
+    return "give each patient a folder of its own, or say whose each file is with a pattern or a table of patients"
 
 
 def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
@@ -74,7 +91,7 @@ def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
         InputError: ``input.table``: the table is not text, lists a patient twice, or is `OWN_TABLE` without patients.
     """
     for path in (root / name for name in TABLES if (root / name).is_file()):
-        columns, rows = _read_table(path)
+        columns, rows = read_table(path)
         key = next((column for column in columns if column.strip().lower() == KEY_COLUMN), None)
         if key is not None:
             return _by_patient(rows, key, path)
@@ -89,7 +106,12 @@ def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
     return {}
 
 
-def _read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """Return the columns and the rows of a CSV file.
+
+    Raises:
+        InputError: ``input.table``, it is no text that can be read so.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -168,16 +190,19 @@ def _by_pattern(pattern: str) -> PatientOf:
     return patient_of
 
 
-def _check_folder_names(places: Sequence[PurePosixPath], root: Path) -> None:
+def _check_folder_names(whose: Mapping[PurePosixPath, Whose], root: Path) -> None:
     """Refuse two folders of one name: whether they are one patient, only the user knows."""
     folders: dict[str, PurePosixPath] = {}
-    for folder in sorted({place.parent for place in places}):
+    for item in sorted(whose.values(), key=lambda item: item.patient):
+        folder = item.patient
         other = folders.setdefault(folder.name, folder)
         if other != folder:
+            below = "[^/]+/" * len(item.times)
             raise InputError(
                 f"two folders are called '{folder.name}'",
                 where=root,
                 got=f"{other} and {folder}",
-                cure="set patient_pattern: '^(.*)/' if they are different patients, '([^/]+)/[^/]+$' if they are one",
+                cure=f"set patient_pattern: '^(.*)/{below}' if they are different patients, '([^/]+)/{below}[^/]+$' if"
+                " they are one",
                 code="input.no_patient",
             )

@@ -19,6 +19,9 @@ from metseg.tables import lookup
 from metseg.volume import Array, Case, SequenceRecord, Volume
 from metseg.words import counted
 
+#: What masks are drawn with on 0, where they are written as pictures.
+MASK_WHITE = 255
+
 
 @dataclass(frozen=True)
 class SliceFile:
@@ -163,6 +166,7 @@ class SliceStackSource(CaseSource):
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
         for item in items[1:]:
             _check_like(items[0], item)
+        _refuse_masks(items)
         where = f"case {self.case_id}"
         names, pixels, notes = name_channels(_pixels(items), self.channels, where=where, grey=self._grey_of(items))
         masks = [item.mask.labels for item in items if item.mask is not None]
@@ -214,6 +218,22 @@ def _check_like(first: ReadSlice, item: ReadSlice) -> None:
         cure="export all slices of the patient alike, or make two patients of them",
         code="input.mixed_slices",
     )
+
+
+def _refuse_masks(items: Sequence[ReadSlice]) -> None:
+    """Refuse pictures that are black and white without any grey: masks given as images."""
+    pictures = [item.picture.pixels for item in items]
+    if all(np.isin(pixels, (0, MASK_WHITE)).all() for pixels in pictures) and all(
+        any((pixels == value).any() for pixels in pictures) for value in (0, MASK_WHITE)
+    ):
+        raise InputError(
+            "masks were given as images",
+            where=items[0].file.image,
+            expected="pictures with shades of grey",
+            got=f"values 0 and {MASK_WHITE} only",
+            cure="give the folder of the images",
+            code="input.label_map",
+        )
 
 
 def _size(pixels: Array) -> str:

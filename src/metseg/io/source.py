@@ -20,6 +20,7 @@ class CaseSource(ABC):
         root: the folder that was searched; relative paths of outputs hang on it.
         timepoint: which examination, where the layout says so.
         attributes: what a table beside the data says of this patient.
+        fold: which part of the data a table of files puts the case in; no split divides a part.
     """
 
     case_id: str
@@ -27,6 +28,7 @@ class CaseSource(ABC):
     root: Path
     timepoint: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    fold: str | None = None
 
     @property
     @abstractmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
@@ -313,22 +313,33 @@ def make_split(
 ) -> Split:
     """Return a division of a data set.
 
+    Where a table has put the cases into folds, whole folds are drawn, and none is divided.
+
     Args:
         sources: the cases.
         part: shares, folds, column and seed, as in a recipe.
         units: the units of a source; None: `units_of`.
     Raises:
-        UsageError: the column to stratify by is unknown.
+        UsageError: the column to stratify by is unknown, or what is asked for would divide the folds of a table.
         InputError: ``input.too_few``, fewer units than parts.
     """
-    strata = strata_of(list(sources), by=part.by, column=part.stratify, units=units or units_of)
+    listed = list(sources)
+    if any(source.fold is not None for source in listed):
+        members = _members_of_folds(listed, part, units or units_of)
+        return _with_members(_drawn(dict.fromkeys(members, ""), part, what="folds of the table"), members)
+    strata = strata_of(listed, by=part.by, column=part.stratify, units=units or units_of)
+    return _drawn(strata, part, what=f"{part.by}s")
+
+
+def _drawn(strata: Mapping[str, str], part: SplitPart, *, what: str) -> Split:
+    """Return a division of units, drawn stratum by stratum."""
     ordered = interleaved(strata, part.seed)
     n_test = _share(part.test, len(ordered))
     test, rest = ordered[:n_test], ordered[n_test:]
     n_validation = 0 if part.folds else _share(part.validation, len(ordered))
     if len(rest) - n_validation < max(1, part.folds):
         raise InputError(
-            f"too few {part.by}s for this split",
+            f"too few {what} for this split",
             expected=f"at least {n_test + n_validation + max(1, part.folds)}",
             got=len(ordered),
             cure="ask for fewer parts or folds",
@@ -342,6 +353,46 @@ def make_split(
         folds=deal(rest, strata, folds=part.folds, seed=part.seed),
         seed=part.seed,
         stratify=part.stratify,
+    )
+
+
+def _members_of_folds(
+    sources: Sequence[CaseSource], part: SplitPart, units: Callable[[CaseSource, By], Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the units of each fold of a table.
+
+    Raises:
+        UsageError: a split by slice or by strata, which would divide folds.
+    """
+    if part.by != "patient" or part.stratify is not None:
+        raise UsageError(
+            "the folds of a table are kept whole",
+            where="split",
+            got="by slice" if part.by != "patient" else f"stratified by {part.stratify}",
+            cure="split by patient and without strata, or take the column of folds out of the table",
+            code="usage.options",
+        )
+    members: dict[str, list[str]] = {}
+    for source in sources:
+        for unit in units(source, part.by):
+            fold = members.setdefault(unit if source.fold is None else source.fold, [])
+            fold += [] if unit in fold[-1:] else [unit]
+    return members
+
+
+def _with_members(split: Split, members: Mapping[str, Sequence[str]]) -> Split:
+    """Return a split of folds as one of their units; folds keep the order of the table's names."""
+
+    def all_of(folds: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({unit for fold in folds for unit in members[fold]}))
+
+    ordered = sorted(split.folds, key=lambda fold: [(len(name), name) for name in fold])
+    return replace(
+        split,
+        train=all_of(split.train),
+        validation=all_of(split.validation),
+        test=all_of(split.test),
+        folds=tuple(map(all_of, ordered)),
     )
 
 

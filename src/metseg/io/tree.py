@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -15,8 +15,19 @@ from metseg.io.nifti_file import NIFTI_ENDINGS
 #: File endings that are looked at in a folder. What a file really is, its content decides when it is read.
 PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 
+#: Words for a truth that somebody drew, beside those for masks of any kind.
+TRUTH_WORDS = frozenset(("gold", "goldstandard", "groundtruth", "manual", "annotation", "annotations"))
+
+#: What a mask is called where it lies beside its image, before or behind the image's name.
+_MASK_NAMES = ("mask", "seg", "segmentation", "label", "labels", "gt", *sorted(TRUTH_WORDS), "gold_standard")
+
 #: What the stem of a mask ends in where it lies beside its image.
-MASK_ENDINGS = ("_mask", "-mask", "_seg", "-seg")
+MASK_ENDINGS = tuple(sign + name for name in _MASK_NAMES for sign in "_-")
+#: What it begins with.
+MASK_BEGINNINGS = tuple(name + sign for name in _MASK_NAMES for sign in "_-")
+
+#: Names shown one by one in a message; more are counted.
+SHOWN_NAMES = 6
 
 
 @dataclass(frozen=True)
@@ -61,11 +72,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a layout finds: pairs, the masks that belong to no image, and what was left out and why."""
+    """What a layout finds: pairs, the masks that belong to no image, and the pictures that are neither."""
 
     pairs: tuple[Pair, ...]
     orphan_masks: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
+    left_out: tuple[PurePosixPath, ...] = ()
 
 
 def scan(root: Path, masks: Path | None = None) -> Tree:
@@ -133,12 +144,15 @@ def _ending(name: str) -> str:
 def plain_stem(stem: str) -> str | None:
     """Return the stem of the image that a mask's stem names, or None where it is no mask's.
 
-    >>> plain_stem("case_7_mask"), plain_stem("case_7")
-    ('case_7', None)
+    >>> plain_stem("case_7_mask"), plain_stem("case_7"), plain_stem("GOLD_STANDARD_7")
+    ('case_7', None, '7')
     """
-    for ending in MASK_ENDINGS:
+    for ending in sorted(MASK_ENDINGS, key=len, reverse=True):
         if stem.lower().endswith(ending) and len(stem) > len(ending):
             return stem[: -len(ending)]
+    for beginning in sorted(MASK_BEGINNINGS, key=len, reverse=True):
+        if stem.lower().startswith(beginning) and len(stem) > len(beginning):
+            return stem[len(beginning) :]
     return None
 
 
@@ -174,3 +188,13 @@ def unique_by_key(root: Path, entries: Iterable[tuple[PurePosixPath, PurePosixPa
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
+
+
+def some_names(paths: Sequence[PurePosixPath]) -> str:
+    """Return the first few names, and how many more there are.
+
+    >>> some_names([PurePosixPath("a/1.png"), PurePosixPath("a/2.png")])
+    'a/1.png, a/2.png'
+    """
+    shown = ", ".join(map(str, paths[:SHOWN_NAMES]))
+    return f"{shown} and {len(paths) - SHOWN_NAMES} more" if len(paths) > SHOWN_NAMES else shown

@@ -19,7 +19,7 @@ from metseg.recipe import DataPart
 #: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
 GUESSED = (
     "{count} pictures were taken for the slices of one patient, as their names differ in a number alone; if they are of"
-    " several, say whose with a patient pattern ('^(.*)$' makes each picture a patient of its own)"
+    " several, give each patient a folder, or say whose they are with a patient pattern such as '^([^_]+)_'"
 )
 
 

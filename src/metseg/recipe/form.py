@@ -91,6 +91,9 @@ class DataPart(Frozen):
     neighbours: Annotated[int, Field(ge=0, le=3)] = 0
     #: Regular expression with one group; what it finds in the relative path is the patient.
     patient_pattern: str | None = None
+    #: Table (CSV) with a row for each file or study: whose it is (column `patient`), in which part (`fold`), or both; a
+    #: path relative to the data set, or to the working directory.
+    patients: str | None = None
     #: Read TIFFs of several pages as stacks of slices; they are refused otherwise.
     stack: bool = False
     #: Fill slices missing from a DICOM series between their neighbours, with a warning; they are refused otherwise.
@@ -104,6 +107,8 @@ class DataPart(Frozen):
     def _known(self) -> Self:
         for scheme in (self.labels, self.file_labels or self.labels):
             lookup("label scheme", LABEL_SCHEMES, scheme)
+        if self.patients is not None and self.patient_pattern is not None:
+            raise ValueError("patients and patient_pattern both say whose a file is: give one of them")
         if self.region is not None and (self.file_labels is None or self.labels != "binary"):
             raise ValueError("region picks the lesion out of file_labels for a binary task: give file_labels too")
         if self.region is not None:

@@ -97,8 +97,7 @@ CURES: Final[Mapping[str, str]] = {
         "send only one file or series of it; the fields t1n, t1c, t2w, t2f and series say which is which"
     ),
     "input.brain_mask": (
-        "send a brain mask in the field brain_mask (NIfTI, on the grid of one of the images), or images whose skull was "
-        "removed"
+        "send a brain mask in the field brain_mask (NIfTI, on the grid of one of the images), or images without skull"
     ),
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
 }

@@ -168,6 +168,10 @@ WORDS: Final[Mapping[str, Words]] = {
     "input.duplicate_sequence": Words(
         "Two files are said to show the same sequence", "Correct one of them, or leave it out."
     ),
+    "input.label_map": Words(
+        "A file holds a mask or a label map where an image is needed",
+        "Leave it out, or upload the MR image that it was drawn on.",
+    ),
     "input.several_series": Words(
         "Several series could show the same sequence",
         "Say under 'More options' which series number shows which sequence, or upload only the series you want.",

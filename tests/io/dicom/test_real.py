@@ -78,7 +78,7 @@ def test_recognised_as_t1_without_names(series: Path) -> None:
     case = source.load()
     assert case.modalities == ("t1n",)
     assert case.warnings == (
-        "series 1 is t1n: the description says T1 and nothing says that contrast agent was given.",
+        'series 401 ("anat T1w") is t1n: the description says T1 and nothing says that contrast agent was given.',
     )
     assert "Jane" not in repr(source.series)
 

@@ -59,11 +59,12 @@ def test_why_each_series_was_taken_is_said_once(study: Path) -> None:
     (source,) = find_studies(study)
     assert sorted(source.load().warnings) == sorted(
         [
-            "series 1 left aside: a localiser, says the description.",
-            "series 2 is t1n: the description says T1 without contrast agent.",
-            "series 4 is t1c: the description says T1 and the header names a contrast agent.",
-            "series 3 left aside: t1c too, but series 4 is taken as it was acquired as a volume.",
-            "series 5 is t2f: the description says FLAIR.",
+            'series 1 ("localizer") left aside: a localiser, says the description.',
+            'series 5 ("AX T1 PRE") is t1n: the description says T1 without contrast agent.',
+            'series 9 ("T1 MPRAGE …") is t1c: the description says T1 and the header names a contrast agent.',
+            'series 7 ("AX T1 POST") left aside: t1c too, but series 9 ("T1 MPRAGE …") is taken as it was acquired as a'
+            " volume.",
+            'series 11 ("AX T2 FLAIR") is t2f: the description says FLAIR.',
             "1 other files ignored (1 not DICOM).",
         ]
     )
@@ -124,12 +125,12 @@ def test_no_patient_id(scanner: SimpleNamespace, tmp_path: Path) -> None:
 
 
 def test_overrides_by_number_and_by_path(scanner: SimpleNamespace, study: Path, tmp_path: Path) -> None:
-    (source,) = find_studies(study, overrides={"T1ce": 3, "t2": "1", "FLAIR": None})
+    (source,) = find_studies(study, overrides={"T1ce": 7, "t2": "1", "FLAIR": None})
     case = source.load()
     assert case.modalities == ("t1n", "t1c", "t2w")
     np.testing.assert_array_equal(case.images["t1c"].data.T, scanner.pixels(5, 3))
-    assert any(text.startswith("series 3 is t1c: named by hand") for text in case.warnings)
-    assert "series 4 left aside: t1c was named by hand." in case.warnings
+    assert any(text.startswith('series 7 ("AX T1 POST") is t1c: named by hand') for text in case.warnings)
+    assert 'series 9 ("T1 MPRAGE …") left aside: t1c was named by hand.' in case.warnings
     elsewhere = tmp_path / "elsewhere"
     scanner.write(elsewhere, scanner.slices(scanner.pixels(3, 8), series=8, SeriesDescription="unclear"))
     (source,) = find_studies(study, overrides={"t2w": elsewhere})
@@ -180,7 +181,7 @@ def test_a_series_that_cannot_be_read_gives_way_to_one_that_can(scanner: SimpleN
     scanner.write(tmp_path / "a", thick, seed=1)
     (source,) = find_studies(tmp_path / "a")
     np.testing.assert_array_equal(source.load().images["t2w"].data.T, scanner.pixels(4, 2))
-    assert "series 1 left aside: t2w too, but 1 slices are missing." in source.notes
+    assert 'series 1 ("T2") left aside: t2w too, but 1 slices are missing.' in source.notes
 
 
 def test_a_thin_part_does_not_stand_for_the_whole(scanner: SimpleNamespace, tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_a_thin_part_does_not_stand_for_the_whole(scanner: SimpleNamespace, tmp_
     scanner.write(tmp_path, part + whole)
     (source,) = find_studies(tmp_path)
     assert source.load().images["t2w"].shape[2] == 8
-    assert "series 1 left aside: t2w too, but series 2 is taken as it reaches over more." in source.notes
+    assert 'series 1 ("T2") left aside: t2w too, but series 2 ("T2") is taken as it reaches over more.' in source.notes
 
 
 def test_dixon_images_in_one_series_are_divided(scanner: SimpleNamespace, tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_an_unrecognised_study_says_why(scanner: SimpleNamespace, tmp_path: Path
     with pytest.raises(InputError) as caught:
         find_studies(tmp_path)[0].load()
     assert caught.value.code == "input.missing_sequence"
-    assert "series 1 left aside: a diffusion image" in str(caught.value)
+    assert 'series 1 ("… ADC") left aside: a diffusion image' in str(caught.value)
     assert "Erika" not in str(caught.value)
 
 
@@ -228,7 +229,7 @@ def test_what_looks_like_dicom(scanner: SimpleNamespace, study: Path, tmp_path: 
 def test_a_series_can_be_named_when_predicting(scanner: SimpleNamespace, study: Path) -> None:
     (found,) = find_inputs(study, modalities=("t1c", "t2f"))
     assert [len(found.series[name].frames) for name in ("t1c", "t2f")] == [20, 6]
-    (named,) = find_inputs(study, modalities=("t1c", "t2f"), named={"t1ce": "3", "flair": "none"}, optional=("t2f",))
+    (named,) = find_inputs(study, modalities=("t1c", "t2f"), named={"t1ce": "7", "flair": "none"}, optional=("t2f",))
     assert {name: len(series.frames) for name, series in named.series.items()} == {"t1c": 5}
     assert any("named by hand" in note for note in named.notes)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from metseg.errors import MetsegError
+from metseg.io.dicom.decode import read_values
+from metseg.io.dicom.places import PlaceReader
 from metseg.io.dicom.recognise import Recognition, recognise
 from metseg.io.dicom.series import SeriesPlan, plan_series
 from metseg.io.dicom.stacks import Series
 from metseg.io.image_files import NAMED_BY_USER
+from metseg.io.label_maps import are_labels
 from metseg.volume import MODALITY_ALIASES
 
 #: A series that reaches over less than this share of the farthest-reaching one of its kind shows a part only.
@@ -89,16 +94,17 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
             continue
         recognition = recognise(item.header)
         if recognition.modality is None:
-            notes.append(f"{item.name} left aside: {recognition.reason}")
+            notes.append(f"{item.title} left aside: {recognition.reason}")
         elif recognition.modality in overrides:
-            notes.append(f"{item.name} left aside: {recognition.modality} was named by hand.")
+            notes.append(f"{item.title} left aside: {recognition.modality} was named by hand.")
         else:
             candidate = Candidate(item, recognition, _plan_or_fault(item, allow_gaps=allow_gaps))
             found.setdefault(recognition.modality, []).append(candidate)
     for modality, candidates in found.items():
-        best, sentences = _best(modality, candidates)
-        chosen[modality] = best.series
-        reasons[modality] = best.recognition.reason.removesuffix(".")
+        best, sentences = _best_image(modality, candidates)
+        if best is not None:
+            chosen[modality] = best.series
+            reasons[modality] = best.recognition.reason.removesuffix(".")
         notes.extend(sentences)
     for modality, override in overrides.items():
         if override is not None:
@@ -112,12 +118,12 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
 
 def named_note(series: Series, modality: str) -> str:
     """Return what is said of a series that a user named: that, and what its header says where that is another thing."""
-    said = recognise(series.header)
+    said, name = recognise(series.header), series.title
     if said.modality in (None, modality):
-        return f"{series.name} is {modality}: named by hand."
+        return f"{name} is {modality}: named by hand."
     if not said.certain and {said.modality, modality} == {"t1n", "t1c"}:
-        return f"{series.name} is {modality}: named by hand; its header does not say whether contrast agent was given."
-    return f"{series.name} is {modality}: named by hand, against its header, which says {said.modality}: {said.reason}"
+        return f"{name} is {modality}: named by hand; its header does not say whether contrast agent was given."
+    return f"{name} is {modality}: named by hand, against its header, which says {said.modality}: {said.reason}"
 
 
 def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:
@@ -125,6 +131,39 @@ def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegEr
         return plan_series(series, allow_gaps=allow_gaps)
     except MetsegError as error:
         return error
+
+
+def _best_image(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, list[str]]:
+    """Return what `_best` does among the candidates that are images; nothing where all are masks."""
+    masks: list[str] = []
+    left = list(candidates)
+    while left:
+        best, reasons = _best(modality, left)
+        if not _is_mask(best):
+            return best, reasons + masks
+        masks.append(f"{best.series.title} left aside: {modality} by its words, but its values are those of a mask.")
+        left.remove(best)
+    return None, masks
+
+
+def _is_mask(candidate: Candidate) -> bool:
+    """Return whether the pixels are a mask's: from the middle outwards, up to the first picture that shows more."""
+    if isinstance(candidate.plan, MetsegError):
+        return False
+    groups = candidate.plan.arrangement.groups
+    middle = len(groups) // 2
+    ordered = sorted(range(len(groups)), key=lambda place: abs(place - middle))
+    frames = [candidate.series.frames[groups[place][0]] for place in ordered]
+    seen: set[float] = set()
+    try:
+        with PlaceReader() as reader:
+            for picture in read_values(frames, reader, candidate.plan.dtype):
+                seen.update(np.unique(picture.values).tolist())
+                if not are_labels(seen):
+                    return False
+    except MetsegError:
+        return False  # reading it says what is wrong
+    return len(seen) > 1
 
 
 def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[str]]:
@@ -136,17 +175,17 @@ def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, li
     reasons += [
         (item, item.plan.what)
         if isinstance(item.plan, MetsegError)
-        else (item, f"{best.series.name} is taken as it reaches over more")
+        else (item, f"{best.series.title} is taken as it reaches over more")
         for item in candidates
         if item not in whole
     ]
-    notes = [f"{item.series.name} left aside: {modality} too, but {reason}." for item, reason in reasons]
-    return best, [f"{best.series.name} is {modality}: {best.recognition.reason}", *notes]
+    notes = [f"{item.series.title} left aside: {modality} too, but {reason}." for item, reason in reasons]
+    return best, [f"{best.series.title} is {modality}: {best.recognition.reason}", *notes]
 
 
 def _why(best: Candidate, other: Candidate) -> str:
     """Return the first criterion by which one was preferred."""
     for reason, criterion in CRITERIA.items():
         if criterion(best) < criterion(other):
-            return f"{best.series.name} is taken as {reason}"
-    return f"{best.series.name} is taken as it comes first"
+            return f"{best.series.title} is taken as {reason}"
+    return f"{best.series.title} is taken as it comes first"

@@ -52,8 +52,11 @@ def is_dicom(head: bytes) -> bool:
 
 
 def looks_like_dicom(paths: Sequence[Path]) -> bool:
-    """Return whether one of the first few files is DICOM, or a zip archive with DICOM in it; never raises."""
-    for path in paths[:_LOOKED_AT]:
+    """Return whether one of a few files is DICOM, or a zip archive with DICOM in it; never raises.
+
+    Files whose endings are those of DICOM, and files without an ending, are looked at first.
+    """
+    for path in sorted(paths, key=_unlikely)[:_LOOKED_AT]:
         try:
             head = _head_of_file(path)
             if is_dicom(head) or (is_zip(head) and _holds_dicom(path)):
@@ -61,6 +64,14 @@ def looks_like_dicom(paths: Sequence[Path]) -> bool:
         except (OSError, InputError):
             continue
     return False
+
+
+def _unlikely(path: Path) -> int:
+    """Return 0 for a name that DICOM often has, 1 for a number behind a point as in UIDs, 2 for any other."""
+    ending = path.suffix.lower()
+    if ending in ("", ".dcm", ".dicom", ".ima", ".zip"):
+        return 0
+    return 1 if ending[1:].isdigit() else 2
 
 
 def find_places(roots: Sequence[Path]) -> tuple[list[Place], Counter[str]]:
@@ -154,7 +165,11 @@ def _head_of_file(path: Path) -> bytes:
 
 
 def _sort_in(path: Path, found: list[Place], ignored: Counter[str]) -> None:
-    head = _head_of_file(path)
+    try:
+        head = _head_of_file(path)
+    except InputError:
+        found.append(Place(path))  # reading it says what is wrong
+        return
     if is_dicom(head):
         found.append(Place(path))
     elif not is_zip(head):

@@ -12,10 +12,10 @@ from metseg.errors import InputError, MetsegError
 from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.instances import Instance, read_instance
 from metseg.io.dicom.places import Place, PlaceReader, find_places
-from metseg.io.dicom.stacks import Series, check_one_patient, divide
+from metseg.io.dicom.stacks import ODD_SHARE, Series, check_one_patient, number_series
 from metseg.progress import track
 
-DIRECTORY, NO_PICTURE = "DICOMDIR", "DICOM without a picture"
+DIRECTORY, NO_PICTURE, DAMAGED = "DICOMDIR", "DICOM without a picture", "DICOM that cannot be read"
 
 #: From so many files on, reading their headers shows its progress.
 _MANY = 2000
@@ -47,10 +47,12 @@ class Scan:
     Args:
         studies: sorted by patient, then date.
         ignored: how many files were left aside, by what they are.
+        set_aside: files that cannot be read among good ones, or hold no picture, and why; paths may name a patient.
     """
 
     studies: tuple[Study, ...]
     ignored: Mapping[str, int] = field(default_factory=dict)
+    set_aside: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -59,6 +61,8 @@ class Scan:
 
 def scan(roots: Path | Sequence[Path]) -> Scan:
     """Return the series that lie somewhere; the order of files and their names change nothing.
+
+    A few files that cannot be read are set aside, see `ODD_SHARE`; more are an error.
 
     Args:
         roots: folders, zip archives and files; a DICOMDIR is ignored, and what it refers to is found by itself.
@@ -70,13 +74,18 @@ def scan(roots: Path | Sequence[Path]) -> Scan:
     with _placed_at("the DICOM files"):
         places, ignored = find_places([roots] if isinstance(roots, Path) else roots)
         instances: dict[str, list[Instance]] = defaultdict(list)
-        for instance in _instances(places, ignored):
+        odd: list[tuple[Place, MetsegError | None]] = []
+        for instance in _instances(places, ignored, odd):
             instances[instance.series].append(instance)
+        damages = [error for _, error in odd if error is not None]
+        if len(damages) > ODD_SHARE * sum(map(len, instances.values())):
+            raise damages[0]
         if not instances:
             raise _nothing(ignored)
     for group in instances.values():
         check_one_patient(group)
-    return Scan(_studies(list(instances.values())), dict(ignored))
+    set_aside = tuple((place.path, NO_PICTURE if error is None else error.what) for place, error in odd)
+    return Scan(_studies(list(instances.values())), dict(ignored), set_aside)
 
 
 def with_where(error: MetsegError, where: str) -> MetsegError:
@@ -86,14 +95,23 @@ def with_where(error: MetsegError, where: str) -> MetsegError:
     )
 
 
-def _instances(places: Sequence[Place], ignored: Counter[str]) -> Iterator[Instance]:
+def _instances(
+    places: Sequence[Place], ignored: Counter[str], odd: list[tuple[Place, MetsegError | None]]
+) -> Iterator[Instance]:
+    """Yield the object at each place; what is no picture or cannot be read is counted and collected in `odd`."""
     with PlaceReader() as reader:
         for place in track(places, "Reading DICOM headers", quiet=len(places) < _MANY):
-            with reader.open(place) as stream:
-                meta = read_file_meta(stream)
-                instance = None if meta.is_directory else read_instance(stream, place, meta)
+            try:
+                with reader.open(place) as stream:
+                    meta = read_file_meta(stream)
+                    instance = None if meta.is_directory else read_instance(stream, place, meta)
+            except InputError as error:
+                ignored[DAMAGED] += 1
+                odd.append((place, error))
+                continue
             if instance is None:
                 ignored[DIRECTORY if meta.is_directory else NO_PICTURE] += 1
+                odd += [] if meta.is_directory else [(place, None)]
             else:
                 yield instance
 
@@ -115,9 +133,10 @@ def _study(groups: Sequence[Sequence[Instance]]) -> Study:
             cure="export the study again",
             code="input.mixed_series",
         )
-    series = tuple(stack for number, group in enumerate(groups, start=1) for stack in divide(number, group))
     first = everything[0]
-    return Study(first.study, first.patient, series, first.names_patient, min(item.date for item in everything))
+    return Study(
+        first.study, first.patient, number_series(groups), first.names_patient, min(item.date for item in everything)
+    )
 
 
 def _order_of_series(group: Sequence[Instance]) -> tuple[bool, int, str]:

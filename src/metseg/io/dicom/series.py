@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.dicom.arrange import EVENNESS, MAX_FILLED, Arrangement, arrange
+from metseg.io.dicom.arrange import EVENNESS, MAX_FILLED, SAME_PLACE_MM, Arrangement, arrange
 from metseg.io.dicom.decode import check_pixels, is_lossy, read_values, value_type
 from metseg.io.dicom.places import PlaceReader
 from metseg.io.dicom.scan import with_where
 from metseg.io.dicom.stacks import Series, mixed
 from metseg.volume import Array, Volume
+
+#: Of so many pictures at one place, and no other, all may be copies of a single slice.
+MAX_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,17 @@ def _arranged(series: Series) -> Arrangement:
             cure="export the original images; screenshots and results cannot be used",
             code="input.no_geometry",
         )
+    places = np.asarray(positions, dtype=np.float64)
+    if len(places) > MAX_COPIES and np.ptp(places, axis=0).max() <= SAME_PLACE_MM:
+        raise GeometryError(
+            "all slices have the same position",
+            expected="a position of its own for each slice",
+            got=f"{len(places)} slices at one place",
+            cure="export the original series: removing identifiers has removed the positions (0020,0032) too",
+            code="input.no_geometry",
+        )
     return arrange(
-        np.asarray(positions, dtype=np.float64),
+        places,
         np.asarray(first.orientation, dtype=np.float64),
         spacing_mm=(first.spacing_mm[0], first.spacing_mm[1]),
         single_step_mm=first.thickness_mm,

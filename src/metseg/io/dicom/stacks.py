@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
 
 import numpy as np
 
 from metseg.errors import InputError
+from metseg.io.dicom.describe import technical_words
 from metseg.io.dicom.header import SequenceHeader
 from metseg.io.dicom.instances import Frame, Instance
 
@@ -27,20 +28,24 @@ TILT_DEGREES = 45.0
 #: So many numbers at least tell a step.
 _FEWEST_NUMBERS = 4
 
+#: Files or pictures that cannot be used are set aside where they are at most this share of all; more are refused.
+ODD_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class Series:
     """One stack of pictures: a whole series, or a part of it.
 
     Args:
-        label: "3", the number of the series in order found, or "3.2" for the second stack of it.
+        label: "3", the scanner's number of the series (SeriesNumber), or "3.2" for the second stack of that number.
         study: pseudonym.
         patient: pseudonym.
         frames: the pictures, in no meaningful order.
         references: pseudonyms of the frames of reference; more than one are refused when it is read.
-        stacks: how many stacks its series holds.
+        stacks: how many stacks carry its series' number.
         tilted: how many other stacks of its series differ from it by a tilt only: they show more of the same image.
         number_step: the step in which the scanner numbered the pictures of its series; 1: none is left out.
+        source: pseudonym of the series that the stack is of.
     """
 
     label: str
@@ -51,11 +56,18 @@ class Series:
     stacks: int = 1
     tilted: int = 0
     number_step: int = 1
+    source: str = ""
 
     @property
     def name(self) -> str:
         """Return how messages call it."""
         return f"series {self.label}"
+
+    @property
+    def title(self) -> str:
+        """Return its name and what its description says, without what may name a patient."""
+        words = technical_words(self.header.description)
+        return f'{self.name} ("{words}")' if words else f"{self.name} (no description)"
 
     @property
     def header(self) -> SequenceHeader:
@@ -85,36 +97,64 @@ def mixed(where: str, got: str) -> InputError:
     )
 
 
-def divide(number: int, instances: Sequence[Instance]) -> list[Series]:
-    """Return the stacks of one series, the one with most pictures first.
+def number_series(groups: Sequence[Sequence[Instance]]) -> tuple[Series, ...]:
+    """Return the stacks of all series of a study, labelled with the numbers that the scanner gave.
+
+    Stacks of one number are counted: 3.1, 3.2. Series without a number are counted on behind the largest.
 
     Args:
-        number: of the series in order found, from 1.
+        groups: the objects of each series, in the order in which the series are shown.
+    """
+    numbers = [_series_number(group) for group in groups]
+    following = count(max((number for number in numbers if number is not None), default=0) + 1)
+    by_number: dict[int, list[Series]] = defaultdict(list)
+    for number, group in zip(numbers, groups, strict=True):
+        by_number[next(following) if number is None else number] += divide(group)
+    return tuple(
+        replace(stack, label=str(number) if len(stacks) == 1 else f"{number}.{part}", stacks=len(stacks))
+        for number, stacks in by_number.items()
+        for part, stack in enumerate(stacks, start=1)
+    )
+
+
+def _series_number(group: Sequence[Instance]) -> int | None:
+    given = [item.series_number for item in group if item.series_number is not None and item.series_number > 0]
+    return min(given, default=None)
+
+
+def divide(instances: Sequence[Instance]) -> list[Series]:
+    """Return the stacks of one series, the one with most pictures first; `number_series` labels them.
+
+    Args:
         instances: its objects, in any order; the result does not depend on it.
     """
     ordered = sorted(
         instances, key=lambda item: (item.sop, str(item.frames[0].place.path), item.frames[0].place.member)
     )
+    frames = [frame for instance in ordered for frame in instance.frames]
+    placeless = sum(frame.position_mm is None for frame in frames)
+    # A few pictures without a place among many (a screenshot, a damaged header) do not spoil the rest.
+    apart = placeless <= ODD_SHARE * len(frames)
     by_kind: dict[object, list[Frame]] = defaultdict(list)
-    for instance in ordered:
-        for frame in instance.frames:
-            by_kind[frame.kind, frame.pixels.rows, frame.pixels.columns].append(frame)
-    stacks = [stack for frames in by_kind.values() for stack in _by_geometry(frames)]
+    for frame in frames:
+        odd = apart and frame.position_mm is None
+        by_kind[frame.kind, frame.pixels.rows, frame.pixels.columns, odd].append(frame)
+    stacks = [stack for alike in by_kind.values() for stack in _by_geometry(alike)]
     stacks.sort(key=lambda stack: -len(stack))
     step = _number_step([frame for stack in stacks for frame in stack])
     references = tuple(sorted({item.frame_of_reference for item in ordered if item.frame_of_reference is not None}))
     return [
         Series(
-            label=str(number) if len(stacks) == 1 else f"{number}.{part}",
+            label="",
             study=ordered[0].study,
             patient=ordered[0].patient,
             frames=tuple(stack),
             references=references,
-            stacks=len(stacks),
             tilted=sum(_differ_by_tilt(stack[0], other[0]) for other in stacks),
             number_step=step,
+            source=ordered[0].series,
         )
-        for part, stack in enumerate(stacks, start=1)
+        for stack in stacks
     ]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, MetsegError, UsageError
 from metseg.io.dicom.choose import choose, named_note
@@ -13,11 +13,15 @@ from metseg.io.dicom.recognise import recognise
 from metseg.io.dicom.scan import Scan, Study, counted, scan, with_where
 from metseg.io.dicom.series import SeriesImage, load_series
 from metseg.io.dicom.stacks import Series
+from metseg.io.label_maps import require_image
 from metseg.io.source import CaseSource
+from metseg.io.tree import some_names
 from metseg.tables import lookup
 from metseg.volume import MODALITY_ALIASES, Case, SequenceRecord, canonical_modality
+from metseg.words import counted as pluralised
 
-#: What a modality shall be: the label of a series ("3", "3.2"), where its files lie, or None to leave it out.
+#: What a modality shall be: the scanner's number of a series ("3", "3.2" for its second stack), where its files lie, or
+#: None to leave it out.
 Override = str | int | Path | None
 
 
@@ -58,7 +62,7 @@ class DicomStudySource(CaseSource):
                 "none of the series is recognised as T1, T1 with contrast agent, T2 or FLAIR",
                 where=self.case_id,
                 got=" ".join(self.notes) or None,
-                cure="name each series with --modality, such as --modality t1c=3",
+                cure="name each series by its number with --modality, such as --modality t1c=3",
                 code="input.missing_sequence",
             )
         images = {name: self._read(series) for name, series in self.series.items()}
@@ -77,27 +81,37 @@ class DicomStudySource(CaseSource):
 
     def _read(self, series: Series) -> SeriesImage:
         try:
-            return load_series(series, allow_gaps=self.allow_gaps)
+            image = load_series(series, allow_gaps=self.allow_gaps)
+            require_image(image.volume.data, where=series.name)
+            return image
         except MetsegError as error:
             raise with_where(error, f"{self.case_id}, {series.name}") from None
 
 
 def find_studies(
-    root: Path | Sequence[Path], *, overrides: Mapping[str, Override] | None = None, allow_gaps: bool = False
+    root: Path | Sequence[Path],
+    *,
+    overrides: Mapping[str, Override] | None = None,
+    allow_gaps: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> list[DicomStudySource]:
     """Return the studies under a folder, in a zip archive or among files, sorted by patient and date.
 
     Args:
         root: where to look; several places are one.
-        overrides: modality, under any of its names, to the series that it shall be: its label as the notes give it,
-            the path of its files, or None for none.
+        overrides: modality, under any of its names, to the series that it shall be: the scanner's number as the notes
+            give it, the path of its files, or None for none.
         allow_gaps: fill missing slices between their neighbours, and mark the case with a warning.
+        tell: receives a sentence with the path of each file that was set aside; a path may name a patient.
     Raises:
         InputError: as `metseg.io.dicom.scan.scan`.
         UsageError: an override for no known sequence or series.
     """
     roots = [root] if isinstance(root, Path) else list(root)
     found = scan(roots)
+    if tell is not None:
+        for note in _set_aside(found):
+            tell(note)
     named = _overrides(overrides or {}, found)
     timepoints = _timepoints(found.studies)
     folder = roots[0] if len(roots) == 1 and roots[0].is_dir() else roots[0].parent
@@ -116,6 +130,15 @@ def find_studies(
         )
         sources.append(source)
     return sources
+
+
+def _set_aside(found: Scan) -> Iterator[str]:
+    """Yield a sentence for each reason for which files were set aside, with their paths."""
+    by_reason: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for path, reason in found.set_aside:
+        by_reason[reason].append(PurePosixPath(path.as_posix()))
+    for reason, paths in by_reason.items():
+        yield f"{pluralised(len(paths), 'DICOM file')} set aside ({reason}): {some_names(paths)}"
 
 
 def read_series(root: Path | Sequence[Path], *, declared: str | None = None, allow_gaps: bool = False) -> SeriesImage:
@@ -138,7 +161,7 @@ def read_series(root: Path | Sequence[Path], *, declared: str | None = None, all
 def _only(found: Scan) -> Series:
     if len(found.series) == 1:
         return found.series[0]
-    whole = len({(series.study, series.label.partition(".")[0]) for series in found.series})
+    whole = len({(series.study, series.source) for series in found.series})
     raise InputError(
         "several series are mixed",
         where="the DICOM files",

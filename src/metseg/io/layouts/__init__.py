@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from metseg.errors import InputError
 from metseg.io.layouts.bids import BIDS
-from metseg.io.layouts.brats import BRATS_2015, BRATS_2018, BRATS_2021, BRATS_2023
+from metseg.io.layouts.brats import BRATS_2015, BRATS_2018, BRATS_2021, BRATS_2023, BRATS_MIXED
 from metseg.io.layouts.decathlon import DECATHLON
 from metseg.io.layouts.dicom import DICOM
 from metseg.io.layouts.layout import Findings, Layout
@@ -27,6 +27,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "nnunet": NNUNET,
     "decathlon": DECATHLON,
     "bids": BIDS,
+    "brats_mixed": BRATS_MIXED,
     "brats_2015": BRATS_2015,
     "brats_2018": BRATS_2018,
     "brats_2021": BRATS_2021,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from metseg.io.image_files import stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
@@ -18,6 +18,8 @@ from metseg.volume import BRAIN_MASK
 
 MASKS = ("mask", "dseg", "seg", "roi")
 DERIVATIVES = "derivatives"
+#: Folders whose files need no BIDS names.
+OTHER_FOLDERS = frozenset((DERIVATIVES, "sourcedata", "code", "stimuli"))
 
 #: What a case is called here, where a subject has several sessions.
 EXAMINATION = re.compile(r"^(?P<patient>sub-[a-zA-Z0-9]+)_(?P<time>ses-[a-zA-Z0-9]+)$")
@@ -46,7 +48,14 @@ def _listing(tree: Tree) -> Listing:
         if role is not None:
             study = _study(name, tuple(doubtful[_case(name)]))
             files.append(StudyFile(study, role, tree.root / path, reason=reason))
-    return Listing(tuple(files))
+    return Listing(tuple(files), other=tuple(_other(tree)))
+
+
+def _other(tree: Tree) -> Iterator[Path]:
+    """Yield the files that BIDS has a name or a folder for; those among them that are not ours are left out."""
+    for path in tree.volumes:
+        if parse_bids(stem_of(path.name)) is not None or OTHER_FOLDERS & set(path.parts[:-1]):
+            yield tree.root / path
 
 
 def _case(name: BidsName) -> str:

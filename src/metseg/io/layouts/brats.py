@@ -119,6 +119,24 @@ def _layout(looks_like: str, lister: Lister) -> VolumeLayout:
     return VolumeLayout(looks_like, lambda tree: any(True for _ in lister(tree)), list_files)
 
 
+#: The names of each period; data sets that were put together from several have more than one of them.
+LISTERS: tuple[Lister, ...] = (_files_2015, _files_2018, _files_2021, _files_2023)
+
+
+def _files_of_every_year(tree: Tree) -> Iterator[StudyFile]:
+    for lister in LISTERS:
+        yield from lister(tree)
+
+
+def _is_mixed(tree: Tree) -> bool:
+    return sum(any(True for _ in lister(tree)) for lister in LISTERS) > 1
+
+
+BRATS_MIXED = VolumeLayout(
+    "BraTS19_X_1/BraTS19_X_1_t1ce.nii.gz beside BraTS2021_00000/BraTS2021_00000_t1ce.nii.gz (BraTS of several years)",
+    _is_mixed,
+    lambda tree, _: Listing(tuple(_files_of_every_year(tree))),
+)
 BRATS_2015 = _layout("brats_x_pat1_1/T1c_subtrMeanDivStd.nii.gz and OTMultiClass.nii.gz", _files_2015)
 BRATS_2018 = _layout("HGG/Brats18_X_1/Brats18_X_1_t1ce.nii.gz and Brats18_X_1_seg.nii.gz (2017 to 2020)", _files_2018)
 BRATS_2021 = _layout("BraTS2021_00000/BraTS2021_00000_t1ce.nii.gz and BraTS2021_00000_seg.nii.gz", _files_2021)

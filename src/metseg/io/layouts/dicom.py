@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metseg.io.layouts.layout import Findings, Layout
 from metseg.io.tree import Tree
 from metseg.recipe import DataPart
+
+if TYPE_CHECKING:
+    from metseg.io.dicom.study import Override
 
 
 @dataclass(frozen=True)
@@ -20,11 +25,28 @@ class DicomLayout(Layout):
             return False
         return holds_dicom(*(tree.root / path for path in tree.rest))
 
-    def find(self, tree: Tree, data: DataPart) -> Findings:
-        """Return each study as a case; patients and studies have pseudonyms. There are no masks."""
+    def find(
+        self,
+        tree: Tree,
+        data: DataPart,
+        *,
+        overrides: Mapping[str, Override] | None = None,
+        beside: bool = False,
+    ) -> Findings:
+        """Return each study as a case; patients and studies have pseudonyms. There are no masks.
+
+        Args:
+            tree: what lies there.
+            data: what is read of it.
+            overrides: see `metseg.io.dicom.find_studies`.
+            beside: only files that are neither volumes nor pictures; else everything below the root.
+        """
         from metseg.io.layouts.dicom_study import studies_asked_for
 
-        return Findings(studies_asked_for(tree.root, data))
+        notes: list[str] = []
+        root = [tree.root / path for path in tree.rest] if beside else tree.root
+        studies = studies_asked_for(root, data, overrides=overrides, tell=notes.append)
+        return Findings(tuple(replace(study, root=tree.root) for study in studies), notes=tuple(notes))
 
 
 def holds_dicom(*paths: Path) -> bool:

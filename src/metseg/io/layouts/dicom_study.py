@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -48,16 +48,20 @@ class AskedStudy(DicomStudySource):
 
 
 def studies_asked_for(
-    root: Path | Sequence[Path], data: DataPart, *, overrides: Mapping[str, Override] | None = None
+    root: Path | Sequence[Path],
+    data: DataPart,
+    *,
+    overrides: Mapping[str, Override] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[AskedStudy, ...]:
     """Return the studies under a folder, in an archive or among files, sorted by id.
 
     Args:
         root: the folder, the archive or the files.
         data: which sequences are read, and whether slices may be missing.
-        overrides: as for `metseg.io.dicom.find_studies`.
+        overrides, tell: as for `metseg.io.dicom.find_studies`.
     """
-    found = find_studies(root, overrides=overrides, allow_gaps=data.allow_gaps)
+    found = find_studies(root, overrides=overrides, allow_gaps=data.allow_gaps, tell=tell)
     studies = (_asked(study, data) for study in found)
     return tuple(sorted(studies, key=lambda study: study.case_id))
 

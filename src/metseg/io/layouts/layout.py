@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from metseg.errors import InputError
 from metseg.io.source import CaseSource
-from metseg.io.tree import Tree
+from metseg.io.tree import Tree, some_names
 from metseg.recipe import DataPart
+from metseg.words import counted
+
+#: So many files that fit no name of a layout may lie anywhere in a data set; more are refused.
+MAX_STRAYS = 3
 
 
 @dataclass(frozen=True)
@@ -53,3 +59,25 @@ class Layout(ABC):
             InputError: files that contradict each other, or nothing that says whose they are.
             UsageError: `data` asks for what these files cannot give.
         """
+
+
+def refuse_left_out(paths: Sequence[PurePosixPath], tree: Tree, what: str, *, images: bool = False) -> None:
+    """Refuse a tree of which more than stray files would be left out.
+
+    Args:
+        paths: the files, relative to the root.
+        tree: the tree.
+        what: one of them is called so.
+        images: at least one of them is certainly an image, so that not a single one may be left out.
+    Raises:
+        InputError: ``input.left_out``, naming the files.
+    """
+    if not paths or (len(paths) <= MAX_STRAYS and not images):
+        return
+    raise InputError(
+        f"{counted(len(paths), what)} would be left out, as the other files are arranged in another way",
+        where=tree.root,
+        got=some_names(paths),
+        cure="move them to a folder of their own outside this one, or name them like the others",
+        code="input.left_out",
+    )

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from metseg.io.layouts.slices import SliceLayout
-from metseg.io.tree import Pair, Pairing, Tree, plain_stem, unique_by_key
+from metseg.io.tree import TRUTH_WORDS, Pair, Pairing, Tree, plain_stem, unique_by_key
 
 #: Names of sibling folders that hold images and their masks, compared in lower case.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "segmentations", "segmentation", "gt", "truth", "gold_standard"),
+    *sorted(TRUTH_WORDS),
+)
 
 
 def pair_separate_roots(tree: Tree) -> Pairing:
@@ -31,9 +34,8 @@ def pair_images_masks(tree: Tree) -> Pairing:
     known = {place.with_suffix("") for place in images.values()}
     pairs = tuple(_pair(tree, path, keyed, key=place.with_suffix("")) for path, place in images.items())
     inside = {*images, *(path for path, _ in masks)}
-    outside = [path for path in tree.pictures if path not in inside]
-    notes = (f"{len(outside)} pictures in no folder of images or masks, the first {outside[0]}",) if outside else ()
-    return Pairing(pairs, tuple(mask for key, mask in keyed.items() if key not in known), notes)
+    outside = tuple(path for path in tree.pictures if path not in inside)
+    return Pairing(pairs, tuple(mask for key, mask in keyed.items() if key not in known), outside)
 
 
 def pair_beside(tree: Tree) -> Pairing:

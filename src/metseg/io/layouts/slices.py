@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from metseg.errors import InputError
 from metseg.io.channels import channel_names
 from metseg.io.grouping import check_numbers, group_by_patient, one_size_each, slice_files
-from metseg.io.layouts.layout import Findings, Layout
-from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
+from metseg.io.patient_table import picture_owners
 from metseg.io.slices import SliceStackSource
 from metseg.io.studies import files_scheme
-from metseg.io.tree import Pairing, Tree
+from metseg.io.tree import Pair, Pairing, Tree, some_names
 from metseg.recipe import DataPart
+from metseg.words import counted
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,16 @@ class SliceLayout(Layout):
     def matches(self, tree: Tree) -> bool:
         return self.is_arranged(tree)
 
-    def pair(self, tree: Tree) -> Pairing:
+    def pair(self, tree: Tree, data: DataPart) -> Pairing:
         """Return image and mask of each slice.
 
         Raises:
-            InputError: ``input.layout``, there are only masks; ``input.duplicate_slice``, two masks for one image.
+            InputError: ``input.layout``, there are only masks; ``input.duplicate_slice``, two masks for one image;
+                ``input.left_out``, more than stray pictures would not be read.
         """
         pairing = self.pair_up(tree)
+        if data.layout == "auto":
+            refuse_left_out(pairing.left_out, tree, "picture")
         if not pairing.pairs:
             raise InputError(
                 "there are masks but no images",
@@ -54,22 +58,35 @@ class SliceLayout(Layout):
         Slices of different sizes become several cases, ``<id>_<columns>x<rows>``.
         """
         names = channel_names(data.channels)
-        pairing = self.pair(tree)
-        places = [pair.place for pair in pairing.pairs]
-        groups = group_by_patient(pairing, patient_finder(places, data.patient_pattern, root=tree.root))
-        table = read_attributes(tree.root)
+        pairing = self.pair(tree, data)
+        owners = picture_owners({pair.place: _names(pair) for pair in pairing.pairs}, data, tree.root)
         sources = [
             SliceStackSource(
                 case_id,
                 patient,
                 tree.root,
-                attributes=attributes_of((pairs[0].place.parent.name, patient), table),
+                attributes=owners.of[pairs[0].place].attributes,
+                fold=owners.of[pairs[0].place].fold,
                 slices=check_numbers(slice_files(pairs, stack=data.stack)),
                 channels=names,
                 labels=files_scheme((), data),
                 wanted=data.labels,
                 region=data.region,
             )
-            for case_id, (patient, pairs) in groups.items()
+            for case_id, (patient, pairs) in group_by_patient(pairing, lambda place: owners.of[place].patient).items()
         ]
-        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks, pairing.notes)
+        notes = (*left_out_notes(pairing), *owners.notes)
+        return Findings(tuple(one_size_each(sources)), pairing.orphan_masks, notes)
+
+
+def _names(pair: Pair) -> tuple[str, ...]:
+    """Return what a table of patients may call a picture."""
+    return str(pair.name), str(pair.place), pair.name.name
+
+
+def left_out_notes(pairing: Pairing) -> tuple[str, ...]:
+    """Return a note on the pictures that are neither images nor masks."""
+    if not pairing.left_out:
+        return ()
+    what = counted(len(pairing.left_out), "picture")
+    return (f"{what} in no folder of images or masks: {some_names(pairing.left_out)}",)

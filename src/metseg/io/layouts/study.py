@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
@@ -12,31 +14,37 @@ from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
-from metseg.io.sequences import NamedSequence, is_brain_mask, is_lesion_mask, name_sequence
-from metseg.io.tree import Tree
+from metseg.io.sequences import NamedSequence, is_brain_mask, is_lesion_mask, name_sequence, words
+from metseg.io.timepoints import TIME, Whose, names_of, patients_in
+from metseg.io.tree import TRUTH_WORDS, Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
 #: Why an image without a telling name is what is asked for.
 ONLY_IMAGE = "it is the only image of its study, and its name says no sequence"
 
+#: Folder to patient and timepoint; without folders that are there for order only.
+WhoseFolder = Mapping[PurePosixPath, tuple[str, str | None]]
+
 
 def list_files(tree: Tree, data: DataPart) -> Listing:
     """Return the files of each folder as a study.
 
-    A patient's folder may hold a folder for each examination. Several studies in one folder are told apart by what
-    their file names begin with, and a pattern has to say whose they are.
+    A patient's folder may hold a folder for each examination, and folders may gather patients; see
+    `metseg.io.timepoints`. Several studies in one folder are told apart by what their file names begin with; unless
+    that only says when, a pattern or a table has to say whose they are.
     """
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
         folders[path.parent].append(path)
+    whose = _whose(tree, folders, data)
     files: list[StudyFile] = []
     nameless: list[Path] = []
     for folder, paths in folders.items():
         if _is_mixed(paths):
-            files += _mixed(folder, paths, tree, data)
+            files += _mixed(folder, paths, tree, data, whose)
             continue
-        files += _one_study(folder, paths, tree, data)
+        files += _one_study(folder, paths, tree, data, whose)
         nameless += [tree.root / path for path in paths if role_of(stem_of(path.name)) is None]
     return Listing(tuple(files), nameless=tuple(nameless))
 
@@ -44,8 +52,8 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
 def role_of(stem: str) -> str | None:
     """Return what a file is by its name, or None where the name does not tell.
 
-    >>> [role_of(stem) for stem in ("t1c", "t1c_brain_mask", "seg", "scan")]
-    ['t1c', 'brain_mask', 'lesions', None]
+    >>> [role_of(stem) for stem in ("t1c", "t1c_brain_mask", "seg", "GOLD_STANDARD_FLAIR", "scan")]
+    ['t1c', 'brain_mask', 'lesions', 'lesions', None]
     """
     return _read_name(stem).modality
 
@@ -54,11 +62,13 @@ def _read_name(stem: str) -> NamedSequence:
     """Return what a file is by its name, and why; a mask has a role in place of a modality."""
     if is_brain_mask(stem):
         return NamedSequence(BRAIN_MASK, "the name says brain mask")
-    return NamedSequence(LESIONS, "the name says mask") if is_lesion_mask(stem) else name_sequence(stem)
+    if is_lesion_mask(stem) or TRUTH_WORDS & set(words(stem)):
+        return NamedSequence(LESIONS, "the name says mask")
+    return name_sequence(stem)
 
 
 def _one_study(
-    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
 ) -> Iterator[StudyFile]:
     read = {path: _read_name(stem_of(path.name)) for path in paths}
     nameless = [path for path, name in read.items() if name.modality is None]
@@ -66,7 +76,7 @@ def _one_study(
     # A name that speaks of a sequence without saying plainly which is no file without a name: it is not guessed.
     alone = alone and read[nameless[0]].is_silent
     left_out = () if alone else tuple(f"{path.name} was left out: {read[path].reason}" for path in nameless)
-    study = _study(folder, tree, left_out)
+    study = _study(folder, tree, left_out, whose)
     for path, name in read.items():
         if name.modality is not None:
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
@@ -83,14 +93,49 @@ def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -
         yield StudyFile(study, name, file.path, channel=file.channel, reason=ONLY_IMAGE)
 
 
-def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...]) -> Study:
-    """Return whose folder it is: the first below the root that is not there for order only; deeper is a timepoint."""
-    parts = [part for part in folder.parts if part.lower() not in NOT_PATIENTS]
-    if not parts:
+def _whose(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> WhoseFolder:
+    """Return patient and timepoint of each folder.
+
+    Raises:
+        InputError: ``input.no_patient``, a folder with others in it may be a patient's or gather patients.
+    """
+    plain = {folder: _without_order(folder) for folder in folders}
+    found = patients_in(plain.values())
+    if found is None:
+        if data.patient_pattern is None and data.patients is None:
+            raise _whose_folder(tree, sorted(plain.values()))
+        found = {folder: Whose(folder) for folder in plain.values()}
+    names = names_of(item.patient for item in found.values())
+    return {
+        folder: (names[found[short].patient], "_".join(found[short].times) or None)
+        for folder, short in plain.items()
+        if short.parts
+    }
+
+
+def _without_order(folder: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(*(part for part in folder.parts if part.lower() not in NOT_PATIENTS))
+
+
+def _whose_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
+    deep = [folder for folder in folders if len(folder.parts) > 1]
+    return InputError(
+        "nothing says whether a folder is a patient's or gathers patients",
+        where=tree.root,
+        expected="patient/date, site/patient, or one folder per patient",
+        got=", ".join(map(str, deep[:4])),
+        cure=f"set patient_pattern: '^([^/]+)/' if {deep[0].parts[0]} is one patient, '([^/]+)$' if {deep[0].name} is",
+        code="input.no_patient",
+    )
+
+
+def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], whose: WhoseFolder) -> Study:
+    """Return whose folder it is; the root, and folders that are there for order only, are called as they are."""
+    if folder not in whose:
         name = folder.name or tree.root.resolve().name
         return Study(name, name, folder, notes=notes)
-    timepoint = "_".join(parts[1:]) or None
-    return Study(safe_id("_".join(parts)), parts[0], folder, timepoint=timepoint, notes=notes)
+    patient, timepoint = whose[folder]
+    return Study(safe_id("_".join(_without_order(folder).parts)), patient, folder, timepoint=timepoint, notes=notes)
 
 
 def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
@@ -103,26 +148,49 @@ def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
     return len(complete) > 1 and "" not in starts and max(several.values()) > 1
 
 
-def _mixed(folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart) -> Iterator[StudyFile]:
-    if data.patient_pattern is None:
-        places = [folder / _start(stem_of(path.name)) for path in paths]
-        raise InputError(
-            "nothing says which patient a study belongs to",
-            where=tree.root / folder,
-            expected="one folder per study, or a pattern",
-            got=f"{len(set(places))} studies in one folder",
-            cure=propose_pattern(sorted(set(places))),
-            code="input.no_patient",
-        )
+def _mixed(
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
+) -> Iterator[StudyFile]:
+    """Yield the files of several studies in one folder."""
+    starts = sorted({_start(stem_of(path.name)) for path in paths})
+    times = _times(folder, starts) if folder in whose else None
+    if times is None and data.patient_pattern is None and data.patients is None:
+        raise _no_patient(tree, folder, starts)
+    read = {path: _read_name(stem_of(path.name)) for path in paths}
     left_out: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        if (name := _read_name(stem_of(path.name))).modality is None:
+    for path, name in read.items():
+        if name.modality is None:
             left_out[_start(stem_of(path.name))].append(f"{path.name} was left out: {name.reason}")
-    for path in paths:
-        start, name = _start(stem_of(path.name)), _read_name(stem_of(path.name))
+    for path, name in read.items():
+        start = _start(stem_of(path.name))
+        study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
+        if times is not None:
+            case_id = safe_id("_".join((*_without_order(folder).parts, times[start])))
+            study = replace(study, case_id=case_id, patient=whose[folder][0], timepoint=times[start])
         if name.modality is not None:
-            study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
+
+
+def _times(folder: PurePosixPath, starts: Sequence[str]) -> dict[str, str] | None:
+    """Return what of each start says when, if the folder is the patient's: ``P01/study1_``, ``P01/P01_2019_``."""
+    rests = {start: re.sub(rf"^{re.escape(folder.name)}[-_ ]+", "", start, flags=re.IGNORECASE) for start in starts}
+    begin_alike = all(rest != start for start, rest in rests.items())
+    return rests if begin_alike or all(TIME.match(rest) for rest in rests.values()) else None
+
+
+def _no_patient(tree: Tree, folder: PurePosixPath, starts: Sequence[str]) -> InputError:
+    places = [folder / start for start in starts]
+    patient = f", '^({re.escape(str(folder))})/' if all are one patient's" if folder.parts else ""
+    each = f"'([^/]+)$' if each study is a patient's own{patient}"
+    proposed = propose_pattern(places)
+    return InputError(
+        "nothing says which patient a study belongs to",
+        where=tree.root / folder,
+        expected="one folder per study, or a pattern",
+        got=f"{len(places)} studies in one folder: {', '.join(starts[:4])}",
+        cure=f"{proposed}; {each}" if "'" in proposed else f"set patient_pattern: {each}",
+        code="input.no_patient",
+    )
 
 
 def _start(stem: str) -> str:

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
-from metseg.io.image_files import ImageFile
-from metseg.io.layouts.layout import Findings, Layout
+from metseg.io.image_files import ImageFile, stem_of
+from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
+from metseg.io.patient_table import Owner, Owners, table_owners
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
+from metseg.io.sequences import sequence_of
 from metseg.io.studies import asked_for
-from metseg.io.tree import Tree
+from metseg.io.timepoints import same_patients, same_patients_note
+from metseg.io.tree import Tree, some_names
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS, NamedLabels
 from metseg.recipe import DataPart
@@ -76,21 +79,50 @@ class Listing:
         files: of the studies.
         unlabelled: of studies without masks that the data set keeps apart.
         nameless: files without a role that a study says itself are left out.
+        other: files with a name of this layout that are neither images nor masks of ours (perfusion, derivatives).
     """
 
     files: tuple[StudyFile, ...]
     unlabelled: tuple[StudyFile, ...] = ()
     nameless: tuple[Path, ...] = ()
+    other: tuple[Path, ...] = ()
+
+    def left_out(self, tree: Tree) -> tuple[PurePosixPath, ...]:
+        """Return the volumes of a tree that are not read."""
+        known = {*(file.path for file in (*self.files, *self.unlabelled)), *self.nameless}
+        return tuple(path for path in tree.volumes if tree.root / path not in known)
+
+    def require_strays_only(self, tree: Tree) -> None:
+        """Refuse a tree of which more than stray files would be left out.
+
+        A file is a stray where it lies in or below the folder of one study that is read. Elsewhere up to
+        `MAX_STRAYS` files are, if none is named after a sequence: such a file is an image of a study.
+
+        Raises:
+            InputError: ``input.left_out``, naming the files.
+        """
+        elsewhere = [path for path in self.left_out(tree) if tree.root / path not in self.other]
+        folders = self._study_folders(tree)
+        elsewhere = [path for path in elsewhere if not folders & {path.parent, *path.parent.parents}]
+        refuse_left_out(
+            elsewhere, tree, "NIfTI file", images=any(sequence_of(stem_of(path.name)) for path in elsewhere)
+        )
 
     def strangers(self, tree: Tree) -> tuple[str, ...]:
-        """Return a note on the files of a tree of which nobody knows what they are."""
-        known = {*(file.path for file in (*self.files, *self.unlabelled)), *self.nameless}
-        left = [path for path in tree.volumes if tree.root / path not in known]
+        """Return a note on the files of a tree that are not read."""
+        left = self.left_out(tree)
         if not left:
             return ()
         what = "1 NIfTI file is" if len(left) == 1 else f"{len(left)} NIfTI files are"
-        first = "" if len(left) == 1 else ", the first"
-        return (f"{what} neither image nor mask by the names of this layout{first}: {left[0]}",)
+        return (f"{what} neither image nor mask by the names of this layout: {some_names(left)}",)
+
+    def _study_folders(self, tree: Tree) -> set[PurePosixPath]:
+        """Return the folders below the root that hold files of one study and no other."""
+        studies: dict[PurePosixPath, set[str]] = defaultdict(set)
+        for file in (*self.files, *self.unlabelled):
+            studies[PurePosixPath(file.path.relative_to(tree.root).parent.as_posix())].add(file.study.case_id)
+        own = {folder for folder, cases in studies.items() if len(cases) == 1}
+        return own - {PurePosixPath(".")}
 
 
 @dataclass(frozen=True)
@@ -111,6 +143,8 @@ class VolumeLayout(Layout):
     def find(self, tree: Tree, data: DataPart) -> Findings:
         """Return each study as a case; a study of masks alone is an orphan."""
         listing = self.list_files(tree, data)
+        if data.layout == "auto":
+            listing.require_strays_only(tree)
         files = _by_study(listing.files)
         orphans = tuple(file.path for group in files.values() for file in group if not _has_image(group))
         groups = {study: group for study, group in files.items() if _has_image(group)}
@@ -123,21 +157,20 @@ class VolumeLayout(Layout):
                 code="input.layout",
             )
         _refuse_twins(groups)
-        table = read_attributes(tree.root)
+        unlabelled = _by_study(listing.unlabelled)
+        owners = _owners((*groups, *unlabelled), data, tree)
 
         def sources_of(some: Mapping[Study, Sequence[StudyFile]]) -> list[VolumeSource]:
             return [
-                _asked(self._source(_with_patient(study, data, tree), group, tree, table), group, data)
+                _asked(self._source(study, group, tree, owners.of[study.place]), group, data)
                 for study, group in some.items()
             ]
 
         asked = sources_of(groups)
-        notes = (*listing.strangers(tree), *_choices(asked, groups.values(), data))
-        return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(_by_study(listing.unlabelled))))
+        notes = (*listing.strangers(tree), *owners.notes, *_choices(asked, groups.values(), data))
+        return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(unlabelled)))
 
-    def _source(
-        self, study: Study, group: Sequence[StudyFile], tree: Tree, table: Mapping[str, Mapping[str, str]]
-    ) -> VolumeSource:
+    def _source(self, study: Study, group: Sequence[StudyFile], tree: Tree, owner: Owner) -> VolumeSource:
         known = f"the file is called so in the layout {self.looks_like}"
         images: dict[str, ImageFile] = {}
         twins: dict[str, tuple[Path, ...]] = {}
@@ -148,13 +181,13 @@ class VolumeLayout(Layout):
                 twins[file.role] = (*twins.get(file.role, ()), file.path)
             images.setdefault(file.role, ImageFile(file.path, file.channel, file.reason or known))
         brains = [file.path for file in group if file.role == BRAIN_MASK]
-        row = attributes_of((study.case_id, study.place.name, study.patient), table)
         return VolumeSource(
             study.case_id,
-            study.patient,
+            owner.patient,
             tree.root,
-            timepoint=study.timepoint,
-            attributes={**dict(study.attributes), **row},
+            timepoint=study.timepoint or owner.timepoint,
+            attributes={**dict(study.attributes), **owner.attributes},
+            fold=owner.fold,
             images=images,
             brain_mask=brains[0] if len(brains) == 1 else None,
             twins=twins,
@@ -192,10 +225,25 @@ def _refuse_twins(studies: Iterable[Study]) -> None:
         places[study.case_id] = study.place
 
 
-def _with_patient(study: Study, data: DataPart, tree: Tree) -> Study:
-    if data.patient_pattern is None:
-        return study
-    return replace(study, patient=patient_finder((), data.patient_pattern, root=tree.root)(study.place))
+def _owners(studies: Sequence[Study], data: DataPart, tree: Tree) -> Owners:
+    """Return whose studies are: by the table or the pattern of `data`, else as the layout says.
+
+    Studies of patients whose names differ in a date alone are of one patient.
+    """
+    if data.patients is not None:
+        names = {study.place: (str(study.place), study.case_id, study.place.name) for study in studies}
+        return table_owners(names, data.patients, tree.root)
+    table = read_attributes(tree.root)
+    pattern = data.patient_pattern
+    by_pattern = None if pattern is None else patient_finder((), pattern, root=tree.root)
+    merged = same_patients(study.patient for study in studies) if by_pattern is None else {}
+    owners = {}
+    for study in studies:
+        patient, time = merged.get(study.patient, (study.patient, None))
+        patient = patient if by_pattern is None else by_pattern(study.place)
+        row = attributes_of((study.case_id, study.place.name, study.patient, patient), table)
+        owners[study.place] = Owner(patient, None, row, timepoint=time)
+    return Owners(owners, same_patients_note(merged))
 
 
 def _asked(source: VolumeSource, group: Sequence[StudyFile], data: DataPart) -> VolumeSource:

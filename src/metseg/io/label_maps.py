@@ -1,0 +1,56 @@
+"""Tell a label map from an image by its values; where an image is needed, a label map is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from metseg.errors import InputError
+from metseg.volume import Array
+
+#: A label map has at most so many values, background included; images of anatomy have hundreds.
+MAX_LABELS = 16
+#: The largest value of a class, or of a mask written as a picture.
+MAX_LABEL = 255
+
+#: Voxels looked at first: nearly every image shows here that it is one.
+_SAMPLE = 50_000
+
+
+def are_labels(values: Iterable[float]) -> bool:
+    """Return whether values may be those of a label map: few, whole, not negative, with a background of 0.
+
+    >>> are_labels([0, 1, 2, 4]), are_labels([0, 255]), are_labels([0.5, 1]), are_labels(range(17))
+    (True, True, False, False)
+    """
+    few = set(values)
+    whole = all(value == int(value) and 0 <= value <= MAX_LABEL for value in few if np.isfinite(value))
+    return len(few) <= MAX_LABELS and all(map(np.isfinite, few)) and whole and 0 in few
+
+
+def require_image(data: Array, *, where: Path | str) -> None:
+    """Refuse a label map where an image is needed; an image of one value passes, and is told of elsewhere.
+
+    Args:
+        data: (X, Y, Z) values.
+        where: for the message.
+    Raises:
+        InputError: ``input.label_map``.
+    """
+    flat = data.ravel(order="K")
+    sample = np.unique(flat[:: max(1, flat.size // _SAMPLE)][: 2 * _SAMPLE])
+    if len(sample) > MAX_LABELS:
+        return
+    values = np.unique(flat)
+    if len(values) < 2 or not are_labels(values[: MAX_LABELS + 1].tolist()):
+        return
+    raise InputError(
+        "a label map was given as an image",
+        where=where,
+        expected="an MR image",
+        got=f"{len(values)} values, {', '.join(f'{value:g}' for value in values[:8])}",
+        cure="give the image itself; a mask is recognised by its name, such as patient_seg.nii.gz",
+        code="input.label_map",
+    )

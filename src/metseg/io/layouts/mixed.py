@@ -1,0 +1,121 @@
+"""Folders with files of several kinds: NIfTI beside DICOM is read too; what is not read is named before any number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from metseg.errors import InputError, UsageError
+from metseg.io.layouts import LAYOUTS
+from metseg.io.layouts.dicom import DICOM, holds_dicom
+from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
+from metseg.io.layouts.slices import SliceLayout
+from metseg.io.layouts.volumes import VolumeLayout
+from metseg.io.source import CaseSource
+from metseg.io.tree import Tree, some_names
+from metseg.recipe import DataPart
+from metseg.words import counted
+
+if TYPE_CHECKING:
+    from metseg.io.dicom.study import Override
+
+#: Endings of volumes in formats that are not read.
+UNREAD_ENDINGS = frozenset(
+    (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img", ".mnc", ".par", ".rec", ".head", ".brik")
+)
+
+
+def find_in_layout(
+    tree: Tree, name: str, data: DataPart, *, overrides: Mapping[str, Override] | None = None
+) -> Findings:
+    """Return the cases of a layout, DICOM studies that lie beside NIfTI files, and notes on what is not read.
+
+    Args:
+        tree: what lies there.
+        name: of the layout.
+        data: what is read of it. With a layout named there, files of other kinds are left out with a note.
+        overrides: for DICOM studies, see `metseg.io.dicom.find_studies`.
+    Raises:
+        InputError: ``input.left_out``, more than stray files of another kind would not be read; else as `Layout.find`.
+    """
+    layout = LAYOUTS[name]
+    if layout is DICOM and data.patients is not None:
+        raise UsageError(
+            "a table of patients is for files with names of their own",
+            where=data.patients,
+            got="DICOM, whose headers say whose they are",
+            cure="leave the table away",
+        )
+    if layout is DICOM:
+        found = DICOM.find(tree, data, overrides=overrides)
+    elif isinstance(layout, VolumeLayout) and data.layout == "auto" and _has_dicom(tree):
+        found = _both(tree, layout, data, overrides)
+    else:
+        found = layout.find(tree, data)
+    return replace(found, notes=(*found.notes, *other_kinds(tree, layout, data)))
+
+
+def other_kinds(tree: Tree, layout: Layout, data: DataPart) -> tuple[str, ...]:
+    """Return notes on files of kinds that a layout does not read.
+
+    Raises:
+        InputError: ``input.left_out``, pictures would hide a data set of volumes or a DICOM study.
+    """
+    notes = [*_unread(tree)]
+    if isinstance(layout, SliceLayout):
+        hidden = {"NIfTI file": tree.volumes, "DICOM file": tree.rest if _has_dicom(tree) else ()}
+        for what, paths in hidden.items():
+            if data.layout == "auto":
+                refuse_left_out(paths, tree, what)
+            notes += _not_read(paths, what)
+    else:
+        notes += _not_read(tree.pictures, "picture")
+    if layout is DICOM:
+        notes += _not_read(tree.volumes, "NIfTI file")
+    return tuple(notes)
+
+
+def _has_dicom(tree: Tree) -> bool:
+    return tree.masks is None and bool(tree.rest) and holds_dicom(*(tree.root / path for path in tree.rest))
+
+
+def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[str, Override] | None) -> Findings:
+    """Return the studies of NIfTI files and of DICOM; NIfTI files that are no studies of their own are named."""
+    dicom = DICOM.find(tree, data, overrides=overrides, beside=True)
+    try:
+        volumes = layout.find(tree, data)
+    except InputError as error:
+        if error.code != "input.layout":
+            raise
+        # Masks alone, or names that say nothing: the images are the DICOM study.
+        reason = f"{error.what}: {some_names(tree.volumes)}"
+        volumes = Findings((), notes=(f"{counted(len(tree.volumes), 'NIfTI file')} not read beside DICOM: {reason}",))
+    sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
+    both = _twice(len(volumes.sources), len(dicom.sources)) if volumes.sources else ()
+    return replace(volumes, sources=tuple(sources), notes=(*volumes.notes, *dicom.notes, *both))
+
+
+def _twice(volumes: int, dicom: int) -> tuple[str, ...]:
+    """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared."""
+    of_files, of_dicom = counted(volumes, "study", "studies"), counted(dicom, "study", "studies")
+    return (
+        f"{of_files} of NIfTI files and {of_dicom} of DICOM are read as different patients; if they are the same"
+        " examinations, keep one of the two",
+    )
+
+
+def _unread(tree: Tree) -> Iterator[str]:
+    by_ending: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for path in tree.rest:
+        if path.suffix.lower() in UNREAD_ENDINGS:
+            by_ending[path.suffix.lower()].append(path)
+    for ending, paths in by_ending.items():
+        yield from _not_read(paths, f"{ending} file")
+
+
+def _not_read(paths: Sequence[PurePosixPath], what: str) -> Iterator[str]:
+    if paths:
+        yield f"{counted(len(paths), what)} not read: {some_names(paths)}"

@@ -1,0 +1,152 @@
+"""Folders and names that say when, not whose (dates, sessions, follow-ups), and the patients that they are of."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_DATE = rf"(?:19|20)\d{{2}}(?:{_MONTH}{_DAY}|[-_.]{_MONTH}[-_.]{_DAY})"
+#: Words for an examination that are never part of a patient's name where a number follows.
+_SESSION = r"ses(?:sion)?|visit|time[-_ ]?point|tp|week|baseline|follow[-_ ]?up|fu"
+#: Words that say so only as the name of a folder within another.
+_FOLDER = rf"{_SESSION}|time|wk|month|day|year|scan|exam(?:ination)?|study|bl|initial|pre|post|pre[-_ ]?op|post[-_ ]?op"
+
+#: A whole name that says when.
+TIME = re.compile(
+    rf"^(?:{_DATE}|(?:19|20)\d{{2}}|(?:{_FOLDER})[-_ ]*\d*)(?:[-_ ]\d+)?$",
+    re.IGNORECASE,
+)
+#: The part of a name that says when, between separators.
+_TOKEN = re.compile(rf"(?:^|(?<=[-_. ]))(?P<time>{_DATE}|(?:{_SESSION})[-_ ]?\d+)(?=$|[-_. ])", re.IGNORECASE)
+
+#: What may be left of a name without its date and still names nobody.
+_NOBODY = frozenset(
+    ("mri", "mr", "sub", "subject", "scan", "patient", "pat", "img", "image", "images", "brain", "head", "case", "data")
+)
+
+#: Folders that gather patients.
+GROUP = re.compile(
+    r"^(?:sites?|cent(?:er|re)|hospital|clinic|institut\w*|inst|cohort|group|batch|fold|part|set|data ?set|scanner|"
+    r"vendor|hgg|lgg|gbm|gliomas?|mets?|metastas[ei]s|meningiomas?|controls?|cases|patients|subjects)"
+    r"(?:[-_ ]\w*|\d*|[A-Z]?)$",
+    re.IGNORECASE,
+)
+#: Folders that are called as patients are.
+PATIENT = re.compile(
+    r"^(?:(?:p|pt|pat|patient(?:[-_ ]?id)?|sub|subj(?:ect)?|case|id|person|proband|volunteer)[-_ ]*\d\w*"
+    r"|(?:pat|patient|sub|subject)[-_]\w+|tcga[-_].+)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Whose:
+    """Whose folder it is.
+
+    Args:
+        patient: the folder named after the patient, relative to the root of what was listed.
+        times: folders below it that say when or which examination.
+    """
+
+    patient: PurePosixPath
+    times: tuple[str, ...] = ()
+
+
+def without_times(folder: PurePosixPath, *, order: Container[str] = ()) -> Whose:
+    """Return a folder without those at its end that only say when, unless nobody would be left.
+
+    Args:
+        folder: relative to the root.
+        order: names in lower case of folders that are there for order only, such as "train".
+
+    >>> without_times(PurePosixPath("ann/2019")), without_times(PurePosixPath("2019"))
+    (Whose(patient=PurePosixPath('ann'), times=('2019',)), Whose(patient=PurePosixPath('2019'), times=()))
+    """
+    parts = folder.parts
+    end = len(parts)
+    while (
+        end > 1 and TIME.match(parts[end - 1]) and not (GROUP.match(parts[end - 2]) or parts[end - 2].lower() in order)
+    ):
+        end -= 1
+    return Whose(PurePosixPath(*parts[:end]), parts[end:])
+
+
+def patients_in(folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, Whose] | None:
+    """Return whose each folder is, or None where only the user can know.
+
+    Folders that gather patients (``siteA/patient01``) are told from folders of one patient (``patient01/2019``,
+    ``patient01/anat``) by what they are called. It matters only where a folder holds several.
+
+    Args:
+        folders: each with a study, relative to the root, without folders such as "train".
+    """
+    whose = {folder: without_times(folder) for folder in folders}
+    below: dict[str, set[PurePosixPath]] = defaultdict(set)
+    for item in whose.values():
+        below[item.patient.parts[0] if item.patient.parts else ""].add(item.patient)
+    found: dict[PurePosixPath, Whose] = {}
+    for folder, (first, *rest) in ((folder, item.patient.parts or ("",)) for folder, item in whose.items()):
+        last = rest[-1] if rest else first
+        if not rest or PATIENT.match(last) or GROUP.match(first):
+            found[folder] = whose[folder]
+        elif PATIENT.match(first) or len(below[first]) == 1:
+            found[folder] = Whose(PurePosixPath(first), (*rest, *whose[folder].times))
+        else:
+            return None
+    return found
+
+
+def names_of(patients: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Return what patients are called after their folders: the last one, or all where that is not unique.
+
+    >>> list(names_of([PurePosixPath("A/p1"), PurePosixPath("B/p1"), PurePosixPath("B/p2")]).values())
+    ['A_p1', 'B_p1', 'p2']
+    """
+    unique = dict.fromkeys(patients)
+    by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for patient in unique:
+        by_name[patient.name].append(patient)
+    return {patient: patient.name if len(by_name[patient.name]) == 1 else "_".join(patient.parts) for patient in unique}
+
+
+def same_patients(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return name to patient and time, for names that differ in a date or the number of a session alone.
+
+    >>> same_patients(["TCGA_CS_4943_20000902", "TCGA_CS_4943_20050101", "TCGA_CS_4944_20010208"])
+    {'TCGA_CS_4943_20000902': ('TCGA_CS_4943', '20000902'), 'TCGA_CS_4943_20050101': ('TCGA_CS_4943', '20050101')}
+    >>> same_patients(["sub-20190101", "sub-20190203"])
+    {}
+    """
+    split = {name: divided for name in dict.fromkeys(names) if (divided := _without_token(name)) is not None}
+    by_patient: dict[str, list[str]] = defaultdict(list)
+    for name, (patient, _) in split.items():
+        by_patient[patient].append(name)
+    return {name: split[name] for members in by_patient.values() if len(members) > 1 for name in members}
+
+
+def same_patients_note(merged: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
+    """Return a note on names that were taken for examinations of one patient."""
+    if not merged:
+        return ()
+    patients: dict[str, Sequence[str]] = defaultdict(list)
+    for name, (patient, _) in merged.items():
+        patients[patient] = (*patients[patient], name)
+    first, members = next(iter(patients.items()))
+    more = f", and {len(patients) - 1} more such patients" if len(patients) > 1 else ""
+    return (
+        f"names that differ in a date or session alone are one patient: {', '.join(members[:3])} are '{first}'{more}",
+    )
+
+
+def _without_token(name: str) -> tuple[str, str] | None:
+    match = _TOKEN.search(name)
+    if match is None:
+        return None
+    before, after = name[: match.start()].rstrip("-_. "), name[match.end() :].lstrip("-_. ")
+    rest = "_".join(part for part in (before, after) if part)
+    names_somebody = rest.lower() not in _NOBODY and (len(rest) > 2 or any(map(str.isdigit, rest)))
+    return (rest, match["time"]) if names_somebody else None

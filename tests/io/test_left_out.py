@@ -1,0 +1,328 @@
+"""What a folder holds is read, or named before any number; more than stray files left out are refused."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from metseg.errors import InputError
+from metseg.io import VolumeSource, find_cases, find_inputs
+from metseg.io.cases import find
+
+scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("dicom") / "scanner.py")))
+
+
+def volume(path: Path, *, labels: tuple[int, ...] = ()) -> Path:
+    """Write an image of many values, or a mask with these labels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    if labels:
+        data[...] = 0
+        data[: len(labels), 1, 1] = labels
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    return path
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(35, dtype=np.uint8).reshape(5, 7)).save(path)
+    return path
+
+
+def dicom(folder: Path, count: int = 12, *, series: int = 1, description: str = "AX T1 POST GD", **elements: object):
+    objects = scanner.slices(
+        scanner.pixels(count, series),
+        series=series,
+        SeriesNumber=series,
+        SeriesDescription=description,
+        **{"ContrastBolusAgent": "Gadavist", **elements},
+    )
+    return scanner.write(folder, objects, seed=series, ending=".dcm")
+
+
+def old_brats(root: Path, case: str) -> None:
+    for name in ("t1", "t1ce", "t2", "flair"):
+        volume(root / case / f"{case}_{name}.nii.gz")
+    volume(root / case / f"{case}_seg.nii.gz", labels=(1, 2, 4))
+
+
+# Several naming years of one challenge
+
+
+def test_two_naming_years_of_brats_are_all_read(tmp_path: Path) -> None:
+    cases = ["BraTS19_CBICA_ASK_1", "BraTS2021_00000", "BraTS2021_00002", "BraTS2021_00005", "Brats17_2013_27_1"]
+    for case in cases:
+        old_brats(tmp_path, case)
+    assert [source.case_id for source in find_cases(tmp_path)] == sorted(cases)
+    assert [source.case_id for source in find_inputs(tmp_path, modalities=("t1c", "t2f"))] == sorted(cases)
+
+
+# Strays
+
+
+def test_a_study_of_other_names_is_refused_with_its_names(tmp_path: Path) -> None:
+    old_brats(tmp_path, "BraTS2021_00000")
+    volume(tmp_path / "P01" / "t1c.nii.gz")
+    for seek in (find_cases, find_inputs):
+        with pytest.raises(InputError, match=r"1 NIfTI file would be left out.*P01/t1c\.nii\.gz") as caught:
+            seek(tmp_path)
+        assert caught.value.code == "input.left_out"
+        assert caught.value.cure is not None
+        assert "--" not in caught.value.cure  # no option that only some commands have
+
+
+def test_up_to_three_files_of_no_sequence_are_strays_and_more_are_refused(tmp_path: Path) -> None:
+    old_brats(tmp_path, "BraTS2021_00000")
+    for number in range(3):
+        volume(tmp_path / "other" / f"x{number}.nii.gz")
+    (note,) = find(tmp_path).notes
+    assert "other/x0.nii.gz, other/x1.nii.gz, other/x2.nii.gz" in note
+    volume(tmp_path / "other" / "x3.nii.gz")
+    with pytest.raises(InputError, match="4 NIfTI files would be left out"):
+        find(tmp_path)
+    assert len(find(tmp_path, layout="brats_2021").sources) == 1  # whoever names the layout has decided
+
+
+def test_files_in_the_folder_of_a_study_are_strays_however_many(tmp_path: Path) -> None:
+    old_brats(tmp_path, "BraTS2021_00000")
+    for number in range(5):
+        volume(tmp_path / "BraTS2021_00000" / "derived" / f"BraTS2021_00000_t1_step{number}.nii.gz")
+    found = find(tmp_path)
+    assert len(found.sources) == 1
+    assert found.notes[0].startswith("5 NIfTI files are neither image nor mask")
+
+
+def test_pictures_outside_the_folders_of_images_and_masks(tmp_path: Path) -> None:
+    for name in ("images/ann_1", "masks/ann_1", "previews/a", "previews/b", "previews/c"):
+        picture(tmp_path / f"{name}.png")
+    pattern = r"^(.*)_\d+$"
+    told: list[str] = []
+    find_inputs(tmp_path, tell=told.append)
+    note = "3 pictures in no folder of images or masks: previews/a.png, previews/b.png, previews/c.png"
+    assert told == [note]
+    assert find(tmp_path, patient_pattern=pattern).notes == (note,)
+    picture(tmp_path / "previews" / "d.png")
+    for seek in (find_inputs, find_cases):
+        with pytest.raises(InputError, match=r"4 pictures would be left out.*previews/a\.png"):
+            seek(tmp_path, patient_pattern=pattern)
+
+
+# Several kinds in one folder
+
+
+def test_a_nifti_file_does_not_hide_a_dicom_study(tmp_path: Path) -> None:
+    dicom(tmp_path / "P01" / "DICOM")
+    volume(tmp_path / "P01" / "extra" / "t2_flair.nii.gz")
+    for seek in (find_cases, find_inputs):
+        sources = seek(tmp_path)
+        found = [source.images if isinstance(source, VolumeSource) else source.series for source in sources]
+        assert sorted(map(tuple, found)) == [("t1c",), ("t2f",)]
+        assert {source.root for source in sources} == {tmp_path}
+    (note,) = find(tmp_path).notes
+    assert note.startswith("1 study of NIfTI files and 1 study of DICOM are read as different patients")
+
+
+@pytest.mark.parametrize("name", ["seg.nii.gz", "t1c_brain_mask.nii.gz"])
+def test_a_mask_beside_a_dicom_study_is_named(tmp_path: Path, name: str) -> None:
+    dicom(tmp_path / "DICOM")
+    volume(tmp_path / name, labels=(1,))
+    told: list[str] = []
+    (source,) = find_inputs(tmp_path, modalities=("t1c",), tell=told.append)
+    assert source.load().modalities == ("t1c",)
+    (note,) = told
+    assert note.startswith("1 NIfTI file not read beside DICOM: there are masks but no images")
+    assert name in note
+    (named,) = find_inputs(tmp_path, modalities=("t2f",), named={"flair": "1"})
+    assert named.load().modalities == ("t2f",)
+
+
+def test_pictures_hide_no_dicom_study_and_no_volumes(tmp_path: Path) -> None:
+    for number in range(20):
+        picture(tmp_path / "previews" / f"p{number}.png")
+    dicom(tmp_path / "DICOM")
+    with pytest.raises(InputError, match="12 DICOM files would be left out"):
+        find_inputs(tmp_path)
+    for path in (tmp_path / "DICOM").iterdir():
+        path.unlink()
+    for name in ("t1c", "t1n", "t2w", "t2f"):
+        volume(tmp_path / "P01" / f"{name}.nii.gz")
+    with pytest.raises(InputError, match=r"4 NIfTI files would be left out.*P01/t1c\.nii\.gz"):
+        find_inputs(tmp_path)
+
+
+def test_pictures_beside_volumes_and_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    volume(tmp_path / "P01" / "t1c.nii.gz")
+    volume(tmp_path / "P01" / "flair.nii.gz")
+    picture(tmp_path / "P01" / "preview.png")
+    (tmp_path / "P01" / "t2.nrrd").write_bytes(b"NRRD0004")
+    told: list[str] = []
+    find_inputs(tmp_path, tell=told.append)
+    assert told == ["1 .nrrd file not read: P01/t2.nrrd", "1 picture not read: P01/preview.png"]
+    assert find(tmp_path).notes == tuple(told)
+
+
+def test_other_files_before_the_dicom_files_do_not_hide_them(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.json").write_text("{}")
+    dicom(tmp_path / "z")
+    assert find(tmp_path).layout == "dicom"
+
+
+def test_inspect_shows_both_kinds(tmp_path: Path, run_metseg: Callable[..., tuple[int, str, str]]) -> None:
+    dicom(tmp_path / "P01" / "DICOM")
+    volume(tmp_path / "P01" / "t2_flair.nii.gz")
+    status, out, _ = run_metseg("inspect", tmp_path)
+    assert status == 0
+    assert "2 patients, 2 studies" in out
+
+
+# Label maps
+
+
+@pytest.mark.parametrize("labels", [(1,), (1, 2, 4), (255,)])
+def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[int, ...]) -> None:
+    path = volume(tmp_path / "P01" / "t1c.nii.gz", labels=labels)
+    for source in (find_inputs(path, modalities=("t1c",))[0], find_cases(tmp_path)[0]):
+        with pytest.raises(InputError, match="a label map was given as an image") as caught:
+            source.load()
+        assert caught.value.code == "input.label_map"
+
+
+def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        mask = np.zeros((5, 7), np.uint8)
+        mask[2, 3] = 255 * (number == 2)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
+    (source,) = find_inputs(tmp_path / "masks")
+    with pytest.raises(InputError, match="masks were given as images") as caught:
+        source.load()
+    assert caught.value.code == "input.label_map"
+    Image.fromarray(np.full((5, 7), 1, np.uint8)).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
+    source.load()
+
+
+# One odd DICOM file
+
+
+@pytest.mark.parametrize("kind", ["truncated", "deflated"])
+def test_one_odd_dicom_file_is_set_aside_by_name(tmp_path: Path, kind: str) -> None:
+    first, *_ = dicom(tmp_path)
+    content = first.read_bytes()
+    # The UID of the deflated transfer syntax is that of the usual one with .99 behind it; padded, lengths stay right.
+    usual, deflated = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99"
+    at = content.index(usual)
+    longer = content[: at - 2] + len(deflated).to_bytes(2, "little") + deflated + content[at + len(usual) :]
+    content = content[:400] if kind == "truncated" else longer
+    (tmp_path / "odd.dcm").write_bytes(content)
+    told: list[str] = []
+    (source,) = find_inputs(tmp_path, tell=told.append)
+    (note,) = told
+    assert note.startswith("1 DICOM file set aside (")
+    assert note.endswith(f": {tmp_path / 'odd.dcm'}")
+    case = source.load()
+    assert case.images["t1c"].shape[2] == 12
+    assert any(warning.startswith("1 other files ignored (1 DICOM ") for warning in case.warnings)
+    assert "odd" not in " ".join(case.warnings)
+    if kind == "deflated":
+        (tmp_path / "odd2.dcm").write_bytes(content)
+        with pytest.raises(InputError, match="deflated"):  # two of fourteen are no exception any more
+            find_inputs(tmp_path)
+
+
+def test_one_picture_without_a_place_does_not_spoil_its_series(tmp_path: Path) -> None:
+    objects = scanner.slices(scanner.pixels(12, 1), SeriesNumber=4, SeriesDescription="AX T2")
+    extra = scanner.slices(scanner.pixels(1, 2), SeriesNumber=4, SeriesDescription="AX T2", InstanceNumber=99)[0]
+    extra.SOPInstanceUID = extra.file_meta.MediaStorageSOPInstanceUID = scanner.uid("screenshot")
+    del extra.ImagePositionPatient
+    scanner.write(tmp_path, [*objects, extra])
+    (source,) = find_inputs(tmp_path)
+    assert source.load().images["t2w"].shape[2] == 12
+    assert any(note.startswith('series 4.2 ("AX T2") left aside') for note in source.notes)
+
+
+def test_a_dicom_mask_is_no_image(tmp_path: Path) -> None:
+    dicom(tmp_path, series=1, description="AX T2 FLAIR", ContrastBolusAgent=None)
+    mask = np.zeros((20, scanner.ROWS, scanner.COLUMNS), dtype=np.uint16)
+    mask[9:11, 2:4, 2:4] = 1
+    objects = scanner.slices(mask, series="roi", SeriesNumber=2, SeriesDescription="AX T2 FLAIR region", step=2.0)
+    scanner.write(tmp_path, objects, seed=7)
+    (source,) = find_inputs(tmp_path)
+    assert source.load().images["t2f"].shape[2] == 12
+    assert any(note.startswith('series 2 ("AX T2 FLAIR …") left aside: t2f by its words, but') for note in source.notes)
+    (named,) = find_inputs(tmp_path, named={"t2f": "2"})
+    with pytest.raises(InputError, match="series 2: a label map was given as an image"):
+        named.load()
+
+
+# Numbers of DICOM series
+
+
+def test_the_scanners_number_names_a_series_and_not_our_own(tmp_path: Path) -> None:
+    """Of the series 3 (FLAIR), 7 and 9 (T1 post), metseg's own third is 9 and its first is 3."""
+    dicom(tmp_path, 10, series=3, description="AX T2 FLAIR", ContrastBolusAgent=None)
+    dicom(tmp_path, 11, series=7)
+    dicom(tmp_path, 12, series=9, description="SAG T1 POST GD")
+    (source,) = find_inputs(tmp_path, named={"t1c": "7"})
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(11, 7))
+    assert 'series 7 ("AX T1 POST GD") is t1c: named by hand.' in source.notes
+    assert 'series 3 ("AX T2 FLAIR") is t2f: the description says FLAIR.' in source.notes
+    with pytest.raises(Exception, match="Unknown series '2'"):
+        find_inputs(tmp_path, named={"t1c": "2"})
+
+
+def test_series_of_one_number_are_told_apart_and_those_without_are_counted_on(tmp_path: Path) -> None:
+    dicom(tmp_path / "a", 10, series=5)
+    objects = scanner.slices(scanner.pixels(8, 2), series="b", SeriesNumber=5, SeriesDescription="AX T2")
+    objects += scanner.slices(scanner.pixels(9, 3), series="c", SeriesDescription="AX T2 FLAIR")
+    scanner.write(tmp_path / "b", objects)
+    (source,) = find_inputs(tmp_path)
+    labels = {name: series.label for name, series in source.series.items()}
+    assert {labels["t1c"], labels["t2w"]} == {"5.1", "5.2"}
+    assert labels["t2f"] == "6"
+
+
+def test_a_number_is_a_series_also_where_a_file_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dicom(tmp_path / "study", 11, series=7)
+    (tmp_path / "7").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (source,) = find_inputs(tmp_path / "study", named={"t1n": "7"})
+    assert source.load().modalities == ("t1n",)
+
+
+# Masks under other names
+
+
+@pytest.mark.parametrize(
+    "name", ["GOLD_STANDARD_flair", "gold", "label", "manual", "flair_manual", "T1c_gold-standard"]
+)
+def test_masks_of_volumes_by_any_of_their_names(tmp_path: Path, name: str) -> None:
+    for patient in ("P01", "P02"):
+        volume(tmp_path / patient / "flair.nii.gz")
+        volume(tmp_path / patient / "t1c.nii.gz")
+        volume(tmp_path / patient / f"{name}.nii.gz", labels=(1,))
+    for source in find_cases(tmp_path):
+        case = source.load()
+        assert case.modalities == ("t2f", "t1c")
+        assert case.labels is not None
+        assert int(case.labels.data.sum()) == 1
+
+
+@pytest.mark.parametrize("name", ["GOLD_STANDARD_{}", "gold_{}", "{}_label", "{}-manual", "mask_{}", "{}_gt"])
+def test_masks_of_pictures_by_any_of_their_names(tmp_path: Path, name: str) -> None:
+    for number in (1, 2):
+        picture(tmp_path / "P01" / f"{number}.png")
+        mask = np.zeros((5, 7), np.uint8)
+        mask[number, 3] = 255
+        Image.fromarray(mask).save(tmp_path / "P01" / f"{name.format(number)}.png")
+    (source,) = find_cases(tmp_path)
+    case = source.load()
+    assert case.labels is not None
+    assert np.argwhere(case.labels.data).tolist() == [[3, 1, 0], [3, 2, 1]]
