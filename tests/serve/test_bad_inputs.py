@@ -265,6 +265,8 @@ def test_14_sixteen_bits(client: TestClient, make: SimpleNamespace) -> None:
 @pytest.mark.parametrize(("mode", "word"), [("P", "palette"), ("LA", "alpha")])
 def test_15_palette_and_alpha(client: TestClient, make: SimpleNamespace, mode: str, word: str) -> None:
     picture = Image.fromarray(make.square()).convert(mode)
+    if mode == "LA":
+        picture.putalpha(128)
     response = client.post("/predict/", files={"file": ("a.png", saved(picture, "PNG")(make))})
     assert response.status_code == 200
     assert np.sum(response.json()["segmentation"]) == 9
