@@ -235,6 +235,5 @@ def test_equal_channels_of_a_data_set_stay_three_and_are_noted(tmp_path: Path) -
 def test_a_gif_is_refused_as_a_picture_with_the_cure(tmp_path: Path, name: str) -> None:
     single_picture(tmp_path / name, np.zeros((8, 8), np.uint8), format="GIF")
     with pytest.raises(InputError, match=r"got a GIF\); convert it to PNG or TIFF") as caught:
-        (source,) = find_inputs(tmp_path / name)
-        source.load()
+        find_inputs(tmp_path / name)[0].load()
     assert caught.value.code == "input.format"
