@@ -8,9 +8,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from metseg.errors import InputError, UsageError
 from metseg.io import InputRules, VolumeSource, find_inputs
+from metseg.io.channels import GreyRule
 from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
 from metseg.recipe import DataPart
@@ -225,3 +227,55 @@ def test_a_brain_mask_is_named_for_a_dicom_study(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="on no image's grid") as caught:
         read_brain_mask(tmp_path / "mask.nii.gz", {"t1c": Volume(np.zeros((4, 5, 6)), np.diag([2.0, 1, 1, 1]))})
     assert caught.value.code == "input.affine_mismatch"
+
+
+THREE = ("t1n", "t2f", "t1c")
+
+
+def single_picture(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["grey.png", "rgb.png", "rgba.png", "rgb.jpg", "lossy.webp"])
+def test_three_equal_channels_are_one_picture(tmp_path: Path, name: str) -> None:
+    grey = np.linspace(0, 255, 32 * 40).astype(np.uint8).reshape(32, 40)
+    colour = np.repeat(grey[..., None], 3, axis=2)
+    pixels = {"grey.png": grey, "rgba.png": np.dstack([colour, np.full_like(grey, 255)])}.get(name, colour)
+    path = single_picture(tmp_path / name, pixels)
+    (source,) = find_inputs(path, channels=THREE, rules=InputRules(grey=GreyRule("t2f")))
+    case = source.load()
+    assert case.modalities == ("t2f",)
+    (note,) = case.warnings
+    assert "taken for t2f" in note
+    (refusing,) = find_inputs(path, channels=THREE, rules=InputRules(grey=GreyRule()))
+    with pytest.raises(InputError, match="one grey channel cannot hold 3 sequences") as caught:
+        refusing.load()
+    assert caught.value.code == "input.missing_sequence"
+
+
+def test_a_picture_whose_colours_were_lost_is_taken_for_no_sequence(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 40, 4), dtype=np.uint8)  # alpha that hides something
+    (source,) = find_inputs(
+        single_picture(tmp_path / "a.png", pixels), channels=THREE, rules=InputRules(grey=GreyRule("t2f"))
+    )
+    with pytest.raises(InputError) as caught:
+        source.load()
+    assert caught.value.code == "input.missing_sequence"
+
+
+def test_equal_channels_of_a_data_set_stay_three_and_are_noted(tmp_path: Path) -> None:
+    grey = np.linspace(0, 255, 32 * 40).astype(np.uint8).reshape(32, 40)
+    path = single_picture(tmp_path / "a.png", np.repeat(grey[..., None], 3, axis=2))
+    (source,) = find_inputs(path, channels=THREE)
+    case = source.load()
+    assert case.modalities == THREE
+    assert case.warnings == ("all channels are equal: they show one sequence only",)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.nii"])
+def test_a_gif_is_refused_as_a_picture_with_the_cure(tmp_path: Path, name: str) -> None:
+    single_picture(tmp_path / name, np.zeros((8, 8), np.uint8), format="GIF")
+    with pytest.raises(InputError, match=r"got a GIF\); convert it to PNG or TIFF") as caught:
+        find_inputs(tmp_path / name)[0].load()
+    assert caught.value.code == "input.format"

@@ -8,9 +8,9 @@ import pytest
 from metseg.dataset.intensity import MissingSequence
 from metseg.errors import InputError, UsageError
 from metseg.preprocess.cache.stamp import recipe_stamp
-from metseg.preprocess.missing import SequenceFill, sequence_fill
+from metseg.preprocess.missing import SequenceFill, grey_sequence, sequence_fill
 from metseg.preprocess.pipeline import prepare
-from metseg.recipe import Named, Recipe
+from metseg.recipe import Named, Recipe, load_recipe
 from metseg.volume import Case, Volume
 
 INPUTS = ("t1n", "t1c", "t2f")
@@ -76,3 +76,33 @@ def test_the_stamp_knows_the_fill_where_it_counts(recipe, make_recipe):
     assert recipe_stamp(hiding(recipe, fill="zero")) != recipe_stamp(recipe)
     strict = make_recipe(*STEPS, modalities=INPUTS)
     assert recipe_stamp(hiding(strict, fill="zero")) == recipe_stamp(strict)
+
+
+HIDING = Named(name="missing_sequence", options={"reference": 1, "fill": "copy"})
+
+
+def recipe_for_pictures(augment: list[Named]) -> Recipe:
+    recipe = load_recipe("lgg-fast")
+    return recipe.model_copy(update={"augment": tuple(augment)})
+
+
+def test_a_grey_picture_is_shown_in_place_of_all_sequences_where_the_network_was_trained_so() -> None:
+    recipe = recipe_for_pictures([HIDING])
+    assert grey_sequence(recipe) == "t2f"
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 1)).astype(np.uint8)
+    images = {name: Volume(pixels) for name in ("t1n", "t2f", "t1c")}
+    three = prepare(Case("a", "p", images, slice_names=("1",)), recipe)
+    grey = prepare(Case("a", "p", {"t2f": Volume(pixels)}, slice_names=("1",)), recipe)
+    np.testing.assert_array_equal(grey.image, three.image)
+    assert sum("the network sees a copy of t2f" in warning for warning in grey.warnings) == 2
+
+
+@pytest.mark.parametrize(
+    "augment", [[], [Named(name="missing_sequence", options={"reference": 1, "fill": "zero"})]], ids=["none", "zero"]
+)
+def test_a_grey_picture_is_refused_by_a_network_that_was_not_trained_so(augment: list[Named]) -> None:
+    recipe = recipe_for_pictures(augment)
+    assert grey_sequence(recipe) is None
+    picture = Case("a", "p", {"t2f": Volume(np.ones((64, 64, 1), np.uint8))}, slice_names=("1",))
+    with pytest.raises(InputError, match="missing sequence t1n, t1c"):
+        prepare(picture, recipe)

@@ -137,6 +137,8 @@ NIFTI: dict[str, Case] = {
     "10 overflow": Case("input.scaling", 202, at("scl_slope", 3e38)),
     "11 singular": Case("input.geometry", 422, affine_off(srow_x=[0.0] * 4)),
     "11 NaN": Case("input.geometry", 422, affine_off(srow_y=[np.nan] * 4)),
+    "48 voxels of a metre": Case("input.geometry", 422, at("xyzt_units", 1)),
+    "51 DICM and zeros": Case("input.truncated", 422, lambda make: bytes(128) + b"DICM" + bytes(2**20), "a.dcm"),
     "23 another sequence": Case("input.missing_sequence", 202, lambda make: make.nifti(), data={"model": "bright-two"}),
 }
 
@@ -267,10 +269,49 @@ def test_14_sixteen_bits(client: TestClient, make: SimpleNamespace) -> None:
 @pytest.mark.parametrize(("mode", "word"), [("P", "palette"), ("LA", "alpha")])
 def test_15_palette_and_alpha(client: TestClient, make: SimpleNamespace, mode: str, word: str) -> None:
     picture = Image.fromarray(make.square()).convert(mode)
+    if mode == "LA":
+        picture.putalpha(128)
     response = client.post("/predict/", files={"file": ("a.png", saved(picture, "PNG")(make))})
     assert response.status_code == 200
     assert np.sum(response.json()["segmentation"]) == 9
     assert any(word in warning for warning in response.json()["warnings"])
+
+
+def test_48_micrometres_become_millimetres(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff
+) -> None:
+    micrometres = np.diag([1000.0, 1000, 1000, 1]) @ make.affine
+    content = bytearray(make.nifti(affine=micrometres, packed=False))
+    content[123] = 3
+    files = {"t1c": ("a.nii", bytes(content))}
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
+    spacing = np.linalg.norm(make.affine[:3, :3], axis=0)
+    np.testing.assert_allclose(study.facts.spacing_mm, spacing, rtol=1e-5)
+    (lesion,) = study.lesions
+    assert lesion.volume_ml == pytest.approx(27 * spacing.prod() / 1000, abs=1e-4)
+    assert any("micrometres" in warning.text for warning in study.warnings)
+
+
+def test_49_a_picture_is_turned_upright(client: TestClient, make: SimpleNamespace) -> None:
+    picture = make.square()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    encoded = io.BytesIO()
+    Image.fromarray(np.rot90(picture)).save(encoded, "PNG", exif=exif)
+    upright = client.post("/predict/", files={"file": ("a.png", make.png(picture))}).json()
+    turned = client.post("/predict/", files={"file": ("a.png", encoded.getvalue())}).json()
+    assert turned["segmentation"] == upright["segmentation"]
+    assert any("turned upright" in warning for warning in turned["warnings"])
+
+
+def test_lesions_go_on_from_picture_to_picture(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff
+) -> None:
+    files = [("files", (f"{number}.png", make.png(make.square()))) for number in range(2)]
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-pictures"}))
+    (lesion,) = study.lesions
+    assert (lesion.voxels, lesion.slice, lesion.slices) == (18, 0, (0, 1))
+    assert lesion.place == "picture 1, in 2 of 2 slices"
 
 
 def test_17_pages_as_a_stack(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:

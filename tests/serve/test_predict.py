@@ -146,3 +146,19 @@ def test_a_damaged_model_is_no_fault_of_the_client(client: TestClient, make: Sim
     assert response.status_code == 503
     assert response.json()["code"].startswith("model.")
     assert str(home) not in response.text
+
+
+def test_the_address_needs_no_slash_at_its_end(client: TestClient, make: SimpleNamespace) -> None:
+    files = {"file": ("a.png", make.png(make.square()))}
+    with_slash, without = (client.post(path, files=files) for path in ("/predict/", "/predict"))
+    assert without.status_code == with_slash.status_code == 200
+    assert without.json()["segmentation"] == with_slash.json()["segmentation"]
+    assert "/predict" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_a_bmp_is_answered(client: TestClient, make: SimpleNamespace) -> None:
+    encoded = io.BytesIO()
+    Image.fromarray(make.square()).save(encoded, "BMP")
+    response = client.post("/predict/", files={"file": ("a.bmp", encoded.getvalue())})
+    assert response.status_code == 200
+    assert np.sum(response.json()["segmentation"]) == 9
