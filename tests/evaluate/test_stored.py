@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from metseg.evaluate import MaskPair, evaluate_masks, summarise
+from metseg.evaluate import MaskPair, compare_sets, evaluate_masks, summarise
 from metseg.evaluate.case import CaseScores
 from metseg.evaluate.stored import scores_from_json, scores_to_json
 
@@ -33,3 +33,20 @@ def test_a_summary_is_the_same_to_the_last_digit(affine: np.ndarray | None) -> N
         assert one["lesion"].values == other["lesion"].values
         assert one["lesion"].slices == other["lesion"].slices
         np.testing.assert_array_equal(one.joint, other.joint)
+
+
+def test_a_metric_that_there_was_not_yet_is_not_known() -> None:
+    """A run of before a metric existed loads, is summarised and compared on what it has."""
+    truth = np.zeros((6, 6, 6), np.uint8)
+    truth[2:4, 2:4, 2:4] = 1
+    document = scores_to_json(evaluate_masks(MaskPair(truth, truth, np.eye(4), case="c")))
+    for region in document["regions"].values():
+        del region["values"]["nsd_1.0"]
+        del region["tally"]
+    del document["chances"]
+    old = scores_from_json(document)
+    assert old["lesion"]["nsd_1.0"] is None
+    assert old["lesion"]["dice"] == 1.0
+    summary = summarise([old], resamples=20)
+    assert summary.regions["lesion"].metrics["nsd_1.0"] is None
+    assert {one.metric for one in compare_sets({"a": [old], "b": [old]}, resamples=20)} >= {"dice", "hd95_mm"}

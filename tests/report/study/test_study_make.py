@@ -17,6 +17,7 @@ from metseg.report.study import Model, StudyReport
 from metseg.report.study_document import parse_document
 from metseg.report.study_make import COLOURS, Options, Pixels, make_report
 from metseg.report.study_steps import SENTENCES, describe_steps
+from metseg.report.study_tables import lesion_table
 from metseg.report.study_words import study_page
 
 Make = Callable[..., dict[str, Any]]
@@ -232,3 +233,40 @@ def test_a_pseudonym_leaves_names_of_files_out(volume_document: Make) -> None:
     said = words_of(report_of(volume_document(sequences=[RECORD]), pseudonym="STUDY-1"))
     assert "P7" not in said
     assert "(the name says T1 with contrast agent)" in said
+
+
+def test_an_origin_in_the_corner_has_no_letters(volume_document: Make, study: Any) -> None:
+    """The lesion on the right is at x = -38 of a grid whose first voxel is 0, which would read "L 38"."""
+    affine = np.diag([-4.0, 4.0, 5.0, 1.0])
+    centred = [[9.5, 21.0, 17.0], [28.0, 30.0, 20.0]]
+    document = volume_document(affine=affine.tolist())
+    for lesion, voxel in zip(document["lesions"], centred, strict=True):
+        lesion["centre_mm"] = (np.diag(affine)[:3] * voxel).tolist()
+    pixels = Pixels(volume=VolumePixels(study.labels, affine, study.image, "t1c"))
+    report = make_report(parse_document(document, where="test"), Model("known"), pixels=pixels, options=Options())
+    table = lesion_table(report)
+    assert [lesion.side for lesion in report.lesions] == ["right", "left"]
+    titles = [column.title for column in table.columns]
+    assert [row[titles.index("Centre (mm)")] for row in table.rows] == ["x -38, y 84, z 85", "x -112, y 120, z 100"]
+    assert any("do not tell right from left" in note for note in table.notes)
+    assert all(" x " in image.caption and "R " not in image.caption for image in report.key_images)
+
+
+@pytest.mark.parametrize(
+    ("predict", "title", "said"),
+    [
+        ({"threshold": 0.5}, "Mean probability", "It is not calibrated"),
+        ({"threshold": 0.5, "confidence_slope": 1.06, "confidence_intercept": -0.9}, "Confidence", "calibrated on"),
+        (None, "Mean probability", "Whether it was calibrated is not recorded"),
+    ],
+)
+def test_calibrated_values_are_called_so(
+    volume_document: Make, predict: dict[str, float] | None, title: str, said: str
+) -> None:
+    document = volume_document()
+    document["technique"] = {**document["technique"], "predict": predict}
+    parsed = parse_document(document, where="test")
+    table = lesion_table(make_report(parsed, Model("known"), pixels=Pixels(), options=Options()))
+    assert title in [column.title for column in table.columns]
+    (note,) = [note for note in table.notes if "robability over the lesion" in note]
+    assert said in note

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metseg.geometry import AxisTurn
-from metseg.report.place import coordinates, oblique_degrees, sides
+from metseg.report.place import coordinates, is_origin_in_head, letters_hold, oblique_degrees, sides
 
 RIGHT, LEFT, MIDDLE = (9.5, 21.0, 17.0), (28.0, 30.0, 20.0), (20.0, 25.0, 17.0)
 
@@ -67,3 +67,33 @@ def test_axes_far_from_those_of_the_body_tell_no_side(study: Any) -> None:
 )
 def test_coordinates(point: tuple[float, float, float], text: str) -> None:
     assert coordinates(point) == text
+
+
+#: BraTS: the origin is the first voxel, x runs to the left and y to the back.
+BRATS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
+#: MNI152, 1 mm: x from -90 to 91, y from -126 to 91, z from -72 to 109.
+MNI = np.array([[1.0, 0, 0, -90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("affine", "shape", "holds"),
+    [
+        (MNI, (182, 218, 182), True),
+        (BRATS, (240, 240, 155), False),
+        (np.eye(4), (240, 240, 155), False),
+        (np.diag([-1.0, -1.0, 1.0, 1.0]), (240, 240, 155), False),
+    ],
+)
+def test_letters_need_an_origin_in_the_head(affine: np.ndarray, shape: tuple[int, int, int], holds: bool) -> None:
+    assert is_origin_in_head(affine, shape) is holds
+
+
+def test_a_side_is_never_contradicted_by_a_letter() -> None:
+    inside = ((10.0, 0.0, 0.0), "right"), ((-40.0, 5.0, 9.0), "left"), ((3.0, 0.0, 0.0), "near midline")
+    assert letters_hold(MNI, (182, 218, 182), inside)
+    assert not letters_hold(MNI, (182, 218, 182), [*inside, ((12.0, 0.0, 0.0), "left")])
+    assert not letters_hold(MNI, (182, 218, 182), [((-12.0, 0.0, 0.0), "right")])
+
+
+def test_without_letters_the_numbers_are_those_of_the_file() -> None:
+    assert coordinates((92.0, 141.2, -7.0), lettered=False) == "x 92, y 141, z -7"
