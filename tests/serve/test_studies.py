@@ -110,6 +110,17 @@ def test_why_a_file_shows_its_sequence_is_told(client: TestClient, make: SimpleN
     ]
 
 
+def test_a_file_declared_against_its_name_is_marked_before_the_number(
+    client: TestClient, make: SimpleNamespace, service: Service, work_off: Callable[..., None]
+) -> None:
+    """T1 without contrast agent in the field t1c: it is read, and the result says what the name says."""
+    files = {"t1c": ("P1_T1_without_contrast.nii.gz", make.nifti())}
+    study_id = client.post("/studies", files=files, data={"model": "bright-t1c"}).json()["id"]
+    work_off(service, study_id)
+    first = client.get(f"/studies/{study_id}").json()["warnings"][0]
+    assert first["text"] == "file 1 is read as t1c: the form declares it (t1c), and its name says t1n"
+
+
 @pytest.mark.parametrize("name", ["ADC", "P7_T1_AX_POST", "T1_map", "T2star"])
 def test_a_name_that_is_not_plain_is_refused_at_once(client: TestClient, make: SimpleNamespace, name: str) -> None:
     response = client.post("/studies", files={"files": (f"{name}.nii.gz", make.nifti())}, data={"model": "bright-t1c"})

@@ -8,6 +8,20 @@ from metseg.io.image_files import DICOM_ENDINGS, ImageFile, stem_of
 from metseg.io.sequences import sequence_of
 
 
+#: In the reason why a file is a sequence: the user declared it, against what the file's name says.
+AGAINST_NAME = ", and its name says "
+
+
+def declaration(reason: str, modality: str, stem: str) -> str:
+    """Return why a file is the sequence that it was declared to be, and what its name says where that is another.
+
+    >>> declaration("the form declares it (t1c)", "t1c", "P1_T1_without_contrast")
+    'the form declares it (t1c), and its name says t1n'
+    """
+    said = sequence_of(stem)
+    return reason if said in (None, modality) else f"{reason}{AGAINST_NAME}{said}"
+
+
 def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
     """Return a note for each file that is declared to be another sequence than its name says.
 
@@ -22,5 +36,5 @@ def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
             continue
         said = sequence_of(stem_of(file.path.name))
         if said is not None and said != name:
-            notes.append(f"{file.path.name} is declared to be {name}, and its name says {said}: read as {name}")
+            notes.append(f"{file.path.name} is declared to be {name}{AGAINST_NAME}{said}: read as {name}")
     return tuple(notes)

@@ -19,6 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metseg.files import disk_full_is_an_error
 from metseg.io.brain_masks import name_sequence_or_mask
+from metseg.io.declared import declaration
 from metseg.io.image_files import stem_of
 from metseg.io.sequences import NamedSequence
 from metseg.serve.problems import Refused
@@ -305,8 +306,9 @@ class FormReader(_Reader):
 
 def _named_sequence(field_name: str, file_name: str) -> NamedSequence:
     """Return which sequence a file shows, or that it is a brain mask, by the field it comes in, or else by its name."""
+    stem = stem_of(PurePosixPath(file_name.replace("\\", "/")).name)
     if field_name in FILE_FIELDS:
-        return name_sequence_or_mask(stem_of(PurePosixPath(file_name.replace("\\", "/")).name))
+        return name_sequence_or_mask(stem)
     declared = canonical_modality(field_name)
     if declared not in DECLARED:
         raise Refused(
@@ -315,7 +317,7 @@ def _named_sequence(field_name: str, file_name: str) -> NamedSequence:
             where="the form",
             expected=", ".join((*FILE_FIELDS, *DECLARED)),
         )
-    return NamedSequence(declared, f"the form declares it ({declared})")
+    return NamedSequence(declared, declaration(f"the form declares it ({declared})", declared, stem))
 
 
 def _malformed() -> Refused:

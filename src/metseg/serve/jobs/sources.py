@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
 from metseg.io.channels import GreyRule, channel_names
+from metseg.io.declared import AGAINST_NAME
 from metseg.io.grouping import slice_files
 from metseg.io.image_files import NAMED_BY_USER, ImageFile
 from metseg.io.inputs import find_inputs
@@ -92,7 +93,13 @@ def _volumes(job: Job, data: DataPart) -> CaseSource:
     files = {
         str(upload.sequence): ImageFile(upload.path, reason=upload.reason or NAMED_BY_USER) for upload in job.uploads
     }
-    return study_from_files(files, data, case_id=job.study_id)
+    source = study_from_files(files, data, case_id=job.study_id)
+    marks = tuple(
+        f"file {upload.number} is read as {upload.sequence}: {upload.reason}"
+        for upload in job.uploads
+        if AGAINST_NAME in upload.reason
+    )
+    return replace(source, notes=(*marks, *source.notes))
 
 
 def _only_volume(job: Job, data: DataPart) -> CaseSource:
