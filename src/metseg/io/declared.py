@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from metseg.io.image_files import DICOM_ENDINGS, ImageFile, stem_of
 from metseg.io.sequences import sequence_of
 
-
 #: In the reason why a file is a sequence: the user declared it, against what the file's name says.
 AGAINST_NAME = ", and its name says "
 
