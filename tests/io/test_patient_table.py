@@ -62,7 +62,7 @@ def test_folds_without_patients_are_kept_whole(flat: Path, tmp_path: Path, run_m
     assert not split.leaks_patients
     members = [sorted(n for n in fold_of if fold_of[n] == str(fold)) for fold in (1, 2, 3, 4)]
     assert [sorted(fold) for fold in split.folds] == members  # in the order of the table's names
-    run_metseg("split", flat, *options)
+    assert run_metseg("split", flat, *options, "--overwrite").status == 0
     split = Split.load(out)
     for part in (split.train, split.validation, split.test):
         folds = {fold_of[unit] for unit in part}

@@ -338,7 +338,9 @@ def test_21_a_constant_picture(client: TestClient, make: SimpleNamespace) -> Non
 
 
 def test_22_nothing_found(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:
-    files = {"t1c": ("a.nii.gz", make.nifti(np.minimum(make.volume(), 100)))}
+    files = {
+        "t1c": ("a.nii.gz", make.nifti(np.minimum(make.volume(), 100) + np.arange(20, dtype=np.int16)[:, None, None]))
+    }
     study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-t1c"}))
     assert study.lesions == ()
     assert "no lesion found" in client.get(f"/studies/{study.id}/artifacts/report.html").text.lower()

@@ -83,7 +83,7 @@ def shell(
     for name in ("slice", "slice_1", "slice_2"):
         (folder / f"{name}.png").write_bytes(make.png(make.square()))
     (folder / "contrast.nii.gz").write_bytes(make.nifti())
-    (folder / "flair.nii.gz").write_bytes(make.nifti(make.volume() // 2))
+    (folder / "flair.nii.gz").write_bytes(make.nifti(make.volume() * 2))
     (folder / "examination.zip").write_bytes(examination(scanner, folder))
     with serving(tmp_path_factory.mktemp("service"), bundle_store) as service:
         yield Shell(service, folder)

@@ -156,7 +156,7 @@ def test_options_of_dicom_are_sent(service: FakeApi, page: OpenPage) -> None:
     }
 
 
-@pytest.mark.parametrize(("image", "field"), [("P1_T1_post.nii.gz", "t1c"), ("study.zip", "files")])
+@pytest.mark.parametrize(("image", "field"), [("P1_T1_gd.nii.gz", "t1c"), ("study.zip", "files")])
 def test_a_brain_mask_is_added_to_volumes_and_dicom(service: FakeApi, page: OpenPage, image: str, field: str) -> None:
     shown = page()
     shown.file_uploader[0].set_value([(image, b"one", "")]).run()

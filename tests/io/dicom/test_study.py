@@ -62,7 +62,7 @@ def test_why_each_series_was_taken_is_said_once(study: Path) -> None:
             'series 1 ("localizer") left aside: a localiser, says the description.',
             'series 5 ("AX T1 PRE") is t1n: the description says T1 without contrast agent.',
             'series 9 ("T1 MPRAGE …") is t1c: the description says T1 and the header names a contrast agent.',
-            'series 7 ("AX T1 POST") left aside: t1c too, but series 9 ("T1 MPRAGE …") is taken as it was acquired as a'
+            'series 7 ("AX T1 +C") left aside: t1c too, but series 9 ("T1 MPRAGE …") is taken as it was acquired as a'
             " volume.",
             'series 11 ("AX T2 FLAIR") is t2f: the description says FLAIR.',
             "1 other files ignored (1 not DICOM).",
@@ -129,7 +129,7 @@ def test_overrides_by_number_and_by_path(scanner: SimpleNamespace, study: Path, 
     case = source.load()
     assert case.modalities == ("t1n", "t1c", "t2w")
     np.testing.assert_array_equal(case.images["t1c"].data.T, scanner.pixels(5, 3))
-    assert any(text.startswith('series 7 ("AX T1 POST") is t1c: named by hand') for text in case.warnings)
+    assert any(text.startswith('series 7 ("AX T1 +C") is t1c: named by hand') for text in case.warnings)
     assert 'series 9 ("T1 MPRAGE …") left aside: t1c was named by hand.' in case.warnings
     elsewhere = tmp_path / "elsewhere"
     scanner.write(elsewhere, scanner.slices(scanner.pixels(3, 8), series=8, SeriesDescription="unclear"))
@@ -235,12 +235,12 @@ def test_a_series_can_be_named_when_predicting(scanner: SimpleNamespace, study: 
 
 
 def test_each_sequence_is_recorded_with_its_series_and_the_reason(study: Path) -> None:
-    (source,) = find_studies(study, overrides={"t1n": "3"})
+    (source,) = find_studies(study, overrides={"t1n": "7"})
     records = {record.sequence: (record.source, record.reason) for record in source.load().sequence_records}
     assert records == {
-        "t1n": ("series 3", "the user named it"),
-        "t1c": ("series 4", "the description says T1 and the header names a contrast agent"),
-        "t2f": ("series 5", "the description says FLAIR"),
+        "t1n": ("series 7", "the user named it"),
+        "t1c": ("series 9", "the description says T1 and the header names a contrast agent"),
+        "t2f": ("series 11", "the description says FLAIR"),
     }
 
 
@@ -248,5 +248,5 @@ def test_a_series_that_is_not_plain_is_named_with_the_option(scanner: SimpleName
     objects = scanner.slices(scanner.pixels(4, 2), SeriesNumber=5, SeriesDescription="AX T1 POST")
     scanner.write(tmp_path / "d", objects)
     (source,) = find_inputs(tmp_path / "d", modalities=("t1c",))
-    with pytest.raises(InputError, match=r"series 1 left aside: .*'post'.*names no contrast agent.*--modality t1c=5"):
+    with pytest.raises(InputError, match=r"series 5 .*left aside: .*'post'.*names no contrast agent.*--modality t1c=5"):
         source.load()

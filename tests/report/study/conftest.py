@@ -68,7 +68,7 @@ def study() -> Study:
     """Return the study that `volume_document` describes."""
     x, y, z = np.indices(SHAPE)
     inside = ((x - 19.5) / 17) ** 2 + ((y - 23.5) / 21) ** 2 + ((z - 17.5) / 15) ** 2 < 1
-    image = np.where(inside, 100.0, 0.0).astype(np.float32)
+    image = np.where(inside, 100.0 + 0.25 * x, 0.0).astype(np.float32)
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[8:12, 20:23, 16:19] = 1
     labels[28, 30, 20] = 1
@@ -97,7 +97,7 @@ def volume_document() -> Callable[..., dict[str, Any]]:
                 "preprocess": STEPS,
                 "predict": {"threshold": 0.4, "minimum_voxels": 0, "tta": True},
             },
-            "lesions": [LARGE, SMALL],
+            "lesions": [dict(LARGE), dict(SMALL)],
             "timings_s": {"predict": 1.5},
             "warnings": ["t1c: a voxel was not finite"],
             "failed": [],

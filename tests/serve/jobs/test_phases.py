@@ -162,10 +162,12 @@ def test_pictures(
         assert probability.dtype == np.uint16
         np.testing.assert_array_equal(probability > 32767, mask > 0)
     lesions = outcomes[Phase.MEASURE].lesions or ()
-    # The largest first; a picture's square has the side of its number and one.
-    assert [lesion["voxels"] for lesion in lesions] == [(n + 1) ** 2 for n in range(count, 0, -1)]
-    assert [lesion["slice"] for lesion in lesions] == list(range(count - 1, -1, -1))
-    assert [lesion["place"] for lesion in lesions] == [f"picture {n}" for n in range(count, 0, -1)]
+    # The squares of neighbouring pictures overlap, so they are one lesion; a picture's square has the side of its
+    # number and one.
+    assert [lesion["voxels"] for lesion in lesions] == [sum((n + 1) ** 2 for n in range(1, count + 1))]
+    assert [lesion["slice"] for lesion in lesions] == [count - 1]
+    expected = "picture 1" if count == 1 else f"picture {count}, in {count} of {count} slices"
+    assert [lesion["place"] for lesion in lesions] == [expected]
     assert {lesion["volume_ml"] for lesion in lesions} == {None}
     assert {"overlay.png", "report.pdf", "report.html", "lesions.csv"} <= names(job.folder.artifacts)
 
