@@ -165,7 +165,15 @@ def volumes(root: Path, files: dict[str, str]) -> None:
         save(root / place, data)
 
 
+def studies(*folders: str) -> dict[str, str]:
+    """Return folders, or beginnings of names in them, with one image and its mask each."""
+    return {f"{start}{name}.nii.gz": kind for start in folders for name, kind in (("t1c", "image"), ("seg", "mask"))}
+
+
 DATA_SETS = {
+    "study below sites": studies("siteA/p1/", "siteB/p1/", "siteB/p2/"),
+    "study dated": studies("P01_20190101/", "P01_20200203/", "P02_20190101/"),
+    "study dates in names": studies("P01/P01_2019_", "P01/P01_2020_", "P02/"),
     "study": {
         f"{folder}/{name}.nii.gz": kind
         for folder in ("ann/2019", "ann/2020", "ben")
@@ -215,6 +223,43 @@ def test_a_data_set_pairs_with_what_is_called_as_prediction_calls_it(layout: str
     assert [pair.truth for pair in pairs.cases] == [(source.mask,) for source in sources]
     summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+def test_dates_in_names_of_masks_alone_are_one_patients(tmp_path: Path) -> None:
+    for side in ("truth", "predictions"):
+        for case in ("P01_20190101", "P01_20200203", "P02_20190101"):
+            save(tmp_path / side / f"{case}-seg.nii.gz")
+    pairs = pair_up(
+        tmp_path / "predictions", tmp_path / "truth", part=part("test", Split(train=("P02",), test=("P01",)))
+    )
+    assert [(pair.case, pair.patient) for pair in pairs.cases] == [("P01_20190101", "P01"), ("P01_20200203", "P01")]
+    assert any("P01_20190101, P01_20200203 are 'P01'" in warning for warning in pairs.warnings)
+
+
+def test_patients_are_called_alike_beside_a_study_without_a_mask_and_one_without_names(tmp_path: Path) -> None:
+    """The names of all folders count, not of those with masks alone; one odd folder changes nothing."""
+    volumes(tmp_path / "data", studies("siteA/p1/", "siteB/p1/"))
+    (tmp_path / "data" / "siteB" / "p1" / "seg.nii.gz").unlink()
+    save(tmp_path / "P" / "siteA_p1-seg.nii.gz")
+    assert [pair.patient for pair in pair_up(tmp_path / "P", tmp_path / "data").cases] == ["siteA_p1"]
+    for name in ("x1", "x2", "x3_mask"):
+        save(tmp_path / "data" / "odd" / f"{name}.nii.gz")
+    pairs = pair_up(tmp_path / "P", tmp_path / "data", missing="skip")
+    assert [pair.patient for pair in pairs.cases] == ["siteA_p1"]
+
+
+def test_studies_of_which_nobody_says_whose_they_are(tmp_path: Path) -> None:
+    """Training asks; here each counts as a patient, with a warning, and a pattern says better."""
+    volumes(tmp_path / "data", studies("ann/left/", "ann/right/", "ben/left/"))
+    for case in ("ann_left", "ann_right", "ben_left"):
+        save(tmp_path / "P" / f"{case}-seg.nii.gz")
+    sides = tmp_path / "P", tmp_path / "data"
+    pairs = pair_up(*sides)
+    assert len({pair.patient for pair in pairs.cases}) == 3
+    assert any("nothing says whose the studies are" in warning for warning in pairs.warnings)
+    pairs = pair_up(*sides, patient_pattern="^([^/]+)/")
+    assert [pair.patient for pair in pairs.cases] == ["ann", "ann", "ben"]
+    assert pairs.warnings == ()
 
 
 def test_cases_that_a_data_set_keeps_without_masks_are_no_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.io.layouts.examinations import examination_of
 from metseg.io.patients import patient_finder
 from metseg.io.splits import PartOfSplit
+from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
 
@@ -67,7 +68,7 @@ def pair_up(
         raise UsageError("not a way with missing files", where="missing", expected=get_args(Missing), got=missing)
     if truth.is_file() and predictions.is_file():
         return _complete(_one_file_each(predictions, truth))
-    true = find_masks(truth, labels=labels, without=predictions)
+    true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern)
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
         raise UsageError(
@@ -75,7 +76,7 @@ def pair_up(
         )
     sides = _match(true, guessed)
     whose = _Patients(true, patient_pattern)
-    warnings = [*dict.fromkeys((*true.warnings, *guessed.warnings)), *sides.warnings]
+    warnings = [*dict.fromkeys((*true.warnings, *guessed.warnings)), *sides.warnings, *whose.notes]
     if part is not None:
         sides, about_part = _of_part(sides, part, whose, missing)
         warnings += about_part
@@ -189,16 +190,22 @@ class _Patients:
 
     def __init__(self, true: MaskFiles, pattern: str | None) -> None:
         self.is_slices = true.is_slices
-        self._pattern = pattern
+        self.notes: tuple[str, ...] = ()
         self._find = None
+        self._merged: Mapping[str, tuple[str, str]] = {}
         if pattern is not None or true.is_slices:
             places = [mask.place or mask.key for mask in true.masks]
             self._find = patient_finder(places, pattern, root=true.root)
+        else:
+            # Masks by themselves, called as prediction calls them: dates tell the same as in the names of folders.
+            self._merged = same_patients(_named_patient(mask) for mask in true.masks)
+            self.notes = same_patients_note(self._merged)
 
     def patient(self, mask: MaskFile) -> str:
         """Return the patient of a mask of either side."""
         if self._find is None:
-            return mask.patient or _study_patient(str(mask.key))
+            name = _named_patient(mask)
+            return self._merged[name][0] if name in self._merged else name
         return self._find(mask.place or mask.key)
 
     def units(self, masks: Iterable[MaskFile], part: PartOfSplit) -> dict[PurePosixPath, str]:
@@ -334,6 +341,10 @@ def _slice_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair, 
             )
         )
     return tuple(cases)
+
+
+def _named_patient(mask: MaskFile) -> str:
+    return mask.patient or _study_patient(str(mask.key))
 
 
 def _study_patient(case: str) -> str:
