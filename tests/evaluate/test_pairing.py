@@ -359,11 +359,37 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
         Reading(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
 
 
-def test_studies_given_one_by_one_are_called_as_in_the_whole(tmp_path: Path) -> None:
-    volumes(tmp_path / "data", DATA_SETS["study"])
-    whole = Reading().sources([tmp_path / "data"], FLAIR, tmp_path / "P")
-    parts = Reading().sources([tmp_path / "data" / "ann", tmp_path / "data" / "ben"], FLAIR, tmp_path / "P")
+@pytest.mark.parametrize("pattern", [None, "^([^/]+)", "([^/]+)$"])
+@pytest.mark.parametrize(
+    ("layout", "folders"),
+    [
+        ("study", ("ann", "ben")),
+        ("study below sites", ("siteA", "siteB")),
+        ("study below sites", ("siteA/p1", "siteB/p1", "siteB/p2")),
+        ("study dated", ("P01_20190101", "P01_20200203", "P02_20190101")),
+        ("study dates in names", ("P01", "P02")),
+    ],
+)
+def test_studies_given_one_by_one_are_called_as_in_the_whole(
+    tmp_path: Path, layout: str, folders: tuple[str, ...], pattern: str | None
+) -> None:
+    volumes(tmp_path / "data", DATA_SETS[layout])
+    reading = Reading(pattern)
+    whole = reading.sources([tmp_path / "data"], FLAIR, tmp_path / "P")
+    parts = reading.sources([tmp_path / "data" / folder for folder in folders], FLAIR, tmp_path / "P")
     assert [(s.case_id, s.patient) for s in parts] == [(s.case_id, s.patient) for s in whole]
+    if layout == "study below sites" and pattern is None:
+        assert [(s.case_id, s.patient) for s in parts][-1] == ("siteB_p2", "p2")
+    test = part("test", Split(train=("somebody",), test=(whole[-1].patient,)))
+    (*_, last) = Reading(pattern, part=test).sources(
+        [tmp_path / "data" / folder for folder in folders], FLAIR, tmp_path / "P"
+    )
+    assert last.case_id == whole[-1].case_id
+
+
+def test_a_pattern_sees_the_folders_of_pictures_given_one_by_one(slices: Path, tmp_path: Path) -> None:
+    sources = Reading("^([^/]+)/").sources([slices / "A", slices / "B"], FLAIR, tmp_path / "P")
+    assert [(source.case_id, source.patient) for source in sources] == [("A", "A"), ("B", "B")]
 
 
 # --- labels that a table beside the masks names

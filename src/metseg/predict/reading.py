@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.channels import GreyRule
-from metseg.io.inputs import InputRules, find_inputs
+from metseg.io.inputs import InputRules, find_in_folders, find_inputs
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.splits import PartOfSplit
@@ -63,15 +63,14 @@ class Reading:
         pattern = self.patient_pattern or (trained_on.patient_pattern if self.part is not None else None)
         data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": pattern})
         if inputs:
-            above = _places_of(inputs)
-            rules = [
-                InputRules(grey=GreyRule(grey), part=self.part, above=above.get(path, PurePosixPath()))
+            rules = InputRules(grey=GreyRule(grey), part=self.part)
+            below = _places_of(inputs)
+            found = find_in_folders(below, data, named=self.named, rules=rules, tell=self.tell)
+            found += [
+                (path, find_inputs(path, data, named=self.named, rules=rules, tell=self.tell))
                 for path in inputs
+                if path not in below
             ]
-            found = (
-                (path, find_inputs(path, data, named=self.named, rules=rule, tell=self.tell))
-                for path, rule in zip(inputs, rules, strict=True)
-            )
             sources = [source for path, sources in found for source in _without_results(path, sources, out)]
             return sources if self.part is None else self._of_part(sources, self.part)
         if not self.named:
