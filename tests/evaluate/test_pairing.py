@@ -359,6 +359,56 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
         Reading(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["pictures", "studies in one folder", "studies below sites"])
+def test_a_table_of_patients_leads_from_split_to_evaluation(tmp_path: Path, run_metseg: Run, kind: str) -> None:
+    """Files say nothing of patients: the table alone has ann and ben, each of two files."""
+    root, table, results = tmp_path / "data", tmp_path / "table.csv", tmp_path / "P"
+    whose = {"1": "ann", "2": "ben", "3": "ann", "4": "ben"}
+    if kind == "pictures":
+        for number in whose:
+            draw(root / f"{number}.png")
+            draw(root / f"{number}_mask.png")
+    elif kind == "studies in one folder":
+        whose = {f"x{number}": patient for number, patient in whose.items()}
+        volumes(root, studies(*(f"{study}_" for study in whose)))
+    else:
+        whose = {f"{site}/x{number}": patient for site, (number, patient) in zip("ABCD", whose.items(), strict=True)}
+        volumes(root, studies(*(f"{study}/" for study in whose)))
+    table.write_text("\n".join(["file,patient", *(f"{name},{patient}" for name, patient in whose.items())]), "utf-8")
+    status, _, err = run_metseg(
+        "split", root, "--patients", table, "--out", tmp_path / "s.json", "--test", 0.5, "--validation", 0
+    )
+    assert status == 0, err
+    split = Split.load(tmp_path / "s.json")
+    assert {*split.train, *split.test} == {"ann", "ben"}
+    (tested,) = split.test
+    test = PartOfSplit(split, "test", path=tmp_path / "s.json")
+    trained_on = DataPart(channels=("t1c",), patients=str(table))
+    sources = Reading(part=test).sources([root], trained_on, results)
+    assert {source.patient for source in sources} == {tested}
+    told = Reading(part=test, patients=str(table)).sources([root], DataPart(channels=("t1c",)), results)
+    assert [source.case_id for source in told] == [source.case_id for source in sources]
+    if kind == "pictures":
+        names = [name for source in sources for name in source.slice_names]
+        for name in names:
+            draw(results / f"{name}_mask.png")
+    else:
+        names = [source.case_id for source in sources]
+        for name in names:
+            save(results / f"{name}-seg.nii.gz")
+    assert len(names) == 2
+    command = ("evaluate", "--predictions", results, "--truth", root, "--split", tmp_path / "s.json", "--part", "test")
+    status, out, err = run_metseg(
+        *command, "--patients", table, "--out", tmp_path / "out", "--no-report", "--json", "--jobs", 1
+    )
+    assert status == 0, err
+    assert json.loads(out)["patients"] == 1
+    status, _, err = run_metseg(*command, "--out", tmp_path / "out", "--no-report")
+    assert status == 3
+    with pytest.raises(UsageError, match="both say"):
+        pair_up(results, root, patients=str(table), patient_pattern="(.)")
+
+
 @pytest.mark.parametrize("pattern", [None, "^([^/]+)", "([^/]+)$"])
 @pytest.mark.parametrize(
     ("layout", "folders"),

@@ -50,7 +50,7 @@ _NAMED_LAYOUTS = {
 #: Said where a data set of studies is scored of which a training would ask whose they are.
 _NOBODY_SAYS = (
     "{root}: nothing says whose the studies are, so each counts as a patient of its own; say it with a pattern "
-    "(--patient-pattern)"
+    "(--patient-pattern) or a table (--patients)"
 )
 
 #: What `DataPart` asks of images does not matter where masks alone are wanted.
@@ -67,6 +67,7 @@ class MaskFile:
         other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise.
         place: where a pattern looks for the patient; None: the key.
         patient: who it is, as the layout says; None: it does not.
+        names: what a table of patients may call it, the longest first.
     """
 
     key: PurePosixPath
@@ -74,6 +75,7 @@ class MaskFile:
     other_key: PurePosixPath | None = None
     place: PurePosixPath | None = None
     patient: str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,12 @@ class MaskFiles:
 
 
 def find_masks(
-    root: Path, *, labels: str | None = None, without: Path | None = None, patient_pattern: str | None = None
+    root: Path,
+    *,
+    labels: str | None = None,
+    without: Path | None = None,
+    patient_pattern: str | None = None,
+    patients: str | None = None,
 ) -> MaskFiles:
     """Return the masks under a folder, or the only one.
 
@@ -104,7 +111,7 @@ def find_masks(
         root: a folder of masks, a data set with its images, or one file.
         labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken.
         without: a folder below it that does not count: that of the other side.
-        patient_pattern: with one it need not be known from folders whose studies they are.
+        patient_pattern, patients: with a pattern or a table it need not be known from folders whose studies they are.
     Raises:
         InputError: nothing there, no mask, two masks of one case, or volumes and pictures that both look like masks.
     """
@@ -115,7 +122,7 @@ def find_masks(
     tree = _tree(root, without)
     if not tree.volumes and not tree.pictures:
         raise _no_masks(root)
-    data = _ANY.model_copy(update={"patient_pattern": patient_pattern})
+    data = _ANY.model_copy(update={"patient_pattern": patient_pattern, "patients": patients})
     found = _volumes(tree, labels, data) if tree.volumes else _pictures(tree, labels)
     if not found.masks:
         raise _no_masks(root)
@@ -197,7 +204,7 @@ def _volumes(tree: Tree, labels: str | None, data: DataPart) -> MaskFiles:
     rest = [path for path in tree.volumes if tree.root / path not in known]
     folders = {file.path.parent for file in listed if file.role != LESIONS}
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=folders)
-    masks += [MaskFile(volume_key(path.name), tree.root / path) for path in by_name]
+    masks += [_named_only(volume_key(path.name), path, tree) for path in by_name]
     paths, notes = one_mask_each([mask.path for mask in masks], labels)
     chosen = set(paths)
     kept = tuple(mask for mask in masks if mask.path in chosen)
@@ -208,7 +215,14 @@ def _volumes(tree: Tree, labels: str | None, data: DataPart) -> MaskFiles:
 def _from_layout(file: StudyFile) -> MaskFile:
     study = file.study
     own = volume_key(file.path.name)
-    return MaskFile(PurePosixPath(study.case_id), file.path, own, study.place, study.patient)
+    names = (str(study.place), study.case_id, study.place.name, str(own))
+    return MaskFile(PurePosixPath(study.case_id), file.path, own, study.place, study.patient, names)
+
+
+def _named_only(key: PurePosixPath, path: PurePosixPath, tree: Tree) -> MaskFile:
+    """Return a mask that no layout knows."""
+    case = case_id(path.name)
+    return MaskFile(key, tree.root / path, names=(str(path.parent / case), str(key), case))
 
 
 def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...]]:
@@ -327,13 +341,15 @@ def _pictures(tree: Tree, labels: str | None) -> MaskFiles:
             if pair.mask is None:
                 unlabelled.add(str(key))
             else:
-                masks.append(MaskFile(key, pair.mask, place=pair.place))
+                names = (str(pair.name), str(pair.place), pair.name.name)
+                masks.append(MaskFile(key, pair.mask, place=pair.place, names=names))
         for path in pairing.orphan_masks:
-            masks.append(MaskFile(slice_key(PurePosixPath(path.relative_to(tree.root).as_posix())), path))
+            relative = PurePosixPath(path.relative_to(tree.root).as_posix())
+            masks.append(_named_only(slice_key(relative), relative, tree))
             known.add(path)
     rest = [path for path in tree.pictures if tree.root / path not in known]
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=set())
-    masks += [MaskFile(slice_key(path), tree.root / path) for path in by_name]
+    masks += [_named_only(slice_key(path), path, tree) for path in by_name]
     paths, notes = one_mask_each([mask.path for mask in masks], labels)
     chosen = set(paths)
     kept = tuple(mask for mask in masks if mask.path in chosen)

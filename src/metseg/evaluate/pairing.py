@@ -15,7 +15,8 @@ from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_
 from metseg.io.grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.io.layouts.examinations import examination_of
-from metseg.io.patients import patient_finder
+from metseg.io.patient_table import table_owners
+from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
@@ -37,6 +38,7 @@ def pair_up(
     part: PartOfSplit | None = None,
     needed: Collection[str] | None = None,
     patient_pattern: str | None = None,
+    patients: str | None = None,
     labels: str | None = None,
 ) -> Pairs:
     """Pair the files of two folders by case id, or one file with another.
@@ -58,24 +60,28 @@ def pair_up(
         patient_pattern: regular expression whose first group, searched in the relative path, is the patient; None:
             the folder of slice masks; for volumes what their layout says, or the case id without the time point of
             BraTS and UCSF-BMSR names.
+        patients: path of a table (CSV) that says of each case or file of the truth whose it is, as for `find_cases`.
         labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken; None: that there
             are two is refused.
     Raises:
         InputError: nothing there, nothing to pair, two files of one case, or files that only one side has.
-        UsageError: volumes on one side and pictures on the other, or no such way with missing files.
+        UsageError: volumes on one side and pictures on the other, no such way with missing files, or both a pattern
+            and a table.
     """
     if missing not in get_args(Missing):
         raise UsageError("not a way with missing files", where="missing", expected=get_args(Missing), got=missing)
+    if patient_pattern is not None and patients is not None:
+        raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
         return _complete(_one_file_each(predictions, truth))
-    true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern)
+    true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
         raise UsageError(
             "one side holds volumes, the other pictures", where=predictions, expected="the same kind on both sides"
         )
     sides = _match(true, guessed)
-    whose = _Patients(true, patient_pattern)
+    whose = _Patients(true, patient_pattern, patients)
     warnings = [*dict.fromkeys((*true.warnings, *guessed.warnings)), *sides.warnings, *whose.notes]
     if part is not None:
         sides, about_part = _of_part(sides, part, whose, missing)
@@ -185,15 +191,21 @@ class _Patients:
 
     Args:
         true: the masks of the truth.
-        pattern: see `pair_up`.
+        pattern, table: see `pair_up`.
     """
 
-    def __init__(self, true: MaskFiles, pattern: str | None) -> None:
+    def __init__(self, true: MaskFiles, pattern: str | None, table: str | None) -> None:
         self.is_slices = true.is_slices
         self.notes: tuple[str, ...] = ()
-        self._find = None
+        self._find: PatientOf | None = None
         self._merged: Mapping[str, tuple[str, str]] = {}
-        if pattern is not None or true.is_slices:
+        if table is not None:
+            owners = table_owners({mask.place or mask.key: mask.names for mask in true.masks}, table, true.root)
+            of = {place: owner.patient for place, owner in owners.of.items()}
+            # A prediction that has no truth has no row.
+            self._find = lambda place: of.get(place, str(place))
+            self.notes = owners.notes
+        elif pattern is not None or true.is_slices:
             places = [mask.place or mask.key for mask in true.masks]
             self._find = patient_finder(places, pattern, root=true.root)
         else:
@@ -244,8 +256,8 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
             f"{len(absent)} of {len(part.units)} {part.split.by}s of the part '{part.name}' have no truth",
             where=part.path,
             got=_some(absent),
-            cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern), "
-            "or leave them out with --missing skip",
+            cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern "
+            "or --patients), or leave them out with --missing skip",
             code="input.split",
         )
     if absent:

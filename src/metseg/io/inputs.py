@@ -67,6 +67,7 @@ class InputRules:
             them; None: everything.
         above: where a folder of pictures lies below one that holds all inputs: names of results begin with it, so that
             they are those that the folder above would give them; for studies see `find_in_folders`.
+        patients: table of these files' patients; None: that of `data` for a part of a split, and none otherwise.
     """
 
     one_per_folder: bool = False
@@ -74,6 +75,7 @@ class InputRules:
     grey: GreyRule | None = None
     part: PartOfSplit | None = None
     above: PurePosixPath = field(default_factory=PurePosixPath)
+    patients: str | None = None
 
 
 def find_inputs(
@@ -163,8 +165,9 @@ def _joined(trees: Sequence[tuple[PurePosixPath, Tree]]) -> Tree:
 
 
 def _own_data(data: DataPart, rules: InputRules) -> DataPart:
-    """Return what is read without a table of the data trained on, unless a part of these is asked for."""
-    return data if rules.part is not None else data.model_copy(update={"patients": None})
+    """Return what is read; a table of patients is of the data trained on, and so of these if they have its split."""
+    table = data.patients if rules.part is not None else None
+    return data.model_copy(update={"patients": rules.patients or table})
 
 
 def _in_folder(
@@ -376,7 +379,8 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str
         tell(note)
     pairs = [pair if rules.with_masks else replace(pair, mask=None) for pair in pairing.pairs]
     root = tree.root
-    patient_of = None if data.patient_pattern is None else _below(rules.above, data, pairs, root)
+    told = data.patient_pattern is not None or data.patients is not None
+    patient_of = _below(rules.above, data, pairs, root) if told else None
     if rules.part is not None:
         pairs, patient_of = _of_part(pairs, rules.part, rules.above, data, root)
     sources = []
