@@ -59,6 +59,36 @@ def test_names_with_and_without_the_ending_of_masks_all_count(sides: tuple[Path,
     assert summary.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("truth", "prediction"),
+    [
+        ("GOLD_STANDARD_P1", "P1-seg"),
+        ("manual_P1", "P1"),
+        ("P1_truth", "P1-pred"),
+        ("P1_ground_truth", "P1_seg"),
+        ("P1-roi", "P1-seg"),
+        ("gt/P1", "P1-seg"),
+        ("mask_P1", "mask_P1-pred"),
+        ("label_P1", "label_P1"),
+    ],
+)
+def test_what_a_mask_is_called_in_front_and_behind(tmp_path: Path, truth: str, prediction: str) -> None:
+    save(tmp_path / "truth" / f"{truth}.nii.gz")
+    save(tmp_path / "predictions" / f"{prediction}.nii.gz")
+    draw(tmp_path / "pictures" / "A" / f"{truth}.png")
+    draw(tmp_path / "of pictures" / "A" / f"{prediction}.png")
+    assert [pair.case for pair in pair_up(tmp_path / "predictions", tmp_path / "truth").cases] == ["P1"]
+    assert [pair.case for pair in pair_up(tmp_path / "of pictures", tmp_path / "pictures").cases] == ["A"]
+
+
+def test_a_word_for_masks_may_be_part_of_a_patients_name(tmp_path: Path) -> None:
+    volumes(tmp_path / "data", studies("manual_1/", "gold_1/"))
+    for case in ("manual_1-seg", "gold_1"):
+        save(tmp_path / "P" / f"{case}.nii.gz")
+    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    assert [pair.case for pair in pairs.cases] == ["gold_1", "manual_1"]
+
+
 def test_what_only_one_side_has_is_named_on_its_side(sides: tuple[Path, Path]) -> None:
     predictions, truth = sides
     (predictions / "P02.nii.gz").rename(predictions / "P2.nii.gz")

@@ -23,6 +23,7 @@ from metseg.io.layouts.pictures import IMAGE_FOLDERS as PICTURE_FOLDERS
 from metseg.io.layouts.pictures import IMAGES_MASKS
 from metseg.io.layouts.study import STUDY
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, owners_of
+from metseg.io.mask_names import MASK_FOLDERS
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS
 from metseg.io.sequences import is_brain_mask, sequence_of
@@ -32,7 +33,7 @@ from metseg.volume import BRAIN_MASK
 from metseg.words import counted
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
-PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
+PLAIN_FOLDERS = (*NOT_PATIENTS, *MASK_FOLDERS, "predictions")
 
 #: Folders whose files are images where other files of the same side are masks, in lower case.
 IMAGE_FOLDERS = frozenset((*PICTURE_FOLDERS, "imagestr", "imagests"))
@@ -64,7 +65,8 @@ class MaskFile:
     Args:
         key: what it is matched by: the case of a volume; the folder and the stem of a slice.
         path: the file.
-        other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise.
+        other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise,
+            or with the word in front that says mask, which may be part of a name.
         place: where a pattern looks for the patient; None: the key.
         patient: who it is, as the layout says; None: it does not.
         names: what a table of patients may call it, the longest first.
@@ -222,7 +224,8 @@ def _from_layout(file: StudyFile) -> MaskFile:
 def _named_only(key: PurePosixPath, path: PurePosixPath, tree: Tree) -> MaskFile:
     """Return a mask that no layout knows."""
     case = case_id(path.name)
-    return MaskFile(key, tree.root / path, names=(str(path.parent / case), str(key), case))
+    whole = key.with_name(stem_of(path.name))
+    return MaskFile(key, tree.root / path, whole, names=(str(path.parent / case), str(key), case))
 
 
 def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...]]:

@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, some_of, with_probabilities
+from metseg.evaluate.case_files import CasePair, Pairs, case_id, some_of, with_probabilities
 from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
 from metseg.io.grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.io.layouts.examinations import examination_of
+from metseg.io.mask_names import CASE_ENDINGS
 from metseg.io.patient_table import table_owners
 from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.splits import PartOfSplit
@@ -22,7 +23,7 @@ from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
 
-__all__ = ["PLAIN_FOLDERS", "SUFFIXES", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
+__all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 
 #: What is done about files that only one side has: refused, scored as an empty prediction, or left out; see `pair_up`.
 Missing = Literal["error", "empty", "skip"]
@@ -154,14 +155,13 @@ def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskF
 
 
 def _names(mask: MaskFile) -> set[PurePosixPath]:
-    """Return what a volume may be called."""
+    """Return what a mask may be called."""
     return {mask.key} if mask.other_key is None else {mask.key, mask.other_key}
 
 
 def _ends(mask: MaskFile) -> set[PurePosixPath]:
     """Return the ends of a slice's path."""
-    parts = mask.key.parts
-    return {PurePosixPath(*parts[first:]) for first in range(len(parts))}
+    return {PurePosixPath(*name.parts[first:]) for name in _names(mask) for first in range(len(name.parts))}
 
 
 def _unique_pairs(
@@ -279,7 +279,7 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
             "no prediction has the name of a truth",
             expected=some_of(alone),
             got=some_of(extra),
-            cure=f"name both sides by case; {', '.join(SUFFIXES)} are stripped",
+            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are stripped",
             code="input.no_cases",
         )
     if (alone or extra) and missing == "error":
