@@ -163,11 +163,18 @@ def test_numbered_cases_are_cases(tmp_path: Path) -> None:
 def test_what_is_not_read_is_named(sides: tuple[Path, Path]) -> None:
     predictions, truth = sides
     for folder in sides:
-        (folder / "P06.nrrd").write_bytes(b"")
+        for ending in (".nrrd", ".mnc", ".npz"):
+            (folder / f"P06{ending}").write_bytes(b"")
         draw(folder / "preview.png")
     draw(predictions / "P01-overlay.png")
     warnings = " ".join(pair_up(predictions, truth).warnings)
-    assert warnings.count("P06.nrrd") == warnings.count("preview.png") == 2
+    assert (
+        warnings.count("P06.nrrd")
+        == warnings.count("P06.mnc")
+        == warnings.count("P06.npz")
+        == warnings.count("preview.png")
+        == 2
+    )
     assert "overlay" not in warnings
     draw(truth / "P07_mask.png")
     with pytest.raises(InputError, match=r"volumes and pictures.*P07_mask.png"):

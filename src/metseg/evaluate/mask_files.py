@@ -17,6 +17,7 @@ from metseg.evaluate.case_files import case_id, is_map, is_overlay, some_of, ste
 from metseg.evaluate.twins import one_mask_each
 from metseg.io.inputs import EACH_STUDY
 from metseg.io.layouts import LAYOUTS, VolumeLayout
+from metseg.io.layouts.mixed import UNREAD_ENDINGS
 from metseg.io.layouts.nnunet import CHANNEL, NNUNET
 from metseg.io.layouts.parts import Part, parts_of
 from metseg.io.layouts.pictures import IMAGE_FOLDERS as PICTURE_FOLDERS
@@ -39,7 +40,7 @@ PLAIN_FOLDERS = (*NOT_PATIENTS, *MASK_FOLDERS, "predictions")
 IMAGE_FOLDERS = frozenset((*PICTURE_FOLDERS, "imagestr", "imagests"))
 
 #: Files of masks in formats that are not read here.
-UNREAD_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".npy", ".npz", ".img", ".dcm", ".bmp", ".gif")
+_UNREAD_MASKS = (*sorted(UNREAD_ENDINGS), ".npy", ".npz", ".dcm", ".gif")
 
 #: Layouts of volumes whose names leave no doubt; those of nnU-Net and the decathlon are asked by their folders.
 _NAMED_LAYOUTS = {
@@ -174,7 +175,7 @@ def _no_masks(root: Path) -> InputError:
 
 def _unread(tree: Tree) -> tuple[str, ...]:
     """Return a warning on files that may be masks, in formats that are not read here."""
-    left = [path for path in tree.rest if path.name.lower().endswith(UNREAD_ENDINGS)]
+    left = [path for path in tree.rest if path.name.lower().endswith(_UNREAD_MASKS)]
     if not left:
         return ()
     return (f"{tree.root}: {counted(len(left), 'file')} of formats that evaluation does not read: {some_of(left)}",)
