@@ -24,7 +24,7 @@ from metseg.evaluate import (
 )
 from metseg.evaluate.pairing import case_id, pair_up
 from metseg.evaluate.tables import LESION_FIGURES
-from metseg.io.tree import MASK_ENDINGS
+from metseg.io.mask_names import MASK_ENDINGS
 
 METS = Manner(scheme="brats-met-2023")
 AFFINE = np.diag([-0.5, -1.0, 2.0, 1.0])

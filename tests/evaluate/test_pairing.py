@@ -59,6 +59,36 @@ def test_names_with_and_without_the_ending_of_masks_all_count(sides: tuple[Path,
     assert summary.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("truth", "prediction"),
+    [
+        ("GOLD_STANDARD_P1", "P1-seg"),
+        ("manual_P1", "P1"),
+        ("P1_truth", "P1-pred"),
+        ("P1_ground_truth", "P1_seg"),
+        ("P1-roi", "P1-seg"),
+        ("gt/P1", "P1-seg"),
+        ("mask_P1", "mask_P1-pred"),
+        ("label_P1", "label_P1"),
+    ],
+)
+def test_what_a_mask_is_called_in_front_and_behind(tmp_path: Path, truth: str, prediction: str) -> None:
+    save(tmp_path / "truth" / f"{truth}.nii.gz")
+    save(tmp_path / "predictions" / f"{prediction}.nii.gz")
+    draw(tmp_path / "pictures" / "A" / f"{truth}.png")
+    draw(tmp_path / "of pictures" / "A" / f"{prediction}.png")
+    assert [pair.case for pair in pair_up(tmp_path / "predictions", tmp_path / "truth").cases] == ["P1"]
+    assert [pair.case for pair in pair_up(tmp_path / "of pictures", tmp_path / "pictures").cases] == ["A"]
+
+
+def test_a_word_for_masks_may_be_part_of_a_patients_name(tmp_path: Path) -> None:
+    volumes(tmp_path / "data", studies("manual_1/", "gold_1/"))
+    for case in ("manual_1-seg", "gold_1"):
+        save(tmp_path / "P" / f"{case}.nii.gz")
+    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    assert [pair.case for pair in pairs.cases] == ["gold_1", "manual_1"]
+
+
 def test_what_only_one_side_has_is_named_on_its_side(sides: tuple[Path, Path]) -> None:
     predictions, truth = sides
     (predictions / "P02.nii.gz").rename(predictions / "P2.nii.gz")
@@ -133,11 +163,18 @@ def test_numbered_cases_are_cases(tmp_path: Path) -> None:
 def test_what_is_not_read_is_named(sides: tuple[Path, Path]) -> None:
     predictions, truth = sides
     for folder in sides:
-        (folder / "P06.nrrd").write_bytes(b"")
+        for ending in (".nrrd", ".mnc", ".npz"):
+            (folder / f"P06{ending}").write_bytes(b"")
         draw(folder / "preview.png")
     draw(predictions / "P01-overlay.png")
     warnings = " ".join(pair_up(predictions, truth).warnings)
-    assert warnings.count("P06.nrrd") == warnings.count("preview.png") == 2
+    assert (
+        warnings.count("P06.nrrd")
+        == warnings.count("P06.mnc")
+        == warnings.count("P06.npz")
+        == warnings.count("preview.png")
+        == 2
+    )
     assert "overlay" not in warnings
     draw(truth / "P07_mask.png")
     with pytest.raises(InputError, match=r"volumes and pictures.*P07_mask.png"):
@@ -165,7 +202,15 @@ def volumes(root: Path, files: dict[str, str]) -> None:
         save(root / place, data)
 
 
+def studies(*folders: str) -> dict[str, str]:
+    """Return folders, or beginnings of names in them, with one image and its mask each."""
+    return {f"{start}{name}.nii.gz": kind for start in folders for name, kind in (("t1c", "image"), ("seg", "mask"))}
+
+
 DATA_SETS = {
+    "study below sites": studies("siteA/p1/", "siteB/p1/", "siteB/p2/"),
+    "study dated": studies("P01_20190101/", "P01_20200203/", "P02_20190101/"),
+    "study dates in names": studies("P01/P01_2019_", "P01/P01_2020_", "P02/"),
     "study": {
         f"{folder}/{name}.nii.gz": kind
         for folder in ("ann/2019", "ann/2020", "ben")
@@ -215,6 +260,43 @@ def test_a_data_set_pairs_with_what_is_called_as_prediction_calls_it(layout: str
     assert [pair.truth for pair in pairs.cases] == [(source.mask,) for source in sources]
     summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+def test_dates_in_names_of_masks_alone_are_one_patients(tmp_path: Path) -> None:
+    for side in ("truth", "predictions"):
+        for case in ("P01_20190101", "P01_20200203", "P02_20190101"):
+            save(tmp_path / side / f"{case}-seg.nii.gz")
+    pairs = pair_up(
+        tmp_path / "predictions", tmp_path / "truth", part=part("test", Split(train=("P02",), test=("P01",)))
+    )
+    assert [(pair.case, pair.patient) for pair in pairs.cases] == [("P01_20190101", "P01"), ("P01_20200203", "P01")]
+    assert any("P01_20190101, P01_20200203 are 'P01'" in warning for warning in pairs.warnings)
+
+
+def test_patients_are_called_alike_beside_a_study_without_a_mask_and_one_without_names(tmp_path: Path) -> None:
+    """The names of all folders count, not of those with masks alone; one odd folder changes nothing."""
+    volumes(tmp_path / "data", studies("siteA/p1/", "siteB/p1/"))
+    (tmp_path / "data" / "siteB" / "p1" / "seg.nii.gz").unlink()
+    save(tmp_path / "P" / "siteA_p1-seg.nii.gz")
+    assert [pair.patient for pair in pair_up(tmp_path / "P", tmp_path / "data").cases] == ["siteA_p1"]
+    for name in ("x1", "x2", "x3_mask"):
+        save(tmp_path / "data" / "odd" / f"{name}.nii.gz")
+    pairs = pair_up(tmp_path / "P", tmp_path / "data", missing="skip")
+    assert [pair.patient for pair in pairs.cases] == ["siteA_p1"]
+
+
+def test_studies_of_which_nobody_says_whose_they_are(tmp_path: Path) -> None:
+    """Training asks; here each counts as a patient, with a warning, and a pattern says better."""
+    volumes(tmp_path / "data", studies("ann/left/", "ann/right/", "ben/left/"))
+    for case in ("ann_left", "ann_right", "ben_left"):
+        save(tmp_path / "P" / f"{case}-seg.nii.gz")
+    sides = tmp_path / "P", tmp_path / "data"
+    pairs = pair_up(*sides)
+    assert len({pair.patient for pair in pairs.cases}) == 3
+    assert any("nothing says whose the studies are" in warning for warning in pairs.warnings)
+    pairs = pair_up(*sides, patient_pattern="^([^/]+)/")
+    assert [pair.patient for pair in pairs.cases] == ["ann", "ann", "ben"]
+    assert pairs.warnings == ()
 
 
 def test_cases_that_a_data_set_keeps_without_masks_are_no_error(tmp_path: Path) -> None:
@@ -314,11 +396,87 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
         Reading(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
 
 
-def test_studies_given_one_by_one_are_called_as_in_the_whole(tmp_path: Path) -> None:
-    volumes(tmp_path / "data", DATA_SETS["study"])
-    whole = Reading().sources([tmp_path / "data"], FLAIR, tmp_path / "P")
-    parts = Reading().sources([tmp_path / "data" / "ann", tmp_path / "data" / "ben"], FLAIR, tmp_path / "P")
+@pytest.mark.parametrize("kind", ["pictures", "studies in one folder", "studies below sites"])
+def test_a_table_of_patients_leads_from_split_to_evaluation(tmp_path: Path, run_metseg: Run, kind: str) -> None:
+    """Files say nothing of patients: the table alone has ann and ben, each of two files."""
+    root, table, results = tmp_path / "data", tmp_path / "table.csv", tmp_path / "P"
+    whose = {"1": "ann", "2": "ben", "3": "ann", "4": "ben"}
+    if kind == "pictures":
+        for number in whose:
+            draw(root / f"{number}.png")
+            draw(root / f"{number}_mask.png")
+    elif kind == "studies in one folder":
+        whose = {f"x{number}": patient for number, patient in whose.items()}
+        volumes(root, studies(*(f"{study}_" for study in whose)))
+    else:
+        whose = {f"{site}/x{number}": patient for site, (number, patient) in zip("ABCD", whose.items(), strict=True)}
+        volumes(root, studies(*(f"{study}/" for study in whose)))
+    table.write_text("\n".join(["file,patient", *(f"{name},{patient}" for name, patient in whose.items())]), "utf-8")
+    status, _, err = run_metseg(
+        "split", root, "--patients", table, "--out", tmp_path / "s.json", "--test", 0.5, "--validation", 0
+    )
+    assert status == 0, err
+    split = Split.load(tmp_path / "s.json")
+    assert {*split.train, *split.test} == {"ann", "ben"}
+    (tested,) = split.test
+    test = PartOfSplit(split, "test", path=tmp_path / "s.json")
+    trained_on = DataPart(channels=("t1c",), patients=str(table))
+    sources = Reading(part=test).sources([root], trained_on, results)
+    assert {source.patient for source in sources} == {tested}
+    told = Reading(part=test, patients=str(table)).sources([root], DataPart(channels=("t1c",)), results)
+    assert [source.case_id for source in told] == [source.case_id for source in sources]
+    if kind == "pictures":
+        names = [name for source in sources for name in source.slice_names]
+        for name in names:
+            draw(results / f"{name}_mask.png")
+    else:
+        names = [source.case_id for source in sources]
+        for name in names:
+            save(results / f"{name}-seg.nii.gz")
+    assert len(names) == 2
+    command = ("evaluate", "--predictions", results, "--truth", root, "--split", tmp_path / "s.json", "--part", "test")
+    status, out, err = run_metseg(
+        *command, "--patients", table, "--out", tmp_path / "out", "--no-report", "--json", "--jobs", 1
+    )
+    assert status == 0, err
+    assert json.loads(out)["patients"] == 1
+    status, _, err = run_metseg(*command, "--out", tmp_path / "out", "--no-report")
+    assert status == 3
+    with pytest.raises(UsageError, match="both say"):
+        pair_up(results, root, patients=str(table), patient_pattern="(.)")
+
+
+@pytest.mark.parametrize("pattern", [None, "^([^/]+)", "([^/]+)$"])
+@pytest.mark.parametrize(
+    ("layout", "folders"),
+    [
+        ("study", ("ann", "ben")),
+        ("study below sites", ("siteA", "siteB")),
+        ("study below sites", ("siteA/p1", "siteB/p1", "siteB/p2")),
+        ("study dated", ("P01_20190101", "P01_20200203", "P02_20190101")),
+        ("study dates in names", ("P01", "P02")),
+    ],
+)
+def test_studies_given_one_by_one_are_called_as_in_the_whole(
+    tmp_path: Path, layout: str, folders: tuple[str, ...], pattern: str | None
+) -> None:
+    volumes(tmp_path / "data", DATA_SETS[layout])
+    reading = Reading(pattern)
+    whole = reading.sources([tmp_path / "data"], FLAIR, tmp_path / "P")
+    parts = reading.sources([tmp_path / "data" / folder for folder in folders], FLAIR, tmp_path / "P")
     assert [(s.case_id, s.patient) for s in parts] == [(s.case_id, s.patient) for s in whole]
+    if layout == "study below sites" and pattern is None:
+        assert [(s.case_id, s.patient) for s in parts][-1] == ("siteB_p2", "p2")
+    test = part("test", Split(train=("somebody",), test=(whole[-1].patient,)))
+    (*_, last) = Reading(pattern, part=test).sources(
+        [tmp_path / "data" / folder for folder in folders], FLAIR, tmp_path / "P"
+    )
+    assert last.case_id == whole[-1].case_id
+
+
+def test_a_pattern_sees_the_folders_of_pictures_given_one_by_one(slices: Path, tmp_path: Path) -> None:
+    sources = Reading("^([^/]+)/").sources([slices / "A", slices / "B"], FLAIR, tmp_path / "P")
+    assert [(source.case_id, source.patient) for source in sources] == [("A", "A"), ("B", "B")]
 
 
 # --- labels that a table beside the masks names

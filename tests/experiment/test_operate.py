@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,37 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels.T).save(path)
     return tmp_path / "predictions", tmp_path / "truth"
+
+
+@pytest.mark.parametrize("said_by", ["recipe", "option"])
+def test_a_table_says_whose_the_masks_are(
+    bundle: Path, folders: tuple[Path, Path], tmp_path: Path, said_by: str
+) -> None:
+    """The folders are called otherwise than the patients of the split."""
+    table = tmp_path / "table.csv"
+    rows = [f"{name}/{z},{patient}" for name, patient in (("u", "P3"), ("v", "P4")) for z in range(2)]
+    table.write_text("\n".join(["file,patient", *rows]), "utf-8")
+    for side in folders:
+        (side / "P3").rename(side / "u")
+        (side / "P4").rename(side / "v")
+    wanted = Wanted(*folders, false_positives=0.0)
+    with pytest.raises(InputError):
+        operate(bundle, wanted, out=tmp_path / "refused", quiet=True)
+    if said_by == "recipe":
+        given = load_bundle(bundle)
+        data = given.recipe.data.model_copy(update={"patients": str(table)})
+        bundle = save_bundle(
+            tmp_path / "by table",
+            networks=[build_from_recipe(given.recipe)],
+            recipe=given.recipe.model_copy(update={"data": data}),
+            card="# tiny\n",
+            metrics={"steps": 8},
+            split=SPLIT.to_dict(),
+        )
+    else:
+        wanted = replace(wanted, patients=str(table))
+    operated = operate(bundle, wanted, out=tmp_path / "chosen", quiet=True)
+    assert (operated.point.patients, operated.point.threshold) == (2, 0.65)
 
 
 def test_the_point_is_in_recipe_metrics_and_card(bundle: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from metseg.cli.named import named_part, named_paths
+from metseg.cli.named import absolute, named_part, named_paths
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ AllowMismatch = Annotated[
 PatientPattern = Annotated[
     str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
 ]
+Patients = Annotated[
+    Path | None,
+    typer.Option("--patients", help="Table (CSV): a row for each case or file of the truth, and its patient."),
+]
 ImagesRoot = Annotated[
     Path | None, typer.Option("--images", help="Folder of the images, to show the worst cases on in the report.")
 ]
@@ -81,6 +85,7 @@ def evaluate(
     fold: Fold = None,
     allow_affine_mismatch: AllowMismatch = False,
     patient_pattern: PatientPattern = None,
+    patients: Patients = None,
     images: ImagesRoot = None,
     report: Report = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -101,6 +106,7 @@ def evaluate(
         missing=cast("Missing", missing),
         part=named_part(split, part, fold),
         patient_pattern=patient_pattern,
+        patients=absolute(patients),
     )
     if images is not None and not report:
         raise UsageError("--images are for the report", got="--no-report", cure="leave one of the two out")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from metseg.cli.named import absolute
+
 app = typer.Typer(help="Bundles and architectures.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -142,6 +144,10 @@ def operate(
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
     ] = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option("--patients", help="Table (CSV): a row for each case or file of the truth, and its patient."),
+    ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -161,6 +167,7 @@ def operate(
         split_file=split,
         fold=fold,
         patient_pattern=patient_pattern,
+        patients=absolute(patients),
     )
     operated = operate(name, wanted, out=out, jobs=jobs or processors(), quiet=as_json)
     if as_json:

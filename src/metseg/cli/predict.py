@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.named import named_part, named_sequences
+from metseg.cli.named import absolute, named_part, named_sequences
 from metseg.words import counted
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def predict(
         ),
     ] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option(help="For pictures: a regular expression whose group is the patient.")
+        str | None, typer.Option(help="Regular expression, searched in the path; its group is the patient.")
+    ] = None,
+    patients: Annotated[
+        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file or study, and its patient.")
     ] = None,
     stack: Annotated[
         bool | None, typer.Option("--stack/--no-stack", help="Read multi-page TIFFs as stacks of slices.")
@@ -78,6 +81,7 @@ def predict(
         named_sequences(modality or []),
         tell=_tell,
         part=named_part(split, part, fold),
+        patients=absolute(patients),
     )
     portion = None if shard is None else Shard.parse(shard)
     predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 
+from metseg.io.mask_names import case_of
 from metseg.io.nifti import NIFTI_ENDINGS
-from metseg.io.tree import MASK_ENDINGS, PICTURE_ENDINGS
+from metseg.io.tree import PICTURE_ENDINGS
 from metseg.labels import NamedLabels
-
-#: What is stripped from a file's stem to give the case id: the endings of masks in data sets, and that of predictions.
-#: The first is what UCSF-BMSR calls its masks of several classes.
-SUFFIXES = ("_brats-seg", *MASK_ENDINGS, "-pred", "_pred")
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
@@ -57,13 +54,13 @@ class Pairs:
 
 
 def case_id(name: str) -> str:
-    """Return the case a file name stands for: ending and one suffix stripped.
+    """Return the case a file name stands for: without its ending and without what masks and predictions are called.
 
-    >>> case_id("BraTS-MET-00001-000-seg.nii.gz"), case_id("TCGA_4_mask.png"), case_id("plain.nii")
-    ('BraTS-MET-00001-000', 'TCGA_4', 'plain')
+    >>> case_id("BraTS-MET-00001-000-seg.nii.gz"), case_id("TCGA_4_mask.png"), case_id("GOLD_STANDARD_P1.nii")
+    ('BraTS-MET-00001-000', 'TCGA_4', 'P1')
     """
     stem = stem_of(name)
-    return next((stem[: -len(end)] for end in SUFFIXES if stem.lower().endswith(end) and len(stem) > len(end)), stem)
+    return case_of(stem) or stem
 
 
 def stem_of(name: str) -> str:

@@ -15,13 +15,16 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError
 from metseg.evaluate.case_files import case_id, is_map, is_overlay, some_of, stem_of
 from metseg.evaluate.twins import one_mask_each
+from metseg.io.inputs import EACH_STUDY
 from metseg.io.layouts import LAYOUTS, VolumeLayout
+from metseg.io.layouts.mixed import UNREAD_ENDINGS
 from metseg.io.layouts.nnunet import CHANNEL, NNUNET
 from metseg.io.layouts.parts import Part, parts_of
 from metseg.io.layouts.pictures import IMAGE_FOLDERS as PICTURE_FOLDERS
 from metseg.io.layouts.pictures import IMAGES_MASKS
 from metseg.io.layouts.study import STUDY
-from metseg.io.layouts.volumes import LESIONS, StudyFile
+from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, owners_of
+from metseg.io.mask_names import MASK_FOLDERS
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS
 from metseg.io.sequences import is_brain_mask, sequence_of
@@ -31,13 +34,13 @@ from metseg.volume import BRAIN_MASK
 from metseg.words import counted
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
-PLAIN_FOLDERS = (*NOT_PATIENTS, "masks", "labels", "segmentations", "predictions")
+PLAIN_FOLDERS = (*NOT_PATIENTS, *MASK_FOLDERS, "predictions")
 
 #: Folders whose files are images where other files of the same side are masks, in lower case.
 IMAGE_FOLDERS = frozenset((*PICTURE_FOLDERS, "imagestr", "imagests"))
 
 #: Files of masks in formats that are not read here.
-UNREAD_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".npy", ".npz", ".img", ".dcm", ".bmp", ".gif")
+_UNREAD_MASKS = (*sorted(UNREAD_ENDINGS), ".npy", ".npz", ".dcm", ".gif")
 
 #: Layouts of volumes whose names leave no doubt; those of nnU-Net and the decathlon are asked by their folders.
 _NAMED_LAYOUTS = {
@@ -45,6 +48,12 @@ _NAMED_LAYOUTS = {
     for name, layout in LAYOUTS.items()
     if isinstance(layout, VolumeLayout) and name not in ("study", "nnunet", "decathlon")
 }
+
+#: Said where a data set of studies is scored of which a training would ask whose they are.
+_NOBODY_SAYS = (
+    "{root}: nothing says whose the studies are, so each counts as a patient of its own; say it with a pattern "
+    "(--patient-pattern) or a table (--patients)"
+)
 
 #: What `DataPart` asks of images does not matter where masks alone are wanted.
 _ANY = DataPart(channels=("image",))
@@ -57,9 +66,11 @@ class MaskFile:
     Args:
         key: what it is matched by: the case of a volume; the folder and the stem of a slice.
         path: the file.
-        other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise.
+        other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise,
+            or with the word in front that says mask, which may be part of a name.
         place: where a pattern looks for the patient; None: the key.
         patient: who it is, as the layout says; None: it does not.
+        names: what a table of patients may call it, the longest first.
     """
 
     key: PurePosixPath
@@ -67,6 +78,7 @@ class MaskFile:
     other_key: PurePosixPath | None = None
     place: PurePosixPath | None = None
     patient: str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,13 +100,21 @@ class MaskFiles:
     unlabelled: frozenset[str] = frozenset()
 
 
-def find_masks(root: Path, *, labels: str | None = None, without: Path | None = None) -> MaskFiles:
+def find_masks(
+    root: Path,
+    *,
+    labels: str | None = None,
+    without: Path | None = None,
+    patient_pattern: str | None = None,
+    patients: str | None = None,
+) -> MaskFiles:
     """Return the masks under a folder, or the only one.
 
     Args:
         root: a folder of masks, a data set with its images, or one file.
         labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken.
         without: a folder below it that does not count: that of the other side.
+        patient_pattern, patients: with a pattern or a table it need not be known from folders whose studies they are.
     Raises:
         InputError: nothing there, no mask, two masks of one case, or volumes and pictures that both look like masks.
     """
@@ -105,7 +125,8 @@ def find_masks(root: Path, *, labels: str | None = None, without: Path | None = 
     tree = _tree(root, without)
     if not tree.volumes and not tree.pictures:
         raise _no_masks(root)
-    found = _volumes(tree, labels) if tree.volumes else _pictures(tree, labels)
+    data = _ANY.model_copy(update={"patient_pattern": patient_pattern, "patients": patients})
+    found = _volumes(tree, labels, data) if tree.volumes else _pictures(tree, labels)
     if not found.masks:
         raise _no_masks(root)
     _refuse_two_of_one_key(found.masks)
@@ -154,7 +175,7 @@ def _no_masks(root: Path) -> InputError:
 
 def _unread(tree: Tree) -> tuple[str, ...]:
     """Return a warning on files that may be masks, in formats that are not read here."""
-    left = [path for path in tree.rest if path.name.lower().endswith(UNREAD_ENDINGS)]
+    left = [path for path in tree.rest if path.name.lower().endswith(_UNREAD_MASKS)]
     if not left:
         return ()
     return (f"{tree.root}: {counted(len(left), 'file')} of formats that evaluation does not read: {some_of(left)}",)
@@ -177,38 +198,51 @@ def _refuse_two_of_one_key(masks: Iterable[MaskFile]) -> None:
 # --- volumes
 
 
-def _volumes(tree: Tree, labels: str | None) -> MaskFiles:
-    listed, unlabelled = _listed(tree)
+def _volumes(tree: Tree, labels: str | None, data: DataPart) -> MaskFiles:
+    listed, about = _listed(tree, data)
+    with_mask = {file.study.case_id for file in listed if file.role == LESIONS}
+    unlabelled = {file.study.case_id for file in listed} - with_mask
     masks = [_from_layout(file) for file in listed if file.role == LESIONS]
     known = {file.path for file in listed}
     rest = [path for path in tree.volumes if tree.root / path not in known]
     folders = {file.path.parent for file in listed if file.role != LESIONS}
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=folders)
-    masks += [MaskFile(volume_key(path.name), tree.root / path) for path in by_name]
+    masks += [_named_only(volume_key(path.name), path, tree) for path in by_name]
     paths, notes = one_mask_each([mask.path for mask in masks], labels)
     chosen = set(paths)
     kept = tuple(mask for mask in masks if mask.path in chosen)
     beside = _beside_volumes(tree, {mask.key for mask in kept})
-    return MaskFiles(tree.root, kept, False, (*notes, *warnings, *beside), frozenset(unlabelled))
+    return MaskFiles(tree.root, kept, False, (*about, *notes, *warnings, *beside), frozenset(unlabelled))
 
 
 def _from_layout(file: StudyFile) -> MaskFile:
     study = file.study
     own = volume_key(file.path.name)
-    return MaskFile(PurePosixPath(study.case_id), file.path, own, study.place, study.patient)
+    names = (str(study.place), study.case_id, study.place.name, str(own))
+    return MaskFile(PurePosixPath(study.case_id), file.path, own, study.place, study.patient, names)
 
 
-def _listed(tree: Tree) -> tuple[list[StudyFile], set[str]]:
-    """Return the files that a layout knows, each with its role, and the cases that the data set has no mask of."""
+def _named_only(key: PurePosixPath, path: PurePosixPath, tree: Tree) -> MaskFile:
+    """Return a mask that no layout knows."""
+    case = case_id(path.name)
+    whole = key.with_name(stem_of(path.name))
+    return MaskFile(key, tree.root / path, whole, names=(str(path.parent / case), str(key), case))
+
+
+def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...]]:
+    """Return the files that a layout knows, each with its role and its patient as in a training, and warnings."""
     if parts := parts_of(tree):
         files = [file for part in parts for file in _files_of_part(tree, part)]
     else:
         layout = next((layout for layout in _NAMED_LAYOUTS.values() if layout.matches(tree)), None)
         files = [] if layout is None else list(layout.list_files(tree, _ANY).files)
     known = {file.path for file in files}
-    files += _studies(tree, [path for path in tree.volumes if tree.root / path not in known])
-    with_mask = {file.study.case_id for file in files if file.role == LESIONS}
-    return files, {file.study.case_id for file in files} - with_mask
+    studies, others, warnings = _studies(tree, [path for path in tree.volumes if tree.root / path not in known], data)
+    listed = [*files, *studies]
+    # Names are compared with those of all studies, also of those whose masks are looked at by themselves.
+    owners = owners_of([*dict.fromkeys((*(file.study for file in listed), *others))], _ANY, tree)
+    named = [replace(file, study=replace(file.study, patient=owners.of[file.study.place].patient)) for file in listed]
+    return named, (*warnings, *owners.notes)
 
 
 def _files_of_part(tree: Tree, part: Part) -> Iterator[StudyFile]:
@@ -224,26 +258,54 @@ def _files_of_part(tree: Tree, part: Part) -> Iterator[StudyFile]:
         seen.add(study.case_id)
 
 
-def _studies(tree: Tree, paths: Sequence[PurePosixPath]) -> list[StudyFile]:
-    """Return the files of folders that are studies by the names of their sequences: the folder names the case."""
+def _studies(
+    tree: Tree, paths: Sequence[PurePosixPath], data: DataPart
+) -> tuple[list[StudyFile], list[Study], tuple[str, ...]]:
+    """Return the files of studies with one mask, by the names of sequences; all other studies; and warnings.
+
+    The whole tree is listed at once, as for a training: names of patients depend on all folders.
+    """
+    rest = replace(tree, volumes=tuple(paths))
+    warnings: tuple[str, ...] = ()
+    listing = _list_studies(rest, data)
+    if listing is None:
+        # Several studies in one folder, or names that say nothing: there each file is looked at by itself.
+        rest = replace(rest, volumes=tuple(_listable(rest, data)))
+        listing = _list_studies(rest, data)
+    if listing is None:
+        listing = _list_studies(rest, data.model_copy(update={"patient_pattern": EACH_STUDY}))
+        warnings = (_NOBODY_SAYS.format(root=tree.root),)
+    groups: dict[Study, list[StudyFile]] = defaultdict(list)
+    for file in () if listing is None else listing.files:
+        groups[file.study].append(file)
+    found = {study: files for study, files in groups.items() if _is_study(files)}
+    others = [study for study in groups if study not in found]
+    in_folder = {file.path.parent: study for study, files in found.items() for file in files}
+    nameless = () if listing is None else listing.nameless
+    images = [StudyFile(in_folder[path.parent], "image", path) for path in nameless if path.parent in in_folder]
+    return [*(file for files in found.values() for file in files), *images], others, warnings if found else ()
+
+
+def _list_studies(tree: Tree, data: DataPart) -> Listing | None:
+    try:
+        return STUDY.list_files(tree, data)
+    except InputError:
+        return None
+
+
+def _listable(tree: Tree, data: DataPart) -> Iterator[PurePosixPath]:
+    """Yield the files of the folders that can be listed each by itself."""
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
-    for path in paths:
+    for path in tree.volumes:
         folders[path.parent].append(path)
-    found: list[StudyFile] = []
     for members in folders.values():
-        try:
-            listing = STUDY.list_files(replace(tree, volumes=tuple(members)), _ANY)
-        except InputError:
-            continue  # several studies in one folder, or names that say nothing: each file is looked at by itself
-        if _is_study(listing.files):
-            study = listing.files[0].study
-            found += (*listing.files, *(StudyFile(study, "image", path) for path in listing.nameless))
-    return found
+        if _list_studies(replace(tree, volumes=tuple(members)), data) is not None:
+            yield from members
 
 
 def _is_study(files: Sequence[StudyFile]) -> bool:
     """Return whether files are the images and the mask of one study, and do not only look so for want of names."""
-    if len({file.study for file in files}) != 1 or sum(file.role == LESIONS for file in files) != 1:
+    if sum(file.role == LESIONS for file in files) != 1:
         return False
     images = [file for file in files if file.role not in (LESIONS, BRAIN_MASK)]
     if any(sequence_of(stem_of(file.path.name)) is not None for file in images):
@@ -283,13 +345,15 @@ def _pictures(tree: Tree, labels: str | None) -> MaskFiles:
             if pair.mask is None:
                 unlabelled.add(str(key))
             else:
-                masks.append(MaskFile(key, pair.mask, place=pair.place))
+                names = (str(pair.name), str(pair.place), pair.name.name)
+                masks.append(MaskFile(key, pair.mask, place=pair.place, names=names))
         for path in pairing.orphan_masks:
-            masks.append(MaskFile(slice_key(PurePosixPath(path.relative_to(tree.root).as_posix())), path))
+            relative = PurePosixPath(path.relative_to(tree.root).as_posix())
+            masks.append(_named_only(slice_key(relative), relative, tree))
             known.add(path)
     rest = [path for path in tree.pictures if tree.root / path not in known]
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=set())
-    masks += [MaskFile(slice_key(path), tree.root / path) for path in by_name]
+    masks += [_named_only(slice_key(path), path, tree) for path in by_name]
     paths, notes = one_mask_each([mask.path for mask in masks], labels)
     chosen = set(paths)
     kept = tuple(mask for mask in masks if mask.path in chosen)

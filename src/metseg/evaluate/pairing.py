@@ -10,17 +10,20 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.case_files import SUFFIXES, CasePair, Pairs, case_id, some_of, with_probabilities
+from metseg.evaluate.case_files import CasePair, Pairs, case_id, some_of, with_probabilities
 from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
 from metseg.io.grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.io.layouts.examinations import examination_of
-from metseg.io.patients import patient_finder
+from metseg.io.mask_names import CASE_ENDINGS
+from metseg.io.patient_table import table_owners
+from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.splits import PartOfSplit
+from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
 
-__all__ = ["PLAIN_FOLDERS", "SUFFIXES", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
+__all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 
 #: What is done about files that only one side has: refused, scored as an empty prediction, or left out; see `pair_up`.
 Missing = Literal["error", "empty", "skip"]
@@ -36,6 +39,7 @@ def pair_up(
     part: PartOfSplit | None = None,
     needed: Collection[str] | None = None,
     patient_pattern: str | None = None,
+    patients: str | None = None,
     labels: str | None = None,
 ) -> Pairs:
     """Pair the files of two folders by case id, or one file with another.
@@ -57,25 +61,29 @@ def pair_up(
         patient_pattern: regular expression whose first group, searched in the relative path, is the patient; None:
             the folder of slice masks; for volumes what their layout says, or the case id without the time point of
             BraTS and UCSF-BMSR names.
+        patients: path of a table (CSV) that says of each case or file of the truth whose it is, as for `find_cases`.
         labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken; None: that there
             are two is refused.
     Raises:
         InputError: nothing there, nothing to pair, two files of one case, or files that only one side has.
-        UsageError: volumes on one side and pictures on the other, or no such way with missing files.
+        UsageError: volumes on one side and pictures on the other, no such way with missing files, or both a pattern
+            and a table.
     """
     if missing not in get_args(Missing):
         raise UsageError("not a way with missing files", where="missing", expected=get_args(Missing), got=missing)
+    if patient_pattern is not None and patients is not None:
+        raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
         return _complete(_one_file_each(predictions, truth))
-    true = find_masks(truth, labels=labels, without=predictions)
+    true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
         raise UsageError(
             "one side holds volumes, the other pictures", where=predictions, expected="the same kind on both sides"
         )
     sides = _match(true, guessed)
-    whose = _Patients(true, patient_pattern)
-    warnings = [*dict.fromkeys((*true.warnings, *guessed.warnings)), *sides.warnings]
+    whose = _Patients(true, patient_pattern, patients)
+    warnings = [*dict.fromkeys((*true.warnings, *guessed.warnings)), *sides.warnings, *whose.notes]
     if part is not None:
         sides, about_part = _of_part(sides, part, whose, missing)
         warnings += about_part
@@ -147,14 +155,13 @@ def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskF
 
 
 def _names(mask: MaskFile) -> set[PurePosixPath]:
-    """Return what a volume may be called."""
+    """Return what a mask may be called."""
     return {mask.key} if mask.other_key is None else {mask.key, mask.other_key}
 
 
 def _ends(mask: MaskFile) -> set[PurePosixPath]:
     """Return the ends of a slice's path."""
-    parts = mask.key.parts
-    return {PurePosixPath(*parts[first:]) for first in range(len(parts))}
+    return {PurePosixPath(*name.parts[first:]) for name in _names(mask) for first in range(len(name.parts))}
 
 
 def _unique_pairs(
@@ -184,21 +191,33 @@ class _Patients:
 
     Args:
         true: the masks of the truth.
-        pattern: see `pair_up`.
+        pattern, table: see `pair_up`.
     """
 
-    def __init__(self, true: MaskFiles, pattern: str | None) -> None:
+    def __init__(self, true: MaskFiles, pattern: str | None, table: str | None) -> None:
         self.is_slices = true.is_slices
-        self._pattern = pattern
-        self._find = None
-        if pattern is not None or true.is_slices:
+        self.notes: tuple[str, ...] = ()
+        self._find: PatientOf | None = None
+        self._merged: Mapping[str, tuple[str, str]] = {}
+        if table is not None:
+            owners = table_owners({mask.place or mask.key: mask.names for mask in true.masks}, table, true.root)
+            of = {place: owner.patient for place, owner in owners.of.items()}
+            # A prediction that has no truth has no row.
+            self._find = lambda place: of.get(place, str(place))
+            self.notes = owners.notes
+        elif pattern is not None or true.is_slices:
             places = [mask.place or mask.key for mask in true.masks]
             self._find = patient_finder(places, pattern, root=true.root)
+        else:
+            # Masks by themselves, called as prediction calls them: dates tell the same as in the names of folders.
+            self._merged = same_patients(_named_patient(mask) for mask in true.masks)
+            self.notes = same_patients_note(self._merged)
 
     def patient(self, mask: MaskFile) -> str:
         """Return the patient of a mask of either side."""
         if self._find is None:
-            return mask.patient or _study_patient(str(mask.key))
+            name = _named_patient(mask)
+            return self._merged[name][0] if name in self._merged else name
         return self._find(mask.place or mask.key)
 
     def units(self, masks: Iterable[MaskFile], part: PartOfSplit) -> dict[PurePosixPath, str]:
@@ -237,8 +256,8 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
             f"{len(absent)} of {len(part.units)} {part.split.by}s of the part '{part.name}' have no truth",
             where=part.path,
             got=_some(absent),
-            cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern), "
-            "or leave them out with --missing skip",
+            cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern "
+            "or --patients), or leave them out with --missing skip",
             code="input.split",
         )
     if absent:
@@ -260,7 +279,7 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
             "no prediction has the name of a truth",
             expected=some_of(alone),
             got=some_of(extra),
-            cure=f"name both sides by case; {', '.join(SUFFIXES)} are stripped",
+            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are stripped",
             code="input.no_cases",
         )
     if (alone or extra) and missing == "error":
@@ -334,6 +353,10 @@ def _slice_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair, 
             )
         )
     return tuple(cases)
+
+
+def _named_patient(mask: MaskFile) -> str:
+    return mask.patient or _study_patient(str(mask.key))
 
 
 def _study_patient(case: str) -> str:

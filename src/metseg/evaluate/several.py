@@ -36,7 +36,7 @@ class Sets:
         second_truth: of the second reader's, who may have drawn some of the cases only; None: there was one reader.
         missing: what is done about files that only one side has, see `metseg.evaluate.pairing.pair_up`.
         part: the part of a split that is scored; None: everything.
-        patient_pattern: see `metseg.evaluate.pairing.pair_up`.
+        patient_pattern, patients: see `metseg.evaluate.pairing.pair_up`.
     Raises:
         UsageError: no predictions, or a name that cannot be that of a folder.
     """
@@ -47,6 +47,7 @@ class Sets:
     missing: Missing = "error"
     part: PartOfSplit | None = None
     patient_pattern: str | None = None
+    patients: str | None = None
 
     def __post_init__(self) -> None:
         if not self.predictions:
@@ -130,6 +131,7 @@ def paired(sets: Sets, predictions: Path, manner: Manner) -> Pairs:
         missing=sets.missing,
         part=sets.part,
         patient_pattern=sets.patient_pattern,
+        patients=sets.patients,
         labels=manner.scheme_name,
     )
 
@@ -141,6 +143,7 @@ def _between(sets: Sets, second_truth: Path, manner: Manner) -> Pairs:
         missing="skip",
         part=sets.part,
         patient_pattern=sets.patient_pattern,
+        patients=sets.patients,
         labels=manner.scheme_name,
     )
 

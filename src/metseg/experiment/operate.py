@@ -56,7 +56,7 @@ class Wanted:
         labels: label scheme of the true masks; None: that of the recipe's files.
         split_file: which patient was for what; None: as the bundle says.
         fold: which fold the bundle was validated on, where the split has folds and the bundle one network.
-        patient_pattern: see `metseg.evaluate.pairing.pair_up`.
+        patient_pattern, patients: see `metseg.evaluate.pairing.pair_up`; neither: as the bundle's recipe says.
     """
 
     predictions: Path
@@ -67,6 +67,7 @@ class Wanted:
     split_file: Path | None = None
     fold: int | None = None
     patient_pattern: str | None = None
+    patients: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,14 @@ def operate(
     manner = Manner(wanted.protocol, wanted.labels or recipe.data.file_labels or recipe.data.labels)
     own = None if given.split is None else Split.from_dict(given.split, where=given.folder)
     split = _split(own, wanted, given.name)
+    said = wanted if wanted.patient_pattern or wanted.patients else recipe.data
     pairs = pair_up(
         wanted.predictions,
         wanted.truth,
         # The truth may be that of the whole data set: patients for other uses need no prediction.
         needed=validation_patients(split, networks=len(given.networks), fold=wanted.fold),
-        patient_pattern=wanted.patient_pattern or recipe.data.patient_pattern,
+        patient_pattern=said.patient_pattern,
+        patients=said.patients,
         labels=manner.scheme_name,
     )
     validation = require_validation_patients(pairs, split, networks=len(given.networks), fold=wanted.fold)

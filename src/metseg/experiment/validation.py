@@ -110,7 +110,8 @@ def _validation(split: Split, networks: int, fold: int | None) -> Sequence[str]:
 def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
     place = "test" if patient in split.test else "train" if patient in split.units else "nowhere"
     cures = {
-        "nowhere": "name patients as the split does, with --patient-pattern, or give a split that has them: --split",
+        "nowhere": "name patients as the split does, with --patient-pattern or --patients, or give a split that has "
+        "them: --split",
         "train": "give predictions of validation patients only",
         "test": "give predictions of validation patients only",
     }

@@ -23,7 +23,8 @@ from metseg.io.layouts.mixed import find_in_layout, other_kinds
 from metseg.io.layouts.nnunet import CHANNEL
 from metseg.io.layouts.slices import left_out_notes
 from metseg.io.nifti_file import NIFTI_ENDINGS, read_nifti_header
-from metseg.io.patients import NOT_PATIENTS, PatientOf, patient_finder
+from metseg.io.patient_table import table_owners
+from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.sequences import name_sequence
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
@@ -64,8 +65,9 @@ class InputRules:
             copies of one.
         part: only what belongs to this part of a split; patients are then those of a data set, as `find_cases` has
             them; None: everything.
-        above: where the folder lies below one that holds all inputs: names of results begin with it, so that they are
-            those that the folder above would give them.
+        above: where a folder of pictures lies below one that holds all inputs: names of results begin with it, so that
+            they are those that the folder above would give them; for studies see `find_in_folders`.
+        patients: table of these files' patients; None: that of `data` for a part of a split, and none otherwise.
     """
 
     one_per_folder: bool = False
@@ -73,6 +75,7 @@ class InputRules:
     grey: GreyRule | None = None
     part: PartOfSplit | None = None
     above: PurePosixPath = field(default_factory=PurePosixPath)
+    patients: str | None = None
 
 
 def find_inputs(
@@ -97,9 +100,8 @@ def find_inputs(
         InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
             there are pictures, or several studies of NIfTI files.
     """
-    # A table of patients is of the data that were trained on.
-    own = None if data is None else data.model_copy(update={"patients": None})
-    asked, place, rules = data_part(own, options), Path(path), rules or InputRules()
+    rules, place = rules or InputRules(), Path(path)
+    asked = data_part(_own_data(data or DataPart(), rules), options)
     if not place.exists():
         raise InputError("no such file or folder", where=place, cure="check the path", code="input.missing")
     if place.is_file():
@@ -113,17 +115,89 @@ def find_inputs(
             return _in_one_file(place, asked, named or {})
         _refuse_named(named, place)
         return [_single_picture(place, asked, rules)]
-    tree = scan(place)
-    tell = tell or _ignore
+    return _in_folder(scan(place), asked, named or {}, rules, tell or _ignore)
+
+
+def find_in_folders(
+    places: Mapping[Path, PurePosixPath],
+    data: DataPart,
+    *,
+    named: Mapping[str, str | Path] | None = None,
+    rules: InputRules | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[tuple[Path, list[CaseSource]]]:
+    """Return folders and what to predict on in each, called as if the folder that holds them all had been given.
+
+    Plain folders of studies are listed together, since what a patient is called depends on the names of all;
+    in place of theirs then stands the folder that holds them all.
+
+    Args:
+        places: folders, and where each lies below the one that holds them all.
+        data, named, rules, tell: as for `find_inputs`; sequences are named in each folder by itself.
+    Raises:
+        InputError, UsageError: as `find_inputs`.
+    """
+    named, rules, tell = named or {}, rules or InputRules(), tell or _ignore
+    asked = _own_data(data, rules)
+    trees = {path: scan(path) for path in places}
+    plain = [path for path, tree in trees.items() if _layout_of_studies(tree, asked) == "study"]
+    found = [
+        (path, _in_folder(tree, asked, named, replace(rules, above=places[path]), tell))
+        for path, tree in trees.items()
+        if path not in plain
+    ]
+    for group in [[path] for path in plain] if named else [plain] if plain else []:
+        tree = _joined([(places[path], trees[path]) for path in group])
+        found.append((tree.root, _of_studies(tree, "study", asked, named, rules, tell)))
+    return found
+
+
+def _joined(trees: Sequence[tuple[PurePosixPath, Tree]]) -> Tree:
+    """Return what lies in several folders as one tree, under the folder that holds them all."""
+    above, first = trees[0]
+    root = first.root.resolve()
+    root = root.parents[len(above.parts) - 1] if above.parts else root
+
+    def all_of(kind: str) -> tuple[PurePosixPath, ...]:
+        return tuple(sorted({place / path for place, tree in trees for path in getattr(tree, kind)}))
+
+    return Tree(root, all_of("pictures"), volumes=all_of("volumes"), rest=all_of("rest"))
+
+
+def _own_data(data: DataPart, rules: InputRules) -> DataPart:
+    """Return what is read; a table of patients is of the data trained on, and so of these if they have its split."""
+    table = data.patients if rules.part is not None else None
+    return data.model_copy(update={"patients": rules.patients or table})
+
+
+def _in_folder(
+    tree: Tree, data: DataPart, named: Mapping[str, str | Path], rules: InputRules, tell: Callable[[str], None]
+) -> list[CaseSource]:
+    layout = _layout_of_studies(tree, data)
+    if layout is not None:
+        return _of_studies(tree, layout, data, named, rules, tell)
+    _refuse_named(named, tree.root)
+    return list(_pictures(tree, data, rules, tell))
+
+
+def _layout_of_studies(tree: Tree, data: DataPart) -> str | None:
+    """Return the layout of a folder of studies; None: it holds pictures."""
     matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
-    if matching is not None:
-        name = matching if asked.layout == "auto" else choose_layout(tree, asked.layout, among=STUDY_LAYOUTS)
-        studies = _studies(tree, name, asked, named or {}, with_masks=rules.with_masks, tell=tell)
-        if name == "study":
-            studies = [_study_below(source, rules.above) for source in studies]
-        return studies if rules.part is None else [source for source in studies if rules.part.has(source)]
-    _refuse_named(named, place)
-    return list(_pictures(tree, asked, rules, tell))
+    if matching is None or data.layout == "auto":
+        return matching
+    return choose_layout(tree, data.layout, among=STUDY_LAYOUTS)
+
+
+def _of_studies(
+    tree: Tree,
+    layout: str,
+    data: DataPart,
+    named: Mapping[str, str | Path],
+    rules: InputRules,
+    tell: Callable[[str], None],
+) -> list[CaseSource]:
+    studies = _studies(tree, layout, data, named, with_masks=rules.with_masks, tell=tell)
+    return studies if rules.part is None else [source for source in studies if rules.part.has(source)]
 
 
 def _ignore(_note: str) -> None:
@@ -304,10 +378,11 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str
     for note in (*left_out_notes(pairing), *other_kinds(tree, layout, data)):
         tell(note)
     pairs = [pair if rules.with_masks else replace(pair, mask=None) for pair in pairing.pairs]
-    pattern, root = data.patient_pattern, tree.root
-    patient_of = None if pattern is None else patient_finder((), pattern, root=root)
+    root = tree.root
+    told = data.patient_pattern is not None or data.patients is not None
+    patient_of = _below(rules.above, data, pairs, root) if told else None
     if rules.part is not None:
-        pairs, patient_of = _of_part(pairs, rules.part, rules.above, pattern, root)
+        pairs, patient_of = _of_part(pairs, rules.part, rules.above, data, root)
     sources = []
     for group in group_to_predict(pairs, patient_of, root=root, one_per_folder=rules.one_per_folder):
         source = SliceStackSource(
@@ -324,14 +399,25 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str
     return one_size_each(sources)
 
 
+def _below(above: PurePosixPath, data: DataPart, pairs: Sequence[Pair], root: Path) -> PatientOf:
+    """Return whose pictures are, as in the data set that holds the folder."""
+    names = {above / pair.place: (str(above / pair.name), str(above / pair.place), pair.name.name) for pair in pairs}
+    if data.patients is not None:
+        owners = table_owners(names, data.patients, root).of
+        return lambda place: owners[above / place].patient
+    find = patient_finder(tuple(names), data.patient_pattern, root=root)
+    return lambda place: find(above / place)
+
+
 def _of_part(
-    pairs: Sequence[Pair], part: PartOfSplit, above: PurePosixPath, pattern: str | None, root: Path
+    pairs: Sequence[Pair], part: PartOfSplit, above: PurePosixPath, data: DataPart, root: Path
 ) -> tuple[list[Pair], PatientOf]:
     """Return the pictures of a part of a split, and whose they are: as in the data set that the split was made of."""
-    full = [replace(pair, name=above / pair.name, place=above / pair.place) for pair in pairs]
-    find = patient_finder([pair.place for pair in full], pattern, root=root)
+    find = _below(above, data, pairs, root)
+    # Whose they are is asked by the places below the folder, what units are called by those from above it.
+    full = [replace(pair, name=above / pair.name) for pair in pairs]
     units = units_of_pairs(full, find, by=part.split.by)
-    return [pair for pair in pairs if units[above / pair.name] in part.units], lambda place: find(above / place)
+    return [pair for pair in pairs if units[above / pair.name] in part.units], find
 
 
 def _stack_below(source: SliceStackSource, above: PurePosixPath) -> SliceStackSource:
@@ -342,15 +428,6 @@ def _stack_below(source: SliceStackSource, above: PurePosixPath) -> SliceStackSo
     own = () if source.case_id == source.root.resolve().name else (source.case_id,)
     slices = tuple(replace(piece, name=str(above / piece.name)) for piece in source.slices)
     return replace(source, case_id=safe_id("_".join((*above.parts, *own))), slices=slices)
-
-
-def _study_below(source: CaseSource, above: PurePosixPath) -> CaseSource:
-    """Return a study in a plain folder with the case and the patient that it has where the folder above is given."""
-    parts = [part for part in above.parts if part.lower() not in NOT_PATIENTS]
-    if not parts:
-        return source
-    own = () if source.case_id == source.root.resolve().name else (source.case_id,)
-    return replace(source, case_id=safe_id("_".join((*parts, *own))), patient=parts[0])
 
 
 def _single_picture(path: Path, data: DataPart, rules: InputRules) -> SliceStackSource:

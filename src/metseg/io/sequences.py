@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from metseg.io.mask_names import LESION_WORDS, MASK_WORDS
 from metseg.io.sequence_rules import (
     ABSENT_TEXT,
     BEFORE_TEXT,
@@ -47,8 +48,6 @@ AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "
 _LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "đ": "d", "\u0131": "i", "œ": "oe", "µ": "u"})
 
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
-MASK_WORDS = frozenset(("mask", "brainmask", "seg", "segmentation", "label", "labels", "truth", "gt", "roi"))
-LESION_WORDS = frozenset(("lesion", "lesions", "tumor", "tumour", "met", "mets", "metastasis", "metastases"))
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,6 @@ from metseg.io.nifti_file import NIFTI_ENDINGS
 #: File endings that are looked at in a folder. What a file really is, its content decides when it is read.
 PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 
-#: Words for a truth that somebody drew, beside those for masks of any kind.
-TRUTH_WORDS = frozenset(("gold", "goldstandard", "groundtruth", "manual", "annotation", "annotations"))
-
-#: What a mask is called where it lies beside its image, before or behind the image's name.
-_MASK_NAMES = ("mask", "seg", "segmentation", "label", "labels", "gt", *sorted(TRUTH_WORDS), "gold_standard")
-
-#: What the stem of a mask ends in where it lies beside its image.
-MASK_ENDINGS = tuple(sign + name for name in _MASK_NAMES for sign in "_-")
-#: What it begins with.
-MASK_BEGINNINGS = tuple(name + sign for name in _MASK_NAMES for sign in "_-")
-
 #: Names shown one by one in a message; more are counted.
 SHOWN_NAMES = 6
 
@@ -139,21 +128,6 @@ def _kind(name: str) -> str:
 def _ending(name: str) -> str:
     nifti = next((ending for ending in NIFTI_ENDINGS if name.lower().endswith(ending)), None)
     return nifti or PurePosixPath(name).suffix.lower() or "(none)"
-
-
-def plain_stem(stem: str) -> str | None:
-    """Return the stem of the image that a mask's stem names, or None where it is no mask's.
-
-    >>> plain_stem("case_7_mask"), plain_stem("case_7"), plain_stem("GOLD_STANDARD_7")
-    ('case_7', None, '7')
-    """
-    for ending in sorted(MASK_ENDINGS, key=len, reverse=True):
-        if stem.lower().endswith(ending) and len(stem) > len(ending):
-            return stem[: -len(ending)]
-    for beginning in sorted(MASK_BEGINNINGS, key=len, reverse=True):
-        if stem.lower().startswith(beginning) and len(stem) > len(beginning):
-            return stem[len(beginning) :]
-    return None
 
 
 def slice_number(stem: str) -> int | None:

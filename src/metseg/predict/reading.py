@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.channels import GreyRule
-from metseg.io.inputs import InputRules, find_inputs
+from metseg.io.inputs import InputRules, find_in_folders, find_inputs
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.splits import PartOfSplit
@@ -28,12 +28,15 @@ class Reading:
     """How inputs are read, where that cannot be known from themselves.
 
     Args:
-        patient_pattern: regular expression whose group is the patient of a picture.
+        patient_pattern: regular expression whose group is the patient, searched in the path.
         stack: read TIFFs of several pages as stacks of slices; None: as the model's recipe says.
         allow_gaps: fill slices missing from a DICOM series; None: as the model's recipe says.
         named: modality to the file or DICOM series that it is, as for `find_inputs`.
         tell: told what of the inputs was left out, one sentence each; None: nobody asks.
         part: predict only what belongs to this part of a split; None: everything.
+        patients: path of a table of patients, in place of a pattern.
+    Raises:
+        UsageError: both a pattern and a table.
     """
 
     patient_pattern: str | None = None
@@ -42,6 +45,11 @@ class Reading:
     named: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] | None = None
     part: PartOfSplit | None = None
+    patients: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.patient_pattern is not None and self.patients is not None:
+            raise UsageError("a pattern and a table both say whose a file is", cure="give one of them")
 
     def sources(
         self, inputs: Sequence[Path], trained_on: DataPart, out: Path, *, grey: str | None = None
@@ -59,19 +67,20 @@ class Reading:
         """
         given = {"stack": self.stack, "allow_gaps": self.allow_gaps}
         changes = {key: value for key, value in given.items() if value is not None}
-        # A split was made of the data set with the recipe's pattern; of other files that says nothing.
-        pattern = self.patient_pattern or (trained_on.patient_pattern if self.part is not None else None)
-        data = trained_on.model_copy(update={**changes, "layout": "auto", "patient_pattern": pattern})
+        # A split was made of the data set with the recipe's pattern or table; of other files they say nothing.
+        as_trained = self.part is not None and self.patient_pattern is None and self.patients is None
+        said = trained_on if as_trained else self
+        whose = {"patient_pattern": said.patient_pattern, "patients": said.patients}
+        data = trained_on.model_copy(update={**changes, "layout": "auto", **whose})
         if inputs:
-            above = _places_of(inputs)
-            rules = [
-                InputRules(grey=GreyRule(grey), part=self.part, above=above.get(path, PurePosixPath()))
+            rules = InputRules(grey=GreyRule(grey), part=self.part, patients=said.patients)
+            below = _places_of(inputs)
+            found = find_in_folders(below, data, named=self.named, rules=rules, tell=self.tell)
+            found += [
+                (path, find_inputs(path, data, named=self.named, rules=rules, tell=self.tell))
                 for path in inputs
+                if path not in below
             ]
-            found = (
-                (path, find_inputs(path, data, named=self.named, rules=rule, tell=self.tell))
-                for path, rule in zip(inputs, rules, strict=True)
-            )
             sources = [source for path, sources in found for source in _without_results(path, sources, out)]
             return sources if self.part is None else self._of_part(sources, self.part)
         if not self.named:
@@ -92,7 +101,7 @@ class Reading:
                 where=part.path,
                 expected=", ".join(sorted(part.units)[:3]),
                 cure="give the folder that the split was made of, and name patients as the split does "
-                "(--patient-pattern)",
+                "(--patient-pattern or --patients)",
                 code="input.split",
             )
         if self.tell is not None:

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from metseg.io.image_files import stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
-from metseg.io.sequences import BIDS_IMAGES, LESION_WORDS, BidsName, name_sequence, parse_bids
+from metseg.io.mask_names import LESION_WORDS
+from metseg.io.sequences import BIDS_IMAGES, BidsName, name_sequence, parse_bids
 from metseg.io.tree import Tree
 from metseg.volume import BRAIN_MASK
 

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from metseg.io.layouts.slices import SliceLayout
-from metseg.io.tree import TRUTH_WORDS, Pair, Pairing, Tree, plain_stem, unique_by_key
+from metseg.io.mask_names import MASK_FOLDERS, plain_stem
+from metseg.io.tree import Pair, Pairing, Tree, unique_by_key
 
-#: Names of sibling folders that hold images and their masks, compared in lower case.
+#: Names of folders that hold images where masks lie in another, compared in lower case.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = (
-    *("masks", "mask", "labels", "label", "segmentations", "segmentation", "gt", "truth", "gold_standard"),
-    *sorted(TRUTH_WORDS),
-)
 
 
 def pair_separate_roots(tree: Tree) -> Pairing:

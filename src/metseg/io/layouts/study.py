@@ -13,10 +13,11 @@ from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
+from metseg.io.mask_names import TRUTH_WORDS
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
 from metseg.io.sequences import NamedSequence, is_brain_mask, is_lesion_mask, name_sequence, words
 from metseg.io.timepoints import TIME, Whose, names_of, patients_in
-from metseg.io.tree import TRUTH_WORDS, Tree
+from metseg.io.tree import Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 

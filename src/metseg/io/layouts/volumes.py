@@ -158,7 +158,7 @@ class VolumeLayout(Layout):
             )
         _refuse_twins(groups)
         unlabelled = _by_study(listing.unlabelled)
-        owners = _owners((*groups, *unlabelled), data, tree)
+        owners = owners_of((*groups, *unlabelled), data, tree)
 
         def sources_of(some: Mapping[Study, Sequence[StudyFile]]) -> list[VolumeSource]:
             return [
@@ -225,7 +225,7 @@ def _refuse_twins(studies: Iterable[Study]) -> None:
         places[study.case_id] = study.place
 
 
-def _owners(studies: Sequence[Study], data: DataPart, tree: Tree) -> Owners:
+def owners_of(studies: Sequence[Study], data: DataPart, tree: Tree) -> Owners:
     """Return whose studies are: by the table or the pattern of `data`, else as the layout says.
 
     Studies of patients whose names differ in a date alone are of one patient.
