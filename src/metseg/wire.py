@@ -178,7 +178,7 @@ class Lesion(Wire):
     confidence: float = Field(
         ge=0, le=1, description="Mean probability over its voxels; calibrated where the model has an operating point."
     )
-    slice: int | None = Field(default=None, description="For pictures: the slice with most of its pixels, from 0.")
+    slice: int | None = Field(default=None, description="For pictures: the slice with its largest region, from 0.")
     slices: tuple[int, ...] = Field(default=(), description="For pictures: all slices it lies in, from 0.")
     place: str | None = Field(default=None, description="Where it lies, in words.")
 

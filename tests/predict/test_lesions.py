@@ -7,7 +7,7 @@ import pytest
 
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap
-from metseg.predict.lesions import find_lesions
+from metseg.predict.lesions import Lesion, find_lesions, joined
 from metseg.predict.postprocess import clean_labels
 from metseg.predict.prediction import Prediction
 from metseg.predict.report import CaseReport
@@ -46,21 +46,13 @@ def test_a_stack_in_parts_has_the_lesions_of_the_whole(step: int) -> None:
     labels[6:8, 1:5, 7] = 1  # ... that meet in slice 7
     labels[10, 2, 8] = 1
     probability = np.full(labels.shape, 0.75, dtype=np.float32)
-    names = tuple(f"s{z}" for z in range(9))
     whole = find_lesions(labels, probability, None, BINARY, slicewise=True)
     assert [(lesion.voxels, lesion.slices) for lesion in whole] == [
         (28, (2, 3, 4, 5, 6, 7)),
         (16, (0, 1, 2, 3)),
         (1, (8,)),
     ]
-    report = CaseReport("case", "model")
-    for first in range(0, 9, step):
-        part = labels[:, :, first : first + step]
-        lesions = find_lesions(part, probability[:, :, first : first + step], None, BINARY, slicewise=True)
-        case = Case("case", "p", {"t2f": Volume(part.copy())}, slice_names=names[first : first + step])
-        report.add(
-            Prediction(case, part, probability[:, :, first : first + step], lesions, {}, (), model="m", scheme="binary")
-        )
+    report = report_in_parts(labels, probability, step)
     found = report.document()["lesions"]
     assert [lesion["id"] for lesion in found] == [1, 2, 3]
     for got, expected in zip(found, whole, strict=True):
@@ -68,6 +60,57 @@ def test_a_stack_in_parts_has_the_lesions_of_the_whole(step: int) -> None:
         assert (got["slice_voxels"], got["slice_index"]) == (expected.slice_voxels, expected.slice_index)
         assert got["centre_voxel"] == pytest.approx(expected.centre_voxel, abs=2e-3)
         assert got["confidence"] == pytest.approx(0.75, abs=1e-3)
+
+
+def report_in_parts(labels: np.ndarray, probability: np.ndarray, step: int) -> CaseReport:
+    """Return the report of a stack that was predicted in parts of so many slices."""
+    report = CaseReport("case", "model")
+    for first in range(0, labels.shape[2], step):
+        part, chances = (array[:, :, first : first + step] for array in (labels, probability))
+        case = Case(
+            "case", "p", {"t2f": Volume(part.copy())}, slice_names=tuple(f"s{first + z}" for z in range(part.shape[2]))
+        )
+        lesions = find_lesions(part, chances, None, BINARY, slicewise=True)
+        report.add(Prediction(case, part, chances, lesions, {}, (), model="m", scheme="binary"))
+    return report
+
+
+@pytest.mark.parametrize(("step", "seed"), [(1, 0), (2, 1), (3, 2), (7, 3)])
+def test_a_random_stack_in_many_parts_has_the_lesions_of_the_whole(step: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((24, 20, 60), dtype=np.uint8)
+    for x, y, z in rng.integers(0, (22, 18, 60), size=(400, 3)):
+        labels[x : x + rng.integers(1, 5), y : y + rng.integers(1, 3), z : z + rng.integers(1, 4)] = 1
+    probability = rng.random(labels.shape, dtype=np.float32)
+    whole = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    found = report_in_parts(labels, probability, step).lesions
+    assert len(whole) > 20
+
+    def facts(lesion: Lesion) -> tuple[object, ...]:
+        return lesion.voxels, lesion.slices, lesion.slice_index, lesion.slice_voxels, lesion.slice_centre
+
+    assert sorted(map(facts, found)) == sorted(map(facts, whole))
+    for got, expected in zip(sorted(found, key=facts), sorted(whole, key=facts), strict=True):
+        assert got.confidence == pytest.approx(expected.confidence, abs=0.005)
+        assert got.centre_voxel == pytest.approx(expected.centre_voxel, abs=0.02)
+
+
+def test_lesions_are_joined_once_for_each_seam_they_cross(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty lesions of one slice in each of forty parts, and one that runs through all: 39 joins, one a seam."""
+    labels = np.zeros((40, 34, 40), dtype=np.uint8)
+    for z in range(40):
+        labels[1:40:2, (2 if z % 2 else 4), z] = 1  # never at the place of those before
+    labels[:, 30, :] = 1
+    seen: list[int] = []
+
+    def counted(one: Lesion, two: Lesion) -> Lesion:
+        seen.append(two.voxels)
+        return joined(one, two)
+
+    monkeypatch.setattr("metseg.predict.report.joined", counted)
+    report = report_in_parts(labels, np.full(labels.shape, 0.75, dtype=np.float32), 1)
+    assert seen == [40] * 39
+    assert len(report.lesions) == 40 * 20 + 1
 
 
 def test_lesions_of_volumes_are_measured() -> None:

@@ -698,25 +698,46 @@ def test_52_a_brain_mask_comes_with_dicom_too(
 
 
 @pytest.mark.parametrize(
-    ("code", "build"),
+    ("code", "cure", "build"),
     [
-        ("input.missing", lambda make: [("brain_mask", ("m.nii", make.nifti(brain_of(), packed=False)))]),
         (
-            "input.duplicate_sequence",
+            "input.missing",
+            "send the images of the study too",
+            lambda make: [("brain_mask", ("m.nii", make.nifti(brain_of(), packed=False)))],
+        ),
+        (
+            "input.duplicate_brain_mask",
+            "leave one of them out, or send it in the field of the sequence that it shows",
             lambda make: [("t1c", ("a.nii.gz", make.nifti())), *[("brain_mask", ("m.nii.gz", make.nifti()))] * 2],
         ),
         (
-            "input.brain_mask",
+            "input.brain_mask_kind",
+            "send the mask as .nii or .nii.gz",
             lambda make: [("t1c", ("a.nii.gz", make.nifti())), ("brain_mask", ("m.png", make.png(make.square())))],
         ),
         (
-            "input.brain_mask",
+            "input.brain_mask_of_pictures",
+            "leave it out, or send the study as NIfTI or DICOM",
             lambda make: [("files", ("a.png", make.png(make.square()))), ("brain_mask", ("m.nii.gz", make.nifti()))],
         ),
     ],
 )
 def test_52_brain_masks_that_no_study_can_have(
-    client: TestClient, make: SimpleNamespace, code: str, build: Callable[[SimpleNamespace], Files]
+    client: TestClient, make: SimpleNamespace, code: str, cure: str, build: Callable[[SimpleNamespace], Files]
 ) -> None:
     response = client.post("/studies", files=build(make), data={"model": "bright-t1c"})
-    assert (response.status_code, response.json()["code"]) == (422, code)
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["cure"]) == (422, code, cure)
+
+
+def test_52_an_empty_brain_mask(
+    client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, brain_model: str
+) -> None:
+    files = [
+        ("t1c", ("t1c.nii.gz", make.nifti(with_skull()))),
+        ("brain_mask", ("m.nii.gz", make.nifti(np.zeros_like(brain_of())))),
+    ]
+    response = client.post("/studies", files=files, data={"model": brain_model})
+    failed = fails(client, service, work_off, response, "input.empty_brain_mask")
+    assert failed.failure is not None
+    assert failed.failure.cure == "give a mask that covers the brain"

@@ -39,10 +39,10 @@ class Lesion:
         centre_mm: centre of mass in RAS mm.
         confidence: mean probability over its voxels; where the bundle has an operating point, turned into the share of
             validation lesions of that probability that were lesions.
-        slice_index: for pictures, the slice in which most of its pixels lie; the first of several.
+        slice_index: for pictures, the slice that holds its largest region; the first of several.
         slices: for pictures, all slices that it lies in.
-        slice_voxels: how many of its pixels lie in the slice `slice_index`, and `slice_centre` is the centre of these.
-        slice_centre: column and row.
+        slice_voxels: for pictures, pixels of this region: they share an edge or a corner within the slice.
+        slice_centre: column and row of the centre of this region.
     """
 
     id: int
@@ -133,7 +133,7 @@ def joined(one: Lesion, two: Lesion) -> Lesion:
     voxels = one.voxels + two.voxels
     share = two.voxels / voxels
     by_label = Counter(one.voxels_by_label) + Counter(two.voxels_by_label)
-    larger = two if (two.slice_voxels or 0) > (one.slice_voxels or 0) else one
+    main = min(one, two, key=_region_order)
     centre = (1 - share) * np.asarray(one.centre_voxel) + share * np.asarray(two.centre_voxel)
     return replace(
         one,
@@ -142,28 +142,38 @@ def joined(one: Lesion, two: Lesion) -> Lesion:
         voxels_by_label=dict(by_label),
         centre_voxel=_rounded(centre),
         confidence=round((1 - share) * one.confidence + share * two.confidence, 4),
-        slice_index=larger.slice_index,
+        slice_index=main.slice_index,
         slices=tuple(sorted({*one.slices, *two.slices})),
-        slice_voxels=larger.slice_voxels,
-        slice_centre=larger.slice_centre,
+        slice_voxels=main.slice_voxels,
+        slice_centre=main.slice_centre,
     )
 
 
+def _region_order(lesion: Lesion) -> tuple[float, ...]:
+    """Return the key that puts the lesion with the largest region first; ties as in `_in_slices`."""
+    return -(lesion.slice_voxels or 0), lesion.slice_index or 0, *(lesion.slice_centre or ())
+
+
 def _in_slices(inside: npt.NDArray[np.bool_], box: tuple[slice, ...]) -> dict[str, Any]:
-    """Return in which slices a lesion of pictures lies.
+    """Return the slices of a lesion of pictures, and its largest region within one slice.
+
+    A lesion may have several regions in a slice, joined through its neighbours. The largest region is the same whether
+    a stack is measured whole or in parts: of equal ones the first by slice, column and row of its centre.
 
     Args:
         inside: (X, Y, Z) its pixels, in its bounding box.
-        box: where that lies.
+        box: position of the bounding box.
     """
-    by_slice = np.count_nonzero(inside, axis=(0, 1))
-    largest = int(by_slice.argmax())
-    x, y = (round(float(at.mean()) + box[axis].start, 3) for axis, at in enumerate(np.nonzero(inside[:, :, largest])))
+    regions = label_instances(inside, across_slices=False)[0]
+    voxels = lesion_voxels(regions)
+    centres = np.round(lesion_centres(regions) + [axis.start for axis in box], 3)
+    index = min(np.flatnonzero(voxels == voxels.max()), key=lambda region: tuple(centres[region][[2, 0, 1]]))
+    x, y, z = centres[index]
     return {
-        "slice_index": box[2].start + largest,
-        "slices": tuple(int(z) + box[2].start for z in np.flatnonzero(by_slice)),
-        "slice_voxels": int(by_slice[largest]),
-        "slice_centre": (x, y),
+        "slice_index": round(float(z)),
+        "slices": tuple(int(at) + box[2].start for at in np.flatnonzero(inside.any(axis=(0, 1)))),
+        "slice_voxels": int(voxels[index]),
+        "slice_centre": (float(x), float(y)),
     }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ class CaseReport:
         plane: (X, Y).
         depth: slices predicted so far.
         affine: (4, 4) voxel-to-RAS of the mask, mm; None for pictures.
-        lesions: as found, part by part.
         timings_s: seconds by phase.
         warnings: each once.
         failed: what could not be read.
@@ -47,14 +45,21 @@ class CaseReport:
     plane: list[int] = field(default_factory=list)
     depth: int = 0
     affine: list[list[float]] | None = None
-    lesions: list[Lesion] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     failed: list[MetsegError] = field(default_factory=list)
     technique: dict[str, Any] = field(default_factory=dict)
     sequences: list[dict[str, str]] = field(default_factory=list)
-    #: (X, Y), in the last picture so far, which of `lesions` a pixel is of, from 1; None: there is none yet.
+    #: Lesions by a running number from 1, in order of appearance; a joined lesion has the lowest number of its parts.
+    _found: dict[int, Lesion] = field(default_factory=dict)
+    _last_number: int = 0
+    #: (X, Y) running number of the lesion at each pixel of the last picture so far, 0: none; None: no picture yet.
     _last: npt.NDArray[np.intp] | None = None
+
+    @property
+    def lesions(self) -> list[Lesion]:
+        """Return the lesions found so far, in order of appearance."""
+        return list(self._found.values())
 
     def add(self, prediction: Prediction) -> None:
         """Take a part in; its slices follow those that are there."""
@@ -62,7 +67,7 @@ class CaseReport:
         if prediction.case.is_slice_stack:
             self._join(moved, lesion_numbers(prediction.labels))
         else:
-            self.lesions += moved
+            self._append(moved)
         self.slice_names += prediction.case.slice_names
         *self.plane, depth = prediction.labels.shape
         self.depth += depth
@@ -75,31 +80,36 @@ class CaseReport:
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
 
-    def _join(self, lesions: Sequence[Lesion], numbers: npt.NDArray[np.intp]) -> None:
-        """Take the lesions of a part of a stack in; one that goes on from the part before becomes one with it.
+    def _join(self, lesions: Sequence[Lesion], ids: npt.NDArray[np.intp]) -> None:
+        """Add the lesions of a part of a stack; one that continues from the part before is joined with it.
+
+        Only lesions that reach the last picture so far can change. The work is in proportion to the part, not to what
+        was found before.
 
         Args:
-            lesions: of the part, by their number.
-            numbers: (X, Y, Z) of each pixel of the part; 0: background.
+            lesions: of the part, by their id.
+            ids: (X, Y, Z) lesion of each pixel of the part; 0: background.
         """
-        both, known = [*self.lesions, *lesions], len(self.lesions)
-        first, last = numbers[:, :, 0], numbers[:, :, -1]
-        group = list(range(len(both)))
+        known = self._append(lesions)
+        first, pairs = ids[:, :, 0], np.empty((0, 2), dtype=np.intp)
         if self._last is not None and self._last.shape == first.shape:
             meeting = (self._last > 0) & (first > 0)
-            pairs = {
-                (int(one) - 1, known + int(two) - 1)
-                for one, two in zip(self._last[meeting], first[meeting], strict=True)
-            }
-            for one, two in sorted(pairs):
-                low, high = sorted((group[one], group[two]))
-                group = [low if each == high else each for each in group]
-        kept = sorted(set(group))
-        self.lesions = [
-            reduce(joined, [lesion for lesion, each in zip(both, group, strict=True) if each == one]) for one in kept
-        ]
-        place = np.array([0, *(kept.index(each) + 1 for each in group[known:])])
-        self._last = place[last]
+            pairs = np.unique(np.column_stack([self._last[meeting], known + first[meeting]]), axis=0)
+        numbers = np.arange(known, known + len(lesions) + 1)
+        numbers[0] = 0
+        for number, lowest in sorted(_lowest_of_group(pairs.tolist()).items()):
+            if number != lowest:
+                self._found[lowest] = joined(self._found[lowest], self._found.pop(number))
+            if number > known:
+                numbers[number - known] = lowest
+        self._last = numbers[ids[:, :, -1]]
+
+    def _append(self, lesions: Sequence[Lesion]) -> int:
+        """Add lesions under the next numbers, and return the last number before them."""
+        known = self._last_number
+        self._found |= enumerate(lesions, start=known + 1)
+        self._last_number += len(lesions)
+        return known
 
     def document(self) -> dict[str, Any]:
         """Return what ``<case>.json`` holds; lesions are numbered anew, largest first."""
@@ -140,6 +150,25 @@ def _technique(prediction: Prediction) -> dict[str, Any]:
         "preprocess": [record.to_json() for record in prediction.records],
         "predict": None if prediction.part is None else prediction.part.model_dump(mode="json"),
     }
+
+
+def _lowest_of_group(pairs: Iterable[Sequence[int]]) -> dict[int, int]:
+    """Return, for each number of the pairs, the lowest number that the pairs connect it with.
+
+    >>> _lowest_of_group([(1, 7), (2, 8), (2, 7), (4, 9)])
+    {1: 1, 7: 1, 2: 1, 8: 1, 4: 4, 9: 4}
+    """
+    parent: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        while parent.setdefault(number, number) != number:
+            parent[number] = number = parent[parent[number]]
+        return number
+
+    for one, two in pairs:
+        low, high = sorted((root(one), root(two)))
+        parent[high] = low
+    return {number: root(number) for number in list(parent)}
 
 
 def _moved(lesion: Lesion, slices: int) -> Lesion:

@@ -81,7 +81,7 @@ def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Se
 
 
 def _piece(labels: Labels, lesion: Lesion) -> npt.NDArray[np.bool_]:
-    """Return where a lesion of the table lies on its picture."""
+    """Return where the largest region of a lesion of the table lies on its picture."""
     instances = label_instances(labels[:, :, None], across_slices=False)[0]
     centre = lesion.picture_centre or lesion.centre_voxel[:2]
     voxels = lesion.picture_voxels or lesion.voxels

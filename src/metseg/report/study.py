@@ -135,12 +135,12 @@ class Lesion:
         centre_mm: centre of mass in the coordinates of the file, RAS.
         centre_voxel: the same as array indices, counted from 0.
         side: where it lies from the middle of the head; None where that cannot be known.
-        picture: number of the picture with most of its pixels, from 1; None for volumes.
+        picture: number of the picture with its largest region, from 1; None for volumes.
         probability: mean of the network's probability over its voxels, or the confidence made of it where
             `Technique.is_calibrated`.
         pictures: numbers of all pictures it lies in; none for volumes.
-        picture_voxels: how many of its pixels lie in `picture`; None: all.
-        picture_centre: the centre of these, column and row; None: that of all.
+        picture_voxels: pixels of this region; None: of the lesion.
+        picture_centre: centre of this region, column and row; None: of the lesion.
     """
 
     number: int

@@ -82,8 +82,8 @@ def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
         files: number in the upload to kind, of what is declared to be a brain mask.
         rest: kinds of the other files.
     Raises:
-        InputError: ``input.duplicate_sequence``, more than one; ``input.brain_mask``, one that is not NIfTI, or beside
-            pictures; ``input.missing``, no image beside it.
+        InputError: ``input.duplicate_brain_mask``, more than one; ``input.brain_mask_kind``, one that is not NIfTI;
+            ``input.brain_mask_of_pictures``, one beside pictures; ``input.missing``, no image beside it.
     """
     if not files:
         return
@@ -93,8 +93,8 @@ def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
             "two files are said to be the brain mask",
             where=f"file {numbers[1]}",
             got=f"file {numbers[0]} too",
-            cure="leave one of them out, or say which sequence it shows",
-            code="input.duplicate_sequence",
+            cure="leave one of them out, or send it in the field of the sequence that it shows",
+            code="input.duplicate_brain_mask",
         )
     if files[numbers[0]] != Kind.NIFTI:
         raise InputError(
@@ -102,7 +102,7 @@ def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
             where=f"file {numbers[0]}",
             expected="NIfTI, on the grid of one of the images",
             cure="send the mask as .nii or .nii.gz",
-            code="input.brain_mask",
+            code="input.brain_mask_kind",
         )
     if not rest:
         raise InputError(
@@ -116,7 +116,7 @@ def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
             "pictures take no brain mask",
             where=f"file {numbers[0]}",
             cure="leave it out, or send the study as NIfTI or DICOM",
-            code="input.brain_mask",
+            code="input.brain_mask_of_pictures",
         )
 
 

@@ -87,6 +87,8 @@ TITLES: Final[Mapping[int, str]] = {
     507: "The service has no room left",
 }
 
+#: How options of the command line begin; a request has none.
+_OPTION: Final = "--"
 #: The cure where the one that the library names is an option of the command line.
 CURES: Final[Mapping[str, str]] = {
     "input.missing_sequence": (
@@ -141,8 +143,14 @@ def failure_of(error: MetsegError, phase: Phase | None = None) -> Failure:
     ]
     detail = error.what + (f" ({', '.join(facts)})" if facts else "")
     where = None if error.where is None else public_text(error.where)
-    cure = CURES.get(error.code) or (None if error.cure is None else public_text(error.cure))
-    return Failure(code=error.code, detail=public_text(detail), where=where, cure=cure, phase=phase)
+    return Failure(code=error.code, detail=public_text(detail), where=where, cure=_cure_of(error), phase=phase)
+
+
+def _cure_of(error: MetsegError) -> str | None:
+    """Return what to do about an error here, where there is no command line."""
+    if error.cure is None:
+        return None
+    return public_text(CURES.get(error.code, error.cure) if _OPTION in error.cure else error.cure)
 
 
 def problem_of(error: MetsegError, *, request: str | None = None, **members: Any) -> Problem:

@@ -240,6 +240,17 @@ WORDS: Final[Mapping[str, Words]] = {
         "The model needs images without skull, or a brain mask",
         "Add a brain mask under More options, or upload images whose skull was removed.",
     ),
+    "input.brain_mask_kind": Words(
+        "The brain mask is not a NIfTI file", "Upload the brain mask as .nii or .nii.gz, under More options."
+    ),
+    "input.brain_mask_of_pictures": Words(
+        "Pictures take no brain mask", "Remove the brain mask, or upload the study as NIfTI or DICOM."
+    ),
+    "input.duplicate_brain_mask": Words(
+        "There are two brain masks",
+        "Keep one of them. If the other shows a sequence, choose under 'Sequences' which one.",
+    ),
+    "input.empty_brain_mask": Words("The brain mask is empty", "Upload a mask that covers the brain, or none."),
     "input.invalid": Words("The images cannot be used", "See that you uploaded an MRI of the head, and try again."),
     # models
     "model.replaced": Words("The model was updated while the study was worked on", "Start the analysis again."),

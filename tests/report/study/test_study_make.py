@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metseg.labels import LABEL_SCHEMES
 from metseg.plot.colours import class_colour
+from metseg.predict.lesions import find_lesions
+from metseg.predict.prediction import Prediction
 from metseg.preprocess import STEPS
 from metseg.report.key_images import VolumePixels
 from metseg.report.key_pictures import PicturePixels
 from metseg.report.study import Model, StudyReport
 from metseg.report.study_document import parse_document
-from metseg.report.study_make import COLOURS, Options, Pixels, make_report
+from metseg.report.study_make import COLOURS, Options, Pixels, make_report, report_of_prediction
 from metseg.report.study_steps import SENTENCES, describe_steps
 from metseg.report.study_tables import lesion_table
 from metseg.report.study_words import study_page
+from metseg.volume import Case, Volume
 
 Make = Callable[..., dict[str, Any]]
 
@@ -116,6 +120,24 @@ def test_pictures_have_no_millimetres(picture_document: Make, picture_masks: np.
     assert "Side" not in words
     assert "pictures do not say how large a pixel is" in words
     assert "2 pictures of 30 × 20 pixels" in words
+
+
+def test_a_lesion_of_two_arms_on_its_picture_has_a_key_image() -> None:
+    """The arms of the first picture meet on the second: one lesion, shown where its larger arm lies."""
+    labels = np.zeros((20, 16, 2), dtype=np.uint8)
+    labels[2:12, 2, 0] = labels[12:18, 6, 0] = 1  # arms of ten and six pixels in the first picture
+    labels[11:13, 2:7, 1] = 1  # ten pixels that overlap both
+    labels[11, 3:, 1] = 0  # six are left, (12, 2) to (12, 6) and (11, 2)
+    probability = np.full(labels.shape, 0.75, dtype=np.float32)
+    lesions = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    image = Volume(np.tile(np.arange(20, dtype=np.uint8)[:, None, None], (1, 16, 2)))
+    case = Case("c", "p", {"t2f": image}, slice_names=("a", "b"))
+    prediction = Prediction(case, labels, probability, lesions, {}, (), model="m", scheme="binary", reference="t2f")
+    report = report_of_prediction(prediction, options=Options(made_on=DAY, key_images=3))
+    (lesion,), (shown,) = report.lesions, report.key_images
+    assert (lesion.voxels, lesion.picture, lesion.pictures) == (22, 1, (1, 2))
+    assert (lesion.picture_voxels, lesion.picture_centre) == (10, (6.5, 2.0))
+    assert shown.title == "Lesion 1"
 
 
 def test_a_pseudonym_hides_the_names(picture_document: Make, picture_masks: np.ndarray) -> None:

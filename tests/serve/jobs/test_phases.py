@@ -18,13 +18,18 @@ import pytest
 from PIL import Image
 
 from metseg.errors import BundleError, InputError, MetsegError, ResourceError
+from metseg.labels import LABEL_SCHEMES
+from metseg.predict.lesions import find_lesions
+from metseg.predict.prediction import Prediction
 from metseg.serve.folders import StudyFolder
 from metseg.serve.jobs import phases as phases_module
 from metseg.serve.jobs.attempts import noted
 from metseg.serve.jobs.job import Desk, Job, Outcome, artifacts_in
+from metseg.serve.jobs.measure import lesions_of
 from metseg.serve.jobs.models import Models
 from metseg.serve.jobs.phases import PHASES, run_phase
 from metseg.serve.store import WorkInput
+from metseg.volume import Case, Volume
 from metseg.wire import Facts, Lesion, Options, Phase
 
 STUDY = "0123456789abcdef0123456789abcdef"
@@ -170,6 +175,19 @@ def test_pictures(
     assert [lesion["place"] for lesion in lesions] == [expected]
     assert {lesion["volume_ml"] for lesion in lesions} == {None}
     assert {"overlay.png", "report.pdf", "report.html", "lesions.csv"} <= names(job.folder.artifacts)
+
+
+def test_the_page_is_given_the_slice_of_the_largest_region() -> None:
+    """Two arms of six and four pixels in slice 0 meet in slice 1, where one region has seven."""
+    labels = np.zeros((12, 8, 2), dtype=np.uint8)
+    labels[0:6, 2, 0] = labels[2:6, 5, 0] = 1
+    labels[2, 2:6, 1] = labels[3:6, 2, 1] = 1
+    probability = np.full(labels.shape, 0.75, dtype=np.float32)
+    found = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    case = Case("c", "p", {"t2f": Volume(labels * 9)}, slice_names=("a", "b"))
+    (lesion,) = lesions_of(Prediction(case, labels, probability, found, {}, (), model="m", scheme="binary"))
+    assert (lesion.voxels, lesion.slice, lesion.slices) == (17, 1, (0, 1))
+    assert lesion.place == "picture 2, in 2 of 2 slices"
 
 
 def test_nifti_made_of_pictures_has_no_place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from metseg.errors import InputError
+from metseg.serve.convert import study_of
 from metseg.serve.database import open_database
 from metseg.serve.jobs import phases as phases_module
 from metseg.serve.jobs import work as work_module
@@ -285,3 +287,41 @@ def test_a_study_that_does_not_come_back_is_noticed(tools: Tools, study: str, mo
         hold.begun -= tools.store.settings.study_deadline_s + work_module.STUCK_AFTER_S + 1
         assert bench.is_stuck
     assert not bench.is_stuck
+
+
+def without_later_keys(path: Path, *keys: str) -> None:
+    """Write a JSON file as a version without these keys did."""
+    content = json.loads(path.read_text("utf-8"))
+    for part in (content, content.get("facts", {}), *(content.get("lesions") or ())):
+        for key in keys:
+            part.pop(key, None)
+    path.write_text(json.dumps(content), "utf-8")
+
+
+@pytest.mark.parametrize("phases", [2, 3, 4, 5])
+def test_a_study_that_was_under_way_during_an_upgrade_goes_on(tools: Tools, study: str, phases: int) -> None:
+    """What 0.1.0 left after some phases: a case without `sequence_records`, lesions without `slices`."""
+    first = Bench(tools)
+    with first.opened(study) as hold:
+        assert [first.do(hold, phase) for phase in list(Phase)[:phases]] == [GO_ON] * phases
+    files = sorted(tools.store.folders.study(study).work.rglob("*.json"))
+    assert any(path.name == "case.json" for path in files)
+    for path in files:
+        without_later_keys(path, "sequence_records", "slices" if path.name != "case.json" else "")
+    assert work_off(Bench(tools), study)[-1] == OVER
+    done = record(tools, study)
+    assert (done.state, done.lesion_count) == (State.DONE, 2)
+
+
+def test_a_study_in_the_database_of_an_earlier_version_is_shown(tools: Tools, study: str) -> None:
+    """The rows of 0.1.0 have facts without `sequence_records` and lesions without `slices`."""
+    work_off(Bench(tools), study)
+    with tools.store.database.write() as session:
+        found = session.get_one(StudyRecord, study)
+        found.facts = {key: value for key, value in found.facts.items() if key != "sequence_records"}
+        for lesion in found.lesions:
+            lesion.content = {key: value for key, value in lesion.content.items() if key != "slices"}
+    with tools.store.database.read() as session:
+        shown = study_of(session.get_one(StudyRecord, study))
+    assert shown.facts.sequence_records == ()
+    assert [lesion.slices for lesion in shown.lesions] == [(), ()]

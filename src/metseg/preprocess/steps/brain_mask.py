@@ -42,7 +42,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     whose size is not known.
 
     Raises:
-        InputError: ``input.brain_mask``: an empty mask, or a head with skull and ``otherwise = "refuse"``.
+        InputError: ``input.empty_brain_mask``; ``input.brain_mask``, a head with skull and ``otherwise = "refuse"``.
     """
     mask, source = _found(prepared, options)
     warnings = []
@@ -74,7 +74,7 @@ def _found(prepared: Prepared, options: Options) -> tuple[np.ndarray, Literal["f
     if prepared.brain is not None and options.source != "nonzero":
         if not prepared.brain.any():
             raise InputError(
-                "the brain mask is empty", cure="give a mask that covers the brain", code="input.brain_mask"
+                "the brain mask is empty", cure="give a mask that covers the brain", code="input.empty_brain_mask"
             )
         return prepared.brain, "file"
     head = find_head(prepared.image)

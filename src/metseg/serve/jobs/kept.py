@@ -76,7 +76,8 @@ def kept_case(folder: Path) -> Case:
         images,
         slice_names=tuple(facts["slices"]),
         warnings=tuple(facts["warnings"]),
-        sequence_records=tuple(SequenceRecord(**record) for record in facts["sequence_records"]),
+        # 0.1.0 kept none, and a study may be under way while the service is upgraded.
+        sequence_records=tuple(SequenceRecord(**record) for record in facts.get("sequence_records", ())),
     )
 
 
