@@ -439,3 +439,48 @@ def test_a_name_that_is_not_plain_is_no_mask_of_a_lesion() -> None:
     assert not is_lesion_mask("MET_7_T1_POST")
     assert not is_lesion_mask("tumor_ADC")
     assert is_lesion_mask("tumor_reader2")
+
+
+#: What patterns repeat, as a name may repeat it up to the longest name there is.
+REPEATED = (
+    "1",
+    "t1",
+    "a ",
+    "no ",
+    "de ",
+    "i v ",
+    "post ",
+    "pre gd ",
+    "w o ",
+    "c+",
+    "da fl ",
+    "*",
+    "\ufdfa",
+    "1mm",
+    "x-",
+)
+
+
+@pytest.mark.parametrize("unit", REPEATED)
+@pytest.mark.parametrize(("before", "after"), [("sub-1_acq-", "x_T1w"), ("T1_", ""), ("", "!")])
+def test_no_name_is_tried_in_every_division(unit: str, before: str, after: str) -> None:
+    """A pattern with a repetition in a repetition would not end in years: the file's name comes with an upload."""
+    fill = 255 - len(before) - len(after)
+    name = before + (unit * fill)[:fill] + after
+    assert len(name) == 255
+    assert name_sequence(name).reason
+    assert recognise(SequenceHeader(description=name, protocol=name)).reason
+
+
+def test_a_long_number_in_a_label_says_nothing_of_the_sequence() -> None:
+    assert name_sequence("sub-1_acq-" + "1" * 200 + "x_T1w").modality == "t1n"
+
+
+def test_nothing_is_concluded_from_a_name_longer_than_any_file_system_has() -> None:
+    """What its end takes back would be cut off with it."""
+    long = "T1_" + "x" * 10_000 + "_without_contrast"
+    for name in (long, "sub-1_acq-" + "1" * 10_000 + "x_T1w"):
+        found = name_sequence(name)
+        assert (found.modality, found.is_silent) == (None, False)
+        assert found.reason == "the name is a text of more than 255 characters"
+        assert recognise(SequenceHeader(description=name)).modality is None

@@ -46,6 +46,11 @@ AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "
 #: Letters of Latin alphabets that are not a plain one with an accent.
 _LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "đ": "d", "\u0131": "i", "œ": "oe", "µ": "u"})
 
+#: No file system has longer names. Beyond it nothing is concluded: an upload may call a file anything, and the end of a
+#: text may take back what its beginning says.
+MAX_CHARACTERS = 255
+_TOO_LONG = f"a text of more than {MAX_CHARACTERS} characters"
+
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
 MASK_WORDS = frozenset(("mask", "brainmask", "seg", "segmentation", "label", "labels", "truth", "gt", "roi"))
 LESION_WORDS = frozenset(("lesion", "lesions", "tumor", "tumour", "met", "mets", "metastasis", "metastases"))
@@ -104,9 +109,12 @@ class NamedSequence:
 def plain(text: str) -> str:
     """Return words in lower case with single spaces between; compounds in camel case are divided.
 
+    Only the first `MAX_CHARACTERS` count.
+
     >>> plain("t1_mprage-sag.POST+C"), plain("T1PostGad"), plain("T1 injecté")
     ('t1 mprage sag post+c', 't1 post gad', 't1 injecte')
     """
+    text = text[:MAX_CHARACTERS]
     for pattern, words in SPELLINGS.items():
         text = re.sub(pattern, words, text)
     # A single small letter before a capital is not a word of its own: eT1W, cT1w.
@@ -125,6 +133,8 @@ def read_text(text: str) -> TextReading:
     >>> read_text("ep2d_diff_ADC").excluded
     'a diffusion image or a map made from it'
     """
+    if len(text) > MAX_CHARACTERS:
+        return TextReading(_TOO_LONG, frozenset(), inversion=False, agent=Agent("silent"))
     words = plain(text)
     weightings = frozenset(name for name, pattern in WEIGHTING_TEXT.items() if re.search(pattern, words))
     excluded = _first(EXCLUDED_TEXT, words)
@@ -175,6 +185,8 @@ def name_sequence(stem: str) -> NamedSequence:
     >>> name_sequence("T1_post").modality, name_sequence("T1_post").reason
     (None, "the name says T1 and 'post' without after what")
     """
+    if len(stem) > MAX_CHARACTERS:
+        return NamedSequence(None, f"the name is {_TOO_LONG}")
     name = parse_bids(stem)
     if name is not None:
         return _bids_sequence(name)
@@ -261,14 +273,12 @@ _LABEL_WORDS = (
     r"3d|2d|ax|axial|sag|cor|tra|t1w?|mprage|fspgr|spgr|bravo|space|cube|vista|vibe|tfe|tse|fse|se|iso|hires|highres|fs|\d+mm|\d+"
     r"|pre|post|contrast|con|gd|gad|gado|gadolinium|ce|km|enhanced|non|no|without|wo|native|op|surgery|treatment|rt"
 )
-_LABEL = re.compile(rf"(?:{_LABEL_WORDS})+")
+#: The longest first. It takes one word at a time: repeated in a pattern it would try every division of a long number.
+_LABEL_WORD = re.compile("|".join(sorted(_LABEL_WORDS.split("|"), key=len, reverse=True)))
 
 
 def _split_label(label: str) -> str:
-    if _LABEL.fullmatch(label) is None or label in ("space",):
-        return label
-    words = "|".join(sorted(_LABEL_WORDS.split("|"), key=len, reverse=True))
-    found = re.findall(words, label)
+    found = _LABEL_WORD.findall(label)
     return " ".join(found) if "".join(found) == label else label
 
 
