@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +14,18 @@ from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
-from metseg.io.sequences import NamedSequence, is_brain_mask, is_lesion_mask, name_sequence, words
+from metseg.io.sequences import (
+    BRAIN_WORDS,
+    NamedSequence,
+    is_brain_mask,
+    is_lesion_mask,
+    name_sequence,
+    shared_prefix,
+    without_patient,
+    words,
+)
 from metseg.io.timepoints import TIME, Whose, names_of, patients_in
-from metseg.io.tree import TRUTH_WORDS, Tree
+from metseg.io.tree import TRUTH_WORDS, Tree, plain_stem
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -45,7 +54,7 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
             files += _mixed(folder, paths, tree, data, whose)
             continue
         files += _one_study(folder, paths, tree, data, whose)
-        nameless += [tree.root / path for path in paths if role_of(stem_of(path.name)) is None]
+        nameless += [tree.root / path for path, name in read_names(paths).items() if name.modality is None]
     return Listing(tuple(files), nameless=tuple(nameless))
 
 
@@ -58,19 +67,53 @@ def role_of(stem: str) -> str | None:
     return _read_name(stem).modality
 
 
-def _read_name(stem: str) -> NamedSequence:
-    """Return what a file is by its name, and why; a mask has a role in place of a modality."""
-    if is_brain_mask(stem):
+def _read_name(stem: str, prefix: str = "") -> NamedSequence:
+    """Return what a file is by its name, and why; a mask has a role in place of a modality.
+
+    Args:
+        stem: the name.
+        prefix: what all names of the study's files begin with, see `name_sequence`.
+    """
+    own = without_patient(stem, prefix)
+    if is_brain_mask(own):
         return NamedSequence(BRAIN_MASK, "the name says brain mask")
-    if is_lesion_mask(stem) or TRUTH_WORDS & set(words(stem)):
+    if is_lesion_mask(own):
         return NamedSequence(LESIONS, "the name says mask")
-    return name_sequence(stem)
+    return name_sequence(stem, prefix=prefix)
+
+
+def read_names(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, NamedSequence]:
+    """Return what the files of a folder are by their names: those of one study are read without the patient's id."""
+    stems = {path: stem_of(path.name) for path in paths}
+    together = shared_prefix(list(stems.values()))
+    by_start: dict[str, list[str]] = defaultdict(list)
+    for stem in stems.values():
+        by_start[_start(stem)].append(stem)
+    known = {stem.lower() for stem in stems.values()}
+    return {
+        path: NamedSequence(LESIONS, "the name is that of an image beside it, and says truth")
+        if _is_truth_of(stem, known)
+        else _read_name(stem, shared_prefix(by_start[_start(stem)]) or together)
+        for path, stem in stems.items()
+    }
+
+
+def _is_truth_of(stem: str, known: Container[str]) -> bool:
+    """Return whether a file is the truth drawn on another: ``flair_manual`` beside ``flair``; no brain cut out by hand.
+
+    Args:
+        stem: its name.
+        known: names of the folder's files, in lower case.
+    """
+    found = set(words(stem))
+    image = plain_stem(stem.lower()) if found & TRUTH_WORDS and not found & BRAIN_WORDS else None
+    return image is not None and image in known
 
 
 def _one_study(
     folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
 ) -> Iterator[StudyFile]:
-    read = {path: _read_name(stem_of(path.name)) for path in paths}
+    read = read_names(paths)
     nameless = [path for path, name in read.items() if name.modality is None]
     alone = len(nameless) == 1 and all(name.modality in (None, LESIONS, BRAIN_MASK) for name in read.values())
     # A name that speaks of a sequence without saying plainly which is no file without a name: it is not guessed.
@@ -141,8 +184,8 @@ def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], whose: Who
 def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
     """Return whether a folder holds several studies: names that begin differently, and a sequence for each."""
     starts = defaultdict(list)
-    for path in paths:
-        starts[_start(stem_of(path.name))].append(role_of(stem_of(path.name)))
+    for path, name in read_names(paths).items():
+        starts[_start(stem_of(path.name))].append(name.modality)
     several = Counter(role for roles in starts.values() for role in roles)
     complete = [roles for roles in starts.values() if any(role not in (None, LESIONS, BRAIN_MASK) for role in roles)]
     return len(complete) > 1 and "" not in starts and max(several.values()) > 1
@@ -156,7 +199,7 @@ def _mixed(
     times = _times(folder, starts) if folder in whose else None
     if times is None and data.patient_pattern is None and data.patients is None:
         raise _no_patient(tree, folder, starts)
-    read = {path: _read_name(stem_of(path.name)) for path in paths}
+    read = read_names(paths)
     left_out: dict[str, list[str]] = defaultdict(list)
     for path, name in read.items():
         if name.modality is None:
