@@ -273,7 +273,7 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
         told: whether the user says which file is which sequence.
     """
     case_id = stem_of(path.name)
-    files = channel_files(path, data.channels, reason=CHANNELS_OF_RECIPE) or _told_beside(path)
+    files = channel_files(path, data.channels, reason=CHANNELS_OF_RECIPE) or _channels_from_table(path)
     named = name_sequence(case_id)
     if not files and named.modality is not None:
         files = {named.modality: ImageFile(path, reason=named.reason)}
@@ -295,7 +295,7 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
     return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
 
 
-def _told_beside(path: Path) -> dict[str, ImageFile]:
+def _channels_from_table(path: Path) -> dict[str, ImageFile]:
     """Return what the ``dataset.json`` of a data set says of one of its images; nothing where there is none.
 
     It lies beside the image, or beside the folder of the images: the decathlon's, with all channels in one file, or

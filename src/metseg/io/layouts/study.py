@@ -24,7 +24,7 @@ from metseg.io.sequences import (
     without_patient,
     words,
 )
-from metseg.io.timepoints import TIME, Whose, names_of, patients_in
+from metseg.io.timepoints import TIME, PatientFolder, names_of, patients_in
 from metseg.io.tree import TRUTH_WORDS, Tree, plain_stem
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
@@ -33,7 +33,7 @@ from metseg.volume import BRAIN_MASK
 ONLY_IMAGE = "it is the only image of its study, and its name says no sequence"
 
 #: Folder to patient and timepoint; without folders that are there for order only.
-WhoseFolder = Mapping[PurePosixPath, tuple[str, str | None]]
+PatientsOfFolders = Mapping[PurePosixPath, tuple[str, str | None]]
 
 
 def list_files(tree: Tree, data: DataPart) -> Listing:
@@ -41,19 +41,19 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
 
     A patient's folder may hold a folder for each examination, and folders may gather patients; see
     `metseg.io.timepoints`. Several studies in one folder are told apart by what their file names begin with; unless
-    that only says when, a pattern or a table has to say whose they are.
+    that only says when, a pattern or a table has to name the patients.
     """
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
         folders[path.parent].append(path)
-    whose = _whose(tree, folders, data)
+    patients = _patients_of(tree, folders, data)
     files: list[StudyFile] = []
     nameless: list[Path] = []
     for folder, paths in folders.items():
         if _is_mixed(paths):
-            files += _mixed(folder, paths, tree, data, whose)
+            files += _mixed(folder, paths, tree, data, patients)
             continue
-        files += _one_study(folder, paths, tree, data, whose)
+        files += _one_study(folder, paths, tree, data, patients)
         nameless += [tree.root / path for path, name in read_names(paths).items() if name.modality is None]
     return Listing(tuple(files), nameless=tuple(nameless))
 
@@ -111,7 +111,7 @@ def _is_truth_of(stem: str, known: Container[str]) -> bool:
 
 
 def _one_study(
-    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, patients: PatientsOfFolders
 ) -> Iterator[StudyFile]:
     read = read_names(paths)
     nameless = [path for path, name in read.items() if name.modality is None]
@@ -119,7 +119,7 @@ def _one_study(
     # A name that speaks of a sequence without saying plainly which is no file without a name: it is not guessed.
     alone = alone and read[nameless[0]].is_silent
     left_out = () if alone else tuple(f"{path.name} was left out: {read[path].reason}" for path in nameless)
-    study = _study(folder, tree, left_out, whose)
+    study = _study(folder, tree, left_out, patients)
     for path, name in read.items():
         if name.modality is not None:
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
@@ -136,7 +136,7 @@ def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -
         yield StudyFile(study, name, file.path, channel=file.channel, reason=ONLY_IMAGE)
 
 
-def _whose(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> WhoseFolder:
+def _patients_of(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> PatientsOfFolders:
     """Return patient and timepoint of each folder.
 
     Raises:
@@ -146,8 +146,8 @@ def _whose(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> Whos
     found = patients_in(plain.values())
     if found is None:
         if data.patient_pattern is None and data.patients is None:
-            raise _whose_folder(tree, sorted(plain.values()))
-        found = {folder: Whose(folder) for folder in plain.values()}
+            raise _ambiguous_folder(tree, sorted(plain.values()))
+        found = {folder: PatientFolder(folder) for folder in plain.values()}
     names = names_of(item.patient for item in found.values())
     return {
         folder: (names[found[short].patient], "_".join(found[short].times) or None)
@@ -160,7 +160,7 @@ def _without_order(folder: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*(part for part in folder.parts if part.lower() not in NOT_PATIENTS))
 
 
-def _whose_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
+def _ambiguous_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
     deep = [folder for folder in folders if len(folder.parts) > 1]
     return InputError(
         "nothing says whether a folder is a patient's or gathers patients",
@@ -172,12 +172,12 @@ def _whose_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
     )
 
 
-def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], whose: WhoseFolder) -> Study:
-    """Return whose folder it is; the root, and folders that are there for order only, are called as they are."""
-    if folder not in whose:
+def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], patients: PatientsOfFolders) -> Study:
+    """Return the study of a folder; the root, and folders that are there for order only, are called as they are."""
+    if folder not in patients:
         name = folder.name or tree.root.resolve().name
         return Study(name, name, folder, notes=notes)
-    patient, timepoint = whose[folder]
+    patient, timepoint = patients[folder]
     return Study(safe_id("_".join(_without_order(folder).parts)), patient, folder, timepoint=timepoint, notes=notes)
 
 
@@ -192,11 +192,11 @@ def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
 
 
 def _mixed(
-    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, patients: PatientsOfFolders
 ) -> Iterator[StudyFile]:
     """Yield the files of several studies in one folder."""
     starts = sorted({_start(stem_of(path.name)) for path in paths})
-    times = _times(folder, starts) if folder in whose else None
+    times = _times(folder, starts) if folder in patients else None
     if times is None and data.patient_pattern is None and data.patients is None:
         raise _no_patient(tree, folder, starts)
     read = read_names(paths)
@@ -209,7 +209,7 @@ def _mixed(
         study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
         if times is not None:
             case_id = safe_id("_".join((*_without_order(folder).parts, times[start])))
-            study = replace(study, case_id=case_id, patient=whose[folder][0], timepoint=times[start])
+            study = replace(study, case_id=case_id, patient=patients[folder][0], timepoint=times[start])
         if name.modality is not None:
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
 
