@@ -196,7 +196,8 @@ class InputFile(Wire):
     number: int = Field(ge=1, description="Its place in the upload.")
     kind: Kind
     sequence: Sequence | None = Field(
-        default=None, description="Which sequence it shows, or `brain_mask`; as declared or guessed."
+        default=None,
+        description="Which sequence it shows, or `brain_mask`: as declared, or else by its name.",
     )
     bytes: int = Field(ge=0)
     sha256: str

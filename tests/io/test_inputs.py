@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -12,11 +15,14 @@ from PIL import Image
 
 from metseg.errors import InputError, UsageError
 from metseg.io import InputRules, VolumeSource, find_inputs
+from metseg.io.brain_masks import read_brain_mask
 from metseg.io.channels import GreyRule
 from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
 from metseg.recipe import DataPart
-from metseg.volume import BRAIN_MASK
+from metseg.volume import BRAIN_MASK, Volume
+
+scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("dicom") / "scanner.py")))
 
 GREY = np.arange(35, dtype=np.uint8).reshape(5, 7)
 
@@ -213,10 +219,29 @@ def test_a_file_that_says_it_shows_another_sequence_is_not_taken_for_the_only_on
 
 
 def test_a_brain_mask_is_named_for_a_dicom_study(tmp_path: Path) -> None:
-    """In place of a refusal; which grid it has to lie on is tested over HTTP, and with the scanner."""
-    from metseg.io.brain_masks import read_brain_mask
-    from metseg.volume import Volume
+    """As a folder of DICOM files, and as a zip of them."""
+    objects = scanner.slices(
+        scanner.pixels(8), SeriesNumber=3, SeriesDescription="AX T1 POST GD", ContrastBolusAgent="Gadavist"
+    )
+    folder, packed = tmp_path / "dcm", tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in scanner.write(folder, objects, ending=".dcm"):
+            archive.write(path, path.name)
+    (plain,) = find_inputs(folder)
+    image = plain.load().images["t1c"]
+    brain = np.zeros(image.shape, np.uint8)
+    brain[3, 2, 1] = 1
+    mask = tmp_path / "bm.nii.gz"
+    nib.save(nib.Nifti1Image(brain, image.affine), mask)
+    for place in (folder, packed):
+        for named in ({"brain_mask": mask}, {"brain-mask": str(mask), "t1c": "3"}):
+            (source,) = find_inputs(place, modalities=("t1c",), named=named)
+            case = source.load()
+            assert set(case.images) == {"t1c", BRAIN_MASK}
+            assert np.argwhere(case.images[BRAIN_MASK].data).tolist() == [[3, 2, 1]]
 
+
+def test_a_brain_mask_is_turned_onto_the_grid_of_an_image(tmp_path: Path) -> None:
     data = np.zeros((4, 5, 6), np.uint8)
     data[0, 1, 2] = 1
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "mask.nii.gz")

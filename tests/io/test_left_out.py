@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.errors import InputError
+from metseg.errors import GeometryError, InputError
 from metseg.io import VolumeSource, find_cases, find_inputs
 from metseg.io.cases import find
+from metseg.io.source import CaseSource
+from metseg.volume import BRAIN_MASK
 
 scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("dicom") / "scanner.py")))
 
@@ -129,8 +131,8 @@ def test_a_nifti_file_does_not_hide_a_dicom_study(tmp_path: Path) -> None:
     assert note.startswith("1 study of NIfTI files and 1 study of DICOM are read as different patients")
 
 
-@pytest.mark.parametrize("name", ["seg.nii.gz", "t1c_brain_mask.nii.gz"])
-def test_a_mask_beside_a_dicom_study_is_named(tmp_path: Path, name: str) -> None:
+def test_a_mask_beside_a_dicom_study_is_named(tmp_path: Path) -> None:
+    name = "seg.nii.gz"
     dicom(tmp_path / "DICOM")
     volume(tmp_path / name, labels=(1,))
     told: list[str] = []
@@ -141,6 +143,68 @@ def test_a_mask_beside_a_dicom_study_is_named(tmp_path: Path, name: str) -> None
     assert name in note
     (named,) = find_inputs(tmp_path, modalities=("t2f",), named={"flair": "1"})
     assert named.load().modalities == ("t2f",)
+
+
+def brain_of(folder: Path, path: Path) -> Path:
+    """Write a brain mask of one voxel on the grid of the only DICOM study in a folder."""
+    (source,) = find_inputs(folder)
+    image = source.load().images["t1c"]
+    data = np.zeros(image.shape, np.uint8)
+    data[3, 2, 1] = 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, image.affine), path)
+    return path
+
+
+def brain_voxels(source: CaseSource) -> list[list[int]]:
+    return np.argwhere(source.load().images[BRAIN_MASK].data).tolist()
+
+
+def test_a_brain_mask_beside_a_dicom_study_is_its_own(tmp_path: Path) -> None:
+    dicom(tmp_path / "p" / "DICOM")
+    brain_of(tmp_path / "p", tmp_path / "p" / "t1c_brain_mask.nii.gz")
+    told: list[str] = []
+    (source,) = find_inputs(tmp_path, modalities=("t1c",), tell=told.append)
+    assert brain_voxels(source) == [[3, 2, 1]]
+    assert told == []
+    assert "t1c_brain_mask.nii.gz beside the study is its brain mask" in source.load().warnings
+    (without,) = find_inputs(tmp_path, modalities=("t1c",), named={"brain_mask": "none"})
+    assert set(without.load().images) == {"t1c"}
+
+
+def test_a_brain_mask_on_another_grid_beside_a_dicom_study_is_not_used(tmp_path: Path) -> None:
+    dicom(tmp_path / "DICOM")
+    mask = volume(tmp_path / "t1c_brain_mask.nii.gz", labels=(1,))
+    (source,) = find_inputs(tmp_path, modalities=("t1c",))
+    case = source.load()
+    assert set(case.images) == {"t1c"}
+    (warning,) = [text for text in case.warnings if "brain_mask" in text]
+    assert warning.startswith("t1c_brain_mask.nii.gz beside the study is not used: the brain mask lies on no image's")
+    (named,) = find_inputs(tmp_path, modalities=("t1c",), named={"brain_mask": mask})
+    with pytest.raises(GeometryError, match="on no image's grid"):
+        named.load()
+
+
+def test_each_dicom_study_has_the_brain_mask_of_its_folder(tmp_path: Path) -> None:
+    for number, patient in enumerate(("a", "b")):
+        dicom(tmp_path / patient / "DICOM", series=number + 1, PatientID=patient, StudyInstanceUID=f"1.2.3.{number}")
+    brain_of(tmp_path / "b", tmp_path / "b" / "brain_mask.nii.gz")
+    with_masks = [source for source in find_inputs(tmp_path) if BRAIN_MASK in source.load().images]
+    assert [source.files[0].relative_to(tmp_path).parts[0] for source in with_masks] == ["b"]
+    brain_of(tmp_path / "a", tmp_path / "brain_mask.nii.gz")  # beside both
+    told: list[str] = []
+    find_inputs(tmp_path, tell=told.append)
+    assert [note for note in told if note.startswith("1 NIfTI file not read beside DICOM") and "brain_mask" in note]
+
+
+def test_of_two_brain_masks_beside_a_dicom_study_none_is_used(tmp_path: Path) -> None:
+    dicom(tmp_path / "DICOM")
+    for name in ("a", "b"):
+        brain_of(tmp_path / "DICOM", tmp_path / f"{name}_brain_mask.nii.gz")
+    told: list[str] = []
+    (source,) = find_inputs(tmp_path, tell=told.append)
+    assert set(source.load().images) == {"t1c"}
+    assert any(note.startswith("2 NIfTI files not read beside DICOM") for note in told)
 
 
 def test_pictures_hide_no_dicom_study_and_no_volumes(tmp_path: Path) -> None:

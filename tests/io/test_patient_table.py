@@ -94,8 +94,8 @@ def test_what_would_divide_a_fold_is_refused(flat: Path, tmp_path: Path) -> None
         ("file,patient", [f"{n},p" for n in range(1, 12)], "1 file without a row"),
         ("file,patient", [*(f"{n},p" for n in range(1, 13)), "3,q"], "line 14 of the table is wrong.*twice"),
         ("file,patient", ["1,"], "line 2 of the table is wrong.*empty"),
-        ("name,grade", ["1,II"], "does not say whose each file is"),
-        ("patient,grade", ["1,II"], "does not say whose each file is"),
+        ("name,grade", ["1,II"], "does not name the patient of each file"),
+        ("patient,grade", ["1,II"], "does not name the patient of each file"),
         ("file,patient,fold", ["1,p,1", "2,p,2"], "patient 'p' is in fold 1 and in fold 2"),
     ],
 )

@@ -7,10 +7,19 @@ rule. The rules were adjusted until they gave these answers, so the table guards
 
 from __future__ import annotations
 
+from pathlib import Path, PurePosixPath
+
+import nibabel as nib
+import numpy as np
 import pytest
 
+from metseg.io import find_inputs
+from metseg.io.brain_masks import name_sequences_or_masks
+from metseg.io.declared import declared_against_names
 from metseg.io.dicom import SequenceHeader
 from metseg.io.dicom.recognise import recognise
+from metseg.io.image_files import ImageFile
+from metseg.io.layouts.study import read_names
 from metseg.io.sequences import is_lesion_mask, name_sequence
 
 FILES: dict[str, dict[str, str | None]] = {
@@ -439,3 +448,106 @@ def test_a_name_that_is_not_plain_is_no_mask_of_a_lesion() -> None:
     assert not is_lesion_mask("MET_7_T1_POST")
     assert not is_lesion_mask("tumor_ADC")
     assert is_lesion_mask("tumor_reader2")
+
+
+#: What patterns repeat, as a name may repeat it up to the longest name there is.
+REPEATED = (
+    "1",
+    "t1",
+    "a ",
+    "no ",
+    "de ",
+    "i v ",
+    "post ",
+    "pre gd ",
+    "w o ",
+    "c+",
+    "da fl ",
+    "*",
+    "\ufdfa",
+    "1mm",
+    "x-",
+)
+
+
+@pytest.mark.parametrize("unit", REPEATED)
+@pytest.mark.parametrize(("before", "after"), [("sub-1_acq-", "x_T1w"), ("T1_", ""), ("", "!")])
+def test_no_name_is_tried_in_every_division(unit: str, before: str, after: str) -> None:
+    """A pattern with a repetition in a repetition would not end in years: the file's name comes with an upload."""
+    fill = 255 - len(before) - len(after)
+    name = before + (unit * fill)[:fill] + after
+    assert len(name) == 255
+    assert name_sequence(name).reason
+    assert recognise(SequenceHeader(description=name, protocol=name)).reason
+
+
+def test_a_long_number_in_a_label_says_nothing_of_the_sequence() -> None:
+    assert name_sequence("sub-1_acq-" + "1" * 200 + "x_T1w").modality == "t1n"
+
+
+def test_nothing_is_concluded_from_a_name_longer_than_any_file_system_has() -> None:
+    """What its end takes back would be cut off with it."""
+    long = "T1_" + "x" * 10_000 + "_without_contrast"
+    for name in (long, "sub-1_acq-" + "1" * 10_000 + "x_T1w"):
+        found = name_sequence(name)
+        assert (found.modality, found.is_silent) == (None, False)
+        assert found.reason == "the name is a text of more than 255 characters"
+        assert recognise(SequenceHeader(description=name)).modality is None
+
+
+#: Names of a folder, and what each file is: patients whose ids look like words for other kinds of images.
+STUDIES: dict[str, dict[str, str | None]] = {
+    "proton density": {"PD_012_T1": "t1n", "PD_012_FLAIR": "t2f", "PD_012_seg": "lesions"},
+    "computed tomography": {"CT_001_FLAIR": "t2f", "CT_001_t1c": "t1c"},
+    "a centre before the number": {"CENTER_CT_001_FLAIR": "t2f", "CENTER_CT_001_t1c": "t1c"},
+    "MP2RAGE": {"UNI_03_T1": "t1n", "UNI_03_T2": "t2w"},
+    "a b-value": {"B100_T1c": "t1c", "B100_t2": "t2w"},
+    "magnetisation transfer": {"MT-07_T1": "t1n", "MT-07_FLAIR": "t2f"},
+    "spectroscopy": {"CSI_01_T1c": "t1c", "CSI_01_T1": "t1n"},
+    "inversion recovery": {"IR_003_T2": "t2w", "IR_003_T1": "t1n"},
+    "a map of that patient": {"PD_012_T1": "t1n", "PD_012_T1_map": None, "PD_012_PD": None},
+    "words of masks": {"Gold_01_T1": "t1n", "Gold_01_FLAIR": "t2f"},
+    "initials": {"GT_05_T1": "t1n", "GT_05_FLAIR": "t2f", "GT_05_tumor": "lesions"},
+    "several patients": {"PD_012_T1": "t1n", "PD_012_T2": "t2w", "PD_013_T1": "t1n", "PD_013_T2": "t2w"},
+    "by hand": {"T1_brain_manual": "t1n", "FLAIR": "t2f", "manual": "lesions"},
+    "brain cut out by hand": {"t1c_manual_bet": "t1c", "t2": "t2w", "annotation_lesion_t2": "lesions"},
+    "by hand, beside its image": {
+        "FLAIR": "t2f",
+        "flair_manual": "lesions",
+        "T1_brain": "t1n",
+        "T1_brain_manual": "t1n",
+    },
+    "a truth": {"GOLD_STANDARD_FLAIR": "lesions", "FLAIR": "t2f", "T1_groundtruth": "lesions"},
+    # What all names say is not only the patient.
+    "diffusion": {"dwi_b1000_T2": None, "dwi_b1000_T1": None},
+    "maps": {"ADC_T1": None, "ADC_T2": None},
+    "before and after": {"T1_pre": "t1n", "T1_post_gad": "t1c"},
+    "all with agent": {"post_contrast_T1": "t1c", "post_contrast_T2": "t2w"},
+    "all without": {"no_contrast_1_T1": "t1n", "no_contrast_1_T2": "t2w"},
+    "one file": {"PD_012_T1": None},
+}
+
+
+@pytest.mark.parametrize("folder", STUDIES)
+def test_a_patients_id_does_not_say_what_an_image_is(folder: str) -> None:
+    wanted = STUDIES[folder]
+    found = {path.stem: name.modality for path, name in read_names([PurePosixPath(name) for name in wanted]).items()}
+    assert found == wanted
+    images = {stem: modality for stem, modality in wanted.items() if modality != "lesions"}
+    if len(images) == len(wanted) and folder != "several patients":  # an upload is one study
+        assert [name.modality for name in name_sequences_or_masks(list(images))] == list(images.values())
+
+
+def test_a_study_of_a_patient_with_an_id_like_an_image_is_read(tmp_path: Path) -> None:
+    for name in ("CT_001_FLAIR", "CT_001_t1c", "CT_002_FLAIR", "CT_002_t1c"):
+        path = tmp_path / name[:6] / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.eye(4)), path)
+    found = {source.patient: set(source.load().images) for source in find_inputs(tmp_path)}
+    assert found == {"CT_001": {"t2f", "t1c"}, "CT_002": {"t2f", "t1c"}}
+
+
+def test_a_declaration_is_held_against_the_name_without_the_patients_id() -> None:
+    files = {"t1c": ImageFile(Path("CT_001_T1.nii.gz")), "t2f": ImageFile(Path("CT_001_FLAIR.nii.gz"))}
+    (note,) = declared_against_names(files)
+    assert "CT_001_T1.nii.gz is declared to be t1c, and its name says t1n" in note

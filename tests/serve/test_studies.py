@@ -91,11 +91,24 @@ def test_pictures_are_one_study(
         ("files", "scan.nii.gz", None),
     ],
 )
-def test_the_sequence_is_declared_or_guessed(
+def test_the_sequence_is_declared_or_in_the_name(
     client: TestClient, make: SimpleNamespace, field: str, name: str, sequence: str | None
 ) -> None:
     response = client.post("/studies", files={field: (name, make.nifti())}, data={"model": "bright-t1c"})
     assert response.json()["inputs"][0]["sequence"] == sequence
+
+
+def test_a_patients_id_makes_no_upload_another_kind_of_image(client: TestClient, make: SimpleNamespace) -> None:
+    files = [("files", (f"PD_012_{name}.nii.gz", make.nifti())) for name in ("T1_GAD", "FLAIR")]
+    inputs = client.post("/studies", files=files, data={"model": "bright-two"}).json()["inputs"]
+    assert [one["sequence"] for one in inputs] == ["t1c", "t2f"]
+
+
+def test_a_long_name_holds_no_worker(client: TestClient, make: SimpleNamespace) -> None:
+    for digits in (60, 10_000):
+        name = "sub-1_acq-" + "1" * digits + "x_T1w.nii.gz"
+        response = client.post("/studies", files={"files": (name, make.nifti())}, data={"model": "bright-t1c"})
+        assert response.status_code in (202, 422)
 
 
 def test_why_a_file_shows_its_sequence_is_told(client: TestClient, make: SimpleNamespace) -> None:

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from metseg.ui import app, settings
-from metseg.ui.settings import Guessed, PageSettings
+from metseg.ui.settings import PageSettings, SequenceFromName
 from metseg.wire import Study
 
 from . import fake
@@ -22,12 +22,18 @@ def service() -> Iterator[fake.FakeApi]:
     known = fake.FakeApi()
     known_names = {"P1_T1_gd": "t1c", "P1_FLAIR": "t2f"}
 
-    def guess(stem: str) -> Guessed:
+    def read_name(stem: str) -> SequenceFromName:
         if stem == "P1_T1_post":
-            return Guessed(None, "the name says T1 and 'post' without after what", is_doubtful=True)
-        return Guessed(known_names.get(stem), "the name says so" if stem in known_names else "")
+            return SequenceFromName(None, "the name says T1 and 'post' without after what", is_doubtful=True)
+        return SequenceFromName(known_names.get(stem), "the name says so" if stem in known_names else "")
 
-    settings.use(PageSettings(transport=httpx.MockTransport(known), guess=guess, poll_s=3600))
+    settings.use(
+        PageSettings(
+            transport=httpx.MockTransport(known),
+            read_names=lambda stems: [read_name(stem) for stem in stems],
+            poll_s=3600,
+        )
+    )
     yield known
     settings.use(None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from metseg.ui.chosen import (
@@ -15,7 +17,7 @@ from metseg.ui.chosen import (
     study_kind,
     with_sequences,
 )
-from metseg.ui.settings import Guessed, tells_nothing
+from metseg.ui.settings import SequenceFromName, read_no_names
 from metseg.ui.upload import content_key
 from metseg.wire import Kind, Options
 
@@ -41,25 +43,25 @@ def nifti(sequence: str | None, name: str = "scan.nii.gz") -> ChosenFile:
     ],
 )
 def test_kinds_by_name(name: str, kind: Kind) -> None:
-    (chosen,) = choose([(name, b"x")], tells_nothing)
+    (chosen,) = choose([(name, b"x")], read_no_names)
     assert chosen.kind == kind
 
 
-def test_only_volumes_have_sequences_to_guess() -> None:
+def test_only_volumes_have_sequences_in_their_names() -> None:
     asked: list[str] = []
 
-    def guess(stem: str) -> Guessed:
-        asked.append(stem)
-        return Guessed("t1c", "the name says so")
+    def read_names(stems: Sequence[str]) -> list[SequenceFromName]:
+        asked.extend(stems)
+        return [SequenceFromName("t1c", "the name says so") for _ in stems]
 
-    found = choose([("T2_study/P7_T1.nii.gz", b""), ("P7_T1.png", b""), ("P7_T1", b"")], guess)
+    found = choose([("T2_study/P7_T1.nii.gz", b""), ("P7_T1.png", b""), ("P7_T1", b"")], read_names)
     assert asked == ["P7_T1"]
     assert [file.sequence for file in found] == ["t1c", None, None]
 
 
 def test_what_systems_leave_in_folders_is_left_out() -> None:
     names = ["s/.DS_Store", "s/IM1", "s/Thumbs.db", "s\\.hidden"]
-    assert [file.name for file in choose([(name, b"") for name in names], tells_nothing)] == ["s/IM1"]
+    assert [file.name for file in choose([(name, b"") for name in names], read_no_names)] == ["s/IM1"]
 
 
 def test_dicom_files_and_an_archive_are_one_kind() -> None:
@@ -106,7 +108,7 @@ def test_a_brain_mask_may_be_beside_volumes_and_dicom() -> None:
     assert [part.field for part in parts_of([dicom, mask])] == ["files", "brain_mask"]
 
 
-def test_corrections_replace_guesses() -> None:
+def test_corrections_replace_what_names_say() -> None:
     files = with_sequences([nifti("t1c"), nifti("t2f")], ["t1n", None])
     assert [file.sequence for file in files] == ["t1n", None]
 

@@ -98,9 +98,11 @@ def test_the_command_hands_over_what_only_it_knows(
     assert answer.status == 0
     assert path == str(app.__file__)
     assert found.api_url == "http://127.0.0.1:8123"
-    assert found.guess("P7_T1_AX_POST_GAD").sequence == "t1c"
-    assert found.guess("P7_T1_AX_POST").is_doubtful
-    assert not found.guess("P7").is_doubtful
+    said = found.read_names(["P7_T1_AX_POST_GAD", "P7_T1_AX_POST", "P7"])
+    assert [name.sequence for name in said] == ["t1c", None, None]
+    assert [name.is_doubtful for name in said] == [False, True, False]
+    behind = found.read_names(["CT_001_T1", "CT_001_FLAIR"])  # the patient is called so, the images are no CT
+    assert [name.sequence for name in behind] == ["t1n", "t2f"]
     assert list(found.describe([{"step": "resize", "from": [300, 200], "size": [256, 256]}])) == [
         "Each picture was resized from 300 \u00d7 200 to 256 \u00d7 256 pixels."
     ]

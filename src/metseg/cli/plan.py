@@ -44,8 +44,8 @@ def plan(
     from metseg.experiment.plan import plan_experiment
     from metseg.files import write_text
 
-    whose = {"patient_pattern": patient_pattern, "patients": absolute(patients)}
-    data = _data(root, layout=layout, modalities=modalities, labels=labels, whose=whose)
+    owners = {"patient_pattern": patient_pattern, "patients": absolute(patients)}
+    data = _data(root, layout=layout, modalities=modalities, labels=labels, owners=owners)
     made = plan_experiment(root, data, network=network, memory_gb=memory_gb, name=out.stem, quiet=as_json)
     write_text(out, made.recipe.to_toml())
     if as_json:
@@ -54,16 +54,16 @@ def plan(
         _print(made, out)
 
 
-def _data(root: str, *, layout: str, modalities: str, labels: str | None, whose: Mapping[str, str | None]) -> DataPart:
+def _data(root: str, *, layout: str, modalities: str, labels: str | None, owners: Mapping[str, str | None]) -> DataPart:
     from metseg.experiment.plan import known_scheme
     from metseg.recipe import DataPart, validated
 
     given = {
         "layout": layout,
         "modalities": [name for name in modalities.split(",") if name],
-        **whose,
+        **owners,
     }
-    scheme = labels or known_scheme(root, layout=layout, whose=whose)
+    scheme = labels or known_scheme(root, layout=layout, owners=owners)
     return validated(DataPart, {**given, "labels": scheme}, where="plan")
 
 

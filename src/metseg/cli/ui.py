@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,18 +28,20 @@ def ui(
     _require_streamlit()
     from streamlit.web import bootstrap
 
-    from metseg.io.brain_masks import name_sequence_or_mask
+    from metseg.io.brain_masks import name_sequences_or_masks
     from metseg.report.study_steps import describe_steps
     from metseg.ui import settings
 
     given = {} if api is None else {"api_url": api}
 
-    def guess(stem: str) -> settings.Guessed:
-        named = name_sequence_or_mask(stem)
-        return settings.Guessed(named.modality, named.reason, named.modality is None and not named.is_silent)
+    def read_names(stems: Sequence[str]) -> list[settings.SequenceFromName]:
+        return [
+            settings.SequenceFromName(named.modality, named.reason, named.modality is None and not named.is_silent)
+            for named in name_sequences_or_masks(stems)
+        ]
 
     # The page may know nothing of the layers that know these two; this one may.
-    settings.use(settings.settings_from_environment(guess=guess, describe=describe_steps, **given))
+    settings.use(settings.settings_from_environment(read_names=read_names, describe=describe_steps, **given))
     _ask_nobody_for_our_address()
     options = streamlit_options(host, port)
     bootstrap.load_config_options(flag_options=options)

@@ -108,15 +108,15 @@ def plan_experiment(
     return Plan(fingerprint, topology, recipe, (*notes, *_warnings(fingerprint)))
 
 
-def known_scheme(root: str | Path, *, layout: str = "auto", whose: Mapping[str, str | None] | None = None) -> str:
+def known_scheme(root: str | Path, *, layout: str = "auto", owners: Mapping[str, str | None] | None = None) -> str:
     """Return the label scheme that the layout knows the masks under a root to have; binary if it knows none.
 
     Args:
         root: the data set.
         layout: see `DataPart`.
-        whose: pattern or table of patients, see `DataPart`.
+        owners: pattern or table of patients, see `DataPart`.
     """
-    sources = find_cases(root, validated(DataPart, {"layout": layout, **(whose or {})}, where="options"))
+    sources = find_cases(root, validated(DataPart, {"layout": layout, **(owners or {})}, where="options"))
     return next((source.rule.files for source in sources if isinstance(source, VolumeSource)), DataPart().labels)
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metseg.errors import GeometryError
 from metseg.geometry import grid_difference, turn_onto
 from metseg.io.nifti import read_mask_nifti
-from metseg.io.sequences import NamedSequence, is_brain_mask, name_sequence
+from metseg.io.sequences import NamedSequence, is_brain_mask, name_sequence, shared_prefix, without_patient
 from metseg.volume import BRAIN_MASK, Volume
 
 
-def name_sequence_or_mask(stem: str) -> NamedSequence:
-    """Return which sequence a file shows by its name, or that it is a brain mask.
+def name_sequences_or_masks(stems: Sequence[str]) -> list[NamedSequence]:
+    """Return which sequence each file of one study shows by its name, or that it is a brain mask.
 
-    >>> [name_sequence_or_mask(stem).modality for stem in ("t1c_brain_mask", "t1c", "scan")]
+    >>> [named.modality for named in name_sequences_or_masks(["t1c_brain_mask", "t1c", "scan"])]
     ['brain_mask', 't1c', None]
+    >>> [named.modality for named in name_sequences_or_masks(["CT_001_T1", "CT_001_FLAIR"])]
+    ['t1n', 't2f']
     """
-    return NamedSequence(BRAIN_MASK, "its name says brain mask") if is_brain_mask(stem) else name_sequence(stem)
+    prefix = shared_prefix(stems)
+    return [
+        NamedSequence(BRAIN_MASK, "its name says brain mask")
+        if is_brain_mask(without_patient(stem, prefix))
+        else name_sequence(stem, prefix=prefix)
+        for stem in stems
+    ]
 
 
 def read_brain_mask(path: Path, images: Mapping[str, Volume]) -> Volume:

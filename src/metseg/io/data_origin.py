@@ -15,7 +15,7 @@ from metseg.tables import lookup
 #: What `metseg simulate` leaves in the folder of a simulation: how it was made, and a row for each patient.
 SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"
 #: What is said of simulated patients.
-SIMULATED = "none: simulated patients (metseg simulate), images of nobody"
+SIMULATED = "none: simulated patients (metseg simulate)"
 #: Of BIDS.
 DESCRIPTION = "dataset_description.json"
 
@@ -105,7 +105,7 @@ def _holds_only(known: KnownDataSet, patients: Collection[str]) -> bool:
 
 
 def _is_simulation(folder: Path, patients: Collection[str]) -> bool:
-    """Return whether a folder is a simulation and holds nobody else."""
+    """Return whether a folder is a simulation and holds no other patients."""
     if not (folder / SIMULATION).is_file():
         return False
     try:

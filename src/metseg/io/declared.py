@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from metseg.io.image_files import DICOM_ENDINGS, ImageFile, stem_of
-from metseg.io.sequences import sequence_of
+from metseg.io.sequences import sequence_of, shared_prefix
 
 #: In the reason why a file is a sequence: the user declared it, against what the file's name says.
 AGAINST_NAME = ", and its name says "
 
 
-def declaration(reason: str, modality: str, stem: str) -> str:
+def declaration(reason: str, modality: str, stem: str, *, prefix: str = "") -> str:
     """Return why a file is the sequence that it was declared to be, and what its name says where that is another.
 
     >>> declaration("the form declares it (t1c)", "t1c", "P1_T1_without_contrast")
     'the form declares it (t1c), and its name says t1n'
     """
-    said = sequence_of(stem)
+    said = sequence_of(stem, prefix=prefix)
     return reason if said in (None, modality) else f"{reason}{AGAINST_NAME}{said}"
 
 
@@ -30,10 +30,14 @@ def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
         files: declared modality to file.
     """
     notes = []
-    for name, file in files.items():
-        if file.path.is_dir() or file.path.suffix.lower() in DICOM_ENDINGS:
-            continue
-        said = sequence_of(stem_of(file.path.name))
+    named = {
+        name: file
+        for name, file in files.items()
+        if not file.path.is_dir() and file.path.suffix.lower() not in DICOM_ENDINGS
+    }
+    prefix = shared_prefix([stem_of(file.path.name) for file in named.values()])
+    for name, file in named.items():
+        said = sequence_of(stem_of(file.path.name), prefix=prefix)
         if said is not None and said != name:
             notes.append(f"{file.path.name} is declared to be {name}{AGAINST_NAME}{said}: read as {name}")
     return tuple(notes)

@@ -65,7 +65,7 @@ def equal_patients(
     """Return the groups of patients that share at least one image, pixel by pixel; constant images do not count.
 
     Args:
-        sources: the data set; an image that cannot be read is passed over, whoever uses it says what is wrong.
+        sources: the data set; an image that cannot be read is skipped; training reports it.
         cache, quiet: as in `mark_duplicates`.
     """
     found = _digests(sources, cache, quiet=quiet)
@@ -77,7 +77,7 @@ def equal_patients(
 
 
 def _joined(groups: Iterable[set[str]]) -> list[tuple[str, ...]]:
-    """Return groups of which no two have a member in common.
+    """Return the groups, merged where two have a member in common.
 
     >>> _joined([{"a", "b"}, {"c", "d"}, {"b", "e"}])
     [('a', 'b', 'e'), ('c', 'd')]

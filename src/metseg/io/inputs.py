@@ -239,8 +239,9 @@ def _studies(
         data = data.model_copy(update={"patient_pattern": EACH_STUDY})
         found = find_in_layout(tree, layout, data)
     of_dicom = not any(isinstance(source, VolumeSource) for source in found.sources)
-    if named and of_dicom:
-        found = find_in_layout(tree, layout, data, overrides=_series_named(named))
+    series, brain = _split_named(named)
+    if series and of_dicom:
+        found = find_in_layout(tree, layout, data, overrides=series)
     for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
         tell(note)
     studies: Sequence[CaseSource] = found.sources
@@ -249,7 +250,9 @@ def _studies(
             source.without_labels() if isinstance(source, VolumeSource) else source
             for source in _with_those_apart(found, tree.root)
         ]
-    return list(studies) if of_dicom else _with_named(studies, named, where=tree.root)
+    if of_dicom:
+        return _with_brain_mask(studies, brain, where=tree.root)
+    return _with_named(studies, named, where=tree.root)
 
 
 def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
@@ -270,27 +273,39 @@ def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
 def _dicom_studies(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
 
-    given = _series_named(named)
-    brains = [what for name, what in given.items() if canonical_modality(name) == BRAIN_MASK and what is not None]
-    series = {name: what for name, what in given.items() if canonical_modality(name) != BRAIN_MASK}
-    studies = list(studies_asked_for(path, data, overrides=series))
-    if not brains:
-        return list(studies)
-    if len(studies) != 1:
-        raise _not_one_study(len(studies), where=path)
-    return [replace(studies[0], brain_mask=Path(brains[0]))]
+    series, brain = _split_named(named)
+    return _with_brain_mask(studies_asked_for(path, data, overrides=series), brain, where=path)
 
 
-def _series_named(named: Mapping[str, str | Path]) -> dict[str, str | Path | None]:
-    """Return what was given for each sequence: a series' number, the path of its files, or None for none.
+def _split_named(
+    named: Mapping[str, str | Path],
+) -> tuple[dict[str, str | Path | None], tuple[Path | None, ...]]:
+    """Return what was given for the sequences of a DICOM study, and the brain mask, if any; `LEFT_OUT` becomes None.
 
-    A number is the series of that number, also where a file is called so.
+    A sequence is given by a series' number or the path of its files. A number is the series of that number, also where
+    a file is called so.
     """
     series: dict[str, str | Path | None] = {}
+    brain: tuple[Path | None, ...] = ()
     for name, what in named.items():
+        is_left_out = str(what) == LEFT_OUT
+        if canonical_modality(name) == BRAIN_MASK:
+            brain = (None if is_left_out else Path(what),)
+            continue
         is_path = not SERIES_NUMBER.match(str(what)) and Path(what).exists()
-        series[name] = None if str(what) == LEFT_OUT else Path(what) if is_path else str(what)
-    return series
+        series[name] = None if is_left_out else Path(what) if is_path else str(what)
+    return series, brain
+
+
+def _with_brain_mask(studies: Sequence[CaseSource], brain: tuple[Path | None, ...], *, where: Path) -> list[CaseSource]:
+    """Return DICOM studies; if a brain mask is named, the only study with it in place of one that was found."""
+    if not brain:
+        return list(studies)
+    from metseg.io.layouts.dicom_study import AskedStudy
+
+    if len(studies) != 1 or not isinstance(studies[0], AskedStudy):
+        raise _not_one_study(len(studies), where=where)
+    return [studies[0].with_brain_mask(brain[0])]
 
 
 def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], *, where: Path) -> list[CaseSource]:
@@ -332,7 +347,7 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
         told: whether the user says which file is which sequence.
     """
     case_id = stem_of(path.name)
-    files = channel_files(path, data.channels, reason=CHANNELS_OF_RECIPE) or _told_beside(path)
+    files = channel_files(path, data.channels, reason=CHANNELS_OF_RECIPE) or _channels_from_table(path)
     named = name_sequence(case_id)
     if not files and named.modality is not None:
         files = {named.modality: ImageFile(path, reason=named.reason)}
@@ -354,7 +369,7 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
     return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
 
 
-def _told_beside(path: Path) -> dict[str, ImageFile]:
+def _channels_from_table(path: Path) -> dict[str, ImageFile]:
     """Return what the ``dataset.json`` of a data set says of one of its images; nothing where there is none.
 
     It lies beside the image, or beside the folder of the images: the decathlon's, with all channels in one file, or

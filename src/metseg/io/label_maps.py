@@ -31,7 +31,7 @@ def are_labels(values: Iterable[float]) -> bool:
 
 
 def require_image(data: Array, *, where: Path | str) -> None:
-    """Refuse a label map where an image is needed; an image of one value passes, and is told of elsewhere.
+    """Refuse a label map where an image is needed; an image of one value passes; other checks report it.
 
     Args:
         data: (X, Y, Z) values.

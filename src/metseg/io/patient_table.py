@@ -1,4 +1,4 @@
-"""A table (CSV) that says of each file or study whose it is, or in which part of the data it lies, or both."""
+"""A table (CSV) with the patient of each file or study, the part of the data it is in, or both."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class PatientTable:
         return {place: self.rows[key] for place, key in found.items()}
 
     def notes(self, assigned: Mapping[PurePosixPath, Row]) -> tuple[str, ...]:
-        """Return notes on rows without a file, and on patients that nobody names."""
+        """Return notes on rows without a file, and on a table without patients."""
         notes = []
         unused = len(self.rows) - len(assigned)
         if unused:
@@ -99,7 +99,7 @@ class PatientTable:
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose a file or study is, in which part of the data it lies, and what a table says of the patient.
+    """The patient of a file or study, the part of the data it is in, and what a table says of the patient.
 
     Args:
         timepoint: which examination, where the patient's name says it.
@@ -113,21 +113,21 @@ class Owner:
 
 @dataclass(frozen=True)
 class Owners:
-    """Whose everything is, by place, and what was noticed."""
+    """The owner of each file or study by its place, and notes for the user."""
 
     of: Mapping[PurePosixPath, Owner]
     notes: tuple[str, ...] = ()
 
 
 def picture_owners(names: Mapping[PurePosixPath, Sequence[str]], data: DataPart, root: Path) -> Owners:
-    """Return whose pictures are: by the table or the pattern of `data`, else by their folders.
+    """Return the patients of pictures: by the table or the pattern of `data`, else by their folders.
 
     Args:
         names: place of each picture to what a table may call it.
         data: its `patients` and `patient_pattern`.
         root: the data set.
     Raises:
-        InputError: nothing says whose a picture is, or the table is wrong.
+        InputError: nothing names the patient of a picture, or the table is wrong.
     """
     if data.patients is not None:
         return table_owners(names, data.patients, root)
@@ -143,7 +143,7 @@ def picture_owners(names: Mapping[PurePosixPath, Sequence[str]], data: DataPart,
 
 
 def table_owners(names: Mapping[PurePosixPath, Sequence[str]], table: str, root: Path) -> Owners:
-    """Return whose files or studies are by a table; where that names no patient, each is a patient of its own."""
+    """Return the patients of files or studies by a table; without a column of patients, each is a patient."""
     read = read_patient_table(table, root)
     rows = read.assign(names)
     owners = {place: Owner(row.patient or str(place), row.fold, row.attributes) for place, row in rows.items()}
@@ -169,7 +169,7 @@ def read_patient_table(name: str, root: Path) -> PatientTable:
     file, patient, fold = (_column(columns, known) for known in (FILE_COLUMNS, PATIENT_COLUMNS, FOLD_COLUMNS))
     if file is None or (patient is None and fold is None):
         raise InputError(
-            "the table does not say whose each file is",
+            "the table does not name the patient of each file",
             where=path,
             expected=f"a column of files ({', '.join(FILE_COLUMNS)}) and a column patient, fold or both",
             got=", ".join(columns),
@@ -180,17 +180,17 @@ def read_patient_table(name: str, root: Path) -> PatientTable:
     for number, raw in enumerate(rows, start=2):
         cells = {column: (value or "").strip() for column, value in raw.items() if column}
         key = without_ending(cells.pop(file))
-        whose = None if patient is None else cells.pop(patient)
+        owner = None if patient is None else cells.pop(patient)
         part = None if fold is None else cells.pop(fold)
-        if not key or key in found or "" in (whose, part):
+        if not key or key in found or "" in (owner, part):
             raise InputError(
                 f"line {number} of the table is wrong",
                 where=path,
-                got=f"{file} '{key}' stands there twice" if key in found else "an empty cell",
+                got=f"{file} '{key}' is listed twice" if key in found else "an empty cell",
                 cure="write one line for each file, with its patient or fold",
                 code="input.table",
             )
-        found[key] = Row(whose, part, cells)
+        found[key] = Row(owner, part, cells)
     _require_patients_in_one_fold(found.values(), path)
     return PatientTable(path, found)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
-from metseg.io.timepoints import Whose, same_patients, without_times
+from metseg.io.timepoints import PatientFolder, same_patients, without_times
 from metseg.words import counted
 
 #: Folders that say what a picture is for, not whose it is.
@@ -52,12 +52,12 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
             cure=propose_pattern(flat),
             code="input.no_patient",
         )
-    whose = {folder: without_times(folder, order=NOT_PATIENTS) for folder in {place.parent for place in places}}
-    _check_folder_names(whose, root)
+    divided = {folder: without_times(folder, order=NOT_PATIENTS) for folder in {place.parent for place in places}}
+    _check_folder_names(divided, root)
     merged = same_folders(places)
 
     def patient_of(place: PurePosixPath) -> str:
-        name = whose[place.parent].patient.name
+        name = divided[place.parent].patient.name
         return merged[name][0] if name in merged else name
 
     return patient_of
@@ -81,7 +81,9 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
         if all(matches) and patients[0] and (len(patients) < len(places) or len(places) == 1):
             many = counted(len(patients), "patient")
             return f"set patient_pattern, for example '{pattern}', which finds {many}, the first '{patients[0]}'"
-    return "give each patient a folder of its own, or say whose each file is with a pattern or a table of patients"
+    return (
+        "give each patient a folder of its own, or name the patient of each file with a pattern or a table of patients"
+    )
 
 
 def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
@@ -133,7 +135,7 @@ def _by_patient(rows: Sequence[dict[str, str]], key: str, path: Path) -> dict[st
         patient = (row.pop(key) or "").strip()
         if patient in found:
             raise InputError(
-                f"patient '{patient}' stands in the table twice",
+                f"patient '{patient}' is listed twice in the table",
                 where=path,
                 cure="keep one row for each patient",
                 code="input.table",
@@ -190,10 +192,10 @@ def _by_pattern(pattern: str) -> PatientOf:
     return patient_of
 
 
-def _check_folder_names(whose: Mapping[PurePosixPath, Whose], root: Path) -> None:
+def _check_folder_names(divided: Mapping[PurePosixPath, PatientFolder], root: Path) -> None:
     """Refuse two folders of one name: whether they are one patient, only the user knows."""
     folders: dict[str, PurePosixPath] = {}
-    for item in sorted(whose.values(), key=lambda item: item.patient):
+    for item in sorted(divided.values(), key=lambda item: item.patient):
         folder = item.patient
         other = folders.setdefault(folder.name, folder)
         if other != folder:

@@ -57,7 +57,7 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(bold|fmri|rs ?fmri|resting)\b": "a functional series",
     r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
     r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
-    # A name that begins with "sub" may go on with a subject; of T2 and FLAIR nobody makes subtractions.
+    # A name that begins with "sub" may go on with a subject; T2 and FLAIR are not subtracted.
     r"(?<!^)\bsubs?\b(?! ?\d)|^subs? (?!\d)(?=.*t1)|t1\w*sub\b": _SUBTRACTION,
     r"\bsubtr(?! ?mean)\w*|\bsostrazione\b|\bsustraccion\b": _SUBTRACTION,
     r"\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": _SUBTRACTION,
@@ -100,7 +100,7 @@ WEIGHTING_TEXT: Mapping[Weighting, str] = {
     "t2": rf"\b{_BEFORE}t2(?!\d)",
 }
 
-#: An inversion recovery of which the words do not say what it hides: water (FLAIR) or fat (STIR).
+#: Inversion recovery; the words leave open whether it hides water (FLAIR) or fat (STIR).
 INVERSION_TEXT = r"\b(tirm|tir2d\w*|tir|ir|spc ?ir|irtse|ir ?fse|tse ?ir)\b"
 
 #: How a reason goes on then.

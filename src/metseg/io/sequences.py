@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metseg.io.mask_names import LESION_WORDS, MASK_WORDS
@@ -40,6 +40,7 @@ from metseg.io.sequence_rules import (
     WITHOUT_TEXT,
     Weighting,
 )
+from metseg.io.tree import TRUTH_WORDS
 
 #: What words say of contrast agent; "before" is before something that is not named, "unproven" a hint without proof.
 AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "silent"]
@@ -47,7 +48,15 @@ AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "
 #: Letters of Latin alphabets that are not a plain one with an accent.
 _LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "đ": "d", "\u0131": "i", "œ": "oe", "µ": "u"})
 
+#: No file system has longer names. Beyond it nothing is concluded: an upload may call a file anything, and the end of a
+#: text may take back what its beginning says.
+MAX_CHARACTERS = 255
+_TOO_LONG = f"a text of more than {MAX_CHARACTERS} characters"
+
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
+#: Words of `TRUTH_WORDS` that are a mask whatever stands beside them.
+_CERTAIN_TRUTH = frozenset(("goldstandard", "groundtruth"))
+_GOLD_STANDARD = frozenset(("gold", "standard"))
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,12 @@ class NamedSequence:
 def plain(text: str) -> str:
     """Return words in lower case with single spaces between; compounds in camel case are divided.
 
+    Only the first `MAX_CHARACTERS` count.
+
     >>> plain("t1_mprage-sag.POST+C"), plain("T1PostGad"), plain("T1 injecté")
     ('t1 mprage sag post+c', 't1 post gad', 't1 injecte')
     """
+    text = text[:MAX_CHARACTERS]
     for pattern, words in SPELLINGS.items():
         text = re.sub(pattern, words, text)
     # A single small letter before a capital is not a word of its own: eT1W, cT1w.
@@ -124,6 +136,8 @@ def read_text(text: str) -> TextReading:
     >>> read_text("ep2d_diff_ADC").excluded
     'a diffusion image or a map made from it'
     """
+    if len(text) > MAX_CHARACTERS:
+        return TextReading(_TOO_LONG, frozenset(), inversion=False, agent=Agent("silent"))
     words = plain(text)
     weightings = frozenset(name for name, pattern in WEIGHTING_TEXT.items() if re.search(pattern, words))
     excluded = _first(EXCLUDED_TEXT, words)
@@ -164,8 +178,38 @@ def read_agent(words: str) -> Agent:
     return Agent("before" if before else "silent")
 
 
-def name_sequence(stem: str) -> NamedSequence:
+def shared_prefix(stems: Sequence[str]) -> str:
+    """Return what the names of a study's files begin with, up to the last separator; nothing for one file.
+
+    >>> shared_prefix(["PD_012_T1", "PD_012_FLAIR"]), shared_prefix(["T1", "T2"]), shared_prefix(["PD_012_T1"])
+    ('PD_012_', '', '')
+    """
+    if len(stems) < 2:
+        return ""
+    first, last = min(stems), max(stems)  # what these two share, all between them share
+    length = next((place for place, letter in enumerate(first) if last[place : place + 1] != letter), len(first))
+    return re.sub(r"[^-_. ]*$", "", first[:length])
+
+
+def without_patient(stem: str, prefix: str) -> str:
+    """Return a name without a patient's id at the beginning that all files of a study share: letters and a number.
+
+    Other words of the prefix stay: "dwi" in ``dwi_b1000_T2`` tells what all files of the folder are.
+
+    >>> without_patient("PD_012_T1", "PD_012_"), without_patient("dwi_b1000_T2", "dwi_b1000_")
+    ('T1', 'dwi_T2')
+    """
+    rest = re.sub(r"(?<![^\W_])[^\W\d_]+[-_. ]?\d+[^\W_]*[-_. ]*", "", prefix)
+    return rest + stem[len(prefix) :]
+
+
+def name_sequence(stem: str, *, prefix: str = "") -> NamedSequence:
     """Return which sequence a file shows by its name without ending, and why.
+
+    Args:
+        stem: the name.
+        prefix: what all names of the study's files begin with, see `shared_prefix`. A patient's id in it does not make
+            the file another kind of image (``PD_012_T1``); what else it says, of contrast agent for example, counts.
 
     >>> [name_sequence(stem).modality for stem in ("t1c", "P7_T1_AX_POST_GAD", "P7_T2_FLAIR", "T1_pre_contrast", "CT1")]
     ['t1c', 't1c', 't2f', 't1n', 't1c']
@@ -174,19 +218,25 @@ def name_sequence(stem: str) -> NamedSequence:
     >>> name_sequence("T1_post").modality, name_sequence("T1_post").reason
     (None, "the name says T1 and 'post' without after what")
     """
+    if len(stem) > MAX_CHARACTERS:
+        return NamedSequence(None, f"the name is {_TOO_LONG}")
     name = parse_bids(stem)
     if name is not None:
         return _bids_sequence(name)
-    return _conclude(read_text(_without_subject(stem)), "the name")
+    reading = read_text(_without_subject(stem))
+    if prefix:
+        behind = read_text(without_patient(stem, prefix))
+        reading = replace(reading, excluded=behind.excluded, inversion=behind.inversion)
+    return _conclude(reading, "the name")
 
 
-def sequence_of(stem: str) -> str | None:
+def sequence_of(stem: str, *, prefix: str = "") -> str | None:
     """Return the modality that a file name tells, or None where it tells none or is not plain.
 
     >>> [sequence_of(stem) for stem in ("t1c", "P7_T1_AX_POST_GAD", "P7_T2_FLAIR", "T1_pre_contrast", "scan")]
     ['t1c', 't1c', 't2f', 't1n', None]
     """
-    return name_sequence(stem).modality
+    return name_sequence(stem, prefix=prefix).modality
 
 
 @dataclass(frozen=True)
@@ -260,14 +310,12 @@ _LABEL_WORDS = (
     r"3d|2d|ax|axial|sag|cor|tra|t1w?|mprage|fspgr|spgr|bravo|space|cube|vista|vibe|tfe|tse|fse|se|iso|hires|highres|fs|\d+mm|\d+"
     r"|pre|post|contrast|con|gd|gad|gado|gadolinium|ce|km|enhanced|non|no|without|wo|native|op|surgery|treatment|rt"
 )
-_LABEL = re.compile(rf"(?:{_LABEL_WORDS})+")
+#: The longest first. It takes one word at a time: repeated in a pattern it would try every division of a long number.
+_LABEL_WORD = re.compile("|".join(sorted(_LABEL_WORDS.split("|"), key=len, reverse=True)))
 
 
 def _split_label(label: str) -> str:
-    if _LABEL.fullmatch(label) is None or label in ("space",):
-        return label
-    words = "|".join(sorted(_LABEL_WORDS.split("|"), key=len, reverse=True))
-    found = re.findall(words, label)
+    found = _LABEL_WORD.findall(label)
     return " ".join(found) if "".join(found) == label else label
 
 
@@ -405,9 +453,16 @@ def is_brain_mask(stem: str) -> bool:
 def is_lesion_mask(stem: str) -> bool:
     """Return whether a name is that of a mask of lesions; a patient may be called MET_7, and his image MET_7_T1.
 
-    >>> is_lesion_mask("seg-reader2"), is_lesion_mask("brain_mask"), is_lesion_mask("MET_7_T1_POST")
-    (True, False, False)
+    "Gold", "manual" and words for lesions alone say so only where the name speaks of no sequence: a brain may be cut
+    out by hand, too.
+
+    >>> [is_lesion_mask(stem) for stem in ("seg-reader2", "brain_mask", "MET_7_T1", "T1_manual", "GROUND_TRUTH_T1")]
+    [True, False, False, False, True]
     """
+    if is_brain_mask(stem):
+        return False
     found = set(words(stem))
-    named = found & MASK_WORDS or (found & LESION_WORDS and name_sequence(stem).is_silent)
-    return bool(named) and not is_brain_mask(stem)
+    if found & (MASK_WORDS | _CERTAIN_TRUTH) or found >= _GOLD_STANDARD:
+        return True
+    of_lesion, of_truth = found & LESION_WORDS, found & TRUTH_WORDS
+    return bool(of_lesion and of_truth) or (bool(of_lesion or of_truth) and name_sequence(stem).is_silent)

@@ -1,4 +1,4 @@
-"""Folders and names that say when, not whose (dates, sessions, follow-ups), and the patients that they are of."""
+"""Folders and names of examinations (dates, sessions, follow-ups), and the patients that they belong to."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TIME = re.compile(
 #: The part of a name that says when, between separators.
 _TOKEN = re.compile(rf"(?:^|(?<=[-_. ]))(?P<time>{_DATE}|(?:{_SESSION})[-_ ]?\d+)(?=$|[-_. ])", re.IGNORECASE)
 
-#: What may be left of a name without its date and still names nobody.
-_NOBODY = frozenset(
+#: What is left of a name without its date and is no patient.
+_NO_PATIENT = frozenset(
     ("mri", "mr", "sub", "subject", "scan", "patient", "pat", "img", "image", "images", "brain", "head", "case", "data")
 )
 
@@ -44,8 +44,8 @@ PATIENT = re.compile(
 
 
 @dataclass(frozen=True)
-class Whose:
-    """Whose folder it is.
+class PatientFolder:
+    """The folder of a patient, and the folders of an examination below it.
 
     Args:
         patient: the folder named after the patient, relative to the root of what was listed.
@@ -56,15 +56,17 @@ class Whose:
     times: tuple[str, ...] = ()
 
 
-def without_times(folder: PurePosixPath, *, order: Container[str] = ()) -> Whose:
-    """Return a folder without those at its end that only say when, unless nobody would be left.
+def without_times(folder: PurePosixPath, *, order: Container[str] = ()) -> PatientFolder:
+    """Return a folder without those at its end that only say when, unless no folder would be left.
 
     Args:
         folder: relative to the root.
         order: names in lower case of folders that are there for order only, such as "train".
 
-    >>> without_times(PurePosixPath("ann/2019")), without_times(PurePosixPath("2019"))
-    (Whose(patient=PurePosixPath('ann'), times=('2019',)), Whose(patient=PurePosixPath('2019'), times=()))
+    >>> without_times(PurePosixPath("ann/2019"))
+    PatientFolder(patient=PurePosixPath('ann'), times=('2019',))
+    >>> without_times(PurePosixPath("2019")).times
+    ()
     """
     parts = folder.parts
     end = len(parts)
@@ -72,11 +74,11 @@ def without_times(folder: PurePosixPath, *, order: Container[str] = ()) -> Whose
         end > 1 and TIME.match(parts[end - 1]) and not (GROUP.match(parts[end - 2]) or parts[end - 2].lower() in order)
     ):
         end -= 1
-    return Whose(PurePosixPath(*parts[:end]), parts[end:])
+    return PatientFolder(PurePosixPath(*parts[:end]), parts[end:])
 
 
-def patients_in(folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, Whose] | None:
-    """Return whose each folder is, or None where only the user can know.
+def patients_in(folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, PatientFolder] | None:
+    """Return the patient of each folder, or None where only the user can know.
 
     Folders that gather patients (``siteA/patient01``) are told from folders of one patient (``patient01/2019``,
     ``patient01/anat``) by what they are called. It matters only where a folder holds several.
@@ -84,17 +86,17 @@ def patients_in(folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, Whose] 
     Args:
         folders: each with a study, relative to the root, without folders such as "train".
     """
-    whose = {folder: without_times(folder) for folder in folders}
+    divided = {folder: without_times(folder) for folder in folders}
     below: dict[str, set[PurePosixPath]] = defaultdict(set)
-    for item in whose.values():
+    for item in divided.values():
         below[item.patient.parts[0] if item.patient.parts else ""].add(item.patient)
-    found: dict[PurePosixPath, Whose] = {}
-    for folder, (first, *rest) in ((folder, item.patient.parts or ("",)) for folder, item in whose.items()):
+    found: dict[PurePosixPath, PatientFolder] = {}
+    for folder, (first, *rest) in ((folder, item.patient.parts or ("",)) for folder, item in divided.items()):
         last = rest[-1] if rest else first
         if not rest or PATIENT.match(last) or GROUP.match(first):
-            found[folder] = whose[folder]
+            found[folder] = divided[folder]
         elif PATIENT.match(first) or len(below[first]) == 1:
-            found[folder] = Whose(PurePosixPath(first), (*rest, *whose[folder].times))
+            found[folder] = PatientFolder(PurePosixPath(first), (*rest, *divided[folder].times))
         else:
             return None
     return found
@@ -148,5 +150,5 @@ def _without_token(name: str) -> tuple[str, str] | None:
         return None
     before, after = name[: match.start()].rstrip("-_. "), name[match.end() :].lstrip("-_. ")
     rest = "_".join(part for part in (before, after) if part)
-    names_somebody = rest.lower() not in _NOBODY and (len(rest) > 2 or any(map(str.isdigit, rest)))
-    return (rest, match["time"]) if names_somebody else None
+    is_patient = rest.lower() not in _NO_PATIENT and (len(rest) > 2 or any(map(str.isdigit, rest)))
+    return (rest, match["time"]) if is_patient else None

@@ -1,4 +1,4 @@
-"""Whether a case is of the kind that a network was trained on; what differs is told beside every result."""
+"""Whether a case is of the kind that a network was trained on; differences are stated with every result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
 
 
 def unmeasured_without(case: Case, recipe: Recipe, metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence where a case lacks sequences without which nobody has measured how the model does."""
+    """Return a sentence if a case lacks sequences and the scores without them were not measured."""
     lacking = [name for name in recipe.data.optional if name not in case.images]
     if not lacking or REQUIRED_ONLY in metrics:
         return ()

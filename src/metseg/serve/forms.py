@@ -1,16 +1,16 @@
 """Take the body of an upload apart as it comes: files to the disk, under numbers; fields into memory, within limits.
 
-The names that files had are looked at once, for the sequence or the brain mask that they may tell, and are neither
-joined to a path nor kept.
+The names that files had are read when all files are there, for the sequence or the brain mask that they may tell; they
+are neither joined to a path nor kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
@@ -18,10 +18,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metseg.files import disk_full_is_an_error
-from metseg.io.brain_masks import name_sequence_or_mask
+from metseg.io.brain_masks import name_sequences_or_masks
 from metseg.io.declared import declaration
 from metseg.io.image_files import stem_of
-from metseg.io.sequences import NamedSequence
+from metseg.io.sequences import MAX_CHARACTERS, NamedSequence, shared_prefix
 from metseg.serve.problems import Refused
 from metseg.volume import canonical_modality
 from metseg.wire import BRAIN_MASK, SEQUENCES
@@ -40,9 +40,6 @@ DECLARED: Final = (*SEQUENCES, BRAIN_MASK)
 _PLACE: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|[/\\~])|.*\.\.[/\\]", re.IGNORECASE | re.DOTALL)
 
 
-_NO_NAME: Final = NamedSequence(None, "", is_silent=True)
-
-
 @dataclass(frozen=True)
 class ReceivedFile:
     """One file that arrived.
@@ -50,7 +47,7 @@ class ReceivedFile:
     Args:
         number: its place in the upload, from 1.
         path: where it lies.
-        sequence: as its field says, or guessed from the name it had; `BRAIN_MASK` for a brain mask.
+        sequence: as its field says, else as the name it had says plainly; `BRAIN_MASK` for a brain mask.
         bytes: how many.
         sha256: of its content.
         reason: why it is that sequence; where it is none, what its name leaves open.
@@ -129,7 +126,6 @@ class _Reader:
         self.upload = Upload(folder)
         self._max_files = max_files
         self._open: IO[bytes] | None = None
-        self._named = _NO_NAME
         self._hash = hashlib.sha256()
 
     def close(self) -> None:
@@ -138,7 +134,7 @@ class _Reader:
             with suppress(OSError):  # where the disk is full, closing says so once more
                 self._open.close()
 
-    def _begin_file(self, named: NamedSequence) -> None:
+    def _begin_file(self) -> None:
         number = len(self.upload.files) + 1
         if number > self._max_files:
             raise Refused(
@@ -147,7 +143,7 @@ class _Reader:
                 expected=f"at most {self._max_files}",
                 cure="upload one study at a time, DICOM as a zip archive",
             )
-        self._named, self._hash = named, hashlib.sha256()
+        self._hash = hashlib.sha256()
         self._open = (self.upload.folder / f"{number:04d}").open("xb")
 
     def _write(self, data: bytes) -> None:
@@ -161,17 +157,8 @@ class _Reader:
         with disk_full_is_an_error(self.upload.folder):
             self._open.close()
         path = Path(self._open.name)
-        named = self._named
-        received = ReceivedFile(
-            len(self.upload.files) + 1,
-            path,
-            named.modality,
-            path.stat().st_size,
-            self._hash.hexdigest(),
-            reason=named.reason,
-            is_doubtful=named.modality is None and not named.is_silent,
-        )
-        self.upload.files.append(received)
+        number = len(self.upload.files) + 1
+        self.upload.files.append(ReceivedFile(number, path, None, path.stat().st_size, self._hash.hexdigest()))
         self._open = None
 
 
@@ -183,7 +170,7 @@ class BodyReader(_Reader):
 
     def feed(self, data: bytes) -> None:
         if self._open is None:
-            self._begin_file(_NO_NAME)
+            self._begin_file()
         self._write(data)
 
     def end(self) -> Upload:
@@ -210,6 +197,7 @@ class FormReader(_Reader):
         self._is_field = False
         self._text = bytearray()
         self._whole = False
+        self._names: list[tuple[str, str]] = []
         callbacks: dict[str, Callable[..., None]] = {
             "on_part_begin": self._part_begins,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
@@ -244,6 +232,16 @@ class FormReader(_Reader):
         """Return what arrived; to be called when the body is whole."""
         if not self._whole:
             raise _malformed()
+        named = _name_sequences(self._names)
+        self.upload.files = [
+            replace(
+                file,
+                sequence=name.modality,
+                reason=name.reason,
+                is_doubtful=name.modality is None and not name.is_silent,
+            )
+            for file, name in zip(self.upload.files, named, strict=True)
+        ]
         return self.upload
 
     def _part_begins(self) -> None:
@@ -265,7 +263,10 @@ class FormReader(_Reader):
         self._is_field = b"filename" not in options
         file_name = options.get(b"filename", b"").decode("utf-8", "replace")
         if file_name:  # without one, it is what a browser sends where no file was chosen
-            self._begin_file(_named_sequence(self._field, file_name))
+            _require_known_field(self._field)
+            self._begin_file()
+            stem = stem_of(PurePosixPath(file_name.replace("\\", "/")).name)
+            self._names.append((self._field, stem[: MAX_CHARACTERS + 1]))  # no longer name is read anyway
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._open is not None:
@@ -304,20 +305,34 @@ class FormReader(_Reader):
         self._whole = True
 
 
-def _named_sequence(field_name: str, file_name: str) -> NamedSequence:
-    """Return which sequence a file shows, or that it is a brain mask, by the field it comes in, or else by its name."""
-    stem = stem_of(PurePosixPath(file_name.replace("\\", "/")).name)
-    if field_name in FILE_FIELDS:
-        return name_sequence_or_mask(stem)
-    declared = canonical_modality(field_name)
-    if declared not in DECLARED:
+def _require_known_field(name: str) -> None:
+    if name not in FILE_FIELDS and canonical_modality(name) not in DECLARED:
         raise Refused(
             "request.invalid",
             "a file comes in a field that is not known",
             where="the form",
             expected=", ".join((*FILE_FIELDS, *DECLARED)),
         )
-    return NamedSequence(declared, declaration(f"the form declares it ({declared})", declared, stem))
+
+
+def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
+    """Return which sequence each file shows, or that it is a brain mask, by its field, or else by its name.
+
+    Args:
+        names: the field and the name without ending of each file of a study.
+    """
+    stems = [stem for _, stem in names]
+    prefix = shared_prefix(stems)
+    found = []
+    for (field_name, stem), by_name in zip(names, name_sequences_or_masks(stems), strict=True):
+        declared = canonical_modality(field_name)
+        reason = f"the form declares it ({declared})"
+        found.append(
+            by_name
+            if field_name in FILE_FIELDS
+            else NamedSequence(declared, declaration(reason, declared, stem, prefix=prefix))
+        )
+    return found
 
 
 def _malformed() -> Refused:

@@ -12,7 +12,7 @@ from typing import Final
 
 from metseg.ui.client import Part
 from metseg.ui.names import KINDS, plain, sequence_name
-from metseg.ui.settings import Guess, Guessed
+from metseg.ui.settings import ReadNames, SequenceFromName
 from metseg.wire import BRAIN_MASK, Kind, Model
 
 #: Endings by kind; a file without any of them may be DICOM.
@@ -48,7 +48,7 @@ class ChosenFile:
         sequence: which it shows, where that is known; `BRAIN_MASK`: it is a brain mask.
         reason: why, or what its name leaves open; empty where the name tells nothing.
         is_doubtful: whether its name speaks of a sequence without saying plainly which.
-        guessed: what its name says of that.
+        name_says: the sequence that its name says.
     """
 
     name: str
@@ -57,7 +57,7 @@ class ChosenFile:
     sequence: str | None = None
     reason: str = ""
     is_doubtful: bool = False
-    guessed: str | None = None
+    name_says: str | None = None
 
 
 def ending_of(name: str) -> str:
@@ -85,23 +85,28 @@ def is_clutter(name: str) -> bool:
     return last.startswith(".") or last in _CLUTTER
 
 
-def choose(files: Sequence[tuple[str, bytes]], guess: Guess) -> tuple[ChosenFile, ...]:
+def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[ChosenFile, ...]:
     """Return the files with what their names tell.
 
     Args:
         files: names and contents, in order.
-        guess: from a name without ending to a sequence, or to `BRAIN_MASK`.
+        read_names: from names without endings to sequences, or to `BRAIN_MASK`.
     """
-    found = []
-    for name, content in files:
-        if is_clutter(name):
-            continue
-        ending = ending_of(name)
-        kind = ENDINGS.get(ending, Kind.DICOM)
-        stem = last_part(name)[: -len(ending) or None]
-        said = guess(stem) if kind == Kind.NIFTI else Guessed()
-        found.append(ChosenFile(name, content, kind, said.sequence, said.reason, said.is_doubtful, said.sequence))
-    return tuple(found)
+    found = [
+        ChosenFile(name, content, ENDINGS.get(ending_of(name), Kind.DICOM))
+        for name, content in files
+        if not is_clutter(name)
+    ]
+    volumes = [file.name for file in found if file.kind == Kind.NIFTI]
+    stems = [last_part(name)[: -len(ending_of(name))] for name in volumes]
+    said = dict(zip(volumes, read_names(stems), strict=True))
+    return tuple(_as_named(file, said.get(file.name, SequenceFromName())) for file in found)
+
+
+def _as_named(file: ChosenFile, said: SequenceFromName) -> ChosenFile:
+    return replace(
+        file, sequence=said.sequence, reason=said.reason, is_doubtful=said.is_doubtful, name_says=said.sequence
+    )
 
 
 def study_kind(files: Sequence[ChosenFile]) -> Kind | None:
@@ -145,10 +150,10 @@ def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> li
     named = Counter(file.sequence for file in files if file.sequence is not None)
     found = [f"Two files are said to show {sequence_name(name)}." for name, count in named.items() if count > 1]
     found += [
-        f"The name of {plain(last_part(file.name))} says {sequence_name(file.guessed)}, not"
+        f"The name of {plain(last_part(file.name))} says {sequence_name(file.name_says)}, not"
         f" {sequence_name(file.sequence)}. Make sure that your choice is right."
         for file in files
-        if file.sequence is not None and file.guessed is not None and file.sequence != file.guessed
+        if file.sequence is not None and file.name_says is not None and file.sequence != file.name_says
     ]
     nameless = [file for file in files if file.sequence is None]
     if nameless and (len(files) > 1 or nameless[0].is_doubtful):

@@ -15,7 +15,7 @@ DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True)
-class Guessed:
+class SequenceFromName:
     """What the name of a file tells of its sequence.
 
     Args:
@@ -29,15 +29,15 @@ class Guessed:
     is_doubtful: bool = False
 
 
-#: From the name of a file, without its ending, to what it tells of the sequence.
-Guess = Callable[[str], Guessed]
+#: From the names of a study's files, without their endings, to what each tells of the sequence.
+ReadNames = Callable[[Sequence[str]], Sequence[SequenceFromName]]
 #: From the records of preprocessing, as in ``lesions.json``, to a sentence for each.
 Describe = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
 
 
-def tells_nothing(_stem: str) -> Guessed:
-    """Guess no sequence: the user says which it is."""
-    return Guessed()
+def read_no_names(stems: Sequence[str]) -> Sequence[SequenceFromName]:
+    """Take no sequence from names: the user says which it is."""
+    return [SequenceFromName()] * len(stems)
 
 
 def name_steps(records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
@@ -58,7 +58,7 @@ class PageSettings:
         api_key: sent with every call; None: none is needed, or each user gives one.
         allowed_hosts: names by which the page may be called while the service asks for no key.
         poll_s: how often a study that is worked on is looked at.
-        guess: of sequences from file names; names never leave the page's process.
+        read_names: sequences from file names; names never leave the page's process.
         describe: of preprocessing in sentences.
         transport: stands between the page and the network; None: the network itself.
     """
@@ -67,7 +67,7 @@ class PageSettings:
     api_key: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] = LOCAL_NAMES
     poll_s: float = 1.0
-    guess: Guess = tells_nothing
+    read_names: ReadNames = read_no_names
     describe: Describe = name_steps
     transport: httpx.BaseTransport | None = field(default=None, repr=False)
 

@@ -82,7 +82,7 @@ def _choose_files() -> tuple[ChosenFile, ...]:
         key=f"files-{way}-{state.upload_round()}",
         help="Images of one examination of one patient. File names stay here; the service gets numbers.",
     )
-    files = choose([(file.name, file.getvalue()) for file in given or ()], settings.current().guess)
+    files = choose([(file.name, file.getvalue()) for file in given or ()], settings.current().read_names)
     _show_files(files)
     return files
 

@@ -74,17 +74,17 @@ def scan(roots: Path | Sequence[Path]) -> Scan:
     with _placed_at("the DICOM files"):
         places, ignored = find_places([roots] if isinstance(roots, Path) else roots)
         instances: dict[str, list[Instance]] = defaultdict(list)
-        odd: list[tuple[Place, MetsegError | None]] = []
-        for instance in _instances(places, ignored, odd):
+        unusable: list[tuple[Place, MetsegError | None]] = []
+        for instance in _instances(places, ignored, unusable):
             instances[instance.series].append(instance)
-        damages = [error for _, error in odd if error is not None]
+        damages = [error for _, error in unusable if error is not None]
         if len(damages) > ODD_SHARE * sum(map(len, instances.values())):
             raise damages[0]
         if not instances:
             raise _nothing(ignored)
     for group in instances.values():
         check_one_patient(group)
-    set_aside = tuple((place.path, NO_PICTURE if error is None else error.what) for place, error in odd)
+    set_aside = tuple((place.path, NO_PICTURE if error is None else error.what) for place, error in unusable)
     return Scan(_studies(list(instances.values())), dict(ignored), set_aside)
 
 
@@ -96,9 +96,9 @@ def with_where(error: MetsegError, where: str) -> MetsegError:
 
 
 def _instances(
-    places: Sequence[Place], ignored: Counter[str], odd: list[tuple[Place, MetsegError | None]]
+    places: Sequence[Place], ignored: Counter[str], unusable: list[tuple[Place, MetsegError | None]]
 ) -> Iterator[Instance]:
-    """Yield the object at each place; what is no picture or cannot be read is counted and collected in `odd`."""
+    """Yield the object at each place; what is no picture or cannot be read is counted and collected in `unusable`."""
     with PlaceReader() as reader:
         for place in track(places, "Reading DICOM headers", quiet=len(places) < _MANY):
             try:
@@ -107,11 +107,11 @@ def _instances(
                     instance = None if meta.is_directory else read_instance(stream, place, meta)
             except InputError as error:
                 ignored[DAMAGED] += 1
-                odd.append((place, error))
+                unusable.append((place, error))
                 continue
             if instance is None:
                 ignored[DIRECTORY if meta.is_directory else NO_PICTURE] += 1
-                odd += [] if meta.is_directory else [(place, None)]
+                unusable += [] if meta.is_directory else [(place, None)]
             else:
                 yield instance
 

@@ -137,8 +137,8 @@ def divide(instances: Sequence[Instance]) -> list[Series]:
     apart = placeless <= ODD_SHARE * len(frames)
     by_kind: dict[object, list[Frame]] = defaultdict(list)
     for frame in frames:
-        odd = apart and frame.position_mm is None
-        by_kind[frame.kind, frame.pixels.rows, frame.pixels.columns, odd].append(frame)
+        without_place = apart and frame.position_mm is None
+        by_kind[frame.kind, frame.pixels.rows, frame.pixels.columns, without_place].append(frame)
     stacks = [stack for alike in by_kind.values() for stack in _by_geometry(alike)]
     stacks.sort(key=lambda stack: -len(stack))
     step = _number_step([frame for stack in stacks for frame in stack])

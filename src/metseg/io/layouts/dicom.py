@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,20 +32,23 @@ class DicomLayout(Layout):
         *,
         overrides: Mapping[str, Override] | None = None,
         beside: bool = False,
+        brain_masks: Sequence[Path] = (),
     ) -> Findings:
-        """Return each study as a case; patients and studies have pseudonyms. There are no masks.
+        """Return each study as a case; patients and studies have pseudonyms. There are no masks of lesions.
 
         Args:
             tree: what lies there.
             data: what is read of it.
             overrides: see `metseg.io.dicom.find_studies`.
             beside: only files that are neither volumes nor pictures; else everything below the root.
+            brain_masks: NIfTI files called so, see `metseg.io.layouts.dicom_study.with_masks_beside`.
         """
-        from metseg.io.layouts.dicom_study import studies_asked_for
+        from metseg.io.layouts.dicom_study import studies_asked_for, with_masks_beside
 
         notes: list[str] = []
         root = [tree.root / path for path in tree.rest] if beside else tree.root
         studies = studies_asked_for(root, data, overrides=overrides, tell=notes.append)
+        studies = with_masks_beside(studies, brain_masks, tree.root)
         return Findings(tuple(replace(study, root=tree.root) for study in studies), notes=tuple(notes))
 
 

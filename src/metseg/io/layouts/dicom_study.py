@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from metseg.errors import GeometryError
 from metseg.io.brain_masks import read_brain_mask
 from metseg.io.dicom import DicomStudySource, find_studies
 from metseg.io.dicom.study import Override
@@ -22,11 +24,18 @@ class AskedStudy(DicomStudySource):
         wanted: the modalities that are read, in this order; empty: all that were recognised.
         optional: those of them that may be missing.
         brain_mask: NIfTI file of a brain mask on the grid of one of the series, or None.
+        is_mask_found: whether the mask was found beside the study and not named; where it lies on no grid of the
+            study, it is left out with a warning.
     """
 
     wanted: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     brain_mask: Path | None = None
+    is_mask_found: bool = False
+
+    def with_brain_mask(self, path: Path | None) -> AskedStudy:
+        """Return the study with a brain mask that was named, or with none, in place of one that was found."""
+        return replace(self, brain_mask=path, is_mask_found=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -43,8 +52,47 @@ class AskedStudy(DicomStudySource):
         case = super().load()
         if self.brain_mask is None:
             return case
-        brain = read_brain_mask(self.brain_mask, case.images)
-        return replace(case, images={**case.images, BRAIN_MASK: brain})
+        try:
+            brain = read_brain_mask(self.brain_mask, case.images)
+        except GeometryError as error:
+            if not self.is_mask_found:
+                raise
+            warning = f"{self.brain_mask.name} beside the study is not used: {error.what}"
+            return replace(case, warnings=(*case.warnings, warning))
+        notes = (f"{self.brain_mask.name} beside the study is its brain mask",) if self.is_mask_found else ()
+        return replace(case, images={**case.images, BRAIN_MASK: brain}, warnings=(*case.warnings, *notes))
+
+
+def with_masks_beside(studies: Iterable[AskedStudy], masks: Iterable[Path], root: Path) -> tuple[AskedStudy, ...]:
+    """Return the studies with the brain masks that lie beside them.
+
+    A mask belongs to the study with files in the mask's folder or below it, else in the nearest folder above, if that
+    is one study, and it is the only mask of the study.
+
+    Args:
+        studies: as found.
+        masks: NIfTI files called brain masks, below `root`.
+        root: the folder that was searched.
+    """
+    by_id = {study.case_id: study for study in studies}
+    found: dict[str, list[Path]] = defaultdict(list)
+    for mask in masks:
+        beside = _studies_beside(mask, by_id.values(), root)
+        if len(beside) == 1:
+            found[beside[0].case_id].append(mask)
+    for case_id, own in found.items():
+        if len(own) == 1:
+            by_id[case_id] = replace(by_id[case_id], brain_mask=own[0], is_mask_found=True)
+    return tuple(by_id.values())
+
+
+def _studies_beside(mask: Path, studies: Iterable[AskedStudy], root: Path) -> list[AskedStudy]:
+    folder = mask.parent
+    while True:
+        beside = [study for study in studies if any(path.is_relative_to(folder) for path in study.files)]
+        if beside or folder == root:
+            return beside
+        folder = folder.parent
 
 
 def studies_asked_for(

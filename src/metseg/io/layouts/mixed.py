@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from metseg.errors import InputError, UsageError
+from metseg.io.image_files import stem_of
 from metseg.io.layouts import LAYOUTS
 from metseg.io.layouts.dicom import DICOM, holds_dicom
 from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
 from metseg.io.layouts.slices import SliceLayout
 from metseg.io.layouts.volumes import VolumeLayout
+from metseg.io.sequences import is_brain_mask
 from metseg.io.source import CaseSource
 from metseg.io.tree import Tree, some_names
 from metseg.recipe import DataPart
@@ -84,18 +86,29 @@ def _has_dicom(tree: Tree) -> bool:
 
 def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[str, Override] | None) -> Findings:
     """Return the studies of NIfTI files and of DICOM; NIfTI files that are no studies of their own are named."""
-    dicom = DICOM.find(tree, data, overrides=overrides, beside=True)
+    reason = ""
     try:
         volumes = layout.find(tree, data)
+        masks = [path for path in _brain_masks(tree) if path in volumes.orphan_masks]
     except InputError as error:
         if error.code != "input.layout":
             raise
         # Masks alone, or names that say nothing: the images are the DICOM study.
-        reason = f"{error.what}: {some_names(tree.volumes)}"
-        volumes = Findings((), notes=(f"{counted(len(tree.volumes), 'NIfTI file')} not read beside DICOM: {reason}",))
+        reason, volumes, masks = error.what, Findings(()), _brain_masks(tree)
+    dicom = DICOM.find(tree, data, overrides=overrides, beside=True, brain_masks=masks)
+    read = {file for source in dicom.sources for file in source.files}
+    volumes = replace(volumes, orphan_masks=tuple(path for path in volumes.orphan_masks if path not in read))
+    rest = [path for path in tree.volumes if tree.root / path not in read]
+    if reason and rest:
+        note = f"{counted(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {some_names(rest)}"
+        volumes = replace(volumes, notes=(note,))
     sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
     both = _twice(len(volumes.sources), len(dicom.sources)) if volumes.sources else ()
     return replace(volumes, sources=tuple(sources), notes=(*volumes.notes, *dicom.notes, *both))
+
+
+def _brain_masks(tree: Tree) -> list[Path]:
+    return [tree.root / path for path in tree.volumes if is_brain_mask(stem_of(path.name))]
 
 
 def _twice(volumes: int, dicom: int) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -15,9 +15,18 @@ from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.mask_names import TRUTH_WORDS
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
-from metseg.io.sequences import NamedSequence, is_brain_mask, is_lesion_mask, name_sequence, words
-from metseg.io.timepoints import TIME, Whose, names_of, patients_in
-from metseg.io.tree import Tree
+from metseg.io.sequences import (
+    BRAIN_WORDS,
+    NamedSequence,
+    is_brain_mask,
+    is_lesion_mask,
+    name_sequence,
+    shared_prefix,
+    without_patient,
+    words,
+)
+from metseg.io.timepoints import TIME, PatientFolder, names_of, patients_in
+from metseg.io.tree import Tree, plain_stem
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -25,7 +34,7 @@ from metseg.volume import BRAIN_MASK
 ONLY_IMAGE = "it is the only image of its study, and its name says no sequence"
 
 #: Folder to patient and timepoint; without folders that are there for order only.
-WhoseFolder = Mapping[PurePosixPath, tuple[str, str | None]]
+PatientsOfFolders = Mapping[PurePosixPath, tuple[str, str | None]]
 
 
 def list_files(tree: Tree, data: DataPart) -> Listing:
@@ -33,20 +42,20 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
 
     A patient's folder may hold a folder for each examination, and folders may gather patients; see
     `metseg.io.timepoints`. Several studies in one folder are told apart by what their file names begin with; unless
-    that only says when, a pattern or a table has to say whose they are.
+    that only says when, a pattern or a table has to name the patients.
     """
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
         folders[path.parent].append(path)
-    whose = _whose(tree, folders, data)
+    patients = _patients_of(tree, folders, data)
     files: list[StudyFile] = []
     nameless: list[Path] = []
     for folder, paths in folders.items():
         if _is_mixed(paths):
-            files += _mixed(folder, paths, tree, data, whose)
+            files += _mixed(folder, paths, tree, data, patients)
             continue
-        files += _one_study(folder, paths, tree, data, whose)
-        nameless += [tree.root / path for path in paths if role_of(stem_of(path.name)) is None]
+        files += _one_study(folder, paths, tree, data, patients)
+        nameless += [tree.root / path for path, name in read_names(paths).items() if name.modality is None]
     return Listing(tuple(files), nameless=tuple(nameless))
 
 
@@ -59,25 +68,59 @@ def role_of(stem: str) -> str | None:
     return _read_name(stem).modality
 
 
-def _read_name(stem: str) -> NamedSequence:
-    """Return what a file is by its name, and why; a mask has a role in place of a modality."""
-    if is_brain_mask(stem):
+def _read_name(stem: str, prefix: str = "") -> NamedSequence:
+    """Return what a file is by its name, and why; a mask has a role in place of a modality.
+
+    Args:
+        stem: the name.
+        prefix: what all names of the study's files begin with, see `name_sequence`.
+    """
+    own = without_patient(stem, prefix)
+    if is_brain_mask(own):
         return NamedSequence(BRAIN_MASK, "the name says brain mask")
-    if is_lesion_mask(stem) or TRUTH_WORDS & set(words(stem)):
+    if is_lesion_mask(own):
         return NamedSequence(LESIONS, "the name says mask")
-    return name_sequence(stem)
+    return name_sequence(stem, prefix=prefix)
+
+
+def read_names(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, NamedSequence]:
+    """Return what the files of a folder are by their names: those of one study are read without the patient's id."""
+    stems = {path: stem_of(path.name) for path in paths}
+    together = shared_prefix(list(stems.values()))
+    by_start: dict[str, list[str]] = defaultdict(list)
+    for stem in stems.values():
+        by_start[_start(stem)].append(stem)
+    known = {stem.lower() for stem in stems.values()}
+    return {
+        path: NamedSequence(LESIONS, "the name is that of an image beside it, and says truth")
+        if _is_truth_of(stem, known)
+        else _read_name(stem, shared_prefix(by_start[_start(stem)]) or together)
+        for path, stem in stems.items()
+    }
+
+
+def _is_truth_of(stem: str, known: Container[str]) -> bool:
+    """Return whether a file is the truth drawn on another: ``flair_manual`` beside ``flair``; no brain cut out by hand.
+
+    Args:
+        stem: its name.
+        known: names of the folder's files, in lower case.
+    """
+    found = set(words(stem))
+    image = plain_stem(stem.lower()) if found & TRUTH_WORDS and not found & BRAIN_WORDS else None
+    return image is not None and image in known
 
 
 def _one_study(
-    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, patients: PatientsOfFolders
 ) -> Iterator[StudyFile]:
-    read = {path: _read_name(stem_of(path.name)) for path in paths}
+    read = read_names(paths)
     nameless = [path for path, name in read.items() if name.modality is None]
     alone = len(nameless) == 1 and all(name.modality in (None, LESIONS, BRAIN_MASK) for name in read.values())
     # A name that speaks of a sequence without saying plainly which is no file without a name: it is not guessed.
     alone = alone and read[nameless[0]].is_silent
     left_out = () if alone else tuple(f"{path.name} was left out: {read[path].reason}" for path in nameless)
-    study = _study(folder, tree, left_out, whose)
+    study = _study(folder, tree, left_out, patients)
     for path, name in read.items():
         if name.modality is not None:
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
@@ -94,7 +137,7 @@ def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -
         yield StudyFile(study, name, file.path, channel=file.channel, reason=ONLY_IMAGE)
 
 
-def _whose(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> WhoseFolder:
+def _patients_of(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> PatientsOfFolders:
     """Return patient and timepoint of each folder.
 
     Raises:
@@ -104,8 +147,8 @@ def _whose(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -> Whos
     found = patients_in(plain.values())
     if found is None:
         if data.patient_pattern is None and data.patients is None:
-            raise _whose_folder(tree, sorted(plain.values()))
-        found = {folder: Whose(folder) for folder in plain.values()}
+            raise _ambiguous_folder(tree, sorted(plain.values()))
+        found = {folder: PatientFolder(folder) for folder in plain.values()}
     names = names_of(item.patient for item in found.values())
     return {
         folder: (names[found[short].patient], "_".join(found[short].times) or None)
@@ -118,7 +161,7 @@ def _without_order(folder: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*(part for part in folder.parts if part.lower() not in NOT_PATIENTS))
 
 
-def _whose_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
+def _ambiguous_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
     deep = [folder for folder in folders if len(folder.parts) > 1]
     return InputError(
         "nothing says whether a folder is a patient's or gathers patients",
@@ -130,34 +173,34 @@ def _whose_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
     )
 
 
-def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], whose: WhoseFolder) -> Study:
-    """Return whose folder it is; the root, and folders that are there for order only, are called as they are."""
-    if folder not in whose:
+def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], patients: PatientsOfFolders) -> Study:
+    """Return the study of a folder; the root, and folders that are there for order only, are called as they are."""
+    if folder not in patients:
         name = folder.name or tree.root.resolve().name
         return Study(name, name, folder, notes=notes)
-    patient, timepoint = whose[folder]
+    patient, timepoint = patients[folder]
     return Study(safe_id("_".join(_without_order(folder).parts)), patient, folder, timepoint=timepoint, notes=notes)
 
 
 def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
     """Return whether a folder holds several studies: names that begin differently, and a sequence for each."""
     starts = defaultdict(list)
-    for path in paths:
-        starts[_start(stem_of(path.name))].append(role_of(stem_of(path.name)))
+    for path, name in read_names(paths).items():
+        starts[_start(stem_of(path.name))].append(name.modality)
     several = Counter(role for roles in starts.values() for role in roles)
     complete = [roles for roles in starts.values() if any(role not in (None, LESIONS, BRAIN_MASK) for role in roles)]
     return len(complete) > 1 and "" not in starts and max(several.values()) > 1
 
 
 def _mixed(
-    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, whose: WhoseFolder
+    folder: PurePosixPath, paths: Sequence[PurePosixPath], tree: Tree, data: DataPart, patients: PatientsOfFolders
 ) -> Iterator[StudyFile]:
     """Yield the files of several studies in one folder."""
     starts = sorted({_start(stem_of(path.name)) for path in paths})
-    times = _times(folder, starts) if folder in whose else None
+    times = _times(folder, starts) if folder in patients else None
     if times is None and data.patient_pattern is None and data.patients is None:
         raise _no_patient(tree, folder, starts)
-    read = {path: _read_name(stem_of(path.name)) for path in paths}
+    read = read_names(paths)
     left_out: dict[str, list[str]] = defaultdict(list)
     for path, name in read.items():
         if name.modality is None:
@@ -167,7 +210,7 @@ def _mixed(
         study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
         if times is not None:
             case_id = safe_id("_".join((*_without_order(folder).parts, times[start])))
-            study = replace(study, case_id=case_id, patient=whose[folder][0], timepoint=times[start])
+            study = replace(study, case_id=case_id, patient=patients[folder][0], timepoint=times[start])
         if name.modality is not None:
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
 

@@ -108,7 +108,7 @@ class Listing:
             elsewhere, tree, "NIfTI file", images=any(sequence_of(stem_of(path.name)) for path in elsewhere)
         )
 
-    def strangers(self, tree: Tree) -> tuple[str, ...]:
+    def notes_on_left_out(self, tree: Tree) -> tuple[str, ...]:
         """Return a note on the files of a tree that are not read."""
         left = self.left_out(tree)
         if not left:
@@ -167,7 +167,7 @@ class VolumeLayout(Layout):
             ]
 
         asked = sources_of(groups)
-        notes = (*listing.strangers(tree), *owners.notes, *_choices(asked, groups.values(), data))
+        notes = (*listing.notes_on_left_out(tree), *owners.notes, *_choices(asked, groups.values(), data))
         return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(unlabelled)))
 
     def _source(self, study: Study, group: Sequence[StudyFile], tree: Tree, owner: Owner) -> VolumeSource:

@@ -51,8 +51,8 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
             raise InputError(
                 "the images show a head with skull; the network was trained on brains without skull",
                 expected="images whose skull was removed, or a brain mask",
-                cure="give a brain mask (metseg predict: --modality brain_mask=FILE; data sets: a file called"
-                " ..._brain_mask beside the images), or remove the skull",
+                cure="give a brain mask (metseg predict: --modality brain_mask=FILE, or a NIfTI file called"
+                " ..._brain_mask beside the images or the DICOM study), or remove the skull",
                 code="input.brain_mask",
             )
         warnings = ["brain_mask: neither a mask nor images without skull; the whole head counts as the region"]
