@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from metseg import api
+from metseg.errors import UsageError
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 
@@ -110,9 +112,72 @@ def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, da
     assert not (tmp_path / "run" / "bundle").exists()
     status, _, err = train("--resume", "--allow-changed-data")
     assert status == 0
-    assert "goes on with 1 changed case(s): P1" in err
+    assert "goes on with 1 changed case: P1" in err
     _unfinish(tmp_path / "run")
     assert train("--resume")[0] == 0  # it is known now
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.metrics["changed_data"] == ["the run goes on with 1 changed case: P1"]
+    assert "**Changed data**: the run goes on with 1 changed case: P1." in bundle.card
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_changed_data_are_allowed_only_where_a_run_goes_on(
+    command: str, data: Path, tmp_path: Path, recipe_file: Callable[..., Path], run_metseg: Train
+) -> None:
+    out = tmp_path / "new"
+    status, _, err = run_metseg(command, recipe_file(), "--data", data, "--out", out, "--allow-changed-data")
+    assert status == 2
+    assert "--allow-changed-data is for a" in err
+    assert not (out / "recipe.toml").exists()
+    recipe = recipe_file()
+    call = {"train": api.train, "compare": lambda recipe, *more, **options: api.compare([recipe], *more, **options)}
+    with pytest.raises(UsageError, match="--allow-changed-data is for a"):
+        call[command](recipe, data, out, allow_changed_data=True)
+
+
+def test_an_interrupted_comparison_goes_on_with_changed_data_where_asked_for(
+    data: Path, tmp_path: Path, split_file: Path, recipe_file: Callable[..., Path], run_metseg: Train
+) -> None:
+    recipe = recipe_file("train.max_steps=4", "name=one")
+    words = ("compare", recipe, "--data", data, "--out", tmp_path / "out", "--split", split_file)
+    assert run_metseg(*words)[0] == 0
+    _unfinish(tmp_path / "out" / "one" / "run")
+    (tmp_path / "out" / "results.json").unlink()
+    without_lesions(data, "P1")
+    status, _, err = run_metseg(*words, "--overwrite")
+    assert (status, "go on all the same with --allow-changed-data" in err) == (2, True)
+    status, _, err = run_metseg(*words, "--overwrite", "--allow-changed-data")
+    assert status == 0, err
+    assert load_bundle(tmp_path / "out" / "one" / "run" / "bundle").metrics["changed_data"]
+
+
+def test_a_run_of_another_recipe_keeps_its_record(train: Train, data: Path, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    run = tmp_path / "run"
+    _unfinish(run)
+    before = (run / "data.json").read_bytes()
+    without_lesions(data, "P1")
+    status, _, err = train("--resume", "--allow-changed-data", changes=("train.max_steps=9",))
+    assert (status, "begun with another recipe" in err) == (2, True)
+    status, _, err = train("--resume", "--allow-changed-data", "--fold", 1)
+    assert status != 0
+    assert (run / "data.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": "metseg-run-data", "version": 2, "cases": {}}', '{"version": 1, "cases": {}}']
+)
+def test_a_record_that_cannot_be_read_is_no_missing_one(train: Train, data: Path, tmp_path: Path, content: str) -> None:
+    assert train(changes=("train.max_steps=4",))[0] == 0
+    run = tmp_path / "run"
+    _unfinish(run)
+    (run / "data.json").write_text(content)
+    status, _, err = train("--resume", changes=("train.max_steps=4",))
+    assert (status, "record of the data that the run was begun with cannot be read" in err) == (2, True)
+    assert (run / "data.json").read_text() == content
+    status, _, err = train("--resume", "--allow-changed-data", changes=("train.max_steps=4",))
+    assert (status, "the run goes on with data that may have changed" in err) == (0, True)
+    assert len(json.loads((run / "data.json").read_text())["cases"]) == 8
 
 
 def test_test_patients_count_too(train: Train, data: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         "",
         "## How it scored",
         "",
+        *([f"**Changed data**: {'; '.join(changed)}.", ""] if (changed := metrics.get("changed_data")) else []),
         *([f"**Other data**: {remark}.", ""] if (remark := metrics.get("other_data")) else []),
         *_score_table(metrics),
         "",

@@ -54,6 +54,7 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
         "machine": describe_machine(compute),
         "fold": state.get("choices", {}).get("fold"),
         "began_with": began_with,
+        "changed_data": state.get("changed_data", []),
         "other_data": other_data(recipe.data.written_for, _patients(data)),
         "split_by": data.split.by,
         "leaks": list(data.split.leaks),
