@@ -98,6 +98,12 @@ def test_a_validation_patient_without_a_lesion_does_not_count(train: Train, data
     assert status == 0
     assert "1 of 2 validation patients without a lesion do not count in the validation Dice" in err
     assert pd.read_csv(tmp_path / "run" / "epochs.csv")["val_dice"].max() < 0.01
+    # One of the two has a lesion; of the two for the test, both.
+    card = load_bundle(tmp_path / "run" / "bundle").card
+    for part, having in (("validation", 1), ("test", 2)):
+        said = f"on the {part} patients the predictions do not mark any lesion in 2 cases, {having} of which have one"
+        assert f"**Says nothing**: {said}." in card
+        assert f"warning: tiny: {said}" in err
 
 
 def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, data: Path, tmp_path: Path) -> None:
