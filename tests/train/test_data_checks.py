@@ -18,6 +18,7 @@ from metseg.errors import UsageError
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 
+GOES_ON = "the run goes on with 1 changed case: P1"
 Train = Callable[..., tuple[int, str, str]]
 
 
@@ -122,8 +123,8 @@ def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, da
     _unfinish(tmp_path / "run")
     assert train("--resume")[0] == 0  # it is known now
     bundle = load_bundle(tmp_path / "run" / "bundle")
-    assert bundle.metrics["changed_data"] == ["the run goes on with 1 changed case: P1"]
-    assert "**Changed data**: the run goes on with 1 changed case: P1." in bundle.card
+    assert bundle.metrics["changed_data"] == [GOES_ON]
+    assert f"**Changed data**: {GOES_ON}." in bundle.card
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
@@ -154,7 +155,8 @@ def test_an_interrupted_comparison_goes_on_with_changed_data_where_asked_for(
     assert (status, "go on all the same with --allow-changed-data" in err) == (2, True)
     status, _, err = run_metseg(*words, "--overwrite", "--allow-changed-data")
     assert status == 0, err
-    assert load_bundle(tmp_path / "out" / "one" / "run" / "bundle").metrics["changed_data"]
+    assert load_bundle(tmp_path / "out" / "one" / "run" / "bundle").metrics["changed_data"] == [GOES_ON]
+    assert f"one: {GOES_ON}" in json.loads((tmp_path / "out" / "results.json").read_text())["warnings"]
 
 
 def test_a_run_of_another_recipe_keeps_its_record(train: Train, data: Path, tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def compare(plan: Plan) -> Comparison:
     _require_same_split(split, plan)
     split.save(plan.out / SPLIT)
     contestants = tuple(_contest(recipe, plan, judged) for recipe in plan.recipes)
-    return Comparison(contestants, split, fairness_warnings(plan.recipes))
+    changed = tuple(f"{one.name}: {remark}" for one in contestants for remark in one.changed_data)
+    return Comparison(contestants, split, (*fairness_warnings(plan.recipes), *changed))
 
 
 def _require_no_results(plan: Plan) -> None:
@@ -174,6 +175,7 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
         facts={key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]},
         curves=pd.read_csv(runs[0].epochs_log),
         machines=tuple(known.get("machine", {}) for known in metrics),
+        changed_data=tuple(remark for known in metrics for remark in known.get("changed_data", ())),
     )
 
 

@@ -108,7 +108,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
             train_along(ranks, compute.device.type)
         return folder.bundle
     with _lack_is_an_error(folder, recipe), folder.locked():
-        return _lead(recipe, run, folder, compute)
+        return _lead(recipe, run, folder, compute, ranks)
 
 
 def _require_resumed(run: Run) -> None:
@@ -126,7 +126,7 @@ def _require_resumed(run: Run) -> None:
         )
 
 
-def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute) -> Path:
+def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: Ranks) -> Path:
     """Train as the first process, which alone writes into the run folder; return the bundle's folder."""
     if folder.is_finished:
         folder.begin(recipe, resume=run.resume, choices=_choices(run))
@@ -140,8 +140,8 @@ def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute) -> Path
         folder.write_state(began_with=origin_of(first, data.selection).to_json())
     network = _ready_network(recipe, first, data, compute, trained=checkpoint is not None)
     job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
-    with together(run.ranks, compute.device.type, other=train_along):
-        spent = fit(share(job), network, run.ranks)
+    with together(ranks, compute.device.type, other=train_along):
+        spent = fit(share(job), network, ranks)
     draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
     return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
 
@@ -163,9 +163,9 @@ def _begin(recipe: Recipe, run: Run, folder: RunFolder) -> tuple[Run, list[CaseS
     if (remark := other_data(recipe.data.written_for, {source.patient for source in sources})) is not None:
         sys.stderr.write(f"metseg: {remark}\n")
     split.save(folder.split_file)
-    write_record(folder.data_file, record)
-    if record.remark is not None:
+    if record.remark is not None:  # before the record: a process killed in between would leave no trace of the change
         folder.write_state(changed_data=[*folder.read_state().get("changed_data", []), record.remark])
+    write_record(folder.data_file, record)
     return replace(run, **chosen), sources, split, record
 
 
