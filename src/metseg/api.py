@@ -226,10 +226,11 @@ def train(
         changes: such as ``"train.max_minutes=20"``, for a recipe given by file or name.
         split: from ``metseg split``; None: the split that the recipe describes.
         resume: go on with the run in ``out``.
-        allow_changed_data: go on with it even where images or masks changed since it began.
+        allow_changed_data: with `resume`, go on even where images or masks changed since the run began.
         device: such as ``auto``, ``cpu``, ``cuda``.
     Raises:
-        UsageError: a wrong recipe, or a run folder that holds another run.
+        UsageError: a wrong recipe, a run folder that holds another run, or changed data, and `allow_changed_data`
+            without `resume`.
         InputError: data that cannot be used.
 
     Folds, initial weights and a cache of one's own: `metseg.train.run.train_run`.
@@ -256,6 +257,7 @@ def compare(
     split: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    allow_changed_data: bool = False,
 ) -> Comparison:
     """Train several recipes on the same patients; write `report.html`, `results.md`, `results.json` and figures.
 
@@ -269,8 +271,10 @@ def compare(
         split: from ``metseg split``; None: the split that the first recipe describes.
         device: such as ``auto``, ``cpu``, ``cuda``.
         overwrite: replace the results of an earlier comparison in ``out``; its finished runs are kept.
+        allow_changed_data: go on with its interrupted runs even where images or masks changed since they began.
     Raises:
-        UsageError: a wrong recipe, folds beside ``split.test``, or results that would be replaced.
+        UsageError: a wrong recipe, folds beside ``split.test``, results that would be replaced, changed data, or
+            `allow_changed_data` without an interrupted run.
     """
     folded = split is not None and Split.load(Path(split)).folds
     # Of the patients outside a fold, the recipe says how many are validated on.
@@ -285,6 +289,7 @@ def compare(
             split_file=_path(split),
             device=device,
             overwrite=overwrite,
+            allow_changed_data=allow_changed_data,
         )
     )
     write_results(comparison, Path(out))

@@ -17,7 +17,7 @@ from metseg.io.cases import find
 from metseg.io.inspect_volumes import inspect_volumes
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.labels import LABEL_SCHEMES
-from metseg.preprocess.cache.stamp import case_stamp
+from metseg.preprocess.cache.stamp import read_content
 
 #: Voxels of oedema, of core that does not enhance, and of core that does.
 ED, NCR, ET = 1304, 208, 8
@@ -170,7 +170,7 @@ def test_a_changed_table_is_another_case_for_the_cache(data_set: Make) -> None:
     stamps = set()
     for labels in ({"background": 0, "ED": 1, "NCR": 2, "ET": 3}, {"background": 0, "ET": 1, "ED": 2, "NCR": 3}):
         (source,) = find_cases(data_set(labels), labels="brats-gli-2023")
-        stamps.add(case_stamp(source, "recipe"))
+        stamps.add(read_content(source).content)
     assert len(stamps) == 2
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from metseg.io.cases import find
-from metseg.io.duplicates import DIGESTS, equal_patients, mark_duplicates
+from metseg.io.duplicates import DIGESTS, _joined, equal_patients, mark_duplicates
 from metseg.io.splits import Split
 
 
@@ -92,6 +92,33 @@ def test_what_was_read_once_is_not_read_again(copied: Path, tmp_path: Path, monk
     monkeypatch.setattr(module, "_KNOWN", {})  # as in another process
     monkeypatch.setattr(module, "read_picture", lambda *_, **__: pytest.fail("read again"))
     assert equal_patients(sources, cache=tmp_path / "cache", quiet=True) == [("P0", "P8")]
+
+
+def test_groups_are_joined_by_what_they_share() -> None:
+    """Chains in any order, rings, stars and single groups."""
+    chain = [{f"c{n}", f"c{n + 1}"} for n in range(50)]
+    ring = [{f"r{n}", f"r{(n + 1) % 5}"} for n in range(5)]
+    star = [{"s0", f"s{n}"} for n in range(1, 4)]
+    groups = [*chain[::2], *ring, *star, {"x", "y", "z"}, {"p", "q"}, *chain[1::2]]
+    assert _joined(groups) == [
+        tuple(sorted(f"c{n}" for n in range(51))),
+        ("p", "q"),
+        ("r0", "r1", "r2", "r3", "r4"),
+        ("s0", "s1", "s2", "s3"),
+        ("x", "y", "z"),
+    ]
+
+
+def test_only_the_last_data_set_is_remembered(tiny_slices: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import metseg.io.duplicates as module
+
+    monkeypatch.setattr(module, "_KNOWN", {})
+    first, second = list(find(tiny_slices).sources), list(find(copied).sources)
+    for sources in (first, second, first[:3]):
+        equal_patients(sources, quiet=True)
+        assert [len(known) for known in module._KNOWN.values()] == [len(sources)]
+    monkeypatch.setattr(module, "read_picture", lambda *_, **__: pytest.fail("read again"))
+    equal_patients(first[:3], quiet=True)
 
 
 def test_the_command_says_it_and_writes_it_down(

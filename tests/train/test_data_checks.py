@@ -13,9 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from metseg import api
+from metseg.errors import UsageError
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 
+GOES_ON = "the run goes on with 1 changed case: P1"
 Train = Callable[..., tuple[int, str, str]]
 
 
@@ -96,6 +99,12 @@ def test_a_validation_patient_without_a_lesion_does_not_count(train: Train, data
     assert status == 0
     assert "1 of 2 validation patients without a lesion do not count in the validation Dice" in err
     assert pd.read_csv(tmp_path / "run" / "epochs.csv")["val_dice"].max() < 0.01
+    # One of the two has a lesion; of the two for the test, both.
+    card = load_bundle(tmp_path / "run" / "bundle").card
+    for part, having in (("validation", 1), ("test", 2)):
+        said = f"on the {part} patients the predictions do not mark any lesion in 2 cases, {having} of which have one"
+        assert f"**Says nothing**: {said}." in card
+        assert f"warning: tiny: {said}" in err
 
 
 def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, data: Path, tmp_path: Path) -> None:
@@ -110,9 +119,73 @@ def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, da
     assert not (tmp_path / "run" / "bundle").exists()
     status, _, err = train("--resume", "--allow-changed-data")
     assert status == 0
-    assert "goes on with 1 changed case(s): P1" in err
+    assert "goes on with 1 changed case: P1" in err
     _unfinish(tmp_path / "run")
     assert train("--resume")[0] == 0  # it is known now
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.metrics["changed_data"] == [GOES_ON]
+    assert f"**Changed data**: {GOES_ON}." in bundle.card
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_changed_data_are_allowed_only_where_a_run_goes_on(
+    command: str, data: Path, tmp_path: Path, recipe_file: Callable[..., Path], run_metseg: Train
+) -> None:
+    out = tmp_path / "new"
+    status, _, err = run_metseg(command, recipe_file(), "--data", data, "--out", out, "--allow-changed-data")
+    assert status == 2
+    assert "--allow-changed-data is for a" in err
+    assert not (out / "recipe.toml").exists()
+    recipe = recipe_file()
+    call = {"train": api.train, "compare": lambda recipe, *more, **options: api.compare([recipe], *more, **options)}
+    with pytest.raises(UsageError, match="--allow-changed-data is for a"):
+        call[command](recipe, data, out, allow_changed_data=True)
+
+
+def test_an_interrupted_comparison_goes_on_with_changed_data_where_asked_for(
+    data: Path, tmp_path: Path, split_file: Path, recipe_file: Callable[..., Path], run_metseg: Train
+) -> None:
+    recipe = recipe_file("train.max_steps=4", "name=one")
+    words = ("compare", recipe, "--data", data, "--out", tmp_path / "out", "--split", split_file)
+    assert run_metseg(*words)[0] == 0
+    _unfinish(tmp_path / "out" / "one" / "run")
+    (tmp_path / "out" / "results.json").unlink()
+    without_lesions(data, "P1")
+    status, _, err = run_metseg(*words, "--overwrite")
+    assert (status, "go on all the same with --allow-changed-data" in err) == (2, True)
+    status, _, err = run_metseg(*words, "--overwrite", "--allow-changed-data")
+    assert status == 0, err
+    assert load_bundle(tmp_path / "out" / "one" / "run" / "bundle").metrics["changed_data"] == [GOES_ON]
+    assert f"one: {GOES_ON}" in json.loads((tmp_path / "out" / "results.json").read_text())["warnings"]
+
+
+def test_a_run_of_another_recipe_keeps_its_record(train: Train, data: Path, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    run = tmp_path / "run"
+    _unfinish(run)
+    before = (run / "data.json").read_bytes()
+    without_lesions(data, "P1")
+    status, _, err = train("--resume", "--allow-changed-data", changes=("train.max_steps=9",))
+    assert (status, "begun with another recipe" in err) == (2, True)
+    status, _, err = train("--resume", "--allow-changed-data", "--fold", 1)
+    assert status != 0
+    assert (run / "data.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": "metseg-run-data", "version": 2, "cases": {}}', '{"version": 1, "cases": {}}']
+)
+def test_a_record_that_cannot_be_read_is_no_missing_one(train: Train, data: Path, tmp_path: Path, content: str) -> None:
+    assert train(changes=("train.max_steps=4",))[0] == 0
+    run = tmp_path / "run"
+    _unfinish(run)
+    (run / "data.json").write_text(content)
+    status, _, err = train("--resume", changes=("train.max_steps=4",))
+    assert (status, "record of the data that the run was begun with cannot be read" in err) == (2, True)
+    assert (run / "data.json").read_text() == content
+    status, _, err = train("--resume", "--allow-changed-data", changes=("train.max_steps=4",))
+    assert (status, "the run goes on with data that may have changed" in err) == (0, True)
+    assert len(json.loads((run / "data.json").read_text())["cases"]) == 8
 
 
 def test_test_patients_count_too(train: Train, data: Path, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from shutil import rmtree
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+from metseg.train.callbacks import Budget
 from metseg.train.checkpoint import VERSION, VERSION_KEY, read_checkpoint
 
 Train = Callable[..., tuple[int, str, str]]
@@ -69,12 +72,63 @@ def test_a_checkpoint_of_another_version_is_refused_with_a_cure(
     assert "Traceback" not in err
 
 
-def test_a_checkpoint_of_before_versions_were_noted_is_gone_on_from(unfinished: Path, train: Train) -> None:
-    path = unfinished / "checkpoints" / "last.ckpt"
+def like_0_1_0(run: Path, *, dice: float) -> None:
+    """Make checkpoint and best weights of a run such as 0.1.0 wrote them, with a Dice that today none can surpass."""
+    path = run / "checkpoints" / "last.ckpt"
     content = read_checkpoint(path)
-    assert content.pop(VERSION_KEY) == VERSION
+    del content[VERSION_KEY]
+    content["callbacks"]["BestWeights"]["val_dice"] = dice
+    content["callbacks"]["EarlyStop"] = {"best": dice, "since_epoch": 0, "epochs": 7}
+    content["callbacks"]["Schedule"]["stagnation"] = {"best": dice, "since_epoch": 0, "epochs": 7}
     torch.save(content, path)
-    assert train("--resume")[0] == 0
+    with safe_open(run / "best.safetensors", "pt") as file:
+        note = json.loads(file.metadata()["metseg_best"])
+    old = {"val_dice": dice, "epoch": note["epoch"], "val_loss": note["val_loss"]}
+    weights = load_file(run / "best.safetensors")
+    save_file(weights, run / "best.safetensors", {"metseg_best": json.dumps(old)})
+
+
+def test_a_finished_training_of_0_1_0_becomes_a_bundle(unfinished: Path, train: Train) -> None:
+    like_0_1_0(unfinished, dice=1.5)
+    status, _, err = train("--resume")
+    assert (status, "also counted patients without a lesion" in err) == (0, True)
+    assert (unfinished / "bundle").exists()
+
+
+def test_the_dice_of_0_1_0_is_not_compared_with_that_of_today(unfinished: Path, train: Train) -> None:
+    """The budget of two epochs is not spent: another one follows, and its validation decides."""
+    like_0_1_0(unfinished, dice=1.5)
+    path = unfinished / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["callbacks"]["Budget"]["steps"] = 4
+    torch.save(content, path)
+    before = (unfinished / "best.safetensors").read_bytes()
+    status, _, err = train("--resume")
+    assert (status, "also counted patients without a lesion" in err) == (0, True)
+    assert json.loads((unfinished / "bundle" / "metrics.json").read_text())["best_epoch"] == 2
+    assert (unfinished / "best.safetensors").read_bytes() != before
+    callbacks = read_checkpoint(path)["callbacks"]
+    assert 0 <= callbacks["BestWeights"]["val_dice"] <= 1
+
+
+def test_what_counts_stagnation_begins_again_with_a_checkpoint_of_0_1_0(unfinished: Path) -> None:
+    like_0_1_0(unfinished, dice=1.5)
+    callbacks = read_checkpoint(unfinished / "checkpoints" / "last.ckpt")["callbacks"]
+    again = {"best": float("-inf"), "since_epoch": 1, "epochs": 0}
+    assert (callbacks["EarlyStop"], callbacks["Schedule"]["stagnation"]) == (again, again)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: no kernel"), ValueError("bad"), KeyError("ours")])
+def test_an_error_after_the_checkpoint_was_restored_is_not_blamed_on_it(
+    unfinished: Path, train: Train, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Budget, "on_train_start", fail)
+    with pytest.raises(type(error)) as raised:
+        train("--resume")
+    assert raised.value is error
 
 
 def image_files(tmp_path: Path) -> list[Path]:

@@ -26,6 +26,10 @@ def compare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of an earlier comparison; its runs are kept.")
     ] = False,
+    allow_changed_data: Annotated[
+        bool,
+        typer.Option("--allow-changed-data", help="Go on with interrupted runs although images or masks changed."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train several recipes on the same patients and say which is better, if that can be said."""
@@ -33,7 +37,15 @@ def compare(
     from metseg.experiment.results import comparison_document, comparison_table
 
     comparison = api.compare(
-        recipes, data, out, changes=changes or (), folds=folds, split=split, device=device, overwrite=overwrite
+        recipes,
+        data,
+        out,
+        changes=changes or (),
+        folds=folds,
+        split=split,
+        device=device,
+        overwrite=overwrite,
+        allow_changed_data=allow_changed_data,
     )
     if as_json:
         print(json.dumps(comparison_document(comparison)))

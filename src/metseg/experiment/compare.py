@@ -45,6 +45,7 @@ class Plan:
         split_file: a split to use; None: the first recipe's.
         device: such as ``auto``, ``cpu``, ``cuda``.
         overwrite: replace the results of an earlier comparison in ``out``; its runs are kept all the same.
+        allow_changed_data: go on with interrupted runs even where images or masks changed since they began.
     """
 
     recipes: tuple[Recipe, ...]
@@ -54,6 +55,7 @@ class Plan:
     split_file: Path | None = None
     device: str = "auto"
     overwrite: bool = False
+    allow_changed_data: bool = False
 
 
 def compare(plan: Plan) -> Comparison:
@@ -61,7 +63,8 @@ def compare(plan: Plan) -> Comparison:
 
     Raises:
         UsageError: a recipe that is wrong, two of one name, recipes that predict different labels, a split without
-            patients to judge, a folder with runs of another recipe or split, or with results that would be replaced.
+            patients to judge, a folder with runs of another recipe, split or other data, or with results that would be
+            replaced.
         InputError: data that cannot be used.
     """
     for recipe in plan.recipes:
@@ -74,10 +77,12 @@ def compare(plan: Plan) -> Comparison:
     judged = judged_splits(split, sources, validation=first.split.validation)
     for recipe in plan.recipes:
         _require_same_runs(recipe, plan, judged)
+    _require_interrupted(plan, judged)
     _require_same_split(split, plan)
     split.save(plan.out / SPLIT)
     contestants = tuple(_contest(recipe, plan, judged) for recipe in plan.recipes)
-    return Comparison(contestants, split, fairness_warnings(plan.recipes))
+    changed = tuple(f"{one.name}: {remark}" for one in contestants for remark in one.changed_data)
+    return Comparison(contestants, split, (*fairness_warnings(plan.recipes), *changed))
 
 
 def _require_no_results(plan: Plan) -> None:
@@ -127,8 +132,24 @@ def _require_same_runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> N
     """
     for run, split in _runs(recipe, plan, judged):
         if run.exists:
-            run.begin(recipe, resume=True)
+            run.check(recipe, resume=True)
             run.require_split(split, where=run.path)
+
+
+def _require_interrupted(plan: Plan, judged: Sequence[Split]) -> None:
+    """Refuse to allow changed data where no run goes on.
+
+    Raises:
+        UsageError: ``usage.run``.
+    """
+    runs = [run for recipe in plan.recipes for run, _ in _runs(recipe, plan, judged)]
+    if plan.allow_changed_data and not any(run.exists and not run.is_finished for run in runs):
+        raise UsageError(
+            "--allow-changed-data is for a comparison with interrupted runs, and there is none",
+            where=plan.out,
+            cure="leave --allow-changed-data out",
+            code="usage.run",
+        )
 
 
 def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
@@ -154,6 +175,7 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
         facts={key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]},
         curves=pd.read_csv(runs[0].epochs_log),
         machines=tuple(known.get("machine", {}) for known in metrics),
+        changed_data=tuple(remark for known in metrics for remark in known.get("changed_data", ())),
     )
 
 
@@ -167,6 +189,7 @@ def _train(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> None:
             run.path,
             split_file=split_file,
             resume=run.exists,
+            allow_changed_data=plan.allow_changed_data and run.exists,
             cache=plan.out / "cache",
             device=plan.device,
         ),

@@ -127,6 +127,7 @@ def _metrics(bundles: Sequence[Bundle]) -> dict[str, Any]:
         **{key: sum(bundle.metrics.get(key) or 0 for bundle in bundles) for key in ("parameters", "steps", "minutes")},
         "fold": None,
         "split_by": bundles[0].metrics.get("split_by", "patient"),
+        "changed_data": [remark for bundle in bundles for remark in bundle.metrics.get("changed_data", [])],
         "leaks_patients": any(bundle.metrics.get("leaks_patients") for bundle in bundles),
     }
 
@@ -153,6 +154,7 @@ def _card(recipe: Recipe, metrics: dict[str, Any]) -> str:
             "",
             NOT_SCORED,
             "",
+            *([f"**Changed data**: {'; '.join(changed)}.", ""] if (changed := metrics["changed_data"]) else []),
             *leaks,
         ]
     )

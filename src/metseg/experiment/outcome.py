@@ -30,6 +30,7 @@ class Contestant:
             over the folds.
         curves: the epochs of the first fold.
         machines: what each run was trained and timed on; nothing of a run whose bundle does not say.
+        changed_data: how the data changed while its runs were trained, one sentence each; mostly empty.
     """
 
     recipe: Recipe
@@ -39,6 +40,7 @@ class Contestant:
     facts: Mapping[str, float]
     curves: pd.DataFrame
     machines: tuple[Mapping[str, str], ...] = ()
+    changed_data: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

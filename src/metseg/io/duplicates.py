@@ -23,8 +23,9 @@ from metseg.io.volumes import VolumeSource
 from metseg.machine import processors
 from metseg.progress import track
 
-#: What is known of the images of earlier calls in this process: a comparison splits one data set for each training.
-_KNOWN: dict[str, tuple[str, ...]] = {}
+#: What is known of the images of the last data set in this process, by its root: a comparison splits one data set for
+#: each training. Of others nothing is kept.
+_KNOWN: dict[Path, dict[str, tuple[str, ...]]] = {}
 
 #: Name of the file, in a cache folder, that spares later trainings the reading.
 DIGESTS = "image_digests.json"
@@ -82,16 +83,27 @@ def _joined(groups: Iterable[set[str]]) -> list[tuple[str, ...]]:
     >>> _joined([{"a", "b"}, {"c", "d"}, {"b", "e"}])
     [('a', 'b', 'e'), ('c', 'd')]
     """
-    joined: list[set[str]] = []
+    parent: dict[str, str] = {}
+
+    def root(member: str) -> str:
+        while parent.setdefault(member, member) != member:
+            parent[member] = member = parent[parent[member]]
+        return member
+
     for group in groups:
-        touching = [other for other in joined if other & group]
-        joined = [other for other in joined if not other & group] + [set.union(group, *touching)]
-    return sorted(tuple(sorted(group)) for group in joined)
+        first, *others = (root(member) for member in group)
+        for other in others:
+            parent[root(other)] = root(first)
+    joined: dict[str, list[str]] = defaultdict(list)
+    for member in sorted(parent):
+        joined[root(member)].append(member)
+    return sorted(map(tuple, joined.values()))
 
 
 def _digests(sources: Sequence[CaseSource], cache: Path | None, *, quiet: bool) -> list[tuple[str, ...]]:
     keys = [_key(source) for source in sources]
-    known = {**_stored(cache), **_KNOWN}
+    root = sources[0].root if sources else Path()
+    known = {**_stored(cache), **_KNOWN.get(root, {})}
     todo = [(key, source) for key, source in zip(keys, sources, strict=True) if key not in known]
 
     def read(pair: tuple[str, CaseSource]) -> tuple[str, tuple[str, ...]]:
@@ -101,7 +113,8 @@ def _digests(sources: Sequence[CaseSource], cache: Path | None, *, quiet: bool) 
         title = "Looking for equal images"
         known |= dict(track(pool.map(read, todo), title, total=len(todo), quiet=quiet or not todo))
     wanted = {key: known[key] for key in keys}
-    _KNOWN.update(wanted)
+    _KNOWN.clear()
+    _KNOWN[root] = wanted
     if cache is not None and todo:
         write_text(cache / DIGESTS, json.dumps(wanted))
     return list(wanted[key] for key in keys)

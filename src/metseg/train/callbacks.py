@@ -28,8 +28,10 @@ from metseg.train.optimizers import rate_factor
 #: Validation Dice has to rise by this much to count as better.
 MINIMUM_GAIN = 1e-4
 
-#: Under what name the best weights' file says how good they are.
+#: Under what name the best weights' file says how good they are, and in which version: that of 0.1.0, which has none,
+#: counts patients without a lesion in the Dice.
 BEST_NOTE = "metseg_best"
+NOTE_VERSION = 2
 
 #: Dropout draws have a stream of their own beside augmentation's.
 DROPOUT_STREAM = 1 << 30
@@ -43,8 +45,6 @@ class Budget(Callback):
         by_epochs = None if train.epochs is None else train.epochs * steps_per_epoch
         self.total_steps = min((steps for steps in (train.max_steps, by_epochs) if steps is not None), default=None)
         self.steps = 0
-        #: Whether everything was restored from the checkpoint, if there was one, and training goes on.
-        self.has_begun = False
         self._earlier_s = 0.0
         self._begin = time.monotonic()
         self._noted_s = 0.0
@@ -64,7 +64,6 @@ class Budget(Callback):
         return min(max(shares), 1.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.has_begun = True
         self._begin = time.monotonic()
         self._noted_s = self._earlier_s
         trainer.should_stop = trainer.should_stop or self.progress >= 1
@@ -86,13 +85,17 @@ class Budget(Callback):
         self._begin = time.monotonic()
 
 
+#: The state of a `Stagnation` before the first validation.
+NO_GAIN_YET: Mapping[str, Any] = {"best": float("-inf"), "since_epoch": -1, "epochs": 0}
+
+
 class Stagnation:
     """Counts for how many epochs the validation Dice has not risen, however often it is looked at."""
 
     def __init__(self) -> None:
-        self.best = float("-inf")
-        self.since_epoch = -1
-        self.epochs = 0
+        self.best: float = NO_GAIN_YET["best"]
+        self.since_epoch: int = NO_GAIN_YET["since_epoch"]
+        self.epochs: int = NO_GAIN_YET["epochs"]
 
     def note(self, trainer: Trainer) -> None:
         """Take note of a validation; gains below `MINIMUM_GAIN` do not count until they add up.
@@ -281,7 +284,7 @@ class BestWeights(Callback):
             if key.startswith("network.")
         }
         # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
-        write_bytes(self._path, safetensors.torch.save(network, {BEST_NOTE: json.dumps(found._asdict())}))
+        write_bytes(self._path, safetensors.torch.save(network, {BEST_NOTE: _note(found)}))
         self.best = found
 
     def state_dict(self) -> dict[str, Any]:
@@ -291,11 +294,19 @@ class BestWeights(Callback):
         self.best = max(Best(**state_dict), _noted_best(self._path), key=lambda found: found.rank)
 
 
+def _note(best: Best) -> str:
+    return json.dumps({"version": NOTE_VERSION, **best._asdict()})
+
+
 def _noted_best(path: Path) -> Best:
-    """Return what the weights in a file say of themselves; of one that says nothing, what anything surpasses."""
+    """Return what the weights in a file say of themselves; of one that says nothing, what anything surpasses.
+
+    The Dice of 0.1.0 is left out: any Dice of today surpasses it.
+    """
     try:
         with safe_open(path, "pt") as file:
             note = json.loads((file.metadata() or {})[BEST_NOTE])
-        return Best(float(note["val_dice"]), int(note["epoch"]), float(note["val_loss"]))
+        val_dice = float(note["val_dice"]) if note.get("version") == NOTE_VERSION else NOTHING_YET.val_dice
+        return Best(val_dice, int(note["epoch"]), float(note["val_loss"]))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return NOTHING_YET

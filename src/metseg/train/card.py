@@ -34,14 +34,29 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         "",
         "## How it scored",
         "",
+        *([f"**Changed data**: {'; '.join(changed)}.", ""] if (changed := metrics.get("changed_data")) else []),
         *([f"**Other data**: {remark}.", ""] if (remark := metrics.get("other_data")) else []),
         *_score_table(metrics),
         "",
         *_without_optional(recipe, metrics),
+        *(line for remark in trivial_remarks(metrics) for line in (f"**Says nothing**: {remark}.", "")),
     ]
     if metrics.get("leaks_patients"):
         lines += [f"**Leaks patients**: {_leaks(metrics)}, so these figures are too good.", ""]
     return "\n".join(lines)
+
+
+def trivial_remarks(metrics: Mapping[str, Any]) -> list[str]:
+    """Return in which way the model says nothing, one sentence for each part of the data; mostly empty.
+
+    Args:
+        metrics: what `metseg.train.finish` measured.
+    """
+    return [
+        f"on the {part} patients {remark}"
+        for part in ("validation", "test")
+        for remark in metrics.get(part, {}).get("trivial", ())
+    ]
 
 
 def about_model(recipe: Recipe, *, parameters: int) -> list[str]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zipfile import BadZipFile, ZipFile
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from metseg.errors import BundleError
 from metseg.files import atomic_file, remove_leftovers
+from metseg.train.callbacks import NO_GAIN_YET, NOTHING_YET
 
 #: Goes up whenever what a checkpoint holds changes so that another version of metseg would misread it.
 VERSION = 1
-#: Under what key a checkpoint says so; those of before have none, and hold the same.
+#: Key of the version. Checkpoints of 0.1.0 have none: their validation Dice counted patients without a lesion, as 1 or
+#: 0, and cannot be compared with the Dice of today. Everything else in them is the same.
 VERSION_KEY = "metseg_checkpoint"
 
 LAST, PREVIOUS, NEXT = "last.ckpt", "previous.ckpt", "next.ckpt"
@@ -91,7 +94,46 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if content.get(VERSION_KEY, VERSION) != VERSION:
         raise other_version(path, got=content[VERSION_KEY])
-    return content
+    return content if VERSION_KEY in content else _without_scores(content)
+
+
+def _without_scores(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint of 0.1.0 without the best validation Dice so far, in whichever callback it is kept."""
+    count = {**NO_GAIN_YET, "since_epoch": int(content.get("epoch", -1))}
+    callbacks = dict(content.get("callbacks", {}))
+    if "BestWeights" in callbacks:
+        callbacks["BestWeights"] = NOTHING_YET._asdict()
+    if "EarlyStop" in callbacks:
+        callbacks["EarlyStop"] = count
+    if "stagnation" in callbacks.get("Schedule", {}):
+        callbacks["Schedule"] = {**callbacks["Schedule"], "stagnation": count}
+    return {**content, "callbacks": callbacks} if callbacks else content
+
+
+def require_restorable(path: Path, task: LightningModule, trainer: Trainer, callbacks: Sequence[Callback]) -> None:
+    """Load every part of a checkpoint once, before Lightning does it in the midst of much else that can fail.
+
+    Args:
+        path: of the checkpoint.
+        task: takes the weights; its optimiser is built for the trial alone.
+        trainer: the loop takes its counts.
+        callbacks: each takes its state.
+    Raises:
+        BundleError: a part is missing or does not fit: ``model.version``.
+    """
+    content = read_checkpoint(path)
+    try:
+        for key in ("state_dict", "current_model_state"):  # the second beside a moving average
+            if key == "state_dict" or key in content:
+                task.load_state_dict(content[key])
+        for callback in callbacks:
+            if (state := content["callbacks"].get(callback.state_key)) is not None:
+                callback.load_state_dict(state)
+        cast(torch.optim.Optimizer, task.configure_optimizers()).load_state_dict(content["optimizer_states"][0])
+        trainer.fit_loop.load_state_dict(content["loops"]["fit_loop"])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        line = next(iter(str(error).splitlines()), "")[:200]
+        raise other_version(path, got=f"{type(error).__name__}: {line}") from error
 
 
 def other_version(path: Path, *, got: object) -> BundleError:
@@ -119,13 +161,19 @@ def latest_good(folder: Path) -> Path | None:
     problems: list[BundleError] = []
     for path in found:
         try:
-            read_checkpoint(path)
+            content = read_checkpoint(path)
         except BundleError as error:
             problems.append(error)
         else:
             for problem in problems:
                 told = problem.one_line()
                 sys.stderr.write(f"metseg: warning: {told}; going on from {path.name}, one epoch before\n")
+            if VERSION_KEY not in content:
+                sys.stderr.write(
+                    f"metseg: warning: {path}: the validation Dice of earlier versions also counted patients without "
+                    "a lesion and is not compared with new ones: the next validation begins the search for the best "
+                    "weights again\n"
+                )
             return path
     if any(problem.code == "model.version" for problem in problems):
         raise problems[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from metseg.io.source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
 from metseg.machine import processors
 from metseg.preprocess.cache import Cache, build_cache
-from metseg.preprocess.cache.stamp import recipe_stamp
+from metseg.preprocess.cache.stamp import CaseContent, recipe_stamp
 from metseg.recipe import Recipe
 
 #: Validation needs no gradients, so more fit at once.
@@ -80,7 +80,14 @@ def choose_split(recipe: Recipe, sources: Sequence[CaseSource], file: Path | Non
 
 
 def load_training_data(
-    recipe: Recipe, sources: Sequence[CaseSource], split: Split, *, fold: int | None, cache: Path, quiet: bool = False
+    recipe: Recipe,
+    sources: Sequence[CaseSource],
+    split: Split,
+    *,
+    fold: int | None,
+    cache: Path,
+    contents: Mapping[str, CaseContent] | None = None,
+    quiet: bool = False,
 ) -> TrainingData:
     """Return the training data of a recipe; what is not cached yet is preprocessed now.
 
@@ -90,6 +97,7 @@ def load_training_data(
         split: which patient is where.
         fold: which fold is validated on, for a split with folds.
         cache: the folder for preprocessed cases; each way of preprocessing has a folder of its own in it.
+        contents: of the cases' files, by case id, as far as they are known.
         quiet: show no progress.
     Raises:
         InputError: bad cases, cases without truth, or a split that leaves nothing to train or validate on.
@@ -105,7 +113,7 @@ def load_training_data(
             )
     needed = {chosen.source.case_id: chosen.source for chosen in (*selection.train, *selection.validation)}
     stamp = recipe_stamp(recipe)
-    cached = build_cache(list(needed.values()), recipe, cache / stamp[:16], quiet=quiet)
+    cached = build_cache(list(needed.values()), recipe, cache / stamp[:16], contents=contents, quiet=quiet)
     _require_truth(cached)
     number = {entry.case_id: place for place, entry in enumerate(cached.entries)}
     train, validation = (

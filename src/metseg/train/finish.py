@@ -5,6 +5,7 @@ Only here are test patients read, once, when nothing can be chosen any more; wha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from metseg.predict.fit import REQUIRED_ONLY
 from metseg.predict.inference import Compute
 from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
-from metseg.train.card import write_card
+from metseg.train.card import trivial_remarks, write_card
 from metseg.train.data import TrainingData
 from metseg.train.fit import Spent
 from metseg.train.judge import judge
@@ -45,32 +46,18 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
     recipe, forms = cheapest_form(recipe, lambda form: _validation_dice(run, form, data, compute))
     network = best_network(run, recipe)
     predictor = Predictor([network], recipe, compute=compute)
-    state = run.read_state()
-    began_with = state.get("began_with")
     metrics: dict[str, Any] = {
         "validation_dice_by_form": forms,
         "parameters": network.parameter_count(),
         **spent._asdict(),
         "machine": describe_machine(compute),
-        "fold": state.get("choices", {}).get("fold"),
-        "began_with": began_with,
-        "other_data": other_data(recipe.data.written_for, _patients(data)),
-        "split_by": data.split.by,
-        "leaks": list(data.split.leaks),
-        "leaks_patients": data.split.leaks_patients or bool(began_with and began_with["seen_before"]),
-        "patients": {
-            part: len({chosen.source.patient for chosen in getattr(data.selection, part)})
-            for part in ("train", "validation", "test")
-        },
+        **_provenance(run, recipe, data),
+        **_scores(run, predictor, data),
     }
-    for part, folder in (("validation", run.validation), ("test", run.test)):
-        judged = judge(predictor, getattr(data.selection, part), f"Scoring {part}")
-        judged.save(folder)
-        if judged.scores:
-            metrics[part] = summarise(judged.scores).to_json()
-            _write_tables(judged.scores, folder)
     if recipe.data.optional:
         metrics[REQUIRED_ONLY] = _required_only(predictor, recipe, data)
+    for remark in trivial_remarks(metrics):
+        sys.stderr.write(f"metseg: warning: {recipe.name}: {remark}\n")
     bundle = save_bundle(
         run.bundle,
         networks=[network],
@@ -81,6 +68,37 @@ def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compu
     )
     run.write_state(state="finished", bundle=run.bundle.name)
     return bundle
+
+
+def _provenance(run: RunFolder, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """Return what a training was made of: first weights, data, who was for what, and what speaks against its scores."""
+    state = run.read_state()
+    began_with = state.get("began_with")
+    return {
+        "fold": state.get("choices", {}).get("fold"),
+        "began_with": began_with,
+        "changed_data": state.get("changed_data", []),
+        "other_data": other_data(recipe.data.written_for, _patients(data)),
+        "split_by": data.split.by,
+        "leaks": list(data.split.leaks),
+        "leaks_patients": data.split.leaks_patients or bool(began_with and began_with["seen_before"]),
+        "patients": {
+            part: len({chosen.source.patient for chosen in getattr(data.selection, part)})
+            for part in ("train", "validation", "test")
+        },
+    }
+
+
+def _scores(run: RunFolder, predictor: Predictor, data: TrainingData) -> dict[str, Any]:
+    """Score validation and test patients, keep what was seen of them in the run, and return their summaries."""
+    summaries = {}
+    for part, folder in (("validation", run.validation), ("test", run.test)):
+        judged = judge(predictor, getattr(data.selection, part), f"Scoring {part}")
+        judged.save(folder)
+        if judged.scores:
+            summaries[part] = summarise(judged.scores).to_json()
+            _write_tables(judged.scores, folder)
+    return summaries
 
 
 def _required_only(predictor: Predictor, recipe: Recipe, data: TrainingData) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from metseg.dataset import TrainingSet, ValidationSet
 from metseg.model import SegmentationNetwork
 from metseg.model.layers import has_fixed_norm
 from metseg.predict.inference import Compute, memory_format
-from metseg.predict.memory import is_lack_of_memory
 from metseg.recipe import Recipe
 from metseg.train.callbacks import (
     NOTHING_YET,
@@ -32,7 +31,7 @@ from metseg.train.callbacks import (
     Seeds,
     SharedFigures,
 )
-from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint, other_version
+from metseg.train.checkpoint import AtomicCheckpointIO, EpochCheckpoint, require_restorable
 from metseg.train.data import make_loaders
 from metseg.train.display import TrainingDisplay
 from metseg.train.logs import CsvLog, MemoryWatch
@@ -88,7 +87,6 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         BundleError: the checkpoint is of another version or network.
         ResourceError: the disk is full.
     """
-    train = job.recipe.train
     loaders = make_loaders(job.train, job.validation, job.recipe, share=(ranks.rank, ranks.world))
     task = SegmentationTask(
         network,
@@ -97,39 +95,58 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         memory_format=memory_format(job.compute, dimensions=job.recipe.data.dimensions),
         validation_batches=loaders.own,
     )
-    budget = Budget(train, len(loaders.training))
+    budget = Budget(job.recipe.train, len(loaders.training))
     callbacks = _callbacks(job, budget, ranks)
-    with _quiet_lightning():
-        trainer = lightning.Trainer(
-            **_devices(job.compute, ranks, network),
-            precision="bf16-mixed" if job.compute.bf16 else "32-true",
-            max_epochs=train.epochs or -1,
-            max_steps=-1,
-            callbacks=callbacks,
-            logger=TensorBoardLogger(job.run.path, name="tensorboard", version="") if ranks.leads else False,
-            default_root_dir=job.run.path,
-            plugins=[AtomicCheckpointIO()],
-            gradient_clip_val=train.gradient_clip,
-            check_val_every_n_epoch=train.validate_every,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            log_every_n_steps=10,
-        )
-        on_interrupt = signal.getsignal(signal.SIGINT)
-        try:
-            trainer.fit(task, loaders.training, loaders.validation, ckpt_path=job.checkpoint, weights_only=True)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            if job.checkpoint is None or budget.has_begun or is_lack_of_memory(error):
-                raise
-            raise other_version(job.checkpoint, got=f"{type(error).__name__}: {_first_line(error)}") from error
-        except SystemExit:
-            # Lightning makes exits of its own of Ctrl-C and SIGTERM, where ours have another status, and it leaves
-            # Ctrl-C without effect.
-            with suppress(ValueError):  # not in the main thread
-                signal.signal(signal.SIGINT, on_interrupt)
-            raise KeyboardInterrupt from None
+    with _quiet_lightning(), _own_interrupts():
+        trainer = _trainer(job, network, ranks, callbacks)
+        if job.checkpoint is not None:
+            require_restorable(job.checkpoint, task, trainer, callbacks)
+        trainer.fit(task, loaders.training, loaders.validation, ckpt_path=job.checkpoint, weights_only=True)
+    return _spent(job, budget, ranks, callbacks)
+
+
+def _trainer(job: Job, network: SegmentationNetwork, ranks: Ranks, callbacks: list[Callback]) -> lightning.Trainer:
+    train = job.recipe.train
+    return lightning.Trainer(
+        **_devices(job.compute, ranks, network),
+        precision="bf16-mixed" if job.compute.bf16 else "32-true",
+        max_epochs=train.epochs or -1,
+        max_steps=-1,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(job.run.path, name="tensorboard", version="") if ranks.leads else False,
+        default_root_dir=job.run.path,
+        plugins=[AtomicCheckpointIO()],
+        gradient_clip_val=train.gradient_clip,
+        check_val_every_n_epoch=train.validate_every,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+    )
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C and SIGTERM.
+
+    Lightning turns both into exits with another status than ours, and then leaves Ctrl-C without effect.
+    """
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from None
+
+
+def _spent(job: Job, budget: Budget, ranks: Ranks, callbacks: Sequence[Callback]) -> Spent:
+    """Return what the training took.
+
+    Raises:
+        UsageError: no validation gave a loss that is a number.
+    """
     best = next((one.best for one in callbacks if isinstance(one, BestWeights)), NOTHING_YET)
     if ranks.leads and best == NOTHING_YET:
         raise diverged("no validation gave a loss that is a number", where=job.run.path)
@@ -140,10 +157,6 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         validation_loss=best.val_loss,
         peak_memory_gb=round(next((one.peak_gb for one in callbacks if isinstance(one, MemoryWatch)), 0.0), 2),
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200]
 
 
 def _devices(compute: Compute, ranks: Ranks, network: SegmentationNetwork) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 
 from metseg.allocator import keep_freed_memory
 from metseg.dataset import TrainingSet
+from metseg.errors import UsageError
 from metseg.files import disk_full_is_an_error
 from metseg.io.data_origin import data_statement, other_data
 from metseg.io.duplicates import mark_duplicates
@@ -31,7 +32,7 @@ from metseg.progress import track
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished
 from metseg.train.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
-from metseg.train.data_record import record_data, require_same_data
+from metseg.train.data_record import DataRecord, read_data, write_record
 from metseg.train.finish import finish
 from metseg.train.fit import Job, fit
 from metseg.train.fixed_norm import MEASURED_BATCHES, measure_norms
@@ -92,6 +93,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         LockedError: another process trains in this folder.
     """
     resolve(recipe)
+    _require_resumed(run)
     compute = choose_compute(
         device=run.device,
         precision=recipe.train.precision,
@@ -106,33 +108,70 @@ def train_run(recipe: Recipe, run: Run) -> Path:
             train_along(ranks, compute.device.type)
         return folder.bundle
     with _lack_is_an_error(folder, recipe), folder.locked():
-        # Data and bundle are looked for first: a mistyped path leaves no run behind, in the way of the right one.
-        if run.init is not None and not run.resume:
-            find_bundle(run.init)
-        sources = [] if folder.is_finished else read_sources(recipe, run.data)
-        split = None if folder.is_finished else _run_split(folder, recipe, sources, run)
-        if split is not None and folder.exists and run.resume:
-            require_same_data(folder.data_file, sources, allow_changed=run.allow_changed_data)
-        chosen = folder.begin(recipe, resume=run.resume, choices={"fold": run.fold, "init": run.init})
-        if split is None:
-            return folder.bundle
-        if (remark := other_data(recipe.data.written_for, {source.patient for source in sources})) is not None:
-            sys.stderr.write(f"metseg: {remark}\n")
-        split.save(folder.split_file)
-        if not folder.data_file.exists():
-            record_data(folder.data_file, sources)
-        run = replace(run, **chosen)
-        checkpoint = _checkpoint(folder, run)
-        data = load_training_data(recipe, sources, split, fold=run.fold, cache=_cache(folder, run))
-        first = None if run.init is None or checkpoint is not None else load_bundle(run.init)
-        if first is not None:
-            folder.write_state(began_with=origin_of(first, data.selection).to_json())
-        network = _ready_network(recipe, first, data, compute, trained=checkpoint is not None)
-        job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
-        with together(ranks, compute.device.type, other=train_along):
-            spent = fit(share(job), network, ranks)
-        draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
-        return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+        return _lead(recipe, run, folder, compute, ranks)
+
+
+def _require_resumed(run: Run) -> None:
+    """Refuse what is for a resumed run alone.
+
+    Raises:
+        UsageError: ``usage.run``.
+    """
+    if run.allow_changed_data and not run.resume:
+        raise UsageError(
+            "--allow-changed-data is for a run that is resumed",
+            where=run.out,
+            cure="add --resume, or leave --allow-changed-data out",
+            code="usage.run",
+        )
+
+
+def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: Ranks) -> Path:
+    """Train as the first process, which alone writes into the run folder; return the bundle's folder."""
+    if folder.is_finished:
+        folder.begin(recipe, resume=run.resume, choices=_choices(run))
+        return folder.bundle
+    run, sources, split, record = _begin(recipe, run, folder)
+    checkpoint = _checkpoint(folder, run)
+    cache = _cache(folder, run)
+    data = load_training_data(recipe, sources, split, fold=run.fold, cache=cache, contents=record.cases)
+    first = None if run.init is None or checkpoint is not None else load_bundle(run.init)
+    if first is not None:
+        folder.write_state(began_with=origin_of(first, data.selection).to_json())
+    network = _ready_network(recipe, first, data, compute, trained=checkpoint is not None)
+    job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
+    with together(ranks, compute.device.type, other=train_along):
+        spent = fit(share(job), network, ranks)
+    draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
+    return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+
+
+def _begin(recipe: Recipe, run: Run, folder: RunFolder) -> tuple[Run, list[CaseSource], Split, DataRecord]:
+    """Check data, split, recipe and choices, and only then write them into the run folder.
+
+    Returns:
+        The run with the choices that it was begun with, its cases, their split, and what their files hold.
+    """
+    resumed = folder.check(recipe, resume=run.resume, choices=_choices(run)) is not None
+    # A mistyped path leaves no run behind, in the way of the right one.
+    if run.init is not None and not run.resume:
+        find_bundle(run.init)
+    sources = read_sources(recipe, run.data)
+    split = _run_split(folder, recipe, sources, run)
+    record = read_data(folder.data_file if resumed else None, sources, allow_changed=run.allow_changed_data)
+    chosen = folder.begin(recipe, resume=run.resume, choices=_choices(run))
+    if (remark := other_data(recipe.data.written_for, {source.patient for source in sources})) is not None:
+        sys.stderr.write(f"metseg: {remark}\n")
+    split.save(folder.split_file)
+    if record.remark is not None:  # before the record: a process killed in between would leave no trace of the change
+        folder.write_state(changed_data=[*folder.read_state().get("changed_data", []), record.remark])
+    write_record(folder.data_file, record)
+    return replace(run, **chosen), sources, split, record
+
+
+def _choices(run: Run) -> dict[str, object]:
+    """Return what beside the recipe decides what is trained."""
+    return {"fold": run.fold, "init": run.init}
 
 
 def _of_these_data(recipe: Recipe, folder: RunFolder, root: Path, sources: Sequence[CaseSource]) -> Recipe:

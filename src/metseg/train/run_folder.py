@@ -71,7 +71,23 @@ class RunFolder:
         Raises:
             UsageError: a new run where one is already, nothing to resume, or another recipe or choice than the run's.
         """
+        begun = self.check(recipe, resume=resume, choices=choices)
+        if begun is not None:
+            return begun
+        # The recipe comes last: where it is, the run has begun, and the rest is there.
         chosen = dict(choices or {})
+        self.write_state(state="begun", choices=chosen)
+        write_text(self.recipe_file, recipe.to_toml())
+        return chosen
+
+    def check(self, recipe: Recipe, *, resume: bool, choices: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Check as `begin` does, and write nothing.
+
+        Returns:
+            The choices that the run was begun with; None where a new run may begin.
+        Raises:
+            UsageError: as `begin`.
+        """
         if not self.exists:
             if resume:
                 raise UsageError(
@@ -80,10 +96,7 @@ class RunFolder:
                     cure="leave --resume out to begin one",
                     code="usage.run",
                 )
-            # The recipe comes last: where it is, the run has begun, and the rest is there.
-            self.write_state(state="begun", choices=chosen)
-            write_text(self.recipe_file, recipe.to_toml())
-            return chosen
+            return None
         if not resume:
             raise UsageError(
                 "there is a run in this folder already",
@@ -98,7 +111,7 @@ class RunFolder:
                 cure=f"resume it with its own, {self.recipe_file}, or choose another --out",
                 code="usage.run",
             )
-        return self._begun_with(chosen)
+        return self._begun_with(choices or {})
 
     def require_split(self, split: Split, *, where: Path) -> None:
         """Refuse another split than the one that the run was begun with.

@@ -23,6 +23,9 @@ from metseg.volume import Array
 PATCH_CHUNK = (64, 64, 64)
 PATCH_BLOCK = (16, 16, 32)
 
+#: Bytes in memory while a checksum is computed.
+CHECKSUM_BLOCK = 1 << 20
+
 #: What to do about a cached file that cannot be used.
 REBUILD = "remove the file and repeat the command, a training with --resume: the case is prepared again"
 
@@ -88,15 +91,24 @@ class Written(NamedTuple):
     time_ns: int
 
 
-def is_as_written(path: Path, size: int, checksum: int, time_ns: int) -> bool:
-    """Return whether a file is as it was written; it is read only where its time is another one."""
+def time_as_written(path: Path, size: int, checksum: int, time_ns: int) -> int | None:
+    """Return the time of a file that is as it was written, else None; it is read only where its time is another one."""
     try:
         status = path.stat()
         if status.st_size != size:
-            return False
-        return status.st_mtime_ns == time_ns or zlib.crc32(path.read_bytes()) == checksum
+            return None
+        equal = status.st_mtime_ns == time_ns or _crc32(path) == checksum
     except OSError:
-        return False
+        return None
+    return status.st_mtime_ns if equal else None
+
+
+def _crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(CHECKSUM_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def write_array(path: Path, array: Array, form: Form, stamp: str) -> Written:

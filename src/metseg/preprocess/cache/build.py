@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -42,6 +42,7 @@ class _Task:
     recipe: Recipe
     recipe_stamp: str
     folder: Path
+    content: stamp.CaseContent | None
 
 
 def build_cache(
@@ -49,6 +50,7 @@ def build_cache(
     recipe: Recipe,
     folder: Path,
     *,
+    contents: Mapping[str, stamp.CaseContent] | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> Cache:
@@ -61,6 +63,7 @@ def build_cache(
         sources: cases with different ids.
         recipe: its data and preprocess parts count.
         folder: made if it is not there; one recipe per folder, or they take turns in overwriting each other.
+        contents: what is known of the files by case id, so that they are not read once more for their checksums.
         workers: processes; None: as many as there are processors, and memory for volumes; 0: none, all is done in
             this one.
         quiet: no progress on stderr.
@@ -78,7 +81,7 @@ def build_cache(
         for source in sources:
             entry = _fresh(folder, source, rules)
             if entry is None:
-                todo.append(_Task(source, recipe, rules, folder))
+                todo.append(_Task(source, recipe, rules, folder, (contents or {}).get(source.case_id)))
             else:
                 found[source.case_id] = entry
         for case_id, result in track(_run(todo, workers), "Preprocessing", total=len(todo), quiet=quiet or not todo):
@@ -110,7 +113,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def _fresh(folder: Path, source: CaseSource, rules: str) -> CaseEntry | None:
     """Return the entry of a case that needs no work: same recipe, and files whose times say that nothing changed."""
     entry = read_entry(folder, case_key(source.case_id))
-    if entry is None or entry.recipe != rules or not entry.is_whole(folder):
+    if entry is None or entry.recipe != rules:
         return None
     if (entry.case_id, entry.patient, entry.timepoint) != (source.case_id, source.patient, source.timepoint):
         return None
@@ -118,18 +121,28 @@ def _fresh(folder: Path, source: CaseSource, rules: str) -> CaseEntry | None:
         times = stamp.file_times(source)
     except InputError:
         return None
-    return entry if times == entry.files and stamp.settled(times, entry.stamped_ns) else None
+    return _whole(folder, entry) if times == entry.files and stamp.settled(times, entry.stamped_ns) else None
+
+
+def _whole(folder: Path, entry: CaseEntry | None) -> CaseEntry | None:
+    """Return the entry if its files are as they were written; new times of equal files are noted for the next start."""
+    if entry is None or (times := entry.whole_since(folder)) is None:
+        return None
+    if times != entry.stored_ns:
+        entry = replace(entry, stored_ns=times)
+        write_entry(folder, entry)
+    return entry
 
 
 def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
     """Prepare and store one case, or find that its files hold what they held. Bad input is a result, not a failure."""
     source, folder = task.source, task.folder
     try:
-        at_ns, times = stamp.now_ns(), stamp.file_times(source)
-        mark = stamp.case_stamp(source, task.recipe_stamp)
-        entry = read_entry(folder, case_key(source.case_id))
-        if entry is not None and entry.stamp == mark and entry.is_whole(folder):
-            entry = replace(entry, files=times, stamped_ns=at_ns)
+        content = stamp.read_content(source, task.content)
+        mark = stamp.case_stamp(content.content, task.recipe_stamp)
+        entry = _whole(folder, read_entry(folder, case_key(source.case_id)))
+        if entry is not None and entry.stamp == mark:
+            entry = replace(entry, files=content.files, stamped_ns=content.read_ns)
             write_entry(folder, entry)
             return source.case_id, entry
         prepared = prepare(source.load(), task.recipe)
@@ -140,8 +153,8 @@ def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
             data=task.recipe.data,
             stamp=mark,
             recipe=task.recipe_stamp,
-            times=times,
-            at_ns=at_ns,
+            times=content.files,
+            at_ns=content.read_ns,
         )
     except InputError as error:
         return source.case_id, error

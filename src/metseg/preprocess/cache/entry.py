@@ -18,7 +18,7 @@ import numpy as np
 
 from metseg.files import write_text
 from metseg.io.source import CaseSource
-from metseg.preprocess.cache.arrays import FORMS, Extent, Form, Written, is_as_written, whole, write_array
+from metseg.preprocess.cache.arrays import FORMS, Extent, Form, Written, time_as_written, whole, write_array
 from metseg.preprocess.cache.content import content_of
 from metseg.preprocess.prepared import Prepared, Record
 from metseg.recipe import DataPart
@@ -101,14 +101,15 @@ class CaseEntry:
     def labels_path(self, folder: Path) -> Path:
         return folder / f"{self.key}.labels.b2nd"
 
-    def is_whole(self, folder: Path) -> bool:
-        """Return whether the array files are there as they were written.
+    def whole_since(self, folder: Path) -> tuple[int, ...] | None:
+        """Return the times of the array files, image first; None where one is not as it was written.
 
         Contents are compared only where a file's time is another one, as in a cache that was copied.
         """
         paths = [self.image_path(folder), self.labels_path(folder)][: len(self.stored_bytes)]
         rows = zip(paths, self.stored_bytes, self.checksums, self.stored_ns, strict=True)
-        return bool(paths) and all(is_as_written(*row) for row in rows)
+        times = [time_ns for row in rows if (time_ns := time_as_written(*row)) is not None]
+        return tuple(times) if paths and len(times) == len(paths) else None
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "records": [record.to_json() for record in self.records]}

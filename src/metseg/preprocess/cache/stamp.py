@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metseg.errors import InputError
 from metseg.io.source import CaseSource
@@ -19,12 +19,28 @@ from metseg.preprocess import check_steps
 from metseg.preprocess.missing import sequence_fill
 from metseg.recipe import Recipe
 
-#: Goes up whenever the files of the cache, or what a step computes, change.
-FORMAT_VERSION = 3
-#: What of a recipe's data part does not decide what a case becomes: words, and what is read of it later.
-NOT_STAMPED = frozenset({"licence", "written_for", "slice_range", "neighbours"})
+#: Goes up whenever the files of the cache change, or what a case becomes by the same recipe: what is decoded out of the
+#: same file (orientation of pictures, unused bits, units), and what a step computes.
+FORMAT_VERSION = 4
+#: What of a recipe's data part does not decide what a case becomes: words, what is read of it later, and the name of a
+#: table that says whose a file is, for who the case is stands in its stamp.
+NOT_STAMPED = frozenset({"licence", "written_for", "slice_range", "neighbours", "patients"})
 #: A file changed less than this before it was stamped may change again without its time showing it.
 CLOCK_GRAIN_NS = 2_000_000_000
+
+
+class CaseContent(NamedTuple):
+    """What the files of a case hold.
+
+    Args:
+        content: checksum over who the case is, and over names and contents of its files.
+        files: name, size and times of each; where they are as they were, contents are not read again.
+        read_ns: when the contents were read.
+    """
+
+    content: str
+    files: list[list[Any]]
+    read_ns: int
 
 
 def recipe_stamp(recipe: Recipe) -> str:
@@ -39,15 +55,23 @@ def recipe_stamp(recipe: Recipe) -> str:
     return _digest([FORMAT_VERSION, rules, steps, fill])
 
 
-def case_stamp(source: CaseSource, recipe: str) -> str:
-    """Return a sha256 over the recipe's stamp, who the case is, and names and contents of its files.
+def case_stamp(content: str, recipe: str) -> str:
+    """Return a sha256 over the recipe's stamp and the checksum of `CaseContent`."""
+    return _digest([recipe, content])
+
+
+def read_content(source: CaseSource, known: CaseContent | None = None) -> CaseContent:
+    """Return what a case's files hold; they are read only where their sizes or times are not those that are known.
 
     Raises:
         InputError: a file cannot be read.
     """
+    read_ns, times = now_ns(), file_times(source)
+    if known is not None and times == known.files and settled(known.files, known.read_ns):
+        return known
     identity = [source.case_id, source.patient, source.timepoint]
     contents = [[relative_name(file, source.root), content_hash(file)] for file in source.files]
-    return _digest([recipe, identity, contents])
+    return CaseContent(_digest([identity, contents]), times, read_ns)
 
 
 def file_times(source: CaseSource) -> list[list[Any]]:
