@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from metseg.io.mask_names import LESION_WORDS, MASK_WORDS
+from metseg.io.mask_names import LESION_WORDS, MASK_WORDS, TRUTH_WORDS
 from metseg.io.sequence_rules import (
     ABSENT_TEXT,
     BEFORE_TEXT,
@@ -40,7 +40,6 @@ from metseg.io.sequence_rules import (
     WITHOUT_TEXT,
     Weighting,
 )
-from metseg.io.tree import TRUTH_WORDS
 
 #: What words say of contrast agent; "before" is before something that is not named, "unproven" a hint without proof.
 AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "silent"]

@@ -13,7 +13,7 @@ from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
-from metseg.io.mask_names import TRUTH_WORDS
+from metseg.io.mask_names import TRUTH_WORDS, plain_stem
 from metseg.io.patients import NOT_PATIENTS, propose_pattern
 from metseg.io.sequences import (
     BRAIN_WORDS,
@@ -26,7 +26,7 @@ from metseg.io.sequences import (
     words,
 )
 from metseg.io.timepoints import TIME, PatientFolder, names_of, patients_in
-from metseg.io.tree import Tree, plain_stem
+from metseg.io.tree import Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
