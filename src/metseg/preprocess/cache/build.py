@@ -42,7 +42,7 @@ class _Task:
     recipe: Recipe
     recipe_stamp: str
     folder: Path
-    content: stamp.CaseContent | None
+    content: stamp.CaseContent | None = None
 
 
 def build_cache(
