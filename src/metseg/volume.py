@@ -116,6 +116,8 @@ class Case:
         labels: the truth as class ids, or None.
         timepoint: which examination of the patient, where the data set says so.
         slice_names: for stacks of pictures, the relative path of each slice without ending, in order of z.
+        slice_gaps: for stacks of pictures, before which slices others are missing: for each slice, whether it does not
+            follow the one before it. Empty: each follows the one before.
         attributes: what tables beside the data say of the patient (institution, grade), for stratified splits.
         warnings: what was noticed while reading, one sentence each; carried into every result.
         sequence_records: where each image came from and why it was taken for its sequence; empty where that is not
@@ -128,6 +130,7 @@ class Case:
     labels: Volume | None = None
     timepoint: str | None = None
     slice_names: tuple[str, ...] = ()
+    slice_gaps: tuple[bool, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sequence_records: tuple[SequenceRecord, ...] = ()
@@ -154,4 +157,11 @@ class Case:
         images = {name: Volume(image.data[:, :, chosen]) for name, image in self.images.items()}
         labels = None if self.labels is None else Volume(self.labels.data[:, :, chosen])
         names = tuple(self.slice_names[index] for index in chosen)
-        return replace(self, images=images, labels=labels, slice_names=names)
+        return replace(self, images=images, labels=labels, slice_names=names, slice_gaps=self._gaps_of(chosen))
+
+    def _gaps_of(self, chosen: Sequence[int]) -> tuple[bool, ...]:
+        """Return `slice_gaps` of some slices; the first keeps its own, for the parts of a stack are joined again."""
+        known = self.slice_gaps or (False,) * len(self.slice_names)
+        before = [chosen[0] - 1, *chosen[:-1]] if chosen else []
+        gaps = tuple(known[index] or index != last + 1 for last, index in zip(before, chosen, strict=True))
+        return gaps if any(gaps) else ()

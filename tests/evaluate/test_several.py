@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metseg.cli.evaluate_tables import print_evaluation
 from metseg.cli.named import named_paths
 from metseg.errors import InputError, UsageError
 from metseg.evaluate import Sets, evaluate_sets
@@ -135,3 +138,22 @@ def test_the_command_compares_and_sets_beside_readers(folders: Path, tmp_path: P
     assert "lesion, Dice: between the readers 0.667" in out
     status, out, _ = run_metseg("evaluate", *sets, *paths, "--json")
     assert json.loads(out) == document(tmp_path / "out")
+
+
+def test_what_marks_everything_or_nothing_is_named_before_any_figure(folders: Path, tmp_path: Path) -> None:
+    for name, value in (("all", 1), ("none", 0)):
+        (tmp_path / name).mkdir()
+        for seed in range(6):
+            image = nib.Nifti1Image(np.full((16, 8, 8), value, dtype=np.uint8), np.eye(4))
+            nib.save(image, tmp_path / name / f"c{seed}-seg.nii.gz")
+    sets = Sets({name: tmp_path / name for name in ("all", "none")}, folders / "truth")
+    evaluation = evaluate_sets(sets, out=tmp_path / "out", quiet=True)
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        print_evaluation(evaluation, tmp_path / "out")
+    lines = told.getvalue().splitlines()
+    assert lines[0].startswith("warning: all: the predictions mark nearly everything as lesion: 100% of all voxels")
+    assert lines[1] == "warning: none: the predictions do not mark any lesion in 6 cases, 6 of which have one"
+    assert told.getvalue().count("the predictions ") == 2
+    few = next(number for number, line in enumerate(lines) if "intervals that are too narrow" in line)
+    assert few < next(number for number, line in enumerate(lines) if "all - none" in line)

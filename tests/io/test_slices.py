@@ -42,6 +42,33 @@ def test_type_is_kept(save, tmp_path, dtype):
     assert source(tmp_path, "a.tif").load().images["image"].data.dtype == dtype
 
 
+@pytest.mark.parametrize(("numbers", "gaps"), [
+    ((3, 9), (False, True)),
+    ((10, 11), ()),
+    ((1, 2, 3, 9, 10), (False, False, False, True, False)),
+    ((0, 5, 10, 25, 30), (False, False, False, True, False)),  # every fifth slice
+    ((0, 5, 10, 11), (False, False, False, False)),
+    ((2, 4), (False, True)),  # a difference that is there once is no step
+])  # fmt: skip
+def test_numbers_in_the_names_tell_where_slices_are_missing(save, tmp_path, numbers, gaps):
+    for number in numbers:
+        pixels = np.full((5, 7), 50, dtype=np.uint8)
+        pixels[0, 0] = 200
+        save(f"a/P_{number}.png", pixels)
+    case = find_cases(tmp_path)[0].load()
+    assert case.slice_gaps == (gaps if any(gaps) else ())
+    if len(numbers) == 5:
+        assert case.take_slices([2, 3, 4]).slice_gaps == (False, True, False)
+        assert case.take_slices([3, 4]).slice_gaps == (True, False)  # as a part of the stack
+        assert case.take_slices([0, 2]).slice_gaps == (False, True)
+
+
+def test_pictures_without_numbers_follow_one_another(save, tmp_path):
+    for name in ("one", "two"):
+        save(f"a/{name}.png", COLOUR[..., 0] + np.arange(7, dtype=np.uint8))
+    assert find_cases(tmp_path)[0].load().slice_gaps == ()
+
+
 def test_single_slice(save, tmp_path):
     save("a.png", COLOUR)
     case = source(tmp_path, "a.png").load()

@@ -62,15 +62,28 @@ def test_a_stack_in_parts_has_the_lesions_of_the_whole(step: int) -> None:
         assert got["confidence"] == pytest.approx(0.75, abs=1e-3)
 
 
-def report_in_parts(labels: np.ndarray, probability: np.ndarray, step: int) -> CaseReport:
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_regions_of_slices_with_others_missing_between_are_two_lesions(step: int) -> None:
+    """Five slices with one column through all; slices are missing before the third."""
+    labels = np.zeros((6, 6, 5), dtype=np.uint8)
+    labels[2:4, 2:4, :] = 1
+    probability = np.full(labels.shape, 0.75, dtype=np.float32)
+    gaps = (False, False, True, False, False)
+    whole = find_lesions(labels, probability, None, BINARY, slicewise=True, gaps=gaps)
+    assert [(lesion.voxels, lesion.slices) for lesion in whole] == [(12, (2, 3, 4)), (8, (0, 1))]
+    found = report_in_parts(labels, probability, step, gaps).document()["lesions"]
+    assert [(lesion["voxels"], lesion["slices"]) for lesion in found] == [(12, (2, 3, 4)), (8, (0, 1))]
+
+
+def report_in_parts(labels: np.ndarray, probability: np.ndarray, step: int, gaps: tuple[bool, ...] = ()) -> CaseReport:
     """Return the report of a stack that was predicted in parts of so many slices."""
     report = CaseReport("case", "model")
+    names = tuple(f"s{z}" for z in range(labels.shape[2]))
+    whole = Case("case", "p", {"t2f": Volume(labels)}, slice_names=names, slice_gaps=gaps)
     for first in range(0, labels.shape[2], step):
         part, chances = (array[:, :, first : first + step] for array in (labels, probability))
-        case = Case(
-            "case", "p", {"t2f": Volume(part.copy())}, slice_names=tuple(f"s{first + z}" for z in range(part.shape[2]))
-        )
-        lesions = find_lesions(part, chances, None, BINARY, slicewise=True)
+        case = whole.take_slices(range(first, first + part.shape[2]))
+        lesions = find_lesions(part, chances, None, BINARY, slicewise=True, gaps=case.slice_gaps)
         report.add(Prediction(case, part, chances, lesions, {}, (), model="m", scheme="binary"))
     return report
 

@@ -157,6 +157,15 @@ def test_parts_make_the_whole(predictor: Make, stack: Stack, first_channel: Body
     assert [name for part in parts for name in part.case.slice_names] == list(case.slice_names)
 
 
+def test_slices_with_others_missing_between_share_no_lesion(predictor: Make, stack: Stack, first_channel: Body) -> None:
+    image = np.full((6, 6, 2), -5, dtype=np.float32)
+    image[2:4, 2:4] = 5
+    case = stack(image)
+    model = predictor(first_channel(), changes=("preprocess=[]",))
+    assert [lesion.slices for lesion in model(case).lesions] == [(0, 1)]
+    assert [lesion.slices for lesion in model(replace(case, slice_gaps=(False, True))).lesions] == [(0,), (1,)]
+
+
 def test_a_truth_that_lies_beside_the_pictures_does_not_matter(
     predictor: Make, stack: Stack, first_channel: Body
 ) -> None:

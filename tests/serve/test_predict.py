@@ -162,3 +162,50 @@ def test_a_bmp_is_answered(client: TestClient, make: SimpleNamespace) -> None:
     response = client.post("/predict/", files={"file": ("a.bmp", encoded.getvalue())})
     assert response.status_code == 200
     assert np.sum(response.json()["segmentation"]) == 9
+
+
+def encoded(pixels: np.ndarray, ending: str, **options: object) -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format={".jpg": "JPEG", ".gif": "GIF"}.get(ending, ending[1:]), **options)
+    return f"a{ending}", buffer.getvalue()
+
+
+def turned() -> Image.Exif:
+    """Return EXIF that says: turn by 90 degrees clockwise to show (orientation 6)."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/"])
+@pytest.mark.parametrize("kind", ["png", "bmp", "jpeg", "rgba", "equal", "grey", "turned png", "turned jpeg"])
+def test_pictures_as_people_have_them(client: TestClient, make: SimpleNamespace, path: str, kind: str) -> None:
+    """The same square in every file: rows 4 to 6, columns 10 to 12 of 32 x 40, but for the blur of JPEG."""
+    square = make.square()
+    colour = np.repeat(square[..., np.newaxis], 3, axis=2)
+    opaque = np.full((32, 40, 1), 255, dtype=np.uint8)
+    name, content = {
+        "png": lambda: encoded(square, ".png"),
+        "grey": lambda: encoded(square, ".bmp"),
+        "bmp": lambda: encoded(colour, ".bmp"),
+        "jpeg": lambda: encoded(square, ".jpg", quality=100),
+        "rgba": lambda: encoded(np.concatenate([colour, opaque], axis=2), ".png"),
+        "equal": lambda: encoded(colour, ".png"),
+        # As it lies in the file it is turned anticlockwise.
+        "turned png": lambda: encoded(np.rot90(square).copy(), ".png", exif=turned()),
+        "turned jpeg": lambda: encoded(np.rot90(square).copy(), ".jpg", quality=100, exif=turned()),
+    }[kind]()
+    response = client.post(path, files={"file": (name, content)}, follow_redirects=False)
+    assert response.status_code == 200, response.text
+    expected = np.zeros((32, 40), dtype=int)
+    expected[4:7, 10:13] = 1
+    assert response.json()["segmentation"] == expected.tolist()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/"])
+def test_a_gif_is_refused_with_a_cure(client: TestClient, make: SimpleNamespace, path: str) -> None:
+    name, content = encoded(make.square(), ".gif")
+    response = client.post(path, files={"file": (name, content)}, follow_redirects=False)
+    assert response.status_code in (415, 422)
+    assert "GIF" in response.json()["detail"]
+    assert "PNG" in response.json()["cure"]

@@ -50,7 +50,7 @@ def compare(
     if as_json:
         print(json.dumps(comparison_document(comparison)))
         return
-    print(comparison_table(comparison))
     for note in (*comparison.warnings, *comparison.notes):
         typer.echo(f"warning: {note}", err=True)
+    print(comparison_table(comparison))
     print(f"\n{comparison.verdict}\nresults: {out / 'results.md'}\nreport: {out / 'report.html'}")

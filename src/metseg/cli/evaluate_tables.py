@@ -28,14 +28,18 @@ SHOWN_WARNINGS = 10
 
 
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Print the tables of every set, then how they compare, then how they stand beside two readers."""
+    """Print the tables of every set, then how they compare, then how they stand beside two readers.
+
+    Sets that mark everything or nothing are named before any figure, other warnings before the figures they are of.
+    """
+    _warn_of_trivial_sets(evaluation)
     for name, one in evaluation.sets.items():
         if len(evaluation.sets) > 1:
             print(f"\n{name}")
         _print_summary(one.summary)
+    _warn_of_few_patients(evaluation)
     for comparison in evaluation.comparisons:
         _print_comparison(comparison)
-    _warn_of_few_patients(evaluation)
     if evaluation.readers is not None:
         _print_readers(evaluation.readers)
     first = next(iter(evaluation.sets.values())).summary
@@ -45,6 +49,11 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
 def _print_summary(summary: Summary) -> None:
     from rich.console import Console
 
+    warnings = [text for text in summary.warnings if text not in summary.trivial]  # those were told before
+    for warning in warnings[:SHOWN_WARNINGS]:
+        typer.echo(f"warning: {warning}", err=True)
+    if len(warnings) > SHOWN_WARNINGS:
+        typer.echo(f"warning: {len(warnings) - SHOWN_WARNINGS} more, in summary.json", err=True)
     Console().print(_table(summary))
     for name, region in summary.regions.items():
         empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())
@@ -55,10 +64,6 @@ def _print_summary(summary: Summary) -> None:
         print(f"all pixels of all classes: {name.replace('_', ' ')} {value:.4f}")
     for line in _probability_lines(summary):
         print(line)
-    for warning in summary.warnings[:SHOWN_WARNINGS]:
-        typer.echo(f"warning: {warning}", err=True)
-    if len(summary.warnings) > SHOWN_WARNINGS:
-        typer.echo(f"warning: {len(summary.warnings) - SHOWN_WARNINGS} more, in summary.json", err=True)
 
 
 def _table(summary: Summary) -> Table:
@@ -116,6 +121,14 @@ def _print_comparison(comparison: FigureComparison) -> None:
             f"{comparison.title}: {pair.first} - {pair.second} = {_in_line(pair.difference)},"
             f" p (Wilcoxon, Holm) {pair.p_holm:.3g}: {pair.verdict}"
         )
+
+
+def _warn_of_trivial_sets(evaluation: Evaluation) -> None:
+    """Name the sets that mark everything or nothing, so that none of them is read of as the better one unawares."""
+    for name, one in evaluation.sets.items():
+        of_set = f"{name}: " if len(evaluation.sets) > 1 else ""
+        for text in one.summary.trivial:
+            typer.echo(f"warning: {of_set}{text}", err=True)
 
 
 def _warn_of_few_patients(evaluation: Evaluation) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -178,10 +179,30 @@ class SliceStackSource(CaseSource):
             labels=_stack(masks) if len(masks) == len(items) else None,
             timepoint=self.timepoint,
             slice_names=tuple(item.file.name for item in items),
+            slice_gaps=slice_gaps([item.file.number for item in items]),
             attributes=self.attributes,
             warnings=(*_counted(_notes(items)), *notes),
             sequence_records=_channel_records(names, self.channels),
         )
+
+
+def slice_gaps(numbers: Sequence[int | None]) -> tuple[bool, ...]:
+    """Return `Case.slice_gaps` of slices whose names have these numbers.
+
+    Slices follow one another where their numbers differ by 1, or by the commonest difference in the stack: a series may
+    be exported with every fifth slice. A difference that is there once is no step. Without a number, the order counts.
+
+    >>> slice_gaps([3, 4, 9]), slice_gaps([0, 5, 10, 25]), slice_gaps([3, 9])
+    ((False, False, True), (False, False, False, True), (False, True))
+    >>> slice_gaps([1, 2, 3]), slice_gaps([None, 7])
+    ((), ())
+    """
+    steps = [0] + [1 if one is None or two is None else two - one for one, two in pairwise(numbers)]
+    seen = Counter(steps[1:])
+    common = max(seen, key=lambda step: (seen[step], -step), default=1)
+    follow = {0, 1, common} if seen[common] > 1 else {0, 1}
+    gaps = tuple(step not in follow for step in steps)
+    return gaps if any(gaps) else ()
 
 
 def _channel_records(names: Sequence[str], declared: Sequence[str]) -> tuple[SequenceRecord, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cc3d
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +45,7 @@ def label_instances(mask: npt.NDArray[np.generic], *, across_slices: bool = True
     return instances, count
 
 
-def label_regions(mask: npt.NDArray[np.generic]) -> tuple[Instances, int]:
+def label_regions(mask: npt.NDArray[np.generic], gaps: Sequence[bool] = ()) -> tuple[Instances, int]:
     """Number the lesions of a stack of pictures, whose distance from one another is unknown.
 
     Pixels of a slice that share an edge or a corner belong together, and so do pixels at one place of two neighbouring
@@ -51,21 +53,31 @@ def label_regions(mask: npt.NDArray[np.generic]) -> tuple[Instances, int]:
 
     Args:
         mask: (X, Y, Z); what is not zero belongs to some lesion.
+        gaps: as `metseg.volume.Case.slice_gaps`: slices with others missing between them are no neighbours.
     Returns:
         As `label_instances`.
     Raises:
         GeometryError: the mask has not three axes.
 
     >>> stack = np.zeros((3, 3, 3), bool); stack[0, 0, 0] = stack[0, 0, 1] = stack[1, 1, 2] = True
-    >>> label_regions(stack)[1]
-    2
+    >>> label_regions(stack)[1], label_regions(stack, gaps=(False, True, False))[1]
+    (2, 3)
     """
     if mask.ndim != 3:
         raise GeometryError("lesions are counted in volumes or stacks", expected="(X, Y, Z)", got=mask.shape)
+    if any(gaps[1:]):
+        return _across_no_gap(mask, gaps)
     neighbours = np.zeros((3, 3, 3), dtype=bool)
     neighbours[:, :, 1] = neighbours[1, 1, :] = True
     instances, count = ndimage.label(mask != 0, neighbours)
     return np.asarray(instances, dtype=np.uint32), int(count)
+
+
+def _across_no_gap(mask: npt.NDArray[np.generic], gaps: Sequence[bool]) -> tuple[Instances, int]:
+    """Return the lesions of a stack with an empty slice in each gap, without these slices."""
+    before = 1 + np.flatnonzero(gaps[1:])
+    instances, count = label_regions(np.insert(mask, before, 0, axis=2))
+    return np.delete(instances, before + np.arange(len(before)), axis=2), count
 
 
 def _components(mask: npt.NDArray[np.bool_]) -> tuple[Instances, int]:

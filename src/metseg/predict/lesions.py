@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -71,6 +72,7 @@ def find_lesions(
     scheme: LabelScheme,
     *,
     slicewise: bool,
+    gaps: Sequence[bool] = (),
     confidence: ConfidenceMap = IDENTITY,
 ) -> tuple[Lesion, ...]:
     """Return the connected lesions of a mask, largest first.
@@ -81,9 +83,10 @@ def find_lesions(
         affine: (4, 4) voxel-to-RAS, mm, or None.
         scheme: names the classes.
         slicewise: pictures: regions of neighbouring slices that overlap are one lesion; see `label_regions`.
+        gaps: as `metseg.volume.Case.slice_gaps`.
         confidence: from the mean probability of a lesion to its confidence.
     """
-    instances, count = label_regions(labels) if slicewise else label_instances(labels)
+    instances, count = label_regions(labels, gaps) if slicewise else label_instances(labels)
     if count == 0:
         return ()
     voxels = lesion_voxels(instances)
@@ -116,9 +119,9 @@ def find_lesions(
     return tuple(lesions)
 
 
-def lesion_numbers(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+def lesion_numbers(labels: npt.NDArray[np.uint8], gaps: Sequence[bool] = ()) -> npt.NDArray[np.intp]:
     """Return (X, Y, Z), for a stack of pictures the `Lesion.id` that `find_lesions` gives each pixel; 0: background."""
-    instances, count = label_regions(labels)
+    instances, count = label_regions(labels, gaps)
     ids = np.zeros(count + 1, dtype=np.intp)
     if count:
         ids[1 + np.argsort(-lesion_voxels(instances), kind="stable")] = np.arange(1, count + 1)

@@ -227,6 +227,7 @@ class Predictor:
                 self._reference_affine(case),
                 self._scheme,
                 slicewise=case.is_slice_stack,
+                gaps=case.slice_gaps,
                 confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
             )
         return Prediction(

@@ -65,7 +65,8 @@ class CaseReport:
         """Take a part in; its slices follow those that are there."""
         moved = [_moved(lesion, self.depth) for lesion in prediction.lesions]
         if prediction.case.is_slice_stack:
-            self._join(moved, lesion_numbers(prediction.labels))
+            gaps = prediction.case.slice_gaps
+            self._join(moved, lesion_numbers(prediction.labels, gaps), follows=not any(gaps[:1]))
         else:
             self._append(moved)
         self.slice_names += prediction.case.slice_names
@@ -80,7 +81,7 @@ class CaseReport:
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
 
-    def _join(self, lesions: Sequence[Lesion], ids: npt.NDArray[np.intp]) -> None:
+    def _join(self, lesions: Sequence[Lesion], ids: npt.NDArray[np.intp], *, follows: bool) -> None:
         """Add the lesions of a part of a stack; one that continues from the part before is joined with it.
 
         Only lesions that reach the last picture so far can change. The work is in proportion to the part, not to what
@@ -89,10 +90,11 @@ class CaseReport:
         Args:
             lesions: of the part, by their id.
             ids: (X, Y, Z) lesion of each pixel of the part; 0: background.
+            follows: whether its first slice follows the last of the part before, with none missing between.
         """
         known = self._append(lesions)
         first, pairs = ids[:, :, 0], np.empty((0, 2), dtype=np.intp)
-        if self._last is not None and self._last.shape == first.shape:
+        if follows and self._last is not None and self._last.shape == first.shape:
             meeting = (self._last > 0) & (first > 0)
             pairs = np.unique(np.column_stack([self._last[meeting], known + first[meeting]]), axis=0)
         numbers = np.arange(known, known + len(lesions) + 1)

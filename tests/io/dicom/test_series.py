@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -226,6 +227,51 @@ def test_jpeg_lossless(scanner: SimpleNamespace, tmp_path: Path, syntax: str, dt
     np.testing.assert_array_equal(image.volume.data.T, stored.astype(int) * 2 - 7)
     np.testing.assert_array_equal(image.volume.data.T, sitk.GetArrayFromImage(read_by_simpleitk(tmp_path / "a")))
     assert image.warnings == ()
+
+
+def compressed_by_predictor(stored: np.ndarray, selection: int) -> bytes:
+    """Return one picture of 16 bits as a JPEG Lossless stream (process 14) with selection value 1 to 7.
+
+    Written by ITU-T T.81, annex H; every difference class 0 to 16 has a code of five bits.
+    """
+    rows, columns = stored.shape
+    value = stored.astype(np.int64)
+    a, b, c = np.zeros_like(value), np.zeros_like(value), np.zeros_like(value)
+    a[:, 1:], b[1:], c[1:, 1:] = value[:, :-1], value[:-1], value[:-1, :-1]
+    of_selection = {1: a, 2: b, 3: c, 4: a + b - c, 5: a + ((b - c) >> 1), 6: b + ((a - c) >> 1), 7: (a + b) >> 1}
+    predicted = of_selection[selection].copy()
+    predicted[0], predicted[:, 0] = (
+        a[0],
+        b[:, 0],
+    )  # first row from the left, first column from above
+    predicted[0, 0] = 1 << 15
+    bits = []
+    for step in ((value - predicted + (1 << 15)) % (1 << 16) - (1 << 15)).ravel().tolist():
+        size = 16 if step == -(1 << 15) else abs(step).bit_length()
+        bits.append(f"{size:05b}")
+        if 0 < size < 16:
+            bits.append(f"{step if step > 0 else step + (1 << size) - 1:0{size}b}")
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    scan = int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\x00")
+    frame = struct.pack(">HHBHHBBBB", 0xFFC3, 11, 16, rows, columns, 1, 1, 0x11, 0)
+    table = struct.pack(">HHB", 0xFFC4, 2 + 1 + 16 + 17, 0) + bytes([0, 0, 0, 0, 17, *[0] * 11, *range(17)])
+    start = struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, 1, 0, selection, 0, 0)
+    return b"\xff\xd8" + frame + table + start + scan + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("selection", range(1, 8))
+def test_jpeg_lossless_of_every_predictor(scanner: SimpleNamespace, tmp_path: Path, selection: int) -> None:
+    rng = np.random.default_rng(selection)
+    stored = np.cumsum(rng.integers(0, 90, (2, 20, 17)), axis=1).astype(np.uint16)
+    stored[:, 8:12, 5:9] = rng.integers(0, 65535, (2, 4, 4), endpoint=True)
+    objects = scanner.slices(stored)
+    for item, picture in zip(objects, stored, strict=True):
+        compressed(item, [compressed_by_predictor(picture, selection)], JPEGLossless)
+    scanner.write(tmp_path / "a", objects)
+    image = read_series(tmp_path / "a")
+    np.testing.assert_array_equal(image.volume.data.T, stored)
+    np.testing.assert_array_equal(image.volume.data.T, sitk.GetArrayFromImage(read_by_simpleitk(tmp_path / "a")))
 
 
 def test_jpeg_lossless_of_several_frames(scanner: SimpleNamespace, tmp_path: Path) -> None:

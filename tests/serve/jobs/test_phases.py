@@ -25,6 +25,7 @@ from metseg.serve.folders import StudyFolder
 from metseg.serve.jobs import phases as phases_module
 from metseg.serve.jobs.attempts import noted
 from metseg.serve.jobs.job import Desk, Job, Outcome, artifacts_in
+from metseg.serve.jobs.kept import anonymous, keep_case, kept_case
 from metseg.serve.jobs.measure import lesions_of
 from metseg.serve.jobs.models import Models
 from metseg.serve.jobs.phases import PHASES, run_phase
@@ -175,6 +176,14 @@ def test_pictures(
     assert [lesion["place"] for lesion in lesions] == [expected]
     assert {lesion["volume_ml"] for lesion in lesions} == {None}
     assert {"overlay.png", "report.pdf", "report.html", "lesions.csv"} <= names(job.folder.artifacts)
+
+
+def test_where_pictures_are_missing_is_kept_without_their_names(tmp_path: Path) -> None:
+    images = {"t2f": Volume(np.arange(24, dtype=np.uint8).reshape(4, 3, 2))}
+    case = Case("case", "patient", images, slice_names=("P_3", "P_9"), slice_gaps=(False, True))
+    keep_case(anonymous(case, STUDY), tmp_path / "case")
+    kept = kept_case(tmp_path / "case")
+    assert (kept.slice_names, kept.slice_gaps) == (("0001", "0002"), (False, True))
 
 
 def test_the_page_is_given_the_slice_of_the_largest_region() -> None:

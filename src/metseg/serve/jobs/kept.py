@@ -50,6 +50,7 @@ def keep_case(case: Case, folder: Path) -> None:
     facts = {
         "case": case.case_id,
         "slices": list(case.slice_names),
+        "slice_gaps": list(case.slice_gaps),
         "warnings": list(case.warnings),
         "sequence_records": [asdict(record) for record in case.sequence_records],
         # In full digits: NIfTI keeps seven, and the mask shall lie exactly where the image said.
@@ -75,8 +76,9 @@ def kept_case(folder: Path) -> Case:
         facts["case"],
         images,
         slice_names=tuple(facts["slices"]),
+        # 0.1.0 kept neither gaps nor records, and a study may be under way while the service is upgraded.
+        slice_gaps=tuple(facts.get("slice_gaps", ())),
         warnings=tuple(facts["warnings"]),
-        # 0.1.0 kept none, and a study may be under way while the service is upgraded.
         sequence_records=tuple(SequenceRecord(**record) for record in facts.get("sequence_records", ())),
     )
 
