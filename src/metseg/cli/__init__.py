@@ -26,6 +26,7 @@ from metseg.cli import (
     report,
     serve,
     simulate,
+    simulate_heads,
     split,
     train,
     ui,
@@ -53,6 +54,7 @@ app = typer.Typer(
 #: In the order in which a newcomer needs them.
 COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
+    "simulate-heads": simulate_heads.simulate_heads,
     "inspect": inspect.inspect,
     "split": split.split,
     "plan": plan.plan,
