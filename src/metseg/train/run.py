@@ -129,7 +129,7 @@ def _require_resumed(run: Run) -> None:
 def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: Ranks) -> Path:
     """Train as the first process, which alone writes into the run folder; return the bundle's folder."""
     if folder.is_finished:
-        folder.begin(recipe, resume=run.resume, choices=_choices(run))
+        _require_same(recipe, run, folder)
         return folder.bundle
     run, sources, split, record = _begin(recipe, run, folder)
     checkpoint = _checkpoint(folder, run)
@@ -144,6 +144,19 @@ def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: 
         spent = fit(share(job), network, ranks)
     draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
     return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+
+
+def _require_same(recipe: Recipe, run: Run, folder: RunFolder) -> None:
+    """Refuse a finished run of another recipe, other choices, another split or other data; nothing is written.
+
+    Raises:
+        UsageError: as `_begin`.
+    """
+    folder.check(recipe, resume=run.resume, choices=_choices(run))
+    if run.split_file is not None:
+        folder.require_split(Split.load(run.split_file), where=run.split_file)
+    sources = read_sources(recipe, run.data)
+    read_data(folder.data_file, sources, allow_changed=run.allow_changed_data, is_finished=True)
 
 
 def _begin(recipe: Recipe, run: Run, folder: RunFolder) -> tuple[Run, list[CaseSource], Split, DataRecord]:
