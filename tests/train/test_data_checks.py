@@ -293,3 +293,56 @@ def test_finished_runs_of_a_comparison_are_not_taken_for_runs_on_other_data(
     assert status == 0, err
     said = "one: the run is finished and was not trained on 1 changed case: P1"
     assert said in json.loads((tmp_path / "out" / "results.json").read_text())["warnings"]
+
+
+def _refused_without_lesions(data: Path, patch: pytest.MonkeyPatch) -> None:
+    without_lesions(data, *(f"P{number}" for number in range(8)))
+
+
+def _refused_for_an_unreadable_case(data: Path, patch: pytest.MonkeyPatch) -> None:
+    (data / "P0" / "P0_1_mask.png").write_bytes(b"no picture")
+
+
+def _refused_for_memory(data: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("metseg.train.memory.free_memory", lambda device: 1000)
+
+
+def _refused_for_a_missing_sequence(data: Path, patch: pytest.MonkeyPatch) -> None:
+    for path in data.rglob("*[0-9].png"):
+        Image.open(path).convert("L").save(path)
+
+
+REFUSALS = (
+    (_refused_without_lesions, 3, "has a lesion", False),
+    (_refused_for_an_unreadable_case, 3, "P0_1_mask.png", False),
+    (_refused_for_memory, 5, "more memory than is free", True),
+    (_refused_for_a_missing_sequence, 3, "P0", False),
+)
+
+
+@pytest.mark.parametrize(("spoil", "status", "said", "keeps_cache"), REFUSALS)
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_refused_training_leaves_no_run_behind(
+    data: Path,
+    tmp_path: Path,
+    recipe_file: Callable[..., Path],
+    run_metseg: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path, pytest.MonkeyPatch], None],
+    status: int,
+    said: str,
+    keeps_cache: bool,
+    there_before: bool,
+) -> None:
+    out = tmp_path / "above" / "run"
+    if there_before:
+        out.mkdir(parents=True)
+        (out / "notes.txt").write_text("mine")
+    spoil(data, monkeypatch)
+    for _ in range(2):  # the second time it says the same
+        found, _, err = run_metseg("train", recipe_file(), "--data", data, "--out", out)
+        assert (found, said in err) == (status, True), err
+        left = {path.name for path in out.iterdir()} if out.exists() else set()
+        assert left == ({"notes.txt"} if there_before else set()) | ({"cache"} if keeps_cache else set())
+    if not there_before and not keeps_cache:
+        assert not out.parent.exists()
