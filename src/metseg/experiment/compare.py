@@ -178,9 +178,7 @@ def _require_same_data(plan: Plan, judged: Sequence[Split]) -> dict[Path, str]:
     return remarks
 
 
-def _contest(
-    recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: Mapping[Path, str]
-) -> Contestant:
+def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: Mapping[Path, str]) -> Contestant:
     """Train one recipe on every fold that is not finished yet, and gather what each network did on its fold."""
     runs, seen, metrics = [], [], []
     for run, split in _runs(recipe, plan, judged):
