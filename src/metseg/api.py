@@ -271,10 +271,10 @@ def compare(
         split: from ``metseg split``; None: the split that the first recipe describes.
         device: such as ``auto``, ``cpu``, ``cuda``.
         overwrite: replace the results of an earlier comparison in ``out``; its finished runs are kept.
-        allow_changed_data: go on with its interrupted runs even where images or masks changed since they began.
+        allow_changed_data: go on with its runs even where images or masks changed since they began.
     Raises:
         UsageError: a wrong recipe, folds beside ``split.test``, results that would be replaced, changed data, or
-            `allow_changed_data` without an interrupted run.
+            `allow_changed_data` where no run was begun.
     """
     folded = split is not None and Split.load(Path(split)).folds
     # Of the patients outside a fold, the recipe says how many are validated on.

@@ -147,7 +147,7 @@ def test_what_is_left_out_is_not_told_to_be_read_in_vain(tmp_path: Path) -> None
 def test_the_order_of_a_models_sequences_is_not_that_of_a_files_channels(tmp_path: Path) -> None:
     path = tmp_path / "imagesTs" / "BRATS_001.nii.gz"
     path.parent.mkdir()
-    channels = np.stack([np.full((4, 4, 4), value, np.uint8) for value in (1, 2)], axis=-1)
+    channels = np.stack([np.full((6, 6, 6), value, np.uint8) for value in (1, 2)], axis=-1)
     nib.save(nib.Nifti1Image(channels, np.eye(4)), path)
     (source,) = find_inputs(path, modalities=("t1c", "t2f"))
     with pytest.raises(InputError, match=r"lacks t1c, t2f.*says what BRATS_001\.nii\.gz shows.*--modality"):
@@ -184,7 +184,7 @@ def test_masks_of_a_scheme_that_the_model_does_not_know_are_left_out(tmp_path):
     folder = tmp_path / "brats_2013_pat0003_1"
     folder.mkdir()
     for name in ("T1c_subtrMeanDivStd", "Flair_subtrMeanDivStd", "OTMultiClass"):
-        data = np.ones((4, 4, 4), dtype=np.uint8)
+        data = np.ones((6, 6, 6), dtype=np.uint8)
         nib.save(nib.Nifti1Image(data, np.eye(4)), folder / f"{name}.nii.gz")
     (source,) = find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="decathlon-brain")
     assert set(source.images) == {"t1c", "t2f"}

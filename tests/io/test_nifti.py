@@ -141,8 +141,23 @@ def test_units_are_converted_to_mm(tmp_path: Path, unit: int, factor: float, not
 def test_a_wrong_unit_is_refused_before_anything_is_read(tmp_path: Path, labels: np.ndarray) -> None:
     path = header_bytes(written(tmp_path / "a.nii", labels), {XYZT_UNITS: bytes([1])})  # 0.9 metres
     for read in (read_volume, read_mask_nifti, check_nifti_header):
-        with pytest.raises(GeometryError, match=r"size that no MR image has.*metre.*xyzt_units"):
+        with pytest.raises(GeometryError, match=r"size that no MR image of a head has.*metre.*xyzt_units"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "size_mm", "got"),
+    [(3, 0.9, "0.0009 x 0.0009"), (2, 0.008, "0.008 x 0.008"), (2, 0.02, "0.48 x 0.48"), (2, 90.0, "2.16e+03 x")],
+)
+def test_sizes_of_no_head_are_refused(tmp_path: Path, unit: int, size_mm: float, got: str) -> None:
+    image = nib.Nifti1Image(np.ones((24, 24, 24), np.uint8), np.diag([size_mm, size_mm, size_mm, 1.0]))
+    nib.save(image, tmp_path / "a.nii")
+    path = header_bytes(tmp_path / "a.nii", {XYZT_UNITS: bytes([unit])})
+    for read in (read_volume, read_mask_nifti, check_nifti_header):
+        with pytest.raises(GeometryError, match="size that no MR image of a head has") as refused:
+            read(path)
+        assert got in str(refused.value)
+        assert "xyzt_units" in str(refused.value)
 
 
 def test_an_unknown_unit_is_said(tmp_path: Path, labels: np.ndarray) -> None:

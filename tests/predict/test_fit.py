@@ -15,6 +15,7 @@ import pytest
 
 from metseg.cli.predict import _print
 from metseg.errors import InputError
+from metseg.io import find_inputs
 from metseg.model.bundle import load_bundle
 from metseg.predict.fit import REQUIRED_ONLY, unmeasured_without
 from metseg.predict.folder import Outcome
@@ -75,6 +76,25 @@ def test_warnings_come_before_the_number(tmp_path: Path) -> None:
     assert notes[0] == "note (1 case): the model was trained on pictures"
     assert "5 more kinds of note" in notes[-1]
     assert last.startswith("1 volume, 2 lesions")
+
+
+@pytest.mark.parametrize("named", [(), ("t2f",)])
+def test_a_slice_network_of_three_channels_says_that_it_is_for_pictures(
+    run_metseg: Callable[..., tuple[int, str, str]], tmp_path: Path, named: tuple[str, ...]
+) -> None:
+    path = tmp_path / "flair.nii.gz"
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).normal(100, 20, (32, 32, 3)).astype(np.float32), np.eye(4)), path)
+    more = [word for name in named for word in ("--modality", f"{name}={path}")]
+    status, _, err = run_metseg("predict", path, *more, "--model", "lgg-flair", "--out", tmp_path / "out")
+    assert status == 3
+    assert "the model is for pictures, and a volume was given" in err
+    assert "2D slices of 3 channels" in err
+    assert "metseg models list" in err
+    data = load_recipe("lgg-fast").data
+    assert data.dimensions == 2
+    with pytest.raises(InputError) as refused:
+        find_inputs(path, data)
+    assert refused.value.code == "input.dimensions"
 
 
 def test_a_slice_network_on_a_volume_says_so_in_its_document(

@@ -115,7 +115,7 @@ def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, da
     status, _, err = train("--resume")
     assert status == 2
     assert "the images or masks are not those that the run was begun with" in err
-    assert "1 other case(s): P1" in err
+    assert "1 other case: P1" in err
     assert not (tmp_path / "run" / "bundle").exists()
     status, _, err = train("--resume", "--allow-changed-data")
     assert status == 0
@@ -194,7 +194,7 @@ def test_test_patients_count_too(train: Train, data: Path, tmp_path: Path) -> No
     Image.fromarray(np.full((24, 24), 255, np.uint8)).save(data / "P7" / "P7_0_mask.png")
     status, _, err = train("--resume")
     assert status == 2
-    assert "1 other case(s): P7" in err
+    assert "1 other case: P7" in err
 
 
 def test_a_data_set_that_was_moved_is_the_same(train: Train, data: Path, tmp_path: Path) -> None:
@@ -249,3 +249,100 @@ def test_the_bundles_recipe_describes_the_split_that_was_used(train: Train, tmp_
     assert train(changes=("train.max_steps=4", "split.seed=9", 'split.by="slice"'))[0] == 0
     part = load_bundle(tmp_path / "run" / "bundle").recipe.split
     assert (part.by, part.seed, part.test, part.validation, part.folds) == ("patient", 0, 0.25, 0.25, 0)
+
+
+def test_a_finished_run_is_not_taken_for_one_on_other_data(train: Train, data: Path, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    written = (tmp_path / "run" / "data.json").read_bytes()
+    without_lesions(data, "P1")
+    status, out, err = train("--resume")
+    assert (status, out) == (2, "")
+    assert "the images or masks are not those that the run was begun with" in err
+    assert "1 other case: P1" in err
+    status, out, err = train("--resume", "--allow-changed-data")
+    assert (status, out) == (0, f"bundle: {tmp_path / 'run' / 'bundle'}\n")
+    assert "warning: the run is finished and was not trained on 1 changed case: P1" in err
+    assert (tmp_path / "run" / "data.json").read_bytes() == written
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_patients_or_another_split(
+    train: Train, data: Path, tmp_path: Path, split_file: Path
+) -> None:
+    assert train()[0] == 0
+    others = tmp_path / "others"
+    for number in range(8):
+        copytree(data / f"P{number}", others / f"Q{number}")
+    status, _, err = train("--resume", root=others)
+    assert status == 2
+    assert "16 other cases: P0, P1, P2 and 13 more" in err
+    Split(train=("P0", "P1", "P2"), validation=("P3", "P4", "P5"), test=("P6", "P7")).save(split_file)
+    status, _, err = train("--resume")
+    assert (status, "the run was begun with another split" in err) == (2, True)
+
+
+def test_finished_runs_of_a_comparison_are_not_taken_for_runs_on_other_data(
+    data: Path, tmp_path: Path, split_file: Path, recipe_file: Callable[..., Path], run_metseg: Train
+) -> None:
+    recipe = recipe_file("train.max_steps=4", "name=one")
+    words = ("compare", recipe, "--data", data, "--out", tmp_path / "out", "--split", split_file, "--overwrite")
+    assert run_metseg(*words)[0] == 0
+    without_lesions(data, "P1")
+    status, _, err = run_metseg(*words)
+    assert (status, "1 other case: P1" in err) == (2, True)
+    status, _, err = run_metseg(*words, "--allow-changed-data")
+    assert status == 0, err
+    said = "one: the run is finished and was not trained on 1 changed case: P1"
+    assert said in json.loads((tmp_path / "out" / "results.json").read_text())["warnings"]
+
+
+def _refused_without_lesions(data: Path, patch: pytest.MonkeyPatch) -> None:
+    without_lesions(data, *(f"P{number}" for number in range(8)))
+
+
+def _refused_for_an_unreadable_case(data: Path, patch: pytest.MonkeyPatch) -> None:
+    (data / "P0" / "P0_1_mask.png").write_bytes(b"no picture")
+
+
+def _refused_for_memory(data: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("metseg.train.memory.free_memory", lambda device: 1000)
+
+
+def _refused_for_a_missing_sequence(data: Path, patch: pytest.MonkeyPatch) -> None:
+    for path in data.rglob("*[0-9].png"):
+        Image.open(path).convert("L").save(path)
+
+
+REFUSALS = (
+    (_refused_without_lesions, 3, "has a lesion", False),
+    (_refused_for_an_unreadable_case, 3, "P0_1_mask.png", False),
+    (_refused_for_memory, 5, "more memory than is free", True),
+    (_refused_for_a_missing_sequence, 3, "P0", False),
+)
+
+
+@pytest.mark.parametrize(("spoil", "status", "said", "keeps_cache"), REFUSALS)
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_refused_training_leaves_no_run_behind(
+    data: Path,
+    tmp_path: Path,
+    recipe_file: Callable[..., Path],
+    run_metseg: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path, pytest.MonkeyPatch], None],
+    status: int,
+    said: str,
+    keeps_cache: bool,
+    there_before: bool,
+) -> None:
+    out = tmp_path / "above" / "run"
+    if there_before:
+        out.mkdir(parents=True)
+        (out / "notes.txt").write_text("mine")
+    spoil(data, monkeypatch)
+    for _ in range(2):  # the second time it says the same
+        found, _, err = run_metseg("train", recipe_file(), "--data", data, "--out", out)
+        assert (found, said in err) == (status, True), err
+        left = {path.name for path in out.iterdir()} if out.exists() else set()
+        assert left == ({"notes.txt"} if there_before else set()) | ({"cache"} if keeps_cache else set())
+    if not there_before and not keeps_cache:
+        assert not out.parent.exists()

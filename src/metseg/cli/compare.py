@@ -28,7 +28,7 @@ def compare(
     ] = False,
     allow_changed_data: Annotated[
         bool,
-        typer.Option("--allow-changed-data", help="Go on with interrupted runs although images or masks changed."),
+        typer.Option("--allow-changed-data", help="Go on with runs in OUT although images or masks changed."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

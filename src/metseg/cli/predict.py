@@ -106,9 +106,8 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
     for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
         typer.echo(f"note ({counted(count, 'case')}): {text}", err=True)
     if len(outcome.warnings) > SHOWN_WARNINGS:
-        typer.echo(
-            f"note: {len(outcome.warnings) - SHOWN_WARNINGS} more kinds of note are in the JSON documents", err=True
-        )
+        more = counted(len(outcome.warnings) - SHOWN_WARNINGS, "more kind of note is", "more kinds of note are")
+        typer.echo(f"note: {more} in the JSON documents", err=True)
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
     shown = [counted(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []

@@ -22,6 +22,7 @@ from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
+from metseg.words import counted
 
 __all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 
@@ -286,8 +287,9 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
         raise _unpaired(sides, alone, extra)
     warnings = []
     if alone:
+        were = "was" if len(alone) == 1 else "were"
         done = "scored as empty" if missing == "empty" else "left out"
-        warnings.append(f"{len(alone)} truths without a prediction were {done}: {some_of(alone)}")
+        warnings.append(f"{counted(len(alone), 'truth')} without a prediction {were} {done}: {some_of(alone)}")
     if extra:
         warnings.append(f"{len(extra)} predictions without a truth were left out: {some_of(extra)}")
     if apart:

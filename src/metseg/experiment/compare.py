@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from metseg.model.bundle import load_bundle
 from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
 from metseg.train.data import read_sources
+from metseg.train.data_record import read_data
 from metseg.train.judge import Judged, judge
 from metseg.train.resolve import resolve
 from metseg.train.run import Run, train_run
@@ -45,7 +46,7 @@ class Plan:
         split_file: a split to use; None: the first recipe's.
         device: such as ``auto``, ``cpu``, ``cuda``.
         overwrite: replace the results of an earlier comparison in ``out``; its runs are kept all the same.
-        allow_changed_data: go on with interrupted runs even where images or masks changed since they began.
+        allow_changed_data: go on with the runs in ``out`` even where images or masks changed since they began.
     """
 
     recipes: tuple[Recipe, ...]
@@ -75,12 +76,13 @@ def compare(plan: Plan) -> Comparison:
     sources = read_sources(first, plan.data)
     split = mark_duplicates(_shared_split(plan, sources), sources, cache=plan.out / "cache")
     judged = judged_splits(split, sources, validation=first.split.validation)
-    for recipe in plan.recipes:
-        _require_same_runs(recipe, plan, judged)
-    _require_interrupted(plan, judged)
+    _require_begun(plan, judged)
+    # Other data mostly have another split too: what is really wrong comes first.
+    changed_runs = _require_same_data(plan, judged)
+    _require_same_runs(plan, judged)
     _require_same_split(split, plan)
     split.save(plan.out / SPLIT)
-    contestants = tuple(_contest(recipe, plan, judged) for recipe in plan.recipes)
+    contestants = tuple(_contest(recipe, plan, judged, changed_runs) for recipe in plan.recipes)
     changed = tuple(f"{one.name}: {remark}" for one in contestants for remark in one.changed_data)
     return Comparison(contestants, split, (*fairness_warnings(plan.recipes), *changed))
 
@@ -124,35 +126,59 @@ def _runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> list[tuple[Run
     return [(RunFolder(plan.out / recipe.name / name), split) for name, split in zip(names, judged, strict=True)]
 
 
-def _require_same_runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> None:
-    """Refuse a folder with runs of another recipe or split before anything is written there.
+def _require_same_runs(plan: Plan, judged: Sequence[Split]) -> None:
+    """Refuse a folder with runs of another split before anything is written there.
 
     Raises:
-        UsageError: a run was begun with another recipe or split.
+        UsageError: a run was begun with another split.
     """
-    for run, split in _runs(recipe, plan, judged):
-        if run.exists:
-            run.check(recipe, resume=True)
-            run.require_split(split, where=run.path)
+    for recipe in plan.recipes:
+        for run, split in _runs(recipe, plan, judged):
+            if run.exists:
+                run.require_split(split, where=run.path)
 
 
-def _require_interrupted(plan: Plan, judged: Sequence[Split]) -> None:
-    """Refuse to allow changed data where no run goes on.
+def _require_begun(plan: Plan, judged: Sequence[Split]) -> None:
+    """Refuse to allow changed data where no run was begun.
 
     Raises:
         UsageError: ``usage.run``.
     """
     runs = [run for recipe in plan.recipes for run, _ in _runs(recipe, plan, judged)]
-    if plan.allow_changed_data and not any(run.exists and not run.is_finished for run in runs):
+    if plan.allow_changed_data and not any(run.exists for run in runs):
         raise UsageError(
-            "--allow-changed-data is for a comparison with interrupted runs, and there is none",
+            "--allow-changed-data is for a comparison whose runs were begun, and there is none",
             where=plan.out,
             cure="leave --allow-changed-data out",
             code="usage.run",
         )
 
 
-def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
+def _require_same_data(plan: Plan, judged: Sequence[Split]) -> dict[Path, str]:
+    """Refuse runs that were begun with another recipe or on other data before anything is written or trained.
+
+    Returns:
+        How the data of finished runs differ from those of now, by run folder, where that is allowed.
+    Raises:
+        UsageError: as `metseg.train.data_record.read_data`; a run was begun with another recipe.
+    """
+    remarks: dict[Path, str] = {}
+    for recipe in plan.recipes:
+        begun = [run for run, _ in _runs(recipe, plan, judged) if run.exists]
+        for run in begun:
+            run.check(recipe, resume=True)
+        if plan.allow_changed_data:  # a run that goes on says it itself
+            begun = [run for run in begun if run.is_finished]
+        sources = read_sources(recipe, plan.data) if begun else []
+        for run in begun:
+            allowed = plan.allow_changed_data
+            record = read_data(run.data_file, sources, allow_changed=allowed, is_finished=run.is_finished)
+            if record.remark is not None:
+                remarks[run.path] = record.remark
+    return remarks
+
+
+def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: Mapping[Path, str]) -> Contestant:
     """Train one recipe on every fold that is not finished yet, and gather what each network did on its fold."""
     runs, seen, metrics = [], [], []
     for run, split in _runs(recipe, plan, judged):
@@ -175,7 +201,10 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> Contestant:
         facts={key: sum(fact[key] for fact in facts) / len(facts) for key in facts[0]},
         curves=pd.read_csv(runs[0].epochs_log),
         machines=tuple(known.get("machine", {}) for known in metrics),
-        changed_data=tuple(remark for known in metrics for remark in known.get("changed_data", ())),
+        changed_data=(
+            *(remark for known in metrics for remark in known.get("changed_data", ())),
+            *(changed_runs[run.path] for run in runs if run.path in changed_runs),
+        ),
     )
 
 

@@ -20,9 +20,11 @@ class GreyRule:
     Args:
         sequence: the sequence that it is taken for, because the model was trained to see that one in place of the
             others; None: none, and the picture is refused.
+        from_colours: the picture was made grey from colours, as one with a palette or transparency is.
     """
 
     sequence: str | None = None
+    from_colours: bool = False
 
 
 def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def _grey(
 ) -> tuple[tuple[str, ...], list[Array], tuple[str, ...]]:
     """Return grey pictures as the sequence that they are taken for."""
     if grey.sequence is None:
-        raise _wrong_count(1, channels, where)
+        raise _wrong_count(1, channels, where, from_colours=grey.from_colours)
     note = (
         f"the picture is grey and holds one sequence: it was taken for {grey.sequence}, which this model was trained to"
         " see in place of the others; of any other sequence the result is meaningless"
@@ -112,15 +114,19 @@ def _one_channel(pictures: Sequence[Array]) -> tuple[list[Array], tuple[str, ...
     return grey, ("colour channels that differ were converted to grey (luminance)",)
 
 
-def _wrong_count(count: int, channels: tuple[str, ...], where: object) -> InputError:
+def _wrong_count(count: int, channels: tuple[str, ...], where: object, *, from_colours: bool = False) -> InputError:
+    made_grey = "the picture's colours were converted to grey, for it has a palette or transparency; "
+    made_grey = made_grey if from_colours else ""
     if count == 1:
         return InputError(
-            f"one grey channel cannot hold {len(channels)} sequences; missing are {len(channels) - 1} of "
+            f"{made_grey}one grey channel cannot hold {len(channels)} sequences; missing are {len(channels) - 1} of "
             f"{', '.join(channels)}",
             where=where,
             expected=f"{len(channels)} channels",
             got="1",
-            cure="give pictures with all of them, or a model that needs one",
+            cure="save the picture as plain RGB"
+            if from_colours
+            else "give pictures with all of them, or a model that needs one",
             code="input.missing_sequence",
         )
     return InputError(

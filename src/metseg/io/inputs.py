@@ -34,6 +34,7 @@ from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
 from metseg.io.volumes import VolumeSource
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK, canonical_modality
+from metseg.words import counted
 
 #: What a sequence is set to where it shall be left out.
 LEFT_OUT = "none"
@@ -214,7 +215,9 @@ def _is_picture(path: Path) -> bool:
 
 def _in_one_file(path: Path, data: DataPart, named: Mapping[str, str | Path]) -> list[CaseSource]:
     if path.name.lower().endswith(NIFTI_ENDINGS) or not holds_dicom(path):
-        return _with_named([_single_volume(path, data, told=bool(named))], named, where=path)
+        studies = _with_named([_single_volume(path, data, told=bool(named))], named, where=path)
+        _require_channels(studies[0], path, data)
+        return studies
     return _dicom_studies(path, data, named)
 
 
@@ -367,6 +370,33 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
     if files or told or not data.inputs:
         return study
     return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
+
+
+def _require_channels(study: CaseSource, path: Path, data: DataPart) -> None:
+    """Refuse a file of which a network of pictures would see channels that it does not have.
+
+    Raises:
+        InputError: ``input.dimensions``.
+    """
+    assert isinstance(study, VolumeSource)
+    asked = [file for file in study.images.values() if file.path == path and file.channel is not None]
+    if data.dimensions == 2 and data.channels and asked:
+        _, shape = read_nifti_header(path)
+        count = shape[3] if len(shape) == 4 else 1
+        if count != len(data.channels):
+            raise made_for_pictures(data, where=path, got=f"a volume of {counted(count, 'channel')}")
+
+
+def made_for_pictures(data: DataPart, *, where: object, got: str) -> InputError:
+    """Return why a volume cannot be given to a network of pictures."""
+    return InputError(
+        "the model is for pictures, and a volume was given",
+        where=where,
+        expected=f"2D slices of {counted(len(data.channels), 'channel')} ({', '.join(data.channels)})",
+        got=got,
+        cure="choose a model of volumes, see `metseg models list`",
+        code="input.dimensions",
+    )
 
 
 def _channels_from_table(path: Path) -> dict[str, ImageFile]:

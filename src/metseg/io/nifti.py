@@ -46,7 +46,7 @@ def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tupl
 def read_channels(path: Path, channels: Sequence[int | None]) -> list[tuple[Volume, tuple[str, ...]]]:
     """Return several images of one file, which is read once; see `read_volume`."""
     file = read_nifti(path)
-    affine = affine_of(file.header, path)
+    affine = affine_of(file.header, file.samples.shape, path)
     volumes = []
     for channel in channels:
         data = _scaled(_channel(file.samples, channel, path), file.header, path)
@@ -68,7 +68,7 @@ def check_nifti_header(path: Path) -> None:
     if not 2 <= len(shape) <= 4:
         _require_axes(len(shape), shape, path)
     _scaling(header, path)
-    _volume(np.zeros((1, 1, 1), dtype=np.uint8), affine_of(header, path), path)
+    _volume(np.zeros((1, 1, 1), dtype=np.uint8), affine_of(header, shape, path), path)
 
 
 def read_mask_nifti(path: Path) -> Volume:
@@ -84,7 +84,7 @@ def read_mask_nifti(path: Path) -> Volume:
     """
     file = read_nifti(path)
     data = _scaled(_channel(file.samples, None, path), file.header, path)
-    return _volume(data, affine_of(file.header, path), path)
+    return _volume(data, affine_of(file.header, file.samples.shape, path), path)
 
 
 def _channel(samples: Array, channel: int | None, path: Path) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,24 @@ UNITS: Mapping[int, tuple[str, float]] = {
     2: ("millimetre", 1.0),
     3: ("micrometre", 0.001),
 }
-#: Voxel sizes outside these come from a wrong unit: no MR image has them.
-SMALLEST_MM, LARGEST_MM = 1e-3, 1e2
+#: Voxel sizes outside these come from a wrong unit: no MR image of a head has them.
+SMALLEST_MM, LARGEST_MM = 1e-2, 1e2
+#: So long is the longest axis of an image of a head, or of a part of one; outside these the unit is wrong.
+SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = 5.0, 2000.0
 
 #: A quaternion's imaginary part may be so much longer than 1, by rounding; the reference library scales it to 1.
 QUATERNION_EXCESS = 1e-3
 
 
-def affine_of(header: Any, path: Path) -> Affine:
+def affine_of(header: Any, shape: Sequence[int], path: Path) -> Affine:
     """Return the voxel-to-RAS matrix in mm that the standard prefers: sform, else qform, else voxel sizes alone.
 
+    Args:
+        header: of the file.
+        shape: of the image; what comes after three axes does not count.
+        path: named in a message.
     Raises:
-        GeometryError: ``input.geometry``, no such matrix, or voxels of an impossible size.
+        GeometryError: ``input.geometry``, no such matrix, or voxels or a whole image of an impossible size.
     """
     try:
         affine = _in_mm(_standard(header).get_best_affine(), header)
@@ -43,7 +49,7 @@ def affine_of(header: Any, path: Path) -> Affine:
         raise GeometryError(
             "the file's place in space is wrong", where=path, got=error, cure="write the file anew with a right affine"
         ) from None
-    _check_voxel_size(affine, header, path)
+    _check_sizes(affine, shape, header, path)
     return affine
 
 
@@ -103,20 +109,33 @@ def _unit_notes(header: Any) -> list[str]:
     return [] if factor == 1 else [f"the file gives its voxel sizes in {name}s: they were converted to millimetres"]
 
 
-def _check_voxel_size(affine: Affine, header: Any, path: Path) -> None:
+def _check_sizes(affine: Affine, shape: Sequence[int], header: Any, path: Path) -> None:
     """Refuse sizes that show a wrong unit; a singular or infinite matrix is refused where the volume is made."""
     sizes = np.array(spacing_mm(affine))
     if not np.isfinite(sizes).all() or (sizes == 0).any():
         return
-    if sizes.min() < SMALLEST_MM or sizes.max() > LARGEST_MM:
-        name, _ = UNITS.get(_unit(header), UNITS[0])
-        raise GeometryError(
-            "the voxels have a size that no MR image has",
-            where=path,
-            expected=f"{SMALLEST_MM:g} to {LARGEST_MM:g} mm",
-            got=f"{' x '.join(f'{size:.3g}' for size in sizes)} mm (unit in the header: {name})",
-            cure="correct the unit (xyzt_units) or the voxel sizes in the header",
-        )
+    extents = sizes[: len(shape)] * shape[:3]
+    checks = (
+        ("the voxels have a size that no MR image of a head has", sizes, sizes, SMALLEST_MM, LARGEST_MM),
+        (
+            "the whole image has a size that no MR image of a head has",
+            extents,
+            extents.max(),
+            SMALLEST_EXTENT_MM,
+            LARGEST_EXTENT_MM,
+        ),
+    )
+    for what, shown, checked, smallest, largest in checks:
+        if np.min(checked) < smallest or np.max(checked) > largest:
+            name, _ = UNITS.get(_unit(header), UNITS[0])
+            along = "" if shown is checked else " along the longest axis"
+            raise GeometryError(
+                what,
+                where=path,
+                expected=f"{smallest:g} to {largest:g} mm{along}",
+                got=f"{' x '.join(f'{size:.3g}' for size in shown)} mm (unit in the header: {name})",
+                cure="correct the unit (xyzt_units) or the voxel sizes in the header",
+            )
 
 
 def _disagreement(header: Any, affine: Affine, shape: Shape) -> list[str]:

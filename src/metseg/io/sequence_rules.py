@@ -48,12 +48,12 @@ EXCLUDED_TEXT: Mapping[str, str] = {
         _DIFFUSION
     ),
     r"\bep2d\w*|\bepi\b": "an echo-planar image",
-    r"\b(swi\w*|swan|swip|venobold|suscept\w*|qsm|ha?emo\w*)\b": "a susceptibility-weighted image",
+    r"\b(swi\w*|swan|swip|venobold|suscept\w*|qsm|ha?em(o\w*)?)\b": "a susceptibility-weighted image",
     r"\b(phase|pha)\b(?! ?enc)": _PHASE,
     r"\bt2w? ?(\*|stern|star\w*)|\bt2s(?![a-z])|\br2 ?(\*|star)|flair ?(\*|star)": "a T2* image",
-    r"\bt2w? ?(fl2d|fl3d|gre|ffe)|\bgre t2\b|\b(merge|medic)\b": "a T2* image",
+    r"\bt2w? ?(fl2d|fl3d|gre|ffe|ha?em|me[23]d)|\bgre t2\b|\b(merge|medic|me[23]d\w*)\b": "a T2* image",
     r"\b(perf\w*|pwi|dsc|dce|asl|p?casl|pasl|r?el?cb[fv]|r?cbf|r?cbv|mtt|ttp|tmax|ktrans)\b": _PERFUSION,
-    r"\b(twist|tricks|dyn\w*|permeab\w*)\b": _PERFUSION,
+    r"\b(twist|tricks|dyn\w*|permeab\w*)\b|\bt[12]w?(perf|pwi|dsc|dce|asl|dyn)": _PERFUSION,
     r"\b(bold|fmri|rs ?fmri|resting)\b": "a functional series",
     r"\b(tof|mra|mrv|angio\w*|venog\w*|pca|pc ?3d|2d ?pc|3d ?pc|time of flight|inhance)\b": "an angiography",
     r"\b(mrs|spectro\w*|svs|csi|press|steam)\b": "a spectroscopy",
@@ -63,7 +63,7 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\bdelta ?t1|\bd ?t1\b|\b(minus|difference)\b": _SUBTRACTION,
     r"\b(mip|minip|mnip)s?\b": "a projection",
     r"\b([tr][12]w? ?)?(maps?|mapping|mapit|molli)\b|\b[tr][12]w?maps?\b|\bq[tr][12]\b|\bt1 ?rho|\brelaxom\w*": _MAP,
-    r"\b(synth\w*|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian)\b": _MAP,
+    r"\b(synth\w*|sy ?mri\w*|mdme|qalas|magic|quant\w*|prob(abilit\w*)?|atlas|template|jacobian)\b": _MAP,
     r"\b(deformation|displacement|(warp|bias) ?field|warp|xfm)\b|^i?y t[12]": _MAP,
     r"\bmp2 ?rage|\b(uni|uniden|inv ?[12])\b": "an inversion, a combination or a map of MP2RAGE",
     r"\basset (cal|ref)|\basset$|\b(calib\w*|ref ?scan|pre ?scan|shim\w*|field ?map\w*|sensitivity)\b": "a calibration",
@@ -93,8 +93,8 @@ T1_PULSES = r"\b(?:[23]d ?)?(?:mp ?rage|f?spgr|bravo|tfl ?3d|vibe|tfe)(?P<rest>[
 WEIGHTING_TEXT: Mapping[Weighting, str] = {
     "flair": (
         r"flair|\bfla\b|\bflr\b|\bt2f\b|fluid ?att\w*"
-        # Siemens: dark-fluid, dark-fl, darkfl, da-fl, df.
-        r"|\b(dark|drk|dk|da|d) ?fl(u(i(d(s)?)?)?)?\b|\bdf\b"
+        # Siemens: dark-fluid, dark-fld, dark-fl, darkfl, da-fl, df.
+        r"|\b(dark|drk|dk|da|d) ?fl(ui?|u?i?ds?)?\b|\bdf\b"
     ),
     "t1": rf"{T1_WORD.replace('?P<lead>', '').replace('?P<rest>', '')}|{T1_PULSES.replace('?P<rest>', '')}",
     "t2": rf"\b{_BEFORE}t2(?!\d)",
@@ -174,6 +174,8 @@ AFTER_HINTS = ("'post' without after what", "'after' without after what", "an in
 #: Speaks of agent but proves nothing alone: post and after what? injected, or an injury? "c" may be coronal.
 UNPROVEN_TEXT: Mapping[str, str] = {
     r"\bpost\b": AFTER_HINTS[0],
+    # Portuguese for after; also short for a position.
+    r"\bpos\b": "'pos' without after what",
     r"\b(after|apres|nach|dopo|despues|apos|efter|etter)\b": AFTER_HINTS[1],
     r"\b(inj\w*|iniez\w*|inyec\w*)\b": AFTER_HINTS[2],
     r"\b(with|avec|mit|con|com)\b(?! ?(fs|fat\w*|sat\w*|mocor|motion\w*|nav\w*))": "'with' without with what",
@@ -207,4 +209,4 @@ JOINED_WITHOUT = (
     r"|noc|wo|noncon|unenhanced|nongd|nongad|nonce|nogd|nogad|nokm|noce|withoutgd|sansgado|ohnekm"
 )
 #: Parts of a joined word that could mean agent; a word with one that is in neither table is not plain.
-JOINED_DOUBTFUL = r"gd|gad|post|ce|con(?!e)|km|inj|enh|pre"
+JOINED_DOUBTFUL = r"gd|gad|pos|nach|apres|dopo|despues|efter|ce|con(?!e)|km|inj|enh|pre"

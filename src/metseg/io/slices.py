@@ -161,7 +161,7 @@ class SliceStackSource(CaseSource):
     def _grey_of(self, items: Sequence[ReadSlice]) -> GreyRule | None:
         """Return what a grey picture is; one that was made of colours is taken for no sequence."""
         if self.grey is not None and any(item.picture.from_colours for item in items):
-            return GreyRule()
+            return GreyRule(from_colours=True)
         return self.grey
 
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
@@ -182,7 +182,7 @@ class SliceStackSource(CaseSource):
             slice_gaps=slice_gaps([item.file.number for item in items]),
             attributes=self.attributes,
             warnings=(*_counted(_notes(items)), *notes),
-            sequence_records=_channel_records(names, self.channels),
+            sequence_records=_channel_records(names, self.channels, self.grey),
         )
 
 
@@ -205,9 +205,17 @@ def slice_gaps(numbers: Sequence[int | None]) -> tuple[bool, ...]:
     return gaps if any(gaps) else ()
 
 
-def _channel_records(names: Sequence[str], declared: Sequence[str]) -> tuple[SequenceRecord, ...]:
+def _channel_records(
+    names: Sequence[str], declared: Sequence[str], grey: GreyRule | None
+) -> tuple[SequenceRecord, ...]:
     """Return which channel of the pictures is which sequence."""
-    reason = CHANNELS_OF_RECIPE if tuple(names) == tuple(declared) else "nothing says what the pictures show"
+    if tuple(names) == tuple(declared):
+        reason = CHANNELS_OF_RECIPE
+    elif grey is not None and tuple(names) == (grey.sequence,):
+        called = "FLAIR" if names[0] == "t2f" else names[0]
+        reason = f"the model takes a single grey picture for {called}"
+    else:
+        reason = "nothing says what the pictures show"
     if len(names) == 1:
         return (SequenceRecord(names[0], "the pictures", reason),)
     return tuple(SequenceRecord(name, f"channel {place} of the pictures", reason) for place, name in enumerate(names))

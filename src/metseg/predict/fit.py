@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metseg.errors import InputError
+from metseg.io.inputs import made_for_pictures
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
 from metseg.volume import BRAIN_MASK, Case
@@ -24,11 +25,15 @@ UNUSED_MASK = "a brain mask is given, and the model does not use one: it sees th
 
 
 def require_dimensions(case: Case, recipe: Recipe) -> None:
-    """Refuse pictures for a network of volumes.
+    """Refuse pictures for a network of volumes, and volumes that lack what a network of pictures needs.
 
     Raises:
         InputError: ``input.dimensions``.
     """
+    if trained_on_pictures(recipe) and not case.is_slice_stack:
+        lacking = [name for name in recipe.data.inputs if name not in (*case.images, *recipe.data.optional)]
+        if lacking:
+            raise made_for_pictures(recipe.data, where=case.case_id, got=f"a volume without {', '.join(lacking)}")
     if recipe.data.dimensions == 3 and case.is_slice_stack:
         raise InputError(
             "the model needs a volume, and pictures were given",

@@ -36,7 +36,9 @@ class DataRecord(NamedTuple):
     remark: str | None = None
 
 
-def read_data(path: Path | None, sources: Sequence[CaseSource], *, allow_changed: bool) -> DataRecord:
+def read_data(
+    path: Path | None, sources: Sequence[CaseSource], *, allow_changed: bool, is_finished: bool = False
+) -> DataRecord:
     """Return what the cases are now; refuse a run whose cases were others, unless that is asked for.
 
     A run of an earlier version has no record: there is nothing to compare with. Nothing is written.
@@ -45,6 +47,7 @@ def read_data(path: Path | None, sources: Sequence[CaseSource], *, allow_changed
         path: of the run's record; None: a new run.
         sources: the cases as they are now.
         allow_changed: go on all the same, and say so.
+        is_finished: the run is finished: nothing is trained on the changed data.
     Raises:
         UsageError: ``usage.changed_data``, cases that changed, by name; ``usage.data_record``, a record that cannot be
             read.
@@ -56,7 +59,8 @@ def read_data(path: Path | None, sources: Sequence[CaseSource], *, allow_changed
     except UsageError as error:
         if not allow_changed:
             raise
-        remark = f"the run goes on with data that may have changed: {error.what}"
+        may_differ = "the data of the finished run" if is_finished else "the run goes on with data that"
+        remark = f"{may_differ} may have changed: {error.what}"
     now = _contents(sources, before)
     changed = [case for case in sorted(now.keys() & before.keys()) if now[case].content != before[case].content]
     changed += sorted(now.keys() ^ before.keys()) if before else []
@@ -66,11 +70,12 @@ def read_data(path: Path | None, sources: Sequence[CaseSource], *, allow_changed
             raise UsageError(
                 "the images or masks are not those that the run was begun with",
                 where=None if path is None else path.parent,
-                got=f"{len(changed)} other case(s): {named}",
+                got=f"{counted(len(changed), 'other case')}: {named}",
                 cure=f"give the data that it was begun with, {CURE}",
                 code="usage.changed_data",
             )
-        remark = f"the run goes on with {counted(len(changed), 'changed case')}: {named}"
+        begins = "the run is finished and was not trained on" if is_finished else "the run goes on with"
+        remark = f"{begins} {counted(len(changed), 'changed case')}: {named}"
     if remark is not None:
         sys.stderr.write(f"metseg: warning: {remark}\n")
     return DataRecord(now, remark)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -107,8 +107,8 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         if not folder.is_finished:  # nobody would lead
             train_along(ranks, compute.device.type)
         return folder.bundle
-    with _lack_is_an_error(folder, recipe), folder.locked():
-        return _lead(recipe, run, folder, compute, ranks)
+    with disk_full_is_an_error(folder.path), folder.locked() as start:
+        return _lead(recipe, run, folder, compute, ranks, start)
 
 
 def _require_resumed(run: Run) -> None:
@@ -126,11 +126,33 @@ def _require_resumed(run: Run) -> None:
         )
 
 
-def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: Ranks) -> Path:
-    """Train as the first process, which alone writes into the run folder; return the bundle's folder."""
+def _lead(
+    recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: Ranks, start: Callable[[], None]
+) -> Path:
+    """Train as the first process, which alone writes into the run folder; return the bundle's folder.
+
+    Args:
+        recipe, run, folder, compute, ranks: as for `train_run`.
+        start: called when the training starts; a run that was begun and is refused before is withdrawn.
+    """
     if folder.is_finished:
-        folder.begin(recipe, resume=run.resume, choices=_choices(run))
+        _require_same(recipe, run, folder)
         return folder.bundle
+    again = "go on with --resume" if folder.exists else "repeat the command"
+    with _lack_is_an_error(recipe, again=again):
+        job, network, data, sources = _prepare(recipe, run, folder, compute)
+    start()
+    with _lack_is_an_error(recipe, again="go on with --resume"):
+        with together(ranks, compute.device.type, other=train_along):
+            spent = fit(share(job), network, ranks)
+        draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
+        return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+
+
+def _prepare(
+    recipe: Recipe, run: Run, folder: RunFolder, compute: Compute
+) -> tuple[Job, SegmentationNetwork, TrainingData, list[CaseSource]]:
+    """Return all that the training needs; what can be refused is refused here."""
     run, sources, split, record = _begin(recipe, run, folder)
     checkpoint = _checkpoint(folder, run)
     cache = _cache(folder, run)
@@ -140,10 +162,20 @@ def _lead(recipe: Recipe, run: Run, folder: RunFolder, compute: Compute, ranks: 
         folder.write_state(began_with=origin_of(first, data.selection).to_json())
     network = _ready_network(recipe, first, data, compute, trained=checkpoint is not None)
     job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
-    with together(ranks, compute.device.type, other=train_along):
-        spent = fit(share(job), network, ranks)
-    draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
-    return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+    return job, network, data, sources
+
+
+def _require_same(recipe: Recipe, run: Run, folder: RunFolder) -> None:
+    """Refuse a finished run of another recipe, other choices, another split or other data; nothing is written.
+
+    Raises:
+        UsageError: as `_begin`.
+    """
+    folder.check(recipe, resume=run.resume, choices=_choices(run))
+    if run.split_file is not None:
+        folder.require_split(Split.load(run.split_file), where=run.split_file)
+    sources = read_sources(recipe, run.data)
+    read_data(folder.data_file, sources, allow_changed=run.allow_changed_data, is_finished=True)
 
 
 def _begin(recipe: Recipe, run: Run, folder: RunFolder) -> tuple[Run, list[CaseSource], Split, DataRecord]:
@@ -208,15 +240,12 @@ def _trains_faster_in_channels_last(recipe: Recipe) -> bool:
 
 
 @contextmanager
-def _lack_is_an_error(folder: RunFolder, recipe: Recipe) -> Iterator[None]:
-    """Name what is lacking, memory or disk, wherever in a training it is noticed."""
+def _lack_is_an_error(recipe: Recipe, *, again: str) -> Iterator[None]:
+    """Name a lack of memory, wherever in a training it is noticed; `again` says how to repeat what failed."""
     size = recipe.train.batch_size
     smaller = f"begin in another folder with --set train.batch_size={size // 2}" if size > 1 else "use smaller pictures"
-    cure = f"close other programs and go on with --resume, or {smaller}"
-    with (
-        out_of_memory_is_an_error("memory ran out while training", where=f"batch of {size}", cure=cure),
-        disk_full_is_an_error(folder.path),
-    ):
+    cure = f"close other programs and {again}, or {smaller}"
+    with out_of_memory_is_an_error("memory ran out while training", where=f"batch of {size}", cure=cure):
         yield
 
 
@@ -290,7 +319,7 @@ def _run_split(folder: RunFolder, recipe: Recipe, sources: list[CaseSource], run
 
 def _cache(folder: RunFolder, run: Run) -> Path:
     """Return where preprocessed cases are kept."""
-    return run.cache or folder.path / "cache"
+    return run.cache or folder.cache
 
 
 def _batch_shape(dataset: TrainingSet, recipe: Recipe) -> tuple[int, ...]:

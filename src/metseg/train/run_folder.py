@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metseg.errors import LockedError, UsageError
+from metseg.errors import LockedError, MetsegError, ResourceError, UsageError
 from metseg.files import remove_leftovers, write_text
 from metseg.io.splits import Split
 from metseg.recipe import Recipe, load_recipe
+
+#: Held by the process that writes into the folder.
+LOCK = ".lock"
 
 
 class RunFolder:
@@ -35,6 +39,7 @@ class RunFolder:
         self.best_weights = path / "best.safetensors"
         self.checkpoints = path / "checkpoints"
         self.bundle = path / "bundle"
+        self.cache = path / "cache"
         self.validation = path / "validation"
         self.test = path / "test"
         self.steps_log = path / "steps.csv"
@@ -155,14 +160,21 @@ class RunFolder:
         write_text(self.state_file, json.dumps(state, indent=2))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[Callable[[], None]]:
         """Hold the run folder; the lock falls with the process, however it ends.
 
+        A run that was begun meanwhile and is refused before its training starts is withdrawn: what was not in the
+        folder before is removed, so that the command can be repeated. Where memory or disk did not suffice, prepared
+        cases are kept.
+
+        Yields:
+            To be called when the training starts; nothing is withdrawn from then on.
         Raises:
             LockedError: another process holds it, named.
         """
+        made = [path for path in (self.path / LOCK, self.path, *self.path.parents) if not path.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -175,13 +187,41 @@ class RunFolder:
         try:
             for path in (*self._written, self._holder_file):
                 remove_leftovers(path)
+            before = set(self.path.iterdir())
+            started = self.exists
             since = datetime.now(UTC).isoformat(timespec="seconds")
             holder = {"pid": os.getpid(), "host": platform.node(), "since": since}
             write_text(self._holder_file, json.dumps(holder))
-            yield
+
+            def start() -> None:
+                nonlocal started
+                started = True
+
+            try:
+                yield start
+            except MetsegError as error:
+                if not started:
+                    self._withdraw(before, made, keep_cache=isinstance(error, ResourceError))
+                raise
         finally:
             self._holder_file.unlink(missing_ok=True)
             lock.release()
+
+    def _withdraw(self, before: Collection[Path], made: Sequence[Path], *, keep_cache: bool) -> None:
+        """Remove what was not in the folder before, and then the folders that were made for it."""
+        # The recipe first: without it, no run has begun.
+        self.recipe_file.unlink(missing_ok=True)
+        for path in {*self.path.iterdir()} - {*before}:
+            if path.is_dir() and not (keep_cache and path == self.cache):
+                shutil.rmtree(path, ignore_errors=True)
+            elif not path.is_dir():
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            for path in made:
+                if path.name == LOCK:
+                    path.unlink(missing_ok=True)
+                else:
+                    path.rmdir()
 
     def _holder(self) -> str:
         """Return who holds the folder; the holder may be just about to say so, or to end."""

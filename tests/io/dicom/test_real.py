@@ -100,7 +100,7 @@ def test_two_series_mixed_are_refused(series: Path, tmp_path: Path) -> None:
 def test_a_missing_slice_is_refused(series: Path) -> None:
     paths = sorted(series.iterdir())
     del paths[30]
-    with pytest.raises(InputError, match="1 slices are missing"):
+    with pytest.raises(InputError, match="1 slice is missing"):
         read_series(paths)
     image = read_series(paths, allow_gaps=True)
     assert image.volume.shape == (274, 384, 64)

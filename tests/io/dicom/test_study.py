@@ -175,13 +175,13 @@ def test_a_series_that_cannot_be_read_gives_way_to_one_that_can(scanner: SimpleN
     del thin[4]
     thick = scanner.slices(scanner.pixels(4, 2), series=2, SeriesNumber=2, SeriesDescription="T2")
     scanner.write(tmp_path / "a", thin)
-    with pytest.raises(InputError, match=r"series 1: 1 slices are missing") as caught:
+    with pytest.raises(InputError, match=r"series 1: 1 slice is missing") as caught:
         find_studies(tmp_path / "a")[0].load()
     assert caught.value.code == "input.missing_slices"
     scanner.write(tmp_path / "a", thick, seed=1)
     (source,) = find_studies(tmp_path / "a")
     np.testing.assert_array_equal(source.load().images["t2w"].data.T, scanner.pixels(4, 2))
-    assert 'series 1 ("T2") left aside: t2w too, but 1 slices are missing.' in source.notes
+    assert 'series 1 ("T2") left aside: t2w too, but 1 slice is missing.' in source.notes
 
 
 def test_a_thin_part_does_not_stand_for_the_whole(scanner: SimpleNamespace, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from metseg.io.dicom.places import PlaceReader
 from metseg.io.dicom.scan import with_where
 from metseg.io.dicom.stacks import Series, mixed
 from metseg.volume import Array, Volume
+from metseg.words import counted
 
 #: Of so many pictures at one place, and no other, all may be copies of a single slice.
 MAX_COPIES = 2
@@ -150,7 +151,11 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
     elif arrangement.missing:
         missing = arrangement.missing
         if not may_fill:
-            raise _gaps(f"{missing} slices are missing", "input.missing_slices", f"{found} of {arrangement.count}")
+            raise _gaps(
+                counted(missing, "slice is missing", "slices are missing"),
+                "input.missing_slices",
+                f"{found} of {arrangement.count}",
+            )
         yield (
             f"{missing} of {arrangement.count} slices are missing and were filled in linearly between their"
             " neighbours, as gaps were allowed"
