@@ -250,7 +250,7 @@ def test_inspect_shows_both_kinds(tmp_path: Path, run_metseg: Callable[..., tupl
 # Label maps
 
 
-@pytest.mark.parametrize("labels", [(1,), (1, 2, 4), (255,)])
+@pytest.mark.parametrize("labels", [(1,), (1, 2, 4), (255,), (1000,), (4095,), (-1,)])
 def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[int, ...]) -> None:
     path = volume(tmp_path / "P01" / "t1c.nii.gz", labels=labels)
     for source in (find_inputs(path, modalities=("t1c",))[0], find_cases(tmp_path)[0]):
@@ -259,18 +259,29 @@ def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[
         assert caught.value.code == "input.label_map"
 
 
-def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [255, 1, 4095])
+def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path, value: int) -> None:
     for number in (1, 2):
-        mask = np.zeros((5, 7), np.uint8)
-        mask[2, 3] = 255 * (number == 2)
+        mask = np.zeros((5, 7), np.uint8 if value < 256 else np.uint16)
+        mask[2, 3] = value * (number == 2)
         (tmp_path / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
     (source,) = find_inputs(tmp_path / "masks")
     with pytest.raises(InputError, match="masks were given as images") as caught:
         source.load()
     assert caught.value.code == "input.label_map"
-    Image.fromarray(np.full((5, 7), 1, np.uint8)).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
+    grey = np.full((5, 7), 2, mask.dtype)
+    Image.fromarray(grey).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
     source.load()
+
+
+def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t1c.nii.gz"
+    data = np.zeros((4, 5, 6), np.float32)
+    data[1, 1, 1] = 0.5
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    with pytest.raises(InputError, match="a label map was given as an image"):
+        find_inputs(path, modalities=("t1c",))[0].load()
 
 
 # One odd DICOM file
@@ -324,6 +335,31 @@ def test_a_dicom_mask_is_no_image(tmp_path: Path) -> None:
     (named,) = find_inputs(tmp_path, named={"t2f": "2"})
     with pytest.raises(InputError, match="series 2: a label map was given as an image"):
         named.load()
+
+
+@pytest.mark.parametrize("value", [1000, 4095])
+def test_a_dicom_mask_of_any_value_does_not_displace_the_image(tmp_path: Path, value: int) -> None:
+    dicom(tmp_path, series=2)
+    mask = np.zeros((24, scanner.ROWS, scanner.COLUMNS), dtype=np.uint16)
+    mask[12] = value  # the middle picture holds no background
+    what = {"SeriesNumber": 1, "SeriesDescription": "AX T1 POST GD", "ContrastBolusAgent": "Gadavist"}
+    scanner.write(tmp_path, scanner.slices(mask, series="mask", step=1.5, **what), seed=7)
+    (source,) = find_inputs(tmp_path)
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 2))
+    assert any(note.startswith("series 1 ") and "its values are those of a mask" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("description", ["t1_mprage_km_ROI", "T1 +C GTV1", "Contours T1 +C", "SEG t1 km"])
+def test_a_description_that_says_mask_is_no_image(tmp_path: Path, description: str) -> None:
+    """A finer series of many values, such as a smoothed mask, would be preferred by every other rule."""
+    dicom(tmp_path, series=2)
+    fine = scanner.slices(scanner.pixels(24, 9), series="fine", SeriesNumber=1, SeriesDescription=description, step=1.5)
+    for item in fine:
+        item.ContrastBolusAgent = "Gadavist"
+    scanner.write(tmp_path, fine, seed=7)
+    (source,) = find_inputs(tmp_path)
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 2))
+    assert any(note.endswith("left aside: a mask, says the description.") for note in source.notes)
 
 
 # Numbers of DICOM series
