@@ -287,6 +287,31 @@ def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> Non
 # One odd DICOM file
 
 
+@pytest.mark.parametrize("kind", ["cut", "few"])
+def test_a_dicom_file_with_too_few_pixels_is_set_aside_by_name(tmp_path: Path, kind: str) -> None:
+    first, *_ = dicom(tmp_path)
+    if kind == "cut":
+        (tmp_path / "odd.dcm").write_bytes(first.read_bytes()[:-20])
+    else:
+        item = scanner.slices(scanner.pixels(1, 5), SeriesDescription="AX T1 POST GD", ContrastBolusAgent="Gadavist")[0]
+        item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = scanner.uid("few")
+        item.SeriesInstanceUID, item.SeriesNumber, item.PixelData = scanner.uid(1), 1, bytes(10)
+        item.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
+    told: list[str] = []
+    (source,) = find_inputs(tmp_path, tell=told.append)
+    assert told == [f"1 DICOM file set aside (a DICOM file is cut short or damaged): {tmp_path / 'odd.dcm'}"]
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 1))
+
+
+def test_damage_is_told_without_the_name_of_an_exception(tmp_path: Path) -> None:
+    for path in dicom(tmp_path, 3):
+        path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match="a DICOM file is cut short or damaged") as caught:
+        find_inputs(tmp_path)
+    assert caught.value.got == "50 bytes of pixels where its header says 70"
+    assert "Error" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ["truncated", "deflated"])
 def test_one_odd_dicom_file_is_set_aside_by_name(tmp_path: Path, kind: str) -> None:
     first, *_ = dicom(tmp_path)
