@@ -247,6 +247,18 @@ def test_inspect_shows_both_kinds(tmp_path: Path, run_metseg: Callable[..., tupl
     assert "2 patients, 2 studies" in out
 
 
+def test_inspect_counts_no_dicom_file_that_is_read_as_another(
+    tmp_path: Path, run_metseg: Callable[..., tuple[int, str, str]]
+) -> None:
+    dicom(tmp_path)
+    _, out, _ = run_metseg("inspect", tmp_path)
+    assert "other files" not in out
+    (tmp_path / "notes.txt").write_text("by hand")
+    _, out, _ = run_metseg("inspect", tmp_path)
+    assert ".txt (1)" in out
+    assert ".dcm" not in out
+
+
 # Label maps
 
 
@@ -399,7 +411,7 @@ def test_the_scanners_number_names_a_series_and_not_our_own(tmp_path: Path) -> N
     np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(11, 7))
     assert 'series 7 ("AX T1 POST GD") is t1c: named by hand.' in source.notes
     assert 'series 3 ("AX T2 FLAIR") is t2f: the description says FLAIR.' in source.notes
-    with pytest.raises(Exception, match="Unknown series '2'"):
+    with pytest.raises(Exception, match=r"Unknown series '2'\. Known: 3, 7, 9.*give one of these numbers"):
         find_inputs(tmp_path, named={"t1c": "2"})
 
 
