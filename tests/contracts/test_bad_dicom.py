@@ -251,6 +251,7 @@ def test_28_decoders_that_are_not_there(folder: Path) -> None:
 
 def test_28_sizes_are_capped_before_anything_is_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import metseg.io.dicom.decode as decode
+    import metseg.io.dicom.instances as instances
 
     def decoded(*_: object, **__: object) -> np.ndarray:
         raise AssertionError("something was decoded")
@@ -264,7 +265,7 @@ def test_28_sizes_are_capped_before_anything_is_decoded(folder: Path, monkeypatc
     refused(folder / "a", "input.too_large")
     whole = scanner.enhanced(scanner.pixels(3))
     whole.Rows, whole.Columns = 4096, 4096
-    monkeypatch.setattr(decode, "MAX_OBJECT_BYTES", 2 * 4096**2 * 2)
+    monkeypatch.setattr(instances, "MAX_OBJECT_BYTES", 2 * 4096**2 * 2)
     write(folder / "b", [whole])
     refused(folder / "b", "input.too_large")
     monkeypatch.setattr(decode, "MAX_SERIES_BYTES", 100)

@@ -247,10 +247,22 @@ def test_inspect_shows_both_kinds(tmp_path: Path, run_metseg: Callable[..., tupl
     assert "2 patients, 2 studies" in out
 
 
+def test_inspect_counts_no_dicom_file_that_is_read_as_another(
+    tmp_path: Path, run_metseg: Callable[..., tuple[int, str, str]]
+) -> None:
+    dicom(tmp_path)
+    _, out, _ = run_metseg("inspect", tmp_path)
+    assert "other files" not in out
+    (tmp_path / "notes.txt").write_text("by hand")
+    _, out, _ = run_metseg("inspect", tmp_path)
+    assert ".txt (1)" in out
+    assert ".dcm" not in out
+
+
 # Label maps
 
 
-@pytest.mark.parametrize("labels", [(1,), (1, 2, 4), (255,)])
+@pytest.mark.parametrize("labels", [(1,), (1, 2, 4), (255,), (1000,), (4095,), (-1,)])
 def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[int, ...]) -> None:
     path = volume(tmp_path / "P01" / "t1c.nii.gz", labels=labels)
     for source in (find_inputs(path, modalities=("t1c",))[0], find_cases(tmp_path)[0]):
@@ -259,21 +271,57 @@ def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[
         assert caught.value.code == "input.label_map"
 
 
-def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [255, 1, 4095])
+def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path, value: int) -> None:
     for number in (1, 2):
-        mask = np.zeros((5, 7), np.uint8)
-        mask[2, 3] = 255 * (number == 2)
+        mask = np.zeros((5, 7), np.uint8 if value < 256 else np.uint16)
+        mask[2, 3] = value * (number == 2)
         (tmp_path / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
     (source,) = find_inputs(tmp_path / "masks")
     with pytest.raises(InputError, match="masks were given as images") as caught:
         source.load()
     assert caught.value.code == "input.label_map"
-    Image.fromarray(np.full((5, 7), 1, np.uint8)).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
+    grey = np.full((5, 7), 2, mask.dtype)
+    Image.fromarray(grey).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
     source.load()
 
 
+def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t1c.nii.gz"
+    data = np.zeros((4, 5, 6), np.float32)
+    data[1, 1, 1] = 0.5
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    with pytest.raises(InputError, match="a label map was given as an image"):
+        find_inputs(path, modalities=("t1c",))[0].load()
+
+
 # One odd DICOM file
+
+
+@pytest.mark.parametrize("kind", ["cut", "few"])
+def test_a_dicom_file_with_too_few_pixels_is_set_aside_by_name(tmp_path: Path, kind: str) -> None:
+    first, *_ = dicom(tmp_path)
+    if kind == "cut":
+        (tmp_path / "odd.dcm").write_bytes(first.read_bytes()[:-20])
+    else:
+        item = scanner.slices(scanner.pixels(1, 5), SeriesDescription="AX T1 POST GD", ContrastBolusAgent="Gadavist")[0]
+        item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = scanner.uid("few")
+        item.SeriesInstanceUID, item.SeriesNumber, item.PixelData = scanner.uid(1), 1, bytes(10)
+        item.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
+    told: list[str] = []
+    (source,) = find_inputs(tmp_path, tell=told.append)
+    assert told == [f"1 DICOM file set aside (a DICOM file is cut short or damaged): {tmp_path / 'odd.dcm'}"]
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 1))
+
+
+def test_damage_is_told_without_the_name_of_an_exception(tmp_path: Path) -> None:
+    for path in dicom(tmp_path, 3):
+        path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match="a DICOM file is cut short or damaged") as caught:
+        find_inputs(tmp_path)
+    assert caught.value.got == "50 bytes of pixels where its header says 70"
+    assert "Error" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["truncated", "deflated"])
@@ -326,6 +374,31 @@ def test_a_dicom_mask_is_no_image(tmp_path: Path) -> None:
         named.load()
 
 
+@pytest.mark.parametrize("value", [1000, 4095])
+def test_a_dicom_mask_of_any_value_does_not_displace_the_image(tmp_path: Path, value: int) -> None:
+    dicom(tmp_path, series=2)
+    mask = np.zeros((24, scanner.ROWS, scanner.COLUMNS), dtype=np.uint16)
+    mask[12] = value  # the middle picture holds no background
+    what = {"SeriesNumber": 1, "SeriesDescription": "AX T1 POST GD", "ContrastBolusAgent": "Gadavist"}
+    scanner.write(tmp_path, scanner.slices(mask, series="mask", step=1.5, **what), seed=7)
+    (source,) = find_inputs(tmp_path)
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 2))
+    assert any(note.startswith("series 1 ") and "its values are those of a mask" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("description", ["t1_mprage_km_ROI", "T1 +C GTV1", "Contours T1 +C", "SEG t1 km"])
+def test_a_description_that_says_mask_is_no_image(tmp_path: Path, description: str) -> None:
+    """A finer series of many values, such as a smoothed mask, would be preferred by every other rule."""
+    dicom(tmp_path, series=2)
+    fine = scanner.slices(scanner.pixels(24, 9), series="fine", SeriesNumber=1, SeriesDescription=description, step=1.5)
+    for item in fine:
+        item.ContrastBolusAgent = "Gadavist"
+    scanner.write(tmp_path, fine, seed=7)
+    (source,) = find_inputs(tmp_path)
+    np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 2))
+    assert any(note.endswith("left aside: a mask, says the description.") for note in source.notes)
+
+
 # Numbers of DICOM series
 
 
@@ -338,7 +411,7 @@ def test_the_scanners_number_names_a_series_and_not_our_own(tmp_path: Path) -> N
     np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(11, 7))
     assert 'series 7 ("AX T1 POST GD") is t1c: named by hand.' in source.notes
     assert 'series 3 ("AX T2 FLAIR") is t2f: the description says FLAIR.' in source.notes
-    with pytest.raises(Exception, match="Unknown series '2'"):
+    with pytest.raises(Exception, match=r"Unknown series '2'\. Known: 3, 7, 9.*give one of these numbers"):
         find_inputs(tmp_path, named={"t1c": "2"})
 
 

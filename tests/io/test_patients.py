@@ -134,6 +134,59 @@ def test_folders_that_may_be_either_are_asked_about_with_patterns_that_work(tmp_
     assert len(find_inputs(tmp_path)) == 3  # for predictions it does not matter
 
 
+TIMES = [
+    ("2020-01-01", "2020-02-02"),
+    ("01-02-2020-NA-MRI", "02-02-2020-NA-MRI"),
+    ("01.02.2020", "02.02.2020"),
+    ("MRI_20200101", "MRI_20200202"),
+    ("visit1", "visit2"),
+    ("MR1", "MR2"),
+    ("1", "2"),
+    ("scan_a", "scan_b"),
+    ("01_2020", "02_2020"),
+    ("20200100", "20200200"),  # dates that do not exist
+]
+
+
+@pytest.mark.parametrize("above", ["", "siteA", "cohort1/siteA"])
+@pytest.mark.parametrize("times", TIMES, ids=[first for first, _ in TIMES])
+def test_examinations_of_a_patient_below_any_number_of_sites(
+    tmp_path: Path, above: str, times: tuple[str, str]
+) -> None:
+    patients = ("patient00", "patient01")
+    volumes(tmp_path, [f"{above}/{patient}/{time}".lstrip("/") for patient in patients for time in times])
+    assert sorted(whose(tmp_path).values()) == [(patient, time) for patient in patients for time in times]
+
+
+@pytest.mark.parametrize("times", TIMES[:5], ids=[first for first, _ in TIMES[:5]])
+def test_folders_that_say_when_are_examinations_of_a_patient_of_any_name(
+    tmp_path: Path, times: tuple[str, str]
+) -> None:
+    volumes(tmp_path, [f"siteA/{patient}/{time}" for patient in ("ann", "ben") for time in times])
+    assert sorted(whose(tmp_path).values()) == [(patient, time) for patient in ("ann", "ben") for time in times]
+
+
+@pytest.mark.parametrize("order", ["", "train/"])
+def test_below_a_site_unclear_folders_are_asked_about_with_patterns_that_work(tmp_path: Path, order: str) -> None:
+    places = ["siteA/ann/MR1", "siteA/ann/MR2", "siteA/ben/MR1/2020-01-01", "siteB/cem"]
+    volumes(tmp_path, [f"{order}{place}" for place in places])
+    with pytest.raises(InputError, match="nothing says whether a folder is a patient's or gathers patients") as caught:
+        find_cases(tmp_path)
+    first, last = re.findall(r"'(\S+)'", str(caught.value.cure))
+    assert {patient for patient, _ in whose(tmp_path, patient_pattern=first).values()} == {"ann", "ben", "cem"}
+    assert {patient for patient, _ in whose(tmp_path, patient_pattern=last).values()} == {"MR1", "MR2", "cem"}
+
+
+@pytest.mark.parametrize("dates", [("20200101", "20200202"), ("20200100", "20200200")])
+def test_dates_below_a_site_are_no_patients(tmp_path: Path, dates: tuple[str, str]) -> None:
+    volumes(tmp_path, [f"siteA/{date}" for date in dates])
+    with pytest.raises(InputError, match="nothing says whether a folder is a patient's") as caught:
+        find_cases(tmp_path)
+    one, each = re.findall(r"'(\S+)'", str(caught.value.cure))
+    assert {patient for patient, _ in whose(tmp_path, patient_pattern=one).values()} == {"siteA"}
+    assert {patient for patient, _ in whose(tmp_path, patient_pattern=each).values()} == set(dates)
+
+
 def test_studies_of_unclear_names_in_one_folder_are_asked_about_with_patterns_that_work(tmp_path: Path) -> None:
     volumes(tmp_path, ["batch7/anna_", "batch7/ben_"])
     with pytest.raises(InputError, match="2 studies in one folder: anna, ben") as caught:

@@ -222,6 +222,7 @@ def _duplicates(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _other_files(found: Found) -> dict[str, int]:
-    """Return ending -> number of the files beside the volumes."""
-    paths = (*found.tree.pictures, *found.tree.rest)
+    """Return ending -> number of the files beside the volumes; DICOM files that are read are none of them."""
+    read = {path for source in found.sources for path in source.files}
+    paths = [path for path in (*found.tree.pictures, *found.tree.rest) if found.tree.root / path not in read]
     return dict(sorted(Counter(path.suffix.lower() or "(none)" for path in paths).items()))

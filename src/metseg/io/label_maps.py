@@ -12,22 +12,30 @@ from metseg.volume import Array
 
 #: A label map has at most so many values, background included; images of anatomy have hundreds.
 MAX_LABELS = 16
-#: The largest value of a class, or of a mask written as a picture.
+#: The largest value of a class in a label map of more than two values.
 MAX_LABEL = 255
+#: A mask has two values: its background and another, whatever that is.
+_MASK_VALUES = 2
 
 #: Voxels looked at first: nearly every image shows here that it is one.
 _SAMPLE = 50_000
 
 
 def are_labels(values: Iterable[float]) -> bool:
-    """Return whether values may be those of a label map: few, whole, not negative, with a background of 0.
+    """Return whether values may be those of a mask or a label map.
 
-    >>> are_labels([0, 1, 2, 4]), are_labels([0, 255]), are_labels([0.5, 1]), are_labels(range(17))
+    A mask has at most two values, its background of 0 and any other: programs write 1, 255, 4095 or 0.5. A label map
+    has a few more, all of them whole numbers from 0 to `MAX_LABEL`.
+
+    >>> are_labels([0, 1, 2, 4]), are_labels([0, 4095]), are_labels([0.5, 1]), are_labels(range(17))
     (True, True, False, False)
+    >>> are_labels([0, 0.5]), are_labels([0, 4095, 4094])
+    (True, False)
     """
     few = set(values)
-    whole = all(value == int(value) and 0 <= value <= MAX_LABEL for value in few if np.isfinite(value))
-    return len(few) <= MAX_LABELS and all(map(np.isfinite, few)) and whole and 0 in few
+    if len(few) > MAX_LABELS or 0 not in few or not all(map(np.isfinite, few)):
+        return False
+    return len(few) <= _MASK_VALUES or all(value == int(value) and 0 <= value <= MAX_LABEL for value in few)
 
 
 def require_image(data: Array, *, where: Path | str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 #: Words that say mask wherever they stand in a name.
 MASK_WORDS = frozenset(("mask", "brainmask", "seg", "segmentation", "label", "labels", "truth", "gt", "roi"))
+#: Words that planning systems write into the descriptions of masks, beside `MASK_WORDS`.
+PLANNING_WORDS = frozenset(("gtv", "ctv", "ptv", "contour"))
 #: Words that say so only where a name says nothing of a sequence: a patient may be called MET_7.
 LESION_WORDS = frozenset(("lesion", "lesions", "tumor", "tumour", "met", "mets", "metastasis", "metastases"))
 #: Words for a truth that somebody drew, beside those for masks of any kind.
@@ -23,6 +27,16 @@ CASE_ENDINGS = (_UCSF_ENDING, *MASK_ENDINGS, *_PREDICTION_ENDINGS)
 
 #: Names of folders that hold masks alone, compared in lower case; one called "roi" may as well hold sections of images.
 MASK_FOLDERS = tuple(sorted({*_NAMES, "masks", "segmentations"} - {"roi"}))
+
+
+def says_mask(description: str) -> bool:
+    """Return whether a DICOM description says that a series is a mask: one of its words, also numbered or in plural.
+
+    >>> [says_mask(text) for text in ("t1_mprage_km_ROI", "GTV1 T1", "Contours", "t1_mprage_km", "segmented")]
+    [True, True, True, False, False]
+    """
+    found = {re.sub(r"s?\d*$", "", word) for word in re.split(r"[^a-z0-9]+", description.lower())}
+    return bool(found & (MASK_WORDS | PLANNING_WORDS))
 
 
 def plain_stem(stem: str) -> str | None:

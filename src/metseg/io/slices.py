@@ -20,9 +20,6 @@ from metseg.tables import lookup
 from metseg.volume import Array, Case, SequenceRecord, Volume
 from metseg.words import counted
 
-#: What masks are drawn with on 0, where they are written as pictures.
-MASK_WHITE = 255
-
 
 @dataclass(frozen=True)
 class SliceFile:
@@ -250,16 +247,18 @@ def _check_like(first: ReadSlice, item: ReadSlice) -> None:
 
 
 def _refuse_masks(items: Sequence[ReadSlice]) -> None:
-    """Refuse pictures that are black and white without any grey: masks given as images."""
-    pictures = [item.picture.pixels for item in items]
-    if all(np.isin(pixels, (0, MASK_WHITE)).all() for pixels in pictures) and all(
-        any((pixels == value).any() for pixels in pictures) for value in (0, MASK_WHITE)
-    ):
+    """Refuse pictures that are black and one other value, without any grey: masks given as images."""
+    seen: set[float] = set()
+    for item in items:
+        seen.update(np.unique(item.picture.pixels).tolist())
+        if len(seen) > 2:
+            return
+    if len(seen) == 2 and 0 in seen:
         raise InputError(
             "masks were given as images",
             where=items[0].file.image,
             expected="pictures with shades of grey",
-            got=f"values 0 and {MASK_WHITE} only",
+            got=f"values 0 and {max(seen):g} only",
             cure="give the folder of the images",
             code="input.label_map",
         )

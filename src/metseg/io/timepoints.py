@@ -10,6 +10,10 @@ from pathlib import PurePosixPath
 
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _DATE = rf"(?:19|20)\d{{2}}(?:{_MONTH}{_DAY}|[-_.]{_MONTH}[-_.]{_DAY})"
+#: Written with the year last, as TCIA writes dates too: 01-31-2020, 31.01.2020.
+_DAY_FIRST = r"(?:0?[1-9]|[12]\d|3[01])[-_.](?:0?[1-9]|[12]\d|3[01])[-_.](?:19|20)\d{2}"
+#: Words around a date that tell nothing of the patient: ``01-02-2020-NA-MRI``, ``MRI_20200101``.
+_BEFORE_DATE, _AFTER_DATE = r"(?:MRI?[-_ ]?)?", r"(?:[-_ ](?:NA|MRI?|brain|head|w|wo|wwo|\d+))*"
 #: Words for an examination that are never part of a patient's name where a number follows.
 _SESSION = r"ses(?:sion)?|visit|time[-_ ]?point|tp|week|baseline|follow[-_ ]?up|fu"
 #: Words that say so only as the name of a folder within another.
@@ -17,7 +21,14 @@ _FOLDER = rf"{_SESSION}|time|wk|month|day|year|scan|exam(?:ination)?|study|bl|in
 
 #: A whole name that says when.
 TIME = re.compile(
-    rf"^(?:{_DATE}|(?:19|20)\d{{2}}|(?:{_FOLDER})[-_ ]*\d*)(?:[-_ ]\d+)?$",
+    rf"^(?:{_BEFORE_DATE}(?:{_DATE}|{_DAY_FIRST}){_AFTER_DATE}"
+    rf"|(?:(?:19|20)\d{{2}}|(?:{_FOLDER})[-_ ]*\d*)(?:[-_ ]\d+)?)$",
+    re.IGNORECASE,
+)
+#: A date, also one that does not exist, such as 20200100; several of them below a site are not taken for patients.
+_LIKE_DATE = re.compile(
+    rf"^{_BEFORE_DATE}(?:(?:19|20)\d{{6}}|(?:19|20)\d{{2}}[-_.]\d{{2}}[-_.]\d{{2}}|\d{{1,2}}[-_.]\d{{1,2}}[-_.](?:19|20)\d{{2}})"
+    rf"{_AFTER_DATE}$",
     re.IGNORECASE,
 )
 #: The part of a name that says when, between separators.
@@ -38,7 +49,7 @@ GROUP = re.compile(
 #: Folders that are called as patients are.
 PATIENT = re.compile(
     r"^(?:(?:p|pt|pat|patient(?:[-_ ]?id)?|sub|subj(?:ect)?|case|id|person|proband|volunteer)[-_ ]*\d\w*"
-    r"|(?:pat|patient|sub|subject)[-_]\w+|tcga[-_].+)$",
+    r"|(?:pat|patient|sub|subject)[-_]\w+|tcga[-_]\w+[-_].+)$",
     re.IGNORECASE,
 )
 
@@ -81,25 +92,52 @@ def patients_in(folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, Patient
     """Return the patient of each folder, or None where only the user can know.
 
     Folders that gather patients (``siteA/patient01``) are told from folders of one patient (``patient01/2019``,
-    ``patient01/anat``) by what they are called. It matters only where a folder holds several.
+    ``siteA/patient01/MR1``) by what they are called, at any depth. It matters only where a folder holds several.
 
     Args:
         folders: each with a study, relative to the root, without folders such as "train".
     """
     divided = {folder: without_times(folder) for folder in folders}
-    below: dict[str, set[PurePosixPath]] = defaultdict(set)
+    below: dict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
     for item in divided.values():
-        below[item.patient.parts[0] if item.patient.parts else ""].add(item.patient)
+        for above in (item.patient, *item.patient.parents):
+            below[above].add(item.patient)
     found: dict[PurePosixPath, PatientFolder] = {}
-    for folder, (first, *rest) in ((folder, item.patient.parts or ("",)) for folder, item in divided.items()):
-        last = rest[-1] if rest else first
-        if not rest or PATIENT.match(last) or GROUP.match(first):
-            found[folder] = divided[folder]
-        elif PATIENT.match(first) or len(below[first]) == 1:
-            found[folder] = PatientFolder(PurePosixPath(first), (*rest, *divided[folder].times))
-        else:
+    for folder, item in divided.items():
+        depth = _patient_depth(item.patient.parts, below)
+        if depth is None:
             return None
+        found[folder] = PatientFolder(
+            PurePosixPath(*item.patient.parts[:depth]), (*item.patient.parts[depth:], *item.times)
+        )
     return found
+
+
+def group_depth(parts: Sequence[str]) -> int:
+    """Return how many folders at the beginning gather patients by their names; the last one never does.
+
+    >>> group_depth(("cohort1", "siteA", "ann")), group_depth(("siteA",))
+    (2, 0)
+    """
+    return next((depth for depth, part in enumerate(parts[:-1]) if not GROUP.match(part)), max(0, len(parts) - 1))
+
+
+def _patient_depth(parts: Sequence[str], below: Mapping[PurePosixPath, set[PurePosixPath]]) -> int | None:
+    """Return how many folders lead to the patient's, itself included; None where names do not tell.
+
+    Args:
+        parts: the folders of a study without those that say when.
+        below: folder to the folders of studies in and below it.
+    """
+    if len(parts) < 2:
+        return len(parts)
+    first = group_depth(parts)
+    named = [depth for depth in range(first, len(parts)) if PATIENT.match(parts[depth])]
+    top = named[0] if named else first
+    if len(named) == 1 or len(below[PurePosixPath(*parts[: top + 1])]) == 1:
+        is_date = not named and first > 0 and _LIKE_DATE.match(parts[top])
+        return None if is_date and len(below[PurePosixPath(*parts[:top])]) > 1 else top + 1
+    return None
 
 
 def names_of(patients: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:

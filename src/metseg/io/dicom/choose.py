@@ -159,11 +159,11 @@ def _is_mask(candidate: Candidate) -> bool:
         with PlaceReader() as reader:
             for picture in read_values(frames, reader, candidate.plan.dtype):
                 seen.update(np.unique(picture.values).tolist())
-                if not are_labels(seen):
+                if not are_labels({0, *seen}):  # the middle of a mask may hold no background
                     return False
     except MetsegError:
         return False  # reading it says what is wrong
-    return len(seen) > 1
+    return len(seen) > 1 and are_labels(seen)
 
 
 def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[str]]:

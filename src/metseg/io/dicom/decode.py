@@ -31,15 +31,12 @@ from pydicom.uid import (
 
 from metseg.errors import InputError
 from metseg.io.dicom.elements import damage_named, damaged, read_whole
-from metseg.io.dicom.instances import Frame, Pixels
+from metseg.io.dicom.instances import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame, Pixels
 from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
 from metseg.io.dicom.places import PlaceReader
 from metseg.volume import Array
 
-#: Larger single pictures are refused; no MR slice has as many pixels.
-MAX_FRAME_PIXELS = 4096**2
-#: What one object, and one series, may take when decoded.
-MAX_OBJECT_BYTES = 2 * 2**30
+#: What one series may take when decoded.
 MAX_SERIES_BYTES = 4 * 2**30
 
 
@@ -302,9 +299,9 @@ def _is_possible(pixels: Pixels) -> bool:
 
 
 def _check_size(pixels: Pixels) -> None:
-    if pixels.rows * pixels.columns > MAX_FRAME_PIXELS:
+    if pixels.has_huge_frames:
         raise _too_large(f"at most {MAX_FRAME_PIXELS} pixels in a picture")
-    if pixels.frames < 1 or pixels.frame_bytes * pixels.frames > MAX_OBJECT_BYTES:
+    if pixels.frames < 1 or pixels.is_huge:
         raise _too_large(f"at least one picture and at most {MAX_OBJECT_BYTES // 2**30} GiB in a file")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import math
@@ -65,6 +66,8 @@ _META_GROUP = 0x0002
 _ELEMENT_START_BYTES, _ZEROS_IN_A_ROW = 8, 8
 #: No element of a header that is read here holds as many zeros; as elements, they would take a second.
 _LONG_ZEROS = bytes(2**18)
+#: The length of an element that ends with a mark, as compressed pixels do.
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 #: Pixels as whole numbers, as float32 and as float64.
 _PIXEL_TAGS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
@@ -180,19 +183,21 @@ def _after_meta() -> Callable[[BaseTag, str | None, int], bool]:
     return ends
 
 
-def read_header(stream: BinaryIO) -> Dataset:
-    """Return the elements in `KEYWORDS`; pixel data are not read.
+def read_header(stream: BinaryIO) -> tuple[Dataset, int | None]:
+    """Return the elements in `KEYWORDS`, and the bytes of pixel data that the file holds; these are not read.
+
+    The bytes are None where there are no pixel data, or where their length is not given as they are compressed.
 
     Raises:
         InputError: ``input.truncated``.
     """
     with damage_named():
         stream.seek(0)
-        guard = _ElementGuard(stop_at_pixels=True)
+        guard = _ElementGuard(pixels_of=stream)
         reading = cast(BinaryIO, _ZeroGuard(stream))
         header = read_partial(reading, stop_when=guard, specific_tags=[Tag(name) for name in KEYWORDS])
         _refuse_zeros(header)
-    return header
+        return header, guard.pixel_bytes(end=stream.seek(0, io.SEEK_END))
 
 
 def read_whole(stream: BinaryIO) -> Dataset:
@@ -248,15 +253,16 @@ class _ElementGuard:
     """Looks at each element of a file before it is read, so that a file of zeros costs one element and not millions.
 
     Args:
-        stop_at_pixels: whether reading ends where the pixels begin.
+        pixels_of: reading ends where the pixels of this stream begin; None: it goes on.
     """
 
-    def __init__(self, *, stop_at_pixels: bool = False) -> None:
-        self._stop_at_pixels = stop_at_pixels
+    def __init__(self, *, pixels_of: BinaryIO | None = None) -> None:
+        self._pixels_of = pixels_of
+        self._pixels_at: tuple[int, int] | None = None
         self._count = 0
         self._pixels_read = False
 
-    def __call__(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    def __call__(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
         """Return whether reading ends before this element.
 
         Raises:
@@ -270,7 +276,21 @@ class _ElementGuard:
             raise damaged("elements that belong to no data set")
         if self._count > MAX_ELEMENTS:
             raise damaged(f"more than {MAX_ELEMENTS} elements")
-        return self._stop_at_pixels and self._pixels_read
+        if self._pixels_of is None or not self._pixels_read:
+            return False
+        self._pixels_at = (self._pixels_of.tell(), length)
+        return True
+
+    def pixel_bytes(self, *, end: int) -> int | None:
+        """Return how many bytes of pixels lie before the end of the file; None where that is not known.
+
+        Args:
+            end: of the file, in bytes.
+        """
+        if self._pixels_at is None or self._pixels_at[1] == _UNDEFINED_LENGTH:
+            return None
+        begin, length = self._pixels_at
+        return min(length, end - begin)
 
 
 def frame_elements(dataset: Dataset) -> Iterator[Elements]:
@@ -298,8 +318,8 @@ def damage_named() -> Iterator[None]:
         yield
     except InputError:
         raise
-    except DAMAGE as error:
-        raise damaged(type(error).__name__) from None
+    except DAMAGE:
+        raise damaged("content that does not fit its header") from None
 
 
 def damaged(detail: str) -> InputError:

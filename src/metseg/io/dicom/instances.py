@@ -7,10 +7,15 @@ from typing import BinaryIO
 
 from pydicom import Dataset
 
-from metseg.io.dicom.elements import Elements, FileMeta, damage_named, frame_elements, read_header
+from metseg.io.dicom.elements import Elements, FileMeta, damage_named, damaged, frame_elements, read_header
 from metseg.io.dicom.header import SequenceHeader
 from metseg.io.dicom.places import Place
 from metseg.io.dicom.pseudonyms import pseudonym
+
+#: Larger single pictures are refused; no MR slice has as many pixels.
+MAX_FRAME_PIXELS = 4096**2
+#: What one object may take when decoded.
+MAX_OBJECT_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,16 @@ class Pixels:
     def frame_bytes(self) -> int:
         """Return how many bytes one frame takes when it is decoded."""
         return self.rows * self.columns * self.samples * ((self.bits_allocated + 7) // 8)
+
+    @property
+    def has_huge_frames(self) -> bool:
+        """Return whether one frame has more pixels than are read."""
+        return self.rows * self.columns > MAX_FRAME_PIXELS
+
+    @property
+    def is_huge(self) -> bool:
+        """Return whether the object would take more memory than is allowed."""
+        return self.frame_bytes * self.frames > MAX_OBJECT_BYTES
 
 
 @dataclass(frozen=True)
@@ -118,16 +133,30 @@ def read_instance(stream: BinaryIO, place: Place, meta: FileMeta) -> Instance | 
     Raises:
         InputError: ``input.truncated``.
     """
-    dataset = read_header(stream)
+    dataset, pixel_bytes = read_header(stream)
     with damage_named():
         whole = Elements([dataset])
         if whole.integer("Rows") < 1 or whole.integer("Columns") < 1:
             return None
         pixels = _pixels(whole, meta.syntax)
+        _check_pixel_bytes(pixels, pixel_bytes)
         frames = tuple(
             _frame(elements, dataset, place, number, pixels) for number, elements in enumerate(frame_elements(dataset))
         )
         return _instance(whole, frames)
+
+
+def _check_pixel_bytes(pixels: Pixels, found: int | None) -> None:
+    """Refuse a file with fewer bytes of pixels than its header says; colours and huge pictures are refused later.
+
+    Raises:
+        InputError: ``input.truncated``.
+    """
+    if found is None or pixels.samples != 1 or pixels.bits_allocated < 8 or pixels.has_huge_frames or pixels.is_huge:
+        return
+    expected = pixels.frame_bytes * pixels.frames
+    if found < expected:
+        raise damaged(f"{found:,} bytes of pixels where its header says {expected:,}")
 
 
 def _instance(whole: Elements, frames: tuple[Frame, ...]) -> Instance:

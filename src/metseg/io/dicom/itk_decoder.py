@@ -77,8 +77,8 @@ def decode_jpeg(stream: bytes, pixels: Pixels) -> Array:
         reader.SetFileName(str(path))
         try:
             decoded: Array = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as error:
-            raise damaged(type(error).__name__) from None
+        except RuntimeError:
+            raise damaged("a compressed picture that cannot be decoded") from None
     kind = np.dtype(f"{'i' if pixels.signed else 'u'}{pixels.bits_allocated // 8}")
     return decoded.reshape(decoded.shape[-2:]).astype(kind, copy=False)
 

@@ -21,6 +21,7 @@ from metseg.io.dicom.rules import (
     Limits,
     Timing,
 )
+from metseg.io.mask_names import says_mask
 from metseg.io.sequence_rules import AFTER_HINTS, BOTH_HINT, UNKNOWN_INVERSION, WEIGHTING_NAMES, Weighting
 from metseg.io.sequences import Agent, TextReading, plain, read_agent, read_text
 
@@ -104,6 +105,8 @@ def _from_words(header: SequenceHeader) -> _Evidence | Recognition | None:
 
     Some scanners name the whole examination's protocol in every series.
     """
+    if says_mask(header.description):
+        return Recognition(None, "a mask, says the description.")
     for place, text in (("description", header.description), ("protocol's name", header.protocol)):
         reading = read_text(text)
         if reading.excluded is not None:

@@ -194,7 +194,14 @@ def _labelled(label: str, found: Scan) -> Series:
             where=f"series {label}",
             cure="give the path of the series, or one study",
         )
-    return lookup("series", {series.label: series for series in found.series}, label)
+    known = {series.label: series for series in found.series}
+    if label in known:
+        return known[label]
+    raise UsageError(
+        f"Unknown series '{label}'. Known: {', '.join(known)}",
+        cure="give one of these numbers, or the path of the series' files",
+        code="usage.unknown_name",
+    )
 
 
 def _at(path: Path, found: Scan) -> Series:

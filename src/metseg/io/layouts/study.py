@@ -25,7 +25,7 @@ from metseg.io.sequences import (
     without_patient,
     words,
 )
-from metseg.io.timepoints import TIME, PatientFolder, names_of, patients_in
+from metseg.io.timepoints import TIME, PatientFolder, group_depth, names_of, patients_in, without_times
 from metseg.io.tree import Tree
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
@@ -147,7 +147,7 @@ def _patients_of(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -
     found = patients_in(plain.values())
     if found is None:
         if data.patient_pattern is None and data.patients is None:
-            raise _ambiguous_folder(tree, sorted(plain.values()))
+            raise _ambiguous_folder(tree, sorted(plain))
         found = {folder: PatientFolder(folder) for folder in plain.values()}
     names = names_of(item.patient for item in found.values())
     return {
@@ -162,13 +162,25 @@ def _without_order(folder: PurePosixPath) -> PurePosixPath:
 
 
 def _ambiguous_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
-    deep = [folder for folder in folders if len(folder.parts) > 1]
+    """Return the question which folder is a patient's, with a pattern for each answer that fits every study."""
+    plain = sorted(map(_without_order, folders))
+    deep = [folder for folder in plain if len(folder.parts) > 1]
+    example = without_times(max(deep, key=lambda folder: len(without_times(folder).patient.parts))).patient.parts
+    order = sorted({part for folder in folders for part in folder.parts if part.lower() in NOT_PATIENTS})
+    skipped = f"(?:(?:{'|'.join(map(re.escape, order))})/)*" if order else ""
+    patterns = [
+        f"'^{skipped}(?:[^/]+/{skipped}){{0,{depth}}}([^/]+)'" if depth else f"'^{skipped}([^/]+)'"
+        for depth in range(len(example))
+    ]
+    # Of one folder below a site, the site is asked about too: the question needs two answers.
+    first = min(group_depth(example), len(example) - 2)
+    answers = [f"{patterns[depth]} if {example[depth]} is one patient" for depth in range(first, len(example))]
     return InputError(
         "nothing says whether a folder is a patient's or gathers patients",
         where=tree.root,
         expected="patient/date, site/patient, or one folder per patient",
         got=", ".join(map(str, deep[:4])),
-        cure=f"set patient_pattern: '^([^/]+)/' if {deep[0].parts[0]} is one patient, '([^/]+)$' if {deep[0].name} is",
+        cure=f"set patient_pattern: {', '.join(answers)}",
         code="input.no_patient",
     )
 
