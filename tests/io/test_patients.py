@@ -206,6 +206,16 @@ def test_a_folder_of_pictures_that_says_when_is_no_patient(tmp_path: Path) -> No
     }
 
 
+def test_examinations_of_pictures_below_a_site_are_one_patients(tmp_path: Path) -> None:
+    """A split of them by folder would put one patient on both sides."""
+    pictures(tmp_path, [f"siteA/patient0{n}/MR{time}/{z}" for n in (0, 1) for time in (1, 2) for z in (1, 2)])
+    found = whose(tmp_path)
+    assert len(found) == 4
+    assert sorted({patient for patient, _ in found.values()}) == ["patient00", "patient01"]
+    pictures(tmp_path, ["siteB/patient02/1"])
+    assert sorted({patient for patient, _ in whose(tmp_path).values()}) == ["patient00", "patient01", "patient02"]
+
+
 def test_two_dates_of_one_patient_stay_together(tmp_path: Path) -> None:
     folders = ["TCGA_CS_4943_20000902", "TCGA_CS_4943_20050101", "TCGA_CS_4944_20010208"]
     pictures(tmp_path, [f"{folder}/{folder}_{number}" for folder in folders for number in (1, 2)])

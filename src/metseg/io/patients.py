@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
-from metseg.io.timepoints import PatientFolder, same_patients, without_times
+from metseg.io.timepoints import PATIENT, PatientFolder, patients_in, same_patients, without_times
 from metseg.words import counted
 
 #: Folders that say what a picture is for, not whose it is.
@@ -52,7 +52,7 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
             cure=propose_pattern(flat),
             code="input.no_patient",
         )
-    divided = {folder: without_times(folder, order=NOT_PATIENTS) for folder in {place.parent for place in places}}
+    divided = _patient_folders({place.parent for place in places})
     _check_folder_names(divided, root)
     merged = same_folders(places)
 
@@ -63,10 +63,33 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
     return patient_of
 
 
+def _patient_folders(folders: Collection[PurePosixPath]) -> dict[PurePosixPath, PatientFolder]:
+    """Return the patient's folder of each folder with pictures: itself, or the one above its examinations.
+
+    A folder counts as the patient's above others only where it is called like a patient (`timepoints.PATIENT`).
+    Elsewhere it is the last folder that does not say when.
+    """
+    plain = {folder: _without_order(folder) for folder in folders}
+    known = patients_in([short for short in plain.values() if short.parts]) or {}
+    found = {}
+    for folder, short in plain.items():
+        own = without_times(folder, order=NOT_PATIENTS)
+        item = known.get(short)
+        cut = len(own.patient.parts)
+        if item is not None and PATIENT.match(item.patient.name):
+            cut -= max(0, len(_without_order(own.patient).parts) - len(item.patient.parts))
+        found[folder] = PatientFolder(PurePosixPath(*own.patient.parts[:cut]), (*own.patient.parts[cut:], *own.times))
+    return found
+
+
+def _without_order(folder: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(*(part for part in folder.parts if part.lower() not in NOT_PATIENTS))
+
+
 def same_folders(places: Sequence[PurePosixPath]) -> dict[str, tuple[str, str]]:
     """Return the patients' folders that are examinations of one patient, as `same_patients` does."""
-    folders = {place.parent for place in places}
-    return same_patients(sorted(without_times(folder, order=NOT_PATIENTS).patient.name for folder in folders))
+    folders = _patient_folders({place.parent for place in places})
+    return same_patients(sorted(item.patient.name for item in folders.values()))
 
 
 def propose_pattern(places: Sequence[PurePosixPath]) -> str:
