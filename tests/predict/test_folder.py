@@ -29,8 +29,8 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 
 
 def picture(x: int, y: int, *, shape: tuple[int, int] = (20, 30), size: int = 4) -> np.ndarray:
-    """Return rows x columns of black with a bright square, its corner at column x and row y."""
-    pixels = np.zeros(shape, dtype=np.uint8)
+    """Return rows x columns of dark shades with a bright square, its corner at column x and row y."""
+    pixels = np.indices(shape).sum(axis=0).astype(np.uint8) % 40
     pixels[y : y + size, x : x + size] = 200
     return pixels
 

@@ -31,10 +31,10 @@ def slices(tmp_path: Path) -> Path:
     """Return a data set of two patients with two slices each, their truth all that is bright."""
     for patient in ("A", "B"):
         for number in (1, 2):
-            pixels = np.zeros((20, 30), dtype=np.uint8)
+            pixels = np.indices((20, 30)).sum(axis=0).astype(np.uint8) % 40
             pixels[4 : 8 + number, 4:9] = 200
             draw(tmp_path / "data" / patient / f"{number}.png", pixels)
-            draw(tmp_path / "data" / patient / f"{number}_mask.png", np.where(pixels > 0, 255, 0).astype(np.uint8))
+            draw(tmp_path / "data" / patient / f"{number}_mask.png", np.where(pixels > 100, 255, 0).astype(np.uint8))
     return tmp_path / "data"
 
 

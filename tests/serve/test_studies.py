@@ -139,7 +139,7 @@ def test_a_name_that_is_not_plain_is_refused_at_once(client: TestClient, make: S
     response = client.post("/studies", files={"files": (f"{name}.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
     problem = response.json()
     assert (response.status_code, problem["code"], problem["where"]) == (422, "input.unknown_sequence", "file 1")
-    assert problem["cure"] == "send the file in the field of its sequence, such as t1c"
+    assert problem["cure"] == "send it in the field of its sequence, such as t1c"
     declared = client.post("/studies", files={"t1c": (f"{name}.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
     assert declared.status_code == 202
 
