@@ -171,13 +171,10 @@ def random_head(head: LabelMapHead, rng: Rng, *, options: HeadOptions | None = N
         rng=rng,
     )
     image = _scanned(image, step, rng, options)
-    image, brain_share, head_share = (
-        _averaged(part, step, spacing) for part in (image, brain.astype(np.float32), (labels > 0).astype(np.float32))
-    )
-    image = rician_noise(image, rng.uniform(0, options.noise), rng)
+    image = rician_noise(_averaged(image, step, spacing), rng.uniform(0, options.noise), rng)
     if rng.random() < options.clean_air:
-        image[head_share < 0.05] = 0
-    brain = brain_share >= 0.5
+        image[_averaged((labels > 0).astype(np.float32), step, spacing) < 0.05] = 0
+    brain = _averaged(brain.astype(np.float32), step, spacing) >= 0.5
     factor = spacing / step
     affine = stepped_affine(head.affine, step=factor.tolist(), start=((factor - 1) / 2).tolist())
     if rng.random() < options.cropped:
