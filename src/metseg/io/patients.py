@@ -69,7 +69,7 @@ def _patient_folders(folders: Collection[PurePosixPath]) -> dict[PurePosixPath, 
     A folder counts as the patient's above others only where it is called like a patient (`timepoints.PATIENT`).
     Elsewhere it is the last folder that does not say when.
     """
-    plain = {folder: _without_order(folder) for folder in folders}
+    plain = {folder: without_order(folder) for folder in folders}
     known = patients_in([short for short in plain.values() if short.parts]) or {}
     found = {}
     for folder, short in plain.items():
@@ -77,12 +77,17 @@ def _patient_folders(folders: Collection[PurePosixPath]) -> dict[PurePosixPath, 
         item = known.get(short)
         cut = len(own.patient.parts)
         if item is not None and PATIENT.match(item.patient.name):
-            cut -= max(0, len(_without_order(own.patient).parts) - len(item.patient.parts))
+            cut -= max(0, len(without_order(own.patient).parts) - len(item.patient.parts))
         found[folder] = PatientFolder(PurePosixPath(*own.patient.parts[:cut]), (*own.patient.parts[cut:], *own.times))
     return found
 
 
-def _without_order(folder: PurePosixPath) -> PurePosixPath:
+def without_order(folder: PurePosixPath) -> PurePosixPath:
+    """Return a folder without the levels that are there for order only (`NOT_PATIENTS`).
+
+    >>> without_order(PurePosixPath("train/siteA/images"))
+    PurePosixPath('siteA')
+    """
     return PurePosixPath(*(part for part in folder.parts if part.lower() not in NOT_PATIENTS))
 
 

@@ -14,7 +14,7 @@ from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
 from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.mask_names import TRUTH_WORDS, plain_stem
-from metseg.io.patients import NOT_PATIENTS, propose_pattern
+from metseg.io.patients import NOT_PATIENTS, propose_pattern, without_order
 from metseg.io.sequences import (
     BRAIN_WORDS,
     NamedSequence,
@@ -143,7 +143,7 @@ def _patients_of(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -
     Raises:
         InputError: ``input.no_patient``, a folder with others in it may be a patient's or gather patients.
     """
-    plain = {folder: _without_order(folder) for folder in folders}
+    plain = {folder: without_order(folder) for folder in folders}
     found = patients_in(plain.values())
     if found is None:
         if data.patient_pattern is None and data.patients is None:
@@ -157,13 +157,9 @@ def _patients_of(tree: Tree, folders: Iterable[PurePosixPath], data: DataPart) -
     }
 
 
-def _without_order(folder: PurePosixPath) -> PurePosixPath:
-    return PurePosixPath(*(part for part in folder.parts if part.lower() not in NOT_PATIENTS))
-
-
 def _ambiguous_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputError:
     """Return the question which folder is a patient's, with a pattern for each answer that fits every study."""
-    plain = sorted(map(_without_order, folders))
+    plain = sorted(map(without_order, folders))
     deep = [folder for folder in plain if len(folder.parts) > 1]
     example = without_times(max(deep, key=lambda folder: len(without_times(folder).patient.parts))).patient.parts
     order = sorted({part for folder in folders for part in folder.parts if part.lower() in NOT_PATIENTS})
@@ -191,7 +187,7 @@ def _study(folder: PurePosixPath, tree: Tree, notes: tuple[str, ...], patients: 
         name = folder.name or tree.root.resolve().name
         return Study(name, name, folder, notes=notes)
     patient, timepoint = patients[folder]
-    return Study(safe_id("_".join(_without_order(folder).parts)), patient, folder, timepoint=timepoint, notes=notes)
+    return Study(safe_id("_".join(without_order(folder).parts)), patient, folder, timepoint=timepoint, notes=notes)
 
 
 def _is_mixed(paths: Sequence[PurePosixPath]) -> bool:
@@ -221,7 +217,7 @@ def _mixed(
         start = _start(stem_of(path.name))
         study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
         if times is not None:
-            case_id = safe_id("_".join((*_without_order(folder).parts, times[start])))
+            case_id = safe_id("_".join((*without_order(folder).parts, times[start])))
             study = replace(study, case_id=case_id, patient=patients[folder][0], timepoint=times[start])
         if name.modality is not None:
             yield StudyFile(study, name.modality, tree.root / path, reason=name.reason)
