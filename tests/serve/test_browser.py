@@ -214,7 +214,8 @@ def payload(name: str, content: bytes) -> dict[str, Any]:
 
 def test_a_slice(visit: Visit, make: SimpleNamespace) -> None:
     visit.open()
-    visit.upload([payload(f"scan_{number}.png", make.png(make.square(side=3 + number))) for number in (0, 1)])
+    apart = (make.square(side=3), make.square(side=4)[::-1, ::-1])  # at one place they would be one lesion
+    visit.upload([payload(f"scan_{number}.png", make.png(picture)) for number, picture in enumerate(apart)])
     study = visit.wait_for_result()
     visit.see("result")
     assert [lesion["voxels"] for lesion in study["lesions"]] == [16, 9]

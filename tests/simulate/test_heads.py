@@ -12,13 +12,13 @@ import pytest
 from metseg.errors import InputError, UsageError
 from metseg.io import find_cases
 from metseg.simulate.head_dataset import simulate_heads
-from metseg.simulate.label_map_head import HeadOptions, load_label_map, random_head
+from metseg.simulate.label_map_head import FLUID_MM, HeadOptions, load_label_map, random_head
 
 #: FreeSurfer's ids of what the little head is made of, from the inside: white matter, cortex, fluid, bone, skin.
 WHITE, CORTEX, FLUID, BONE, SKIN = 41, 42, 24, 515, 507
 RADII = {SKIN: 38.0, BONE: 34.0, FLUID: 31.0, CORTEX: 28.0, WHITE: 24.0}
 #: Nothing moves, nothing is cut off, nothing disturbs.
-NOTHING = ("rotation_degrees", "elastic_mm", "lesions", "bias", "noise", "blur_mm", "thick", "cropped")
+NOTHING = ("rotation_degrees", "elastic_mm", "lesions", "bias", "noise", "blur_mm", "thick", "cropped", "clean_air")
 STILL = HeadOptions(zoom_min=1, zoom_max=1, **dict.fromkeys(NOTHING, 0))
 
 
@@ -37,11 +37,11 @@ def label_map(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_label_map_is_turned_and_its_brain_is_cortex_and_what_it_encloses(label_map: Path) -> None:
+def test_a_label_map_is_turned_and_its_brain_is_cortex_what_it_encloses_and_a_layer_of_fluid(label_map: Path) -> None:
     head = load_label_map(label_map)
     assert nib.aff2axcodes(head.affine) == ("R", "A", "S")
     assert set(np.unique(head.labels)) == {0, 2, 3, FLUID, BONE, SKIN}  # right ids became left ones
-    assert head.brain.sum() == pytest.approx(4 / 3 * np.pi * RADII[CORTEX] ** 3, rel=0.01)
+    assert head.brain.sum() == pytest.approx(4 / 3 * np.pi * (RADII[CORTEX] + FLUID_MM) ** 3, rel=0.03)
     centre = np.argwhere(head.brain).mean(axis=0) @ head.affine[:3, :3].T + head.affine[:3, 3]
     np.testing.assert_allclose(centre, 0, atol=0.1)
 

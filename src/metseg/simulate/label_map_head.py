@@ -39,6 +39,10 @@ WHITE_MATTER, GREY_MATTER, FLUID, BONE = (2, 7, 16), (3, 8, 10, 11, 12, 13, 17, 
 #: Sulci up to twice as wide belong to the brain mask, as in masks drawn by people.
 CLOSING_MM = 8.0
 
+#: Fluid this close to the brain belongs to the mask too: nobody cuts into the cortex, where metastases like to sit, and
+#: the masks that people and HD-BET draw hold it.
+FLUID_MM = 2.0
+
 #: Relative intensity of white matter, grey matter, fluid, soft tissue and bone in common sequences.
 CONTRASTS: dict[str, tuple[float, float, float, float, float]] = {
     "t1": (1.0, 0.72, 0.3, 0.95, 0.2),
@@ -93,7 +97,7 @@ class LabelMapHead:
 
     Args:
         labels: (X, Y, Z) int16 in RAS+, right structures under their left ids.
-        brain: (X, Y, Z) bool: brain, ventricles and narrow sulci.
+        brain: (X, Y, Z) bool: brain, ventricles, narrow sulci and a thin layer of the fluid around.
         affine: (4, 4) voxel-to-RAS, mm.
     """
 
@@ -148,7 +152,8 @@ def load_label_map(path: Path) -> LabelMapHead:
     within = (labels > 0) & (labels < FIRST_OUTSIDE)
     radius = CLOSING_MM / np.asarray(spacing_mm(affine))
     brain = tissue | (_closed(tissue, radius) & within)
-    return LabelMapHead(labels, np.asarray(ndimage.binary_fill_holes(brain)), affine)
+    near = ndimage.distance_transform_edt(~brain, sampling=spacing_mm(affine)) <= FLUID_MM
+    return LabelMapHead(labels, np.asarray(ndimage.binary_fill_holes(brain | (near & within))), affine)
 
 
 def random_head(head: LabelMapHead, rng: Rng, *, options: HeadOptions | None = None) -> RandomHead:
