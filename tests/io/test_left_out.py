@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import GeometryError, InputError
-from metseg.io import VolumeSource, find_cases, find_inputs
+from metseg.io import SliceStackSource, VolumeSource, find_cases, find_inputs
 from metseg.io.cases import find
 from metseg.io.source import CaseSource
 from metseg.volume import BRAIN_MASK
@@ -279,12 +279,82 @@ def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path, value: in
         (tmp_path / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
     (source,) = find_inputs(tmp_path / "masks")
-    with pytest.raises(InputError, match="masks were given as images") as caught:
+    with pytest.raises(InputError, match="a label map was given as an image") as caught:
         source.load()
     assert caught.value.code == "input.label_map"
     grey = np.full((5, 7), 2, mask.dtype)
     Image.fromarray(grey).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
     source.load()
+
+
+def picture_stack(root: Path, *planes: np.ndarray) -> CaseSource:
+    """Write pictures of one patient and return them as one case."""
+    (root / "ann").mkdir(parents=True, exist_ok=True)
+    for number, plane in enumerate(planes):
+        Image.fromarray(plane).save(root / "ann" / f"ann_{number}.png")
+    (source,) = find_inputs(root / "ann")
+    return source
+
+
+def label_plane(values: tuple[int, ...], size: int = 32, dtype: type = np.uint8) -> np.ndarray:
+    """Return a label map of rings, one within the other, the first value outermost."""
+    plane = np.zeros((size, size), dtype)
+    for number, value in enumerate(values, 1):
+        plane[number * 2 : -number * 2, number * 2 : -number * 2] = value
+    return plane
+
+
+@pytest.mark.parametrize("values", [(1, 2), (1, 2, 4), (2, 1, 3), (64, 128, 255), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_label_maps_of_pictures_given_as_images_are_refused(
+    tmp_path: Path, values: tuple[int, ...], dtype: type
+) -> None:
+    empty = np.zeros((32, 32), dtype)
+    source = picture_stack(tmp_path, empty, label_plane(values[:1], dtype=dtype), label_plane(values, dtype=dtype))
+    got = f"{len(values) + 1} values, {', '.join(map(str, (0, *sorted(values))))}"
+    with pytest.raises(InputError, match=f"a label map was given as an image.*{got}") as caught:
+        source.load()
+    assert caught.value.code == "input.label_map"
+    assert isinstance(source, SliceStackSource)
+    case, errors = source.load_readable()
+    assert case is None
+    assert [error.code for error in errors] == ["input.label_map"]
+
+
+def test_a_colour_coded_label_map_given_as_an_image_is_refused(tmp_path: Path) -> None:
+    plane = label_plane((1, 2, 3))
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 255, 0], [128, 255, 64]], np.uint8)[plane]
+    with pytest.raises(InputError, match="a label map was given as an image"):
+        picture_stack(tmp_path, colours).load()
+
+
+def test_images_of_few_values_are_read(tmp_path: Path) -> None:
+    """Faint noise of an edge slice, an edge slice that is black, few shades without a background, tiny pictures."""
+    rng = np.random.default_rng(0)
+    noise = rng.choice(np.arange(6, dtype=np.uint8), (64, 64), p=(0.4, 0.25, 0.15, 0.1, 0.06, 0.04))
+    head = label_plane((60, 80), 64) + rng.integers(0, 12, (64, 64), np.uint8)
+    black = np.zeros((64, 64), np.uint8)
+    shades = np.where(label_plane((1,)) > 0, 200, 60).astype(np.uint8)
+    for name, planes in {
+        "noise": (noise,),
+        "edge": (black, black, head, black),
+        "black": (black,),
+        "shades": (shades, np.maximum(shades, 90)),
+        "tiny": (label_plane((1, 2), 12),),
+        "levels": ((label_plane(tuple(range(10, 100, 10)), 64)),),
+    }.items():
+        assert picture_stack(tmp_path / name, *planes).load().slice_names
+
+
+def test_real_label_maps_as_pictures_are_refused_and_their_images_read(tmp_path: Path, real_data: Path) -> None:
+    folder = real_data / "glioma_volume_no_truth"
+    images = {name: nib.load(folder / f"{name}.nii.gz").dataobj[:, :, 60:90:3] for name in ("seg-BraTS23_1", "t1c")}
+    planes = {name: np.asarray(data, np.float32) for name, data in images.items()}
+    scaled = (planes["t1c"] / planes["t1c"].max() * 255).astype(np.uint8)
+    assert picture_stack(tmp_path / "image", *np.moveaxis(scaled, -1, 0)).load().slice_names
+    labels = planes["seg-BraTS23_1"].astype(np.uint8)
+    with pytest.raises(InputError, match="a label map was given as an image"):
+        picture_stack(tmp_path / "labels", *np.moveaxis(labels, -1, 0)).load()
 
 
 def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> None:
