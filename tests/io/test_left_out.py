@@ -15,6 +15,7 @@ from PIL import Image
 from metseg.errors import GeometryError, InputError
 from metseg.io import SliceStackSource, VolumeSource, find_cases, find_inputs
 from metseg.io.cases import find
+from metseg.io.duplicates import equal_patients
 from metseg.io.source import CaseSource
 from metseg.volume import BRAIN_MASK
 
@@ -128,7 +129,53 @@ def test_a_nifti_file_does_not_hide_a_dicom_study(tmp_path: Path) -> None:
         assert sorted(map(tuple, found)) == [("t1c",), ("t2f",)]
         assert {source.root for source in sources} == {tmp_path}
     (note,) = find(tmp_path).notes
-    assert note.startswith("1 study of NIfTI files and 1 study of DICOM are read as different patients")
+    (study,) = (source.case_id for source in find(tmp_path).sources if not isinstance(source, VolumeSource))
+    assert note.startswith(
+        f"1 study of NIfTI files (P01_extra in P01/extra) and 1 study of DICOM ({study} in P01/DICOM) are read as"
+        " different patients; if they are the same examinations, keep one"
+    )
+
+
+def converted(
+    study: CaseSource, path: Path, *, flips: tuple[int, ...], order: tuple[int, int, int], dtype: str
+) -> None:
+    """Write the T1c of a study as a converter does: the same voxels in space, their axes flipped and reordered."""
+    image = study.load().images["t1c"]
+    assert image.affine is not None
+    data, affine = image.data, image.affine.copy()
+    for axis in flips:
+        data = np.flip(data, axis)
+        affine[:3, 3] += affine[:3, axis] * (data.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine[:, :3] = affine[:, list(order)]
+    nib.save(nib.Nifti1Image(data.transpose(order).astype(dtype), affine), path)
+
+
+@pytest.mark.parametrize(
+    ("flips", "order", "dtype"),
+    [
+        ((), (0, 1, 2), "uint16"),
+        ((1,), (0, 1, 2), "int16"),  # as dcm2niix does
+        ((0, 1), (0, 1, 2), "float32"),
+        ((0, 2), (2, 0, 1), "int16"),
+    ],
+)
+def test_a_study_and_its_converted_files_are_one_patient_for_a_split(
+    tmp_path: Path,
+    run_metseg: Callable[..., tuple[int, str, str]],
+    flips: tuple[int, ...],
+    order: tuple[int, int, int],
+    dtype: str,
+) -> None:
+    dicom(tmp_path / "data" / "P01" / "DICOM")
+    (study,) = find_cases(tmp_path / "data")
+    converted(study, tmp_path / "data" / "P01" / "nifti" / "t1c.nii.gz", flips=flips, order=order, dtype=dtype)
+    assert equal_patients(find_cases(tmp_path / "data"), quiet=True) == [("P01", study.patient)]
+    out = tmp_path / "split.json"
+    status, _, err = run_metseg("split", tmp_path / "data", "--out", out, "--test", 0.5, "--validation", 0)
+    assert status == 0
+    assert f"have equal images (P01 = {study.patient}): the split leaks patients" in err
 
 
 def test_a_mask_beside_a_dicom_study_is_named(tmp_path: Path) -> None:
