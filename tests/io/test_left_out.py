@@ -413,6 +413,44 @@ def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> Non
         find_inputs(path, modalities=("t1c",))[0].load()
 
 
+# Folders for each sequence
+
+
+@pytest.mark.parametrize(
+    "folders", [("PD_012_T1", "PD_012_T1C", "GT_05_"), ("FLAIR", "T1"), ("12_t1ce", "12_t2"), ("GT_05_", "T1")]
+)
+def test_folders_that_alone_tell_the_sequences_are_refused(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    for number, name in enumerate(folders):
+        for patient in ("Sub01", "Sub02"):
+            volume(tmp_path / patient / name / f"image{number}.nii.gz", labels=(1,) if "GT" in name else ())
+    for seek in (find_cases, find_inputs):
+        with pytest.raises(InputError, match="names of folders tell the sequences") as caught:
+            seek(tmp_path, modalities=("t1c",))
+        assert caught.value.code == "input.layout"
+        assert f"{folders[0]}/image0.nii.gz, {folders[1]}/image1.nii.gz" in str(caught.value.got)
+    assert len(find_cases(tmp_path, layout="study", modalities=("t1c",))) >= 4  # whoever names the layout has decided
+
+
+def test_folders_of_patients_whose_only_image_has_no_name_are_read(tmp_path: Path) -> None:
+    for group in (("T1_001", "T1_002", "PD_012"), ("MET_7", "MET_8")):
+        for name in group:
+            volume(tmp_path / group[0] / name / "image.nii.gz")
+        assert len(find_inputs(tmp_path / group[0], modalities=("t1c",))) == len(group)
+
+
+def test_a_protocol_in_the_names_of_a_patients_files_is_no_sequence(tmp_path: Path) -> None:
+    for patient, number in (("Sub01", 12), ("Sub02", 13)):
+        for name in ("T1", "T1C"):
+            volume(tmp_path / patient / f"PD_0{number}_{name}.nii.gz")
+        volume(tmp_path / patient / f"GT_05_{number}.nii.gz", labels=(1,))
+    for source in find_cases(tmp_path):
+        assert isinstance(source, VolumeSource)
+        number = 12 if source.patient == "Sub01" else 13
+        found = {role: file.path.name for role, file in source.images.items()}
+        assert found == {"t1n": f"PD_0{number}_T1.nii.gz", "t1c": f"PD_0{number}_T1C.nii.gz"}
+        assert source.mask == tmp_path / source.patient / f"GT_05_{number}.nii.gz"
+
+
 # One odd DICOM file
 
 
