@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, MediaStorageDirectoryStorage, RLELossless
 
 from metseg.errors import InputError
@@ -281,6 +282,26 @@ def test_28_a_compressed_picture_of_another_size(folder: Path, syntax: str, rows
         item.Rows = rows
     write(folder, objects)
     refused(folder, "input.truncated")
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
+def test_28_a_damaged_compressed_picture_is_named_by_its_file(folder: Path, syntax: str) -> None:
+    objects = scanner.slices(scanner.pixels(4, size=(64, 48)))
+    for number, item in enumerate(objects):
+        item.InstanceNumber = 10 + number
+        item.compress(syntax, generate_instance_uid=False)
+    bad = objects[2]
+    (stream,) = generate_frames(bad.PixelData, number_of_frames=1)
+    bad.PixelData = encapsulate([stream[:100]])
+    paths = write(folder, objects)
+    place = 1 + sorted(paths).index(paths[2])
+    error = refused(folder, "input.truncated")
+    assert str(error.got).endswith(f": file {place} of 4 in the order of names, picture number 12")
+    with zipfile.ZipFile(folder.parent / "b.zip", "w") as archive:
+        for path in paths:
+            archive.write(path, path.name)
+    error = refused(folder.parent / "b.zip", "input.truncated")
+    assert str(error.got).endswith(": file 3 of 4 in the order of names, picture number 12")
 
 
 def test_28_colour_is_refused(folder: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from metseg.errors import GeometryError, InputError
-from metseg.io import VolumeSource, find_cases, find_inputs
+from metseg.io import SliceStackSource, VolumeSource, find_cases, find_inputs
 from metseg.io.cases import find
+from metseg.io.duplicates import equal_patients
 from metseg.io.source import CaseSource
 from metseg.volume import BRAIN_MASK
 
@@ -128,7 +129,53 @@ def test_a_nifti_file_does_not_hide_a_dicom_study(tmp_path: Path) -> None:
         assert sorted(map(tuple, found)) == [("t1c",), ("t2f",)]
         assert {source.root for source in sources} == {tmp_path}
     (note,) = find(tmp_path).notes
-    assert note.startswith("1 study of NIfTI files and 1 study of DICOM are read as different patients")
+    (study,) = (source.case_id for source in find(tmp_path).sources if not isinstance(source, VolumeSource))
+    assert note.startswith(
+        f"1 study of NIfTI files (P01_extra in P01/extra) and 1 study of DICOM ({study} in P01/DICOM) are read as"
+        " different patients; if they are the same examinations, keep one"
+    )
+
+
+def converted(
+    study: CaseSource, path: Path, *, flips: tuple[int, ...], order: tuple[int, int, int], dtype: str
+) -> None:
+    """Write the T1c of a study as a converter does: the same voxels in space, their axes flipped and reordered."""
+    image = study.load().images["t1c"]
+    assert image.affine is not None
+    data, affine = image.data, image.affine.copy()
+    for axis in flips:
+        data = np.flip(data, axis)
+        affine[:3, 3] += affine[:3, axis] * (data.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine[:, :3] = affine[:, list(order)]
+    nib.save(nib.Nifti1Image(data.transpose(order).astype(dtype), affine), path)
+
+
+@pytest.mark.parametrize(
+    ("flips", "order", "dtype"),
+    [
+        ((), (0, 1, 2), "uint16"),
+        ((1,), (0, 1, 2), "int16"),  # as dcm2niix does
+        ((0, 1), (0, 1, 2), "float32"),
+        ((0, 2), (2, 0, 1), "int16"),
+    ],
+)
+def test_a_study_and_its_converted_files_are_one_patient_for_a_split(
+    tmp_path: Path,
+    run_metseg: Callable[..., tuple[int, str, str]],
+    flips: tuple[int, ...],
+    order: tuple[int, int, int],
+    dtype: str,
+) -> None:
+    dicom(tmp_path / "data" / "P01" / "DICOM")
+    (study,) = find_cases(tmp_path / "data")
+    converted(study, tmp_path / "data" / "P01" / "nifti" / "t1c.nii.gz", flips=flips, order=order, dtype=dtype)
+    assert equal_patients(find_cases(tmp_path / "data"), quiet=True) == [("P01", study.patient)]
+    out = tmp_path / "split.json"
+    status, _, err = run_metseg("split", tmp_path / "data", "--out", out, "--test", 0.5, "--validation", 0)
+    assert status == 0
+    assert f"have equal images (P01 = {study.patient}): the split leaks patients" in err
 
 
 def test_a_mask_beside_a_dicom_study_is_named(tmp_path: Path) -> None:
@@ -279,12 +326,82 @@ def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path, value: in
         (tmp_path / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
     (source,) = find_inputs(tmp_path / "masks")
-    with pytest.raises(InputError, match="masks were given as images") as caught:
+    with pytest.raises(InputError, match="a label map was given as an image") as caught:
         source.load()
     assert caught.value.code == "input.label_map"
     grey = np.full((5, 7), 2, mask.dtype)
     Image.fromarray(grey).save(tmp_path / "masks" / "ann_1.png")  # one shade of grey
     source.load()
+
+
+def picture_stack(root: Path, *planes: np.ndarray) -> CaseSource:
+    """Write pictures of one patient and return them as one case."""
+    (root / "ann").mkdir(parents=True, exist_ok=True)
+    for number, plane in enumerate(planes):
+        Image.fromarray(plane).save(root / "ann" / f"ann_{number}.png")
+    (source,) = find_inputs(root / "ann")
+    return source
+
+
+def label_plane(values: tuple[int, ...], size: int = 32, dtype: type = np.uint8) -> np.ndarray:
+    """Return a label map of rings, one within the other, the first value outermost."""
+    plane = np.zeros((size, size), dtype)
+    for number, value in enumerate(values, 1):
+        plane[number * 2 : -number * 2, number * 2 : -number * 2] = value
+    return plane
+
+
+@pytest.mark.parametrize("values", [(1, 2), (1, 2, 4), (2, 1, 3), (64, 128, 255), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_label_maps_of_pictures_given_as_images_are_refused(
+    tmp_path: Path, values: tuple[int, ...], dtype: type
+) -> None:
+    empty = np.zeros((32, 32), dtype)
+    source = picture_stack(tmp_path, empty, label_plane(values[:1], dtype=dtype), label_plane(values, dtype=dtype))
+    got = f"{len(values) + 1} values, {', '.join(map(str, (0, *sorted(values))))}"
+    with pytest.raises(InputError, match=f"a label map was given as an image.*{got}") as caught:
+        source.load()
+    assert caught.value.code == "input.label_map"
+    assert isinstance(source, SliceStackSource)
+    case, errors = source.load_readable()
+    assert case is None
+    assert [error.code for error in errors] == ["input.label_map"]
+
+
+def test_a_colour_coded_label_map_given_as_an_image_is_refused(tmp_path: Path) -> None:
+    plane = label_plane((1, 2, 3))
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 255, 0], [128, 255, 64]], np.uint8)[plane]
+    with pytest.raises(InputError, match="a label map was given as an image"):
+        picture_stack(tmp_path, colours).load()
+
+
+def test_images_of_few_values_are_read(tmp_path: Path) -> None:
+    """Faint noise of an edge slice, an edge slice that is black, few shades without a background, tiny pictures."""
+    rng = np.random.default_rng(0)
+    noise = rng.choice(np.arange(6, dtype=np.uint8), (64, 64), p=(0.4, 0.25, 0.15, 0.1, 0.06, 0.04))
+    head = label_plane((60, 80), 64) + rng.integers(0, 12, (64, 64), np.uint8)
+    black = np.zeros((64, 64), np.uint8)
+    shades = np.where(label_plane((1,)) > 0, 200, 60).astype(np.uint8)
+    for name, planes in {
+        "noise": (noise,),
+        "edge": (black, black, head, black),
+        "black": (black,),
+        "shades": (shades, np.maximum(shades, 90)),
+        "tiny": (label_plane((1, 2), 12),),
+        "levels": ((label_plane(tuple(range(10, 100, 10)), 64)),),
+    }.items():
+        assert picture_stack(tmp_path / name, *planes).load().slice_names
+
+
+def test_real_label_maps_as_pictures_are_refused_and_their_images_read(tmp_path: Path, real_data: Path) -> None:
+    folder = real_data / "glioma_volume_no_truth"
+    images = {name: nib.load(folder / f"{name}.nii.gz").dataobj[:, :, 60:90:3] for name in ("seg-BraTS23_1", "t1c")}
+    planes = {name: np.asarray(data, np.float32) for name, data in images.items()}
+    scaled = (planes["t1c"] / planes["t1c"].max() * 255).astype(np.uint8)
+    assert picture_stack(tmp_path / "image", *np.moveaxis(scaled, -1, 0)).load().slice_names
+    labels = planes["seg-BraTS23_1"].astype(np.uint8)
+    with pytest.raises(InputError, match="a label map was given as an image"):
+        picture_stack(tmp_path / "labels", *np.moveaxis(labels, -1, 0)).load()
 
 
 def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> None:
@@ -294,6 +411,44 @@ def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> Non
     nib.save(nib.Nifti1Image(data, np.eye(4)), path)
     with pytest.raises(InputError, match="a label map was given as an image"):
         find_inputs(path, modalities=("t1c",))[0].load()
+
+
+# Folders for each sequence
+
+
+@pytest.mark.parametrize(
+    "folders", [("PD_012_T1", "PD_012_T1C", "GT_05_"), ("FLAIR", "T1"), ("12_t1ce", "12_t2"), ("GT_05_", "T1")]
+)
+def test_folders_that_alone_tell_the_sequences_are_refused(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    for number, name in enumerate(folders):
+        for patient in ("Sub01", "Sub02"):
+            volume(tmp_path / patient / name / f"image{number}.nii.gz", labels=(1,) if "GT" in name else ())
+    for seek in (find_cases, find_inputs):
+        with pytest.raises(InputError, match="names of folders tell the sequences") as caught:
+            seek(tmp_path, modalities=("t1c",))
+        assert caught.value.code == "input.layout"
+        assert f"{folders[0]}/image0.nii.gz, {folders[1]}/image1.nii.gz" in str(caught.value.got)
+    assert len(find_cases(tmp_path, layout="study", modalities=("t1c",))) >= 4  # whoever names the layout has decided
+
+
+def test_folders_of_patients_whose_only_image_has_no_name_are_read(tmp_path: Path) -> None:
+    for group in (("T1_001", "T1_002", "PD_012"), ("MET_7", "MET_8")):
+        for name in group:
+            volume(tmp_path / group[0] / name / "image.nii.gz")
+        assert len(find_inputs(tmp_path / group[0], modalities=("t1c",))) == len(group)
+
+
+def test_a_protocol_in_the_names_of_a_patients_files_is_no_sequence(tmp_path: Path) -> None:
+    for patient, number in (("Sub01", 12), ("Sub02", 13)):
+        for name in ("T1", "T1C"):
+            volume(tmp_path / patient / f"PD_0{number}_{name}.nii.gz")
+        volume(tmp_path / patient / f"GT_05_{number}.nii.gz", labels=(1,))
+    for source in find_cases(tmp_path):
+        assert isinstance(source, VolumeSource)
+        number = 12 if source.patient == "Sub01" else 13
+        found = {role: file.path.name for role, file in source.images.items()}
+        assert found == {"t1n": f"PD_0{number}_T1.nii.gz", "t1c": f"PD_0{number}_T1C.nii.gz"}
+        assert source.mask == tmp_path / source.patient / f"GT_05_{number}.nii.gz"
 
 
 # One odd DICOM file

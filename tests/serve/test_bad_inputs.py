@@ -101,6 +101,14 @@ def saved(pixels: np.ndarray | Image.Image, kind: str, **options: Any) -> Callab
     return make_one
 
 
+def rings(*labels: int) -> np.ndarray:
+    """Return a label map of rings, one within the other, the first label outermost."""
+    plane = np.zeros((32, 40), dtype=np.uint8)
+    for number, label in enumerate(labels, 1):
+        plane[number * 3 : -number * 3, number * 3 : -number * 3] = label
+    return plane
+
+
 def pages(count: int) -> Callable[[SimpleNamespace], bytes]:
     more = [Image.fromarray(np.full((32, 40), 60, dtype=np.uint8)) for _ in range(count - 1)]
     first = Image.fromarray(np.full((32, 40), 60, dtype=np.uint8))
@@ -152,6 +160,7 @@ PICTURES: dict[str, Case] = {
     "17 several pages": Case("input.multi_page", 202, pages(3), "a.tif"),
     "18 too many NaN": Case("input.not_finite", 202, saved(np.full((32, 40), np.nan, np.float32), "TIFF"), "a.tif"),
     "damaged": Case("input.truncated", 202, cut_short, "a.png"),
+    "label map": Case("input.label_map", 202, saved(rings(1, 2, 4), "PNG"), "a.png"),
 }
 
 
@@ -329,6 +338,12 @@ def test_19_sequences_on_different_grids(
     study = fails(client, service, work_off, response, "input.shape_mismatch")
     assert study.failure is not None
     assert "t2f" in study.failure.detail or "t2f" in str(study.failure.where)
+
+
+def test_a_label_map_is_no_picture(client: TestClient, make: SimpleNamespace) -> None:
+    response = client.post("/predict/", files={"file": ("a.png", make.png(rings(1, 2, 4)))})
+    assert response.status_code == 422
+    assert response.json()["code"] == "input.label_map"
 
 
 def test_21_a_constant_picture(client: TestClient, make: SimpleNamespace) -> None:

@@ -30,6 +30,9 @@ _KNOWN: dict[Path, dict[str, tuple[str, ...]]] = {}
 #: Name of the file, in a cache folder, that spares later trainings the reading.
 DIGESTS = "image_digests.json"
 
+#: What counts as equal; the checksums of another version are not compared with these.
+DIGESTS_VERSION = 2
+
 
 def mark_duplicates(
     split: Split, sources: Sequence[CaseSource], *, cache: Path | None = None, quiet: bool = False
@@ -64,6 +67,8 @@ def equal_patients(
     sources: Sequence[CaseSource], *, cache: Path | None = None, quiet: bool = False
 ) -> list[tuple[str, ...]]:
     """Return the groups of patients that share at least one image, pixel by pixel; constant images do not count.
+
+    Volumes are equal whatever the order and direction of their axes, as those of a DICOM study and its converted files.
 
     Args:
         sources: the data set; an image that cannot be read is skipped; training reports it.
@@ -130,7 +135,7 @@ def _key(source: CaseSource) -> str:
             rows.append([str(file)])
         else:
             rows.append([str(file.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
-    return json.dumps([source.case_id, rows])
+    return json.dumps([DIGESTS_VERSION, source.case_id, rows])
 
 
 def _stored(cache: Path | None) -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ import numpy as np
 from metseg.errors import GeometryError, InputError, MetsegError
 from metseg.io.channels import GreyRule, name_channels
 from metseg.io.image_files import CHANNELS_OF_RECIPE
+from metseg.io.label_maps import require_pictures
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
 from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES, convert_labels, label_map
@@ -164,7 +165,7 @@ class SliceStackSource(CaseSource):
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
         for item in items[1:]:
             _check_like(items[0], item)
-        _refuse_masks(items)
+        require_pictures(_pixels(items), where=items[0].file.image)
         where = f"case {self.case_id}"
         names, pixels, notes = name_channels(_pixels(items), self.channels, where=where, grey=self._grey_of(items))
         masks = [item.mask.labels for item in items if item.mask is not None]
@@ -244,24 +245,6 @@ def _check_like(first: ReadSlice, item: ReadSlice) -> None:
         cure="export all slices of the patient alike, or make two patients of them",
         code="input.mixed_slices",
     )
-
-
-def _refuse_masks(items: Sequence[ReadSlice]) -> None:
-    """Refuse pictures that are black and one other value, without any grey: masks given as images."""
-    seen: set[float] = set()
-    for item in items:
-        seen.update(np.unique(item.picture.pixels).tolist())
-        if len(seen) > 2:
-            return
-    if len(seen) == 2 and 0 in seen:
-        raise InputError(
-            "masks were given as images",
-            where=items[0].file.image,
-            expected="pictures with shades of grey",
-            got=f"values 0 and {max(seen):g} only",
-            cure="give the folder of the images",
-            code="input.label_map",
-        )
 
 
 def _size(pixels: Array) -> str:

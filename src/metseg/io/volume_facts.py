@@ -17,7 +17,7 @@ from metseg.io.source import CaseSource
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LabelScheme, check_labels
 from metseg.measure import MM3_PER_ML, label_instances, lesion_volumes_ml, voxel_volume_mm3
-from metseg.volume import Volume
+from metseg.volume import Array, Volume
 
 #: A volume is judged constant, and known again, by its values; more digits than these are never needed.
 DIGEST_BYTES = 16
@@ -34,7 +34,7 @@ class ImageFacts:
         dtype: type of the voxels.
         grid: number of its grid among the study's, from 0.
         constant: whether every voxel has one value.
-        digest: equal for equal voxels; None for a constant image.
+        digest: see `volume_digest`; None for a constant image.
     """
 
     shape: tuple[int, int, int]
@@ -155,9 +155,30 @@ def _image_facts(images: Mapping[str, Volume]) -> dict[str, ImageFacts]:
 
 
 def volume_digest(image: Volume) -> str | None:
-    """Return a checksum of voxels, shape and type, None for a constant image; copies may lie elsewhere in space."""
+    """Return a checksum that is equal for equal voxels, None for a constant image.
+
+    The order of the axes, their directions, the place in space and the type do not matter: a converter from DICOM to
+    NIfTI flips axes and stores other integers.
+    """
     if image.data.min() == image.data.max():
         return None
-    kind = f"{image.shape} {image.data.dtype}".encode()
-    content = np.ascontiguousarray(image.data.T).data  # files hold x fastest, so this copies nothing
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES, key=kind).hexdigest()
+    data = _in_own_order(image.data)
+    content = np.ascontiguousarray(data.T, dtype=np.float32)  # files hold x fastest
+    kind = f"{data.shape}".encode()
+    return hashlib.blake2b(content.data, digest_size=DIGEST_BYTES, key=kind).hexdigest()
+
+
+def _in_own_order(data: Array) -> Array:
+    """Return a view whose axes and directions follow from the voxels alone, equal for flipped and turned copies.
+
+    The longest axis comes first, of equal ones that of the wider spread; the brighter half of each is the second.
+    """
+    order: list[tuple[int, float, int]] = []
+    flips: list[slice] = []
+    for axis, length in enumerate(data.shape):
+        others = tuple(other for other in range(data.ndim) if other != axis)
+        profile = data.sum(axis=others, dtype=np.float64)
+        from_middle = np.arange(length) - (length - 1) / 2
+        flips.append(slice(None, None, -1 if profile @ from_middle < 0 else 1))
+        order.append((-length, -float(profile @ from_middle**2), axis))
+    return data[tuple(flips)].transpose([axis for _, _, axis in sorted(order)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ from metseg.errors import InputError
 from metseg.io.dicom.elements import damage_named, damaged, read_whole
 from metseg.io.dicom.instances import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame, Pixels
 from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
-from metseg.io.dicom.places import PlaceReader
+from metseg.io.dicom.places import Place, PlaceReader
 from metseg.volume import Array
 
 #: What one series may take when decoded.
@@ -156,18 +157,40 @@ def read_values(frames: Sequence[Frame], reader: PlaceReader, dtype: np.dtype[np
     """Yield the values of each frame, object by object, so that one is in memory at a time.
 
     Raises:
-        InputError: ``input.no_pixels``, ``input.truncated``, or an object that changed since it was listed.
+        InputError: ``input.no_pixels``, ``input.truncated``, or an object that changed since it was listed; it says
+            which file is meant.
     """
-    by_place: dict[object, list[int]] = {}
+    by_place: dict[Place, list[int]] = {}
     for number, frame in enumerate(frames):
         by_place.setdefault(frame.place, []).append(number)
     for numbers in by_place.values():
         first = frames[numbers[0]]
-        with reader.open(first.place) as stream, damage_named():
+        with _file_named(first, by_place), reader.open(first.place) as stream, damage_named():
             stored = _decoded(read_whole(stream), first.pixels)
         for number in numbers:
             used, has_unused_bits = _used_bits(stored[frames[number].number], first.pixels)
             yield Values(number, _rescaled(used, frames[number], dtype), has_unused_bits)
+
+
+@contextmanager
+def _file_named(frame: Frame, places: Iterable[Place]) -> Iterator[None]:
+    """Say in an error which of several files it is about, by its place in the order of names: they may name a patient.
+
+    Args:
+        frame: a picture of the file.
+        places: all files of the series.
+    """
+    try:
+        yield
+    except InputError as error:
+        ordered = sorted(places, key=lambda place: (place.path, place.member or 0))
+        if len(ordered) == 1:
+            raise
+        which = f"file {ordered.index(frame.place) + 1} of {len(ordered)} in the order of names"
+        if frame.sequence_number is not None:
+            which += f", picture number {frame.sequence_number}"
+        got = which if error.got is None else f"{error.got}: {which}"
+        raise type(error)(error.what, expected=error.expected, got=got, cure=error.cure, code=error.code) from None
 
 
 def _decoded(dataset: Dataset, pixels: Pixels) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 UNREAD_ENDINGS = frozenset(
     (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img", ".mnc", ".par", ".rec", ".head", ".brik")
 )
+
+
+#: How many studies of a kind are named in a note.
+_NAMED = 4
 
 
 def find_in_layout(
@@ -103,7 +108,7 @@ def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[s
         note = f"{counted(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {some_names(rest)}"
         volumes = replace(volumes, notes=(note,))
     sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
-    both = _twice(len(volumes.sources), len(dicom.sources)) if volumes.sources else ()
+    both = _twice(volumes.sources, dicom.sources, tree.root) if volumes.sources else ()
     return replace(volumes, sources=tuple(sources), notes=(*volumes.notes, *dicom.notes, *both))
 
 
@@ -111,13 +116,24 @@ def _brain_masks(tree: Tree) -> list[Path]:
     return [tree.root / path for path in tree.volumes if is_brain_mask(stem_of(path.name))]
 
 
-def _twice(volumes: int, dicom: int) -> tuple[str, ...]:
+def _twice(volumes: Sequence[CaseSource], dicom: Sequence[CaseSource], root: Path) -> tuple[str, ...]:
     """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared."""
-    of_files, of_dicom = counted(volumes, "study", "studies"), counted(dicom, "study", "studies")
+    of_files, of_dicom = counted(len(volumes), "study", "studies"), counted(len(dicom), "study", "studies")
     return (
-        f"{of_files} of NIfTI files and {of_dicom} of DICOM are read as different patients; if they are the same"
-        " examinations, keep one of the two",
+        f"{of_files} of NIfTI files ({_cases_at(volumes, root)}) and {of_dicom} of DICOM ({_cases_at(dicom, root)}) are"
+        " read as different patients; if they are the same examinations, keep one of the two",
     )
+
+
+def _cases_at(sources: Sequence[CaseSource], root: Path) -> str:
+    """Return the first few cases and the folders that hold their files."""
+    places = (Path(os.path.commonpath([file.parent for file in source.files])) for source in sources)
+    named = [
+        f"{source.case_id} in {place.relative_to(root).as_posix()}"
+        for source, place in zip(sources[:_NAMED], places, strict=False)
+    ]
+    more = [f"and {len(sources) - _NAMED} more"] if len(sources) > _NAMED else []
+    return ", ".join([*named, *more])
 
 
 def _unread(tree: Tree) -> Iterator[str]:

@@ -43,10 +43,15 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
     A patient's folder may hold a folder for each examination, and folders may gather patients; see
     `metseg.io.timepoints`. Several studies in one folder are told apart by what their file names begin with; unless
     that only says when, a pattern or a table has to name the patients.
+
+    Raises:
+        InputError: ``input.layout``, the names do not say which sequence a file is, or those of folders say it alone.
     """
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
         folders[path.parent].append(path)
+    if data.layout == "auto":
+        _refuse_sequence_folders(tree, folders)
     patients = _patients_of(tree, folders, data)
     files: list[StudyFile] = []
     nameless: list[Path] = []
@@ -109,6 +114,33 @@ def _is_truth_of(stem: str, known: Container[str]) -> bool:
     found = set(words(stem))
     image = plain_stem(stem.lower()) if found & TRUTH_WORDS and not found & BRAIN_WORDS else None
     return image is not None and image in known
+
+
+def _refuse_sequence_folders(tree: Tree, folders: Mapping[PurePosixPath, Sequence[PurePosixPath]]) -> None:
+    """Refuse a folder for each sequence of one patient, with files whose names say nothing.
+
+    Each folder would be a study of its own, whose only image is taken for the sequence that is asked for.
+    """
+    beside: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for folder in folders:
+        if folder.parts:
+            beside[folder.parent].append(folder)
+    for above, group in beside.items():
+        silent = {
+            folder: name
+            for folder, name in read_names(group).items()
+            if name.modality is not None and all(of_file.is_silent for of_file in read_names(folders[folder]).values())
+        }
+        roles = {name.modality for name in silent.values()}
+        if len(roles) > 1 and roles - {LESIONS, BRAIN_MASK}:
+            raise InputError(
+                "the names of folders tell the sequences, and those of their files do not",
+                where=tree.root / above,
+                expected="the files of a study in one folder, each named after its sequence",
+                got=", ".join(str(folders[folder][0].relative_to(above)) for folder in list(silent)[:4]),
+                cure="move the files of a study into one folder and name them t1n.nii.gz, t1c.nii.gz and so on",
+                code="input.layout",
+            )
 
 
 def _one_study(
