@@ -388,7 +388,7 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
     assert [(source.case_id, source.patient) for source in sources] == [("B", "B")]
     assert told == [
         "predicted on: part 'test' of split.json: 2 patients",
-        "1 of its 2 patients are not under the inputs: C",
+        "not under the inputs: 1 of its 2 patients: C",
     ]
     with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
         Reading(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.case_files import CasePair, Pairs, case_id, some_of, with_probabilities
+from metseg.evaluate.case_files import CasePair, Pairs, case_id, with_probabilities
 from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
 from metseg.io.grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
@@ -22,7 +22,7 @@ from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 __all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 
@@ -139,7 +139,7 @@ def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
     fitting = _unique_pairs(truths, predictions, ways)
     warnings: tuple[str, ...] = ()
     if fitting and true.is_slices:
-        shown = some_of([PurePosixPath(f"{guess.key} with {mask.key}") for mask, guess in fitting])
+        shown = some_of([f"{guess.key} with {mask.key}" for mask, guess in fitting])
         warnings = (f"{len(fitting)} predictions paired by the ends of their paths: {shown}",)
     pairs = sorted([*pairs, *fitting], key=lambda pair: pair[0].key)
     return _Sides(
@@ -250,24 +250,20 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
     left = len(units) - len(chosen.pairs) - len(chosen.truths)
     notes = [f"scored: {part.describe()}; {left} masks of the truth belong to others"]
     if unknown := sorted(set(units.values()) - part.split.units):
-        notes.append(f"{len(unknown)} {part.split.by}s are not in {part.path.name}: {_some(unknown)}")
+        notes.append(f"{len(unknown)} {part.split.by}s are not in {part.path.name}: {some_of(unknown)}")
     absent = sorted(part.units - set(units.values()))
     if absent and (missing == "error" or not chosen.pairs):
         raise InputError(
             f"{len(absent)} of {len(part.units)} {part.split.by}s of the part '{part.name}' have no truth",
             where=part.path,
-            got=_some(absent),
+            got=some_of(absent),
             cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern "
             "or --patients), or leave them out with --missing skip",
             code="input.split",
         )
     if absent:
-        notes.append(f"{len(absent)} {part.split.by}s of the part '{part.name}' have no truth: {_some(absent)}")
+        notes.append(f"{len(absent)} {part.split.by}s of the part '{part.name}' have no truth: {some_of(absent)}")
     return chosen, notes
-
-
-def _some(names: Sequence[str]) -> str:
-    return some_of([PurePosixPath(name) for name in names])
 
 
 def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> tuple[list[Match], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from metseg.io.source import CaseSource
 from metseg.io.splits import PartOfSplit
 from metseg.io.studies import study_from_files
 from metseg.recipe import DataPart
+from metseg.words import counted, some_of
 
 #: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
 GUESSED = (
@@ -108,8 +109,8 @@ class Reading:
             self.tell(f"predicted on: {part.describe()}")
             absent = sorted(part.units - {source.patient for source in sources})
             if part.split.by == "patient" and absent:
-                shown = ", ".join(absent[:3]) + (" and more" if len(absent) > 3 else "")
-                self.tell(f"{len(absent)} of its {len(part.units)} patients are not under the inputs: {shown}")
+                of_all = f"{len(absent)} of its {counted(len(part.units), 'patient')}"
+                self.tell(f"not under the inputs: {of_all}: {some_of(absent)}")
         return sources
 
 

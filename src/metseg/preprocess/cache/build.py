@@ -16,7 +16,7 @@ import psutil
 from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
-from metseg.io.source import CaseSource
+from metseg.io.source import CaseSource, refuse_duplicate_cases
 from metseg.machine import processors
 from metseg.preprocess.cache import stamp
 from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
@@ -73,7 +73,7 @@ def build_cache(
         ResourceError: the disk or the memory does not suffice.
     """
     rules = stamp.recipe_stamp(recipe)
-    _refuse_twins(sources)
+    refuse_duplicate_cases((source.case_id, source.root) for source in sources)
     with _alone_in(folder):
         _remove_leftovers(folder)
         found: dict[str, CaseEntry | InputError] = {}
@@ -218,16 +218,6 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of a build that was killed; called while nobody else builds here."""
     for leftover in (*folder.glob(".*.b2nd"), *folder.glob(".*.json")):
         leftover.unlink(missing_ok=True)
-
-
-def _refuse_twins(sources: Sequence[CaseSource]) -> None:
-    seen: set[str] = set()
-    for source in sources:
-        if source.case_id in seen:
-            raise InputError(
-                "two cases have one id", where=source.case_id, cure="rename one", code="input.duplicate_case"
-            )
-        seen.add(source.case_id)
 
 
 def _cache(sources: Sequence[CaseSource], found: dict[str, CaseEntry | InputError], folder: Path) -> Cache:
