@@ -534,3 +534,43 @@ def test_a_table_that_contradicts_is_refused_or_named(tmp_path: Path) -> None:
     manner = Manner("voxel", "brats-gli-2023", truth_labels="brats-gli-2023")
     summary = evaluate_folders(*sides, out=tmp_path / "out", manner=manner, quiet=True)
     assert any("Anterior" in warning for warning in summary.warnings)
+
+
+def document(path: Path, labels: str, slices: tuple[str, ...] = ()) -> None:
+    """Write what of a prediction's document says which labels its masks have."""
+    path.write_text(json.dumps({"case": path.stem, "slices": slices, "technique": {"labels": labels}}), "utf-8")
+
+
+def test_masks_are_scored_by_the_labels_that_their_document_states(tmp_path: Path) -> None:
+    """The same tissue everywhere, numbered by BraTS 2021 in the predictions and by BraTS 2023 in the truth."""
+    for folder, enhancing in (("truth", 3), ("predictions", 4)):
+        save(tmp_path / folder / "c1-seg.nii.gz", np.minimum(MASK, 1) * np.uint8(enhancing))
+    sides = tmp_path / "predictions", tmp_path / "truth"
+    document(tmp_path / "predictions" / "c1.json", "brats-gli-2021")
+    summary = evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+    assert summary.regions["ET"].metrics["dice"].mean == 1.0
+    pair = pair_up(sides[0] / "c1-seg.nii.gz", sides[1] / "c1-seg.nii.gz").cases[0]
+    assert pair.prediction_labels is not None
+    assert (pair.prediction_labels.schemes(), pair.truth_labels) == (("brats-gli-2021",), None)
+
+
+def test_a_prediction_of_fewer_classes_than_are_scored_is_refused(tmp_path: Path) -> None:
+    for folder in ("truth", "predictions"):
+        save(tmp_path / folder / "c1-seg.nii.gz", np.minimum(MASK, 1))
+    sides = tmp_path / "predictions", tmp_path / "truth"
+    document(tmp_path / "predictions" / "c1.json", "binary")
+    (tmp_path / "predictions" / "notes.json").write_text("[1", "utf-8")  # another file is none of our documents
+    with pytest.raises(MetsegError, match=r"c1\.json: 'lesion' is none of the classes wanted"):
+        evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+    summary = evaluate_folders(*sides, out=tmp_path / "out", quiet=True)
+    assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+def test_the_document_of_pictures_lies_in_the_root(tmp_path: Path) -> None:
+    for folder in ("truth", "predictions"):
+        for name in ("1", "2"):
+            draw(tmp_path / folder / "A" / f"{name}_mask.png")
+    document(tmp_path / "predictions" / "A.json", "brats-met-2023", ("A/1", "A/2"))
+    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    assert pair.prediction_labels is not None
+    assert pair.prediction_labels.schemes() == ("brats-met-2023", "brats-gli-2023")

@@ -30,7 +30,8 @@ class CasePair:
         prediction: as many; None where there is none.
         is_slices: pictures, not a volume.
         probability: the probability maps beside the predictions, as many; empty where there are none.
-        truth_labels, prediction_labels: what a ``dataset.json`` beside the files calls their values, or None.
+        truth_labels, prediction_labels: what a ``dataset.json`` or a document of `metseg predict` calls the values,
+            or None.
     """
 
     case: str

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from metseg.errors import InputError, UsageError
 from metseg.evaluate.case_files import CasePair, Pairs, case_id, with_probabilities
+from metseg.evaluate.documents import Documents
 from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
 from metseg.io.grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
@@ -75,7 +76,7 @@ def pair_up(
     if patient_pattern is not None and patients is not None:
         raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
-        return _complete(_one_file_each(predictions, truth))
+        return _complete(_one_file_each(predictions, truth), predictions, truth)
     true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
@@ -92,7 +93,7 @@ def pair_up(
         sides = replace(sides, truths=tuple(mask for mask in sides.truths if whose.patient(mask) in needed))
     matches, notes = _settle(sides, missing, unlabelled=true.unlabelled)
     gather = _slice_cases if true.is_slices else _volume_cases
-    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)))
+    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)), predictions, truth)
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,25 @@ def _one_file_each(predictions: Path, truth: Path) -> Pairs:
     return Pairs((pair,))
 
 
-def _complete(pairs: Pairs) -> Pairs:
-    """Return the cases with the probability maps beside their predictions, and what tables say of their labels."""
-    in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
+def _complete(pairs: Pairs, predictions: Path, truth: Path) -> Pairs:
+    """Return the cases with the probability maps beside their predictions, and what is stated about their labels.
 
-    def said(paths: Iterable[Path | None]) -> NamedLabels | None:
-        return next((named for path in paths if path is not None and (named := in_folder(path.parent))), None)
+    A document that `metseg predict` wrote states the labels of its own case; a ``dataset.json`` those of a folder.
+    """
+    in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
+    of_truth, of_predictions = Documents(truth), Documents(predictions)
+
+    def stated(paths: Iterable[Path | None], documents: Documents) -> NamedLabels | None:
+        labels = (documents.labels_of(path) or in_folder(path.parent) for path in paths if path is not None)
+        return next((named for named in labels if named is not None), None)
 
     cases = (
-        replace(pair, truth_labels=said(pair.truth), prediction_labels=said(pair.prediction)) for pair in pairs.cases
+        replace(
+            pair,
+            truth_labels=stated(pair.truth, of_truth),
+            prediction_labels=stated(pair.prediction, of_predictions),
+        )
+        for pair in pairs.cases
     )
     return with_probabilities(Pairs(tuple(cases), pairs.warnings))
 
