@@ -9,11 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.channels import GreyRule
-from metseg.io.inputs import InputRules, find_in_folders, find_inputs
+from metseg.io.inputs import InputRules, find_in_folders, find_inputs, study_of_named
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.splits import PartOfSplit
-from metseg.io.studies import study_from_files
 from metseg.recipe import DataPart
 from metseg.words import counted, some_of
 
@@ -88,7 +87,7 @@ class Reading:
             raise UsageError(
                 "nothing to predict on", where="INPUT", cure="give a file, a folder, or --modality t1c=FILE"
             )
-        return [study_from_files(self.named, data)]
+        return [study_of_named(self.named, data, grey=GreyRule(grey))]
 
     def _of_part(self, sources: list[CaseSource], part: PartOfSplit) -> list[CaseSource]:
         """Return the cases of a part of a split, told of what of it is not there.

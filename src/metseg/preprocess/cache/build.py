@@ -239,7 +239,7 @@ def _refuse(bad: Sequence[tuple[str, InputError]]) -> None:
     """Raise the one error there is, or one that lists the first ten."""
     if len(bad) == 1:
         raise bad[0][1]
-    lines = [f"[{case_id}] {error.one_line()}" for case_id, error in bad[:NAMED_FAILURES]]
+    lines = [f"[{case_id}] {error.data_set_line()}" for case_id, error in bad[:NAMED_FAILURES]]
     more = f" and {len(bad) - NAMED_FAILURES} more" if len(bad) > NAMED_FAILURES else ""
     codes = {error.code for _, error in bad}
     raise InputError(
