@@ -130,7 +130,7 @@ def test_a_hint_of_a_case_that_is_inspected_names_no_option(run_metseg: Run, tmp
     for name in ("t1c", "t1_post_gad"):
         path = tmp_path / "p1" / f"{name}.nii.gz"
         path.parent.mkdir(exist_ok=True)
-        nib.save(nib.Nifti1Image(np.arange(64, dtype=np.int16).reshape(4, 4, 4), np.eye(4)), path)
+        nib.save(nib.Nifti1Image(np.arange(64, dtype=np.int16).reshape(4, 4, 4), np.diag([40, 40, 40, 1])), path)
     _, out, _ = run_metseg("inspect", tmp_path, "--json")
     (problem,) = json.loads(out)["case_lines"][0]["problems"]
     assert problem["code"] == "input.duplicate_sequence"

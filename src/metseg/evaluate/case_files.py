@@ -10,7 +10,7 @@ from metseg.io.mask_names import case_of
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.tree import PICTURE_ENDINGS
 from metseg.labels import NamedLabels
-from metseg.words import some_of
+from metseg.words import counted, some_of
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
@@ -84,7 +84,8 @@ def with_probabilities(pairs: Pairs) -> Pairs:
             partly.append(pair.case)
     if not partly:
         return Pairs(tuple(cases), pairs.warnings)
-    warning = f"{len(partly)} cases lack the probabilities of some slices, and are scored without: {some_of(partly)}"
+    cases_without = counted(len(partly), "case")
+    warning = f"{cases_without} scored without probabilities, which some slices lack: {some_of(partly)}"
     return Pairs(tuple(cases), (*pairs.warnings, warning))
 
 

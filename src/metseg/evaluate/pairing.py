@@ -76,7 +76,7 @@ def pair_up(
     if patient_pattern is not None and patients is not None:
         raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
-        return _complete(_one_file_each(predictions, truth), predictions, truth)
+        return _complete(_one_file_each(predictions, truth), predictions)
     true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
@@ -93,7 +93,7 @@ def pair_up(
         sides = replace(sides, truths=tuple(mask for mask in sides.truths if whose.patient(mask) in needed))
     matches, notes = _settle(sides, missing, unlabelled=true.unlabelled)
     gather = _slice_cases if true.is_slices else _volume_cases
-    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)), predictions, truth)
+    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)), predictions)
 
 
 @dataclass(frozen=True)
@@ -117,23 +117,24 @@ def _one_file_each(predictions: Path, truth: Path) -> Pairs:
     return Pairs((pair,))
 
 
-def _complete(pairs: Pairs, predictions: Path, truth: Path) -> Pairs:
+def _complete(pairs: Pairs, predictions: Path) -> Pairs:
     """Return the cases with the probability maps beside their predictions, and what is stated about their labels.
 
     A document that `metseg predict` wrote states the labels of its own case; a ``dataset.json`` those of a folder.
     """
     in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
-    of_truth, of_predictions = Documents(truth), Documents(predictions)
+    documents = Documents(predictions)
 
-    def stated(paths: Iterable[Path | None], documents: Documents) -> NamedLabels | None:
-        labels = (documents.labels_of(path) or in_folder(path.parent) for path in paths if path is not None)
+    def first(labels: Iterable[NamedLabels | None]) -> NamedLabels | None:
         return next((named for named in labels if named is not None), None)
 
     cases = (
         replace(
             pair,
-            truth_labels=stated(pair.truth, of_truth),
-            prediction_labels=stated(pair.prediction, of_predictions),
+            truth_labels=first(in_folder(path.parent) for path in pair.truth),
+            prediction_labels=first(
+                documents.labels_of(path) or in_folder(path.parent) for path in pair.prediction if path is not None
+            ),
         )
         for pair in pairs.cases
     )
@@ -151,7 +152,7 @@ def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
     warnings: tuple[str, ...] = ()
     if fitting and true.is_slices:
         shown = some_of([f"{guess.key} with {mask.key}" for mask, guess in fitting])
-        warnings = (f"{len(fitting)} predictions paired by the ends of their paths: {shown}",)
+        warnings = (f"{counted(len(fitting), 'prediction')} paired by the ends of their paths: {shown}",)
     pairs = sorted([*pairs, *fitting], key=lambda pair: pair[0].key)
     return _Sides(
         tuple(pairs),
@@ -259,13 +260,13 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
         sides.warnings,
     )
     left = len(units) - len(chosen.pairs) - len(chosen.truths)
-    notes = [f"scored: {part.describe()}; {left} masks of the truth belong to others"]
+    notes = [f"scored: {part.describe()}; left out: {counted(left, 'mask')} of others"]
     if unknown := sorted(set(units.values()) - part.split.units):
-        notes.append(f"{len(unknown)} {part.split.by}s are not in {part.path.name}: {some_of(unknown)}")
+        notes.append(f"not in {part.path.name}: {counted(len(unknown), part.split.by)}: {some_of(unknown)}")
     absent = sorted(part.units - set(units.values()))
     if absent and (missing == "error" or not chosen.pairs):
         raise InputError(
-            f"{len(absent)} of {len(part.units)} {part.split.by}s of the part '{part.name}' have no truth",
+            f"no truth for {len(absent)} of {counted(len(part.units), part.split.by)} of the part '{part.name}'",
             where=part.path,
             got=some_of(absent),
             cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern "
@@ -273,7 +274,7 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
             code="input.split",
         )
     if absent:
-        notes.append(f"{len(absent)} {part.split.by}s of the part '{part.name}' have no truth: {some_of(absent)}")
+        notes.append(f"no truth for {counted(len(absent), part.split.by)} of the part '{part.name}': {some_of(absent)}")
     return chosen, notes
 
 
@@ -294,14 +295,14 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
         raise _unpaired(sides, alone, extra)
     warnings = []
     if alone:
-        were = "was" if len(alone) == 1 else "were"
         done = "scored as empty" if missing == "empty" else "left out"
-        warnings.append(f"{counted(len(alone), 'truth')} without a prediction {were} {done}: {some_of(alone)}")
+        warnings.append(f"{counted(len(alone), 'truth')} without a prediction {done}: {some_of(alone)}")
     if extra:
-        warnings.append(f"{len(extra)} predictions without a truth were left out: {some_of(extra)}")
+        warnings.append(f"{counted(len(extra), 'prediction')} without a truth left out: {some_of(extra)}")
     if apart:
         names = some_of([mask.key for mask in apart])
-        warnings.append(f"{len(apart)} predictions of cases that the data set has no mask of were left out: {names}")
+        left_out = counted(len(apart), "prediction")
+        warnings.append(f"{left_out} of cases without a mask in the data set left out: {names}")
     matches: list[Match] = [*sides.pairs]
     if missing == "empty":
         matches += [(mask, None) for mask in sides.truths]
@@ -313,10 +314,10 @@ def _unpaired(sides: _Sides, truths: Sequence[PurePosixPath], predictions: Seque
     count = len(sides.pairs)
     parts = []
     if truths:
-        parts.append(f"{len(truths)} of {count + len(truths)} truths have no prediction: {some_of(truths)}")
+        parts.append(f"no prediction for {len(truths)} of {counted(count + len(truths), 'truth')}: {some_of(truths)}")
     if predictions:
         among = count + len(predictions)
-        parts.append(f"{len(predictions)} of {among} predictions have no truth: {some_of(predictions)}")
+        parts.append(f"no truth for {len(predictions)} of {counted(among, 'prediction')}: {some_of(predictions)}")
     return InputError(
         "; ".join(parts),
         cure="add or rename the files, score missing predictions as empty (--missing empty), or leave out what only "

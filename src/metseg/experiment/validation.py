@@ -66,13 +66,13 @@ def not_looked_at(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...]:
     """Return a warning on validation patients without a case: a choice on the easy ones alone would flatter.
 
     >>> not_looked_at(Pairs(()), ["P1", "P2"])
-    ('2 of 2 validation patients were not looked at: P1, P2',)
+    ('not looked at: 2 of 2 validation patients: P1, P2',)
     """
     seen = {pair.patient for pair in pairs.cases}
     missing = [patient for patient in validation if patient not in seen]
     if not missing:
         return ()
-    return (f"{len(missing)} of {len(validation)} validation patients were not looked at: {some_of(missing)}",)
+    return (f"not looked at: {len(missing)} of {counted(len(validation), 'validation patient')}: {some_of(missing)}",)
 
 
 def refuse_seen_patients(pairs: Pairs, split: Split) -> None:

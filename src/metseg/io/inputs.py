@@ -334,7 +334,7 @@ def _not_one_study(count: int, *, where: Path) -> UsageError:
     return UsageError(
         "sequences are named, and there is not one study that they could be of",
         where=where,
-        got=f"{count} studies",
+        got=counted(count, "study", "studies"),
         cure="predict that study by itself",
     )
 

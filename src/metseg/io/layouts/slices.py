@@ -46,7 +46,7 @@ class SliceLayout(Layout):
             raise InputError(
                 "there are masks but no images",
                 where=tree.root,
-                got=f"{len(pairing.orphan_masks)} masks",
+                got=counted(len(pairing.orphan_masks), "mask"),
                 cure="give the folder that holds the images too",
                 code="input.layout",
             )

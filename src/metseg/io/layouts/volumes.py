@@ -21,7 +21,7 @@ from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS, NamedLabels
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
-from metseg.words import some_of
+from metseg.words import counted, some_of
 
 #: The role of a mask of lesions; other roles are modalities, or `BRAIN_MASK`.
 LESIONS = "lesions"
@@ -115,7 +115,7 @@ class Listing:
         left = self.left_out(tree)
         if not left:
             return ()
-        what = "1 NIfTI file is" if len(left) == 1 else f"{len(left)} NIfTI files are"
+        what = counted(len(left), "NIfTI file is", "NIfTI files are")
         return (f"{what} neither image nor mask by the names of this layout: {some_of(left)}",)
 
     def _study_folders(self, tree: Tree) -> set[PurePosixPath]:
@@ -154,7 +154,7 @@ class VolumeLayout(Layout):
             raise InputError(
                 "there are masks but no images",
                 where=tree.root,
-                got=f"{len(orphans)} masks",
+                got=counted(len(orphans), "mask"),
                 cure="give the folder that holds the images too",
                 code="input.layout",
             )
@@ -276,17 +276,16 @@ def _choices(asked: Iterable[VolumeSource], groups: Iterable[Sequence[StudyFile]
             left.update(_ending(path, source.case_id) for path in masks if path != source.mask)
     if not left:
         return ()
-    read, unread = (", ".join(f"{name} ({_cases(n)})" for name, n in sorted(names.items())) for names in (taken, left))
+    read, unread = (
+        ", ".join(f"{name} ({counted(count, 'case')})" for name, count in sorted(endings.items()))
+        for endings in (taken, left)
+    )
     return (f"{unread}: masks of labels '{data.labels}' were read from {read}",)
 
 
 def _ending(path: Path, case: str) -> str:
     """Return what a file is called in every case: ``*_seg.nii.gz``."""
     return f"*{path.name.removeprefix(case)}"
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _ambiguous(paths: Sequence[Path], what: str) -> tuple[str, ...]:
