@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -154,12 +154,29 @@ def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
         shown = some_of([f"{guess.key} with {mask.key}" for mask, guess in fitting])
         warnings = (f"{counted(len(fitting), 'prediction')} paired by the ends of their paths: {shown}",)
     pairs = sorted([*pairs, *fitting], key=lambda pair: pair[0].key)
+    truths = _without(truths, [mask for mask, _ in fitting])
+    if not true.is_slices:
+        warnings = tuple(_ambiguous(pairs, truths))
     return _Sides(
         tuple(pairs),
-        tuple(_without(truths, [mask for mask, _ in fitting])),
+        tuple(truths),
         tuple(_without(predictions, [mask for _, mask in fitting])),
         warnings,
     )
+
+
+def _ambiguous(pairs: Iterable[tuple[MaskFile, MaskFile]], truths: Iterable[MaskFile]) -> Iterator[str]:
+    """Yield a warning on each prediction that may also be of a truth without one: a folder predicted alone gives its
+    own name to the results, not its path in the data set.
+    """
+    called: dict[str, list[str]] = defaultdict(list)
+    for mask in truths:
+        if mask.place is not None:
+            called[mask.place.name].append(str(mask.key))
+    for mask, guess in pairs:
+        if others := called[str(guess.key)]:
+            name = guess.path.name
+            yield f"{name} is scored as case {mask.key}, but also has the name of the folder of {some_of(others)}"
 
 
 def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskFile]:
