@@ -36,8 +36,9 @@ class Documents:
         path, document = self._find(mask) or (mask, {})
         technique = document.get("technique")
         scheme = technique.get("labels") if isinstance(technique, dict) else None
-        known = isinstance(scheme, str) and scheme in LABEL_SCHEMES
-        return labels_of_scheme(scheme, str(path)) if known else None
+        if not isinstance(scheme, str) or scheme not in LABEL_SCHEMES:
+            return None
+        return labels_of_scheme(scheme, str(path))
 
     def _find(self, mask: Path) -> tuple[Path, dict[str, Any]] | None:
         # A document that lists no slices is called after their folder.
