@@ -6,7 +6,23 @@ codes as problem documents, so a code, once published, never changes its meaning
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from typing import ClassVar
+
+#: An option of the command line, as cures name it.
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+#: Code to cure, where an option that the usual cure names does not exist: few commands can name a single file.
+CURES_WITHOUT_OPTIONS: Mapping[str, str] = {
+    "input.missing_sequence": "name NIfTI files after their sequences (t1n, t1c, t2w, t2f), or move the case away",
+    "input.duplicate_sequence": "move all of them but one away",
+    "input.brain_mask": "put a NIfTI file called ..._brain_mask beside the images, or remove the skull",
+    "input.layout": "arrange and name the files as expected",
+    "input.missing_prediction": "add or rename the files",
+    "input.missing_truth": "add or rename the files",
+    "input.affine_mismatch": "bring the prediction onto the truth's grid; nothing is resampled here",
+}
 
 
 class MetsegError(Exception):
@@ -48,13 +64,34 @@ class MetsegError(Exception):
         >>> print(InputError("wrong shape", where="a.png", expected=(2, 2), got=(3, 3), cure="resize it"))
         a.png: wrong shape (expected (2, 2), got (3, 3)); resize it
         """
+        return self._line(self.cure)
+
+    def _line(self, cure: str | None) -> str:
         place = "" if self.where is None else f"{self.where}: "
         facts = [
             f"{name} {value}" for name, value in (("expected", self.expected), ("got", self.got)) if value is not None
         ]
         detail = f" ({', '.join(facts)})" if facts else ""
-        cure = f"; {self.cure}" if self.cure else ""
-        return " ".join(f"{place}{self.what}{detail}{cure}".split())
+        return " ".join(f"{place}{self.what}{detail}{f'; {cure}' if cure else ''}".split())
+
+    def cure_among(self, options: Collection[str], cures: Mapping[str, str] = CURES_WITHOUT_OPTIONS) -> str | None:
+        """Return the cure; if it names an option that does not exist here, the one in `cures` instead, if any.
+
+        Args:
+            options: those that exist, such as ``--modality``.
+            cures: code to cure.
+
+        >>> error = InputError("two files are t1c", cure="give --modality t1c=FILE", code="input.duplicate_sequence")
+        >>> error.cure_among(["--modality"]), error.cure_among([])
+        ('give --modality t1c=FILE', 'move all of them but one away')
+        """
+        if self.cure is None or set(_OPTION.findall(self.cure)) <= set(options):
+            return self.cure
+        return cures.get(self.code, self.cure)
+
+    def data_set_line(self) -> str:
+        """Return `one_line` for a case of a data set: with a cure that names no option."""
+        return self._line(self.cure_among(()))
 
 
 class UsageError(MetsegError):

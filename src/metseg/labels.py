@@ -420,6 +420,16 @@ def named_labels(entries: Iterable[tuple[str, Iterable[int]]], source: str) -> N
     return NamedLabels(tuple((value, tuple(names)) for value, names in sorted(held.items())), source)
 
 
+def labels_of_scheme(scheme: str, source: str) -> NamedLabels:
+    """Return the values of masks that a file says have a label scheme.
+
+    >>> labels_of_scheme("binary", "P1.json").describe()
+    '1 = lesion'
+    """
+    classes = lookup("label scheme", LABEL_SCHEMES, scheme).classes
+    return NamedLabels(tuple((value, (name,)) for value, name in sorted(classes.items())), source)
+
+
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:
     looks_like_instances = len(present) > 6 and max(present) <= 2 * len(present)
     cure = (

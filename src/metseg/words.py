@@ -1,6 +1,11 @@
-"""Numbers in sentences."""
+"""Numbers and lists in sentences."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: Names shown one by one in a message; more are counted.
+SHOWN_NAMES = 6
 
 
 def counted(count: int, thing: str, things: str | None = None) -> str:
@@ -15,3 +20,13 @@ def counted(count: int, thing: str, things: str | None = None) -> str:
     ('1 case', '1,200 patients', '0 studies')
     """
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def some_of(names: Sequence[object]) -> str:
+    """Return the first few names, and how many more there are.
+
+    >>> some_of(["a", "b"]), some_of(range(8)), some_of([])
+    ('a, b', '0, 1, 2, 3, 4, 5 and 2 more', 'nothing')
+    """
+    shown = ", ".join(map(str, names[:SHOWN_NAMES])) or "nothing"
+    return f"{shown} and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else shown

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -110,6 +114,36 @@ def test_the_exit_status_is_that_of_the_error(run_metseg: Run, monkeypatch: pyte
 
     monkeypatch.setattr("metseg.recipe.shipped_recipes", broken)
     assert run_metseg("recipes") == (3, "", "metseg: a.png: too dark; light a lamp\n")
+
+
+def test_a_hint_names_options_that_the_command_has(run_metseg: Run, tmp_path: Path) -> None:
+    for name in ("scan_a", "scan_b"):
+        nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    for command in (["inspect"], ["split", "--out", tmp_path / "split.json"]):
+        status, _, err = run_metseg(command[0], tmp_path, *command[1:])
+        assert (status, "do not tell which sequence" in err) == (3, True)
+        assert "--modality" not in err
+        assert "name the files as expected" in err
+
+
+def test_a_hint_of_a_case_that_is_inspected_names_no_option(run_metseg: Run, tmp_path: Path) -> None:
+    for name in ("t1c", "t1_post_gad"):
+        path = tmp_path / "p1" / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(np.arange(64, dtype=np.int16).reshape(4, 4, 4), np.diag([40, 40, 40, 1])), path)
+    _, out, _ = run_metseg("inspect", tmp_path, "--json")
+    (problem,) = json.loads(out)["case_lines"][0]["problems"]
+    assert problem["code"] == "input.duplicate_sequence"
+    assert problem["message"].endswith("move all of them but one away")
+
+
+def test_a_command_that_has_the_option_names_it(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise InputError("no sequence", cure="name it with --modality", code="input.layout")
+
+    monkeypatch.setattr("metseg.model.bundle.load_bundle", broken)
+    _, _, err = run_metseg("predict", "x", "--model", "m")
+    assert err == "metseg: no sequence; name it with --modality\n"
 
 
 def test_the_system_refusing_is_one_line(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:

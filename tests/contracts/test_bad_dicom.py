@@ -147,7 +147,7 @@ def test_26_identical_pictures_at_one_place(folder: Path) -> None:
     write(folder, scanner.slices(stored)[1:3], seed=9)
     image = read_series(folder)
     np.testing.assert_array_equal(image.volume.data.T, stored)
-    assert image.warnings == ("series 1: 2 pictures were there twice; one of each was kept.",)
+    assert image.warnings == ("series 1: 2 pictures stored twice; one copy of each was kept.",)
 
 
 def test_26_different_pictures_at_one_place(folder: Path) -> None:

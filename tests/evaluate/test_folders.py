@@ -318,5 +318,5 @@ def test_what_cannot_be_paired(volumes: tuple[Path, Path], tmp_path: Path) -> No
     with pytest.raises(InputError, match="no prediction has the name"):
         pair_up(predictions, tmp_path / "others")
     save(predictions / "again" / "BraTS-MET-00001-000-pred.nii.gz", blobs(0))
-    with pytest.raises(InputError, match="two files for case BraTS-MET-00001-000"):
+    with pytest.raises(InputError, match="two cases are called 'BraTS-MET-00001-000'"):
         pair_up(predictions, predictions)

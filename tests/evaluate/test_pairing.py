@@ -94,11 +94,11 @@ def test_what_only_one_side_has_is_named_on_its_side(sides: tuple[Path, Path]) -
     (predictions / "P02.nii.gz").rename(predictions / "P2.nii.gz")
     with pytest.raises(InputError) as caught:
         pair_up(predictions, truth)
-    assert "1 of 5 truths have no prediction: P02" in caught.value.what
-    assert "1 of 5 predictions have no truth: P2" in caught.value.what
+    assert "no prediction for 1 of 5 truths: P02" in caught.value.what
+    assert "no truth for 1 of 5 predictions: P2" in caught.value.what
     assert caught.value.code == "input.missing_prediction"
     (truth / "P02.nii.gz").unlink()
-    with pytest.raises(InputError, match="1 of 5 predictions have no truth: P2") as caught:
+    with pytest.raises(InputError, match="no truth for 1 of 5 predictions: P2") as caught:
         pair_up(predictions, truth)
     assert caught.value.code == "input.missing_truth"
 
@@ -109,7 +109,7 @@ def test_what_is_done_about_it(sides: tuple[Path, Path], tmp_path: Path, missing
     (predictions / "P05_seg.nii.gz").rename(predictions / "P5_seg.nii.gz")
     pairs = pair_up(predictions, truth, missing=missing)
     assert any("P05" in warning and "without a prediction" in warning for warning in pairs.warnings)
-    assert any("without a truth were left out: P5" in warning for warning in pairs.warnings)
+    assert any("1 prediction without a truth left out: P5" in warning for warning in pairs.warnings)
     summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
     assert (summary.cases, summary.regions["lesion"].metrics["dice"].mean) == (cases, pytest.approx(dice))
 
@@ -146,7 +146,7 @@ def test_images_among_masks_are_none(sides: tuple[Path, Path], image: str) -> No
 def test_where_images_lie_beside_masks_a_file_without_a_mask_is_an_image(sides: tuple[Path, Path]) -> None:
     predictions, truth = sides
     save(truth / "P04.nii.gz", EMPTY)
-    with pytest.raises(InputError, match=r"3 of 5 predictions have no truth: P01, P02, P03"):
+    with pytest.raises(InputError, match=r"no truth for 3 of 5 predictions: P01, P02, P03"):
         pair_up(predictions, truth)
     pairs = pair_up(predictions, truth, missing="skip")
     assert any("3 files without a mask beside, taken for images: P01" in warning for warning in pairs.warnings)
@@ -305,7 +305,9 @@ def test_cases_that_a_data_set_keeps_without_masks_are_no_error(tmp_path: Path) 
         save(tmp_path / "P" / f"{case}-seg.nii.gz")
     pairs = pair_up(tmp_path / "P", tmp_path / "data")
     assert [pair.case for pair in pairs.cases] == ["c1", "c2"]
-    assert any("no mask of were left out: new" in warning for warning in pairs.warnings)
+    assert any(
+        "1 prediction of cases without a mask in the data set left out: new" in warning for warning in pairs.warnings
+    )
 
 
 @pytest.fixture
@@ -346,16 +348,16 @@ SPLIT = Split(train=("P01", "P02"), validation=("P03",), test=("P04", "P05"))
 def test_a_part_is_scored_alone(sides: tuple[Path, Path], tmp_path: Path) -> None:
     pairs = pair_up(*sides, part=part("test", SPLIT))
     assert [pair.case for pair in pairs.cases] == ["P04", "P05"]
-    assert pairs.warnings == ("scored: part 'test' of split.json: 2 patients; 3 masks of the truth belong to others",)
+    assert pairs.warnings == ("scored: part 'test' of split.json: 2 patients; left out: 3 masks of others",)
     predictions, truth = sides
     (predictions / "P01.nii.gz").unlink()  # of another part: not missed
     (truth / "P02.nii.gz").unlink()
     assert len(pair_up(*sides, part=part("test", SPLIT)).cases) == 2
     (predictions / "P05_seg.nii.gz").unlink()
-    with pytest.raises(InputError, match="1 of 2 truths have no prediction: P05"):
+    with pytest.raises(InputError, match="no prediction for 1 of 2 truths: P05"):
         pair_up(*sides, part=part("test", SPLIT))
     (truth / "P05_seg.nii.gz").unlink()
-    with pytest.raises(InputError, match="1 of 2 patients of the part 'test' have no truth") as caught:
+    with pytest.raises(InputError, match="no truth for 1 of 2 patients of the part 'test'") as caught:
         pair_up(*sides, part=part("test", SPLIT))
     assert caught.value.code == "input.split"
     assert len(pair_up(*sides, part=part("test", SPLIT), missing="skip").cases) == 1
@@ -388,7 +390,7 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
     assert [(source.case_id, source.patient) for source in sources] == [("B", "B")]
     assert told == [
         "predicted on: part 'test' of split.json: 2 patients",
-        "1 of its 2 patients are not under the inputs: C",
+        "not under the inputs: 1 of its 2 patients: C",
     ]
     with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
         Reading(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
@@ -534,3 +536,45 @@ def test_a_table_that_contradicts_is_refused_or_named(tmp_path: Path) -> None:
     manner = Manner("voxel", "brats-gli-2023", truth_labels="brats-gli-2023")
     summary = evaluate_folders(*sides, out=tmp_path / "out", manner=manner, quiet=True)
     assert any("Anterior" in warning for warning in summary.warnings)
+
+
+def document(path: Path, labels: str, slices: tuple[str, ...] = ()) -> None:
+    """Write what of a prediction's document says which labels its masks have."""
+    path.write_text(
+        json.dumps({"case": path.stem, "model": "m", "slices": slices, "technique": {"labels": labels}}), "utf-8"
+    )
+
+
+def test_masks_are_scored_by_the_labels_that_their_document_states(tmp_path: Path) -> None:
+    """The same tissue everywhere, numbered by BraTS 2021 in the predictions and by BraTS 2023 in the truth."""
+    for folder, enhancing in (("truth", 3), ("predictions", 4)):
+        save(tmp_path / folder / "c1-seg.nii.gz", np.minimum(MASK, 1) * np.uint8(enhancing))
+    sides = tmp_path / "predictions", tmp_path / "truth"
+    document(tmp_path / "predictions" / "c1.json", "brats-gli-2021")
+    summary = evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+    assert summary.regions["ET"].metrics["dice"].mean == 1.0
+    pair = pair_up(sides[0] / "c1-seg.nii.gz", sides[1] / "c1-seg.nii.gz").cases[0]
+    assert pair.prediction_labels is not None
+    assert (pair.prediction_labels.schemes(), pair.truth_labels) == (("brats-gli-2021",), None)
+
+
+def test_a_prediction_of_fewer_classes_than_are_scored_is_refused(tmp_path: Path) -> None:
+    for folder in ("truth", "predictions"):
+        save(tmp_path / folder / "c1-seg.nii.gz", np.minimum(MASK, 1))
+    sides = tmp_path / "predictions", tmp_path / "truth"
+    document(tmp_path / "predictions" / "c1.json", "binary")
+    (tmp_path / "predictions" / "notes.json").write_text("[1", "utf-8")  # another file is none of our documents
+    with pytest.raises(MetsegError, match=r"c1\.json: 'lesion' is none of the classes wanted"):
+        evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+    summary = evaluate_folders(*sides, out=tmp_path / "out", quiet=True)
+    assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+def test_the_document_of_pictures_lies_in_the_root(tmp_path: Path) -> None:
+    for folder in ("truth", "predictions"):
+        for name in ("1", "2"):
+            draw(tmp_path / folder / "A" / f"{name}_mask.png")
+    document(tmp_path / "predictions" / "A.json", "brats-met-2023", ("A/1", "A/2"))
+    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    assert pair.prediction_labels is not None
+    assert pair.prediction_labels.schemes() == ("brats-met-2023", "brats-gli-2023")

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from metseg.errors import InputError, UsageError
+from metseg.evaluate.documents import Documents
 from metseg.evaluate.pairing import CasePair, Pairs
 from metseg.experiment.join import join_bundles
-from metseg.experiment.operate import Documents, _require_own_folds
+from metseg.experiment.operate import _require_own_folds
 from metseg.io.splits import Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -317,3 +318,23 @@ def test_sequences_that_are_named_wrongly(run_metseg: Run, tiny_bundle: Path, gi
     status, out, err = run_metseg("predict", "--model", tiny_bundle, *given)
     assert (status, out) == (2, "")
     assert message in err
+
+
+def test_a_volume_of_one_sequence_is_not_said_to_lack_others_where_the_model_sees_pictures(
+    predictor: Make, first_channel: Callable[..., torch.nn.Module], tmp_path: Path
+) -> None:
+    hides = 'augment=[{name = "missing_sequence", options = {reference = 1}}]'
+    model = predictor(first_channel(), channels=("t1n", "t2f", "t1c"), changes=(hides,))
+    flair = tmp_path / "p1" / "flair.nii.gz"
+    flair.parent.mkdir()
+    nib.save(nib.Nifti1Image(np.ones((8, 8, 4), np.int16), np.eye(4)), flair)
+    for inputs, named in (([], {"t2f": str(flair)}), ([flair.parent], {})):
+        reading = Reading(named=named)
+        (error,) = predict_paths(inputs, model, tmp_path / "out", reading=reading, quiet=True).errors
+        assert (error.code, error.what) == ("input.dimensions", "the model is for pictures, and a volume was given")
+        assert error.got == "a volume without t1n, t1c"
+        assert "give its slices of t2f as grey pictures" in str(error.cure)
+    save(tmp_path / "flair.png", picture(3, 5))
+    reading = Reading(named={"t2f": str(tmp_path / "flair.png")})
+    with pytest.raises(UsageError, match=r"these are pictures.*without --modality; a grey one is read as t2f"):
+        predict_paths([], model, tmp_path / "out", reading=reading, quiet=True)

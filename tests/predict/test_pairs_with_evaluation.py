@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
 from metseg.errors import InputError
 from metseg.evaluate import Manner, evaluate_pairs
-from metseg.evaluate.pairing import pair_up
+from metseg.evaluate.pairing import Missing, pair_up
 from metseg.io.splits import Split
 from metseg.predict.folder import predict_paths
 from metseg.predict.predictor import Predictor
@@ -65,6 +66,61 @@ def test_slices_that_fit_two_truths_are_not_guessed(slices: Path, sees_bright: P
     predict_paths([slices / "A"], sees_bright, tmp_path / "P", quiet=True)
     with pytest.raises(InputError, match="no prediction has the name of a truth"):
         pair_up(tmp_path / "P", slices)
+
+
+def save_study(folder: Path, bright: int) -> None:
+    """Write an image with a bright lesion in one row, and its truth."""
+    image = np.arange(8 * 8 * 4).reshape(8, 8, 4) % 40
+    image[bright, 2:6] = 200
+    folder.mkdir(parents=True)
+    affine = np.diag([20.0, 20.0, 20.0, 1.0])
+    nib.save(nib.Nifti1Image(image.astype(np.int16), affine), folder / "flair.nii.gz")
+    nib.save(nib.Nifti1Image((image > 100).astype(np.uint8), affine), folder / "seg.nii.gz")
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Path:
+    """Return two sites with a patient of one name each, and different lesions."""
+    for site, bright in (("siteA", 3), ("siteB", 6)):
+        save_study(tmp_path / "data" / site / "p1", bright)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("inputs", [(".",), ("siteA/p1", "siteB/p1")])
+def test_patients_of_one_name_at_two_sites_are_not_mixed_up(
+    sites: Path, sees_bright: Predictor, tmp_path: Path, inputs: tuple[str, ...]
+) -> None:
+    predict_paths([sites / name for name in inputs], sees_bright, tmp_path / "P", quiet=True)
+    pairs = pair_up(tmp_path / "P", sites)
+    assert [pair.case for pair in pairs.cases] == ["siteA_p1", "siteB_p1"]
+    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+@pytest.mark.parametrize("missing", ["error", "skip", "empty"])
+def test_a_patients_folder_predicted_alone_pairs_with_that_folder_only(
+    sites: Path, sees_bright: Predictor, tmp_path: Path, missing: Missing
+) -> None:
+    predict_paths([sites / "siteA" / "p1"], sees_bright, tmp_path / "P", quiet=True)
+    assert (tmp_path / "P" / "p1-seg.nii.gz").exists()
+    with pytest.raises(InputError, match="no prediction has the name of a truth"):
+        pair_up(tmp_path / "P", sites, missing=missing)
+    pairs = pair_up(tmp_path / "P", sites / "siteA" / "p1", missing=missing)
+    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    assert summary.regions["lesion"].metrics["dice"].mean == 1.0
+
+
+def test_a_name_that_fits_two_folders_is_named_where_one_has_no_prediction(
+    sites: Path, sees_bright: Predictor, tmp_path: Path
+) -> None:
+    save_study(sites / "p1", 1)
+    predict_paths([sites / "siteA" / "p1"], sees_bright, tmp_path / "P", quiet=True)
+    with pytest.raises(InputError, match="no prediction for 2 of 3 truths"):
+        pair_up(tmp_path / "P", sites)
+    warning = "p1-seg.nii.gz is scored as case p1, but also has the name of the folder of siteA_p1, siteB_p1"
+    assert any(warning in noted for noted in pair_up(tmp_path / "P", sites, missing="skip").warnings)
+    predict_paths([sites], sees_bright, tmp_path / "all", quiet=True)
+    assert pair_up(tmp_path / "all", sites).warnings == ()
 
 
 def test_both_commands_take_a_part(slices: Path, tiny_bundle: Path, tmp_path: Path, run_metseg: Run) -> None:

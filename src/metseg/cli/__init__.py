@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -137,5 +137,14 @@ def _end(error: MetsegError, debug: bool) -> NoReturn:
     """End with an error: one line, and with --debug how it came about."""
     if debug:
         traceback.print_exception(error)
+    error.cure = error.cure_among(_options_of(sys.argv[1:]))
     sys.stderr.write(f"metseg: {error.one_line()}\n")
     sys.exit(error.exit_status)
+
+
+def _options_of(words: Sequence[str]) -> set[str]:
+    """Return the options of the command that a command line names."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = getattr(command, "commands", {}).get(word, command)
+    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}

@@ -115,8 +115,9 @@ def _given(**options: Any) -> dict[str, Any]:
 def _summary(rows: list[dict[str, Any]], out: Path) -> str:
     lesions = sum(row["lesions"] for row in rows)
     slices, examinations = (sum(row.get(key, 0) for row in rows) for key in ("slices", "examinations"))
-    extra = f", {slices} slices, {sum(row['slices_with_lesion'] for row in rows)} of them with lesion" if slices else ""
+    with_lesion = sum(row.get("slices_with_lesion", 0) for row in rows)
+    extra = f", {counted(slices, 'slice')}, {with_lesion} of them with lesion" if slices else ""
     if examinations > len(rows):
-        extra = f" at first, {examinations} examinations"
+        extra = f" at first, {counted(examinations, 'examination')}"
     sizes = f"{counted(len(rows), 'patient')}, {counted(lesions, 'lesion')}"
     return f"{out}: {sizes}{extra}. Simulated: not patients, and not for clinical use."

@@ -20,6 +20,7 @@ from metseg.evaluate.surface import Spacing, checked_spacing
 from metseg.evaluate.sweep import SweepRule
 from metseg.labels import LabelScheme, check_labels
 from metseg.measure import voxel_volume_mm3
+from metseg.words import counted
 
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -217,6 +218,6 @@ def _checked_labels(array: Array, manner: Manner, *, where: str) -> tuple[Labels
             continue
         found = int(np.count_nonzero(array == label))
         if found:
-            warnings.append(f"{where}: label {label} is not scored by this protocol; {found} voxels ignored")
+            warnings.append(f"{where}: label {label} is not scored by this protocol; {counted(found, 'voxel')} ignored")
             array = np.where(array == label, np.zeros((), array.dtype), array)
     return check_labels(array, manner.labels, where=where), warnings

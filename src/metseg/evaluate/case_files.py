@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 
 from metseg.io.mask_names import case_of
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.tree import PICTURE_ENDINGS
 from metseg.labels import NamedLabels
+from metseg.words import counted, some_of
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
 
 #: The same of a picture with the prediction drawn on it.
 OVERLAY_ENDINGS = ("-overlay", "_overlay")
-
-#: Names shown one by one in a message; more are counted.
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class CasePair:
         prediction: as many; None where there is none.
         is_slices: pictures, not a volume.
         probability: the probability maps beside the predictions, as many; empty where there are none.
-        truth_labels, prediction_labels: what a ``dataset.json`` beside the files calls their values, or None.
+        truth_labels, prediction_labels: what a ``dataset.json`` or a document of `metseg predict` calls the values,
+            or None.
     """
 
     case: str
@@ -82,10 +81,11 @@ def with_probabilities(pairs: Pairs) -> Pairs:
         complete = len(found) == len(pair.prediction)
         cases.append(replace(pair, probability=found if complete else ()))
         if found and not complete:
-            partly.append(PurePosixPath(pair.case))
+            partly.append(pair.case)
     if not partly:
         return Pairs(tuple(cases), pairs.warnings)
-    warning = f"{len(partly)} cases lack the probabilities of some slices, and are scored without: {some_of(partly)}"
+    cases_without = counted(len(partly), "case")
+    warning = f"{cases_without} scored without probabilities, which some slices lack: {some_of(partly)}"
     return Pairs(tuple(cases), (*pairs.warnings, warning))
 
 
@@ -113,9 +113,3 @@ def is_map(path: PurePath) -> bool:
 def _mapped_case(path: Path) -> str:
     """Return whose probabilities a file holds: its name without ending and ``-probability``; both words are as long."""
     return stem_of(path.name)[: -len(PROBABILITY_ENDINGS[0])]
-
-
-def some_of(names: Sequence[PurePosixPath]) -> str:
-    """Return the first few names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(str(name) for name in names[:_SHOWN]) + more if names else "nothing"

@@ -25,6 +25,7 @@ from metseg.evaluate.scores import CaseScores, without_lesions
 from metseg.evaluate.summary import Summary, summarise
 from metseg.evaluate.tables import Tables, write_summary
 from metseg.progress import track
+from metseg.words import counted
 
 #: Cases handed to each process ahead of time: enough to keep it busy, few enough to keep memory flat.
 _AHEAD = 4
@@ -180,7 +181,7 @@ def _refuse(errors: Sequence[MetsegError], cases: int) -> None:
         raise errors[0]
     others = ", ".join(str(error.where) for error in errors[1 : 1 + _SHOWN])
     raise InputError(
-        f"{len(errors)} of {cases} cases cannot be scored: {errors[0].one_line()}; nor can {others}"
+        f"{len(errors)} of {counted(cases, 'case')} cannot be scored: {errors[0].one_line()}; nor can {others}"
         + (" and more" if len(errors) > 1 + _SHOWN else ""),
         code=errors[0].code,
     )

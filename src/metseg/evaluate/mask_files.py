@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
-from metseg.evaluate.case_files import case_id, is_map, is_overlay, some_of, stem_of
+from metseg.evaluate.case_files import case_id, is_map, is_overlay, stem_of
 from metseg.evaluate.twins import one_mask_each
 from metseg.io.inputs import EACH_STUDY
 from metseg.io.layouts import LAYOUTS, VolumeLayout
@@ -28,10 +28,11 @@ from metseg.io.mask_names import MASK_FOLDERS
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS
 from metseg.io.sequences import is_brain_mask, sequence_of
+from metseg.io.source import refuse_duplicate_cases
 from metseg.io.tree import PICTURE_ENDINGS, Tree, scan
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
 PLAIN_FOLDERS = (*NOT_PATIENTS, *MASK_FOLDERS, "predictions")
@@ -129,7 +130,7 @@ def find_masks(
     found = _volumes(tree, labels, data) if tree.volumes else _pictures(tree, labels)
     if not found.masks:
         raise _no_masks(root)
-    _refuse_two_of_one_key(found.masks)
+    refuse_duplicate_cases((mask.key, mask.path) for mask in found.masks)
     return replace(found, warnings=(*found.warnings, *_unread(tree)))
 
 
@@ -179,20 +180,6 @@ def _unread(tree: Tree) -> tuple[str, ...]:
     if not left:
         return ()
     return (f"{tree.root}: {counted(len(left), 'file')} of formats that evaluation does not read: {some_of(left)}",)
-
-
-def _refuse_two_of_one_key(masks: Iterable[MaskFile]) -> None:
-    known: dict[PurePosixPath, Path] = {}
-    for mask in masks:
-        if mask.key in known:
-            raise InputError(
-                f"two files for case {mask.key}",
-                where=known[mask.key],
-                got=mask.path,
-                cure="remove one of them",
-                code="input.duplicate_case",
-            )
-        known[mask.key] = mask.path
 
 
 # --- volumes

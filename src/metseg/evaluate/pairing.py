@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.case_files import CasePair, Pairs, case_id, some_of, with_probabilities
+from metseg.evaluate.case_files import CasePair, Pairs, case_id, with_probabilities
+from metseg.evaluate.documents import Documents
 from metseg.evaluate.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
 from metseg.io.grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
@@ -22,7 +23,7 @@ from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 __all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 
@@ -75,7 +76,7 @@ def pair_up(
     if patient_pattern is not None and patients is not None:
         raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
-        return _complete(_one_file_each(predictions, truth))
+        return _complete(_one_file_each(predictions, truth), predictions)
     true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
@@ -92,7 +93,7 @@ def pair_up(
         sides = replace(sides, truths=tuple(mask for mask in sides.truths if whose.patient(mask) in needed))
     matches, notes = _settle(sides, missing, unlabelled=true.unlabelled)
     gather = _slice_cases if true.is_slices else _volume_cases
-    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)))
+    return _complete(Pairs(gather(matches, whose), (*warnings, *notes)), predictions)
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,26 @@ def _one_file_each(predictions: Path, truth: Path) -> Pairs:
     return Pairs((pair,))
 
 
-def _complete(pairs: Pairs) -> Pairs:
-    """Return the cases with the probability maps beside their predictions, and what tables say of their labels."""
-    in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
+def _complete(pairs: Pairs, predictions: Path) -> Pairs:
+    """Return the cases with the probability maps beside their predictions, and what is stated about their labels.
 
-    def said(paths: Iterable[Path | None]) -> NamedLabels | None:
-        return next((named for path in paths if path is not None and (named := in_folder(path.parent))), None)
+    A document that `metseg predict` wrote states the labels of its own case; a ``dataset.json`` those of a folder.
+    """
+    in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
+    documents = Documents(predictions)
+
+    def first(labels: Iterable[NamedLabels | None]) -> NamedLabels | None:
+        return next((named for named in labels if named is not None), None)
 
     cases = (
-        replace(pair, truth_labels=said(pair.truth), prediction_labels=said(pair.prediction)) for pair in pairs.cases
+        replace(
+            pair,
+            truth_labels=first(in_folder(path.parent) for path in pair.truth),
+            prediction_labels=first(
+                documents.labels_of(path) or in_folder(path.parent) for path in pair.prediction if path is not None
+            ),
+        )
+        for pair in pairs.cases
     )
     return with_probabilities(Pairs(tuple(cases), pairs.warnings))
 
@@ -139,15 +151,32 @@ def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
     fitting = _unique_pairs(truths, predictions, ways)
     warnings: tuple[str, ...] = ()
     if fitting and true.is_slices:
-        shown = some_of([PurePosixPath(f"{guess.key} with {mask.key}") for mask, guess in fitting])
-        warnings = (f"{len(fitting)} predictions paired by the ends of their paths: {shown}",)
+        shown = some_of([f"{guess.key} with {mask.key}" for mask, guess in fitting])
+        warnings = (f"{counted(len(fitting), 'prediction')} paired by the ends of their paths: {shown}",)
     pairs = sorted([*pairs, *fitting], key=lambda pair: pair[0].key)
+    truths = _without(truths, [mask for mask, _ in fitting])
+    if not true.is_slices:
+        warnings = tuple(_ambiguous(pairs, truths))
     return _Sides(
         tuple(pairs),
-        tuple(_without(truths, [mask for mask, _ in fitting])),
+        tuple(truths),
         tuple(_without(predictions, [mask for _, mask in fitting])),
         warnings,
     )
+
+
+def _ambiguous(pairs: Iterable[tuple[MaskFile, MaskFile]], truths: Iterable[MaskFile]) -> Iterator[str]:
+    """Yield a warning on each prediction that may also be of a truth without one: a folder predicted alone gives its
+    own name to the results, not its path in the data set.
+    """
+    called: dict[str, list[str]] = defaultdict(list)
+    for mask in truths:
+        if mask.place is not None:
+            called[mask.place.name].append(str(mask.key))
+    for mask, guess in pairs:
+        if others := called[str(guess.key)]:
+            name = guess.path.name
+            yield f"{name} is scored as case {mask.key}, but also has the name of the folder of {some_of(others)}"
 
 
 def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskFile]:
@@ -248,26 +277,22 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
         sides.warnings,
     )
     left = len(units) - len(chosen.pairs) - len(chosen.truths)
-    notes = [f"scored: {part.describe()}; {left} masks of the truth belong to others"]
+    notes = [f"scored: {part.describe()}; left out: {counted(left, 'mask')} of others"]
     if unknown := sorted(set(units.values()) - part.split.units):
-        notes.append(f"{len(unknown)} {part.split.by}s are not in {part.path.name}: {_some(unknown)}")
+        notes.append(f"not in {part.path.name}: {counted(len(unknown), part.split.by)}: {some_of(unknown)}")
     absent = sorted(part.units - set(units.values()))
     if absent and (missing == "error" or not chosen.pairs):
         raise InputError(
-            f"{len(absent)} of {len(part.units)} {part.split.by}s of the part '{part.name}' have no truth",
+            f"no truth for {len(absent)} of {counted(len(part.units), part.split.by)} of the part '{part.name}'",
             where=part.path,
-            got=_some(absent),
+            got=some_of(absent),
             cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern "
             "or --patients), or leave them out with --missing skip",
             code="input.split",
         )
     if absent:
-        notes.append(f"{len(absent)} {part.split.by}s of the part '{part.name}' have no truth: {_some(absent)}")
+        notes.append(f"no truth for {counted(len(absent), part.split.by)} of the part '{part.name}': {some_of(absent)}")
     return chosen, notes
-
-
-def _some(names: Sequence[str]) -> str:
-    return some_of([PurePosixPath(name) for name in names])
 
 
 def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> tuple[list[Match], tuple[str, ...]]:
@@ -287,14 +312,14 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
         raise _unpaired(sides, alone, extra)
     warnings = []
     if alone:
-        were = "was" if len(alone) == 1 else "were"
         done = "scored as empty" if missing == "empty" else "left out"
-        warnings.append(f"{counted(len(alone), 'truth')} without a prediction {were} {done}: {some_of(alone)}")
+        warnings.append(f"{counted(len(alone), 'truth')} without a prediction {done}: {some_of(alone)}")
     if extra:
-        warnings.append(f"{len(extra)} predictions without a truth were left out: {some_of(extra)}")
+        warnings.append(f"{counted(len(extra), 'prediction')} without a truth left out: {some_of(extra)}")
     if apart:
         names = some_of([mask.key for mask in apart])
-        warnings.append(f"{len(apart)} predictions of cases that the data set has no mask of were left out: {names}")
+        left_out = counted(len(apart), "prediction")
+        warnings.append(f"{left_out} of cases without a mask in the data set left out: {names}")
     matches: list[Match] = [*sides.pairs]
     if missing == "empty":
         matches += [(mask, None) for mask in sides.truths]
@@ -306,10 +331,10 @@ def _unpaired(sides: _Sides, truths: Sequence[PurePosixPath], predictions: Seque
     count = len(sides.pairs)
     parts = []
     if truths:
-        parts.append(f"{len(truths)} of {count + len(truths)} truths have no prediction: {some_of(truths)}")
+        parts.append(f"no prediction for {len(truths)} of {counted(count + len(truths), 'truth')}: {some_of(truths)}")
     if predictions:
         among = count + len(predictions)
-        parts.append(f"{len(predictions)} of {among} predictions have no truth: {some_of(predictions)}")
+        parts.append(f"no truth for {len(predictions)} of {counted(among, 'prediction')}: {some_of(predictions)}")
     return InputError(
         "; ".join(parts),
         cure="add or rename the files, score missing predictions as empty (--missing empty), or leave out what only "

@@ -74,7 +74,7 @@ class FileLabels:
 
     Args:
         declared: the label scheme that the user says they have; None: nothing was said.
-        named: what a ``dataset.json`` beside them calls their values; None: there is none.
+        named: what a ``dataset.json`` or a document of `metseg predict` calls their values; None: there is neither.
     """
 
     declared: str | None

@@ -17,6 +17,7 @@ from metseg.evaluate.intervals import Interval, bootstrap_mean, patient_means
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.paired import better_of, holm, no_difference, wilcoxon_p
 from metseg.evaluate.scores import CaseScores
+from metseg.words import counted
 
 #: Columns that do not depend on which of two masks is called the truth.
 SYMMETRIC = ("dice", "hd95_mm", "asd_mm", "nsd_0.5", "nsd_1.0", "nsd_2.0")
@@ -138,7 +139,7 @@ def _of_cases(scores: Sequence[CaseScores], cases: Sequence[str], name: str) -> 
     missing = [case for case in cases if case not in by_case]
     if missing:
         raise InputError(
-            f"'{name}' was not scored on {len(missing)} cases that both readers have drawn",
+            f"'{name}' was not scored on {counted(len(missing), 'case')} that both readers have drawn",
             where=missing[0],
             cure="predict these cases too",
             code="input.unpaired",

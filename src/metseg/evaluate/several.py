@@ -19,6 +19,7 @@ from metseg.evaluate.pairing import Missing, Pairs, pair_up
 from metseg.evaluate.readers import AgainstReaders, Readers, beside_readers
 from metseg.evaluate.tables import write_summary
 from metseg.io.splits import PartOfSplit
+from metseg.words import counted
 
 #: The folder of what concerns the second reader, and in it that of the second reader's own masks.
 READERS_FOLDER, SECOND_READER = "readers", "second-reader"
@@ -187,7 +188,7 @@ def _against(between: Pairs, model: Pairs, *, second: bool) -> Pairs:
     left_out = [truth for pair in between.cases for truth in pair.truth if truth not in prediction_of]
     if left_out:
         raise InputError(
-            f"{len(left_out)} masks that both readers have drawn have no prediction",
+            f"no prediction of {counted(len(left_out), 'mask')} that both readers have drawn",
             where=left_out[0],
             cure="predict these too, score them as empty with --missing empty, or leave out --second-truth",
             code="input.unpaired",

@@ -122,7 +122,7 @@ def take_fingerprint(sources: Sequence[CaseSource], data: DataPart, *, quiet: bo
         try:
             facts.append(case_facts(source.load(), data))
         except InputError as error:
-            problems[source.case_id], last = error.one_line(), error
+            problems[source.case_id], last = error.data_set_line(), error
     if not facts and last is not None:
         raise last
     return Fingerprint(tuple(facts), problems)

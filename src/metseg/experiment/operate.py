@@ -6,7 +6,6 @@ first. The bundle's own split says who these are; who was trained on, or is kept
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ import numpy as np
 
 from metseg.errors import InputError, UsageError
 from metseg.evaluate import Manner
+from metseg.evaluate.documents import Documents
 from metseg.evaluate.folders import map_pairs, without_errors
 from metseg.evaluate.operating import OperatingPoint, choose_operating_point, fit_confidence
-from metseg.evaluate.pairing import CasePair, Pairs, case_id, pair_up
+from metseg.evaluate.pairing import CasePair, Pairs, pair_up
 from metseg.evaluate.sweep import Sweep
 from metseg.experiment.swept_cases import Look, SweptCase
 from metseg.experiment.validation import (
@@ -34,6 +34,7 @@ from metseg.measure import ConfidenceMap
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.progress import track
 from metseg.recipe import PredictPart, Recipe
+from metseg.words import counted
 
 #: Heading of what is added to the card; whatever stands from there on is of an earlier choice.
 HEADING = "## Operating point"
@@ -171,7 +172,7 @@ def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> 
     without = [pair.case for pair in pairs.cases if not pair.probability]
     if without:
         raise InputError(
-            f"{len(without)} cases have no probability map",
+            f"{counted(len(without), 'case')} without a probability map",
             where=without[0],
             cure="predict with --format mask --format probability",
             code="input.no_probability",
@@ -188,37 +189,6 @@ def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> 
                     cure="predict with this bundle",
                     code="input.other_model",
                 )
-
-
-class Documents:
-    """What lies among predicted masks on how they were made, found by the masks that each document is about.
-
-    Args:
-        folder: that of the predictions.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._by_mask: dict[Path, dict[str, Any]] = {}
-        for path in sorted(folder.rglob("*.json")) if folder.is_dir() else ():
-            document = _prediction_document(path)
-            for name in document.get("slices") or [document.get("case", path.stem)] if document else ():
-                self._by_mask[path.parent / str(name)] = document
-
-    def of(self, pair: CasePair) -> list[dict[str, Any]]:
-        """Return the documents on the masks of a case; an empty one for masks without."""
-        masks = (path.parent / case_id(path.name) for path in pair.prediction if path is not None)
-        # A document that lists no slices is called after their folder.
-        found = [self._by_mask.get(mask) or self._by_mask.get(mask.parent, {}) for mask in masks]
-        return [document for index, document in enumerate(found) if document not in found[:index]]
-
-
-def _prediction_document(path: Path) -> dict[str, Any]:
-    """Return what a prediction wrote on a case; empty for any other file."""
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) and "model" in document else {}
 
 
 def _require_own_folds(pairs: Pairs, documents: Documents, bundle: Bundle, split: Split) -> None:

@@ -25,6 +25,7 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.recipe import DataPart, Named, PredictPart, Recipe, TrainPart, validated
 from metseg.tables import lookup
 from metseg.volume import MODALITY_ALIASES
+from metseg.words import counted
 
 #: nnU-Net's training: 1000 epochs of 250 steps, a third of the patches on lesion. Its learning rate falls by a
 #: polynomial, here by a cosine.
@@ -95,7 +96,7 @@ def plan_experiment(
     )
     recipe = Recipe(
         name=name or f"{Path(root).resolve().name}-{network}",
-        description=f"Planned from {len(fingerprint.cases)} cases for {memory_gb:g} GB by nnU-Net's rules.",
+        description=f"Planned from {counted(len(fingerprint.cases), 'case')} for {memory_gb:g} GB by nnU-Net's rules.",
         source="arXiv:1809.10486",
         data=part,
         preprocess=_steps(fingerprint, topology),
@@ -135,7 +136,7 @@ def _common_sequences(fingerprint: Fingerprint, data: DataPart) -> tuple[tuple[s
             code="input.missing_sequence",
         )
     rare = {name: count for name, count in counts.items() if name not in common}
-    absent = [f"{name} is left out: only {count} of {cases} cases have it" for name, count in rare.items()]
+    absent = [f"{name} is left out: only {count} of {counted(cases, 'case')} with it" for name, count in rare.items()]
     return common, absent
 
 
@@ -185,9 +186,11 @@ def _model(network: str, topology: Topology) -> Named:
 def _warnings(fingerprint: Fingerprint) -> list[str]:
     notes = [f"{case_id} cannot be read: {reason}" for case_id, reason in fingerprint.problems.items()]
     unlabelled = sum(case.lesions_ml is None for case in fingerprint.cases)
-    notes += [f"{unlabelled} cases have no mask; they can be planned from but not trained on"] if unlabelled else []
+    if unlabelled:
+        notes.append(f"{counted(unlabelled, 'case')} without a mask: used for the plan, not usable for training")
     heads = sum(case.region == "head" for case in fingerprint.cases)
-    notes += [f"{heads} cases still have their skull: the patches cover the whole head"] if heads else []
+    if heads:
+        notes.append(f"{counted(heads, 'case')} with skull: the patches cover the whole head")
     return notes
 
 

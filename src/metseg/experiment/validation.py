@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from metseg.errors import InputError, UsageError
 from metseg.evaluate.pairing import Pairs
 from metseg.io.splits import Split
+from metseg.words import counted, some_of
 
 #: What is wrong with choosing on a patient, by where the split has the patient.
 WRONG: Mapping[str, str] = {
     "test": "is kept for the test, which would be spent",
     "train": "was trained on, so the choice would be too good to be true",
-    "nowhere": "is not in the split, so nobody knows whether it was trained on",
+    "nowhere": "is not in the split: it may have been trained on",
 }
 
 
@@ -65,17 +66,13 @@ def not_looked_at(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...]:
     """Return a warning on validation patients without a case: a choice on the easy ones alone would flatter.
 
     >>> not_looked_at(Pairs(()), ["P1", "P2"])
-    ('2 of 2 validation patients were not looked at: P1, P2',)
+    ('not looked at: 2 of 2 validation patients: P1, P2',)
     """
     seen = {pair.patient for pair in pairs.cases}
     missing = [patient for patient in validation if patient not in seen]
     if not missing:
         return ()
-    return (f"{len(missing)} of {len(validation)} validation patients were not looked at: {_some(missing)}",)
-
-
-def _some(patients: Sequence[str]) -> str:
-    return ", ".join(patients[:3]) + (" and more" if len(patients) > 3 else "")
+    return (f"not looked at: {len(missing)} of {counted(len(validation), 'validation patient')}: {some_of(missing)}",)
 
 
 def refuse_seen_patients(pairs: Pairs, split: Split) -> None:
@@ -115,10 +112,11 @@ def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
         "train": "give predictions of validation patients only",
         "test": "give predictions of validation patients only",
     }
+    one_of = f"one of {counted(len(allowed), 'validation patient')}: {some_of(allowed)}"
     return InputError(
         f"the patient {WRONG[place]}",
         where=patient,
-        expected=f"one of {len(allowed)} validation patients: {_some(allowed)}" if allowed else "a validation patient",
+        expected=one_of if allowed else "a validation patient",
         cure=cures[place],
         code="input.split_leak",
     )

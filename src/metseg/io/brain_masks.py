@@ -21,12 +21,14 @@ def name_sequences_or_masks(stems: Sequence[str]) -> list[NamedSequence]:
     ['t1n', 't2f']
     """
     prefix = shared_prefix(stems)
-    return [
-        NamedSequence(BRAIN_MASK, "its name says brain mask")
-        if is_brain_mask(without_patient(stem, prefix))
-        else name_sequence(stem, prefix=prefix)
-        for stem in stems
-    ]
+    return [name_sequence_or_mask(stem, prefix=prefix) for stem in stems]
+
+
+def name_sequence_or_mask(stem: str, *, prefix: str = "") -> NamedSequence:
+    """Return which sequence a file shows by its name, or that it is a brain mask; see `name_sequence`."""
+    if is_brain_mask(without_patient(stem, prefix)):
+        return NamedSequence(BRAIN_MASK, "the name says brain mask")
+    return name_sequence(stem, prefix=prefix)
 
 
 def read_brain_mask(path: Path, images: Mapping[str, Volume]) -> Volume:

@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from metseg.errors import InputError
 from metseg.io.formats import MAX_PAGES, MAX_PIXELS, damaged, foreign_pixels, sniff_format, too_large, too_many_pages
 from metseg.volume import Array
+from metseg.words import counted
 
 Kind = Literal["grey", "colour", "palette"]
 
@@ -217,7 +218,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
         raise InputError(
             f"the file has no page {page + 1}",
             where=path,
-            got=f"{pages} pages",
+            got=counted(pages, "page"),
             cure="read the file anew: it has changed meanwhile",
             code="input.multi_page",
         )

@@ -114,7 +114,7 @@ def find_inputs(
             )
         if not _is_picture(place):
             return _in_one_file(place, asked, named or {})
-        _refuse_named(named, place)
+        _refuse_named(named, place, rules.grey)
         return [_single_picture(place, asked, rules)]
     return _in_folder(scan(place), asked, named or {}, rules, tell or _ignore)
 
@@ -177,7 +177,7 @@ def _in_folder(
     layout = _layout_of_studies(tree, data)
     if layout is not None:
         return _of_studies(tree, layout, data, named, rules, tell)
-    _refuse_named(named, tree.root)
+    _refuse_named(named, tree.root, rules.grey)
     return list(_pictures(tree, data, rules, tell))
 
 
@@ -334,7 +334,7 @@ def _not_one_study(count: int, *, where: Path) -> UsageError:
     return UsageError(
         "sequences are named, and there is not one study that they could be of",
         where=where,
-        got=f"{count} studies",
+        got=counted(count, "study", "studies"),
         cure="predict that study by itself",
     )
 
@@ -387,14 +387,15 @@ def _require_channels(study: CaseSource, path: Path, data: DataPart) -> None:
             raise made_for_pictures(data, where=path, got=f"a volume of {counted(count, 'channel')}")
 
 
-def made_for_pictures(data: DataPart, *, where: object, got: str) -> InputError:
-    """Return why a volume cannot be given to a network of pictures."""
+def made_for_pictures(data: DataPart, *, where: object, got: str, grey: str | None = None) -> InputError:
+    """Return why a volume cannot be given to a network of pictures; one may accept a grey picture of one sequence."""
+    slices = "" if grey is None else f"give its slices of {grey} as grey pictures, or "
     return InputError(
         "the model is for pictures, and a volume was given",
         where=where,
         expected=f"2D slices of {counted(len(data.channels), 'channel')} ({', '.join(data.channels)})",
         got=got,
-        cure="choose a model of volumes, see `metseg models list`",
+        cure=f"{slices}choose a model of volumes, see `metseg models list`",
         code="input.dimensions",
     )
 
@@ -482,11 +483,29 @@ def _single_picture(path: Path, data: DataPart, rules: InputRules) -> SliceStack
     return SliceStackSource(path.stem, patient, path.parent, slices=pieces, channels=data.channels, grey=rules.grey)
 
 
-def _refuse_named(named: Mapping[str, str | Path] | None, where: Path) -> None:
+def study_of_named(named: Mapping[str, str], data: DataPart, *, grey: GreyRule | None = None) -> VolumeSource:
+    """Return the study whose files were named one by one; see `study_from_files`.
+
+    Args:
+        named: modality to file.
+        data: what is read of it.
+        grey: see `InputRules`.
+    Raises:
+        UsageError: one of the files is a picture.
+    """
+    for name, what in named.items():
+        if Path(what).is_file() and _is_picture(Path(what)):
+            _refuse_named({name: what}, Path(what), grey)
+    return study_from_files(named, data)
+
+
+def _refuse_named(named: Mapping[str, str | Path] | None, where: Path, grey: GreyRule | None) -> None:
     if named:
+        accepted = "" if grey is None or grey.sequence is None else f"; a grey one is read as {grey.sequence}"
         raise UsageError(
             "sequences are named, and these are pictures",
             where=where,
+            expected="a NIfTI file or a DICOM series for each name",
             got=", ".join(f"{name}={what}" for name, what in named.items()),
-            cure="say with the model's recipe what the channels of a picture are",
+            cure=f"give pictures as inputs, without --modality{accepted}",
         )

@@ -193,7 +193,7 @@ def _problems(rows: Sequence[Row], found: Found) -> list[Problem]:
 def problem_of(error: MetsegError, found: Found) -> Problem:
     """Return an error as a line of the inspection, its file relative to the data set."""
     where = relative_name(Path(str(error.where)), found)
-    return Problem(where, error.code, error.one_line().removeprefix(f"{error.where}: "))
+    return Problem(where, error.code, error.data_set_line().removeprefix(f"{error.where}: "))
 
 
 def relative_name(path: Path, found: Found) -> str:

@@ -11,9 +11,9 @@ from metseg.errors import InputError
 from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.patients import attributes_of, patient_finder, read_attributes, read_table, same_folders
 from metseg.io.timepoints import same_patients_note
-from metseg.io.tree import PICTURE_ENDINGS, some_names
+from metseg.io.tree import PICTURE_ENDINGS
 from metseg.recipe import DataPart
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 #: Names of the columns, in lower case; of several the first counts.
 FILE_COLUMNS = ("file", "filename", "image", "picture", "slice", "case", "study", "path", "name", "id")
@@ -65,7 +65,7 @@ class PatientTable:
         if missing:
             raise self._wrong(
                 f"{counted(len(missing), 'file')} without a row in the table",
-                got=some_names(missing),
+                got=some_of(missing),
                 cure="add the rows, or move the files out of the data set",
             )
         by_key: dict[str, list[PurePosixPath]] = defaultdict(list)
@@ -75,7 +75,7 @@ class PatientTable:
             if len(places) > 1:
                 raise self._wrong(
                     f"'{key}' stands for several files",
-                    got=some_names(places),
+                    got=some_of(places),
                     cure="write their paths in the table, relative to the data set",
                 )
         return {place: self.rows[key] for place, key in found.items()}

@@ -48,7 +48,7 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
             "nothing says which patient a picture belongs to",
             where=root / flat[0],
             expected="one folder per patient, or a pattern",
-            got=f"{len(flat)} pictures without a patient's folder",
+            got=f"{counted(len(flat), 'picture')} without a patient's folder",
             cure=propose_pattern(flat),
             code="input.no_patient",
         )

@@ -144,7 +144,7 @@ class SliceStackSource(CaseSource):
         without = [piece for piece in self.slices if piece.mask is None]
         if without and self.has_labels:
             raise InputError(
-                f"{len(without)} of {len(self.slices)} slices have no mask",
+                f"no mask for {len(without)} of {counted(len(self.slices), 'slice')}",
                 where=without[0].image,
                 cure=f"add the masks or move these pictures out of case {self.case_id}",
                 code="input.orphan",

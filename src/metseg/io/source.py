@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metseg.errors import InputError
 from metseg.volume import Case
 
 
@@ -47,3 +48,24 @@ class CaseSource(ABC):
         Raises:
             InputError: a file is damaged, of a kind not supported, or does not fit the others.
         """
+
+
+def refuse_duplicate_cases(places: Iterable[tuple[object, object]]) -> None:
+    """Refuse two cases of one name.
+
+    Args:
+        places: the name of each case, and where it lies.
+    Raises:
+        InputError: ``input.duplicate_case``, naming both places.
+    """
+    known: dict[object, object] = {}
+    for name, place in places:
+        if name in known:
+            raise InputError(
+                f"two cases are called '{name}'",
+                where=known[name],
+                got=place,
+                cure="rename or remove one of them",
+                code="input.duplicate_case",
+            )
+        known[name] = place

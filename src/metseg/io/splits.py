@@ -235,7 +235,9 @@ class Split:
     def _validation(self, fold: int | None) -> tuple[str, ...]:
         if not self.folds:
             if fold is not None:
-                raise UsageError("the split has no folds", where="fold", got=fold, cure="make one with --folds")
+                raise UsageError(
+                    "the split has no folds", where="fold", got=fold, cure="make one with folds, or ask for no fold"
+                )
             return self.validation
         if fold is None or not 0 <= fold < len(self.folds):
             raise UsageError(

@@ -55,7 +55,7 @@ def strata_of(
                 where="split.stratify",
                 expected=f"a table patients.csv in the root, with a column {column}",
                 got="no table",
-                cure="add it, or split without (--set split.stratify=)",
+                cure="add it, or split without strata",
                 code="usage.unknown_name",
             )
         lookup("column", known, column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +14,6 @@ from metseg.io.nifti_file import NIFTI_ENDINGS
 
 #: File endings that are looked at in a folder. What a file really is, its content decides when it is read.
 PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
-
-#: Names shown one by one in a message; more are counted.
-SHOWN_NAMES = 6
 
 
 @dataclass(frozen=True)
@@ -162,13 +159,3 @@ def unique_by_key(root: Path, entries: Iterable[tuple[PurePosixPath, PurePosixPa
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
-
-
-def some_names(paths: Sequence[PurePosixPath]) -> str:
-    """Return the first few names, and how many more there are.
-
-    >>> some_names([PurePosixPath("a/1.png"), PurePosixPath("a/2.png")])
-    'a/1.png, a/2.png'
-    """
-    shown = ", ".join(map(str, paths[:SHOWN_NAMES]))
-    return f"{shown} and {len(paths) - SHOWN_NAMES} more" if len(paths) > SHOWN_NAMES else shown

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from metseg.errors import InputError
 from metseg.io.inputs import made_for_pictures
 from metseg.preprocess import check_steps
+from metseg.preprocess.missing import grey_sequence
 from metseg.recipe import Recipe
 from metseg.volume import BRAIN_MASK, Case
 
@@ -30,10 +31,8 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
     Raises:
         InputError: ``input.dimensions``.
     """
-    if trained_on_pictures(recipe) and not case.is_slice_stack:
-        lacking = [name for name in recipe.data.inputs if name not in (*case.images, *recipe.data.optional)]
-        if lacking:
-            raise made_for_pictures(recipe.data, where=case.case_id, got=f"a volume without {', '.join(lacking)}")
+    if not case.is_slice_stack:
+        require_channels(case.images, recipe, where=case.case_id)
     if recipe.data.dimensions == 3 and case.is_slice_stack:
         raise InputError(
             "the model needs a volume, and pictures were given",
@@ -41,6 +40,22 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
             cure="choose a model for pictures, or give the volume as NIfTI or DICOM",
             code="input.dimensions",
         )
+
+
+def require_channels(sequences: Collection[str], recipe: Recipe, *, where: object) -> None:
+    """Refuse a volume that lacks what a network of pictures needs.
+
+    Args:
+        sequences: of the volume.
+        recipe: of the network.
+        where: the case, for the message.
+    Raises:
+        InputError: ``input.dimensions``.
+    """
+    lacking = [name for name in recipe.data.inputs if name not in (*sequences, *recipe.data.optional)]
+    if lacking and trained_on_pictures(recipe):
+        got = f"a volume without {', '.join(lacking)}"
+        raise made_for_pictures(recipe.data, where=where, got=got, grey=grey_sequence(recipe))
 
 
 def unmeasured_without(case: Case, recipe: Recipe, metrics: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
+from metseg.io.volumes import VolumeSource
+from metseg.predict.fit import require_channels
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.predict.outputs import FORMATS, Format, document_path, result_paths, targets
 from metseg.predict.prediction import Prediction
@@ -174,6 +176,8 @@ def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport) -
     cure = "close other programs, or give each patient a folder"
     with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
         if not isinstance(source, SliceStackSource):
+            if isinstance(source, VolumeSource):  # before files are read, and before its sequences are asked for
+                require_channels(source.images, predictor.recipe, where=f"case {source.case_id}")
             yield predictor(source.load())
             return
         if predictor.needs_whole_case:

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.channels import GreyRule
-from metseg.io.inputs import InputRules, find_in_folders, find_inputs
+from metseg.io.inputs import InputRules, find_in_folders, find_inputs, study_of_named
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.splits import PartOfSplit
-from metseg.io.studies import study_from_files
 from metseg.recipe import DataPart
+from metseg.words import counted, some_of
 
 #: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
 GUESSED = (
@@ -87,7 +87,7 @@ class Reading:
             raise UsageError(
                 "nothing to predict on", where="INPUT", cure="give a file, a folder, or --modality t1c=FILE"
             )
-        return [study_from_files(self.named, data)]
+        return [study_of_named(self.named, data, grey=GreyRule(grey))]
 
     def _of_part(self, sources: list[CaseSource], part: PartOfSplit) -> list[CaseSource]:
         """Return the cases of a part of a split, told of what of it is not there.
@@ -108,8 +108,8 @@ class Reading:
             self.tell(f"predicted on: {part.describe()}")
             absent = sorted(part.units - {source.patient for source in sources})
             if part.split.by == "patient" and absent:
-                shown = ", ".join(absent[:3]) + (" and more" if len(absent) > 3 else "")
-                self.tell(f"{len(absent)} of its {len(part.units)} patients are not under the inputs: {shown}")
+                of_all = f"{len(absent)} of its {counted(len(part.units), 'patient')}"
+                self.tell(f"not under the inputs: {of_all}: {some_of(absent)}")
         return sources
 
 

@@ -87,9 +87,7 @@ TITLES: Final[Mapping[int, str]] = {
     507: "The service has no room left",
 }
 
-#: How options of the command line begin; a request has none.
-_OPTION: Final = "--"
-#: The cure where the one that the library names is an option of the command line.
+#: Code to cure, where the one that the library names is an option of the command line; a request has none.
 CURES: Final[Mapping[str, str]] = {
     "input.missing_sequence": (
         "send each NIfTI file in the field of its sequence (t1n, t1c, t2w, t2f), name DICOM series in the field series "
@@ -150,7 +148,7 @@ def _cure_of(error: MetsegError) -> str | None:
     """Return what to do about an error here, where there is no command line."""
     if error.cure is None:
         return None
-    return public_text(CURES.get(error.code, error.cure) if _OPTION in error.cure else error.cure)
+    return public_text(error.cure_among((), CURES))
 
 
 def problem_of(error: MetsegError, *, request: str | None = None, **members: Any) -> Problem:

@@ -25,6 +25,7 @@ from metseg.simulate.naming import check_output, folder_name
 from metseg.simulate.options import CourseOptions, NiftiOptions, OutputOptions, PhantomOptions
 from metseg.simulate.overview import write_tables
 from metseg.simulate.write import write_patient
+from metseg.words import counted
 
 #: What one process needs for a voxel at its peak, measured, and for itself.
 BYTES_PER_VOXEL, BYTES_PER_PROCESS = 180, 300e6
@@ -130,7 +131,7 @@ def _run(jobs: Sequence[Job], workers: int) -> Iterator[int]:
     except BrokenProcessPool:
         raise ResourceError(
             "a process ended without a word, most likely for lack of memory",
-            got=f"{workers} workers",
+            got=counted(workers, "worker"),
             cure="go on with --resume and fewer --workers, or a coarser --resolution-mm",
             code="resources.memory",
         ) from None

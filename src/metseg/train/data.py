@@ -32,6 +32,7 @@ from metseg.machine import processors
 from metseg.preprocess.cache import Cache, build_cache
 from metseg.preprocess.cache.stamp import CaseContent, recipe_stamp
 from metseg.recipe import Recipe
+from metseg.words import counted
 
 #: Validation needs no gradients, so more fit at once.
 VALIDATION_BATCH_FACTOR = 2
@@ -222,7 +223,7 @@ def _require_truth(cache: Cache) -> None:
     without = [entry.case_id for entry in cache.entries if not entry.has_labels]
     if without:
         raise InputError(
-            f"{len(without)} cases have no masks",
+            f"{counted(len(without), 'case')} without a mask",
             where=without[0],
             cure="training and validation need the truth: add the masks or leave these cases out of the split",
             code="input.no_truth",

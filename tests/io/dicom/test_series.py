@@ -343,7 +343,7 @@ def test_an_overlay_in_unused_bits_is_no_part_of_the_values(
     image = read_series(tmp_path / "a")
     np.testing.assert_array_equal(image.volume.data.T, values)
     if packing != "JPEG Lossless":  # the decoder has left the bits out already
-        assert any("2 pictures hold more than the 12 bits" in warning for warning in image.warnings)
+        assert any("more than the 12 bits of the values in 2 pictures" in warning for warning in image.warnings)
 
 
 def test_signs_that_are_repeated_in_unused_bits_are_no_overlay(scanner: SimpleNamespace, tmp_path: Path) -> None:

@@ -227,12 +227,12 @@ def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, list[str]]:
 
 def _copies(count: int) -> Iterator[str]:
     if count:
-        yield f"{count} pictures were there twice; one of each was kept"
+        yield f"{counted(count, 'picture')} stored twice; one copy of each was kept"
 
 
 def _unused_bits(count: int, bits: int) -> Iterator[str]:
     if count:
-        yield f"{count} pictures hold more than the {bits} bits of their values, as old overlays do: it was left out"
+        yield f"more than the {bits} bits of the values in {counted(count, 'picture')}, as old overlays do: left out"
 
 
 def _filled(arrangement: Arrangement, placed: Array) -> Array:

@@ -18,6 +18,7 @@ from metseg.io.layouts.ucsf_bmsr import UCSF_BMSR
 from metseg.io.layouts.volumes import VolumeLayout
 from metseg.io.tree import Tree
 from metseg.tables import lookup
+from metseg.words import counted
 
 __all__ = ["LAYOUTS", "SLICE_LAYOUTS", "Findings", "Layout", "SliceLayout", "VolumeLayout", "choose_layout"]
 
@@ -75,7 +76,7 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
         "no images in any arrangement that is known",
         where=tree.root,
         expected=known,
-        got=", ".join(f"{count} {ending} files" for ending, count in tree.others.items()) or "an empty folder",
+        got=", ".join(counted(count, f"{ending} file") for ending, count in tree.others.items()) or "an empty folder",
         cure="arrange the files in one of these ways, or name them with --modality",
         code="input.layout",
     )

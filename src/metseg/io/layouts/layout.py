@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
 from metseg.io.source import CaseSource
-from metseg.io.tree import Tree, some_names
+from metseg.io.tree import Tree
 from metseg.recipe import DataPart
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 #: So many files that fit no name of a layout may lie anywhere in a data set; more are refused.
 MAX_STRAYS = 3
@@ -77,7 +77,7 @@ def refuse_left_out(paths: Sequence[PurePosixPath], tree: Tree, what: str, *, im
     raise InputError(
         f"{counted(len(paths), what)} would be left out, as the other files are arranged in another way",
         where=tree.root,
-        got=some_names(paths),
+        got=some_of(paths),
         cure="move them to a folder of their own outside this one, or name them like the others",
         code="input.left_out",
     )

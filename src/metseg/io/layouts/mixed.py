@@ -18,9 +18,9 @@ from metseg.io.layouts.slices import SliceLayout
 from metseg.io.layouts.volumes import VolumeLayout
 from metseg.io.sequences import is_brain_mask
 from metseg.io.source import CaseSource
-from metseg.io.tree import Tree, some_names
+from metseg.io.tree import Tree
 from metseg.recipe import DataPart
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 if TYPE_CHECKING:
     from metseg.io.dicom.study import Override
@@ -105,7 +105,7 @@ def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[s
     volumes = replace(volumes, orphan_masks=tuple(path for path in volumes.orphan_masks if path not in read))
     rest = [path for path in tree.volumes if tree.root / path not in read]
     if reason and rest:
-        note = f"{counted(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {some_names(rest)}"
+        note = f"{counted(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {some_of(rest)}"
         volumes = replace(volumes, notes=(note,))
     sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
     both = _twice(volumes.sources, dicom.sources, tree.root) if volumes.sources else ()
@@ -147,4 +147,4 @@ def _unread(tree: Tree) -> Iterator[str]:
 
 def _not_read(paths: Sequence[PurePosixPath], what: str) -> Iterator[str]:
     if paths:
-        yield f"{counted(len(paths), what)} not read: {some_names(paths)}"
+        yield f"{counted(len(paths), what)} not read: {some_of(paths)}"

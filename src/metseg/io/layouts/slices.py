@@ -12,9 +12,9 @@ from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
 from metseg.io.patient_table import picture_owners
 from metseg.io.slices import SliceStackSource
 from metseg.io.studies import files_scheme
-from metseg.io.tree import Pair, Pairing, Tree, some_names
+from metseg.io.tree import Pair, Pairing, Tree
 from metseg.recipe import DataPart
-from metseg.words import counted
+from metseg.words import counted, some_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SliceLayout(Layout):
             raise InputError(
                 "there are masks but no images",
                 where=tree.root,
-                got=f"{len(pairing.orphan_masks)} masks",
+                got=counted(len(pairing.orphan_masks), "mask"),
                 cure="give the folder that holds the images too",
                 code="input.layout",
             )
@@ -89,4 +89,4 @@ def left_out_notes(pairing: Pairing) -> tuple[str, ...]:
     if not pairing.left_out:
         return ()
     what = counted(len(pairing.left_out), "picture")
-    return (f"{what} in no folder of images or masks: {some_names(pairing.left_out)}",)
+    return (f"{what} in no folder of images or masks: {some_of(pairing.left_out)}",)

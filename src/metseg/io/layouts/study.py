@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
+from metseg.io.brain_masks import name_sequence_or_mask
 from metseg.io.channels import SINGLE_CHANNEL
 from metseg.io.grouping import safe_id
 from metseg.io.image_files import channel_files, stem_of
@@ -18,9 +19,7 @@ from metseg.io.patients import NOT_PATIENTS, propose_pattern, without_order
 from metseg.io.sequences import (
     BRAIN_WORDS,
     NamedSequence,
-    is_brain_mask,
     is_lesion_mask,
-    name_sequence,
     shared_prefix,
     without_patient,
     words,
@@ -80,12 +79,9 @@ def _read_name(stem: str, prefix: str = "") -> NamedSequence:
         stem: the name.
         prefix: what all names of the study's files begin with, see `name_sequence`.
     """
-    own = without_patient(stem, prefix)
-    if is_brain_mask(own):
-        return NamedSequence(BRAIN_MASK, "the name says brain mask")
-    if is_lesion_mask(own):
+    if is_lesion_mask(without_patient(stem, prefix)):
         return NamedSequence(LESIONS, "the name says mask")
-    return name_sequence(stem, prefix=prefix)
+    return name_sequence_or_mask(stem, prefix=prefix)
 
 
 def read_names(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, NamedSequence]:

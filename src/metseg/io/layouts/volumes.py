@@ -13,13 +13,15 @@ from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
 from metseg.io.patient_table import Owner, Owners, table_owners
 from metseg.io.patients import attributes_of, patient_finder, read_attributes
 from metseg.io.sequences import sequence_of
+from metseg.io.source import refuse_duplicate_cases
 from metseg.io.studies import asked_for
 from metseg.io.timepoints import same_patients, same_patients_note
-from metseg.io.tree import Tree, some_names
+from metseg.io.tree import Tree
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS, NamedLabels
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
+from metseg.words import counted, some_of
 
 #: The role of a mask of lesions; other roles are modalities, or `BRAIN_MASK`.
 LESIONS = "lesions"
@@ -113,8 +115,8 @@ class Listing:
         left = self.left_out(tree)
         if not left:
             return ()
-        what = "1 NIfTI file is" if len(left) == 1 else f"{len(left)} NIfTI files are"
-        return (f"{what} neither image nor mask by the names of this layout: {some_names(left)}",)
+        what = counted(len(left), "NIfTI file is", "NIfTI files are")
+        return (f"{what} neither image nor mask by the names of this layout: {some_of(left)}",)
 
     def _study_folders(self, tree: Tree) -> set[PurePosixPath]:
         """Return the folders below the root that hold files of one study and no other."""
@@ -152,11 +154,11 @@ class VolumeLayout(Layout):
             raise InputError(
                 "there are masks but no images",
                 where=tree.root,
-                got=f"{len(orphans)} masks",
+                got=counted(len(orphans), "mask"),
                 cure="give the folder that holds the images too",
                 code="input.layout",
             )
-        _refuse_twins(groups)
+        refuse_duplicate_cases((study.case_id, study.place) for study in groups)
         unlabelled = _by_study(listing.unlabelled)
         owners = owners_of((*groups, *unlabelled), data, tree)
 
@@ -209,20 +211,6 @@ def _by_id(sources: Iterable[VolumeSource]) -> tuple[VolumeSource, ...]:
 
 def _has_image(group: Iterable[StudyFile]) -> bool:
     return any(file.role not in (LESIONS, BRAIN_MASK) for file in group)
-
-
-def _refuse_twins(studies: Iterable[Study]) -> None:
-    places: dict[str, PurePosixPath] = {}
-    for study in studies:
-        if study.case_id in places:
-            raise InputError(
-                f"two cases are called '{study.case_id}'",
-                where=places[study.case_id],
-                got=study.place,
-                cure="rename or remove one",
-                code="input.duplicate_case",
-            )
-        places[study.case_id] = study.place
 
 
 def owners_of(studies: Sequence[Study], data: DataPart, tree: Tree) -> Owners:
@@ -288,17 +276,16 @@ def _choices(asked: Iterable[VolumeSource], groups: Iterable[Sequence[StudyFile]
             left.update(_ending(path, source.case_id) for path in masks if path != source.mask)
     if not left:
         return ()
-    read, unread = (", ".join(f"{name} ({_cases(n)})" for name, n in sorted(names.items())) for names in (taken, left))
+    read, unread = (
+        ", ".join(f"{name} ({counted(count, 'case')})" for name, count in sorted(endings.items()))
+        for endings in (taken, left)
+    )
     return (f"{unread}: masks of labels '{data.labels}' were read from {read}",)
 
 
 def _ending(path: Path, case: str) -> str:
     """Return what a file is called in every case: ``*_seg.nii.gz``."""
     return f"*{path.name.removeprefix(case)}"
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _ambiguous(paths: Sequence[Path], what: str) -> tuple[str, ...]:

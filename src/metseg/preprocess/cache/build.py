@@ -16,7 +16,7 @@ import psutil
 from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
-from metseg.io.source import CaseSource
+from metseg.io.source import CaseSource, refuse_duplicate_cases
 from metseg.machine import processors
 from metseg.preprocess.cache import stamp
 from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
@@ -73,7 +73,7 @@ def build_cache(
         ResourceError: the disk or the memory does not suffice.
     """
     rules = stamp.recipe_stamp(recipe)
-    _refuse_twins(sources)
+    refuse_duplicate_cases((source.case_id, source.root) for source in sources)
     with _alone_in(folder):
         _remove_leftovers(folder)
         found: dict[str, CaseEntry | InputError] = {}
@@ -220,16 +220,6 @@ def _remove_leftovers(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _refuse_twins(sources: Sequence[CaseSource]) -> None:
-    seen: set[str] = set()
-    for source in sources:
-        if source.case_id in seen:
-            raise InputError(
-                "two cases have one id", where=source.case_id, cure="rename one", code="input.duplicate_case"
-            )
-        seen.add(source.case_id)
-
-
 def _cache(sources: Sequence[CaseSource], found: dict[str, CaseEntry | InputError], folder: Path) -> Cache:
     """Return the cache in the order of the sources, or raise for the bad cases."""
     entries: list[CaseEntry] = []
@@ -249,7 +239,7 @@ def _refuse(bad: Sequence[tuple[str, InputError]]) -> None:
     """Raise the one error there is, or one that lists the first ten."""
     if len(bad) == 1:
         raise bad[0][1]
-    lines = [f"[{case_id}] {error.one_line()}" for case_id, error in bad[:NAMED_FAILURES]]
+    lines = [f"[{case_id}] {error.data_set_line()}" for case_id, error in bad[:NAMED_FAILURES]]
     more = f" and {len(bad) - NAMED_FAILURES} more" if len(bad) > NAMED_FAILURES else ""
     codes = {error.code for _, error in bad}
     raise InputError(

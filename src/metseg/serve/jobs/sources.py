@@ -23,6 +23,7 @@ from metseg.serve.checks import study_kind
 from metseg.serve.jobs.job import Job
 from metseg.serve.store import WorkInput
 from metseg.wire import BRAIN_MASK, Kind
+from metseg.words import counted
 
 
 def find_source(job: Job, data: DataPart) -> CaseSource:
@@ -132,7 +133,7 @@ def _dicom(job: Job, data: DataPart) -> CaseSource:
             "the upload holds more than one study" if studies else "the upload holds no study",
             where="the upload",
             expected="the images of one examination of one patient",
-            got=f"{len(studies)} studies",
+            got=counted(len(studies), "study", "studies"),
             cure="upload one study at a time",
             code="input.several_cases" if studies else "input.missing",
         )

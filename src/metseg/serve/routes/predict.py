@@ -22,6 +22,7 @@ from metseg.serve.request_options import options_of
 from metseg.serve.service import Service
 from metseg.serve.uploads import receiving
 from metseg.wire import Answer, Kind
+from metseg.words import counted
 
 router = APIRouter(tags=["pictures"], redirect_slashes=False)
 
@@ -79,7 +80,8 @@ def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask
     if options.stack or options.allow_gaps or options.series:
         raise Refused("request.invalid", "a field is for studies only", where="the form", expected="file and model")
     if len(upload.files) != 1:
-        raise Refused("request.invalid", "one picture is wanted", where="field file", got=f"{len(upload.files)} files")
+        got = counted(len(upload.files), "file")
+        raise Refused("request.invalid", "one picture is wanted", where="field file", got=got)
     received = upload.files[0]
     kind, ending = check_file(received.path, _WHERE)
     if kind != Kind.PICTURE:
