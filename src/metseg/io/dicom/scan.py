@@ -154,16 +154,16 @@ def _nothing(ignored: Mapping[str, int]) -> InputError:
         )
     return InputError(
         "there is no DICOM image",
-        got=counted(ignored) or "nothing",
+        got=ignored_text(ignored) or "nothing",
         cure="give the files of an MR study",
         code="input.not_dicom",
     )
 
 
-def counted(ignored: Mapping[str, int]) -> str:
+def ignored_text(ignored: Mapping[str, int]) -> str:
     """Return what was left aside, in words.
 
-    >>> counted({"not DICOM": 2, "DICOMDIR": 1})
+    >>> ignored_text({"not DICOM": 2, "DICOMDIR": 1})
     '3 other files ignored (1 DICOMDIR, 2 not DICOM)'
     """
     kinds = ", ".join(f"{count} {what}" for what, count in sorted(ignored.items()))

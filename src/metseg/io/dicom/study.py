@@ -10,15 +10,14 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError, MetsegError, UsageError
 from metseg.io.dicom.choose import choose, named_note
 from metseg.io.dicom.recognise import recognise
-from metseg.io.dicom.scan import Scan, Study, counted, scan, with_where
+from metseg.io.dicom.scan import Scan, Study, ignored_text, scan, with_where
 from metseg.io.dicom.series import SeriesImage, load_series
 from metseg.io.dicom.stacks import Series
 from metseg.io.label_maps import require_image
 from metseg.io.source import CaseSource
 from metseg.tables import lookup
 from metseg.volume import MODALITY_ALIASES, Case, SequenceRecord, canonical_modality
-from metseg.words import counted as pluralised
-from metseg.words import some_of
+from metseg.words import counted, some_of
 
 #: What a modality shall be: the scanner's number of a series ("3", "3.2" for its second stack), where its files lie, or
 #: None to leave it out.
@@ -138,7 +137,7 @@ def _set_aside(found: Scan) -> Iterator[str]:
     for path, reason in found.set_aside:
         by_reason[reason].append(PurePosixPath(path.as_posix()))
     for reason, paths in by_reason.items():
-        yield f"{pluralised(len(paths), 'DICOM file')} set aside ({reason}): {some_of(paths)}"
+        yield f"{counted(len(paths), 'DICOM file')} set aside ({reason}): {some_of(paths)}"
 
 
 def read_series(root: Path | Sequence[Path], *, declared: str | None = None, allow_gaps: bool = False) -> SeriesImage:
@@ -242,5 +241,5 @@ def _remarks(study: Study, found: Scan) -> list[str]:
             " matrix, orientation and pixel size."
         )
     if found.ignored:
-        remarks.append(f"{counted(found.ignored)}.")
+        remarks.append(f"{ignored_text(found.ignored)}.")
     return remarks
