@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metseg.machine import machine_facts, machine_line
 from metseg.model.instance_norm import instance_norm
+from metseg.system_info import machine_facts, machine_line
 
 CHANNELS, SIDE, ROUNDS, EPS = 16, 80, 9, 1e-5
 

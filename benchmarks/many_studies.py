@@ -24,8 +24,8 @@ from pathlib import Path
 import psutil
 
 from metseg.io import find_cases
-from metseg.machine import machine_facts, machine_line
 from metseg.recipe import load_recipe
+from metseg.system_info import machine_facts, machine_line
 
 CLAIM_GB = 4.0
 LOOK_S = 0.2

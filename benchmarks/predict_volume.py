@@ -39,23 +39,23 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from metseg.allocator import give_back_freed_memory
 from metseg.evaluate.overlap import confusion, dice
 from metseg.geometry import stepped_affine
 from metseg.io import find_inputs
 from metseg.labels import LABEL_SCHEMES
-from metseg.lean_imports import import_lean
-from metseg.machine import machine_facts, machine_line
+from metseg.malloc_tuning import give_back_freed_memory
 from metseg.measure import bounding_box
 from metseg.model import build_from_recipe, dynunet
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.model.outputs import outputs_of
+from metseg.monai_import_filter import import_lean
 from metseg.predict.gather import Gathered
 from metseg.predict.predictor import Predictor
 from metseg.predict.windows import gaussian_weights, place_windows
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared import Prepared
 from metseg.recipe import Recipe, load_recipe
+from metseg.system_info import machine_facts, machine_line
 from metseg.volume import Case
 
 CLAIM_FASTER, CLAIM_MEMORY, CLAIM_SAME, CLAIM_PLAIN = 3.0, 0.5, 0.999, 0.99

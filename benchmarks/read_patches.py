@@ -23,9 +23,9 @@ import torch
 
 from metseg.dataset import Augmenter
 from metseg.dataset.augment import apply_map
-from metseg.fields import smooth_field
 from metseg.preprocess.cache import arrays
 from metseg.preprocess.cache.arrays import FORMS, Form, open_array, write_array
+from metseg.random_fields import smooth_field
 from metseg.recipe import Named
 
 SHAPE = (4, 160, 192, 144)

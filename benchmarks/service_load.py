@@ -37,9 +37,9 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from metseg.machine import machine_line
 from metseg.predict.inference import choose_compute
 from metseg.recipe import parse_recipe
+from metseg.system_info import machine_line
 from metseg.train.machine import describe_machine
 
 CLAIM_PICTURE_S, CLAIM_P99_MS, CLAIM_GROWTH_MB = 2.0, 100.0, 200.0

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from metseg.machine import machine_line
 from metseg.model import build_from_recipe
 from metseg.predict.inference import Compute, choose_compute, in_memory_format
 from metseg.recipe import Recipe, load_recipe
+from metseg.system_info import machine_line
 from metseg.train.losses import build_loss, deep_supervision_loss
 from metseg.train.machine import describe_machine
 from metseg.train.optimizers import build_optimizer

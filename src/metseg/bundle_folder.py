@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from metseg.errors import BundleError
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 WEIGHTS_NAME = re.compile(r"model(_\d+)?\.safetensors")
 RECIPE, CARD, METRICS, SPLIT, CHECKSUMS = "recipe.toml", "card.md", "metrics.json", "split.json", "sha256"

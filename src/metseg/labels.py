@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import InputError, UsageError
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 
 @dataclass(frozen=True)

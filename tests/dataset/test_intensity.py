@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metseg import fields
+from metseg import random_fields
 from metseg.dataset import Augmenter, intensity
 from metseg.errors import UsageError
 from metseg.recipe import Named
@@ -86,7 +86,7 @@ def test_bias_multiplies_what_is_above_air():
     normalised = (values - 1.2) / 0.3
     options = intensity.BiasField(strength=0.4, scale_voxels=12)
     draws = np.random.default_rng(7)
-    drift = fields.bias_field(shape, strength=draws.uniform(0, 0.4), scale_voxels=12, rng=draws)
+    drift = random_fields.bias_field(shape, strength=draws.uniform(0, 0.4), scale_voxels=12, rng=draws)
     assert drift.max() / drift.min() > 1.05, "there is something to see"
     raw, scaled = (
         intensity.bias_field(torch.from_numpy(image)[None], options, np.random.default_rng(7))[0].numpy()

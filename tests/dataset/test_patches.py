@@ -13,8 +13,8 @@ from scipy import ndimage
 from metseg.dataset import Augmenter, BatchPlan, Draw, PatchDataset, PatchItem, patch_items
 from metseg.dataset.augment import SpatialMap, apply_map
 from metseg.dataset.patches import reachable
-from metseg.fields import elastic_displacement
 from metseg.labels import LABEL_SCHEMES
+from metseg.random_fields import elastic_displacement
 from metseg.recipe import Named
 
 BINARY = LABEL_SCHEMES["binary"]

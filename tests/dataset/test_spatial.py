@@ -10,7 +10,7 @@ from scipy import ndimage
 from metseg.dataset import AUGMENTATIONS, Augmenter
 from metseg.dataset.augment import SpatialMap, apply_map
 from metseg.errors import UsageError
-from metseg.fields import elastic_displacement
+from metseg.random_fields import elastic_displacement
 from metseg.recipe import Named
 
 SPATIAL = [name for name, spec in AUGMENTATIONS.items() if spec.change_map is not None]

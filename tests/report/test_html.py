@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from metseg.disclaimer import NOTICE
 from metseg.errors import UsageError
-from metseg.notice import NOTICE
 from metseg.report.blocks import Bullets, Facts, Figure, Gallery, Page, Paragraph, Section, Table
 from metseg.report.html import data_uri, page_html, write_page
 

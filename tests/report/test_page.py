@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from metseg.disclaimer import NOTICE
 from metseg.evaluate import Interval
 from metseg.evaluate.detection import Froc, FrocPoint
 from metseg.evaluate.readers import AgainstReaders, beside_readers
-from metseg.notice import NOTICE
 from metseg.report.contents import Contents
 from metseg.report.page import OURS, write_report
 from metseg.report.sections.froc import _curve

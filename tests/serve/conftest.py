@@ -20,13 +20,13 @@ from PIL import Image
 from metseg import bundle_folder
 from metseg.bundle_folder import checksums
 from metseg.recipe import Recipe, parse_recipe
+from metseg.schemas import Phase
 from metseg.serve.app import create_app
 from metseg.serve.database import Database, open_database
 from metseg.serve.folders import Folders
 from metseg.serve.instant.messages import Ask, Refusal, Result
 from metseg.serve.service import Service
 from metseg.serve.settings import Settings, load_settings
-from metseg.wire import Phase
 
 #: A voxel above this is lesion to the models here.
 BRIGHT = 200.0

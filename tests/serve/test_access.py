@@ -10,11 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from metseg.errors import UsageError
+from metseg.schemas import Scope
 from metseg.serve.database import Database
 from metseg.serve.keys import Keys
 from metseg.serve.service import Service
 from metseg.serve.settings import Settings
-from metseg.wire import Scope
 
 STUDY = "0" * 32
 

@@ -29,8 +29,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 
 from metseg.io.inputs import find_inputs
 from metseg.recipe import parse_recipe
+from metseg.schemas import PROBLEM_MEDIA_TYPE, Study
 from metseg.serve.service import Service
-from metseg.wire import PROBLEM_MEDIA_TYPE, Study
 
 pytestmark = pytest.mark.usefixtures("bright")
 

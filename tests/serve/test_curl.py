@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.wire import Answer, ModelList, Study, StudyList
+from metseg.schemas import Answer, ModelList, Study, StudyList
 
 from . import running
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from metseg.schemas import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
 from metseg.serve import examples
 from metseg.serve.problems import make_problem
 from metseg.volume import MODALITY_ALIASES
-from metseg.wire import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
 
 #: What every call that needs a key can come to.
 GUARDED = {"400", "401", "403", "500", "503"}

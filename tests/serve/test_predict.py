@@ -12,10 +12,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from metseg.schemas import PROBLEM_MEDIA_TYPE, Answer
 from metseg.serve import catalogue
 from metseg.serve.service import Service
 from metseg.serve.studies import busy
-from metseg.wire import PROBLEM_MEDIA_TYPE, Answer
 
 pytestmark = pytest.mark.usefixtures("bright")
 

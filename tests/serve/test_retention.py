@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 from fastapi.testclient import TestClient
 
+from metseg.schemas import State
 from metseg.serve import retention
 from metseg.serve.retention import ROW_STAYS, Sweeper
 from metseg.serve.service import Service
 from metseg.serve.store import Store
-from metseg.wire import State
 
 NOW = datetime.now(UTC)
 

@@ -19,9 +19,9 @@ from schemathesis.checks import load_all_checks
 from schemathesis.python import asgi
 from schemathesis.schemas import BaseSchema
 
+from metseg.schemas import ARTIFACTS, Scope
 from metseg.serve.keys import Keys
 from metseg.serve.service import Service
-from metseg.wire import ARTIFACTS, Scope
 
 pytestmark = pytest.mark.slow
 

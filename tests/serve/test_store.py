@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from metseg.atomic_io import write_bytes
 from metseg.errors import InputError, UsageError
-from metseg.files import write_bytes
+from metseg.schemas import Failure, Kind, Lesion, Options, Phase, State
 from metseg.serve.database import Database
 from metseg.serve.forms import ReceivedFile
 from metseg.serve.keys import LOCAL_PRINCIPAL
@@ -18,7 +19,6 @@ from metseg.serve.settings import Settings
 from metseg.serve.store import Store, Withdrawn, Work
 from metseg.serve.studies import CheckedFile, NewStudy, Studies
 from metseg.serve.workers import Workers
-from metseg.wire import Failure, Kind, Lesion, Options, Phase, State
 
 START = datetime(2025, 3, 14, 9, 26, tzinfo=UTC)
 

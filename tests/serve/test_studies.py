@@ -18,10 +18,10 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
+from metseg.schemas import ARTIFACTS, PROBLEM_MEDIA_TYPE, State, Study, StudyList
 from metseg.serve.records import StudyRecord
 from metseg.serve.service import Service
 from metseg.serve.store import Store, Withdrawn
-from metseg.wire import ARTIFACTS, PROBLEM_MEDIA_TYPE, State, Study, StudyList
 
 MakeClient = Callable[..., TestClient]
 NOBODY = "0" * 32

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import torch
 
-from metseg import machine
-from metseg.machine import machine_line, processors
+from metseg import system_info
 from metseg.predict.inference import Compute
+from metseg.system_info import machine_line, processors
 from metseg.train.machine import describe_machine
 
 
@@ -23,7 +23,7 @@ def test_the_machine_is_described(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: str, name: str | None
 ) -> None:
     (tmp_path / "cpuinfo").write_text(facts, "utf-8")
-    monkeypatch.setattr(machine, "CPU_FACTS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(system_info, "CPU_FACTS", tmp_path / "cpuinfo")
     described = describe_machine(Compute(torch.device("cpu"), bf16=False, channels_last=False))
     # Systems without the file, or a file without the name, have a name or at least an architecture elsewhere.
     assert described["processor"] == f"{name or platform.processor() or platform.machine()}, {processors()} cores"

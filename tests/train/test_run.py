@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from metseg.io.splits import Split
-from metseg.machine import machine_line
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Recipe
+from metseg.system_info import machine_line
 from metseg.train.finish import best_network
 from metseg.train.initialise import initialise
 from metseg.train.origin import Origin

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from metseg.schemas import Study
 from metseg.ui import app, settings
 from metseg.ui.settings import PageSettings, SequenceFromName
-from metseg.wire import Study
 
 from . import fake
 

@@ -17,7 +17,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from metseg.wire import (
+from metseg.schemas import (
     Artifact,
     Facts,
     Failure,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from metseg.schemas import Kind, Options
 from metseg.ui.chosen import (
     ChosenFile,
     choose,
@@ -19,7 +20,6 @@ from metseg.ui.chosen import (
 )
 from metseg.ui.settings import SequenceFromName, read_no_names
 from metseg.ui.upload import content_key
-from metseg.wire import Kind, Options
 
 from .fake import MODELS, lgg
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from metseg.schemas import Options, State
 from metseg.ui.client import Api, Part, Refusal, Unexpected, Unreachable, form_fields
 from metseg.ui.settings import PageSettings
-from metseg.wire import Options, State
 
 from .fake import FakeApi, done_volume, problem, queued_study, volume_files
 

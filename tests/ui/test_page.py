@@ -13,10 +13,10 @@ import pytest
 from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 
+from metseg.schemas import NOTICE, Model, Options, Phase, Problem, State, Study
 from metseg.ui import door, progress, settings
 from metseg.ui.client import Api
 from metseg.ui.downloads import zipped
-from metseg.wire import NOTICE, Model, Options, Phase, Problem, State, Study
 
 from .fake import (
     FakeApi,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from streamlit import config
 
+from metseg.schemas import Facts, Failure, Kind, Phase, State, StudySummary
 from metseg.ui import app, settings
 from metseg.ui.charts import distribution, threshold_chart, values_chart
 from metseg.ui.controls import own_threshold, threshold_words
@@ -22,7 +23,6 @@ from metseg.ui.pictures import first_slice, make_slice
 from metseg.ui.preparation import same_slice, steps_of
 from metseg.ui.progress import phase_signs
 from metseg.ui.sample import SAMPLES, sample_files, usable_samples
-from metseg.wire import Facts, Failure, Kind, Phase, State, StudySummary
 
 from .fake import (
     MODELS,
@@ -49,7 +49,7 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_and_errors() -> None:
             elif isinstance(node, ast.Import):
                 known |= {alias.name for alias in node.names}
     ours = {name for name in known if name.split(".")[0] == "metseg" and not name.startswith("metseg.ui")}
-    assert ours == {"metseg.wire", "metseg.errors"}
+    assert ours == {"metseg.schemas", "metseg.errors"}
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

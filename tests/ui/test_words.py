@@ -9,11 +9,11 @@ import pytest
 
 import metseg
 from metseg.errors import InputError
+from metseg.schemas import Failure, Kind, Phase, Problem, State
 from metseg.serve.problems import STATUS
 from metseg.ui.client import Refusal
 from metseg.ui.names import KINDS, PHASES, STATE_ICONS, STATES
 from metseg.ui.words import FAMILIES, WORDS, explain_error, explain_failure, words_for
-from metseg.wire import Failure, Kind, Phase, Problem, State
 
 SOURCE = Path(str(metseg.__file__)).parent
 #: Codes that no upload can come to: they are about data sets with truth, splits, or training.

@@ -34,7 +34,7 @@ from metseg.cli import (
     worker,
 )
 from metseg.errors import MetsegError, ResourceError, UsageError
-from metseg.lean_imports import import_lean
+from metseg.monai_import_filter import import_lean
 
 INTERRUPTED = 130
 

@@ -97,7 +97,7 @@ def evaluate(
     """
     from metseg.cli.evaluate_tables import print_evaluation
     from metseg.evaluate import Manner, Sets, evaluate_sets
-    from metseg.machine import processors
+    from metseg.system_info import processors
 
     sets = Sets(
         named_paths(predictions),

@@ -11,7 +11,7 @@ import typer
 from metseg.evaluate import METRICS, SLICE_METRICS
 from metseg.evaluate.intervals import few_patients
 from metseg.evaluate.paired import NO_DIFFERENCE
-from metseg.words import counted
+from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

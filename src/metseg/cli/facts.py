@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metseg.words import counted
+from metseg.message_text import counted
 
 #: Names listed one by one; more are counted.
 SHOWN = 6

@@ -11,7 +11,7 @@ import typer
 
 from metseg.cli.facts import SHOWN, Shown, counts, names
 from metseg.cli.named import absolute
-from metseg.words import counted
+from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from metseg.errors import InputError

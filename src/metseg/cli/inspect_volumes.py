@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from metseg.cli.facts import SHOWN, Cells, counts, names
-from metseg.words import counted
+from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from metseg.io.inspect_volumes import CaseLine, VolumeInspection

@@ -156,7 +156,7 @@ def operate(
     First: metseg predict VALIDATION --model NAME --format mask --format probability --out P
     """
     from metseg.experiment.operate import UNIT_WORDS, Wanted, operate
-    from metseg.machine import processors
+    from metseg.system_info import processors
 
     wanted = Wanted(
         predictions,

@@ -41,8 +41,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a data set's fingerprint and the network, patch and spacing that follow by nnU-Net's rules."""
+    from metseg.atomic_io import write_text
     from metseg.experiment.plan import plan_experiment
-    from metseg.files import write_text
 
     owners = {"patient_pattern": patient_pattern, "patients": absolute(patients)}
     data = _data(root, layout=layout, modalities=modalities, labels=labels, owners=owners)

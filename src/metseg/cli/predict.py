@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metseg.cli.named import absolute, named_part, named_sequences
-from metseg.words import counted
+from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from metseg.predict.folder import Outcome
@@ -65,7 +65,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find lesions: masks of the input's size and place, overlays, a lesion table as JSON."""
-    from metseg.allocator import give_back_freed_memory
+    from metseg.malloc_tuning import give_back_freed_memory
 
     give_back_freed_memory()
     from metseg.model.bundle import load_bundle

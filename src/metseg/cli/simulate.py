@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metseg.words import counted
+from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from metseg.simulate import BmsrOptions, NiftiOptions

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metseg.words import counted
+from metseg.message_text import counted
 
 
 def simulate_heads(

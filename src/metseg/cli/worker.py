@@ -23,10 +23,10 @@ def worker(
     Reads METSEG_HOME and METSEG_DATABASE_URL as `metseg serve` does; all of them need the same ones. A worker that is
     ended or killed, and started again under its name, goes on where it was; if it is not, another takes its studies.
     """
-    from metseg.allocator import give_back_freed_memory
-    from metseg.machine import processors
+    from metseg.malloc_tuning import give_back_freed_memory
     from metseg.serve.jobs.limits import limit_threads, yield_to_others
     from metseg.serve.settings import load_settings
+    from metseg.system_info import processors
 
     given = {"worker_id": name, "worker_threads": threads}
     settings = load_settings(**{key: value for key, value in given.items() if value is not None})

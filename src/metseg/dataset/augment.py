@@ -21,7 +21,7 @@ from torch.nn.functional import grid_sample
 from metseg.dataset import intensity, spatial
 from metseg.dataset.occasional import Occasional
 from metseg.recipe import Named, Recipe
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 Rng = np.random.Generator
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from scipy import ndimage
 from torch import Tensor
 
-from metseg import fields
+from metseg import random_fields
 from metseg.dataset.occasional import Factor, Occasional, Probability
 from metseg.errors import UsageError
 from metseg.preprocess.missing import SequenceFill
@@ -160,7 +160,9 @@ def bias_field(image: Tensor, options: BiasField, rng: Rng) -> Tensor:
     drifted = []
     for modality in image:
         strength = rng.uniform(0, options.strength)
-        drift = fields.bias_field(tuple(modality.shape), strength=strength, scale_voxels=options.scale_voxels, rng=rng)
+        drift = random_fields.bias_field(
+            tuple(modality.shape), strength=strength, scale_voxels=options.scale_voxels, rng=rng
+        )
         # A coil multiplies what there is above nothing, and nothing is the minimum, whatever normalisation made of it;
         # but around a brain that was z-scored by itself it is 0, amid the values of tissue, and stays so.
         nothing = modality.amin()

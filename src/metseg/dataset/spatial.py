@@ -10,7 +10,7 @@ from pydantic import Field
 
 from metseg.dataset.occasional import Factor, Occasional, Probability
 from metseg.errors import UsageError
-from metseg.fields import elastic_displacement
+from metseg.random_fields import elastic_displacement
 
 if TYPE_CHECKING:
     from metseg.dataset.augment import Rng, SpatialMap

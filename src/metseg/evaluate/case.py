@@ -20,7 +20,7 @@ from metseg.evaluate.surface import Spacing, checked_spacing
 from metseg.evaluate.sweep import SweepRule
 from metseg.labels import LabelScheme, check_labels
 from metseg.measure import voxel_volume_mm3
-from metseg.words import counted
+from metseg.message_text import counted
 
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ from metseg.io.mask_names import case_of
 from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.tree import PICTURE_ENDINGS
 from metseg.labels import NamedLabels
-from metseg.words import counted, some_of
+from metseg.message_text import counted, some_of
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")

@@ -24,8 +24,8 @@ from metseg.evaluate.read import read_pair
 from metseg.evaluate.scores import CaseScores, without_lesions
 from metseg.evaluate.summary import Summary, summarise
 from metseg.evaluate.tables import Tables, write_summary
+from metseg.message_text import counted
 from metseg.progress import track
-from metseg.words import counted
 
 #: Cases handed to each process ahead of time: enough to keep it busy, few enough to keep memory flat.
 _AHEAD = 4

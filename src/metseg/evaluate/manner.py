@@ -9,7 +9,7 @@ from typing import Self
 from metseg.errors import UsageError
 from metseg.evaluate.protocols import PROTOCOLS, Protocol
 from metseg.labels import LABEL_SCHEMES, LabelScheme, label_map
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 
 @dataclass(frozen=True)

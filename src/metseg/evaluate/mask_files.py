@@ -30,9 +30,9 @@ from metseg.io.patients import NOT_PATIENTS
 from metseg.io.sequences import is_brain_mask, sequence_of
 from metseg.io.source import refuse_duplicate_cases
 from metseg.io.tree import PICTURE_ENDINGS, Tree, scan
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
-from metseg.words import counted, some_of
 
 #: Folders that say what a file is, not whose: left out when the two sides are matched.
 PLAIN_FOLDERS = (*NOT_PATIENTS, *MASK_FOLDERS, "predictions")

@@ -16,7 +16,7 @@ import numpy as np
 
 from metseg.errors import InputError
 from metseg.evaluate.intervals import RESAMPLES, Interval, bootstrap_mean
-from metseg.words import counted
+from metseg.message_text import counted
 
 NO_DIFFERENCE = "no difference shown"
 

@@ -23,7 +23,7 @@ from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
-from metseg.words import counted, some_of
+from metseg.message_text import counted, some_of
 
 __all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
 

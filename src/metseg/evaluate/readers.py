@@ -17,7 +17,7 @@ from metseg.evaluate.intervals import Interval, bootstrap_mean, patient_means
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.paired import better_of, holm, no_difference, wilcoxon_p
 from metseg.evaluate.scores import CaseScores
-from metseg.words import counted
+from metseg.message_text import counted
 
 #: Columns that do not depend on which of two masks is called the truth.
 SYMMETRIC = ("dice", "hd95_mm", "asd_mm", "nsd_0.5", "nsd_1.0", "nsd_2.0")

@@ -13,7 +13,7 @@ from metseg.evaluate.lesion import Lesion
 from metseg.evaluate.overlap import Confusion
 from metseg.evaluate.slices import SliceScores
 from metseg.evaluate.tally import LesionTally
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 
 @dataclass(frozen=True)

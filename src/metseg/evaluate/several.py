@@ -19,7 +19,7 @@ from metseg.evaluate.pairing import Missing, Pairs, pair_up
 from metseg.evaluate.readers import AgainstReaders, Readers, beside_readers
 from metseg.evaluate.tables import write_summary
 from metseg.io.splits import PartOfSplit
-from metseg.words import counted
+from metseg.message_text import counted
 
 #: The folder of what concerns the second reader, and in it that of the second reader's own masks.
 READERS_FOLDER, SECOND_READER = "readers", "second-reader"

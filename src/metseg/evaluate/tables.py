@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from metseg.atomic_io import atomic_file, write_text
 from metseg.evaluate.lesion import Lesion, diameter_bin
 from metseg.evaluate.metrics import METRICS
 from metseg.evaluate.scores import CaseScores
-from metseg.files import atomic_file, write_text
 
 CASE_COLUMNS = ("case", "region", *METRICS)
 

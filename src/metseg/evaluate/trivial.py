@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metseg.evaluate.scores import CaseScores
-from metseg.words import counted
+from metseg.message_text import counted
 
 #: A model that marks at least this share of all voxels, and `EXCESS` times what the truth marks, marks everything: no
 #: lesion fills half of an image.

@@ -31,10 +31,10 @@ from metseg.experiment.validation import (
 )
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
+from metseg.message_text import counted
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.progress import track
 from metseg.recipe import PredictPart, Recipe
-from metseg.words import counted
 
 #: Heading of what is added to the card; whatever stands from there on is of an earlier choice.
 HEADING = "## Operating point"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from metseg.evaluate.intervals import LEVEL, RESAMPLES
 from metseg.experiment.outcome import Comparison, Contestant
-from metseg.machine import machine_line
+from metseg.message_text import counted
 from metseg.report.blocks import Block, Bullets, Paragraph, Table
 from metseg.report.words import interval_text
-from metseg.words import counted
+from metseg.system_info import machine_line
 
 #: What models are compared on.
 COMPARED = "Dice per patient"

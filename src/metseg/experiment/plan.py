@@ -22,10 +22,10 @@ from metseg.experiment.topology import (
 from metseg.io.cases import find_cases
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_SCHEMES
+from metseg.message_text import counted
 from metseg.recipe import DataPart, Named, PredictPart, Recipe, TrainPart, validated
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.volume import MODALITY_ALIASES
-from metseg.words import counted
 
 #: nnU-Net's training: 1000 epochs of 250 steps, a third of the patches on lesion. Its learning rate falls by a
 #: polynomial, here by a cosine.

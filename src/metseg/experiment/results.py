@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metseg.atomic_io import write_text
+from metseg.disclaimer import NOTICE
 from metseg.evaluate import PairedComparison
 from metseg.experiment.fairness import budget_text
 from metseg.experiment.figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.experiment.parts import COMPARED, machines, models, models_table, warnings
 from metseg.experiment.report import comparison_contents, own_sections
-from metseg.files import write_text
-from metseg.notice import NOTICE
 from metseg.report.blocks import Block, Figure, Paragraph
 from metseg.report.contents import Compared
 from metseg.report.markdown import markdown, table_markdown

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from metseg.errors import InputError, UsageError
 from metseg.evaluate.pairing import Pairs
 from metseg.io.splits import Split
-from metseg.words import counted, some_of
+from metseg.message_text import counted, some_of
 
 #: What is wrong with choosing on a patient, by where the split has the patient.
 WRONG: Mapping[str, str] = {

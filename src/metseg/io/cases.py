@@ -13,8 +13,8 @@ from metseg.io.layouts import Findings, choose_layout
 from metseg.io.layouts.mixed import find_in_layout
 from metseg.io.source import CaseSource
 from metseg.io.tree import Tree, scan
+from metseg.message_text import counted
 from metseg.recipe import DataPart, validated
-from metseg.words import counted
 
 #: Between the images' and the masks' root where one argument has to name both.
 ROOTS_SEPARATOR = "::"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metseg.io.layouts.dataset_json import FILE as CONTENTS
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 #: What `metseg simulate` leaves in the folder of a simulation: how it was made, and a row for each patient.
 SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"

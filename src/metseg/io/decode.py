@@ -20,8 +20,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from metseg.errors import InputError
 from metseg.io.formats import MAX_PAGES, MAX_PIXELS, damaged, foreign_pixels, sniff_format, too_large, too_many_pages
+from metseg.message_text import counted
 from metseg.volume import Array
-from metseg.words import counted
 
 Kind = Literal["grey", "colour", "palette"]
 

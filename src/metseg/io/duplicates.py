@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metseg.atomic_io import write_text
 from metseg.errors import MetsegError
-from metseg.files import write_text
 from metseg.io.facts import picture_digest
 from metseg.io.image_files import read_images
 from metseg.io.pictures import read_picture
@@ -20,8 +20,8 @@ from metseg.io.source import CaseSource
 from metseg.io.splits import Split
 from metseg.io.volume_facts import volume_digest
 from metseg.io.volumes import VolumeSource
-from metseg.machine import processors
 from metseg.progress import track
+from metseg.system_info import processors
 
 #: What is known of the images of the last data set in this process, by its root: a comparison splits one data set for
 #: each training. Of others nothing is kept.

@@ -17,7 +17,7 @@ from metseg.io.pictures import checked_page_count
 from metseg.io.slices import SliceFile, SliceStackSource
 from metseg.io.strata import By
 from metseg.io.tree import Pair, Pairing, slice_number
-from metseg.machine import processors
+from metseg.system_info import processors
 
 
 def group_by_patient(

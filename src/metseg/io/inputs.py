@@ -32,9 +32,9 @@ from metseg.io.splits import PartOfSplit
 from metseg.io.studies import asked_for, check_named, study_from_files
 from metseg.io.tree import PICTURE_ENDINGS, Pair, Tree, scan
 from metseg.io.volumes import VolumeSource
+from metseg.message_text import counted
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK, canonical_modality
-from metseg.words import counted
 
 #: What a sequence is set to where it shall be left out.
 LEFT_OUT = "none"

@@ -15,9 +15,9 @@ from metseg.io.facts import SliceFacts, slice_facts
 from metseg.io.slices import SliceFile, SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES
-from metseg.machine import processors
 from metseg.progress import track
-from metseg.tables import lookup
+from metseg.registry import lookup
+from metseg.system_info import processors
 
 #: A column with more values than this is reported by their number.
 MAX_VALUES = 12

@@ -14,8 +14,8 @@ from metseg.io.inspect import Problem, attribute_counts, problem_of, ranked, rel
 from metseg.io.source import CaseSource
 from metseg.io.volume_facts import StudyFacts, study_facts
 from metseg.io.volumes import VolumeSource
-from metseg.machine import processors
 from metseg.progress import track
+from metseg.system_info import processors
 
 #: Studies read at once; each is held in memory whole.
 MAX_THREADS = 4

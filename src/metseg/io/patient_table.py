@@ -12,8 +12,8 @@ from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.patients import attributes_of, patient_finder, read_attributes, read_table, same_folders
 from metseg.io.timepoints import same_patients_note
 from metseg.io.tree import PICTURE_ENDINGS
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
-from metseg.words import counted, some_of
 
 #: Names of the columns, in lower case; of several the first counts.
 FILE_COLUMNS = ("file", "filename", "image", "picture", "slice", "case", "study", "path", "name", "id")

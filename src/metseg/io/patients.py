@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.timepoints import PATIENT, PatientFolder, patients_in, same_patients, without_times
-from metseg.words import counted
+from metseg.message_text import counted
 
 #: Folders that say what a picture is for, not whose it is.
 NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "testing", "data", "images", "slices")

@@ -17,9 +17,9 @@ from metseg.io.label_maps import require_pictures
 from metseg.io.pictures import Mask, Picture, read_mask, read_picture
 from metseg.io.source import CaseSource
 from metseg.labels import LABEL_SCHEMES, convert_labels, label_map
-from metseg.tables import lookup
+from metseg.message_text import counted
+from metseg.registry import lookup
 from metseg.volume import Array, Case, SequenceRecord, Volume
-from metseg.words import counted
 
 
 @dataclass(frozen=True)

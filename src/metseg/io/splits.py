@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
 
+from metseg.atomic_io import write_text
 from metseg.errors import InputError, UsageError
-from metseg.files import write_text
 from metseg.io.source import CaseSource
 from metseg.io.strata import By, deal, interleaved, strata_of, units_of
+from metseg.message_text import counted
 from metseg.recipe import SplitPart
-from metseg.tables import lookup
-from metseg.words import counted
+from metseg.registry import lookup
 
 FORMAT, VERSION = "metseg-split", 1
 PARTS = ("train", "validation", "test")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from metseg.errors import UsageError
 from metseg.io.source import CaseSource
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 By = Literal["patient", "slice"]
 

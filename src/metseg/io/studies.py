@@ -12,7 +12,7 @@ from metseg.io.image_files import ImageFile, stem_of
 from metseg.io.volumes import LabelRule, VolumeSource
 from metseg.labels import NamedLabels
 from metseg.recipe import DataPart
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, MODALITY_ALIASES, canonical_modality
 
 

@@ -12,7 +12,7 @@ from metseg.io.image_files import ImageFile, files_of, read_images
 from metseg.io.nifti import read_mask_nifti
 from metseg.io.source import CaseSource
 from metseg.labels import BINARY, LABEL_SCHEMES, LabelScheme, NamedLabels, check_labels, convert_labels, label_map
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, Case, SequenceRecord, Volume
 
 

@@ -26,7 +26,7 @@ from metseg.model.network import SegmentationNetwork
 from metseg.model.outputs import outputs_of
 from metseg.model.spec import ModelSpec
 from metseg.recipe import Recipe, validated
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 __all__ = ["MODELS", "ModelSpec", "SegmentationNetwork", "build_from_recipe", "build_model", "channels_of"]
 

@@ -22,6 +22,7 @@ import safetensors.torch
 import torch
 
 import metseg
+from metseg.atomic_io import atomic_folder
 from metseg.bundle_folder import (
     CARD,
     CHECKSUMS,
@@ -39,7 +40,6 @@ from metseg.bundle_folder import (
     weights_names,
 )
 from metseg.errors import BundleError, UsageError
-from metseg.files import atomic_folder
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.recipe import Recipe, parse_recipe

@@ -6,9 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
+from metseg.atomic_io import atomic_folder
 from metseg.bundle_folder import user_bundles
 from metseg.errors import UsageError
-from metseg.files import atomic_folder
 from metseg.model.bundle import list_bundles, load_bundle
 
 #: What a bundle may be called: the name of a folder on every system, and never taken for a path or hidden.

@@ -80,7 +80,7 @@ def figure(*, width: float, height: float) -> Iterator[Figure]:
 
 def save(drawn: Figure, path: Path) -> None:
     """Write a figure whole or not at all; the ending of the path chooses the format."""
-    from metseg.files import atomic_file
+    from metseg.atomic_io import atomic_file
 
     kind = path.suffix.removeprefix(".")
     with atomic_file(path) as temporary:

@@ -21,7 +21,7 @@ from metseg.predict.report import CaseReport
 from metseg.predict.shards import Shard, claimed, finished
 from metseg.preprocess.missing import grey_sequence
 from metseg.progress import track
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.files import write_bytes
+from metseg.atomic_io import write_bytes
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.predict.prediction import Prediction

@@ -13,8 +13,8 @@ from metseg.io.inputs import InputRules, find_in_folders, find_inputs, study_of_
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.io.splits import PartOfSplit
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
-from metseg.words import counted, some_of
 
 #: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
 GUESSED = (

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg import __version__
+from metseg.atomic_io import write_bytes
+from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
-from metseg.files import write_bytes
-from metseg.notice import NOTICE
 from metseg.predict.lesions import Lesion, joined, lesion_numbers
 from metseg.predict.prediction import Prediction
 

@@ -11,8 +11,8 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
+from metseg.atomic_io import atomic_file
 from metseg.errors import GeometryError
-from metseg.files import atomic_file
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.plot.planes import Cut, cut_through, draw_planes
 from metseg.predict.prediction import Prediction

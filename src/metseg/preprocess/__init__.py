@@ -23,7 +23,7 @@ from metseg.preprocess.steps import (
     zscore,
 )
 from metseg.recipe import Frozen, Named
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 STEPS: Mapping[str, StepSpec] = {
     "align": StepSpec(align.apply, align.Options, "case", whole_case=lambda _: True, source="SimpleITK; Mattes 2003"),

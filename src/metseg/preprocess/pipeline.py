@@ -17,7 +17,7 @@ from metseg.preprocess.missing import SequenceFill, fill_missing, grey_sequence,
 from metseg.preprocess.prepared import Prepared, Record, check_grids, reference_name, stack_case
 from metseg.preprocess.spec import ArrayStep, CaseStep
 from metseg.recipe import DataPart, Recipe
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, Array, Case
 
 #: For recipes that hide no sequence in training.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.volume import canonical_modality
 
 

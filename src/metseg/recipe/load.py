@@ -11,7 +11,7 @@ from typing import Any
 from metseg.errors import UsageError
 from metseg.recipe.changes import apply_change
 from metseg.recipe.form import Recipe, validated
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 
 def shipped_recipes() -> tuple[str, ...]:

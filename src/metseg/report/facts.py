@@ -8,8 +8,8 @@ from pathlib import Path
 from metseg import __version__
 from metseg.evaluate import Summary
 from metseg.evaluate.intervals import LEVEL
-from metseg.machine import machine_facts, machine_line
-from metseg.words import counted
+from metseg.message_text import counted
+from metseg.system_info import machine_facts, machine_line
 
 Fact = tuple[str, str]
 

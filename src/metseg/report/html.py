@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from metseg.atomic_io import write_text
 from metseg.errors import UsageError
-from metseg.files import write_text
 from metseg.report.blocks import Page
 
 #: Ending of a picture to its media type.

@@ -10,7 +10,7 @@ from metseg.evaluate.matching import MatchRule
 from metseg.evaluate.paired import NO_DIFFERENCE, SIGNIFICANCE
 from metseg.evaluate.policy import EMPTY_VALUES, Kind
 from metseg.evaluate.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
-from metseg.words import counted
+from metseg.message_text import counted
 
 #: What a protocol charges for a mask that is empty on one side alone.
 PENALTIES: Mapping[Callable[..., float], str] = {

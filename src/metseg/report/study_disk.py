@@ -20,13 +20,13 @@ from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
 from metseg.labels import LABEL_SCHEMES, check_labels
 from metseg.recipe import DataPart
+from metseg.registry import lookup
 from metseg.report.key_images import Labels, VolumePixels
 from metseg.report.key_pictures import PicturePixels
 from metseg.report.study import StudyReport
 from metseg.report.study_document import Document, read_document
 from metseg.report.study_make import Options, Pixels, make_report, shown_numbers
 from metseg.report.study_model import find_model, model_of_folder, require_same_model
-from metseg.tables import lookup
 from metseg.volume import BRAIN_MASK, Volume
 
 Source = TypeVar("Source", bound=CaseSource)

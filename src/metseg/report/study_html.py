@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metseg.files import write_text
+from metseg.atomic_io import write_text
 from metseg.report.study import StudyReport
 from metseg.report.study_words import study_page
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metseg import __version__
-from metseg.files import write_bytes
+from metseg.atomic_io import write_bytes
 from metseg.report.study import StudyReport
 from metseg.report.study_pdf_parts import Flowable, paragraph, section_parts
 from metseg.report.study_pdf_style import CAUTION, MUTED, RULE, fonts, printable, shortened

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metseg.message_text import counted
 from metseg.report.study import RESEARCH_USE, Lesion, ReadImage, StudyReport
 from metseg.report.study_figures import chance, millilitres, millimetres, product
 from metseg.report.study_limits import limits
 from metseg.report.study_tables import class_table, lesion_table, performance_table
 from metseg.report.study_view import Page, Section
-from metseg.words import counted
 
 TITLE = "Brain MRI: automated lesion outlining"
 

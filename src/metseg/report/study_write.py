@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metseg.errors import UsageError
+from metseg.registry import lookup
 from metseg.report.study import StudyReport
 from metseg.report.study_html import write_study_html
 from metseg.report.study_pdf import DEFAULT_PAPER, PAPERS, Paper, write_study_pdf
-from metseg.tables import lookup
 
 #: Packages of the extra `report`.
 EXTRA = ("jinja2", "reportlab")

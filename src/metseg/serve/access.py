@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from metseg.schemas import Scope, host_of
 from metseg.serve.keys import LOCAL_PRINCIPAL, Principal
 from metseg.serve.problems import Refused
 from metseg.serve.service import Service
-from metseg.wire import Scope, host_of
 
 bearer: Final = HTTPBearer(
     auto_error=False,

@@ -11,13 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from metseg import __version__
+from metseg.schemas import NOTICE
 from metseg.serve.errors import add_handlers
 from metseg.serve.middleware import Surrounding
 from metseg.serve.openapi import complete
 from metseg.serve.routes import ROUTERS
 from metseg.serve.service import Service, open_service
 from metseg.serve.settings import Settings
-from metseg.wire import NOTICE
 
 _DESCRIPTION: Final = f"""Find and outline brain metastases and gliomas in MRI. **{NOTICE}**
 

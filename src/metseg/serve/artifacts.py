@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from metseg.errors import UsageError
-from metseg.wire import ARTIFACTS
+from metseg.schemas import ARTIFACTS
 
 _NUMBER = r"[1-9][0-9]{0,3}"
 _PATTERNS = {re.compile(re.escape(name).replace(r"\{number\}", _NUMBER)): kind for name, kind in ARTIFACTS.items()}

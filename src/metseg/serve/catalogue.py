@@ -10,9 +10,9 @@ from pathlib import Path
 from metseg.bundle_folder import CARD, CHECKSUMS, METRICS, RECIPE, fingerprint_of, list_bundles, read_text
 from metseg.errors import MetsegError
 from metseg.recipe import Recipe, parse_recipe
+from metseg.schemas import Kind, Model
 from metseg.serve.problems import Refused
 from metseg.serve.settings import Settings
-from metseg.wire import Kind, Model
 
 PICTURES, VOLUMES = "pictures", "volumes"
 

@@ -18,7 +18,7 @@ from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.places import HEAD_BYTES, is_dicom
 from metseg.io.formats import FORMATS, sniff_format
 from metseg.io.nifti import check_nifti_header
-from metseg.wire import Kind
+from metseg.schemas import Kind
 
 #: Read of each file to tell its kind, and of each member of an archive to see its file meta.
 _HEAD_BYTES: Final = 4096

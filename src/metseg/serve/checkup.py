@@ -14,12 +14,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from metseg.errors import MetsegError, ResourceError, UsageError
+from metseg.registry import lookup
 from metseg.serve.address import bind, is_loopback
 from metseg.serve.catalogue import PICTURES, VOLUMES, models
 from metseg.serve.database import Database, migration_config
 from metseg.serve.keys import Keys
 from metseg.serve.settings import SETTINGS_FILE, Settings, load_settings
-from metseg.tables import lookup
 
 PREFIX: Final = "METSEG_"
 #: Variables that are no settings of the service: of the page, and of pseudonyms.

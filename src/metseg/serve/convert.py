@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from metseg.schemas import Artifact, Facts, Failure, InputFile, Lesion, Options, State, Study, StudySummary, Warned
 from metseg.serve.records import StudyRecord
-from metseg.wire import Artifact, Facts, Failure, InputFile, Lesion, Options, State, Study, StudySummary, Warned
 
 
 def study_of(record: StudyRecord) -> Study:

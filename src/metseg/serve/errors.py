@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from metseg.errors import MetsegError
+from metseg.schemas import PROBLEM_MEDIA_TYPE, Problem
 from metseg.serve.forms import refuse_place
 from metseg.serve.problems import Refused, make_problem, problem_of
-from metseg.wire import PROBLEM_MEDIA_TYPE, Problem
 
 #: Codes of what the framework itself refuses.
 _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {

@@ -17,14 +17,14 @@ from typing import IO, Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from metseg.files import disk_full_is_an_error
+from metseg.atomic_io import disk_full_is_an_error
 from metseg.io.brain_masks import name_sequences_or_masks
 from metseg.io.declared import declaration
 from metseg.io.image_files import stem_of
 from metseg.io.sequences import MAX_CHARACTERS, NamedSequence, shared_prefix
+from metseg.schemas import BRAIN_MASK, SEQUENCES
 from metseg.serve.problems import Refused
 from metseg.volume import canonical_modality
-from metseg.wire import BRAIN_MASK, SEQUENCES
 
 #: A part's header may hold a file name of 10 KB.
 _MAX_HEADER_BYTES: Final = 32 * 1024

@@ -17,12 +17,12 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from metseg.errors import UsageError
+from metseg.registry import lookup
+from metseg.schemas import Scope
 from metseg.serve import audit
 from metseg.serve.database import Database
 from metseg.serve.records import KeyRecord
 from metseg.serve.store import Clock, now
-from metseg.tables import lookup
-from metseg.wire import Scope
 
 PREFIX = "msk"
 OWNER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -71,7 +71,7 @@ class Keys:
 
         Args:
             owner: whose studies it opens; several keys may have one owner. No patient's name.
-            scopes: of `metseg.wire.Scope`.
+            scopes: of `metseg.schemas.Scope`.
             days: after which it no longer holds; None: it holds until it is revoked.
         Raises:
             UsageError: an owner that is no plain word, or an unknown scope.

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from metseg.schemas import BRAIN_MASK, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
 from metseg.serve.examples import ANSWER, PROBLEM_DETAILS
 from metseg.serve.problems import STATUS, TITLES, make_problem
-from metseg.wire import BRAIN_MASK, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from metseg.errors import BundleError, InputError, LockedError, MetsegError, ResourceError, UsageError
-from metseg.wire import Failure, Phase, Problem
+from metseg.schemas import Failure, Phase, Problem
 
 #: Status by code; what is not here has the status of its class.
 STATUS: Final[Mapping[str, int]] = {

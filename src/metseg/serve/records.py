@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from metseg.wire import Kind, Phase, State
+from metseg.schemas import Kind, Phase, State
 
 #: Constraints have names, so that migrations can speak of them.
 NAMING = {
@@ -167,7 +167,7 @@ class WarningRecord(Record):
 
 
 class LesionRecord(Record):
-    """One lesion, as `metseg.wire.Lesion`."""
+    """One lesion, as `metseg.schemas.Lesion`."""
 
     __tablename__ = "study_lesions"
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from metseg.schemas import Options
 from metseg.serve.problems import Refused
 from metseg.volume import canonical_modality
-from metseg.wire import Options
 
 _ONCE: Final = ("model", "stack", "allow_gaps")
 _BOOLEANS: Final = ("stack", "allow_gaps")

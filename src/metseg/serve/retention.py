@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
+from metseg.schemas import FINAL_STATES
 from metseg.serve import audit
 from metseg.serve.database import Database
 from metseg.serve.folders import Folders
@@ -23,7 +24,6 @@ from metseg.serve.records import StudyRecord
 from metseg.serve.settings import Settings
 from metseg.serve.store import Clock, now
 from metseg.serve.studies import hide
-from metseg.wire import FINAL_STATES
 
 EVERY_S: Final = 60.0
 #: How long the row of a deleted study stays, for a step that was running might still leave a file behind.

@@ -19,7 +19,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from metseg.errors import UsageError
-from metseg.wire import LOCAL_NAMES
+from metseg.schemas import LOCAL_NAMES
 
 MEBIBYTE = 2**20
 #: Names of the file with settings, below the home folder.

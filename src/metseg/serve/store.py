@@ -19,8 +19,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, object_session
 
+from metseg.atomic_io import atomic_file, flush_renames
 from metseg.errors import MetsegError
-from metseg.files import atomic_file, flush_renames
+from metseg.schemas import Facts, Failure, Kind, Lesion, Options, Phase, State, overall_progress
 from metseg.serve import audit
 from metseg.serve.artifacts import media_type_of
 from metseg.serve.database import Database
@@ -28,7 +29,6 @@ from metseg.serve.folders import Folders, StudyFolder
 from metseg.serve.problems import failure_of
 from metseg.serve.records import ArtifactRecord, LesionRecord, StudyRecord, WarningRecord
 from metseg.serve.settings import Settings
-from metseg.wire import Facts, Failure, Kind, Lesion, Options, Phase, State, overall_progress
 
 Clock = Callable[[], datetime]
 
@@ -165,7 +165,7 @@ class Store:
             study.lesion_count = len(lesions)
 
     def add_facts(self, work: Work, **facts: Any) -> None:
-        """Add what became known, under the names of `metseg.wire.Facts`; times by phase are added to those there."""
+        """Add what became known, under the names of `metseg.schemas.Facts`; times by phase are added to those there."""
         with self._change(work) as (_, study):
             timings = {**study.facts.get("timings_s", {}), **facts.pop("timings_s", {})}
             merged = Facts.model_validate({**study.facts, **facts, "timings_s": timings})
@@ -177,7 +177,7 @@ class Store:
 
         Args:
             work: whose.
-            name: one of `metseg.wire.ARTIFACTS`.
+            name: one of `metseg.schemas.ARTIFACTS`.
         Raises:
             Withdrawn: the study is no longer this worker's; nothing was put in place.
             ResourceError: ``resources.disk``.

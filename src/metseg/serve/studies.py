@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, selectinload
 
-from metseg.files import disk_full_is_an_error, flush_renames, flush_to_disk
+from metseg.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
+from metseg.schemas import Kind, Options, State
 from metseg.serve import audit
 from metseg.serve.database import Database
 from metseg.serve.folders import Folders
@@ -24,7 +25,6 @@ from metseg.serve.problems import Refused
 from metseg.serve.records import InputRecord, StudyRecord
 from metseg.serve.settings import Settings
 from metseg.serve.store import Clock, expiry, now
-from metseg.wire import Kind, Options, State
 
 OPEN = (State.QUEUED, State.RUNNING)
 

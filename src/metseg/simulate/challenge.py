@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from metseg.recipe import Fraction, Frozen
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 #: The sequence whose grid the labels lie on; it is never missing, and the others are offset against it.
 REFERENCE = "t1c"

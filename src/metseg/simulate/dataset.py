@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 
 import metseg
+from metseg.atomic_io import atomic_folder
 from metseg.errors import ResourceError
-from metseg.files import atomic_folder
-from metseg.machine import processors
+from metseg.message_text import counted
 from metseg.progress import track
 from metseg.simulate.anatomy import load_anatomy
 from metseg.simulate.challenge import Challenge
@@ -25,7 +25,7 @@ from metseg.simulate.naming import check_output, folder_name
 from metseg.simulate.options import CourseOptions, NiftiOptions, OutputOptions, PhantomOptions
 from metseg.simulate.overview import write_tables
 from metseg.simulate.write import write_patient
-from metseg.words import counted
+from metseg.system_info import processors
 
 #: What one process needs for a voxel at its peak, measured, and for itself.
 BYTES_PER_VOXEL, BYTES_PER_PROCESS = 180, 300e6

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from metseg.fields import elastic_displacement
+from metseg.random_fields import elastic_displacement
 from metseg.simulate.anatomy import Anatomy, Grid
 from metseg.simulate.patient import Lesion, Patient
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from metseg.fields import bias_field, rician_noise
+from metseg.random_fields import bias_field, rician_noise
 from metseg.simulate.anatomy import Grid, load_anatomy
 from metseg.simulate.challenge import REFERENCE, Challenge
 from metseg.simulate.course import Examination, describe_examination

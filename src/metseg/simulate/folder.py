@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+from metseg.atomic_io import atomic_file
 from metseg.errors import UsageError
-from metseg.files import atomic_file
 from metseg.simulate.naming import NAMINGS
 from metseg.simulate.options import CourseOptions
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from metseg.fields import smooth_field
+from metseg.random_fields import smooth_field
 from metseg.simulate.anatomy import Grid, ellipsoid_mm
 from metseg.simulate.patient import Patient, Point
 

@@ -14,8 +14,8 @@ import nibabel as nib
 import numpy as np
 
 import metseg
+from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError, UsageError
-from metseg.files import write_bytes, write_text
 from metseg.io.nifti import read_mask_nifti
 from metseg.progress import track
 from metseg.simulate.folder import STAMP

@@ -17,9 +17,9 @@ from pydantic import Field
 from scipy import ndimage
 
 from metseg.errors import InputError
-from metseg.fields import FloatArray, bias_field, elastic_displacement, rician_noise, smooth_field
 from metseg.geometry import Affine, spacing_mm, stepped_affine, turn_to_ras
 from metseg.io.nifti import read_volume
+from metseg.random_fields import FloatArray, bias_field, elastic_displacement, rician_noise, smooth_field
 from metseg.recipe import Frozen
 
 Rng = np.random.Generator

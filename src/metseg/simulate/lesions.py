@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from metseg.fields import smooth_field
+from metseg.random_fields import smooth_field
 from metseg.simulate.anatomy import Grid
 from metseg.simulate.deform import box_around
 from metseg.simulate.patient import Lesion

@@ -10,7 +10,7 @@ from math import pi
 from pathlib import Path
 from typing import Any
 
-from metseg.files import atomic_file
+from metseg.atomic_io import atomic_file
 from metseg.simulate.folder import LESIONS, PATIENTS
 from metseg.simulate.naming import NAMINGS
 from metseg.simulate.options import OutputOptions

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from metseg.fields import smooth_field
+from metseg.random_fields import smooth_field
 from metseg.simulate import head, lesions, oedema, vessels
 from metseg.simulate.anatomy import Anatomy, load_anatomy
 from metseg.simulate.course import Examination

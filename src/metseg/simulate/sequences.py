@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from metseg.fields import bias_field, rician_noise
+from metseg.random_fields import bias_field, rician_noise
 from metseg.simulate.options import SEQUENCES, PhantomOptions
 from metseg.simulate.patient import Patient
 from metseg.simulate.tissues import SCANNERS, TISSUES, Sequence, Tissue, signal, vary_sequence, vary_tissue

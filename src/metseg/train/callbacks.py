@@ -20,8 +20,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from metseg.atomic_io import write_bytes
 from metseg.dataset.sampling import random_generator
-from metseg.files import write_bytes
 from metseg.recipe import TrainPart
 from metseg.train.optimizers import rate_factor
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metseg.machine import machine_line
 from metseg.predict.fit import REQUIRED_ONLY
 from metseg.recipe import Recipe
+from metseg.system_info import machine_line
 
 HEADER = ("| patients | region | Dice (mean per patient, 95 % interval) |", "|---|---|---|")
 

@@ -28,11 +28,11 @@ from metseg.errors import InputError
 from metseg.io.cases import find
 from metseg.io.source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
-from metseg.machine import processors
+from metseg.message_text import counted
 from metseg.preprocess.cache import Cache, build_cache
 from metseg.preprocess.cache.stamp import CaseContent, recipe_stamp
 from metseg.recipe import Recipe
-from metseg.words import counted
+from metseg.system_info import processors
 
 #: Validation needs no gradients, so more fit at once.
 VALIDATION_BATCH_FACTOR = 2

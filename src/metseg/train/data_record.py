@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metseg.atomic_io import write_text
 from metseg.errors import UsageError
-from metseg.files import write_text
 from metseg.io.source import CaseSource
-from metseg.machine import processors
+from metseg.message_text import counted
 from metseg.preprocess.cache.stamp import CaseContent, read_content
-from metseg.words import counted
+from metseg.system_info import processors
 
 FORMAT, VERSION = "metseg-run-data", 1
 #: So many cases are named in a message.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from metseg.machine import machine_facts
 from metseg.predict.inference import Compute
+from metseg.system_info import machine_facts
 
 
 def describe_machine(compute: Compute) -> dict[str, str]:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from metseg.recipe import TrainPart
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 #: The one-cycle policy rises for this share of the budget (Smith & Topin 2018, arXiv:1708.07120; fast.ai's value).
 ONE_CYCLE_RISE = 0.3

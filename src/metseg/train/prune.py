@@ -7,7 +7,7 @@ from typing import Any
 
 from metseg.model import MODELS
 from metseg.recipe import Named, Recipe
-from metseg.tables import lookup
+from metseg.registry import lookup
 
 #: A cheaper form may lose this much mean validation Dice against the best form.
 ALLOWED_LOSS = 0.005

@@ -9,7 +9,7 @@ from metseg.io.layouts import LAYOUTS
 from metseg.model import MODELS
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.train.losses import loss_of
 from metseg.train.optimizers import OPTIMIZERS, SCHEDULES
 

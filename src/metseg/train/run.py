@@ -13,18 +13,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from metseg.allocator import keep_freed_memory
+from metseg.atomic_io import disk_full_is_an_error
 from metseg.dataset import TrainingSet
 from metseg.errors import UsageError
-from metseg.files import disk_full_is_an_error
 from metseg.io.data_origin import data_statement, other_data
 from metseg.io.duplicates import mark_duplicates
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split
-from metseg.lean_imports import import_lean
+from metseg.malloc_tuning import keep_freed_memory
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import Bundle, find_bundle, load_bundle
 from metseg.model.layers import has_fixed_norm
+from metseg.monai_import_filter import import_lean
 from metseg.plot.curves import draw_curves
 from metseg.predict.inference import Compute, choose_compute
 from metseg.predict.memory import out_of_memory_is_an_error

@@ -14,8 +14,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from metseg.atomic_io import remove_leftovers, write_text
 from metseg.errors import LockedError, MetsegError, ResourceError, UsageError
-from metseg.files import remove_leftovers, write_text
 from metseg.io.splits import Split
 from metseg.recipe import Recipe, load_recipe
 

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from metseg.schemas import State, Study, StudySummary
 from metseg.ui.draw import Layer
 from metseg.ui.found import Mask, connected_pieces
 from metseg.ui.theme import BOTH, FIRST_ONLY, SECOND_ONLY
-from metseg.wire import State, Study, StudySummary
 
 
 @dataclass(frozen=True)

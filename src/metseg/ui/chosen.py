@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from metseg.schemas import BRAIN_MASK, Kind, Model
 from metseg.ui.client import Part
 from metseg.ui.names import KINDS, plain, sequence_name
 from metseg.ui.settings import ReadNames, SequenceFromName
-from metseg.wire import BRAIN_MASK, Kind, Model
 
 #: Endings by kind; a file without any of them may be DICOM.
 ENDINGS: Final[Mapping[str, Kind]] = {
@@ -33,7 +33,7 @@ ENDINGS: Final[Mapping[str, Kind]] = {
 
 _CLUTTER: Final = ("thumbs.db", "desktop.ini")
 
-#: What a model is for, as `metseg.wire.Model.default_for` has it.
+#: What a model is for, as `metseg.schemas.Model.default_for` has it.
 PICTURES, VOLUMES = "pictures", "volumes"
 
 

@@ -1,4 +1,4 @@
-"""The API as the page calls it: one method for each call, `metseg.wire` in and out, every failure a `MetsegError`."""
+"""The API as the page calls it: one method for each call, `metseg.schemas` in and out, every failure a `MetsegError`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from metseg.errors import MetsegError
+from metseg.schemas import Model, ModelList, Options, Problem, Readiness, Study, StudyList
 from metseg.ui.settings import PageSettings
-from metseg.wire import Model, ModelList, Options, Problem, Readiness, Study, StudyList
 
 #: Seconds to connect; to wait for the next byte either way. An upload of gigabytes is many of the latter.
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=4.0)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from metseg.schemas import Options, State, Study
 from metseg.ui import draw, kept, state, trouble
 from metseg.ui.agreement import (
     Agreement,
@@ -27,7 +28,6 @@ from metseg.ui.models import choose_model
 from metseg.ui.names import STATES, plain
 from metseg.ui.scene import PLANES, Plane, cut, pixel_spacing, same_grid
 from metseg.ui.theme import BOTH, FIRST_ONLY, SECOND_ONLY, css
-from metseg.wire import Options, State, Study
 
 _SIDE = 420
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from metseg.schemas import Study
 from metseg.ui.draw import Style
 from metseg.ui.found import Burden
-from metseg.wire import Study
 
 CONTOUR, FILL = "Contour", "Fill"
 #: As near to the model's own threshold, a threshold is that one.

@@ -10,8 +10,8 @@ from __future__ import annotations
 import streamlit as st
 
 from metseg.errors import MetsegError
+from metseg.schemas import host_of
 from metseg.ui.client import Api
-from metseg.wire import host_of
 
 
 class Elsewhere(MetsegError):

@@ -10,10 +10,10 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.schemas import Artifact, Study
 from metseg.ui import kept
 from metseg.ui.client import Api
 from metseg.ui.names import size_words
-from metseg.wire import Artifact, Study
 
 #: Results in the order in which they are offered, and what they are. Those of single slices come as one zip file.
 TITLES: Final[Mapping[str, str]] = {

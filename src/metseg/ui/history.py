@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from metseg.schemas import State, StudyList, StudySummary
 from metseg.ui import state, trouble
 from metseg.ui.client import Api
 from metseg.ui.names import KINDS, STATE_ICONS, STATES, ago, plain
 from metseg.ui.words import words_for
-from metseg.wire import State, StudyList, StudySummary
 
 #: Studies in the sidebar, and on a page of the list.
 RECENT, _PAGE = 8, 25

@@ -10,11 +10,11 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.schemas import Artifact, Study
 from metseg.ui import nifti, niivue, pictures
 from metseg.ui.client import Api, Unexpected
 from metseg.ui.niivue import Box
 from metseg.ui.scene import Scene
-from metseg.wire import Artifact, Study
 
 #: Seconds after which pixels leave the page's memory, and of how many studies they stay there.
 _KEEP_S: Final = 900

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from metseg.schemas import Lesion, Study
 from metseg.ui import looking, state
 from metseg.ui.names import plain
-from metseg.wire import Lesion, Study
 
 NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
     "No.",

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from metseg.schemas import Kind, Model
 from metseg.ui import chosen
 from metseg.ui.names import plain, sequence_name
-from metseg.wire import Kind, Model
 
 #: Figures of a bundle that are shown beside its name, from `metrics.json`, and what they are called.
 _FIGURES: Final[Mapping[str, str]] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from metseg.wire import Kind, Phase, State
+from metseg.schemas import Kind, Phase, State
 
 PHASES: Final[Mapping[Phase, str]] = {
     Phase.RECEIVE: "Receive the files",

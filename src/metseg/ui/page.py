@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from metseg.errors import MetsegError
+from metseg.schemas import Readiness, State
 from metseg.ui import browser, door, state, theme, trouble
 from metseg.ui.client import Api, Refusal
 from metseg.ui.history import RECENT, show_history, show_recent
@@ -12,7 +13,6 @@ from metseg.ui.progress import show_progress
 from metseg.ui.result import show_end, show_result
 from metseg.ui.upload import show_upload
 from metseg.ui.words import explain_error
-from metseg.wire import Readiness, State
 
 _KEY_NEEDED = "request.unauthorised"
 

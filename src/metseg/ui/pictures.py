@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from metseg.schemas import Lesion, Study
 from metseg.ui.client import Unexpected
 from metseg.ui.found import Instances, number_instances
 from metseg.ui.scene import Mask, stored_threshold
-from metseg.wire import Lesion, Study
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from metseg.schemas import Study
 from metseg.ui import draw, kept, looking, settings
 from metseg.ui.charts import values_chart
 from metseg.ui.client import Api
@@ -17,7 +18,6 @@ from metseg.ui.names import plain, sequence_name
 from metseg.ui.nifti import Image, inverse, moved
 from metseg.ui.scene import PLANES, cut, pixel_spacing, window_of
 from metseg.ui.view_slices import slice_index
-from metseg.wire import Study
 
 _SIDE = 460
 

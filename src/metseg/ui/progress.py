@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from metseg.errors import MetsegError
+from metseg.schemas import Phase, State, Study
 from metseg.ui import settings, state, trouble
 from metseg.ui.client import Api, Refusal, Unreachable
 from metseg.ui.names import PHASES, duration_words, plain
 from metseg.ui.words import explain_error
-from metseg.wire import Phase, State, Study
 
 #: Signs of phases: done, under way, still to come.
 _DONE, _NOW, _LATER = ":material/check_circle:", ":material/pending:", ":material/radio_button_unchecked:"

@@ -7,6 +7,7 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.schemas import State, Study
 from metseg.ui import state, theme, trouble
 from metseg.ui.client import Api
 from metseg.ui.compare import show_comparison
@@ -17,7 +18,6 @@ from metseg.ui.preparation import show_preparation
 from metseg.ui.view_slices import show_slices
 from metseg.ui.viewer import show_volume
 from metseg.ui.words import explain_failure
-from metseg.wire import State, Study
 
 
 def show_result(api: Api, study: Study) -> None:
@@ -91,7 +91,7 @@ def subtitle(study: Study) -> str:
 def sequence_lines(study: Study) -> list[str]:
     """Return which file or series was read as which sequence and why, a line each.
 
-    >>> from metseg.wire import Facts, SequenceRecord
+    >>> from metseg.schemas import Facts, SequenceRecord
     >>> record = SequenceRecord(sequence="t1c", source="series 5", reason="the description says T1 with contrast agent")
     >>> sequence_lines(Study.model_construct(facts=Facts(sequence_records=(record,))))
     ['T1 with contrast: read from series 5 (the description says T1 with contrast agent)']

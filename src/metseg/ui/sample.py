@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
+from metseg.schemas import SEQUENCES, Model
 from metseg.ui.chosen import ENDINGS, PICTURES, VOLUMES, ChosenFile, ending_of
-from metseg.wire import SEQUENCES, Model
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from metseg.schemas import Lesion
 from metseg.ui.found import Instances, number_instances
 from metseg.ui.nifti import Array, Image, inverse, moved
-from metseg.wire import Lesion
 
 Mask = npt.NDArray[np.bool_]
 Point = tuple[int, int, int]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from metseg.wire import LOCAL_NAMES
+from metseg.schemas import LOCAL_NAMES
 
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 

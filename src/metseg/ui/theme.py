@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 from PIL import Image, ImageDraw
 
-from metseg.wire import NOTICE
+from metseg.schemas import NOTICE
 
 #: Colours of lesions on grey pictures, which everybody can tell apart; red, green, blue.
 Colour = tuple[int, int, int]

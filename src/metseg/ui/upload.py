@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from metseg.errors import MetsegError
+from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
 from metseg.ui import settings, state, trouble
 from metseg.ui.chosen import (
     ENDINGS,
@@ -29,10 +30,9 @@ from metseg.ui.models import choose_model, show_card
 from metseg.ui.names import KINDS, plain, sequence_name, size_words
 from metseg.ui.sample import Sample, sample_files, usable_samples
 from metseg.ui.words import explain_error
-from metseg.wire import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
 
 FILES, FOLDER = "Files", "A folder"
-#: The number of a series, and a part of it where it is in several; as `metseg.wire.Options` takes it.
+#: The number of a series, and a part of it where it is in several; as `metseg.schemas.Options` takes it.
 _SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from metseg.schemas import Study
 from metseg.ui import kept, looking, niivue, state
 from metseg.ui.controls import Look
 from metseg.ui.niivue import Box
 from metseg.ui.scene import Point, Scene
-from metseg.wire import Study
 
 #: Pixels: with what stands above, all of it is seen at 1280 x 800.
 _HEIGHT = 490

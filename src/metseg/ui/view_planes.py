@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from metseg.schemas import Study
 from metseg.ui import browser, draw, looking, state
 from metseg.ui.controls import Look
 from metseg.ui.draw import Frame, Layer
@@ -23,7 +24,6 @@ from metseg.ui.scene import (
     voxel_on_plane,
 )
 from metseg.ui.theme import CLASS_COLOURS, LESION, SELECTED
-from metseg.wire import Study
 
 ZOOMS = {"1x": 1.0, "2x": 2.0, "4x": 4.0}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from metseg.schemas import Study
 from metseg.ui import browser, draw, kept, looking, pictures, state, theme, trouble
 from metseg.ui.client import Api
 from metseg.ui.controls import style_control, threshold_control, threshold_words
@@ -14,7 +15,6 @@ from metseg.ui.lesions import show_table
 from metseg.ui.pictures import Slice
 from metseg.ui.scene import pixel_at
 from metseg.ui.theme import CLASS_COLOURS, LESION, SELECTED
-from metseg.wire import Study
 
 AS_IT_IS, WITH_LESIONS, BESIDE = "Picture", "With lesions", "Side by side"
 #: What a mask of one class says where there is lesion, instead of the class.

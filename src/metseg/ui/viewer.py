@@ -7,6 +7,7 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.schemas import Study
 from metseg.ui import browser, kept, looking, theme, trouble
 from metseg.ui.charts import threshold_chart
 from metseg.ui.client import Api
@@ -23,7 +24,6 @@ from metseg.ui.lesions import show_table
 from metseg.ui.scene import Scene
 from metseg.ui.view_niivue import show_niivue
 from metseg.ui.view_planes import show_planes
-from metseg.wire import Study
 
 INTERACTIVE, PLAIN = "Interactive 3D", "Planes"
 _VIEWERS: Final[Mapping[str, Callable[[Study, Scene, Look], None]]] = {INTERACTIVE: show_niivue, PLAIN: show_planes}

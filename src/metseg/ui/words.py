@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from metseg.errors import MetsegError
-from metseg.wire import Failure
+from metseg.schemas import Failure
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.wire import Kind
+from metseg.schemas import Kind
 
 if TYPE_CHECKING:
     from metseg.serve.records import StudyRecord
@@ -146,13 +146,13 @@ def long_files(tmp_path: Path) -> list[File]:
 @pytest.fixture
 def accept(home: Path) -> Iterator[Callable[..., str]]:
     """Return a function that has the service accept files as a study, as the API does, and gives its id."""
+    from metseg.schemas import Options
     from metseg.serve.database import open_database
     from metseg.serve.folders import Folders
     from metseg.serve.forms import ReceivedFile
     from metseg.serve.keys import LOCAL_PRINCIPAL
     from metseg.serve.settings import load_settings
     from metseg.serve.studies import CheckedFile, NewStudy, Studies
-    from metseg.wire import Options
 
     settings = load_settings()
     folders = Folders(settings.home)
@@ -240,8 +240,8 @@ class Fleet:
         """Return studies as they are now, in the order of their ids."""
         import sqlalchemy as sa
 
+        from metseg.schemas import State
         from metseg.serve.records import StudyRecord
-        from metseg.wire import State
 
         query = sa.select(StudyRecord).where(StudyRecord.id.in_(studies)).order_by(StudyRecord.id)
         with self.store.database.read() as session:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from metseg.schemas import State
 from metseg.serve.database import Database, open_database
 from metseg.serve.jobs.caretaker import COMPARE_EVERY, Caretaker
 from metseg.serve.records import StudyRecord
 from metseg.serve.settings import load_settings
 from metseg.serve.store import Store
 from metseg.serve.workers import Workers
-from metseg.wire import State
 
 
 @dataclass

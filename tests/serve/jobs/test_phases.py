@@ -21,6 +21,7 @@ from metseg.errors import BundleError, InputError, MetsegError, ResourceError
 from metseg.labels import LABEL_SCHEMES
 from metseg.predict.lesions import find_lesions
 from metseg.predict.prediction import Prediction
+from metseg.schemas import Facts, Lesion, Options, Phase
 from metseg.serve.folders import StudyFolder
 from metseg.serve.jobs import phases as phases_module
 from metseg.serve.jobs.attempts import noted
@@ -31,7 +32,6 @@ from metseg.serve.jobs.models import Models
 from metseg.serve.jobs.phases import PHASES, run_phase
 from metseg.serve.store import WorkInput
 from metseg.volume import Case, Volume
-from metseg.wire import Facts, Lesion, Options, Phase
 
 STUDY = "0123456789abcdef0123456789abcdef"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from metseg.wire import State
+from metseg.schemas import State
 
 pytestmark = pytest.mark.slow
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from metseg.errors import InputError
+from metseg.schemas import Phase, State
 from metseg.serve.convert import study_of
 from metseg.serve.database import open_database
 from metseg.serve.jobs import phases as phases_module
@@ -29,7 +30,6 @@ from metseg.serve.records import AuditRecord, StudyRecord
 from metseg.serve.settings import load_settings
 from metseg.serve.store import Store
 from metseg.serve.studies import Studies
-from metseg.wire import Phase, State
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from metseg.wire import State
+from metseg.schemas import State
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from dbos import DBOS
 
+from metseg.schemas import Phase
 from metseg.serve.jobs import workflow
 from metseg.serve.jobs.hold import Interrupted
 from metseg.serve.jobs.work import GO_ON, OVER
 from metseg.serve.settings import load_settings
-from metseg.wire import Phase
 
 PATIENCE_S = 60.0
 PHASES = [str(phase) for phase in Phase]

@@ -25,7 +25,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from metseg.files import disk_full_is_an_error
+from metseg.atomic_io import disk_full_is_an_error
 from metseg.io.dicom.elements import damaged
 from metseg.io.dicom.instances import Pixels
 from metseg.volume import Array

@@ -14,8 +14,8 @@ from metseg.io.dicom.decode import check_pixels, is_lossy, read_values, value_ty
 from metseg.io.dicom.places import PlaceReader
 from metseg.io.dicom.scan import with_where
 from metseg.io.dicom.stacks import Series, mixed
+from metseg.message_text import counted
 from metseg.volume import Array, Volume
-from metseg.words import counted
 
 #: Of so many pictures at one place, and no other, all may be copies of a single slice.
 MAX_COPIES = 2

@@ -15,9 +15,9 @@ from metseg.io.dicom.series import SeriesImage, load_series
 from metseg.io.dicom.stacks import Series
 from metseg.io.label_maps import require_image
 from metseg.io.source import CaseSource
-from metseg.tables import lookup
+from metseg.message_text import counted, some_of
+from metseg.registry import lookup
 from metseg.volume import MODALITY_ALIASES, Case, SequenceRecord, canonical_modality
-from metseg.words import counted, some_of
 
 #: What a modality shall be: the scanner's number of a series ("3", "3.2" for its second stack), where its files lie, or
 #: None to leave it out.

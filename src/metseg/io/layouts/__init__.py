@@ -17,8 +17,8 @@ from metseg.io.layouts.study import STUDY
 from metseg.io.layouts.ucsf_bmsr import UCSF_BMSR
 from metseg.io.layouts.volumes import VolumeLayout
 from metseg.io.tree import Tree
-from metseg.tables import lookup
-from metseg.words import counted
+from metseg.message_text import counted
+from metseg.registry import lookup
 
 __all__ = ["LAYOUTS", "SLICE_LAYOUTS", "Findings", "Layout", "SliceLayout", "VolumeLayout", "choose_layout"]
 

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError
 from metseg.io.source import CaseSource
 from metseg.io.tree import Tree
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
-from metseg.words import counted, some_of
 
 #: So many files that fit no name of a layout may lie anywhere in a data set; more are refused.
 MAX_STRAYS = 3

@@ -19,8 +19,8 @@ from metseg.io.layouts.volumes import VolumeLayout
 from metseg.io.sequences import is_brain_mask
 from metseg.io.source import CaseSource
 from metseg.io.tree import Tree
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
-from metseg.words import counted, some_of
 
 if TYPE_CHECKING:
     from metseg.io.dicom.study import Override

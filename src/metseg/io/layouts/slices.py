@@ -13,8 +13,8 @@ from metseg.io.patient_table import picture_owners
 from metseg.io.slices import SliceStackSource
 from metseg.io.studies import files_scheme
 from metseg.io.tree import Pair, Pairing, Tree
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
-from metseg.words import counted, some_of
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.io.tree import Tree
 from metseg.io.volumes import VolumeSource
 from metseg.labels import LABEL_MAPS, NamedLabels
+from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
-from metseg.words import counted, some_of
 
 #: The role of a mask of lesions; other roles are modalities, or `BRAIN_MASK`.
 LESIONS = "lesions"

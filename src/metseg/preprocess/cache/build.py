@@ -17,13 +17,13 @@ from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.io.source import CaseSource, refuse_duplicate_cases
-from metseg.machine import processors
 from metseg.preprocess.cache import stamp
 from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.reader import Cache
 from metseg.preprocess.pipeline import prepare
 from metseg.progress import track
 from metseg.recipe import Recipe
+from metseg.system_info import processors
 
 #: So many bad cases are named in a message.
 NAMED_FAILURES = 10

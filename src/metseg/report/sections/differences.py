@@ -9,6 +9,7 @@ from pathlib import Path
 from metseg.evaluate import METRICS, PairedComparison
 from metseg.evaluate.intervals import few_patients
 from metseg.evaluate.paired import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
+from metseg.message_text import counted
 from metseg.plot.bounds import Bounds
 from metseg.plot.differences import draw_differences
 from metseg.plot.style import MINUS
@@ -16,7 +17,6 @@ from metseg.report.blocks import Block, Bullets, Figure, Paragraph, Section, Tab
 from metseg.report.contents import Compared, Contents
 from metseg.report.words import BOOTSTRAP, INTERVAL, bounds_of, interval_text, titled
 from metseg.report.worst import LEADING
-from metseg.words import counted
 
 TITLE = "Paired tests"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from metseg.evaluate import METRICS
 from metseg.evaluate.readers import Readers
+from metseg.message_text import counted
 from metseg.report.blocks import Block, Paragraph, Section, Table
 from metseg.report.contents import Contents
 from metseg.report.words import INTERVAL, interval_text, titled
-from metseg.words import counted
 
 
 def readers(contents: Contents, _figures: Path) -> Section | None:

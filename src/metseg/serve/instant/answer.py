@@ -17,10 +17,10 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.predict.prediction import Prediction
 from metseg.preprocess.missing import grey_sequence
+from metseg.schemas import Answer
 from metseg.serve.instant.messages import Form
 from metseg.serve.jobs.measure import lesions_of
 from metseg.serve.jobs.models import Loaded, Models
-from metseg.wire import Answer
 
 
 def answer(path: Path, model: str, form: Form, models: Models) -> bytes:

@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from metseg.allocator import give_back_freed_memory
 from metseg.errors import MetsegError, ResourceError
-from metseg.lean_imports import import_lean
+from metseg.malloc_tuning import give_back_freed_memory
+from metseg.monai_import_filter import import_lean
 from metseg.serve.instant.messages import Ask, Form, Ready, Refusal, Reply, Result
 from metseg.serve.logs import configure_logs
 from metseg.serve.problems import failure_of, status_of

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
-from metseg.machine import processors
 from metseg.serve.catalogue import PICTURES, models
 from metseg.serve.instant import child
 from metseg.serve.instant.messages import Ask, Ready, Refusal, Result
 from metseg.serve.problems import Refused
 from metseg.serve.settings import Settings
 from metseg.serve.studies import busy
+from metseg.system_info import processors
 
 #: How long a child may take to load torch and its first model.
 START_S: Final = 120.0

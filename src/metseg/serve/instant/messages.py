@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from metseg.wire import Failure
+from metseg.schemas import Failure
 
 
 class Form(StrEnum):

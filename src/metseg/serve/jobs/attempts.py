@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metseg.atomic_io import write_text
 from metseg.errors import ResourceError
-from metseg.files import write_text
 
 #: So many processes may die of one phase of a study, or find that memory does not suffice, before it fails.
 ATTEMPTS = 3

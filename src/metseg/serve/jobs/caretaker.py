@@ -11,10 +11,10 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from metseg.schemas import Failure, State
 from metseg.serve.records import StudyRecord
 from metseg.serve.store import Store
 from metseg.serve.workers import Workers
-from metseg.wire import Failure, State
 
 log = logging.getLogger("metseg.serve.worker")
 

@@ -12,16 +12,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from metseg.files import atomic_file, write_text
+from metseg.atomic_io import atomic_file, write_text
 from metseg.predict.prediction import Prediction
 from metseg.predict.predictor import Predictor
 from metseg.preprocess.prepared import Prepared
+from metseg.schemas import Options, Phase
 from metseg.serve.artifacts import media_type_of
 from metseg.serve.folders import StudyFolder
 from metseg.serve.jobs.models import Loaded, Models
 from metseg.serve.store import WorkInput
 from metseg.volume import Case
-from metseg.wire import Options, Phase
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Outcome:
     """What came of a phase.
 
     Args:
-        facts: entries of `metseg.wire.Facts`.
+        facts: entries of `metseg.schemas.Facts`.
         warnings: what was noticed, one sentence each.
-        lesions: each as `metseg.wire.Lesion`; None: the phase does not look for any.
+        lesions: each as `metseg.schemas.Lesion`; None: the phase does not look for any.
         kept: what later phases need to know.
         elapsed_s: how long it took.
     """

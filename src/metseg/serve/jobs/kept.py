@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metseg.files import atomic_folder
+from metseg.atomic_io import atomic_folder
 from metseg.io.nifti import read_volume
 from metseg.predict.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.serve.jobs.job import Segmentation

@@ -8,17 +8,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from metseg.files import write_text
+from metseg.atomic_io import write_text
 from metseg.predict.lesions import Lesion as FoundLesion
 from metseg.predict.prediction import Prediction, Stopwatch
 from metseg.predict.report import CaseReport
 from metseg.preprocess.prepared import Record
 from metseg.report.place import sides
+from metseg.schemas import Lesion, Phase
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.kept import kept_segmentation
 from metseg.serve.jobs.predict import SEGMENTATION
 from metseg.serve.jobs.read import the_case
-from metseg.wire import Lesion, Phase
 
 #: Columns of ``lesions.csv``; what is a point in the table of lesions is three columns there.
 COLUMNS = (

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from metseg.errors import ResourceError
 from metseg.predict.memory import out_of_memory_is_an_error
+from metseg.schemas import Phase
 from metseg.serve.jobs.attempts import ATTEMPTS, noted
 from metseg.serve.jobs.job import Job, Outcome, PhaseFunction, stamp
 from metseg.serve.jobs.measure import measure
@@ -17,7 +18,6 @@ from metseg.serve.jobs.preprocess import preprocess
 from metseg.serve.jobs.read import read
 from metseg.serve.jobs.receive import receive
 from metseg.serve.jobs.render import render
-from metseg.wire import Phase
 
 #: In the order of `Phase`; a test compares.
 PHASES: Mapping[Phase, PhaseFunction] = {

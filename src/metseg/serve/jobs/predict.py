@@ -8,11 +8,11 @@ from metseg.errors import BundleError
 from metseg.labels import LABEL_SCHEMES
 from metseg.predict.prediction import Stopwatch
 from metseg.predict.volume_outputs import write_nifti, write_probability_nifti
+from metseg.schemas import Phase
 from metseg.serve.jobs.job import Job, Outcome, Segmentation
 from metseg.serve.jobs.kept import keep_segmentation, to_16_bits
 from metseg.serve.jobs.preprocess import the_prepared
 from metseg.serve.jobs.read import the_case, write_png
-from metseg.wire import Phase
 
 #: Folder of the mask and its probabilities, below ``work/``.
 SEGMENTATION = "segmentation"

@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from metseg.predict.volume_outputs import write_nifti
 from metseg.preprocess.prepared import Prepared
+from metseg.schemas import Phase
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.read import the_case
 from metseg.serve.problems import public_text
-from metseg.wire import Phase
 
 #: The largest magnitude in ``prepared.nii.gz``; the header's slope makes the value itself of it.
 _INT16_MAX = 32767

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.files import write_bytes
+from metseg.atomic_io import write_bytes
 from metseg.io.slices import SliceStackSource
 from metseg.io.source import CaseSource
 from metseg.plot.overlay import grey

@@ -17,13 +17,13 @@ from metseg.io.source import CaseSource
 from metseg.io.studies import study_from_files
 from metseg.io.tree import Pair
 from metseg.io.volumes import VolumeSource
+from metseg.message_text import counted
 from metseg.preprocess.missing import grey_sequence
 from metseg.recipe import DataPart
+from metseg.schemas import BRAIN_MASK, Kind
 from metseg.serve.checks import study_kind
 from metseg.serve.jobs.job import Job
 from metseg.serve.store import WorkInput
-from metseg.wire import BRAIN_MASK, Kind
-from metseg.words import counted
 
 
 def find_source(job: Job, data: DataPart) -> CaseSource:

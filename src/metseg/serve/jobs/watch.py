@@ -7,9 +7,9 @@ import time
 from sqlalchemy.exc import DBAPIError
 
 from metseg.errors import ResourceError
+from metseg.schemas import Phase
 from metseg.serve.jobs.hold import Hold
 from metseg.serve.store import Store, Work
-from metseg.wire import Phase
 
 #: Seconds between two looks at the records: is the study still ours, and how far is it?
 TELL_EVERY_S = 1.0

@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from metseg.errors import MetsegError
+from metseg.schemas import Lesion, Phase
 from metseg.serve.catalogue import choose_model
 from metseg.serve.jobs.heartbeat import Lease
 from metseg.serve.jobs.hold import Hold, Interrupted
@@ -23,7 +24,6 @@ from metseg.serve.jobs.watch import Watch
 from metseg.serve.records import StudyRecord
 from metseg.serve.retention import discard_scratch
 from metseg.serve.store import Store, Withdrawn, Work
-from metseg.wire import Lesion, Phase
 
 log = logging.getLogger("metseg.serve.worker")
 

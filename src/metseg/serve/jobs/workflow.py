@@ -15,10 +15,10 @@ from typing import Any
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowSerializationFormat
 from sqlalchemy import URL
 
+from metseg.schemas import Phase
 from metseg.serve.jobs.hold import Interrupted
 from metseg.serve.jobs.work import GO_ON, OVER, Bench
 from metseg.serve.settings import Settings
-from metseg.wire import Phase
 
 #: Name of the queue and of the workflow.
 STUDIES, STUDY = "studies", "study"

@@ -8,13 +8,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import FileResponse
 
+from metseg.schemas import ARTIFACTS
 from metseg.serve.access import Reading, Svc
 from metseg.serve.artifacts import is_artifact
 from metseg.serve.convert import artifacts_of
 from metseg.serve.openapi import header, problems
 from metseg.serve.problems import Refused
 from metseg.serve.routes.studies import IfNoneMatch, StudyId, matches
-from metseg.wire import ARTIFACTS
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from metseg.schemas import ModelList
 from metseg.serve.access import Reading, Svc
 from metseg.serve.catalogue import models
 from metseg.serve.examples import MODELS
 from metseg.serve.openapi import problems
-from metseg.wire import ModelList
 
 router = APIRouter(tags=["models"], redirect_slashes=False)
 

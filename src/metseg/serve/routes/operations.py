@@ -9,12 +9,12 @@ from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from metseg import __version__
+from metseg.schemas import Health, Readiness, State
 from metseg.serve.access import Measuring, Svc
 from metseg.serve.examples import READY
 from metseg.serve.measures import MEDIA_TYPE
 from metseg.serve.openapi import problems
 from metseg.serve.service import Service
-from metseg.wire import Health, Readiness, State
 
 router = APIRouter(tags=["operations"], redirect_slashes=False)
 

@@ -9,6 +9,8 @@ from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
 from metseg.io.formats import FORMAT_NAMES
+from metseg.message_text import counted
+from metseg.schemas import Answer, Kind
 from metseg.serve.accept import wanted_form
 from metseg.serve.access import Predicting, Svc
 from metseg.serve.catalogue import choose_model
@@ -21,8 +23,6 @@ from metseg.serve.problems import Refused, make_problem
 from metseg.serve.request_options import options_of
 from metseg.serve.service import Service
 from metseg.serve.uploads import receiving
-from metseg.wire import Answer, Kind
-from metseg.words import counted
 
 router = APIRouter(tags=["pictures"], redirect_slashes=False)
 

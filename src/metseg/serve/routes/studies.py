@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
+from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, State, Study, StudyList
 from metseg.serve.access import Reading, Svc, Writing
 from metseg.serve.catalogue import choose_model
 from metseg.serve.checks import check_file, require_brain_mask, study_kind
@@ -22,7 +23,6 @@ from metseg.serve.request_options import options_of
 from metseg.serve.service import Service
 from metseg.serve.studies import CheckedFile, NewStudy
 from metseg.serve.uploads import receiving
-from metseg.wire import BRAIN_MASK, SEQUENCES, Kind, State, Study, StudyList
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 

@@ -18,7 +18,7 @@ from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.outputs import CLASSES, REGIONS_LOSS, Outputs, outputs_of
 from metseg.recipe import Fraction, Frozen, Named, Recipe
-from metseg.tables import lookup
+from metseg.registry import lookup
 from metseg.train.losses.blob import BlobLoss, BlobOptions, Inner
 from metseg.train.losses.entropy import BceOptions, FocalOptions, build_bce, build_focal, entropy_term
 from metseg.train.losses.overlap import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from metseg.fields import bias_field, cubic_weights, elastic_displacement, rician_noise, smooth_field
+from metseg.random_fields import bias_field, cubic_weights, elastic_displacement, rician_noise, smooth_field
 
 
 def generator(seed: int = 0) -> np.random.Generator:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from metseg import allocator
+from metseg import malloc_tuning
 
 
 def takes_gigabytes() -> bool:
@@ -56,15 +56,15 @@ def test_freed_memory_goes_back_or_stays() -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(ctypes, "CDLL", None)
-    allocator.keep_freed_memory()
-    allocator.give_back_freed_memory()
+    malloc_tuning.keep_freed_memory()
+    malloc_tuning.give_back_freed_memory()
 
 
 def test_who_has_chosen_pages_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator, "_tell_glibc", lambda _: None)
+    monkeypatch.setattr(malloc_tuning, "_tell_glibc", lambda _: None)
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    allocator.give_back_freed_memory()
+    malloc_tuning.give_back_freed_memory()
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
-    allocator.give_back_freed_memory()
+    malloc_tuning.give_back_freed_memory()
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
