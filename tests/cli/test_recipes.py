@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from metseg.cli.recipe_page import field_comments, names, recipe_page, tables, values_of
+from metseg.cli.recipe_docs import field_comments, names, recipe_page, tables, values_of
 from metseg.recipe import Frozen, Named, Recipe, load_recipe, parse_recipe, shipped_recipes
 
 Run = Callable[..., tuple[int, str, str]]

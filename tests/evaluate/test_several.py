@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from metseg.cli.evaluate_tables import print_evaluation
-from metseg.cli.named import named_paths
+from metseg.cli.option_parsing import named_paths
 from metseg.errors import InputError, UsageError
 from metseg.evaluate import Sets, evaluate_sets
 

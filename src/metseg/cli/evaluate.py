@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from metseg.cli.named import absolute, named_part, named_paths
+from metseg.cli.option_parsing import absolute, named_part, named_paths
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.facts import SHOWN, Shown, counts, names
-from metseg.cli.named import absolute
+from metseg.cli.option_parsing import absolute
+from metseg.cli.output import SHOWN, Shown, counts, names
 from metseg.message_text import counted
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metseg.cli.facts import SHOWN, Cells, counts, names
+from metseg.cli.output import SHOWN, Cells, counts, names
 from metseg.message_text import counted
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metseg.cli.named import absolute
+from metseg.cli.option_parsing import absolute
 
 app = typer.Typer(help="Bundles and architectures.", no_args_is_help=True)
 

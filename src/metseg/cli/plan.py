@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.named import absolute
+from metseg.cli.option_parsing import absolute
 
 if TYPE_CHECKING:
     from metseg.experiment.plan import Plan

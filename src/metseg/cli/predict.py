@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.named import absolute, named_part, named_sequences
+from metseg.cli.option_parsing import absolute, named_part, named_sequences
 from metseg.message_text import counted
 
 if TYPE_CHECKING:

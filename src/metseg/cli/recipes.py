@@ -48,7 +48,7 @@ def show(
 @app.command()
 def keys(as_json: Json = False) -> None:
     """Print what a recipe can say, as Markdown (docs/recipe.md), or as a JSON schema."""
-    from metseg.cli.recipe_page import recipe_page
+    from metseg.cli.recipe_docs import recipe_page
     from metseg.recipe import Recipe
 
     print(json.dumps(Recipe.model_json_schema()) if as_json else recipe_page(), end="\n" if as_json else "")

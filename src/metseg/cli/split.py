@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metseg.cli.named import absolute
+from metseg.cli.option_parsing import absolute
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
