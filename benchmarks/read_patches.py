@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from metseg.dataset import Augmenter
-from metseg.dataset.augment import apply_map
+from metseg.dataset.augmentation import apply_map
 from metseg.preprocess.cache import arrays
 from metseg.preprocess.cache.arrays import FORMS, Form, open_array, write_array
 from metseg.random_fields import smooth_field

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.dataset.intensity import MissingSequence
+from metseg.dataset.intensity_augmentation import MissingSequence
 from metseg.errors import InputError, UsageError
 from metseg.preprocess.cache.stamp import recipe_stamp
 from metseg.preprocess.missing import SequenceFill, grey_sequence, sequence_fill

@@ -35,7 +35,7 @@ LIMITS: Mapping[str, str] = {"exclusiveMinimum": ">", "minimum": "≥", "exclusi
 
 def tables() -> Mapping[str, Mapping[str, Any]]:
     """Return the table that each named entry of a recipe is looked up in; what it holds has ``options``, a class."""
-    from metseg.dataset.augment import AUGMENTATIONS
+    from metseg.dataset.augmentation import AUGMENTATIONS
     from metseg.model import MODELS
     from metseg.preprocess import STEPS
     from metseg.train.losses import LOSSES

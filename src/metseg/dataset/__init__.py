@@ -1,13 +1,13 @@
 """From the cache to batches: which item when, augmented how."""
 
-from metseg.dataset.augment import AUGMENTATIONS, Augmenter
-from metseg.dataset.batch import Batch, Sample, TrainingSet, ValidationSet, collate
+from metseg.dataset.augmentation import AUGMENTATIONS, Augmenter
+from metseg.dataset.dataset_factory import Part, check_view, make_views
 from metseg.dataset.loader import EpochLoader
-from metseg.dataset.patches import PatchDataset, PatchItem, patch_items
-from metseg.dataset.sampling import BatchPlan, Draw, batches_of_one_shape, share_out
-from metseg.dataset.slices import SliceDataset, SliceItem
-from metseg.dataset.tiles import TileDataset
-from metseg.dataset.views import Part, check_view, make_views
+from metseg.dataset.patch_dataset import PatchDataset, PatchItem, patch_items
+from metseg.dataset.samples import Batch, Sample, TrainingSet, ValidationSet, collate
+from metseg.dataset.sampling_plan import BatchPlan, Draw, batches_of_one_shape, share_out
+from metseg.dataset.slice_dataset import SliceDataset, SliceItem
+from metseg.dataset.validation_tiles import TileDataset
 
 __all__ = [
     "AUGMENTATIONS",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
 
-from metseg.dataset.batch import Batch
+from metseg.dataset.samples import Batch
 
 
 class EpochLoader(DataLoader[Batch]):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from metseg.dataset import Augmenter
-from metseg.dataset.sampling import random_generator
+from metseg.dataset.sampling_plan import random_generator
 from metseg.errors import InputError, MetsegError
 from metseg.io.showcase import SHOWN_MODALITIES
 from metseg.io.source import CaseSource

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metseg.atomic_io import write_bytes
-from metseg.dataset.sampling import random_generator
+from metseg.dataset.sampling_plan import random_generator
 from metseg.recipe import TrainPart
 from metseg.train.optimizers import rate_factor
 

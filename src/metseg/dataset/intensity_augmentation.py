@@ -12,12 +12,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from metseg import random_fields
-from metseg.dataset.occasional import Factor, Occasional, Probability
+from metseg.dataset.augmentation_options import Factor, Occasional, Probability
 from metseg.errors import UsageError
 from metseg.preprocess.missing import SequenceFill
 
 if TYPE_CHECKING:
-    from metseg.dataset.augment import Rng
+    from metseg.dataset.augmentation import Rng
 
 Share = Annotated[float, Field(ge=0)]
 

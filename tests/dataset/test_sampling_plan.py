@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from metseg.dataset.sampling import BatchPlan, Draw, EndlessShuffle, random_generator
+from metseg.dataset.sampling_plan import BatchPlan, Draw, EndlessShuffle, random_generator
 from metseg.errors import UsageError
 from metseg.recipe import load_recipe
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from metseg.dataset.occasional import Factor, Occasional, Probability
+from metseg.dataset.augmentation_options import Factor, Occasional, Probability
 from metseg.errors import UsageError
 from metseg.random_fields import elastic_displacement
 
 if TYPE_CHECKING:
-    from metseg.dataset.augment import Rng, SpatialMap
+    from metseg.dataset.augmentation import Rng, SpatialMap
 
 
 class Rotate(Occasional):

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from metseg.dataset import AUGMENTATIONS, Augmenter
-from metseg.dataset.augment import SpatialMap, apply_map
+from metseg.dataset.augmentation import SpatialMap, apply_map
 from metseg.errors import UsageError
 from metseg.random_fields import elastic_displacement
 from metseg.recipe import Named

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from metseg.dataset.augment import Augmenter, apply_map
-from metseg.dataset.batch import Sample
-from metseg.dataset.sampling import Draw, random_generator
+from metseg.dataset.augmentation import Augmenter, apply_map
+from metseg.dataset.samples import Sample
+from metseg.dataset.sampling_plan import Draw, random_generator
 from metseg.labels import LabelScheme
 from metseg.preprocess.cache import Cache
 from metseg.preprocess.cache.arrays import Extent

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from metseg.dataset import intensity, spatial
-from metseg.dataset.occasional import Occasional
+from metseg.dataset import intensity_augmentation, spatial_augmentation
+from metseg.dataset.augmentation_options import Occasional
 from metseg.recipe import Named, Recipe
 from metseg.registry import lookup
 
@@ -81,21 +81,27 @@ class AugmentationSpec:
 
 
 AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
-    "rotate": AugmentationSpec(spatial.Rotate, change_map=spatial.rotate),
-    "shift": AugmentationSpec(spatial.Shift, change_map=spatial.shift),
-    "shear": AugmentationSpec(spatial.Shear, change_map=spatial.shear),
-    "zoom": AugmentationSpec(spatial.Zoom, change_map=spatial.zoom),
-    "flip": AugmentationSpec(spatial.Flip, change_map=spatial.flip, check=spatial.check_flip),
-    "elastic": AugmentationSpec(spatial.Elastic, change_map=spatial.elastic),
-    "brightness": AugmentationSpec(intensity.Brightness, change_image=intensity.brightness),
-    "contrast": AugmentationSpec(intensity.Contrast, change_image=intensity.contrast),
-    "gamma": AugmentationSpec(intensity.Gamma, change_image=intensity.gamma),
-    "bias_field": AugmentationSpec(intensity.BiasField, change_image=intensity.bias_field),
-    "noise": AugmentationSpec(intensity.Noise, change_image=intensity.noise),
-    "blur": AugmentationSpec(intensity.Blur, change_image=intensity.blur),
-    "low_resolution": AugmentationSpec(intensity.LowResolution, change_image=intensity.low_resolution),
+    "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
+    "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
+    "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
+    "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
+    "flip": AugmentationSpec(
+        spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
+    ),
+    "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
+    "brightness": AugmentationSpec(intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness),
+    "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
+    "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
+    "bias_field": AugmentationSpec(intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field),
+    "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
+    "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
+    "low_resolution": AugmentationSpec(
+        intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
+    ),
     "missing_sequence": AugmentationSpec(
-        intensity.MissingSequence, change_image=intensity.missing_sequence, check=intensity.check_missing_sequence
+        intensity_augmentation.MissingSequence,
+        change_image=intensity_augmentation.missing_sequence,
+        check=intensity_augmentation.check_missing_sequence,
     ),
 }
 

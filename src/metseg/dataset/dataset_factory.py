@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from metseg.dataset.augment import Augmenter
-from metseg.dataset.batch import TrainingSet, ValidationSet
-from metseg.dataset.patches import PatchDataset, patch_items
-from metseg.dataset.slices import SliceDataset, SliceItem, training_slices
-from metseg.dataset.tiles import TileDataset
+from metseg.dataset.augmentation import Augmenter
+from metseg.dataset.patch_dataset import PatchDataset, patch_items
+from metseg.dataset.samples import TrainingSet, ValidationSet
+from metseg.dataset.slice_dataset import SliceDataset, SliceItem, training_slices
+from metseg.dataset.validation_tiles import TileDataset
 from metseg.errors import InputError, UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.cache import Cache

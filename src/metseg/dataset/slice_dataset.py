@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from metseg.dataset.augment import Augmenter
-from metseg.dataset.batch import Sample
-from metseg.dataset.sampling import Draw, random_generator
+from metseg.dataset.augmentation import Augmenter
+from metseg.dataset.samples import Sample
+from metseg.dataset.sampling_plan import Draw, random_generator
 from metseg.labels import LabelScheme
 from metseg.preprocess.cache import Cache, CaseEntry
 from metseg.preprocess.neighbours import with_neighbours

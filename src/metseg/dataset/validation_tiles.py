@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from torch.utils.data import Dataset
 
-from metseg.dataset.batch import Sample
-from metseg.dataset.patches import read_tensors
+from metseg.dataset.patch_dataset import read_tensors
+from metseg.dataset.samples import Sample
 from metseg.labels import LabelScheme
 from metseg.preprocess.cache import Cache, CaseEntry
 from metseg.preprocess.cache.arrays import Extent

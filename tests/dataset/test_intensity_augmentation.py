@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metseg import random_fields
-from metseg.dataset import Augmenter, intensity
+from metseg.dataset import Augmenter, intensity_augmentation
 from metseg.errors import UsageError
 from metseg.recipe import Named
 
@@ -22,23 +22,23 @@ def flat(image: torch.Tensor) -> list[float]:
 
 
 def test_brightness_adds_a_share_of_the_standard_deviation(at_high, at_low):
-    options = intensity.Brightness(share=0.2)
+    options = intensity_augmentation.Brightness(share=0.2)
     image = picture(0, 4, 0, 4)  # standard deviation 2
-    assert flat(intensity.brightness(image, options, at_high)) == pytest.approx([0.4, 4.4, 0.4, 4.4])
-    assert flat(intensity.brightness(image, options, at_low)) == pytest.approx([-0.4, 3.6, -0.4, 3.6])
+    assert flat(intensity_augmentation.brightness(image, options, at_high)) == pytest.approx([0.4, 4.4, 0.4, 4.4])
+    assert flat(intensity_augmentation.brightness(image, options, at_low)) == pytest.approx([-0.4, 3.6, -0.4, 3.6])
 
 
 def test_contrast_stretches_about_the_mean_within_the_range(at_high, at_low):
-    options = intensity.Contrast(low=0.5, high=1.25)
+    options = intensity_augmentation.Contrast(low=0.5, high=1.25)
     image = picture(0, 0.5, 1.5, 2)  # mean 1
-    assert flat(intensity.contrast(image, options, at_high)) == pytest.approx([0, 0.375, 1.625, 2])
-    assert flat(intensity.contrast(image, options, at_low)) == pytest.approx([0.5, 0.75, 1.25, 1.5])
+    assert flat(intensity_augmentation.contrast(image, options, at_high)) == pytest.approx([0, 0.375, 1.625, 2])
+    assert flat(intensity_augmentation.contrast(image, options, at_low)) == pytest.approx([0.5, 0.75, 1.25, 1.5])
 
 
 def test_gamma_bends_the_images_own_range(at_high, at_low):
-    options = intensity.Gamma(low=0.5, high=2)
-    assert flat(intensity.gamma(picture(-1, 0, 1), options, at_high)) == pytest.approx([-1, -0.5, 1])
-    assert flat(intensity.gamma(picture(0, 1, 4), options, at_low)) == pytest.approx([0, 2, 4])
+    options = intensity_augmentation.Gamma(low=0.5, high=2)
+    assert flat(intensity_augmentation.gamma(picture(-1, 0, 1), options, at_high)) == pytest.approx([-1, -0.5, 1])
+    assert flat(intensity_augmentation.gamma(picture(0, 1, 4), options, at_low)) == pytest.approx([0, 2, 4])
 
 
 def test_noise_has_the_share_that_was_drawn(at_high):
@@ -47,7 +47,7 @@ def test_noise_has_the_share_that_was_drawn(at_high):
             return np.random.default_rng(0).standard_normal(shape, dtype=dtype)
 
     image = torch.from_numpy(np.random.default_rng(1).normal(5, 3, (1, 200, 200)).astype(np.float32))
-    added = intensity.noise(image, intensity.Noise(share=0.1), Rng()) - image
+    added = intensity_augmentation.noise(image, intensity_augmentation.Noise(share=0.1), Rng()) - image
     assert float(added.std()) == pytest.approx(0.3, rel=0.02)
     assert float(added.mean()) == pytest.approx(0, abs=0.01)
 
@@ -61,8 +61,8 @@ def gaussian_weights(sigma: float) -> np.ndarray:
 def test_blur_spreads_a_point_as_a_gaussian():
     image = torch.zeros(2, 21, 15)
     image[:, 10, 7] = 1
-    options = intensity.Blur(low_voxels=1, high_voxels=1)
-    blurred = intensity.blur(image, options, np.random.default_rng(0))
+    options = intensity_augmentation.Blur(low_voxels=1, high_voxels=1)
+    blurred = intensity_augmentation.blur(image, options, np.random.default_rng(0))
     weights = gaussian_weights(1)
     assert blurred[0, 6:15, 3:12].numpy() == pytest.approx(np.outer(weights, weights), abs=1e-6)
     assert torch.equal(blurred[0], blurred[1])
@@ -72,7 +72,9 @@ def test_blur_spreads_a_point_as_a_gaussian():
 def test_blur_continues_the_edges_and_works_in_three_dimensions():
     image = torch.zeros(1, 6, 7, 9)
     image[:, :, :, :3] = 4  # a step along the last axis, constant along the others
-    blurred = intensity.blur(image, intensity.Blur(low_voxels=1, high_voxels=1), np.random.default_rng(0))
+    blurred = intensity_augmentation.blur(
+        image, intensity_augmentation.Blur(low_voxels=1, high_voxels=1), np.random.default_rng(0)
+    )
     padded = np.pad(image[0, 0, 0].numpy(), 4, mode="edge")
     wanted = np.convolve(padded, gaussian_weights(1), mode="valid")
     assert blurred[0].numpy() == pytest.approx(np.broadcast_to(wanted, (6, 7, 9)), abs=1e-5)
@@ -84,18 +86,18 @@ def test_bias_multiplies_what_is_above_air():
     values = np.random.default_rng(0).uniform(1, 2, shape).astype(np.float32)
     values[0, 0, 0] = 0  # air
     normalised = (values - 1.2) / 0.3
-    options = intensity.BiasField(strength=0.4, scale_voxels=12)
+    options = intensity_augmentation.BiasField(strength=0.4, scale_voxels=12)
     draws = np.random.default_rng(7)
     drift = random_fields.bias_field(shape, strength=draws.uniform(0, 0.4), scale_voxels=12, rng=draws)
     assert drift.max() / drift.min() > 1.05, "there is something to see"
     raw, scaled = (
-        intensity.bias_field(torch.from_numpy(image)[None], options, np.random.default_rng(7))[0].numpy()
+        intensity_augmentation.bias_field(torch.from_numpy(image)[None], options, np.random.default_rng(7))[0].numpy()
         for image in (values, normalised)
     )
     assert raw == pytest.approx(values * drift, abs=1e-5)
     assert scaled * 0.3 + 1.2 == pytest.approx(values * drift, abs=1e-5)
     normalised[:, :3] = 0  # around a brain that was z-scored by itself
-    around = intensity.bias_field(torch.from_numpy(normalised)[None], options, np.random.default_rng(7))[0]
+    around = intensity_augmentation.bias_field(torch.from_numpy(normalised)[None], options, np.random.default_rng(7))[0]
     assert not around[:, :3].any()
     assert around[:, 3:].numpy() != pytest.approx(normalised[:, 3:], abs=1e-3)
 
@@ -111,7 +113,9 @@ def test_bias_multiplies_what_is_above_air():
     ],
 )
 def test_thick_slices(size, factor, row, wanted):
-    assert intensity.thick_slices(size, factor) @ np.array(row, np.float32) == pytest.approx(wanted, abs=1e-5)
+    assert intensity_augmentation.thick_slices(size, factor) @ np.array(row, np.float32) == pytest.approx(
+        wanted, abs=1e-5
+    )
 
 
 class AlongAxis:
@@ -134,14 +138,18 @@ def test_low_resolution_is_along_one_axis(axis):
     shape = [3, 3, 3]
     shape[axis] = 4
     image = np.broadcast_to(row.reshape([-1 if a == axis else 1 for a in range(3)]), shape).copy()
-    coarse = intensity.low_resolution(torch.from_numpy(image)[None], intensity.LowResolution(high=2), AlongAxis(axis))
+    coarse = intensity_augmentation.low_resolution(
+        torch.from_numpy(image)[None], intensity_augmentation.LowResolution(high=2), AlongAxis(axis)
+    )
     assert coarse.shape == (1, *shape)
     assert np.moveaxis(coarse[0].numpy(), axis, -1)[2, 1] == pytest.approx([1, 2.25, 4.75, 6])
 
 
 def test_low_resolution_leaves_some_sequences_sharp():
     image = torch.rand(200, 6, 6, 6)
-    coarse = intensity.low_resolution(image, intensity.LowResolution(low=2, each=0.3), np.random.default_rng(0))
+    coarse = intensity_augmentation.low_resolution(
+        image, intensity_augmentation.LowResolution(low=2, each=0.3), np.random.default_rng(0)
+    )
     sharp = (coarse == image).all(dim=(1, 2, 3)).double().mean()
     assert 0.6 < float(sharp) < 0.8
 
@@ -169,10 +177,12 @@ class Subset:
 @pytest.mark.parametrize(("bits", "shown"), [(1, [2, 2, 3]), (2, [1, 2, 2]), (3, [2, 2, 2])])
 def test_a_missing_sequence_is_shown_as_a_copy_of_the_reference(bits, shown):
     image = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1).expand(3, 2, 2)
-    options = intensity.MissingSequence(reference=1)
-    assert intensity.missing_sequence(image, options, Subset(bits))[:, 0, 0].tolist() == shown
+    options = intensity_augmentation.MissingSequence(reference=1)
+    assert intensity_augmentation.missing_sequence(image, options, Subset(bits))[:, 0, 0].tolist() == shown
     zeros = [value if value == own else 0 for value, own in zip(shown, [1, 2, 3], strict=True)]
-    hidden = intensity.missing_sequence(image, intensity.MissingSequence(reference=1, fill="zero"), Subset(bits))
+    hidden = intensity_augmentation.missing_sequence(
+        image, intensity_augmentation.MissingSequence(reference=1, fill="zero"), Subset(bits)
+    )
     assert hidden[:, 0, 0].tolist() == zeros
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from metseg.dataset.sampling import Draw
+from metseg.dataset.sampling_plan import Draw
 
 
 class Sample(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metseg.dataset import TileDataset, batches_of_one_shape, collate
-from metseg.dataset.tiles import covered, tiles
+from metseg.dataset.validation_tiles import covered, tiles
 from metseg.labels import LABEL_SCHEMES
 
 SCHEME = LABEL_SCHEMES["brats-gli-2021"]

@@ -11,8 +11,8 @@ import torch
 from scipy import ndimage
 
 from metseg.dataset import Augmenter, BatchPlan, Draw, PatchDataset, PatchItem, patch_items
-from metseg.dataset.augment import SpatialMap, apply_map
-from metseg.dataset.patches import reachable
+from metseg.dataset.augmentation import SpatialMap, apply_map
+from metseg.dataset.patch_dataset import reachable
 from metseg.labels import LABEL_SCHEMES
 from metseg.random_fields import elastic_displacement
 from metseg.recipe import Named
