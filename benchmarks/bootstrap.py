@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metseg.evaluate import bootstrap_intervals
-from metseg.evaluate.intervals import LEVEL, RESAMPLES
+from metseg.evaluation import bootstrap_intervals
+from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 
 CLAIM_RATIO, CLAIM_S = 3.0, 1.0
 

@@ -28,7 +28,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from metseg.evaluate import Manner, evaluate_case, evaluate_folders
+from metseg.evaluation import Manner, evaluate_case, evaluate_folders
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -39,7 +39,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from metseg.evaluate.overlap import confusion, dice
+from metseg.evaluation.metrics.overlap import confusion, dice
 from metseg.geometry import stepped_affine
 from metseg.io import find_inputs
 from metseg.labels import LABEL_SCHEMES

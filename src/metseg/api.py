@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import InputError
-from metseg.evaluate import CaseScores, evaluate_case
+from metseg.evaluation import CaseScores, evaluate_case
 from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.outcome import Comparison

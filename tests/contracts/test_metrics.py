@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from metseg.evaluate import METRICS, PROTOCOLS, evaluate_case
-from metseg.evaluate.case import CaseScores
+from metseg.evaluation import METRICS, PROTOCOLS, evaluate_case
+from metseg.evaluation.case_scoring import CaseScores
 
 SPACING = (0.5, 1.0, 2.0)
 DEFINED = [(protocol, name) for protocol, entry in PROTOCOLS.items() for name in entry.figures]

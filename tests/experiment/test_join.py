@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.documents import Documents
-from metseg.evaluate.pairing import CasePair, Pairs
+from metseg.evaluation.files.file_matching import CasePair, Pairs
+from metseg.evaluation.files.prediction_documents import Documents
 from metseg.experiment.join import join_bundles
 from metseg.experiment.operate import _require_own_folds
 from metseg.io.splits import Split

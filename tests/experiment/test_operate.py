@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.intervals import Interval
-from metseg.evaluate.operating import OperatingPoint
-from metseg.evaluate.pairing import CasePair, Pairs
+from metseg.evaluation.files.file_matching import CasePair, Pairs
+from metseg.evaluation.lesions.operating_point import OperatingPoint
+from metseg.evaluation.statistics.confidence_intervals import Interval
 from metseg.experiment.operate import HEADING, Wanted, operate, with_point
 from metseg.experiment.validation import require_validation_patients
 from metseg.io.splits import Split

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metseg.evaluate import CaseScores, MaskPair, evaluate_masks
+from metseg.evaluation import CaseScores, MaskPair, evaluate_masks
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.experiment.results import comparison_document, comparison_markdown
 from metseg.io.splits import Split

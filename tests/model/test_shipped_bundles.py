@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.evaluate import evaluate_case
+from metseg.evaluation import evaluate_case
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 from metseg.simulate import PhantomOptions, simulate_dataset

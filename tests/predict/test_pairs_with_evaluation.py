@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.evaluate import Manner, evaluate_pairs
-from metseg.evaluate.pairing import Missing, pair_up
+from metseg.evaluation import Manner, evaluate_pairs
+from metseg.evaluation.files.file_matching import Missing, pair_up
 from metseg.io.splits import Split
 from metseg.predict.folder import predict_paths
 from metseg.predict.predictor import Predictor

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metseg.evaluate import CaseScores, Manner, MaskPair, evaluate_masks, summarise
-from metseg.evaluate.comparison import compare_sets
-from metseg.evaluate.folders import Evaluated
-from metseg.evaluate.several import Evaluation, Sets
+from metseg.evaluation import CaseScores, Manner, MaskPair, evaluate_masks, summarise
+from metseg.evaluation.files.folder_scoring import Evaluated
+from metseg.evaluation.files.multi_model import Evaluation, Sets
+from metseg.evaluation.statistics.model_comparison import compare_sets
 from metseg.report.contents import Contents
 from metseg.report.evaluation import evaluation_contents
 

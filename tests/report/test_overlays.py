@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.evaluate import Manner
-from metseg.evaluate.folders import score_pair
-from metseg.evaluate.pairing import pair_up
+from metseg.evaluation import Manner
+from metseg.evaluation.files.file_matching import pair_up
+from metseg.evaluation.files.folder_scoring import score_pair
 from metseg.report.images import Images
 from metseg.report.overlays import Drawn, draw_worst
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from metseg.disclaimer import NOTICE
-from metseg.evaluate import Interval
-from metseg.evaluate.detection import Froc, FrocPoint
-from metseg.evaluate.readers import AgainstReaders, beside_readers
+from metseg.evaluation import Interval
+from metseg.evaluation.lesions.detection import Froc, FrocPoint
+from metseg.evaluation.statistics.inter_rater import AgainstReaders, beside_readers
 from metseg.report.contents import Contents
 from metseg.report.page import OURS, write_report
 from metseg.report.sections.froc import _curve
@@ -133,7 +133,7 @@ def test_a_set_without_any_lesion_can_be_reported(
 ) -> None:
     import numpy as np
 
-    from metseg.evaluate import Manner, summarise
+    from metseg.evaluation import Manner, summarise
     from metseg.report.contents import Scored
 
     nothing = np.zeros((4, 4, 4), np.uint8)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metseg.evaluate import PROTOCOLS, Manner
-from metseg.evaluate.policy import EMPTY_VALUES
+from metseg.evaluation import PROTOCOLS, Manner
+from metseg.evaluation.empty_masks import EMPTY_VALUES
 from metseg.report.rules import KINDS, PENALTIES, rules
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metseg.evaluate import CaseScores
+from metseg.evaluation import CaseScores
 from metseg.report.worst import leading_figure, worst_cases
 
 Make = Callable[..., CaseScores]

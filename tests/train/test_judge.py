@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluate import summarise
+from metseg.evaluation import summarise
 from metseg.io.splits import Chosen
 from metseg.predict.prediction import Prediction
 from metseg.train.judge import FIGURES, PICTURES, Judged, judge

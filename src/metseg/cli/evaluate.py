@@ -12,7 +12,7 @@ from metseg.cli.option_parsing import absolute, named_part, named_paths
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from metseg.evaluate.pairing import Missing
+    from metseg.evaluation.files.file_matching import Missing
     from metseg.report.images import Images
 
 Predictions = Annotated[
@@ -96,7 +96,7 @@ def evaluate(
     Several --predictions are compared with paired tests; --second-truth sets them beside two readers.
     """
     from metseg.cli.evaluate_tables import print_evaluation
-    from metseg.evaluate import Manner, Sets, evaluate_sets
+    from metseg.evaluation import Manner, Sets, evaluate_sets
     from metseg.system_info import processors
 
     sets = Sets(

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from metseg.evaluate import METRICS, SLICE_METRICS
-from metseg.evaluate.intervals import few_patients
-from metseg.evaluate.paired import NO_DIFFERENCE
+from metseg.evaluation import METRICS, SLICE_METRICS
+from metseg.evaluation.statistics.confidence_intervals import few_patients
+from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE
 from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from metseg.evaluate import Evaluation, FigureComparison, Interval, Readers, RegionSummary, Summary
+    from metseg.evaluation import Evaluation, FigureComparison, Interval, Readers, RegionSummary, Summary
 
 #: Columns of the printed table; those without a single figure are left out.
 SHOWN = ("dice", "iou", "sensitivity", "precision", "hd95_mm", "nsd_1.0", "lesionwise_dice", "lesionwise_hd95")

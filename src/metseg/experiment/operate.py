@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate import Manner
-from metseg.evaluate.documents import Documents
-from metseg.evaluate.folders import map_pairs, without_errors
-from metseg.evaluate.operating import OperatingPoint, choose_operating_point, fit_confidence
-from metseg.evaluate.pairing import CasePair, Pairs, pair_up
-from metseg.evaluate.sweep import Sweep
+from metseg.evaluation import Manner
+from metseg.evaluation.files.file_matching import CasePair, Pairs, pair_up
+from metseg.evaluation.files.folder_scoring import map_pairs, without_errors
+from metseg.evaluation.files.prediction_documents import Documents
+from metseg.evaluation.lesions.operating_point import OperatingPoint, choose_operating_point, fit_confidence
+from metseg.evaluation.lesions.threshold_sweep import Sweep
 from metseg.experiment.swept_cases import Look, SweptCase
 from metseg.experiment.validation import (
     not_looked_at,
@@ -57,7 +57,7 @@ class Wanted:
         labels: label scheme of the true masks; None: that of the recipe's files.
         split_file: which patient was for what; None: as the bundle says.
         fold: which fold the bundle was validated on, where the split has folds and the bundle one network.
-        patient_pattern, patients: see `metseg.evaluate.pairing.pair_up`; neither: as the bundle's recipe says.
+        patient_pattern, patients: see `metseg.evaluation.files.file_matching.pair_up`; neither: as the bundle's recipe says.
     """
 
     predictions: Path

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from metseg.evaluate import CaseScores, PairedComparison, Summary, compare_models, summarise
-from metseg.evaluate.intervals import few_patients, patient_means
-from metseg.evaluate.paired import NO_DIFFERENCE, no_difference
+from metseg.evaluation import CaseScores, PairedComparison, Summary, compare_models, summarise
+from metseg.evaluation.statistics.confidence_intervals import few_patients, patient_means
+from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, no_difference
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
 from metseg.train.snapshot import Snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from metseg.evaluate.intervals import LEVEL, RESAMPLES
+from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.message_text import counted
 from metseg.report.blocks import Block, Bullets, Paragraph, Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluate import METRICS, Manner
+from metseg.evaluation import METRICS, Manner
 from metseg.experiment.figures import CURVES_DRAWING, overlays_name
 from metseg.experiment.outcome import Comparison, Contestant
 from metseg.experiment.parts import COMPARED, machines, models, warnings

@@ -9,7 +9,7 @@ from typing import Any
 
 from metseg.atomic_io import write_text
 from metseg.disclaimer import NOTICE
-from metseg.evaluate import PairedComparison
+from metseg.evaluation import PairedComparison
 from metseg.experiment.fairness import budget_text
 from metseg.experiment.figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
 from metseg.experiment.outcome import Comparison, Contestant

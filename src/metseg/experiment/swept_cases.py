@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluate import Manner
-from metseg.evaluate.case import LesionChances, lesion_chances
-from metseg.evaluate.operating import OperatingPoint
-from metseg.evaluate.pairing import CasePair
-from metseg.evaluate.read import read_pair
-from metseg.evaluate.sweep import FULL_GRID, Sweep, confidences_at, sweep
+from metseg.evaluation import Manner
+from metseg.evaluation.case_scoring import LesionChances, lesion_chances
+from metseg.evaluation.files.file_matching import CasePair
+from metseg.evaluation.files.mask_io import read_pair
+from metseg.evaluation.lesions.operating_point import OperatingPoint
+from metseg.evaluation.lesions.threshold_sweep import FULL_GRID, Sweep, confidences_at, sweep
 from metseg.predict.postprocess import clean_labels
 from metseg.recipe import PredictPart
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluate.pairing import Pairs
+from metseg.evaluation.files.file_matching import Pairs
 from metseg.io.splits import Split
 from metseg.message_text import counted, some_of
 

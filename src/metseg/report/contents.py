@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metseg.evaluate import METRICS, CaseScores, Manner, PairedComparison, Summary
-from metseg.evaluate.comparison import FigureComparison
-from metseg.evaluate.readers import Readers
+from metseg.evaluation import METRICS, CaseScores, Manner, PairedComparison, Summary
+from metseg.evaluation.statistics.inter_rater import Readers
+from metseg.evaluation.statistics.model_comparison import FigureComparison
 from metseg.plot.outlines import Panel
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluate import Manner
-from metseg.evaluate.folders import Evaluated
-from metseg.evaluate.several import Evaluation, Sets, paired
+from metseg.evaluation import Manner
+from metseg.evaluation.files.folder_scoring import Evaluated
+from metseg.evaluation.files.multi_model import Evaluation, Sets, paired
 from metseg.report.contents import Contents, Scored, compared
 from metseg.report.facts import Fact, folder_name, making_facts, scoring_facts
 from metseg.report.images import Images

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from metseg import __version__
-from metseg.evaluate import Summary
-from metseg.evaluate.intervals import LEVEL
+from metseg.evaluation import Summary
+from metseg.evaluation.statistics.confidence_intervals import LEVEL
 from metseg.message_text import counted
 from metseg.system_info import machine_facts, machine_line
 

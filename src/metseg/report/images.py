@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from metseg.evaluate.case_files import case_id, is_map, stem_of
-from metseg.evaluate.pairing import PLAIN_FOLDERS
+from metseg.evaluation.files.case_files import case_id, is_map, stem_of
+from metseg.evaluation.files.file_matching import PLAIN_FOLDERS
 from metseg.io.nifti_file import NIFTI_ENDINGS
 from metseg.io.sequences import is_brain_mask, is_sequence_word, sequence_of
 from metseg.io.showcase_volumes import PREFERRED

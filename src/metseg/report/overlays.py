@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.evaluate import METRICS, CaseScores, Manner
-from metseg.evaluate.case_files import CasePair
-from metseg.evaluate.read import read_pair
+from metseg.evaluation import METRICS, CaseScores, Manner
+from metseg.evaluation.files.case_files import CasePair
+from metseg.evaluation.files.mask_io import read_pair
 from metseg.geometry import grid_difference, spacing_mm, turn_to_ras
 from metseg.io.nifti import read_volume
 from metseg.io.pictures import luminance, read_picture

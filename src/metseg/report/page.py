@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metseg.disclaimer import NOTICE
-from metseg.evaluate import METRICS
+from metseg.evaluation import METRICS
 from metseg.report.blocks import Block, Bullets, Facts, Figure, Gallery, Page, Paragraph, Section
 from metseg.report.contents import Contents
 from metseg.report.html import write_page

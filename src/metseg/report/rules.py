@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from metseg.evaluate import Manner
-from metseg.evaluate.intervals import LEVEL, RESAMPLES
-from metseg.evaluate.matching import MatchRule
-from metseg.evaluate.paired import NO_DIFFERENCE, SIGNIFICANCE
-from metseg.evaluate.policy import EMPTY_VALUES, Kind
-from metseg.evaluate.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
+from metseg.evaluation import Manner
+from metseg.evaluation.empty_masks import EMPTY_VALUES, Kind
+from metseg.evaluation.lesions.lesion_matching import MatchRule
+from metseg.evaluation.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
+from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
+from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, SIGNIFICANCE
 from metseg.message_text import counted
 
 #: What a protocol charges for a mask that is empty on one side alone.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metseg.evaluate import Interval
-from metseg.evaluate.intervals import LEVEL
+from metseg.evaluation import Interval
+from metseg.evaluation.statistics.confidence_intervals import LEVEL
 from metseg.plot.bounds import Bounds
 from metseg.report.blocks import NOTHING
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metseg.evaluate import METRICS, CaseScores
+from metseg.evaluation import METRICS, CaseScores
 
 #: How many are shown.
 WORST = 10

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from metseg.errors import BundleError
-from metseg.evaluate import CaseScores, summarise
-from metseg.evaluate.tables import Tables
+from metseg.evaluation import CaseScores, summarise
+from metseg.evaluation.files.score_tables import Tables
 from metseg.io.data_origin import other_data
 from metseg.io.required_only import RequiredOnly
 from metseg.model import SegmentationNetwork, build_from_recipe

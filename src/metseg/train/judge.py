@@ -14,8 +14,8 @@ import numpy as np
 
 from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError
-from metseg.evaluate import CaseScores, Manner, MaskPair, evaluate_masks
-from metseg.evaluate.stored import scores_from_json, scores_to_json
+from metseg.evaluation import CaseScores, Manner, MaskPair, evaluate_masks
+from metseg.evaluation.files.serialization import scores_from_json, scores_to_json
 from metseg.io.splits import Chosen
 from metseg.labels import LABEL_SCHEMES
 from metseg.predict.prediction import Prediction

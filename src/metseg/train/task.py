@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metseg.dataset import Batch
 from metseg.errors import UsageError
-from metseg.evaluate.overlap import Confusion, dice, joint_counts, region_counts
+from metseg.evaluation.metrics.overlap import Confusion, dice, joint_counts, region_counts
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
 from metseg.model.outputs import outputs_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from metseg.evaluate.calibration import FOREGROUND, Calibration
+from metseg.evaluation.statistics.calibration import FOREGROUND, Calibration
 from metseg.plot.reliability import LESIONS, VOXELS, Axis, Reliability, draw_reliability
 from metseg.report.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.report.contents import Contents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluate import METRICS, CaseScores
+from metseg.evaluation import METRICS, CaseScores
 from metseg.report.blocks import Block, Paragraph, Section, Table
 from metseg.report.contents import Contents
 from metseg.report.words import figure_text, titled

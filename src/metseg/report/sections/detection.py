@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from metseg.evaluate.detection import Detection, SizeClass
-from metseg.evaluate.lesion import DIAMETER_BINS, DIAMETER_EDGES_MM
+from metseg.evaluation.lesions.detection import Detection, SizeClass
+from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS, DIAMETER_EDGES_MM
 from metseg.plot.sensitivity_by_size import Found, draw_sensitivity_by_size
 from metseg.report.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.report.contents import Contents

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from metseg.evaluate import METRICS, PairedComparison
-from metseg.evaluate.intervals import few_patients
-from metseg.evaluate.paired import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
+from metseg.evaluation import METRICS, PairedComparison
+from metseg.evaluation.statistics.confidence_intervals import few_patients
+from metseg.evaluation.statistics.paired_tests import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
 from metseg.message_text import counted
 from metseg.plot.bounds import Bounds
 from metseg.plot.differences import draw_differences

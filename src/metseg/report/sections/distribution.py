@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from metseg.evaluate import METRICS, CaseScores, patient_means
+from metseg.evaluation import METRICS, CaseScores, patient_means
 from metseg.plot.distribution_by_region import draw_distribution_by_region
 from metseg.report.blocks import Block, Figure, Paragraph, Section
 from metseg.report.contents import Contents

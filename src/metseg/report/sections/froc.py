@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluate import Manner, Summary
-from metseg.evaluate.detection import FROC_RATES, Froc
+from metseg.evaluation import Manner, Summary
+from metseg.evaluation.lesions.detection import FROC_RATES, Froc
 from metseg.plot.bounds import Bounds
 from metseg.plot.froc import MOST_FALSE, FrocCurve, draw_froc
 from metseg.report.blocks import Figure, Paragraph, Section, Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluate import METRICS
+from metseg.evaluation import METRICS
 from metseg.plot.outlines import draw_outline_picture
 from metseg.report.blocks import Block, Bullets, Figure, Gallery, Paragraph, Section
 from metseg.report.contents import Contents, Scored

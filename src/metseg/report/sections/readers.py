@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluate import METRICS
-from metseg.evaluate.readers import Readers
+from metseg.evaluation import METRICS
+from metseg.evaluation.statistics.inter_rater import Readers
 from metseg.message_text import counted
 from metseg.report.blocks import Block, Paragraph, Section, Table
 from metseg.report.contents import Contents

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from metseg.evaluate import METRICS, SLICE_METRICS, RegionSummary, Summary
+from metseg.evaluation import METRICS, SLICE_METRICS, RegionSummary, Summary
 from metseg.report.blocks import NOTHING, Block, Paragraph, Section, Table
 from metseg.report.contents import Contents
 from metseg.report.words import INTERVAL, figure_text, interval_text, titled

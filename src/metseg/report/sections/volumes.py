@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from metseg.evaluate import CaseScores
-from metseg.evaluate.volumes import LIMIT_SD, BlandAltman, VolumeAgreement
+from metseg.evaluation import CaseScores
+from metseg.evaluation.statistics.volume_agreement import LIMIT_SD, BlandAltman, VolumeAgreement
 from metseg.measure import MM3_PER_ML
 from metseg.plot.bland_altman import LINEAR_ML, Agreement, draw_bland_altman
 from metseg.report.blocks import Figure, Paragraph, Section, Table

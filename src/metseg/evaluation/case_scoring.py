@@ -1,0 +1,223 @@
+"""Score one case: two arrays in, every figure of a protocol out. Needs numpy and scipy, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import GeometryError, InputError
+from metseg.evaluation.lesions.lesion_matching import common_box
+from metseg.evaluation.lesions.threshold_sweep import SweepRule
+from metseg.evaluation.mask_pair import Array, MaskPair
+from metseg.evaluation.metrics.overlap import require_same_shape
+from metseg.evaluation.metrics.surface_distance import Spacing, checked_spacing
+from metseg.evaluation.protocols import Protocol
+from metseg.evaluation.region_scoring import ComparedMasks, region_scores
+from metseg.evaluation.scores import CaseScores
+from metseg.evaluation.scoring_config import VOXELWISE, Manner
+from metseg.evaluation.statistics.probability_stats import Chances, chances_of, checked_probability
+from metseg.labels import LabelScheme, check_labels
+from metseg.measure import voxel_volume_mm3
+from metseg.message_text import counted
+
+Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+def evaluate_case(
+    truth: Array,
+    prediction: Array,
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    affine: npt.NDArray[np.float64] | None = None,
+    protocol: str = "voxel",
+    scheme: str | LabelScheme | None = None,
+) -> CaseScores:
+    """Score one prediction against the truth.
+
+    Args:
+        truth: (X, Y, Z), or (X, Y) for one slice; class ids of ``scheme``.
+        prediction: the same shape and scheme.
+        spacing_mm: voxel size along the axes; without it every figure in mm is None.
+        affine: (4, 4) voxel-to-RAS matrix, mm, instead of the spacing: then axial diameters follow head-foot.
+        protocol: a name of `PROTOCOLS`.
+        scheme: a name of `LABEL_SCHEMES` or a scheme of your own; None: the protocol's (``binary`` for ``voxel``).
+    Returns:
+        the figures of every region; each float is finite, None where it is not defined.
+    Raises:
+        GeometryError: the shapes differ, or a spacing is wrong or missing where the protocol needs one.
+        InputError: a value that is not of the scheme.
+        UsageError: an unknown protocol or scheme, or one that does not fit the other.
+
+    Stacks of pictures, and cases with a name: `evaluate_masks`.
+
+    >>> truth = np.zeros((4, 4, 4), np.uint8); truth[1:3, 1:3, 1:3] = 1
+    >>> evaluate_case(truth, np.roll(truth, 1, axis=0))["lesion"]["dice"]
+    0.5
+    """
+    if affine is None and spacing_mm is not None:
+        affine = np.diag([*checked_spacing(tuple(spacing_mm), 3), 1.0])
+    return evaluate_masks(MaskPair(truth, prediction, affine), Manner(protocol, scheme))
+
+
+def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
+    """Score the two masks of a case; for arrays alone there is `evaluate_case`.
+
+    Args:
+        masks: truth and prediction, whose they are, and what is known of their grid.
+        manner: protocol and label scheme.
+    Returns:
+        the figures of every region; each float is finite, None where it is not defined.
+    Raises:
+        GeometryError: the shapes differ, or an affine is wrong or missing where the protocol needs one.
+        InputError: a value that is not of the scheme, or probabilities that are none.
+    """
+    warnings = list(masks.warnings)
+    comparison = _compared(masks, manner, warnings)
+    names = comparison.protocol.regions or tuple(comparison.scheme.regions)
+    return CaseScores(
+        case=masks.case,
+        patient=masks.patient or masks.case,
+        protocol=manner.protocol,
+        regions={name: region_scores(comparison, name) for name in names},
+        joint=comparison.joint,
+        warnings=tuple(warnings),
+        chances=_chances(comparison),
+    )
+
+
+def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> ComparedMasks:
+    """Return the masks checked and cut out, and add to the warnings what was noticed."""
+    protocol = manner.rules
+    if masks.stack_of_slices:
+        protocol = replace(protocol, rule=replace(protocol.rule, across_slices=False))
+    require_same_shape(masks.truth, masks.prediction)
+    truth, prediction = _with_three_axes(masks.truth), _with_three_axes(masks.prediction)
+    affine, spacing = _space(masks.affine, needed_by=manner.protocol if protocol.needs_spacing else None)
+    box = common_box(truth != 0, prediction != 0, protocol.rule.dilations)
+    cut_truth, of_truth = _checked_labels(truth[box], manner, where=f"{masks.case} (truth)")
+    cut_prediction, of_prediction = _checked_labels(prediction[box], manner, where=f"{masks.case} (prediction)")
+    warnings += [*of_truth, *of_prediction]
+    return ComparedMasks(
+        truth=cut_truth,
+        prediction=cut_prediction,
+        box=box,
+        shape=truth.shape,
+        affine=affine,
+        spacing_mm=spacing,
+        scheme=manner.labels,
+        protocol=protocol,
+        stack_of_slices=masks.stack_of_slices,
+        probability=_probability(masks),
+    )
+
+
+def _probability(masks: MaskPair) -> npt.NDArray[np.floating] | None:
+    if masks.probability is None:
+        return None
+    return checked_probability(
+        _with_three_axes(masks.probability), _with_three_axes(masks.truth).shape, where=masks.case
+    )
+
+
+def _chances(comparison: ComparedMasks) -> Chances | None:
+    """Return what is kept of the probability map; it is looked at as a whole, for it may reach beyond both masks."""
+    if comparison.probability is None:
+        return None
+    truth = np.zeros(comparison.shape, dtype=bool)
+    truth[comparison.box] = comparison.truth != 0
+    return chances_of(comparison.probability, truth, sweep_rule(comparison.protocol, comparison.affine))
+
+
+@dataclass(frozen=True)
+class LesionChances:
+    """Probabilities and truth of a case, lesion or not, as sweeps over thresholds need them.
+
+    Args:
+        probability: (X, Y, Z) of lesion of any class, 0..1.
+        truth: (X, Y, Z) lesion of any class, or of one region.
+        rule: how lesions are made and matched.
+    """
+
+    probability: npt.NDArray[np.floating]
+    truth: Mask
+    rule: SweepRule
+
+
+def lesion_chances(masks: MaskPair, manner: Manner, *, region: str | None = None) -> LesionChances:
+    """Return what sweeps need of a case with a probability map; its predicted mask does not matter.
+
+    Args:
+        masks: the case.
+        manner: protocol and label scheme.
+        region: which region of the scheme is the lesion; None: whatever is labelled.
+    Raises:
+        InputError: no probability map, or one with values that are none; a label that is not of the scheme.
+        GeometryError: the shapes differ, or the protocol needs a voxel size.
+    """
+    probability = _probability(masks)
+    if probability is None:
+        raise InputError(
+            "the case has no probability map",
+            where=masks.case,
+            cure="predict with --format mask --format probability",
+            code="input.no_probability",
+        )
+    # Nothing is compared with the prediction; the truth in its place leaves the checks with one mask.
+    comparison = _compared(replace(masks, prediction=masks.truth), manner, [])
+    truth = np.zeros(comparison.shape, dtype=bool)
+    labels = comparison.truth
+    truth[comparison.box] = labels != 0 if region is None else comparison.scheme.region_mask(labels, region)
+    return LesionChances(probability, truth, sweep_rule(comparison.protocol, comparison.affine))
+
+
+def sweep_rule(protocol: Protocol, affine: npt.NDArray[np.float64] | None) -> SweepRule:
+    """Return by what a case is swept over thresholds under a protocol.
+
+    Args:
+        protocol: whose rule.
+        affine: (4, 4) voxel-to-RAS, mm; None: sizes are counted in voxels.
+    """
+    if affine is None:
+        return SweepRule(protocol.rule, spacing_known=False)
+    return SweepRule(protocol.rule, voxel_size=voxel_volume_mm3(affine))
+
+
+def _with_three_axes(array: Array) -> Array:
+    if array.ndim == 2:
+        return array[:, :, np.newaxis]
+    if array.ndim != 3:
+        raise GeometryError("a case is a volume or a slice", expected="(X, Y, Z) or (X, Y)", got=array.shape)
+    return array
+
+
+def _space(
+    affine: npt.NDArray[np.float64] | None, *, needed_by: str | None
+) -> tuple[npt.NDArray[np.float64] | None, Spacing | None]:
+    if affine is not None:
+        affine = np.asarray(affine, dtype=np.float64)
+        if affine.shape != (4, 4):
+            raise GeometryError("an affine is a 4x4 matrix", got=affine.shape)
+        return affine, checked_spacing(tuple(np.linalg.norm(affine[:3, :3], axis=0)), 3)
+    if needed_by is not None:
+        raise GeometryError(
+            f"the protocol '{needed_by}' needs the voxel size",
+            cure="give spacing_mm; data without a spacing can be scored with the protocol 'voxel'",
+            code="input.spacing",
+        )
+    return None, None
+
+
+def _checked_labels(array: Array, manner: Manner, *, where: str) -> tuple[Labels, list[str]]:
+    """Return class ids; those the protocol knows and does not score become background, each with a counted warning."""
+    warnings = []
+    for label in manner.rules.ignored_labels:
+        if label in manner.labels.values:
+            continue
+        found = int(np.count_nonzero(array == label))
+        if found:
+            warnings.append(f"{where}: label {label} is not scored by this protocol; {counted(found, 'voxel')} ignored")
+            array = np.where(array == label, np.zeros((), array.dtype), array)
+    return check_labels(array, manner.labels, where=where), warnings

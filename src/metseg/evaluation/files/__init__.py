@@ -1,0 +1,1 @@
+"""Masks and scores as files: matched, read, scored in parallel, written as tables."""

@@ -1,0 +1,205 @@
+"""One or several sets of predictions against one truth, and a second reader's: all scored, compared, written.
+
+With one set, its tables and ``summary.json`` lie in ``out``. With several, each set has a folder there with its own,
+and ``out/summary.json`` holds all summaries and the comparison. A second reader is scored in ``out/readers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from metseg.errors import InputError, UsageError
+from metseg.evaluation.files.file_matching import Missing, Pairs, pair_up
+from metseg.evaluation.files.folder_scoring import Evaluated, score_pairs
+from metseg.evaluation.files.score_tables import write_summary
+from metseg.evaluation.scoring_config import VOXELWISE, Manner
+from metseg.evaluation.statistics.inter_rater import AgainstReaders, Readers, beside_readers
+from metseg.evaluation.statistics.model_comparison import FigureComparison, compare_sets
+from metseg.io.splits import PartOfSplit
+from metseg.message_text import counted
+
+#: The folder of what concerns the second reader, and in it that of the second reader's own masks.
+READERS_FOLDER, SECOND_READER = "readers", "second-reader"
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What is scored against what.
+
+    Args:
+        predictions: name to folder or file; at least one.
+        truth: folder or file of the first reader's masks.
+        second_truth: of the second reader's, who may have drawn some of the cases only; None: there was one reader.
+        missing: what is done about files that only one side has, see `metseg.evaluation.files.file_matching.pair_up`.
+        part: the part of a split that is scored; None: everything.
+        patient_pattern, patients: see `metseg.evaluation.files.file_matching.pair_up`.
+    Raises:
+        UsageError: no predictions, or a name that cannot be that of a folder.
+    """
+
+    predictions: Mapping[str, Path]
+    truth: Path
+    second_truth: Path | None = None
+    missing: Missing = "error"
+    part: PartOfSplit | None = None
+    patient_pattern: str | None = None
+    patients: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.predictions:
+            raise UsageError("there are no predictions to score", code="usage.options")
+        # A single set lies in `out` itself, so it may be called anything, unless readers are set beside it.
+        named = len(self.predictions) > 1 or self.second_truth is not None
+        wrong = [name for name in self.predictions if name in ("", ".", "..", READERS_FOLDER) or "/" in name]
+        if wrong and named:
+            raise UsageError(
+                "predictions cannot be called so, for each set has a folder of its name",
+                got=repr(wrong[0]),
+                cure="give another name: NAME=FOLDER",
+                code="usage.options",
+            )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome.
+
+    Args:
+        sets: name to what was scored; in the order given.
+        comparisons: every two sets on every compared figure; empty for one set.
+        readers: the sets beside two readers; None where there was one.
+    """
+
+    sets: Mapping[str, Evaluated]
+    comparisons: tuple[FigureComparison, ...] = ()
+    readers: Readers | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``summary.json``: that of the only set, or those of all under ``models``."""
+        documents = {name: one.summary.to_json() for name, one in self.sets.items()}
+        body = next(iter(documents.values())) if len(documents) == 1 else {"models": documents}
+        return {
+            **body,
+            "comparisons": [one.to_json() for one in self.comparisons],
+            "readers": None if self.readers is None else self.readers.to_json(),
+        }
+
+
+def evaluate_sets(
+    sets: Sets, manner: Manner = VOXELWISE, *, out: Path, jobs: int = 1, quiet: bool = False
+) -> Evaluation:
+    """Score one or several sets of predictions, and write tables and summaries.
+
+    Args:
+        sets: what is scored against what.
+        manner: protocol and label scheme.
+        out: folder for the tables, see this module.
+        jobs: processes; with more than 1 they are started anew, so a script needs its ``if __name__ == "__main__"``.
+        quiet: no progress bar.
+    Raises:
+        InputError: nothing to pair, missing predictions, or cases that cannot be scored, named.
+        UsageError: volumes on one side and pictures on the other.
+    """
+    # All are paired before anything is scored: a missing file should not be found after an hour.
+    pairs = {name: paired(sets, folder, manner) for name, folder in sets.predictions.items()}
+    between = None if sets.second_truth is None else _between(sets, sets.second_truth, manner)
+    score = _Scoring(manner, out, jobs, quiet)
+    alone = len(pairs) == 1
+    scored = {name: score("" if alone else name, one, _progress(name, alone)) for name, one in pairs.items()}
+    evaluation = Evaluation(
+        sets=scored,
+        comparisons=compare_sets({name: one.scores for name, one in scored.items()}),
+        readers=None if between is None else _readers(between, pairs, replace(score, out=out / READERS_FOLDER)),
+    )
+    write_summary(evaluation.to_json(), out / SUMMARY)
+    return evaluation
+
+
+def _progress(name: str, alone: bool) -> str:
+    return "Scoring" if alone else f"Scoring {name}"
+
+
+def paired(sets: Sets, predictions: Path, manner: Manner) -> Pairs:
+    """Return the cases of one set of predictions with their truth."""
+    return pair_up(
+        predictions,
+        sets.truth,
+        missing=sets.missing,
+        part=sets.part,
+        patient_pattern=sets.patient_pattern,
+        patients=sets.patients,
+        labels=manner.scheme_name,
+    )
+
+
+def _between(sets: Sets, second_truth: Path, manner: Manner) -> Pairs:
+    return pair_up(
+        second_truth,
+        sets.truth,
+        missing="skip",
+        part=sets.part,
+        patient_pattern=sets.patient_pattern,
+        patients=sets.patients,
+        labels=manner.scheme_name,
+    )
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """How and where pairs are scored."""
+
+    manner: Manner
+    out: Path
+    jobs: int
+    quiet: bool
+
+    def __call__(self, name: str, pairs: Pairs, what: str) -> Evaluated:
+        folder = self.out / name
+        scored = score_pairs(pairs, self.manner, out=folder, jobs=self.jobs, quiet=self.quiet, what=what)
+        write_summary(scored.summary.to_json(), folder / SUMMARY)
+        return scored
+
+
+def _readers(between: Pairs, models: Mapping[str, Pairs], score: _Scoring) -> Readers:
+    """Return the sets beside two readers, on what both have drawn: some cases, of a case perhaps some slices."""
+    readers = replace(score, manner=score.manner.between_truths())
+    return beside_readers(
+        readers(SECOND_READER, between, "Scoring the second reader").scores,
+        {
+            name: AgainstReaders(
+                score(f"{name}-first", _against(between, pairs, second=False), f"Scoring {name}, first reader").scores,
+                score(f"{name}-second", _against(between, pairs, second=True), f"Scoring {name}, second reader").scores,
+            )
+            for name, pairs in models.items()
+        },
+    )
+
+
+def _against(between: Pairs, model: Pairs, *, second: bool) -> Pairs:
+    """Return a model's predictions paired with one reader's masks of what both have drawn."""
+    prediction_of = {
+        truth: prediction for pair in model.cases for truth, prediction in zip(pair.truth, pair.prediction, strict=True)
+    }
+    left_out = [truth for pair in between.cases for truth in pair.truth if truth not in prediction_of]
+    if left_out:
+        raise InputError(
+            f"no prediction of {counted(len(left_out), 'mask')} that both readers have drawn",
+            where=left_out[0],
+            cure="predict these too, score them as empty with --missing empty, or leave out --second-truth",
+            code="input.unpaired",
+        )
+    cases = [
+        replace(
+            pair,
+            truth=tuple(filter(None, pair.prediction)) if second else pair.truth,
+            prediction=tuple(prediction_of[truth] for truth in pair.truth),
+            probability=(),  # only the masks are compared with readers
+        )
+        for pair in between.cases
+    ]
+    return Pairs(tuple(cases))

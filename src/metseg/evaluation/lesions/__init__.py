@@ -1,0 +1,1 @@
+"""Lesion-wise scoring: matching, detection rates, threshold sweeps, operating points."""

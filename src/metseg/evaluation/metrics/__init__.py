@@ -1,0 +1,1 @@
+"""The metrics: overlap, surface distances, border NSD, and the table of them."""

@@ -1,0 +1,167 @@
+"""The evaluation protocols: which regions, which figures, and by what rule lesions are matched.
+
+`voxel` is this project's own. The `brats-*` ones follow the challenges' public scripts (BraTS-METS 2023,
+arXiv:2306.00838; BraTS 2023 glioma; BraTS-METS 2024, arXiv:2504.12527) and are tested against what those print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from metseg.evaluation.empty_masks import Kind
+from metseg.evaluation.lesions.lesion_matching import MatchRule
+from metseg.evaluation.lesions.lesion_scores import LesionFigure, LesionPair
+from metseg.evaluation.metrics import overlap, surface_distance
+from metseg.evaluation.metrics.border_nsd import border_dice
+from metseg.evaluation.metrics.metric_table import (
+    COUNT_FIGURES,
+    OVERLAP_FIGURES,
+    Figure,
+    asd_mm,
+    border_nsd,
+    hd95_mm,
+    lesionwise,
+    nsd,
+)
+from metseg.evaluation.metrics.surface_distance import Spacing
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to score.
+
+    Args:
+        scheme: the label scheme assumed where none is named.
+        regions: the regions scored, or None for all of the scheme.
+        rule: how lesions are made and matched.
+        figures: column name to function; columns of `METRICS` not named here stay empty.
+        lesion_figures: figures of each lesion.
+        penalty: shape of the image and spacing to the distance charged where one mask is empty.
+        needs_spacing: whether it makes no sense without one.
+        ignored_labels: class ids that may occur, are not scored, and are counted in a warning.
+        joined_by: region to the class that joins its pieces into one lesion (ET pieces around one necrosis).
+    """
+
+    scheme: str
+    regions: tuple[str, ...] | None
+    rule: MatchRule
+    figures: Mapping[str, Figure]
+    lesion_figures: Mapping[str, LesionFigure]
+    penalty: Callable[[tuple[int, ...], Spacing], float]
+    needs_spacing: bool = False
+    ignored_labels: tuple[int, ...] = ()
+    joined_by: Mapping[str, str] = field(default_factory=dict)
+
+
+def diagonal_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
+    """Return the diagonal of the image in mm: no two of its points are further apart.
+
+    >>> diagonal_mm((3, 4, 6), (1.0, 1.0, 2.0))
+    13.0
+    """
+    return float(np.linalg.norm(np.multiply(shape, spacing_mm)))
+
+
+def diagonal_voxels(shape: tuple[int, ...], _spacing_mm: Spacing) -> float:
+    """Return the diagonal of the image in voxels, as BraTS-METS 2024 charges it beside distances in mm."""
+    return float(np.linalg.norm(shape))
+
+
+def brain_diagonal_mm(_shape: tuple[int, ...], _spacing_mm: Spacing) -> float:
+    """Return 374 mm, the diagonal of the BraTS volume of 240×240×155 mm, whatever the image."""
+    return 374.0
+
+
+def _lesion_dice(pair: LesionPair) -> float:
+    return overlap.dice(overlap.confusion(pair.truth, pair.prediction))
+
+
+def _lesion_hd95(pair: LesionPair) -> float:
+    return surface_distance.hd95_mm(pair.distances, pair.penalty)
+
+
+def _lesion_border_nsd(tolerance_mm: float) -> LesionFigure:
+    def compute(pair: LesionPair) -> float:
+        assert pair.spacing_mm is not None
+        return border_dice(pair.truth, pair.prediction, pair.spacing_mm, tolerance_mm)
+
+    return LesionFigure(Kind.SURFACE_OVERLAP, compute)
+
+
+_DICE = LesionFigure(Kind.OVERLAP, _lesion_dice)
+_HD95 = LesionFigure(Kind.DISTANCE, _lesion_hd95)
+
+_VOXEL_FIGURES: Mapping[str, Figure] = {
+    **COUNT_FIGURES,
+    **OVERLAP_FIGURES,
+    "hd95_mm": hd95_mm,
+    "asd_mm": asd_mm,
+    "nsd_0.5": nsd(0.5),
+    "nsd_1.0": nsd(1.0),
+    "nsd_2.0": nsd(2.0),
+}
+
+_BRATS_2023_FIGURES: Mapping[str, Figure] = {
+    **COUNT_FIGURES,
+    **OVERLAP_FIGURES,
+    "hd95_mm": hd95_mm,
+    "lesionwise_dice": lesionwise("dice", Kind.OVERLAP),
+    "lesionwise_hd95": lesionwise("hd95_mm", Kind.DISTANCE),
+}
+
+_BRATS_2024_FIGURES: Mapping[str, Figure] = {
+    **_BRATS_2023_FIGURES,
+    "nsd_0.5": border_nsd(0.5),
+    "nsd_1.0": border_nsd(1.0),
+    "lesionwise_nsd_0.5": lesionwise("nsd_0.5", Kind.SURFACE_OVERLAP),
+    "lesionwise_nsd_1.0": lesionwise("nsd_1.0", Kind.SURFACE_OVERLAP),
+}
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "voxel": Protocol(
+        scheme="binary",
+        regions=None,
+        rule=MatchRule(),
+        figures=_VOXEL_FIGURES,
+        lesion_figures={"dice": _DICE},
+        penalty=diagonal_mm,
+    ),
+    "brats-met-2023": Protocol(
+        scheme="brats-met-2023",
+        regions=("WT", "TC", "ET"),
+        rule=MatchRule(dilations=1, drop_truth_up_to_mm3=2.0),
+        figures=_BRATS_2023_FIGURES,
+        lesion_figures={"dice": _DICE, "hd95_mm": _HD95},
+        penalty=brain_diagonal_mm,
+        needs_spacing=True,
+        ignored_labels=(4,),
+    ),
+    "brats-met-2024": Protocol(
+        scheme="brats-met-2024",
+        regions=("WT", "TC", "ET", "RC"),
+        rule=MatchRule(dilations=1, merge_predictions=True, drop_truth_up_to_mm3=2.0, delete_predicted_up_to_voxels=2),
+        figures=_BRATS_2024_FIGURES,
+        lesion_figures={
+            "dice": _DICE,
+            "hd95_mm": _HD95,
+            "nsd_0.5": _lesion_border_nsd(0.5),
+            "nsd_1.0": _lesion_border_nsd(1.0),
+        },
+        penalty=diagonal_voxels,
+        needs_spacing=True,
+        joined_by={"ET": "NETC"},
+    ),
+    "brats-gli-2023": Protocol(
+        scheme="brats-gli-2023",
+        regions=("WT", "TC", "ET"),
+        rule=MatchRule(dilations=3, drop_truth_up_to_mm3=50.0),
+        figures=_BRATS_2023_FIGURES,
+        lesion_figures={"dice": _DICE, "hd95_mm": _HD95},
+        penalty=brain_diagonal_mm,
+        needs_spacing=True,
+        ignored_labels=(4,),
+    ),
+}

@@ -1,0 +1,69 @@
+"""The scores of a case as they are handed out: every figure of every region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.evaluation.lesions.lesion_counts import LesionTally
+from metseg.evaluation.lesions.lesion_scores import Lesion
+from metseg.evaluation.metrics.overlap import Confusion
+from metseg.evaluation.metrics.slice_metrics import SliceScores
+from metseg.evaluation.statistics.probability_stats import Chances
+from metseg.registry import lookup
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """The figures of one region of one case.
+
+    Args:
+        values: column of `METRICS` to figure; None where protocol or data do not define it.
+        counts: confusion counts over all voxels, so that cases can be pooled.
+        lesions: the lesions of the truth, then the false positives.
+        slices: slice-wise Dice, for stacks of slices.
+        tally: what summaries need of the lesions; None for scores stored by an older version.
+    """
+
+    values: Mapping[str, float | None]
+    counts: Confusion
+    lesions: tuple[Lesion, ...]
+    slices: SliceScores | None = None
+    tally: LesionTally | None = None
+
+    def __getitem__(self, column: str) -> float | None:
+        return lookup("metric", self.values, column)
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """The figures of one case under one protocol.
+
+    Args:
+        case: its id.
+        patient: who it is; means, intervals and tests are over patients.
+        protocol: the protocol's name; the same column can mean different things under another.
+        regions: region name to figures.
+        joint: (K, K) counts of true (rows) and predicted (columns) classes, background first.
+        warnings: what was noticed, one sentence each.
+        chances: what is kept of the probability map; None where the case has none.
+    """
+
+    case: str
+    patient: str
+    protocol: str
+    regions: Mapping[str, RegionScores]
+    joint: npt.NDArray[np.int64]
+    warnings: tuple[str, ...] = ()
+    chances: Chances | None = None
+
+    def __getitem__(self, region: str) -> RegionScores:
+        return lookup("region", self.regions, region)
+
+
+def without_lesions(scores: CaseScores) -> CaseScores:
+    """Return what summaries need: lesions are in tables by then, and thousands of cases have many."""
+    return replace(scores, regions={name: replace(region, lesions=()) for name, region in scores.regions.items()})

@@ -1,0 +1,1 @@
+"""Summaries over patients: confidence intervals, paired tests, calibration, agreement."""

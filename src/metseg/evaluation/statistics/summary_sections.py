@@ -1,0 +1,117 @@
+"""The sections of a summary that need more than figures per case: detection, volumes, calibration, FROC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from metseg.evaluation.lesions.detection import Detection, Froc, detection_of, froc_of
+from metseg.evaluation.lesions.lesion_counts import LesionTally, added
+from metseg.evaluation.scores import CaseScores
+from metseg.evaluation.statistics.calibration import Calibration, calibration_of
+from metseg.evaluation.statistics.confidence_intervals import Interval
+from metseg.evaluation.statistics.volume_agreement import Moments, VolumeAgreement, Volumes, agreement_of, moments
+from metseg.measure import MM3_PER_ML
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The bootstrap.
+
+    Args:
+        resamples: how many.
+        seed: of the draws.
+    """
+
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What the probability maps of a set are worth; of lesion of any class, for that is what they hold.
+
+    Args:
+        cases: how many have one; the others are not part of this.
+        voxels: calibration over voxels.
+        froc: sensitivity against false positives over the threshold.
+    """
+
+    cases: int
+    voxels: Calibration
+    froc: Froc
+
+
+def by_patient(scores: Sequence[CaseScores], part: Callable[[CaseScores], Part | None]) -> Mapping[str, list[Part]]:
+    """Return what each patient's cases hold, in the order of the cases; cases without it are left out."""
+    gathered: dict[str, list[Part]] = {}
+    for score in scores:
+        found = part(score)
+        if found is not None:
+            gathered.setdefault(score.patient, []).append(found)
+    return gathered
+
+
+def detection_section(
+    scores: Sequence[CaseScores], region: str, false_positives: Interval | None, draws: Draws
+) -> Detection | None:
+    """Return what was found in a region; None where scores were stored without their lesions' numbers."""
+    tallies = _tallies(scores, region)
+    if false_positives is None or not tallies:
+        return None
+    return detection_of(tallies, false_positives, resamples=draws.resamples, seed=draws.seed)
+
+
+def confidence_section(scores: Sequence[CaseScores], region: str, draws: Draws) -> Calibration | None:
+    """Return whether lesion confidences can be believed; None where there are none."""
+    histograms = [tally.confidence for tally in _tallies(scores, region) if tally.confidence is not None]
+    return calibration_of(histograms, resamples=draws.resamples, seed=draws.seed)
+
+
+def volumes_section(scores: Sequence[CaseScores], region: str, draws: Draws) -> Volumes | None:
+    """Return the agreement of volumes in a region; None without a spacing."""
+    of_cases = by_patient(scores, lambda score: _case_volumes(score, region))
+    if not of_cases:
+        return None
+    total = [moments(*(np.array(pairs).T / MM3_PER_ML)) for pairs in of_cases.values()]
+    of_lesions = [tally.volumes for tally in _tallies(scores, region)]
+    agreement = _agreement(total, draws)
+    assert agreement is not None  # every patient here has a pair of volumes
+    return Volumes(agreement, _agreement(of_lesions, draws))
+
+
+def probabilities_section(scores: Sequence[CaseScores], draws: Draws) -> Probabilities | None:
+    """Return what the probability maps are worth; None without any."""
+    chances = by_patient(scores, lambda score: score.chances)
+    if not chances:
+        return None
+    histograms = [np.sum([one.voxels for one in cases], axis=0) for cases in chances.values()]
+    voxels = calibration_of(histograms, resamples=draws.resamples, seed=draws.seed)
+    assert voxels is not None  # a case has at least one voxel
+    sweeps = [[one.sweep for one in cases] for cases in chances.values()]
+    return Probabilities(
+        cases=sum(map(len, sweeps)),
+        voxels=voxels,
+        froc=froc_of(sweeps, resamples=draws.resamples, seed=draws.seed),
+    )
+
+
+def _tallies(scores: Sequence[CaseScores], region: str) -> list[LesionTally]:
+    """Return the numbers of each patient's lesions; nothing where a case lacks them."""
+    if any(score[region].tally is None for score in scores):
+        return []
+    return [added(cases) for cases in by_patient(scores, lambda score: score[region].tally).values()]
+
+
+def _case_volumes(score: CaseScores, region: str) -> tuple[float, float] | None:
+    truth, predicted = (score[region].values[name] for name in ("truth_volume_mm3", "predicted_volume_mm3"))
+    return None if truth is None or predicted is None else (truth, predicted)
+
+
+def _agreement(sums: Sequence[Moments], draws: Draws) -> VolumeAgreement | None:
+    return agreement_of(sums, resamples=draws.resamples, seed=draws.seed)
