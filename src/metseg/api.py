@@ -16,8 +16,8 @@ from metseg.errors import InputError
 from metseg.evaluation import CaseScores, evaluate_case
 from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
-from metseg.experiment.outcome import Comparison
-from metseg.experiment.results import write_results
+from metseg.experiment.comparison_files import write_results
+from metseg.experiment.comparison_result import Comparison
 from metseg.io.cases import DataOptions, data_part, find_cases
 from metseg.io.inputs import InputRules, find_inputs
 from metseg.io.source import CaseSource

@@ -15,7 +15,7 @@ from PIL import Image
 from metseg.errors import UsageError
 from metseg.experiment import compare as module
 from metseg.experiment.compare import Plan, compare
-from metseg.experiment.results import comparison_document, write_results
+from metseg.experiment.comparison_files import comparison_document, write_results
 from metseg.io.cases import find_cases
 from metseg.io.slices import SliceStackSource
 from metseg.io.splits import Split

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metseg.errors import InputError
-from metseg.experiment.fingerprint import case_facts, take_fingerprint
+from metseg.experiment.dataset_fingerprint import case_facts, take_fingerprint
 from metseg.experiment.plan import plan_experiment, plan_rows
 from metseg.io.cases import find_cases
 from metseg.preprocess.pipeline import prepare

@@ -34,7 +34,7 @@ def compare(
 ) -> None:
     """Train several recipes on the same patients and say which is better, if that can be said."""
     from metseg import api
-    from metseg.experiment.results import comparison_document, comparison_table
+    from metseg.experiment.comparison_files import comparison_document, comparison_table
 
     comparison = api.compare(
         recipes,

@@ -75,7 +75,7 @@ def inspect(
     )
     found = find(root, data, masks=masks)
     if previewed is not None and preview is not None:
-        from metseg.experiment.preview import preview_augmentation
+        from metseg.experiment.recipe_preview import preview_augmentation
 
         preview_augmentation(found.sources, previewed.model_copy(update={"data": data}), preview)
     written = {"contact sheet": out, "augmentation": preview}

@@ -108,7 +108,7 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Make one bundle of several trainings; their probabilities are averaged."""
-    from metseg.experiment.join import join_bundles
+    from metseg.experiment.ensembling import join_bundles
 
     joined = join_bundles(names, out)
     if as_json:
@@ -155,7 +155,7 @@ def operate(
 
     First: metseg predict VALIDATION --model NAME --format mask --format probability --out P
     """
-    from metseg.experiment.operate import UNIT_WORDS, Wanted, operate
+    from metseg.experiment.set_operating_point import UNIT_WORDS, Wanted, operate
     from metseg.system_info import processors
 
     wanted = Wanted(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from metseg.errors import UsageError
+from metseg.experiment.comparison_files import result_files
+from metseg.experiment.comparison_result import Comparison, Contestant
+from metseg.experiment.cross_validation import judged_splits
 from metseg.experiment.fairness import fairness_warnings, require_comparable
-from metseg.experiment.folds import judged_splits
-from metseg.experiment.outcome import Comparison, Contestant
-from metseg.experiment.results import result_files
 from metseg.io.duplicates import mark_duplicates
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split, make_split

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from metseg.errors import InputError
-from metseg.experiment.fingerprint import Fingerprint, take_fingerprint
-from metseg.experiment.topology import (
+from metseg.experiment.dataset_fingerprint import Fingerprint, take_fingerprint
+from metseg.experiment.nnunet_planner import (
     ANISOTROPY,
     NETWORKS,
     REFERENCE_MEMORY_GB,

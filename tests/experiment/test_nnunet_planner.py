@@ -7,7 +7,7 @@ import math
 import pytest
 
 from metseg.errors import ResourceError
-from metseg.experiment.topology import (
+from metseg.experiment.nnunet_planner import (
     NETWORKS,
     fit_batch,
     fit_patch,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from metseg.evaluation import METRICS, Manner
-from metseg.experiment.figures import CURVES_DRAWING, overlays_name
-from metseg.experiment.outcome import Comparison, Contestant
-from metseg.experiment.parts import COMPARED, machines, models, warnings
+from metseg.experiment.comparison_figures import CURVES_DRAWING, overlays_name
+from metseg.experiment.comparison_result import Comparison, Contestant
+from metseg.experiment.report_parts import COMPARED, machines, models, warnings
 from metseg.plot.outlines import Panel
 from metseg.report.blocks import Block, Figure, Paragraph, Section
 from metseg.report.contents import Compared, Contents, Overlay, Scored
@@ -48,7 +48,7 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
 
     Args:
         comparison: the outcome.
-        out: where `metseg.experiment.figures.write_figures` has written.
+        out: where `metseg.experiment.comparison_figures.write_figures` has written.
     """
     verdict = Paragraph("", label=comparison.verdict, tone="verdict")
     curves = Figure(

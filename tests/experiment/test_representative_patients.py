@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.experiment.snapshot import best_median_worst, panels
+from metseg.experiment.representative_patients import best_median_worst, panels
 from metseg.train.snapshot import Snapshot
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.experiment.outcome import Comparison
-from metseg.experiment.snapshot import panels
+from metseg.experiment.comparison_result import Comparison
+from metseg.experiment.representative_patients import panels
 from metseg.plot.curves import draw_curves
 from metseg.plot.distribution import draw_distribution
 from metseg.plot.outlines import draw_outlines

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError, UsageError
-from metseg.experiment import preview
+from metseg.experiment import recipe_preview
 from metseg.io.cases import find_cases
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Recipe, parse_recipe
@@ -39,10 +39,10 @@ def data(tiny_slices: Path, tmp_path: Path) -> Path:
 def rows(monkeypatch):
     """Return a function that gives the rows that would be drawn."""
     drawn = []
-    monkeypatch.setattr(preview, "augment_preview", lambda rows, path, heading: drawn.append((rows, heading)))
+    monkeypatch.setattr(recipe_preview, "augment_preview", lambda rows, path, heading: drawn.append((rows, heading)))
 
     def preview_rows(root: Path, recipe: Recipe):
-        preview.preview_augmentation(find_cases(root, channels=recipe.data.channels), recipe, Path("unused.png"))
+        recipe_preview.preview_augmentation(find_cases(root, channels=recipe.data.channels), recipe, Path("unused.png"))
         return drawn[-1][0]
 
     return preview_rows
@@ -64,8 +64,8 @@ def test_rows_show_the_files_and_what_becomes_of_them(data, recipe, rows):
 
 def test_versions_differ_and_their_masks_lie_on_the_lesion(data, recipe, rows):
     for row in rows(data, recipe):
-        assert len(row.augmented) == preview.VERSIONS
-        assert len({version.picture.tobytes() for version in row.augmented}) == preview.VERSIONS
+        assert len(row.augmented) == recipe_preview.VERSIONS
+        assert len({version.picture.tobytes() for version in row.augmented}) == recipe_preview.VERSIONS
         for version in row.augmented:
             inside, outside = (version.picture[version.labels == value].mean() for value in (1, 0))
             assert inside > outside + 0.3
@@ -118,11 +118,11 @@ def test_where_nobody_has_a_lesion_the_search_ends_and_keeps_only_what_is_shown(
         prepared.append(weakref.ref(found))
         return found
 
-    monkeypatch.setattr(preview, "prepare", watched)
-    monkeypatch.setattr(preview, "SEARCHED", 7)
-    assert len(rows(data, recipe)) == preview.PATIENTS
+    monkeypatch.setattr(recipe_preview, "prepare", watched)
+    monkeypatch.setattr(recipe_preview, "SEARCHED", 7)
+    assert len(rows(data, recipe)) == recipe_preview.PATIENTS
     assert len(prepared) == 7, "one of the eight patients is not looked at any more"
-    assert max(held) <= preview.PATIENTS + 1, "those shown and the one just looked at"
+    assert max(held) <= recipe_preview.PATIENTS + 1, "those shown and the one just looked at"
 
 
 def test_without_masks_there_is_no_outline(data, recipe, rows):
@@ -154,4 +154,4 @@ def test_nothing_to_show_is_an_error(data, recipe, rows):
 def test_a_wrong_recipe_is_refused_before_anything_is_read(data, recipe, tmp_path):
     wrong = parse_recipe(RECIPE.replace('"rotate"', '"rotat"'), where="test")
     with pytest.raises(UsageError, match="Did you mean 'rotate'"):
-        preview.preview_augmentation([], wrong, tmp_path / "preview.png")
+        recipe_preview.preview_augmentation([], wrong, tmp_path / "preview.png")

@@ -13,8 +13,8 @@ import torch
 from metseg.errors import InputError, UsageError
 from metseg.evaluation.files.file_matching import CasePair, Pairs
 from metseg.evaluation.files.prediction_documents import Documents
-from metseg.experiment.join import join_bundles
-from metseg.experiment.operate import _require_own_folds
+from metseg.experiment.ensembling import join_bundles
+from metseg.experiment.set_operating_point import _require_own_folds
 from metseg.io.splits import Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle

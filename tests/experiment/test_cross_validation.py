@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metseg.errors import UsageError
-from metseg.experiment.folds import judged_splits
+from metseg.experiment.cross_validation import judged_splits
 from metseg.io.source import CaseSource
 from metseg.io.splits import Split, make_split
 from metseg.recipe import SplitPart

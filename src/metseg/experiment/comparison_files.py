@@ -10,11 +10,11 @@ from typing import Any
 from metseg.atomic_io import write_text
 from metseg.disclaimer import NOTICE
 from metseg.evaluation import PairedComparison
+from metseg.experiment.comparison_figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
+from metseg.experiment.comparison_report import comparison_contents, own_sections
+from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.experiment.fairness import budget_text
-from metseg.experiment.figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
-from metseg.experiment.outcome import Comparison, Contestant
-from metseg.experiment.parts import COMPARED, machines, models, models_table, warnings
-from metseg.experiment.report import comparison_contents, own_sections
+from metseg.experiment.report_parts import COMPARED, machines, models, models_table, warnings
 from metseg.report.blocks import Block, Figure, Paragraph
 from metseg.report.contents import Compared
 from metseg.report.markdown import markdown, table_markdown

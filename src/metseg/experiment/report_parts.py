@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
-from metseg.experiment.outcome import Comparison, Contestant
+from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.message_text import counted
 from metseg.report.blocks import Block, Bullets, Paragraph, Table
 from metseg.report.words import interval_text

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from metseg.evaluation import CaseScores, MaskPair, evaluate_masks
-from metseg.experiment.outcome import Comparison, Contestant
-from metseg.experiment.results import comparison_document, comparison_markdown
+from metseg.experiment.comparison_files import comparison_document, comparison_markdown
+from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
 

@@ -17,8 +17,8 @@ from metseg.errors import InputError, UsageError
 from metseg.evaluation.files.file_matching import CasePair, Pairs
 from metseg.evaluation.lesions.operating_point import OperatingPoint
 from metseg.evaluation.statistics.confidence_intervals import Interval
-from metseg.experiment.operate import HEADING, Wanted, operate, with_point
-from metseg.experiment.validation import require_validation_patients
+from metseg.experiment.leakage_checks import require_validation_patients
+from metseg.experiment.set_operating_point import HEADING, Wanted, operate, with_point
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
 from metseg.model import build_from_recipe

@@ -22,13 +22,13 @@ from metseg.evaluation.files.folder_scoring import map_pairs, without_errors
 from metseg.evaluation.files.prediction_documents import Documents
 from metseg.evaluation.lesions.operating_point import OperatingPoint, choose_operating_point, fit_confidence
 from metseg.evaluation.lesions.threshold_sweep import Sweep
-from metseg.experiment.swept_cases import Look, SweptCase
-from metseg.experiment.validation import (
+from metseg.experiment.leakage_checks import (
     not_looked_at,
     refuse_seen_patients,
     require_validation_patients,
     validation_patients,
 )
+from metseg.experiment.sweep_worker import Look, SweptCase
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
 from metseg.message_text import counted
