@@ -18,9 +18,9 @@ from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.comparison_files import write_results
 from metseg.experiment.comparison_result import Comparison
-from metseg.io.cases import DataOptions, data_part, find_cases
-from metseg.io.inputs import InputRules, find_inputs
-from metseg.io.source import CaseSource
+from metseg.io.case_discovery import DataOptions, data_part, find_cases
+from metseg.io.case_source import CaseSource
+from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey

@@ -20,9 +20,9 @@ from pydicom.uid import JPEG2000Lossless, MediaStorageDirectoryStorage, RLELossl
 
 from metseg.errors import InputError
 from metseg.io.dicom import find_studies, read_series
+from metseg.io.dicom.dicom_files import Place
 from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.instances import read_instance
-from metseg.io.dicom.places import Place
 
 scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "io" / "dicom" / "scanner.py")))
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -251,8 +251,8 @@ def test_28_decoders_that_are_not_there(folder: Path) -> None:
 
 
 def test_28_sizes_are_capped_before_anything_is_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import metseg.io.dicom.decode as decode
     import metseg.io.dicom.instances as instances
+    import metseg.io.dicom.pixel_decoding as decode
 
     def decoded(*_: object, **__: object) -> np.ndarray:
         raise AssertionError("something was decoded")

@@ -18,7 +18,7 @@ import pytest
 
 from metseg.errors import GeometryError, InputError
 from metseg.io import find_cases, read_volume
-from metseg.io import nifti_file as nifti_file_module
+from metseg.io.volumes import nifti_file as nifti_file_module
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from metseg.errors import InputError
 from metseg.io import LAYOUTS, find_cases
-from metseg.io.cases import find
+from metseg.io.case_discovery import find
 from metseg.io.layouts import SLICE_LAYOUTS
 
 #: Layout -> where image and mask of patient p, slice n lie; folders are relative to the root of the test.

@@ -14,7 +14,7 @@ import pytest
 
 from metseg.errors import InputError, UsageError
 from metseg.io import LAYOUTS, InputRules, VolumeSource, find_cases, find_inputs, make_split
-from metseg.io.cases import find
+from metseg.io.case_discovery import find
 from metseg.io.layouts import SLICE_LAYOUTS
 from metseg.recipe import SplitPart, load_recipe
 from metseg.train.data import read_sources

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.preprocess.cache import Cache, build_cache
 from metseg.recipe import DataPart, Named, Recipe
 from metseg.volume import Case, Volume

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from metseg.evaluation import evaluate_case
-from metseg.io.nifti import read_mask_nifti
+from metseg.io.volumes.nifti import read_mask_nifti
 
 #: Our columns and what the challenge's scripts call them.
 COLUMNS = {

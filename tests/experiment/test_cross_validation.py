@@ -10,7 +10,7 @@ import pytest
 
 from metseg.errors import UsageError
 from metseg.experiment.cross_validation import judged_splits
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split, make_split
 from metseg.recipe import SplitPart
 from metseg.volume import Case

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from metseg.errors import InputError
 from metseg.experiment.dataset_fingerprint import case_facts, take_fingerprint
 from metseg.experiment.plan import plan_experiment, plan_rows
-from metseg.io.cases import find_cases
+from metseg.io.case_discovery import find_cases
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import DataPart, load_recipe
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from metseg.errors import InputError, UsageError
 from metseg.experiment import recipe_preview
-from metseg.io.cases import find_cases
+from metseg.io.case_discovery import find_cases
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Recipe, parse_recipe
 

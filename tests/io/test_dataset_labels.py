@@ -13,8 +13,8 @@ import pytest
 from metseg.errors import InputError, MetsegError
 from metseg.experiment.plan import known_scheme
 from metseg.io import find_cases, find_inputs
-from metseg.io.cases import find
-from metseg.io.inspect_volumes import inspect_volumes
+from metseg.io.case_discovery import find
+from metseg.io.inspection.volume_inspection import inspect_volumes
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.cache.stamp import read_content

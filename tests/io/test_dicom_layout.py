@@ -11,9 +11,9 @@ import SimpleITK as sitk
 
 from metseg.errors import InputError
 from metseg.io import find_cases, find_inputs, study_from_files
-from metseg.io.cases import find
-from metseg.io.layouts.dicom import DICOM
-from metseg.io.tree import scan
+from metseg.io.case_discovery import find
+from metseg.io.file_index import scan
+from metseg.io.layouts.dicom_layout import DICOM
 
 
 def test_pictures_with_a_few_other_files_are_no_dicom(two_patients: Path) -> None:

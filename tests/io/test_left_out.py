@@ -14,9 +14,9 @@ from PIL import Image
 
 from metseg.errors import GeometryError, InputError
 from metseg.io import SliceStackSource, VolumeSource, find_cases, find_inputs
-from metseg.io.cases import find
-from metseg.io.duplicates import equal_patients
-from metseg.io.source import CaseSource
+from metseg.io.case_discovery import find
+from metseg.io.case_source import CaseSource
+from metseg.io.duplicate_images import equal_patients
 from metseg.volume import BRAIN_MASK
 
 scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("dicom") / "scanner.py")))

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.nifti import check_nifti_header, read_mask_nifti, read_volume
+from metseg.io.volumes.nifti import check_nifti_header, read_mask_nifti, read_volume
 from metseg.measure import voxel_volume_mm3
 
 AFFINE = np.array([[-0.9, 0.0, 0.1, 30.0], [0.0, 0.9, 0.0, -20.0], [0.1, 0.0, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])

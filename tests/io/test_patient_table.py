@@ -12,7 +12,7 @@ from PIL import Image
 
 from metseg.errors import InputError, UsageError
 from metseg.io import Split, find_cases, make_split
-from metseg.io.cases import find
+from metseg.io.case_discovery import find
 from metseg.recipe import SplitPart
 
 GREY = np.arange(35, dtype=np.uint8).reshape(5, 7)

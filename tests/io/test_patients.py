@@ -13,7 +13,7 @@ from PIL import Image
 
 from metseg.errors import InputError
 from metseg.io import find_cases, find_inputs, make_split
-from metseg.io.cases import find
+from metseg.io.case_discovery import find
 from metseg.recipe import SplitPart
 
 GREY = np.arange(35, dtype=np.uint8).reshape(5, 7)

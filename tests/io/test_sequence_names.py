@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from metseg.io import find_inputs
-from metseg.io.brain_masks import name_sequences_or_masks
-from metseg.io.declared import declared_against_names
+from metseg.io.declared_sequences import declared_against_names
 from metseg.io.dicom import SequenceHeader
-from metseg.io.dicom.recognise import recognise
-from metseg.io.image_files import ImageFile
-from metseg.io.layouts.study import read_names
-from metseg.io.sequences import is_lesion_mask, name_sequence
+from metseg.io.dicom.sequence_recognition import recognise
+from metseg.io.layouts.study_folders import read_names
+from metseg.io.sequence_names import is_lesion_mask, name_sequence
+from metseg.io.volumes.brain_masks import name_sequences_or_masks
+from metseg.io.volumes.image_files import ImageFile
 
 FILES: dict[str, dict[str, str | None]] = {
     "public data sets": {

@@ -10,8 +10,8 @@ import pytest
 
 from metseg.errors import InputError
 from metseg.io import find_cases, find_inputs, study_from_files
+from metseg.io.file_index import scan
 from metseg.io.layouts.bids import BIDS
-from metseg.io.tree import scan
 from metseg.volume import SequenceRecord
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.recipe import DataPart, Named, Recipe
 from metseg.volume import Case, Volume
 

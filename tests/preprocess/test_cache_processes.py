@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from metseg.errors import ResourceError
-from metseg.io.cases import find_cases
+from metseg.io.case_discovery import find_cases
 from metseg.preprocess.cache import build_cache
 
 #: Runs in a fresh interpreter. DIE_AT: at which of the moves into place the process is killed.
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from metseg.io.cases import find_cases
+from metseg.io.case_discovery import find_cases
 from metseg.preprocess.cache import build_cache
 from metseg.recipe import Recipe
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.cache import Cache, build, build_cache, reader
 from metseg.preprocess.cache.arrays import FORMS, whole

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.io.cases import find_cases
+from metseg.io.case_discovery import find_cases
 from metseg.preprocess.head import head_mask
 from metseg.preprocess.pipeline import prepare, restore
 from metseg.preprocess.prepared import stack_case

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split
 from metseg.preprocess.cache import build
 from metseg.recipe import Recipe

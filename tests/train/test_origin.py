@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.io.splits import Chosen, Selection, Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import Bundle, load_bundle, save_bundle

@@ -15,8 +15,8 @@ from metseg.message_text import counted
 
 if TYPE_CHECKING:
     from metseg.errors import InputError
-    from metseg.io.cases import Found
-    from metseg.io.inspect import Inspection
+    from metseg.io.case_discovery import Found
+    from metseg.io.inspection.slice_inspection import Inspection
     from metseg.plot.contact_sheet import Tile
     from metseg.recipe import DataPart, Recipe
 
@@ -56,8 +56,8 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what a data set holds: counts, sizes, sequences, grids, labels, lesions, orphans, duplicates, bad files."""
-    from metseg.io.cases import find
-    from metseg.io.slices import SliceStackSource
+    from metseg.io.case_discovery import find
+    from metseg.io.images.slice_stack import SliceStackSource
     from metseg.recipe import DataPart
 
     previewed = _previewed_recipe(recipe, preview)
@@ -103,8 +103,8 @@ def _nothing_usable(root: str, cases: int) -> InputError:
 
 def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
     """Return what is shown of slices, and whether every case is wrong; write the contact sheet."""
-    from metseg.io.inspect import inspect_cases
-    from metseg.io.showcase import showcase
+    from metseg.io.inspection.contact_sheet_selection import showcase
+    from metseg.io.inspection.slice_inspection import inspect_cases
 
     inspection = inspect_cases(found, quiet=quiet)
     if sheet is not None:
@@ -117,8 +117,8 @@ def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bo
 def _volumes(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
     """Return what is shown of volumes, and whether every study is wrong; write the contact sheet."""
     from metseg.cli.inspect_volumes import case_table, counted_volumes, volume_lines
-    from metseg.io.inspect_volumes import inspect_volumes
-    from metseg.io.showcase_volumes import showcase_volumes
+    from metseg.io.inspection.contact_sheet_volumes import showcase_volumes
+    from metseg.io.inspection.volume_inspection import inspect_volumes
 
     inspection = inspect_volumes(found, quiet=quiet)
     if sheet is not None:

@@ -9,7 +9,7 @@ from metseg.cli.output import SHOWN, Cells, counts, names
 from metseg.message_text import counted
 
 if TYPE_CHECKING:
-    from metseg.io.inspect_volumes import CaseLine, VolumeInspection
+    from metseg.io.inspection.volume_inspection import CaseLine, VolumeInspection
 
 HEADINGS = ("case", "patient", "sequences", "grid", "mm", "axes", "labels", "lesions", "mL", "wrong")
 

@@ -13,7 +13,7 @@ from metseg.cli.option_parsing import absolute
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from metseg.io.source import CaseSource
+    from metseg.io.case_source import CaseSource
     from metseg.io.splits import Chosen, Selection, Split
     from metseg.recipe import SplitPart
 
@@ -42,8 +42,8 @@ def split(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Divide a data set into training, validation and test, or folds: by patient, the same for the same seed."""
-    from metseg.io.cases import find
-    from metseg.io.duplicates import mark_duplicates
+    from metseg.io.case_discovery import find
+    from metseg.io.duplicate_images import mark_duplicates
     from metseg.io.splits import make_split
 
     if out.exists() and not overwrite:

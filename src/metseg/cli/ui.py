@@ -28,7 +28,7 @@ def ui(
     _require_streamlit()
     from streamlit.web import bootstrap
 
-    from metseg.io.brain_masks import name_sequences_or_masks
+    from metseg.io.volumes.brain_masks import name_sequences_or_masks
     from metseg.report.study_steps import describe_steps
     from metseg.ui import settings
 

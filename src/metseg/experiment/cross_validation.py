@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from metseg.errors import UsageError
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split, make_split
-from metseg.io.strata import By, units_of
+from metseg.io.stratified_sampling import By, units_of
 from metseg.recipe import SplitPart
 
 

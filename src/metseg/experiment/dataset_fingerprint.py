@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from metseg.errors import InputError
 from metseg.geometry import same_grid, spacing_mm
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.measure.instances import label_instances
 from metseg.measure.size import lesion_volumes_ml
 from metseg.preprocess import check_steps

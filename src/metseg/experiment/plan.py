@@ -19,8 +19,8 @@ from metseg.experiment.nnunet_planner import (
     plan_topology,
     residual_blocks,
 )
-from metseg.io.cases import find_cases
-from metseg.io.volumes import VolumeSource
+from metseg.io.case_discovery import find_cases
+from metseg.io.volumes.volume_case import VolumeSource
 from metseg.labels import LABEL_SCHEMES
 from metseg.message_text import counted
 from metseg.recipe import DataPart, Named, PredictPart, Recipe, TrainPart, validated

@@ -11,8 +11,8 @@ import torch
 from metseg.dataset import Augmenter
 from metseg.dataset.sampling_plan import random_generator
 from metseg.errors import InputError, MetsegError
-from metseg.io.showcase import SHOWN_MODALITIES
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
+from metseg.io.inspection.contact_sheet_selection import SHOWN_MODALITIES
 from metseg.plot.augment_preview import PreviewRow, Shown, augment_preview
 from metseg.plot.contact_sheet import short_names
 from metseg.preprocess.neighbours import with_neighbours

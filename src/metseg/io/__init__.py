@@ -1,17 +1,17 @@
 """Formats and layouts in and out, and splits of patients."""
 
-from metseg.io.cases import find_cases
-from metseg.io.image_files import ImageFile
-from metseg.io.inputs import InputRules, find_inputs
+from metseg.io.case_discovery import find_cases
+from metseg.io.case_source import CaseSource
+from metseg.io.images.images_2d import Mask, Picture, read_mask, read_picture
+from metseg.io.images.slice_stack import SliceFile, SliceStackSource
 from metseg.io.layouts import LAYOUTS
-from metseg.io.nifti import read_volume
-from metseg.io.pictures import Mask, Picture, read_mask, read_picture
-from metseg.io.slices import SliceFile, SliceStackSource
-from metseg.io.source import CaseSource
+from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.io.splits import Chosen, Selection, Split, make_split
-from metseg.io.strata import units_of
-from metseg.io.studies import study_from_files
-from metseg.io.volumes import VolumeSource
+from metseg.io.stratified_sampling import units_of
+from metseg.io.volumes.image_files import ImageFile
+from metseg.io.volumes.nifti import read_volume
+from metseg.io.volumes.study_source import study_from_files
+from metseg.io.volumes.volume_case import VolumeSource
 
 __all__ = [
     "LAYOUTS",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
-from metseg.io.nifti_file import NIFTI_ENDINGS
+from metseg.io.file_index import PICTURE_ENDINGS
 from metseg.io.patients import attributes_of, patient_finder, read_attributes, read_table, same_folders
 from metseg.io.timepoints import same_patients_note
-from metseg.io.tree import PICTURE_ENDINGS
+from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
 from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
 

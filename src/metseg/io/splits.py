@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Self, get_args
 
 from metseg.atomic_io import write_text
 from metseg.errors import InputError, UsageError
-from metseg.io.source import CaseSource
-from metseg.io.strata import By, deal, interleaved, strata_of, units_of
+from metseg.io.case_source import CaseSource
+from metseg.io.stratified_sampling import By, deal, interleaved, strata_of, units_of
 from metseg.message_text import counted
 from metseg.recipe import SplitPart
 from metseg.registry import lookup
@@ -58,7 +58,7 @@ class Split:
         seed: what the division was drawn with.
         stratify: the column whose values the parts have in equal shares, or None.
         duplicates: groups of patients of different parts who have an image in common; see
-            `metseg.io.duplicates.mark_duplicates`. It is a finding and no part of the division.
+            `metseg.io.duplicate_images.mark_duplicates`. It is a finding and no part of the division.
     Raises:
         InputError: ``input.split_leak``, a unit in two parts, by name.
     """

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from metseg.errors import InputError
-from metseg.io.inputs import made_for_pictures
+from metseg.io.prediction_inputs import made_for_pictures
 from metseg.preprocess import check_steps
 from metseg.preprocess.missing import grey_sequence
 from metseg.recipe import Recipe

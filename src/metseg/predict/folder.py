@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
-from metseg.io.slices import SliceStackSource
-from metseg.io.source import CaseSource
-from metseg.io.volumes import VolumeSource
+from metseg.io.case_source import CaseSource
+from metseg.io.images.slice_stack import SliceStackSource
+from metseg.io.volumes.volume_case import VolumeSource
 from metseg.predict.fit import require_channels
 from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.predict.outputs import FORMATS, Format, document_path, result_paths, targets

@@ -11,8 +11,8 @@ import psutil
 import torch
 
 from metseg.errors import MetsegError, ResourceError
-from metseg.io.decode import picture_size
-from metseg.io.slices import SliceStackSource
+from metseg.io.images.image_decoding import picture_size
+from metseg.io.images.slice_stack import SliceStackSource
 
 #: Where Linux says how much a container or a cluster's job may take, and takes now (cgroup version 2, version 1).
 CGROUPS = (

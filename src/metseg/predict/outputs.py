@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metseg.io.slices import SliceStackSource
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
+from metseg.io.images.slice_stack import SliceStackSource
 from metseg.predict import picture_outputs, volume_outputs
 from metseg.predict.prediction import Prediction
 

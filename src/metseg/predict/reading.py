@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
-from metseg.io.channels import GreyRule
-from metseg.io.inputs import InputRules, find_in_folders, find_inputs, study_of_named
-from metseg.io.slices import SliceStackSource
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
+from metseg.io.images.channel_names import GreyRule
+from metseg.io.images.slice_stack import SliceStackSource
+from metseg.io.prediction_inputs import InputRules, find_in_folders, find_inputs, study_of_named
 from metseg.io.splits import PartOfSplit
 from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart

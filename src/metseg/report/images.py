@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 
 from metseg.evaluation.files.case_files import case_id, is_map, stem_of
 from metseg.evaluation.files.file_matching import PLAIN_FOLDERS
-from metseg.io.nifti_file import NIFTI_ENDINGS
-from metseg.io.sequences import is_brain_mask, is_sequence_word, sequence_of
-from metseg.io.showcase_volumes import PREFERRED
-from metseg.io.tree import scan
+from metseg.io.file_index import scan
+from metseg.io.inspection.contact_sheet_volumes import PREFERRED
+from metseg.io.sequence_names import is_brain_mask, is_sequence_word, sequence_of
+from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
 
 Key = tuple[str, ...]
 

@@ -15,8 +15,8 @@ from metseg.evaluation import METRICS, CaseScores, Manner
 from metseg.evaluation.files.case_files import CasePair
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.geometry import grid_difference, spacing_mm, turn_to_ras
-from metseg.io.nifti import read_volume
-from metseg.io.pictures import luminance, read_picture
+from metseg.io.images.images_2d import luminance, read_picture
+from metseg.io.volumes.nifti import read_volume
 from metseg.plot.outlines import Panel
 from metseg.report.contents import Overlay
 from metseg.report.images import Images

@@ -11,13 +11,13 @@ import numpy as np
 
 from metseg.errors import GeometryError, InputError
 from metseg.geometry import Grid, grid_difference
-from metseg.io.inputs import find_inputs
-from metseg.io.nifti import read_mask_nifti
-from metseg.io.nifti_file import NIFTI_ENDINGS
-from metseg.io.pictures import read_mask
-from metseg.io.slices import SliceStackSource
-from metseg.io.source import CaseSource
-from metseg.io.studies import study_from_files
+from metseg.io.case_source import CaseSource
+from metseg.io.images.images_2d import read_mask
+from metseg.io.images.slice_stack import SliceStackSource
+from metseg.io.prediction_inputs import find_inputs
+from metseg.io.volumes.nifti import read_mask_nifti
+from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
+from metseg.io.volumes.study_source import study_from_files
 from metseg.labels import LABEL_SCHEMES, check_labels
 from metseg.recipe import DataPart
 from metseg.registry import lookup

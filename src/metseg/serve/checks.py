@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from metseg.errors import InputError
-from metseg.io.decode import check_picture_header
 from metseg.io.dicom.archive import Archive, is_zip, nested_archive
+from metseg.io.dicom.dicom_files import HEAD_BYTES, is_dicom
 from metseg.io.dicom.elements import read_file_meta
-from metseg.io.dicom.places import HEAD_BYTES, is_dicom
-from metseg.io.formats import FORMATS, sniff_format
-from metseg.io.nifti import check_nifti_header
+from metseg.io.images.file_signatures import FORMATS, sniff_format
+from metseg.io.images.image_decoding import check_picture_header
+from metseg.io.volumes.nifti import check_nifti_header
 from metseg.schemas import Kind
 
 #: Read of each file to tell its kind, and of each member of an archive to see its file meta.

@@ -18,10 +18,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metseg.atomic_io import disk_full_is_an_error
-from metseg.io.brain_masks import name_sequences_or_masks
-from metseg.io.declared import declaration
-from metseg.io.image_files import stem_of
-from metseg.io.sequences import MAX_CHARACTERS, NamedSequence, shared_prefix
+from metseg.io.declared_sequences import declaration
+from metseg.io.sequence_names import MAX_CHARACTERS, NamedSequence, shared_prefix
+from metseg.io.volumes.brain_masks import name_sequences_or_masks
+from metseg.io.volumes.image_files import stem_of
 from metseg.schemas import BRAIN_MASK, SEQUENCES
 from metseg.serve.problems import Refused
 from metseg.volume import canonical_modality

@@ -16,7 +16,7 @@ import numpy as np
 import metseg
 from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError, UsageError
-from metseg.io.nifti import read_mask_nifti
+from metseg.io.volumes.nifti import read_mask_nifti
 from metseg.progress import track
 from metseg.simulate.folder import STAMP
 from metseg.simulate.label_map_head import HeadOptions, RandomHead, load_label_map, random_head

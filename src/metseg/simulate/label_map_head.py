@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from metseg.errors import InputError
 from metseg.geometry import Affine, spacing_mm, stepped_affine, turn_to_ras
-from metseg.io.nifti import read_volume
+from metseg.io.volumes.nifti import read_volume
 from metseg.random_fields import FloatArray, bias_field, elastic_displacement, rician_noise, smooth_field
 from metseg.recipe import Frozen
 

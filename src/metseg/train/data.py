@@ -25,8 +25,8 @@ from metseg.dataset import (
     share_out,
 )
 from metseg.errors import InputError
-from metseg.io.cases import find
-from metseg.io.source import CaseSource
+from metseg.io.case_discovery import find
+from metseg.io.case_source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
 from metseg.message_text import counted
 from metseg.preprocess.cache import Cache, build_cache

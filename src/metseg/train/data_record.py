@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from metseg.atomic_io import write_text
 from metseg.errors import UsageError
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.message_text import counted
 from metseg.preprocess.cache.stamp import CaseContent, read_content
 from metseg.system_info import processors

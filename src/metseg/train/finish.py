@@ -16,7 +16,7 @@ from metseg.errors import BundleError
 from metseg.evaluation import CaseScores, summarise
 from metseg.evaluation.files.score_tables import Tables
 from metseg.io.data_origin import other_data
-from metseg.io.required_only import RequiredOnly
+from metseg.io.required_sequences import RequiredOnly
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import save_bundle
 from metseg.model.weights import check_keys, read_safetensors

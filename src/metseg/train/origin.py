@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from metseg.bundle_folder import SPLIT
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.io.splits import Chosen, Selection, Split
-from metseg.io.strata import units_of
+from metseg.io.stratified_sampling import units_of
 from metseg.model.bundle import Bundle
 
 

@@ -16,9 +16,9 @@ import torch
 from metseg.atomic_io import disk_full_is_an_error
 from metseg.dataset import TrainingSet
 from metseg.errors import UsageError
+from metseg.io.case_source import CaseSource
 from metseg.io.data_origin import data_statement, other_data
-from metseg.io.duplicates import mark_duplicates
-from metseg.io.source import CaseSource
+from metseg.io.duplicate_images import mark_duplicates
 from metseg.io.splits import Split
 from metseg.malloc_tuning import keep_freed_memory
 from metseg.model import SegmentationNetwork, build_from_recipe

@@ -314,7 +314,7 @@ def test_jpeg_that_is_not_what_the_header_says_is_refused_before_it_is_decoded(
         def decoded(*_: object) -> np.ndarray:
             raise AssertionError("something was decoded")
 
-        monkeypatch.setattr("metseg.io.dicom.decode.decode_jpeg", decoded)
+        monkeypatch.setattr("metseg.io.dicom.pixel_decoding.decode_jpeg", decoded)
     streams = {"no picture": stream[2:], "cut": stream[:60]}
     syntax = JPEGLSNearLossless if wrong == "kind" else JPEGLosslessSV1
     scanner.write(tmp_path / "a", [compressed(objects[0], [streams.get(wrong, stream)], syntax)])

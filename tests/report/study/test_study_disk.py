@@ -248,7 +248,7 @@ def test_from_prediction_to_report(tmp_path: Path, study: Any) -> None:
     assert [(lesion.voxels, lesion.side) for lesion in report.lesions] == [(36, "right"), (1, "left")]
     assert report.technique.threshold == 0.6
     assert report.technique.steps == ("The axes were turned to right, anterior and superior; no value was changed.",)
-    from metseg.io.inputs import find_inputs
+    from metseg.io.prediction_inputs import find_inputs
 
     (source,) = find_inputs(place, recipe.data)
     in_memory = report_of_prediction(predictor(source.load()), options=options)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from metseg.io.file_index import PICTURE_ENDINGS
 from metseg.io.mask_names import case_of
-from metseg.io.nifti import NIFTI_ENDINGS
-from metseg.io.tree import PICTURE_ENDINGS
+from metseg.io.volumes.nifti import NIFTI_ENDINGS
 from metseg.labels import NamedLabels
 from metseg.message_text import counted, some_of
 

@@ -13,15 +13,15 @@ from metseg.errors import InputError, UsageError
 from metseg.evaluation.files.case_files import CasePair, Pairs, case_id, with_probabilities
 from metseg.evaluation.files.mask_files import PLAIN_FOLDERS, MaskFile, MaskFiles, find_masks
 from metseg.evaluation.files.prediction_documents import Documents
-from metseg.io.grouping import units_of_pairs
+from metseg.io.file_index import Pair, slice_number
+from metseg.io.images.slice_grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
-from metseg.io.layouts.examinations import examination_of
+from metseg.io.layouts.examination_names import examination_of
 from metseg.io.mask_names import CASE_ENDINGS
 from metseg.io.patient_table import table_owners
 from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
-from metseg.io.tree import Pair, slice_number
 from metseg.labels import NamedLabels
 from metseg.message_text import counted, some_of
 

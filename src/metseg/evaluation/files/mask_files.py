@@ -15,21 +15,21 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError
 from metseg.evaluation.files.case_files import case_id, is_map, is_overlay, stem_of
 from metseg.evaluation.files.duplicate_masks import one_mask_each
-from metseg.io.inputs import EACH_STUDY
+from metseg.io.case_source import refuse_duplicate_cases
+from metseg.io.file_index import PICTURE_ENDINGS, Tree, scan
 from metseg.io.layouts import LAYOUTS, VolumeLayout
-from metseg.io.layouts.mixed import UNREAD_ENDINGS
+from metseg.io.layouts.image_folders import IMAGE_FOLDERS as PICTURE_FOLDERS
+from metseg.io.layouts.image_folders import IMAGES_MASKS
+from metseg.io.layouts.mixed_folders import UNREAD_ENDINGS
 from metseg.io.layouts.nnunet import CHANNEL, NNUNET
-from metseg.io.layouts.parts import Part, parts_of
-from metseg.io.layouts.pictures import IMAGE_FOLDERS as PICTURE_FOLDERS
-from metseg.io.layouts.pictures import IMAGES_MASKS
-from metseg.io.layouts.study import STUDY
-from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, owners_of
+from metseg.io.layouts.split_folders import Part, parts_of
+from metseg.io.layouts.study_folders import STUDY
+from metseg.io.layouts.volume_layout import LESIONS, Listing, Study, StudyFile, owners_of
 from metseg.io.mask_names import MASK_FOLDERS
-from metseg.io.nifti import NIFTI_ENDINGS
 from metseg.io.patients import NOT_PATIENTS
-from metseg.io.sequences import is_brain_mask, sequence_of
-from metseg.io.source import refuse_duplicate_cases
-from metseg.io.tree import PICTURE_ENDINGS, Tree, scan
+from metseg.io.prediction_inputs import EACH_STUDY
+from metseg.io.sequence_names import is_brain_mask, sequence_of
+from metseg.io.volumes.nifti import NIFTI_ENDINGS
 from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK

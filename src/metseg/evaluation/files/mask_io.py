@@ -15,8 +15,8 @@ from metseg.evaluation.files.file_matching import CasePair
 from metseg.evaluation.mask_pair import MaskPair
 from metseg.evaluation.scoring_config import Manner
 from metseg.geometry import Affine, turn_onto
-from metseg.io.nifti import read_mask_nifti, read_volume
-from metseg.io.pictures import UINT8_MAX, UINT16_MAX, read_mask, read_picture
+from metseg.io.images.images_2d import UINT8_MAX, UINT16_MAX, read_mask, read_picture
+from metseg.io.volumes.nifti import read_mask_nifti, read_volume
 from metseg.labels import BINARY, LABEL_SCHEMES, LabelScheme, NamedLabels, check_labels, convert_labels
 from metseg.volume import Array, Volume
 

@@ -1,12 +1,12 @@
 """Read DICOM: series out of folders, zip archives and loose files, and studies with their sequences recognised."""
 
+from metseg.io.dicom.dicom_files import looks_like_dicom
 from metseg.io.dicom.header import SequenceHeader
-from metseg.io.dicom.places import looks_like_dicom
-from metseg.io.dicom.recognise import recognise_sequence
-from metseg.io.dicom.scan import Scan, scan
+from metseg.io.dicom.sequence_recognition import recognise_sequence
 from metseg.io.dicom.series import SeriesImage, load_series
-from metseg.io.dicom.stacks import Series
-from metseg.io.dicom.study import DicomStudySource, find_studies, read_series
+from metseg.io.dicom.series_scan import Scan, scan
+from metseg.io.dicom.series_splitting import Series
+from metseg.io.dicom.study_case import DicomStudySource, find_studies, read_series
 
 __all__ = [
     "DicomStudySource",

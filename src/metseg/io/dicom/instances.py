@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 from pydicom import Dataset
 
+from metseg.io.dicom.dicom_files import Place
 from metseg.io.dicom.elements import Elements, FileMeta, damage_named, damaged, frame_elements, read_header
 from metseg.io.dicom.header import SequenceHeader
-from metseg.io.dicom.places import Place
 from metseg.io.dicom.pseudonyms import pseudonym
 
 #: Larger single pictures are refused; no MR slice has as many pixels.
@@ -82,7 +82,7 @@ class Frame:
         sequence_number: of the picture in its series or stack, as the scanner counts; None where nothing says.
         slope: of the rescaling to values; 1 where none is given.
         intercept: of the rescaling to values; 0 where none is given.
-        kind: what tells stacks of one series apart, besides geometry; see `metseg.io.dicom.stacks`.
+        kind: what tells stacks of one series apart, besides geometry; see `metseg.io.dicom.series_splitting`.
         header: what tells the sequence.
     """
 

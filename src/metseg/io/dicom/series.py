@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.dicom.arrange import EVENNESS, MAX_FILLED, SAME_PLACE_MM, Arrangement, arrange
-from metseg.io.dicom.decode import check_pixels, is_lossy, read_values, value_type
-from metseg.io.dicom.places import PlaceReader
-from metseg.io.dicom.scan import with_where
-from metseg.io.dicom.stacks import Series, mixed
+from metseg.io.dicom.dicom_files import PlaceReader
+from metseg.io.dicom.pixel_decoding import check_pixels, is_lossy, read_values, value_type
+from metseg.io.dicom.series_scan import with_where
+from metseg.io.dicom.series_splitting import Series, mixed
+from metseg.io.dicom.slice_ordering import EVENNESS, MAX_FILLED, SAME_PLACE_MM, Arrangement, arrange
 from metseg.message_text import counted
 from metseg.volume import Array, Volume
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from metseg.errors import InputError
+from metseg.io.file_index import Tree
 from metseg.io.layouts.bids import BIDS
 from metseg.io.layouts.brats import BRATS_2015, BRATS_2018, BRATS_2021, BRATS_2023, BRATS_MIXED
 from metseg.io.layouts.decathlon import DECATHLON
-from metseg.io.layouts.dicom import DICOM
+from metseg.io.layouts.dicom_layout import DICOM
+from metseg.io.layouts.image_folders import IMAGES_MASKS, PATIENT_FOLDERS, SEPARATE_ROOTS
 from metseg.io.layouts.layout import Findings, Layout
 from metseg.io.layouts.nnunet import NNUNET
-from metseg.io.layouts.pictures import IMAGES_MASKS, PATIENT_FOLDERS, SEPARATE_ROOTS
-from metseg.io.layouts.slices import SliceLayout
-from metseg.io.layouts.study import STUDY
+from metseg.io.layouts.slice_layout import SliceLayout
+from metseg.io.layouts.study_folders import STUDY
 from metseg.io.layouts.ucsf_bmsr import UCSF_BMSR
-from metseg.io.layouts.volumes import VolumeLayout
-from metseg.io.tree import Tree
+from metseg.io.layouts.volume_layout import VolumeLayout
 from metseg.message_text import counted
 from metseg.registry import lookup
 

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from metseg.io.image_files import stem_of
-from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
+from metseg.io.file_index import Tree
+from metseg.io.layouts.volume_layout import LESIONS, Listing, Study, StudyFile, VolumeLayout
 from metseg.io.mask_names import LESION_WORDS
-from metseg.io.sequences import BIDS_IMAGES, BidsName, name_sequence, parse_bids
-from metseg.io.tree import Tree
+from metseg.io.sequence_names import BIDS_IMAGES, BidsName, name_sequence, parse_bids
+from metseg.io.volumes.image_files import stem_of
 from metseg.volume import BRAIN_MASK
 
 MASKS = ("mask", "dseg", "seg", "roi")

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from metseg.io.image_files import stem_of
-from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
-from metseg.io.tree import Tree
+from metseg.io.file_index import Tree
+from metseg.io.layouts.volume_layout import LESIONS, Listing, Study, StudyFile, VolumeLayout
+from metseg.io.volumes.image_files import stem_of
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 

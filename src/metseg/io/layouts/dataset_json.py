@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from metseg.errors import InputError
-from metseg.io.channels import SINGLE_CHANNEL
-from metseg.io.sequences import sequence_of
-from metseg.io.tree import Tree
+from metseg.io.file_index import Tree
+from metseg.io.images.channel_names import SINGLE_CHANNEL
+from metseg.io.sequence_names import sequence_of
 from metseg.labels import NamedLabels, named_labels
 from metseg.volume import canonical_modality
 

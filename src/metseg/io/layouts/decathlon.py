@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metseg.errors import InputError
-from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, channel_files, stem_of
+from metseg.io.file_index import Tree
 from metseg.io.layouts import nnunet
 from metseg.io.layouts.dataset_json import FILE, base_folders, read_contents
-from metseg.io.layouts.parts import Part, listed, parts_of
-from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
-from metseg.io.tree import Tree
+from metseg.io.layouts.split_folders import Part, listed, parts_of
+from metseg.io.layouts.volume_layout import LESIONS, Listing, StudyFile, VolumeLayout
+from metseg.io.volumes.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, channel_files, stem_of
 from metseg.recipe import DataPart
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from metseg.errors import GeometryError
-from metseg.io.brain_masks import read_brain_mask
 from metseg.io.dicom import DicomStudySource, find_studies
-from metseg.io.dicom.study import Override
-from metseg.io.volumes import require_sequences
+from metseg.io.dicom.study_case import Override
+from metseg.io.volumes.brain_masks import read_brain_mask
+from metseg.io.volumes.volume_case import require_sequences
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK, Case
 

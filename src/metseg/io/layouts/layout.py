@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
-from metseg.io.source import CaseSource
-from metseg.io.tree import Tree
+from metseg.io.case_source import CaseSource
+from metseg.io.file_index import Tree
 from metseg.message_text import counted, some_of
 from metseg.recipe import DataPart
 

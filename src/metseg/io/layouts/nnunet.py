@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from metseg.io.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, stem_of
+from metseg.io.file_index import Tree
 from metseg.io.layouts.dataset_json import Contents, base_folders, name_channels, read_contents
-from metseg.io.layouts.parts import Part, listed, parts_of
-from metseg.io.layouts.volumes import LESIONS, Listing, StudyFile, VolumeLayout
-from metseg.io.tree import Tree
+from metseg.io.layouts.split_folders import Part, listed, parts_of
+from metseg.io.layouts.volume_layout import LESIONS, Listing, StudyFile, VolumeLayout
+from metseg.io.volumes.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE, stem_of
 from metseg.recipe import DataPart
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")

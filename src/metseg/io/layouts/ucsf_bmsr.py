@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from metseg.io.image_files import stem_of
-from metseg.io.layouts.volumes import LESIONS, Listing, Study, StudyFile, VolumeLayout
-from metseg.io.tree import Tree
+from metseg.io.file_index import Tree
+from metseg.io.layouts.volume_layout import LESIONS, Listing, Study, StudyFile, VolumeLayout
+from metseg.io.volumes.image_files import stem_of
 from metseg.recipe import DataPart
 
 #: What stands behind the examination, in lower case. A synthetic T2 stands in where none was taken.

@@ -16,7 +16,7 @@ import psutil
 from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
-from metseg.io.source import CaseSource, refuse_duplicate_cases
+from metseg.io.case_source import CaseSource, refuse_duplicate_cases
 from metseg.preprocess.cache import stamp
 from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.reader import Cache

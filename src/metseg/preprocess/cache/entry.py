@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from metseg.atomic_io import write_text
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.preprocess.cache.arrays import FORMS, Extent, Form, Written, time_as_written, whole, write_array
 from metseg.preprocess.cache.content import content_of
 from metseg.preprocess.prepared import Prepared, Record

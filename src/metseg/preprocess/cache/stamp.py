@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metseg.errors import InputError
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
 from metseg.preprocess import check_steps
 from metseg.preprocess.missing import sequence_fill
 from metseg.recipe import Recipe

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.io.channels import GreyRule
-from metseg.io.inputs import InputRules, find_inputs
+from metseg.io.images.channel_names import GreyRule
+from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.predict.prediction import Prediction

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
-from metseg.io.slices import SliceStackSource
-from metseg.io.source import CaseSource
+from metseg.io.case_source import CaseSource
+from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey
 from metseg.predict.memory import require_memory_for
 from metseg.predict.volume_outputs import write_nifti

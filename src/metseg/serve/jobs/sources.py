@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
-from metseg.io.channels import GreyRule, channel_names
-from metseg.io.declared import AGAINST_NAME
-from metseg.io.grouping import slice_files
-from metseg.io.image_files import NAMED_BY_USER, ImageFile
-from metseg.io.inputs import find_inputs
-from metseg.io.slices import SliceStackSource
-from metseg.io.source import CaseSource
-from metseg.io.studies import study_from_files
-from metseg.io.tree import Pair
-from metseg.io.volumes import VolumeSource
+from metseg.io.case_source import CaseSource
+from metseg.io.declared_sequences import AGAINST_NAME
+from metseg.io.file_index import Pair
+from metseg.io.images.channel_names import GreyRule, channel_names
+from metseg.io.images.slice_grouping import slice_files
+from metseg.io.images.slice_stack import SliceStackSource
+from metseg.io.prediction_inputs import find_inputs
+from metseg.io.volumes.image_files import NAMED_BY_USER, ImageFile
+from metseg.io.volumes.study_source import study_from_files
+from metseg.io.volumes.volume_case import VolumeSource
 from metseg.message_text import counted
 from metseg.preprocess.missing import grey_sequence
 from metseg.recipe import DataPart

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
-from metseg.io.formats import FORMAT_NAMES
+from metseg.io.images.file_signatures import FORMAT_NAMES
 from metseg.message_text import counted
 from metseg.schemas import Answer, Kind
 from metseg.serve.accept import wanted_form

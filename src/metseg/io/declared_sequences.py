@@ -1,0 +1,43 @@
+"""What a file is declared to show, against what its own name says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metseg.io.sequence_names import sequence_of, shared_prefix
+from metseg.io.volumes.image_files import DICOM_ENDINGS, ImageFile, stem_of
+
+#: In the reason why a file is a sequence: the user declared it, against what the file's name says.
+AGAINST_NAME = ", and its name says "
+
+
+def declaration(reason: str, modality: str, stem: str, *, prefix: str = "") -> str:
+    """Return why a file is the sequence that it was declared to be, and what its name says where that is another.
+
+    >>> declaration("the form declares it (t1c)", "t1c", "P1_T1_without_contrast")
+    'the form declares it (t1c), and its name says t1n'
+    """
+    said = sequence_of(stem, prefix=prefix)
+    return reason if said in (None, modality) else f"{reason}{AGAINST_NAME}{said}"
+
+
+def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
+    """Return a note for each file that is declared to be another sequence than its name says.
+
+    A DICOM series is judged by its header when it is read, and not by the name of its folder.
+
+    Args:
+        files: declared modality to file.
+    """
+    notes = []
+    named = {
+        name: file
+        for name, file in files.items()
+        if not file.path.is_dir() and file.path.suffix.lower() not in DICOM_ENDINGS
+    }
+    prefix = shared_prefix([stem_of(file.path.name) for file in named.values()])
+    for name, file in named.items():
+        said = sequence_of(stem_of(file.path.name), prefix=prefix)
+        if said is not None and said != name:
+            notes.append(f"{file.path.name} is declared to be {name}{AGAINST_NAME}{said}: read as {name}")
+    return tuple(notes)

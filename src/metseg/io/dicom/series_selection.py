@@ -1,0 +1,191 @@
+"""Several series may be of one sequence: which is taken is a rule, and the rule is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from metseg.errors import MetsegError
+from metseg.io.dicom.dicom_files import PlaceReader
+from metseg.io.dicom.pixel_decoding import read_values
+from metseg.io.dicom.sequence_recognition import Recognition, recognise
+from metseg.io.dicom.series import SeriesPlan, plan_series
+from metseg.io.dicom.series_splitting import Series
+from metseg.io.label_map_detection import are_labels
+from metseg.io.volumes.image_files import NAMED_BY_USER
+from metseg.volume import MODALITY_ALIASES
+
+#: A series that reaches over less than this share of the farthest-reaching one of its kind shows a part only.
+_WHOLE = 0.75
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One series that was recognised.
+
+    Args:
+        series: which.
+        recognition: as what, and why.
+        plan: how it will be read; where it cannot be, why.
+    """
+
+    series: Series
+    recognition: Recognition
+    plan: SeriesPlan | MetsegError
+
+    @property
+    def extent_mm(self) -> float:
+        """Return how far the slices reach; nowhere if the series cannot be read."""
+        return 0.0 if isinstance(self.plan, MetsegError) else self.plan.arrangement.count * self.step_mm
+
+    @property
+    def step_mm(self) -> float:
+        return float("inf") if isinstance(self.plan, MetsegError) else self.plan.arrangement.step_mm
+
+    @property
+    def pixel_mm(self) -> float:
+        spacing = self.series.frames[0].spacing_mm
+        return float("inf") if spacing is None else max(spacing)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which series is which sequence.
+
+    Args:
+        series: by modality, in the order t1n, t1c, t2w, t2f.
+        notes: one sentence for each series: what it was taken for and why, or why it was left aside.
+        reasons: by modality, why its series was taken for it, in a clause.
+    """
+
+    series: Mapping[str, Series]
+    notes: tuple[str, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+#: Asked in this order until one tells two series apart; the smaller value is taken.
+CRITERIA: Mapping[str, Callable[[Candidate], float]] = {
+    "it is said outright whether contrast agent was given": lambda item: not item.recognition.certain,
+    "it was acquired as a volume": lambda item: not item.series.header.is_3d,
+    "its slices are thinner": lambda item: round(item.step_mm, 1),
+    "it is not derived from another": lambda item: "DERIVED" in item.series.header.image_type,
+    "its pixels are smaller": lambda item: round(item.pixel_mm, 2),
+    "it has more slices": lambda item: -len(item.series.frames),
+}
+
+
+def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, allow_gaps: bool = False) -> Choice:
+    """Return one series for each sequence that is recognised or named.
+
+    Args:
+        series: of one study.
+        overrides: modality to the series that it shall be, whatever its header says, or to None to leave it out.
+        allow_gaps: see `plan_series`.
+    """
+    chosen: dict[str, Series] = {}
+    reasons: dict[str, str] = {}
+    notes: list[str] = []
+    found: dict[str, list[Candidate]] = {}
+    named = {item for item in overrides.values() if item is not None}
+    for item in series:
+        if item in named:
+            continue
+        recognition = recognise(item.header)
+        if recognition.modality is None:
+            notes.append(f"{item.title} left aside: {recognition.reason}")
+        elif recognition.modality in overrides:
+            notes.append(f"{item.title} left aside: {recognition.modality} was named by hand.")
+        else:
+            candidate = Candidate(item, recognition, _plan_or_fault(item, allow_gaps=allow_gaps))
+            found.setdefault(recognition.modality, []).append(candidate)
+    for modality, candidates in found.items():
+        best, sentences = _best_image(modality, candidates)
+        if best is not None:
+            chosen[modality] = best.series
+            reasons[modality] = best.recognition.reason.removesuffix(".")
+        notes.extend(sentences)
+    for modality, override in overrides.items():
+        if override is not None:
+            chosen[modality] = override
+            reasons[modality] = NAMED_BY_USER
+            notes.insert(0, named_note(override, modality))
+    return Choice(
+        {modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes), reasons
+    )
+
+
+def named_note(series: Series, modality: str) -> str:
+    """Return what is said of a series that a user named: that, and what its header says where that is another thing."""
+    said, name = recognise(series.header), series.title
+    if said.modality in (None, modality):
+        return f"{name} is {modality}: named by hand."
+    if not said.certain and {said.modality, modality} == {"t1n", "t1c"}:
+        return f"{name} is {modality}: named by hand; its header does not say whether contrast agent was given."
+    return f"{name} is {modality}: named by hand, against its header, which says {said.modality}: {said.reason}"
+
+
+def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:
+    try:
+        return plan_series(series, allow_gaps=allow_gaps)
+    except MetsegError as error:
+        return error
+
+
+def _best_image(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, list[str]]:
+    """Return what `_best` does among the candidates that are images; nothing where all are masks."""
+    masks: list[str] = []
+    left = list(candidates)
+    while left:
+        best, reasons = _best(modality, left)
+        if not _is_mask(best):
+            return best, reasons + masks
+        masks.append(f"{best.series.title} left aside: {modality} by its words, but its values are those of a mask.")
+        left.remove(best)
+    return None, masks
+
+
+def _is_mask(candidate: Candidate) -> bool:
+    """Return whether the pixels are a mask's: from the middle outwards, up to the first picture that shows more."""
+    if isinstance(candidate.plan, MetsegError):
+        return False
+    groups = candidate.plan.arrangement.groups
+    middle = len(groups) // 2
+    ordered = sorted(range(len(groups)), key=lambda place: abs(place - middle))
+    frames = [candidate.series.frames[groups[place][0]] for place in ordered]
+    seen: set[float] = set()
+    try:
+        with PlaceReader() as reader:
+            for picture in read_values(frames, reader, candidate.plan.dtype):
+                seen.update(np.unique(picture.values).tolist())
+                if not are_labels({0, *seen}):  # the middle of a mask may hold no background
+                    return False
+    except MetsegError:
+        return False  # reading it says what is wrong
+    return len(seen) > 1 and are_labels(seen)
+
+
+def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[str]]:
+    """Return the one to take, and a sentence on each; one that cannot be read only if there is no other."""
+    farthest = max(item.extent_mm for item in candidates)
+    whole = [item for item in candidates if item.extent_mm >= _WHOLE * farthest]
+    best, *others = sorted(whole, key=lambda item: tuple(criterion(item) for criterion in CRITERIA.values()))
+    reasons = [(item, _why(best, item)) for item in others]
+    reasons += [
+        (item, item.plan.what)
+        if isinstance(item.plan, MetsegError)
+        else (item, f"{best.series.title} is taken as it reaches over more")
+        for item in candidates
+        if item not in whole
+    ]
+    notes = [f"{item.series.title} left aside: {modality} too, but {reason}." for item, reason in reasons]
+    return best, [f"{best.series.title} is {modality}: {best.recognition.reason}", *notes]
+
+
+def _why(best: Candidate, other: Candidate) -> str:
+    """Return the first criterion by which one was preferred."""
+    for reason, criterion in CRITERIA.items():
+        if criterion(best) < criterion(other):
+            return f"{best.series.title} is taken as {reason}"
+    return f"{best.series.title} is taken as it comes first"

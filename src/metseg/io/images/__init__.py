@@ -1,0 +1,1 @@
+"""Pictures: file signatures, decoding, masks, stacks of slices."""

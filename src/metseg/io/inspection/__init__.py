@@ -1,0 +1,1 @@
+"""What a data set holds, before anybody trains on it."""

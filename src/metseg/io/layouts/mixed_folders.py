@@ -1,0 +1,150 @@
+"""Folders with files of several kinds: NIfTI beside DICOM is read too; what is not read is named before any number."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from metseg.errors import InputError, UsageError
+from metseg.io.case_source import CaseSource
+from metseg.io.file_index import Tree
+from metseg.io.layouts import LAYOUTS
+from metseg.io.layouts.dicom_layout import DICOM, holds_dicom
+from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
+from metseg.io.layouts.slice_layout import SliceLayout
+from metseg.io.layouts.volume_layout import VolumeLayout
+from metseg.io.sequence_names import is_brain_mask
+from metseg.io.volumes.image_files import stem_of
+from metseg.message_text import counted, some_of
+from metseg.recipe import DataPart
+
+if TYPE_CHECKING:
+    from metseg.io.dicom.study_case import Override
+
+#: Endings of volumes in formats that are not read.
+UNREAD_ENDINGS = frozenset(
+    (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img", ".mnc", ".par", ".rec", ".head", ".brik")
+)
+
+
+#: How many studies of a kind are named in a note.
+_NAMED = 4
+
+
+def find_in_layout(
+    tree: Tree, name: str, data: DataPart, *, overrides: Mapping[str, Override] | None = None
+) -> Findings:
+    """Return the cases of a layout, DICOM studies that lie beside NIfTI files, and notes on what is not read.
+
+    Args:
+        tree: what lies there.
+        name: of the layout.
+        data: what is read of it. With a layout named there, files of other kinds are left out with a note.
+        overrides: for DICOM studies, see `metseg.io.dicom.find_studies`.
+    Raises:
+        InputError: ``input.left_out``, more than stray files of another kind would not be read; else as `Layout.find`.
+    """
+    layout = LAYOUTS[name]
+    if layout is DICOM and data.patients is not None:
+        raise UsageError(
+            "a table of patients is for files with names of their own",
+            where=data.patients,
+            got="DICOM, whose headers say whose they are",
+            cure="leave the table away",
+        )
+    if layout is DICOM:
+        found = DICOM.find(tree, data, overrides=overrides)
+    elif isinstance(layout, VolumeLayout) and data.layout == "auto" and _has_dicom(tree):
+        found = _both(tree, layout, data, overrides)
+    else:
+        found = layout.find(tree, data)
+    return replace(found, notes=(*found.notes, *other_kinds(tree, layout, data)))
+
+
+def other_kinds(tree: Tree, layout: Layout, data: DataPart) -> tuple[str, ...]:
+    """Return notes on files of kinds that a layout does not read.
+
+    Raises:
+        InputError: ``input.left_out``, pictures would hide a data set of volumes or a DICOM study.
+    """
+    notes = [*_unread(tree)]
+    if isinstance(layout, SliceLayout):
+        hidden = {"NIfTI file": tree.volumes, "DICOM file": tree.rest if _has_dicom(tree) else ()}
+        for what, paths in hidden.items():
+            if data.layout == "auto":
+                refuse_left_out(paths, tree, what)
+            notes += _not_read(paths, what)
+    else:
+        notes += _not_read(tree.pictures, "picture")
+    if layout is DICOM:
+        notes += _not_read(tree.volumes, "NIfTI file")
+    return tuple(notes)
+
+
+def _has_dicom(tree: Tree) -> bool:
+    return tree.masks is None and bool(tree.rest) and holds_dicom(*(tree.root / path for path in tree.rest))
+
+
+def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[str, Override] | None) -> Findings:
+    """Return the studies of NIfTI files and of DICOM; NIfTI files that are no studies of their own are named."""
+    reason = ""
+    try:
+        volumes = layout.find(tree, data)
+        masks = [path for path in _brain_masks(tree) if path in volumes.orphan_masks]
+    except InputError as error:
+        if error.code != "input.layout":
+            raise
+        # Masks alone, or names that say nothing: the images are the DICOM study.
+        reason, volumes, masks = error.what, Findings(()), _brain_masks(tree)
+    dicom = DICOM.find(tree, data, overrides=overrides, beside=True, brain_masks=masks)
+    read = {file for source in dicom.sources for file in source.files}
+    volumes = replace(volumes, orphan_masks=tuple(path for path in volumes.orphan_masks if path not in read))
+    rest = [path for path in tree.volumes if tree.root / path not in read]
+    if reason and rest:
+        note = f"{counted(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {some_of(rest)}"
+        volumes = replace(volumes, notes=(note,))
+    sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
+    both = _twice(volumes.sources, dicom.sources, tree.root) if volumes.sources else ()
+    return replace(volumes, sources=tuple(sources), notes=(*volumes.notes, *dicom.notes, *both))
+
+
+def _brain_masks(tree: Tree) -> list[Path]:
+    return [tree.root / path for path in tree.volumes if is_brain_mask(stem_of(path.name))]
+
+
+def _twice(volumes: Sequence[CaseSource], dicom: Sequence[CaseSource], root: Path) -> tuple[str, ...]:
+    """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared."""
+    of_files, of_dicom = counted(len(volumes), "study", "studies"), counted(len(dicom), "study", "studies")
+    return (
+        f"{of_files} of NIfTI files ({_cases_at(volumes, root)}) and {of_dicom} of DICOM ({_cases_at(dicom, root)}) are"
+        " read as different patients; if they are the same examinations, keep one of the two",
+    )
+
+
+def _cases_at(sources: Sequence[CaseSource], root: Path) -> str:
+    """Return the first few cases and the folders that hold their files."""
+    places = (Path(os.path.commonpath([file.parent for file in source.files])) for source in sources)
+    named = [
+        f"{source.case_id} in {place.relative_to(root).as_posix()}"
+        for source, place in zip(sources[:_NAMED], places, strict=False)
+    ]
+    more = [f"and {len(sources) - _NAMED} more"] if len(sources) > _NAMED else []
+    return ", ".join([*named, *more])
+
+
+def _unread(tree: Tree) -> Iterator[str]:
+    by_ending: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for path in tree.rest:
+        if path.suffix.lower() in UNREAD_ENDINGS:
+            by_ending[path.suffix.lower()].append(path)
+    for ending, paths in by_ending.items():
+        yield from _not_read(paths, f"{ending} file")
+
+
+def _not_read(paths: Sequence[PurePosixPath], what: str) -> Iterator[str]:
+    if paths:
+        yield f"{counted(len(paths), what)} not read: {some_of(paths)}"

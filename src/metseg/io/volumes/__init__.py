@@ -1,0 +1,1 @@
+"""Volumes: NIfTI files, studies of several sequences, brain masks."""
