@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from metseg.plot.bland_altman import Agreement, draw_bland_altman
-from metseg.plot.bounds import Bounds, error_bars
 from metseg.plot.differences import draw_differences
 from metseg.plot.distribution_by_region import draw_distribution_by_region
+from metseg.plot.error_bars import Bounds, error_bars
 from metseg.plot.froc import FrocCurve, draw_froc
 from metseg.plot.outlines import Panel, draw_outline_picture
 from metseg.plot.overlay import PREDICTION_COLOUR, TRUTH_COLOUR

@@ -10,7 +10,6 @@ from metseg.measure.diameter import (
     longest_diameter_mm,
 )
 from metseg.measure.dilation import dilated
-from metseg.measure.groups import VoxelGroups, voxel_groups
 from metseg.measure.instances import label_instances, label_regions
 from metseg.measure.size import (
     MM3_PER_ML,
@@ -21,6 +20,7 @@ from metseg.measure.size import (
     voxel_volume_mm3,
     voxels_needed,
 )
+from metseg.measure.voxel_lists import VoxelGroups, voxel_groups
 
 __all__ = [
     "IDENTITY",

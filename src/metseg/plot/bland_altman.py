@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metseg.plot.bounds import Bounds
+from metseg.plot.error_bars import Bounds
 from metseg.plot.style import MINUS, figure, look, save_for_print
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from pathlib import Path
 
-from metseg.plot.bounds import Bounds, error_bars
+from metseg.plot.error_bars import Bounds, error_bars
 from metseg.plot.style import figure, save_for_print
 
 #: Inches of a row, and of what stands above and below the rows.

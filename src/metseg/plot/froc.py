@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metseg.plot.bounds import Bounds, error_bars
+from metseg.plot.error_bars import Bounds, error_bars
 from metseg.plot.style import Look, figure, look, save_for_print
 
 if TYPE_CHECKING:

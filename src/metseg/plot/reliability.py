@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metseg.plot.bounds import Bounds, error_bars
+from metseg.plot.error_bars import Bounds, error_bars
 from metseg.plot.style import figure, look, save_for_print
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from metseg.evaluation import Interval
 from metseg.evaluation.statistics.confidence_intervals import LEVEL
-from metseg.plot.bounds import Bounds
+from metseg.plot.error_bars import Bounds
 from metseg.report.blocks import NOTHING
 
 #: What stands beside means; and what bars and bands are.

@@ -10,8 +10,8 @@ from metseg.evaluation import METRICS, PairedComparison
 from metseg.evaluation.statistics.confidence_intervals import few_patients
 from metseg.evaluation.statistics.paired_tests import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
 from metseg.message_text import counted
-from metseg.plot.bounds import Bounds
 from metseg.plot.differences import draw_differences
+from metseg.plot.error_bars import Bounds
 from metseg.plot.style import MINUS
 from metseg.report.blocks import Block, Bullets, Figure, Paragraph, Section, Table
 from metseg.report.contents import Compared, Contents

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metseg.evaluation import Manner, Summary
 from metseg.evaluation.lesions.detection import FROC_RATES, Froc
-from metseg.plot.bounds import Bounds
+from metseg.plot.error_bars import Bounds
 from metseg.plot.froc import MOST_FALSE, FrocCurve, draw_froc
 from metseg.report.blocks import Figure, Paragraph, Section, Table
 from metseg.report.contents import Contents
