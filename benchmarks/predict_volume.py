@@ -45,9 +45,10 @@ from metseg.io import find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.malloc_tuning import give_back_freed_memory
 from metseg.measure import bounding_box
-from metseg.model import build_from_recipe, dynunet
+from metseg.model import build_from_recipe
+from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
-from metseg.model.outputs import outputs_of
+from metseg.model.networks import dynunet
 from metseg.monai_import_filter import import_lean
 from metseg.predict.gather import Gathered
 from metseg.predict.predictor import Predictor

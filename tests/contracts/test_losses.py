@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
-from metseg.model.outputs import CLASSES, Outputs, region_outputs
+from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.recipe import DataPart, Named, Recipe
 from metseg.train.losses import LOSSES, build_loss, deep_supervision_loss, loss_of
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from metseg.model import build_model
-from metseg.model.fcn import _bilinear_doubling
+from metseg.model.networks.fcn import _bilinear_doubling
 
 
 def test_the_plain_network_sees_one_pixel_further_per_convolution() -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from metseg.errors import BundleError
 from metseg.model import build_model
 from metseg.model.bundle import load_bundle, save_bundle
-from metseg.model.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
+from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
 from metseg.recipe import DataPart, Named, Recipe
 
 SCALES = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")

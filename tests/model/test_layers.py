@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from metseg.model.layers import pick_before_pointwise
+from metseg.model.networks.layers import pick_before_pointwise
 
 
 @pytest.mark.parametrize(("kind", "shape"), [(nn.Conv2d, (2, 3, 9, 12)), (nn.Conv3d, (1, 3, 5, 6, 7))])

@@ -10,7 +10,7 @@ from torch import nn
 
 from metseg.errors import UsageError
 from metseg.model import build_model
-from metseg.model.resenc_unet import ResidualBlock
+from metseg.model.networks.resenc_unet import ResidualBlock
 
 PAPER_SIZES = {
     "S": {},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metseg.labels import LABEL_SCHEMES
-from metseg.model.outputs import CLASSES, Outputs, region_outputs
+from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.predict.gather import Gathered
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import restore, run_steps

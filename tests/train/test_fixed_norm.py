@@ -11,7 +11,7 @@ from torch import nn
 from metseg.dataset import Batch
 from metseg.errors import InputError
 from metseg.model import SegmentationNetwork, build_model
-from metseg.model.layers import FIXED_NORM, has_fixed_norm, with_classes
+from metseg.model.networks.layers import FIXED_NORM, has_fixed_norm, with_classes
 from metseg.predict.inference import Compute, choose_compute
 from metseg.recipe import load_recipe
 from metseg.train import run

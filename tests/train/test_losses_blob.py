@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
-from metseg.model.outputs import CLASSES, Outputs, region_outputs
+from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.recipe import Named
 from metseg.train.losses import build_loss, deep_supervision_loss
 

@@ -78,7 +78,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Install a bundle, so that it can be called by name."""
-    from metseg.model.install import install_bundle
+    from metseg.model.bundle_install import install_bundle
 
     installed = install_bundle(path, name=name)
     if as_json:

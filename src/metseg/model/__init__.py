@@ -7,7 +7,10 @@ from typing import Any
 
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
-from metseg.model import (
+from metseg.model.activation import outputs_of
+from metseg.model.model_spec import ModelSpec
+from metseg.model.network import SegmentationNetwork
+from metseg.model.networks import (
     attention_unet,
     cnn,
     dynunet,
@@ -21,10 +24,7 @@ from metseg.model import (
     unet_dropout,
     unet_plus_plus,
 )
-from metseg.model.layers import pick_before_pointwise
-from metseg.model.network import SegmentationNetwork
-from metseg.model.outputs import outputs_of
-from metseg.model.spec import ModelSpec
+from metseg.model.networks.layers import pick_before_pointwise
 from metseg.recipe import Recipe, validated
 from metseg.registry import lookup
 
@@ -176,7 +176,7 @@ def channels_of(recipe: Recipe) -> tuple[int, int]:
 
     One input per sequence, and per neighbouring slice where a slice network sees several. One class needs one logit
     (sigmoid); several share a softmax with the background, or each region has a sigmoid of its own: see
-    `metseg.model.outputs`.
+    `metseg.model.activation`.
 
     Raises:
         UsageError: the recipe does not say which sequences the network sees.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metseg.model.layers import Network, with_classes
+from metseg.model.networks.layers import Network, with_classes
 
 #: Numbers of a slab: few enough to stay in the processor's cache from one step to the next, and to be less memory than
 #: `metseg.malloc_tuning` fetches from the system each time.

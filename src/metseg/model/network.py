@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from metseg.errors import InputError
-from metseg.model.careful import with_careful_convolutions
 from metseg.model.instance_norm import with_quick_instance_norm
+from metseg.model.onednn_workarounds import with_careful_convolutions
 
 Logits = torch.Tensor | list[torch.Tensor]
 
@@ -27,7 +27,7 @@ class SegmentationNetwork(nn.Module):
     added at the far end of each axis, so that pixel (0, 0) stays on the coarsest grid and cropping costs nothing.
 
     Args:
-        body: the architecture; see `metseg.model.spec.ModelSpec`.
+        body: the architecture; see `metseg.model.model_spec.ModelSpec`.
         in_channels: C, the number of sequences that the network sees.
         out_channels: K; 1 for one class (sigmoid), else classes + 1 (softmax).
         dimensions: 2 for (N, C, X, Y), 3 for (N, C, X, Y, Z).

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.model.outputs import Outputs
+from metseg.model.activation import Outputs
 from metseg.preprocess.pipeline import resamples, restore
 from metseg.preprocess.prepared import Record
 

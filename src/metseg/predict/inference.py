@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from metseg.errors import UsageError
-from metseg.model.layers import CHANNELS_LAST, Network
+from metseg.model.networks.layers import CHANNELS_LAST, Network
 
 
 def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:

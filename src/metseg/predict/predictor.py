@@ -14,8 +14,8 @@ from torch import Tensor
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
+from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle
-from metseg.model.outputs import outputs_of
 from metseg.predict.fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.predict.gather import Gathered
 from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format

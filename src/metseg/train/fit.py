@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from metseg.dataset import TrainingSet, ValidationSet
 from metseg.model import SegmentationNetwork
-from metseg.model.layers import has_fixed_norm
+from metseg.model.networks.layers import has_fixed_norm
 from metseg.predict.inference import Compute, memory_format
 from metseg.recipe import Recipe
 from metseg.train.callbacks import (

@@ -23,7 +23,7 @@ from metseg.io.splits import Split
 from metseg.malloc_tuning import keep_freed_memory
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import Bundle, find_bundle, load_bundle
-from metseg.model.layers import has_fixed_norm
+from metseg.model.networks.layers import has_fixed_norm
 from metseg.monai_import_filter import import_lean
 from metseg.plot.curves import draw_curves
 from metseg.predict.inference import Compute, choose_compute

@@ -16,7 +16,7 @@ from metseg.errors import UsageError
 from metseg.evaluation.metrics.overlap import Confusion, dice, joint_counts, region_counts
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
-from metseg.model.outputs import outputs_of
+from metseg.model.activation import outputs_of
 from metseg.predict.inference import in_memory_format
 from metseg.recipe import Recipe
 from metseg.train.losses import deep_supervision_loss, loss_of

@@ -1,6 +1,6 @@
 """Losses: each takes logits and class indices and returns a scalar; low is good.
 
-``logits`` (N, K, X, Y[, Z]); what the K outputs mean, classes or regions, says `metseg.model.outputs`.
+``logits`` (N, K, X, Y[, Z]); what the K outputs mean, classes or regions, says `metseg.model.activation`.
 ``labels`` (N, X, Y[, Z]) uint8 class indices, 0 being background.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
-from metseg.model.outputs import CLASSES, REGIONS_LOSS, Outputs, outputs_of
+from metseg.model.activation import CLASSES, REGIONS_LOSS, Outputs, outputs_of
 from metseg.recipe import Fraction, Frozen, Named, Recipe
 from metseg.registry import lookup
 from metseg.train.losses.blob import BlobLoss, BlobOptions, Inner

@@ -21,7 +21,7 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from metseg.measure.instances import label_instances
-from metseg.model.outputs import Outputs
+from metseg.model.activation import Outputs
 from metseg.recipe import Frozen, Named
 from metseg.train.losses.sums import Term, VoxelLoss, Weight
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metseg.model.outputs import Outputs
+from metseg.model.activation import Outputs
 from metseg.recipe import Fraction
 from metseg.train.losses.sums import Term, VoxelLoss, Weight, WeightedOptions, check_weights, off_zero
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from metseg.errors import UsageError
-from metseg.model.outputs import Outputs
+from metseg.model.activation import Outputs
 from metseg.train.losses.sums import Term, VoxelLoss, Weight, WeightedOptions, check_weights, off_zero
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from metseg.errors import UsageError
-from metseg.model.outputs import Outputs
+from metseg.model.activation import Outputs
 from metseg.recipe import Frozen
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -16,9 +16,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from metseg.model.encoder_decoder import EncoderDecoder
-from metseg.model.layers import AVERAGE_POOL, CONVOLUTION, DROPOUT, TRANSPOSED, Dropout, Norm, make_norm
-from metseg.model.planned import PlannedOptions, WideChannels, divisor
+from metseg.model.networks.encoder_decoder import EncoderDecoder
+from metseg.model.networks.layers import AVERAGE_POOL, CONVOLUTION, DROPOUT, TRANSPOSED, Dropout, Norm, make_norm
+from metseg.model.networks.nnunet_options import PlannedOptions, WideChannels, divisor
 
 __all__ = ["Options", "build", "divisor"]
 

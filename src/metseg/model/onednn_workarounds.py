@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from metseg.model.layers import CHANNELS_LAST, Network, with_classes
+from metseg.model.networks.layers import CHANNELS_LAST, Network, with_classes
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from metseg.model.careful import add_convolved, with_parameters
-from metseg.model.layers import FIXED_NORM, Dropout, Norm, with_classes
-from metseg.model.planned import PlannedOptions, divisor
+from metseg.model.networks.layers import FIXED_NORM, Dropout, Norm, with_classes
+from metseg.model.networks.nnunet_options import PlannedOptions, divisor
+from metseg.model.onednn_workarounds import add_convolved, with_parameters
 
 __all__ = ["Options", "build", "divisor"]
 

@@ -8,7 +8,7 @@ import torch
 
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import channels_of
-from metseg.model.outputs import CLASSES, outputs_of, region_outputs
+from metseg.model.activation import CLASSES, outputs_of, region_outputs
 from metseg.recipe import DataPart, Named, Recipe
 
 METS = LABEL_SCHEMES["brats-met-2023"]  # NETC 1, SNFH 2, ET 3; WT (1, 2, 3), TC (1, 3), ET (3)

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from metseg.model.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm
+from metseg.model.networks.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm
 from metseg.recipe import Frozen
 
 

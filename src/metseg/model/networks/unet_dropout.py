@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from metseg.model.layers import BATCH_NORM, CONVOLUTION, DROPOUT, MAX_POOL, Channels, Dropout, upsample
+from metseg.model.networks.layers import BATCH_NORM, CONVOLUTION, DROPOUT, MAX_POOL, Channels, Dropout, upsample
 from metseg.recipe import Frozen
 
 

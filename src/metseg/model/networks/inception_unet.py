@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from metseg.errors import BundleError
-from metseg.model.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
-from metseg.model.layers import ConvNormAct, Dropout
+from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
+from metseg.model.networks.layers import ConvNormAct, Dropout
 from metseg.model.weights import check_keys, read_checkpoint
 from metseg.recipe import Frozen
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from metseg.model.layers import Channels, ConvNormAct, Dropout
+from metseg.model.networks.layers import Channels, ConvNormAct, Dropout
 from metseg.recipe import Frozen
 
 

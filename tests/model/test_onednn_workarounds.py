@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metseg.model import MODELS, build_model, careful
-from metseg.model.careful import with_careful_convolutions
+from metseg.model import MODELS, build_model
+from metseg.model import onednn_workarounds as careful
+from metseg.model.onednn_workarounds import with_careful_convolutions
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -190,7 +191,7 @@ def test_every_convolution_of_every_network_is_careful(name: str) -> None:
     for dimensions in MODELS[name].dimensions:
         network = build_model(name, {}, in_channels=1, out_channels=1, dimensions=dimensions, initial_weights=False)
         kinds = {type(module) for module in network.modules() if {"dilation", "groups"} <= vars(module).keys()}
-        assert {kind.__module__ for kind in kinds} == {"metseg.model.careful"}
+        assert {kind.__module__ for kind in kinds} == {"metseg.model.onednn_workarounds"}
 
 
 @pytest.mark.parametrize(

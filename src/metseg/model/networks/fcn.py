@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from metseg.model.layers import ConvNormAct, Dropout
+from metseg.model.networks.layers import ConvNormAct, Dropout
 from metseg.recipe import Frozen
 
 #: Convolutions of VGG16's five stages, and their width in multiples of the first stage's (64 in VGG16).

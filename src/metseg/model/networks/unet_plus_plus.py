@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from metseg.model.layers import Dropout
+from metseg.model.networks.layers import Dropout
 from metseg.recipe import Frozen
 
 DEPTH = 4

@@ -18,8 +18,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from metseg.model.encoder_decoder import EncoderDecoder
-from metseg.model.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm, make_norm, upsample
+from metseg.model.networks.encoder_decoder import EncoderDecoder
+from metseg.model.networks.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm, make_norm, upsample
 from metseg.recipe import Frozen
 
 

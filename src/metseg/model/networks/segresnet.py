@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from metseg.model.layers import Dropout
+from metseg.model.networks.layers import Dropout
 from metseg.recipe import Frozen
 
 Count = Annotated[int, Field(gt=0)]

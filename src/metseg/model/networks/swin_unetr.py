@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from metseg.model.layers import Dropout
+from metseg.model.networks.layers import Dropout
 from metseg.recipe import Frozen
 
 _Four = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=4, max_length=4)]
