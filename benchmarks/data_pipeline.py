@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 
 from metseg.dataset import Batch
+from metseg.inference.device import choose_compute, in_memory_format
 from metseg.model import build_from_recipe
-from metseg.predict.inference import choose_compute, in_memory_format
 from metseg.random_fields import smooth_field
 from metseg.recipe import Recipe, load_recipe
 from metseg.train.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources

@@ -41,6 +41,9 @@ from torch import nn
 
 from metseg.evaluation.metrics.overlap import confusion, dice
 from metseg.geometry import stepped_affine
+from metseg.inference.aggregator import Gathered
+from metseg.inference.predictor import Predictor
+from metseg.inference.window_grid import gaussian_weights, place_windows
 from metseg.io import find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.malloc_tuning import give_back_freed_memory
@@ -50,9 +53,6 @@ from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.model.networks import dynunet
 from metseg.monai_import_filter import import_lean
-from metseg.predict.gather import Gathered
-from metseg.predict.predictor import Predictor
-from metseg.predict.windows import gaussian_weights, place_windows
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared import Prepared
 from metseg.recipe import Recipe, load_recipe

@@ -37,7 +37,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from metseg.predict.inference import choose_compute
+from metseg.inference.device import choose_compute
 from metseg.recipe import parse_recipe
 from metseg.system_info import machine_line
 from metseg.train.machine import describe_machine

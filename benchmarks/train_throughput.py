@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from metseg.inference.device import Compute, choose_compute, in_memory_format
 from metseg.model import build_from_recipe
-from metseg.predict.inference import Compute, choose_compute, in_memory_format
 from metseg.recipe import Recipe, load_recipe
 from metseg.system_info import machine_line
 from metseg.train.losses import build_loss, deep_supervision_loss

@@ -18,15 +18,15 @@ from metseg.experiment.compare import Plan
 from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.comparison_files import write_results
 from metseg.experiment.comparison_result import Comparison
+from metseg.inference.image_outputs import background
+from metseg.inference.prediction import Prediction
+from metseg.inference.predictor import Predictor
 from metseg.io.case_discovery import DataOptions, data_part, find_cases
 from metseg.io.case_source import CaseSource
 from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
-from metseg.predict.picture_outputs import background
-from metseg.predict.prediction import Prediction
-from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe, load_recipe, refuse_split_changes
 from metseg.train.judge import score_case
 from metseg.train.run import Run, train_run

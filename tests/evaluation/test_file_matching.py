@@ -14,9 +14,9 @@ from PIL import Image
 from metseg.errors import InputError, MetsegError, UsageError
 from metseg.evaluation import Manner, evaluate_folders, evaluate_pairs
 from metseg.evaluation.files.file_matching import pair_up
+from metseg.inference.input_options import Reading
 from metseg.io import find_cases
 from metseg.io.splits import PartOfSplit, Split
-from metseg.predict.reading import Reading
 from metseg.recipe import DataPart
 
 Run = Callable[..., tuple[int, str, str]]

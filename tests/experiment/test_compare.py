@@ -16,11 +16,11 @@ from metseg.errors import UsageError
 from metseg.experiment import compare as module
 from metseg.experiment.compare import Plan, compare
 from metseg.experiment.comparison_files import comparison_document, write_results
+from metseg.inference.predictor import Predictor
 from metseg.io.case_discovery import find_cases
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
-from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
 from metseg.volume import Case
 

@@ -15,10 +15,10 @@ from metseg.evaluation.files.file_matching import CasePair, Pairs
 from metseg.evaluation.files.prediction_documents import Documents
 from metseg.experiment.ensembling import join_bundles
 from metseg.experiment.set_operating_point import _require_own_folds
+from metseg.inference.predictor import Predictor
 from metseg.io.splits import Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle
-from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
 from metseg.volume import Case, Volume
 

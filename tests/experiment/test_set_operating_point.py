@@ -19,11 +19,11 @@ from metseg.evaluation.lesions.operating_point import OperatingPoint
 from metseg.evaluation.statistics.confidence_intervals import Interval
 from metseg.experiment.leakage_checks import require_validation_patients
 from metseg.experiment.set_operating_point import HEADING, Wanted, operate, with_point
+from metseg.inference.predictor import Predictor
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle
-from metseg.predict.predictor import Predictor
 from metseg.recipe import PredictPart, Recipe
 
 Run = Callable[..., tuple[int, str, str]]

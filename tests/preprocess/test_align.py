@@ -10,7 +10,7 @@ import pytest
 
 from metseg.errors import GeometryError, InputError, UsageError
 from metseg.geometry import AxisTurn, Grid
-from metseg.predict.prediction import Prediction
+from metseg.inference.prediction import Prediction
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import prepare, restore
 from metseg.preprocess.prepared import Record, reference_name

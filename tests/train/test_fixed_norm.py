@@ -10,9 +10,9 @@ from torch import nn
 
 from metseg.dataset import Batch
 from metseg.errors import InputError
+from metseg.inference.device import Compute, choose_compute
 from metseg.model import SegmentationNetwork, build_model
 from metseg.model.networks.layers import FIXED_NORM, has_fixed_norm, with_classes
-from metseg.predict.inference import Compute, choose_compute
 from metseg.recipe import load_recipe
 from metseg.train import run
 from metseg.train.fit import _devices

@@ -10,8 +10,8 @@ import pytest
 
 from metseg.errors import InputError
 from metseg.evaluation import summarise
+from metseg.inference.prediction import Prediction
 from metseg.io.splits import Chosen
-from metseg.predict.prediction import Prediction
 from metseg.train.judge import FIGURES, PICTURES, Judged, judge
 from metseg.volume import Case, Volume
 

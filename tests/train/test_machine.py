@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from metseg import system_info
-from metseg.predict.inference import Compute
+from metseg.inference.device import Compute
 from metseg.system_info import machine_line, processors
 from metseg.train.machine import describe_machine
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from metseg.errors import ResourceError
+from metseg.inference import memory as predict_memory
+from metseg.inference.device import Compute
+from metseg.inference.memory import free_memory, out_of_memory_is_an_error
 from metseg.model import MODELS, build_model
-from metseg.predict import memory as predict_memory
-from metseg.predict.inference import Compute
-from metseg.predict.memory import free_memory, out_of_memory_is_an_error
 from metseg.train import memory as train_memory
 from metseg.train.memory import Need, require_memory, saved_for_backward, training_need
 

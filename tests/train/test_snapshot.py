@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.predict.prediction import Prediction
+from metseg.inference.prediction import Prediction
 from metseg.train.snapshot import Snapshot, take_snapshot
 from metseg.volume import Case, Volume
 

@@ -46,8 +46,8 @@ def _facts() -> dict[str, object]:
     import torch
 
     from metseg import __version__
+    from metseg.inference.device import choose_compute
     from metseg.model.bundle import list_bundles
-    from metseg.predict.inference import choose_compute
 
     compute = choose_compute()
     return {

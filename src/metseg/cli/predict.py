@@ -12,7 +12,7 @@ from metseg.cli.option_parsing import absolute, named_part, named_sequences
 from metseg.message_text import counted
 
 if TYPE_CHECKING:
-    from metseg.predict.folder import Outcome
+    from metseg.inference.batch import Outcome
 
 #: Errors shown one by one; more are counted.
 SHOWN_ERRORS = 10
@@ -68,11 +68,11 @@ def predict(
     from metseg.malloc_tuning import give_back_freed_memory
 
     give_back_freed_memory()
+    from metseg.inference.batch import predict_paths
+    from metseg.inference.input_options import Reading
+    from metseg.inference.predictor import Predictor
+    from metseg.inference.shards import Shard
     from metseg.model.bundle import load_bundle
-    from metseg.predict.folder import predict_paths
-    from metseg.predict.predictor import Predictor
-    from metseg.predict.reading import Reading
-    from metseg.predict.shards import Shard
 
     reading = Reading(
         patient_pattern,

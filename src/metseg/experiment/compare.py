@@ -14,11 +14,11 @@ from metseg.experiment.comparison_files import result_files
 from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.experiment.cross_validation import judged_splits
 from metseg.experiment.fairness import fairness_warnings, require_comparable
+from metseg.inference.predictor import Predictor
 from metseg.io.case_source import CaseSource
 from metseg.io.duplicate_images import mark_duplicates
 from metseg.io.splits import Split, make_split
 from metseg.model.bundle import load_bundle
-from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
 from metseg.train.data import read_sources
 from metseg.train.data_record import read_data

@@ -14,7 +14,7 @@ from metseg.evaluation.files.file_matching import CasePair
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.evaluation.lesions.operating_point import OperatingPoint
 from metseg.evaluation.lesions.threshold_sweep import FULL_GRID, Sweep, confidences_at, sweep
-from metseg.predict.postprocess import clean_labels
+from metseg.inference.postprocessing import clean_labels
 from metseg.recipe import PredictPart
 
 

@@ -27,7 +27,7 @@ class _Part(BaseModel):
 
 
 class FoundLesion(_Part):
-    """An entry of ``lesions``; see `metseg.predict.lesions.Lesion`."""
+    """An entry of ``lesions``; see `metseg.inference.lesion_table.Lesion`."""
 
     id: Annotated[int, Field(ge=1)]
     label: str
@@ -94,7 +94,7 @@ class Failure(_Part):
 
 
 class Document(_Part):
-    """The document ``<case>.json``; see `metseg.predict.report.CaseReport`."""
+    """The document ``<case>.json``; see `metseg.inference.case_document.CaseReport`."""
 
     case: str
     metseg: str

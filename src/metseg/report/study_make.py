@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from metseg.geometry import spacing_mm
+from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import MM3_PER_ML, voxel_volume_mm3
 from metseg.plot.colours import (
@@ -24,7 +25,6 @@ from metseg.plot.colours import (
     Colour,
     class_colour,
 )
-from metseg.predict.prediction import Prediction
 from metseg.recipe import Frozen
 from metseg.report.key_images import VolumePixels, volume_key_images
 from metseg.report.key_pictures import PicturePixels, picture_key_images, shown_pictures
@@ -81,7 +81,7 @@ def report_of_prediction(
         model: by which it was made, from `metseg.report.study_model`; None: no more than its name is known.
         options: of the report.
     """
-    from metseg.predict.report import CaseReport
+    from metseg.inference.case_document import CaseReport
 
     known = model or Model(prediction.model)
     gathered = CaseReport(prediction.case.case_id, known.name, known.fingerprint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metseg.predict.fit import REQUIRED_ONLY
+from metseg.inference.input_fit import REQUIRED_ONLY
 from metseg.recipe import Recipe
 from metseg.system_info import machine_line
 

@@ -15,14 +15,14 @@ import numpy as np
 from metseg.errors import BundleError
 from metseg.evaluation import CaseScores, summarise
 from metseg.evaluation.files.score_tables import Tables
+from metseg.inference.device import Compute
+from metseg.inference.input_fit import REQUIRED_ONLY
+from metseg.inference.predictor import Predictor
 from metseg.io.data_origin import other_data
 from metseg.io.required_sequences import RequiredOnly
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import save_bundle
 from metseg.model.weights import check_keys, read_safetensors
-from metseg.predict.fit import REQUIRED_ONLY
-from metseg.predict.inference import Compute
-from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe
 from metseg.train.card import trivial_remarks, write_card
 from metseg.train.data import TrainingData

@@ -17,9 +17,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from metseg.dataset import TrainingSet, ValidationSet
+from metseg.inference.device import Compute, memory_format
 from metseg.model import SegmentationNetwork
 from metseg.model.networks.layers import has_fixed_norm
-from metseg.predict.inference import Compute, memory_format
 from metseg.recipe import Recipe
 from metseg.train.callbacks import (
     NOTHING_YET,

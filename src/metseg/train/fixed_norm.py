@@ -17,9 +17,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.optim.swa_utils import update_bn
 
 from metseg.dataset import Batch
+from metseg.inference.device import Compute, in_memory_format, memory_format
 from metseg.model import SegmentationNetwork
 from metseg.model.networks.layers import FIXED_NORM, has_fixed_norm, with_classes
-from metseg.predict.inference import Compute, in_memory_format, memory_format
 
 #: Batches that are measured; fewer where an epoch has fewer.
 MEASURED_BATCHES = 32

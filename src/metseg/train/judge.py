@@ -16,10 +16,10 @@ from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError
 from metseg.evaluation import CaseScores, Manner, MaskPair, evaluate_masks
 from metseg.evaluation.files.serialization import scores_from_json, scores_to_json
+from metseg.inference.prediction import Prediction
+from metseg.inference.predictor import Predictor
 from metseg.io.splits import Chosen
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.prediction import Prediction
-from metseg.predict.predictor import Predictor
 from metseg.preprocess.pipeline import scheme_labels
 from metseg.progress import track
 from metseg.train.snapshot import Snapshot, take_snapshot

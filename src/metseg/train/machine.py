@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from metseg.predict.inference import Compute
+from metseg.inference.device import Compute
 from metseg.system_info import machine_facts
 
 

@@ -11,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
 from metseg.errors import ResourceError
+from metseg.inference.device import Compute
+from metseg.inference.memory import free_memory
 from metseg.model import SegmentationNetwork
-from metseg.predict.inference import Compute
-from metseg.predict.memory import free_memory
 
 #: Copies of the weights a training holds, in float32: weights, gradients, two moments of Adam, moving average.
 WEIGHT_COPIES = 5

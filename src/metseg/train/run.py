@@ -16,6 +16,8 @@ import torch
 from metseg.atomic_io import disk_full_is_an_error
 from metseg.dataset import TrainingSet
 from metseg.errors import UsageError
+from metseg.inference.device import Compute, choose_compute
+from metseg.inference.memory import out_of_memory_is_an_error
 from metseg.io.case_source import CaseSource
 from metseg.io.data_origin import data_statement, other_data
 from metseg.io.duplicate_images import mark_duplicates
@@ -26,8 +28,6 @@ from metseg.model.bundle import Bundle, find_bundle, load_bundle
 from metseg.model.networks.layers import has_fixed_norm
 from metseg.monai_import_filter import import_lean
 from metseg.plot.curves import draw_curves
-from metseg.predict.inference import Compute, choose_compute
-from metseg.predict.memory import out_of_memory_is_an_error
 from metseg.progress import track
 from metseg.recipe import Recipe
 from metseg.train.checkpoint import latest_good, remove_unfinished

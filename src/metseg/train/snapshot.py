@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from metseg.inference.image_outputs import background
+from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.picture_outputs import background
-from metseg.predict.prediction import Prediction
 from metseg.preprocess.pipeline import scheme_labels
 
 Mask = npt.NDArray[np.bool_]

@@ -14,10 +14,10 @@ from torch import Tensor
 from metseg.dataset import Batch
 from metseg.errors import UsageError
 from metseg.evaluation.metrics.overlap import Confusion, dice, joint_counts, region_counts
+from metseg.inference.device import in_memory_format
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
 from metseg.model.activation import outputs_of
-from metseg.predict.inference import in_memory_format
 from metseg.recipe import Recipe
 from metseg.train.losses import deep_supervision_loss, loss_of
 from metseg.train.optimizers import build_optimizer

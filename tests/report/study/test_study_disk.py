@@ -224,10 +224,10 @@ def test_from_prediction_to_report(tmp_path: Path, study: Any) -> None:
     import torch
     from torch import nn
 
+    from metseg.inference.batch import predict_paths
+    from metseg.inference.device import Compute
+    from metseg.inference.predictor import Predictor
     from metseg.model import SegmentationNetwork
-    from metseg.predict.folder import predict_paths
-    from metseg.predict.inference import Compute
-    from metseg.predict.predictor import Predictor
     from metseg.recipe import parse_recipe
     from metseg.report.study_make import report_of_prediction
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metseg.inference.lesion_table import find_lesions
+from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.colours import class_colour
-from metseg.predict.lesions import find_lesions
-from metseg.predict.prediction import Prediction
 from metseg.preprocess import STEPS
 from metseg.report.key_images import VolumePixels
 from metseg.report.key_pictures import PicturePixels

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from metseg.errors import BundleError, InputError, MetsegError, ResourceError
+from metseg.inference.lesion_table import find_lesions
+from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.lesions import find_lesions
-from metseg.predict.prediction import Prediction
 from metseg.schemas import Facts, Lesion, Options, Phase
 from metseg.serve.folders import StudyFolder
 from metseg.serve.jobs import phases as phases_module

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.errors import InputError
+from metseg.inference.prediction import Prediction
 from metseg.io.images.channel_names import GreyRule
 from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
-from metseg.predict.prediction import Prediction
 from metseg.preprocess.missing import grey_sequence
 from metseg.schemas import Answer
 from metseg.serve.instant.messages import Form

@@ -70,7 +70,7 @@ def run(pipe: Connection, terms: Terms) -> None:
 
 
 def _reply(ask: Ask, models: Models) -> Reply:
-    from metseg.predict.memory import out_of_memory_is_an_error
+    from metseg.inference.memory import out_of_memory_is_an_error
     from metseg.serve.instant.answer import answer
 
     begin = time.perf_counter()

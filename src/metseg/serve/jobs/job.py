@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.atomic_io import atomic_file, write_text
-from metseg.predict.prediction import Prediction
-from metseg.predict.predictor import Predictor
+from metseg.inference.prediction import Prediction
+from metseg.inference.predictor import Predictor
 from metseg.preprocess.prepared import Prepared
 from metseg.schemas import Options, Phase
 from metseg.serve.artifacts import media_type_of

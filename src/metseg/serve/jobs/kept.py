@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.atomic_io import atomic_folder
+from metseg.inference.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.io.volumes.nifti import read_volume
-from metseg.predict.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.serve.jobs.job import Segmentation
 from metseg.serve.problems import public_text
 from metseg.volume import Array, Case, SequenceRecord, Volume

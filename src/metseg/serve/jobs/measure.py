@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from metseg.atomic_io import write_text
-from metseg.predict.lesions import Lesion as FoundLesion
-from metseg.predict.prediction import Prediction, Stopwatch
-from metseg.predict.report import CaseReport
+from metseg.inference.case_document import CaseReport
+from metseg.inference.lesion_table import Lesion as FoundLesion
+from metseg.inference.prediction import Prediction, Stopwatch
 from metseg.preprocess.prepared import Record
 from metseg.report.place import sides
 from metseg.schemas import Lesion, Phase

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from metseg.bundle_folder import find_bundle, fingerprint_of
 from metseg.errors import BundleError
+from metseg.inference.predictor import Predictor
 from metseg.model.bundle import Bundle, load_bundle
-from metseg.predict.predictor import Predictor
 
 
 @dataclass(frozen=True)

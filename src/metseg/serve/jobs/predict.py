@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from metseg.errors import BundleError
+from metseg.inference.prediction import Stopwatch
+from metseg.inference.volume_outputs import write_nifti, write_probability_nifti
 from metseg.labels import LABEL_SCHEMES
-from metseg.predict.prediction import Stopwatch
-from metseg.predict.volume_outputs import write_nifti, write_probability_nifti
 from metseg.schemas import Phase
 from metseg.serve.jobs.job import Job, Outcome, Segmentation
 from metseg.serve.jobs.kept import keep_segmentation, to_16_bits

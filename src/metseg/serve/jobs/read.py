@@ -12,11 +12,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
+from metseg.inference.memory import require_memory_for
+from metseg.inference.volume_outputs import write_nifti
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey
-from metseg.predict.memory import require_memory_for
-from metseg.predict.volume_outputs import write_nifti
 from metseg.preprocess.prepared import reference_name
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.kept import anonymous, keep_case, kept_case, storable

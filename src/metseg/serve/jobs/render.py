@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from metseg.inference.prediction import Prediction
+from metseg.inference.volume_outputs import draw_overlay
 from metseg.plot.overlay import draw_labels, grey
-from metseg.predict.prediction import Prediction
-from metseg.predict.volume_outputs import draw_overlay
 from metseg.report.study import StudyReport
 from metseg.report.study_html import write_study_html
 from metseg.report.study_make import Options, report_of_prediction

@@ -11,19 +11,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metseg.inference.aggregator import Gathered
+from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
+from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
+from metseg.inference.lesion_table import find_lesions
+from metseg.inference.postprocessing import clean_labels
+from metseg.inference.prediction import Prediction, Stopwatch
+from metseg.inference.sliding_window import Slab, slide
+from metseg.inference.test_time_augmentation import mirror_axes
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork
 from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle
-from metseg.predict.fit import fit_warnings, require_dimensions, unmeasured_without
-from metseg.predict.gather import Gathered
-from metseg.predict.inference import Compute, choose_compute, in_memory_format, memory_format
-from metseg.predict.lesions import find_lesions
-from metseg.predict.mirrors import mirror_axes
-from metseg.predict.postprocess import clean_labels
-from metseg.predict.prediction import Prediction, Stopwatch
-from metseg.predict.sliding import Slab, slide
 from metseg.preprocess import check_steps
 from metseg.preprocess.neighbours import with_neighbours
 from metseg.preprocess.pipeline import prepare

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from metseg.inference.device import Compute
+from metseg.inference.predictor import Predictor
 from metseg.model import SegmentationNetwork
-from metseg.predict.inference import Compute
-from metseg.predict.predictor import Predictor
 from metseg.recipe import Recipe, parse_recipe
 from metseg.volume import Case, Volume
 

@@ -15,11 +15,11 @@ import pytest
 
 from metseg.cli.predict import _print
 from metseg.errors import InputError
+from metseg.inference.batch import Outcome
+from metseg.inference.input_fit import REQUIRED_ONLY, unmeasured_without
+from metseg.inference.predictor import Predictor
 from metseg.io import find_inputs
 from metseg.model.bundle import load_bundle
-from metseg.predict.fit import REQUIRED_ONLY, unmeasured_without
-from metseg.predict.folder import Outcome
-from metseg.predict.predictor import Predictor
 from metseg.recipe import load_recipe
 from metseg.volume import BRAIN_MASK, Case, Volume
 

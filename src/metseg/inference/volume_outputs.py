@@ -14,8 +14,8 @@ import numpy.typing as npt
 from metseg.atomic_io import atomic_file
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
+from metseg.inference.prediction import Prediction
 from metseg.plot.planes import Cut, cut_through, draw_planes
-from metseg.predict.prediction import Prediction
 from metseg.volume import Array
 
 #: Lesions shown in the overlay, the largest first; the others are in the JSON document and in the mask.

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from metseg.errors import UsageError
-from metseg.predict.shards import Shard, claimed, finished
+from metseg.inference.shards import Shard, claimed, finished
 from metseg.recipe import PredictPart
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from metseg.inference.aggregator import Gathered
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, Outputs, region_outputs
-from metseg.predict.gather import Gathered
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import restore, run_steps
 from metseg.preprocess.prepared import Record, stack_case

@@ -15,8 +15,8 @@ from metseg import __version__
 from metseg.atomic_io import write_bytes
 from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
-from metseg.predict.lesions import Lesion, joined, lesion_numbers
-from metseg.predict.prediction import Prediction
+from metseg.inference.lesion_table import Lesion, joined, lesion_numbers
+from metseg.inference.prediction import Prediction
 
 
 @dataclass

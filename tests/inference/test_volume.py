@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from metseg.geometry import AxisTurn, turn_to_ras
+from metseg.inference.batch import predict_paths
+from metseg.inference.device import Compute
+from metseg.inference.input_options import Reading
+from metseg.inference.predictor import Predictor
+from metseg.inference.shards import Shard
 from metseg.model import SegmentationNetwork
-from metseg.predict.folder import predict_paths
-from metseg.predict.inference import Compute
-from metseg.predict.predictor import Predictor
-from metseg.predict.reading import Reading
-from metseg.predict.shards import Shard
 from metseg.recipe import parse_recipe
 from metseg.volume import Case, Volume
 

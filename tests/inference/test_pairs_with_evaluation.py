@@ -14,9 +14,9 @@ from PIL import Image
 from metseg.errors import InputError
 from metseg.evaluation import Manner, evaluate_pairs
 from metseg.evaluation.files.file_matching import Missing, pair_up
+from metseg.inference.batch import predict_paths
+from metseg.inference.predictor import Predictor
 from metseg.io.splits import Split
-from metseg.predict.folder import predict_paths
-from metseg.predict.predictor import Predictor
 
 Run = Callable[..., tuple[int, str, str]]
 

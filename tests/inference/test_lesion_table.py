@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metseg.inference.case_document import CaseReport
+from metseg.inference.lesion_table import Lesion, find_lesions, joined
+from metseg.inference.postprocessing import clean_labels
+from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap
-from metseg.predict.lesions import Lesion, find_lesions, joined
-from metseg.predict.postprocess import clean_labels
-from metseg.predict.prediction import Prediction
-from metseg.predict.report import CaseReport
 from metseg.recipe import PredictPart
 from metseg.volume import Case, Volume
 
@@ -120,7 +120,7 @@ def test_lesions_are_joined_once_for_each_seam_they_cross(monkeypatch: pytest.Mo
         seen.append(two.voxels)
         return joined(one, two)
 
-    monkeypatch.setattr("metseg.predict.report.joined", counted)
+    monkeypatch.setattr("metseg.inference.case_document.joined", counted)
     report = report_in_parts(labels, np.full(labels.shape, 0.75, dtype=np.float32), 1)
     assert seen == [40] * 39
     assert len(report.lesions) == 40 * 20 + 1

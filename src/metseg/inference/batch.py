@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
+from metseg.inference.case_document import CaseReport
+from metseg.inference.input_fit import require_channels
+from metseg.inference.input_options import GUESSED, Reading
+from metseg.inference.memory import out_of_memory_is_an_error, require_memory_for
+from metseg.inference.output_formats import FORMATS, Format, document_path, result_paths, targets
+from metseg.inference.prediction import Prediction
+from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
+from metseg.inference.shards import Shard, claimed, finished
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.volumes.volume_case import VolumeSource
-from metseg.predict.fit import require_channels
-from metseg.predict.memory import out_of_memory_is_an_error, require_memory_for
-from metseg.predict.outputs import FORMATS, Format, document_path, result_paths, targets
-from metseg.predict.prediction import Prediction
-from metseg.predict.predictor import SLICES_IN_MEMORY, Predictor
-from metseg.predict.reading import GUESSED, Reading
-from metseg.predict.report import CaseReport
-from metseg.predict.shards import Shard, claimed, finished
 from metseg.preprocess.missing import grey_sequence
 from metseg.progress import track
 from metseg.registry import lookup

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import same_grid
-from metseg.predict.lesions import Lesion
+from metseg.inference.lesion_table import Lesion
 from metseg.preprocess.prepared import Record, check_grids
 from metseg.preprocess.steps.align import truth_on_reference
 from metseg.recipe import PredictPart

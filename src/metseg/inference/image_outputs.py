@@ -10,9 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
+from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
-from metseg.predict.prediction import Prediction
 from metseg.volume import Case, Volume
 
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from metseg.errors import InputError, ResourceError, UsageError
-from metseg.predict import folder as folder_module
-from metseg.predict import memory as memory_module
-from metseg.predict.folder import predict_paths
-from metseg.predict.predictor import SLICES_IN_MEMORY, Predictor
-from metseg.predict.reading import Reading
+from metseg.inference import batch as folder_module
+from metseg.inference import memory as memory_module
+from metseg.inference.batch import predict_paths
+from metseg.inference.input_options import Reading
+from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
 
 Run = Callable[..., tuple[int, str, str]]
 Make = Callable[..., Predictor]

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from metseg.errors import InputError, UsageError
+from metseg.inference.device import bf16_is_fast, choose_compute
+from metseg.inference.predictor import SLICES_AT_ONCE, SLICES_IN_MEMORY, Predictor
 from metseg.model import build_model
 from metseg.model.bundle import load_bundle
-from metseg.predict.inference import bf16_is_fast, choose_compute
-from metseg.predict.predictor import SLICES_AT_ONCE, SLICES_IN_MEMORY, Predictor
 from metseg.recipe import Named
 from metseg.volume import Case, Volume
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map
 
+from metseg.inference.window_grid import gaussian_weights, place_windows, starts_along
 from metseg.measure import bounding_box
-from metseg.predict.windows import gaussian_weights, place_windows, starts_along
 
 
 @given(

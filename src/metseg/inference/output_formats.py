@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metseg.inference import image_outputs, volume_outputs
+from metseg.inference.prediction import Prediction
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
-from metseg.predict import picture_outputs, volume_outputs
-from metseg.predict.prediction import Prediction
 
 Writer = Callable[[Prediction, Path], None]
 
@@ -36,10 +36,10 @@ class Format:
 
 #: The JSON document of each case is written besides, whatever is chosen.
 FORMATS: Mapping[str, Format] = {
-    "mask": Format(picture_outputs.write_mask, "_mask.png", volume_outputs.write_mask, "-seg.nii.gz"),
-    "overlay": Format(picture_outputs.write_overlay, "_overlay.png", volume_outputs.write_overlay, "-overlay.png"),
+    "mask": Format(image_outputs.write_mask, "_mask.png", volume_outputs.write_mask, "-seg.nii.gz"),
+    "overlay": Format(image_outputs.write_overlay, "_overlay.png", volume_outputs.write_overlay, "-overlay.png"),
     "probability": Format(
-        picture_outputs.write_probability,
+        image_outputs.write_probability,
         "_probability.png",
         volume_outputs.write_probability,
         "-probability.nii.gz",
