@@ -54,7 +54,7 @@ from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.model.networks import dynunet
 from metseg.monai_import_filter import import_lean
 from metseg.preprocess.pipeline import prepare
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import Recipe, load_recipe
 from metseg.system_info import machine_facts, machine_line
 from metseg.volume import Case

@@ -23,8 +23,8 @@ import torch
 
 from metseg.dataset import Augmenter
 from metseg.dataset.augmentation import apply_map
-from metseg.preprocess.cache import arrays
-from metseg.preprocess.cache.arrays import FORMS, Form, open_array, write_array
+from metseg.preprocess.cache import cache_arrays
+from metseg.preprocess.cache.cache_arrays import FORMS, Form, open_array, write_array
 from metseg.random_fields import smooth_field
 from metseg.recipe import Named
 
@@ -109,7 +109,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         results["slices"] = reading(image, FORMS[2], Path(folder), options.patch, rng)
         for block in BLOCKS:
-            arrays.PATCH_BLOCK = block
+            cache_arrays.PATCH_BLOCK = block
             results[f"blocks {block}"] = reading(image, FORMS[3], Path(folder), options.patch, rng)
     results[f"augmenting {options.patch}^3, ms"] = augmenting(image, options.patch)
     if options.json:

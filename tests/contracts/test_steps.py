@@ -10,7 +10,7 @@ import pytest
 
 from metseg.preprocess import STEPS, check_steps
 from metseg.preprocess.pipeline import restore, run_steps
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Named
 
 #: Options without which a step cannot run; a step that needs some and has no line here fails below.

@@ -11,7 +11,7 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import restore, run_steps
-from metseg.preprocess.prepared import Record, stack_case
+from metseg.preprocess.prepared_case import Record, stack_case
 from metseg.recipe import Named
 from metseg.volume import Case, Volume
 

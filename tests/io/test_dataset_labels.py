@@ -17,7 +17,7 @@ from metseg.io.case_discovery import find
 from metseg.io.inspection.volume_inspection import inspect_volumes
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.labels import LABEL_SCHEMES
-from metseg.preprocess.cache.stamp import read_content
+from metseg.preprocess.cache.cache_key import read_content
 
 #: Voxels of oedema, of core that does not enhance, and of core that does.
 ED, NCR, ET = 1304, 208, 8

@@ -13,7 +13,7 @@ from metseg.geometry import AxisTurn, Grid
 from metseg.inference.prediction import Prediction
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import prepare, restore
-from metseg.preprocess.prepared import Record, reference_name
+from metseg.preprocess.prepared_case import Record, reference_name
 from metseg.preprocess.steps import align
 from metseg.recipe import DataPart, Named
 from metseg.train.judge import score_case

@@ -5,7 +5,7 @@ import pytest
 
 from metseg.errors import InputError, UsageError
 from metseg.preprocess import check_steps
-from metseg.preprocess.head import without_holes
+from metseg.preprocess.head_mask import without_holes
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Named
 from metseg.volume import BRAIN_MASK, Case, Volume

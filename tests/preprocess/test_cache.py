@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError, ResourceError, UsageError
-from metseg.preprocess.cache import Cache, arrays, build_cache, entry, reader, stamp
+from metseg.preprocess.cache import Cache, build_cache, cache_arrays, cache_entry, cache_key, cache_reader
 from metseg.preprocess.pipeline import prepare
 
 STEPS = ({"name": "pad_or_crop", "size": [16, 16]}, {"name": "zscore"})
@@ -134,34 +134,34 @@ def test_a_touched_file_is_no_change(three, make_recipe, tmp_path):
 
 
 def test_contents_are_not_read_again_where_times_can_be_trusted(three, make_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(stamp, "now_ns", lambda: three[0].files[0].stat().st_mtime_ns + 60_000_000_000)
+    monkeypatch.setattr(cache_key, "now_ns", lambda: three[0].files[0].stat().st_mtime_ns + 60_000_000_000)
     build(three, make_recipe(*STEPS), tmp_path)
-    monkeypatch.setattr(stamp, "content_hash", lambda file: pytest.fail(f"{file} was read"))
+    monkeypatch.setattr(cache_key, "content_hash", lambda file: pytest.fail(f"{file} was read"))
     assert len(build(three, make_recipe(*STEPS), tmp_path)) == 3
 
 
 def test_checksums_that_are_known_are_not_computed_again(three, make_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(stamp, "now_ns", lambda: three[0].files[0].stat().st_mtime_ns + 60_000_000_000)
-    contents = {source.case_id: stamp.read_content(source) for source in three}
+    monkeypatch.setattr(cache_key, "now_ns", lambda: three[0].files[0].stat().st_mtime_ns + 60_000_000_000)
+    contents = {source.case_id: cache_key.read_content(source) for source in three}
     hashed = []
-    original = stamp.content_hash
-    monkeypatch.setattr(stamp, "content_hash", lambda file: hashed.append(file) or original(file))
+    original = cache_key.content_hash
+    monkeypatch.setattr(cache_key, "content_hash", lambda file: hashed.append(file) or original(file))
     three[2].files[0].touch()  # no longer as it was
     cache = build(three, make_recipe(*STEPS), tmp_path, contents=contents)
     assert hashed == list(three[2].files)
-    assert [one.files for one in cache.entries] == [stamp.file_times(source) for source in three]
+    assert [one.files for one in cache.entries] == [cache_key.file_times(source) for source in three]
     stamps = [one.stamp for one in cache.entries]
     assert stamps == [one.stamp for one in build(three, make_recipe(*STEPS), tmp_path / "again").entries]
 
 
 def test_a_copied_cache_is_read_for_its_checksums_once(three, make_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(stamp, "now_ns", lambda: three[0].files[0].stat().st_mtime_ns + 60_000_000_000)
+    monkeypatch.setattr(cache_key, "now_ns", lambda: three[0].files[0].stat().st_mtime_ns + 60_000_000_000)
     build(three, make_recipe(*STEPS), tmp_path)
     for path in (tmp_path / "cache").glob("*.b2nd"):
         os.utime(path, ns=(1, 1))
     read = []
-    original = arrays._crc32
-    monkeypatch.setattr(arrays, "_crc32", lambda path: read.append(path) or original(path))
+    original = cache_arrays._crc32
+    monkeypatch.setattr(cache_arrays, "_crc32", lambda path: read.append(path) or original(path))
     build(three, make_recipe(*STEPS), tmp_path)
     assert len(read) == 6
     build(three, make_recipe(*STEPS), tmp_path)
@@ -169,13 +169,13 @@ def test_a_copied_cache_is_read_for_its_checksums_once(three, make_recipe, tmp_p
 
 
 def test_a_checksum_is_that_of_all_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "CHECKSUM_BLOCK", 4)
+    monkeypatch.setattr(cache_arrays, "CHECKSUM_BLOCK", 4)
     (tmp_path / "file").write_bytes(b"123456789")
-    assert arrays._crc32(tmp_path / "file") == 0xCBF43926  # the check value of CRC-32
+    assert cache_arrays._crc32(tmp_path / "file") == 0xCBF43926  # the check value of CRC-32
 
 
 def test_where_the_table_of_patients_lies_changes_no_case(make_recipe):
-    stamps = {stamp.recipe_stamp(make_recipe(*STEPS, patients=name)) for name in (None, "a.csv", "elsewhere/a.csv")}
+    stamps = {cache_key.recipe_stamp(make_recipe(*STEPS, patients=name)) for name in (None, "a.csv", "elsewhere/a.csv")}
     assert len(stamps) == 1
 
 
@@ -232,8 +232,8 @@ def test_interrupted_by_another_recipe_and_back_again(three, make_recipe, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             build(three, slicewise, tmp_path)
     # Equal sizes and trusted times: only the entry that was taken away first tells.
-    monkeypatch.setattr(entry.CaseEntry, "whole_since", lambda self, folder: self.stored_ns)
-    monkeypatch.setattr(stamp, "settled", lambda times, at: True)
+    monkeypatch.setattr(cache_entry.CaseEntry, "whole_since", lambda self, folder: self.stored_ns)
+    monkeypatch.setattr(cache_key, "settled", lambda times, at: True)
     assert np.array_equal(build(three, make_recipe(*STEPS), tmp_path).read_case(0)[0], wanted)
 
 
@@ -296,7 +296,7 @@ def test_a_folder_that_is_a_file(three, make_recipe, tmp_path):
 
 
 def test_ids_that_are_no_file_names(make_recipe):
-    keys = {entry.case_key(name) for name in ("a/b", "a b", "../a", "x" * 500, "", "ä")}
+    keys = {cache_entry.case_key(name) for name in ("a/b", "a b", "../a", "x" * 500, "", "ä")}
     assert len(keys) == 6
     assert all(len(key) < 100 and key.replace("-", "").replace(".", "").isalnum() for key in keys)
 
@@ -328,7 +328,7 @@ def test_goes_into_worker_processes_without_open_files(three, make_recipe, tmp_p
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_files_are_closed_again(three, make_recipe, tmp_path, monkeypatch):
     cache = build(three, make_recipe(*STEPS), tmp_path)
-    monkeypatch.setattr(reader, "OPEN_CASES", 1)
+    monkeypatch.setattr(cache_reader, "OPEN_CASES", 1)
     at_first = len(os.listdir("/proc/self/fd"))
     for number in (0, 1, 2, 0, 2, 1):
         cache.read_slice(number, 0)

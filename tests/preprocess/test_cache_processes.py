@@ -95,9 +95,9 @@ def test_two_builds_at_once_and_one_killed_before(pictures, recipe, tmp_path):
 
 
 def test_a_worker_that_dies_is_lack_of_memory(pictures, recipe, tmp_path, monkeypatch):
-    from metseg.preprocess.cache import build
+    from metseg.preprocess.cache import cache_build
 
-    monkeypatch.setattr(build, "_one_thread", os.abort)
+    monkeypatch.setattr(cache_build, "_one_thread", os.abort)
     sources = find_cases(pictures, channels=recipe.data.channels)
     with pytest.raises(ResourceError, match="a preprocessing process died") as caught:
         build_cache(sources, recipe, tmp_path / "cache", workers=2, quiet=True)

@@ -12,12 +12,12 @@ import pytest
 
 from metseg.io.case_source import CaseSource
 from metseg.labels import LABEL_SCHEMES
-from metseg.preprocess.cache import Cache, build, build_cache, reader
-from metseg.preprocess.cache.arrays import FORMS, whole
-from metseg.preprocess.cache.content import content_of, lesion_boxes
-from metseg.preprocess.cache.stamp import recipe_stamp
-from metseg.preprocess.neighbours import with_neighbours
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.adjacent_slices import with_neighbours
+from metseg.preprocess.cache import Cache, build_cache, cache_build, cache_reader
+from metseg.preprocess.cache.cache_arrays import FORMS, whole
+from metseg.preprocess.cache.cache_key import recipe_stamp
+from metseg.preprocess.cache.case_index import content_of, lesion_boxes
+from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import DataPart, Named
 from metseg.volume import Case, Volume
 
@@ -185,22 +185,22 @@ def test_what_stands_for_a_missing_sequence_makes_cases_anew(make_recipe):
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_little_is_mapped_at_once(sources, make_recipe, tmp_path, monkeypatch):
     cache = cached(sources, make_recipe, tmp_path, dimensions=3)
-    monkeypatch.setattr(reader, "MAPPED_BYTES", int(2.5 * sum(cache.entries[0].stored_bytes)))
+    monkeypatch.setattr(cache_reader, "MAPPED_BYTES", int(2.5 * sum(cache.entries[0].stored_bytes)))
     before = len(os.listdir("/proc/self/fd"))
     for case, opened in ((0, 1), (1, 2), (2, 2), (0, 2), (2, 2)):
         cache.read_box(case, ((0, 9), (0, 9), (0, 9)))
         assert len(os.listdir("/proc/self/fd")) == before + 2 * opened
-    monkeypatch.setattr(reader, "MAPPED_BYTES", 1)  # one case may always be open
+    monkeypatch.setattr(cache_reader, "MAPPED_BYTES", 1)  # one case may always be open
     cache.read_box(1, ((0, 9), (0, 9), (0, 9)))
     assert len(os.listdir("/proc/self/fd")) == before + 2
 
 
 def test_no_more_processes_than_memory_has_room_for(sources, make_recipe, monkeypatch):
-    monkeypatch.setattr(build, "processors", lambda: 16)
-    tasks = [build._Task(source, make_recipe(), "", Path()) for source in sources]
+    monkeypatch.setattr(cache_build, "processors", lambda: 16)
+    tasks = [cache_build._Task(source, make_recipe(), "", Path()) for source in sources]
     for free_gb, wanted in ((100, 16), (4.6, 3), (0.2, 1)):
         free = SimpleNamespace(available=free_gb * 1e9)
-        monkeypatch.setattr(build.psutil, "virtual_memory", lambda free=free: free)
-        assert build._processes(tasks) == wanted
+        monkeypatch.setattr(cache_build.psutil, "virtual_memory", lambda free=free: free)
+        assert cache_build._processes(tasks) == wanted
     stacks = [SimpleNamespace(source=SimpleNamespace(slice_names=("a/1",)))]
-    assert build._processes(stacks) == 16, "pictures are small"
+    assert cache_build._processes(stacks) == 16, "pictures are small"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError, UsageError
-from metseg.preprocess.prepared import stack_case
+from metseg.preprocess.prepared_case import stack_case
 from metseg.preprocess.steps import clahe
 from metseg.recipe import validated
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metseg.errors import InputError, UsageError
-from metseg.preprocess.prepared import Prepared, stack_case
-from metseg.preprocess.statistics import Scope, interior
+from metseg.preprocess.normalization_scope import Scope, interior
+from metseg.preprocess.prepared_case import Prepared, stack_case
 from metseg.preprocess.steps import clip_percentiles, rescale, select_channels, zscore
 from metseg.recipe import validated
 

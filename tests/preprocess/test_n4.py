@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.prepared_case import Prepared
 from metseg.preprocess.steps import n4
 
 from . import phantom

@@ -10,7 +10,7 @@ import pytest
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, axis_codes
 from metseg.preprocess.pipeline import prepare, resamples, restore, run_steps
-from metseg.preprocess.prepared import Prepared, stack_case
+from metseg.preprocess.prepared_case import Prepared, stack_case
 from metseg.preprocess.steps import reorient
 from metseg.volume import Case, Volume
 
@@ -95,7 +95,7 @@ def test_the_head_is_looked_for_behind_reorient(make_recipe):
 
 
 def test_stripped_heads_are_found_in_any_orientation():
-    from metseg.preprocess.head import find_head
+    from metseg.preprocess.head_mask import find_head
 
     for turn in TURNS:
         image = np.ascontiguousarray(turn(phantom.sequence(GRID, "t1c").data))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.preprocess.head import head_mask
-from metseg.preprocess.quality import normalised_mutual_information
+from metseg.preprocess.head_mask import head_mask
+from metseg.preprocess.registration_metrics import normalised_mutual_information
 from metseg.preprocess.steps import align
 from metseg.volume import BRAIN_MASK, Case, Volume
 

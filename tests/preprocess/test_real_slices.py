@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from metseg.io.case_discovery import find_cases
-from metseg.preprocess.head import head_mask
+from metseg.preprocess.head_mask import head_mask
 from metseg.preprocess.pipeline import prepare, restore
-from metseg.preprocess.prepared import stack_case
+from metseg.preprocess.prepared_case import stack_case
 
 pytestmark = pytest.mark.real
 CHANNELS = ("t1n", "t2f", "t1c")

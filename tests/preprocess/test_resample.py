@@ -12,9 +12,9 @@ from scipy.interpolate import RegularGridInterpolator
 from metseg.errors import GeometryError, UsageError
 from metseg.geometry import Grid, centred_steps
 from metseg.preprocess import check_steps
-from metseg.preprocess.interpolate import along_axes, axis_weights, covered, labels_onto_grid, onto_grid
+from metseg.preprocess.interpolation import along_axes, axis_weights, covered, labels_onto_grid, onto_grid
 from metseg.preprocess.pipeline import resamples, restore
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.prepared_case import Prepared
 from metseg.preprocess.steps import resample
 from metseg.recipe import Named
 from metseg.volume import Volume

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from metseg.errors import UsageError
+from metseg.preprocess.cropping import put_back, take_window
 from metseg.preprocess.pipeline import restore
-from metseg.preprocess.prepared import Prepared, stack_case
+from metseg.preprocess.prepared_case import Prepared, stack_case
 from metseg.preprocess.steps import crop_to_head, pad_or_crop, resize
-from metseg.preprocess.windows import put_back, take_window
 from metseg.volume import Case, Volume
 
 

@@ -11,7 +11,7 @@ import torch
 
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split
-from metseg.preprocess.cache import build
+from metseg.preprocess.cache import cache_build
 from metseg.recipe import Recipe
 from metseg.train.data import TrainingData, load_training_data, make_loaders
 from metseg.volume import Case, Volume
@@ -58,7 +58,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def data(recipe, tmp_path, monkeypatch) -> TrainingData:
-    monkeypatch.setattr(build, "processors", lambda: 1)  # four tiny cases are not worth starting processes for
+    monkeypatch.setattr(cache_build, "processors", lambda: 1)  # four tiny cases are not worth starting processes for
     (tmp_path / "data").write_text("the same for all")
     sources = [BallSource(f"case of {patient}", patient, tmp_path) for patient in PATIENTS]
     split = Split(train=("a", "b"), validation=("c", "d"))

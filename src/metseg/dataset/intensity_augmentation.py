@@ -14,7 +14,7 @@ from torch import Tensor
 from metseg import random_fields
 from metseg.dataset.augmentation_options import Factor, Occasional, Probability
 from metseg.errors import UsageError
-from metseg.preprocess.missing import SequenceFill
+from metseg.preprocess.missing_sequences import SequenceFill
 
 if TYPE_CHECKING:
     from metseg.dataset.augmentation import Rng

@@ -19,7 +19,7 @@ from metseg.dataset.samples import Sample
 from metseg.dataset.sampling_plan import Draw, random_generator
 from metseg.labels import LabelScheme
 from metseg.preprocess.cache import Cache
-from metseg.preprocess.cache.arrays import Extent
+from metseg.preprocess.cache.cache_arrays import Extent
 
 Place = tuple[int, int, int]
 Rng = np.random.Generator

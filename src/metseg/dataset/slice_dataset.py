@@ -14,8 +14,8 @@ from metseg.dataset.augmentation import Augmenter
 from metseg.dataset.samples import Sample
 from metseg.dataset.sampling_plan import Draw, random_generator
 from metseg.labels import LabelScheme
+from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.cache import Cache, CaseEntry
-from metseg.preprocess.neighbours import with_neighbours
 from metseg.recipe import DataPart
 
 __all__ = ["SliceDataset", "SliceItem", "training_slices", "with_neighbours"]

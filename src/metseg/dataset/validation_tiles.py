@@ -12,7 +12,7 @@ from metseg.dataset.patch_dataset import read_tensors
 from metseg.dataset.samples import Sample
 from metseg.labels import LabelScheme
 from metseg.preprocess.cache import Cache, CaseEntry
-from metseg.preprocess.cache.arrays import Extent
+from metseg.preprocess.cache.cache_arrays import Extent
 
 
 class TileItem(NamedTuple):

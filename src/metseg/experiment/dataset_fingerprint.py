@@ -17,7 +17,7 @@ from metseg.measure.instances import label_instances
 from metseg.measure.size import lesion_volumes_ml
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import prepare_case
-from metseg.preprocess.prepared import Prepared, reference_name
+from metseg.preprocess.prepared_case import Prepared, reference_name
 from metseg.progress import track
 from metseg.recipe import DataPart, Named
 from metseg.volume import BRAIN_MASK, Case

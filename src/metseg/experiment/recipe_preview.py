@@ -15,9 +15,9 @@ from metseg.io.case_source import CaseSource
 from metseg.io.inspection.contact_sheet_selection import SHOWN_MODALITIES
 from metseg.plot.augment_preview import PreviewRow, Shown, augment_preview
 from metseg.plot.contact_sheet import short_names
-from metseg.preprocess.neighbours import with_neighbours
+from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import Recipe
 from metseg.train.resolve import resolve
 from metseg.volume import Array, Case

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metseg.model.activation import Outputs
 from metseg.preprocess.pipeline import resamples, restore
-from metseg.preprocess.prepared import Record
+from metseg.preprocess.prepared_case import Record
 
 #: Planes of a volume that are decided on together: enough to be fast, few enough to take no memory.
 PLANES_AT_ONCE = 32

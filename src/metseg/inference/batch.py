@@ -19,7 +19,7 @@ from metseg.inference.shards import Shard, claimed, finished
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.volumes.volume_case import VolumeSource
-from metseg.preprocess.missing import grey_sequence
+from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.progress import track
 from metseg.registry import lookup
 

@@ -8,7 +8,7 @@ from typing import Any
 from metseg.errors import InputError
 from metseg.io.prediction_inputs import made_for_pictures
 from metseg.preprocess import check_steps
-from metseg.preprocess.missing import grey_sequence
+from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import Recipe
 from metseg.volume import BRAIN_MASK, Case
 

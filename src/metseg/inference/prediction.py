@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from metseg.geometry import same_grid
 from metseg.inference.lesion_table import Lesion
-from metseg.preprocess.prepared import Record, check_grids
+from metseg.preprocess.prepared_case import Record, check_grids
 from metseg.preprocess.steps.align import truth_on_reference
 from metseg.recipe import PredictPart
 from metseg.volume import Case, Volume

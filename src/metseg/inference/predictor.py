@@ -25,9 +25,9 @@ from metseg.model import SegmentationNetwork
 from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle
 from metseg.preprocess import check_steps
-from metseg.preprocess.neighbours import with_neighbours
+from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
-from metseg.preprocess.prepared import Prepared, Record, reference_name
+from metseg.preprocess.prepared_case import Prepared, Record, reference_name
 from metseg.recipe import PredictPart, Recipe
 from metseg.volume import Case
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metseg.errors import UsageError
-from metseg.preprocess.spec import Kind, StepSpec
+from metseg.preprocess.step_spec import Kind, StepSpec
 from metseg.preprocess.steps import (
     align,
     brain_mask,

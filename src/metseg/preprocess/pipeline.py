@@ -12,10 +12,10 @@ import numpy.typing as npt
 from metseg.errors import InputError
 from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
 from metseg.preprocess import STEPS, Step, check_steps
-from metseg.preprocess.head import head_mask
-from metseg.preprocess.missing import SequenceFill, fill_missing, grey_sequence, sequence_fill, stand_ins
-from metseg.preprocess.prepared import Prepared, Record, check_grids, reference_name, stack_case
-from metseg.preprocess.spec import ArrayStep, CaseStep
+from metseg.preprocess.head_mask import head_mask
+from metseg.preprocess.missing_sequences import SequenceFill, fill_missing, grey_sequence, sequence_fill, stand_ins
+from metseg.preprocess.prepared_case import Prepared, Record, check_grids, reference_name, stack_case
+from metseg.preprocess.step_spec import ArrayStep, CaseStep
 from metseg.recipe import DataPart, Recipe
 from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, Array, Case

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from metseg.errors import InputError
 from metseg.geometry import Affine, stepped_affine, turn_to_ras
-from metseg.preprocess.itk import RAS_LPS, one_thread, rigid_matrix, to_image
+from metseg.preprocess.simpleitk import RAS_LPS, one_thread, rigid_matrix, to_image
 from metseg.volume import Volume
 
 Mask = npt.NDArray[np.bool_]

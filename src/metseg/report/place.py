@@ -51,7 +51,7 @@ def sides(
         affine: (4, 4) voxel-to-RAS, mm.
         centres: of the lesions, in voxels.
     """
-    from metseg.preprocess.head import head_mask  # here alone, for it brings every step of preprocessing with it
+    from metseg.preprocess.head_mask import head_mask  # here alone, for it brings every step of preprocessing with it
 
     if oblique_degrees(affine) > MAX_OBLIQUE_DEGREES or not centres:
         return (None,) * len(centres)

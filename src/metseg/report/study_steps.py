@@ -9,7 +9,7 @@ Details = Mapping[str, Any]
 
 
 def describe_steps(records: Sequence[Details]) -> tuple[str, ...]:
-    """Return a sentence for each record, as `metseg.preprocess.prepared.Record.to_json` gives it.
+    """Return a sentence for each record, as `metseg.preprocess.prepared_case.Record.to_json` gives it.
 
     A step that this version does not know, or whose record lacks what its sentence tells, is named and no more.
 

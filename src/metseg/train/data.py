@@ -30,7 +30,7 @@ from metseg.io.case_source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
 from metseg.message_text import counted
 from metseg.preprocess.cache import Cache, build_cache
-from metseg.preprocess.cache.stamp import CaseContent, recipe_stamp
+from metseg.preprocess.cache.cache_key import CaseContent, recipe_stamp
 from metseg.recipe import Recipe
 from metseg.system_info import processors
 

@@ -13,7 +13,7 @@ from metseg.atomic_io import write_text
 from metseg.errors import UsageError
 from metseg.io.case_source import CaseSource
 from metseg.message_text import counted
-from metseg.preprocess.cache.stamp import CaseContent, read_content
+from metseg.preprocess.cache.cache_key import CaseContent, read_content
 from metseg.system_info import processors
 
 FORMAT, VERSION = "metseg-run-data", 1

@@ -1,7 +1,7 @@
 """Prepared cases on disk: made once, stamped with what made them, read by slices or patches."""
 
-from metseg.preprocess.cache.build import build_cache
-from metseg.preprocess.cache.entry import CaseEntry
-from metseg.preprocess.cache.reader import Cache
+from metseg.preprocess.cache.cache_build import build_cache
+from metseg.preprocess.cache.cache_entry import CaseEntry
+from metseg.preprocess.cache.cache_reader import Cache
 
 __all__ = ["Cache", "CaseEntry", "build_cache"]

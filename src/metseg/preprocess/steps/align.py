@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from metseg.errors import GeometryError, InputError
 from metseg.geometry import Affine, same_grid, turn_between, voxel_map
-from metseg.preprocess.head import fill_value, head_mask
-from metseg.preprocess.interpolate import Method, covered, labels_onto_grid, onto_grid
-from metseg.preprocess.prepared import Record
-from metseg.preprocess.quality import Fit, fit
+from metseg.preprocess.head_mask import fill_value, head_mask
+from metseg.preprocess.interpolation import Method, covered, labels_onto_grid, onto_grid
+from metseg.preprocess.prepared_case import Record
 from metseg.preprocess.registration import Start, register_rigid
+from metseg.preprocess.registration_metrics import Fit, fit
 from metseg.recipe import Fraction, Frozen
 from metseg.volume import BRAIN_MASK, Case, Volume
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from metseg.errors import InputError
 from metseg.measure import voxel_volume_mm3
-from metseg.preprocess.head import find_head, without_holes
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.head_mask import find_head, without_holes
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 
 #: No brain is larger. An image whose erased background leaves more shows a head: a scanner or a program has erased the

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from metseg.errors import InputError
-from metseg.preprocess.prepared import Prepared, Record, check_present, full_scale
+from metseg.preprocess.prepared_case import Prepared, Record, check_present, full_scale
 from metseg.recipe import Frozen, Modality
 from metseg.volume import Array
 

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.statistics import Scope, parts
+from metseg.preprocess.normalization_scope import Scope, parts
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.volume import Array
 
 Percentage = Annotated[float, Field(ge=0, le=100)]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.statistics import tissue
-from metseg.preprocess.windows import move_to_window, put_back_by
+from metseg.preprocess.cropping import move_to_window, put_back_by
+from metseg.preprocess.normalization_scope import tissue
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from metseg.errors import InputError
-from metseg.preprocess.itk import one_thread
-from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.statistics import tissue
+from metseg.preprocess.normalization_scope import tissue
+from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.simpleitk import one_thread
 from metseg.recipe import Frozen
 from metseg.volume import Array
 

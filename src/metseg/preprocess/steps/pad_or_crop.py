@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.windows import move_to_window, put_back_by
+from metseg.preprocess.cropping import move_to_window, put_back_by
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, turn_to_ras
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array
 

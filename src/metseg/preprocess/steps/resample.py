@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from metseg.errors import GeometryError
 from metseg.geometry import centred_steps, spacing_mm, stepped_affine
-from metseg.preprocess.interpolate import Float32, Method, along_axes, axis_weights, strongest_class
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.interpolation import Float32, Method, along_axes, axis_weights, strongest_class
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -26,7 +26,7 @@ SAME_SPACING = 1e-3
 class Options(Frozen):
     #: Of the array's three axes, which after `reorient` are left-right, back-front and bottom-top; keep: as it is.
     spacing_mm: tuple[Millimetres, Millimetres, Millimetres] = (1.0, 1.0, 1.0)
-    #: For images, along axes that become finer; see `metseg.preprocess.interpolate.axis_weights`.
+    #: For images, along axes that become finer; see `metseg.preprocess.interpolation.axis_weights`.
     method: Method = "linear"
 
 

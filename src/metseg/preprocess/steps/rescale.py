@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from metseg.errors import InputError
-from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.statistics import Float32, Region, Scope, flat_warnings, normalised
+from metseg.preprocess.normalization_scope import Float32, Region, Scope, flat_warnings, normalised
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.volume import Array
 
 #: Images whose largest value is below this share of what their type can hold are remarked on.

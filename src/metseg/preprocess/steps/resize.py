@@ -9,8 +9,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from metseg.geometry import stepped_affine
-from metseg.preprocess.interpolate import strongest_class
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.interpolation import strongest_class
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from metseg.preprocess.prepared import Prepared, Record, check_present
+from metseg.preprocess.prepared_case import Prepared, Record, check_present
 from metseg.recipe import Frozen, Modality
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from metseg.preprocess.prepared import Prepared, Record
-from metseg.preprocess.statistics import Float32, Scope, flat_warnings, normalised, tissue
+from metseg.preprocess.normalization_scope import Float32, Scope, flat_warnings, normalised, tissue
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.volume import Array
 
 

@@ -16,7 +16,7 @@ from metseg.io.images.channel_names import GreyRule
 from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
-from metseg.preprocess.missing import grey_sequence
+from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.schemas import Answer
 from metseg.serve.instant.messages import Form
 from metseg.serve.jobs.measure import lesions_of

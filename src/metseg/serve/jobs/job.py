@@ -15,7 +15,7 @@ import numpy.typing as npt
 from metseg.atomic_io import atomic_file, write_text
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import Predictor
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Options, Phase
 from metseg.serve.artifacts import media_type_of
 from metseg.serve.folders import StudyFolder

@@ -12,7 +12,7 @@ from metseg.atomic_io import write_text
 from metseg.inference.case_document import CaseReport
 from metseg.inference.lesion_table import Lesion as FoundLesion
 from metseg.inference.prediction import Prediction, Stopwatch
-from metseg.preprocess.prepared import Record
+from metseg.preprocess.prepared_case import Record
 from metseg.report.place import sides
 from metseg.schemas import Lesion, Phase
 from metseg.serve.jobs.job import Job, Outcome

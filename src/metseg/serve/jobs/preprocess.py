@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.inference.volume_outputs import write_nifti
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Phase
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.read import the_case

@@ -17,7 +17,7 @@ from metseg.inference.volume_outputs import write_nifti
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey
-from metseg.preprocess.prepared import reference_name
+from metseg.preprocess.prepared_case import reference_name
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.kept import anonymous, keep_case, kept_case, storable
 from metseg.serve.jobs.sources import find_source

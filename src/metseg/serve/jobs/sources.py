@@ -18,7 +18,7 @@ from metseg.io.volumes.image_files import NAMED_BY_USER, ImageFile
 from metseg.io.volumes.study_source import study_from_files
 from metseg.io.volumes.volume_case import VolumeSource
 from metseg.message_text import counted
-from metseg.preprocess.missing import grey_sequence
+from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import DataPart
 from metseg.schemas import BRAIN_MASK, Kind
 from metseg.serve.checks import study_kind

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.preprocess.head import find_head, head_mask
+from metseg.preprocess.head_mask import find_head, head_mask
 
 
 def ellipse(shape: tuple[int, int, int]) -> np.ndarray:

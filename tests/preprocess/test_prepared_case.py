@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import GeometryError, InputError
-from metseg.preprocess.prepared import Record, stack_case
+from metseg.preprocess.prepared_case import Record, stack_case
 from metseg.volume import Case, Volume
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from metseg.preprocess.head import head_mask
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.head_mask import head_mask
+from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import Frozen
 from metseg.volume import Array
 

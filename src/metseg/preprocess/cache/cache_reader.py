@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import InputError
-from metseg.preprocess.cache.arrays import Extent, open_array, unreadable_cache, whole
-from metseg.preprocess.cache.entry import CaseEntry
-from metseg.preprocess.neighbours import neighbour_slices
+from metseg.preprocess.adjacent_slices import neighbour_slices
+from metseg.preprocess.cache.cache_arrays import Extent, open_array, unreadable_cache, whole
+from metseg.preprocess.cache.cache_entry import CaseEntry
 from metseg.volume import Array
 
 #: Cases whose files one process holds open: two descriptors each, where 1024 is a usual limit for all of them.

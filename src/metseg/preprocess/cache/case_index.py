@@ -10,9 +10,9 @@ import numpy.typing as npt
 from metseg.labels import LABEL_SCHEMES, LabelScheme
 from metseg.measure.boxes import Box, bounding_box, instance_boxes
 from metseg.measure.instances import label_instances
-from metseg.preprocess.cache.arrays import Extent
-from metseg.preprocess.head import head_mask
-from metseg.preprocess.prepared import Prepared
+from metseg.preprocess.cache.cache_arrays import Extent
+from metseg.preprocess.head_mask import head_mask
+from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import DataPart
 
 #: The region whose pieces are the lesions, where a scheme has it: oedema often joins several metastases into one.

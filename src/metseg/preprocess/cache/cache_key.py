@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
 from metseg.preprocess import check_steps
-from metseg.preprocess.missing import sequence_fill
+from metseg.preprocess.missing_sequences import sequence_fill
 from metseg.recipe import Recipe
 
 #: Goes up whenever the files of the cache change, or what a case becomes by the same recipe: what is decoded out of the

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from metseg.errors import UsageError
 from metseg.geometry import stepped_affine
-from metseg.preprocess.head import fill_value
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.head_mask import fill_value
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.volume import Array
 
 

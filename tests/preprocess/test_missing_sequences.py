@@ -7,8 +7,8 @@ import pytest
 
 from metseg.dataset.intensity_augmentation import MissingSequence
 from metseg.errors import InputError, UsageError
-from metseg.preprocess.cache.stamp import recipe_stamp
-from metseg.preprocess.missing import SequenceFill, grey_sequence, sequence_fill
+from metseg.preprocess.cache.cache_key import recipe_stamp
+from metseg.preprocess.missing_sequences import SequenceFill, grey_sequence, sequence_fill
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Named, Recipe, load_recipe
 from metseg.volume import Case, Volume

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from metseg.preprocess.prepared import Prepared, Record
+from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import Frozen
 from metseg.volume import Array, Case
 

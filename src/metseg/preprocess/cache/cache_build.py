@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.io.case_source import CaseSource, refuse_duplicate_cases
-from metseg.preprocess.cache import stamp
-from metseg.preprocess.cache.entry import CaseEntry, case_key, read_entry, write_case, write_entry
-from metseg.preprocess.cache.reader import Cache
+from metseg.preprocess.cache import cache_key
+from metseg.preprocess.cache.cache_entry import CaseEntry, case_key, read_entry, write_case, write_entry
+from metseg.preprocess.cache.cache_reader import Cache
 from metseg.preprocess.pipeline import prepare
 from metseg.progress import track
 from metseg.recipe import Recipe
@@ -42,7 +42,7 @@ class _Task:
     recipe: Recipe
     recipe_stamp: str
     folder: Path
-    content: stamp.CaseContent | None = None
+    content: cache_key.CaseContent | None = None
 
 
 def build_cache(
@@ -50,7 +50,7 @@ def build_cache(
     recipe: Recipe,
     folder: Path,
     *,
-    contents: Mapping[str, stamp.CaseContent] | None = None,
+    contents: Mapping[str, cache_key.CaseContent] | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> Cache:
@@ -72,7 +72,7 @@ def build_cache(
         InputError: two cases with one id, or bad cases, by name.
         ResourceError: the disk or the memory does not suffice.
     """
-    rules = stamp.recipe_stamp(recipe)
+    rules = cache_key.recipe_stamp(recipe)
     refuse_duplicate_cases((source.case_id, source.root) for source in sources)
     with _alone_in(folder):
         _remove_leftovers(folder)
@@ -118,10 +118,10 @@ def _fresh(folder: Path, source: CaseSource, rules: str) -> CaseEntry | None:
     if (entry.case_id, entry.patient, entry.timepoint) != (source.case_id, source.patient, source.timepoint):
         return None
     try:
-        times = stamp.file_times(source)
+        times = cache_key.file_times(source)
     except InputError:
         return None
-    return _whole(folder, entry) if times == entry.files and stamp.settled(times, entry.stamped_ns) else None
+    return _whole(folder, entry) if times == entry.files and cache_key.settled(times, entry.stamped_ns) else None
 
 
 def _whole(folder: Path, entry: CaseEntry | None) -> CaseEntry | None:
@@ -138,8 +138,8 @@ def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
     """Prepare and store one case, or find that its files hold what they held. Bad input is a result, not a failure."""
     source, folder = task.source, task.folder
     try:
-        content = stamp.read_content(source, task.content)
-        mark = stamp.case_stamp(content.content, task.recipe_stamp)
+        content = cache_key.read_content(source, task.content)
+        mark = cache_key.case_stamp(content.content, task.recipe_stamp)
         entry = _whole(folder, read_entry(folder, case_key(source.case_id)))
         if entry is not None and entry.stamp == mark:
             entry = replace(entry, files=content.files, stamped_ns=content.read_ns)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from metseg.errors import UsageError
-from metseg.preprocess.prepared import Prepared, check_present
+from metseg.preprocess.prepared_case import Prepared, check_present
 from metseg.recipe import DataPart, Frozen, Named, Recipe
 from metseg.volume import Case
 
