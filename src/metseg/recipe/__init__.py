@@ -1,7 +1,8 @@
 """A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction."""
 
-from metseg.recipe.changes import apply_change, refuse_split_changes
-from metseg.recipe.form import (
+from metseg.recipe.loading import load_recipe, parse_recipe, shipped_recipes
+from metseg.recipe.overrides import apply_change, refuse_split_changes
+from metseg.recipe.schema import (
     DataPart,
     Fraction,
     Frozen,
@@ -14,7 +15,6 @@ from metseg.recipe.form import (
     TrainPart,
     validated,
 )
-from metseg.recipe.load import load_recipe, parse_recipe, shipped_recipes
 
 __all__ = [
     "DataPart",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from metseg.errors import UsageError
-from metseg.recipe.changes import apply_change
-from metseg.recipe.form import Recipe, validated
+from metseg.recipe.overrides import apply_change
+from metseg.recipe.schema import Recipe, validated
 from metseg.registry import lookup
 
 
