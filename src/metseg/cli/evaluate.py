@@ -13,7 +13,7 @@ from metseg.errors import UsageError
 
 if TYPE_CHECKING:
     from metseg.evaluation.files.file_matching import Missing
-    from metseg.report.images import Images
+    from metseg.reporting.image_lookup import Images
 
 Predictions = Annotated[
     list[str],
@@ -121,7 +121,7 @@ def evaluate(
     shown = None if images is None else _listed(images)
     evaluation = evaluate_sets(sets, manner, out=out, jobs=jobs or processors(), quiet=as_json)
     if report:
-        from metseg.report.evaluation import write_evaluation_report  # matplotlib, a second
+        from metseg.reporting.evaluation_report import write_evaluation_report  # matplotlib, a second
 
         write_evaluation_report(evaluation, sets, manner, out=out, images=shown)
     if as_json:
@@ -131,6 +131,6 @@ def evaluate(
 
 
 def _listed(images: Path) -> Images:
-    from metseg.report.images import Images
+    from metseg.reporting.image_lookup import Images
 
     return Images(images)

@@ -33,10 +33,10 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a report of a predicted study: key images, lesion table, total burden, the model's scores, limits."""
-    from metseg.report.study_disk import report_of_document
-    from metseg.report.study_make import Options
-    from metseg.report.study_pdf import DEFAULT_PAPER
-    from metseg.report.study_write import check_pseudonym, check_request, write_report
+    from metseg.reporting.study.formats import check_pseudonym, check_request, write_report
+    from metseg.reporting.study.from_disk import report_of_document
+    from metseg.reporting.study.pdf_writer import DEFAULT_PAPER
+    from metseg.reporting.study.report_builder import Options
 
     chosen = formats or ["pdf"]
     sheet = check_request(chosen, paper=paper or DEFAULT_PAPER)

@@ -29,7 +29,7 @@ def ui(
     from streamlit.web import bootstrap
 
     from metseg.io.volumes.brain_masks import name_sequences_or_masks
-    from metseg.report.study_steps import describe_steps
+    from metseg.reporting.study.preprocessing_text import describe_steps
     from metseg.ui import settings
 
     given = {} if api is None else {"api_url": api}

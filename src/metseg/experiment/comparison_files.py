@@ -15,12 +15,12 @@ from metseg.experiment.comparison_report import comparison_contents, own_section
 from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.experiment.fairness import budget_text
 from metseg.experiment.report_parts import COMPARED, machines, models, models_table, warnings
-from metseg.report.blocks import Block, Figure, Paragraph
-from metseg.report.contents import Compared
-from metseg.report.markdown import markdown, table_markdown
-from metseg.report.page import REPORT, write_report
-from metseg.report.sections.differences import EXPLAINED, TITLE, pairs_table, too_narrow
-from metseg.report.sections.results import all_pixels
+from metseg.reporting.blocks import Block, Figure, Paragraph
+from metseg.reporting.markdown import markdown, table_markdown
+from metseg.reporting.report_data import Compared
+from metseg.reporting.report_page import REPORT, write_report
+from metseg.reporting.sections.differences import EXPLAINED, TITLE, pairs_table, too_narrow
+from metseg.reporting.sections.results import all_pixels
 
 FORMAT, VERSION = "metseg-comparison", 1
 

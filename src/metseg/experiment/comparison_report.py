@@ -9,11 +9,11 @@ from metseg.experiment.comparison_figures import CURVES_DRAWING, overlays_name
 from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.experiment.report_parts import COMPARED, machines, models, warnings
 from metseg.plot.outlines import Panel
-from metseg.report.blocks import Block, Figure, Paragraph, Section
-from metseg.report.contents import Compared, Contents, Overlay, Scored
-from metseg.report.facts import making_facts, scoring_facts
-from metseg.report.words import figure_text
-from metseg.report.worst import leading_figure, worst_cases
+from metseg.reporting.blocks import Block, Figure, Paragraph, Section
+from metseg.reporting.formatting import figure_text
+from metseg.reporting.provenance import making_facts, scoring_facts
+from metseg.reporting.report_data import Compared, Contents, Overlay, Scored
+from metseg.reporting.worst_cases import leading_figure, worst_cases
 
 #: What a snapshot shows of a case.
 SHOWN = "the slice with the most lesion, of any class"

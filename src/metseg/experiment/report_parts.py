@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.experiment.comparison_result import Comparison, Contestant
 from metseg.message_text import counted
-from metseg.report.blocks import Block, Bullets, Paragraph, Table
-from metseg.report.words import interval_text
+from metseg.reporting.blocks import Block, Bullets, Paragraph, Table
+from metseg.reporting.formatting import interval_text
 from metseg.system_info import machine_line
 
 #: What models are compared on.

@@ -13,7 +13,7 @@ from metseg.inference.case_document import CaseReport
 from metseg.inference.lesion_table import Lesion as FoundLesion
 from metseg.inference.prediction import Prediction, Stopwatch
 from metseg.preprocess.prepared_case import Record
-from metseg.report.place import sides
+from metseg.reporting.study.lesion_location import sides
 from metseg.schemas import Lesion, Phase
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.kept import kept_segmentation

@@ -9,11 +9,11 @@ from PIL import Image
 from metseg.inference.prediction import Prediction
 from metseg.inference.volume_outputs import draw_overlay
 from metseg.plot.overlay import draw_labels, grey
-from metseg.report.study import StudyReport
-from metseg.report.study_html import write_study_html
-from metseg.report.study_make import Options, report_of_prediction
-from metseg.report.study_model import find_model
-from metseg.report.study_pdf import write_study_pdf
+from metseg.reporting.study.html_writer import write_study_html
+from metseg.reporting.study.model_info import find_model
+from metseg.reporting.study.pdf_writer import write_study_pdf
+from metseg.reporting.study.report_builder import Options, report_of_prediction
+from metseg.reporting.study.study_report import StudyReport
 from metseg.serve.jobs.job import Job, Outcome
 from metseg.serve.jobs.measure import the_prediction
 from metseg.serve.jobs.read import write_png

@@ -1,0 +1,66 @@
+"""Figures in words, the same in every table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metseg.evaluation import Interval
+from metseg.evaluation.statistics.confidence_intervals import LEVEL
+from metseg.plot.error_bars import Bounds
+from metseg.reporting.blocks import NOTHING
+
+#: What stands beside means; and what bars and bands are.
+INTERVAL, OVER_PATIENTS, BOOTSTRAP = (
+    f"{LEVEL:.0%} interval",
+    f"{LEVEL:.0%} interval over patients",
+    f"{LEVEL:.0%} bootstrap intervals over patients",
+)
+
+#: Unit to how a figure of it is written; what has no unit is a share or a count.
+FORMATS: Mapping[str, str] = {"": ".3f", "mm": ".2f", "mm³": ",.0f", "mL": ".3g", "%": ".1f"}
+
+
+def figure_text(value: float | None, unit: str = "") -> str:
+    """Return a figure without its unit, which stands in the title.
+
+    A share that is almost 1, as accuracies are where lesions are small, is not written as if it were 1.
+
+    >>> figure_text(0.66667), figure_text(12345.6, "mm³"), figure_text(None)
+    ('0.667', '12,346', '–')
+    >>> figure_text(0.9997), figure_text(0.99998), figure_text(1.0)
+    ('0.9997', '0.9999', '1.000')
+    """
+    if value is None:
+        return NOTHING
+    if not unit and 0.9995 <= value < 1:
+        return f"{min(value, 0.9999):.4f}"
+    return format(value, FORMATS[unit])
+
+
+def interval_text(interval: Interval | None, unit: str = "", *, nothing: str = NOTHING) -> str:
+    """Return a mean with its interval; where some patients do not have the figure, over how many it is.
+
+    >>> interval_text(Interval(0.5, 0.25, 0.75, 8)), interval_text(Interval(0.5, None, None, 1, undefined=2))
+    ('0.500 (0.250 to 0.750)', '0.500, 1 of 3 patients')
+    """
+    if interval is None:
+        return nothing
+    known = interval.low is not None and interval.high is not None
+    ends = f" ({figure_text(interval.low, unit)} to {figure_text(interval.high, unit)})" if known else ""
+    total = interval.patients + interval.undefined
+    part = f", {interval.patients} of {total} patients" if interval.undefined else ""
+    return f"{figure_text(interval.mean, unit)}{ends}{part}"
+
+
+def titled(title: str, unit: str) -> str:
+    """Return a title with its unit.
+
+    >>> titled("HD95", "mm"), titled("Dice", "")
+    ('HD95 (mm)', 'Dice')
+    """
+    return f"{title} ({unit})" if unit else title
+
+
+def bounds_of(interval: Interval) -> Bounds:
+    """Return an interval as figures draw it."""
+    return Bounds(interval.mean, interval.low, interval.high)

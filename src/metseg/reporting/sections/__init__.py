@@ -1,0 +1,40 @@
+"""The parts of a report, in order: each a function of the contents and of the folder that figures are written to.
+
+Every part is always there, but for a second reader's, whom few have. Where the data have nothing for a part, it says
+why: nobody should have to wonder whether something was forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from metseg.reporting.blocks import Section
+from metseg.reporting.report_data import Contents
+from metseg.reporting.sections.calibration import calibration
+from metseg.reporting.sections.cases import cases
+from metseg.reporting.sections.detection import detection
+from metseg.reporting.sections.differences import paired_tests
+from metseg.reporting.sections.distribution import distribution
+from metseg.reporting.sections.froc import froc
+from metseg.reporting.sections.method import method
+from metseg.reporting.sections.readers import readers
+from metseg.reporting.sections.results import results
+from metseg.reporting.sections.volumes import volumes
+from metseg.reporting.sections.worst_case_overlays import overlays
+
+SectionOf = Callable[[Contents, Path], Section | None]
+
+SECTIONS: tuple[SectionOf, ...] = (
+    results,
+    paired_tests,
+    distribution,
+    detection,
+    froc,
+    volumes,
+    calibration,
+    readers,
+    overlays,
+    cases,
+    method,
+)

@@ -1,0 +1,115 @@
+"""Which lesions were found, by how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+from metseg.evaluation.lesions.detection import Detection, SizeClass
+from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS, DIAMETER_EDGES_MM
+from metseg.plot.sensitivity_by_size import Found, draw_sensitivity_by_size
+from metseg.reporting.blocks import Block, Figure, Paragraph, Section, Table
+from metseg.reporting.formatting import BOOTSTRAP, OVER_PATIENTS, bounds_of, interval_text
+from metseg.reporting.report_data import Contents
+
+#: Bin to how it is written for people.
+BINS: Mapping[str, str] = dict(
+    zip(
+        DIAMETER_BINS,
+        (
+            f"< {DIAMETER_EDGES_MM[0]:g}",
+            *(f"{low:g} to < {high:g}" for low, high in pairwise(DIAMETER_EDGES_MM)),
+            f"≥ {DIAMETER_EDGES_MM[-1]:g}",
+        ),
+        strict=True,
+    )
+)
+
+#: Region to set of predictions to what it found.
+Detections = Mapping[str, Mapping[str, Detection]]
+
+
+def detection(contents: Contents, figures: Path) -> Section:
+    """Return sensitivity by size as a figure and a table, with precision, F1 and false positives per patient."""
+    title = "Lesions found, by size"
+    found: Detections = {
+        region: {
+            one.name: known for one in contents.scored if (known := one.summary.regions[region].detection) is not None
+        }
+        for region in contents.regions
+    }
+    found = {region: models for region, models in found.items() if models}
+    if not found:
+        return Section("detection", title, (Paragraph("These scores say nothing of single lesions."),))
+    blocks: list[Block] = [_overall(found), *_sizes(found, figures / "sensitivity_by_size.svg")]
+    return Section("detection", title, tuple(blocks))
+
+
+def _overall(found: Detections) -> Table:
+    titles = (
+        "region",
+        "predictions",
+        "lesions",
+        "found",
+        "sensitivity",
+        "precision",
+        "F1",
+        "false positives per patient",
+    )
+    rows = tuple(
+        (
+            region,
+            name,
+            str(one.lesions),
+            str(one.found),
+            *(interval_text(share) for share in (one.sensitivity, one.precision, one.f1)),
+            interval_text(one.false_positives_per_patient),
+        )
+        for region, models in found.items()
+        for name, one in models.items()
+    )
+    return Table(titles, rows, words=2, caption=f"All lesions of all patients ({OVER_PATIENTS})")
+
+
+def _sizes(found: Detections, path: Path) -> list[Block]:
+    sized = {
+        region: {name: one.by_diameter for name, one in models.items()}
+        for region, models in found.items()
+        if all(one.by_diameter for one in models.values()) and any(one.lesions for one in models.values())
+    }
+    if not sized:
+        return [Paragraph("Nothing is known by size: the data have no voxel size, or the truth has no lesion.")]
+    drawn = {
+        region: {name: [_drawn(size) for size in sizes] for name, sizes in models.items()}
+        for region, models in sized.items()
+    }
+    draw_sensitivity_by_size(drawn, path, bins=list(BINS.values()))
+    caption = (
+        "Share of lesions found by longest diameter in three dimensions, all patients together. Bars: "
+        f"{BOOTSTRAP}; no bar: one patient has them all; n: lesions of the truth. No marker: no lesion of that size."
+    )
+    rows = tuple(
+        _row(region, name, size) for region, models in sized.items() for name, sizes in models.items() for size in sizes
+    )
+    titles = ("region", "predictions", "longest diameter (mm)", "lesions", "found", "sensitivity", "false lesions")
+    return [
+        Figure(path, caption, alt="Sensitivity by longest diameter"),
+        Table(titles, rows, words=3, caption="By size"),
+    ]
+
+
+def _drawn(size: SizeClass) -> Found:
+    return Found(size.lesions, None if size.sensitivity is None else bounds_of(size.sensitivity))
+
+
+def _row(region: str, name: str, size: SizeClass) -> tuple[str, ...]:
+    return (
+        region,
+        name,
+        BINS[size.diameter_mm],
+        str(size.lesions),
+        str(size.found),
+        interval_text(size.sensitivity),
+        str(size.false_positives),
+    )

@@ -1,0 +1,60 @@
+"""The predictions beside people: two readers' agreement with each other, and the predictions' with either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metseg.evaluation import METRICS
+from metseg.evaluation.statistics.inter_rater import Readers
+from metseg.message_text import counted
+from metseg.reporting.blocks import Block, Paragraph, Section, Table
+from metseg.reporting.formatting import INTERVAL, interval_text, titled
+from metseg.reporting.report_data import Contents
+
+
+def readers(contents: Contents, _figures: Path) -> Section | None:
+    """Return how far two readers agree, and whether a set of predictions can be told from them; None without them."""
+    known = contents.readers
+    if known is None:
+        return None
+    explained = (
+        f"{counted(known.cases, 'case')} of {counted(known.patients, 'patient')} drawn by both readers. Only figures "
+        "that do not change when two masks change places: neither reader is the truth of the other. The difference is "
+        "the agreement with the readers (mean of both) minus theirs with each other, paired over patients."
+    )
+    blocks: list[Block] = [Paragraph(explained), _agreements(known), _lesions(known)]
+    return Section("readers", "Beside human readers", tuple(blocks))
+
+
+def _agreements(known: Readers) -> Table:
+    titles = (
+        "region",
+        "figure",
+        "predictions",
+        "readers",
+        "with the first",
+        "with the second",
+        "difference",
+        "p (Holm)",
+        "verdict",
+    )
+    rows: list[tuple[str, ...]] = []
+    for one in known.agreements:
+        metric = METRICS[one.metric]
+        between = interval_text(one.readers, metric.unit)
+        for name, model in one.models.items():
+            with_either = (interval_text(part, metric.unit) for part in (model.with_first, model.with_second))
+            difference = interval_text(model.difference, metric.unit)
+            figure = titled(metric.title, metric.unit)
+            rows.append(
+                (one.region, figure, name, between, *with_either, difference, f"{model.p_holm:.3g}", model.verdict)
+            )
+    return Table(titles, tuple(rows), words=3, trailing_words=1, caption=f"Agreement, mean over patients ({INTERVAL})")
+
+
+def _lesions(known: Readers) -> Table:
+    titles = ("region", "drawn by both", "by the first only", "by the second only")
+    rows = tuple(
+        (region, str(one.both), str(one.first_only), str(one.second_only)) for region, one in known.lesions.items()
+    )
+    return Table(titles, rows, caption="Lesions of the two readers")

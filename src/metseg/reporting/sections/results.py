@@ -1,0 +1,80 @@
+"""The table of means with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from metseg.evaluation import METRICS, SLICE_METRICS, RegionSummary, Summary
+from metseg.reporting.blocks import NOTHING, Block, Paragraph, Section, Table
+from metseg.reporting.formatting import INTERVAL, figure_text, interval_text, titled
+from metseg.reporting.report_data import Contents
+
+#: Counts per lesion stand as sums below the means: "12 of 14" says more than "1.2 a patient".
+COUNTED = ("n_tp", "n_fp", "n_fn")
+
+#: Kind of empty case to how it is called.
+EMPTY = {
+    "both": "Cases with nothing in both",
+    "truth_only": "Cases with nothing in the truth only",
+    "prediction_only": "Cases with nothing in the prediction only",
+}
+
+
+def results(contents: Contents, _figures: Path) -> Section:
+    """Return one table of regions where there is one set of predictions, else a table of sets for each region."""
+    blocks: list[Block] = []
+    if contents.is_comparison:
+        for region in contents.regions:
+            columns = {one.name: one.summary.regions[region] for one in contents.scored}
+            blocks.append(summary_table(columns, caption=f"{region}: mean over patients ({INTERVAL})"))
+    else:
+        blocks.append(summary_table(contents.scored[0].summary.regions, caption=f"Mean over patients ({INTERVAL})"))
+    blocks += all_pixels({one.name: one.summary for one in contents.scored})
+    return Section("results", "Results", tuple(blocks))
+
+
+def summary_table(columns: Mapping[str, RegionSummary], *, caption: str) -> Table:
+    """Return every figure that any of the columns has: means first, then slice-wise ones, counts, empty cases."""
+    summaries = columns.values()
+    rows: list[tuple[str, ...]] = [
+        (
+            titled(METRICS[name].title, METRICS[name].unit),
+            *(interval_text(one.metrics[name], METRICS[name].unit) for one in summaries),
+        )
+        for name in METRICS
+        if name not in COUNTED and any(one.metrics[name] for one in summaries)
+    ]
+    rows += [
+        (f"{metric.title} (mean over slices)", *(interval_text(one.slice_metrics.get(name)) for one in summaries))
+        for name, metric in SLICE_METRICS.items()
+        if any(one.slice_metrics.get(name) for one in summaries)
+    ]
+    rows.append(("Lesions found", *(_found(one.lesions) for one in summaries)))
+    rows.append(("False lesions", *(str(one.lesions["n_fp"]) for one in summaries)))
+    rows += [(title, *(str(one.empty[kind]) for one in summaries)) for kind, title in EMPTY.items()]
+    return Table(("figure", *columns), tuple(rows), caption=caption)
+
+
+def _found(lesions: Mapping[str, int]) -> str:
+    there = lesions["n_tp"] + lesions["n_fn"]
+    return f"{lesions['n_tp']} of {there}" if there else NOTHING
+
+
+def all_pixels(summaries: Mapping[str, Summary]) -> list[Block]:
+    """Return figures that tables in publications print under shorter names, each under its whole name."""
+    names = next(iter(summaries.values())).pixels
+    rows = tuple(
+        (
+            name.replace("_", " ").replace("iou", "IoU"),
+            *(figure_text(summary.pixels.get(name)) for summary in summaries.values()),
+        )
+        for name in names
+    )
+    if not rows:
+        return []
+    caution = Paragraph(
+        "Figures over all pixels of all classes count the background as a class. They are near 1 whatever the model "
+        "does, and stand here only so that published tables that print them can be compared."
+    )
+    return [Table(("all pixels of all classes", *summaries), rows, caption="Pooled over all cases"), caution]

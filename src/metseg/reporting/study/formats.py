@@ -1,0 +1,93 @@
+"""The formats a study report is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from metseg.errors import UsageError
+from metseg.registry import lookup
+from metseg.reporting.study.html_writer import write_study_html
+from metseg.reporting.study.pdf_writer import DEFAULT_PAPER, PAPERS, Paper, write_study_pdf
+from metseg.reporting.study.study_report import StudyReport
+
+#: Packages of the extra `report`.
+EXTRA = ("jinja2", "reportlab")
+
+Writer = Callable[[StudyReport, Path, Paper], None]
+
+#: Name of a format, which is also the ending of its files, to what writes it.
+FORMATS: Mapping[str, Writer] = {
+    "pdf": lambda report, path, paper: write_study_pdf(report, path, paper=paper),
+    "html": lambda report, path, _: write_study_html(report, path),
+}
+
+
+def write_report(
+    report: StudyReport, stem: Path, formats: Sequence[str], *, paper: Paper = DEFAULT_PAPER
+) -> list[Path]:
+    """Write a report in several formats and return the files.
+
+    Args:
+        report: from `metseg.reporting.study.report_builder` or `metseg.reporting.study.from_disk`.
+        stem: path of the files without their ending.
+        formats: names in `FORMATS`.
+        paper: of a format that has pages.
+    Raises:
+        UsageError: an unknown format, or a package that it needs is not installed.
+        ResourceError: the disk is full.
+    """
+    writers = {name: lookup("report format", FORMATS, name) for name in formats}
+    written = []
+    for name, write in writers.items():
+        path = stem.with_name(f"{stem.name}.{name}")
+        try:
+            write(report, path, paper)
+        except ModuleNotFoundError as error:
+            _raise_if_extra(error)
+            raise
+        written.append(path)
+    return written
+
+
+def _raise_if_extra(error: ModuleNotFoundError) -> None:
+    package = (error.name or "").partition(".")[0]
+    if package in EXTRA:
+        raise UsageError(
+            f"reports are written with {package}, which is not installed",
+            cure="pip install 'metseg[report]'",
+            code="usage.missing_extra",
+        ) from error
+
+
+def check_request(formats: Sequence[str], *, paper: str) -> Paper:
+    """Return the paper, after a look at what was asked for: nothing is read before it is known to be right.
+
+    Raises:
+        UsageError: an unknown format or paper.
+    """
+    for name in formats:
+        lookup("report format", FORMATS, name)
+    lookup("paper", PAPERS, paper)
+    return "Letter" if paper == "Letter" else "A4"
+
+
+def check_pseudonym(pseudonym: str | None, *, studies: int) -> None:
+    """Refuse a pseudonym that would name several studies, or that cannot name a file.
+
+    Raises:
+        UsageError: one of these.
+    """
+    if pseudonym is None:
+        return
+    where, code = "--pseudonym", "usage.pseudonym"
+    if studies > 1:
+        raise UsageError("one pseudonym for several studies", where=where, cure="report them one by one", code=code)
+    if not pseudonym.strip() or not pseudonym.isprintable() or set(pseudonym) & set("/\\") or pseudonym[0] == ".":
+        raise UsageError(
+            "a study cannot be called so",
+            where=where,
+            expected="a name that can be that of a file",
+            got=repr(pseudonym),
+            code=code,
+        )

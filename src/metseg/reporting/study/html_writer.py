@@ -1,0 +1,37 @@
+"""The study report as one HTML file: nothing is fetched, nothing runs, and every text is escaped."""
+
+from __future__ import annotations
+
+import base64
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metseg.atomic_io import write_text
+from metseg.reporting.study.study_report import StudyReport
+from metseg.reporting.study.study_text import study_page
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TEMPLATE = Path(__file__).with_name("study.html.j2")
+
+
+def study_html(report: StudyReport) -> str:
+    """Return the report as the text of an HTML file; equal reports give equal texts."""
+    return _template().render(page=study_page(report))
+
+
+def write_study_html(report: StudyReport, path: Path) -> None:
+    """Write the report as an HTML file, whole or not at all."""
+    write_text(path, study_html(report))
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    # Escaping is on for every text, whatever the template's name; a misspelt name is an error and no empty place.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
+    return environment.from_string(TEMPLATE.read_text("utf-8"))

@@ -1,0 +1,234 @@
+"""Key images of a volume: the largest lesions, each in three planes and magnified.
+
+They are shown as radiologists see them: the patient's right is left, the nose is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import InputError
+from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
+from metseg.measure import label_instances, lesion_centres, lesion_voxels
+from metseg.plot.colours import class_colour
+from metseg.plot.overlay import window_of
+from metseg.plot.planes import PLANES, cut_through, shown_box
+from metseg.reporting.study.image_panels import Outline, Panel, draw_row
+from metseg.reporting.study.lesion_location import coordinates, letters_hold
+from metseg.reporting.study.study_report import KeyImage, Lesion, Point
+
+Labels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.generic]
+Voxel = tuple[int, int, int]
+
+#: What lies left, right, above and below in each of `PLANES`.
+LETTERS = ("RLAP", "RLSI", "APSI")
+
+#: Widths of the outlines of the lesion that is meant and of the others, in points.
+FOCUS_WIDTH, OTHER_WIDTH = 1.1, 0.6
+
+#: A magnified panel shows at least this much, and at least so many times the lesion.
+LEAST_FIELD_MM, TIMES_LESION = 40.0, 2.2
+
+#: Lesions of the table and of the mask are the same if their centres are no further apart, in voxels.
+SAME_CENTRE = 0.01
+
+
+@dataclass(frozen=True)
+class VolumePixels:
+    """What the key images of a volume are made of.
+
+    Args:
+        labels: (X, Y, Z) class ids.
+        affine: (4, 4) voxel-to-RAS, mm.
+        image: (X, Y, Z) on the same grid; None: outlines on black.
+        name: of the image, such as ``t1c``.
+    """
+
+    labels: Labels
+    affine: npt.NDArray[np.float64]
+    image: Array | None = None
+    name: str = ""
+
+
+def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: int) -> tuple[KeyImage, ...]:
+    """Return a key image for each of the largest lesions; without any, one of the middle of the head.
+
+    Args:
+        pixels: of the study.
+        lesions: of the table.
+        most: how many are shown; 0: no key image at all.
+    Raises:
+        InputError: a lesion of the table is not in the mask.
+    """
+    if most == 0:
+        return ()
+    places = ((lesion.centre_mm, lesion.side) for lesion in lesions)
+    view = _View(pixels, letters_hold(pixels.affine, pixels.labels.shape, places))
+    if not lesions:
+        return (_overview(view),) if pixels.image is not None else ()
+    return tuple(_of_lesion(view, lesion) for lesion in lesions[:most])
+
+
+@dataclass(frozen=True)
+class _View:
+    """A volume turned to right, anterior, superior, and what all its panels have in common."""
+
+    pixels: VolumePixels
+    lettered: bool
+
+    @cached_property
+    def turn(self) -> AxisTurn:
+        return turn_to_ras(self.pixels.affine)
+
+    @cached_property
+    def labels(self) -> Labels:
+        return self.turn(self.pixels.labels)
+
+    @cached_property
+    def image(self) -> Array:
+        given = self.pixels.image
+        return np.zeros(self.labels.shape, dtype=np.uint8) if given is None else self.turn(given)
+
+    @cached_property
+    def spacing_mm(self) -> Point:
+        return spacing_mm(self.turn.affine(self.pixels.affine, self.pixels.labels.shape))
+
+    @cached_property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Return what is shown: without the air around the head, or everything where there is no image."""
+        whole = tuple(slice(0, size) for size in self.labels.shape)
+        return shown_box(self.image) if self.pixels.image is not None else (whole[0], whole[1], whole[2])
+
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        return window_of(self.image[self.box])
+
+    @cached_property
+    def field_mm(self) -> float:
+        """Return the side of the square that holds any of the planes."""
+        return max(float(side.stop - side.start) * mm for side, mm in zip(self.box, self.spacing_mm, strict=True))
+
+    @cached_property
+    def instances(self) -> npt.NDArray[np.uint32]:
+        return label_instances(self.labels)[0]
+
+    def voxel_of_file(self, point: Voxel) -> Voxel:
+        """Return the indices that a point of the turned volume has in the file."""
+        place = {axis: (at, flip) for at, (axis, flip) in zip(point, self.turn.pairs(), strict=True)}
+        sizes = self.pixels.labels.shape
+        x, y, z = (sizes[axis] - 1 - place[axis][0] if place[axis][1] else place[axis][0] for axis in range(3))
+        return x, y, z
+
+    def turned(self, centre: Point) -> npt.NDArray[np.float64]:
+        """Return where a point of the file lies in the turned volume."""
+        sizes = self.pixels.labels.shape
+        return np.array([sizes[axis] - 1 - centre[axis] if flip else centre[axis] for axis, flip in self.turn.pairs()])
+
+
+def _of_lesion(view: _View, lesion: Lesion) -> KeyImage:
+    number = _instance_of(lesion, view)
+    # A lesion is connected: each plane through its centre of mass shows it, even where the centre lies beside it.
+    point = cut_through(view.labels.shape, view.turned(lesion.centre_voxel).tolist(), "").centre
+    whole = [_plane(view, index, point, focus=number) for index in range(len(PLANES))]
+    field = min(max(LEAST_FIELD_MM, TIMES_LESION * (lesion.diameter_mm or 0)), view.field_mm)
+    across = whole[0].cross
+    assert across is not None
+    magnified = replace(whole[0], name="magnified", centre=across, field=field, cross=None)
+    png, size = draw_row([*whole, magnified])
+    where = _place_of_cut(view, point)
+    return KeyImage(
+        png,
+        size,
+        title=f"Lesion {lesion.number}",
+        caption=where,
+        alternative=f"Lesion {lesion.number} outlined in the axial, coronal and sagittal plane, and magnified. {where}",
+    )
+
+
+def _overview(view: _View) -> KeyImage:
+    x, y, z = ((side.start + side.stop) // 2 for side in view.box)
+    png, size = draw_row([replace(_plane(view, index, (x, y, z)), cross=None) for index in range(len(PLANES))])
+    where = _place_of_cut(view, (x, y, z))
+    return KeyImage(
+        png,
+        size,
+        title="Middle of the head",
+        caption=f"Nothing is outlined. {where}",
+        alternative=f"The middle of the head in the axial, coronal and sagittal plane; nothing is outlined. {where}",
+    )
+
+
+def _place_of_cut(view: _View, point: Voxel) -> str:
+    """Return in words where the planes meet, for a reader who wants to go there."""
+    voxel = view.voxel_of_file(point)
+    x, y, z = (float(mm) for mm in view.pixels.affine[:3, :3] @ voxel + view.pixels.affine[:3, 3])
+    image = f"Image: {view.pixels.name}. " if view.pixels.name and view.pixels.image is not None else ""
+    place = coordinates((x, y, z), lettered=view.lettered)
+    return f"{image}Planes meet at {place} mm; voxel {voxel[0]}, {voxel[1]}, {voxel[2]}."
+
+
+def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:
+    """Return the panel of one of `PLANES` through a point, the lesion ``focus`` outlined more strongly."""
+    name, across, right, up = PLANES[index]
+    shape, step = view.labels.shape, view.spacing_mm
+
+    def shown(volume: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        # Turned by half a circle: what is right in the patient comes left, what is above comes first.
+        plane: npt.NDArray[np.generic] = np.take(volume, point[across], axis=across)
+        return plane[::-1, ::-1].T
+
+    labels = shown(view.labels)
+    meant = shown(view.instances) == focus if focus else np.zeros(labels.shape, dtype=bool)
+    middle = [(side.start + side.stop) / 2 for side in view.box]
+    return Panel(
+        name=name,
+        picture=shown(view.image),
+        window=view.window,
+        size=(shape[right] * step[right], shape[up] * step[up]),
+        centre=((shape[right] - middle[right]) * step[right], (shape[up] - middle[up]) * step[up]),
+        field=view.field_mm,
+        outlines=outlines(labels, meant),
+        letters=LETTERS[index],
+        has_bar=True,
+        cross=((shape[right] - point[right] - 0.5) * step[right], (shape[up] - point[up] - 0.5) * step[up]),
+    )
+
+
+def outlines(labels: Array, meant: npt.NDArray[np.bool_]) -> list[Outline]:
+    """Return the outlines of every class, those of the lesion that is meant stronger and on top.
+
+    Args:
+        labels: (rows, columns) class ids.
+        meant: where the lesion is.
+    """
+    classes = [int(value) for value in np.unique(np.asarray(labels)) if value]
+    return [
+        Outline((labels == value) & part, class_colour(value), width)
+        for part, width in ((~meant, OTHER_WIDTH), (meant, FOCUS_WIDTH))
+        for value in classes
+    ]
+
+
+def _instance_of(lesion: Lesion, view: _View) -> int:
+    """Return the number that a lesion of the table has among the connected pieces of the mask."""
+    near = np.abs(lesion_centres(view.instances) - view.turned(lesion.centre_voxel)).max(axis=1) <= SAME_CENTRE
+    found = np.flatnonzero(near & (lesion_voxels(view.instances) == lesion.voxels))
+    if found.size == 0:
+        raise not_the_mask(lesion)
+    return int(found[0]) + 1
+
+
+def not_the_mask(lesion: Lesion) -> InputError:
+    """Return the error for a lesion of the table that the mask does not hold."""
+    return InputError(
+        f"lesion {lesion.number} of the table is not in the mask",
+        expected=f"{lesion.voxels} voxels about {lesion.centre_voxel}",
+        cure="give document and mask of one prediction; after editing a mask, predict again",
+        code="input.mask_mismatch",
+    )

@@ -1,0 +1,154 @@
+"""What is known of a model, out of its bundle: recipe, card and metrics, without its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from metseg.bundle_folder import (
+    CHECKSUMS,
+    METRICS,
+    RECIPE,
+    find_bundle,
+    fingerprint_of,
+    list_bundles,
+    read_text,
+    verify_bundle,
+)
+from metseg.errors import UsageError
+from metseg.recipe import Recipe, parse_recipe
+from metseg.reporting.study.study_report import Model, Performance
+
+if TYPE_CHECKING:
+    from metseg.model.bundle import Bundle
+
+#: Parts of a bundle's metrics in the order in which they are believed; only the first that is there is reported.
+PARTS: tuple[Literal["test", "validation"], ...] = ("test", "validation")
+
+
+def model_of_bundle(bundle: Bundle) -> Model:
+    """Return what a loaded bundle says of itself."""
+    return _model(bundle.recipe, bundle.metrics, bundle.fingerprint)
+
+
+def model_of_folder(folder: str | Path) -> Model:
+    """Return what the bundle in a folder, or of a name, says of itself; its checksums are verified.
+
+    Raises:
+        BundleError: no bundle, or a damaged one.
+        UsageError: no bundle of that name.
+    """
+    place = find_bundle(folder)
+    verify_bundle(place)
+    fingerprint = fingerprint_of(place)
+    recipe = parse_recipe(read_text(place / RECIPE), where=str(place / RECIPE))
+    return _model(recipe, _json_object(read_text(place / METRICS)), fingerprint)
+
+
+def find_model(name: str, fingerprint: str) -> Model:
+    """Return the model by which a study was read, if its bundle is among those that can be called by name.
+
+    Args:
+        name: of the recipe that made it.
+        fingerprint: of its bundle; empty where it came from no bundle.
+    """
+    unknown = Model(name, fingerprint)
+    if not fingerprint:
+        return unknown
+    for folder in list_bundles().values():
+        if (folder / CHECKSUMS).is_file() and fingerprint_of(folder) == fingerprint:
+            return model_of_folder(folder)
+    return unknown
+
+
+def require_same_model(model: Model, fingerprint: str, *, where: object) -> Model:
+    """Return the model if a study was read by it: what another scored says nothing about this result.
+
+    Raises:
+        UsageError: it was read by another (``usage.bundle_mismatch``).
+    """
+    if model.fingerprint == fingerprint:
+        return model
+    raise UsageError(
+        "the study was not read by this model",
+        where=where,
+        expected=f"the bundle {fingerprint}" if fingerprint else "no bundle: its networks came from elsewhere",
+        got=f"the bundle {model.fingerprint}",
+        cure="name the bundle that made the prediction with --model, or predict again",
+        code="usage.bundle_mismatch",
+    )
+
+
+def _model(recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Model:
+    patients = _number(_object(metrics, "patients").get("train"))
+    counted = "" if patients is None else f"{patients:.0f} patients"
+    whose = ": ".join(part for part in (counted, recipe.data.licence) if part)
+    return Model(
+        name=recipe.name,
+        fingerprint=fingerprint,
+        is_described=True,
+        summary=recipe.description,
+        architecture=f"{recipe.model.name}, {recipe.data.dimensions}D, input {', '.join(recipe.data.inputs) or 'all'}",
+        trained_on=whose,
+        performance=_performance(metrics),
+        leaks_patients=metrics.get("leaks_patients") is True,
+    )
+
+
+def _performance(metrics: Mapping[str, Any]) -> tuple[Performance, ...]:
+    """Return what the first part of the metrics says that says anything."""
+    for part in PARTS:
+        regions = _object(_object(metrics, part), "regions")
+        scored = [_of_region(part, str(name), region) for name, region in regions.items()]
+        found = tuple(one for one in scored if one is not None)
+        if found:
+            return found
+    return ()
+
+
+def _of_region(part: Literal["test", "validation"], name: str, region: Any) -> Performance | None:
+    """Return the figures of a region; None without a Dice coefficient."""
+    if not isinstance(region, Mapping):
+        return None
+    dice = _object(_object(region, "metrics"), "dice")
+    mean, patients = _number(dice.get("mean")), _count(dice.get("patients"))
+    if mean is None or patients is None:
+        return None
+    lesions = _object(region, "lesions")
+    return Performance(
+        part=part,
+        region=name,
+        patients=patients,
+        dice=mean,
+        low=_number(dice.get("low")),
+        high=_number(dice.get("high")),
+        found=_count(lesions.get("found")),
+        missed=_count(lesions.get("missed")),
+        false=_count(lesions.get("false")),
+    )
+
+
+def _object(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return what lies under a key, or nothing where that is no object: anybody may write a bundle."""
+    inner = content.get(key)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _json_object(text: str) -> Mapping[str, Any]:
+    """Return the metrics; a bundle whose metrics are no object has none to report."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,185 @@
+"""The tables of a study report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from metseg.reporting.study.lesion_location import MIDLINE_MM, coordinates
+from metseg.reporting.study.number_format import chance, millilitres, millimetres, score, share
+from metseg.reporting.study.page_parts import Column, Table
+from metseg.reporting.study.study_report import Lesion, Model, StudyReport
+
+#: What the abbreviations of the label schemes stand for.
+CLASSES: Mapping[str, str] = {
+    "NETC": "non-enhancing tumour core",
+    "SNFH": "surrounding non-enhancing FLAIR hyperintensity (oedema, infiltration)",
+    "ET": "enhancing tumour",
+    "RC": "resection cavity",
+    "NCR": "necrotic tumour core",
+    "ED": "peritumoural oedema",
+}
+
+CONFIDENCE_NOTE = (
+    "Confidence: the mean of the network's probability over the lesion, calibrated on the model's validation patients: "
+    "of predicted lesions with 0.90 about nine of ten were real there. On other patients it can be wrong."
+)
+UNRECORDED_NOTE = (
+    "Mean probability: the mean of the network's own probability over the lesion. Whether it was calibrated is not "
+    "recorded."
+)
+PROBABILITY_NOTE = (
+    "Mean probability: the mean of the network's own probability over the lesion. It is not calibrated: 0.90 does not "
+    "mean that nine of ten such lesions are real."
+)
+SIZE_NOTE = (
+    "Diameters are the largest distance between two voxel corners, in space and within one axial slice; no lesion is "
+    "measured more finely than the voxels are."
+)
+CENTRE_NOTE = (
+    "Centre of mass in the coordinates of the file, in mm from its origin: R right, L left, A anterior, P posterior, "
+    "S superior, I inferior."
+)
+SIDE_NOTE = (
+    f"Side: from the middle of the head in the image; within {MIDLINE_MM:.0f} mm of it, no side is given. It is "
+    "correct only if the header of the image names right and left correctly."
+)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A column of the lesion table and what stands in it."""
+
+    column: Column
+    text: Callable[[Lesion], str]
+
+
+_NUMBER = _Cell(Column("No.", width=0.5), lambda lesion: str(lesion.number))
+_CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: lesion.label)
+_CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.probability))
+_CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.probability))
+
+#: By whether probabilities are calibrated: their column, and what it holds.
+CHANCES: Mapping[bool | None, tuple[_Cell, str]] = {
+    True: (_CONFIDENCE, CONFIDENCE_NOTE),
+    False: (_CHANCE, PROBABILITY_NOTE),
+    None: (_CHANCE, UNRECORDED_NOTE),
+}
+_VOLUME_CELLS = (
+    _Cell(Column("Volume (mL)", width=0.9), lambda lesion: millilitres(lesion.volume_ml)),
+    _Cell(Column("Longest diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.diameter_mm)),
+    _Cell(Column("Longest axial diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.axial_diameter_mm)),
+)
+_SIDE = _Cell(Column("Side", is_number=False, width=1.05), lambda lesion: lesion.side or "–")
+UNLETTERED_NOTE = (
+    "Centre of mass in the coordinates of the file, in mm from its origin: x to the right, y to the front, z upwards. "
+    "The origin does not lie in the middle of the head, so these numbers do not tell right from left."
+)
+
+
+def _pictures_of(lesion: Lesion) -> str:
+    """Return the picture with most of a lesion, and in how many it lies."""
+    return str(lesion.picture) if len(lesion.pictures) < 2 else f"{lesion.picture} (in {len(lesion.pictures)} slices)"
+
+
+_PICTURE = _Cell(Column("Picture", width=0.7), _pictures_of)
+_AREA = _Cell(Column("Area (pixels)", width=1.0), lambda lesion: str(lesion.voxels))
+_PIXEL = _Cell(
+    Column("Centre (column, row)", is_number=False, width=1.5),
+    lambda lesion: f"{lesion.centre_voxel[0]:.0f}, {lesion.centre_voxel[1]:.0f}",
+)
+
+
+def _centre(*, lettered: bool) -> _Cell:
+    def text(lesion: Lesion) -> str:
+        return "–" if lesion.centre_mm is None else coordinates(lesion.centre_mm, lettered=lettered)
+
+    return _Cell(Column("Centre (mm)", is_number=False, width=1.6), text)
+
+
+def lesion_table(report: StudyReport) -> Table:
+    """Return the lesions, a row each. There is at least one."""
+    chance_cell, chance_note = CHANCES[report.technique.is_calibrated]
+    several = [_CLASS] if len(report.classes) > 1 else []
+    if report.technique.is_pictures:
+        name = [_picture_name(report.picture_names)] if report.picture_names else []
+        cells, notes = [_NUMBER, *several, _PICTURE, *name, _AREA, _PIXEL, chance_cell], [chance_note]
+    else:
+        sided = any(lesion.side is not None for lesion in report.lesions)
+        side = [_SIDE] if sided else []
+        lettered = report.technique.is_lettered
+        cells = [_NUMBER, *several, *_VOLUME_CELLS, *side, _centre(lettered=lettered), chance_cell]
+        centre_note = CENTRE_NOTE if lettered else UNLETTERED_NOTE
+        notes = [SIZE_NOTE, centre_note, *([SIDE_NOTE] if sided else []), chance_note]
+    if several:
+        notes.insert(0, _class_note(report.classes))
+    return Table(
+        caption="Lesions, the largest first",
+        columns=tuple(cell.column for cell in cells),
+        rows=tuple(tuple(cell.text(lesion) for cell in cells) for lesion in report.lesions),
+        notes=tuple(notes),
+    )
+
+
+def _picture_name(names: Sequence[str]) -> _Cell:
+    return _Cell(Column("Name", is_number=False, width=2.2), lambda lesion: names[(lesion.picture or 1) - 1])
+
+
+def _class_note(classes: Sequence[str]) -> str:
+    meant = "; ".join(f"{name}: {CLASSES[name]}" for name in classes if name in CLASSES)
+    return f"Sizes are of all classes of a lesion together. {meant}." if meant else "Sizes are of all classes together."
+
+
+def class_table(report: StudyReport) -> Table:
+    """Return the volume of each class in each lesion."""
+    sums = report.burden.by_class_ml or {}
+
+    def row(first: str, volumes: Mapping[str, float], total: float | None) -> tuple[str, ...]:
+        return (first, *(millilitres(volumes.get(name, 0.0)) for name in report.classes), millilitres(total))
+
+    return Table(
+        caption="Volume by class, in mL",
+        columns=(
+            Column("No.", width=0.5),
+            *(Column(name, width=0.8) for name in report.classes),
+            Column("Together", width=0.8),
+        ),
+        rows=tuple(row(str(one.number), one.volume_by_class_ml or {}, one.volume_ml) for one in report.lesions),
+        total=row("All", sums, report.burden.volume_ml),
+    )
+
+
+def performance_table(model: Model) -> Table:
+    """Return what a model scored. There is at least one region."""
+    first = model.performance[0]
+    whose = {
+        "test": "Scored on test patients, whom the model did not see in training.",
+        "validation": (
+            "Scored on validation patients, by whom the end of the training was chosen: on others it is likely to do "
+            "worse."
+        ),
+    }
+    return Table(
+        caption="Scores on patients with a known truth",
+        columns=(
+            Column("Region", is_number=False, width=0.8),
+            Column("Patients", width=0.7),
+            Column("Dice, mean (95 % interval)", width=1.7),
+            Column("Lesions found", width=1.3),
+            Column("False lesions", width=0.9),
+        ),
+        rows=tuple(
+            (
+                one.region,
+                str(one.patients),
+                score(one.dice, one.low, one.high),
+                "–" if one.found is None or one.missed is None else share(one.found, one.found + one.missed),
+                "–" if one.false is None else str(one.false),
+            )
+            for one in model.performance
+        ),
+        notes=(
+            whose[first.part],
+            "Dice coefficient: 1 where outline and truth agree wholly, 0 where they do not meet; mean over patients.",
+        ),
+    )

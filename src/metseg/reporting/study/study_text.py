@@ -1,0 +1,230 @@
+"""The words of a study report: what each section says, whatever format it is printed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metseg.message_text import counted
+from metseg.reporting.study.limitations import limits
+from metseg.reporting.study.number_format import chance, millilitres, millimetres, product
+from metseg.reporting.study.page_parts import Page, Section
+from metseg.reporting.study.study_report import RESEARCH_USE, Lesion, ReadImage, StudyReport
+from metseg.reporting.study.study_tables import class_table, lesion_table, performance_table
+
+TITLE = "Brain MRI: automated lesion outlining"
+
+#: What radiologists call the modalities.
+SEQUENCES: Mapping[str, str] = {
+    "t1n": "T1 without contrast",
+    "t1c": "T1 with contrast",
+    "t2w": "T2",
+    "t2f": "FLAIR",
+    "brain_mask": "brain mask",
+}
+
+NOTHING_FOUND = "No lesion found."
+NOT_EXCLUDED = (
+    "The model marked nothing in this study. That does not exclude a lesion: small ones are missed most often, and a "
+    "model can fail altogether on images unlike those it was trained on."
+)
+COUNTED_EACH = "Pictures are read one by one: a lesion that is seen in several pictures is counted in each of them."
+NO_SCALE = "Nothing is given in millimetres or millilitres: the pictures do not say how large a pixel is."
+UNCONFIRMED = "Found by a program; not yet confirmed by a radiologist."
+
+
+def study_page(report: StudyReport) -> Page:
+    """Return the whole report in words."""
+    fingerprint = report.model.fingerprint or "no bundle"
+    return Page(
+        title=TITLE,
+        subject=f"Study {report.pseudonym}, analysed with {report.model.name}; report of {report.made_on.isoformat()}",
+        keywords=("MRI", "brain", "segmentation", RESEARCH_USE),
+        banner=RESEARCH_USE,
+        footer=(f"Study {report.pseudonym}", f"model {fingerprint}", f"report {report.digest}"),
+        sections=(
+            _result(report),
+            _study(report),
+            _lesions(report),
+            _key_images(report),
+            _model(report),
+            _warnings(report),
+            Section("Limits", bullets=limits(report)),
+            Section("Review", paragraphs=(_REVIEW,), blanks=("Name", "Signature", "Date")),
+        ),
+    )
+
+
+_REVIEW = (
+    "The outlines and figures above were compared with the original images by the person named below. Without a "
+    "signature this is the output of a program and no finding."
+)
+
+
+def _result(report: StudyReport) -> Section:
+    burden = report.burden
+    lead = (_found(report), UNCONFIRMED) if report.lesions else (NOTHING_FOUND, NOT_EXCLUDED)
+    figures = [(str(burden.lesions), "lesion" if burden.lesions == 1 else "lesions")]
+    if report.technique.is_pictures:
+        figures.append((f"{_pictures_with_lesion(report)} of {report.technique.shape[2]}", "pictures with a lesion"))
+        figures.append((str(burden.voxels), "pixels in all"))
+    else:
+        figures.append((f"{millilitres(burden.volume_ml)} mL", "total volume"))
+        if burden.diameter_mm is not None:
+            figures.append((f"{millimetres(burden.diameter_mm)} mm", "longest diameter"))
+    unread = sum(report.unread.values())
+    caution = (f"{counted(unread, 'image')} could not be read and was not looked at.",) if unread == 1 else ()
+    if unread > 1:
+        caution = (f"{counted(unread, 'image')} could not be read and were not looked at.",)
+    return Section("Result", lead=lead, figures=tuple(figures), caution=caution)
+
+
+def _found(report: StudyReport) -> str:
+    """Return the finding in one or two sentences."""
+    burden, largest = report.burden, report.lesions[0]
+    number = counted(burden.lesions, "lesion")
+    if report.technique.is_pictures:
+        whole = counted(report.technique.shape[2], "picture")
+        return f"{number} found in {_pictures_with_lesion(report)} of {whole}."
+    if burden.lesions == 1:
+        return f"1 lesion found: {_size(largest)}{_beside(largest)}."
+    return (
+        f"{number} found, {millilitres(burden.volume_ml)} mL in total. The largest, no. {largest.number}: "
+        f"{_size(largest)}{_beside(largest)}."
+    )
+
+
+def _size(lesion: Lesion) -> str:
+    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.diameter_mm)} mm"
+
+
+def _beside(lesion: Lesion) -> str:
+    words = {"right": ", right side", "left": ", left side", "near midline": ", near the midline", None: ""}
+    return words[lesion.side]
+
+
+def _pictures_with_lesion(report: StudyReport) -> int:
+    return len({number for lesion in report.lesions for number in (lesion.pictures or (lesion.picture,))})
+
+
+def _study(report: StudyReport) -> Section:
+    technique = report.technique
+    facts = [
+        ("Study", (report.pseudonym,)),
+        ("Report made on", (f"{report.made_on.isoformat()}, with metseg {report.version}",)),
+        ("Images", _images(report)),
+        ("Model", (_model_name(report),)),
+        ("Preprocessing", technique.steps if technique.steps else (_no_steps(technique.steps),)),
+        ("Mask", _mask(report)),
+    ]
+    return Section("Study and technique", facts=tuple(facts))
+
+
+def _no_steps(steps: tuple[str, ...] | None) -> str:
+    return "Not recorded with this prediction." if steps is None else "None: the images went to the model as they were."
+
+
+def _images(report: StudyReport) -> tuple[str, ...]:
+    technique = report.technique
+    names = [_sequence(image.name) for image in technique.sequences]
+    if technique.is_pictures:
+        columns, rows, pictures = technique.shape
+        channels = f"; channels: {', '.join(names)}" if names else ""
+        whole = f"{counted(pictures, 'picture')} of {columns} × {rows} pixels{channels}"
+        return (whole, *(f"{_sequence(image.name)}{_origin(image)}" for image in technique.sequences if image.reason))
+    if not technique.sequences:
+        return (_grid(technique.shape, technique.spacing_mm),)
+    lines = [_image(image) for image in technique.sequences]
+    if len(lines) > 1 and technique.reference:
+        lines.append(f"The result lies on the grid of {technique.reference}.")
+    return tuple(lines)
+
+
+def _image(image: ReadImage) -> str:
+    return f"{_sequence(image.name)}: {_grid(image.shape, image.spacing_mm)}{_origin(image)}"
+
+
+def _origin(image: ReadImage) -> str:
+    """Return from which file or series an image was read, and why it was taken for its sequence."""
+    if not image.reason:
+        return ""
+    return f", read from {image.source} ({image.reason})" if image.source else f" ({image.reason})"
+
+
+def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | None) -> str:
+    voxels = f"{product(shape)} voxels"
+    return voxels if spacing_mm is None else f"{voxels} of {product(spacing_mm, digits=2)} mm"
+
+
+def _sequence(name: str) -> str:
+    """Return a modality as radiologists call it, with metseg's name of it."""
+    return f"{SEQUENCES[name]} ({name})" if name in SEQUENCES else name
+
+
+def _model_name(report: StudyReport) -> str:
+    model = report.model
+    return f"{model.name}, bundle {model.fingerprint}" if model.fingerprint else f"{model.name}, from no bundle"
+
+
+def _mask(report: StudyReport) -> tuple[str, ...]:
+    technique = report.technique
+    what = "pixel" if technique.is_pictures else "voxel"
+    threshold = technique.threshold
+    first = "The threshold was not recorded with this prediction."
+    if threshold is not None:
+        first = f"A {what} counts as lesion from a probability of {chance(threshold)} on."
+    return (first, *technique.decisions)
+
+
+def _lesions(report: StudyReport) -> Section:
+    if not report.lesions:
+        return Section("Lesions", paragraphs=(f"{NOTHING_FOUND} There is nothing to list.",))
+    about = (COUNTED_EACH, NO_SCALE) if report.technique.is_pictures else ()
+    tables = [lesion_table(report)]
+    if len(report.classes) > 1 and not report.technique.is_pictures:
+        tables.append(class_table(report))
+    return Section("Lesions", paragraphs=about, tables=tuple(tables))
+
+
+def _key_images(report: StudyReport) -> Section:
+    shown, lesions = len(report.key_images), len(report.lesions)
+    said = [report.lacking] if report.lacking else []
+    if 0 < shown < lesions:
+        said.append(f"The {shown} largest of {lesions} lesions are shown; the others are in the table.")
+    if shown and not report.technique.is_pictures:
+        said.append(
+            "The patient's right is on the left of axial and coronal planes; anterior is on the left of sagittal ones."
+        )
+    if shown and len(report.colours) > 1:
+        said.append(f"Outlines: {', '.join(f'{name} {colour}' for name, colour in report.colours.items())}.")
+    if not shown and not said:
+        said.append("None were made.")
+    return Section("Key images", paragraphs=tuple(said), key_images=report.key_images)
+
+
+def _model(report: StudyReport) -> Section:
+    model = report.model
+    facts = [
+        ("Model", (_model_name(report),)),
+        ("What it is", (model.summary, model.architecture)),
+        ("Trained on", (model.trained_on,)),
+    ]
+    known = tuple((what, tuple(filter(None, lines))) for what, lines in facts if any(lines))
+    title = "Model and its known performance"
+    if not model.is_described:
+        said = "The bundle of this model was not at hand: how well it finds and outlines lesions is not known here."
+        return Section(title, facts=known, caution=(said,))
+    if not model.performance:
+        said = "The bundle holds no scores on patients with a known truth: how well this model works is not known."
+        return Section(title, facts=known, caution=(said,))
+    leak = "Patients who were scored, or slices of theirs, had been learnt from: these figures are too good."
+    return Section(
+        title, facts=known, caution=(leak,) if model.leaks_patients else (), tables=(performance_table(model),)
+    )
+
+
+def _warnings(report: StudyReport) -> Section:
+    unread = tuple(f"{counted(count, 'image')} could not be read ({code})." for code, count in report.unread.items())
+    texts = (*unread, *report.warnings)
+    if not texts:
+        return Section("Warnings", paragraphs=("Reading, preprocessing and prediction gave no warning.",))
+    return Section("Warnings", paragraphs=("Of reading, preprocessing and prediction:",), bullets=texts)

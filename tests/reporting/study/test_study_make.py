@@ -1,0 +1,294 @@
+"""From a document to a report: figures, places, sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metseg.inference.lesion_table import find_lesions
+from metseg.inference.prediction import Prediction
+from metseg.labels import LABEL_SCHEMES
+from metseg.plot.colours import class_colour
+from metseg.preprocess import STEPS
+from metseg.reporting.study.document_reader import parse_document
+from metseg.reporting.study.key_images import VolumePixels
+from metseg.reporting.study.key_slices import PicturePixels
+from metseg.reporting.study.preprocessing_text import SENTENCES, describe_steps
+from metseg.reporting.study.report_builder import COLOURS, Options, Pixels, make_report, report_of_prediction
+from metseg.reporting.study.study_report import Model, StudyReport
+from metseg.reporting.study.study_tables import lesion_table
+from metseg.reporting.study.study_text import study_page
+from metseg.volume import Case, Volume
+
+Make = Callable[..., dict[str, Any]]
+
+DAY = date(2026, 11, 20)
+
+
+def report_of(document: dict[str, Any], pixels: Pixels | None = None, **options: Any) -> StudyReport:
+    chosen = Options(made_on=DAY, **{"key_images": 0, **options})
+    return make_report(
+        parse_document(document, where="test"), Model("known"), pixels=pixels or Pixels(), options=chosen
+    )
+
+
+def volume_pixels(study: Any, image: bool = True) -> Pixels:
+    return Pixels(volume=VolumePixels(study.labels, study.affine, study.image if image else None, "t1c"))
+
+
+def words_of(report: StudyReport) -> str:
+    """Return every text of a page, a line each."""
+    lines = []
+    for section in study_page(report).sections:
+        lines += [section.title, *section.lead, *section.caution, *section.paragraphs, *section.bullets]
+        lines += [f"{what}: {figure}" for figure, what in section.figures]
+        lines += [f"{what}: {line}" for what, facts in section.facts for line in facts]
+        for table in section.tables:
+            lines += [" | ".join(column.title for column in table.columns)]
+            lines += [" | ".join(row) for row in (*table.rows, table.total)] + list(table.notes)
+        lines += [f"{image.title}: {image.caption}" for image in section.key_images]
+    return "\n".join(lines)
+
+
+def test_the_figures_are_those_worked_out_by_hand(volume_document: Make, study: Any) -> None:
+    report = report_of(volume_document(), volume_pixels(study))
+    burden = report.burden
+    assert (burden.lesions, burden.voxels) == (2, 37)
+    assert burden.volume_ml == pytest.approx(2.96)
+    assert burden.diameter_mm == 25.0
+    assert burden.by_class_ml == {"lesion": pytest.approx(37 * 0.08)}
+    assert [lesion.side for lesion in report.lesions] == ["right", "left"]
+    assert report.technique.spacing_mm == pytest.approx((4, 4, 5))
+    assert report.technique.oblique_degrees == 0
+
+
+def test_the_table_gives_sizes_places_and_probabilities(volume_document: Make, study: Any) -> None:
+    rows = words_of(report_of(volume_document(), volume_pixels(study))).splitlines()
+    assert "1 | 2.88 | 25.0 | 20.0 | right | R 42, P 16, S 26 | 0.87" in rows
+    assert "2 | 0.08 | 7.5 | 5.7 | left | L 32, A 20, S 41 | > 0.99" in rows
+    assert (
+        "2 lesions found, 2.96 mL in total. The largest, no. 1: 2.88 mL, longest diameter 25.0 mm, right side." in rows
+    )
+    assert "total volume: 2.96 mL" in rows
+
+
+def test_the_technique_is_told(volume_document: Make) -> None:
+    words = words_of(report_of(volume_document())).splitlines()
+    assert "Images: T1 with contrast (t1c): 40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words
+    assert "Preprocessing: The axes were turned to right, anterior and superior; no value was changed." in words
+    assert "Mask: A voxel counts as lesion from a probability of 0.40 on." in words
+    assert "Mask: Probabilities are the average over mirror images of the study." in words
+    assert "t1c: a voxel was not finite" in words
+    assert any("slices lie 5.0 mm apart" in line for line in words)
+
+
+def test_without_pixels_no_side_is_given(volume_document: Make) -> None:
+    report = report_of(volume_document(), Pixels(lacking="Nothing at hand."))
+    assert [lesion.side for lesion in report.lesions] == [None, None]
+    words = words_of(report)
+    assert "Nothing at hand." in words
+    assert "| Side |" not in words
+    assert "right side" not in words
+    assert "| Centre (mm) |" in words  # what the affine says needs no pixels
+
+
+def test_no_lesion_is_a_finding_and_no_all_clear(volume_document: Make, study: Any) -> None:
+    report = report_of(volume_document(lesions=[]), volume_pixels(study), key_images=3)
+    words = words_of(report).splitlines()
+    assert words[:2] == ["Result", "No lesion found."]
+    assert "does not exclude a lesion" in words[2]
+    assert "lesions: 0" in words
+    assert "total volume: 0.00 mL" in words
+    assert "longest diameter" not in "\n".join(words)
+    (image,) = report.key_images
+    assert "Nothing is outlined" in image.caption
+
+
+def test_pictures_have_no_millimetres(picture_document: Make, picture_masks: np.ndarray) -> None:
+    pixels = Pixels(pictures={2: PicturePixels(picture_masks[:, :, 1], np.ones((30, 20)))})
+    report = report_of(picture_document(), pixels, key_images=3)
+    assert (report.burden.volume_ml, report.burden.diameter_mm, report.burden.by_class_ml) == (None, None, None)
+    words = words_of(report)
+    assert "1 lesion found in 1 of 2 pictures." in words
+    assert "1 | 2 | P1/second | 6 | 11, 6 | 0.70" in words.splitlines()
+    assert "mm" not in words.replace("millimetres", "").replace("commonly", "").replace("summ", "")
+    assert " mL" not in words
+    assert "Side" not in words
+    assert "pictures do not say how large a pixel is" in words
+    assert "2 pictures of 30 × 20 pixels" in words
+
+
+def test_a_lesion_of_two_arms_on_its_picture_has_a_key_image() -> None:
+    """The arms of the first picture meet on the second: one lesion, shown where its larger arm lies."""
+    labels = np.zeros((20, 16, 2), dtype=np.uint8)
+    labels[2:12, 2, 0] = labels[12:18, 6, 0] = 1  # arms of ten and six pixels in the first picture
+    labels[11:13, 2:7, 1] = 1  # ten pixels that overlap both
+    labels[11, 3:, 1] = 0  # six are left, (12, 2) to (12, 6) and (11, 2)
+    probability = np.full(labels.shape, 0.75, dtype=np.float32)
+    lesions = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    image = Volume(np.tile(np.arange(20, dtype=np.uint8)[:, None, None], (1, 16, 2)))
+    case = Case("c", "p", {"t2f": image}, slice_names=("a", "b"))
+    prediction = Prediction(case, labels, probability, lesions, {}, (), model="m", scheme="binary", reference="t2f")
+    report = report_of_prediction(prediction, options=Options(made_on=DAY, key_images=3))
+    (lesion,), (shown,) = report.lesions, report.key_images
+    assert (lesion.voxels, lesion.picture, lesion.pictures) == (22, 1, (1, 2))
+    assert (lesion.picture_voxels, lesion.picture_centre) == (10, (6.5, 2.0))
+    assert shown.title == "Lesion 1"
+
+
+def test_a_pseudonym_hides_the_names(picture_document: Make, picture_masks: np.ndarray) -> None:
+    pixels = Pixels(pictures={2: PicturePixels(picture_masks[:, :, 1])})
+    document = picture_document(case="Jane_Roe", slices=["Jane_Roe/1", "Jane_Roe/2"])
+    report = report_of(document, pixels, key_images=3, pseudonym="A-17")
+    page = study_page(report)
+    everything = words_of(report) + page.title + page.subject + "".join(page.footer)
+    assert "Jane" not in everything
+    assert "Study A-17" in page.footer
+    assert "Jane" in words_of(report_of(document, pixels, key_images=3))
+
+
+def test_what_could_not_be_read_is_counted_without_its_name(picture_document: Make) -> None:
+    failed = [{"code": "input.truncated", "message": f"/home/Jane/{n}.png: cut"} for n in range(2)]
+    words = words_of(report_of(picture_document(failed=failed)))
+    assert "2 images could not be read and were not looked at." in words
+    assert "2 images could not be read (input.truncated)." in words
+    assert "Jane" not in words
+
+
+def test_several_classes_are_told_apart(volume_document: Make) -> None:
+    lesion = {**volume_document()["lesions"][0], "label": "SNFH", "voxels_by_label": {"ET": 10, "SNFH": 26}}
+    technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
+    words = words_of(report_of(volume_document(lesions=[lesion], technique=technique))).splitlines()
+    assert "No. | NETC | SNFH | ET | Together" in words
+    assert "1 | 0.00 | 2.08 | 0.80 | 2.88" in words
+    assert "All | 0.00 | 2.08 | 0.80 | 2.88" in words
+    assert any(line.startswith("1 | SNFH | 2.88 |") for line in words)
+    assert any("ET: enhancing tumour" in line for line in words)
+
+
+def test_the_outlines_of_several_classes_are_explained(volume_document: Make, study: Any) -> None:
+    technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
+    report = report_of(volume_document(technique=technique), volume_pixels(study), key_images=1)
+    assert "Outlines: NETC orange, SNFH light blue, ET red." in words_of(report)
+    assert "Outlines:" not in words_of(report_of(volume_document(), volume_pixels(study), key_images=1))
+
+
+def test_every_class_has_a_colour_with_a_name() -> None:
+    assert {class_colour(label) for label in range(1, 20)} == set(COLOURS)
+
+
+def test_old_documents_say_what_they_do_not_know(volume_document: Make) -> None:
+    old = volume_document()
+    del old["technique"]
+    words = words_of(report_of(old))
+    assert "Preprocessing: Not recorded with this prediction." in words
+    assert "The threshold was not recorded with this prediction." in words
+    assert "40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words
+
+
+def test_the_digest_tells_reports_apart_and_knows_the_same_one_again(volume_document: Make) -> None:
+    first = report_of(volume_document()).digest
+    assert first == report_of(volume_document()).digest
+    assert len(first) == 12
+    others = {
+        report_of(volume_document(), pseudonym="other").digest,
+        report_of(volume_document(warnings=[])).digest,
+        report_of(volume_document(lesions=volume_document()["lesions"][:1])).digest,
+    }
+    assert len(others | {first}) == 4
+
+
+def test_every_step_has_a_sentence_and_no_sentence_is_without_a_step() -> None:
+    assert set(SENTENCES) == set(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        ({"step": "align", "reference": "t1c", "method": "rigid", "moved": {}}, "All sequences lay on one grid"),
+        (
+            {
+                "step": "align",
+                "reference": "t1c",
+                "method": "rigid",
+                "moved": {"t2f": {"moved_mm": 1.83, "turned_degrees": 0.6}},
+            },
+            "t2f was registered rigidly to t1c, by 1.8 mm and 0.6°",
+        ),
+        (
+            {"step": "align", "reference": "t1c", "method": "resample", "moved": {"t2f": {}}},
+            "t2f was brought to the grid of t1c by the scanner's coordinates.",
+        ),
+        ({"step": "reorient", "order": [0, 1, 2], "flipped": [False] * 3}, "The axes already ran"),
+        ({"step": "resample", "from": [4, 5, 6], "size": [8, 5, 6], "steps": [0.5, 1, 1]}, "4 × 5 × 6 to 8 × 5 × 6"),
+        ({"step": "resample", "from": [4, 5, 6], "size": [4, 5, 6], "steps": [1, 1, 1]}, "nothing was resampled"),
+        ({"step": "brain_mask", "found": "head"}, "skull and scalp included"),
+        (
+            {"step": "clip_percentiles", "lower": 0.5, "upper": 99.5, "scope": "slice", "region": "all"},
+            "slice by slice",
+        ),
+        ({"step": "rescale", "by": "type", "scope": "case", "region": "all"}, "the largest value that the files"),
+        ({"step": "zscore", "scope": "nonsense", "region": "head"}, "Step: zscore."),
+        ({"step": "crop_to_head"}, "Step: crop_to_head."),
+        ({}, "Step: unknown."),
+    ],
+)
+def test_a_record_becomes_a_sentence(record: dict[str, Any], sentence: str) -> None:
+    (said,) = describe_steps([record])
+    assert sentence in said
+
+
+RECORD = {"sequence": "t1c", "source": "P7_T1_GD.nii.gz", "reason": "the name says T1 with contrast agent"}
+
+
+def test_which_file_was_read_as_which_sequence_and_why(volume_document: Make) -> None:
+    said = words_of(report_of(volume_document(sequences=[RECORD])))
+    assert "mm, read from P7_T1_GD.nii.gz (the name says T1 with contrast agent)" in said
+    assert "read from" not in words_of(report_of(volume_document()))  # a document of before
+
+
+def test_a_pseudonym_leaves_names_of_files_out(volume_document: Make) -> None:
+    said = words_of(report_of(volume_document(sequences=[RECORD]), pseudonym="STUDY-1"))
+    assert "P7" not in said
+    assert "(the name says T1 with contrast agent)" in said
+
+
+def test_an_origin_in_the_corner_has_no_letters(volume_document: Make, study: Any) -> None:
+    """The lesion on the right is at x = -38 of a grid whose first voxel is 0, which would read "L 38"."""
+    affine = np.diag([-4.0, 4.0, 5.0, 1.0])
+    centred = [[9.5, 21.0, 17.0], [28.0, 30.0, 20.0]]
+    document = volume_document(affine=affine.tolist())
+    for lesion, voxel in zip(document["lesions"], centred, strict=True):
+        lesion["centre_mm"] = (np.diag(affine)[:3] * voxel).tolist()
+    pixels = Pixels(volume=VolumePixels(study.labels, affine, study.image, "t1c"))
+    report = make_report(parse_document(document, where="test"), Model("known"), pixels=pixels, options=Options())
+    table = lesion_table(report)
+    assert [lesion.side for lesion in report.lesions] == ["right", "left"]
+    titles = [column.title for column in table.columns]
+    assert [row[titles.index("Centre (mm)")] for row in table.rows] == ["x -38, y 84, z 85", "x -112, y 120, z 100"]
+    assert any("do not tell right from left" in note for note in table.notes)
+    assert all(" x " in image.caption and "R " not in image.caption for image in report.key_images)
+
+
+@pytest.mark.parametrize(
+    ("predict", "title", "said"),
+    [
+        ({"threshold": 0.5}, "Mean probability", "It is not calibrated"),
+        ({"threshold": 0.5, "confidence_slope": 1.06, "confidence_intercept": -0.9}, "Confidence", "calibrated on"),
+        (None, "Mean probability", "Whether it was calibrated is not recorded"),
+    ],
+)
+def test_calibrated_values_are_called_so(
+    volume_document: Make, predict: dict[str, float] | None, title: str, said: str
+) -> None:
+    document = volume_document()
+    document["technique"] = {**document["technique"], "predict": predict}
+    parsed = parse_document(document, where="test")
+    table = lesion_table(make_report(parsed, Model("known"), pixels=Pixels(), options=Options()))
+    assert title in [column.title for column in table.columns]
+    (note,) = [note for note in table.notes if "robability over the lesion" in note]
+    assert said in note
