@@ -22,11 +22,11 @@ from metseg.bundle_folder import checksums
 from metseg.recipe import Recipe, parse_recipe
 from metseg.schemas import Phase
 from metseg.serve.app import create_app
-from metseg.serve.database import Database, open_database
-from metseg.serve.folders import Folders
-from metseg.serve.instant.messages import Ask, Refusal, Result
-from metseg.serve.service import Service
+from metseg.serve.service_context import Service
 from metseg.serve.settings import Settings, load_settings
+from metseg.serve.storage.database import Database, open_database
+from metseg.serve.storage.folders import Folders
+from metseg.serve.sync_predict.messages import Ask, Refusal, Result
 
 #: A voxel above this is lesion to the models here.
 BRIGHT = 200.0
@@ -134,8 +134,8 @@ class Here:
         self._models: Any = None
 
     async def ask(self, ask: Ask) -> Result | Refusal:
-        from metseg.serve.instant.child import _reply
-        from metseg.serve.jobs.models import Models
+        from metseg.serve.jobs.phases.model_cache import Models
+        from metseg.serve.sync_predict.child import _reply
 
         self._models = self._models or Models(kept=2, device="cpu")
         reply = _reply(ask, self._models)
@@ -187,9 +187,9 @@ WorkOff = Callable[[Service, str], None]
 def work_off(bright: Path) -> WorkOff:
     """Return a function that does with a study what a worker does, in this process."""
     from metseg.serve.jobs.heartbeat import Lease
-    from metseg.serve.jobs.models import Models
-    from metseg.serve.jobs.work import OVER, Bench, Tools
-    from metseg.serve.store import Store
+    from metseg.serve.jobs.phase_runner import OVER, Bench, Tools
+    from metseg.serve.jobs.phases.model_cache import Models
+    from metseg.serve.storage.job_repository import Store
 
     def run(service: Service, study_id: str) -> None:
         tools = Tools(
@@ -280,7 +280,7 @@ def audited() -> Callable[[Service], list[str]]:
     """Return a function that gives who did what, in order."""
     import sqlalchemy as sa
 
-    from metseg.serve.records import AuditRecord
+    from metseg.serve.storage.db_models import AuditRecord
 
     def entries(service: Service) -> list[str]:
         with service.database.read() as session:

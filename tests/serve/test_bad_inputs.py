@@ -30,7 +30,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 from metseg.io.prediction_inputs import find_inputs
 from metseg.recipe import parse_recipe
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Study
-from metseg.serve.service import Service
+from metseg.serve.service_context import Service
 
 pytestmark = pytest.mark.usefixtures("bright")
 

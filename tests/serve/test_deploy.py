@@ -13,7 +13,7 @@ import yaml
 
 from metseg import __version__
 from metseg.cli import app as command_line
-from metseg.serve.checkup import OTHER_VARIABLES
+from metseg.serve.diagnostics import OTHER_VARIABLES
 from metseg.serve.routes import ROUTERS
 from metseg.serve.settings import Settings, load_settings
 

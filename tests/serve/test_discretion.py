@@ -17,12 +17,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from metseg.errors import BundleError, InputError, MetsegError
-from metseg.serve import problems
-from metseg.serve.logs import WITHHELD, Discreet, configure_logs
-from metseg.serve.problems import STATUS, TITLES, public_text, status_of
-from metseg.serve.service import Service
+from metseg.serve.http import problem_details
+from metseg.serve.http.problem_details import STATUS, TITLES, public_text, status_of
+from metseg.serve.log_redaction import WITHHELD, Discreet, configure_logs
+from metseg.serve.service_context import Service
 
-PACKAGE = Path(problems.__file__).parents[1]
+PACKAGE = Path(problem_details.__file__).parents[1]
 
 #: In tags, in names of files and fields, in queries; none of it may come out anywhere.
 SECRETS = ("Mustermann", "Erika", "4711-SECRET", "19500607")

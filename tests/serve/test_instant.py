@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from metseg.serve.instant.client import Instant
-from metseg.serve.instant.messages import Ask, Form, Refusal, Result
-from metseg.serve.problems import Refused
+from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import load_settings
+from metseg.serve.sync_predict.client import Instant
+from metseg.serve.sync_predict.messages import Ask, Form, Refusal, Result
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bright")]
 

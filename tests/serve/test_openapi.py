@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from metseg.schemas import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
-from metseg.serve import examples
-from metseg.serve.problems import make_problem
+from metseg.serve.http import openapi_examples
+from metseg.serve.http.problem_details import make_problem
 from metseg.volume import MODALITY_ALIASES
 
 #: What every call that needs a key can come to.
@@ -81,14 +81,14 @@ def test_references_lead_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_examples_are_what_they_are_examples_of() -> None:
-    Answer.model_validate(examples.ANSWER)
-    Study.model_validate(examples.STUDY)
-    Study.model_validate(examples.ACCEPTED)
-    StudyList.model_validate(examples.STUDIES)
-    Readiness.model_validate(examples.READY)
-    for model in examples.MODELS["models"]:
+    Answer.model_validate(openapi_examples.ANSWER)
+    Study.model_validate(openapi_examples.STUDY)
+    Study.model_validate(openapi_examples.ACCEPTED)
+    StudyList.model_validate(openapi_examples.STUDIES)
+    Readiness.model_validate(openapi_examples.READY)
+    for model in openapi_examples.MODELS["models"]:
         Model.model_validate(model)
-    for code, detail in examples.PROBLEM_DETAILS.items():
+    for code, detail in openapi_examples.PROBLEM_DETAILS.items():
         assert make_problem(code, detail).code == code
 
 
@@ -116,7 +116,7 @@ def test_the_api_is_there_without_torch() -> None:
 
 
 def test_the_design_names_every_table_and_route(document: dict[str, Any]) -> None:
-    from metseg.serve.records import Record
+    from metseg.serve.storage.db_models import Record
 
     page = (Path(__file__).parents[2] / "docs" / "service.md").read_text("utf-8")
     for table in Record.metadata.tables:

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Answer
-from metseg.serve import catalogue
-from metseg.serve.service import Service
-from metseg.serve.studies import busy
+from metseg.serve import model_registry
+from metseg.serve.service_context import Service
+from metseg.serve.storage.study_service import busy
 
 pytestmark = pytest.mark.usefixtures("bright")
 
@@ -132,7 +132,7 @@ def test_too_many_waiting(client: TestClient, service: Service, make: SimpleName
 
 
 def test_no_model_is_installed(make_client: MakeClient, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "list_bundles", dict)
+    monkeypatch.setattr(model_registry, "list_bundles", dict)
     client = make_client(picture_model=None)
     response = client.post("/predict/", files={"file": ("a.png", make.png(make.square()))})
     assert (response.status_code, response.json()["code"]) == (503, "service.no_model")

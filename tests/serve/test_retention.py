@@ -12,10 +12,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from metseg.schemas import State
-from metseg.serve import retention
-from metseg.serve.retention import ROW_STAYS, Sweeper
-from metseg.serve.service import Service
-from metseg.serve.store import Store
+from metseg.serve.service_context import Service
+from metseg.serve.storage import retention
+from metseg.serve.storage.job_repository import Store
+from metseg.serve.storage.retention import ROW_STAYS, Sweeper
 
 NOW = datetime.now(UTC)
 

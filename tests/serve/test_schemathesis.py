@@ -20,8 +20,8 @@ from schemathesis.python import asgi
 from schemathesis.schemas import BaseSchema
 
 from metseg.schemas import ARTIFACTS, Scope
-from metseg.serve.keys import Keys
-from metseg.serve.service import Service
+from metseg.serve.service_context import Service
+from metseg.serve.storage.api_keys import Keys
 
 pytestmark = pytest.mark.slow
 

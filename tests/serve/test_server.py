@@ -24,7 +24,7 @@ import pytest
 import uvicorn
 
 from metseg.errors import UsageError
-from metseg.serve.service import Service
+from metseg.serve.service_context import Service
 
 Start = Callable[..., tuple[str, int, Service]]
 #: How long anything here may take before the test gives up.
@@ -186,7 +186,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def plain_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the logs of the tests as they are."""
-    monkeypatch.setattr("metseg.serve.logs.configure_logs", lambda _level: None)
+    monkeypatch.setattr("metseg.serve.log_redaction.configure_logs", lambda _level: None)
 
 
 def test_keys_on_the_command_line(run_metseg: Run, home: Path) -> None:

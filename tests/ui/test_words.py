@@ -10,7 +10,7 @@ import pytest
 import metseg
 from metseg.errors import InputError
 from metseg.schemas import Failure, Kind, Phase, Problem, State
-from metseg.serve.problems import STATUS
+from metseg.serve.http.problem_details import STATUS
 from metseg.ui.client import Refusal
 from metseg.ui.names import KINDS, PHASES, STATE_ICONS, STATES
 from metseg.ui.words import FAMILIES, WORDS, explain_error, explain_failure, words_for

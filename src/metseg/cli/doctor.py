@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from metseg.serve.checkup import Finding
+    from metseg.serve.diagnostics import Finding
 
 NOT_INSTALLED = "not installed (pip install 'metseg[serve]')"
 
@@ -33,7 +33,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 def _findings() -> Sequence[Finding]:
     """Return what was found of the service; nothing where it is not installed."""
     try:
-        from metseg.serve.checkup import examine
+        from metseg.serve.diagnostics import examine
     except ModuleNotFoundError:
         return ()
     return examine()

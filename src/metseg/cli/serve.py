@@ -13,9 +13,9 @@ from metseg.errors import InputError, MetsegError, UsageError
 if TYPE_CHECKING:
     import socket
 
-    from metseg.serve.database import Database
-    from metseg.serve.records import KeyRecord
     from metseg.serve.settings import Settings
+    from metseg.serve.storage.database import Database
+    from metseg.serve.storage.db_models import KeyRecord
 
 app = typer.Typer(help="Serve pictures and studies over HTTP.")
 keys = typer.Typer(help="Who may call the service: keys with owners and scopes.", no_args_is_help=True)
@@ -39,7 +39,7 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     from metseg.serve.app import create_app
-    from metseg.serve.logs import configure_logs
+    from metseg.serve.log_redaction import configure_logs
 
     given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
     settings = _settings(**given)
@@ -59,7 +59,7 @@ def add_key(
     as_json: Json = False,
 ) -> None:
     """Make a key and show it, for the only time."""
-    from metseg.serve.keys import DEFAULT_SCOPES, Keys
+    from metseg.serve.storage.api_keys import DEFAULT_SCOPES, Keys
 
     key = Keys(_database()).add(owner, scopes or DEFAULT_SCOPES, days=days)
     print(json.dumps({"key": key, "owner": owner}) if as_json else key)
@@ -68,7 +68,7 @@ def add_key(
 @keys.command("list")
 def list_keys(as_json: Json = False) -> None:
     """List the keys; the secrets are nowhere."""
-    from metseg.serve.keys import Keys
+    from metseg.serve.storage.api_keys import Keys
 
     records = Keys(_database()).all()
     if as_json:
@@ -98,7 +98,7 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="Its id, of `metseg serve keys list`.")], as_json: Json = False
 ) -> None:
     """Make a key invalid for good."""
-    from metseg.serve.keys import Keys
+    from metseg.serve.storage.api_keys import Keys
 
     Keys(_database()).revoke(key_id)
     print(json.dumps({"id": key_id, "revoked": True}) if as_json else f"{key_id} revoked")
@@ -112,7 +112,7 @@ def check_audit(
     as_json: Json = False,
 ) -> None:
     """Check the audit log's chain and print its head; noted elsewhere, it proves later that nothing was cut off."""
-    from metseg.serve import audit
+    from metseg.serve.storage import audit
 
     database = _database()
     verdict = audit.verify(database)
@@ -133,8 +133,8 @@ def _settings(**given: object) -> Settings:
 
 
 def _database() -> Database:
-    from metseg.serve.database import open_database
-    from metseg.serve.folders import Folders
+    from metseg.serve.storage.database import open_database
+    from metseg.serve.storage.folders import Folders
 
     settings = _settings()
     Folders(settings.home).make()
@@ -143,10 +143,10 @@ def _database() -> Database:
 
 def _require_key_beyond_loopback(settings: Settings) -> None:
     """Refuse to let the network in while everybody may do everything."""
-    from metseg.serve.address import is_loopback
-    from metseg.serve.database import open_database
-    from metseg.serve.folders import Folders
-    from metseg.serve.keys import Keys
+    from metseg.serve.bind_address import is_loopback
+    from metseg.serve.storage.api_keys import Keys
+    from metseg.serve.storage.database import open_database
+    from metseg.serve.storage.folders import Folders
 
     if is_loopback(settings.host):
         return
@@ -166,7 +166,7 @@ def _require_key_beyond_loopback(settings: Settings) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     """Return a socket that listens, so that its port is known before anything else is started."""
-    from metseg.serve.address import bind
+    from metseg.serve.bind_address import bind
 
     try:
         listener = bind(settings.host, settings.port)

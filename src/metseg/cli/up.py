@@ -56,8 +56,8 @@ def api_child(settings: Settings) -> Child:
 
 def worker_children(settings: Settings, count: int) -> list[Child]:
     """Return so many workers as children, each of a name that is the same the next time."""
-    from metseg.serve.jobs.identity import machine_name
     from metseg.serve.jobs.supervisor import Child
+    from metseg.serve.jobs.worker_id import machine_name
 
     if count == 1:
         return [_child("worker", "worker")]

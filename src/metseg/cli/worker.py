@@ -38,7 +38,7 @@ def worker(
     yield_to_others(settings.worker_nice)
 
     from metseg.serve.jobs.worker import Worker
-    from metseg.serve.logs import configure_logs
+    from metseg.serve.log_redaction import configure_logs
 
     configure_logs(settings.log_level)
     Worker(settings, threads=count).run()

@@ -12,11 +12,11 @@ from starlette.middleware import Middleware
 
 from metseg import __version__
 from metseg.schemas import NOTICE
-from metseg.serve.errors import add_handlers
-from metseg.serve.middleware import Surrounding
-from metseg.serve.openapi import complete
+from metseg.serve.http.error_handlers import add_handlers
+from metseg.serve.http.middleware import Surrounding
+from metseg.serve.http.openapi import complete
 from metseg.serve.routes import ROUTERS
-from metseg.serve.service import Service, open_service
+from metseg.serve.service_context import Service, open_service
 from metseg.serve.settings import Settings
 
 _DESCRIPTION: Final = f"""Find and outline brain metastases and gliomas in MRI. **{NOTICE}**

@@ -23,8 +23,8 @@ from PIL import Image
 from metseg.schemas import Kind
 
 if TYPE_CHECKING:
-    from metseg.serve.records import StudyRecord
-    from metseg.serve.store import Store
+    from metseg.serve.storage.db_models import StudyRecord
+    from metseg.serve.storage.job_repository import Store
 
 #: A voxel above this is lesion to the models here.
 BRIGHT = 200.0
@@ -147,12 +147,12 @@ def long_files(tmp_path: Path) -> list[File]:
 def accept(home: Path) -> Iterator[Callable[..., str]]:
     """Return a function that has the service accept files as a study, as the API does, and gives its id."""
     from metseg.schemas import Options
-    from metseg.serve.database import open_database
-    from metseg.serve.folders import Folders
-    from metseg.serve.forms import ReceivedFile
-    from metseg.serve.keys import LOCAL_PRINCIPAL
+    from metseg.serve.http.multipart import ReceivedFile
     from metseg.serve.settings import load_settings
-    from metseg.serve.studies import CheckedFile, NewStudy, Studies
+    from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
+    from metseg.serve.storage.database import open_database
+    from metseg.serve.storage.folders import Folders
+    from metseg.serve.storage.study_service import CheckedFile, NewStudy, Studies
 
     settings = load_settings()
     folders = Folders(settings.home)
@@ -241,7 +241,7 @@ class Fleet:
         import sqlalchemy as sa
 
         from metseg.schemas import State
-        from metseg.serve.records import StudyRecord
+        from metseg.serve.storage.db_models import StudyRecord
 
         query = sa.select(StudyRecord).where(StudyRecord.id.in_(studies)).order_by(StudyRecord.id)
         with self.store.database.read() as session:
@@ -256,7 +256,7 @@ class Fleet:
         """Return how often the audit log says of each study that it ended, and how."""
         import sqlalchemy as sa
 
-        from metseg.serve.records import AuditRecord
+        from metseg.serve.storage.db_models import AuditRecord
 
         ends = ("study.done", "study.failed", "study.cancelled")
         query = sa.select(AuditRecord.study_id, AuditRecord.action).where(AuditRecord.action.in_(ends))
@@ -270,10 +270,10 @@ class Fleet:
 @pytest.fixture
 def make_fleet(home: Path) -> Iterator[Callable[[], Fleet]]:
     """Return a function that makes a fleet on the database that the settings name now; no process outlives its test."""
-    from metseg.serve.database import open_database
-    from metseg.serve.folders import Folders
     from metseg.serve.settings import load_settings
-    from metseg.serve.store import Store
+    from metseg.serve.storage.database import open_database
+    from metseg.serve.storage.folders import Folders
+    from metseg.serve.storage.job_repository import Store
 
     made: list[Fleet] = []
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from metseg.serve.jobs.claim import Hold, Interrupted
 from metseg.serve.jobs.heartbeat import Heartbeat, Lease
-from metseg.serve.jobs.hold import Hold, Interrupted
 
 
 class Clock:

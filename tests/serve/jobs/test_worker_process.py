@@ -135,8 +135,8 @@ def test_too_little_memory_fails_the_study_and_no_other(
 def test_what_is_cancelled_while_it_is_worked_on_ends_soon(
     make_fleet: Callable[[], Any], accept: Callable[..., str], long_files: list[Any], volume_files: list[Any]
 ) -> None:
-    from metseg.serve.keys import LOCAL_PRINCIPAL
-    from metseg.serve.studies import Studies
+    from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
+    from metseg.serve.storage.study_service import Studies
 
     fleet = make_fleet()
     study, next_one = accept(long_files, "bright-two"), accept(volume_files, "bright-two")

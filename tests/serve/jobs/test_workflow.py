@@ -18,8 +18,8 @@ from dbos import DBOS
 
 from metseg.schemas import Phase
 from metseg.serve.jobs import workflow
-from metseg.serve.jobs.hold import Interrupted
-from metseg.serve.jobs.work import GO_ON, OVER
+from metseg.serve.jobs.claim import Interrupted
+from metseg.serve.jobs.phase_runner import GO_ON, OVER
 from metseg.serve.settings import load_settings
 
 PATIENCE_S = 60.0

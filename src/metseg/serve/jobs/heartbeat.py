@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from metseg.serve.workers import Workers
+from metseg.serve.storage.worker_registry import Workers
 
 log = logging.getLogger("metseg.worker")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metseg.errors import BundleError, LockedError, UsageError
-from metseg.serve.address import bind
+from metseg.serve.bind_address import bind
 from metseg.serve.jobs.signals import ended_by_signals
 
 #: What a child ends with when starting it again would change nothing.

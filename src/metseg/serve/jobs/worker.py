@@ -15,21 +15,21 @@ from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
 from metseg.errors import ResourceError
-from metseg.serve.database import Database, open_database
-from metseg.serve.folders import Folders
 from metseg.serve.jobs import workflow
-from metseg.serve.jobs.caretaker import Caretaker
 from metseg.serve.jobs.heartbeat import Heartbeat, Lease
-from metseg.serve.jobs.identity import machine_mark, machine_name, name_taken, only_one
 from metseg.serve.jobs.limits import limit_memory, limit_torch_threads, memory_share
-from metseg.serve.jobs.models import Models
+from metseg.serve.jobs.phase_runner import Bench, Tools
+from metseg.serve.jobs.phases.model_cache import Models
+from metseg.serve.jobs.recovery import Caretaker
 from metseg.serve.jobs.signals import ended_by_signals
-from metseg.serve.jobs.work import Bench, Tools
-from metseg.serve.records import WorkerRecord
-from metseg.serve.retention import Sweeper
+from metseg.serve.jobs.worker_id import machine_mark, machine_name, name_taken, only_one
 from metseg.serve.settings import Settings
-from metseg.serve.store import Store
-from metseg.serve.workers import Workers
+from metseg.serve.storage.database import Database, open_database
+from metseg.serve.storage.db_models import WorkerRecord
+from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.job_repository import Store
+from metseg.serve.storage.retention import Sweeper
+from metseg.serve.storage.worker_registry import Workers
 
 log = logging.getLogger("metseg.serve.worker")
 

@@ -16,8 +16,8 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID, Wo
 from sqlalchemy import URL
 
 from metseg.schemas import Phase
-from metseg.serve.jobs.hold import Interrupted
-from metseg.serve.jobs.work import GO_ON, OVER, Bench
+from metseg.serve.jobs.claim import Interrupted
+from metseg.serve.jobs.phase_runner import GO_ON, OVER, Bench
 from metseg.serve.settings import Settings
 
 #: Name of the queue and of the workflow.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from metseg.serve.records import Record
+from metseg.serve.storage.db_models import Record
 
 context.configure(
     connection=context.config.attributes["connection"],

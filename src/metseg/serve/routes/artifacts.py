@@ -9,12 +9,12 @@ from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import FileResponse
 
 from metseg.schemas import ARTIFACTS
-from metseg.serve.access import Reading, Svc
-from metseg.serve.artifacts import is_artifact
-from metseg.serve.convert import artifacts_of
-from metseg.serve.openapi import header, problems
-from metseg.serve.problems import Refused
+from metseg.serve.http.dependencies import Reading, Svc
+from metseg.serve.http.openapi import header, problems
+from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.serializers import artifacts_of
 from metseg.serve.routes.studies import IfNoneMatch, StudyId, matches
+from metseg.serve.storage.artifact_names import is_artifact
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
@@ -87,7 +87,7 @@ def _require_range(asked: str, size: int) -> None:
     >>> _require_range("bytes=50-", 50)
     Traceback (most recent call last):
     ...
-    metseg.serve.problems.Refused: header Range: the file has no such part (expected one range of bytes, ...
+    metseg.serve.http.problem_details.Refused: header Range: the file has no such part (expected one range of bytes, ...
     """
     match = _RANGE.fullmatch(asked.strip())
     first, last, length = (int(part) if part else None for part in match.groups()) if match else (None, None, 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from metseg.schemas import ModelList
-from metseg.serve.access import Reading, Svc
-from metseg.serve.catalogue import models
-from metseg.serve.examples import MODELS
-from metseg.serve.openapi import problems
+from metseg.serve.http.dependencies import Reading, Svc
+from metseg.serve.http.openapi import problems
+from metseg.serve.http.openapi_examples import MODELS
+from metseg.serve.model_registry import models
 
 router = APIRouter(tags=["models"], redirect_slashes=False)
 

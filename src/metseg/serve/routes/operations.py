@@ -10,11 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from metseg import __version__
 from metseg.schemas import Health, Readiness, State
-from metseg.serve.access import Measuring, Svc
-from metseg.serve.examples import READY
-from metseg.serve.measures import MEDIA_TYPE
-from metseg.serve.openapi import problems
-from metseg.serve.service import Service
+from metseg.serve.http.dependencies import Measuring, Svc
+from metseg.serve.http.openapi import problems
+from metseg.serve.http.openapi_examples import READY
+from metseg.serve.prometheus_metrics import MEDIA_TYPE
+from metseg.serve.service_context import Service
 
 router = APIRouter(tags=["operations"], redirect_slashes=False)
 

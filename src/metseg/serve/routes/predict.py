@@ -11,18 +11,18 @@ from metseg.errors import InputError
 from metseg.io.images.file_signatures import FORMAT_NAMES
 from metseg.message_text import counted
 from metseg.schemas import Answer, Kind
-from metseg.serve.accept import wanted_form
-from metseg.serve.access import Predicting, Svc
-from metseg.serve.catalogue import choose_model
-from metseg.serve.checks import check_file
-from metseg.serve.errors import respond
-from metseg.serve.forms import Upload
-from metseg.serve.instant.messages import Ask, Form, Refusal
-from metseg.serve.openapi import PREDICT_ANSWERS, PREDICT_BODY, UPLOADS, problems
-from metseg.serve.problems import Refused, make_problem
-from metseg.serve.request_options import options_of
-from metseg.serve.service import Service
-from metseg.serve.uploads import receiving
+from metseg.serve.http.content_negotiation import wanted_form
+from metseg.serve.http.dependencies import Predicting, Svc
+from metseg.serve.http.error_handlers import respond
+from metseg.serve.http.multipart import Upload
+from metseg.serve.http.openapi import PREDICT_ANSWERS, PREDICT_BODY, UPLOADS, problems
+from metseg.serve.http.problem_details import Refused, make_problem
+from metseg.serve.http.request_options import options_of
+from metseg.serve.http.upload_validation import check_file
+from metseg.serve.http.uploads import receiving
+from metseg.serve.model_registry import choose_model
+from metseg.serve.service_context import Service
+from metseg.serve.sync_predict.messages import Ask, Form, Refusal
 
 router = APIRouter(tags=["pictures"], redirect_slashes=False)
 

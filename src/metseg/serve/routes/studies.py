@@ -9,20 +9,20 @@ from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, State, Study, StudyList
-from metseg.serve.access import Reading, Svc, Writing
-from metseg.serve.catalogue import choose_model
-from metseg.serve.checks import check_file, require_brain_mask, study_kind
-from metseg.serve.convert import study_of, summary_of
-from metseg.serve.examples import ACCEPTED, STUDIES, STUDY
-from metseg.serve.forms import ReceivedFile, Upload
-from metseg.serve.keys import Principal
-from metseg.serve.openapi import STUDY_BODY, UPLOADS, header, problems
-from metseg.serve.problems import Refused
-from metseg.serve.records import StudyRecord
-from metseg.serve.request_options import options_of
-from metseg.serve.service import Service
-from metseg.serve.studies import CheckedFile, NewStudy
-from metseg.serve.uploads import receiving
+from metseg.serve.http.dependencies import Reading, Svc, Writing
+from metseg.serve.http.multipart import ReceivedFile, Upload
+from metseg.serve.http.openapi import STUDY_BODY, UPLOADS, header, problems
+from metseg.serve.http.openapi_examples import ACCEPTED, STUDIES, STUDY
+from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.request_options import options_of
+from metseg.serve.http.serializers import study_of, summary_of
+from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
+from metseg.serve.http.uploads import receiving
+from metseg.serve.model_registry import choose_model
+from metseg.serve.service_context import Service
+from metseg.serve.storage.api_keys import Principal
+from metseg.serve.storage.db_models import StudyRecord
+from metseg.serve.storage.study_service import CheckedFile, NewStudy
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 

@@ -1,0 +1,201 @@
+"""Whether the service could start as it is set, looked at without starting or changing anything: `metseg doctor`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from metseg.errors import MetsegError, ResourceError, UsageError
+from metseg.registry import lookup
+from metseg.serve.bind_address import bind, is_loopback
+from metseg.serve.model_registry import PICTURES, VOLUMES, models
+from metseg.serve.settings import SETTINGS_FILE, Settings, load_settings
+from metseg.serve.storage.api_keys import Keys
+from metseg.serve.storage.database import Database, migration_config
+
+PREFIX: Final = "METSEG_"
+#: Variables that are no settings of the service: of the page, and of pseudonyms.
+OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PSEUDONYM_KEY")
+#: What variables begin with that are for tests.
+_OF_TESTS: Final = f"{PREFIX}TEST_"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one check.
+
+    Args:
+        name: of the check.
+        text: what was found, one line.
+        error: why the service would not start, or not do its work; None: it would.
+    """
+
+    name: str
+    text: str
+    error: MetsegError | None = None
+
+
+def examine() -> list[Finding]:
+    """Return what came of every check; where the settings themselves are wrong, of that alone."""
+    try:
+        settings = load_settings()
+    except MetsegError as error:
+        return [_wrong("settings", error)]
+    return [_checked(name, check, settings) for name, check in CHECKS.items()]
+
+
+def _checked(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, check(settings))
+    except MetsegError as error:
+        return _wrong(name, error)
+
+
+def _wrong(name: str, error: MetsegError) -> Finding:
+    return Finding(name, f"wrong: {error.one_line()}", error)
+
+
+def _variables(settings: Settings) -> str:
+    """Name what is set. Whoever misspells a variable would not be told otherwise."""
+    known = dict.fromkeys(f"{PREFIX}{name.upper()}" for name in (*Settings.model_fields, *OTHER_VARIABLES))
+    sources = sorted(name for name in os.environ if name.startswith(PREFIX) and not name.startswith(_OF_TESTS))
+    for name in sources:
+        lookup("setting", known, name)
+    if (settings.home / SETTINGS_FILE).is_file():
+        sources.append(SETTINGS_FILE)
+    return f"{', '.join(sources) or 'nothing is set'}; the rest is as by default"
+
+
+def _home(settings: Settings) -> str:
+    home = settings.home
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ResourceError(
+            "no right to write", where=there, cure="choose another METSEG_HOME", code="resources.system"
+        )
+    free = shutil.disk_usage(there).free
+    if free < settings.disk_reserve_bytes:
+        raise ResourceError(
+            "there is less room than uploads must leave",
+            where=there,
+            expected=f"{_gigabytes(settings.disk_reserve_bytes)} (disk_reserve_bytes)",
+            got=_gigabytes(free),
+            cure="free some space",
+            code="resources.disk",
+        )
+    if there != home:
+        return f"{home}, made at the first start, {_gigabytes(free)} free"
+    others = ", open to other accounts (chmod 700 closes it)" if home.stat().st_mode & 0o077 else ""
+    return f"{home}, {_gigabytes(free)} free{others}"
+
+
+def _database(settings: Settings) -> str:
+    kind = settings.records_url.get_backend_name()
+    found, newest = _revision(settings), ScriptDirectory.from_config(migration_config()).get_current_head()
+    if found is None:
+        return f"{kind}, empty: tables are made at the first start"
+    known = {script.revision for script in ScriptDirectory.from_config(migration_config()).walk_revisions()}
+    if found not in known:
+        raise ResourceError(
+            "its tables are of another version of metseg",
+            where="the database",
+            expected=newest,
+            got=found,
+            cure="install that version, or a newer one",
+            code="resources.database",
+        )
+    return f"{kind}, " + ("tables up to date" if found == newest else "tables are brought up to date at the next start")
+
+
+def _revision(settings: Settings) -> str | None:
+    """Return of which version the tables are; None: there are none yet.
+
+    Raises:
+        ResourceError: ``resources.database``, it cannot be reached.
+    """
+    url = settings.records_url
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return None
+    database = Database(settings)
+    try:
+        with database.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except sa.exc.OperationalError as error:
+        raise ResourceError(
+            "the database cannot be reached",
+            where="METSEG_DATABASE_URL" if settings.database_url else "METSEG_HOME",
+            got=type(error.orig).__name__,
+            cure="check that it is there, and that name and password are right",
+            code="resources.database",
+        ) from None
+    finally:
+        database.close()
+
+
+def _keys(settings: Settings) -> str:
+    if _has_key(settings):
+        return "needed by every call"
+    if is_loopback(settings.host):
+        return "none: whoever is on this machine may do everything"
+    raise UsageError(
+        "beyond this machine, nobody is let in without a key",
+        where="METSEG_HOST",
+        got=settings.host,
+        cure="make a key with metseg serve keys add OWNER",
+        code="usage.unguarded",
+    )
+
+
+def _has_key(settings: Settings) -> bool:
+    if _revision(settings) is None:
+        return False
+    database = Database(settings)
+    try:
+        return Keys(database).any()
+    finally:
+        database.close()
+
+
+def _models(settings: Settings) -> str:
+    """Name the models that are taken where a request names none."""
+    known = {model.name: model for model in models(settings)}
+    for wanted in (settings.picture_model, settings.volume_model):
+        if wanted is not None:
+            lookup("model", known, wanted)
+    if not known:
+        return "none: metseg models add installs one"
+    chosen = {use: next((name for name, model in known.items() if use in model.default_for), "none") for use in USES}
+    return ", ".join(f"{use}: {name}" for use, name in chosen.items())
+
+
+def _port(settings: Settings) -> str:
+    try:
+        bind(settings.host, settings.port).close()
+    except OSError as error:
+        return f"{settings.port} of {settings.host}: {error.strerror} (does the service run?)"
+    return f"{settings.port} of {settings.host}, free"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+USES: Final = (PICTURES, VOLUMES)
+
+#: What is looked at, in the order in which it would fail.
+CHECKS: Final[Mapping[str, Callable[[Settings], str]]] = {
+    "settings": _variables,
+    "home": _home,
+    "database": _database,
+    "keys": _keys,
+    "models": _models,
+    "port": _port,
+}

@@ -1,0 +1,1 @@
+"""What the API receives and answers: forms, uploads, validation, errors, OpenAPI."""

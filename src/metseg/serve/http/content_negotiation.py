@@ -1,0 +1,74 @@
+"""Which form of an answer a client wants, by its header Accept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metseg.serve.http.problem_details import Refused
+from metseg.serve.sync_predict.messages import Form
+
+#: Media types with their parameter ``view``, and what they ask for; the first of those wanted equally wins.
+_OFFERS: Final = (
+    ("application/json", "", Form.JSON),
+    ("image/png", "mask", Form.MASK),
+    ("image/png", "overlay", Form.OVERLAY),
+)
+_VIEW: Final = "view"
+
+
+def wanted_form(accept: str | None) -> Form:
+    """Return the form that a client likes best.
+
+    Args:
+        accept: value of the header; None or empty: anything will do.
+    Raises:
+        Refused: ``request.not_acceptable``.
+
+    >>> wanted_form(None), wanted_form("image/png"), wanted_form("text/html, image/png; view=overlay; q=0.5")
+    (<Form.JSON: 'json'>, <Form.MASK: 'mask'>, <Form.OVERLAY: 'overlay'>)
+    """
+    if not accept or not accept.strip():
+        return Form.JSON
+    ranked = [(_liking(accept, media_type, view), -place) for place, (media_type, view, _) in enumerate(_OFFERS)]
+    quality, place = max(ranked)
+    if quality <= 0:
+        raise Refused(
+            "request.not_acceptable",
+            "none of the wanted formats can be given",
+            where="header Accept",
+            expected="application/json, image/png, or image/png; view=overlay",
+        )
+    return _OFFERS[-place][2]
+
+
+def _liking(accept: str, media_type: str, view: str) -> float:
+    """Return how much an offer is liked, 0 to 1. Of ranges that match, the most exact holds (RFC 9110, 12.5.1)."""
+    most_exact, liking = -1, 0.0
+    for part in accept.split(","):
+        wanted, parameters = _range(part)
+        exactness = _exactness(wanted, parameters.get(_VIEW), media_type, view)
+        if exactness > most_exact:
+            most_exact, liking = exactness, _quality(parameters)
+    return liking
+
+
+def _range(part: str) -> tuple[str, dict[str, str]]:
+    wanted, *rest = (piece.strip().lower() for piece in part.split(";"))
+    pairs = (piece.partition("=") for piece in rest)
+    return wanted, {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _exactness(wanted: str, wanted_view: str | None, media_type: str, view: str) -> int:
+    """Return how exactly a range names an offer; -1 where it does not."""
+    if wanted == media_type:
+        if wanted_view is None:
+            return 2
+        return 3 if wanted_view == view else -1
+    return {f"{media_type.partition('/')[0]}/*": 1, "*/*": 0}.get(wanted, -1)
+
+
+def _quality(parameters: dict[str, str]) -> float:
+    try:
+        return min(max(float(parameters.get("q", "1")), 0.0), 1.0)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,104 @@
+"""Every error becomes a problem document; what nobody foresaw becomes one that says nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+
+from metseg.errors import MetsegError
+from metseg.schemas import PROBLEM_MEDIA_TYPE, Problem
+from metseg.serve.http.multipart import refuse_place
+from metseg.serve.http.problem_details import Refused, make_problem, problem_of
+
+#: Codes of what the framework itself refuses.
+_FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
+    404: ("request.unknown", "there is nothing under this address"),
+    405: ("request.method", "this method is not for this address"),
+}
+
+_WRONG_METHOD: Final = 405
+
+_log = logging.getLogger(__name__)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have every error answered with a problem document."""
+    handlers: Mapping[type[Exception], Any] = {
+        MetsegError: _metseg,
+        RequestValidationError: _validation,
+        HTTPException: _framework,
+        OperationalError: _database,
+        NoConnectionInTime: _database,
+        ClientDisconnect: _gone,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def respond(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem document as a response, and count it."""
+    request.app.state.service.measures.problem(problem.code)
+    body = problem.model_dump_json(exclude_none=True)
+    return Response(body, problem.status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
+
+
+def unforeseen(request: Request) -> Response:
+    """Return the answer for an error that nobody foresaw."""
+    detail = "Something went wrong in the service. The log has more under the id of the request."
+    return respond(request, make_problem("internal", detail, request=request.state.request_id))
+
+
+async def _metseg(request: Request, error: MetsegError) -> Response:
+    headers = error.headers if isinstance(error, Refused) else {}
+    problem = problem_of(error, request=request.state.request_id)
+    if problem.status >= 500:
+        _log.warning("request %s: %s", request.state.request_id, problem.code, exc_info=error)
+    return respond(request, problem, headers)
+
+
+async def _validation(request: Request, error: RequestValidationError) -> Response:
+    """Name the fields and what was expected; never what was given."""
+    for fault in error.errors():
+        if isinstance(fault.get("input"), str):
+            try:
+                refuse_place(fault["input"], ".".join(map(str, fault["loc"])))
+            except Refused as refused:
+                return await _metseg(request, refused)
+    faults = [{"field": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])} for fault in error.errors()]
+    known = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    return respond(request, make_problem("request.invalid", known, request=request.state.request_id, errors=faults))
+
+
+async def _framework(request: Request, error: HTTPException) -> Response:
+    code, detail = _FRAMEWORK.get(error.status_code, ("request.malformed", "the request cannot be understood"))
+    headers = {"Allow": _methods(request)} if error.status_code == _WRONG_METHOD else error.headers
+    return respond(request, make_problem(code, detail, request=request.state.request_id), headers)
+
+
+def _methods(request: Request) -> str:
+    """Return what can be done at an address; the framework names the methods of the first route that fits only."""
+    fitting = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
+    return ", ".join(sorted({method for route in fitting for method in getattr(route, "methods", None) or ()}))
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    _log.error("request %s: the database cannot be used", request.state.request_id, exc_info=error)
+    seconds = str(request.app.state.service.settings.retry_after_s)
+    detail = "the database cannot be reached"
+    problem = make_problem("resources.database", detail, request=request.state.request_id, cure="try again later")
+    return respond(request, problem, {"Retry-After": seconds})
+
+
+async def _gone(request: Request, _error: ClientDisconnect) -> Response:
+    """Answer nobody: the client is gone; its upload was removed on the way here."""
+    detail = "the client is gone"
+    return respond(request, make_problem("request.malformed", detail, request=request.state.request_id))

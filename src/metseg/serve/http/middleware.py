@@ -1,0 +1,104 @@
+"""Around every request: an id, a line in the log, a measure, and an answer even where something unforeseen happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from contextlib import suppress
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from metseg.serve.http.error_handlers import unforeseen
+from metseg.serve.prometheus_metrics import Measures
+
+REQUEST_ID: Final = "metseg.request"
+#: Sent with everything.
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-site"),
+)
+#: From this status on, a request was refused, and its body may not have been read.
+_REFUSED: Final = 400
+_DRAIN_BYTES: Final = 64 * 2**20
+_DRAIN_S: Final = 10.0
+#: What a request to no route of ours is called, and one by no method of ours: what clients ask for may hold anything.
+_NOWHERE: Final = "none"
+_OTHER: Final = "-"
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+_log = logging.getLogger(__name__)
+
+
+class _Body:
+    """The body of a request, of which it is known whether all of it was read."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._over = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._over = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left, for a while, and throw it away: many clients only listen when all is sent."""
+        left = _DRAIN_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while not self._over and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+
+
+class Surrounding:
+    """Wraps the application.
+
+    Args:
+        app: what is wrapped.
+        measures: told of each answer.
+    """
+
+    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+        self.app = app
+        self.measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        body = _Body(receive)
+        status, begin = 0, time.perf_counter()
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status >= _REFUSED and (b"connection", b"close") not in message["headers"]:
+                    await body.drain()
+                message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, body.receive, send_on)
+        except Exception:
+            _log.exception("request %s failed", request_id)
+            if status:
+                raise  # half an answer is out: all that is left is to break the connection
+            await unforeseen(Request(scope))(scope, body.receive, send_on)
+        finally:
+            self._note(scope, status, time.perf_counter() - begin)
+
+    def _note(self, scope: Scope, status: int, elapsed_s: float) -> None:
+        route = getattr(scope.get("route"), "path", _NOWHERE)
+        method = scope["method"] if route != _NOWHERE and scope["method"] in _METHODS else _OTHER
+        self.measures.answered(method, route, status, elapsed_s)
+        request_id = scope["state"]["request_id"]
+        _log.info("%s %s %s %d %.0f ms", request_id, method, route.replace("/", " ").strip(), status, 1000 * elapsed_s)

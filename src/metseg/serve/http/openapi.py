@@ -1,0 +1,157 @@
+"""What the OpenAPI document says beyond what FastAPI finds by itself: bodies that are streamed, problems, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from metseg.schemas import BRAIN_MASK, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
+from metseg.serve.http.openapi_examples import ANSWER, PROBLEM_DETAILS
+from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
+
+Responses = dict[int | str, dict[str, Any]]
+
+#: What every call can come to.
+EVERYWHERE: Final = ("request.host", "request.origin", "request.unauthorised", "internal", "resources.database")
+#: What every call that takes files can come to, beside.
+UPLOADS: Final = (
+    "request.malformed",
+    "request.url",
+    "request.timeout",
+    "request.too_large",
+    "request.media_type",
+    "request.invalid",
+    "input.archive_path",
+    "input.too_large",
+    "input.format",
+    "service.busy",
+    "resources.disk",
+)
+
+
+def problems(*codes: str) -> Responses:
+    """Return how a route documents the problems it may answer with, an example for each code."""
+    found: Responses = {}
+    for code in dict.fromkeys((*codes, *EVERYWHERE)):
+        example = make_problem(code, PROBLEM_DETAILS[code], request="0123456789abcdef")
+        status = found.setdefault(example.status, _described(example.status))
+        examples = status["content"][PROBLEM_MEDIA_TYPE]["examples"]
+        examples[code] = {"value": example.model_dump(exclude_none=True)}
+        if example.status == STATUS["service.busy"]:
+            status["headers"] = {"Retry-After": _header("Seconds after which it may go better.", "integer")}
+    return found
+
+
+def header(description: str) -> dict[str, Any]:
+    """Return how a header of an answer is documented."""
+    return _header(description, "string")
+
+
+def complete(app: FastAPI) -> None:
+    """Let the document hold the schema of problems, to which the routes refer."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = schema
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _described(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": TITLES[status], "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": {}}}}
+
+
+def _header(description: str, kind: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+_BINARY: Final[Mapping[str, Any]] = {"type": "string", "format": "binary"}
+_MODEL: Final[Mapping[str, Any]] = {
+    "type": "string",
+    "pattern": "^([A-Za-z0-9][A-Za-z0-9._+-]{0,99})?$",
+    "description": "Name of a model, of `GET /models`; without it, or empty, the service's own choice.",
+}
+
+#: The form of `POST /predict/`, and the picture as the body itself.
+PREDICT_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {**_BINARY, "description": "PNG, TIFF, JPEG, WebP or BMP."},
+                        "model": _MODEL,
+                    },
+                    "additionalProperties": False,
+                }
+            },
+            **{f"image/{kind}": {"schema": _BINARY} for kind in ("png", "tiff", "jpeg", "webp", "bmp")},
+        },
+    }
+}
+
+#: What `POST /predict/` sends back, by what was asked for in Accept.
+PREDICT_ANSWERS: Final[dict[str, Any]] = {
+    "description": "The segmentation: JSON; with `Accept: image/png` the mask (0/255 for one class, else class ids); "
+    "with `Accept: image/png; view=overlay` the picture with the lesions drawn on it.",
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Answer"}, "example": ANSWER},
+        "image/png": {"schema": _BINARY},
+    },
+}
+
+#: The form of `POST /studies`.
+STUDY_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "Pictures of one patient in order; NIfTI, one file per sequence; DICOM, "
+                            "files or one zip archive. Which sequence a NIfTI file shows is read from its name; "
+                            "one that is not plain is refused.",
+                        },
+                        **{
+                            sequence: {**_BINARY, "description": f"The NIfTI file that shows {sequence}."}
+                            for sequence in SEQUENCES
+                        },
+                        BRAIN_MASK: {
+                            **_BINARY,
+                            "description": "A brain mask (NIfTI, on the grid of one of the images), for images that"
+                            " show the skull. May come with NIfTI files and with DICOM.",
+                        },
+                        "model": _MODEL,
+                        "stack": {"type": "boolean", "description": "Read the pages of a TIFF as slices."},
+                        "allow_gaps": {
+                            "type": "boolean",
+                            "description": "Fill missing DICOM slices, and mark every output.",
+                        },
+                        "series": {
+                            "type": "array",
+                            "items": {"type": "string", "pattern": "^([A-Za-z0-9_]+=[0-9]{1,9}(\\.[0-9]{1,4})?)?$"},
+                            "description": "Which DICOM series shows which sequence, such as `t1c=3`.",
+                        },
+                    },
+                    "additionalProperties": False,
+                },
+                "encoding": {"series": {"explode": True}},
+            }
+        },
+    }
+}

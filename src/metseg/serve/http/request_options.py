@@ -1,0 +1,62 @@
+"""From the text fields of a form to what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from metseg.schemas import Options
+from metseg.serve.http.problem_details import Refused
+from metseg.volume import canonical_modality
+
+_ONCE: Final = ("model", "stack", "allow_gaps")
+_BOOLEANS: Final = ("stack", "allow_gaps")
+_SERIES: Final = "series"
+
+
+def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
+    """Return what the fields of a form ask for; an empty field asks for nothing.
+
+    Raises:
+        Refused: ``request.invalid``; the message names fields of ours only.
+
+    >>> options_of({"model": ["lgg-flair"], "stack": ["true"], "series": ["t1ce=3"]})
+    Options(model='lgg-flair', stack=True, allow_gaps=False, series={'t1c': '3'})
+    """
+    raw: dict[str, Any] = {}
+    for name, values in fields.items():
+        given = [value.strip() for value in values if value.strip()]
+        if name not in (*_ONCE, _SERIES):
+            raise _invalid("a field is not known", "the form")
+        if name == _SERIES and given:
+            raw[name] = dict(map(_series, given))
+        elif len(given) > 1:
+            raise _invalid("the field is given more than once", f"field {name}")
+        elif given:
+            raw[name] = _boolean(given[0], name) if name in _BOOLEANS else given[0]
+    try:
+        return Options.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise _invalid(first["msg"], f"field {first['loc'][0]}") from None
+
+
+def _boolean(value: str, name: str) -> bool:
+    """Return a boolean as the OpenAPI document has them: what else may be meant by 0 or off is not guessed."""
+    words = {"true": True, "false": False}
+    if value.lower() not in words:
+        raise _invalid("true or false is wanted", f"field {name}")
+    return words[value.lower()]
+
+
+def _series(value: str) -> tuple[str, str]:
+    sequence, separator, label = value.partition("=")
+    if not separator:
+        raise _invalid("a sequence and a series are wanted, such as t1c=3", f"field {_SERIES}")
+    return canonical_modality(sequence), label.strip()
+
+
+def _invalid(what: str, where: str) -> Refused:
+    return Refused("request.invalid", what, where=where, expected=f"fields {', '.join((*_ONCE, _SERIES))}")

@@ -1,0 +1,67 @@
+"""From records to what goes over the wire."""
+
+from __future__ import annotations
+
+from metseg.schemas import Artifact, Facts, Failure, InputFile, Lesion, Options, State, Study, StudySummary, Warned
+from metseg.serve.storage.db_models import StudyRecord
+
+
+def study_of(record: StudyRecord) -> Study:
+    """Return a study with all its parts."""
+    return Study(
+        id=record.id,
+        state=record.state,
+        phase=record.phase,
+        progress=record.progress,
+        kind=record.kind,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+        finished_at=record.finished_at,
+        expires_at=record.expires_at,
+        options=Options.model_validate(record.options),
+        inputs=tuple(
+            InputFile(number=item.number, kind=item.kind, sequence=item.sequence, bytes=item.bytes, sha256=item.sha256)
+            for item in record.inputs
+        ),
+        facts=Facts.model_validate(record.facts),
+        warnings=tuple(Warned(phase=warning.phase, text=warning.text) for warning in record.warnings),
+        lesions=tuple(Lesion.model_validate(lesion.content) for lesion in record.lesions),
+        failure=_failure(record),
+        artifacts=artifacts_of(record),
+    )
+
+
+def summary_of(record: StudyRecord) -> StudySummary:
+    """Return a study in a line."""
+    return StudySummary(
+        id=record.id,
+        state=record.state,
+        phase=record.phase,
+        progress=record.progress,
+        kind=record.kind,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+        lesions=record.lesion_count if record.state == State.DONE else None,
+        model=record.options.get("model"),
+        failure=_failure(record),
+    )
+
+
+def artifacts_of(record: StudyRecord) -> tuple[Artifact, ...]:
+    """Return what can be fetched: only of a study that is done, so that nobody takes half of the results for all."""
+    if record.state != State.DONE:
+        return ()
+    return tuple(
+        Artifact(
+            name=item.name,
+            media_type=item.media_type,
+            bytes=item.bytes,
+            sha256=item.sha256,
+            url=f"/studies/{record.id}/artifacts/{item.name}",
+        )
+        for item in record.artifacts
+    )
+
+
+def _failure(record: StudyRecord) -> Failure | None:
+    return None if record.failure is None else Failure.model_validate(record.failure)

@@ -1,0 +1,137 @@
+"""An upload goes from the wire to the disk as it comes: counted, timed, and never whole in memory.
+
+Whatever ends an upload, its folder goes with it; what was accepted has been moved out of it before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from metseg.atomic_io import disk_full_is_an_error
+from metseg.errors import ResourceError
+from metseg.serve.http.multipart import Upload, reader_for
+from metseg.serve.http.problem_details import Refused
+
+#: So much is gathered before a thread writes it.
+_BATCH_BYTES: Final = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one upload may be.
+
+    Args:
+        max_bytes: of the whole body.
+        max_files: how many.
+        deadline_s: for the whole.
+        idle_s: without a byte.
+        reserve_bytes: that must stay free on the disk.
+    """
+
+    max_bytes: int
+    max_files: int
+    deadline_s: float
+    idle_s: float
+    reserve_bytes: int
+
+
+@asynccontextmanager
+async def receiving(request: Request, incoming: Path, limits: Limits) -> AsyncIterator[Upload]:
+    """Receive an upload into a folder of its own, and remove what is left of it at the end.
+
+    Args:
+        request: ``multipart/form-data``, or one file as the body itself.
+        incoming: where folders of uploads are made.
+        limits: what is too much.
+    Raises:
+        Refused: ``request.too_large``, ``request.timeout``, and what `metseg.serve.http.multipart` refuses.
+        ResourceError: ``resources.disk``.
+    """
+    folder = incoming / secrets.token_hex(16)
+    try:
+        yield await _receive(request, folder, limits)
+    finally:
+        # Not through a thread: where the client is gone or the server ends, nothing more can be awaited.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _receive(request: Request, folder: Path, limits: Limits) -> Upload:
+    said = request.headers.get("content-length", "")
+    if said.isdigit() and int(said) > limits.max_bytes:
+        raise _too_large(limits)
+    await run_in_threadpool(_make_folder, folder, limits)
+    reader = reader_for(request.headers.get("content-type"), folder, max_files=limits.max_files)
+    try:
+        async with asyncio.timeout(limits.deadline_s):
+            async for batch in _batches(request, limits):
+                await run_in_threadpool(reader.feed, batch)
+            return await run_in_threadpool(reader.end)
+    except TimeoutError:
+        raise _too_slow(f"{limits.deadline_s:g} s in all") from None
+    finally:
+        reader.close()
+
+
+async def _batches(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+    """Yield the body in larger pieces than it comes in; refuse one that is too long or too slow."""
+    gathered, total = bytearray(), 0
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(limits.idle_s):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            break
+        except TimeoutError:
+            raise _too_slow(f"{limits.idle_s:g} s without a byte") from None
+        total += len(chunk)
+        if total > limits.max_bytes:
+            raise _too_large(limits)
+        gathered += chunk
+        if len(gathered) >= _BATCH_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
+
+
+def _make_folder(folder: Path, limits: Limits) -> None:
+    with disk_full_is_an_error(folder):
+        folder.mkdir(parents=True, mode=0o700)
+    free = shutil.disk_usage(folder).free
+    if free < limits.reserve_bytes:
+        raise ResourceError(
+            "there is no room for uploads",
+            expected=f"{limits.reserve_bytes / 1e6:.0f} MB free",
+            got=f"{free / 1e6:.0f} MB",
+            cure="remove studies, or give the service a larger disk",
+            code="resources.disk",
+        )
+
+
+def _too_large(limits: Limits) -> Refused:
+    return Refused(
+        "request.too_large",
+        "the upload is too large",
+        expected=f"at most {limits.max_bytes / 2**20:g} MiB",
+        cure="upload one study at a time",
+    )
+
+
+def _too_slow(expected: str) -> Refused:
+    return Refused(
+        "request.timeout",
+        "the upload took too long",
+        expected=f"at most {expected}",
+        cure="try again with a better connection",
+        headers={"Connection": "close"},
+    )

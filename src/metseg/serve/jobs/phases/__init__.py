@@ -1,0 +1,1 @@
+"""The phases of a study, from the upload to the report."""

@@ -1,0 +1,122 @@
+"""What one phase leaves for the next on disk: the case without whom it is of, and the mask with its probabilities.
+
+The sequences are NIfTI with nothing in their headers but where they lie; pictures, which lie nowhere, are plain arrays.
+Folders are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.atomic_io import atomic_folder
+from metseg.inference.volume_outputs import PROBABILITY_SCALE, write_nifti
+from metseg.io.volumes.nifti import read_volume
+from metseg.serve.http.problem_details import public_text
+from metseg.serve.jobs.phases.job import Segmentation
+from metseg.volume import Array, Case, SequenceRecord, Volume
+
+FACTS = "case.json"
+
+#: What is read once or twice and removed when the study is finished need not be small.
+FAST = 1
+
+
+def anonymous(case: Case, study_id: str) -> Case:
+    """Return a case that says nothing of who it is: no pseudonym, no examination, no name of a file."""
+    names = tuple(f"{number:04d}" for number in range(1, len(case.slice_names) + 1))
+    return replace(
+        case,
+        case_id=study_id,
+        patient=study_id,
+        timepoint=None,
+        attributes={},
+        slice_names=names,
+        warnings=tuple(map(public_text, case.warnings)),
+        sequence_records=tuple(
+            replace(record, source=public_text(record.source), reason=public_text(record.reason))
+            for record in case.sequence_records
+        ),
+    )
+
+
+def keep_case(case: Case, folder: Path) -> None:
+    """Write the images of a case and what was noticed when it was read."""
+    facts = {
+        "case": case.case_id,
+        "slices": list(case.slice_names),
+        "slice_gaps": list(case.slice_gaps),
+        "warnings": list(case.warnings),
+        "sequence_records": [asdict(record) for record in case.sequence_records],
+        # In full digits: NIfTI keeps seven, and the mask shall lie exactly where the image said.
+        "affines": {
+            name: None if image.affine is None else image.affine.tolist() for name, image in case.images.items()
+        },
+    }
+    with atomic_folder(folder) as partial:
+        for name, image in case.images.items():
+            if image.affine is None:
+                np.save(partial / f"{name}.npy", image.data)
+            else:
+                write_nifti(storable(image.data), image.affine, partial / f"{name}.nii.gz", compression=FAST)
+        (partial / FACTS).write_text(json.dumps(facts), "utf-8")
+
+
+def kept_case(folder: Path) -> Case:
+    """Return the case that `keep_case` wrote, its images in the same order, of the same values."""
+    facts = json.loads((folder / FACTS).read_text("utf-8"))
+    images = {name: _kept_image(folder, name, affine) for name, affine in facts["affines"].items()}
+    return Case(
+        facts["case"],
+        facts["case"],
+        images,
+        slice_names=tuple(facts["slices"]),
+        # 0.1.0 kept neither gaps nor records, and a study may be under way while the service is upgraded.
+        slice_gaps=tuple(facts.get("slice_gaps", ())),
+        warnings=tuple(facts["warnings"]),
+        sequence_records=tuple(SequenceRecord(**record) for record in facts.get("sequence_records", ())),
+    )
+
+
+def _kept_image(folder: Path, name: str, affine: list[list[float]] | None) -> Volume:
+    if affine is None:
+        return Volume(np.load(folder / f"{name}.npy", allow_pickle=False))
+    image, _ = read_volume(folder / f"{name}.nii.gz")
+    return Volume(image.data, np.asarray(affine, dtype=np.float64))
+
+
+def storable(data: Array) -> Array:
+    """Return data as a type that readers of NIfTI know: 64-bit integers are none that they all do."""
+    if data.dtype.kind == "b":
+        return data.astype(np.uint8)
+    if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
+        limits = np.iinfo(np.int32)
+        if limits.min <= data.min() and data.max() <= limits.max:
+            return data.astype(np.int32)
+        return data.astype(np.float32)
+    return data.astype(np.float32) if data.dtype in (np.float16, np.float64) else data
+
+
+def keep_segmentation(segmentation: Segmentation, folder: Path) -> None:
+    """Write class ids, and probabilities with 16 bits."""
+    labels, probability = segmentation
+    with atomic_folder(folder) as partial:
+        np.save(partial / "labels.npy", labels)
+        np.save(partial / "probability.npy", to_16_bits(probability))
+
+
+def kept_segmentation(folder: Path) -> Segmentation:
+    """Return what `keep_segmentation` wrote; probabilities are off by at most 1/131070."""
+    labels: npt.NDArray[np.uint8] = np.load(folder / "labels.npy", allow_pickle=False)
+    stored: npt.NDArray[Any] = np.load(folder / "probability.npy", allow_pickle=False)
+    return labels, stored.astype(np.float32) / np.float32(PROBABILITY_SCALE)
+
+
+def to_16_bits(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Return probabilities 0 to 1 as 0 to 65535."""
+    return np.rint(np.clip(probability, 0, 1) * PROBABILITY_SCALE).astype(np.uint16)

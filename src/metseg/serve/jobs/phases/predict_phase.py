@@ -1,0 +1,71 @@
+"""Phase 4: the network says where lesions are: a mask and its probabilities on the grid of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metseg.errors import BundleError
+from metseg.inference.prediction import Stopwatch
+from metseg.inference.volume_outputs import write_nifti, write_probability_nifti
+from metseg.labels import LABEL_SCHEMES
+from metseg.schemas import Phase
+from metseg.serve.jobs.phases.intermediates import keep_segmentation, to_16_bits
+from metseg.serve.jobs.phases.job import Job, Outcome, Segmentation
+from metseg.serve.jobs.phases.preprocess_phase import the_prepared
+from metseg.serve.jobs.phases.read_phase import the_case, write_png
+
+#: Folder of the mask and its probabilities, below ``work/``.
+SEGMENTATION = "segmentation"
+
+
+def predict(job: Job) -> Outcome:
+    """Segment the prepared case.
+
+    Raises:
+        BundleError: ``model.replaced``.
+        ResourceError: ``resources.memory``.
+    """
+    _require_same_model(job)
+    watch = Stopwatch()
+    prepared = the_prepared(job)
+    segmentation = job.predictor.segment(
+        the_case(job), prepared, watch=watch, on_share=lambda share: job.on_share(0.9 * share)
+    )
+    del prepared
+    job.desk.prepared = None  # the largest thing in memory, and nobody needs it any more
+    keep_segmentation(segmentation, job.folder.work / SEGMENTATION)
+    _give_masks(job, segmentation)
+    return Outcome(kept={"timings_s": watch.seconds})
+
+
+def _require_same_model(job: Job) -> None:
+    """Refuse to go on with another model than the one that the study was read for."""
+    begun = job.outcome(Phase.READ).facts["fingerprint"]
+    if job.predictor.fingerprint != begun:
+        raise BundleError(
+            "the model was replaced by another of the same name while the study was worked on",
+            where=job.model,
+            expected=begun,
+            got=job.predictor.fingerprint,
+            cure="upload the study again",
+            code="model.replaced",
+        )
+
+
+def _give_masks(job: Job, segmentation: Segmentation) -> None:
+    labels, probability = segmentation
+    affine = the_case(job).images[job.outcome(Phase.READ).kept["reference"]].affine
+    with job.artifact("mask.nii.gz") as path:
+        write_nifti(labels, affine, path)
+    with job.artifact("probability.nii.gz") as path:
+        write_probability_nifti(probability, affine, path)
+    if affine is not None:
+        return
+    # As `metseg predict` writes them: 0/255 where there is one class, class ids where there are several.
+    one_class = len(LABEL_SCHEMES[job.predictor.recipe.data.labels].classes) == 1
+    masks = labels * np.uint8(255) if one_class else labels
+    for z in range(labels.shape[2]):
+        with job.artifact(f"mask-{z + 1}.png") as path:
+            write_png(path, masks[:, :, z].T)
+        with job.artifact(f"probability-{z + 1}.png") as path:
+            write_png(path, to_16_bits(probability[:, :, z]).T)

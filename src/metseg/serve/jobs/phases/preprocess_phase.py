@@ -1,0 +1,53 @@
+"""Phase 3: the case becomes what the network sees, and people may look at it too."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.inference.volume_outputs import write_nifti
+from metseg.preprocess.prepared_case import Prepared
+from metseg.schemas import Phase
+from metseg.serve.http.problem_details import public_text
+from metseg.serve.jobs.phases.job import Job, Outcome
+from metseg.serve.jobs.phases.read_phase import the_case
+
+#: The largest magnitude in ``prepared.nii.gz``; the header's slope makes the value itself of it.
+_INT16_MAX = 32767
+
+
+def preprocess(job: Job) -> Outcome:
+    """Prepare the case and leave it on the desk; what is written is the reference sequence, for people.
+
+    Raises:
+        InputError: a step of the model's recipe cannot work on the case.
+    """
+    prepared = the_prepared(job)
+    job.on_share(0.8)
+    _give_prepared(job, prepared)
+    # What reading noticed is among the warnings, and has been told.
+    told = set(the_case(job).warnings)
+    warnings = tuple(public_text(text) for text in prepared.warnings if text not in told)
+    return Outcome(warnings=warnings, kept={"records": [record.to_json() for record in prepared.records]})
+
+
+def the_prepared(job: Job) -> Prepared:
+    """Return what the network sees: from the desk, or prepared anew where another process did it."""
+    if job.desk.prepared is None:
+        job.desk.prepared = job.predictor.prepare(the_case(job))
+    return job.desk.prepared
+
+
+def _give_prepared(job: Job, prepared: Prepared) -> None:
+    reference = job.outcome(Phase.READ).kept["reference"]
+    channel = prepared.modalities.index(reference) if reference in prepared.modalities else 0
+    stored, slope = to_int16(np.asarray(prepared.image[channel], dtype=np.float32))
+    with job.artifact("prepared.nii.gz") as path:
+        write_nifti(stored, prepared.affine, path, slope=slope)
+
+
+def to_int16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], float]:
+    """Return values with 16 bits, and what to multiply them with: half of float32, and no eye sees the difference."""
+    largest = float(np.abs(values).max(initial=0.0))
+    slope = largest / _INT16_MAX if largest > 0 else 1.0
+    return np.rint(values / np.float32(slope)).astype(np.int16), slope

@@ -1,0 +1,111 @@
+"""Phase 2: the files become a case, without whom it is of; its images are kept for the later phases and for viewers."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from metseg.atomic_io import write_bytes
+from metseg.inference.memory import require_memory_for
+from metseg.inference.volume_outputs import write_nifti
+from metseg.io.case_source import CaseSource
+from metseg.io.images.slice_stack import SliceStackSource
+from metseg.plot.overlay import grey
+from metseg.preprocess.prepared_case import reference_name
+from metseg.serve.jobs.phases.intermediates import anonymous, keep_case, kept_case, storable
+from metseg.serve.jobs.phases.job import Job, Outcome
+from metseg.serve.jobs.phases.upload_source import find_source
+from metseg.volume import Case
+
+#: Folder of the case, below ``work/``.
+CASE = "case"
+
+
+def read(job: Job) -> Outcome:
+    """Read the upload as a case, keep it, and give viewers its image.
+
+    Raises:
+        InputError: what was uploaded cannot be read, or lacks a sequence that the model needs.
+    """
+    predictor = job.predictor
+    source = find_source(job, predictor.recipe.data)
+    case = anonymous(_load(source, channels=len(predictor.recipe.data.inputs)), job.study_id)
+    reference = reference_name(case, predictor.recipe.data)
+    job.on_share(0.6)
+    keep_case(case, job.folder.work / CASE)
+    _give_image(job, case, reference)
+    job.desk.case = case
+    image = case.images[reference]
+    facts = {
+        "model": job.loaded.name,
+        "fingerprint": predictor.fingerprint,
+        "scheme": predictor.recipe.data.labels,
+        "threshold": predictor.part.threshold,
+        "reference": reference,
+        "sequences": list(case.modalities),
+        "sequence_records": [asdict(record) for record in case.sequence_records],
+        "shape": list(image.shape),
+        "spacing_mm": None if image.spacing_mm is None else list(image.spacing_mm),
+        "affine": None if image.affine is None else image.affine.tolist(),
+        "slices": len(case.slice_names),
+    }
+    return Outcome(facts=facts, warnings=case.warnings, kept={"reference": reference})
+
+
+def the_case(job: Job) -> Case:
+    """Return the case that was read: from the desk, or from disk where another process has read it."""
+    if job.desk.case is None:
+        job.desk.case = kept_case(job.folder.work / CASE)
+    return job.desk.case
+
+
+def _load(source: CaseSource, *, channels: int) -> Case:
+    if isinstance(source, SliceStackSource):
+        require_memory_for(source, channels=channels)
+    return source.load()
+
+
+def _give_image(job: Job, case: Case, reference: str) -> None:
+    image = case.images[reference]
+    if image.affine is None:
+        for number in range(1, image.shape[2] + 1):
+            with job.artifact(f"image-{number}.png") as path:
+                write_png(path, as_picture(case, number - 1))
+        with job.artifact("image.nii.gz") as path:
+            write_nifti(storable(case.background.data), None, path)
+        return
+    kept = job.folder.work / CASE / f"{reference}.nii.gz"
+    with job.artifact("image.nii.gz") as path:
+        path.unlink()
+        _link_or_copy(kept, path)
+
+
+def _link_or_copy(kept: Path, path: Path) -> None:
+    """Give a file a second name, so that a large image is on disk once; where the system cannot, copy it."""
+    try:
+        os.link(kept, path)
+    except OSError:
+        path.write_bytes(kept.read_bytes())
+
+
+def as_picture(case: Case, z: int) -> npt.NDArray[np.uint8]:
+    """Return a slice of pictures as people saw it, (rows, columns, 3): in its colours, or in grey."""
+    planes = [image.data[:, :, z] for image in case.images.values()]
+    if len(planes) == 3 and all(plane.dtype == np.uint8 for plane in planes):
+        drawn = np.stack(planes, axis=-1).astype(np.uint8, copy=False)
+    else:
+        drawn = grey(case.background.data[:, :, z])
+    return np.ascontiguousarray(drawn.transpose(1, 0, 2))
+
+
+def write_png(path: Path, pixels: npt.NDArray[np.generic]) -> None:
+    """Write a picture (rows, columns) or (rows, columns, 3), whole or not at all."""
+    encoded = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
+    write_bytes(path, encoded.getvalue())

@@ -1,0 +1,150 @@
+"""From the files of an upload to the one case that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from metseg.errors import InputError
+from metseg.io.case_source import CaseSource
+from metseg.io.declared_sequences import AGAINST_NAME
+from metseg.io.file_index import Pair
+from metseg.io.images.channel_names import GreyRule, channel_names
+from metseg.io.images.slice_grouping import slice_files
+from metseg.io.images.slice_stack import SliceStackSource
+from metseg.io.prediction_inputs import find_inputs
+from metseg.io.volumes.image_files import NAMED_BY_USER, ImageFile
+from metseg.io.volumes.study_source import study_from_files
+from metseg.io.volumes.volume_case import VolumeSource
+from metseg.message_text import counted
+from metseg.preprocess.missing_sequences import grey_sequence
+from metseg.recipe import DataPart
+from metseg.schemas import BRAIN_MASK, Kind
+from metseg.serve.http.upload_validation import study_kind
+from metseg.serve.jobs.phases.job import Job
+from metseg.serve.storage.job_repository import WorkInput
+
+
+def find_source(job: Job, data: DataPart) -> CaseSource:
+    """Return where the case of an upload lies; no pixel is read yet.
+
+    Args:
+        job: the study.
+        data: what the model wants to see.
+    Raises:
+        InputError: files of several kinds, no study, or more than one; a file of which nobody knows the sequence.
+        UsageError: two files for one sequence.
+    """
+    masks = [upload for upload in job.uploads if upload.sequence == BRAIN_MASK]
+    images = replace(job, uploads=tuple(upload for upload in job.uploads if upload not in masks))
+    source = _FINDERS[study_kind([upload.kind for upload in images.uploads])](images, data)
+    return _with_brain_mask(source, masks[0].path) if masks else source
+
+
+def _with_brain_mask(source: CaseSource, path: Path) -> CaseSource:
+    """Return a study with its brain mask. Only studies of volumes come with one: `require_brain_mask` sees to it."""
+    if isinstance(source, VolumeSource):
+        return replace(source, brain_mask=path)
+    from metseg.io.layouts.dicom_study import AskedStudy  # pydicom only where there is DICOM
+
+    assert isinstance(source, AskedStudy)
+    return replace(source, brain_mask=path)
+
+
+def _pictures(job: Job, data: DataPart) -> CaseSource:
+    """Return all pictures as the slices of one patient, in the order in which they were uploaded."""
+    if data.dimensions == 3:
+        raise InputError(
+            "the model needs a volume, and pictures were given",
+            where=f"model {job.model}",
+            cure="choose a model for pictures, or upload the volume",
+            code="input.dimensions",
+        )
+    slices = slice_files([_pair(upload) for upload in job.uploads], stack=job.options.stack)
+    return SliceStackSource(
+        job.study_id,
+        job.study_id,
+        job.folder.inputs,
+        # By name: the number of the file, then that of its page.
+        slices=tuple(sorted(slices, key=lambda piece: piece.name)),
+        channels=channel_names(data.channels),
+        grey=GreyRule(grey_sequence(job.predictor.recipe)),
+    )
+
+
+def _pair(upload: WorkInput) -> Pair:
+    name = PurePosixPath(f"{upload.number:04d}")
+    return Pair(name, upload.path, None, name)
+
+
+def _volumes(job: Job, data: DataPart) -> CaseSource:
+    nameless = [upload for upload in job.uploads if upload.sequence is None]
+    if nameless and len(job.uploads) == 1 and (data.channels or len(data.inputs) <= 1):
+        return _only_volume(job, data)
+    if nameless:
+        raise InputError(
+            "nobody knows which sequence this file shows",
+            where=f"file {nameless[0].number}",
+            expected=", ".join(data.inputs) or "t1n, t1c, t2w or t2f",
+            cure="send it in the field of its sequence, such as t1c",
+            code="input.unknown_sequence",
+        )
+    _require_one_file_each(job.uploads)
+    files = {
+        str(upload.sequence): ImageFile(upload.path, reason=upload.reason or NAMED_BY_USER) for upload in job.uploads
+    }
+    source = study_from_files(files, data, case_id=job.study_id)
+    marks = tuple(
+        f"file {upload.number} is read as {upload.sequence}: {upload.reason}"
+        for upload in job.uploads
+        if AGAINST_NAME in upload.reason
+    )
+    return replace(source, notes=(*marks, *source.notes))
+
+
+def _only_volume(job: Job, data: DataPart) -> CaseSource:
+    """Return a study of one file: the only sequence, or channels that the recipe names in the order of files."""
+    return find_inputs(job.uploads[0].path, data)[0]
+
+
+def _require_one_file_each(uploads: Sequence[WorkInput]) -> None:
+    by_sequence: dict[str, WorkInput] = {}
+    for upload in uploads:
+        other = by_sequence.setdefault(str(upload.sequence), upload)
+        if other is not upload:
+            raise InputError(
+                f"two files are said to show {upload.sequence}",
+                where=f"file {upload.number}",
+                got=f"file {other.number} too",
+                cure="correct the sequence of one of them, or leave it out",
+                code="input.duplicate_sequence",
+            )
+
+
+def _dicom(job: Job, data: DataPart) -> CaseSource:
+    from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
+
+    paths = [upload.path for upload in job.uploads]
+    asked = data.model_copy(update={"allow_gaps": job.options.allow_gaps})
+    studies = studies_asked_for(paths, asked, overrides=job.options.series)
+    if len(studies) != 1:
+        raise InputError(
+            "the upload holds more than one study" if studies else "the upload holds no study",
+            where="the upload",
+            expected="the images of one examination of one patient",
+            got=counted(len(studies), "study", "studies"),
+            cure="upload one study at a time",
+            code="input.several_cases" if studies else "input.missing",
+        )
+    return studies[0]
+
+
+Finder = Callable[[Job, DataPart], CaseSource]
+
+_FINDERS: Mapping[Kind, Finder] = {
+    Kind.PICTURE: _pictures,
+    Kind.NIFTI: _volumes,
+    Kind.DICOM: _dicom,
+    Kind.ARCHIVE: _dicom,
+}

@@ -1,0 +1,107 @@
+"""Which models there are, read from their bundles without loading one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+from metseg.bundle_folder import CARD, CHECKSUMS, METRICS, RECIPE, fingerprint_of, list_bundles, read_text
+from metseg.errors import MetsegError
+from metseg.recipe import Recipe, parse_recipe
+from metseg.schemas import Kind, Model
+from metseg.serve.http.problem_details import Refused
+from metseg.serve.settings import Settings
+
+PICTURES, VOLUMES = "pictures", "volumes"
+
+_log = logging.getLogger(__name__)
+
+
+def models(settings: Settings) -> tuple[Model, ...]:
+    """Return every sound bundle by name, those that are taken where a request names none marked as such."""
+    found = [model for name, folder in list_bundles().items() if (model := _read(name, folder)) is not None]
+    chosen = {use: _default(found, use, wanted) for use, wanted in _wishes(settings).items()}
+    return tuple(
+        model.model_copy(update={"default_for": tuple(use for use in chosen if chosen[use] == model.name)})
+        for model in found
+    )
+
+
+def choose_model(settings: Settings, kind: Kind, wanted: str | None) -> str:
+    """Return the model for a study: the one asked for, else the service's own choice.
+
+    Raises:
+        Refused: ``request.invalid`` where no model is called so, ``service.no_model`` where none can be chosen.
+    """
+    known = models(settings)
+    if wanted is not None:
+        if wanted in {model.name for model in known}:
+            return wanted
+        names = ", ".join(model.name for model in known) or "none"
+        raise Refused("request.invalid", "no model is called so", where="field model", expected=f"one of: {names}")
+    use = PICTURES if kind == Kind.PICTURE else VOLUMES
+    for model in known:
+        if use in model.default_for:
+            return model.name
+    raise Refused(
+        "service.no_model",
+        f"no model for {use} is installed",
+        cure="install one with metseg models add, or name one in the field model",
+    )
+
+
+def _wishes(settings: Settings) -> dict[str, str | None]:
+    return {PICTURES: settings.picture_model, VOLUMES: settings.volume_model}
+
+
+def _default(found: list[Model], use: str, wanted: str | None) -> str | None:
+    """Return the model for a use: the setting, else the first by name that was made for it."""
+    if wanted is not None:
+        return wanted
+    fit = [model for model in found if use in model_uses(model)]
+    if not fit:
+        return None
+    # A volume goes to a network that sees volumes, where there is one.
+    return max(fit, key=lambda model: model.dimensions if use == VOLUMES else 0).name
+
+
+def model_uses(model: Model) -> tuple[str, ...]:
+    """Return what a model can be given: 3D networks need volumes, slice networks take volumes slice by slice."""
+    return (VOLUMES,) if model.dimensions == 3 else (PICTURES, VOLUMES)
+
+
+def _read(name: str, folder: Path) -> Model | None:
+    """Return what a bundle says of itself; a damaged one is left out, and the log says so."""
+    try:
+        stamp = (folder / CHECKSUMS).stat().st_mtime_ns
+        return _parsed(name, folder, stamp)
+    except (MetsegError, OSError, ValueError):
+        _log.warning("a bundle cannot be read and is left out", exc_info=True)
+        return None
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, folder: Path, _stamp: int) -> Model:
+    recipe = parse_recipe(read_text(folder / RECIPE), where=name)
+    metrics = json.loads(read_text(folder / METRICS))
+    return _model(name, folder, recipe, metrics if isinstance(metrics, dict) else {})
+
+
+def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) -> Model:
+    data = recipe.data
+    return Model(
+        name=name,
+        recipe=recipe.name,
+        description=recipe.description,
+        dimensions=data.dimensions,
+        sequences=data.inputs,
+        optional=data.optional,
+        labels=data.labels,
+        threshold=recipe.predict.threshold,
+        data=data.licence,
+        card=read_text(folder / CARD),
+        metrics=metrics,
+        fingerprint=fingerprint_of(folder),
+    )

@@ -1,0 +1,115 @@
+"""What the routes work with, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from metseg.serve.http.uploads import Limits
+from metseg.serve.prometheus_metrics import Measures
+from metseg.serve.settings import Settings
+from metseg.serve.storage.api_keys import Keys
+from metseg.serve.storage.database import Database, open_database
+from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.retention import Sweeper
+from metseg.serve.storage.study_service import Studies, busy
+from metseg.serve.storage.worker_registry import Workers
+from metseg.serve.sync_predict.client import Instant
+
+
+@dataclass
+class Gate:
+    """Lets so many uploads through at a time. Only used on the event loop, so it needs no lock.
+
+    Args:
+        settings: how many.
+        inside: how many there are now.
+    """
+
+    settings: Settings
+    inside: int = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Count one upload.
+
+        Raises:
+            Refused: ``service.busy``.
+        """
+        if self.inside >= self.settings.uploads_at_once:
+            raise busy(self.settings, "too many uploads at once")
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+
+@dataclass
+class Service:
+    """The parts of the service, open.
+
+    Args:
+        settings: of all of them.
+        database: the records.
+    """
+
+    settings: Settings
+    database: Database
+    folders: Folders = field(init=False)
+    studies: Studies = field(init=False)
+    keys: Keys = field(init=False)
+    workers: Workers = field(init=False)
+    sweeper: Sweeper = field(init=False)
+    instant: Instant = field(init=False)
+    gate: Gate = field(init=False)
+    measures: Measures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folders = Folders(self.settings.home)
+        self.studies = Studies(self.database, self.settings)
+        self.keys = Keys(self.database)
+        self.workers = Workers(self.database, self.settings)
+        self.sweeper = Sweeper(self.database, self.settings)
+        self.instant = Instant(self.settings)
+        self.gate = Gate(self.settings)
+        self.measures = Measures(self.studies, self.workers, self.gate)
+
+    @property
+    def study_limits(self) -> Limits:
+        chosen = self.settings
+        return Limits(
+            chosen.upload_max_bytes,
+            chosen.upload_max_files,
+            chosen.upload_deadline_s,
+            chosen.upload_idle_s,
+            chosen.disk_reserve_bytes,
+        )
+
+    @property
+    def picture_limits(self) -> Limits:
+        chosen = self.settings
+        return Limits(
+            chosen.predict_max_bytes, 1, chosen.upload_deadline_s, chosen.upload_idle_s, chosen.disk_reserve_bytes
+        )
+
+    def start(self) -> None:
+        """Begin what goes on beside requests."""
+        self.sweeper.start()
+        self.instant.start()
+
+    def stop(self) -> None:
+        self.instant.stop()
+        self.sweeper.stop()
+        self.database.close()
+
+
+def open_service(settings: Settings) -> Service:
+    """Return the service, its folders made and its tables up to date.
+
+    Raises:
+        ResourceError: ``resources.database``.
+    """
+    Folders(settings.home).make()
+    return Service(settings, open_database(settings))

@@ -1,0 +1,1 @@
+"""Database, files, keys and audit log of the service."""

@@ -1,0 +1,297 @@
+"""What a worker does to a study in the records: take it, say how far it is, leave results, end it.
+
+Every write carries the token of the one who claimed the study last. A worker that was taken for dead and is not, or
+whose study was cancelled meanwhile, is told so by `Withdrawn` at its next write, and has changed nothing.
+All writes can be repeated: a step that runs twice leaves what it would have left once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, object_session
+
+from metseg.atomic_io import atomic_file, flush_renames
+from metseg.errors import MetsegError
+from metseg.schemas import Facts, Failure, Kind, Lesion, Options, Phase, State, overall_progress
+from metseg.serve.http.problem_details import failure_of
+from metseg.serve.settings import Settings
+from metseg.serve.storage import audit
+from metseg.serve.storage.artifact_names import media_type_of
+from metseg.serve.storage.database import Database
+from metseg.serve.storage.db_models import ArtifactRecord, LesionRecord, StudyRecord, WarningRecord
+from metseg.serve.storage.folders import Folders, StudyFolder
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def expiry(settings: Settings, finished_at: datetime) -> datetime | None:
+    """Return when a study that ended is removed; None: never."""
+    return None if settings.retention_days is None else finished_at + timedelta(days=settings.retention_days)
+
+
+class Withdrawn(Exception):
+    """The study is no longer this worker's: cancelled, deleted, finished, or claimed by another.
+
+    Args:
+        reason: one of these words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class WorkInput:
+    """One uploaded file."""
+
+    path: Path
+    number: int
+    kind: Kind
+    sequence: str | None
+    bytes: int
+    sha256: str
+    #: Why it shows that sequence, as far as the upload said.
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A study in the hands of a worker.
+
+    Args:
+        study_id: which.
+        token: proves that it is this worker's; from `Store.claim`.
+        kind: what was uploaded.
+        options: what was asked for; `model` always names a bundle: the API chose one where the request did not.
+        inputs: in the order of the upload.
+        folder: `inputs`, `work` (scratch that survives from step to step) and `artifacts`.
+    """
+
+    study_id: str
+    token: str
+    kind: Kind
+    options: Options
+    inputs: tuple[WorkInput, ...]
+    folder: StudyFolder
+
+
+class Store:
+    """The records as workers use them.
+
+    Args:
+        database: from `open_database`.
+        settings: limits and retention.
+        clock: what time it is.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
+        self.database = database
+        self.settings = settings
+        self.folders = Folders(settings.home)
+        self.clock = clock
+
+    def waiting(self, limit: int = 100) -> list[str]:
+        """Return accepted studies for which no workflow was made yet, oldest first."""
+        wanted = (StudyRecord.state == State.QUEUED, StudyRecord.dispatched_at.is_(None))
+        query = sa.select(StudyRecord.id).where(*wanted).order_by(StudyRecord.created_at, StudyRecord.id).limit(limit)
+        with self.database.read() as session:
+            return list(session.scalars(query))
+
+    def mark_dispatched(self, study_id: str) -> None:
+        """Note that there is a durable workflow for a study, with the study's id as its own."""
+        change = sa.update(StudyRecord).where(StudyRecord.id == study_id).values(dispatched_at=self.clock())
+        with self.database.write() as session:
+            session.execute(change)
+
+    def claim(self, study_id: str, token: str) -> Work:
+        """Take a study; whoever had it before can no longer write. May be repeated, and is at the start of each step.
+
+        Args:
+            study_id: which.
+            token: of this life of this worker, such as ``worker-1:3f9c...``; at most 200 characters.
+        Raises:
+            Withdrawn: it is cancelled, deleted or finished.
+        """
+        with self.database.write() as session:
+            study = _require_open(self._locked(session, study_id))
+            if study.state == State.QUEUED:
+                study.state, study.started_at = State.RUNNING, self.clock()
+                self._touch(study)
+            if study.worker != token:
+                study.worker, study.claims = token, study.claims + 1
+            return self._work(study, token)
+
+    def progress(self, work: Work, phase: Phase, share: float = 0.0) -> None:
+        """Say what is being done and which share of it is; smaller than before is taken for a repetition."""
+        with self._change(work) as (_, study):
+            study.phase = phase
+            study.progress = max(study.progress, overall_progress(phase, share))
+
+    def require(self, work: Work) -> None:
+        """Raise `Withdrawn` unless the study is still this worker's: to be asked now and then in long steps."""
+        with self.database.read() as session:
+            _require_held(session.get(StudyRecord, work.study_id), work)
+
+    def set_warnings(self, work: Work, phase: Phase, texts: Sequence[str]) -> None:
+        """Put the warnings of a phase in place of those it had; the same text once."""
+        order = list(Phase).index(phase)
+        with self._change(work) as (_, study):
+            kept = [warning for warning in study.warnings if warning.phase != phase]
+            own = [
+                WarningRecord(phase=phase, number=number, phase_order=order, text=text)
+                for number, text in enumerate(dict.fromkeys(texts), start=1)
+            ]
+            _replace(study, "warnings", kept, own)
+
+    def set_lesions(self, work: Work, lesions: Sequence[Lesion]) -> None:
+        """Put the lesion table in place of the one before."""
+        with self._change(work) as (_, study):
+            records = [LesionRecord(number=row.number, content=row.model_dump(mode="json")) for row in lesions]
+            _replace(study, "lesions", [], records)
+            study.lesion_count = len(lesions)
+
+    def add_facts(self, work: Work, **facts: Any) -> None:
+        """Add what became known, under the names of `metseg.schemas.Facts`; times by phase are added to those there."""
+        with self._change(work) as (_, study):
+            timings = {**study.facts.get("timings_s", {}), **facts.pop("timings_s", {})}
+            merged = Facts.model_validate({**study.facts, **facts, "timings_s": timings})
+            study.facts = merged.model_dump(mode="json", exclude_none=True)
+
+    @contextmanager
+    def artifact(self, work: Work, name: str) -> Iterator[Path]:
+        """Give a path to write a result to; it becomes the artifact of that name when the block ends well.
+
+        Args:
+            work: whose.
+            name: one of `metseg.schemas.ARTIFACTS`.
+        Raises:
+            Withdrawn: the study is no longer this worker's; nothing was put in place.
+            ResourceError: ``resources.disk``.
+            UsageError: no artifact is called so.
+        """
+        media_type = media_type_of(name)
+        target = work.folder.artifacts / name
+        with atomic_file(work.folder.work / name) as temporary:
+            yield temporary
+        written = work.folder.work / name
+        size, digest = written.stat().st_size, _sha256(written)
+        with self._change(work) as (session, study):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(written, target)
+            flush_renames(target.parent)  # before the records say that it is there
+            record = ArtifactRecord(study_id=study.id, name=name, media_type=media_type, bytes=size, sha256=digest)
+            record.created_at = self.clock()
+            session.merge(record)
+
+    def finish(self, work: Work) -> None:
+        """End a study well. What it takes to be done must have been written before."""
+        with self._change(work) as (session, study):
+            study.progress, study.phase = 1.0, Phase.RENDER
+            self._end(session, study, State.DONE)
+
+    def fail(self, work: Work, error: MetsegError, phase: Phase | None = None) -> None:
+        """End a study with an error; what is kept of it names no path and nobody."""
+        with self._change(work) as (session, study):
+            study.failure = failure_of(error, phase or study.phase).model_dump(mode="json")
+            self._end(session, study, State.FAILED)
+
+    def give_up(self, study_id: str, failure: Failure) -> bool:
+        """End a study that nobody can work on any more, whoever holds it; return whether it was still open."""
+        with self.database.write() as session:
+            study = self._locked(session, study_id)
+            if study is None or study.state.is_final or study.deleted_at:
+                return False
+            study.failure = failure.model_dump(mode="json")
+            self._end(session, study, State.FAILED)
+            return True
+
+    def running(self, *, token_prefix: str = "") -> list[str]:
+        """Return the studies that are being worked on, by workers whose token begins so."""
+        query = sa.select(StudyRecord.id).where(StudyRecord.state == State.RUNNING, StudyRecord.deleted_at.is_(None))
+        if token_prefix:
+            query = query.where(StudyRecord.worker.startswith(token_prefix, autoescape=True))
+        with self.database.read() as session:
+            return list(session.scalars(query.order_by(StudyRecord.created_at)))
+
+    def _end(self, session: Session, study: StudyRecord, state: State) -> None:
+        study.state, study.finished_at, study.worker = state, self.clock(), None
+        study.expires_at = expiry(self.settings, study.finished_at)
+        self._touch(study)
+        detail = {"code": study.failure["code"]} if study.failure else {}
+        audit.append(session, "worker", f"study.{state}", study_id=study.id, detail=detail, at=study.finished_at)
+
+    @contextmanager
+    def _change(self, work: Work) -> Iterator[tuple[Session, StudyRecord]]:
+        with self.database.write() as session:
+            study = _require_held(self._locked(session, work.study_id), work)
+            yield session, study
+            self._touch(study)
+
+    def _locked(self, session: Session, study_id: str) -> StudyRecord | None:
+        return session.scalar(sa.select(StudyRecord).where(StudyRecord.id == study_id).with_for_update())
+
+    def _touch(self, study: StudyRecord) -> None:
+        study.version += 1
+        study.updated_at = self.clock()
+
+    def _work(self, study: StudyRecord, token: str) -> Work:
+        folder = self.folders.study(study.id)
+        folder.work.mkdir(parents=True, exist_ok=True)
+        records = Facts.model_validate(study.facts).sequence_records
+        reasons = {record.source: record.reason for record in records}
+        inputs = tuple(
+            WorkInput(
+                folder.inputs / item.file_name,
+                item.number,
+                item.kind,
+                item.sequence,
+                item.bytes,
+                item.sha256,
+                reason=reasons.get(f"file {item.number}", ""),
+            )
+            for item in study.inputs
+        )
+        return Work(study.id, token, study.kind, Options.model_validate(study.options), inputs, folder)
+
+
+def _require_open(study: StudyRecord | None) -> StudyRecord:
+    if study is None or study.deleted_at is not None:
+        raise Withdrawn("deleted")
+    if study.state.is_final:
+        raise Withdrawn("cancelled" if study.state == State.CANCELLED else "finished")
+    return study
+
+
+def _require_held(study: StudyRecord | None, work: Work) -> StudyRecord:
+    found = _require_open(study)
+    if found.worker != work.token:
+        raise Withdrawn("claimed by another")
+    return found
+
+
+def _replace(study: StudyRecord, name: str, kept: list[Any], new: list[Any]) -> None:
+    """Put rows in place of others with the same keys: those must be gone before these come."""
+    session = object_session(study)
+    setattr(study, name, kept)
+    assert session is not None
+    session.flush()
+    setattr(study, name, [*kept, *new])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

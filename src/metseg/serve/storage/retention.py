@@ -1,0 +1,157 @@
+"""What has to go, goes: studies whose time is over, files of deleted ones, leftovers of processes that were killed.
+
+Every API sweeps once a minute, and one of the workers every five; all of it may be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from metseg.schemas import FINAL_STATES
+from metseg.serve.settings import Settings
+from metseg.serve.storage import audit
+from metseg.serve.storage.database import Database
+from metseg.serve.storage.db_models import StudyRecord
+from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.job_repository import Clock, now
+from metseg.serve.storage.study_service import hide
+
+EVERY_S: Final = 60.0
+#: How long the row of a deleted study stays, for a step that was running might still leave a file behind.
+ROW_STAYS: Final = timedelta(hours=2)
+#: How old a folder without a row must be: its row may just not be committed yet.
+ORPHAN_AGE_S: Final = 3600.0
+#: How long after its end a study's uploads and scratch are looked for.
+TIDY_FOR: Final = timedelta(hours=2)
+#: Studies that one question to the database names at most: databases limit how many.
+AT_ONCE: Final = 1000
+
+Item = TypeVar("Item")
+
+_log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Removes what has to go.
+
+    Args:
+        database: from `open_database`.
+        settings: how long an upload may take, and whether uploads are discarded.
+        clock: what time it is.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
+        self.database = database
+        self.settings = settings
+        self.folders = Folders(settings.home)
+        self.clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Sweep now and then in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+
+    def sweep(self) -> None:
+        """Remove everything that has to go by now."""
+        self.expire()
+        self.purge()
+        self.tidy()
+        self.remove_orphans()
+
+    def expire(self) -> int:
+        """Hide the studies whose time is over, and return how many these were."""
+        moment = self.clock()
+        over = (StudyRecord.expires_at <= moment, StudyRecord.deleted_at.is_(None))
+        with self.database.write() as session:
+            studies = list(session.scalars(sa.select(StudyRecord).where(*over).with_for_update(skip_locked=True)))
+            for study in studies:
+                hide(study, moment)
+                audit.append(session, "retention", "study.expired", study_id=study.id, at=moment)
+        return len(studies)
+
+    def purge(self) -> None:
+        """Remove the files of hidden studies, and their rows once nothing can write there any more."""
+        with self.database.read() as session:
+            query = sa.select(StudyRecord.id, StudyRecord.deleted_at).where(StudyRecord.deleted_at.is_not(None))
+            hidden = session.execute(query).all()
+        gone = [study_id for study_id, since in hidden if self.folders.remove(study_id) and self._is_old(since)]
+        for some in _parts(gone):
+            with self.database.write() as session:
+                session.execute(sa.delete(StudyRecord).where(StudyRecord.id.in_(some)))
+
+    def tidy(self) -> None:
+        """Remove uploads and scratch of studies that ended; their worker may have been killed before it did."""
+        since = self.clock() - TIDY_FOR
+        ended = (StudyRecord.state.in_(FINAL_STATES), StudyRecord.finished_at > since)
+        with self.database.read() as session:
+            for study_id in session.scalars(sa.select(StudyRecord.id).where(*ended)):
+                discard_scratch(self.folders, study_id, inputs=self.settings.discard_inputs)
+
+    def remove_orphans(self) -> None:
+        """Remove uploads that nobody receives any more, and folders of studies that were never accepted."""
+        _remove_older(self.folders.incoming.glob("*"), 2 * self.settings.upload_deadline_s)
+        old = [path for path in self.folders.studies.glob("??/*") if _age_s(path) > ORPHAN_AGE_S]
+        for some in _parts(old):
+            known = self._known([path.name for path in some])
+            for path in some:
+                if path.name not in known:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _known(self, study_ids: list[str]) -> set[str]:
+        with self.database.read() as session:
+            return set(session.scalars(sa.select(StudyRecord.id).where(StudyRecord.id.in_(study_ids))))
+
+    def _is_old(self, since: datetime | None) -> bool:
+        return since is not None and since < self.clock() - ROW_STAYS
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            try:
+                self.sweep()
+            except Exception:  # the database may be away for a while; the next sweep does it
+                _log.warning("sweeping failed", exc_info=True)
+
+
+def discard_scratch(folders: Folders, study_id: str, *, inputs: bool) -> None:
+    """Remove what a finished study needs no more.
+
+    Args:
+        folders: where studies lie.
+        study_id: which.
+        inputs: also what was uploaded.
+    """
+    folder = folders.study(study_id)
+    for path in (folder.work, folder.inputs) if inputs else (folder.work,):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
+
+
+def _remove_older(paths: Iterable[Path], age_s: float) -> None:
+    for path in paths:
+        if _age_s(path) > age_s:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

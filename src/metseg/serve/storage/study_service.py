@@ -1,0 +1,316 @@
+"""What owners do with studies: have one accepted, look at it, cancel it, delete it. Nobody sees another's."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, selectinload
+
+from metseg.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
+from metseg.schemas import Kind, Options, State
+from metseg.serve.http.multipart import ReceivedFile
+from metseg.serve.http.problem_details import Refused
+from metseg.serve.settings import Settings
+from metseg.serve.storage import audit
+from metseg.serve.storage.api_keys import Principal
+from metseg.serve.storage.database import Database
+from metseg.serve.storage.db_models import InputRecord, StudyRecord
+from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.job_repository import Clock, expiry, now
+
+OPEN = (State.QUEUED, State.RUNNING)
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A received file of which it is known what it is."""
+
+    file: ReceivedFile
+    kind: Kind
+    ending: str
+
+
+@dataclass(frozen=True)
+class NewStudy:
+    """A study that asks to be accepted.
+
+    Args:
+        folder: holds the files, and nothing else.
+        kind: what its files are.
+        files: as received, and checked.
+        options: what was asked for; the model is named.
+        digest: of the whole request.
+        idempotency_key: of the client.
+    """
+
+    folder: Path
+    kind: Kind
+    files: Sequence[CheckedFile]
+    options: Options
+    digest: str
+    idempotency_key: str | None = None
+
+
+class Studies:
+    """The studies as their owners see them.
+
+    Args:
+        database: from `open_database`.
+        settings: limits.
+        clock: what time it is.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
+        self.database = database
+        self.settings = settings
+        self.folders = Folders(settings.home)
+        self.clock = clock
+
+    def require_room(self, who: Principal, idempotency_key: str | None) -> None:
+        """Refuse an upload before it is read, where it could not be accepted; a repeated request always may be read.
+
+        Raises:
+            Refused: ``service.busy``.
+        """
+        with self.database.read() as session:
+            if _repeated(session, who, idempotency_key) is None:
+                self._require_room(session)
+
+    def accept(self, who: Principal, new: NewStudy) -> tuple[StudyRecord, bool]:
+        """Move the files of an upload into place and commit the study; return it, and whether it was there before.
+
+        Raises:
+            Refused: ``service.busy``; ``request.idempotency``, the key was used with other content.
+            ResourceError: ``resources.disk``.
+        """
+        study_id = uuid.uuid4().hex
+        _settle(new)
+        try:
+            with self.database.write() as session:
+                audit.lock(session)  # one at a time: two must not both take the last place, or the same key
+                known = _repeated(session, who, new.idempotency_key)
+                if known is not None:
+                    _require_same(known, new)
+                    return self._loaded(session, known.id), True
+                self._require_room(session)
+                self._take(new, study_id)
+                session.add(self._record(who, new, study_id))
+                audit.append(session, who.actor, "study.accepted", study_id=study_id, detail={"files": len(new.files)})
+                return self._loaded(session, study_id), False
+        except BaseException:
+            if not self._may_be_accepted(study_id):
+                self.folders.remove(study_id)
+            raise
+
+    def _may_be_accepted(self, study_id: str) -> bool:
+        """Return whether a study is in the records, or may be: a commit whose answer was lost can have been made.
+
+        The files of one that is not go with the sweeper's next round for folders without a row.
+        """
+        try:
+            with self.database.read() as session:
+                return session.get(StudyRecord, study_id) is not None
+        except SQLAlchemyError:
+            return True
+
+    def find(self, who: Principal, study_id: str) -> StudyRecord:
+        """Return a study with all its parts.
+
+        Raises:
+            Refused: ``request.unknown``: there is none, or none of this owner's.
+        """
+        with self.database.read() as session:
+            return self._loaded(session, study_id, who)
+
+    def version(self, who: Principal, study_id: str) -> int:
+        """Return what changes whenever a study does; raises as `find`."""
+        with self.database.read() as session:
+            return _visible(session, who, study_id).version
+
+    def page(self, who: Principal, *, limit: int, after: str | None, state: State | None) -> list[StudyRecord]:
+        """Return the studies of an owner, newest first.
+
+        Raises:
+            Refused: ``request.unknown``, `after` is no study of this owner's.
+        """
+        query = sa.select(StudyRecord).where(StudyRecord.owner == who.owner, StudyRecord.deleted_at.is_(None))
+        if state is not None:
+            query = query.where(StudyRecord.state == state)
+        with self.database.read() as session:
+            if after is not None:
+                last = _visible(session, who, after)
+                place = sa.tuple_(StudyRecord.created_at, StudyRecord.id)
+                query = query.where(place < (last.created_at, last.id))
+            query = query.order_by(StudyRecord.created_at.desc(), StudyRecord.id.desc()).limit(limit)
+            return list(session.scalars(query))
+
+    def cancel(self, who: Principal, study_id: str) -> StudyRecord:
+        """Withdraw a study from work; one that is finished stays as it is.
+
+        Raises:
+            Refused: ``request.unknown``; ``request.state``, it is done or failed.
+        """
+        with self.database.write() as session:
+            study = _visible(session, who, study_id, lock=True)
+            if study.state in (State.DONE, State.FAILED):
+                raise Refused("request.state", "the study is finished", got=study.state, cure="delete it")
+            if study.state != State.CANCELLED:
+                study.state, study.worker, study.finished_at = State.CANCELLED, None, self.clock()
+                study.expires_at = expiry(self.settings, study.finished_at)
+                self._touch(study)
+                audit.append(session, who.actor, "study.cancelled", study_id=study_id)
+            return self._loaded(session, study_id, who)
+
+    def delete(self, who: Principal, study_id: str) -> None:
+        """Hide a study for good, withdraw it from work, and remove its files.
+
+        Raises:
+            Refused: ``request.unknown``.
+        """
+        with self.database.write() as session:
+            hide(_visible(session, who, study_id, lock=True), self.clock())
+            audit.append(session, who.actor, "study.deleted", study_id=study_id)
+        self.folders.remove(study_id)
+
+    def note(self, who: Principal, action: str, study_id: str, detail: Mapping[str, str | int]) -> None:
+        """Put something that was looked at into the audit log."""
+        with self.database.write() as session:
+            audit.append(session, who.actor, action, study_id=study_id, detail=detail)
+
+    def counts(self) -> dict[State, int]:
+        """Return how many studies there are in each state."""
+        query = sa.select(StudyRecord.state, sa.func.count()).where(StudyRecord.deleted_at.is_(None))
+        with self.database.read() as session:
+            found = {state: count for state, count in session.execute(query.group_by(StudyRecord.state))}
+        return {state: found.get(state, 0) for state in State}
+
+    def _require_room(self, session: Session) -> None:
+        is_open = (StudyRecord.state.in_(OPEN), StudyRecord.deleted_at.is_(None))
+        count = session.scalar(sa.select(sa.func.count()).select_from(StudyRecord).where(*is_open)) or 0
+        if count >= self.settings.queue_limit:
+            raise busy(self.settings, "the queue is full")
+
+    def _take(self, new: NewStudy, study_id: str) -> None:
+        """Move the folder to where it stays, and see that it is there for good before anything is promised."""
+        root = self.folders.study(study_id).root
+        with disk_full_is_an_error(root):
+            root.mkdir(parents=True, mode=0o700)
+            os.replace(new.folder, self.folders.study(study_id).inputs)
+            for folder in (root, root.parent, root.parent.parent):
+                flush_renames(folder)
+
+    def _record(self, who: Principal, new: NewStudy, study_id: str) -> StudyRecord:
+        moment = self.clock()
+        return StudyRecord(
+            id=study_id,
+            owner=who.owner,
+            kind=new.kind,
+            options=new.options.model_dump(mode="json"),
+            facts=_known_facts(new),
+            created_at=moment,
+            updated_at=moment,
+            idempotency_key=new.idempotency_key,
+            request_digest=new.digest,
+            inputs=[_input(item, study_id) for item in new.files],
+        )
+
+    def _touch(self, study: StudyRecord) -> None:
+        study.version += 1
+        study.updated_at = self.clock()
+
+    def _loaded(self, session: Session, study_id: str, who: Principal | None = None) -> StudyRecord:
+        session.flush()
+        parts = (StudyRecord.inputs, StudyRecord.artifacts, StudyRecord.warnings, StudyRecord.lesions)
+        options = [selectinload(part) for part in parts]
+        query = sa.select(StudyRecord).where(StudyRecord.id == study_id, StudyRecord.deleted_at.is_(None))
+        study = session.scalar(query.options(*options).execution_options(populate_existing=True))
+        if study is None or (who is not None and study.owner != who.owner):
+            raise unknown()
+        return study
+
+
+def hide(study: StudyRecord, moment: datetime) -> None:
+    """Take a study from everybody's sight and from its worker; its idempotency key is free again."""
+    study.deleted_at = moment
+    study.worker = study.idempotency_key = None
+    study.version += 1
+    if not study.state.is_final:
+        study.state = State.CANCELLED
+
+
+def unknown() -> Refused:
+    """Return the error for what is not there, or not this owner's: nobody can tell which."""
+    return Refused("request.unknown", "there is no such study", cure="list your studies")
+
+
+def busy(settings: Settings, what: str) -> Refused:
+    """Return the error for when there is too much to do."""
+    headers = {"Retry-After": str(settings.retry_after_s)}
+    return Refused("service.busy", what, cure=f"try again in {settings.retry_after_s} s", headers=headers)
+
+
+def _visible(session: Session, who: Principal, study_id: str, *, lock: bool = False) -> StudyRecord:
+    query = sa.select(StudyRecord).where(StudyRecord.id == study_id, StudyRecord.owner == who.owner)
+    study = session.scalar(query.with_for_update() if lock else query)
+    if study is None or study.deleted_at is not None:
+        raise unknown()
+    return study
+
+
+def _repeated(session: Session, who: Principal, key: str | None) -> StudyRecord | None:
+    """Return the study of an earlier request with this key."""
+    if key is None:
+        return None
+    return session.scalar(
+        sa.select(StudyRecord).where(StudyRecord.owner == who.owner, StudyRecord.idempotency_key == key)
+    )
+
+
+def _require_same(known: StudyRecord, new: NewStudy) -> None:
+    if known.request_digest != new.digest:
+        raise Refused(
+            "request.idempotency",
+            "this Idempotency-Key was used for another upload",
+            where="header Idempotency-Key",
+            cure="use a new key for new content",
+        )
+
+
+def _input(item: CheckedFile, study_id: str) -> InputRecord:
+    file = item.file
+    return InputRecord(
+        study_id=study_id,
+        number=file.number,
+        kind=item.kind,
+        ending=item.ending,
+        sequence=file.sequence,
+        bytes=file.bytes,
+        sha256=file.sha256,
+    )
+
+
+def _known_facts(new: NewStudy) -> dict[str, Any]:
+    """Return what is known before anybody works on the study: which file shows which sequence, and why."""
+    records = [
+        {"sequence": item.file.sequence, "source": f"file {item.file.number}", "reason": item.file.reason}
+        for item in new.files
+        if item.kind == Kind.NIFTI and item.file.sequence is not None
+    ]
+    return {"sequence_records": records} if records else {}
+
+
+def _settle(new: NewStudy) -> None:
+    """Give the files the names that they will have, and see that they are on the disk; before any lock is held."""
+    with disk_full_is_an_error(new.folder):
+        for item in new.files:
+            flush_to_disk(item.file.path)
+            os.replace(item.file.path, new.folder / _input(item, "").file_name)
+        flush_renames(new.folder)

@@ -1,0 +1,93 @@
+"""From a picture to what `POST /predict/` sends back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from metseg.errors import InputError
+from metseg.inference.prediction import Prediction
+from metseg.io.images.channel_names import GreyRule
+from metseg.io.prediction_inputs import InputRules, find_inputs
+from metseg.labels import LABEL_SCHEMES
+from metseg.plot.overlay import draw_labels, grey
+from metseg.preprocess.missing_sequences import grey_sequence
+from metseg.schemas import Answer
+from metseg.serve.jobs.phases.measure_phase import lesions_of
+from metseg.serve.jobs.phases.model_cache import Loaded, Models
+from metseg.serve.sync_predict.messages import Form
+
+
+def answer(path: Path, model: str, form: Form, models: Models) -> bytes:
+    """Return the body of the answer for one picture.
+
+    Args:
+        path: PNG, TIFF, JPEG, WebP or BMP.
+        model: name of a bundle.
+        form: JSON, or a PNG of the mask or of the overlay.
+        models: those in memory.
+    Raises:
+        InputError: the picture cannot be used, or not by this model.
+        BundleError, UsageError: there is no such model, or it is damaged.
+    """
+    loaded = models.get(model)
+    if loaded.predictor.recipe.data.dimensions == 3:
+        raise InputError(
+            "the model needs a volume, and a picture was given",
+            where="field model",
+            cure="choose a model for pictures, or send the volume to POST /studies",
+            code="input.dimensions",
+        )
+    recipe = loaded.predictor.recipe
+    rules = InputRules(grey=GreyRule(grey_sequence(recipe)))
+    (source,) = find_inputs(path, channels=recipe.data.channels, rules=rules)
+    prediction = loaded.predictor(source.load())
+    return _FORMS[form](prediction, loaded)
+
+
+def _json(prediction: Prediction, loaded: Loaded) -> bytes:
+    plane = prediction.labels[:, :, 0].T
+    rows, columns = plane.shape
+    document = Answer(
+        segmentation=plane.tolist(),
+        rows=rows,
+        columns=columns,
+        classes={name: value for value, name in LABEL_SCHEMES[prediction.scheme].classes.items()},
+        lesions=tuple(lesions_of(prediction)),
+        model=loaded.name,
+        fingerprint=loaded.predictor.fingerprint,
+        warnings=prediction.warnings,
+        timings_s=prediction.timings_s,
+    )
+    return document.model_dump_json().encode()
+
+
+def _mask(prediction: Prediction, _loaded: Loaded) -> bytes:
+    """Return the mask as a PNG: 0/255 where the model knows one class, class ids for several."""
+    plane = prediction.labels[:, :, 0].T
+    one_class = len(LABEL_SCHEMES[prediction.scheme].classes) == 1
+    return _png(plane * np.uint8(255) if one_class else plane)
+
+
+def _overlay(prediction: Prediction, _loaded: Loaded) -> bytes:
+    """Return the picture in grey with the lesions drawn on it."""
+    drawn = draw_labels(grey(prediction.case.background.data[:, :, 0]), prediction.labels[:, :, 0])
+    return _png(drawn.transpose(1, 0, 2))
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
+    return encoded.getvalue()
+
+
+_FORMS: Mapping[Form, Callable[[Prediction, Loaded], bytes]] = {
+    Form.JSON: _json,
+    Form.MASK: _mask,
+    Form.OVERLAY: _overlay,
+}

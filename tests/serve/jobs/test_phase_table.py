@@ -1,0 +1,435 @@
+"""The phases as plain functions over a folder: what they find, what they leave, and that they may be cut short."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from metseg.errors import BundleError, InputError, MetsegError, ResourceError
+from metseg.inference.lesion_table import find_lesions
+from metseg.inference.prediction import Prediction
+from metseg.labels import LABEL_SCHEMES
+from metseg.schemas import Facts, Lesion, Options, Phase
+from metseg.serve.jobs.attempts import noted
+from metseg.serve.jobs.phases import phase_table as phases_module
+from metseg.serve.jobs.phases.intermediates import anonymous, keep_case, kept_case
+from metseg.serve.jobs.phases.job import Desk, Job, Outcome, artifacts_in
+from metseg.serve.jobs.phases.measure_phase import lesions_of
+from metseg.serve.jobs.phases.model_cache import Models
+from metseg.serve.jobs.phases.phase_table import PHASES, run_phase
+from metseg.serve.storage.folders import StudyFolder
+from metseg.serve.storage.job_repository import WorkInput
+from metseg.volume import Case, Volume
+
+STUDY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
+    """Return a function that makes a job of files, in a folder of its own."""
+
+    def make(files: Sequence[Any], model: str, **options: object) -> Job:
+        folder = StudyFolder(tmp_path / "study")
+        folder.inputs.mkdir(parents=True)
+        folder.work.mkdir()
+        uploads = []
+        for number, file in enumerate(files, start=1):
+            path = folder.inputs / f"{number:04d}{file.ending}"
+            shutil.copyfile(file.path, path)
+            size = path.stat().st_size
+            uploads.append(
+                WorkInput(path, number, file.kind, file.sequence, size, file.sha256, reason=f"reason {number}")
+            )
+        return Job(
+            STUDY,
+            folder,
+            tuple(uploads),
+            model,
+            Options.model_validate(options),
+            Models(kept=2, device="cpu"),
+            Desk(),
+            artifacts_in(folder.artifacts),
+        )
+
+    return make
+
+
+def run_all(job: Job, *, anew: bool = False) -> dict[Phase, Outcome]:
+    """Run every phase; with `anew`, each as a process would that knows nothing of those before."""
+    outcomes = {}
+    for phase in Phase:
+        if anew:
+            job = replace(job, desk=Desk(), models=Models(kept=1, device="cpu"))
+        outcomes[phase] = run_phase(phase, job)
+    return outcomes
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_table_has_the_phases_in_their_order() -> None:
+    assert list(PHASES) == list(Phase)
+
+
+def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: Any) -> None:
+    job = make_job(volume_files, "bright-two")
+    outcomes = run_all(job)
+
+    results = {"mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz", "overlay.png"}
+    assert names(job.folder.artifacts) == results | {"lesions.csv", "lesions.json", "report.pdf", "report.html"}
+    t1c, _ = given.volume_arrays()
+    mask = nibabel.load(job.folder.artifacts / "mask.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(mask.dataobj), t1c > 200)
+    np.testing.assert_array_equal(mask.affine, given.affine)
+    image = nibabel.load(job.folder.artifacts / "image.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), t1c)
+    probability = nibabel.load(job.folder.artifacts / "probability.nii.gz").get_fdata()
+    # The logit is a tenth of what a voxel is brighter than 200; half precision keeps three digits.
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-0.1 * (t1c - 200.0))), atol=1e-3)
+
+    lesions = [Lesion.model_validate(lesion) for lesion in outcomes[Phase.MEASURE].lesions or ()]
+    assert [lesion.voxels for lesion in lesions] == [27, 8]
+    assert [lesion.volume_ml for lesion in lesions] == [0.054, 0.016]  # voxels of 1 x 1 x 2 mm
+    assert lesions[0].centre_voxel == (5, 6, 4)
+    assert lesions[0].centre_mm == (5, -6, 13)
+    facts = Facts.model_validate(outcomes[Phase.READ].facts)
+    assert (facts.model, facts.reference, facts.sequences) == ("bright-two", "t1c", ("t1c", "t2f"))
+    assert (facts.shape, facts.spacing_mm, facts.slices) == ((20, 24, 10), (1, 1, 2), 0)
+    assert (job.folder.artifacts / "report.pdf").read_bytes().startswith(b"%PDF-")
+    page = (job.folder.artifacts / "report.html").read_text()
+    assert STUDY in page
+    assert "No lesion found." not in page
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_which_file_is_which_sequence_is_in_facts_document_and_report(
+    make_job: Callable[..., Job], volume_files: list[Any], anew: bool
+) -> None:
+    job = make_job(volume_files, "bright-two")
+    outcomes = run_all(job, anew=anew)
+    expected = [
+        {"sequence": "t1c", "source": "file 1", "reason": "reason 1"},
+        {"sequence": "t2f", "source": "file 2", "reason": "reason 2"},
+    ]
+    assert outcomes[Phase.READ].facts["sequence_records"] == expected
+    assert json.loads((job.folder.artifacts / "lesions.json").read_text())["sequences"] == expected
+    assert "read from file 1 (reason 1)" in (job.folder.artifacts / "report.html").read_text()
+
+
+def test_what_the_network_saw_can_be_looked_at(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    job = make_job(volume_files, "bright-two")
+    run_all(job)
+    prepared = nibabel.load(job.folder.artifacts / "prepared.nii.gz")
+    seen = nibabel.as_closest_canonical(nibabel.load(job.folder.artifacts / "image.nii.gz"))
+    np.testing.assert_allclose(prepared.get_fdata(), seen.get_fdata(), atol=300 / 32767)
+    np.testing.assert_allclose(prepared.affine, seen.affine)
+
+
+def test_the_table_of_lesions(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    job = make_job(volume_files, "bright-two")
+    run_all(job)
+    header, first, second = (job.folder.artifacts / "lesions.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    assert (row["number"], row["voxels"], row["volume_ml"]) == ("1", "27", "0.054")
+    assert (row["centre_mm_x"], row["centre_mm_y"], row["centre_mm_z"]) == ("5.0", "-6.0", "13.0")
+    assert row["slice"] == ""
+    assert second.startswith("2,")
+    document = json.loads((job.folder.artifacts / "lesions.json").read_text())
+    assert [lesion["voxels"] for lesion in document["lesions"]] == [27, 8]
+    assert document["case"] == STUDY
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_pictures(
+    make_job: Callable[..., Job], picture_files: Callable[[int], list[Any]], given: Any, count: int
+) -> None:
+    job = make_job(picture_files(count), "bright-pictures")
+    outcomes = run_all(job)
+    for number in range(1, count + 1):
+        mask = np.asarray(Image.open(job.folder.artifacts / f"mask-{number}.png"))
+        np.testing.assert_array_equal(mask, np.where(given.picture_array(number) > given.bright, 255, 0))
+        shown = Image.open(job.folder.artifacts / f"image-{number}.png")
+        assert shown.size == (40, 32)
+        assert Image.open(job.folder.artifacts / f"overlay-{number}.png").size == (40, 32)
+        probability = np.asarray(Image.open(job.folder.artifacts / f"probability-{number}.png"))
+        assert probability.dtype == np.uint16
+        np.testing.assert_array_equal(probability > 32767, mask > 0)
+    lesions = outcomes[Phase.MEASURE].lesions or ()
+    # The squares of neighbouring pictures overlap, so they are one lesion; a picture's square has the side of its
+    # number and one.
+    assert [lesion["voxels"] for lesion in lesions] == [sum((n + 1) ** 2 for n in range(1, count + 1))]
+    assert [lesion["slice"] for lesion in lesions] == [count - 1]
+    expected = "picture 1" if count == 1 else f"picture {count}, in {count} of {count} slices"
+    assert [lesion["place"] for lesion in lesions] == [expected]
+    assert {lesion["volume_ml"] for lesion in lesions} == {None}
+    assert {"overlay.png", "report.pdf", "report.html", "lesions.csv"} <= names(job.folder.artifacts)
+
+
+def test_where_pictures_are_missing_is_kept_without_their_names(tmp_path: Path) -> None:
+    images = {"t2f": Volume(np.arange(24, dtype=np.uint8).reshape(4, 3, 2))}
+    case = Case("case", "patient", images, slice_names=("P_3", "P_9"), slice_gaps=(False, True))
+    keep_case(anonymous(case, STUDY), tmp_path / "case")
+    kept = kept_case(tmp_path / "case")
+    assert (kept.slice_names, kept.slice_gaps) == (("0001", "0002"), (False, True))
+
+
+def test_the_page_is_given_the_slice_of_the_largest_region() -> None:
+    """Two arms of six and four pixels in slice 0 meet in slice 1, where one region has seven."""
+    labels = np.zeros((12, 8, 2), dtype=np.uint8)
+    labels[0:6, 2, 0] = labels[2:6, 5, 0] = 1
+    labels[2, 2:6, 1] = labels[3:6, 2, 1] = 1
+    probability = np.full(labels.shape, 0.75, dtype=np.float32)
+    found = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    case = Case("c", "p", {"t2f": Volume(labels * 9)}, slice_names=("a", "b"))
+    (lesion,) = lesions_of(Prediction(case, labels, probability, found, {}, (), model="m", scheme="binary"))
+    assert (lesion.voxels, lesion.slice, lesion.slices) == (17, 1, (0, 1))
+    assert lesion.place == "picture 2, in 2 of 2 slices"
+
+
+def test_nifti_made_of_pictures_has_no_place(
+    make_job: Callable[..., Job], picture_files: Callable[[int], list[Any]], given: Any
+) -> None:
+    job = make_job(picture_files(2), "bright-pictures")
+    run_all(job)
+    for name in ("mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz"):
+        header = nibabel.load(job.folder.artifacts / name).header
+        assert header.get_data_shape() == (40, 32, 2)
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (0, 0)
+        assert header.get_xyzt_units()[0] == "unknown"
+    mask = np.asanyarray(nibabel.load(job.folder.artifacts / "mask.nii.gz").dataobj)
+    np.testing.assert_array_equal(mask[:, :, 1].T, given.picture_array(2) > given.bright)
+
+
+def test_no_lesion_is_a_result(
+    make_job: Callable[..., Job], volume_files: list[Any], given: Any, tmp_path: Path
+) -> None:
+    dark = np.full((8, 9, 7), 50, dtype=np.int16)
+    files = [
+        file._replace(path=given.write_volume(tmp_path / f"{file.sequence}.nii.gz", dark)) for file in volume_files
+    ]
+    job = make_job(files, "bright-two")
+    outcomes = run_all(job)
+    assert outcomes[Phase.MEASURE].lesions == ()
+    assert len((job.folder.artifacts / "lesions.csv").read_text().splitlines()) == 1
+    assert "No lesion found." in (job.folder.artifacts / "report.html").read_text()
+
+
+def test_each_phase_goes_on_from_disk(make_job: Callable[..., Job], volume_files: list[Any], tmp_path: Path) -> None:
+    """Another process for every phase, which has nothing in memory, leaves the same."""
+    at_once = make_job(volume_files, "bright-two")
+    expected = run_all(at_once)
+    at_once.folder.root.rename(tmp_path / "at_once")
+    in_turn = make_job(volume_files, "bright-two")
+    got = run_all(in_turn, anew=True)
+    for phase in Phase:
+        assert replace(got[phase], elapsed_s=0, kept={}) == replace(expected[phase], elapsed_s=0, kept={})
+    for name in ("mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz", "overlay.png", "lesions.csv"):
+        assert (in_turn.folder.artifacts / name).read_bytes() == (tmp_path / "at_once/artifacts" / name).read_bytes()
+
+
+def test_what_is_done_is_not_done_again(
+    make_job: Callable[..., Job], volume_files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(volume_files, "bright-two")
+    outcomes = run_all(job)
+
+    def never(_job: Job) -> Outcome:
+        raise AssertionError("done again")
+
+    monkeypatch.setattr(phases_module, "PHASES", dict.fromkeys(Phase, never))
+    assert run_all(replace(job, desk=Desk())) == outcomes
+
+
+def test_a_phase_that_was_cut_short_is_done_again(
+    make_job: Callable[..., Job], volume_files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its artifacts are in place, its outcome is not: what a process leaves that is killed just then."""
+    job = make_job(volume_files, "bright-two")
+    run_all(job)
+    mask = (job.folder.artifacts / "mask.nii.gz").read_bytes()
+    (job.folder.artifacts / "mask.nii.gz").write_bytes(b"half of it")
+    shutil.rmtree(job.folder.work / "segmentation")
+    (job.folder.work / "predict.json").unlink()
+    run_phase(Phase.PREDICT, replace(job, desk=Desk()))
+    assert (job.folder.artifacts / "mask.nii.gz").read_bytes() == mask
+
+
+def test_the_share_that_is_done_grows(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    shares: list[float] = []
+    job = replace(make_job(volume_files, "bright-two"), on_share=shares.append)
+    for phase in (Phase.RECEIVE, Phase.READ, Phase.PREPROCESS):
+        run_phase(phase, job)
+    shares.clear()
+    run_phase(Phase.PREDICT, job)
+    assert len(shares) > 2
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] <= 1
+
+
+def test_whoever_watches_can_end_a_phase(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    job = make_job(volume_files, "bright-two")
+    for phase in (Phase.RECEIVE, Phase.READ, Phase.PREPROCESS):
+        run_phase(phase, job)
+
+    class Ended(BaseException):
+        pass
+
+    def end(share: float) -> None:
+        raise Ended
+
+    with pytest.raises(Ended):
+        run_phase(Phase.PREDICT, replace(job, on_share=end))
+    assert not (job.folder.work / "predict.attempts").exists()  # ended, not died
+    assert not (job.folder.work / "predict.json").exists()
+    run_phase(Phase.PREDICT, job)
+
+
+@pytest.mark.parametrize("damage", ["changed", "shorter", "missing"])
+def test_a_file_that_is_not_as_received(make_job: Callable[..., Job], volume_files: list[Any], damage: str) -> None:
+    job = make_job(volume_files, "bright-two")
+    path = job.uploads[1].path
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(content[:-1] + (bytes([content[-1] ^ 1]) if damage == "changed" else b""))
+    with pytest.raises(ResourceError, match="file 2: the service has lost a file") as caught:
+        run_phase(Phase.RECEIVE, job)
+    assert caught.value.code == "resources.storage"
+
+
+def failing(job: Job) -> MetsegError:
+    run_phase(Phase.RECEIVE, job)
+    with pytest.raises(MetsegError) as caught:
+        run_phase(Phase.READ, job)
+    return caught.value
+
+
+def test_a_missing_sequence_is_named(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    error = failing(make_job(volume_files[:1], "bright-two"))
+    assert (error.code, error.what) == ("input.missing_sequence", "the case lacks t2f")
+
+
+def test_files_of_which_nobody_knows_what_they_show(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    nameless = [volume_files[0], volume_files[1]._replace(sequence=None)]
+    error = failing(make_job(nameless, "bright-two"))
+    assert (error.code, error.where) == ("input.unknown_sequence", "file 2")
+
+
+def test_two_files_for_one_sequence(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    error = failing(make_job([*volume_files, volume_files[0]], "bright-two"))
+    assert (error.code, error.where, error.got) == ("input.duplicate_sequence", "file 3", "file 1 too")
+
+
+def test_pictures_for_a_model_of_volumes(
+    make_job: Callable[..., Job], picture_files: Callable[[int], list[Any]]
+) -> None:
+    assert failing(make_job(picture_files(1), "bright-two")).code == "input.dimensions"
+
+
+def test_a_truncated_file_fails_when_it_is_decoded(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    path = volume_files[0].path
+    path.write_bytes(path.read_bytes()[:-40])
+    assert failing(make_job(volume_files, "bright-two")).code == "input.truncated"
+
+
+def test_a_model_that_was_replaced_meanwhile(make_job: Callable[..., Job], volume_files: list[Any], home: Path) -> None:
+    from metseg.model.bundle import load_bundle, save_bundle
+
+    job = make_job(volume_files, "bright-two")
+    for phase in (Phase.RECEIVE, Phase.READ, Phase.PREPROCESS):
+        run_phase(phase, job)
+    folder = home / "bundles" / "bright-two"
+    old = load_bundle(folder)
+    save_bundle(folder, networks=old.networks, recipe=old.recipe, card="another", metrics={})
+    with pytest.raises(BundleError, match="replaced by another of the same name"):
+        run_phase(Phase.PREDICT, job)
+
+
+def test_memory_that_does_not_suffice_is_freed_first(
+    make_job: Callable[..., Job], volume_files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(volume_files, "bright-two")
+    job.models.get("bright-two")
+    seen: list[tuple[str, ...]] = []
+
+    def hungry(job: Job) -> Outcome:
+        seen.append(job.models.names)
+        if len(seen) < 3:
+            raise MemoryError
+        return Outcome()
+
+    monkeypatch.setattr(phases_module, "PHASES", {Phase.PREDICT: hungry})
+    run_phase(Phase.PREDICT, job, attempts=3)
+    assert seen == [("bright-two",), (), ()]
+
+
+def test_memory_that_never_suffices_fails_the_study(
+    make_job: Callable[..., Job], volume_files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Phase] = []
+
+    def hungry(job: Job) -> Outcome:
+        calls.append(Phase.PREDICT)
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(phases_module, "PHASES", {Phase.PREDICT: hungry})
+    with pytest.raises(ResourceError) as caught:
+        run_phase(Phase.PREDICT, make_job(volume_files, "bright-two"), attempts=3)
+    assert caught.value.code == "resources.memory"
+    assert len(calls) == 3
+
+
+def test_a_study_that_kills_its_worker_is_not_begun_for_ever(
+    make_job: Callable[..., Job], volume_files: list[Any]
+) -> None:
+    job = make_job(volume_files, "bright-two")
+    note = job.folder.work / "receive.attempts"
+    code = (
+        "import os\nfrom pathlib import Path\nfrom metseg.serve.jobs.attempts import noted\n"
+        f"with noted(Path({str(note)!r}), limit=3): os._exit(9)"
+    )
+    for _ in range(3):
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    with pytest.raises(ResourceError, match="died 3 times") as caught:
+        run_phase(Phase.RECEIVE, job, attempts=3)
+    assert caught.value.code == "resources.memory"
+    assert note.read_text() == "3"
+
+
+def test_a_note_is_taken_back_whatever_came_of_the_attempt(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    note.write_text("1")
+    with noted(note, limit=3):
+        assert note.read_text() == "2"
+    assert note.read_text() == "1"
+    note.unlink()
+    with pytest.raises(InputError), noted(note, limit=3):
+        raise InputError("wrong")
+    assert not note.exists()
+
+
+def test_nothing_tells_who_it_was(make_job: Callable[..., Job], volume_files: list[Any], given: Any) -> None:
+    """The name that stands in the headers and was that of the files is in no file that is left."""
+    job = make_job(volume_files, "bright-two")
+    run_all(job)
+    needles = (given.patient.encode(), *given.patient.encode().split(b"^"))
+    left = [path for folder in (job.folder.work, job.folder.artifacts) for path in folder.rglob("*") if path.is_file()]
+    assert len(left) > 15
+    for path in left:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        assert not [needle for needle in needles if needle in content], path.name
+    assert any(given.patient.encode() in gzip.decompress(upload.path.read_bytes()) for upload in job.uploads)
