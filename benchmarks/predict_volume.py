@@ -200,7 +200,7 @@ def held_gib(kind: str) -> float:
 
 def simulated(folder: Path, resolution_mm: float) -> Path:
     """Return a simulated patient's study, on a grid as large as that of BraTS."""
-    from metseg.simulate import PhantomOptions, simulate_dataset
+    from metseg.simulation import PhantomOptions, simulate_dataset
 
     phantom = PhantomOptions(skull=False, resolution_mm=resolution_mm)
     simulate_dataset(folder, patients=1, seed=77, phantom=phantom, workers=1, quiet=True)

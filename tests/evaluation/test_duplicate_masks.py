@@ -9,7 +9,7 @@ import pytest
 from metseg.errors import InputError
 from metseg.evaluation import Manner, Sets, evaluate_sets
 from metseg.evaluation.files.duplicate_masks import one_mask_each
-from metseg.simulate import BmsrOptions, PhantomOptions, simulate_dataset
+from metseg.simulation import BmsrOptions, PhantomOptions, simulate_dataset
 
 FOLDERS = [Path("t/100101A"), Path("t/100102A")]
 BMSR = [folder / f"{folder.name}_{what}.nii.gz" for folder in FOLDERS for what in ("BraTS-seg", "seg")]

@@ -10,7 +10,7 @@ import pytest
 from metseg.errors import UsageError
 from metseg.io.data_origin import KNOWN, SIMULATED, SIMULATED_PATIENTS, SIMULATION, data_statement, other_data
 from metseg.recipe import load_recipe, shipped_recipes
-from metseg.simulate.folder import PATIENTS, STAMP
+from metseg.simulation.output.folder import PATIENTS, STAMP
 
 LGG = "TCGA-LGG slices (Buda et al. 2019): low-grade glioma, not metastases; CC BY-NC-SA 4.0, non-commercial"
 

@@ -14,7 +14,7 @@ from PIL import Image
 from metseg.evaluation import evaluate_case
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
-from metseg.simulate import PhantomOptions, simulate_dataset
+from metseg.simulation import PhantomOptions, simulate_dataset
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "bundles"

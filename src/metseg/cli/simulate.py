@@ -12,7 +12,7 @@ import typer
 from metseg.message_text import counted
 
 if TYPE_CHECKING:
-    from metseg.simulate import BmsrOptions, NiftiOptions
+    from metseg.simulation import BmsrOptions, NiftiOptions
 
 
 class Output(StrEnum):
@@ -71,7 +71,7 @@ def simulate(
     """Simulate brain MRI with metastases: t1n, t1c, t2w, t2f and exact labels, nothing to download."""
     from metseg.errors import UsageError
     from metseg.recipe import apply_change, validated
-    from metseg.simulate import PhantomOptions, SliceOptions, challenge_level, simulate_dataset
+    from metseg.simulation import PhantomOptions, SliceOptions, challenge_level, simulate_dataset
 
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
@@ -102,7 +102,7 @@ def simulate(
 
 
 def _volumes(kind: Output) -> BmsrOptions | NiftiOptions:
-    from metseg.simulate import BmsrOptions, NiftiOptions
+    from metseg.simulation import BmsrOptions, NiftiOptions
 
     return BmsrOptions() if kind is Output.ucsf_bmsr else NiftiOptions()
 

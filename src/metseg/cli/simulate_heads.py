@@ -31,8 +31,8 @@ def simulate_heads(
 ) -> None:
     """Simulate heads with skull in random contrasts, with exact brain masks, from label maps of real people."""
     from metseg.recipe import apply_change, validated
-    from metseg.simulate.head_dataset import simulate_heads as write_heads
-    from metseg.simulate.label_map_head import HeadOptions
+    from metseg.simulation.heads.head_dataset import simulate_heads as write_heads
+    from metseg.simulation.heads.label_map_head import HeadOptions
 
     wanted: dict[str, Any] = {}
     for change in changes or ():

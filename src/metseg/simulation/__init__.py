@@ -1,0 +1,46 @@
+"""A brain phantom with metastases: four sequences with exact truth, from a seed and nothing to download."""
+
+from metseg.simulation.difficulty import CHALLENGES, Challenge, Stack, challenge_level
+from metseg.simulation.examination import simulate_examination
+from metseg.simulation.lesions.lesion_truth import LesionTruth, lesion_truth
+from metseg.simulation.lesions.progression import EVENTS, Examination, describe_examination
+from metseg.simulation.options import (
+    SEQUENCES,
+    BmsrOptions,
+    CourseOptions,
+    NiftiOptions,
+    OutputOptions,
+    PhantomOptions,
+    SliceOptions,
+)
+from metseg.simulation.output.dataset import simulate_dataset
+from metseg.simulation.output.naming import NAMINGS
+from metseg.simulation.patient import Lesion, Patient, describe_patient
+from metseg.simulation.phantom import SimulatedPatient, simulate_patient
+
+__all__ = [
+    "CHALLENGES",
+    "EVENTS",
+    "NAMINGS",
+    "SEQUENCES",
+    "BmsrOptions",
+    "Challenge",
+    "CourseOptions",
+    "Examination",
+    "Lesion",
+    "LesionTruth",
+    "NiftiOptions",
+    "OutputOptions",
+    "Patient",
+    "PhantomOptions",
+    "SimulatedPatient",
+    "SliceOptions",
+    "Stack",
+    "challenge_level",
+    "describe_examination",
+    "describe_patient",
+    "lesion_truth",
+    "simulate_dataset",
+    "simulate_examination",
+    "simulate_patient",
+]

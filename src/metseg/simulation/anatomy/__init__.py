@@ -1,0 +1,1 @@
+"""Anatomy of the phantom: tissues, head, vessels, deformation."""

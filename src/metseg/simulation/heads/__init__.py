@@ -1,0 +1,1 @@
+"""Heads painted from label maps, with exact brain masks."""

@@ -1,0 +1,1 @@
+"""Metastases of the phantom: shapes, oedema, growth, exact truth."""
