@@ -29,9 +29,9 @@ from metseg.inference.device import choose_compute, in_memory_format
 from metseg.model import build_from_recipe
 from metseg.random_fields import smooth_field
 from metseg.recipe import Recipe, load_recipe
-from metseg.train.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
-from metseg.train.losses import build_loss, deep_supervision_loss
-from metseg.train.optimizers import build_optimizer
+from metseg.training.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
+from metseg.training.losses import build_loss, deep_supervision_loss
+from metseg.training.optimizers import build_optimizer
 
 RECIPES = ("lgg-fast", "assignment-attention-unet")
 REQUIRED = 4.0

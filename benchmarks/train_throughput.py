@@ -21,9 +21,9 @@ from metseg.inference.device import Compute, choose_compute, in_memory_format
 from metseg.model import build_from_recipe
 from metseg.recipe import Recipe, load_recipe
 from metseg.system_info import machine_line
-from metseg.train.losses import build_loss, deep_supervision_loss
-from metseg.train.machine import describe_machine
-from metseg.train.optimizers import build_optimizer
+from metseg.training.losses import build_loss, deep_supervision_loss
+from metseg.training.machine import describe_machine
+from metseg.training.optimizers import build_optimizer
 
 #: Steps before the first one that counts: kernels are chosen and memory is claimed in them.
 WARM_UP = 2

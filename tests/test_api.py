@@ -57,7 +57,7 @@ def test_predict_and_train_can_be_called_although_they_are_folders_too() -> None
     # The folders of these names are bound to the package as soon as anything in them is imported.
     names = ("predict", "train", "load", "evaluate_case", "overlay")
     tried = "; ".join(f"print(callable(metseg.{name}))" for name in names)
-    code = f"import metseg.inference.predictor, metseg.train.run, metseg; {tried}"
+    code = f"import metseg.inference.predictor, metseg.training.run, metseg; {tried}"
     assert python(code).split() == ["True"] * len(names)
 
 

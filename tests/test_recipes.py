@@ -17,8 +17,8 @@ from metseg.errors import InputError, UsageError
 from metseg.model import MODELS, build_from_recipe
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import load_recipe, shipped_recipes
-from metseg.train.losses import loss_of
-from metseg.train.resolve import resolve
+from metseg.training.losses import loss_of
+from metseg.training.recipe_validation import resolve
 from metseg.volume import Case, Volume
 
 EXPECTED = {

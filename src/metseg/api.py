@@ -28,8 +28,8 @@ from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
 from metseg.recipe import Recipe, load_recipe, refuse_split_changes
-from metseg.train.judge import score_case
-from metseg.train.run import Run, train_run
+from metseg.training.run import Run, train_run
+from metseg.training.scoring import score_case
 from metseg.volume import Case
 
 __all__ = [
@@ -233,7 +233,7 @@ def train(
             without `resume`.
         InputError: data that cannot be used.
 
-    Folds, initial weights and a cache of one's own: `metseg.train.run.train_run`.
+    Folds, initial weights and a cache of one's own: `metseg.training.run.train_run`.
     """
     refuse_split_changes(changes, split)
     run = Run(

@@ -28,7 +28,7 @@ from metseg.bundle_folder import checksums
 from metseg.model import build_from_recipe
 from metseg.model.bundle import save_bundle
 from metseg.recipe import Recipe
-from metseg.train import memory as train_memory
+from metseg.training import memory_estimate as train_memory
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -487,7 +487,7 @@ def test_38_a_full_disk_while_predicting(
 
 def test_40_two_trainers_on_one_folder(train: Run, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from metseg.train.run_folder import RunFolder\n"
+        "import sys; from pathlib import Path; from metseg.training.run_folder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).locked(): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -525,7 +525,7 @@ def test_41_memory_that_runs_out_while_training(train: Run, monkeypatch: pytest.
     def exhausted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("metseg.train.task.SegmentationTask.training_step", exhausted)
+    monkeypatch.setattr("metseg.training.lightning_module.SegmentationTask.training_step", exhausted)
     status, _, err = train()
     assert status == 5
     one_line(err, "memory ran out while training", "batch of 4", "--set train.batch_size=2")

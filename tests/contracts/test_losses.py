@@ -13,7 +13,7 @@ from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.recipe import DataPart, Named, Recipe
-from metseg.train.losses import LOSSES, build_loss, deep_supervision_loss, loss_of
+from metseg.training.losses import LOSSES, build_loss, deep_supervision_loss, loss_of
 
 CERTAIN = 20.0
 SPACES = {"2D": (12, 10), "3D": (6, 7, 5)}

@@ -11,7 +11,7 @@ import torch
 from metseg.model import MODELS, SegmentationNetwork, build_from_recipe, build_model
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import DataPart, Named, Recipe
-from metseg.train.losses import deep_supervision_loss, loss_of
+from metseg.training.losses import deep_supervision_loss, loss_of
 
 #: Options that make each family small, so that the suite stays quick; a family absent here is built as it comes.
 SMALL: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from metseg.io import LAYOUTS, InputRules, VolumeSource, find_cases, find_inputs
 from metseg.io.case_discovery import find
 from metseg.io.layouts import SLICE_LAYOUTS
 from metseg.recipe import SplitPart, load_recipe
-from metseg.train.data import read_sources
+from metseg.training.data import read_sources
 from metseg.volume import BRAIN_MASK
 
 #: What every voxel of a sequence holds, so that a file taken for another is seen.

@@ -113,7 +113,7 @@ def test_training_takes_the_recipe_that_the_command_writes(studies: Path, tmp_pa
 
     from metseg.cli import app
     from metseg.model import build_from_recipe
-    from metseg.train.resolve import resolve
+    from metseg.training.recipe_validation import resolve
 
     out = tmp_path / "mine.toml"
     call = ["plan", str(studies), "--out", str(out), "--network", network, "--memory", "0.2", "--json"]

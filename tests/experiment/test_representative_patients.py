@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metseg.experiment.representative_patients import best_median_worst, panels
-from metseg.train.snapshot import Snapshot
+from metseg.training.snapshot import Snapshot
 
 
 def test_best_median_and_worst() -> None:

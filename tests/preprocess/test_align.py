@@ -16,8 +16,8 @@ from metseg.preprocess.pipeline import prepare, restore
 from metseg.preprocess.prepared_case import Record, reference_name
 from metseg.preprocess.steps import align
 from metseg.recipe import DataPart, Named
-from metseg.train.judge import score_case
-from metseg.train.snapshot import take_snapshot
+from metseg.training.scoring import score_case
+from metseg.training.snapshot import take_snapshot
 from metseg.volume import BRAIN_MASK, Case, Volume
 
 from . import phantom

@@ -38,7 +38,7 @@ def tables() -> Mapping[str, Mapping[str, Any]]:
     from metseg.dataset.augmentation import AUGMENTATIONS
     from metseg.model import MODELS
     from metseg.preprocess import STEPS
-    from metseg.train.losses import LOSSES
+    from metseg.training.losses import LOSSES
 
     return {"preprocess": STEPS, "augment": AUGMENTATIONS, "model": MODELS, "loss": LOSSES}
 
@@ -47,7 +47,7 @@ def names() -> Mapping[str, Iterable[str]]:
     """Return the keys whose value is a name in a table without options, and the names."""
     from metseg.io.layouts import LAYOUTS
     from metseg.labels import LABEL_SCHEMES
-    from metseg.train.optimizers import OPTIMIZERS, SCHEDULES
+    from metseg.training.optimizers import OPTIMIZERS, SCHEDULES
 
     return {
         "data.layout": ("auto", *LAYOUTS),

@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Train a network by a recipe; the run can be interrupted at any time and resumed."""
     from metseg.recipe import load_recipe, refuse_split_changes
-    from metseg.train.run import Run, train_run
+    from metseg.training.run import Run, train_run
 
     refuse_split_changes(changes or (), split)
     run = Run(

@@ -20,12 +20,12 @@ from metseg.io.duplicate_images import mark_duplicates
 from metseg.io.splits import Split, make_split
 from metseg.model.bundle import load_bundle
 from metseg.recipe import Recipe
-from metseg.train.data import read_sources
-from metseg.train.data_record import read_data
-from metseg.train.judge import Judged, judge
-from metseg.train.resolve import resolve
-from metseg.train.run import Run, train_run
-from metseg.train.run_folder import RunFolder
+from metseg.training.data import read_sources
+from metseg.training.data_record import read_data
+from metseg.training.recipe_validation import resolve
+from metseg.training.run import Run, train_run
+from metseg.training.run_folder import RunFolder
+from metseg.training.scoring import Judged, judge
 
 #: The split of a comparison, in its folder.
 SPLIT = "split.json"
@@ -160,7 +160,7 @@ def _require_same_data(plan: Plan, judged: Sequence[Split]) -> dict[Path, str]:
     Returns:
         How the data of finished runs differ from those of now, by run folder, where that is allowed.
     Raises:
-        UsageError: as `metseg.train.data_record.read_data`; a run was begun with another recipe.
+        UsageError: as `metseg.training.data_record.read_data`; a run was begun with another recipe.
     """
     remarks: dict[Path, str] = {}
     for recipe in plan.recipes:

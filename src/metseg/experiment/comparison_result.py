@@ -14,7 +14,7 @@ from metseg.evaluation.statistics.confidence_intervals import few_patients, pati
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, no_difference
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
-from metseg.train.snapshot import Snapshot
+from metseg.training.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from metseg.errors import UsageError
 from metseg.io.splits import Split
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
-from metseg.train.card import about_model
+from metseg.training.model_card import about_model
 
 #: Parts of a recipe by which a network is known and predicts; in these the bundles have to agree. What fills in for
 #: missing sequences is part of `augment`.

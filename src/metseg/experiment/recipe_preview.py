@@ -19,7 +19,7 @@ from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import Recipe
-from metseg.train.resolve import resolve
+from metseg.training.recipe_validation import resolve
 from metseg.volume import Array, Case
 
 #: Patients shown, and versions of each.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from metseg.plot.outlines import Panel
-from metseg.train.snapshot import Snapshot
+from metseg.training.snapshot import Snapshot
 
 
 def best_median_worst(dice: Mapping[str, float]) -> dict[str, str]:

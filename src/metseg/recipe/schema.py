@@ -1,7 +1,7 @@
 """A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction.
 
 This module knows the form only. Whether a named model, loss or step exists, and whether its options are right, is
-checked against the tables by `metseg.train.resolve`, before any data is touched.
+checked against the tables by `metseg.training.recipe_validation`, before any data is touched.
 """
 
 from __future__ import annotations

@@ -1,0 +1,137 @@
+"""The Lightning module: one training step, and the validation Dice by patient."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from metseg.dataset import Batch
+from metseg.errors import UsageError
+from metseg.evaluation.metrics.overlap import Confusion, dice, joint_counts, region_counts
+from metseg.inference.device import in_memory_format
+from metseg.labels import LABEL_SCHEMES
+from metseg.model import SegmentationNetwork
+from metseg.model.activation import outputs_of
+from metseg.recipe import Recipe
+from metseg.training.distributed import gather
+from metseg.training.losses import deep_supervision_loss, loss_of
+from metseg.training.optimizers import build_optimizer
+
+
+class SegmentationTask(lightning.LightningModule):
+    """Trains a network by a recipe.
+
+    Args:
+        network: what is trained.
+        recipe: loss, optimiser and threshold come from it.
+        patients: the patient of each cached case, by case number; validation Dice is per patient.
+        memory_format: the layout of weights and images that convolutions like best.
+        validation_batches: how many of the validation's batches count here; what follows them is another process's.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        recipe: Recipe,
+        *,
+        patients: Sequence[str],
+        memory_format: torch.memory_format,
+        validation_batches: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.memory_format = memory_format
+        self.network = in_memory_format(network, self.memory_format)
+        self._recipe = recipe
+        self._scheme = LABEL_SCHEMES[recipe.data.labels]
+        self._patients = tuple(patients)
+        self._outputs = outputs_of(recipe)
+        self._loss = loss_of(recipe)
+        self._counts: dict[str, np.ndarray] = {}
+        self._validation_losses: list[float] = []
+        self._validation_batches = validation_batches
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
+        if not torch.isfinite(loss):
+            raise diverged(
+                "the loss is no longer a number",
+                where=f"epoch {self.current_epoch}, step {self.global_step}",
+                got=float(loss.detach()),
+            )
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Notice what the last step did to the weights, before a checkpoint holds them.
+
+        Raises:
+            UsageError: a weight is no longer a number.
+        """
+        odd = [name for name, weight in self.network.named_parameters() if not torch.isfinite(weight).all()]
+        if odd:
+            raise diverged(
+                f"{len(odd)} of the network's tensors have values that are not finite",
+                where=f"epoch {self.current_epoch}, after step {self.global_step}",
+                got=odd[0],
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        self._counts = defaultdict(lambda: np.zeros((len(self._scheme.values),) * 2, dtype=np.int64))
+        self._validation_losses = []
+
+    def validation_step(self, batch: Batch, number: int) -> None:
+        if self._validation_batches is not None and number >= self._validation_batches:
+            return
+        logits = self._logits(batch)
+        self._validation_losses.append(float(deep_supervision_loss(self._loss, logits, batch.labels)))
+        chances = self._outputs.probabilities(logits)
+        predicted = self._outputs.class_indices(chances, threshold=self._recipe.predict.threshold).cpu().numpy()
+        truth = batch.labels.cpu().numpy()
+        for place, case in enumerate(batch.case.tolist()):
+            ids = self._scheme.from_indices(truth[place]), self._scheme.from_indices(predicted[place])
+            self._counts[self._patients[case]] += joint_counts(*ids, self._scheme)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean Dice over patients with a lesion, on the prepared grid, and the loss."""
+        parts = gather((dict(self._counts), self._validation_losses))
+        counts: dict[str, np.ndarray] = {}
+        for theirs, _ in parts:
+            for patient, joint in theirs.items():
+                counts[patient] = counts.get(patient, 0) + joint
+        # In the patients' own order: a mean depends on it in the last digit, and processes see them in another.
+        per_patient = [self._mean_region_dice(counts[patient]) for patient in sorted(counts)]
+        defined = [value for value in per_patient if value is not None]
+        self.log("val_dice", float(np.mean(defined)) if defined else float("nan"))
+        self.log("val_loss", float(np.mean([loss for _, losses in parts for loss in losses])))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return build_optimizer(self._recipe.train, self.network)
+
+    def _logits(self, batch: Batch) -> Any:
+        return self.network(batch.image.contiguous(memory_format=self.memory_format))
+
+    def _mean_region_dice(self, joint: np.ndarray) -> float | None:
+        """Return a patient's mean over the regions that the truth has; None for a patient without any lesion.
+
+        Where the truth has nothing the Dice is 1 or 0 by a single voxel: a network that marks nothing would be kept.
+        """
+        counts: list[Confusion] = [region_counts(joint, self._scheme, region) for region in self._scheme.regions]
+        figures = [dice(count) for count in counts if count.truth]
+        return float(np.mean(figures)) if figures else None
+
+
+def diverged(what: str, *, where: object, got: object = None) -> UsageError:
+    """Return the error of a training that will not recover."""
+    return UsageError(
+        f"training diverged: {what}",
+        where=where,
+        got=got,
+        cure="begin in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
+        code="usage.diverged",
+    )

@@ -1,0 +1,96 @@
+"""Losses of overlap: what share of the lesion, and of what is called lesion, is right."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from metseg.errors import UsageError
+from metseg.model.activation import Outputs
+from metseg.training.losses.voxel_loss import Term, VoxelLoss, Weight, WeightedOptions, check_weights, off_zero
+
+
+class DiceOptions(WeightedOptions):
+    """Soft Dice (Milletari et al. 2016). ``batch`` pools the batch, so that empty slices do not swamp it."""
+
+    batch: bool = True
+    smooth: Annotated[float, Field(gt=0)] = 1e-5
+    #: For a softmax: score the background as a class too.
+    include_background: bool = False
+
+
+class TverskyOptions(DiceOptions):
+    """Tversky loss (Salehi et al. 2017, arXiv:1706.05721): ``alpha`` weighs false positives, ``beta`` missed lesion."""
+
+    alpha: Weight = 0.3
+    beta: Weight = 0.7
+
+
+class FocalTverskyOptions(TverskyOptions):
+    """Mean over classes of (1 - Tversky index) ** (1 / gamma) (Abraham & Khan 2019, arXiv:1810.07842)."""
+
+    gamma: Annotated[float, Field(ge=1)] = 4 / 3
+
+
+def build_dice(options: DiceOptions, outputs: Outputs) -> VoxelLoss:
+    return VoxelLoss((dice_term(options, outputs),), outputs)
+
+
+def build_tversky(options: TverskyOptions, outputs: Outputs) -> VoxelLoss:
+    return VoxelLoss((_tversky_term(options, outputs),), outputs)
+
+
+def build_focal_tversky(options: FocalTverskyOptions, outputs: Outputs) -> VoxelLoss:
+    return VoxelLoss((_tversky_term(options, outputs, power=1 / options.gamma),), outputs)
+
+
+def dice_term(options: DiceOptions, outputs: Outputs, *, weight: float = 1.0) -> Term:
+    """Return 1 - Dice as a term: 1 - (2 hit + smooth) / (found + there + smooth)."""
+
+    def formula(hit: Tensor, found: Tensor, there: Tensor) -> Tensor:
+        return 1 - (2 * hit + options.smooth) / (found + there + options.smooth)
+
+    return _overlap_term(options, outputs, formula, weight)
+
+
+def _tversky_term(options: TverskyOptions, outputs: Outputs, *, power: float = 1.0) -> Term:
+    def formula(hit: Tensor, found: Tensor, there: Tensor) -> Tensor:
+        errors = options.alpha * (found - hit) + options.beta * (there - hit)
+        loss = 1 - (hit + options.smooth) / (hit + errors + options.smooth)
+        return loss if power == 1 else off_zero(loss) ** power
+
+    return _overlap_term(options, outputs, formula, 1.0)
+
+
+def _overlap_term(options: DiceOptions, outputs: Outputs, formula: object, weight: float) -> Term:
+    def first(channels: int) -> int:
+        """Return the first output that is scored: of a softmax, the background only when asked for."""
+        return int(channels > 1 and not outputs.regions and not options.include_background)
+
+    def quantities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        channels = logits.shape[1]
+        check_weights(options.class_weights, outputs, channels)
+        _check_background(options, outputs, channels)
+        chances = outputs.probabilities(logits)[:, first(channels) :].flatten(2)
+        truth = outputs.targets(labels, channels)[:, first(channels) :].flatten(2).to(chances.dtype)
+        return chances * truth, chances, truth
+
+    def shares(channels: int) -> tuple[float, ...] | None:
+        # A single output is all there is to weigh.
+        several = channels > 1 or bool(outputs.regions)
+        return options.class_weights[first(channels) :] if options.class_weights and several else None
+
+    return Term(quantities, formula, weight=weight, pooled=options.batch, shares=shares)  # type: ignore[arg-type]
+
+
+def _check_background(options: DiceOptions, outputs: Outputs, channels: int) -> None:
+    if options.include_background and (outputs.regions or channels == 1):
+        raise UsageError(
+            "there is no background to include: every output has a sigmoid of its own",
+            where="options of the loss",
+            expected="include_background with a softmax over several classes",
+            cure="leave include_background out",
+            code="usage.recipe",
+        )

@@ -1,0 +1,95 @@
+"""Check every name and option of a recipe against the tables, before any data is touched."""
+
+from __future__ import annotations
+
+from metseg.dataset import Augmenter, check_view
+from metseg.errors import UsageError
+from metseg.io.data_origin import KNOWN
+from metseg.io.layouts import LAYOUTS
+from metseg.model import MODELS
+from metseg.preprocess import check_steps
+from metseg.recipe import Recipe
+from metseg.registry import lookup
+from metseg.training.losses import loss_of
+from metseg.training.optimizers import OPTIMIZERS, SCHEDULES
+
+#: Entries of `TrainPart` and `PredictPart` that mean something only where another entry has one of some values.
+ONLY_WITH = (
+    ("train.momentum", "train.optimizer", ("sgd",)),
+    ("train.plateau_patience", "train.schedule", ("plateau",)),
+    ("train.plateau_factor", "train.schedule", ("plateau",)),
+    ("train.patch_size", "data.dimensions", (3,)),
+    ("predict.window", "data.dimensions", (3,)),
+    ("predict.window_overlap", "data.dimensions", (3,)),
+)
+
+
+def resolve(recipe: Recipe) -> None:
+    """Refuse a recipe that could only fail later.
+
+    Raises:
+        UsageError: an unknown layout, step, augmentation, model, loss, optimiser or schedule, a wrong option of one,
+            a network without input, or an entry that would be ignored.
+    """
+    if recipe.data.layout != "auto":
+        lookup("layout", LAYOUTS, recipe.data.layout)
+    if recipe.data.written_for:
+        lookup("data set", KNOWN, recipe.data.written_for)
+    check_steps(recipe.preprocess)
+    Augmenter.of(recipe)
+    check_view(recipe)
+    spec = lookup("model", MODELS, recipe.model.name)
+    recipe.model.parse(spec.options)
+    if recipe.data.dimensions not in spec.dimensions:
+        raise UsageError(
+            f"'{recipe.model.name}' has no {recipe.data.dimensions}D form",
+            where=f"recipe {recipe.name}",
+            cure="set data.dimensions to what it has, or choose another of `metseg models architectures`",
+        )
+    loss_of(recipe)
+    lookup("optimizer", OPTIMIZERS, recipe.train.optimizer)
+    lookup("schedule", SCHEDULES, recipe.train.schedule)
+    _refuse_ignored(recipe)
+    _check_optional(recipe)
+    if not recipe.data.inputs:
+        raise UsageError(
+            "the recipe does not say what the network sees",
+            where=f"recipe {recipe.name}",
+            cure='name the channels of the pictures, such as channels = ["t1n", "t2f", "t1c"], under [data]',
+            code="usage.recipe",
+        )
+
+
+def _check_optional(recipe: Recipe) -> None:
+    """Refuse sequences that may be missing and that nobody sees, or on whose grid results shall lie."""
+    data = recipe.data
+    wrong = [name for name in data.optional if name not in data.inputs or name == data.reference]
+    if wrong:
+        raise UsageError(
+            f"{', '.join(wrong)} cannot be optional",
+            where=f"recipe {recipe.name}, data.optional",
+            expected=f"some of: {', '.join(name for name in data.inputs if name != data.reference)}",
+            got=", ".join(data.optional),
+            cure="name there only sequences that the network sees, and not the reference",
+            code="usage.recipe",
+        )
+
+
+def _refuse_ignored(recipe: Recipe) -> None:
+    """Refuse an entry that was changed and has no effect beside the others: who changed it believes it has."""
+    plain = Recipe(name=recipe.name, model=recipe.model)
+    for entry, other, values in ONLY_WITH:
+        if _entry(recipe, other) not in values and _entry(recipe, entry) != _entry(plain, entry):
+            raise UsageError(
+                f"{entry} has no effect with {other} = {_entry(recipe, other)!r}",
+                where=f"recipe {recipe.name}",
+                expected=f"{other} = {' or '.join(map(repr, values))}",
+                got=f"{entry} = {_entry(recipe, entry)}",
+                cure=f"leave {entry} out, or change {other}",
+                code="usage.recipe",
+            )
+
+
+def _entry(recipe: Recipe, dotted: str) -> object:
+    part, key = dotted.split(".")
+    return getattr(getattr(recipe, part), key)
