@@ -10,8 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from metseg.schemas import Study
-from metseg.ui import app, settings
-from metseg.ui.settings import PageSettings, SequenceFromName
+from metseg.ui import app, page_settings
+from metseg.ui.page_settings import PageSettings, SequenceFromName
 
 from . import fake
 
@@ -27,7 +27,7 @@ def service() -> Iterator[fake.FakeApi]:
             return SequenceFromName(None, "the name says T1 and 'post' without after what", is_doubtful=True)
         return SequenceFromName(known_names.get(stem), "the name says so" if stem in known_names else "")
 
-    settings.use(
+    page_settings.use(
         PageSettings(
             transport=httpx.MockTransport(known),
             read_names=lambda stems: [read_name(stem) for stem in stems],
@@ -35,7 +35,7 @@ def service() -> Iterator[fake.FakeApi]:
         )
     )
     yield known
-    settings.use(None)
+    page_settings.use(None)
 
 
 @pytest.fixture

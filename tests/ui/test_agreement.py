@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metseg.schemas import Facts, InputFile, Kind, Options, State, StudySummary
-from metseg.ui.agreement import compare_masks, difference_layers, most_different, same_images, worth_asking
+from metseg.ui.pages.agreement import compare_masks, difference_layers, most_different, same_images, worth_asking
 
 from .fake import NOW, done_volume, new_id
 

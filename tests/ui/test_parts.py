@@ -12,17 +12,17 @@ import pytest
 from streamlit import config
 
 from metseg.schemas import Facts, Failure, Kind, Phase, State, StudySummary
-from metseg.ui import app, settings
-from metseg.ui.charts import distribution, threshold_chart, values_chart
-from metseg.ui.controls import own_threshold, threshold_words
-from metseg.ui.found import Burden
-from metseg.ui.history import long_words, outcome_words, short_words
-from metseg.ui.lesions import table_of
-from metseg.ui.models import known_figures
-from metseg.ui.pictures import first_slice, make_slice
-from metseg.ui.preparation import same_slice, steps_of
-from metseg.ui.progress import phase_signs
-from metseg.ui.sample import SAMPLES, sample_files, usable_samples
+from metseg.ui import app, page_settings
+from metseg.ui.pages.history import long_words, outcome_words, short_words
+from metseg.ui.pages.model_choice import known_figures
+from metseg.ui.pages.preparation import same_slice, steps_of
+from metseg.ui.pages.sample_studies import SAMPLES, sample_files, usable_samples
+from metseg.ui.pages.study_progress import phase_signs
+from metseg.ui.viewer.charts import distribution, threshold_chart, values_chart
+from metseg.ui.viewer.components import Burden
+from metseg.ui.viewer.display_controls import own_threshold, threshold_words
+from metseg.ui.viewer.lesion_table import table_of
+from metseg.ui.viewer.slice_images import first_slice, make_slice
 
 from .fake import (
     MODELS,
@@ -55,14 +55,14 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_and_errors() -> None:
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METSEG_API_URL", "http://10.0.0.7:8000")
     monkeypatch.setenv("METSEG_API_KEY", "secret")
-    found = settings.settings_from_environment()
+    found = page_settings.settings_from_environment()
     assert (found.api_url, found.api_key) == ("http://10.0.0.7:8000", "secret")
     monkeypatch.delenv("METSEG_API_URL")
     monkeypatch.setenv("METSEG_API_KEY", "")
     monkeypatch.setenv("METSEG_ALLOWED_HOSTS", "Localhost, metseg.ward")
-    assert settings.settings_from_environment().allowed_hosts == ("localhost", "metseg.ward")
+    assert page_settings.settings_from_environment().allowed_hosts == ("localhost", "metseg.ward")
     monkeypatch.delenv("METSEG_ALLOWED_HOSTS")
-    assert settings.settings_from_environment() == settings.PageSettings()
+    assert page_settings.settings_from_environment() == page_settings.PageSettings()
 
 
 def test_streamlit_knows_every_option_that_is_set() -> None:
@@ -80,7 +80,7 @@ def test_the_command_hands_over_what_only_it_knows(
     from streamlit.web import bootstrap
     from streamlit.web.server.server_util import is_url_from_allowed_origins
 
-    ran: list[tuple[str, settings.PageSettings]] = []
+    ran: list[tuple[str, page_settings.PageSettings]] = []
 
     def ask(*_: object, **__: object) -> None:
         raise AssertionError("somebody on the internet is asked")
@@ -88,13 +88,13 @@ def test_the_command_hands_over_what_only_it_knows(
     monkeypatch.setattr(net_util, "_external_ip", None)
     monkeypatch.setattr(net_util, "_make_blocking_http_get", ask)
     monkeypatch.setattr(bootstrap, "load_config_options", lambda flag_options: None)
-    monkeypatch.setattr(bootstrap, "run", lambda path, *_: ran.append((path, settings.current())))
+    monkeypatch.setattr(bootstrap, "run", lambda path, *_: ran.append((path, page_settings.current())))
     try:
         answer = run_metseg("ui", "--port", "8599", "--api", "http://127.0.0.1:8123")
         ((path, found),) = ran
         assert not is_url_from_allowed_origins("http://evil.example:8501")
     finally:
-        settings.use(None)
+        page_settings.use(None)
     assert answer.status == 0
     assert path == str(app.__file__)
     assert found.api_url == "http://127.0.0.1:8123"
@@ -231,7 +231,7 @@ def test_the_slice_to_begin_with() -> None:
 
 def test_before_and_after_show_the_same_height() -> None:
     """Prepared with slices half as thick, and begun two slices of the original higher."""
-    from metseg.ui.nifti import read_nifti
+    from metseg.ui.viewer.nifti_bytes import read_nifti
 
     before = read_nifti(nifti(np.zeros((4, 4, 10), dtype=np.uint8), np.diag([1.0, 1.0, 3.0, 1.0])))
     affine = np.diag([1.0, 1.0, 1.5, 1.0])

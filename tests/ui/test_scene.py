@@ -8,9 +8,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from metseg.ui.client import Unexpected
-from metseg.ui.nifti import boxed, moved, read_nifti, write_nifti
-from metseg.ui.scene import (
+from metseg.ui.api_client import Unexpected
+from metseg.ui.viewer.nifti_bytes import boxed, moved, read_nifti, write_nifti
+from metseg.ui.viewer.plane_view import View, picked_voxel
+from metseg.ui.viewer.scene import (
     PLANES,
     Scene,
     cut,
@@ -22,7 +23,6 @@ from metseg.ui.scene import (
     voxel_on_plane,
     window_of,
 )
-from metseg.ui.view_planes import View, picked_voxel
 
 from .fake import AFFINE, BOXES, SHAPE, nifti, volume_arrays, volume_files, volume_lesions
 

@@ -30,24 +30,24 @@ def ui(
 
     from metseg.io.volumes.brain_masks import name_sequences_or_masks
     from metseg.reporting.study.preprocessing_text import describe_steps
-    from metseg.ui import settings
+    from metseg.ui import page_settings
 
     given = {} if api is None else {"api_url": api}
 
-    def read_names(stems: Sequence[str]) -> list[settings.SequenceFromName]:
+    def read_names(stems: Sequence[str]) -> list[page_settings.SequenceFromName]:
         return [
-            settings.SequenceFromName(named.modality, named.reason, named.modality is None and not named.is_silent)
+            page_settings.SequenceFromName(named.modality, named.reason, named.modality is None and not named.is_silent)
             for named in name_sequences_or_masks(stems)
         ]
 
     # The page may know nothing of the layers that know these two; this one may.
-    settings.use(settings.settings_from_environment(read_names=read_names, describe=describe_steps, **given))
+    page_settings.use(page_settings.settings_from_environment(read_names=read_names, describe=describe_steps, **given))
     _ask_nobody_for_our_address()
     options = streamlit_options(host, port)
     bootstrap.load_config_options(flag_options=options)
     print(f"metseg ui serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     # The parts of the page are first imported when somebody opens it, and Streamlit is there to take them in.
-    bootstrap.run(str(Path(settings.__file__).with_name("app.py")), False, [], options)
+    bootstrap.run(str(Path(page_settings.__file__).with_name("app.py")), False, [], options)
 
 
 def _ask_nobody_for_our_address() -> None:

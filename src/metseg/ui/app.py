@@ -1,6 +1,6 @@
 """What Streamlit runs: `metseg ui` starts it."""
 
-from metseg.ui.page import show
+from metseg.ui.pages.main_page import show
 
 if __name__ == "__main__":
     show()

@@ -1,0 +1,207 @@
+"""The API as the page calls it: one method for each call, `metseg.schemas` in and out, every failure a `MetsegError`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from metseg.errors import MetsegError
+from metseg.schemas import Model, ModelList, Options, Problem, Readiness, Study, StudyList
+from metseg.ui.page_settings import PageSettings
+
+#: Seconds to connect; to wait for the next byte either way. An upload of gigabytes is many of the latter.
+_TIMEOUT: Final = httpx.Timeout(60.0, connect=4.0)
+#: Studies of which the last answer is remembered, to ask for changes only.
+_REMEMBERED: Final = 32
+_ERROR: Final = 400
+_UNAUTHORISED: Final = 401
+_NOT_MODIFIED: Final = 304
+_NOT_READY: Final = 503
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class Unreachable(MetsegError):
+    """The API does not answer."""
+
+    default_code = "page.unreachable"
+
+
+class Unexpected(MetsegError):
+    """The API answers something that is not in its contract: another program, or another version."""
+
+    default_code = "page.unexpected"
+
+
+class Refusal(MetsegError):
+    """The API refuses, and says why.
+
+    Args:
+        problem: its problem document.
+        retry_after_s: after which it may go better.
+    """
+
+    def __init__(self, problem: Problem, retry_after_s: int | None = None) -> None:
+        super().__init__(problem.detail, where=problem.where, cure=problem.cure, code=problem.code)
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of an upload.
+
+    Args:
+        field: ``files``, or the sequence that it shows.
+        name: what it is called on the way; never what the user called it.
+        content: its bytes.
+    """
+
+    field: str
+    name: str
+    content: bytes
+
+
+class Api:
+    """The service, for one session.
+
+    Args:
+        settings: where it is.
+        key: of the user; None: that of the settings.
+    """
+
+    def __init__(self, settings: PageSettings, key: str | None = None) -> None:
+        self.settings = settings
+        self.key = key or settings.api_key
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        self._client = httpx.Client(
+            base_url=settings.api_url,
+            headers=headers,
+            timeout=_TIMEOUT,
+            transport=settings.transport,
+            trust_env=False,  # a proxy of the environment is none for an address of this machine
+        )
+        self._studies: OrderedDict[str, tuple[str, Study]] = OrderedDict()
+        self._asks_for_a_key = False
+
+    def ready(self) -> Readiness:
+        """Return whether studies can be accepted; needs no key."""
+        response = self._send("GET", "/ready", fine=(_NOT_READY,))
+        return _parsed(Readiness, response)
+
+    def asks_for_a_key(self) -> bool:
+        """Return whether the service refuses who has no key; once it does, it does for good."""
+        if not self._asks_for_a_key:
+            without = self._send(
+                "GET", "/studies", params={"limit": 1}, headers={"Authorization": ""}, fine=(_UNAUTHORISED,)
+            )
+            self._asks_for_a_key = without.status_code == _UNAUTHORISED
+        return self._asks_for_a_key
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the installed models."""
+        return _parsed(ModelList, self._send("GET", "/models")).models
+
+    def studies(self, *, limit: int = 50, after: str | None = None) -> StudyList:
+        """Return the user's studies, newest first."""
+        query: dict[str, str | int] = {"limit": limit, **({} if after is None else {"after": after})}
+        return _parsed(StudyList, self._send("GET", "/studies", params=query))
+
+    def study(self, study_id: str) -> Study:
+        """Return a study as it is now; where nothing has changed since the last time, nothing is sent."""
+        seen = self._studies.get(study_id)
+        headers = {"If-None-Match": seen[0]} if seen else {}
+        response = self._send("GET", f"/studies/{study_id}", headers=headers)
+        if response.status_code == _NOT_MODIFIED and seen:
+            return seen[1]
+        return self._remembered(response)
+
+    def hand_in(self, parts: Sequence[Part], options: Options, *, idempotency_key: str) -> Study:
+        """Hand in a study; sent again with the same key, it is the same study."""
+        files = [(part.field, (part.name, part.content, "application/octet-stream")) for part in parts]
+        response = self._send(
+            "POST",
+            "/studies",
+            files=files,
+            data=form_fields(options),
+            headers={"Idempotency-Key": idempotency_key},
+        )
+        return self._remembered(response)
+
+    def cancel(self, study_id: str) -> Study:
+        """Take a study from work."""
+        return self._remembered(self._send("POST", f"/studies/{study_id}/cancel"))
+
+    def delete(self, study_id: str) -> None:
+        """Delete a study and everything that came of it."""
+        self._send("DELETE", f"/studies/{study_id}")
+        self._studies.pop(study_id, None)
+
+    def artifact(self, study_id: str, name: str) -> bytes:
+        """Return the content of a result."""
+        return self._send("GET", f"/studies/{study_id}/artifacts/{name}").content
+
+    def _send(self, method: str, path: str, *, fine: Sequence[int] = (), **content: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, **content)
+        except httpx.TimeoutException:
+            raise Unreachable("the service takes too long to answer", code="page.timeout") from None
+        except httpx.TransportError as error:
+            raise Unreachable("the service does not answer", got=type(error).__name__) from None
+        if response.status_code >= _ERROR and response.status_code not in fine:
+            raise _refusal(response)
+        return response
+
+    def _remembered(self, response: httpx.Response) -> Study:
+        study = _parsed(Study, response)
+        etag = response.headers.get("ETag")
+        if etag:
+            self._studies[study.id] = (etag, study)
+            self._studies.move_to_end(study.id)
+            while len(self._studies) > _REMEMBERED:
+                self._studies.popitem(last=False)
+        return study
+
+
+def form_fields(options: Options) -> Mapping[str, str | list[str]]:
+    """Return what is asked for as fields of a form; what is not asked for is left out.
+
+    >>> form_fields(Options(model="mets", allow_gaps=True, series={"t1c": "3"}))
+    {'model': 'mets', 'allow_gaps': 'true', 'series': ['t1c=3']}
+    """
+    fields: dict[str, str | list[str]] = {}
+    if options.model is not None:
+        fields["model"] = options.model
+    fields |= {name: "true" for name in ("stack", "allow_gaps") if getattr(options, name)}
+    if options.series:
+        fields["series"] = [f"{sequence}={label}" for sequence, label in options.series.items()]
+    return fields
+
+
+def _parsed(kind: type[Answer], response: httpx.Response) -> Answer:
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError:
+        raise _unexpected(response) from None
+
+
+def _refusal(response: httpx.Response) -> MetsegError:
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        return _unexpected(response)
+    seconds = response.headers.get("Retry-After", "")
+    return Refusal(problem, int(seconds) if seconds.isdigit() else None)
+
+
+def _unexpected(response: httpx.Response) -> Unexpected:
+    return Unexpected(
+        "the answer is not one of this version's service",
+        got=f"status {response.status_code}",
+        cure="see that METSEG_API_URL names the service, and that page and service are of the same version",
+    )

@@ -1,0 +1,108 @@
+"""The whole page: what is at the side, and which part is in the middle."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from metseg.errors import MetsegError
+from metseg.schemas import Readiness, State
+from metseg.ui import browser_components, error_display, host_check, session_state, theme
+from metseg.ui.api_client import Api, Refusal
+from metseg.ui.error_messages import explain_error
+from metseg.ui.pages.history import RECENT, show_history, show_recent
+from metseg.ui.pages.result import show_end, show_result
+from metseg.ui.pages.study_progress import show_progress
+from metseg.ui.pages.upload import show_upload
+
+_KEY_NEEDED = "request.unauthorised"
+
+
+def show() -> None:
+    """Draw the page."""
+    theme.set_up()
+    theme.dress()
+    api = session_state.api()
+    try:
+        ready = api.ready()
+        host_check.require_here_or_key(api)
+        _side(api, ready)
+        _middle(api, ready)
+    except Refusal as error:
+        if error.code == _KEY_NEEDED:
+            _ask_for_key(error)
+        else:
+            error_display.show(explain_error(error))
+    except host_check.Elsewhere as error:
+        st.title("metseg")
+        error_display.show(explain_error(error))
+    except MetsegError as error:
+        _show_down(error)
+
+
+def _side(api: Api, ready: Readiness) -> None:
+    with st.sidebar:
+        theme.brand()
+        if st.button("New study", key="new-study", icon=":material/add:", width="stretch"):
+            session_state.open_study(None)
+            st.rerun()
+        show_recent(api.studies(limit=RECENT))
+        st.caption(service_words(ready))
+        if api.key and api.key != api.settings.api_key and st.button("Forget my key", key="forget", type="tertiary"):
+            session_state.give_key(None)
+            st.rerun()
+        browser_components.ask_for_webgl()
+
+
+def service_words(ready: Readiness) -> str:
+    """Return how the service is, in a sentence."""
+    if not ready.ready:
+        return "The service accepts no studies at the moment."
+    if ready.workers == 0:
+        return "Studies are accepted, but nobody works on them: no worker runs."
+    waiting = f"{ready.queued} waiting" if ready.queued else "nothing waiting"
+    return f"The service is up, {waiting}."
+
+
+def _middle(api: Api, ready: Readiness) -> None:
+    study_id = session_state.open_study_id()
+    if study_id is not None:
+        _study(api, study_id, ready)
+    elif session_state.history_is_open():
+        show_history(api)
+    else:
+        show_upload(api)
+
+
+def _study(api: Api, study_id: str, ready: Readiness) -> None:
+    study = api.study(study_id)
+    if study.state == State.DONE:
+        show_result(api, study)
+    elif study.state.is_final:
+        show_end(study)
+    else:
+        st.title("Being analysed" if study.state == State.RUNNING else "Waiting to be analysed")
+        if ready.workers == 0:
+            st.warning("No worker runs at the moment. The study waits, and is not lost.")
+        st.caption("You can leave this page; the study goes on, and stays in the list.")
+        show_progress(api, study)
+
+
+def _ask_for_key(error: Refusal) -> None:
+    """Ask for a key; it stays in this session's memory and nowhere else."""
+    st.title("metseg")
+    if session_state.api().key:
+        error_display.show(explain_error(error))
+    with st.form("key", width=480):
+        st.markdown("This service needs an access key.")
+        key = st.text_input("Access key", type="password", key="access-key")
+        if st.form_submit_button("Continue", type="primary"):
+            session_state.give_key(key.strip())
+            st.rerun()
+
+
+def _show_down(error: MetsegError) -> None:
+    """Say that the service is not there; to look again is one click, and nothing on the page is lost by it."""
+    st.title("metseg")
+    error_display.show(explain_error(error))
+    if st.button("Try again", key="try-again", type="primary", icon=":material/refresh:"):
+        st.rerun()

@@ -1,0 +1,119 @@
+"""Choose a model, and read what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from metseg.schemas import Kind, Model
+from metseg.ui import upload_selection
+from metseg.ui.labels import plain, sequence_name
+
+#: Figures of a bundle that are shown beside its name, from `metrics.json`, and what they are called.
+_FIGURES: Final[Mapping[str, str]] = {
+    "dice": "Dice",
+    "sensitivity": "Sensitivity",
+    "lesionwise_dice": "Dice per lesion",
+}
+
+
+def choose_model(
+    models: Sequence[Model], kind: Kind | None, *, label: str, key: str, optional: bool = False
+) -> Model | None:
+    """Ask for a model.
+
+    Args:
+        models: installed.
+        kind: of the study; models that do not fit it are left out.
+        label: of the question.
+        key: of the answer in the session.
+        optional: whether no model can be chosen; None is returned then.
+    """
+    fitting = [model for model in models if kind is None or upload_selection.fits(model, kind)]
+    if not fitting:
+        return None
+    names: list[str | None] = [model.name for model in fitting]
+    first = upload_selection.default_model(fitting, kind)
+    options = [None, *names] if optional else names
+    index = 0 if optional or first is None else names.index(first.name)
+    name = st.selectbox(label, options, index=index, key=key, format_func=lambda name: _name(name, first))
+    return next((model for model in fitting if model.name == name), None)
+
+
+def _name(name: str | None, default: Model | None) -> str:
+    if name is None:
+        return "none"
+    return f"{name} (the service's choice)" if default is not None and name == default.name else name
+
+
+def show_card(model: Model) -> None:
+    """Draw what a model is for, how it scored, and, folded away, all that it says of itself."""
+    needs = ", ".join(sequence_name(name) for name in model.sequences) or "any one sequence"
+    kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
+    st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
+    # What a model never saw it cannot be trusted to find: to be read before, and not folded away.
+    st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
+    figures = known_figures(model.metrics)
+    if figures:
+        st.caption("Known performance: " + "; ".join(figures) + ".")
+    else:
+        st.caption("Known performance: nothing is recorded.")
+    with st.expander("Model card"):
+        st.markdown(without_pictures(model.card))
+        st.caption(f"Threshold {model.threshold:g}, labels {plain(model.labels)}, fingerprint {model.fingerprint[:16]}")
+
+
+def known_figures(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what is known of how a model scored on patients that it had not seen, in words.
+
+    A bundle of `metseg train` has a summary with intervals for test and validation patients; others have plain figures.
+
+    >>> known_figures({"dice": 0.84})
+    ['Dice 0.84']
+    """
+    for part, patients in (("test", "test"), ("validation", "validation")):
+        found = _summary(metrics.get(part), patients)
+        if found:
+            return found
+    plain_figures = ((name, metrics.get(key)) for key, name in _FIGURES.items())
+    return [f"{name} {value:.2f}" for name, value in plain_figures if _is_number(value)]
+
+
+def _summary(part: Any, patients: str) -> list[str]:
+    regions = part.get("regions") if isinstance(part, Mapping) else None
+    if not isinstance(regions, Mapping):
+        return []
+    found = [
+        f"{region}: {words}" if len(regions) > 1 else words
+        for region, content in regions.items()
+        for words in _figures(content.get("metrics") if isinstance(content, Mapping) else None)
+    ]
+    count = part.get("patients")
+    if not found or count is None:
+        return found
+    return [*found, f"{count} {patients} {'patient' if count == 1 else 'patients'}"]
+
+
+def _figures(metrics: Any) -> Iterator[str]:
+    for key, name in _FIGURES.items():
+        figure = metrics.get(key) if isinstance(metrics, Mapping) else None
+        if not isinstance(figure, Mapping) or not _is_number(figure.get("mean")):
+            continue
+        low, high = figure.get("low"), figure.get("high")
+        interval = f" ({low:.2f} to {high:.2f})" if _is_number(low) and _is_number(high) else ""
+        yield f"{name} {figure['mean']:.2f}{interval}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def without_pictures(card: str) -> str:
+    """Return a card without its pictures: a browser would fetch them from wherever they are.
+
+    >>> without_pictures("see ![curve](https://example.org/a.png)")
+    'see [curve](https://example.org/a.png)'
+    """
+    return card.replace("![", "[")

@@ -1,0 +1,198 @@
+"""Two models on the same images, side by side, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from metseg.schemas import Options, State, Study
+from metseg.ui import error_display, result_cache, session_state
+from metseg.ui.api_client import Api
+from metseg.ui.labels import STATES, plain
+from metseg.ui.pages.agreement import (
+    Agreement,
+    compare_masks,
+    difference_layers,
+    most_different,
+    same_images,
+    worth_asking,
+)
+from metseg.ui.pages.model_choice import choose_model
+from metseg.ui.theme import BOTH, FIRST_ONLY, SECOND_ONLY, css
+from metseg.ui.viewer import plane_drawing
+from metseg.ui.viewer.components import Mask
+from metseg.ui.viewer.display_controls import style_control
+from metseg.ui.viewer.plane_drawing import Frame, Layer, Style
+from metseg.ui.viewer.scene import PLANES, Plane, cut, pixel_spacing, same_grid
+
+_SIDE = 420
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two results in a plane.
+
+    Args:
+        picture: (rows, columns, 3).
+        first: mask (rows, columns).
+        second: mask (rows, columns).
+        frame: around all three pictures.
+    """
+
+    picture: npt.NDArray[np.uint8]
+    first: Mask
+    second: Mask
+    frame: Frame
+
+
+@st.fragment
+def show_comparison(api: Api, study: Study) -> None:
+    """Draw the results of two models side by side; where there is no second one, offer to make it."""
+    with error_display.told():
+        _draw(api, study)
+
+
+def _draw(api: Api, study: Study) -> None:
+    partners = partners_of(api, study)
+    if not partners:
+        st.info("No other model has looked at these images yet.")
+    else:
+        names = {partner.id: _name(partner) for partner in partners}
+        chosen = st.selectbox("Compare with", list(names), format_func=names.__getitem__, key=f"partner-{study.id}")
+        other = next(partner for partner in partners if partner.id == chosen)
+        if study.facts.slices:
+            _compare_slices(api, study, other)
+        else:
+            _compare_volumes(api, study, other)
+    _offer_second(api, study)
+
+
+def partners_of(api: Api, study: Study) -> list[Study]:
+    """Return the studies of the same files that another model worked on."""
+    asked = (api.study(study_id) for study_id in worth_asking(study, api.studies(limit=100).studies))
+    return [other for other in asked if same_images(study, other)]
+
+
+def _name(study: Study) -> str:
+    count = len(study.lesions)
+    found = "no lesion" if not count else "1 lesion" if count == 1 else f"{count} lesions"
+    return f"{study.facts.model or study.options.model}: {found}"
+
+
+def _compare_volumes(api: Api, study: Study, other: Study) -> None:
+    with st.spinner("Fetching both results …"):
+        first, second = result_cache.scene(api, study), result_cache.scene(api, other)
+    if not same_grid(first, second):
+        st.warning("The two results lie on different grids, so they cannot be compared voxel by voxel.")
+        return
+    masks = first.mask(None), second.mask(None)
+    _show_agreement(compare_masks(*masks), (_name(study), _name(other)), first.voxel_ml)
+    left, right = st.columns([1, 2])
+    with left:
+        plane = PLANES[_plane_control(study)]
+    with right:
+        index = _slice_control(study, masks, plane)
+    pair = Pair(
+        plane_drawing.grey(cut(first.image.data, plane, index), first.window),
+        cut(masks[0], plane, index),
+        cut(masks[1], plane, index),
+        Frame(pixel_spacing(first.spacing_mm, plane), marks=plane.marks, side=_SIDE),
+    )
+    _show_with_style(pair, (study, other))
+
+
+def _compare_slices(api: Api, study: Study, other: Study) -> None:
+    number = st.slider("Slice", 1, study.facts.slices, key=f"compared-{study.id}") if study.facts.slices > 1 else 1
+    first, second = result_cache.slice_of(api, study, number - 1), result_cache.slice_of(api, other, number - 1)
+    masks = first.mask(None), second.mask(None)
+    _show_agreement(compare_masks(*masks), (_name(study), _name(other)), None)
+    _show_with_style(Pair(first.picture, *masks, Frame(side=_SIDE)), (study, other))
+
+
+def _show_with_style(pair: Pair, studies: tuple[Study, Study]) -> None:
+    """Draw the pictures, and below them how they are drawn."""
+    place = st.container()
+    style = style_control(studies[0])
+    with place:
+        _show_pair(pair, style, studies)
+
+
+def _plane_control(study: Study) -> str:
+    titles = {name: plane.title for name, plane in PLANES.items()}
+    chosen = st.segmented_control(
+        "Plane", list(titles), default="axial", required=True, format_func=titles.__getitem__, key=f"cut-{study.id}"
+    )
+    return str(chosen or "axial")
+
+
+def _slice_control(study: Study, masks: tuple[Mask, Mask], plane: Plane) -> int:
+    size = masks[0].shape[plane.axis]
+    if size == 1:
+        return 0
+    start = most_different(*masks, plane.axis) + 1
+    key = f"compared-{study.id}-{plane.axis}"
+    return int(st.slider("Slice (begins where they differ most)", 1, size, start, key=key)) - 1
+
+
+def _show_agreement(found: Agreement, names: Sequence[str], voxel_ml: float | None) -> None:
+    columns = st.columns(4)
+    columns[0].metric("Dice of the two", "both empty" if found.dice is None else f"{found.dice:.3f}")
+    columns[1].metric("In both", amount_words(found.both, voxel_ml))
+    columns[2].metric("First alone", amount_words(found.first_only, voxel_ml), help=names[0])
+    columns[3].metric("Second alone", amount_words(found.second_only, voxel_ml), help=names[1])
+    st.caption(
+        f"Found by the first alone: {_lesions(found.lesions_first)}; "
+        f"by the second alone: {_lesions(found.lesions_second)}. "
+        "Agreement says nothing of who is right."
+    )
+
+
+def amount_words(elements: int, voxel_ml: float | None) -> str:
+    """Return how much some voxels or pixels are.
+
+    >>> amount_words(1500, 0.001), amount_words(1500, None)
+    ('1.50 mL', '1500 pixels')
+    """
+    return f"{elements} pixels" if voxel_ml is None else f"{elements * voxel_ml:.2f} mL"
+
+
+def _lesions(count: int) -> str:
+    return "1 lesion" if count == 1 else f"{count} lesions"
+
+
+def _show_pair(pair: Pair, style: Style, studies: tuple[Study, Study]) -> None:
+    """Draw what each model found, and what only one of them did."""
+    views: list[tuple[str, list[Layer], Style]] = [
+        (_name(studies[0]), [Layer(pair.first, FIRST_ONLY)], style),
+        (_name(studies[1]), [Layer(pair.second, SECOND_ONLY)], style),
+        # Filled, whatever was chosen: where two outlines lie on one another, only one would be seen.
+        ("Where they differ", difference_layers(pair.first, pair.second), Style(False, style.opacity)),
+    ]
+    for column, (title, layers, drawn) in zip(st.columns(3), views, strict=True):
+        picture: Any = plane_drawing.draw(pair.picture, layers, drawn, pair.frame)
+        column.image(picture, caption=title, width="stretch", alt=title)
+    signs = ((BOTH, "both"), (FIRST_ONLY, "first alone"), (SECOND_ONLY, "second alone"))
+    legend = " ".join(f'<span style="color:{css(colour)}">■</span> {name}' for colour, name in signs)
+    st.markdown(legend, unsafe_allow_html=True)
+
+
+def _offer_second(api: Api, study: Study) -> None:
+    """Offer to have another model look at the files, as long as they are still here."""
+    files = session_state.handed(study.id)
+    if files is None:
+        st.caption("To compare, upload the images again and choose a second model; the service has removed them.")
+        return
+    others = [model for model in api.models() if model.name != (study.facts.model or study.options.model)]
+    model = choose_model(others, study.kind, label="Have another model look at them", key=f"another-{study.id}")
+    if model is None:
+        st.caption("No other installed model fits these images.")
+    elif st.button("Analyse", key=f"again-{study.id}", icon=":material/play_arrow:"):
+        again: Options = study.options.model_copy(update={"model": model.name})
+        made = api.hand_in(files.parts, again, idempotency_key=f"{study.id}-{model.fingerprint[:16]}")
+        words = "is ready" if made.state == State.DONE else STATES[made.state]
+        st.success(f"{plain(model.name)}: {words}. When it is done, it can be chosen here.")

@@ -1,0 +1,111 @@
+"""What preprocessing did: the image before and after, and each step in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from metseg.schemas import Study
+from metseg.ui import page_settings, result_cache
+from metseg.ui.api_client import Api
+from metseg.ui.labels import plain, sequence_name
+from metseg.ui.viewer import crosshair, plane_drawing
+from metseg.ui.viewer.charts import values_chart
+from metseg.ui.viewer.nifti_bytes import Image, inverse, moved
+from metseg.ui.viewer.plane_drawing import Frame
+from metseg.ui.viewer.scene import PLANES, cut, pixel_spacing, window_of
+from metseg.ui.viewer.slice_view import slice_index
+
+_SIDE = 460
+
+
+def show_preparation(api: Api, study: Study) -> None:
+    """Draw the image as it was read beside what the network saw of it, and say what was done."""
+    if not result_cache.has(study, "prepared.nii.gz", "image.nii.gz"):
+        st.info("The service kept nothing of how this study was prepared.")
+        return
+    with st.spinner("Fetching the images …"):
+        after = result_cache.prepared(api, study)
+    before = _slice_pictures(api, study, after) if study.facts.slices else _volume_pictures(api, study, after)
+    chart = values_chart({"Before": before, "After": after.data})
+    st.plotly_chart(chart, key=f"values-{study.id}", config={"displayModeBar": False})
+    _show_steps(api, study)
+
+
+def _volume_pictures(api: Api, study: Study, after: Image) -> Any:
+    """Draw the axial plane that is looked at, before and after; return the values before."""
+    scene, plane = result_cache.scene(api, study), PLANES["axial"]
+    crosshair.start(study.id, scene)
+    point = crosshair.crosshair(study.id, scene)
+    index = same_slice(scene.image, after, point)
+    name = sequence_name(study.facts.reference or "")
+    left, right = st.columns(2, gap="medium")
+    for column, image, place, title in (
+        (left, scene.image, point[plane.axis], f"Before: {name} as it was read"),
+        (right, after, index, "After: what the network saw"),
+    ):
+        frame = Frame(pixel_spacing(image.spacing_mm, plane), marks=plane.marks, side=_SIDE)
+        grey = plane_drawing.grey(cut(image.data, plane, place), window_of(image.data))
+        drawn: Any = plane_drawing.draw(grey, [], plane_drawing.Style(), frame)
+        column.image(drawn, caption=title, width="stretch", alt=title)
+    return scene.image.data
+
+
+def same_slice(before: Image, after: Image, point: Sequence[int]) -> int:
+    """Return the axial slice of a prepared image at the height of a voxel of the image before.
+
+    Preprocessing may have cropped and resampled; where the slice lies outside, the nearest one is taken.
+    """
+    there = moved(inverse(after.affine), moved(before.affine, point))
+    return int(np.clip(np.rint(there[2]), 0, after.data.shape[2] - 1))
+
+
+def _slice_pictures(api: Api, study: Study, after: Image) -> Any:
+    """Draw the slice that is looked at, before and after; return the values before.
+
+    What is made of pictures says that it has no place in space, and so comes in the order of its own axes: x is the
+    column.
+    """
+    index = slice_index(study)
+    before = result_cache.slice_of(api, study, index).picture
+    shown = after.data[:, :, min(index, after.data.shape[2] - 1)].T
+    left, right = st.columns(2, gap="medium")
+    pictures = (
+        (left, before, f"Before: slice {index + 1} as it was read"),
+        (right, plane_drawing.grey(shown, window_of(shown)), "After: what the network saw of one sequence"),
+    )
+    for column, picture, title in pictures:
+        drawn: Any = plane_drawing.draw(picture, [], plane_drawing.Style(), Frame(side=_SIDE))
+        column.image(drawn, caption=title, width="stretch", alt=title)
+    return before
+
+
+def _show_steps(api: Api, study: Study) -> None:
+    records = steps_of(result_cache.document(api, study)) if result_cache.has(study, "lesions.json") else []
+    st.subheader("What was done")
+    for sentence in page_settings.current().describe(records):
+        st.markdown(f"- {plain(sentence)}")
+    if not records:
+        st.caption("The network saw the images as they were.")
+    noticed = [warning.text for warning in study.warnings]
+    if noticed:
+        st.subheader("What was noticed")
+        for text in noticed:
+            st.markdown(f"- {plain(text)}")
+
+
+def steps_of(document: bytes) -> list[Mapping[str, Any]]:
+    """Return the records of preprocessing from ``lesions.json``; nothing where it holds none.
+
+    >>> steps_of(b'{"technique": {"preprocess": [{"step": "zscore"}]}}'), steps_of(b"{}")
+    ([{'step': 'zscore'}], [])
+    """
+    try:
+        technique = json.loads(document).get("technique") or {}
+        return [record for record in technique.get("preprocess", []) if isinstance(record, dict)]
+    except (ValueError, AttributeError):
+        return []

@@ -1,0 +1,138 @@
+"""A study that is finished: what came of it, in sections, of which only the one that is looked at is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import streamlit as st
+
+from metseg.schemas import State, Study
+from metseg.ui import error_display, session_state, theme
+from metseg.ui.api_client import Api
+from metseg.ui.error_messages import explain_failure
+from metseg.ui.labels import KINDS, ago, duration_words, plain, sequence_name
+from metseg.ui.pages.downloads import show_downloads, show_report
+from metseg.ui.pages.model_choice import show_card
+from metseg.ui.pages.model_comparison import show_comparison
+from metseg.ui.pages.preparation import show_preparation
+from metseg.ui.viewer.slice_view import show_slices
+from metseg.ui.viewer.volume_viewer import show_volume
+
+
+def show_result(api: Api, study: Study) -> None:
+    """Draw what came of a study that is done."""
+    _head(api, study)
+    chosen = st.segmented_control(
+        "Section",
+        list(SECTIONS),
+        default=IMAGES,
+        required=True,
+        key=f"section-{study.id}",
+        label_visibility="collapsed",
+    )
+    with error_display.told():
+        SECTIONS[str(chosen or IMAGES)](api, study)
+
+
+def _head(api: Api, study: Study) -> None:
+    # Before any number: a reader of the number has then read what it is worth.
+    for warning in study.warnings:
+        st.warning(plain(warning.text), icon=":material/info:")
+    title, *figures, button = st.container(key=theme.HEAD).columns([2.2, 1, 1, 1], vertical_alignment="center")
+    title.title(headline(study))
+    for column, (name, value) in zip(figures, totals(study), strict=False):
+        column.metric(name, value)
+    with button:
+        show_report(api, study)
+    st.caption(plain(subtitle(study)))
+    for line in sequence_lines(study):
+        st.caption(plain(line))
+
+
+def headline(study: Study) -> str:
+    """Return what was found, in a few words.
+
+    >>> headline(Study.model_construct(lesions=()))
+    'No lesion found'
+    """
+    count = len(study.lesions)
+    return "No lesion found" if not count else "1 lesion found" if count == 1 else f"{count} lesions found"
+
+
+def totals(study: Study) -> list[tuple[str, str]]:
+    """Return the figures that stand at the head: in mm where the images have a size, else in pixels."""
+    volumes = [lesion.volume_ml for lesion in study.lesions if lesion.volume_ml is not None]
+    lengths = [lesion.longest_diameter_mm for lesion in study.lesions if lesion.longest_diameter_mm is not None]
+    if study.facts.slices:
+        return [
+            ("Slices", str(study.facts.slices)),
+            ("Lesion pixels", str(sum(lesion.voxels for lesion in study.lesions))),
+        ]
+    found = [("Total volume", f"{sum(volumes):.2f} mL")]
+    return [*found, ("Longest diameter", f"{max(lengths):.1f} mm")] if lengths else found
+
+
+def subtitle(study: Study) -> str:
+    """Return how the result came about, in a line."""
+    facts = study.facts
+    seen = ", ".join(sequence_name(name) for name in facts.sequences)
+    took = duration_words(sum(facts.timings_s.values())) if facts.timings_s else None
+    parts = [
+        f"{KINDS[study.kind]} ({seen})" if seen else KINDS[study.kind],
+        f"model {facts.model or study.options.model}",
+        *([f"computed in {took}"] if took else []),
+        ago(study.finished_at or study.updated_at),
+        f"study {study.id[:8]}",
+    ]
+    return "; ".join(parts)
+
+
+def sequence_lines(study: Study) -> list[str]:
+    """Return which file or series was read as which sequence and why, a line each.
+
+    >>> from metseg.schemas import Facts, SequenceRecord
+    >>> record = SequenceRecord(sequence="t1c", source="series 5", reason="the description says T1 with contrast agent")
+    >>> sequence_lines(Study.model_construct(facts=Facts(sequence_records=(record,))))
+    ['T1 with contrast: read from series 5 (the description says T1 with contrast agent)']
+    """
+    records = study.facts.sequence_records
+    return [f"{sequence_name(item.sequence)}: read from {item.source} ({item.reason})" for item in records]
+
+
+def _images(api: Api, study: Study) -> None:
+    show_slices(api, study) if study.facts.slices else show_volume(api, study)
+
+
+def _report(api: Api, study: Study) -> None:
+    show_downloads(api, study)
+    model = next((model for model in api.models() if model.fingerprint == study.facts.fingerprint), None)
+    if model is not None:
+        st.subheader(f"Model {plain(model.name)}")
+        show_card(model)
+
+
+IMAGES: Final = "Images"
+#: What can be looked at; only the section that is chosen is made.
+SECTIONS: Final[Mapping[str, Callable[[Api, Study], None]]] = {
+    IMAGES: _images,
+    "Two models": show_comparison,
+    "Preprocessing": show_preparation,
+    "Report and files": _report,
+}
+
+
+def show_end(study: Study) -> None:
+    """Draw a study that ended without a result, and offer to begin again."""
+    if study.state == State.CANCELLED:
+        st.title("Cancelled")
+        st.info("This study was cancelled. It has no results.")
+    else:
+        st.title("This study could not be analysed")
+        if study.failure is not None:
+            error_display.show(explain_failure(study.failure))
+        for warning in study.warnings:
+            st.warning(plain(warning.text), icon=":material/info:")
+    if st.button("New study", key="begin-again", icon=":material/add:", type="primary"):
+        session_state.open_study(None)
+        st.rerun()

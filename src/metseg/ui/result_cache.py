@@ -1,0 +1,110 @@
+"""Results of studies, fetched once and kept for a while, for whichever session is allowed to see them.
+
+Who asks has first been given the study by the service, with the checksums of its results; these are the keys here, so
+nobody gets what the service would not have given.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from metseg.schemas import Artifact, Study
+from metseg.ui.api_client import Api, Unexpected
+from metseg.ui.viewer import nifti_bytes, niivue_data, slice_images
+from metseg.ui.viewer.niivue_data import Box
+from metseg.ui.viewer.scene import Scene
+
+#: Seconds after which pixels leave the page's memory, and of how many studies they stay there.
+_KEEP_S: Final = 900
+_VOLUMES: Final = 3
+_SLICES: Final = 200
+
+
+def artifact_of(study: Study, name: str) -> Artifact | None:
+    """Return what the study says of a result; None: there is no such result."""
+    return next((artifact for artifact in study.artifacts if artifact.name == name), None)
+
+
+def has(study: Study, *names: str) -> bool:
+    """Return whether a study has all these results."""
+    known = {artifact.name for artifact in study.artifacts}
+    return known.issuperset(names)
+
+
+def checksum(study: Study, name: str) -> str:
+    """Return the checksum of a result; raises as the results themselves do."""
+    return _checksums(study, name)[0]
+
+
+def scene(api: Api, study: Study) -> Scene:
+    """Return the volume of a study with its result."""
+    return _scene(study.id, _checksums(study, "image.nii.gz", "mask.nii.gz", "probability.nii.gz"), api, study)
+
+
+def prepared(api: Api, study: Study) -> nifti_bytes.Image:
+    """Return what the network saw of a study: its reference sequence after preprocessing."""
+    return _nifti(study.id, "prepared.nii.gz", _checksums(study, "prepared.nii.gz"), api)
+
+
+def slice_of(api: Api, study: Study, index: int) -> slice_images.Slice:
+    """Return one slice of a study made of pictures, counted from 0."""
+    return _slice(study.id, index, _checksums(study, *slice_images.slice_names(index + 1)), api, study)
+
+
+def document(api: Api, study: Study) -> bytes:
+    """Return ``lesions.json``."""
+    return _bytes(study.id, "lesions.json", _checksums(study, "lesions.json"), api)
+
+
+@st.cache_data(ttl=_KEEP_S, max_entries=12, show_spinner=False)
+def viewer_image(study_id: str, checksum: str, window: tuple[float, float], box: Box | None, _scene: Scene) -> bytes:
+    """Return the copy of the image that the viewer shows."""
+    del study_id, checksum  # they are the key
+    return niivue_data.image_file(_scene, window, box)
+
+
+@st.cache_resource(ttl=_KEEP_S, max_entries=_VOLUMES, show_spinner=False)
+def _scene(study_id: str, checksums: tuple[str, ...], _api: Api, _study: Study) -> Scene:
+    del checksums  # they are part of the key
+    image, mask, probability = (
+        nifti_bytes.read_nifti(_api.artifact(study_id, name))
+        for name in ("image.nii.gz", "mask.nii.gz", "probability.nii.gz")
+    )
+    if not image.data.shape == mask.data.shape == probability.data.shape:
+        raise Unexpected("image and result are of different sizes")
+    return Scene(image, mask.data, probability.data, _study.lesions)
+
+
+@st.cache_resource(ttl=_KEEP_S, max_entries=_VOLUMES, show_spinner=False)
+def _nifti(study_id: str, name: str, checksums: tuple[str, ...], _api: Api) -> nifti_bytes.Image:
+    del checksums
+    return nifti_bytes.read_nifti(_api.artifact(study_id, name))
+
+
+@st.cache_resource(ttl=_KEEP_S, max_entries=_SLICES, show_spinner=False)
+def _slice(study_id: str, index: int, checksums: tuple[str, ...], _api: Api, _study: Study) -> slice_images.Slice:
+    del checksums
+    found = (_api.artifact(study_id, name) for name in slice_images.slice_names(index + 1))
+    picture, labels, probability = found
+    return slice_images.make_slice(picture, labels, probability, slice_images.lesions_of_slice(_study, index))
+
+
+@st.cache_data(ttl=_KEEP_S, max_entries=32, show_spinner=False)
+def _bytes(study_id: str, name: str, checksums: tuple[str, ...], _api: Api) -> bytes:
+    del checksums
+    return _api.artifact(study_id, name)
+
+
+def _checksums(study: Study, *names: str) -> tuple[str, ...]:
+    """Return the checksums of results.
+
+    Raises:
+        Unexpected: there is no such result.
+    """
+    found = [artifact_of(study, name) for name in names]
+    if any(artifact is None for artifact in found):
+        missing = ", ".join(name for name, artifact in zip(names, found, strict=True) if artifact is None)
+        raise Unexpected(f"the study has no {missing}")
+    return tuple(artifact.sha256 for artifact in found if artifact is not None)

@@ -1,0 +1,112 @@
+"""What one session of the page remembers: whom it talks to, what is open, which lesion is looked at."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from metseg.ui import page_settings
+from metseg.ui.api_client import Api, Part
+
+_ID: Final = re.compile("[0-9a-f]{32}")
+_STUDY, _PAGE, HISTORY = "study", "page", "studies"
+_API, _KEY, _HANDED, _UPLOAD = "_api", "_key", "_handed", "_upload"
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The files that were sent last, kept so that another model can look at them too.
+
+    Args:
+        study_id: what was made of them.
+        parts: as sent.
+    """
+
+    study_id: str
+    parts: tuple[Part, ...]
+
+
+def api() -> Api:
+    """Return this session's way to the service; made anew where settings or key have changed."""
+    wanted, key = page_settings.current(), st.session_state.get(_KEY)
+    known = st.session_state.get(_API)
+    if not isinstance(known, Api) or known.settings != wanted or known.key != (key or wanted.api_key):
+        known = Api(wanted, key)
+        st.session_state[_API] = known
+    return known
+
+
+def give_key(key: str | None) -> None:
+    """Use a key from now on, in this session only."""
+    st.session_state[_KEY] = key or None
+
+
+def open_study_id() -> str | None:
+    """Return the study that is looked at; the address of the page says which."""
+    found = st.query_params.get(_STUDY, "")
+    return found if _ID.fullmatch(found) else None
+
+
+def open_study(study_id: str | None) -> None:
+    """Look at a study; None: hand in a new one."""
+    st.query_params.clear()
+    if study_id is not None:
+        st.query_params[_STUDY] = study_id
+
+
+def open_history() -> None:
+    """Look at the list of all studies."""
+    st.query_params.clear()
+    st.query_params[_PAGE] = HISTORY
+
+
+def history_is_open() -> bool:
+    return st.query_params.get(_PAGE) == HISTORY
+
+
+def upload_round() -> int:
+    """Return a number that changes when an upload is over, so that the next begins with empty fields."""
+    return int(st.session_state.get(_UPLOAD, 0))
+
+
+def end_upload() -> None:
+    """Begin the next upload with empty fields."""
+    st.session_state[_UPLOAD] = upload_round() + 1
+
+
+def upload_key() -> str:
+    """Return the idempotency key of this upload: sent twice because an answer was lost, it is still one study."""
+    name = f"_upload_key_{upload_round()}"
+    return str(st.session_state.setdefault(name, uuid.uuid4().hex))
+
+
+def remember_handed(study_id: str, parts: Sequence[Part]) -> None:
+    """Keep the files of the last upload; those of the one before are let go."""
+    st.session_state[_HANDED] = Handed(study_id, tuple(parts))
+
+
+def handed(study_id: str) -> Handed | None:
+    """Return the files of a study, where they are still here."""
+    found = st.session_state.get(_HANDED)
+    return found if isinstance(found, Handed) and found.study_id == study_id else None
+
+
+def lesion_key(study_id: str) -> str:
+    """Return under which name the lesion that is looked at is kept."""
+    return f"lesion-{study_id}"
+
+
+def selected_lesion(study_id: str) -> int | None:
+    """Return the number of the lesion that is looked at."""
+    found = st.session_state.get(lesion_key(study_id))
+    return found if isinstance(found, int) else None
+
+
+def select_lesion(study_id: str, number: int | None) -> None:
+    """Look at a lesion, or at none."""
+    st.session_state[lesion_key(study_id)] = number

@@ -1,0 +1,1 @@
+"""Viewers of volumes and slices, and the table of lesions."""

@@ -1,0 +1,129 @@
+"""The table of lesions: a row that is clicked is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from metseg.schemas import Lesion, Study
+from metseg.ui import session_state
+from metseg.ui.labels import plain
+from metseg.ui.viewer import crosshair
+
+NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
+    "No.",
+    "Volume (mL)",
+    "Longest diameter (mm)",
+    "Pixels",
+    "Place",
+    "Confidence",
+    "Kind",
+)
+_ROW_PIXELS, _MOST_ROWS = 35, 11
+
+
+def table_of(lesions: Sequence[Lesion]) -> pd.DataFrame:
+    """Return the table as it is shown: sizes in mm where the images have any, else in pixels."""
+    measured = any(lesion.volume_ml is not None for lesion in lesions)
+    rows = [_row(lesion, measured) for lesion in lesions]
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else [NUMBER])
+    kinds = {lesion.label for lesion in lesions}
+    return table.drop(columns=[LABEL]) if len(kinds) == 1 else table
+
+
+def _row(lesion: Lesion, measured: bool) -> dict[str, Any]:
+    size: dict[str, Any] = (
+        {VOLUME: lesion.volume_ml, DIAMETER: lesion.longest_diameter_mm} if measured else {PIXELS: lesion.voxels}
+    )
+    return {
+        NUMBER: lesion.number,
+        LABEL: lesion.label,
+        **size,
+        PLACE: lesion.place or "not known",
+        CONFIDENCE: lesion.confidence,
+    }
+
+
+def show_table(study: Study, on_row: Callable[[int], None]) -> None:
+    """Draw the table.
+
+    Args:
+        study: done.
+        on_row: told the number of a lesion that was clicked, before the page is drawn again.
+    """
+    if not study.lesions:
+        st.success("No lesion found.", icon=":material/check:")
+        st.caption("The model found nothing above its threshold. It can miss lesions, small ones above all.")
+        return
+    numbers = [lesion.number for lesion in study.lesions]
+    key = crosshair.table_key(study.id)
+
+    def clicked() -> None:
+        number = row_of(st.session_state.get(key), numbers)
+        session_state.select_lesion(study.id, number)
+        if number is not None:
+            on_row(number)
+
+    st.dataframe(
+        table_of(study.lesions),
+        key=key,
+        on_select=clicked,
+        selection_mode="single-row",
+        hide_index=True,
+        height=min(len(numbers) + 1, _MOST_ROWS) * _ROW_PIXELS + 3,
+        column_config=_columns(),
+        placeholder="-",
+    )
+    _show_selected(study)
+
+
+def row_of(event: Any, numbers: Sequence[int]) -> int | None:
+    """Return the number of the lesion whose row is selected.
+
+    >>> row_of({"selection": {"rows": [1]}}, [7, 9]), row_of({"selection": {"rows": []}}, [7, 9])
+    (9, None)
+    """
+    rows = event["selection"]["rows"] if event else []
+    return numbers[rows[0]] if rows and rows[0] < len(numbers) else None
+
+
+def lesion_words(lesion: Lesion) -> str:
+    """Return a lesion in a sentence."""
+    facts = [f"{lesion.voxels} pixels" if lesion.volume_ml is None else f"{lesion.volume_ml:.3g} mL"]
+    if lesion.longest_diameter_mm is not None:
+        facts.append(f"longest diameter {lesion.longest_diameter_mm:.1f} mm")
+    if lesion.place:
+        facts.append(lesion.place)
+    facts.append(f"confidence {lesion.confidence:.0%}")
+    return f"Lesion {lesion.number}: {', '.join(facts)}"
+
+
+def _show_selected(study: Study) -> None:
+    number = session_state.selected_lesion(study.id)
+    chosen = next((lesion for lesion in study.lesions if lesion.number == number), None)
+    if chosen is None:
+        st.caption("Click a row to go to the lesion, or a lesion in the image to find its row.")
+    else:
+        st.markdown(f"**{plain(lesion_words(chosen))}**")
+
+
+def _columns() -> dict[str, Any]:
+    config = st.column_config
+    return {
+        NUMBER: config.NumberColumn(width=36),
+        VOLUME: config.NumberColumn("mL", format="%.3f", width=58, help="Volume."),
+        DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="The longest diameter, in any direction."),
+        PIXELS: config.NumberColumn(format="%d", width=70),
+        PLACE: config.TextColumn(width=96),
+        CONFIDENCE: config.ProgressColumn(
+            format="%.2f",
+            min_value=0.0,
+            max_value=1.0,
+            width=84,
+            help="Mean probability over the lesion, calibrated on validation patients if the model has an "
+            "operating point.",
+        ),
+    }

@@ -1,0 +1,140 @@
+"""NIfTI as the service gives it: read from bytes, turned to RAS+, cut to a box, and written for the viewer."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from typing import Any, Final
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+from nibabel import orientations
+
+from metseg.ui.api_client import Unexpected
+
+Array = npt.NDArray[Any]
+Matrix = npt.NDArray[np.float64]
+
+#: A copy for the viewer is made anew with every change, and goes no further than the next process: speed over size.
+_FAST: Final = 1
+_GZIP: Final = b"\x1f\x8b"
+#: nibabel's classes have no types.
+_Image: Any = nibabel.nifti1.Nifti1Image
+_orientations: Any = orientations
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in RAS+ order.
+
+    Args:
+        data: (X, Y, Z), as stored.
+        affine: (4, 4) voxel-to-RAS of the array as it is here, mm.
+        slope: what stored values are multiplied with.
+        intercept: what is then added.
+        from_file: (4, 4), from array indices in the file to those here.
+    """
+
+    data: Array
+    affine: Matrix
+    slope: float
+    intercept: float
+    from_file: Matrix
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(x), float(y), float(z)
+
+
+def read_nifti(content: bytes) -> Image:
+    """Return an image from the bytes of a ``.nii`` or ``.nii.gz`` file, its axes turned to RAS+.
+
+    Raises:
+        Unexpected: it is not one; the service gives no such thing.
+    """
+    try:
+        image = _Image.from_bytes(gzip.decompress(content) if content.startswith(_GZIP) else content)
+        stored = np.asarray(image.dataobj.get_unscaled())
+        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+    except Exception as error:  # gzip, zlib, numpy and nibabel have errors of many families for what is no image
+        raise Unexpected("a result is not a NIfTI file", got=type(error).__name__) from None
+    affine = _affine_of(image)
+    order = _orientations.io_orientation(affine)
+    to_file = np.asarray(_orientations.inv_ornt_aff(order, stored.shape), dtype=np.float64)
+    turned = np.asarray(_orientations.apply_orientation(stored, order))
+    return Image(turned, affine @ to_file, slope, intercept, inverse(to_file))
+
+
+def _affine_of(image: Any) -> Matrix:
+    """Return voxel-to-RAS; of a file that says of itself that it has no place in space, its own axes.
+
+    For such a file nibabel would turn x round, as an old program did.
+    """
+    header = image.header
+    if int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0:
+        return np.asarray(image.affine, dtype=np.float64)
+    return np.diag([*(float(size) or 1.0 for size in header.get_zooms()[:3]), 1.0])
+
+
+def write_nifti(
+    data: Array,
+    affine: Matrix,
+    *,
+    shown: tuple[float, float],
+    slope: float = 1.0,
+    intercept: float = 0.0,
+) -> bytes:
+    """Return a ``.nii.gz`` file for the viewer.
+
+    Args:
+        data: (X, Y, Z).
+        affine: (4, 4) voxel-to-RAS, mm.
+        shown: the values that viewers draw black and white.
+        slope: what stored values are multiplied with.
+        intercept: what is then added.
+    """
+    image = _Image(data, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code="scanner")
+    image.set_qform(None, code="unknown")
+    image.header.set_slope_inter(slope, intercept)
+    image.header["cal_min"], image.header["cal_max"] = shown
+    return gzip.compress(image.to_bytes(), compresslevel=_FAST, mtime=0)
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Return the matrix that undoes another."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def moved(matrix: Matrix, point: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return where a matrix brings a point.
+
+    >>> moved(np.diag([2.0, 2.0, 2.0, 1.0]), [1, 2, 3]).tolist()
+    [2.0, 4.0, 6.0]
+    """
+    return np.asarray(matrix[:3, :3] @ np.asarray(point, dtype=np.float64) + matrix[:3, 3])
+
+
+def boxed(data: Array, affine: Matrix, centre: npt.ArrayLike, half: npt.ArrayLike) -> tuple[Array, Matrix]:
+    """Return a box around a voxel, which then lies in its middle; beyond the image it is filled with zeros.
+
+    Args:
+        data: (X, Y, Z).
+        affine: (4, 4) voxel-to-RAS.
+        centre: the voxel; rounded.
+        half: voxels on each side of it, one number per axis.
+    """
+    middle, reach = np.rint(centre).astype(int), np.asarray(half, dtype=int)
+    box = np.zeros(tuple(2 * reach + 1), dtype=data.dtype)
+    first = middle - reach
+    low, high = np.maximum(first, 0), np.minimum(middle + reach + 1, data.shape)
+    if (high > low).all():
+        source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        target = tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))
+        box[target] = data[source]
+    shifted = affine.copy()
+    shifted[:3, 3] = moved(affine, first)
+    return box, shifted

@@ -1,0 +1,108 @@
+"""NiiVue on the page: linked planes and a 3D rendering, lesions over them, clicks back to the table."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+from metseg.schemas import Study
+from metseg.ui import result_cache, session_state
+from metseg.ui.viewer import crosshair, niivue_data
+from metseg.ui.viewer.display_controls import Look
+from metseg.ui.viewer.niivue_data import Box
+from metseg.ui.viewer.scene import Point, Scene
+
+#: Pixels: with what stands above, all of it is seen at 1280 x 800.
+_HEIGHT = 490
+#: A click nearer than this, or a voxel, to where a view began is no click: the viewer tells its first place like one,
+#: and its middle of an even number of slices lies between two.
+_NEAR_MM = 1.5
+_SETTINGS = {"radiological": True, "colorbar": False, "interpolation": True}
+
+
+def show_niivue(study: Study, scene: Scene, look: Look) -> None:
+    """Draw the viewer, and follow the user's clicks in it."""
+    from niivue_component import niivue_viewer
+
+    left, right = st.columns([1.8, 1], vertical_alignment="center")
+    with left:
+        view = _view_control(study)
+    number = session_state.selected_lesion(study.id)
+    around = right.toggle("Around the lesion", key=crosshair.around_key(study.id), disabled=number is None)
+    box = box_of(scene, number) if around else None
+    window = look.window or scene.window
+    event = niivue_viewer(
+        nifti_data=result_cache.viewer_image(
+            study.id, result_cache.checksum(study, "image.nii.gz"), window, box, scene
+        ),
+        filename="image.nii.gz",
+        overlays=overlays_of(scene, look, number, box),
+        height=_HEIGHT,
+        view_mode=niivue_data.VIEWS[view],
+        styled=True,
+        # A voxel wide, it would cover a small lesion, which is in the middle anyway.
+        settings={**_SETTINGS, "crosshair": box is None},
+        update_interval_ms=niivue_data.CLICK_EVERY_MS,
+        # The component cannot change its image, only begin anew with another.
+        key=f"niivue-{study.id}-{hash((box, window)) & 0xFFFFFFFF:08x}",
+    )
+    st.caption("Click to look somewhere, turn the wheel for the slices, drag with the right button for contrast.")
+    _follow_click(study, scene, event, box)
+
+
+def overlays_of(scene: Scene, look: Look, number: int | None, box: Box | None) -> list[dict[str, object]]:
+    """Return all lesions, and over them the one that is selected. There is always one: for an empty list, the
+    component would let the last one stand."""
+    affine, style = scene.image.affine, look.style
+    found = niivue_data.overlay_file(scene.mask(look.threshold), affine, box, contour=style.contour)
+    layers = [niivue_data.overlay(found, name="lesions", colours=niivue_data.LESION_COLOURS, opacity=style.opacity)]
+    if number is not None:
+        chosen = niivue_data.overlay_file(scene.instances.mask_of(number), affine, box, contour=style.contour)
+        layers.append(
+            niivue_data.overlay(chosen, name="selected", colours=niivue_data.SELECTED_COLOURS, opacity=style.opacity)
+        )
+    return layers
+
+
+def box_of(scene: Scene, number: int | None) -> Box | None:
+    """Return the box around a lesion; None: there is none to be around of."""
+    if number is None or number not in scene.centres:
+        return None
+    centre = scene.inside(scene.centres[number])
+    return None if centre is None else niivue_data.box_around(scene, centre)
+
+
+def is_start(scene: Scene, point: Point, box: Box | None) -> bool:
+    """Return whether a place is where the view began, and so was perhaps not clicked."""
+    start = scene.middle() if box is None else box.centre
+    away = [abs(a - b) * spacing for a, b, spacing in zip(point, start, scene.spacing_mm, strict=True)]
+    return max(away) <= max(_NEAR_MM, *scene.spacing_mm)
+
+
+def _view_control(study: Study) -> str:
+    names = list(niivue_data.VIEWS)
+    chosen = st.segmented_control(
+        "View", names, default=names[0], required=True, key=f"view-{study.id}", label_visibility="collapsed"
+    )
+    return str(chosen or names[0])
+
+
+def _follow_click(study: Study, scene: Scene, event: object, box: Box | None) -> None:
+    """Look where the user clicked, and select the lesion there."""
+    place, key = niivue_data.clicked_mm(event), f"_clicked-{study.id}"
+    if place is None or st.session_state.get(key) == place:
+        return
+    st.session_state[key] = place
+    point, before = scene.voxel_at_mm(place), session_state.selected_lesion(study.id)
+    if point is None or is_start(scene, point, box):
+        return
+    crosshair.pick(study.id, scene, point)
+    if session_state.selected_lesion(study.id) != before:
+        _draw_again()
+
+
+def _draw_again() -> None:
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:  # the whole page is being drawn, and no part of it alone
+        st.rerun()

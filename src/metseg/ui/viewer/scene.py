@@ -1,0 +1,222 @@
+"""A volume with its result, in one orientation, and planes cut through it.
+
+Planes are drawn as radiologists look at them: the patient's right is on the left of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.schemas import Lesion
+from metseg.ui.viewer.components import Instances, number_instances
+from metseg.ui.viewer.nifti_bytes import Array, Image, inverse, moved
+
+Mask = npt.NDArray[np.bool_]
+Point = tuple[int, int, int]
+
+#: A probability of 1 as it is stored, with 16 bits.
+FULL: Final = 65535
+MM3_PER_ML: Final = 1000.0
+#: 0.2 of 65535 is 13107, and a little more where it is computed.
+_ROUNDING: Final = 1e-6
+#: Values of so many voxels are enough to choose a window.
+_SAMPLE: Final = 500_000
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One of the three planes.
+
+    Args:
+        axis: across which it cuts: 0 x, 1 y, 2 z.
+        title: what it is called.
+        marks: left, right, top and bottom of the picture.
+    """
+
+    axis: int
+    title: str
+    marks: tuple[str, str, str, str]
+
+    @property
+    def within(self) -> tuple[int, int]:
+        """Return the axes of the picture: along its rows, along its columns."""
+        first, second = (axis for axis in range(3) if axis != self.axis)
+        return first, second
+
+
+PLANES: Final[Mapping[str, Plane]] = {
+    "axial": Plane(2, "Axial", ("R", "L", "A", "P")),
+    "coronal": Plane(1, "Coronal", ("R", "L", "S", "I")),
+    "sagittal": Plane(0, "Sagittal", ("A", "P", "S", "I")),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A volume and what was found in it, all in RAS+ order on one grid.
+
+    Args:
+        image: to look at.
+        labels: (X, Y, Z) class ids of the result.
+        probability: (X, Y, Z) of lesion, 0 to `FULL`.
+        lesions: as measured.
+    """
+
+    image: Image
+    labels: Array
+    probability: Array
+    lesions: tuple[Lesion, ...]
+
+    @property
+    def shape(self) -> Point:
+        x, y, z = self.image.data.shape
+        return x, y, z
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        return self.image.spacing_mm
+
+    @property
+    def voxel_ml(self) -> float:
+        return abs(float(np.linalg.det(self.image.affine[:3, :3]))) / MM3_PER_ML
+
+    @cached_property
+    def centres(self) -> Mapping[int, tuple[float, float, float]]:
+        """Return the middle of each lesion, in voxels of this grid, by its number."""
+        return {lesion.number: _triple(moved(self.image.from_file, lesion.centre_voxel)) for lesion in self.lesions}
+
+    @cached_property
+    def instances(self) -> Instances:
+        """Return which voxel belongs to which lesion."""
+        return number_instances(self.labels > 0, self.centres)
+
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        """Return the values to draw black and white, as stored."""
+        return window_of(self.image.data)
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """Return the least and the largest value, as stored."""
+        low, high = float(np.nanmin(self.image.data)), float(np.nanmax(self.image.data))
+        return low, high if high > low else low + 1.0
+
+    def middle(self) -> Point:
+        x, y, z = (size // 2 for size in self.shape)
+        return x, y, z
+
+    def voxel_at_mm(self, point: Sequence[float]) -> Point | None:
+        """Return the voxel at a point in RAS mm; None: outside."""
+        return self.inside(moved(inverse(self.image.affine), point))
+
+    def inside(self, point: npt.ArrayLike) -> Point | None:
+        """Return a point rounded to a voxel, or None where it lies outside."""
+        x, y, z = (int(value) for value in np.rint(np.asarray(point, dtype=np.float64)))
+        within = all(0 <= value < size for value, size in zip((x, y, z), self.shape, strict=True))
+        return (x, y, z) if within else None
+
+    def lesion_at(self, point: Point) -> int | None:
+        """Return the number of the lesion at a voxel."""
+        return self.instances.at(point)
+
+    def mask(self, threshold: float | None) -> Mask:
+        """Return where lesion is: at a threshold of the probability, or, with None, as the service decided."""
+        if threshold is None:
+            return np.asarray(self.labels > 0)
+        return np.asarray(self.probability >= stored_threshold(threshold))
+
+
+def stored_threshold(threshold: float) -> int:
+    """Return a threshold as stored probabilities are compared with; nothing is above 1, and 0 takes all but nothing.
+
+    >>> stored_threshold(0.5), stored_threshold(0.0), stored_threshold(1.0)
+    (32768, 1, 65535)
+    """
+    return max(int(np.ceil(threshold * FULL - _ROUNDING)), 1)
+
+
+def window_of(data: Array) -> tuple[float, float]:
+    """Return the values to draw black and white: from the 1st to the 99.5th percentile of what is not background."""
+    flat = data.reshape(-1)
+    sample = np.asarray(flat[:: max(flat.size // _SAMPLE, 1)], dtype=np.float64)
+    sample = sample[np.isfinite(sample)]
+    tissue = sample[sample != sample.min()] if sample.size else sample
+    chosen = tissue if tissue.size else sample
+    if not chosen.size:
+        return 0.0, 1.0
+    low, high = np.percentile(chosen, [1, 99.5])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def cut(volume: npt.NDArray[Any], plane: Plane, index: int) -> npt.NDArray[Any]:
+    """Return a plane as it lies on the screen: (rows from the top, columns from the left)."""
+    return np.asarray(np.take(volume, index, axis=plane.axis)[::-1, ::-1].T)
+
+
+def place_on_plane(shape: Point, plane: Plane, point: Sequence[float]) -> tuple[float, float]:
+    """Return row and column of a voxel in the picture of a plane, as `cut` draws it."""
+    along, up = plane.within
+    return shape[up] - 1 - point[up], shape[along] - 1 - point[along]
+
+
+def voxel_on_plane(shape: Point, plane: Plane, index: int, pixel: tuple[int, int]) -> Point:
+    """Return the voxel at a pixel of a plane's picture.
+
+    Args:
+        shape: (X, Y, Z).
+        plane: which.
+        index: where it cuts.
+        pixel: row from the top, column from the left.
+    """
+    along, up = plane.within
+    found = [index, index, index]
+    found[up] = shape[up] - 1 - pixel[0]
+    found[along] = shape[along] - 1 - pixel[1]
+    return found[0], found[1], found[2]
+
+
+def pixel_at(size: Sequence[int], share: tuple[float, float]) -> tuple[int, int]:
+    """Return row and column of a place that is told by its shares from the left and from the top.
+
+    >>> pixel_at((10, 20), (0.5, 0.25)), pixel_at((10, 20), (1.0, 1.0))
+    ((2, 10), (9, 19))
+    """
+    rows, columns = size
+    return min(max(int(share[1] * rows), 0), rows - 1), min(max(int(share[0] * columns), 0), columns - 1)
+
+
+def part_of(size: Sequence[int], centre: Sequence[float], zoom: float) -> tuple[slice, slice]:
+    """Return which rows and columns of a picture are shown at a zoom: those around a place, all within the picture.
+
+    >>> part_of((100, 100), (50, 10), 2)
+    (slice(25, 75, None), slice(0, 50, None))
+    """
+    shown = []
+    for length, middle in zip(size, centre, strict=True):
+        wanted = max(round(length / zoom), 1)
+        first = min(max(round(middle - wanted / 2), 0), length - wanted)
+        shown.append(slice(first, first + wanted))
+    return shown[0], shown[1]
+
+
+def pixel_spacing(spacing_mm: Sequence[float], plane: Plane) -> tuple[float, float]:
+    """Return height and width of a pixel of a plane in mm."""
+    along, up = plane.within
+    return spacing_mm[up], spacing_mm[along]
+
+
+def same_grid(first: Scene, second: Scene) -> bool:
+    """Return whether two results lie on one grid, so that they can be compared voxel by voxel."""
+    near = first.shape == second.shape and np.allclose(first.image.affine, second.image.affine, atol=1e-3)
+    return bool(near)
+
+
+def _triple(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

@@ -1,0 +1,142 @@
+"""Studies made of pictures: one slice, its lesions drawn on it, beside the table of lesions."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from metseg.schemas import Study
+from metseg.ui import browser_components, error_display, result_cache, session_state, theme
+from metseg.ui.api_client import Api
+from metseg.ui.theme import CLASS_COLOURS, LESION, SELECTED
+from metseg.ui.viewer import crosshair, plane_drawing, slice_images
+from metseg.ui.viewer.components import burden_of
+from metseg.ui.viewer.display_controls import style_control, threshold_control, threshold_words
+from metseg.ui.viewer.lesion_table import show_table
+from metseg.ui.viewer.plane_drawing import Frame, Layer, Style
+from metseg.ui.viewer.scene import pixel_at
+from metseg.ui.viewer.slice_images import Slice
+
+AS_IT_IS, WITH_LESIONS, BESIDE = "Picture", "With lesions", "Side by side"
+#: What a mask of one class says where there is lesion, instead of the class.
+_ONE_CLASS = 255
+
+
+@st.fragment
+def show_slices(api: Api, study: Study) -> None:
+    """Draw the slice that is looked at beside the table of lesions; what is done here leaves the rest of the page."""
+    with error_display.told():
+        _draw(api, study)
+
+
+def _draw(api: Api, study: Study) -> None:
+    left, right = st.container(key=theme.BESIDE).columns([1.6, 1], gap="medium")
+    with left:
+        index, shown = _choose(study)
+        picture = result_cache.slice_of(api, study, index)
+    with right:
+        table = st.container()
+        style, threshold = style_control(study), threshold_control(study)
+        st.caption(threshold_words(study, threshold, burden_of(picture.mask(threshold), None)))
+    with left:
+        _show(study, picture, shown, style, threshold)
+    with table:
+        show_table(study, lambda number: _go_to(study, number))
+
+
+def slice_index(study: Study) -> int:
+    """Return the slice that is looked at, from 0."""
+    found = st.session_state.get(_place_key(study.id))
+    index = found if isinstance(found, int) else slice_images.first_slice(study)
+    return min(max(index, 0), max(study.facts.slices - 1, 0))
+
+
+def slice_picture(picture: Slice, selected: int | None, style: Style, threshold: float | None) -> str:
+    """Return a slice with its lesions as an address that holds it."""
+    layers = layers_of_slice(picture, threshold, selected)
+    return plane_drawing.data_url(
+        plane_drawing.draw(picture.picture, layers, style, Frame(side=plane_drawing.SIDE + 80))
+    )
+
+
+def layers_of_slice(picture: Slice, threshold: float | None, selected: int | None) -> list[Layer]:
+    """Return what is drawn on a slice: classes in their colours, at another threshold all as one, the chosen lesion."""
+    if threshold is None:
+        labels = np.where(picture.labels == _ONE_CLASS, 1, picture.labels)
+        layers = [Layer(labels == value, colour) for value, colour in CLASS_COLOURS.items()]
+    else:
+        layers = [Layer(picture.mask(threshold), LESION)]
+    if selected is not None:
+        layers.append(Layer(picture.instances.mask_of(selected), SELECTED))
+    return [layer for layer in layers if layer.mask.any()]
+
+
+def _choose(study: Study) -> tuple[int, str]:
+    """Ask which slice is shown, and how; side by side, for what stands above the picture pushes it off the screen."""
+    if study.facts.slices < 2:
+        return slice_index(study), _choose_view(study)
+    left, right = st.columns([1, 1.2], gap="medium", vertical_alignment="bottom")
+    with left:
+        index = _choose_slice(study)
+    with right:
+        return index, _choose_view(study)
+
+
+def _choose_slice(study: Study) -> int:
+    index, key = slice_index(study), f"slice-{study.id}"
+    st.session_state[key] = index + 1
+
+    def moved() -> None:
+        st.session_state[_place_key(study.id)] = int(st.session_state[key]) - 1
+
+    st.slider("Slice", 1, study.facts.slices, key=key, on_change=moved)
+    return index
+
+
+def _choose_view(study: Study) -> str:
+    choices = [WITH_LESIONS, AS_IT_IS, BESIDE]
+    chosen = st.segmented_control(
+        "Show", choices, default=WITH_LESIONS, required=True, key=f"shown-{study.id}", label_visibility="collapsed"
+    )
+    return str(chosen or WITH_LESIONS)
+
+
+def _show(study: Study, picture: Slice, shown: str, style: Style, threshold: float | None) -> None:
+    number = slice_index(study) + 1
+    bare = plane_drawing.data_url(plane_drawing.draw(picture.picture, [], style, Frame(side=plane_drawing.SIDE + 80)))
+    drawn = slice_picture(picture, session_state.selected_lesion(study.id), style, threshold)
+    ways = {
+        AS_IT_IS: browser_components.Shown("bare", bare, f"Slice {number}", f"Slice {number}"),
+        WITH_LESIONS: browser_components.Shown(
+            "drawn", drawn, f"Slice {number}", f"Slice {number}, with lesions drawn on it"
+        ),
+    }
+    browser_components.pictures(
+        list(ways.values()) if shown == BESIDE else [ways[shown]],
+        key=f"picture-{study.id}",
+        on_picked=lambda event: _picked(study, picture, event),
+        on_turned=(lambda event: _turned(study, event)) if study.facts.slices > 1 else None,
+    )
+    wheel = " Turn the wheel for the slices." if study.facts.slices > 1 else ""
+    st.caption(f"Click a lesion to find it in the table.{wheel}")
+
+
+def _picked(study: Study, picture: Slice, event: browser_components.Picked) -> None:
+    number = picture.lesion_at(*pixel_at(picture.shape, event.share))
+    if number is not None:
+        crosshair.select(study.id, number, [lesion.number for lesion in study.lesions])
+
+
+def _turned(study: Study, event: browser_components.Turned) -> None:
+    index = slice_index(study) + event.steps
+    st.session_state[_place_key(study.id)] = min(max(index, 0), study.facts.slices - 1)
+
+
+def _go_to(study: Study, number: int) -> None:
+    found = next((lesion.slice for lesion in study.lesions if lesion.number == number), None)
+    if found is not None:
+        st.session_state[_place_key(study.id)] = found
+
+
+def _place_key(study_id: str) -> str:
+    return f"place-{study_id}"

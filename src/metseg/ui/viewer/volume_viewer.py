@@ -1,0 +1,83 @@
+"""Volumes: the viewer, how it shows things, and the table of lesions beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import streamlit as st
+
+from metseg.schemas import Study
+from metseg.ui import browser_components, error_display, result_cache, theme
+from metseg.ui.api_client import Api
+from metseg.ui.viewer import crosshair
+from metseg.ui.viewer.charts import threshold_chart
+from metseg.ui.viewer.components import burden_of
+from metseg.ui.viewer.display_controls import (
+    Look,
+    own_threshold,
+    style_control,
+    threshold_control,
+    threshold_words,
+    window_control,
+)
+from metseg.ui.viewer.lesion_table import show_table
+from metseg.ui.viewer.niivue_view import show_niivue
+from metseg.ui.viewer.plane_view import show_planes
+from metseg.ui.viewer.scene import Scene
+
+INTERACTIVE, PLAIN = "Interactive 3D", "Planes"
+_VIEWERS: Final[Mapping[str, Callable[[Study, Scene, Look], None]]] = {INTERACTIVE: show_niivue, PLAIN: show_planes}
+
+
+@st.fragment
+def show_volume(api: Api, study: Study) -> None:
+    """Draw the images of a volume beside the table of its lesions; what is done here leaves the rest of the page."""
+    with error_display.told():
+        _draw(api, study)
+
+
+def _draw(api: Api, study: Study) -> None:
+    with st.spinner("Fetching the images …"):
+        scene = result_cache.scene(api, study)
+    crosshair.start(study.id, scene)
+    left, right = st.container(key=theme.BESIDE).columns([1.5, 1], gap="medium")
+    with right:
+        table = st.container()
+        look = _controls(study, scene)
+    with left:
+        _VIEWERS[_choose_viewer(study)](study, scene, look)
+    with table:
+        show_table(study, lambda number: _go_to(study, scene, number))
+
+
+def _controls(study: Study, scene: Scene) -> Look:
+    style = style_control(study)
+    threshold = threshold_control(study)
+    st.caption(threshold_words(study, threshold, burden_of(scene.mask(threshold), scene.voxel_ml)))
+    with st.expander("Grey values, and what the threshold does"):
+        window = window_control(study, scene.extremes, scene.window)
+        curve = threshold_chart(scene.probability, threshold or own_threshold(study), scene.voxel_ml)
+        st.plotly_chart(curve, key=f"curve-{study.id}", config={"displayModeBar": False})
+    return Look(style, threshold, window)
+
+
+def _choose_viewer(study: Study) -> str:
+    """Ask how to look; without WebGL there is nothing to ask."""
+    if browser_components.has_webgl() is False:
+        st.caption("This browser has no WebGL, so the service draws the planes. They can be clicked all the same.")
+        return PLAIN
+    chosen = st.segmented_control(
+        "Viewer",
+        list(_VIEWERS),
+        default=INTERACTIVE,
+        required=True,
+        key=f"viewer-{study.id}",
+        label_visibility="collapsed",
+    )
+    return str(chosen or INTERACTIVE)
+
+
+def _go_to(study: Study, scene: Scene, number: int) -> None:
+    crosshair.jump_to_lesion(study.id, scene, number)
+    st.session_state[crosshair.around_key(study.id)] = True

@@ -1,0 +1,93 @@
+"""Words: every cause that the service can tell has its own, and none of them is the language of programs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import metseg
+from metseg.errors import InputError
+from metseg.schemas import Failure, Kind, Phase, Problem, State
+from metseg.serve.http.problem_details import STATUS
+from metseg.ui.api_client import Refusal
+from metseg.ui.error_messages import FAMILIES, WORDS, explain_error, explain_failure, words_for
+from metseg.ui.labels import KINDS, PHASES, STATE_ICONS, STATES
+
+SOURCE = Path(str(metseg.__file__)).parent
+#: Codes that no upload can come to: they are about data sets with truth, splits, or training.
+NOT_FROM_UPLOADS = {
+    "input.cache",
+    "input.duplicate_case",
+    "input.labels",
+    "input.layout",
+    "input.left_out",
+    "input.name_clash",
+    "input.no_patient",
+    "input.no_truth",
+    "input.not_a_folder",
+    "input.orphan",
+    "input.split",
+    "input.split_leak",
+    "input.table",
+    "input.too_few",
+}
+
+
+def input_codes() -> list[str]:
+    found = {
+        code
+        for folder in ("io", "preprocess", "predict", "serve")
+        for path in (SOURCE / folder).rglob("*.py")
+        for code in re.findall(r'"(input\.[a-z_]+)"', path.read_text("utf-8"))
+    }
+    return sorted(found - NOT_FROM_UPLOADS)
+
+
+@pytest.mark.parametrize("code", sorted(STATUS))
+def test_every_problem_has_words(code: str) -> None:
+    assert code in WORDS or code.partition(".")[0] in FAMILIES
+
+
+@pytest.mark.parametrize("code", [code for code in sorted(STATUS) if code.startswith(("request.", "service."))])
+def test_every_refusal_has_words_of_its_own(code: str) -> None:
+    assert code in WORDS
+
+
+@pytest.mark.parametrize("code", input_codes())
+def test_whatever_is_wrong_with_images_has_words_of_its_own(code: str) -> None:
+    assert code in WORDS
+
+
+@pytest.mark.parametrize("code", WORDS)
+def test_words_are_plain(code: str) -> None:
+    words = WORDS[code]
+    assert words.title[0].isupper()
+    assert not words.title.endswith(".")
+    assert words.advice.endswith(".")
+    text = f"{words.title} {words.advice}".lower()
+    for jargon in ("exception", "http", "json", "affine", "array", "stack trace", "null", "checksum", "header"):
+        assert jargon not in text
+
+
+def test_codes_that_are_new_fall_back_to_their_family() -> None:
+    assert words_for("model.something") == FAMILIES["model"]
+    assert words_for("nobody.knows") == WORDS["internal"]
+
+
+def test_what_the_service_said_stands_apart() -> None:
+    failure = Failure(code="input.missing_sequence", detail="t1c is missing", cure="add it", phase=Phase.READ)
+    told = explain_failure(failure)
+    assert told.words == WORDS["input.missing_sequence"]
+    assert told.technical == "t1c is missing; add it [while: read]"
+    problem = Problem(type="x", title="x", status=415, detail="got a GIF", code="input.format", request="ab12")
+    explained = explain_error(Refusal(problem))
+    assert explained.technical == "got a GIF [request ab12]"
+    assert explain_error(InputError("odd", where="file 3")).where == "file 3"
+
+
+def test_everything_that_can_be_has_a_name() -> None:
+    assert set(PHASES) == set(Phase)
+    assert set(STATES) == set(STATE_ICONS) == set(State)
+    assert set(KINDS) == set(Kind)
