@@ -28,7 +28,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from metseg.evaluation import Manner, evaluate_case, evaluate_folders
+from metseg.evaluation import ScoringConfig, evaluate_case, evaluate_folders
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -158,7 +158,7 @@ def score_folder(folder: Path, jobs: int) -> tuple[float, float, float]:
     """Return the seconds it takes to score all cases, and the peak memory, MB, of this process and of its largest."""
     taken = seconds(
         lambda: evaluate_folders(
-            folder / "predictions", folder / "truth", out=folder / "out", manner=Manner(PROTOCOL), jobs=jobs
+            folder / "predictions", folder / "truth", out=folder / "out", manner=ScoringConfig(PROTOCOL), jobs=jobs
         )
     )
     # Linux counts in kilobytes.

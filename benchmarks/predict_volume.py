@@ -41,7 +41,7 @@ from torch import nn
 
 from metseg.evaluation.metrics.overlap import confusion, dice
 from metseg.geometry import stepped_affine
-from metseg.inference.aggregator import Gathered
+from metseg.inference.aggregator import Aggregator
 from metseg.inference.predictor import Predictor
 from metseg.inference.window_grid import gaussian_weights, place_windows
 from metseg.io import find_inputs
@@ -138,7 +138,7 @@ def _monais(bundle: Bundle) -> nn.Module:
     network, model = bundle.networks[0], bundle.recipe.model
     if model.name != "dynunet":
         return network
-    theirs = dynunet.monais(
+    theirs = dynunet.monai_module(
         model.parse(dynunet.Options),
         in_channels=network.in_channels,
         out_channels=network.out_channels,
@@ -163,7 +163,7 @@ def _chances(bundle: Bundle, network: nn.Module, mirror: bool) -> Callable[[torc
 
 def _restored(bundle: Bundle, prepared: Prepared, chances: torch.Tensor) -> Labels:
     recipe = bundle.recipe
-    gathered = Gathered(
+    gathered = Aggregator(
         prepared.grid,
         channels=chances.shape[0],
         outputs=outputs_of(recipe),

@@ -18,7 +18,7 @@ from metseg.model import MODELS, build_from_recipe
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import load_recipe, shipped_recipes
 from metseg.training.losses import loss_of
-from metseg.training.recipe_validation import resolve
+from metseg.training.recipe_validation import validate_recipe
 from metseg.volume import Case, Volume
 
 EXPECTED = {
@@ -42,7 +42,7 @@ def test_the_promised_recipes_are_shipped() -> None:
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_shipped_recipe_can_be_run(name: str) -> None:
     recipe = load_recipe(name)
-    resolve(recipe)
+    validate_recipe(recipe)
     assert recipe.name == name
     assert recipe.description
     assert recipe.source
@@ -154,6 +154,6 @@ def test_every_command_of_that_page_can_be_run(command: str) -> None:
     names = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
     assert len(names) == 1 or verb == "compare"
     for name in names:
-        resolve(load_recipe(name, changes))
+        validate_recipe(load_recipe(name, changes))
     parsed = get_command(app).commands[verb].make_context(verb, list(words))  # type: ignore[attr-defined]
     assert parsed.params["data"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 SHOWN_NAMES = 6
 
 
-def counted(count: int, thing: str, things: str | None = None) -> str:
+def pluralize(count: int, thing: str, things: str | None = None) -> str:
     """Return how many there are of a thing.
 
     Args:
@@ -16,16 +16,16 @@ def counted(count: int, thing: str, things: str | None = None) -> str:
         thing: one of them.
         things: several; None: with an s.
 
-    >>> counted(1, "case"), counted(1200, "patient"), counted(0, "study", "studies")
+    >>> pluralize(1, "case"), pluralize(1200, "patient"), pluralize(0, "study", "studies")
     ('1 case', '1,200 patients', '0 studies')
     """
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"
 
 
-def some_of(names: Sequence[object]) -> str:
+def examples_text(names: Sequence[object]) -> str:
     """Return the first few names, and how many more there are.
 
-    >>> some_of(["a", "b"]), some_of(range(8)), some_of([])
+    >>> examples_text(["a", "b"]), examples_text(range(8)), examples_text([])
     ('a, b', '0, 1, 2, 3, 4, 5 and 2 more', 'nothing')
     """
     shown = ", ".join(map(str, names[:SHOWN_NAMES])) or "nothing"

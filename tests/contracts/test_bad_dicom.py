@@ -20,7 +20,7 @@ from pydicom.uid import JPEG2000Lossless, MediaStorageDirectoryStorage, RLELossl
 
 from metseg.errors import InputError
 from metseg.io.dicom import find_studies, read_series
-from metseg.io.dicom.dicom_files import Place
+from metseg.io.dicom.dicom_files import DicomLocation
 from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.instances import read_instance
 
@@ -219,7 +219,7 @@ def test_51_zeros_are_not_read_as_elements_one_by_one(folder: Path, place: str) 
     content = with_zeros(place)
     stream = CountedStream(content)
     with pytest.raises(InputError) as caught:
-        read_instance(stream, Place(folder), read_file_meta(stream))
+        read_instance(stream, DicomLocation(folder), read_file_meta(stream))
     assert caught.value.code == "input.truncated"
     assert stream.reads < (70_000 if place == "elements without end" else 1000)  # the zeros are 131,072 elements
     folder.mkdir(parents=True)

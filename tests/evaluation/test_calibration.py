@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metseg.evaluation import Interval
-from metseg.evaluation.statistics.calibration import EDGES, FOREGROUND, calibration_of, reliability_histogram
+from metseg.evaluation.statistics.calibration import EDGES, FOREGROUND, calibration_error, reliability_histogram
 
 
 def of(probability: list[float], truth: list[int]) -> np.ndarray:
@@ -20,7 +20,7 @@ def of(probability: list[float], truth: list[int]) -> np.ndarray:
 def test_by_hand() -> None:
     """Ten voxels at 0.85, six of them lesion; ninety at 0, one of them lesion."""
     histogram = of([0.85] * 10 + [0.0] * 90, [1] * 6 + [0] * 4 + [1] + [0] * 89)
-    found = calibration_of([histogram, histogram])
+    found = calibration_error([histogram, histogram])
     assert found is not None
     assert found.ece is not None
     assert found.ece_foreground is not None
@@ -39,7 +39,7 @@ def test_by_hand() -> None:
 
 
 def test_empty_bins_have_no_curve() -> None:
-    found = calibration_of([of([0.5], [1])])
+    found = calibration_error([of([0.5], [1])])
     assert found is not None
     assert [one.mean_probability is None for one in found.bins] == [one.count == 0 for one in found.bins]
     assert [one.observed is None for one in found.bins] == [one.count == 0 for one in found.bins]
@@ -49,7 +49,7 @@ def test_empty_bins_have_no_curve() -> None:
 
 def test_the_interval_of_a_bin_comes_from_the_patients_in_it() -> None:
     """In the bin from 0.8 on, one patient is right in 1 of 4, another in 3 of 4; of 0.5 only the third has any."""
-    found = calibration_of([of([0.85] * 4, [1, 0, 0, 0]), of([0.85] * 4, [1, 1, 1, 0]), of([0.55] * 2, [1, 0])])
+    found = calibration_error([of([0.85] * 4, [1, 0, 0, 0]), of([0.85] * 4, [1, 1, 1, 0]), of([0.55] * 2, [1, 0])])
     assert found is not None
     bins = {one.low: one.observed for one in found.bins if one.observed is not None}
     assert set(bins) == {0.5, 0.8}
@@ -59,9 +59,9 @@ def test_the_interval_of_a_bin_comes_from_the_patients_in_it() -> None:
 
 
 def test_nothing_at_all() -> None:
-    assert calibration_of([]) is None
-    assert calibration_of([of([], [])]) is None
-    background = calibration_of([of([0.0, 0.001], [0, 0])])
+    assert calibration_error([]) is None
+    assert calibration_error([of([], [])]) is None
+    background = calibration_error([of([0.0, 0.001], [0, 0])])
     assert background is not None
     assert background.ece_foreground is None  # nothing has a probability of 1 %
     assert background.ece is not None
@@ -110,8 +110,8 @@ def test_a_calibrated_model_has_a_small_error_and_a_confident_one_a_large() -> N
     generator = np.random.default_rng(0)
     chances = generator.uniform(FOREGROUND, 1, 200_000)
     truth = generator.random(chances.size) < chances
-    honest = calibration_of([reliability_histogram(chances, truth)])
-    sure = calibration_of([reliability_histogram((chances > 0.5).astype(float), truth)])
+    honest = calibration_error([reliability_histogram(chances, truth)])
+    sure = calibration_error([reliability_histogram((chances > 0.5).astype(float), truth)])
     assert honest is not None
     assert sure is not None
     assert honest.ece is not None

@@ -11,7 +11,7 @@ import pytest
 
 import metseg.evaluate
 from metseg.errors import GeometryError, InputError, UsageError
-from metseg.evaluation import METRICS, PROTOCOLS, Manner, MaskPair, evaluate_case, evaluate_masks
+from metseg.evaluation import METRICS, PROTOCOLS, MaskPair, ScoringConfig, evaluate_case, evaluate_masks
 from metseg.evaluation.lesions.lesion_scores import diameter_bin
 from metseg.labels import LabelScheme
 
@@ -92,9 +92,9 @@ def test_no_function_asks_for_more_than_six_things(name: str) -> None:
 
 def test_a_manner_that_cannot_be_is_refused_before_any_mask_is_read() -> None:
     with pytest.raises(UsageError, match="Unknown protocol 'voxels'"):
-        Manner("voxels")
+        ScoringConfig("voxels")
     with pytest.raises(UsageError, match="has no region WT"):
-        Manner("brats-met-2023", "binary")
+        ScoringConfig("brats-met-2023", "binary")
 
 
 def test_two_neighbouring_regions_and_the_classes_between_them() -> None:
@@ -179,7 +179,7 @@ def test_own_scheme() -> None:
 
 def test_label_4_is_known_to_2023_counted_and_not_scored() -> None:
     truth = blocks((2, 6), value=3) + blocks((10, 12), value=4)
-    scores = evaluate_masks(MaskPair(truth, truth, np.eye(4), case="met-7"), Manner("brats-met-2023"))
+    scores = evaluate_masks(MaskPair(truth, truth, np.eye(4), case="met-7"), ScoringConfig("brats-met-2023"))
     assert scores["WT"].counts.truth == 36
     assert [warning for warning in scores.warnings if "met-7 (truth): label 4" in warning and "18 voxels" in warning]
     with pytest.raises(InputError, match="unknown label 5"):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from metseg.evaluation.empty_masks import Emptiness
 from metseg.evaluation.lesions.lesion_matching import MatchRule, match_lesions
-from metseg.evaluation.metrics.component_surfaces import RegionSurfaces, piece_surfaces
+from metseg.evaluation.metrics.component_surfaces import RegionSurfaces, component_surfaces
 from metseg.evaluation.metrics.surface_distance import SurfaceDistances, surface_distances
 
 SPACING = (0.5, 1.0, 3.0)
@@ -37,7 +37,7 @@ def test_equals_the_surfaces_of_masks(seed: int, merging: bool) -> None:
     truth, prediction = blobs(generator, shape), blobs(generator, shape)
     matching = match_lesions(truth, prediction, MatchRule(dilations=int(merging), merge_predictions=merging))
     lesions = matching.truth, matching.prediction
-    surfaces = RegionSurfaces(*(piece_surfaces(side.groups, SPACING) for side in lesions), SPACING)
+    surfaces = RegionSurfaces(*(component_surfaces(side.groups, SPACING) for side in lesions), SPACING)
     assert same(surfaces.whole, surface_distances(truth, prediction, SPACING))
     for number, joined in enumerate(matching.touching, start=1):
         if joined:
@@ -49,5 +49,5 @@ def test_one_side_without_lesions() -> None:
     empty, some = np.zeros((2, 4, 4, 4), dtype=bool)
     some[1, 1, 1] = True
     matching = match_lesions(some, empty, MatchRule())
-    sides = (piece_surfaces(side.groups, SPACING) for side in (matching.truth, matching.prediction))
+    sides = (component_surfaces(side.groups, SPACING) for side in (matching.truth, matching.prediction))
     assert RegionSurfaces(*sides, SPACING).whole.emptiness is Emptiness.PREDICTION

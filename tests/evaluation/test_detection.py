@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.evaluation import Interval, MaskPair, evaluate_masks, summarise
-from metseg.evaluation.lesions.detection import detection_of, froc_of
-from metseg.evaluation.lesions.lesion_counts import LesionTally, added
+from metseg.evaluation import Interval, MaskPair, evaluate_masks, summarize
+from metseg.evaluation.lesions.detection import detection_rates, froc_curve
+from metseg.evaluation.lesions.lesion_counts import LesionCounts, add_counts
 from metseg.evaluation.lesions.threshold_sweep import Grid, Sweep
 from metseg.evaluation.statistics.volume_agreement import Moments
 
 ANY = Interval(0.5, 0.0, 1.0, 2)
 
 
-def tally(lesions: tuple[int, ...], found: tuple[int, ...], false: tuple[int, ...]) -> LesionTally:
-    return LesionTally((*lesions, 0), (*found, 0), (*false, 0), Moments())
+def tally(lesions: tuple[int, ...], found: tuple[int, ...], false: tuple[int, ...]) -> LesionCounts:
+    return LesionCounts((*lesions, 0), (*found, 0), (*false, 0), Moments())
 
 
 def test_shares_by_hand() -> None:
     first = tally((4, 2, 0, 1), (1, 2, 0, 1), (3, 0, 0, 0))
     second = tally((0, 2, 0, 1), (0, 1, 0, 1), (0, 0, 1, 0))
-    found = detection_of([first, second], ANY)
+    found = detection_rates([first, second], ANY)
     assert (found.lesions, found.found, found.false_positives) == (10, 6, 4)
     assert found.sensitivity is not None
     assert found.precision is not None
@@ -44,13 +44,13 @@ def test_shares_by_hand() -> None:
 
 
 def test_what_is_not_defined() -> None:
-    nothing = detection_of([tally((0,) * 4, (0,) * 4, (0,) * 4)], ANY)
+    nothing = detection_rates([tally((0,) * 4, (0,) * 4, (0,) * 4)], ANY)
     assert (nothing.sensitivity, nothing.precision, nothing.f1) == (None, None, None)
-    silent = detection_of([tally((1, 0, 0, 0), (0,) * 4, (0,) * 4)], ANY)
+    silent = detection_rates([tally((1, 0, 0, 0), (0,) * 4, (0,) * 4)], ANY)
     assert silent.precision is None  # nothing was predicted
     assert silent.sensitivity is not None
     assert silent.sensitivity.mean == 0.0
-    unknown = detection_of([LesionTally((0, 0, 0, 0, 2), (0, 0, 0, 0, 1), (0, 0, 0, 0, 0), Moments())], ANY)
+    unknown = detection_rates([LesionCounts((0, 0, 0, 0, 2), (0, 0, 0, 0, 1), (0, 0, 0, 0, 0), Moments())], ANY)
     assert unknown.by_diameter == ()  # no spacing, no diameter
     assert unknown.sensitivity is not None
     assert unknown.sensitivity.mean == pytest.approx(0.5)
@@ -58,7 +58,7 @@ def test_what_is_not_defined() -> None:
 
 def test_tallies_add_up() -> None:
     one, two = tally((1, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0)), tally((0, 3, 0, 0), (0, 2, 0, 0), (0, 1, 0, 2))
-    assert added([one, two]) == tally((1, 3, 0, 0), (1, 2, 0, 0), (0, 2, 0, 2))
+    assert add_counts([one, two]) == tally((1, 3, 0, 0), (1, 2, 0, 0), (0, 2, 0, 2))
 
 
 def test_a_summary_has_the_lesions_of_its_cases() -> None:
@@ -73,7 +73,7 @@ def test_a_summary_has_the_lesions_of_its_cases() -> None:
         evaluate_masks(MaskPair(truth, prediction, np.eye(4), case=name))
         for name, prediction in (("a", truth), ("b", missed))
     ]
-    region = summarise(cases, resamples=50).regions["lesion"]
+    region = summarize(cases, resamples=50).regions["lesion"]
     assert region.detection is not None
     counts = [(one.lesions, one.found, one.false_positives) for one in region.detection.by_diameter]
     assert counts == [(0, 0, 1), (2, 1, 0), (0, 0, 0), (2, 2, 0)]
@@ -89,7 +89,7 @@ def test_a_summary_has_the_lesions_of_its_cases() -> None:
 
 def test_without_spacing_there_are_no_volumes_and_no_bins() -> None:
     mask = np.ones((2, 2, 2), dtype=np.uint8)
-    region = summarise([evaluate_masks(MaskPair(mask, mask))], resamples=20).regions["lesion"]
+    region = summarize([evaluate_masks(MaskPair(mask, mask))], resamples=20).regions["lesion"]
     assert region.volume is None
     assert region.detection is not None
     assert (region.detection.lesions, region.detection.by_diameter) == (1, ())
@@ -106,7 +106,7 @@ def test_froc_by_hand() -> None:
     """Patient a was seen twice: the false lesions of both are averaged before the patients are."""
     of_a = [swept(2, [2, 2, 1], [8, 2, 0]), swept(1, [1, 0, 0], [4, 0, 0])]
     of_b = [swept(1, [1, 1, 0], [10, 1, 0])]
-    froc = froc_of([of_a, of_b])
+    froc = froc_curve([of_a, of_b])
     assert froc.lesions == 4
     assert [point.threshold for point in froc.points] == [0.2, 0.5, 0.8]
     assert [point.sensitivity.mean for point in froc.points if point.sensitivity] == pytest.approx([1.0, 0.75, 0.25])
@@ -117,9 +117,9 @@ def test_froc_by_hand() -> None:
 
 
 def test_froc_without_lesions_has_rates_only() -> None:
-    froc = froc_of([[swept(0, [0, 0, 0], [3, 1, 0])], [swept(0, [0, 0, 0], [1, 1, 0])]])
+    froc = froc_curve([[swept(0, [0, 0, 0], [3, 1, 0])], [swept(0, [0, 0, 0], [1, 1, 0])]])
     assert froc.score is None
     # nor with so many false lesions that no threshold keeps within the rates
-    assert froc_of([[swept(0, [0, 0, 0], [40, 30, 20])]]).score is None
+    assert froc_curve([[swept(0, [0, 0, 0], [40, 30, 20])]]).score is None
     assert [point.sensitivity for point in froc.points] == [None] * 3
     assert froc.points[0].false_positives_per_patient.mean == pytest.approx(2.0)

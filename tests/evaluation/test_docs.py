@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metseg.evaluation import METRICS, PROTOCOLS, SLICE_METRICS, MaskPair, evaluate_masks, summarise
+from metseg.evaluation import METRICS, PROTOCOLS, SLICE_METRICS, MaskPair, evaluate_masks, summarize
 from metseg.evaluation.files.score_tables import LESION_COLUMNS
 from metseg.evaluation.statistics.model_comparison import COMPARED
 
@@ -43,6 +43,6 @@ def test_every_key_of_a_summary_is_explained() -> None:
     truth = np.zeros((8, 8, 8), dtype=np.uint8)
     truth[2:5, 2:5, 2:5] = 1
     scores = evaluate_masks(MaskPair(truth, truth, np.eye(4), probability=truth * np.float32(0.9)))
-    found = keys(summarise([scores], resamples=20).to_json())
+    found = keys(summarize([scores], resamples=20).to_json())
     named = {name for name in found if not name.startswith("micro_")} - PLAIN
     assert {name for name in named if f"`{name}`" not in PAGE and f".{name}`" not in PAGE} == set()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluation import Manner, Sets, evaluate_sets
-from metseg.evaluation.files.duplicate_masks import one_mask_each
+from metseg.evaluation import PredictionSets, ScoringConfig, evaluate_sets
+from metseg.evaluation.files.duplicate_masks import select_one_mask
 from metseg.simulation import BmsrOptions, PhantomOptions, simulate_dataset
 
 FOLDERS = [Path("t/100101A"), Path("t/100102A")]
@@ -24,29 +24,29 @@ BMSR = [folder / f"{folder.name}_{what}.nii.gz" for folder in FOLDERS for what i
     ],
 )
 def test_by_the_labels(labels: str, scored: str, left: str) -> None:
-    kept, notes = one_mask_each(BMSR, labels)
+    kept, notes = select_one_mask(BMSR, labels)
     assert kept == [folder / f"{folder.name}{scored}.nii.gz" for folder in FOLDERS]
     assert notes == (f"for labels '{labels}' *{scored}.nii.gz were scored; 2 *{left}.nii.gz beside them were not",)
 
 
 @pytest.mark.parametrize("labels", ["brats-gli-2023", None])
 def test_nothing_is_guessed(labels: str | None) -> None:
-    assert one_mask_each(BMSR, labels) == (BMSR, ())
+    assert select_one_mask(BMSR, labels) == (BMSR, ())
 
 
 @pytest.mark.parametrize("labels", ["binary", "brats-met-2023"])
 def test_a_mask_alone_is_scored_whatever_it_is_called(labels: str) -> None:
-    assert one_mask_each(BMSR[:1], labels) == (BMSR[:1], ())
+    assert select_one_mask(BMSR[:1], labels) == (BMSR[:1], ())
 
 
 def test_names_that_say_nothing_of_labels_are_left_to_the_pairing() -> None:
     twins = [Path("case-seg.nii.gz"), Path("case_seg.nii.gz")]
-    assert one_mask_each(twins, "binary") == (twins, ())
+    assert select_one_mask(twins, "binary") == (twins, ())
 
 
 def test_equal_names_in_two_folders_are_two_masks_of_one_name_and_stay() -> None:
     copies = [Path("a/100101A_seg.nii.gz"), Path("b/100101A_seg.nii.gz")]
-    assert one_mask_each(copies, "binary") == (copies, ())
+    assert select_one_mask(copies, "binary") == (copies, ())
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,9 @@ def bmsr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_with_both_is_scored_by_the_labels_of_the_protocol(
     bmsr: Path, tmp_path: Path, protocol: str, region: str
 ) -> None:
-    evaluation = evaluate_sets(Sets({"itself": bmsr}, bmsr), Manner(protocol), out=tmp_path, quiet=True)
+    evaluation = evaluate_sets(
+        PredictionSets({"itself": bmsr}, bmsr), ScoringConfig(protocol), out=tmp_path, quiet=True
+    )
     summary = evaluation.sets["itself"].summary
     assert summary.cases == 2
     assert summary.regions[region].metrics["dice"].mean == 1.0
@@ -75,4 +77,4 @@ def test_a_folder_with_both_is_refused_where_the_labels_have_no_name(bmsr: Path,
 
     own = LABEL_SCHEMES["brats-met-2023"]
     with pytest.raises(InputError, match="two cases are called '100101A'"):
-        evaluate_sets(Sets({"itself": bmsr}, bmsr), Manner("voxel", own), out=tmp_path, quiet=True)
+        evaluate_sets(PredictionSets({"itself": bmsr}, bmsr), ScoringConfig("voxel", own), out=tmp_path, quiet=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metseg.evaluation.empty_masks import Emptiness, Kind, settled
+from metseg.evaluation.empty_masks import Emptiness, Kind, empty_mask_value
 
 EXPECTED = {
     (Kind.OVERLAP, Emptiness.BOTH): 1.0,
@@ -21,17 +21,17 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("kind", "emptiness"), EXPECTED)
 def test_settled_values(kind: Kind, emptiness: Emptiness) -> None:
-    assert settled(kind, emptiness, penalty=374.0) == EXPECTED[kind, emptiness]
+    assert empty_mask_value(kind, emptiness, penalty=374.0) == EXPECTED[kind, emptiness]
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_nothing_is_settled_where_both_hold_something(kind: Kind) -> None:
-    assert settled(kind, Emptiness.NEITHER, penalty=1.0) is None
+    assert empty_mask_value(kind, Emptiness.NEITHER, penalty=1.0) is None
 
 
 def test_no_distance_without_a_penalty() -> None:
     with pytest.raises(ValueError, match="penalty"):
-        settled(Kind.DISTANCE, Emptiness.PREDICTION)
+        empty_mask_value(Kind.DISTANCE, Emptiness.PREDICTION)
 
 
 def test_emptiness_of_sizes() -> None:

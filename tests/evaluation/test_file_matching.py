@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError, MetsegError, UsageError
-from metseg.evaluation import Manner, evaluate_folders, evaluate_pairs
-from metseg.evaluation.files.file_matching import pair_up
-from metseg.inference.input_options import Reading
+from metseg.evaluation import ScoringConfig, evaluate_folders, evaluate_pairs
+from metseg.evaluation.files.file_matching import match_files
+from metseg.inference.input_options import InputOptions
 from metseg.io import find_cases
 from metseg.io.splits import PartOfSplit, Split
 from metseg.recipe import DataPart
@@ -77,15 +77,15 @@ def test_what_a_mask_is_called_in_front_and_behind(tmp_path: Path, truth: str, p
     save(tmp_path / "predictions" / f"{prediction}.nii.gz")
     draw(tmp_path / "pictures" / "A" / f"{truth}.png")
     draw(tmp_path / "of pictures" / "A" / f"{prediction}.png")
-    assert [pair.case for pair in pair_up(tmp_path / "predictions", tmp_path / "truth").cases] == ["P1"]
-    assert [pair.case for pair in pair_up(tmp_path / "of pictures", tmp_path / "pictures").cases] == ["A"]
+    assert [pair.case for pair in match_files(tmp_path / "predictions", tmp_path / "truth").cases] == ["P1"]
+    assert [pair.case for pair in match_files(tmp_path / "of pictures", tmp_path / "pictures").cases] == ["A"]
 
 
 def test_a_word_for_masks_may_be_part_of_a_patients_name(tmp_path: Path) -> None:
     volumes(tmp_path / "data", studies("manual_1/", "gold_1/"))
     for case in ("manual_1-seg", "gold_1"):
         save(tmp_path / "P" / f"{case}.nii.gz")
-    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    pairs = match_files(tmp_path / "P", tmp_path / "data")
     assert [pair.case for pair in pairs.cases] == ["gold_1", "manual_1"]
 
 
@@ -93,13 +93,13 @@ def test_what_only_one_side_has_is_named_on_its_side(sides: tuple[Path, Path]) -
     predictions, truth = sides
     (predictions / "P02.nii.gz").rename(predictions / "P2.nii.gz")
     with pytest.raises(InputError) as caught:
-        pair_up(predictions, truth)
+        match_files(predictions, truth)
     assert "no prediction for 1 of 5 truths: P02" in caught.value.what
     assert "no truth for 1 of 5 predictions: P2" in caught.value.what
     assert caught.value.code == "input.missing_prediction"
     (truth / "P02.nii.gz").unlink()
     with pytest.raises(InputError, match="no truth for 1 of 5 predictions: P2") as caught:
-        pair_up(predictions, truth)
+        match_files(predictions, truth)
     assert caught.value.code == "input.missing_truth"
 
 
@@ -107,16 +107,16 @@ def test_what_only_one_side_has_is_named_on_its_side(sides: tuple[Path, Path]) -
 def test_what_is_done_about_it(sides: tuple[Path, Path], tmp_path: Path, missing: str, cases: int, dice: float) -> None:
     predictions, truth = sides
     (predictions / "P05_seg.nii.gz").rename(predictions / "P5_seg.nii.gz")
-    pairs = pair_up(predictions, truth, missing=missing)
+    pairs = match_files(predictions, truth, missing=missing)
     assert any("P05" in warning and "without a prediction" in warning for warning in pairs.warnings)
     assert any("1 prediction without a truth left out: P5" in warning for warning in pairs.warnings)
-    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    summary = evaluate_pairs(pairs, ScoringConfig(), out=tmp_path / "out", quiet=True)
     assert (summary.cases, summary.regions["lesion"].metrics["dice"].mean) == (cases, pytest.approx(dice))
 
 
 def test_no_other_way() -> None:
     with pytest.raises(UsageError, match="not a way with missing files"):
-        pair_up(Path(), Path(), missing="ignore")
+        match_files(Path(), Path(), missing="ignore")
 
 
 def test_the_command(sides: tuple[Path, Path], tmp_path: Path, run_metseg: Run) -> None:
@@ -138,7 +138,7 @@ def test_images_among_masks_are_none(sides: tuple[Path, Path], image: str) -> No
     for name in MIXED[:3]:
         (truth / f"{name}.nii.gz").rename(truth / f"{name}-seg.nii.gz")
     save(truth / image, EMPTY)
-    pairs = pair_up(predictions, truth)
+    pairs = match_files(predictions, truth)
     assert [pair.case for pair in pairs.cases] == ["P01", "P02", "P03", "P04", "P05"]
     assert all("seg" in pair.truth[0].name for pair in pairs.cases)
 
@@ -147,8 +147,8 @@ def test_where_images_lie_beside_masks_a_file_without_a_mask_is_an_image(sides: 
     predictions, truth = sides
     save(truth / "P04.nii.gz", EMPTY)
     with pytest.raises(InputError, match=r"no truth for 3 of 5 predictions: P01, P02, P03"):
-        pair_up(predictions, truth)
-    pairs = pair_up(predictions, truth, missing="skip")
+        match_files(predictions, truth)
+    pairs = match_files(predictions, truth, missing="skip")
     assert any("3 files without a mask beside, taken for images: P01" in warning for warning in pairs.warnings)
 
 
@@ -156,7 +156,7 @@ def test_numbered_cases_are_cases(tmp_path: Path) -> None:
     for side in ("truth", "predictions"):
         save(tmp_path / side / "P1_seg.nii.gz")
         save(tmp_path / side / "P1_2.nii.gz")
-    pairs = pair_up(tmp_path / "predictions", tmp_path / "truth")
+    pairs = match_files(tmp_path / "predictions", tmp_path / "truth")
     assert [pair.case for pair in pairs.cases] == ["P1", "P1_2"]
 
 
@@ -167,7 +167,7 @@ def test_what_is_not_read_is_named(sides: tuple[Path, Path]) -> None:
             (folder / f"P06{ending}").write_bytes(b"")
         draw(folder / "preview.png")
     draw(predictions / "P01-overlay.png")
-    warnings = " ".join(pair_up(predictions, truth).warnings)
+    warnings = " ".join(match_files(predictions, truth).warnings)
     assert (
         warnings.count("P06.nrrd")
         == warnings.count("P06.mnc")
@@ -178,7 +178,7 @@ def test_what_is_not_read_is_named(sides: tuple[Path, Path]) -> None:
     assert "overlay" not in warnings
     draw(truth / "P07_mask.png")
     with pytest.raises(InputError, match=r"volumes and pictures.*P07_mask.png"):
-        pair_up(predictions, truth)
+        match_files(predictions, truth)
 
 
 def test_results_inside_the_data_set_are_no_truth(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_results_inside_the_data_set_are_no_truth(tmp_path: Path) -> None:
         draw(tmp_path / "A" / f"{number}.png")
         draw(tmp_path / "A" / f"{number}_mask.png")
         draw(tmp_path / "results" / "A" / f"{number}_mask.png")
-    (pair,) = pair_up(tmp_path / "results", tmp_path).cases
+    (pair,) = match_files(tmp_path / "results", tmp_path).cases
     assert [path.parent.parent.name for path in pair.prediction if path] == ["results", "results"]
 
 
@@ -255,10 +255,10 @@ def test_a_data_set_pairs_with_what_is_called_as_prediction_calls_it(layout: str
     sources = find_cases(root, channels=("t2f",))
     for source in sources:
         save(results / f"{source.case_id}-seg.nii.gz", np.asarray(nib.load(source.mask).dataobj))
-    pairs = pair_up(results, root)
+    pairs = match_files(results, root)
     assert [(pair.case, pair.patient) for pair in pairs.cases] == [(s.case_id, s.patient) for s in sources]
     assert [pair.truth for pair in pairs.cases] == [(source.mask,) for source in sources]
-    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    summary = evaluate_pairs(pairs, ScoringConfig(), out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
 
 
@@ -266,7 +266,7 @@ def test_dates_in_names_of_masks_alone_are_one_patients(tmp_path: Path) -> None:
     for side in ("truth", "predictions"):
         for case in ("P01_20190101", "P01_20200203", "P02_20190101"):
             save(tmp_path / side / f"{case}-seg.nii.gz")
-    pairs = pair_up(
+    pairs = match_files(
         tmp_path / "predictions", tmp_path / "truth", part=part("test", Split(train=("P02",), test=("P01",)))
     )
     assert [(pair.case, pair.patient) for pair in pairs.cases] == [("P01_20190101", "P01"), ("P01_20200203", "P01")]
@@ -278,10 +278,10 @@ def test_patients_are_called_alike_beside_a_study_without_a_mask_and_one_without
     volumes(tmp_path / "data", studies("siteA/p1/", "siteB/p1/"))
     (tmp_path / "data" / "siteB" / "p1" / "seg.nii.gz").unlink()
     save(tmp_path / "P" / "siteA_p1-seg.nii.gz")
-    assert [pair.patient for pair in pair_up(tmp_path / "P", tmp_path / "data").cases] == ["siteA_p1"]
+    assert [pair.patient for pair in match_files(tmp_path / "P", tmp_path / "data").cases] == ["siteA_p1"]
     for name in ("x1", "x2", "x3_mask"):
         save(tmp_path / "data" / "odd" / f"{name}.nii.gz")
-    pairs = pair_up(tmp_path / "P", tmp_path / "data", missing="skip")
+    pairs = match_files(tmp_path / "P", tmp_path / "data", missing="skip")
     assert [pair.patient for pair in pairs.cases] == ["siteA_p1"]
 
 
@@ -291,10 +291,10 @@ def test_studies_of_which_nobody_says_whose_they_are(tmp_path: Path) -> None:
     for case in ("ann_left", "ann_right", "ben_left"):
         save(tmp_path / "P" / f"{case}-seg.nii.gz")
     sides = tmp_path / "P", tmp_path / "data"
-    pairs = pair_up(*sides)
+    pairs = match_files(*sides)
     assert len({pair.patient for pair in pairs.cases}) == 3
     assert any("nothing says whose the studies are" in warning for warning in pairs.warnings)
-    pairs = pair_up(*sides, patient_pattern="^([^/]+)/")
+    pairs = match_files(*sides, patient_pattern="^([^/]+)/")
     assert [pair.patient for pair in pairs.cases] == ["ann", "ann", "ben"]
     assert pairs.warnings == ()
 
@@ -303,7 +303,7 @@ def test_cases_that_a_data_set_keeps_without_masks_are_no_error(tmp_path: Path) 
     volumes(tmp_path / "data", DATA_SETS["nnunet"] | {"imagesTs/new_0000.nii.gz": "image"})
     for case in ("c1", "c2", "new"):
         save(tmp_path / "P" / f"{case}-seg.nii.gz")
-    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    pairs = match_files(tmp_path / "P", tmp_path / "data")
     assert [pair.case for pair in pairs.cases] == ["c1", "c2"]
     assert any(
         "1 prediction of cases without a mask in the data set left out: new" in warning for warning in pairs.warnings
@@ -328,7 +328,7 @@ def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
             draw(tmp_path / "data" / "images" / patient / f"{number}.png")
             draw(tmp_path / "data" / "masks" / patient / f"{number}.png")
             draw(tmp_path / "P" / "images" / patient / f"{number}_mask.png")
-    pairs = pair_up(tmp_path / "P", tmp_path / "data")
+    pairs = match_files(tmp_path / "P", tmp_path / "data")
     assert [(pair.case, pair.patient, len(pair.truth)) for pair in pairs.cases] == [("A", "A", 2), ("B", "B", 2)]
     assert all("masks" in str(path) for pair in pairs.cases for path in pair.truth)
 
@@ -346,28 +346,28 @@ SPLIT = Split(train=("P01", "P02"), validation=("P03",), test=("P04", "P05"))
 
 
 def test_a_part_is_scored_alone(sides: tuple[Path, Path], tmp_path: Path) -> None:
-    pairs = pair_up(*sides, part=part("test", SPLIT))
+    pairs = match_files(*sides, part=part("test", SPLIT))
     assert [pair.case for pair in pairs.cases] == ["P04", "P05"]
     assert pairs.warnings == ("scored: part 'test' of split.json: 2 patients; left out: 3 masks of others",)
     predictions, truth = sides
     (predictions / "P01.nii.gz").unlink()  # of another part: not missed
     (truth / "P02.nii.gz").unlink()
-    assert len(pair_up(*sides, part=part("test", SPLIT)).cases) == 2
+    assert len(match_files(*sides, part=part("test", SPLIT)).cases) == 2
     (predictions / "P05_seg.nii.gz").unlink()
     with pytest.raises(InputError, match="no prediction for 1 of 2 truths: P05"):
-        pair_up(*sides, part=part("test", SPLIT))
+        match_files(*sides, part=part("test", SPLIT))
     (truth / "P05_seg.nii.gz").unlink()
     with pytest.raises(InputError, match="no truth for 1 of 2 patients of the part 'test'") as caught:
-        pair_up(*sides, part=part("test", SPLIT))
+        match_files(*sides, part=part("test", SPLIT))
     assert caught.value.code == "input.split"
-    assert len(pair_up(*sides, part=part("test", SPLIT), missing="skip").cases) == 1
+    assert len(match_files(*sides, part=part("test", SPLIT), missing="skip").cases) == 1
 
 
 def test_folds_and_wrong_parts(sides: tuple[Path, Path]) -> None:
     folded = Split(train=("P01", "P02", "P03"), test=("P04", "P05"), folds=(("P01",), ("P02", "P03")))
-    assert [pair.case for pair in pair_up(*sides, part=part("validation", folded, 1)).cases] == ["P02", "P03"]
-    assert [pair.case for pair in pair_up(*sides, part=part("train", folded, 1)).cases] == ["P01"]
-    assert [pair.case for pair in pair_up(*sides, part=part("test", folded)).cases] == ["P04", "P05"]
+    assert [pair.case for pair in match_files(*sides, part=part("validation", folded, 1)).cases] == ["P02", "P03"]
+    assert [pair.case for pair in match_files(*sides, part=part("train", folded, 1)).cases] == ["P01"]
+    assert [pair.case for pair in match_files(*sides, part=part("test", folded)).cases] == ["P04", "P05"]
     for wrong in (("validation", folded, None), ("tset", folded, None), ("train", folded, 2)):
         with pytest.raises(UsageError):
             part(wrong[0], wrong[1], wrong[2])
@@ -377,25 +377,25 @@ def test_folds_and_wrong_parts(sides: tuple[Path, Path]) -> None:
 
 def test_a_part_of_a_split_by_slice(slices: Path, tmp_path: Path) -> None:
     split = Split(by="slice", train=("A/1", "B/1"), test=("A/2", "B/2"))
-    pairs = pair_up(slices, slices, part=part("test", split))
+    pairs = match_files(slices, slices, part=part("test", split))
     assert [[path.name for path in pair.truth] for pair in pairs.cases] == [["2_mask.png"], ["2_mask.png"]]
-    sources = Reading(part=part("test", split)).sources([slices], FLAIR, tmp_path / "P")
+    sources = InputOptions(part=part("test", split)).sources([slices], FLAIR, tmp_path / "P")
     assert [name for source in sources for name in source.slice_names] == ["A/2", "B/2"]
 
 
 def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) -> None:
     told: list[str] = []
     split = Split(train=("A",), test=("B", "C"))
-    sources = Reading(part=part("test", split), tell=told.append).sources([slices], FLAIR, tmp_path)
+    sources = InputOptions(part=part("test", split), tell=told.append).sources([slices], FLAIR, tmp_path)
     assert [(source.case_id, source.patient) for source in sources] == [("B", "B")]
     assert told == [
         "predicted on: part 'test' of split.json: 2 patients",
         "not under the inputs: 1 of its 2 patients: C",
     ]
     with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
-        Reading(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
+        InputOptions(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
     with pytest.raises(UsageError, match="this is a file"):
-        Reading(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
+        InputOptions(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["pictures", "studies in one folder", "studies below sites"])
@@ -423,9 +423,9 @@ def test_a_table_of_patients_leads_from_split_to_evaluation(tmp_path: Path, run_
     (tested,) = split.test
     test = PartOfSplit(split, "test", path=tmp_path / "s.json")
     trained_on = DataPart(channels=("t1c",), patients=str(table))
-    sources = Reading(part=test).sources([root], trained_on, results)
+    sources = InputOptions(part=test).sources([root], trained_on, results)
     assert {source.patient for source in sources} == {tested}
-    told = Reading(part=test, patients=str(table)).sources([root], DataPart(channels=("t1c",)), results)
+    told = InputOptions(part=test, patients=str(table)).sources([root], DataPart(channels=("t1c",)), results)
     assert [source.case_id for source in told] == [source.case_id for source in sources]
     if kind == "pictures":
         names = [name for source in sources for name in source.slice_names]
@@ -445,7 +445,7 @@ def test_a_table_of_patients_leads_from_split_to_evaluation(tmp_path: Path, run_
     status, _, err = run_metseg(*command, "--out", tmp_path / "out", "--no-report")
     assert status == 3
     with pytest.raises(UsageError, match="both say"):
-        pair_up(results, root, patients=str(table), patient_pattern="(.)")
+        match_files(results, root, patients=str(table), patient_pattern="(.)")
 
 
 @pytest.mark.parametrize("pattern", [None, "^([^/]+)", "([^/]+)$"])
@@ -463,21 +463,21 @@ def test_studies_given_one_by_one_are_called_as_in_the_whole(
     tmp_path: Path, layout: str, folders: tuple[str, ...], pattern: str | None
 ) -> None:
     volumes(tmp_path / "data", DATA_SETS[layout])
-    reading = Reading(pattern)
+    reading = InputOptions(pattern)
     whole = reading.sources([tmp_path / "data"], FLAIR, tmp_path / "P")
     parts = reading.sources([tmp_path / "data" / folder for folder in folders], FLAIR, tmp_path / "P")
     assert [(s.case_id, s.patient) for s in parts] == [(s.case_id, s.patient) for s in whole]
     if layout == "study below sites" and pattern is None:
         assert [(s.case_id, s.patient) for s in parts][-1] == ("siteB_p2", "p2")
     test = part("test", Split(train=("somebody",), test=(whole[-1].patient,)))
-    (*_, last) = Reading(pattern, part=test).sources(
+    (*_, last) = InputOptions(pattern, part=test).sources(
         [tmp_path / "data" / folder for folder in folders], FLAIR, tmp_path / "P"
     )
     assert last.case_id == whole[-1].case_id
 
 
 def test_a_pattern_sees_the_folders_of_pictures_given_one_by_one(slices: Path, tmp_path: Path) -> None:
-    sources = Reading("^([^/]+)/").sources([slices / "A", slices / "B"], FLAIR, tmp_path / "P")
+    sources = InputOptions("^([^/]+)/").sources([slices / "A", slices / "B"], FLAIR, tmp_path / "P")
     assert [(source.case_id, source.patient) for source in sources] == [("A", "A"), ("B", "B")]
 
 
@@ -517,7 +517,7 @@ def test_a_table_beside_masks_names_their_labels(
         tmp_path / "predictions",
         tmp_path / "truth",
         out=tmp_path / "out",
-        manner=Manner("voxel", "brats-gli-2023"),
+        manner=ScoringConfig("voxel", "brats-gli-2023"),
         quiet=True,
     )
     for region, voxels in (("WT", 1520), ("TC", 216), ("ET", 8)):
@@ -532,8 +532,8 @@ def test_a_table_that_contradicts_is_refused_or_named(tmp_path: Path) -> None:
     (tmp_path / "truth" / "dataset.json").write_text('{"labels": {"background": 0, "Anterior": 1, "Post": 2}}', "utf-8")
     sides = tmp_path / "predictions", tmp_path / "truth"
     with pytest.raises(MetsegError, match="unknown class 'Anterior'"):
-        evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
-    manner = Manner("voxel", "brats-gli-2023", truth_labels="brats-gli-2023")
+        evaluate_folders(*sides, out=tmp_path / "out", manner=ScoringConfig("voxel", "brats-gli-2023"), quiet=True)
+    manner = ScoringConfig("voxel", "brats-gli-2023", truth_labels="brats-gli-2023")
     summary = evaluate_folders(*sides, out=tmp_path / "out", manner=manner, quiet=True)
     assert any("Anterior" in warning for warning in summary.warnings)
 
@@ -551,9 +551,11 @@ def test_masks_are_scored_by_the_labels_that_their_document_states(tmp_path: Pat
         save(tmp_path / folder / "c1-seg.nii.gz", np.minimum(MASK, 1) * np.uint8(enhancing))
     sides = tmp_path / "predictions", tmp_path / "truth"
     document(tmp_path / "predictions" / "c1.json", "brats-gli-2021")
-    summary = evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+    summary = evaluate_folders(
+        *sides, out=tmp_path / "out", manner=ScoringConfig("voxel", "brats-gli-2023"), quiet=True
+    )
     assert summary.regions["ET"].metrics["dice"].mean == 1.0
-    pair = pair_up(sides[0] / "c1-seg.nii.gz", sides[1] / "c1-seg.nii.gz").cases[0]
+    pair = match_files(sides[0] / "c1-seg.nii.gz", sides[1] / "c1-seg.nii.gz").cases[0]
     assert pair.prediction_labels is not None
     assert (pair.prediction_labels.schemes(), pair.truth_labels) == (("brats-gli-2021",), None)
 
@@ -565,7 +567,7 @@ def test_a_prediction_of_fewer_classes_than_are_scored_is_refused(tmp_path: Path
     document(tmp_path / "predictions" / "c1.json", "binary")
     (tmp_path / "predictions" / "notes.json").write_text("[1", "utf-8")  # another file is none of our documents
     with pytest.raises(MetsegError, match=r"c1\.json: 'lesion' is none of the classes wanted"):
-        evaluate_folders(*sides, out=tmp_path / "out", manner=Manner("voxel", "brats-gli-2023"), quiet=True)
+        evaluate_folders(*sides, out=tmp_path / "out", manner=ScoringConfig("voxel", "brats-gli-2023"), quiet=True)
     summary = evaluate_folders(*sides, out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
 
@@ -575,6 +577,6 @@ def test_the_document_of_pictures_lies_in_the_root(tmp_path: Path) -> None:
         for name in ("1", "2"):
             draw(tmp_path / folder / "A" / f"{name}_mask.png")
     document(tmp_path / "predictions" / "A.json", "brats-met-2023", ("A/1", "A/2"))
-    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    (pair,) = match_files(tmp_path / "predictions", tmp_path / "truth").cases
     assert pair.prediction_labels is not None
     assert pair.prediction_labels.schemes() == ("brats-met-2023", "brats-gli-2023")

@@ -15,18 +15,18 @@ from metseg.errors import GeometryError, InputError, UsageError
 from metseg.evaluation import (
     METRICS,
     PROTOCOLS,
-    Manner,
     MaskPair,
+    ScoringConfig,
     evaluate_case,
     evaluate_folders,
     evaluate_masks,
     evaluate_pairs,
 )
-from metseg.evaluation.files.file_matching import case_id, pair_up
+from metseg.evaluation.files.file_matching import case_id, match_files
 from metseg.evaluation.files.score_tables import LESION_FIGURES
 from metseg.io.mask_names import MASK_ENDINGS
 
-METS = Manner(scheme="brats-met-2023")
+METS = ScoringConfig(scheme="brats-met-2023")
 AFFINE = np.diag([-0.5, -1.0, 2.0, 1.0])
 
 #: DESIGN's columns, word by word.
@@ -118,13 +118,13 @@ def test_case_ids(name: str, expected: str) -> None:
 def test_whose_examination_a_name_says(tmp_path: Path, case: str, patient: str) -> None:
     save(tmp_path / "truth" / f"{case}_seg.nii.gz", blobs(0))
     save(tmp_path / "predictions" / f"{case}-seg.nii.gz", blobs(1))
-    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    (pair,) = match_files(tmp_path / "predictions", tmp_path / "truth").cases
     assert (pair.case, pair.patient) == (case, patient)
 
 
 def test_volumes_tables_equal_the_cases_one_by_one(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    summary = evaluate_folders(*volumes, out=out, manner=Manner("brats-met-2024"), quiet=True)
+    summary = evaluate_folders(*volumes, out=out, manner=ScoringConfig("brats-met-2024"), quiet=True)
     assert (summary.cases, summary.patients) == (3, 2)
     assert (out / "cases.csv").read_text("utf-8").splitlines()[0] == COLUMNS
     rows = rows_of(out / "cases.csv")
@@ -206,7 +206,7 @@ def test_missing_predictions_are_an_error_or_scored_as_empty(volumes: tuple[Path
         evaluate_folders(predictions, truth, out=out, manner=METS, quiet=True)
     assert caught.value.code == "input.missing_prediction"
     assert not list(out.glob("*")) if out.exists() else True
-    summary = evaluate_pairs(pair_up(predictions, truth, missing="empty"), METS, out=out, quiet=True)
+    summary = evaluate_pairs(match_files(predictions, truth, missing="empty"), METS, out=out, quiet=True)
     missing = [row for row in rows_of(out / "cases.csv") if row["case"] == "BraTS-MET-00002-000"]
     assert [float(row["dice"]) for row in missing if row["region"] == "WT"] == [0.0]
     assert any("scored as empty: BraTS-MET-00002-000" in warning for warning in summary.warnings)
@@ -263,9 +263,9 @@ def test_flat_slices_need_a_pattern(tmp_path: Path) -> None:
             for z in range(2):
                 draw(tmp_path / side / f"{patient}_{z}_mask.png", blobs(z)[:, :, 0] > 0)
     with pytest.raises(InputError) as caught:
-        pair_up(tmp_path / "predictions", tmp_path / "truth")
+        match_files(tmp_path / "predictions", tmp_path / "truth")
     assert caught.value.code == "input.no_patient"
-    pairs = pair_up(tmp_path / "predictions", tmp_path / "truth", patient_pattern=r"^(.*)_\d+$")
+    pairs = match_files(tmp_path / "predictions", tmp_path / "truth", patient_pattern=r"^(.*)_\d+$")
     assert [(pair.case, pair.patient, len(pair.truth)) for pair in pairs.cases] == [("a", "a", 2), ("b", "b", 2)]
 
 
@@ -275,7 +275,7 @@ def test_every_mask_ending_of_a_data_set_tells_truth_from_image(tmp_path: Path, 
     draw(tmp_path / "truth" / "p1" / "1.png", ~plane)  # the image
     draw(tmp_path / "truth" / "p1" / f"1{ending}.png", plane)
     draw(tmp_path / "predictions" / "p1" / "1_mask.png", plane)
-    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    (pair,) = match_files(tmp_path / "predictions", tmp_path / "truth").cases
     assert [path.name for path in pair.truth] == [f"1{ending}.png"]
 
 
@@ -299,7 +299,7 @@ def test_every_figure_of_a_lesion_has_a_column(protocol: str) -> None:
 def test_masks_in_a_folder_of_their_own(tmp_path: Path) -> None:
     draw(tmp_path / "truth" / "p1" / "masks" / "s1.png", blobs(0)[:, :, 0] > 0)
     draw(tmp_path / "predictions" / "p1" / "images" / "s1_mask.png", blobs(0)[:, :, 0] > 0)
-    (pair,) = pair_up(tmp_path / "predictions", tmp_path / "truth").cases
+    (pair,) = match_files(tmp_path / "predictions", tmp_path / "truth").cases
     assert (pair.case, pair.patient) == ("p1", "p1")
 
 
@@ -308,15 +308,15 @@ def test_what_cannot_be_paired(volumes: tuple[Path, Path], tmp_path: Path) -> No
     slices = tmp_path / "only_slices"
     draw(slices / "p1" / "s1_mask.png", np.ones((3, 3), dtype=bool))
     with pytest.raises(UsageError, match="volumes, the other pictures"):
-        pair_up(predictions, slices)
+        match_files(predictions, slices)
     with pytest.raises(InputError, match="no such file or folder"):
-        pair_up(predictions, tmp_path / "nowhere")
+        match_files(predictions, tmp_path / "nowhere")
     (tmp_path / "bare").mkdir()
     with pytest.raises(InputError, match="no masks found"):
-        pair_up(predictions, tmp_path / "bare")
+        match_files(predictions, tmp_path / "bare")
     save(tmp_path / "others" / "x-seg.nii.gz", blobs(0))
     with pytest.raises(InputError, match="no prediction has the name"):
-        pair_up(predictions, tmp_path / "others")
+        match_files(predictions, tmp_path / "others")
     save(predictions / "again" / "BraTS-MET-00001-000-pred.nii.gz", blobs(0))
     with pytest.raises(InputError, match="two cases are called 'BraTS-MET-00001-000'"):
-        pair_up(predictions, predictions)
+        match_files(predictions, predictions)

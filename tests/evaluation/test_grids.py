@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from metseg.errors import GeometryError, InputError, UsageError
-from metseg.evaluation import Manner, Sets, evaluate_pairs, evaluate_sets
-from metseg.evaluation.files.file_matching import pair_up
+from metseg.evaluation import PredictionSets, ScoringConfig, evaluate_pairs, evaluate_sets
+from metseg.evaluation.files.file_matching import match_files
 from metseg.evaluation.files.folder_scoring import score_pair
 from metseg.evaluation.files.serialization import scores_to_json
 from metseg.evaluation.scores import CaseScores
@@ -21,7 +21,7 @@ from metseg.labels import LabelScheme
 
 TURNS = [AxisTurn(order, flipped) for order in permutations(range(3)) for flipped in product((False, True), repeat=3)]
 STRAIGHT = np.array([[-0.5, 0, 0, 12], [0, -1.0, 0, -7], [0, 0, 2.0, 30], [0, 0, 0, 1]])
-GLIOMA = Manner(scheme="brats-gli-2023")
+GLIOMA = ScoringConfig(scheme="brats-gli-2023")
 
 
 def tilted(degrees: float) -> np.ndarray:
@@ -47,8 +47,8 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray) -> Path:
     return path
 
 
-def scored(prediction: Path, truth: Path, manner: Manner = GLIOMA) -> CaseScores:
-    (pair,) = pair_up(prediction, truth).cases
+def scored(prediction: Path, truth: Path, manner: ScoringConfig = GLIOMA) -> CaseScores:
+    (pair,) = match_files(prediction, truth).cases
     return score_pair(pair, manner)
 
 
@@ -123,7 +123,7 @@ def test_a_place_that_was_lost_is_overruled_only_on_demand_and_marked(tmp_path: 
     known = save(tmp_path / "t" / "c-seg.nii.gz", truth, STRAIGHT)
     with pytest.raises(GeometryError, match="--allow-affine-mismatch"):
         scored(guess, known)
-    allowed = scored(guess, known, Manner(scheme="brats-gli-2023", allow_affine_mismatch=True))
+    allowed = scored(guess, known, ScoringConfig(scheme="brats-gli-2023", allow_affine_mismatch=True))
     assert "c: prediction and truth lie up to" in allowed.warnings[0]
     assert "voxel by voxel" in allowed.warnings[0]
     same = scored(save(tmp_path / "q" / "c-seg.nii.gz", prediction, STRAIGHT), known)
@@ -133,7 +133,7 @@ def test_a_place_that_was_lost_is_overruled_only_on_demand_and_marked(tmp_path: 
         scored(
             save(tmp_path / "r" / "c-seg.nii.gz", prediction.transpose(1, 0, 2), np.eye(4)),
             known,
-            Manner(scheme="brats-gli-2023", allow_affine_mismatch=True),
+            ScoringConfig(scheme="brats-gli-2023", allow_affine_mismatch=True),
         )
 
 
@@ -145,24 +145,26 @@ def test_labels_of_either_side_become_those_that_are_scored(tmp_path: Path) -> N
         save(tmp_path / n / "c.nii.gz", old[d], STRAIGHT) for n, d in (("ot", truth), ("op", prediction))
     )
     expected = scored(new_guess, new_truth)
-    as_old = Manner(scheme="brats-gli-2023", prediction_labels="brats-gli-2021")
+    as_old = ScoringConfig(scheme="brats-gli-2023", prediction_labels="brats-gli-2021")
     assert figures(scored(old_guess, new_truth, as_old)) == figures(expected)
-    both = Manner(scheme="brats-gli-2023", prediction_labels="brats-gli-2021", truth_labels="brats-gli-2021")
+    both = ScoringConfig(scheme="brats-gli-2023", prediction_labels="brats-gli-2021", truth_labels="brats-gli-2021")
     assert figures(scored(old_guess, old_truth, both)) == figures(expected)
-    assert figures(scored(old_guess, old_truth, Manner(scheme="brats-gli-2021"))) == figures(expected)
+    assert figures(scored(old_guess, old_truth, ScoringConfig(scheme="brats-gli-2021"))) == figures(expected)
     with pytest.raises(InputError, match="unknown label 4"):
         scored(old_guess, new_truth)
     with pytest.raises(InputError, match="unknown label 3"):
         scored(new_guess, new_truth, as_old)
     # Whatever is labelled is the lesion where the scheme scored has one class.
-    whole = scored(old_guess, new_truth, Manner(truth_labels="brats-gli-2023", prediction_labels="brats-gli-2021"))
+    whole = scored(
+        old_guess, new_truth, ScoringConfig(truth_labels="brats-gli-2023", prediction_labels="brats-gli-2021")
+    )
     assert whole["lesion"].values == expected["WT"].values
 
 
 def test_results_say_that_labels_were_converted(tmp_path: Path) -> None:
     truth, prediction = masks()
-    pairs = pair_up(save(tmp_path / "p.nii.gz", prediction, STRAIGHT), save(tmp_path / "t.nii.gz", truth, STRAIGHT))
-    manner = Manner(prediction_labels="brats-gli-2023", truth_labels="brats-gli-2023")
+    pairs = match_files(save(tmp_path / "p.nii.gz", prediction, STRAIGHT), save(tmp_path / "t.nii.gz", truth, STRAIGHT))
+    manner = ScoringConfig(prediction_labels="brats-gli-2023", truth_labels="brats-gli-2023")
     summary = evaluate_pairs(pairs, manner, out=tmp_path / "out", quiet=True)
     assert summary.warnings == (
         "labels of the truth were read as brats-gli-2023 and scored as binary",
@@ -175,8 +177,8 @@ def test_a_second_reader_has_the_labels_of_the_truth(tmp_path: Path) -> None:
     old = np.array([0, 1, 2, 4], dtype=np.uint8)
     for side, data in (("first", old[truth]), ("second", old[np.roll(truth, 1, axis=1)]), ("model", prediction)):
         save(tmp_path / side / "c-seg.nii.gz", data, STRAIGHT)
-    sets = Sets({"model": tmp_path / "model"}, tmp_path / "first", second_truth=tmp_path / "second")
-    manner = Manner(scheme="brats-gli-2023", truth_labels="brats-gli-2021")
+    sets = PredictionSets({"model": tmp_path / "model"}, tmp_path / "first", second_truth=tmp_path / "second")
+    manner = ScoringConfig(scheme="brats-gli-2023", truth_labels="brats-gli-2021")
     readers = evaluate_sets(sets, manner, out=tmp_path / "out", quiet=True).readers
     assert readers is not None
     assert {one.region for one in readers.agreements} == {"WT", "TC", "ET"}
@@ -192,7 +194,7 @@ def test_a_second_reader_has_the_labels_of_the_truth(tmp_path: Path) -> None:
 )
 def test_labels_with_no_way_to_those_scored_are_refused_at_once(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        Manner(**wrong)  # type: ignore[arg-type]
+        ScoringConfig(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.real
@@ -229,7 +231,7 @@ def test_a_real_segmentation_in_another_orientation_is_the_same(real_data: Path,
     assert nib.aff2axcodes(other.affine) == ("R", "A", "S")
     nib.save(other, tmp_path / "turned.nii.gz")
     scores = scored(
-        tmp_path / "turned.nii.gz", path, Manner(scheme="brats-gli-2023", prediction_labels="brats-gli-2021")
+        tmp_path / "turned.nii.gz", path, ScoringConfig(scheme="brats-gli-2023", prediction_labels="brats-gli-2021")
     )
     assert [scores[region]["dice"] for region in ("WT", "TC", "ET")] == [1.0, 1.0, 1.0]
     assert [scores[region]["hd95_mm"] for region in ("WT", "TC", "ET")] == [0.0, 0.0, 0.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluation import MaskPair, beside_readers, evaluate_masks
+from metseg.evaluation import MaskPair, compare_with_readers, evaluate_masks
 from metseg.evaluation.scores import CaseScores
 from metseg.evaluation.statistics.inter_rater import AgainstReaders
 
@@ -34,7 +34,7 @@ def test_a_model_between_two_readers_agrees_better_than_they_do() -> None:
         name: AgainstReaders(against(first, guess), against(second, guess))
         for name, guess in (("between", between), ("elsewhere", elsewhere), ("second", second))
     }
-    readers = beside_readers(against(first, second), models)
+    readers = compare_with_readers(against(first, second), models)
     assert (readers.cases, readers.patients) == (9, 9)
     (dice,) = [one for one in readers.agreements if one.metric == "dice"]
     assert dice.readers.mean == pytest.approx(0.8)
@@ -55,7 +55,7 @@ def test_a_model_between_two_readers_agrees_better_than_they_do() -> None:
 
 def test_three_patients_show_nothing() -> None:
     models = {"between": AgainstReaders(against(FIRST, BETWEEN), against(SECOND, BETWEEN))}
-    agreements = beside_readers(against(FIRST, SECOND), models).agreements
+    agreements = compare_with_readers(against(FIRST, SECOND), models).agreements
     assert {one.models["between"].verdict for one in agreements} == {
         "no difference shown (3 patients, at least 6 are needed)"
     }
@@ -64,21 +64,21 @@ def test_three_patients_show_nothing() -> None:
 def test_lesions_of_both_and_of_one_alone() -> None:
     first = [line(0, 3) | line(10, 13), line(5, 8)]
     second = [line(1, 4) | line(20, 22) | line(25, 27), line(0, 0)]
-    readers = beside_readers(against(first, second), {})
+    readers = compare_with_readers(against(first, second), {})
     lesions = readers.lesions["lesion"]
     assert (lesions.both, lesions.first_only, lesions.second_only) == (1, 2, 2)
 
 
 def test_only_what_both_readers_drew_counts_and_models_need_all_of_it() -> None:
     everything = AgainstReaders(against(FIRST, BETWEEN), against(SECOND, BETWEEN))
-    some = beside_readers(against(FIRST[:2], SECOND[:2]), {"between": everything})
+    some = compare_with_readers(against(FIRST[:2], SECOND[:2]), {"between": everything})
     assert some.cases == 2
     assert some.agreements[0].models["between"].with_readers.patients == 2
     with pytest.raises(InputError, match="c2") as caught:
-        beside_readers(
+        compare_with_readers(
             against(FIRST, SECOND),
             {"lacking": AgainstReaders(against(FIRST[:2], BETWEEN[:2]), against(SECOND[:2], BETWEEN[:2]))},
         )
     assert caught.value.code == "input.unpaired"
     with pytest.raises(InputError, match="both readers"):
-        beside_readers([], {})
+        compare_with_readers([], {})

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluation import Manner, MaskPair, compare_sets, evaluate_masks, holm
+from metseg.evaluation import MaskPair, ScoringConfig, compare_sets, evaluate_masks, holm
 from metseg.evaluation.scores import CaseScores
 
-METS = Manner(scheme="brats-met-2023")
+METS = ScoringConfig(scheme="brats-met-2023")
 
 
 def scores(quality: float, *, patients: int = 8, affine: np.ndarray | None = None) -> list[CaseScores]:

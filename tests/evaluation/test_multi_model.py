@@ -16,7 +16,7 @@ from PIL import Image
 from metseg.cli.evaluate_tables import print_evaluation
 from metseg.cli.option_parsing import named_paths
 from metseg.errors import InputError, UsageError
-from metseg.evaluation import Sets, evaluate_sets
+from metseg.evaluation import PredictionSets, evaluate_sets
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -47,7 +47,7 @@ def document(folder: Path) -> dict[str, object]:
 
 def test_one_set_lies_in_the_folder_itself(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    evaluation = evaluate_sets(Sets({"near": folders / "near"}, folders / "truth"), out=out, quiet=True)
+    evaluation = evaluate_sets(PredictionSets({"near": folders / "near"}, folders / "truth"), out=out, quiet=True)
     assert sorted(path.name for path in out.iterdir()) == ["cases.csv", "lesions.csv", "summary.json"]
     assert document(out) == json.loads(json.dumps(evaluation.to_json()))
     assert document(out)["cases"] == 6
@@ -56,7 +56,7 @@ def test_one_set_lies_in_the_folder_itself(folders: Path, tmp_path: Path) -> Non
 
 def test_several_sets_are_compared(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    sets = Sets({"near": folders / "near", "far": folders / "far"}, folders / "truth")
+    sets = PredictionSets({"near": folders / "near", "far": folders / "far"}, folders / "truth")
     evaluation = evaluate_sets(sets, out=out, quiet=True)
     assert list(evaluation.sets) == ["near", "far"]
     assert len(evaluation.sets["far"].scores) == 6
@@ -71,7 +71,7 @@ def test_several_sets_are_compared(folders: Path, tmp_path: Path) -> None:
 
 def test_a_second_reader_who_drew_some_cases(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    sets = Sets({"near": folders / "near"}, folders / "truth", second_truth=folders / "second")
+    sets = PredictionSets({"near": folders / "near"}, folders / "truth", second_truth=folders / "second")
     readers = evaluate_sets(sets, out=out, quiet=True).readers
     assert readers is not None
     assert readers.cases == 4
@@ -93,7 +93,7 @@ def test_of_slices_only_those_that_both_readers_drew_are_compared(tmp_path: Path
             # the model misses the two slices that the second reader did not draw
             drawn = plane * 0 if name == "model" and z >= 2 else plane
             Image.fromarray(drawn).save(tmp_path / name / "p1" / f"{z}_mask.png")
-    sets = Sets({"model": tmp_path / "model"}, tmp_path / "truth", second_truth=tmp_path / "second")
+    sets = PredictionSets({"model": tmp_path / "model"}, tmp_path / "truth", second_truth=tmp_path / "second")
     evaluation = evaluate_sets(sets, out=tmp_path / "out", quiet=True)
     assert evaluation.sets["model"].scores[0]["lesion"]["dice"] == pytest.approx(2 / 3)
     assert evaluation.readers is not None
@@ -105,9 +105,11 @@ def test_everything_is_paired_before_anything_is_scored(folders: Path, tmp_path:
     (folders / "far" / "c3-seg.nii.gz").unlink()
     out = tmp_path / "out"
     with pytest.raises(InputError, match="c3"):
-        evaluate_sets(Sets({"near": folders / "near", "far": folders / "far"}, folders / "truth"), out=out, quiet=True)
+        evaluate_sets(
+            PredictionSets({"near": folders / "near", "far": folders / "far"}, folders / "truth"), out=out, quiet=True
+        )
     assert not out.exists()
-    sets = Sets({"near": folders / "near", "far": folders / "far"}, folders / "truth", missing="empty")
+    sets = PredictionSets({"near": folders / "near", "far": folders / "far"}, folders / "truth", missing="empty")
     assert len(evaluate_sets(sets, out=out, quiet=True).sets["far"].scores) == 6
 
 
@@ -116,10 +118,10 @@ def test_names_of_sets() -> None:
     with pytest.raises(UsageError, match="called 'one'"):
         named_paths(["a/one", "b/one"])
     with pytest.raises(UsageError, match="no predictions"):
-        Sets({}, Path("truth"))
+        PredictionSets({}, Path("truth"))
     for wrong in ("", "..", "a/b", "readers"):
         with pytest.raises(UsageError, match="cannot be called"):
-            Sets({wrong: Path("a"), "b": Path("b")}, Path("truth"))
+            PredictionSets({wrong: Path("a"), "b": Path("b")}, Path("truth"))
 
 
 def test_a_path_with_an_equals_sign_is_still_a_path(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_what_marks_everything_or_nothing_is_named_before_any_figure(folders: Pa
         for seed in range(6):
             image = nib.Nifti1Image(np.full((16, 8, 8), value, dtype=np.uint8), np.eye(4))
             nib.save(image, tmp_path / name / f"c{seed}-seg.nii.gz")
-    sets = Sets({name: tmp_path / name for name in ("all", "none")}, folders / "truth")
+    sets = PredictionSets({name: tmp_path / name for name in ("all", "none")}, folders / "truth")
     evaluation = evaluate_sets(sets, out=tmp_path / "out", quiet=True)
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metseg.evaluation.lesions.lesion_matching import Lesions, MatchRule, truth_lesions
-from metseg.evaluation.lesions.necrosis_merging import joined_around
+from metseg.evaluation.lesions.necrosis_merging import merge_around_necrosis
 
 RULE = MatchRule(dilations=1)
 
@@ -24,20 +24,20 @@ def numbers(found: Lesions) -> dict[int, int]:
 def test_pieces_on_both_sides_of_a_core_are_one() -> None:
     pieces, core = lesions(5, 10, 20), lesions(6, 7, 8, 9)
     assert numbers(pieces) == {5: 1, 10: 2, 20: 3}
-    assert numbers(joined_around(pieces, core)) == {5: 1, 10: 1, 20: 2}
+    assert numbers(merge_around_necrosis(pieces, core)) == {5: 1, 10: 1, 20: 2}
 
 
 def test_neighbours_touch_and_one_voxel_between_parts_them() -> None:
-    near = joined_around(lesions(4, 10), lesions(5, 6, 7, 8, 9))
+    near = merge_around_necrosis(lesions(4, 10), lesions(5, 6, 7, 8, 9))
     assert numbers(near) == {4: 1, 10: 1}
-    far = joined_around(lesions(3, 11), lesions(5, 6, 7, 8, 9))
+    far = merge_around_necrosis(lesions(3, 11), lesions(5, 6, 7, 8, 9))
     assert numbers(far) == {3: 1, 11: 2}
 
 
 def test_a_single_touching_pair_changes_nothing() -> None:
     pieces = lesions(5, 20)
-    assert joined_around(pieces, lesions(6)) is pieces
-    assert joined_around(pieces, lesions()) is pieces
+    assert merge_around_necrosis(pieces, lesions(6)) is pieces
+    assert merge_around_necrosis(pieces, lesions()) is pieces
 
 
 def test_the_lowest_numbered_core_wins_and_it_is_not_transitive() -> None:
@@ -46,8 +46,8 @@ def test_the_lowest_numbered_core_wins_and_it_is_not_transitive() -> None:
     assert numbers(cores) == {5: 1, 6: 1, 7: 1, 8: 1, 9: 1, 13: 2, 14: 2, 15: 2}
     pieces = lesions(4, 10, 11, 12, 16)
     assert numbers(pieces) == {4: 1, 10: 2, 11: 2, 12: 2, 16: 3}
-    assert numbers(joined_around(pieces, cores)) == {4: 1, 10: 1, 11: 1, 12: 1, 16: 2}
+    assert numbers(merge_around_necrosis(pieces, cores)) == {4: 1, 10: 1, 11: 1, 12: 1, 16: 2}
 
 
 def test_pieces_at_different_cores_stay_apart() -> None:
-    assert numbers(joined_around(lesions(4, 16), lesions(5, 15))) == {4: 1, 16: 2}
+    assert numbers(merge_around_necrosis(lesions(4, 16), lesions(5, 15))) == {4: 1, 16: 2}

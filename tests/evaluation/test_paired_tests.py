@@ -11,7 +11,7 @@ from scipy import stats
 
 from metseg.errors import InputError
 from metseg.evaluation.statistics.confidence_intervals import Interval
-from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, better_of, compare_models, holm, wilcoxon_p
+from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, better_model, compare_models, holm, wilcoxon_p
 
 
 def exact_wilcoxon(differences: list[float]) -> float:
@@ -69,11 +69,11 @@ def test_holm_by_hand() -> None:
 )
 def test_who_is_better(low: float, high: float, better: str, expected: str | None) -> None:
     interval = Interval((low + high) / 2, low, high, 10)
-    assert better_of("a", "b", difference=interval, p_value=0.01, better=better) == expected  # type: ignore[arg-type]
+    assert better_model("a", "b", difference=interval, p_value=0.01, better=better) == expected  # type: ignore[arg-type]
 
 
 def test_nobody_is_better_on_one_patient() -> None:
-    assert better_of("a", "b", difference=Interval(0.5, None, None, 1), p_value=0.01) is None
+    assert better_model("a", "b", difference=Interval(0.5, None, None, 1), p_value=0.01) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_nobody_is_better_on_one_patient() -> None:
 )
 def test_an_interval_alone_makes_nobody_better(patients: int, p_value: float, expected: str | None) -> None:
     interval = Interval(0.1, 0.02, 0.2, patients)
-    assert better_of("a", "b", difference=interval, p_value=p_value) == expected
+    assert better_model("a", "b", difference=interval, p_value=p_value) == expected
 
 
 def test_four_patients_of_whom_all_favour_one_show_nothing() -> None:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from metseg.errors import GeometryError, InputError
-from metseg.evaluation import Manner, MaskPair, evaluate_masks, evaluate_pairs, summarise
-from metseg.evaluation.files.file_matching import pair_up
+from metseg.evaluation import MaskPair, ScoringConfig, evaluate_masks, evaluate_pairs, summarize
+from metseg.evaluation.files.file_matching import match_files
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.evaluation.files.serialization import scores_from_json, scores_to_json
 from metseg.evaluation.statistics.probability_stats import checked_probability
@@ -53,18 +53,18 @@ def volumes(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_maps_beside_masks_are_found_and_are_no_masks(volumes: tuple[Path, Path]) -> None:
-    pairs = pair_up(*volumes)
+    pairs = match_files(*volumes)
     assert [pair.case for pair in pairs.cases] == ["c0", "c1"]
     assert [[path.name for path in pair.probability] for pair in pairs.cases] == [
         ["c0-probability.nii"], ["c1-probability.nii"]
     ]  # fmt: skip
-    read = read_pair(pairs.cases[1], Manner())
+    read = read_pair(pairs.cases[1], ScoringConfig())
     assert read.probability is not None
     assert np.allclose(read.probability, case(1)[1], atol=1e-5)
 
 
 def test_a_summary_of_volumes_with_probabilities(volumes: tuple[Path, Path], tmp_path: Path) -> None:
-    summary = evaluate_pairs(pair_up(*volumes), Manner(), out=tmp_path / "out", quiet=True)
+    summary = evaluate_pairs(match_files(*volumes), ScoringConfig(), out=tmp_path / "out", quiet=True)
     known = summary.probabilities
     assert known is not None
     assert known.cases == 2
@@ -94,7 +94,7 @@ def test_a_summary_of_volumes_with_probabilities(volumes: tuple[Path, Path], tmp
 
 def test_cases_without_maps_are_scored_without(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     (volumes[0] / "c0-probability.nii").unlink()
-    summary = evaluate_pairs(pair_up(*volumes), Manner(), out=tmp_path / "out", quiet=True)
+    summary = evaluate_pairs(match_files(*volumes), ScoringConfig(), out=tmp_path / "out", quiet=True)
     assert summary.probabilities is not None
     assert (summary.cases, summary.probabilities.cases) == (2, 1)
 
@@ -102,7 +102,7 @@ def test_cases_without_maps_are_scored_without(volumes: tuple[Path, Path], tmp_p
 def test_maps_on_another_grid_are_refused(volumes: tuple[Path, Path]) -> None:
     save(volumes[0] / "c0-probability.nii", case(0)[1][:-1])
     with pytest.raises(GeometryError, match="probability"):
-        read_pair(pair_up(*volumes).cases[0], Manner())
+        read_pair(match_files(*volumes).cases[0], ScoringConfig())
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 1.5, -0.5])
@@ -125,7 +125,7 @@ def test_every_empty_combination_has_a_summary_that_json_can_hold(
     truth, prediction = full * np.uint8(in_truth), full * np.uint8(in_prediction)
     chances = full * np.float32(0.7 if in_map else 0.0)
     scores = [evaluate_masks(MaskPair(truth, prediction, affine, case=name, probability=chances)) for name in "ab"]
-    summary = summarise(scores, resamples=20)
+    summary = summarize(scores, resamples=20)
     document = json.dumps(summary.to_json(), allow_nan=False)
     assert "NaN" not in document
     region = summary.regions["lesion"]
@@ -160,10 +160,10 @@ def test_pictures(tmp_path: Path) -> None:
             stored = np.rint(plane.T * 65535).astype(np.uint16)
             if (patient, z) != ("p2", 1):
                 Image.fromarray(stored).save(tmp_path / "predictions" / patient / f"s{z}_probability.png")
-    pairs = pair_up(tmp_path / "predictions", tmp_path / "truth")
+    pairs = match_files(tmp_path / "predictions", tmp_path / "truth")
     assert [len(pair.probability) for pair in pairs.cases] == [2, 0]
     assert any("p2" in warning and "probabilities" in warning for warning in pairs.warnings)
-    read = read_pair(pairs.cases[0], Manner())
+    read = read_pair(pairs.cases[0], ScoringConfig())
     assert read.probability is not None
     assert read.probability.shape == (6, 5, 2)
     assert np.allclose(read.probability[..., 1], plane, atol=1e-4)
@@ -173,10 +173,10 @@ def test_scores_with_probabilities_come_back_from_json() -> None:
     truth, probability = case(0)
     scores = evaluate_masks(MaskPair(truth, probability >= 0.5, AFFINE, probability=probability))
     again = scores_from_json(scores_to_json(scores))
-    assert summarise([again], resamples=20).to_json() == summarise([scores], resamples=20).to_json()
+    assert summarize([again], resamples=20).to_json() == summarize([scores], resamples=20).to_json()
     older = scores_to_json(scores)
     del older["chances"]
     for region in older["regions"].values():
         del region["tally"]
-    read = summarise([scores_from_json(older)], resamples=20)
+    read = summarize([scores_from_json(older)], resamples=20)
     assert (read.probabilities, read.regions["lesion"].detection) == (None, None)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from metseg.evaluation import MaskPair, compare_sets, evaluate_masks, summarise
+from metseg.evaluation import MaskPair, compare_sets, evaluate_masks, summarize
 from metseg.evaluation.case_scoring import CaseScores
 from metseg.evaluation.files.serialization import scores_from_json, scores_to_json
 
@@ -25,7 +25,7 @@ def test_a_summary_is_the_same_to_the_last_digit(affine: np.ndarray | None) -> N
     scores = [scored(patient, seed, affine) for seed, patient in enumerate("abc")]
     text = json.dumps([scores_to_json(score) for score in scores], allow_nan=False)
     again = [scores_from_json(document) for document in json.loads(text)]
-    assert summarise(again, resamples=50) == summarise(scores, resamples=50)
+    assert summarize(again, resamples=50) == summarize(scores, resamples=50)
     for one, other in zip(again, scores, strict=True):
         assert (one.case, one.patient, one.protocol, one.warnings) == (
             other.case, other.patient, other.protocol, other.warnings,
@@ -47,6 +47,6 @@ def test_a_metric_that_there_was_not_yet_is_not_known() -> None:
     old = scores_from_json(document)
     assert old["lesion"]["nsd_1.0"] is None
     assert old["lesion"]["dice"] == 1.0
-    summary = summarise([old], resamples=20)
+    summary = summarize([old], resamples=20)
     assert summary.regions["lesion"].metrics["nsd_1.0"] is None
     assert {one.metric for one in compare_sets({"a": [old], "b": [old]}, resamples=20)} >= {"dice", "hd95_mm"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.evaluation import Manner, MaskPair, evaluate_masks
+from metseg.evaluation import MaskPair, ScoringConfig, evaluate_masks
 from metseg.evaluation.metrics.slice_metrics import slice_scores
 from metseg.evaluation.metrics.surface_distance import asd_mm, surface_dice, surface_distances
 
@@ -65,7 +65,7 @@ def test_where_protocols_dilate_a_lesion_reaches_no_other_picture() -> None:
     truth, prediction = np.zeros((2, 9, 9, 3), dtype=np.uint8)
     truth[2:6, 2:6, 1] = prediction[2:6, 2:6, 2] = 3
     scores = evaluate_masks(
-        MaskPair(truth, prediction, affine=np.eye(4), stack_of_slices=True), Manner("brats-met-2023")
+        MaskPair(truth, prediction, affine=np.eye(4), stack_of_slices=True), ScoringConfig("brats-met-2023")
     )["ET"]
     assert [scores[name] for name in COUNTS] == [0, 1, 1]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluation import Manner, MaskPair, evaluate_masks, summarise
+from metseg.evaluation import MaskPair, ScoringConfig, evaluate_masks, summarize
 from metseg.evaluation.case_scoring import CaseScores
 
 FULL, NOTHING = np.ones((2, 2, 4), dtype=np.uint8), np.zeros((2, 2, 4), dtype=np.uint8)
@@ -26,7 +26,7 @@ def test_means_are_over_patients_not_cases() -> None:
         scored("a2", "a", FULL, NOTHING),
         scored("b", "b", FULL, HALF),
     ]
-    summary = summarise(scores, resamples=200)
+    summary = summarize(scores, resamples=200)
     dice = summary.regions["lesion"].metrics["dice"]
     assert dice is not None
     assert dice.mean == pytest.approx((0.5 + 2 / 3) / 2)
@@ -38,7 +38,7 @@ def test_means_are_over_patients_not_cases() -> None:
 def test_empty_cases_are_counted_by_kind() -> None:
     pairs = [(FULL, FULL), (FULL, NOTHING), (NOTHING, FULL), (NOTHING, NOTHING), (NOTHING, NOTHING)]
     scores = [scored(str(n), str(n), *pair) for n, pair in enumerate(pairs)]
-    region = summarise(scores, resamples=50).regions["lesion"]
+    region = summarize(scores, resamples=50).regions["lesion"]
     assert region.empty == {"truth_only": 1, "prediction_only": 1, "both": 2}
     assert region.lesions == {"n_tp": 1, "n_fn": 1, "n_fp": 1}
     dice = region.metrics["dice"]
@@ -54,7 +54,7 @@ def test_slice_figures_weigh_every_slice_of_the_set_the_same() -> None:
         scored("b", "b", long, long, stack_of_slices=True),  # 1 positive slice 1.0, 8 slices 1.0
         scored("c", "c", NOTHING, NOTHING, stack_of_slices=True),  # no positive slice, 4 slices 1.0
     ]
-    slices = summarise(scores, resamples=50).regions["lesion"].slice_metrics
+    slices = summarize(scores, resamples=50).regions["lesion"].slice_metrics
     positive, every = slices["dice_positive_slices"], slices["dice_all_slices"]
     assert positive is not None
     assert every is not None
@@ -64,14 +64,14 @@ def test_slice_figures_weigh_every_slice_of_the_set_the_same() -> None:
 
 
 def test_pixels_of_all_cases_are_pooled() -> None:
-    summary = summarise([scored("a", "a", FULL, NOTHING), scored("b", "b", FULL, FULL)], resamples=50)
+    summary = summarize([scored("a", "a", FULL, NOTHING), scored("b", "b", FULL, FULL)], resamples=50)
     assert summary.pixels["micro_accuracy_with_background"] == 0.5
     assert summary.pixels["micro_iou_with_background"] == pytest.approx(16 / 48)
 
 
 def test_the_document_is_plain_json_and_says_what_is_not_defined() -> None:
     document = json.loads(
-        json.dumps(summarise([scored("a", "a", FULL, HALF)], resamples=50).to_json(), allow_nan=False)
+        json.dumps(summarize([scored("a", "a", FULL, HALF)], resamples=50).to_json(), allow_nan=False)
     )
     metrics = document["regions"]["lesion"]["metrics"]
     assert metrics["hd95_mm"] is None
@@ -81,7 +81,7 @@ def test_the_document_is_plain_json_and_says_what_is_not_defined() -> None:
 
 def test_what_cannot_be_averaged() -> None:
     with pytest.raises(InputError, match="no case"):
-        summarise([])
-    other = evaluate_masks(MaskPair(FULL, FULL, np.eye(4), case="b"), Manner("brats-met-2023"))
+        summarize([])
+    other = evaluate_masks(MaskPair(FULL, FULL, np.eye(4), case="b"), ScoringConfig("brats-met-2023"))
     with pytest.raises(InputError, match="different protocols"):
-        summarise([scored("a", "a", FULL, FULL), other])
+        summarize([scored("a", "a", FULL, FULL), other])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.evaluation import Manner, MaskPair, evaluate_masks, summarise
+from metseg.evaluation import MaskPair, ScoringConfig, evaluate_masks, summarize
 from metseg.evaluation.statistics.trivial_predictions import trivial_predictions
 
 NOTHING = np.zeros((10, 10, 10), np.uint8)
@@ -52,7 +52,7 @@ def test_a_region_that_is_never_marked_is_named() -> None:
     truth, guess = NOTHING.copy(), NOTHING.copy()
     truth[2:5, 2:5, 2:5] = 3
     guess[2:5, 2:5, 2:5] = 2  # oedema alone: whole tumour, no core and nothing enhancing
-    scores = [evaluate_masks(MaskPair(truth, guess, case="c"), Manner(scheme="brats-met-2023"))]
+    scores = [evaluate_masks(MaskPair(truth, guess, case="c"), ScoringConfig(scheme="brats-met-2023"))]
     assert trivial_predictions(scores) == (
         "the predictions do not mark any TC in 1 case, 1 of which have one",
         "the predictions do not mark any ET in 1 case, 1 of which have one",
@@ -60,5 +60,5 @@ def test_a_region_that_is_never_marked_is_named() -> None:
 
 
 def test_it_stands_first_in_the_summary() -> None:
-    summary = summarise([evaluate_masks(MaskPair(lesion(8), NOTHING, case="c"))])
+    summary = summarize([evaluate_masks(MaskPair(lesion(8), NOTHING, case="c"))])
     assert summary.warnings[0] == summary.trivial[0] == summary.to_json()["trivial"][0]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metseg.evaluation.statistics.volume_agreement import Moments, agreement_of, moments
+from metseg.evaluation.statistics.volume_agreement import Moments, moments, volume_agreement
 
 
 def split_moments(truth: np.ndarray, predicted: np.ndarray, patients: int) -> list[Moments]:
@@ -22,7 +22,7 @@ def test_equals_numpy_on_all_pairs(seed: int, patients: int) -> None:
     truth = generator.lognormal(0, 1.5, 24)
     predicted = truth * generator.lognormal(0, 0.4, 24)
     truth[::7] = 0.0  # nothing there: no relative difference
-    found = agreement_of(split_moments(truth, predicted, patients), resamples=20)
+    found = volume_agreement(split_moments(truth, predicted, patients), resamples=20)
     assert found is not None
     assert found.relative is not None
     there = truth > 0
@@ -45,7 +45,7 @@ def test_equals_numpy_on_all_pairs(seed: int, patients: int) -> None:
 
 def test_equal_volumes_agree_perfectly() -> None:
     volumes = np.array([0.1, 3.0, 12.5])
-    found = agreement_of(split_moments(volumes, volumes, 3))
+    found = volume_agreement(split_moments(volumes, volumes, 3))
     assert found is not None
     assert found.absolute.bias.mean == 0.0
     assert found.absolute.lower_limit is not None
@@ -56,7 +56,7 @@ def test_equal_volumes_agree_perfectly() -> None:
 
 def test_a_constant_surplus_is_bias_without_spread() -> None:
     truth = np.array([1.0, 2.0, 4.0, 8.0])
-    found = agreement_of(split_moments(truth, truth + 0.5, 4))
+    found = volume_agreement(split_moments(truth, truth + 0.5, 4))
     assert found is not None
     assert found.absolute.bias.mean == pytest.approx(0.5)
     assert found.absolute.upper_limit is not None
@@ -66,13 +66,13 @@ def test_a_constant_surplus_is_bias_without_spread() -> None:
 
 
 def test_what_cannot_be_said_is_not_said() -> None:
-    assert agreement_of([Moments(), Moments()]) is None
-    assert agreement_of([]) is None
-    one = agreement_of([moments(np.array([2.0]), np.array([3.0]))])
+    assert volume_agreement([Moments(), Moments()]) is None
+    assert volume_agreement([]) is None
+    one = volume_agreement([moments(np.array([2.0]), np.array([3.0]))])
     assert one is not None
     assert one.absolute.bias.mean == pytest.approx(1.0)
     assert (one.absolute.lower_limit, one.absolute.upper_limit) == (None, None)  # one difference has no spread
-    nothing_true = agreement_of([moments(np.array([0.0, 0.0]), np.array([3.0, 1.0]))])
+    nothing_true = volume_agreement([moments(np.array([0.0, 0.0]), np.array([3.0, 1.0]))])
     assert nothing_true is not None
     assert nothing_true.relative is None
 
@@ -80,6 +80,6 @@ def test_what_cannot_be_said_is_not_said() -> None:
 def test_intervals_come_from_patients_not_from_lesions() -> None:
     """Many lesions of two patients tell as little as two patients do: the ends are those of the patients."""
     low, high = moments(np.ones(50), np.full(50, 1.0)), moments(np.ones(50), np.full(50, 3.0))
-    found = agreement_of([low, high])
+    found = volume_agreement([low, high])
     assert found is not None
     assert (found.absolute.bias.low, found.absolute.bias.high) == (pytest.approx(0.0), pytest.approx(2.0))

@@ -13,7 +13,7 @@ import pytest
 
 from metseg.evaluation import CaseScores, MaskPair, evaluate_masks
 from metseg.experiment.comparison_files import comparison_document, comparison_markdown
-from metseg.experiment.comparison_result import Comparison, Contestant
+from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.io.splits import Split
 from metseg.recipe import Recipe
 
@@ -42,7 +42,7 @@ def compared(make_tiny_recipe: Callable[..., Recipe]) -> Callable[..., Compariso
 
     def make(found: dict[str, Sequence[int]], split: Split = SPLIT, warnings: tuple[str, ...] = ()) -> Comparison:
         contestants = tuple(
-            Contestant(
+            ComparedModel(
                 recipe=make_tiny_recipe(f"name={name}"),
                 bundles=(Path("bundle"),),
                 scores=tuple(scored(patient, count) for patient, count in zip(ascii_lowercase, counts, strict=False)),

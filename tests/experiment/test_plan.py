@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metseg.errors import InputError
-from metseg.experiment.dataset_fingerprint import case_facts, take_fingerprint
+from metseg.experiment.dataset_fingerprint import case_facts, compute_fingerprint
 from metseg.experiment.plan import plan_experiment, plan_rows
 from metseg.io.case_discovery import find_cases
 from metseg.preprocess.pipeline import prepare
@@ -70,13 +70,13 @@ def test_facts_of_a_case_by_hand(studies: Path) -> None:
 
 def test_a_case_that_cannot_be_read_is_told_and_left_out(studies: Path, tmp_path: Path) -> None:
     data = METS.model_copy(update={"modalities": ("t1n",)})
-    fingerprint = take_fingerprint(find_cases(studies, data), data, quiet=True)
+    fingerprint = compute_fingerprint(find_cases(studies, data), data, quiet=True)
     assert len(fingerprint.cases) == 2
     assert list(fingerprint.problems) == ["BraTS-MET-00000-000"]
     assert "lacks t1n" in fingerprint.problems["BraTS-MET-00000-000"]
     nowhere = METS.model_copy(update={"modalities": ("adc",)})
     with pytest.raises(InputError, match="lacks adc"):
-        take_fingerprint(find_cases(studies, nowhere), nowhere, quiet=True)
+        compute_fingerprint(find_cases(studies, nowhere), nowhere, quiet=True)
 
 
 def test_pictures_cannot_be_planned_from(tiny_slices: Path) -> None:
@@ -113,7 +113,7 @@ def test_training_takes_the_recipe_that_the_command_writes(studies: Path, tmp_pa
 
     from metseg.cli import app
     from metseg.model import build_from_recipe
-    from metseg.training.recipe_validation import resolve
+    from metseg.training.recipe_validation import validate_recipe
 
     out = tmp_path / "mine.toml"
     call = ["plan", str(studies), "--out", str(out), "--network", network, "--memory", "0.2", "--json"]
@@ -123,7 +123,7 @@ def test_training_takes_the_recipe_that_the_command_writes(studies: Path, tmp_pa
     assert document["topology"]["patch_size"] == [24, 32, 20]
     recipe = load_recipe(out)
     assert recipe.name == "mine"
-    resolve(recipe)
+    validate_recipe(recipe)
     network_built = build_from_recipe(recipe).eval()
     with torch.inference_mode():
         assert network_built(torch.zeros(1, 2, *recipe.train.patch_size)).shape == (1, 4, 24, 32, 20)
@@ -143,6 +143,6 @@ def test_the_command_prints_a_table(studies: Path, tmp_path: Path) -> None:
 def test_a_clinical_study_whose_images_hardly_fit_is_planned_for(real_data: Path) -> None:
     """Its FLAIR and T1c fit by coordinates alone at 1.020, below what a training asks for."""
     data = DataPart(modalities=("t1c", "t2f"), labels="binary")
-    fingerprint = take_fingerprint(find_cases(real_data / "raw_clinical_glioma", data), data, quiet=True)
+    fingerprint = compute_fingerprint(find_cases(real_data / "raw_clinical_glioma", data), data, quiet=True)
     assert len(fingerprint.cases) == 1
     assert not fingerprint.cases[0].one_grid

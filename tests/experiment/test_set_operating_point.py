@@ -18,7 +18,7 @@ from metseg.evaluation.files.file_matching import CasePair, Pairs
 from metseg.evaluation.lesions.operating_point import OperatingPoint
 from metseg.evaluation.statistics.confidence_intervals import Interval
 from metseg.experiment.leakage_checks import require_validation_patients
-from metseg.experiment.set_operating_point import HEADING, Wanted, operate, with_point
+from metseg.experiment.set_operating_point import HEADING, OperatingTarget, set_operating_point, with_point
 from metseg.inference.predictor import Predictor
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
@@ -80,9 +80,9 @@ def test_a_table_says_whose_the_masks_are(
     for side in folders:
         (side / "P3").rename(side / "u")
         (side / "P4").rename(side / "v")
-    wanted = Wanted(*folders, false_positives=0.0)
+    wanted = OperatingTarget(*folders, false_positives=0.0)
     with pytest.raises(InputError):
-        operate(bundle, wanted, out=tmp_path / "refused", quiet=True)
+        set_operating_point(bundle, wanted, out=tmp_path / "refused", quiet=True)
     if said_by == "recipe":
         given = load_bundle(bundle)
         data = given.recipe.data.model_copy(update={"patients": str(table)})
@@ -96,12 +96,14 @@ def test_a_table_says_whose_the_masks_are(
         )
     else:
         wanted = replace(wanted, patients=str(table))
-    operated = operate(bundle, wanted, out=tmp_path / "chosen", quiet=True)
+    operated = set_operating_point(bundle, wanted, out=tmp_path / "chosen", quiet=True)
     assert (operated.point.patients, operated.point.threshold) == (2, 0.65)
 
 
 def test_the_point_is_in_recipe_metrics_and_card(bundle: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
-    operated = operate(bundle, Wanted(*folders, false_positives=0.0), out=tmp_path / "chosen", quiet=True)
+    operated = set_operating_point(
+        bundle, OperatingTarget(*folders, false_positives=0.0), out=tmp_path / "chosen", quiet=True
+    )
     point = operated.point
     # the true lesion alone is left above 0.6 and from 3 pixels on; 0.65 is nearest to a half
     assert (point.threshold, point.minimum_size, point.unit) == (0.65, 3.0, "voxels")
@@ -124,11 +126,11 @@ def test_the_truth_may_be_that_of_the_whole_data_set(bundle: Path, folders: tupl
         shutil.copytree(truth / "P3", truth / patient)
     for mask in truth.rglob("*_mask.png"):
         shutil.copy(mask, mask.with_name(mask.name.replace("_mask", "")))
-    operated = operate(bundle, Wanted(predictions, truth, false_positives=0.0), quiet=True)
+    operated = set_operating_point(bundle, OperatingTarget(predictions, truth, false_positives=0.0), quiet=True)
     assert (operated.point.patients, operated.point.threshold, operated.warnings) == (2, 0.65, ())
     shutil.rmtree(predictions / "P4")
     with pytest.raises(InputError, match=r"no prediction for 2 of [0-9]+ truths: P4/0, P4/1"):
-        operate(bundle, Wanted(predictions, truth, false_positives=0.0), quiet=True)
+        set_operating_point(bundle, OperatingTarget(predictions, truth, false_positives=0.0), quiet=True)
 
 
 @pytest.mark.parametrize("document", ["P3.json", "deep_P3.json"])
@@ -143,25 +145,25 @@ def test_predictions_of_another_model_are_refused_whatever_their_document_is_cal
     text = json.dumps({"case": below.replace("/", "_"), "model": "another", "slices": [f"{below}/0", f"{below}/1"]})
     (folders[0] / document).write_text(text, "utf-8")
     with pytest.raises(InputError, match="predictions of another model") as caught:
-        operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True)
+        set_operating_point(bundle, OperatingTarget(*folders, false_positives=0.0), quiet=True)
     assert caught.value.code == "input.other_model"
 
 
 def test_validation_patients_that_were_not_looked_at_are_named(bundle: Path, folders: tuple[Path, Path]) -> None:
     shutil.rmtree(folders[0] / "P4")
     shutil.rmtree(folders[1] / "P4")
-    operated = operate(bundle, Wanted(*folders, false_positives=1.0), quiet=True)
+    operated = set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     assert operated.warnings == ("not looked at: 1 of 2 validation patients: P4",)
     assert operated.warnings[0] in load_bundle(bundle).card
     assert "at most 1 false positive per patient" in load_bundle(bundle).card
 
 
 def test_nothing_is_warned_of_where_all_were_looked_at(bundle: Path, folders: tuple[Path, Path]) -> None:
-    assert operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True).warnings == ()
+    assert set_operating_point(bundle, OperatingTarget(*folders, false_positives=0.0), quiet=True).warnings == ()
 
 
 def test_prediction_uses_it_from_then_on(bundle: Path, folders: tuple[Path, Path]) -> None:
-    operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True)
+    set_operating_point(bundle, OperatingTarget(*folders, false_positives=0.0), quiet=True)
     predictor = Predictor.from_bundle(load_bundle(bundle), device="cpu")
     assert (predictor.part.threshold, predictor.part.minimum_voxels) == (0.65, 3)
 
@@ -169,9 +171,9 @@ def test_prediction_uses_it_from_then_on(bundle: Path, folders: tuple[Path, Path
 def test_more_false_ones_may_be_allowed_and_a_second_choice_replaces_the_first(
     bundle: Path, folders: tuple[Path, Path]
 ) -> None:
-    operate(bundle, Wanted(*folders, false_positives=0.0), quiet=True)
+    set_operating_point(bundle, OperatingTarget(*folders, false_positives=0.0), quiet=True)
     # two slices of a patient are one case: two false lesions of 16 pixels and two of 2
-    point = operate(bundle, Wanted(*folders, false_positives=4.0), quiet=True).point
+    point = set_operating_point(bundle, OperatingTarget(*folders, false_positives=4.0), quiet=True).point
     assert point.sensitivity.mean == 1.0
     assert point.dice.mean == 1.0  # of points that find all, the best Dice
     assert load_bundle(bundle).card.count(HEADING) == 1
@@ -191,7 +193,9 @@ def test_holes_are_filled_as_prediction_does(
             pixels = np.array(Image.open(path))
             pixels[3:5, 3:5] = 0  # a hole in the true lesion
             Image.fromarray(pixels).save(path)
-    assert operate(filling, Wanted(*folders, false_positives=0.0), quiet=True).point.dice.mean == 1.0
+    assert (
+        set_operating_point(filling, OperatingTarget(*folders, false_positives=0.0), quiet=True).point.dice.mean == 1.0
+    )
 
 
 def pairs_of(*patients: str) -> Pairs:
@@ -230,18 +234,18 @@ def test_what_no_point_can_be_chosen_for(
     networks = [build_from_recipe(recipe)]
     largest = save_bundle(tmp_path / "largest", networks=networks, recipe=recipe, card="", metrics={})
     with pytest.raises(UsageError, match="largest piece"):
-        operate(largest, Wanted(*folders, false_positives=1.0), quiet=True)
+        set_operating_point(largest, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     plain = make_tiny_recipe()
     unknown = save_bundle(tmp_path / "unknown", networks=networks, recipe=plain, card="", metrics={})
     with pytest.raises(UsageError, match="does not say which patients"):
-        operate(unknown, Wanted(*folders, false_positives=1.0), quiet=True)
+        set_operating_point(unknown, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     (folders[0] / "P3.json").write_text(json.dumps({"model": "another"}))
     with pytest.raises(InputError, match="another model"):
-        operate(bundle, Wanted(*folders, false_positives=1.0), quiet=True)
+        set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     (folders[0] / "P3.json").unlink()
     (folders[0] / "P4" / "0_probability.png").unlink()
     with pytest.raises(InputError, match="no probability map"):
-        operate(bundle, Wanted(*folders, false_positives=1.0), quiet=True)
+        set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     assert load_bundle(bundle).recipe.predict == PredictPart()
 
 
@@ -253,12 +257,17 @@ def test_another_split_does_not_free_patients_that_the_bundle_saw(
     freed = tmp_path / "split.json"
     Split(train=("P0",), validation=("P4", "P5")).save(freed)
     with pytest.raises(InputError, match="kept for the test") as caught:
-        operate(bundle, Wanted(*folders, false_positives=1.0, split_file=freed), quiet=True)
+        set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0, split_file=freed), quiet=True)
     assert caught.value.where == "P5"
     for side in folders:
         (side / "P5").rename(side / "elsewhere")  # of another hospital, which the bundle never saw
     Split(train=("P0",), validation=("P4", "elsewhere")).save(freed)
-    assert operate(bundle, Wanted(*folders, false_positives=0.0, split_file=freed), quiet=True).point.patients == 2
+    assert (
+        set_operating_point(
+            bundle, OperatingTarget(*folders, false_positives=0.0, split_file=freed), quiet=True
+        ).point.patients
+        == 2
+    )
 
 
 def test_a_volume_in_mm3_goes_where_prediction_reads_it() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metseg.inference.aggregator import Gathered
+from metseg.inference.aggregator import Aggregator
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.preprocess import check_steps
@@ -27,7 +27,7 @@ def records_of(*steps: Named) -> tuple[tuple[int, ...], tuple[Record, ...]]:
 
 
 def gathered(chances: np.ndarray, outputs: Outputs, records: tuple[Record, ...], *, axis: int, step: int):
-    whole = Gathered(
+    whole = Aggregator(
         chances.shape[1:],
         channels=len(chances),
         outputs=outputs,

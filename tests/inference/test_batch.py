@@ -16,7 +16,7 @@ from metseg.errors import InputError, ResourceError, UsageError
 from metseg.inference import batch as folder_module
 from metseg.inference import memory as memory_module
 from metseg.inference.batch import predict_paths
-from metseg.inference.input_options import Reading
+from metseg.inference.input_options import InputOptions
 from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
 
 Run = Callable[..., tuple[int, str, str]]
@@ -290,7 +290,7 @@ def test_a_pattern_says_whose_a_picture_is(
     model = predictor(first_channel(1.0, -100.0), changes=("predict.keep_largest=true",))
     for number, size in ((1, 6), (2, 4)):
         save(tmp_path / "data" / f"IMG_{number}.png", picture(3, 5, size=size))
-    reading = Reading(patient_pattern="^(.*)$")
+    reading = InputOptions(patient_pattern="^(.*)$")
     outcome = predict_paths([tmp_path / "data"], model, tmp_path / "out", reading=reading, quiet=True)
     assert read(tmp_path / "out" / "IMG_2_mask.png").any()
     assert not outcome.warnings
@@ -329,12 +329,12 @@ def test_a_volume_of_one_sequence_is_not_said_to_lack_others_where_the_model_see
     flair.parent.mkdir()
     nib.save(nib.Nifti1Image(np.ones((8, 8, 4), np.int16), np.eye(4)), flair)
     for inputs, named in (([], {"t2f": str(flair)}), ([flair.parent], {})):
-        reading = Reading(named=named)
+        reading = InputOptions(named=named)
         (error,) = predict_paths(inputs, model, tmp_path / "out", reading=reading, quiet=True).errors
         assert (error.code, error.what) == ("input.dimensions", "the model is for pictures, and a volume was given")
         assert error.got == "a volume without t1n, t1c"
         assert "give its slices of t2f as grey pictures" in str(error.cure)
     save(tmp_path / "flair.png", picture(3, 5))
-    reading = Reading(named={"t2f": str(tmp_path / "flair.png")})
+    reading = InputOptions(named={"t2f": str(tmp_path / "flair.png")})
     with pytest.raises(UsageError, match=r"these are pictures.*without --modality; a grey one is read as t2f"):
         predict_paths([], model, tmp_path / "out", reading=reading, quiet=True)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.evaluation import Manner, evaluate_pairs
-from metseg.evaluation.files.file_matching import Missing, pair_up
+from metseg.evaluation import ScoringConfig, evaluate_pairs
+from metseg.evaluation.files.file_matching import Missing, match_files
 from metseg.inference.batch import predict_paths
 from metseg.inference.predictor import Predictor
 from metseg.io.splits import Split
@@ -56,16 +56,16 @@ def test_predictions_of_a_folder_and_of_its_parts_pair_with_it(
                 path.rename(path.with_name(f"{patient}_{path.name}"))
         inputs = tuple(f"{name[0]}/{name[0]}_{name[2:]}" for name in inputs)
     predict_paths([slices / name for name in inputs], sees_bright, results, quiet=True)
-    pairs = pair_up(results, slices)
+    pairs = match_files(results, slices)
     assert [(pair.case, len(pair.truth)) for pair in pairs.cases] == [("A", 2), ("B", 2)]
-    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    summary = evaluate_pairs(pairs, ScoringConfig(), out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
 
 
 def test_slices_that_fit_two_truths_are_not_guessed(slices: Path, sees_bright: Predictor, tmp_path: Path) -> None:
     predict_paths([slices / "A"], sees_bright, tmp_path / "P", quiet=True)
     with pytest.raises(InputError, match="no prediction has the name of a truth"):
-        pair_up(tmp_path / "P", slices)
+        match_files(tmp_path / "P", slices)
 
 
 def save_study(folder: Path, bright: int) -> None:
@@ -91,9 +91,9 @@ def test_patients_of_one_name_at_two_sites_are_not_mixed_up(
     sites: Path, sees_bright: Predictor, tmp_path: Path, inputs: tuple[str, ...]
 ) -> None:
     predict_paths([sites / name for name in inputs], sees_bright, tmp_path / "P", quiet=True)
-    pairs = pair_up(tmp_path / "P", sites)
+    pairs = match_files(tmp_path / "P", sites)
     assert [pair.case for pair in pairs.cases] == ["siteA_p1", "siteB_p1"]
-    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+    summary = evaluate_pairs(pairs, ScoringConfig(), out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
 
 
@@ -104,9 +104,9 @@ def test_a_patients_folder_predicted_alone_pairs_with_that_folder_only(
     predict_paths([sites / "siteA" / "p1"], sees_bright, tmp_path / "P", quiet=True)
     assert (tmp_path / "P" / "p1-seg.nii.gz").exists()
     with pytest.raises(InputError, match="no prediction has the name of a truth"):
-        pair_up(tmp_path / "P", sites, missing=missing)
-    pairs = pair_up(tmp_path / "P", sites / "siteA" / "p1", missing=missing)
-    summary = evaluate_pairs(pairs, Manner(), out=tmp_path / "out", quiet=True)
+        match_files(tmp_path / "P", sites, missing=missing)
+    pairs = match_files(tmp_path / "P", sites / "siteA" / "p1", missing=missing)
+    summary = evaluate_pairs(pairs, ScoringConfig(), out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0
 
 
@@ -116,11 +116,11 @@ def test_a_name_that_fits_two_folders_is_named_where_one_has_no_prediction(
     save_study(sites / "p1", 1)
     predict_paths([sites / "siteA" / "p1"], sees_bright, tmp_path / "P", quiet=True)
     with pytest.raises(InputError, match="no prediction for 2 of 3 truths"):
-        pair_up(tmp_path / "P", sites)
+        match_files(tmp_path / "P", sites)
     warning = "p1-seg.nii.gz is scored as case p1, but also has the name of the folder of siteA_p1, siteB_p1"
-    assert any(warning in noted for noted in pair_up(tmp_path / "P", sites, missing="skip").warnings)
+    assert any(warning in noted for noted in match_files(tmp_path / "P", sites, missing="skip").warnings)
     predict_paths([sites], sees_bright, tmp_path / "all", quiet=True)
-    assert pair_up(tmp_path / "all", sites).warnings == ()
+    assert match_files(tmp_path / "all", sites).warnings == ()
 
 
 def test_both_commands_take_a_part(slices: Path, tiny_bundle: Path, tmp_path: Path, run_metseg: Run) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from metseg.geometry import AxisTurn, turn_to_ras
 from metseg.inference.batch import predict_paths
 from metseg.inference.device import Compute
-from metseg.inference.input_options import Reading
+from metseg.inference.input_options import InputOptions
 from metseg.inference.predictor import Predictor
 from metseg.inference.shards import Shard
 from metseg.model import SegmentationNetwork
@@ -241,7 +241,7 @@ def test_a_study_can_be_made_of_files_that_are_named(study, tmp_path: Path) -> N
     folder = study("BraTS-MET-00001-000")
     t1c = (folder / "BraTS-MET-00001-000-t1c.nii.gz").rename(tmp_path / "one.nii.gz")
     t2f = (folder / "BraTS-MET-00001-000-t2f.nii.gz").rename(tmp_path / "two.nii.gz")
-    reading = Reading(named={"T1ce": str(t1c), "flair": str(t2f)})
+    reading = InputOptions(named={"T1ce": str(t1c), "flair": str(t2f)})
     outcome = predict_paths([], make_predictor(), tmp_path / "out", reading=reading, quiet=True)
     assert (outcome.volumes, outcome.lesions, outcome.errors) == (1, 1, [])
 
@@ -250,7 +250,7 @@ def test_a_sequence_that_is_named_takes_the_place_of_the_one_found(study, tmp_pa
     folder = study("BraTS-MET-00001-000")
     blank = nibabel.load(folder / "BraTS-MET-00001-000-t1c.nii.gz")
     nibabel.save(nibabel.nifti1.Nifti1Image(head()["t2f"] * 0 + 7, blank.affine), tmp_path / "blank.nii.gz")
-    reading = Reading(named={"t1c": str(tmp_path / "blank.nii.gz")})
+    reading = InputOptions(named={"t1c": str(tmp_path / "blank.nii.gz")})
     outcome = predict_paths([folder], make_predictor(), tmp_path / "out", reading=reading, quiet=True)
     assert (outcome.volumes, outcome.lesions) == (1, 0)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from metseg.model import MODELS, build_model
 from metseg.model import onednn_workarounds as careful
-from metseg.model.onednn_workarounds import with_careful_convolutions
+from metseg.model.onednn_workarounds import use_safe_convolutions
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -59,7 +59,7 @@ def require_right(convolution: nn.Module, volume: Tensor, *, last: bool, half: b
     for weight in convolution.parameters():
         weight.data.abs_()
     exact = answers(convolution.double(), volume.double(), half=False)
-    convolution = with_careful_convolutions(convolution.float())
+    convolution = use_safe_convolutions(convolution.float())
     convolution, volume = in_layout(convolution, volume, last=last)
     told = f"{convolution}, {tuple(volume.shape)}, {last=}, {half=}"
     for ours, theirs in zip(answers(convolution, volume, half=half), exact, strict=True):
@@ -91,7 +91,7 @@ def test_small_volumes_go_to_onednn_in_predictions(
     asked: list[object] = []
     real = torch.ops.aten.mkldnn_convolution
     monkeypatch.setattr(torch.ops.aten, "mkldnn_convolution", lambda *given: (asked.append(1), real(*given))[1])
-    careful = with_careful_convolutions(convolution)
+    careful = use_safe_convolutions(convolution)
     if last:
         volume = volume.contiguous(memory_format=torch.channels_last_3d)
     with torch.inference_mode():
@@ -158,7 +158,7 @@ def is_empty(convolution: nn.Module, shape: tuple[int, ...]) -> bool:
     ("sides", "precision"), [((8, 8, 5), torch.bfloat16), ((8, 8, 4), torch.float32), ((8, 8, 2), torch.float32)]
 )
 def test_only_what_is_narrow_gets_more_digits(sides: tuple[int, ...], precision: torch.dtype) -> None:
-    convolution = with_careful_convolutions(nn.Conv3d(4, 8, 3, stride=2, padding=1))
+    convolution = use_safe_convolutions(nn.Conv3d(4, 8, 3, stride=2, padding=1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert convolution(torch.randn(1, 4, *sides)).dtype == precision
 
@@ -166,19 +166,19 @@ def test_only_what_is_narrow_gets_more_digits(sides: tuple[int, ...], precision:
 def test_without_autocast_the_usual_is_the_same_to_the_bit() -> None:
     convolution, volume = nn.Conv3d(4, 8, 3, stride=2, padding=1), torch.randn(1, 4, 8, 8, 3)
     before = convolution(volume)
-    assert torch.equal(with_careful_convolutions(convolution)(volume), before)
+    assert torch.equal(use_safe_convolutions(convolution)(volume), before)
 
 
 @pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
 def test_chosen_precision_is_kept(precision: torch.dtype) -> None:
-    convolution = with_careful_convolutions(nn.Conv2d(1, 1, 3, padding=1)).to(precision)
+    convolution = use_safe_convolutions(nn.Conv2d(1, 1, 3, padding=1)).to(precision)
     assert convolution(torch.zeros(1, 1, 2, 2, dtype=precision)).dtype == precision
 
 
 def test_everything_else_is_as_torch_has_it() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.ConvTranspose2d(2, 1, 2, stride=2))
     names, volume = list(network.state_dict()), torch.rand(1, 1, 8, 8)
-    careful = with_careful_convolutions(with_careful_convolutions(network))
+    careful = use_safe_convolutions(use_safe_convolutions(network))
     assert list(careful.state_dict()) == names
     for again in (copy.deepcopy(careful), pickle.loads(pickle.dumps(careful))):
         assert torch.equal(again(volume), careful(volume))
@@ -228,7 +228,7 @@ def test_adding_what_a_convolution_answers(
     counting = SimpleNamespace(binary=lambda *given: (asked.append(1), real.binary(*given))[1])
     monkeypatch.setattr(careful, "_CONVOLVE_AND_ADD", counting if there else None)
     calls = calls if there and last else 0
-    convolution = with_careful_convolutions(convolution)
+    convolution = use_safe_convolutions(convolution)
     if last:
         volume, before = (tensor.contiguous(memory_format=LAYOUTS[len(size)]) for tensor in (volume, before))
     with torch.inference_mode():
@@ -258,7 +258,7 @@ def test_biases_of_predictions_are_not_rounded(there: bool, monkeypatch: pytest.
     elif careful._CONVOLVE is None or not careful._HAS_BFLOAT16():
         pytest.skip("oneDNN has no bfloat16 here")
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        answer = with_careful_convolutions(convolution)(torch.full((1, 1, 5, 6, 7), 256.0))
+        answer = use_safe_convolutions(convolution)(torch.full((1, 1, 5, 6, 7), 256.0))
     assert answer.dtype == torch.bfloat16
     expected = torch.tensor([0.3, 0.6] if there else [0.0, 0.0]).reshape(1, 2, 1, 1, 1).expand_as(answer)
     torch.testing.assert_close(answer.float(), expected, rtol=0.0, atol=0.002)
@@ -290,7 +290,7 @@ def test_exact_biases_come_with_the_right_convolution(
     convolution, volume = nn.Conv3d(16, 24, 3, **options), torch.randn(batch, 16, 11, 12, 13).bfloat16().float()
     convolution.weight.data = convolution.weight.data.bfloat16().float()
     exact = copy.deepcopy(convolution).double()(volume.double()).float().detach()
-    convolution = with_careful_convolutions(convolution)
+    convolution = use_safe_convolutions(convolution)
     convolution, volume = in_layout(convolution, volume, last=last)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         answer = convolution(volume)

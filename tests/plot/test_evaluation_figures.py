@@ -14,35 +14,45 @@ from PIL import Image
 from metseg.plot.bland_altman import Agreement, draw_bland_altman
 from metseg.plot.differences import draw_differences
 from metseg.plot.distribution_by_region import draw_distribution_by_region
-from metseg.plot.error_bars import Bounds, error_bars
+from metseg.plot.error_bars import ErrorBounds, error_bars
 from metseg.plot.froc import FrocCurve, draw_froc
 from metseg.plot.outlines import Panel, draw_outline_picture
 from metseg.plot.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from metseg.plot.reliability import LESIONS, Reliability, draw_reliability
-from metseg.plot.sensitivity_by_size import Found, draw_sensitivity_by_size
-from metseg.plot.style import COLOURS, MINUS, look
+from metseg.plot.sensitivity_by_size import SizeSensitivity, draw_sensitivity_by_size
+from metseg.plot.style import COLOURS, MINUS, style
 
 BINS = ("< 3", "3 to < 5", "≥ 5")
-CURVE = FrocCurve([3.0, 1.0, 0.0], [Bounds(0.9, 0.8, 1.0), Bounds(0.7, 0.5, 0.8), Bounds(0.2, 0.1, 0.4)])
-SIZES = (Found(4, Bounds(0.5, 0.2, 0.8)), Found(0, None), Found(2, Bounds(1.0, 1.0, 1.0)))
-VOLUMES = Agreement(
-    [1.0, 2.0, 0.0], [1.5, 2.0, 0.2], Bounds(0.23, 0.0, 0.5), Bounds(-0.3, -0.5, 0.0), Bounds(0.7, 0.4, 1.0)
+CURVE = FrocCurve([3.0, 1.0, 0.0], [ErrorBounds(0.9, 0.8, 1.0), ErrorBounds(0.7, 0.5, 0.8), ErrorBounds(0.2, 0.1, 0.4)])
+SIZES = (
+    SizeSensitivity(4, ErrorBounds(0.5, 0.2, 0.8)),
+    SizeSensitivity(0, None),
+    SizeSensitivity(2, ErrorBounds(1.0, 1.0, 1.0)),
 )
-CERTAIN = Reliability([0.1, 0.9], [Bounds(0.2), Bounds(0.8)], [1000, 10], error=0.1)
+VOLUMES = Agreement(
+    [1.0, 2.0, 0.0],
+    [1.5, 2.0, 0.2],
+    ErrorBounds(0.23, 0.0, 0.5),
+    ErrorBounds(-0.3, -0.5, 0.0),
+    ErrorBounds(0.7, 0.4, 1.0),
+)
+CERTAIN = Reliability([0.1, 0.9], [ErrorBounds(0.2), ErrorBounds(0.8)], [1000, 10], error=0.1)
 
 #: Each figure with one and with two models, and where there is nothing to show.
 DRAWINGS: dict[str, Callable[[Path], None]] = {
-    "froc": lambda path: draw_froc({"a": CURVE, "b": FrocCurve([2.0], [Bounds(0.5)])}, path),
+    "froc": lambda path: draw_froc({"a": CURVE, "b": FrocCurve([2.0], [ErrorBounds(0.5)])}, path),
     "sensitivity": lambda path: draw_sensitivity_by_size({"ET": {"a": SIZES, "b": SIZES}}, path, bins=BINS),
     "sensitivity of three regions": lambda path: draw_sensitivity_by_size(
         {region: {"a": SIZES} for region in ("WT", "TC", "ET")}, path, bins=BINS
     ),
     "volumes": lambda path: draw_bland_altman(dict.fromkeys(("WT", "TC", "ET"), VOLUMES), path),
-    "volume of one case": lambda path: draw_bland_altman({"WT": Agreement([1.0], [1.0], Bounds(0.0))}, path),
-    "volumes, all nothing": lambda path: draw_bland_altman({"WT": Agreement([0.0, 0], [0.0, 0], Bounds(0.0))}, path),
+    "volume of one case": lambda path: draw_bland_altman({"WT": Agreement([1.0], [1.0], ErrorBounds(0.0))}, path),
+    "volumes, all nothing": lambda path: draw_bland_altman(
+        {"WT": Agreement([0.0, 0], [0.0, 0], ErrorBounds(0.0))}, path
+    ),
     "reliability": lambda path: draw_reliability({"a": CERTAIN, "b": CERTAIN}, path, axis=LESIONS),
     "reliability of nothing": lambda path: draw_reliability({"a": Reliability([], [], [])}, path),
-    "differences": lambda path: draw_differences({"a - b": Bounds(0.1, -0.1, 0.3)}, path, shown=(), label="Dice"),
+    "differences": lambda path: draw_differences({"a - b": ErrorBounds(0.1, -0.1, 0.3)}, path, shown=(), label="Dice"),
     "distribution": lambda path: draw_distribution_by_region(
         {"WT": {"a": [0.1, 0.5], "b": []}, "ET": {"a": [0.3], "b": [0.4]}}, path, label="Dice", is_share=True
     ),
@@ -70,19 +80,19 @@ def test_a_figure_is_written_for_the_screen_and_for_print_the_same_every_time(na
 
 
 def test_series_can_be_told_apart_without_colour() -> None:
-    looks = [look(place) for place in range(8)]
+    looks = [style(place) for place in range(8)]
     assert len({one.marker for one in looks}) == 8
     assert len({str(one.dashes) for one in looks[:4]}) == 4
-    assert look(8) == look(0)
+    assert style(8) == style(0)
 
 
 def test_error_bars_never_point_the_wrong_way() -> None:
-    assert error_bars([Bounds(0.5, 0.6, 0.4), Bounds(1.0, 0.5, None)]).tolist() == [[0, 0.5], [0, 0]]
+    assert error_bars([ErrorBounds(0.5, 0.6, 0.4), ErrorBounds(1.0, 0.5, None)]).tolist() == [[0, 0.5], [0, 0]]
     assert error_bars([]).shape == (2, 0)
 
 
 def test_froc_names_its_axes_and_leaves_out_what_nobody_reads(tmp_path: Path) -> None:
-    far = FrocCurve([500.0, 2.0], [Bounds(1.0), Bounds(0.5)])
+    far = FrocCurve([500.0, 2.0], [ErrorBounds(1.0), ErrorBounds(0.5)])
     draw_froc({"model": far}, tmp_path / "f")
     words = texts(tmp_path / "f.svg")
     assert {"false positives per patient", "sensitivity", "model"} <= set(words)
@@ -122,8 +132,8 @@ def test_the_calibration_error_stands_beside_the_name(tmp_path: Path) -> None:
 
 
 def test_only_a_shown_difference_is_filled(tmp_path: Path) -> None:
-    draw_differences({"a - b": Bounds(0.2, 0.1, 0.3)}, tmp_path / "shown", shown={"a - b"}, label="Dice")
-    draw_differences({"a - b": Bounds(0.2, 0.1, 0.3)}, tmp_path / "not", shown=(), label="Dice")
+    draw_differences({"a - b": ErrorBounds(0.2, 0.1, 0.3)}, tmp_path / "shown", shown={"a - b"}, label="Dice")
+    draw_differences({"a - b": ErrorBounds(0.2, 0.1, 0.3)}, tmp_path / "not", shown=(), label="Dice")
     blue = COLOURS[0].lower()
     open_marker, filled = f"fill: #ffffff; stroke: {blue}", f"fill: {blue}; stroke: {blue}"
     shown, not_shown = ((tmp_path / f"{name}.svg").read_text("utf-8") for name in ("shown", "not"))

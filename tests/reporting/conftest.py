@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metseg.evaluation import CaseScores, Manner, MaskPair, evaluate_masks, summarise
-from metseg.evaluation.files.folder_scoring import Evaluated
-from metseg.evaluation.files.multi_model import Evaluation, Sets
+from metseg.evaluation import CaseScores, MaskPair, ScoringConfig, evaluate_masks, summarize
+from metseg.evaluation.files.folder_scoring import FolderScores
+from metseg.evaluation.files.multi_model import Evaluation, PredictionSets
 from metseg.evaluation.statistics.model_comparison import compare_sets
 from metseg.reporting.evaluation_report import evaluation_contents
 from metseg.reporting.report_data import Contents
@@ -47,7 +47,7 @@ def make_contents() -> MakeContents:
         slices: bool = False,
         cases: Sequence[str] = ("c1", "c2", "c3", "c4"),
     ) -> Contents:
-        manner = Manner(protocol)
+        manner = ScoringConfig(protocol)
         label = 3 if protocol.startswith("brats") else 1
         affine = None if spacing_mm is None or slices else np.diag([spacing_mm] * 3 + [1.0])
         sets = {}
@@ -60,12 +60,12 @@ def make_contents() -> MakeContents:
                 chance = np.where(found > 0, np.float32(0.8), np.float32(0.02)) if probability else None
                 pair = MaskPair(truth, found, affine, case=case, stack_of_slices=slices, probability=chance)
                 scores.append(evaluate_masks(pair, manner))
-            sets[name] = Evaluated(summarise(scores, resamples=RESAMPLES), tuple(scores))
+            sets[name] = FolderScores(summarize(scores, resamples=RESAMPLES), tuple(scores))
         evaluation = Evaluation(
             sets, compare_sets({name: one.scores for name, one in sets.items()}, resamples=RESAMPLES)
         )
         places = {name: Path("/private/place") / name for name in names}
-        return evaluation_contents(evaluation, Sets(places, Path("/private/place/truth")), manner)
+        return evaluation_contents(evaluation, PredictionSets(places, Path("/private/place/truth")), manner)
 
     return make
 
@@ -75,7 +75,7 @@ def make_scores() -> Callable[..., CaseScores]:
     """Return a function from a case and two masks to its scores, 1 mm voxels."""
 
     def make(case: str, truth: np.ndarray, prediction: np.ndarray, protocol: str = "voxel") -> CaseScores:
-        return evaluate_masks(MaskPair(truth, prediction, np.eye(4), case=case), Manner(protocol))
+        return evaluate_masks(MaskPair(truth, prediction, np.eye(4), case=case), ScoringConfig(protocol))
 
     return make
 

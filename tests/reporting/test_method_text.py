@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metseg.evaluation import PROTOCOLS, Manner
+from metseg.evaluation import PROTOCOLS, ScoringConfig
 from metseg.evaluation.empty_masks import EMPTY_VALUES
 from metseg.reporting.method_text import KINDS, PENALTIES, rules
 
@@ -24,6 +24,6 @@ def test_every_penalty_and_every_kind_of_figure_has_words() -> None:
     ],
 )
 def test_a_protocol_is_told_by_its_numbers(protocol: str, told: tuple[str, ...]) -> None:
-    text = " ".join(rules(Manner(protocol)))
+    text = " ".join(rules(ScoringConfig(protocol)))
     assert all(words in text for words in told)
     assert "overlap (Dice, IoU) 1, surface overlap (NSD) 1, distances (HD95, ASD) 0." in text

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.evaluation import Manner
-from metseg.evaluation.files.file_matching import pair_up
+from metseg.evaluation import ScoringConfig
+from metseg.evaluation.files.file_matching import match_files
 from metseg.evaluation.files.folder_scoring import score_pair
 from metseg.reporting.image_lookup import Images
 from metseg.reporting.overlays import Drawn, draw_worst
@@ -24,9 +24,9 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> None
     nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
 
 
-def drawn(root: Path, images: Path, manner: Manner | None = None) -> Drawn:
-    pairs = pair_up(root / "predictions", root / "truth").cases
-    how = manner or Manner()
+def drawn(root: Path, images: Path, manner: ScoringConfig | None = None) -> Drawn:
+    pairs = match_files(root / "predictions", root / "truth").cases
+    how = manner or ScoringConfig()
     return draw_worst([score_pair(pair, how) for pair in pairs], pairs, how, Images(images))
 
 
@@ -71,7 +71,7 @@ def test_the_worst_region_is_drawn(tmp_path: Path) -> None:
     save(tmp_path / "truth" / "P1-seg.nii.gz", truth)
     save(tmp_path / "predictions" / "P1-seg.nii.gz", mask(1, 2, 1))
     save(tmp_path / "images" / "P1-t1c.nii.gz", np.ones(SHAPE, np.float32))
-    (overlay,) = drawn(tmp_path, tmp_path / "images", Manner("voxel", "brats-met-2023")).overlays
+    (overlay,) = drawn(tmp_path, tmp_path / "images", ScoringConfig("voxel", "brats-met-2023")).overlays
     assert overlay.caption.startswith("P1 (ET, axial slice 3")
     assert (overlay.panel.truth.sum(), overlay.panel.prediction.sum()) == (1, 0)
 

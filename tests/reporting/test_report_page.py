@@ -15,7 +15,7 @@ from PIL import Image
 from metseg.disclaimer import NOTICE
 from metseg.evaluation import Interval
 from metseg.evaluation.lesions.detection import Froc, FrocPoint
-from metseg.evaluation.statistics.inter_rater import AgainstReaders, beside_readers
+from metseg.evaluation.statistics.inter_rater import AgainstReaders, compare_with_readers
 from metseg.reporting.report_data import Contents
 from metseg.reporting.report_page import OURS, write_report
 from metseg.reporting.sections.froc import _curve
@@ -133,12 +133,12 @@ def test_a_set_without_any_lesion_can_be_reported(
 ) -> None:
     import numpy as np
 
-    from metseg.evaluation import Manner, summarise
+    from metseg.evaluation import ScoringConfig, summarize
     from metseg.reporting.report_data import Scored
 
     nothing = np.zeros((4, 4, 4), np.uint8)
     scores = (make_scores("a", nothing, nothing), make_scores("b", nothing, nothing))
-    contents = Contents("t", (), Manner(), (Scored("one", summarise(scores, resamples=20), scores),))
+    contents = Contents("t", (), ScoringConfig(), (Scored("one", summarize(scores, resamples=20), scores),))
     read = outline(write_report(contents, tmp_path).read_text("utf-8"))
     assert "No case has an error." in read.text
     assert "the truth has no lesion" in read.text
@@ -151,7 +151,7 @@ def test_two_readers_have_a_section(
     contents = make_contents("one")
     scores = contents.scored[0].scores
     # With either reader the model agrees exactly as these agree with each other.
-    beside = beside_readers(scores, {"one": AgainstReaders(scores, scores)})
+    beside = compare_with_readers(scores, {"one": AgainstReaders(scores, scores)})
     read = outline(write_report(replace(contents, readers=beside), tmp_path).read_text("utf-8"))
     assert read.ids == [*SECTIONS[:8], "readers", *SECTIONS[8:]]
     row = next(row for row in read.cells if row[:3] == ["lesion", "Dice", "one"])

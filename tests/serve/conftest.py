@@ -187,7 +187,7 @@ WorkOff = Callable[[Service, str], None]
 def work_off(bright: Path) -> WorkOff:
     """Return a function that does with a study what a worker does, in this process."""
     from metseg.serve.jobs.heartbeat import Lease
-    from metseg.serve.jobs.phase_runner import OVER, Bench, Tools
+    from metseg.serve.jobs.phase_runner import OVER, PhaseRunner, Tools
     from metseg.serve.jobs.phases.model_cache import Models
     from metseg.serve.storage.job_repository import Store
 
@@ -200,7 +200,7 @@ def work_off(bright: Path) -> WorkOff:
             lease=Lease(3600),
             stop=threading.Event(),
         )
-        bench = Bench(tools)
+        bench = PhaseRunner(tools)
         with bench.opened(study_id) as hold:
             for phase in Phase:
                 if bench.do(hold, phase) == OVER:

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from metseg.errors import BundleError, InputError, MetsegError
 from metseg.serve.http import problem_details
 from metseg.serve.http.problem_details import STATUS, TITLES, public_text, status_of
-from metseg.serve.log_redaction import WITHHELD, Discreet, configure_logs
+from metseg.serve.log_redaction import WITHHELD, RedactingFilter, configure_logs
 from metseg.serve.service_context import Service
 
 PACKAGE = Path(problem_details.__file__).parents[1]
@@ -127,7 +127,7 @@ def test_answers_hold_no_path(
 
 
 def test_foreign_loggers_and_exceptions_lose_their_text() -> None:
-    formatter = Discreet()
+    formatter = RedactingFilter()
 
     def formatted(name: str, message: str, error: Exception | None = None) -> str:
         info = None if error is None else (type(error), error, error.__traceback__)

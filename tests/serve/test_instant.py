@@ -16,18 +16,18 @@ import pytest
 
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import load_settings
-from metseg.serve.sync_predict.client import Instant
+from metseg.serve.sync_predict.client import SyncPredictor
 from metseg.serve.sync_predict.messages import Ask, Form, Refusal, Result
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bright")]
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Callable[..., Instant]]:
-    started: list[Instant] = []
+def start(home: Path) -> Iterator[Callable[..., SyncPredictor]]:
+    started: list[SyncPredictor] = []
 
-    def make(**changes: Any) -> Instant:
-        instant = Instant(load_settings(picture_model="bright-pictures", predict_threads=1, **changes))
+    def make(**changes: Any) -> SyncPredictor:
+        instant = SyncPredictor(load_settings(picture_model="bright-pictures", predict_threads=1, **changes))
         started.append(instant)
         instant.start()
         return instant
@@ -44,18 +44,18 @@ def picture(tmp_path: Path, make: SimpleNamespace) -> Path:
     return path
 
 
-def ask(instant: Instant, path: Path) -> Result | Refusal:
+def ask(instant: SyncPredictor, path: Path) -> Result | Refusal:
     return asyncio.run(instant.ask(Ask(str(path), "bright-pictures", Form.JSON)))
 
 
-def pid_of(instant: Instant) -> int:
+def pid_of(instant: SyncPredictor) -> int:
     process = instant._process
     assert process is not None
     assert process.pid is not None
     return process.pid
 
 
-def test_answers_come_from_another_process_which_stays(start: Callable[..., Instant], picture: Path) -> None:
+def test_answers_come_from_another_process_which_stays(start: Callable[..., SyncPredictor], picture: Path) -> None:
     instant = start()
     first = ask(instant, picture)
     assert isinstance(first, Result)
@@ -75,7 +75,7 @@ def test_answers_come_from_another_process_which_stays(start: Callable[..., Inst
         os.kill(child, 0)
 
 
-def test_a_killed_child_is_replaced(start: Callable[..., Instant], picture: Path) -> None:
+def test_a_killed_child_is_replaced(start: Callable[..., SyncPredictor], picture: Path) -> None:
     instant = start()
     assert isinstance(ask(instant, picture), Result)
     child = pid_of(instant)
@@ -86,7 +86,7 @@ def test_a_killed_child_is_replaced(start: Callable[..., Instant], picture: Path
     assert pid_of(instant) != child
 
 
-def test_a_child_that_dawdles_is_killed(start: Callable[..., Instant], picture: Path) -> None:
+def test_a_child_that_dawdles_is_killed(start: Callable[..., SyncPredictor], picture: Path) -> None:
     instant = start(predict_deadline_s=0.5)
     instant._line.submit(lambda: None).result()  # the child has started
     child = pid_of(instant)
@@ -97,7 +97,7 @@ def test_a_child_that_dawdles_is_killed(start: Callable[..., Instant], picture: 
     assert not instant.is_warm
 
 
-def test_only_so_many_may_wait(start: Callable[..., Instant], picture: Path) -> None:
+def test_only_so_many_may_wait(start: Callable[..., SyncPredictor], picture: Path) -> None:
     instant = start(predict_queue=2)
 
     async def all_at_once() -> list[object]:

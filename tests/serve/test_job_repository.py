@@ -16,7 +16,7 @@ from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
 from metseg.serve.storage.database import Database
 from metseg.serve.storage.db_models import StudyRecord
-from metseg.serve.storage.job_repository import Store, Withdrawn, Work
+from metseg.serve.storage.job_repository import Store, StudyWithdrawn, Work
 from metseg.serve.storage.study_service import CheckedFile, NewStudy, Studies
 from metseg.serve.storage.worker_registry import Workers
 
@@ -121,13 +121,13 @@ def test_who_lost_a_study_changes_nothing(store: Store, study: str, how: str) ->
         (studies.cancel if how == "cancelled" else studies.delete)(LOCAL_PRINCIPAL, study)
     before = None if how == "deleted" else record(store, study).version
     for name, write in writes(store, work).items():
-        with pytest.raises(Withdrawn, match=how):
+        with pytest.raises(StudyWithdrawn, match=how):
             write()  # type: ignore[operator]
         if before is not None:
             assert record(store, study).version == before, name
     assert not (work.folder.artifacts / "lesions.csv").exists()
     if how in ("cancelled", "deleted", "finished"):
-        with pytest.raises(Withdrawn):
+        with pytest.raises(StudyWithdrawn):
             store.claim(study, "a")
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from metseg.schemas import ARTIFACTS, PROBLEM_MEDIA_TYPE, State, Study, StudyList
 from metseg.serve.service_context import Service
 from metseg.serve.storage.db_models import StudyRecord
-from metseg.serve.storage.job_repository import Store, Withdrawn
+from metseg.serve.storage.job_repository import Store, StudyWithdrawn
 
 MakeClient = Callable[..., TestClient]
 NOBODY = "0" * 32
@@ -367,7 +367,7 @@ def test_cancel(client: TestClient, service: Service, make: SimpleNamespace) -> 
     work = store.claim(study_id, "a-worker")
     response = client.post(f"/studies/{study_id}/cancel")
     assert (response.status_code, response.json()["state"]) == (200, "cancelled")
-    with pytest.raises(Withdrawn, match="cancelled"):
+    with pytest.raises(StudyWithdrawn, match="cancelled"):
         store.require(work)
     assert client.post(f"/studies/{study_id}/cancel").status_code == 200
     assert client.get(f"/studies/{study_id}/artifacts/mask.nii.gz").status_code == 404
@@ -390,7 +390,7 @@ def test_delete_takes_everything_at_once(client: TestClient, service: Service, m
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel")):
         assert client.request(method, f"/studies/{study_id}{path}").status_code == 404
     assert client.get("/studies").json()["studies"] == []
-    with pytest.raises(Withdrawn, match="deleted"):
+    with pytest.raises(StudyWithdrawn, match="deleted"):
         store.finish(work)
 
 

@@ -12,11 +12,11 @@ from metseg.simulation import (
     Examination,
     PhantomOptions,
     Stack,
-    challenge_level,
     describe_examination,
+    difficulty_level,
 )
 from metseg.simulation.anatomy.normal_anatomy import Grid
-from metseg.simulation.difficulty import Challenge
+from metseg.simulation.difficulty import Difficulty
 from metseg.simulation.scanner.acquisition import missing_sequence, plan_scans, stack_grid
 from metseg.simulation.scanner.motion import draw_shifts, measured_while_moving
 from metseg.simulation.scanner.rigid_transforms import draw_rigid, rigid_matrix
@@ -72,7 +72,7 @@ def test_a_tilted_stack_turns_about_the_centre() -> None:
 
 
 def test_the_reference_is_at_rest_and_never_missing() -> None:
-    always = Challenge(offset_mm=3, offset_deg=3, missing_share=1)
+    always = Difficulty(offset_mm=3, offset_deg=3, missing_share=1)
     for index in range(6):
         scans = plan_scans(examination(index), GRID, always)
         assert len(scans) == 3
@@ -83,20 +83,20 @@ def test_the_reference_is_at_rest_and_never_missing() -> None:
 
 
 def test_a_share_of_the_examinations_lacks_a_sequence() -> None:
-    lacking = [missing_sequence(examination(index), Challenge(missing_share=0.3)) for index in range(60)]
+    lacking = [missing_sequence(examination(index), Difficulty(missing_share=0.3)) for index in range(60)]
     share = sum(name is not None for name in lacking) / 60
     assert 0.12 < share < 0.48  # 0.3 give or take three standard errors of 0.06
     assert {name for name in lacking if name} == {"t1n", "t2w", "t2f"}
 
 
 def test_levels_have_names_and_numbers() -> None:
-    assert [challenge_level(str(number)) for number in range(len(CHALLENGES))] == list(CHALLENGES.values())
+    assert [difficulty_level(str(number)) for number in range(len(CHALLENGES))] == list(CHALLENGES.values())
     with pytest.raises(UsageError, match="Did you mean 'clinical'"):
-        challenge_level("clinicl")
+        difficulty_level("clinicl")
 
 
 def test_levels_grow() -> None:
-    levels = [Challenge(), *(level for level in CHALLENGES.values() if level is not None)]
+    levels = [Difficulty(), *(level for level in CHALLENGES.values() if level is not None)]
     for name in (
         "offset_mm",
         "offset_deg",

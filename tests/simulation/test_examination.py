@@ -8,8 +8,8 @@ import pytest
 
 from metseg.simulation import (
     SEQUENCES,
-    Challenge,
     CourseOptions,
+    Difficulty,
     PhantomOptions,
     SimulatedPatient,
     Stack,
@@ -25,7 +25,7 @@ OPTIONS = PhantomOptions(
     diameter_min_mm=12,
 )  # fmt: skip
 COURSE = CourseOptions(growing=1, stable=0, shrinking=0, vanished=0, new_lesions=0)
-APART = Challenge(
+APART = Difficulty(
     stacks={"t2w": Stack(slice_mm=8), "t2f": Stack(plane="coronal", slice_mm=8)},
     oblique_deg=5,
     offset_mm=4,
@@ -131,7 +131,7 @@ def test_the_truth_knows_how_the_sequences_lie(apart: SimulatedPatient) -> None:
 
 
 def test_thick_slices_keep_the_volume_of_every_lesion(first: SimulatedPatient) -> None:
-    thick = Challenge(stacks={"t1c": Stack(slice_mm=8)})
+    thick = Difficulty(stacks={"t1c": Stack(slice_mm=8)})
     found = simulate_examination(6, 0, options=OPTIONS, challenge=thick)
     voxel_mm3 = 3.6 * 3.6 * 8
     assert len(found.lesions) == len(first.lesions)
@@ -143,7 +143,7 @@ def test_noise_and_drift_follow_the_level() -> None:
     still = PhantomOptions(resolution_mm=5.0, noise=0.03, bias=0, lesions_min=0, lesions_max=0)
     clean, noisy = (
         simulate_examination(
-            1, 0, options=still.model_copy(update={"noise": noise}), challenge=Challenge(noise_factor=2)
+            1, 0, options=still.model_copy(update={"noise": noise}), challenge=Difficulty(noise_factor=2)
         )
         for noise in (0.0, 0.03)
     )

@@ -14,8 +14,8 @@ from metseg.errors import UsageError
 from metseg.simulation import (
     NAMINGS,
     BmsrOptions,
-    Challenge,
     CourseOptions,
+    Difficulty,
     PhantomOptions,
     SliceOptions,
     Stack,
@@ -126,7 +126,7 @@ def test_ucsf_bmsr(brats: Path, tmp_path: Path) -> None:
 
 
 def test_a_challenge_on_disk(tmp_path: Path) -> None:
-    challenge = Challenge(
+    challenge = Difficulty(
         stacks={"t2w": Stack(slice_mm=10), "t2f": Stack(plane="coronal", slice_mm=10)}, oblique_deg=5, offset_mm=2,
         offset_deg=2, motion_share=1, motion_mm=2, missing_share=1,
     )  # fmt: skip
@@ -162,7 +162,7 @@ def test_pictures_refuse_what_they_cannot_show(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"one examination.*--as nifti or --as ucsf-bmsr"):
         simulate_dataset(tmp_path, patients=1, timepoints=2, output=SliceOptions(), quiet=True)
     with pytest.raises(UsageError, match=r"grid of its own.*leave --challenge out"):
-        simulate_dataset(tmp_path, patients=1, challenge=Challenge(), output=SliceOptions(), quiet=True)
+        simulate_dataset(tmp_path, patients=1, challenge=Difficulty(), output=SliceOptions(), quiet=True)
     with pytest.raises(UsageError, match=r"at most 26.*--as nifti"):
         simulate_dataset(tmp_path, patients=1, timepoints=27, output=BmsrOptions(), quiet=True)
     assert not list(tmp_path.iterdir())

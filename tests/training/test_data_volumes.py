@@ -96,9 +96,9 @@ class Bright(torch.nn.Module):
 
 
 def test_the_validation_dice_is_that_of_whole_patients(data, recipe, monkeypatch):
-    from metseg.training.lightning_module import SegmentationTask
+    from metseg.training.lightning_module import SegmentationModule
 
-    task = SegmentationTask(Bright(), recipe, patients=data.patients, memory_format=torch.contiguous_format)
+    task = SegmentationModule(Bright(), recipe, patients=data.patients, memory_format=torch.contiguous_format)
     logged: dict[str, float] = {}
     monkeypatch.setattr(task, "log", lambda name, value, **_: logged.update({name: float(value)}))
     task.on_validation_epoch_start()

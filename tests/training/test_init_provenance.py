@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from metseg.io.case_source import CaseSource
-from metseg.io.splits import Chosen, Selection, Split
+from metseg.io.splits import SelectedCases, Selection, Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
-from metseg.training.init_provenance import Origin, origin_of
+from metseg.training.init_provenance import InitProvenance, init_provenance
 from metseg.training.model_card import write_card
 
 SPLIT = Split(train=("a", "b"), validation=("c",), test=("d",))
@@ -28,7 +28,8 @@ def case(patient: str) -> CaseSource:
 def selection(**patients: str) -> Selection:
     """Return a division of patients of one letter each."""
     parts = {
-        part: tuple(Chosen(case(patient), None) for patient in patients.get(part, "")) for part in Selection._fields
+        part: tuple(SelectedCases(case(patient), None) for patient in patients.get(part, ""))
+        for part in Selection._fields
     }
     return Selection(**parts)
 
@@ -61,7 +62,7 @@ def bundle(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> Callable[
 def test_patients_who_are_to_judge_what_learnt_from_them(
     bundle: Callable[..., Bundle], parts: dict[str, str], seen: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    origin = origin_of(bundle(), selection(**parts))
+    origin = init_provenance(bundle(), selection(**parts))
     assert origin.seen_before == seen
     told = capsys.readouterr().err
     assert (f"patients for validation or test whom 'first' has seen, or others called like them: {seen};" in told) == (
@@ -74,21 +75,21 @@ def test_a_fold_that_was_validated_on_was_not_learnt_from(
     bundle: Callable[..., Bundle], fold: int | None, seen: int
 ) -> None:
     folds = Split(train=("a", "b"), test=("d",), folds=(("a",), ("b",)))
-    assert origin_of(bundle(folds, fold=fold), selection(train="x", validation="b", test="d")).seen_before == seen
-    assert origin_of(bundle(folds, fold=1), selection(train="x", test="b")).seen_before == 1
+    assert init_provenance(bundle(folds, fold=fold), selection(train="x", validation="b", test="d")).seen_before == seen
+    assert init_provenance(bundle(folds, fold=1), selection(train="x", test="b")).seen_before == 1
 
 
 def test_a_patient_of_whom_one_slice_was_learnt_from_has_been_seen(bundle: Callable[..., Bundle]) -> None:
     slices = Split(by="slice", train=("a/a_1.png",), validation=("b/b_1.png",), test=("a/a_2.png", "b/b_2.png"))
     first = bundle(slices)
-    assert origin_of(first, selection(validation="a", test="b")).seen_before == 2
-    assert origin_of(first, selection(validation="b", test="c")).seen_before == 0
+    assert init_provenance(first, selection(validation="a", test="b")).seen_before == 2
+    assert init_provenance(first, selection(validation="b", test="c")).seen_before == 0
 
 
 def test_a_bundle_that_does_not_say_whom_it_has_seen(
     bundle: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert origin_of(bundle(None), selection(validation="a")).seen_before is None
+    assert init_provenance(bundle(None), selection(validation="a")).seen_before is None
     assert capsys.readouterr().err == "metseg: which patients 'first' has seen is not known: scores may be too good\n"
 
 
@@ -99,18 +100,18 @@ def test_a_bundle_that_does_not_say_whom_it_has_seen(
 def test_what_a_bundle_began_with_is_not_forgotten(
     bundle: Callable[..., Bundle], split: Split | None, before: int | None, seen: int | None
 ) -> None:
-    first = bundle(split, steps=30, minutes=2.0, began_with=Origin("zeroth", "", 12, 0.5, before).to_json())
-    origin = origin_of(first, selection(train="ab", validation="c", test="d"))
+    first = bundle(split, steps=30, minutes=2.0, began_with=InitProvenance("zeroth", "", 12, 0.5, before).to_json())
+    origin = init_provenance(first, selection(train="ab", validation="c", test="d"))
     assert (origin.name, origin.fingerprint) == ("first", first.fingerprint)
     assert (origin.steps, origin.minutes, origin.seen_before) == (42, 2.5, seen)
 
 
 def test_patients_seen_in_both_generations_are_told_together(bundle: Callable[..., Bundle]) -> None:
-    first = bundle(SPLIT, began_with=Origin("zeroth", "", 12, 0.5, 2).to_json())
-    assert origin_of(first, selection(test="a")).seen_before == 3
+    first = bundle(SPLIT, began_with=InitProvenance("zeroth", "", 12, 0.5, 2).to_json())
+    assert init_provenance(first, selection(test="a")).seen_before == 3
 
 
-def card(recipe: Recipe, origin: Origin | None, by: str = "patient", **metrics: object) -> str:
+def card(recipe: Recipe, origin: InitProvenance | None, by: str = "patient", **metrics: object) -> str:
     machine = {"processor": "p", "memory": "m", "device": "cpu", "bfloat16": "no", "torch": "t", "python": "3"}
     return write_card(
         recipe,
@@ -132,10 +133,10 @@ def card(recipe: Recipe, origin: Origin | None, by: str = "patient", **metrics: 
 def test_the_card_names_what_was_begun_with(make_tiny_recipe: Callable[..., Recipe]) -> None:
     recipe = make_tiny_recipe()
     assert "began with" not in card(recipe, None)
-    clean = card(recipe, Origin("first", "f", 30, 2.0, 0))
+    clean = card(recipe, InitProvenance("first", "f", 30, 2.0, 0))
     assert "- began with the weights of `first` (from trainings of 30 steps, 2.0 minutes in all)\n" in clean
     assert "Leaks" not in clean
-    assert "whom they have seen is not known" in card(recipe, Origin("first", "f", 30, 2.0, None))
+    assert "whom they have seen is not known" in card(recipe, InitProvenance("first", "f", 30, 2.0, None))
 
 
 def test_the_card_says_that_sequences_may_be_missing_only_with_the_scores(
@@ -152,7 +153,7 @@ def test_the_card_says_that_sequences_may_be_missing_only_with_the_scores(
 
 
 def test_the_card_has_every_way_by_which_patients_leaked(make_tiny_recipe: Callable[..., Recipe]) -> None:
-    recipe, origin = make_tiny_recipe(), Origin("first", "f", 30, 2.0, 3)
+    recipe, origin = make_tiny_recipe(), InitProvenance("first", "f", 30, 2.0, 3)
     inherited = "the weights it began with had seen 3 of these patients, or others called like them"
     for text, ways in (
         (card(recipe, origin), inherited),

@@ -15,7 +15,7 @@ from metseg.inference.device import Compute
 from metseg.inference.memory import free_memory, out_of_memory_is_an_error
 from metseg.model import MODELS, build_model
 from metseg.training import memory_estimate as train_memory
-from metseg.training.memory_estimate import Need, require_memory, saved_for_backward, training_need
+from metseg.training.memory_estimate import MemoryNeed, require_memory, saved_for_backward, training_need
 
 SMALL = {
     "unet": {"channels": (4, 8), "blocks": (1, 1)},
@@ -68,7 +68,7 @@ def test_every_architecture_can_be_estimated(name: str) -> None:
 
 
 def test_a_need_grows_with_the_batch() -> None:
-    assert Need(fixed=100, per_item=7).for_batch(3) == 121
+    assert MemoryNeed(fixed=100, per_item=7).for_batch(3) == 121
 
 
 def test_the_message_names_a_batch_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:

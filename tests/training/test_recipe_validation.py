@@ -9,7 +9,7 @@ import pytest
 
 from metseg.errors import UsageError
 from metseg.recipe import Recipe, load_recipe
-from metseg.training.recipe_validation import ONLY_WITH, resolve
+from metseg.training.recipe_validation import ONLY_WITH, validate_recipe
 
 #: For each entry that means something only beside others, a value that is not its default.
 CHANGED = {
@@ -33,15 +33,15 @@ def test_an_entry_without_effect_is_refused_and_with_effect_is_not(
 ) -> None:
     (part, key), (other_part, other_key) = entry.split("."), other.split(".")
     with pytest.raises(UsageError, match=f"{entry} has no effect with {other}") as caught:
-        resolve(recipe(**{part: {key: CHANGED[entry]}}))
+        validate_recipe(recipe(**{part: {key: CHANGED[entry]}}))
     assert caught.value.code == "usage.recipe"
     parts: dict[str, dict[str, Any]] = {part: {key: CHANGED[entry]}}
     parts.setdefault(other_part, {})[other_key] = values[0]
-    resolve(recipe(**parts))
+    validate_recipe(recipe(**parts))
 
 
 @pytest.mark.parametrize(("optional", "fits"), [(["t2w"], True), (["adc", "t2w"], False), (["t1c", "t2w"], False)])
 def test_only_sequences_that_are_seen_may_be_missing_and_not_the_reference(optional: list[str], *, fits: bool) -> None:
     recipe = load_recipe("mets-3d", changes=[f"data.optional={optional!r}"])
     with nullcontext() if fits else pytest.raises(UsageError, match=f"{optional[0]} cannot be optional"):
-        resolve(recipe)
+        validate_recipe(recipe)

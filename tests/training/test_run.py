@@ -16,7 +16,7 @@ from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.system_info import machine_line
 from metseg.training.finalize import best_network
-from metseg.training.init_provenance import Origin
+from metseg.training.init_provenance import InitProvenance
 from metseg.training.initialization import initialise
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
@@ -202,7 +202,10 @@ def test_init_begins_with_the_weights_of_a_bundle(
     assert train("train.learning_rate=1e-12", more=("--init", bundle))[0] == 0
     made = load_bundle(tmp_path / "run" / "bundle")
     data = "those of 'first', not stated"
-    assert made.metrics["began_with"] == Origin("first", load_bundle(bundle).fingerprint, 0, 0, None, data).to_json()
+    assert (
+        made.metrics["began_with"]
+        == InitProvenance("first", load_bundle(bundle).fingerprint, 0, 0, None, data).to_json()
+    )
     assert "- began with the weights of `first`" in made.card
     trained = made.networks[0].state_dict()
     weights = [key for key in given if given[key].is_floating_point() and "running" not in key]
@@ -239,7 +242,7 @@ def test_init_after_an_interruption(
         origins[0]
         == origins[1]
         == {
-            **Origin("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json(),
+            **InitProvenance("first", load_bundle(bundle).fingerprint, 0, 0, None).to_json(),
             "data": "those of 'first', not stated",
         }
     )

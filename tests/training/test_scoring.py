@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError
-from metseg.evaluation import summarise
+from metseg.evaluation import summarize
 from metseg.inference.prediction import Prediction
-from metseg.io.splits import Chosen
-from metseg.training.scoring import FIGURES, PICTURES, Judged, judge
+from metseg.io.splits import SelectedCases
+from metseg.training.scoring import FIGURES, PICTURES, ScoredRun, score_run
 from metseg.volume import Case, Volume
 
 
@@ -41,12 +41,12 @@ def brighter_than_the_mean(case: Case) -> Prediction:
     return Prediction(case, labels, labels.astype(np.float32), (), {}, (), "model", "binary")
 
 
-def judged(*chosen: Chosen) -> Judged:
-    return judge(brighter_than_the_mean, chosen, "Scoring", quiet=True)  # type: ignore[arg-type]
+def judged(*chosen: SelectedCases) -> ScoredRun:
+    return score_run(brighter_than_the_mean, chosen, "Scoring", quiet=True)  # type: ignore[arg-type]
 
 
 def test_slices_are_scored_as_predicted_within_their_whole_case() -> None:
-    (score,) = judged(Chosen(Source("1"), (2, 3))).scores
+    (score,) = judged(SelectedCases(Source("1"), (2, 3))).scores
     case = Source("1").load()
     whole = brighter_than_the_mean(case).labels[:, :, 2:] > 0  # the mean over all four slices is near 25
     truth = case.labels.data[:, :, 2:] > 0
@@ -58,29 +58,29 @@ def test_slices_are_scored_as_predicted_within_their_whole_case() -> None:
 
 
 def test_whole_cases_are_scored_whole() -> None:
-    found = judged(Chosen(Source("1"), None), Chosen(Source("2"), None))
+    found = judged(SelectedCases(Source("1"), None), SelectedCases(Source("2"), None))
     assert [score.patient for score in found.scores] == ["1", "2"]
     assert all(score["lesion"].slices.n_slices == 4 for score in found.scores)
     assert found.slices_per_s > 0
 
 
 def test_probabilities_are_looked_at_unless_that_is_not_wanted() -> None:
-    chosen = [Chosen(Source("1"), None)]
+    chosen = [SelectedCases(Source("1"), None)]
     (score,) = judged(*chosen).scores
     assert score.chances is not None
     assert score.chances.voxels[:, 0].sum() == 6 * 5 * 4  # every voxel is in a bin
-    quick = judge(brighter_than_the_mean, chosen, "Scoring", probabilities=False, quiet=True)  # type: ignore[arg-type]
+    quick = score_run(brighter_than_the_mean, chosen, "Scoring", probabilities=False, quiet=True)  # type: ignore[arg-type]
     assert quick.scores[0].chances is None
     assert quick.scores[0]["lesion"]["dice"] == score["lesion"]["dice"]
 
 
 def test_what_was_seen_is_kept_to_the_last_digit(tmp_path: Path) -> None:
-    found = judged(Chosen(Source("1"), None), Chosen(Source("2"), (3, 0)))
-    assert not Judged.is_in(tmp_path)
+    found = judged(SelectedCases(Source("1"), None), SelectedCases(Source("2"), (3, 0)))
+    assert not ScoredRun.is_in(tmp_path)
     found.save(tmp_path)
-    again = Judged.load(tmp_path)
+    again = ScoredRun.load(tmp_path)
     assert again.slices_per_s == found.slices_per_s
-    assert summarise(again.scores, resamples=50) == summarise(found.scores, resamples=50)
+    assert summarize(again.scores, resamples=50) == summarize(found.scores, resamples=50)
     assert len(again.snapshots) == 2
     for one, other in zip(again.snapshots, found.snapshots, strict=True):
         assert (one.patient, one.voxels) == (other.patient, other.voxels)
@@ -91,16 +91,16 @@ def test_what_was_seen_is_kept_to_the_last_digit(tmp_path: Path) -> None:
 
 def test_no_case_is_kept_too(tmp_path: Path) -> None:
     judged().save(tmp_path)
-    assert Judged.load(tmp_path) == Judged((), (), 0.0)
+    assert ScoredRun.load(tmp_path) == ScoredRun((), (), 0.0)
 
 
 @pytest.mark.parametrize("name", [FIGURES, PICTURES])
 @pytest.mark.parametrize("content", [b"", b"{}", None])
 def test_damage_is_named_with_its_cure(tmp_path: Path, name: str, content: bytes | None) -> None:
-    judged(Chosen(Source("1"), None)).save(tmp_path)
+    judged(SelectedCases(Source("1"), None)).save(tmp_path)
     if content is None:
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"remove {FIGURES} there"):
-        Judged.load(tmp_path)
+        ScoredRun.load(tmp_path)

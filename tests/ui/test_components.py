@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.ui.viewer.components import burden_of, connected_pieces, counts_above, number_instances
+from metseg.ui.viewer.components import connected_pieces, counts_above, lesion_burden, number_instances
 
 
 def test_corners_that_touch_are_one_piece() -> None:
@@ -43,11 +43,11 @@ def test_nothing_found_is_nothing(centres: dict[int, tuple[float, float]]) -> No
 def test_burden() -> None:
     mask = np.zeros((10, 10, 10), dtype=bool)
     mask[1:3, 1:3, 1:3] = mask[6, 6, 6] = True
-    burden = burden_of(mask, 0.001)
+    burden = lesion_burden(mask, 0.001)
     assert (burden.lesions, burden.elements) == (2, 9)
     assert burden.volume_ml == pytest.approx(0.009)
-    assert burden_of(mask[6], None).volume_ml is None
-    assert burden_of(np.zeros((3, 3), dtype=bool), 0.001).volume_ml == 0
+    assert lesion_burden(mask[6], None).volume_ml is None
+    assert lesion_burden(np.zeros((3, 3), dtype=bool), 0.001).volume_ml == 0
 
 
 def test_counts_above_each_threshold() -> None:

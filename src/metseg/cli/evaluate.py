@@ -96,10 +96,10 @@ def evaluate(
     Several --predictions are compared with paired tests; --second-truth sets them beside two readers.
     """
     from metseg.cli.evaluate_tables import print_evaluation
-    from metseg.evaluation import Manner, Sets, evaluate_sets
+    from metseg.evaluation import PredictionSets, ScoringConfig, evaluate_sets
     from metseg.system_info import processors
 
-    sets = Sets(
+    sets = PredictionSets(
         named_paths(predictions),
         truth,
         second_truth=second_truth,
@@ -110,7 +110,7 @@ def evaluate(
     )
     if images is not None and not report:
         raise UsageError("--images are for the report", got="--no-report", cure="leave one of the two out")
-    manner = Manner(
+    manner = ScoringConfig(
         protocol,
         labels,
         truth_labels=truth_labels,

@@ -11,7 +11,7 @@ import typer
 from metseg.evaluation import METRICS, SLICE_METRICS
 from metseg.evaluation.statistics.confidence_intervals import few_patients
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,7 +43,7 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     if evaluation.readers is not None:
         _print_readers(evaluation.readers)
     first = next(iter(evaluation.sets.values())).summary
-    print(f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')}; tables in {out}")
+    print(f"{pluralize(first.cases, 'case')} of {pluralize(first.patients, 'patient')}; tables in {out}")
 
 
 def _print_summary(summary: Summary) -> None:
@@ -109,7 +109,7 @@ def _probability_lines(summary: Summary) -> list[str]:
         return []
     everywhere, foreground = _in_line(known.voxels.ece), _in_line(known.voxels.ece_foreground)
     return [
-        f"probabilities of {counted(known.cases, 'case')}: expected calibration error {everywhere} over all voxels,"
+        f"probabilities of {pluralize(known.cases, 'case')}: expected calibration error {everywhere} over all voxels,"
         f" {foreground} where the probability is at least 1 %",
         f"FROC score {_in_line(known.froc.score)}: mean sensitivity at 1/8 to 8 false lesions per patient",
     ]

@@ -11,11 +11,11 @@ import typer
 
 from metseg.cli.option_parsing import absolute
 from metseg.cli.output import SHOWN, Shown, counts, names
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
     from metseg.errors import InputError
-    from metseg.io.case_discovery import Found
+    from metseg.io.case_discovery import FoundCases
     from metseg.io.inspection.slice_inspection import Inspection
     from metseg.plot.contact_sheet import Tile
     from metseg.recipe import DataPart, Recipe
@@ -95,13 +95,13 @@ def _nothing_usable(root: str, cases: int) -> InputError:
     return InputError(
         "no case can be used",
         where=root,
-        got=f"something is wrong with {counted(cases, 'case')} of {cases:,}",
+        got=f"something is wrong with {pluralize(cases, 'case')} of {cases:,}",
         cure="repair or remove the files named above",
         code="input.no_cases",
     )
 
 
-def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
+def _slices(found: FoundCases, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
     """Return what is shown of slices, and whether every case is wrong; write the contact sheet."""
     from metseg.io.inspection.contact_sheet_selection import showcase
     from metseg.io.inspection.slice_inspection import inspect_cases
@@ -114,7 +114,7 @@ def _slices(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bo
     return Shown(inspection.to_dict(), _lines(inspection)), inspection.all_wrong
 
 
-def _volumes(found: Found, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
+def _volumes(found: FoundCases, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
     """Return what is shown of volumes, and whether every study is wrong; write the contact sheet."""
     from metseg.cli.inspect_volumes import case_table, counted_volumes, volume_lines
     from metseg.io.inspection.contact_sheet_volumes import showcase_volumes
@@ -170,7 +170,7 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, size: str)
 
 def counted_slices(inspection: Inspection) -> str:
     """Return the size of a data set in words."""
-    patients, slices = counted(inspection.patients, "patient"), counted(inspection.slices, "slice")
+    patients, slices = pluralize(inspection.patients, "patient"), pluralize(inspection.slices, "slice")
     return f"{patients}, {slices}, {inspection.lesion_slices} with lesion"
 
 
@@ -178,7 +178,7 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
     """Return what is worth a line: sizes always, faults only where there are any."""
     facts = [
         ("data set", f"{inspection.root} ({inspection.layout})"),
-        ("holds", f"{counted_slices(inspection)}, {counted(inspection.cases, 'case')}"),
+        ("holds", f"{counted_slices(inspection)}, {pluralize(inspection.cases, 'case')}"),
         ("sizes", counts(inspection.sizes)),
         ("types", counts(inspection.dtypes)),
         ("channels", counts(inspection.channels)),
@@ -198,7 +198,7 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
         ("more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")),
         *(("bad file", f"{problem.file}: {problem.message}") for problem in inspection.problems[:SHOWN]),
         ("more bad files", str(max(0, len(inspection.problems) - SHOWN) or "")),
-        *(("note", f"{note} ({counted(count, 'slice')})") for note, count in inspection.notes.items()),
+        *(("note", f"{note} ({pluralize(count, 'slice')})") for note, count in inspection.notes.items()),
         ("other files", counts(inspection.other_files)),
     ]
     return facts + [(name, value) for name, value in faults if value]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from metseg.cli.output import SHOWN, Cells, counts, names
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
     from metseg.io.inspection.volume_inspection import CaseLine, VolumeInspection
@@ -16,8 +16,8 @@ HEADINGS = ("case", "patient", "sequences", "grid", "mm", "axes", "labels", "les
 
 def counted_volumes(inspection: VolumeInspection) -> str:
     """Return the size of a data set in words."""
-    patients, studies = counted(inspection.patients, "patient"), counted(inspection.cases, "study", "studies")
-    return f"{patients}, {studies}, {inspection.masks} with mask, {counted(inspection.lesions, 'lesion')}"
+    patients, studies = pluralize(inspection.patients, "patient"), pluralize(inspection.cases, "study", "studies")
+    return f"{patients}, {studies}, {inspection.masks} with mask, {pluralize(inspection.lesions, 'lesion')}"
 
 
 def case_table(inspection: VolumeInspection) -> Cells:

@@ -118,7 +118,7 @@ def join(
 
 
 @app.command()
-def operate(
+def set_operating_point(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
     predictions: Annotated[
         Path,
@@ -155,10 +155,10 @@ def operate(
 
     First: metseg predict VALIDATION --model NAME --format mask --format probability --out P
     """
-    from metseg.experiment.set_operating_point import UNIT_WORDS, Wanted, operate
+    from metseg.experiment.set_operating_point import UNIT_WORDS, OperatingTarget, set_operating_point
     from metseg.system_info import processors
 
-    wanted = Wanted(
+    wanted = OperatingTarget(
         predictions,
         truth,
         false_positives,
@@ -169,7 +169,7 @@ def operate(
         patient_pattern=patient_pattern,
         patients=absolute(patients),
     )
-    operated = operate(name, wanted, out=out, jobs=jobs or processors(), quiet=as_json)
+    operated = set_operating_point(name, wanted, out=out, jobs=jobs or processors(), quiet=as_json)
     if as_json:
         document = {"bundle": str(operated.bundle), "operating_point": operated.to_json()}
         print(json.dumps({**document, "warnings": operated.warnings}))

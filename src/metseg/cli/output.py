@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 #: Names listed one by one; more are counted.
 SHOWN = 6
@@ -83,4 +83,4 @@ def names(names: Sequence[str], thing: str, things: str | None = None) -> str:
     if not names:
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{counted(len(names), thing, things)}: {', '.join(names[:SHOWN])}{more}"
+    return f"{pluralize(len(names), thing, things)}: {', '.join(names[:SHOWN])}{more}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metseg.cli.option_parsing import absolute, named_part, named_sequences
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
     from metseg.inference.batch import Outcome
@@ -69,12 +69,12 @@ def predict(
 
     give_back_freed_memory()
     from metseg.inference.batch import predict_paths
-    from metseg.inference.input_options import Reading
+    from metseg.inference.input_options import InputOptions
     from metseg.inference.predictor import Predictor
     from metseg.inference.shards import Shard
     from metseg.model.bundle import load_bundle
 
-    reading = Reading(
+    reading = InputOptions(
         patient_pattern,
         stack,
         allow_gaps,
@@ -104,15 +104,15 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
         return
     # Before any number: a reader of the number has then read what it is worth.
     for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
-        typer.echo(f"note ({counted(count, 'case')}): {text}", err=True)
+        typer.echo(f"note ({pluralize(count, 'case')}): {text}", err=True)
     if len(outcome.warnings) > SHOWN_WARNINGS:
-        more = counted(len(outcome.warnings) - SHOWN_WARNINGS, "more kind of note is", "more kinds of note are")
+        more = pluralize(len(outcome.warnings) - SHOWN_WARNINGS, "more kind of note is", "more kinds of note are")
         typer.echo(f"note: {more} in the JSON documents", err=True)
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
-    shown = [counted(count, what) for what, count in counts.items() if count]
+    shown = [pluralize(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
     # A count of lesions where no image was looked at would read like a finding.
-    lesions = [counted(outcome.lesions, "lesion")] if outcome.documents else []
+    lesions = [pluralize(outcome.lesions, "lesion")] if outcome.documents else []
     print(f"{', '.join([*(shown or ['nothing predicted']), *lesions])}; results in {out}", flush=True)
     for error in outcome.errors[:SHOWN_ERRORS]:
         typer.echo(f"metseg: {error.one_line()}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
     from metseg.simulation import BmsrOptions, NiftiOptions
@@ -71,7 +71,7 @@ def simulate(
     """Simulate brain MRI with metastases: t1n, t1c, t2w, t2f and exact labels, nothing to download."""
     from metseg.errors import UsageError
     from metseg.recipe import apply_change, validated
-    from metseg.simulation import PhantomOptions, SliceOptions, challenge_level, simulate_dataset
+    from metseg.simulation import PhantomOptions, SliceOptions, difficulty_level, simulate_dataset
 
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
@@ -93,7 +93,7 @@ def simulate(
         timepoints=timepoints,
         seed=seed,
         phantom=phantom,
-        challenge=challenge_level(challenge),
+        challenge=difficulty_level(challenge),
         output=output,
         existing="resume" if resume else "overwrite" if overwrite else "refuse",
         workers=workers,
@@ -116,8 +116,8 @@ def _summary(rows: list[dict[str, Any]], out: Path) -> str:
     lesions = sum(row["lesions"] for row in rows)
     slices, examinations = (sum(row.get(key, 0) for row in rows) for key in ("slices", "examinations"))
     with_lesion = sum(row.get("slices_with_lesion", 0) for row in rows)
-    extra = f", {counted(slices, 'slice')}, {with_lesion} of them with lesion" if slices else ""
+    extra = f", {pluralize(slices, 'slice')}, {with_lesion} of them with lesion" if slices else ""
     if examinations > len(rows):
-        extra = f" at first, {counted(examinations, 'examination')}"
-    sizes = f"{counted(len(rows), 'patient')}, {counted(lesions, 'lesion')}"
+        extra = f" at first, {pluralize(examinations, 'examination')}"
+    sizes = f"{pluralize(len(rows), 'patient')}, {pluralize(lesions, 'lesion')}"
     return f"{out}: {sizes}{extra}. Simulated: not patients, and not for clinical use."

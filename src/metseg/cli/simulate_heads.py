@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 
 def simulate_heads(
@@ -40,5 +40,5 @@ def simulate_heads(
     options = validated(HeadOptions, wanted, where="metseg simulate-heads")
     rows = write_heads(out, label_maps, heads=heads, seed=seed, options=options, resume=resume)
     people = len({row["label_map"] for row in rows})
-    text = f"{out}: {counted(len(rows), 'head')} of {counted(people, 'label map')}. Simulated: not patients."
+    text = f"{out}: {pluralize(len(rows), 'head')} of {pluralize(people, 'label map')}. Simulated: not patients."
     print(json.dumps({"out": str(out), "heads": rows}) if as_json else text)

@@ -14,7 +14,7 @@ from metseg.errors import UsageError
 
 if TYPE_CHECKING:
     from metseg.io.case_source import CaseSource
-    from metseg.io.splits import Chosen, Selection, Split
+    from metseg.io.splits import SelectedCases, Selection, Split
     from metseg.recipe import SplitPart
 
 
@@ -92,7 +92,7 @@ def _print(made: Split, sources: Sequence[CaseSource], out: Path) -> None:
     console.print(f"split: {out}")
 
 
-def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequence[Chosen]]]:
+def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequence[SelectedCases]]]:
     if not made.folds:
         selection: Selection = made.select(sources)
         return list(selection._asdict().items())
@@ -100,17 +100,17 @@ def _parts(made: Split, sources: Sequence[CaseSource]) -> list[tuple[str, Sequen
     return [*folds, ("test", made.select(sources, fold=0).test)]
 
 
-def _sizes(chosen: Sequence[Chosen]) -> list[str]:
+def _sizes(chosen: Sequence[SelectedCases]) -> list[str]:
     """Return how many patients, cases and slices a part has."""
     slices = sum(len(item.source.slice_names if item.slices is None else item.slices) for item in chosen)
     return [str(size) for size in (len(_by_patient(chosen)), len(chosen), slices)]
 
 
-def _shares(chosen: Sequence[Chosen], column: str | None, strata: Sequence[str]) -> list[str]:
+def _shares(chosen: Sequence[SelectedCases], column: str | None, strata: Sequence[str]) -> list[str]:
     """Return how many patients of a part have each value of the column."""
     values = [source.attributes.get(column or "", "") for source in _by_patient(chosen).values()]
     return [str(values.count(value)) for value in strata]
 
 
-def _by_patient(chosen: Sequence[Chosen]) -> Mapping[str, CaseSource]:
+def _by_patient(chosen: Sequence[SelectedCases]) -> Mapping[str, CaseSource]:
     return {item.source.patient: item.source for item in chosen}

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from metseg.dataset import intensity_augmentation, spatial_augmentation
-from metseg.dataset.augmentation_options import Occasional
+from metseg.dataset.augmentation_options import RandomOptions
 from metseg.recipe import Named, Recipe
 from metseg.registry import lookup
 
@@ -74,7 +74,7 @@ class AugmentationSpec:
     ``check(options, dimensions=, channels=)``, where there is one, refuses options that make no sense for such images.
     """
 
-    options: type[Occasional]
+    options: type[RandomOptions]
     change_map: Callable[[SpatialMap, Any, Rng], None] | None = None
     change_image: Callable[[Tensor, Any, Rng], Tensor] | None = None
     check: Callable[..., None] | None = None

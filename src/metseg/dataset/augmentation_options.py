@@ -11,13 +11,13 @@ from metseg.recipe import Frozen
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class Occasional(Frozen):
+class RandomOptions(Frozen):
     """Options of a step that is applied to some of the items only."""
 
     probability: Probability
 
 
-class Factor(Occasional):
+class FactorRange(RandomOptions):
     """Options of a step that draws a positive factor or exponent between two."""
 
     low: Annotated[float, Field(gt=0)]

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from metseg import random_fields
-from metseg.dataset.augmentation_options import Factor, Occasional, Probability
+from metseg.dataset.augmentation_options import FactorRange, Probability, RandomOptions
 from metseg.errors import UsageError
 from metseg.preprocess.missing_sequences import SequenceFill
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(ge=0)]
 
 
-class Brightness(Occasional):
+class Brightness(RandomOptions):
     """Add up to this share of the modality's standard deviation, either way."""
 
     probability: Probability = 0.3
     share: Share = 0.2
 
 
-class Contrast(Factor):
+class Contrast(FactorRange):
     """Stretch about the mean by a factor between these, keeping the original range."""
 
     probability: Probability = 0.3
@@ -37,7 +37,7 @@ class Contrast(Factor):
     high: Annotated[float, Field(gt=0)] = 1.25
 
 
-class Gamma(Factor):
+class Gamma(FactorRange):
     """Gamma curve on the modality's own range, exponent between these."""
 
     probability: Probability = 0.3
@@ -45,14 +45,14 @@ class Gamma(Factor):
     high: Annotated[float, Field(gt=0)] = 1.5
 
 
-class Noise(Occasional):
+class Noise(RandomOptions):
     """Gaussian noise of up to this share of the modality's standard deviation."""
 
     probability: Probability = 0.2
     share: Share = 0.1
 
 
-class Blur(Occasional):
+class Blur(RandomOptions):
     """Gaussian blur with a standard deviation between these, in voxels."""
 
     probability: Probability = 0.1
@@ -66,7 +66,7 @@ class Blur(Occasional):
         return self
 
 
-class BiasField(Occasional):
+class BiasField(RandomOptions):
     """The slow drift of a receive coil, of up to this strength (standard deviation of its logarithm).
 
     List it before what moves all values, so that air is still what preprocessing made of it.
@@ -78,7 +78,7 @@ class BiasField(Occasional):
     scale_voxels: Annotated[float, Field(gt=0)] = 64.0
 
 
-class LowResolution(Factor):
+class LowResolution(FactorRange):
     """Slices between these factors thicker along one axis, and back to the old grid by linear interpolation."""
 
     probability: Probability = 0.1
@@ -88,7 +88,7 @@ class LowResolution(Factor):
     each: Probability = 1.0
 
 
-class MissingSequence(SequenceFill, Occasional):
+class MissingSequence(SequenceFill, RandomOptions):
     """Hide some of the sequences, each subset of them as likely, so that the network also works without them.
 
     ``copy`` shows the reference in their place, as picture sets do (a grey picture saved in colour is three copies of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from metseg.dataset.augmentation_options import Factor, Occasional, Probability
+from metseg.dataset.augmentation_options import FactorRange, Probability, RandomOptions
 from metseg.errors import UsageError
 from metseg.random_fields import elastic_displacement
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from metseg.dataset.augmentation import Rng, SpatialMap
 
 
-class Rotate(Occasional):
+class Rotate(RandomOptions):
     """Rotation by up to this angle either way; in 3D about each axis in turn."""
 
     probability: Probability = 0.5
     degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
 
 
-class Shift(Occasional):
+class Shift(RandomOptions):
     """Translation by up to this share of the size along each axis."""
 
     probability: Probability = 0.5
     share: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
-class Shear(Occasional):
+class Shear(RandomOptions):
     """Shear by up to this angle in each plane."""
 
     probability: Probability = 0.5
     degrees: Annotated[float, Field(ge=0, le=60)] = 5.0
 
 
-class Zoom(Factor):
+class Zoom(FactorRange):
     """Magnification between these factors, the same along every axis."""
 
     probability: Probability = 0.5
@@ -45,7 +45,7 @@ class Zoom(Factor):
     high: Annotated[float, Field(gt=0)] = 1.1
 
 
-class Flip(Occasional):
+class Flip(RandomOptions):
     """Mirror along each of these axes, each with the probability given. Axis 0 is left-right in RAS."""
 
     probability: Probability = 1.0
@@ -53,7 +53,7 @@ class Flip(Occasional):
     axes: tuple[Literal[0, 1, 2], ...] = (0,)
 
 
-class Elastic(Occasional):
+class Elastic(RandomOptions):
     """Smooth random displacement (Simard et al. 2003)."""
 
     probability: Probability = 0.2

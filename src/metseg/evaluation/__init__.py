@@ -9,8 +9,8 @@ Usable alone and without torch::
 """
 
 from metseg.evaluation.case_scoring import evaluate_case, evaluate_masks
-from metseg.evaluation.files.folder_scoring import Evaluated, evaluate_folders, evaluate_pairs
-from metseg.evaluation.files.multi_model import Evaluation, Sets, evaluate_sets
+from metseg.evaluation.files.folder_scoring import FolderScores, evaluate_folders, evaluate_pairs
+from metseg.evaluation.files.multi_model import Evaluation, PredictionSets, evaluate_sets
 from metseg.evaluation.lesions.detection import Detection, Froc, FrocPoint, SizeClass
 from metseg.evaluation.mask_pair import MaskPair
 from metseg.evaluation.metrics.metric_table import METRICS, SLICE_METRICS
@@ -29,7 +29,7 @@ from metseg.evaluation.metrics.overlap import (
 )
 from metseg.evaluation.protocols import PROTOCOLS
 from metseg.evaluation.scores import CaseScores, RegionScores
-from metseg.evaluation.scoring_config import Manner
+from metseg.evaluation.scoring_config import ScoringConfig
 from metseg.evaluation.statistics.calibration import Calibration, ReliabilityBin
 from metseg.evaluation.statistics.confidence_intervals import (
     Interval,
@@ -37,10 +37,10 @@ from metseg.evaluation.statistics.confidence_intervals import (
     bootstrap_mean,
     patient_means,
 )
-from metseg.evaluation.statistics.inter_rater import Readers, beside_readers
+from metseg.evaluation.statistics.inter_rater import Readers, compare_with_readers
 from metseg.evaluation.statistics.model_comparison import FigureComparison, compare_sets
-from metseg.evaluation.statistics.paired_tests import PairedComparison, better_of, compare_models, holm, wilcoxon_p
-from metseg.evaluation.statistics.summary import RegionSummary, Summary, summarise
+from metseg.evaluation.statistics.paired_tests import PairedComparison, better_model, compare_models, holm, wilcoxon_p
+from metseg.evaluation.statistics.summary import RegionSummary, Summary, summarize
 from metseg.evaluation.statistics.summary_sections import Probabilities
 from metseg.evaluation.statistics.volume_agreement import BlandAltman, VolumeAgreement, Volumes
 
@@ -53,13 +53,13 @@ __all__ = [
     "CaseScores",
     "Confusion",
     "Detection",
-    "Evaluated",
+    "FolderScores",
     "Evaluation",
     "FigureComparison",
     "Froc",
     "FrocPoint",
     "Interval",
-    "Manner",
+    "ScoringConfig",
     "MaskPair",
     "PairedComparison",
     "Probabilities",
@@ -67,14 +67,14 @@ __all__ = [
     "RegionScores",
     "RegionSummary",
     "ReliabilityBin",
-    "Sets",
+    "PredictionSets",
     "SizeClass",
     "Summary",
     "VolumeAgreement",
     "Volumes",
     "accuracy",
-    "beside_readers",
-    "better_of",
+    "compare_with_readers",
+    "better_model",
     "bootstrap_intervals",
     "bootstrap_mean",
     "compare_models",
@@ -95,6 +95,6 @@ __all__ = [
     "region_counts",
     "sensitivity",
     "specificity",
-    "summarise",
+    "summarize",
     "wilcoxon_p",
 ]

@@ -12,15 +12,15 @@ from metseg.evaluation.lesions.lesion_matching import common_box
 from metseg.evaluation.lesions.threshold_sweep import SweepRule
 from metseg.evaluation.mask_pair import Array, MaskPair
 from metseg.evaluation.metrics.overlap import require_same_shape
-from metseg.evaluation.metrics.surface_distance import Spacing, checked_spacing
+from metseg.evaluation.metrics.surface_distance import Spacing, check_spacing
 from metseg.evaluation.protocols import Protocol
 from metseg.evaluation.region_scoring import ComparedMasks, region_scores
 from metseg.evaluation.scores import CaseScores
-from metseg.evaluation.scoring_config import VOXELWISE, Manner
-from metseg.evaluation.statistics.probability_stats import Chances, chances_of, checked_probability
+from metseg.evaluation.scoring_config import VOXELWISE, ScoringConfig
+from metseg.evaluation.statistics.probability_stats import ProbabilityStats, checked_probability, probability_stats
 from metseg.labels import LabelScheme, check_labels
 from metseg.measure import voxel_volume_mm3
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -58,11 +58,11 @@ def evaluate_case(
     0.5
     """
     if affine is None and spacing_mm is not None:
-        affine = np.diag([*checked_spacing(tuple(spacing_mm), 3), 1.0])
-    return evaluate_masks(MaskPair(truth, prediction, affine), Manner(protocol, scheme))
+        affine = np.diag([*check_spacing(tuple(spacing_mm), 3), 1.0])
+    return evaluate_masks(MaskPair(truth, prediction, affine), ScoringConfig(protocol, scheme))
 
 
-def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
+def evaluate_masks(masks: MaskPair, manner: ScoringConfig = VOXELWISE) -> CaseScores:
     """Score the two masks of a case; for arrays alone there is `evaluate_case`.
 
     Args:
@@ -88,7 +88,7 @@ def evaluate_masks(masks: MaskPair, manner: Manner = VOXELWISE) -> CaseScores:
     )
 
 
-def _compared(masks: MaskPair, manner: Manner, warnings: list[str]) -> ComparedMasks:
+def _compared(masks: MaskPair, manner: ScoringConfig, warnings: list[str]) -> ComparedMasks:
     """Return the masks checked and cut out, and add to the warnings what was noticed."""
     protocol = manner.rules
     if masks.stack_of_slices:
@@ -122,17 +122,17 @@ def _probability(masks: MaskPair) -> npt.NDArray[np.floating] | None:
     )
 
 
-def _chances(comparison: ComparedMasks) -> Chances | None:
+def _chances(comparison: ComparedMasks) -> ProbabilityStats | None:
     """Return what is kept of the probability map; it is looked at as a whole, for it may reach beyond both masks."""
     if comparison.probability is None:
         return None
     truth = np.zeros(comparison.shape, dtype=bool)
     truth[comparison.box] = comparison.truth != 0
-    return chances_of(comparison.probability, truth, sweep_rule(comparison.protocol, comparison.affine))
+    return probability_stats(comparison.probability, truth, sweep_rule(comparison.protocol, comparison.affine))
 
 
 @dataclass(frozen=True)
-class LesionChances:
+class LesionProbabilities:
     """Probabilities and truth of a case, lesion or not, as sweeps over thresholds need them.
 
     Args:
@@ -146,7 +146,7 @@ class LesionChances:
     rule: SweepRule
 
 
-def lesion_chances(masks: MaskPair, manner: Manner, *, region: str | None = None) -> LesionChances:
+def lesion_probabilities(masks: MaskPair, manner: ScoringConfig, *, region: str | None = None) -> LesionProbabilities:
     """Return what sweeps need of a case with a probability map; its predicted mask does not matter.
 
     Args:
@@ -170,7 +170,7 @@ def lesion_chances(masks: MaskPair, manner: Manner, *, region: str | None = None
     truth = np.zeros(comparison.shape, dtype=bool)
     labels = comparison.truth
     truth[comparison.box] = labels != 0 if region is None else comparison.scheme.region_mask(labels, region)
-    return LesionChances(probability, truth, sweep_rule(comparison.protocol, comparison.affine))
+    return LesionProbabilities(probability, truth, sweep_rule(comparison.protocol, comparison.affine))
 
 
 def sweep_rule(protocol: Protocol, affine: npt.NDArray[np.float64] | None) -> SweepRule:
@@ -200,7 +200,7 @@ def _space(
         affine = np.asarray(affine, dtype=np.float64)
         if affine.shape != (4, 4):
             raise GeometryError("an affine is a 4x4 matrix", got=affine.shape)
-        return affine, checked_spacing(tuple(np.linalg.norm(affine[:3, :3], axis=0)), 3)
+        return affine, check_spacing(tuple(np.linalg.norm(affine[:3, :3], axis=0)), 3)
     if needed_by is not None:
         raise GeometryError(
             f"the protocol '{needed_by}' needs the voxel size",
@@ -210,7 +210,7 @@ def _space(
     return None, None
 
 
-def _checked_labels(array: Array, manner: Manner, *, where: str) -> tuple[Labels, list[str]]:
+def _checked_labels(array: Array, manner: ScoringConfig, *, where: str) -> tuple[Labels, list[str]]:
     """Return class ids; those the protocol knows and does not score become background, each with a counted warning."""
     warnings = []
     for label in manner.rules.ignored_labels:
@@ -218,6 +218,8 @@ def _checked_labels(array: Array, manner: Manner, *, where: str) -> tuple[Labels
             continue
         found = int(np.count_nonzero(array == label))
         if found:
-            warnings.append(f"{where}: label {label} is not scored by this protocol; {counted(found, 'voxel')} ignored")
+            warnings.append(
+                f"{where}: label {label} is not scored by this protocol; {pluralize(found, 'voxel')} ignored"
+            )
             array = np.where(array == label, np.zeros((), array.dtype), array)
     return check_labels(array, manner.labels, where=where), warnings

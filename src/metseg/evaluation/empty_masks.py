@@ -56,7 +56,7 @@ EMPTY_VALUES: Mapping[Kind, tuple[float, float | None]] = MappingProxyType(
 )
 
 
-def settled(kind: Kind, emptiness: Emptiness, *, penalty: float | None = None) -> float | None:
+def empty_mask_value(kind: Kind, emptiness: Emptiness, *, penalty: float | None = None) -> float | None:
     """Return the figure that emptiness alone decides, or None where there is something to compute.
 
     Args:
@@ -66,7 +66,7 @@ def settled(kind: Kind, emptiness: Emptiness, *, penalty: float | None = None) -
     Raises:
         ValueError: a distance with one side empty and no penalty: there is no honest number then.
 
-    >>> settled(Kind.OVERLAP, Emptiness.BOTH), settled(Kind.DISTANCE, Emptiness.TRUTH, penalty=374.0)
+    >>> empty_mask_value(Kind.OVERLAP, Emptiness.BOTH), empty_mask_value(Kind.DISTANCE, Emptiness.TRUTH, penalty=374.0)
     (1.0, 374.0)
     """
     if emptiness is Emptiness.NEITHER:

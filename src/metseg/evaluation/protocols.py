@@ -13,7 +13,7 @@ import numpy as np
 
 from metseg.evaluation.empty_masks import Kind
 from metseg.evaluation.lesions.lesion_matching import MatchRule
-from metseg.evaluation.lesions.lesion_scores import LesionFigure, LesionPair
+from metseg.evaluation.lesions.lesion_scores import LesionMetric, LesionPair
 from metseg.evaluation.metrics import overlap, surface_distance
 from metseg.evaluation.metrics.border_nsd import border_dice
 from metseg.evaluation.metrics.metric_table import (
@@ -49,7 +49,7 @@ class Protocol:
     regions: tuple[str, ...] | None
     rule: MatchRule
     figures: Mapping[str, Figure]
-    lesion_figures: Mapping[str, LesionFigure]
+    lesion_figures: Mapping[str, LesionMetric]
     penalty: Callable[[tuple[int, ...], Spacing], float]
     needs_spacing: bool = False
     ignored_labels: tuple[int, ...] = ()
@@ -83,16 +83,16 @@ def _lesion_hd95(pair: LesionPair) -> float:
     return surface_distance.hd95_mm(pair.distances, pair.penalty)
 
 
-def _lesion_border_nsd(tolerance_mm: float) -> LesionFigure:
+def _lesion_border_nsd(tolerance_mm: float) -> LesionMetric:
     def compute(pair: LesionPair) -> float:
         assert pair.spacing_mm is not None
         return border_dice(pair.truth, pair.prediction, pair.spacing_mm, tolerance_mm)
 
-    return LesionFigure(Kind.SURFACE_OVERLAP, compute)
+    return LesionMetric(Kind.SURFACE_OVERLAP, compute)
 
 
-_DICE = LesionFigure(Kind.OVERLAP, _lesion_dice)
-_HD95 = LesionFigure(Kind.DISTANCE, _lesion_hd95)
+_DICE = LesionMetric(Kind.OVERLAP, _lesion_dice)
+_HD95 = LesionMetric(Kind.DISTANCE, _lesion_hd95)
 
 _VOXEL_FIGURES: Mapping[str, Figure] = {
     **COUNT_FIGURES,

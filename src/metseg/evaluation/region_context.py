@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.evaluation.empty_masks import Emptiness
-from metseg.evaluation.lesions.lesion_scores import Lesion
+from metseg.evaluation.lesions.lesion_scores import LesionScore
 from metseg.evaluation.metrics.component_surfaces import RegionSurfaces
 from metseg.evaluation.metrics.overlap import Confusion
 from metseg.evaluation.metrics.surface_distance import Spacing, SurfaceDistances, surface_distances
@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class RegionEvidence:
+class RegionContext:
     """One region of one case.
 
     Args:
@@ -36,7 +36,7 @@ class RegionEvidence:
     truth: Mask
     prediction: Mask
     counts: Confusion
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[LesionScore, ...]
     spacing_mm: Spacing | None
     affine: npt.NDArray[np.float64] | None
     penalty: float
@@ -60,9 +60,9 @@ class RegionEvidence:
         return None if self.affine is None else voxel_volume_mm3(self.affine)
 
     @property
-    def scored_truth(self) -> tuple[Lesion, ...]:
+    def scored_truth(self) -> tuple[LesionScore, ...]:
         return tuple(lesion for lesion in self.lesions if lesion.is_true and lesion.scored)
 
     @property
-    def false_positives(self) -> tuple[Lesion, ...]:
+    def false_positives(self) -> tuple[LesionScore, ...]:
         return tuple(lesion for lesion in self.lesions if not lesion.is_true)

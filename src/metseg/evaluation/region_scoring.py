@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluation.lesions.lesion_counts import tally_of
+from metseg.evaluation.lesions.lesion_counts import count_lesions
 from metseg.evaluation.lesions.lesion_matching import (
     Matching,
     match_lesions,
@@ -16,15 +16,15 @@ from metseg.evaluation.lesions.lesion_matching import (
     predicted_lesions,
     truth_lesions,
 )
-from metseg.evaluation.lesions.lesion_scores import Lesion, LesionContext, scored_lesions
-from metseg.evaluation.lesions.necrosis_merging import joined_around
+from metseg.evaluation.lesions.lesion_scores import LesionContext, LesionScore, scored_lesions
+from metseg.evaluation.lesions.necrosis_merging import merge_around_necrosis
 from metseg.evaluation.metrics.component_surfaces import region_surfaces
 from metseg.evaluation.metrics.metric_table import METRICS
 from metseg.evaluation.metrics.overlap import joint_counts, region_counts
 from metseg.evaluation.metrics.slice_metrics import slice_scores
 from metseg.evaluation.metrics.surface_distance import Spacing
 from metseg.evaluation.protocols import Protocol
-from metseg.evaluation.region_context import RegionEvidence
+from metseg.evaluation.region_context import RegionContext
 from metseg.evaluation.scores import RegionScores
 from metseg.labels import LabelScheme
 from metseg.measure import Box
@@ -80,7 +80,7 @@ def region_scores(comparison: ComparedMasks, region: str) -> RegionScores:
     )
     table = scored_lesions(matching, context)
     counts = region_counts(comparison.joint, scheme, region)
-    evidence = RegionEvidence(
+    evidence = RegionContext(
         truth=truth,
         prediction=prediction,
         counts=counts,
@@ -96,7 +96,7 @@ def region_scores(comparison: ComparedMasks, region: str) -> RegionScores:
         counts=evidence.counts,
         lesions=evidence.lesions,
         slices=slice_scores(truth, prediction, comparison.shape[2]) if comparison.stack_of_slices else None,
-        tally=tally_of(table),
+        tally=count_lesions(table),
     )
 
 
@@ -110,8 +110,8 @@ def _match(comparison: ComparedMasks, region: str, *, truth: Mask, prediction: M
     truth_cores = truth_lesions(_class_mask(comparison.truth, comparison.scheme, core), rule)
     predicted_cores = predicted_lesions(_class_mask(comparison.prediction, comparison.scheme, core), rule)
     return matching_of(
-        joined_around(truth_lesions(truth, rule), truth_cores),
-        joined_around(predicted_lesions(prediction, rule), predicted_cores),
+        merge_around_necrosis(truth_lesions(truth, rule), truth_cores),
+        merge_around_necrosis(predicted_lesions(prediction, rule), predicted_cores),
         everywhere,
     )
 
@@ -121,7 +121,7 @@ def _class_mask(labels: Labels, scheme: LabelScheme, name: str) -> Mask:
     return np.isin(labels, ids)
 
 
-def _moved(lesion: Lesion, box: Box) -> Lesion:
+def _moved(lesion: LesionScore, box: Box) -> LesionScore:
     """Return the lesion with its centre in voxel indices of the whole image instead of the cut-out."""
     x, y, z = (centre + side.start for centre, side in zip(lesion.centre_voxel, box, strict=True))
     return replace(lesion, centre_voxel=(x, y, z))

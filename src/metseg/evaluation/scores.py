@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluation.lesions.lesion_counts import LesionTally
-from metseg.evaluation.lesions.lesion_scores import Lesion
+from metseg.evaluation.lesions.lesion_counts import LesionCounts
+from metseg.evaluation.lesions.lesion_scores import LesionScore
 from metseg.evaluation.metrics.overlap import Confusion
 from metseg.evaluation.metrics.slice_metrics import SliceScores
-from metseg.evaluation.statistics.probability_stats import Chances
+from metseg.evaluation.statistics.probability_stats import ProbabilityStats
 from metseg.registry import lookup
 
 
@@ -30,9 +30,9 @@ class RegionScores:
 
     values: Mapping[str, float | None]
     counts: Confusion
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[LesionScore, ...]
     slices: SliceScores | None = None
-    tally: LesionTally | None = None
+    tally: LesionCounts | None = None
 
     def __getitem__(self, column: str) -> float | None:
         return lookup("metric", self.values, column)
@@ -58,7 +58,7 @@ class CaseScores:
     regions: Mapping[str, RegionScores]
     joint: npt.NDArray[np.int64]
     warnings: tuple[str, ...] = ()
-    chances: Chances | None = None
+    chances: ProbabilityStats | None = None
 
     def __getitem__(self, region: str) -> RegionScores:
         return lookup("region", self.regions, region)

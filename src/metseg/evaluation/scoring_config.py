@@ -13,7 +13,7 @@ from metseg.registry import lookup
 
 
 @dataclass(frozen=True)
-class Manner:
+class ScoringConfig:
     """How masks are scored; what cannot be is refused when it is made, before any mask is read.
 
     Args:
@@ -99,4 +99,4 @@ class Manner:
 
 
 #: This project's own protocol on masks of one class.
-VOXELWISE = Manner()
+VOXELWISE = ScoringConfig()

@@ -11,8 +11,8 @@ import pandas as pd
 
 from metseg.errors import UsageError
 from metseg.experiment.comparison_files import result_files
-from metseg.experiment.comparison_result import Comparison, Contestant
-from metseg.experiment.cross_validation import judged_splits
+from metseg.experiment.comparison_result import ComparedModel, Comparison
+from metseg.experiment.cross_validation import test_splits
 from metseg.experiment.fairness import fairness_warnings, require_comparable
 from metseg.inference.predictor import Predictor
 from metseg.io.case_source import CaseSource
@@ -22,10 +22,10 @@ from metseg.model.bundle import load_bundle
 from metseg.recipe import Recipe
 from metseg.training.data import read_sources
 from metseg.training.data_record import read_data
-from metseg.training.recipe_validation import resolve
+from metseg.training.recipe_validation import validate_recipe
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
-from metseg.training.scoring import Judged, judge
+from metseg.training.scoring import ScoredRun, score_run
 
 #: The split of a comparison, in its folder.
 SPLIT = "split.json"
@@ -69,13 +69,13 @@ def compare(plan: Plan) -> Comparison:
         InputError: data that cannot be used.
     """
     for recipe in plan.recipes:
-        resolve(recipe)
+        validate_recipe(recipe)
     require_comparable(plan.recipes)
     _require_no_results(plan)
     first = plan.recipes[0]
     sources = read_sources(first, plan.data)
     split = mark_duplicates(_shared_split(plan, sources), sources, cache=plan.out / "cache")
-    judged = judged_splits(split, sources, validation=first.split.validation)
+    judged = test_splits(split, sources, validation=first.split.validation)
     _require_begun(plan, judged)
     # Other data mostly have another split too: what is really wrong comes first.
     changed_runs = _require_same_data(plan, judged)
@@ -178,7 +178,7 @@ def _require_same_data(plan: Plan, judged: Sequence[Split]) -> dict[Path, str]:
     return remarks
 
 
-def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: Mapping[Path, str]) -> Contestant:
+def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: Mapping[Path, str]) -> ComparedModel:
     """Train one recipe on every fold that is not finished yet, and gather what each network did on its fold."""
     runs, seen, metrics = [], [], []
     for run, split in _runs(recipe, plan, judged):
@@ -193,7 +193,7 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: 
         {**{key: float(known[key]) for key in keys}, "slices_per_s": one.slices_per_s}
         for known, one in zip(metrics, seen, strict=True)
     ]
-    return Contestant(
+    return ComparedModel(
         recipe=recipe,
         bundles=tuple(run.bundle for run in runs),
         scores=tuple(score for one in seen for score in one.scores),
@@ -225,12 +225,14 @@ def _train(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> None:
     )
 
 
-def _seen(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> Judged:
+def _seen(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> ScoredRun:
     """Return what the run saw of its test patients when it ended: they are read once, and not again here."""
-    if not Judged.is_in(run.test):  # a run that ended before this was kept
+    if not ScoredRun.is_in(run.test):  # a run that ended before this was kept
         predictor = Predictor.from_bundle(load_bundle(run.bundle), device=plan.device)
-        judge(predictor, split.select(read_sources(recipe, plan.data)).test, f"Scoring {recipe.name}").save(run.test)
-    return Judged.load(run.test)
+        score_run(predictor, split.select(read_sources(recipe, plan.data)).test, f"Scoring {recipe.name}").save(
+            run.test
+        )
+    return ScoredRun.load(run.test)
 
 
 def _shared_split(plan: Plan, sources: Sequence[CaseSource]) -> Split:

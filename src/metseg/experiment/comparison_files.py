@@ -12,7 +12,7 @@ from metseg.disclaimer import NOTICE
 from metseg.evaluation import PairedComparison
 from metseg.experiment.comparison_figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
 from metseg.experiment.comparison_report import comparison_contents, own_sections
-from metseg.experiment.comparison_result import Comparison, Contestant
+from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.experiment.fairness import budget_text
 from metseg.experiment.report_parts import COMPARED, machines, models, models_table, warnings
 from metseg.reporting.blocks import Block, Figure, Paragraph
@@ -60,7 +60,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _model(one: Contestant) -> dict[str, Any]:
+def _model(one: ComparedModel) -> dict[str, Any]:
     return {
         "architecture": one.recipe.model.name,
         "budget": budget_text(one.recipe),

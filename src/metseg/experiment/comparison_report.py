@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluation import METRICS, Manner
+from metseg.evaluation import METRICS, ScoringConfig
 from metseg.experiment.comparison_figures import CURVES_DRAWING, overlays_name
-from metseg.experiment.comparison_result import Comparison, Contestant
+from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.experiment.report_parts import COMPARED, machines, models, warnings
 from metseg.plot.outlines import Panel
 from metseg.reporting.blocks import Block, Figure, Paragraph, Section
@@ -34,7 +34,7 @@ def comparison_contents(comparison: Comparison) -> Contents:
             *scoring_facts(first.summary),
             *making_facts(),
         ),
-        manner=Manner(first.summary.protocol, first.recipe.data.labels),
+        manner=ScoringConfig(first.summary.protocol, first.recipe.data.labels),
         scored=scored,
         comparisons=(Compared(COMPARED, "", comparison.pairs),) if comparison.pairs else (),
         warnings=tuple(f"{one.label}: {one.text}" for one in warnings(comparison)),
@@ -72,7 +72,7 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
     )
 
 
-def _overlays(one: Contestant) -> tuple[Overlay, ...]:
+def _overlays(one: ComparedModel) -> tuple[Overlay, ...]:
     """Return the worst cases; scores and snapshots are of the same cases in the same order."""
     if not one.snapshots:
         return ()

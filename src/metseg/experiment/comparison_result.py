@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from metseg.evaluation import CaseScores, PairedComparison, Summary, compare_models, summarise
+from metseg.evaluation import CaseScores, PairedComparison, Summary, compare_models, summarize
 from metseg.evaluation.statistics.confidence_intervals import few_patients, patient_means
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, no_difference
 from metseg.io.splits import Split
@@ -18,7 +18,7 @@ from metseg.training.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class Contestant:
+class ComparedModel:
     """One recipe after all its runs.
 
     Args:
@@ -48,7 +48,7 @@ class Contestant:
 
     @cached_property
     def summary(self) -> Summary:
-        return summarise(self.scores)
+        return summarize(self.scores)
 
     @cached_property
     def dice_by_patient(self) -> dict[str, float]:
@@ -71,7 +71,7 @@ class Comparison:
         warnings: what makes the comparison less fair than it looks, one sentence each.
     """
 
-    contestants: tuple[Contestant, ...]
+    contestants: tuple[ComparedModel, ...]
     split: Split
     warnings: tuple[str, ...] = ()
 
@@ -91,12 +91,12 @@ class Comparison:
         return f"cross-validation, {len(self.split.folds)} folds" if self.split.folds else "test patients"
 
     @property
-    def highest(self) -> Contestant:
+    def highest(self) -> ComparedModel:
         """Return the recipe of the highest mean Dice, which need not be better than the next one."""
         return max(self.contestants, key=lambda one: one.mean_dice)
 
     @property
-    def shown_best(self) -> Contestant | None:
+    def shown_best(self) -> ComparedModel | None:
         """Return the recipe that is shown to be better than every other, by the rule of `better_of`; else None."""
         rivals = self._pairs_of_highest()
         named = all(pair.better == self.highest.name for pair in rivals)

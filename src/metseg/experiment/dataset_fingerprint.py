@@ -98,7 +98,7 @@ class Fingerprint:
         return {"cases": [asdict(case) for case in self.cases], "problems": dict(self.problems)}
 
 
-def take_fingerprint(sources: Sequence[CaseSource], data: DataPart, *, quiet: bool = False) -> Fingerprint:
+def compute_fingerprint(sources: Sequence[CaseSource], data: DataPart, *, quiet: bool = False) -> Fingerprint:
     """Return the fingerprint of the cases; those that cannot be read are told apart.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from metseg.errors import InputError, UsageError
 from metseg.evaluation.files.file_matching import Pairs
 from metseg.io.splits import Split
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 
 #: What is wrong with choosing on a patient, by where the split has the patient.
 WRONG: Mapping[str, str] = {
@@ -62,17 +62,19 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
     return allowed
 
 
-def not_looked_at(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...]:
+def untested_patients(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...]:
     """Return a warning on validation patients without a case: a choice on the easy ones alone would flatter.
 
-    >>> not_looked_at(Pairs(()), ["P1", "P2"])
+    >>> untested_patients(Pairs(()), ["P1", "P2"])
     ('not looked at: 2 of 2 validation patients: P1, P2',)
     """
     seen = {pair.patient for pair in pairs.cases}
     missing = [patient for patient in validation if patient not in seen]
     if not missing:
         return ()
-    return (f"not looked at: {len(missing)} of {counted(len(validation), 'validation patient')}: {some_of(missing)}",)
+    return (
+        f"not looked at: {len(missing)} of {pluralize(len(validation), 'validation patient')}: {examples_text(missing)}",
+    )
 
 
 def refuse_seen_patients(pairs: Pairs, split: Split) -> None:
@@ -112,7 +114,7 @@ def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
         "train": "give predictions of validation patients only",
         "test": "give predictions of validation patients only",
     }
-    one_of = f"one of {counted(len(allowed), 'validation patient')}: {some_of(allowed)}"
+    one_of = f"one of {pluralize(len(allowed), 'validation patient')}: {examples_text(allowed)}"
     return InputError(
         f"the patient {WRONG[place]}",
         where=patient,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metseg.errors import InputError
-from metseg.experiment.dataset_fingerprint import Fingerprint, take_fingerprint
+from metseg.experiment.dataset_fingerprint import Fingerprint, compute_fingerprint
 from metseg.experiment.nnunet_planner import (
     ANISOTROPY,
     NETWORKS,
@@ -22,7 +22,7 @@ from metseg.experiment.nnunet_planner import (
 from metseg.io.case_discovery import find_cases
 from metseg.io.volumes.volume_case import VolumeSource
 from metseg.labels import LABEL_SCHEMES
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.recipe import DataPart, Named, PredictPart, Recipe, TrainPart, validated
 from metseg.registry import lookup
 from metseg.volume import MODALITY_ALIASES
@@ -85,7 +85,7 @@ def plan_experiment(
     """
     rules = lookup("network to plan", NETWORKS, network)
     data = DataPart(labels=known_scheme(root)) if data is None else data
-    fingerprint = take_fingerprint(find_cases(root, data), data, quiet=quiet)
+    fingerprint = compute_fingerprint(find_cases(root, data), data, quiet=quiet)
     modalities, notes = _common_sequences(fingerprint, data)
     classes = len(LABEL_SCHEMES[data.labels].classes)
     topology = plan_topology(
@@ -96,7 +96,7 @@ def plan_experiment(
     )
     recipe = Recipe(
         name=name or f"{Path(root).resolve().name}-{network}",
-        description=f"Planned from {counted(len(fingerprint.cases), 'case')} for {memory_gb:g} GB by nnU-Net's rules.",
+        description=f"Planned from {pluralize(len(fingerprint.cases), 'case')} for {memory_gb:g} GB by nnU-Net's rules.",
         source="arXiv:1809.10486",
         data=part,
         preprocess=_steps(fingerprint, topology),
@@ -136,7 +136,7 @@ def _common_sequences(fingerprint: Fingerprint, data: DataPart) -> tuple[tuple[s
             code="input.missing_sequence",
         )
     rare = {name: count for name, count in counts.items() if name not in common}
-    absent = [f"{name} is left out: only {count} of {counted(cases, 'case')} with it" for name, count in rare.items()]
+    absent = [f"{name} is left out: only {count} of {pluralize(cases, 'case')} with it" for name, count in rare.items()]
     return common, absent
 
 
@@ -187,10 +187,10 @@ def _warnings(fingerprint: Fingerprint) -> list[str]:
     notes = [f"{case_id} cannot be read: {reason}" for case_id, reason in fingerprint.problems.items()]
     unlabelled = sum(case.lesions_ml is None for case in fingerprint.cases)
     if unlabelled:
-        notes.append(f"{counted(unlabelled, 'case')} without a mask: used for the plan, not usable for training")
+        notes.append(f"{pluralize(unlabelled, 'case')} without a mask: used for the plan, not usable for training")
     heads = sum(case.region == "head" for case in fingerprint.cases)
     if heads:
-        notes.append(f"{counted(heads, 'case')} with skull: the patches cover the whole head")
+        notes.append(f"{pluralize(heads, 'case')} with skull: the patches cover the whole head")
     return notes
 
 

@@ -19,7 +19,7 @@ from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import Recipe
-from metseg.training.recipe_validation import resolve
+from metseg.training.recipe_validation import validate_recipe
 from metseg.volume import Array, Case
 
 #: Patients shown, and versions of each.
@@ -43,7 +43,7 @@ def preview_augmentation(sources: Sequence[CaseSource], recipe: Recipe, path: Pa
         UsageError: a wrong recipe.
         InputError: no case can be used.
     """
-    resolve(recipe)
+    validate_recipe(recipe)
     chosen = _chosen(sources, recipe)
     titles = short_names([case.patient for case, _ in chosen])
     augmenter = Augmenter.of(recipe)

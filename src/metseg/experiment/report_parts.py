@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
-from metseg.experiment.comparison_result import Comparison, Contestant
-from metseg.message_text import counted
+from metseg.experiment.comparison_result import ComparedModel, Comparison
+from metseg.message_text import pluralize
 from metseg.reporting.blocks import Block, Bullets, Paragraph, Table
 from metseg.reporting.formatting import interval_text
 from metseg.system_info import machine_line
@@ -44,7 +44,7 @@ def models(comparison: Comparison) -> tuple[Block, ...]:
     """Return the table of models and what its figures are."""
     first = comparison.contestants[0].summary
     how = [
-        f"{counted(first.cases, 'case')} of {counted(first.patients, 'patient')} ({comparison.scored}).",
+        f"{pluralize(first.cases, 'case')} of {pluralize(first.patients, 'patient')} ({comparison.scored}).",
         f"Each figure is a mean over patients with its {LEVEL:.0%} bootstrap interval "
         f"({RESAMPLES:,} resamples of patients).",
     ]
@@ -102,7 +102,7 @@ def machines(comparison: Comparison) -> tuple[Block, ...]:
     return Paragraph("Not all of it ran on one machine, so durations do not compare:"), Bullets(lines)
 
 
-def _name(one: Contestant, comparison: Comparison) -> str:
+def _name(one: ComparedModel, comparison: Comparison) -> str:
     return f"{one.name} (leaks patients)" if comparison.split.leaks_patients else one.name
 
 
@@ -111,10 +111,10 @@ def _has_slices(comparison: Comparison) -> bool:
     return any(region.slice_metrics for one in comparison.contestants for region in one.summary.regions.values())
 
 
-def _figures(one: Contestant, region: str, shown: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
+def _figures(one: ComparedModel, region: str, shown: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
     summary = one.summary.regions[region]
     return tuple(interval_text(getattr(summary, group).get(key), nothing="") for group, key in shown.values())
 
 
-def _facts(one: Contestant) -> tuple[str, ...]:
+def _facts(one: ComparedModel) -> tuple[str, ...]:
     return tuple(write(one.facts[key]) if key in one.facts else "" for key, write in FACTS.values())

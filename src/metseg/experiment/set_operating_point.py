@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluation import Manner
-from metseg.evaluation.files.file_matching import CasePair, Pairs, pair_up
+from metseg.evaluation import ScoringConfig
+from metseg.evaluation.files.file_matching import CasePair, Pairs, match_files
 from metseg.evaluation.files.folder_scoring import map_pairs, without_errors
 from metseg.evaluation.files.prediction_documents import Documents
 from metseg.evaluation.lesions.operating_point import OperatingPoint, choose_operating_point, fit_confidence
 from metseg.evaluation.lesions.threshold_sweep import Sweep
 from metseg.experiment.leakage_checks import (
-    not_looked_at,
     refuse_seen_patients,
     require_validation_patients,
+    untested_patients,
     validation_patients,
 )
-from metseg.experiment.sweep_worker import Look, SweptCase
+from metseg.experiment.sweep_worker import SweepRequest, SweptCase
 from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.progress import track
 from metseg.recipe import PredictPart, Recipe
@@ -46,7 +46,7 @@ UNIT_WORDS: Mapping[str, str] = {MM3: "mm³", VOXELS: "pixels"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OperatingTarget:
     """What an operating point is chosen on, and for which rate.
 
     Args:
@@ -57,7 +57,7 @@ class Wanted:
         labels: label scheme of the true masks; None: that of the recipe's files.
         split_file: which patient was for what; None: as the bundle says.
         fold: which fold the bundle was validated on, where the split has folds and the bundle one network.
-        patient_pattern, patients: see `metseg.evaluation.files.file_matching.pair_up`; neither: as the bundle's recipe says.
+        patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`; neither: as the bundle's recipe says.
     """
 
     predictions: Path
@@ -72,7 +72,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Operated:
+class OperatingResult:
     """The outcome.
 
     Args:
@@ -93,9 +93,9 @@ class Operated:
         return {**self.point.to_json(), **confidence}
 
 
-def operate(
-    bundle: str | Path, wanted: Wanted, *, out: Path | None = None, jobs: int = 1, quiet: bool = False
-) -> Operated:
+def set_operating_point(
+    bundle: str | Path, wanted: OperatingTarget, *, out: Path | None = None, jobs: int = 1, quiet: bool = False
+) -> OperatingResult:
     """Choose a bundle's operating point and write it into the bundle.
 
     Args:
@@ -112,11 +112,11 @@ def operate(
     given = load_bundle(bundle)
     recipe = given.recipe
     _require_pieces(recipe, given.name)
-    manner = Manner(wanted.protocol, wanted.labels or recipe.data.file_labels or recipe.data.labels)
+    manner = ScoringConfig(wanted.protocol, wanted.labels or recipe.data.file_labels or recipe.data.labels)
     own = None if given.split is None else Split.from_dict(given.split, where=given.folder)
     split = _split(own, wanted, given.name)
     said = wanted if wanted.patient_pattern or wanted.patients else recipe.data
-    pairs = pair_up(
+    pairs = match_files(
         wanted.predictions,
         wanted.truth,
         # The truth may be that of the whole data set: patients for other uses need no prediction.
@@ -132,14 +132,14 @@ def operate(
     _require_predictions(pairs, documents, recipe)
     _require_own_folds(pairs, documents, given, split)
     # A scheme of one's own is that of the lesion itself; the recipe's region is one of the recipe's files.
-    look = Look(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
+    look = SweepRequest(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
     cases = pairs.cases
     swept = without_errors(map_pairs(look.sweep, cases, jobs=jobs), len(cases))
     looked_at = list(track(swept, "Sweeping thresholds", total=len(cases), quiet=quiet))
     point = _chosen(looked_at, wanted.false_positives)
     confidence = _fitted(cases, look, point, jobs=jobs, quiet=quiet)
-    warnings = (*pairs.warnings, *not_looked_at(pairs, validation))
-    operated = Operated(out or given.folder, point, confidence, warnings)
+    warnings = (*pairs.warnings, *untested_patients(pairs, validation))
+    operated = OperatingResult(out or given.folder, point, confidence, warnings)
     _save(given, operated)
     return operated
 
@@ -154,7 +154,7 @@ def _require_pieces(recipe: Recipe, name: str) -> None:
         )
 
 
-def _split(own: Split | None, wanted: Wanted, name: str) -> Split:
+def _split(own: Split | None, wanted: OperatingTarget, name: str) -> Split:
     """Return the split given, else the bundle's own."""
     split = own if wanted.split_file is None else Split.load(wanted.split_file)
     if split is None:
@@ -172,7 +172,7 @@ def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> 
     without = [pair.case for pair in pairs.cases if not pair.probability]
     if without:
         raise InputError(
-            f"{counted(len(without), 'case')} without a probability map",
+            f"{pluralize(len(without), 'case')} without a probability map",
             where=without[0],
             cure="predict with --format mask --format probability",
             code="input.no_probability",
@@ -226,14 +226,16 @@ def _chosen(swept: Sequence[SweptCase], false_positives: float) -> OperatingPoin
     return choose_operating_point(by_patient, false_positives, unit=MM3 if in_mm3.pop() else VOXELS)
 
 
-def _fitted(cases: Sequence[CasePair], look: Look, point: OperatingPoint, *, jobs: int, quiet: bool) -> ConfidenceMap:
+def _fitted(
+    cases: Sequence[CasePair], look: SweepRequest, point: OperatingPoint, *, jobs: int, quiet: bool
+) -> ConfidenceMap:
     outcomes = without_errors(map_pairs(partial(look.confidences, point=point), cases, jobs=jobs), len(cases))
     found = list(track(outcomes, "Calibrating confidences", total=len(cases), quiet=quiet))
     confidences = np.concatenate([of_case for of_case, _ in found])
     return fit_confidence(confidences, np.concatenate([hits for _, hits in found]))
 
 
-def _save(bundle: Bundle, operated: Operated) -> None:
+def _save(bundle: Bundle, operated: OperatingResult) -> None:
     """Write the bundle anew with the operating point in its recipe, its metrics and its card."""
     before = bundle.recipe.predict
     recipe = bundle.recipe.model_copy(update={"predict": with_point(before, operated.point, operated.confidence)})
@@ -261,7 +263,7 @@ def with_point(part: PredictPart, point: OperatingPoint, confidence: ConfidenceM
     )
 
 
-def _card(card: str, operated: Operated, *, scored_at: float) -> str:
+def _card(card: str, operated: OperatingResult, *, scored_at: float) -> str:
     """Return the card with what was chosen at its end."""
     point = operated.point
     sides: Mapping[str, Any] = {

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluation import Manner
-from metseg.evaluation.case_scoring import LesionChances, lesion_chances
+from metseg.evaluation import ScoringConfig
+from metseg.evaluation.case_scoring import LesionProbabilities, lesion_probabilities
 from metseg.evaluation.files.file_matching import CasePair
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.evaluation.lesions.operating_point import OperatingPoint
@@ -34,7 +34,7 @@ class SweptCase:
 
 
 @dataclass(frozen=True)
-class Look:
+class SweepRequest:
     """How cases are looked at; goes to the processes that do it.
 
     Args:
@@ -43,7 +43,7 @@ class Look:
         region: which region of the scheme is the lesion; None: whatever is labelled.
     """
 
-    manner: Manner
+    manner: ScoringConfig
     part: PredictPart
     region: str | None = None
 
@@ -62,8 +62,8 @@ class Look:
             case.probability, case.truth, case.rule, threshold=point.threshold, minimum_size=point.minimum_size
         )
 
-    def _chances(self, pair: CasePair) -> LesionChances:
-        case = lesion_chances(read_pair(pair, self.manner), self.manner, region=self.region)
+    def _chances(self, pair: CasePair) -> LesionProbabilities:
+        case = lesion_probabilities(read_pair(pair, self.manner), self.manner, region=self.region)
         if not self.part.fill_holes:
             return case
         return replace(case, rule=replace(case.rule, shape=partial(_filled, slicewise=pair.is_slices)))

@@ -17,7 +17,7 @@ from metseg.preprocess.prepared_case import Record
 PLANES_AT_ONCE = 32
 
 
-class Gathered:
+class Aggregator:
     """Class indices and the probability of lesion on the prepared grid, or more where it will be resampled.
 
     Where the way back only moves voxels, the decision is made at once, and one byte and one number are kept for each

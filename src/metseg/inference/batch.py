@@ -10,7 +10,7 @@ from pathlib import Path
 from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.inference.case_document import CaseReport
 from metseg.inference.input_fit import require_channels
-from metseg.inference.input_options import GUESSED, Reading
+from metseg.inference.input_options import GUESSED, InputOptions
 from metseg.inference.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.inference.output_formats import FORMATS, Format, document_path, result_paths, targets
 from metseg.inference.prediction import Prediction
@@ -53,7 +53,7 @@ def predict_paths(
     out: Path,
     *,
     formats: Sequence[str] = ("mask",),
-    reading: Reading | None = None,
+    reading: InputOptions | None = None,
     shard: Shard | None = None,
     quiet: bool = False,
 ) -> Outcome:
@@ -77,7 +77,7 @@ def predict_paths(
     """
     chosen = [lookup("format", FORMATS, name) for name in formats]
     recipe = predictor.recipe
-    sources = (reading or Reading()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
+    sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     outcome = Outcome()
     if shard is not None:

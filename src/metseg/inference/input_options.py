@@ -13,7 +13,7 @@ from metseg.io.images.channel_names import GreyRule
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.prediction_inputs import InputRules, find_in_folders, find_inputs, study_of_named
 from metseg.io.splits import PartOfSplit
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
 #: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
@@ -24,7 +24,7 @@ GUESSED = (
 
 
 @dataclass(frozen=True)
-class Reading:
+class InputOptions:
     """How inputs are read, where that cannot be known from themselves.
 
     Args:
@@ -108,8 +108,8 @@ class Reading:
             self.tell(f"predicted on: {part.describe()}")
             absent = sorted(part.units - {source.patient for source in sources})
             if part.split.by == "patient" and absent:
-                of_all = f"{len(absent)} of its {counted(len(part.units), 'patient')}"
-                self.tell(f"not under the inputs: {of_all}: {some_of(absent)}")
+                of_all = f"{len(absent)} of its {pluralize(len(part.units), 'patient')}"
+                self.tell(f"not under the inputs: {of_all}: {examples_text(absent)}")
         return sources
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.inference.aggregator import Gathered
+from metseg.inference.aggregator import Aggregator
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
 from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.inference.lesion_table import find_lesions
@@ -41,7 +41,7 @@ SLICES_IN_MEMORY = 64
 OnShare = Callable[[float], None]
 
 
-def _nobody_asks(_share: float) -> None:
+def no_progress(_share: float) -> None:
     """Where nobody wants to know how far a prediction is."""
 
 
@@ -174,7 +174,7 @@ class Predictor:
         )
 
     def segment(
-        self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = _nobody_asks
+        self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = no_progress
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """Return class ids and the probability of lesion of a prepared case; the second part of a call.
 
@@ -249,9 +249,9 @@ class Predictor:
         return case.images[reference_name(case, self.recipe.data)].affine
 
     @torch.inference_mode()
-    def _gather(self, prepared: Prepared, *, dtype: type[np.floating], on_share: OnShare) -> Gathered:
+    def _gather(self, prepared: Prepared, *, dtype: type[np.floating], on_share: OnShare) -> Aggregator:
         """Return what the networks say of a prepared case."""
-        gathered = Gathered(
+        gathered = Aggregator(
             prepared.grid,
             channels=self._networks[0].out_channels,
             outputs=self._outputs,

@@ -6,7 +6,7 @@ from metseg.io.images.images_2d import Mask, Picture, read_mask, read_picture
 from metseg.io.images.slice_stack import SliceFile, SliceStackSource
 from metseg.io.layouts import LAYOUTS
 from metseg.io.prediction_inputs import InputRules, find_inputs
-from metseg.io.splits import Chosen, Selection, Split, make_split
+from metseg.io.splits import SelectedCases, Selection, Split, make_split
 from metseg.io.stratified_sampling import units_of
 from metseg.io.volumes.image_files import ImageFile
 from metseg.io.volumes.nifti import read_volume
@@ -16,7 +16,7 @@ from metseg.io.volumes.volume_case import VolumeSource
 __all__ = [
     "LAYOUTS",
     "CaseSource",
-    "Chosen",
+    "SelectedCases",
     "ImageFile",
     "InputRules",
     "Mask",

@@ -13,7 +13,7 @@ from metseg.io.file_index import Tree, scan
 from metseg.io.images.channel_names import channel_names
 from metseg.io.layouts import Findings, choose_layout
 from metseg.io.layouts.mixed_folders import find_in_layout
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.recipe import DataPart, validated
 
 #: Between the images' and the masks' root where one argument has to name both.
@@ -38,7 +38,7 @@ class DataOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Found(Findings):
+class FoundCases(Findings):
     """What was found under a root, with what does not fit.
 
     Args:
@@ -77,22 +77,22 @@ def find(
     *,
     masks: str | Path | None = None,
     **options: Unpack[DataOptions],
-) -> Found:
+) -> FoundCases:
     """Return the cases as `find_cases` does, and beside them what belongs to none."""
     asked = data_part(data, options)
     image_root, mask_root = split_roots(root, masks)
     tree = scan(image_root, mask_root)
     name = choose_layout(tree, asked.layout)
     found = find_in_layout(tree, name, asked)
-    notes = (*found.notes, *kept_apart(found.unlabelled))
-    return Found(found.sources, found.orphan_masks, notes, found.unlabelled, name, tree)
+    notes = (*found.notes, *unlabelled_notes(found.unlabelled))
+    return FoundCases(found.sources, found.orphan_masks, notes, found.unlabelled, name, tree)
 
 
-def kept_apart(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
+def unlabelled_notes(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
     """Return a note on cases without masks that a data set keeps apart, where they are left out."""
     if not unlabelled:
         return ()
-    return (f"{counted(len(unlabelled), 'case')} without masks left out, the first {unlabelled[0].case_id}",)
+    return (f"{pluralize(len(unlabelled), 'case')} without masks left out, the first {unlabelled[0].case_id}",)
 
 
 def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path, Path | None]:

@@ -12,7 +12,7 @@ from metseg.io.file_index import PICTURE_ENDINGS
 from metseg.io.patients import attributes_of, patient_finder, read_attributes, read_table, same_folders
 from metseg.io.timepoints import same_patients_note
 from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
 #: Names of the columns, in lower case; of several the first counts.
@@ -64,8 +64,8 @@ class PatientTable:
         missing = sorted(set(names) - set(found))
         if missing:
             raise self._wrong(
-                f"{counted(len(missing), 'file')} without a row in the table",
-                got=some_of(missing),
+                f"{pluralize(len(missing), 'file')} without a row in the table",
+                got=examples_text(missing),
                 cure="add the rows, or move the files out of the data set",
             )
         by_key: dict[str, list[PurePosixPath]] = defaultdict(list)
@@ -75,7 +75,7 @@ class PatientTable:
             if len(places) > 1:
                 raise self._wrong(
                     f"'{key}' stands for several files",
-                    got=some_of(places),
+                    got=examples_text(places),
                     cure="write their paths in the table, relative to the data set",
                 )
         return {place: self.rows[key] for place, key in found.items()}
@@ -85,7 +85,7 @@ class PatientTable:
         notes = []
         unused = len(self.rows) - len(assigned)
         if unused:
-            notes.append(f"{self.path.name}: {counted(unused, 'row')} of files that are not there")
+            notes.append(f"{self.path.name}: {pluralize(unused, 'row')} of files that are not there")
         if any(row.patient is None for row in assigned.values()):
             notes.append(
                 f"{self.path.name} names no patients: each file counts as a patient of its own, so intervals are too"

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.timepoints import PATIENT, PatientFolder, patients_in, same_patients, without_times
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 #: Folders that say what a picture is for, not whose it is.
 NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "testing", "data", "images", "slices")
@@ -48,7 +48,7 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
             "nothing says which patient a picture belongs to",
             where=root / flat[0],
             expected="one folder per patient, or a pattern",
-            got=f"{counted(len(flat), 'picture')} without a patient's folder",
+            got=f"{pluralize(len(flat), 'picture')} without a patient's folder",
             cure=propose_pattern(flat),
             code="input.no_patient",
         )
@@ -107,7 +107,7 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
         matches = [re.search(pattern, str(place)) for place in places]
         patients = sorted({match.group(1) for match in matches if match})
         if all(matches) and patients[0] and (len(patients) < len(places) or len(places) == 1):
-            many = counted(len(patients), "patient")
+            many = pluralize(len(patients), "patient")
             return f"set patient_pattern, for example '{pattern}', which finds {many}, the first '{patients[0]}'"
     return (
         "give each patient a folder of its own, or name the patient of each file with a pattern or a table of patients"

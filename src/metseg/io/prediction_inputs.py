@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from metseg.errors import InputError, UsageError
-from metseg.io.case_discovery import DataOptions, data_part, kept_apart
+from metseg.io.case_discovery import DataOptions, data_part, unlabelled_notes
 from metseg.io.case_source import CaseSource
 from metseg.io.declared_sequences import declared_against_names
 from metseg.io.file_index import PICTURE_ENDINGS, Pair, Tree, scan
@@ -39,7 +39,7 @@ from metseg.io.volumes.image_files import CHANNELS_OF_RECIPE, CHANNELS_OF_TABLE,
 from metseg.io.volumes.nifti_file import NIFTI_ENDINGS, read_nifti_header
 from metseg.io.volumes.study_source import asked_for, check_named, study_from_files
 from metseg.io.volumes.volume_case import VolumeSource
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK, canonical_modality
 
@@ -252,7 +252,7 @@ def _studies(
     series, brain = _split_named(named)
     if series and of_dicom:
         found = find_in_layout(tree, layout, data, overrides=series)
-    for note in (*found.notes, *(kept_apart(found.unlabelled) if with_masks else ())):
+    for note in (*found.notes, *(unlabelled_notes(found.unlabelled) if with_masks else ())):
         tell(note)
     studies: Sequence[CaseSource] = found.sources
     if not with_masks:
@@ -341,7 +341,7 @@ def _not_one_study(count: int, *, where: Path) -> UsageError:
     return UsageError(
         "sequences are named, and there is not one study that they could be of",
         where=where,
-        got=counted(count, "study", "studies"),
+        got=pluralize(count, "study", "studies"),
         cure="predict that study by itself",
     )
 
@@ -391,7 +391,7 @@ def _require_channels(study: CaseSource, path: Path, data: DataPart) -> None:
         _, shape = read_nifti_header(path)
         count = shape[3] if len(shape) == 4 else 1
         if count != len(data.channels):
-            raise made_for_pictures(data, where=path, got=f"a volume of {counted(count, 'channel')}")
+            raise made_for_pictures(data, where=path, got=f"a volume of {pluralize(count, 'channel')}")
 
 
 def made_for_pictures(data: DataPart, *, where: object, got: str, grey: str | None = None) -> InputError:
@@ -400,7 +400,7 @@ def made_for_pictures(data: DataPart, *, where: object, got: str, grey: str | No
     return InputError(
         "the model is for pictures, and a volume was given",
         where=where,
-        expected=f"2D slices of {counted(len(data.channels), 'channel')} ({', '.join(data.channels)})",
+        expected=f"2D slices of {pluralize(len(data.channels), 'channel')} ({', '.join(data.channels)})",
         got=got,
         cure=f"{slices}choose a model of volumes, see `metseg models list`",
         code="input.dimensions",

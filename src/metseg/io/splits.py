@@ -18,7 +18,7 @@ from metseg.atomic_io import write_text
 from metseg.errors import InputError, UsageError
 from metseg.io.case_source import CaseSource
 from metseg.io.stratified_sampling import By, deal, interleaved, strata_of, units_of
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.recipe import SplitPart
 from metseg.registry import lookup
 
@@ -29,7 +29,7 @@ PARTS = ("train", "validation", "test")
 NAMED = 3
 
 
-class Chosen(NamedTuple):
+class SelectedCases(NamedTuple):
     """A case of a part of the split; `slices` are indices along z, or None for the whole case."""
 
     source: CaseSource
@@ -39,9 +39,9 @@ class Chosen(NamedTuple):
 class Selection(NamedTuple):
     """What is trained on, what early stopping and choices see, and what is read once, at the end."""
 
-    train: tuple[Chosen, ...]
-    validation: tuple[Chosen, ...]
-    test: tuple[Chosen, ...]
+    train: tuple[SelectedCases, ...]
+    validation: tuple[SelectedCases, ...]
+    test: tuple[SelectedCases, ...]
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ class PartOfSplit:
     def describe(self) -> str:
         """Return what the part is, in words."""
         fold = "" if self.fold is None or self.name == "test" else f", fold {self.fold}"
-        return f"part '{self.name}' of {self.path.name}{fold}: {counted(len(self.units), self.split.by)}"
+        return f"part '{self.name}' of {self.path.name}{fold}: {pluralize(len(self.units), self.split.by)}"
 
 
 def make_split(
@@ -403,12 +403,12 @@ def _share(share: float, total: int) -> int:
     return 0 if share == 0 else max(1, round(share * total))
 
 
-def _choose(sources: Sequence[CaseSource], wanted: frozenset[str], by: By) -> tuple[Chosen, ...]:
+def _choose(sources: Sequence[CaseSource], wanted: frozenset[str], by: By) -> tuple[SelectedCases, ...]:
     chosen = []
     for source in sources:
         indices = tuple(index for index, unit in enumerate(units_of(source, by)) if unit in wanted)
         if indices:
-            chosen.append(Chosen(source, indices if by == "slice" else None))
+            chosen.append(SelectedCases(source, indices if by == "slice" else None))
     return tuple(chosen)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from metseg.errors import InputError
 from metseg.model.instance_norm import with_quick_instance_norm
-from metseg.model.onednn_workarounds import with_careful_convolutions
+from metseg.model.onednn_workarounds import use_safe_convolutions
 
 Logits = torch.Tensor | list[torch.Tensor]
 
@@ -44,7 +44,7 @@ class SegmentationNetwork(nn.Module):
         divisor: int | Sequence[int] = 1,
     ) -> None:
         super().__init__()
-        self.body = with_quick_instance_norm(with_careful_convolutions(body))
+        self.body = with_quick_instance_norm(use_safe_convolutions(body))
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.dimensions = dimensions

@@ -39,7 +39,7 @@ _CONVOLVE_AND_ADD: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", No
 _HAS_BFLOAT16: Any = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
 
 
-def with_careful_convolutions(network: Network) -> Network:
+def use_safe_convolutions(network: Network) -> Network:
     """Return the network with its convolutions changed in place; weights and their names stay as they are."""
     return with_classes(network, _CAREFUL)
 
@@ -62,7 +62,7 @@ def add_convolved(total: Tensor, convolution: nn.Module, volume: Tensor) -> Tens
 
     Args:
         total: (N, K, ...), of the answer's shape.
-        convolution: from a network of `with_careful_convolutions`, or any other, which then answers by itself.
+        convolution: from a network of `use_safe_convolutions`, or any other, which then answers by itself.
         volume: (N, C, ...); shares no memory with ``total``.
     """
     if isinstance(convolution, _CarefulDown) and convolution._may_add_to(total, volume):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metseg.plot.error_bars import Bounds
-from metseg.plot.style import MINUS, figure, look, save_for_print
+from metseg.plot.error_bars import ErrorBounds
+from metseg.plot.style import MINUS, figure, save_for_print, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,9 +44,9 @@ class Agreement:
 
     truth_ml: Sequence[float]
     predicted_ml: Sequence[float]
-    bias_ml: Bounds
-    lower_ml: Bounds | None = None
-    upper_ml: Bounds | None = None
+    bias_ml: ErrorBounds
+    lower_ml: ErrorBounds | None = None
+    upper_ml: ErrorBounds | None = None
     series: int = 0
 
 
@@ -72,7 +72,7 @@ def draw_bland_altman(panels: Mapping[str, Agreement], path: Path) -> None:
 def _draw_panel(axes: Axes, agreement: Agreement) -> None:
     truth, predicted = np.asarray(agreement.truth_ml, float), np.asarray(agreement.predicted_ml, float)
     mean, difference = (truth + predicted) / 2, predicted - truth
-    drawn_as = look(agreement.series)
+    drawn_as = style(agreement.series)
     axes.scatter(mean, difference, s=22, color=drawn_as.colour, marker=drawn_as.marker, alpha=0.7, linewidths=0)
     axes.axhline(0, color=LINE_COLOUR, linewidth=0.6)
     limits = (
@@ -92,7 +92,7 @@ def _draw_panel(axes: Axes, agreement: Agreement) -> None:
     axes.set(xlabel="mean of true and predicted volume (mL)", ylabel=f"predicted {MINUS} true (mL)")
 
 
-def _draw_line(axes: Axes, line: Bounds, dashes: str, name: str) -> None:
+def _draw_line(axes: Axes, line: ErrorBounds, dashes: str, name: str) -> None:
     """Draw a level and its interval, and write its value at the right end, outside the points."""
     axes.axhline(line.value, color=LINE_COLOUR, linewidth=1.2, linestyle=dashes)
     if line.low is not None and line.high is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from pathlib import Path
 
-from metseg.plot.error_bars import Bounds, error_bars
+from metseg.plot.error_bars import ErrorBounds, error_bars
 from metseg.plot.style import figure, save_for_print
 
 #: Inches of a row, and of what stands above and below the rows.
@@ -14,7 +14,7 @@ ROW_INCHES, FRAME_INCHES = 0.38, 1.0
 LINE_COLOUR = "#404040"
 
 
-def draw_differences(rows: Mapping[str, Bounds], path: Path, *, shown: Container[str], label: str) -> None:
+def draw_differences(rows: Mapping[str, ErrorBounds], path: Path, *, shown: Container[str], label: str) -> None:
     """Write one row per pair: the mean difference and its interval beside the line of no difference.
 
     A filled marker is a difference that was shown; an open one shows none.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Bounds(NamedTuple):
+class ErrorBounds(NamedTuple):
     """A value between the ends of its interval; None where it has none, as with a single patient."""
 
     value: float
@@ -17,12 +17,12 @@ class Bounds(NamedTuple):
     high: float | None = None
 
 
-def error_bars(bounds: Sequence[Bounds]) -> npt.NDArray[np.float64]:
+def error_bars(bounds: Sequence[ErrorBounds]) -> npt.NDArray[np.float64]:
     """Return (2, N): how far each bar reaches below and above its value, as ``Axes.errorbar`` takes it.
 
     Rounding can put a value a hair outside its own interval; a bar never has a negative length.
 
-    >>> error_bars([Bounds(0.5, 0.25, 1.0), Bounds(0.7)]).tolist()
+    >>> error_bars([ErrorBounds(0.5, 0.25, 1.0), ErrorBounds(0.7)]).tolist()
     [[0.25, 0.0], [0.5, 0.0]]
     """
     below = [0.0 if one.low is None else max(0.0, one.value - one.low) for one in bounds]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metseg.plot.error_bars import Bounds, error_bars
-from metseg.plot.style import Look, figure, look, save_for_print
+from metseg.plot.error_bars import ErrorBounds, error_bars
+from metseg.plot.style import Style, figure, save_for_print, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ class FrocCurve:
     """
 
     false_positives: Sequence[float]
-    sensitivity: Sequence[Bounds]
+    sensitivity: Sequence[ErrorBounds]
     chosen: tuple[float, float] | None = None
 
 
@@ -44,7 +44,7 @@ def draw_froc(models: Mapping[str, FrocCurve], path: Path) -> None:
     with figure(width=6.4, height=4.2 + 0.18 * len(models)) as drawn:
         axes = drawn.add_subplot()
         for row, (name, curve) in enumerate(models.items()):
-            _draw_curve(axes, curve, look(row), name)
+            _draw_curve(axes, curve, style(row), name)
         rates = [rate for curve in models.values() for rate in curve.false_positives]
         reach = min(MOST_FALSE, max([1.0, *rates]))
         axes.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(-0.03, 1.03))
@@ -53,7 +53,7 @@ def draw_froc(models: Mapping[str, FrocCurve], path: Path) -> None:
         save_for_print(drawn, path)
 
 
-def _draw_curve(axes: Axes, curve: FrocCurve, drawn_as: Look, name: str) -> None:
+def _draw_curve(axes: Axes, curve: FrocCurve, drawn_as: Style, name: str) -> None:
     several = len(curve.false_positives) > 1
     axes.errorbar(
         list(curve.false_positives),

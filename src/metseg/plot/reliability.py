@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metseg.plot.error_bars import Bounds, error_bars
-from metseg.plot.style import figure, look, save_for_print
+from metseg.plot.error_bars import ErrorBounds, error_bars
+from metseg.plot.style import figure, save_for_print, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ class Reliability:
     """
 
     predicted: Sequence[float]
-    observed: Sequence[Bounds]
+    observed: Sequence[ErrorBounds]
     counts: Sequence[float]
     error: float | None = None
 
@@ -66,7 +66,7 @@ def draw_reliability(models: Mapping[str, Reliability], path: Path, *, axis: Axi
         curves, counts = drawn.subplots(2, 1, sharex=True, height_ratios=HEIGHTS)
         curves.plot([0, 1], [0, 1], color="#707070", linewidth=1, linestyle=":")
         for row, (name, one) in enumerate(models.items()):
-            drawn_as = look(row)
+            drawn_as = style(row)
             error = "" if one.error is None else f" (ECE {one.error:.3f})"
             curves.errorbar(
                 one.predicted,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metseg.plot.error_bars import Bounds, error_bars
-from metseg.plot.style import figure, look, save_for_print
+from metseg.plot.error_bars import ErrorBounds, error_bars
+from metseg.plot.style import figure, save_for_print, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ ACROSS, PANEL_WIDTH, PANEL_HEIGHT = 2, 3.7, 2.9
 
 
 @dataclass(frozen=True)
-class Found:
+class SizeSensitivity:
     """The lesions of one size.
 
     Args:
@@ -31,11 +31,11 @@ class Found:
     """
 
     lesions: int
-    share: Bounds | None
+    share: ErrorBounds | None
 
 
 def draw_sensitivity_by_size(
-    regions: Mapping[str, Mapping[str, Sequence[Found]]], path: Path, *, bins: Sequence[str]
+    regions: Mapping[str, Mapping[str, Sequence[SizeSensitivity]]], path: Path, *, bins: Sequence[str]
 ) -> None:
     """Write one panel per region: the sensitivity in every bin of the longest diameter, with intervals.
 
@@ -63,9 +63,9 @@ def draw_sensitivity_by_size(
         save_for_print(drawn, path)
 
 
-def _draw_panel(axes: Axes, by_model: Mapping[str, Sequence[Found]], bins: Sequence[str]) -> None:
+def _draw_panel(axes: Axes, by_model: Mapping[str, Sequence[SizeSensitivity]], bins: Sequence[str]) -> None:
     for row, (name, groups) in enumerate(by_model.items()):
-        drawn_as = look(row)
+        drawn_as = style(row)
         offset = (row - (len(by_model) - 1) / 2) * SPREAD / len(by_model)
         known = [(place + offset, group.share) for place, group in enumerate(groups) if group.share is not None]
         axes.errorbar(

@@ -43,7 +43,7 @@ MINUS = "\N{MINUS SIGN}"
 PRINT_DPI = 300
 
 
-class Look(NamedTuple):
+class Style(NamedTuple):
     """How one of several series is drawn: marker and dashes tell it apart where colours cannot be seen."""
 
     colour: str
@@ -55,13 +55,13 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1.2, 2)))
 
 
-def look(place: int) -> Look:
+def style(place: int) -> Style:
     """Return how the series at a place, from 0, is drawn in every figure.
 
-    >>> look(0)
+    >>> style(0)
     Look(colour='#0072B2', marker='o', dashes='-')
     """
-    return Look(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
+    return Style(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
 
 
 @contextmanager

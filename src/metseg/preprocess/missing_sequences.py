@@ -41,7 +41,7 @@ def grey_sequence(recipe: Recipe) -> str | None:
     return inputs[fill.reference] if is_possible and len(inputs) > 1 else None
 
 
-def stand_ins(case: Case, data: DataPart, fill: SequenceFill, *, grey: str | None = None) -> dict[str, str]:
+def substitute_sequences(case: Case, data: DataPart, fill: SequenceFill, *, grey: str | None = None) -> dict[str, str]:
     """Return, for each sequence that the case lacks and may lack, the one whose image is stacked in its place.
 
     Args:
@@ -79,7 +79,7 @@ def fill_missing(prepared: Prepared, standing_in: Mapping[str, str], fill: Seque
 
     Args:
         prepared: its image is float32 and its own; changed in place.
-        standing_in: from `stand_ins`.
+        standing_in: from `substitute_sequences`.
         fill: of the recipe.
     """
     places = {name: number for number, name in enumerate(prepared.modalities)}

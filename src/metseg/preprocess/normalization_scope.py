@@ -82,7 +82,7 @@ def parts(prepared: Prepared, scope: Scope) -> Iterator[tuple[tuple[Any, ...], A
             yield (channel, slice(None), slice(None), z), values.ravel() if head is None else values[head[:, :, z]]
 
 
-def normalised(
+def normalize(
     prepared: Prepared, scope: Scope, function: Callable[[Float32, Array], Float32 | None]
 ) -> tuple[Float32, int]:
     """Return the image with ``function`` applied to each part, and in how many parts it could not be.

@@ -13,7 +13,13 @@ from metseg.errors import InputError
 from metseg.labels import LABEL_SCHEMES, LabelScheme, check_labels
 from metseg.preprocess import STEPS, Step, check_steps
 from metseg.preprocess.head_mask import head_mask
-from metseg.preprocess.missing_sequences import SequenceFill, fill_missing, grey_sequence, sequence_fill, stand_ins
+from metseg.preprocess.missing_sequences import (
+    SequenceFill,
+    fill_missing,
+    grey_sequence,
+    sequence_fill,
+    substitute_sequences,
+)
 from metseg.preprocess.prepared_case import Prepared, Record, check_grids, reference_name, stack_case
 from metseg.preprocess.step_spec import ArrayStep, CaseStep
 from metseg.recipe import DataPart, Recipe
@@ -45,7 +51,7 @@ def prepare_case(
         data: which images, and what the labels mean.
         steps: from `check_steps`.
         fill: what the network sees in place of sequences that `data` says may be missing.
-        grey: see `stand_ins`.
+        grey: see `substitute_sequences`.
     Returns:
         image (C, X, Y, Z) float32, C-contiguous and finite; labels (X, Y, Z) uint8 class ids of the scheme.
     Raises:
@@ -53,7 +59,7 @@ def prepare_case(
             that are not finite in the end.
         GeometryError: images on several grids, and no step that brings them to one.
     """
-    standing_in = stand_ins(case, data, fill, grey=grey)
+    standing_in = substitute_sequences(case, data, fill, grey=grey)
     # Nested, so that no name here holds the stacked images while steps make others of them.
     prepared = run_steps(_stacked(case, data, steps, standing_in=standing_in), steps, where=case.case_id)
     image = np.ascontiguousarray(prepared.image, dtype=np.float32)

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from metseg.errors import InputError
 from metseg.geometry import Affine, stepped_affine, turn_to_ras
-from metseg.preprocess.simpleitk import RAS_LPS, one_thread, rigid_matrix, to_image
+from metseg.preprocess.simpleitk import RAS_LPS, one_thread, rigid_matrix, to_simpleitk
 from metseg.volume import Volume
 
 Mask = npt.NDArray[np.bool_]
@@ -170,12 +170,12 @@ def _method(fixed: Side, moving: Side, *, size_mm: float) -> tuple[tuple[Any, An
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=BINS)
     method.SetInterpolator(sitk.sitkLinear)
     if region.any():
-        method.SetMetricFixedMask(to_image(Volume(region.astype(np.uint8), image.affine)))
+        method.SetMetricFixedMask(to_simpleitk(Volume(region.astype(np.uint8), image.affine)))
     share = POINTS / max(1, int(np.count_nonzero(region)))
     if share < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, SEED)
-    return (to_image(image), to_image(moving.coarse(size_mm)[0])), method
+    return (to_simpleitk(image), to_simpleitk(moving.coarse(size_mm)[0])), method
 
 
 def _with_margin(head: Mask, image: Volume) -> Mask:

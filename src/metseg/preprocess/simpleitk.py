@@ -16,7 +16,7 @@ from metseg.volume import Volume
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def to_image(volume: Volume) -> Any:
+def to_simpleitk(volume: Volume) -> Any:
     """Return a `SimpleITK.Image` of the same voxels at the same place.
 
     Raises:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluation import Manner
-from metseg.evaluation.files.folder_scoring import Evaluated
-from metseg.evaluation.files.multi_model import Evaluation, Sets, paired
+from metseg.evaluation import ScoringConfig
+from metseg.evaluation.files.folder_scoring import FolderScores
+from metseg.evaluation.files.multi_model import Evaluation, PredictionSets, paired
 from metseg.reporting.image_lookup import Images
 from metseg.reporting.overlays import Drawn, draw_worst
 from metseg.reporting.provenance import Fact, folder_name, making_facts, scoring_facts
@@ -17,7 +17,7 @@ NO_IMAGES = "No images were given (--images ROOT), so there is nothing to draw t
 
 
 def write_evaluation_report(
-    evaluation: Evaluation, sets: Sets, manner: Manner, *, out: Path, images: Images | None = None
+    evaluation: Evaluation, sets: PredictionSets, manner: ScoringConfig, *, out: Path, images: Images | None = None
 ) -> Path:
     """Write the report of one or several sets of predictions.
 
@@ -35,7 +35,7 @@ def write_evaluation_report(
 
 
 def evaluation_contents(
-    evaluation: Evaluation, sets: Sets, manner: Manner, *, images: Images | None = None
+    evaluation: Evaluation, sets: PredictionSets, manner: ScoringConfig, *, images: Images | None = None
 ) -> Contents:
     """Return what the report of an evaluation tells; see `write_evaluation_report`."""
     scored = tuple(
@@ -55,7 +55,7 @@ def evaluation_contents(
     )
 
 
-def _facts(evaluation: Evaluation, sets: Sets, manner: Manner) -> tuple[Fact, ...]:
+def _facts(evaluation: Evaluation, sets: PredictionSets, manner: ScoringConfig) -> tuple[Fact, ...]:
     first = next(iter(evaluation.sets.values())).summary
     predictions = [
         folder_name(path) if name == folder_name(path) else f"{name} (folder {folder_name(path)})"
@@ -73,12 +73,14 @@ def _facts(evaluation: Evaluation, sets: Sets, manner: Manner) -> tuple[Fact, ..
     )
 
 
-def _labels(manner: Manner) -> str:
+def _labels(manner: ScoringConfig) -> str:
     scheme = manner.scheme or manner.rules.scheme
     return scheme if isinstance(scheme, str) else ", ".join(f"{label} {name}" for label, name in scheme.classes.items())
 
 
-def _drawn(one: Evaluated, predictions: Path, sets: Sets, manner: Manner, images: Images | None) -> Drawn:
+def _drawn(
+    one: FolderScores, predictions: Path, sets: PredictionSets, manner: ScoringConfig, images: Images | None
+) -> Drawn:
     if images is None:
         return Drawn()
     return draw_worst(one.scores, paired(sets, predictions, manner).cases, manner, images)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from metseg.evaluation import Interval
 from metseg.evaluation.statistics.confidence_intervals import LEVEL
-from metseg.plot.error_bars import Bounds
+from metseg.plot.error_bars import ErrorBounds
 from metseg.reporting.blocks import NOTHING
 
 #: What stands beside means; and what bars and bands are.
@@ -61,6 +61,6 @@ def titled(title: str, unit: str) -> str:
     return f"{title} ({unit})" if unit else title
 
 
-def bounds_of(interval: Interval) -> Bounds:
+def bounds_of(interval: Interval) -> ErrorBounds:
     """Return an interval as figures draw it."""
-    return Bounds(interval.mean, interval.low, interval.high)
+    return ErrorBounds(interval.mean, interval.low, interval.high)

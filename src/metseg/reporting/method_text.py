@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from metseg.evaluation import Manner
+from metseg.evaluation import ScoringConfig
 from metseg.evaluation.empty_masks import EMPTY_VALUES, Kind
 from metseg.evaluation.lesions.lesion_matching import MatchRule
 from metseg.evaluation.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, SIGNIFICANCE
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 #: What a protocol charges for a mask that is empty on one side alone.
 PENALTIES: Mapping[Callable[..., float], str] = {
@@ -27,7 +27,7 @@ KINDS: Mapping[Kind, str] = {
 }
 
 
-def rules(manner: Manner) -> tuple[str, ...]:
+def rules(manner: ScoringConfig) -> tuple[str, ...]:
     """Return the rules of a protocol, one or a few sentences each."""
     protocol = manner.rules
     return (
@@ -49,7 +49,7 @@ def _lesions(rule: MatchRule) -> list[str]:
     if rule.dilations:
         sides = "truth and prediction alike" if rule.merge_predictions else "the truth"
         sentences.append(
-            f"Pieces that meet when dilated {counted(rule.dilations, 'time')} are one lesion, in {sides}; a lesion is "
+            f"Pieces that meet when dilated {pluralize(rule.dilations, 'time')} are one lesion, in {sides}; a lesion is "
             "found if a predicted one touches it, dilated as often."
         )
     else:
@@ -61,7 +61,7 @@ def _lesions(rule: MatchRule) -> list[str]:
     return [" ".join(sentences)]
 
 
-def _ignored(manner: Manner) -> list[str]:
+def _ignored(manner: ScoringConfig) -> list[str]:
     labels = [str(label) for label in manner.rules.ignored_labels if label not in manner.labels.values]
     return (
         [f"The label {' and '.join(labels)} is not scored by this protocol and counts as background."] if labels else []

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.evaluation import METRICS, CaseScores, Manner
+from metseg.evaluation import METRICS, CaseScores, ScoringConfig
 from metseg.evaluation.files.case_files import CasePair
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.geometry import grid_difference, spacing_mm, turn_to_ras
@@ -35,7 +35,7 @@ class Drawn:
     problems: tuple[str, ...] = ()
 
 
-def draw_worst(scores: Sequence[CaseScores], pairs: Sequence[CasePair], manner: Manner, images: Images) -> Drawn:
+def draw_worst(scores: Sequence[CaseScores], pairs: Sequence[CasePair], manner: ScoringConfig, images: Images) -> Drawn:
     """Return the worst cases over their images; a case that cannot be drawn is named, and the others are drawn.
 
     Args:
@@ -70,7 +70,7 @@ def _image_of(mask: Path, *, images: Images, masks: Collection[Path]) -> Path:
     return path
 
 
-def _panel(worst: Worst, pair: CasePair, manner: Manner, find: Callable[[Path], Path]) -> tuple[Panel, str]:
+def _panel(worst: Worst, pair: CasePair, manner: ScoringConfig, find: Callable[[Path], Path]) -> tuple[Panel, str]:
     """Return the panel, and which slice it is.
 
     Raises:
@@ -86,7 +86,7 @@ def _panel(worst: Worst, pair: CasePair, manner: Manner, find: Callable[[Path], 
     return _of_volume(image, truth, prediction)
 
 
-def _region(mask: Array, manner: Manner, region: str) -> Mask:
+def _region(mask: Array, manner: ScoringConfig, region: str) -> Mask:
     """Return where a mask, as read from its file, belongs to a region; scoring it has checked its values already."""
     scheme = manner.labels
     ids = np.rint(np.asarray(mask)).astype(np.int64)

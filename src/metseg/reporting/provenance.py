@@ -8,7 +8,7 @@ from pathlib import Path
 from metseg import __version__
 from metseg.evaluation import Summary
 from metseg.evaluation.statistics.confidence_intervals import LEVEL
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.system_info import machine_facts, machine_line
 
 Fact = tuple[str, str]
@@ -17,7 +17,7 @@ Fact = tuple[str, str]
 def scoring_facts(summary: Summary) -> tuple[Fact, ...]:
     """Return how much was scored and how sure the means are."""
     return (
-        ("Scored", f"{counted(summary.cases, 'case')} of {counted(summary.patients, 'patient')}"),
+        ("Scored", f"{pluralize(summary.cases, 'case')} of {pluralize(summary.patients, 'patient')}"),
         (
             "Intervals",
             f"{LEVEL:.0%}, bootstrap over patients, {summary.resamples:,} resamples, seed {summary.seed}",

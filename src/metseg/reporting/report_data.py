@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metseg.evaluation import METRICS, CaseScores, Manner, PairedComparison, Summary
+from metseg.evaluation import METRICS, CaseScores, PairedComparison, ScoringConfig, Summary
 from metseg.evaluation.statistics.inter_rater import Readers
 from metseg.evaluation.statistics.model_comparison import FigureComparison
 from metseg.plot.outlines import Panel
@@ -92,7 +92,7 @@ class Contents:
 
     title: str
     facts: tuple[tuple[str, str], ...]
-    manner: Manner
+    manner: ScoringConfig
     scored: tuple[Scored, ...]
     comparisons: tuple[Compared, ...] = ()
     readers: Readers | None = None

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from metseg import __version__
 from metseg.schemas import NOTICE
 from metseg.serve.http.error_handlers import add_handlers
-from metseg.serve.http.middleware import Surrounding
+from metseg.serve.http.middleware import RequestMiddleware
 from metseg.serve.http.openapi import complete
 from metseg.serve.routes import ROUTERS
 from metseg.serve.service_context import Service, open_service
@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan(service),
-        middleware=[Middleware(Surrounding, measures=service.measures)],
+        middleware=[Middleware(RequestMiddleware, measures=service.measures)],
         redirect_slashes=False,
         docs_url=None,  # their pages load scripts from elsewhere; the document itself is at /openapi.json
         redoc_url=None,

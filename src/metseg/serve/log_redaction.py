@@ -23,7 +23,7 @@ WITHHELD: Final = "(text withheld)"
 _FRAMES: Final = 12
 
 
-class Discreet(logging.Formatter):
+class RedactingFilter(logging.Formatter):
     """Formats a record without anything that could name a patient or a place on the disk."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -46,9 +46,9 @@ def _places(info: object) -> str:
 
 
 def configure_logs(level: str = "INFO") -> None:
-    """Send all logs of this process to stderr through `Discreet`, warnings and uncaught exceptions among them."""
+    """Send all logs of this process to stderr through `RedactingFilter`, warnings and uncaught exceptions among them."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Discreet())
+    handler.setFormatter(RedactingFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

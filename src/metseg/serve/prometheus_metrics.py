@@ -17,7 +17,7 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0, 600.0)
 
 
-class Counted(Protocol):
+class MetricDefinition(Protocol):
     """What says how many uploads there are now."""
 
     inside: int
@@ -40,7 +40,7 @@ class _Records(Collector):
         )
 
 
-class Measures:
+class ServiceMetrics:
     """The measures of one API process.
 
     Args:
@@ -48,7 +48,7 @@ class Measures:
         gate: says how many uploads there are.
     """
 
-    def __init__(self, studies: Studies, workers: Workers, gate: Counted) -> None:
+    def __init__(self, studies: Studies, workers: Workers, gate: MetricDefinition) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "metseg_requests", "Answered requests.", ["method", "route", "status"], registry=self._registry

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from metseg.serve.http.uploads import Limits
-from metseg.serve.prometheus_metrics import Measures
+from metseg.serve.prometheus_metrics import ServiceMetrics
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Keys
 from metseg.serve.storage.database import Database, open_database
@@ -15,7 +15,7 @@ from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.retention import Sweeper
 from metseg.serve.storage.study_service import Studies, busy
 from metseg.serve.storage.worker_registry import Workers
-from metseg.serve.sync_predict.client import Instant
+from metseg.serve.sync_predict.client import SyncPredictor
 
 
 @dataclass
@@ -62,9 +62,9 @@ class Service:
     keys: Keys = field(init=False)
     workers: Workers = field(init=False)
     sweeper: Sweeper = field(init=False)
-    instant: Instant = field(init=False)
+    instant: SyncPredictor = field(init=False)
     gate: Gate = field(init=False)
-    measures: Measures = field(init=False)
+    measures: ServiceMetrics = field(init=False)
 
     def __post_init__(self) -> None:
         self.folders = Folders(self.settings.home)
@@ -72,9 +72,9 @@ class Service:
         self.keys = Keys(self.database)
         self.workers = Workers(self.database, self.settings)
         self.sweeper = Sweeper(self.database, self.settings)
-        self.instant = Instant(self.settings)
+        self.instant = SyncPredictor(self.settings)
         self.gate = Gate(self.settings)
-        self.measures = Measures(self.studies, self.workers, self.gate)
+        self.measures = ServiceMetrics(self.studies, self.workers, self.gate)
 
     @property
     def study_limits(self) -> Limits:

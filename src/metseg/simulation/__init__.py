@@ -1,6 +1,6 @@
 """A brain phantom with metastases: four sequences with exact truth, from a seed and nothing to download."""
 
-from metseg.simulation.difficulty import CHALLENGES, Challenge, Stack, challenge_level
+from metseg.simulation.difficulty import CHALLENGES, Difficulty, Stack, difficulty_level
 from metseg.simulation.examination import simulate_examination
 from metseg.simulation.lesions.lesion_truth import LesionTruth, lesion_truth
 from metseg.simulation.lesions.progression import EVENTS, Examination, describe_examination
@@ -24,7 +24,7 @@ __all__ = [
     "NAMINGS",
     "SEQUENCES",
     "BmsrOptions",
-    "Challenge",
+    "Difficulty",
     "CourseOptions",
     "Examination",
     "Lesion",
@@ -36,7 +36,7 @@ __all__ = [
     "SimulatedPatient",
     "SliceOptions",
     "Stack",
-    "challenge_level",
+    "difficulty_level",
     "describe_examination",
     "describe_patient",
     "lesion_truth",

@@ -24,7 +24,7 @@ class Stack(Frozen):
     slice_mm: Annotated[float, Field(gt=0, le=10)] | None = None
 
 
-class Challenge(Frozen):
+class Difficulty(Frozen):
     """What makes an examination difficult. The defaults are a clean one on one grid."""
 
     stacks: Mapping[Literal["t1n", "t1c", "t2w", "t2f"], Stack] = {}
@@ -49,9 +49,9 @@ class Challenge(Frozen):
 
 
 #: Level 0, 1, 2, 3 in this order.
-CHALLENGES: Mapping[str, Challenge | None] = {
+CHALLENGES: Mapping[str, Difficulty | None] = {
     "none": None,
-    "mild": Challenge(
+    "mild": Difficulty(
         stacks={"t2w": Stack(slice_mm=3), "t2f": Stack(slice_mm=3)},
         oblique_deg=3,
         offset_mm=0.5,
@@ -61,7 +61,7 @@ CHALLENGES: Mapping[str, Challenge | None] = {
         noise_factor=1.2,
         bias_factor=1.3,
     ),
-    "clinical": Challenge(
+    "clinical": Difficulty(
         stacks={"t1n": Stack(slice_mm=5), "t2w": Stack(slice_mm=5), "t2f": Stack(slice_mm=5)},
         oblique_deg=6,
         offset_mm=1.5,
@@ -72,7 +72,7 @@ CHALLENGES: Mapping[str, Challenge | None] = {
         noise_factor=1.5,
         bias_factor=1.8,
     ),
-    "hard": Challenge(
+    "hard": Difficulty(
         stacks={
             "t1n": Stack(plane="sagittal", slice_mm=5),
             "t1c": Stack(slice_mm=5),
@@ -91,13 +91,13 @@ CHALLENGES: Mapping[str, Challenge | None] = {
 }
 
 
-def challenge_level(level: str) -> Challenge | None:
+def difficulty_level(level: str) -> Difficulty | None:
     """Return a level by its name or its number; None for none.
 
     Raises:
         UsageError: there is no such level.
 
-    >>> challenge_level("2") is challenge_level("clinical"), challenge_level("0")
+    >>> difficulty_level("2") is difficulty_level("clinical"), difficulty_level("0")
     (True, None)
     """
     numbers = {str(number): name for number, name in enumerate(CHALLENGES)}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from metseg.random_fields import bias_field, rician_noise
 from metseg.simulation.anatomy.normal_anatomy import Grid, load_anatomy
 from metseg.simulation.anatomy.voxelization import voxelise
-from metseg.simulation.difficulty import REFERENCE, Challenge
+from metseg.simulation.difficulty import REFERENCE, Difficulty
 from metseg.simulation.lesions.lesion_truth import lesion_truth
 from metseg.simulation.lesions.progression import Examination, describe_examination
 from metseg.simulation.options import CourseOptions, PhantomOptions
@@ -33,7 +33,7 @@ def simulate_examination(
     *,
     options: PhantomOptions | None = None,
     course: CourseOptions | None = None,
-    challenge: Challenge | None = None,
+    challenge: Difficulty | None = None,
 ) -> SimulatedPatient:
     """Return examination ``timepoint`` of patient ``index`` of the data set ``seed``.
 
@@ -62,7 +62,7 @@ def simulate_examination(
     )
 
 
-def harder(options: PhantomOptions, challenge: Challenge | None) -> PhantomOptions:
+def harder(options: PhantomOptions, challenge: Difficulty | None) -> PhantomOptions:
     """Return the options with the challenge's noise and drift, at most what the options allow."""
     if challenge is None:
         return options

@@ -28,7 +28,7 @@ from metseg.errors import InputError
 from metseg.io.case_discovery import find
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.preprocess.cache import Cache, build_cache
 from metseg.preprocess.cache.cache_key import CaseContent, recipe_stamp
 from metseg.recipe import Recipe
@@ -223,7 +223,7 @@ def _require_truth(cache: Cache) -> None:
     without = [entry.case_id for entry in cache.entries if not entry.has_labels]
     if without:
         raise InputError(
-            f"{counted(len(without), 'case')} without a mask",
+            f"{pluralize(len(without), 'case')} without a mask",
             where=without[0],
             cure="training and validation need the truth: add the masks or leave these cases out of the split",
             code="input.no_truth",

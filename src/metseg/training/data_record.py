@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from metseg.atomic_io import write_text
 from metseg.errors import UsageError
 from metseg.io.case_source import CaseSource
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.preprocess.cache.cache_key import CaseContent, read_content
 from metseg.system_info import processors
 
@@ -70,12 +70,12 @@ def read_data(
             raise UsageError(
                 "the images or masks are not those that the run was begun with",
                 where=None if path is None else path.parent,
-                got=f"{counted(len(changed), 'other case')}: {named}",
+                got=f"{pluralize(len(changed), 'other case')}: {named}",
                 cure=f"give the data that it was begun with, {CURE}",
                 code="usage.changed_data",
             )
         begins = "the run is finished and was not trained on" if is_finished else "the run goes on with"
-        remark = f"{begins} {counted(len(changed), 'changed case')}: {named}"
+        remark = f"{begins} {pluralize(len(changed), 'changed case')}: {named}"
     if remark is not None:
         sys.stderr.write(f"metseg: warning: {remark}\n")
     return DataRecord(now, remark)

@@ -144,7 +144,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def together(ranks: Ranks, device: str, *, other: Callable[[Ranks, str], None]) -> Iterator[None]:
+def process_group(ranks: Ranks, device: str, *, other: Callable[[Ranks, str], None]) -> Iterator[None]:
     """Join the other processes for the time of the block; on a machine of its own metseg starts them first.
 
     Args:
@@ -195,7 +195,7 @@ def _join(ranks: Ranks, device: str) -> None:
     )
 
 
-def share(work: Work | None) -> Work:
+def broadcast(work: Work | None) -> Work:
     """Return the work that process 0 hands to all; the others give None."""
     if not torch.distributed.is_initialized():
         assert work is not None
@@ -207,7 +207,7 @@ def share(work: Work | None) -> Work:
     return received
 
 
-def gather(part: Work) -> list[Work]:
+def all_gather(part: Work) -> list[Work]:
     """Return what every process gives, in the order of their numbers."""
     if not torch.distributed.is_initialized():
         return [part]

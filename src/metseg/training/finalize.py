@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from metseg.errors import BundleError
-from metseg.evaluation import CaseScores, summarise
+from metseg.evaluation import CaseScores, summarize
 from metseg.evaluation.files.score_tables import Tables
 from metseg.inference.device import Compute
 from metseg.inference.input_fit import REQUIRED_ONLY
@@ -30,10 +30,10 @@ from metseg.training.machine import describe_machine
 from metseg.training.model_card import trivial_remarks, write_card
 from metseg.training.pruning import cheapest_form
 from metseg.training.run_folder import RunFolder
-from metseg.training.scoring import judge
+from metseg.training.scoring import score_run
 
 
-def finish(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compute, spent: Spent) -> Path:
+def finalize(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compute, spent: Spent) -> Path:
     """Score the best weights on validation and test patients, and write the bundle; return its folder.
 
     Args:
@@ -93,10 +93,10 @@ def _scores(run: RunFolder, predictor: Predictor, data: TrainingData) -> dict[st
     """Score validation and test patients, keep what was seen of them in the run, and return their summaries."""
     summaries = {}
     for part, folder in (("validation", run.validation), ("test", run.test)):
-        judged = judge(predictor, getattr(data.selection, part), f"Scoring {part}")
+        judged = score_run(predictor, getattr(data.selection, part), f"Scoring {part}")
         judged.save(folder)
         if judged.scores:
-            summaries[part] = summarise(judged.scores).to_json()
+            summaries[part] = summarize(judged.scores).to_json()
             _write_tables(judged.scores, folder)
     return summaries
 
@@ -105,8 +105,8 @@ def _required_only(predictor: Predictor, recipe: Recipe, data: TrainingData) -> 
     """Return how the network scores on validation patients without any sequence that the recipe says may be missing."""
     left_out = recipe.data.optional
     chosen = [item._replace(source=RequiredOnly.of(item.source, left_out)) for item in data.selection.validation]
-    judged = judge(predictor, chosen, f"Scoring without {', '.join(left_out)}", probabilities=False)
-    return summarise(judged.scores).to_json()
+    judged = score_run(predictor, chosen, f"Scoring without {', '.join(left_out)}", probabilities=False)
+    return summarize(judged.scores).to_json()
 
 
 def _patients(data: TrainingData) -> set[str]:
@@ -116,8 +116,8 @@ def _patients(data: TrainingData) -> set[str]:
 def _validation_dice(run: RunFolder, recipe: Recipe, data: TrainingData, compute: Compute) -> float:
     """Return the mean Dice over validation patients of the best weights, in the form that a recipe gives them."""
     predictor = Predictor([best_network(run, recipe)], recipe, compute=compute)
-    judged = judge(predictor, data.selection.validation, "Scoring forms", probabilities=False)
-    regions = summarise(judged.scores).regions.values()
+    judged = score_run(predictor, data.selection.validation, "Scoring forms", probabilities=False)
+    regions = summarize(judged.scores).regions.values()
     figures = [dice.mean for region in regions if (dice := region.metrics["dice"]) is not None]
     return float(np.mean(figures))
 

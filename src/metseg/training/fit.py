@@ -35,7 +35,7 @@ from metseg.training.checkpoint import AtomicCheckpointIO, EpochCheckpoint, requ
 from metseg.training.data import make_loaders
 from metseg.training.display import TrainingDisplay
 from metseg.training.distributed import Ranks, RanksEnvironment
-from metseg.training.lightning_module import SegmentationTask, diverged
+from metseg.training.lightning_module import SegmentationModule, diverged
 from metseg.training.logs import CsvLog, MemoryWatch
 from metseg.training.run_folder import RunFolder
 
@@ -88,7 +88,7 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         ResourceError: the disk is full.
     """
     loaders = make_loaders(job.train, job.validation, job.recipe, share=(ranks.rank, ranks.world))
-    task = SegmentationTask(
+    task = SegmentationModule(
         network,
         job.recipe,
         patients=job.patients,

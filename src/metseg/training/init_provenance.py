@@ -9,13 +9,13 @@ from typing import Any
 
 from metseg.bundle_folder import SPLIT
 from metseg.io.case_source import CaseSource
-from metseg.io.splits import Chosen, Selection, Split
+from metseg.io.splits import SelectedCases, Selection, Split
 from metseg.io.stratified_sampling import units_of
 from metseg.model.bundle import Bundle
 
 
 @dataclass(frozen=True)
-class Origin:
+class InitProvenance:
     """Where the first weights of a training are from.
 
     Args:
@@ -41,7 +41,7 @@ class Origin:
         return asdict(self)
 
 
-def origin_of(bundle: Bundle, selection: Selection) -> Origin:
+def init_provenance(bundle: Bundle, selection: Selection) -> InitProvenance:
     """Return what a bundle brings to a training; say so where it has seen those who are to judge, or may have.
 
     Args:
@@ -62,7 +62,7 @@ def origin_of(bundle: Bundle, selection: Selection) -> Origin:
     # A bundle of a version that did not say so in its recipe may have begun with others' weights.
     own, before = bundle.recipe.data.licence or f"those of '{bundle.name}', not stated", earlier.get("data", "")
     data = own if not before or before in own else f"{own}; {before}"
-    return Origin(bundle.name, bundle.fingerprint, steps, minutes, seen, data)
+    return InitProvenance(bundle.name, bundle.fingerprint, steps, minutes, seen, data)
 
 
 def _together(itself: int | None, before: int | None) -> int | None:
@@ -85,7 +85,7 @@ def _seen_before(bundle: Bundle, selection: Selection) -> int | None:
     return len(seen)
 
 
-def _patients_in(units: Set[str], part: Iterable[Chosen], split: Split) -> set[str]:
+def _patients_in(units: Set[str], part: Iterable[SelectedCases], split: Split) -> set[str]:
     """Return the patients of a part who, or slices of whom, are among the units of a split."""
     return {chosen.source.patient for chosen in part if units & _units(chosen.source, split)}
 

@@ -19,12 +19,12 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
 from metseg.model.activation import outputs_of
 from metseg.recipe import Recipe
-from metseg.training.distributed import gather
+from metseg.training.distributed import all_gather
 from metseg.training.losses import deep_supervision_loss, loss_of
 from metseg.training.optimizers import build_optimizer
 
 
-class SegmentationTask(lightning.LightningModule):
+class SegmentationModule(lightning.LightningModule):
     """Trains a network by a recipe.
 
     Args:
@@ -99,7 +99,7 @@ class SegmentationTask(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean Dice over patients with a lesion, on the prepared grid, and the loss."""
-        parts = gather((dict(self._counts), self._validation_losses))
+        parts = all_gather((dict(self._counts), self._validation_losses))
         counts: dict[str, np.ndarray] = {}
         for theirs, _ in parts:
             for patient, joint in theirs.items():

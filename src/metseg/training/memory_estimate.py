@@ -27,7 +27,7 @@ BACKWARD_FACTOR = 2
 OVERHEAD_BYTES = 600_000_000
 
 
-class Need(NamedTuple):
+class MemoryNeed(NamedTuple):
     """The bytes a training takes: in any case, and for each item of a batch."""
 
     fixed: int
@@ -66,11 +66,11 @@ def saved_for_backward(network: SegmentationNetwork, shape: tuple[int, ...], *, 
     return sum(size for storage, size in storages.items() if storage not in weights)
 
 
-def training_need(network: SegmentationNetwork, item_shape: tuple[int, ...], *, bf16: bool) -> Need:
+def training_need(network: SegmentationNetwork, item_shape: tuple[int, ...], *, bf16: bool) -> MemoryNeed:
     """Return an estimate of what training on items of ``item_shape`` (C, *S) takes, everything included."""
     one, two = (saved_for_backward(network, (size, *item_shape), bf16=bf16) for size in (1, 2))
     weights = 4 * WEIGHT_COPIES * network.parameter_count()
-    return Need(fixed=2 * one - two + weights + OVERHEAD_BYTES, per_item=BACKWARD_FACTOR * (two - one))
+    return MemoryNeed(fixed=2 * one - two + weights + OVERHEAD_BYTES, per_item=BACKWARD_FACTOR * (two - one))
 
 
 def require_memory(network: SegmentationNetwork, shape: tuple[int, ...], compute: Compute) -> int:

@@ -24,7 +24,7 @@ ONLY_WITH = (
 )
 
 
-def resolve(recipe: Recipe) -> None:
+def validate_recipe(recipe: Recipe) -> None:
     """Refuse a recipe that could only fail later.
 
     Raises:

@@ -33,14 +33,14 @@ from metseg.recipe import Recipe
 from metseg.training.checkpoint import latest_good, remove_unfinished
 from metseg.training.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
 from metseg.training.data_record import DataRecord, read_data, write_record
-from metseg.training.distributed import Ranks, find_ranks, require_devices, share, together
-from metseg.training.finalize import finish
+from metseg.training.distributed import Ranks, broadcast, find_ranks, process_group, require_devices
+from metseg.training.finalize import finalize
 from metseg.training.fit import Job, fit
 from metseg.training.fixed_norm import MEASURED_BATCHES, measure_norms
-from metseg.training.init_provenance import origin_of
+from metseg.training.init_provenance import init_provenance
 from metseg.training.initialization import initialise
 from metseg.training.memory_estimate import require_memory
-from metseg.training.recipe_validation import resolve
+from metseg.training.recipe_validation import validate_recipe
 from metseg.training.run_folder import RunFolder
 
 
@@ -92,7 +92,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         ResourceError: memory or disk does not suffice.
         LockedError: another process trains in this folder.
     """
-    resolve(recipe)
+    validate_recipe(recipe)
     _require_resumed(run)
     compute = choose_compute(
         device=run.device,
@@ -143,10 +143,10 @@ def _lead(
         job, network, data, sources = _prepare(recipe, run, folder, compute)
     start()
     with _lack_is_an_error(recipe, again="go on with --resume"):
-        with together(ranks, compute.device.type, other=train_along):
-            spent = fit(share(job), network, ranks)
+        with process_group(ranks, compute.device.type, other=train_along):
+            spent = fit(broadcast(job), network, ranks)
         draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
-        return finish(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
+        return finalize(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
 
 
 def _prepare(
@@ -159,7 +159,7 @@ def _prepare(
     data = load_training_data(recipe, sources, split, fold=run.fold, cache=cache, contents=record.cases)
     first = None if run.init is None or checkpoint is not None else load_bundle(run.init)
     if first is not None:
-        folder.write_state(began_with=origin_of(first, data.selection).to_json())
+        folder.write_state(began_with=init_provenance(first, data.selection).to_json())
     network = _ready_network(recipe, first, data, compute, trained=checkpoint is not None)
     job = Job(recipe, folder, data.patients, data.train, data.validation, compute, checkpoint)
     return job, network, data, sources
@@ -224,8 +224,8 @@ def train_along(ranks: Ranks, device: str) -> None:
     """
     import_lean()
     # Ctrl-C reaches all processes; the first one says what has happened.
-    with suppress(KeyboardInterrupt), together(ranks, device, other=train_along):
-        job: Job = share(None)
+    with suppress(KeyboardInterrupt), process_group(ranks, device, other=train_along):
+        job: Job = broadcast(None)
         keep_freed_memory()
         fit(job, build_from_recipe(job.recipe, initial_weights=False), ranks)
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError
-from metseg.evaluation import CaseScores, Manner, MaskPair, evaluate_masks
+from metseg.evaluation import CaseScores, MaskPair, ScoringConfig, evaluate_masks
 from metseg.evaluation.files.serialization import scores_from_json, scores_to_json
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import Predictor
-from metseg.io.splits import Chosen
+from metseg.io.splits import SelectedCases
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.pipeline import scheme_labels
 from metseg.progress import track
@@ -29,7 +29,7 @@ PLANES = ("picture", "truth", "prediction")
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredRun:
     """What was seen of the cases that a network was judged on.
 
     Args:
@@ -61,7 +61,7 @@ class Judged:
         return (folder / FIGURES).exists()
 
     @classmethod
-    def load(cls, folder: Path) -> Judged:
+    def load(cls, folder: Path) -> ScoredRun:
         """Return what `save` wrote.
 
         Raises:
@@ -85,9 +85,9 @@ class Judged:
             ) from error
 
 
-def judge(
-    predictor: Predictor, chosen: Sequence[Chosen], what: str, *, probabilities: bool = True, quiet: bool = False
-) -> Judged:
+def score_run(
+    predictor: Predictor, chosen: Sequence[SelectedCases], what: str, *, probabilities: bool = True, quiet: bool = False
+) -> ScoredRun:
     """Return what a model does on cases, each predicted as a whole; one prediction is in memory at a time.
 
     Args:
@@ -110,7 +110,7 @@ def judge(
             prediction = _take_slices(prediction, indices)
         scores.append(score_case(prediction, probabilities=probabilities))
         snapshots.append(take_snapshot(prediction))
-    return Judged(tuple(scores), tuple(snapshots), slices / seconds if seconds else 0.0)
+    return ScoredRun(tuple(scores), tuple(snapshots), slices / seconds if seconds else 0.0)
 
 
 def _take_slices(prediction: Prediction, indices: Sequence[int]) -> Prediction:
@@ -157,4 +157,4 @@ def score_case(prediction: Prediction, *, probabilities: bool = True) -> CaseSco
         # Interpolation on the way back to the case's own grid can overshoot a little.
         probability=np.clip(prediction.probability, 0, 1) if probabilities else None,
     )
-    return evaluate_masks(masks, Manner(scheme=scheme))
+    return evaluate_masks(masks, ScoringConfig(scheme=scheme))

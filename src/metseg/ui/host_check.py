@@ -14,37 +14,37 @@ from metseg.schemas import host_of
 from metseg.ui.api_client import Api
 
 
-class Elsewhere(MetsegError):
+class RemoteHost(MetsegError):
     """The page was called by a name that is none of this machine's, and there is no key to ask for."""
 
     default_code = "page.elsewhere"
 
 
-def require_here_or_key(api: Api) -> None:
+def require_local_or_key(api: Api) -> None:
     """Let in whoever may come in.
 
     Raises:
         Elsewhere: see there.
         Unreachable: the service does not answer.
     """
-    if is_here(called(), api.settings.allowed_hosts) or api.asks_for_a_key():
+    if is_local(requested_host(), api.settings.allowed_hosts) or api.asks_for_a_key():
         return
-    raise Elsewhere(
+    raise RemoteHost(
         "the page was called by a name that is not this machine's, and the service asks for no key",
         expected=", ".join(api.settings.allowed_hosts),
         cure="make a key with metseg serve keys add OWNER, or add the name to METSEG_ALLOWED_HOSTS",
     )
 
 
-def called() -> str | None:
+def requested_host() -> str | None:
     """Return by which name, and port, the browser called the page; None where no browser did."""
     return st.context.headers.get("Host")
 
 
-def is_here(called_by: str | None, allowed: tuple[str, ...]) -> bool:
+def is_local(called_by: str | None, allowed: tuple[str, ...]) -> bool:
     """Return whether a name is one of this machine's. Browsers always say by which name they call.
 
-    >>> is_here("localhost:8501", ("localhost",)), is_here("evil.example:8501", ("localhost",)), is_here(None, ())
+    >>> is_local("localhost:8501", ("localhost",)), is_local("evil.example:8501", ("localhost",)), is_local(None, ())
     (True, False, True)
     """
     return called_by is None or host_of(f"//{called_by}") in allowed

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from metseg.serve.jobs.claim import Hold, Interrupted
+from metseg.serve.jobs.claim import Claim, Interrupted
 from metseg.serve.jobs.heartbeat import Heartbeat, Lease
 
 
@@ -46,10 +46,10 @@ def test_a_late_renewal_does_not_undo_a_lapse() -> None:
 
 
 @pytest.fixture
-def hold() -> Callable[..., tuple[Hold, Clock, threading.Event, list[str]]]:
+def hold() -> Callable[..., tuple[Claim, Clock, threading.Event, list[str]]]:
     """Return a function that makes a hold, with all it depends on; the list says what was asked of DBOS."""
 
-    def make(*, given: bool) -> tuple[Hold, Clock, threading.Event, list[str]]:
+    def make(*, given: bool) -> tuple[Claim, Clock, threading.Event, list[str]]:
         clock, stop, asked = Clock(), threading.Event(), []
 
         def is_given(study_id: str) -> bool:
@@ -57,12 +57,12 @@ def hold() -> Callable[..., tuple[Hold, Clock, threading.Event, list[str]]]:
             return given
 
         lease = Lease(30, clock=clock)
-        return Hold("study", lease=lease, stop=stop, is_given=is_given), clock, stop, asked
+        return Claim("study", lease=lease, stop=stop, is_given=is_given), clock, stop, asked
 
     return make
 
 
-def test_work_goes_on_while_heartbeats_do(hold: Callable[..., tuple[Hold, Clock, threading.Event, list[str]]]) -> None:
+def test_work_goes_on_while_heartbeats_do(hold: Callable[..., tuple[Claim, Clock, threading.Event, list[str]]]) -> None:
     held, clock, _, asked = hold(given=False)
     clock.now_s += 30
     held.require()
@@ -70,7 +70,7 @@ def test_work_goes_on_while_heartbeats_do(hold: Callable[..., tuple[Hold, Clock,
 
 
 def test_after_a_lapse_only_what_is_still_given_goes_on(
-    hold: Callable[..., tuple[Hold, Clock, threading.Event, list[str]]],
+    hold: Callable[..., tuple[Claim, Clock, threading.Event, list[str]]],
 ) -> None:
     held, clock, _, asked = hold(given=True)
     clock.now_s += 31
@@ -89,7 +89,7 @@ def test_after_a_lapse_only_what_is_still_given_goes_on(
         lost.require()
 
 
-def test_work_stops_when_the_worker_does(hold: Callable[..., tuple[Hold, Clock, threading.Event, list[str]]]) -> None:
+def test_work_stops_when_the_worker_does(hold: Callable[..., tuple[Claim, Clock, threading.Event, list[str]]]) -> None:
     held, _, stop, _ = hold(given=True)
     stop.set()
     with pytest.raises(Interrupted):

@@ -20,7 +20,7 @@ from metseg.serve.http.serializers import study_of
 from metseg.serve.jobs import phase_runner as work_module
 from metseg.serve.jobs.claim import Interrupted
 from metseg.serve.jobs.heartbeat import Lease
-from metseg.serve.jobs.phase_runner import GO_ON, OVER, Bench, Tools
+from metseg.serve.jobs.phase_runner import GO_ON, OVER, PhaseRunner, Tools
 from metseg.serve.jobs.phases import phase_table as phases_module
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.model_cache import Models
@@ -54,7 +54,7 @@ def study(accept: Callable[..., str], volume_files: list[Any]) -> str:
     return accept(volume_files, "bright-two")
 
 
-def work_off(bench: Bench, study_id: str) -> list[str]:
+def work_off(bench: PhaseRunner, study_id: str) -> list[str]:
     """Do what the workflow does, and return what each step answered."""
     answers = []
     with bench.opened(study_id) as hold:
@@ -81,7 +81,7 @@ def audited(tools: Tools, study_id: str) -> list[str]:
 
 
 def test_a_study_is_worked_off(tools: Tools, study: str) -> None:
-    assert work_off(Bench(tools), study) == [GO_ON] * 6 + [OVER]
+    assert work_off(PhaseRunner(tools), study) == [GO_ON] * 6 + [OVER]
     done = record(tools, study)
     assert (done.state, done.phase, done.progress) == (State.DONE, Phase.RENDER, 1.0)
     assert done.lesion_count == 2
@@ -97,11 +97,11 @@ def test_a_study_is_worked_off(tools: Tools, study: str) -> None:
 
 def test_steps_may_be_repeated_at_any_time(tools: Tools, study: str) -> None:
     """As DBOS does when the worker was killed before the outcome of a step was kept."""
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     with bench.opened(study) as hold:
         for phase in Phase:
             assert bench.do(hold, phase) == GO_ON
-            assert Bench(tools).do(hold, phase) == GO_ON
+            assert PhaseRunner(tools).do(hold, phase) == GO_ON
         assert bench.finish(hold) == OVER
         assert bench.finish(hold) == OVER
         assert bench.do(hold, Phase.RENDER) == OVER
@@ -110,7 +110,7 @@ def test_steps_may_be_repeated_at_any_time(tools: Tools, study: str) -> None:
 
 
 def test_another_worker_goes_on(tools: Tools, study: str) -> None:
-    first, second = Bench(tools), Bench(replace(tools, token="worker-2:life-1"))
+    first, second = PhaseRunner(tools), PhaseRunner(replace(tools, token="worker-2:life-1"))
     with first.opened(study) as hold:
         for phase in (Phase.RECEIVE, Phase.READ, Phase.PREPROCESS):
             first.do(hold, phase)
@@ -126,7 +126,7 @@ def test_an_input_that_is_wrong_fails_the_study(
     tools: Tools, accept: Callable[..., str], volume_files: list[Any]
 ) -> None:
     study = accept(volume_files[:1], "bright-two")
-    assert work_off(Bench(tools), study) == [GO_ON, OVER]
+    assert work_off(PhaseRunner(tools), study) == [GO_ON, OVER]
     failed = record(tools, study)
     assert failed.state == State.FAILED
     assert failed.failure is not None
@@ -142,7 +142,7 @@ def test_a_mistake_of_ours_fails_the_study_and_tells_nothing(
         raise ZeroDivisionError("/srv/secret/DOE^JANE")
 
     monkeypatch.setattr(phases_module, "PHASES", {Phase.RECEIVE: wrong})
-    assert work_off(Bench(tools), study) == [OVER]
+    assert work_off(PhaseRunner(tools), study) == [OVER]
     failure = record(tools, study).failure
     assert failure is not None
     assert failure["code"] == "internal"
@@ -150,7 +150,7 @@ def test_a_mistake_of_ours_fails_the_study_and_tells_nothing(
 
 
 def test_a_cancelled_study_is_left(tools: Tools, study: str) -> None:
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     with bench.opened(study) as hold:
         bench.do(hold, Phase.RECEIVE)
         Studies(tools.store.database, tools.store.settings).cancel(LOCAL_PRINCIPAL, study)
@@ -170,7 +170,7 @@ def test_a_study_that_is_cancelled_in_a_phase_ends_it(
         raise AssertionError("went on")
 
     monkeypatch.setattr(phases_module, "PHASES", {Phase.RECEIVE: long_phase})
-    assert work_off(Bench(tools), study) == [OVER]
+    assert work_off(PhaseRunner(tools), study) == [OVER]
 
 
 def test_nothing_is_left_of_a_study_that_is_deleted_in_a_phase(
@@ -183,7 +183,7 @@ def test_nothing_is_left_of_a_study_that_is_deleted_in_a_phase(
         return Outcome()
 
     monkeypatch.setattr(phases_module, "PHASES", {Phase.RECEIVE: writes_after_all})
-    assert work_off(Bench(tools), study) == [OVER]
+    assert work_off(PhaseRunner(tools), study) == [OVER]
     assert not tools.store.folders.study(study).root.exists()
 
 
@@ -196,13 +196,13 @@ def test_whoever_lost_the_study_leaves_no_outcome(tools: Tools, study: str, monk
 
     monkeypatch.setattr(phases_module, "PHASES", {Phase.RECEIVE: taken_meanwhile})
     with pytest.raises(Interrupted):
-        work_off(Bench(tools), study)
+        work_off(PhaseRunner(tools), study)
     assert record(tools, study).state == State.RUNNING
     assert not (tools.store.folders.study(study).artifacts / "lesions.csv").exists()
 
 
 def test_a_worker_that_ends_interrupts_its_work(tools: Tools, study: str) -> None:
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     with bench.opened(study) as hold:
         assert bench.open_studies == {study}
         tools.stop.set()
@@ -223,7 +223,7 @@ def test_a_database_that_is_away_is_waited_for(tools: Tools, study: str, monkeyp
         return claim(study_id, token)
 
     monkeypatch.setattr(tools.store, "claim", unsteady)
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     with bench.opened(study) as hold:
         assert bench.do(hold, Phase.RECEIVE) == GO_ON
     assert not failures
@@ -248,7 +248,7 @@ def test_a_phase_is_not_lost_because_its_end_could_not_be_told(
 
     monkeypatch.setattr(phases_module, "PHASES", {Phase.RECEIVE: phase})
     monkeypatch.setattr(tools.store, "set_warnings", unsteady)
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     with bench.opened(study) as hold:
         assert bench.do(hold, Phase.RECEIVE) == GO_ON
     assert done == [Phase.RECEIVE]
@@ -256,7 +256,7 @@ def test_a_phase_is_not_lost_because_its_end_could_not_be_told(
 
 
 def test_a_study_that_takes_too_long_fails(tools: Tools, study: str) -> None:
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     with bench.opened(study) as hold:
         assert bench.do(hold, Phase.RECEIVE) == GO_ON
         later = datetime.now(UTC) + timedelta(seconds=tools.store.settings.study_deadline_s)
@@ -272,7 +272,7 @@ def test_what_is_told_names_files_by_number(tools: Tools, study: str, monkeypatc
         raise InputError("the file is truncated", where=job.uploads[1].path, code="input.truncated")
 
     monkeypatch.setattr(phases_module, "PHASES", {Phase.RECEIVE: refuses})
-    work_off(Bench(tools), study)
+    work_off(PhaseRunner(tools), study)
     failure = record(tools, study).failure
     assert failure is not None
     assert failure["where"] == "file 2"
@@ -280,7 +280,7 @@ def test_what_is_told_names_files_by_number(tools: Tools, study: str, monkeypatc
 
 
 def test_a_study_that_does_not_come_back_is_noticed(tools: Tools, study: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tools)
+    bench = PhaseRunner(tools)
     assert not bench.is_stuck
     with bench.opened(study) as hold:
         assert not bench.is_stuck
@@ -301,21 +301,21 @@ def without_later_keys(path: Path, *keys: str) -> None:
 @pytest.mark.parametrize("phases", [2, 3, 4, 5])
 def test_a_study_that_was_under_way_during_an_upgrade_goes_on(tools: Tools, study: str, phases: int) -> None:
     """What 0.1.0 left after some phases: a case without `sequence_records`, lesions without `slices`."""
-    first = Bench(tools)
+    first = PhaseRunner(tools)
     with first.opened(study) as hold:
         assert [first.do(hold, phase) for phase in list(Phase)[:phases]] == [GO_ON] * phases
     files = sorted(tools.store.folders.study(study).work.rglob("*.json"))
     assert any(path.name == "case.json" for path in files)
     for path in files:
         without_later_keys(path, "sequence_records", "slices" if path.name != "case.json" else "")
-    assert work_off(Bench(tools), study)[-1] == OVER
+    assert work_off(PhaseRunner(tools), study)[-1] == OVER
     done = record(tools, study)
     assert (done.state, done.lesion_count) == (State.DONE, 2)
 
 
 def test_a_study_in_the_database_of_an_earlier_version_is_shown(tools: Tools, study: str) -> None:
     """The rows of 0.1.0 have facts without `sequence_records` and lesions without `slices`."""
-    work_off(Bench(tools), study)
+    work_off(PhaseRunner(tools), study)
     with tools.store.database.write() as session:
         found = session.get_one(StudyRecord, study)
         found.facts = {key: value for key, value in found.facts.items() if key != "sequence_records"}

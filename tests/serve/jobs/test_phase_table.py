@@ -24,8 +24,8 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.schemas import Facts, Lesion, Options, Phase
 from metseg.serve.jobs.attempts import noted
 from metseg.serve.jobs.phases import phase_table as phases_module
-from metseg.serve.jobs.phases.intermediates import anonymous, keep_case, kept_case
-from metseg.serve.jobs.phases.job import Desk, Job, Outcome, artifacts_in
+from metseg.serve.jobs.phases.intermediates import anonymous, load_case, save_case
+from metseg.serve.jobs.phases.job import Job, JobCache, Outcome, artifacts_in
 from metseg.serve.jobs.phases.measure_phase import lesions_of
 from metseg.serve.jobs.phases.model_cache import Models
 from metseg.serve.jobs.phases.phase_table import PHASES, run_phase
@@ -59,7 +59,7 @@ def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
             model,
             Options.model_validate(options),
             Models(kept=2, device="cpu"),
-            Desk(),
+            JobCache(),
             artifacts_in(folder.artifacts),
         )
 
@@ -71,7 +71,7 @@ def run_all(job: Job, *, anew: bool = False) -> dict[Phase, Outcome]:
     outcomes = {}
     for phase in Phase:
         if anew:
-            job = replace(job, desk=Desk(), models=Models(kept=1, device="cpu"))
+            job = replace(job, desk=JobCache(), models=Models(kept=1, device="cpu"))
         outcomes[phase] = run_phase(phase, job)
     return outcomes
 
@@ -181,8 +181,8 @@ def test_pictures(
 def test_where_pictures_are_missing_is_kept_without_their_names(tmp_path: Path) -> None:
     images = {"t2f": Volume(np.arange(24, dtype=np.uint8).reshape(4, 3, 2))}
     case = Case("case", "patient", images, slice_names=("P_3", "P_9"), slice_gaps=(False, True))
-    keep_case(anonymous(case, STUDY), tmp_path / "case")
-    kept = kept_case(tmp_path / "case")
+    save_case(anonymous(case, STUDY), tmp_path / "case")
+    kept = load_case(tmp_path / "case")
     assert (kept.slice_names, kept.slice_gaps) == (("0001", "0002"), (False, True))
 
 
@@ -250,7 +250,7 @@ def test_what_is_done_is_not_done_again(
         raise AssertionError("done again")
 
     monkeypatch.setattr(phases_module, "PHASES", dict.fromkeys(Phase, never))
-    assert run_all(replace(job, desk=Desk())) == outcomes
+    assert run_all(replace(job, desk=JobCache())) == outcomes
 
 
 def test_a_phase_that_was_cut_short_is_done_again(
@@ -263,7 +263,7 @@ def test_a_phase_that_was_cut_short_is_done_again(
     (job.folder.artifacts / "mask.nii.gz").write_bytes(b"half of it")
     shutil.rmtree(job.folder.work / "segmentation")
     (job.folder.work / "predict.json").unlink()
-    run_phase(Phase.PREDICT, replace(job, desk=Desk()))
+    run_phase(Phase.PREDICT, replace(job, desk=JobCache()))
     assert (job.folder.artifacts / "mask.nii.gz").read_bytes() == mask
 
 

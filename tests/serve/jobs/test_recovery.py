@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metseg.schemas import State
-from metseg.serve.jobs.recovery import COMPARE_EVERY, Caretaker
+from metseg.serve.jobs.recovery import COMPARE_EVERY, Recovery
 from metseg.serve.settings import load_settings
 from metseg.serve.storage.database import Database, open_database
 from metseg.serve.storage.db_models import StudyRecord
@@ -54,7 +54,7 @@ class Jobs:
 class Setting:
     """A caretaker and all around it."""
 
-    caretaker: Caretaker
+    caretaker: Recovery
     jobs: Jobs
     store: Store
     workers: Workers
@@ -69,7 +69,7 @@ def setting(accept: Callable[..., str]) -> Iterator[Setting]:
     store, workers, jobs = Store(database, settings), Workers(database, settings), Jobs()
     assert workers.enter("b", "life")
     mine: set[str] = set()
-    caretaker = Caretaker(store, workers, jobs, worker_id="b", open_studies=lambda: frozenset(mine))
+    caretaker = Recovery(store, workers, jobs, worker_id="b", open_studies=lambda: frozenset(mine))
     yield Setting(caretaker, jobs, store, workers, mine)
     database.close()
 

@@ -10,7 +10,7 @@ from metseg.io.file_index import PICTURE_ENDINGS
 from metseg.io.mask_names import case_of
 from metseg.io.volumes.nifti import NIFTI_ENDINGS
 from metseg.labels import NamedLabels
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
@@ -84,8 +84,8 @@ def with_probabilities(pairs: Pairs) -> Pairs:
             partly.append(pair.case)
     if not partly:
         return Pairs(tuple(cases), pairs.warnings)
-    cases_without = counted(len(partly), "case")
-    warning = f"{cases_without} scored without probabilities, which some slices lack: {some_of(partly)}"
+    cases_without = pluralize(len(partly), "case")
+    warning = f"{cases_without} scored without probabilities, which some slices lack: {examples_text(partly)}"
     return Pairs(tuple(cases), (*pairs.warnings, warning))
 
 

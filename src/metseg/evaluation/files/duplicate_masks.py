@@ -14,7 +14,7 @@ from metseg.io.layouts.ucsf_bmsr import mask_schemes
 from metseg.labels import LABEL_MAPS
 
 
-def one_mask_each(files: Iterable[Path], labels: str | None) -> tuple[list[Path], tuple[str, ...]]:
+def select_one_mask(files: Iterable[Path], labels: str | None) -> tuple[list[Path], tuple[str, ...]]:
     """Return the masks to be scored, and a note on those left out.
 
     Args:

@@ -23,17 +23,17 @@ from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.splits import PartOfSplit
 from metseg.io.timepoints import same_patients, same_patients_note
 from metseg.labels import NamedLabels
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 
-__all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "pair_up"]
+__all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "match_files"]
 
-#: What is done about files that only one side has: refused, scored as an empty prediction, or left out; see `pair_up`.
+#: What is done about files that only one side has: refused, scored as an empty prediction, or left out; see `match_files`.
 Missing = Literal["error", "empty", "skip"]
 
 Match = tuple[MaskFile, MaskFile | None]
 
 
-def pair_up(
+def match_files(
     predictions: Path,
     truth: Path,
     *,
@@ -151,8 +151,8 @@ def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
     fitting = _unique_pairs(truths, predictions, ways)
     warnings: tuple[str, ...] = ()
     if fitting and true.is_slices:
-        shown = some_of([f"{guess.key} with {mask.key}" for mask, guess in fitting])
-        warnings = (f"{counted(len(fitting), 'prediction')} paired by the ends of their paths: {shown}",)
+        shown = examples_text([f"{guess.key} with {mask.key}" for mask, guess in fitting])
+        warnings = (f"{pluralize(len(fitting), 'prediction')} paired by the ends of their paths: {shown}",)
     pairs = sorted([*pairs, *fitting], key=lambda pair: pair[0].key)
     truths = _without(truths, [mask for mask, _ in fitting])
     if not true.is_slices:
@@ -176,7 +176,7 @@ def _ambiguous(pairs: Iterable[tuple[MaskFile, MaskFile]], truths: Iterable[Mask
     for mask, guess in pairs:
         if others := called[str(guess.key)]:
             name = guess.path.name
-            yield f"{name} is scored as case {mask.key}, but also has the name of the folder of {some_of(others)}"
+            yield f"{name} is scored as case {mask.key}, but also has the name of the folder of {examples_text(others)}"
 
 
 def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskFile]:
@@ -221,7 +221,7 @@ class _Patients:
 
     Args:
         true: the masks of the truth.
-        pattern, table: see `pair_up`.
+        pattern, table: see `match_files`.
     """
 
     def __init__(self, true: MaskFiles, pattern: str | None, table: str | None) -> None:
@@ -277,21 +277,23 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
         sides.warnings,
     )
     left = len(units) - len(chosen.pairs) - len(chosen.truths)
-    notes = [f"scored: {part.describe()}; left out: {counted(left, 'mask')} of others"]
+    notes = [f"scored: {part.describe()}; left out: {pluralize(left, 'mask')} of others"]
     if unknown := sorted(set(units.values()) - part.split.units):
-        notes.append(f"not in {part.path.name}: {counted(len(unknown), part.split.by)}: {some_of(unknown)}")
+        notes.append(f"not in {part.path.name}: {pluralize(len(unknown), part.split.by)}: {examples_text(unknown)}")
     absent = sorted(part.units - set(units.values()))
     if absent and (missing == "error" or not chosen.pairs):
         raise InputError(
-            f"no truth for {len(absent)} of {counted(len(part.units), part.split.by)} of the part '{part.name}'",
+            f"no truth for {len(absent)} of {pluralize(len(part.units), part.split.by)} of the part '{part.name}'",
             where=part.path,
-            got=some_of(absent),
+            got=examples_text(absent),
             cure="give the folder of the whole data set as truth, name patients as the split does (--patient-pattern "
             "or --patients), or leave them out with --missing skip",
             code="input.split",
         )
     if absent:
-        notes.append(f"no truth for {counted(len(absent), part.split.by)} of the part '{part.name}': {some_of(absent)}")
+        notes.append(
+            f"no truth for {pluralize(len(absent), part.split.by)} of the part '{part.name}': {examples_text(absent)}"
+        )
     return chosen, notes
 
 
@@ -303,8 +305,8 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
     if not sides.pairs:
         raise InputError(
             "no prediction has the name of a truth",
-            expected=some_of(alone),
-            got=some_of(extra),
+            expected=examples_text(alone),
+            got=examples_text(extra),
             cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are stripped",
             code="input.no_cases",
         )
@@ -313,12 +315,12 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
     warnings = []
     if alone:
         done = "scored as empty" if missing == "empty" else "left out"
-        warnings.append(f"{counted(len(alone), 'truth')} without a prediction {done}: {some_of(alone)}")
+        warnings.append(f"{pluralize(len(alone), 'truth')} without a prediction {done}: {examples_text(alone)}")
     if extra:
-        warnings.append(f"{counted(len(extra), 'prediction')} without a truth left out: {some_of(extra)}")
+        warnings.append(f"{pluralize(len(extra), 'prediction')} without a truth left out: {examples_text(extra)}")
     if apart:
-        names = some_of([mask.key for mask in apart])
-        left_out = counted(len(apart), "prediction")
+        names = examples_text([mask.key for mask in apart])
+        left_out = pluralize(len(apart), "prediction")
         warnings.append(f"{left_out} of cases without a mask in the data set left out: {names}")
     matches: list[Match] = [*sides.pairs]
     if missing == "empty":
@@ -331,10 +333,14 @@ def _unpaired(sides: _Sides, truths: Sequence[PurePosixPath], predictions: Seque
     count = len(sides.pairs)
     parts = []
     if truths:
-        parts.append(f"no prediction for {len(truths)} of {counted(count + len(truths), 'truth')}: {some_of(truths)}")
+        parts.append(
+            f"no prediction for {len(truths)} of {pluralize(count + len(truths), 'truth')}: {examples_text(truths)}"
+        )
     if predictions:
         among = count + len(predictions)
-        parts.append(f"no truth for {len(predictions)} of {counted(among, 'prediction')}: {some_of(predictions)}")
+        parts.append(
+            f"no truth for {len(predictions)} of {pluralize(among, 'prediction')}: {examples_text(predictions)}"
+        )
     return InputError(
         "; ".join(parts),
         cure="add or rename the files, score missing predictions as empty (--missing empty), or leave out what only "

@@ -18,13 +18,13 @@ from typing import TypeVar
 
 from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.evaluation.case_scoring import evaluate_masks
-from metseg.evaluation.files.file_matching import CasePair, Pairs, pair_up
+from metseg.evaluation.files.file_matching import CasePair, Pairs, match_files
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.evaluation.files.score_tables import Tables, write_summary
 from metseg.evaluation.scores import CaseScores, without_lesions
-from metseg.evaluation.scoring_config import VOXELWISE, Manner
-from metseg.evaluation.statistics.summary import Summary, summarise
-from metseg.message_text import counted
+from metseg.evaluation.scoring_config import VOXELWISE, ScoringConfig
+from metseg.evaluation.statistics.summary import Summary, summarize
+from metseg.message_text import pluralize
 from metseg.progress import track
 
 #: Cases handed to each process ahead of time: enough to keep it busy, few enough to keep memory flat.
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class FolderScores:
     """One set of predictions, scored.
 
     Args:
@@ -54,7 +54,7 @@ def evaluate_folders(
     truth: Path,
     *,
     out: Path,
-    manner: Manner = VOXELWISE,
+    manner: ScoringConfig = VOXELWISE,
     jobs: int = 1,
     quiet: bool = False,
 ) -> Summary:
@@ -62,7 +62,7 @@ def evaluate_folders(
 
     Args:
         predictions: folder (or file) of predicted masks: NIfTI volumes, or slice masks in a folder per patient.
-        truth: the same of the truth; files are paired by case id, see `metseg.evaluation.files.file_matching.pair_up`.
+        truth: the same of the truth; files are paired by case id, see `metseg.evaluation.files.file_matching.match_files`.
         out: where ``cases.csv``, ``lesions.csv``, ``summary.json`` (and ``slices.csv`` for slices) are written.
         manner: protocol and label scheme.
         jobs: processes; with more than 1 they are started anew, so a script needs its ``if __name__ == "__main__"``.
@@ -72,13 +72,13 @@ def evaluate_folders(
     Raises:
         InputError: nothing to pair, missing predictions, or cases that cannot be scored, named; nothing is written.
 
-    Missing predictions scored as empty, patients found by a pattern: `pair_up`, then `evaluate_pairs`.
+    Missing predictions scored as empty, patients found by a pattern: `match_files`, then `evaluate_pairs`.
     """
-    pairs = pair_up(predictions, truth, labels=manner.scheme_name)
+    pairs = match_files(predictions, truth, labels=manner.scheme_name)
     return evaluate_pairs(pairs, manner, out=out, jobs=jobs, quiet=quiet)
 
 
-def evaluate_pairs(pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, quiet: bool = False) -> Summary:
+def evaluate_pairs(pairs: Pairs, manner: ScoringConfig, *, out: Path, jobs: int = 1, quiet: bool = False) -> Summary:
     """Score every pair of files and write the tables; see `evaluate_folders`."""
     evaluated = score_pairs(pairs, manner, out=out, jobs=jobs, quiet=quiet)
     write_summary(evaluated.summary.to_json(), out / "summary.json")
@@ -86,12 +86,12 @@ def evaluate_pairs(pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, qu
 
 
 def score_pairs(
-    pairs: Pairs, manner: Manner, *, out: Path, jobs: int = 1, quiet: bool = False, what: str = "Scoring"
-) -> Evaluated:
+    pairs: Pairs, manner: ScoringConfig, *, out: Path, jobs: int = 1, quiet: bool = False, what: str = "Scoring"
+) -> FolderScores:
     """Score every pair of files and write the tables, but no summary; see `evaluate_folders`.
 
     Args:
-        pairs: of `pair_up`.
+        pairs: of `match_files`.
         manner: protocol and label scheme.
         out: where ``cases.csv``, ``lesions.csv`` (and ``slices.csv``) are written.
         jobs: processes.
@@ -104,10 +104,10 @@ def score_pairs(
         for scores in without_errors(track(outcomes, what, total=len(pairs.cases), quiet=quiet), len(pairs.cases)):
             tables.add(scores)
             kept.append(without_lesions(scores))
-        return Evaluated(summarise(kept, warnings=(*manner.notes, *pairs.warnings)), tuple(kept))
+        return FolderScores(summarize(kept, warnings=(*manner.notes, *pairs.warnings)), tuple(kept))
 
 
-def score_pair(pair: CasePair, manner: Manner) -> CaseScores:
+def score_pair(pair: CasePair, manner: ScoringConfig) -> CaseScores:
     """Return the scores of one case.
 
     Raises:
@@ -181,7 +181,7 @@ def _refuse(errors: Sequence[MetsegError], cases: int) -> None:
         raise errors[0]
     others = ", ".join(str(error.where) for error in errors[1 : 1 + _SHOWN])
     raise InputError(
-        f"{len(errors)} of {counted(cases, 'case')} cannot be scored: {errors[0].one_line()}; nor can {others}"
+        f"{len(errors)} of {pluralize(cases, 'case')} cannot be scored: {errors[0].one_line()}; nor can {others}"
         + (" and more" if len(errors) > 1 + _SHOWN else ""),
         code=errors[0].code,
     )

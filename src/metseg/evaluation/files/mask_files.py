@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
 from metseg.evaluation.files.case_files import case_id, is_map, is_overlay, stem_of
-from metseg.evaluation.files.duplicate_masks import one_mask_each
+from metseg.evaluation.files.duplicate_masks import select_one_mask
 from metseg.io.case_source import refuse_duplicate_cases
 from metseg.io.file_index import PICTURE_ENDINGS, Tree, scan
 from metseg.io.layouts import LAYOUTS, VolumeLayout
@@ -30,7 +30,7 @@ from metseg.io.patients import NOT_PATIENTS
 from metseg.io.prediction_inputs import EACH_STUDY
 from metseg.io.sequence_names import is_brain_mask, sequence_of
 from metseg.io.volumes.nifti import NIFTI_ENDINGS
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -179,7 +179,9 @@ def _unread(tree: Tree) -> tuple[str, ...]:
     left = [path for path in tree.rest if path.name.lower().endswith(_UNREAD_MASKS)]
     if not left:
         return ()
-    return (f"{tree.root}: {counted(len(left), 'file')} of formats that evaluation does not read: {some_of(left)}",)
+    return (
+        f"{tree.root}: {pluralize(len(left), 'file')} of formats that evaluation does not read: {examples_text(left)}",
+    )
 
 
 # --- volumes
@@ -195,7 +197,7 @@ def _volumes(tree: Tree, labels: str | None, data: DataPart) -> MaskFiles:
     folders = {file.path.parent for file in listed if file.role != LESIONS}
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=folders)
     masks += [_named_only(volume_key(path.name), path, tree) for path in by_name]
-    paths, notes = one_mask_each([mask.path for mask in masks], labels)
+    paths, notes = select_one_mask([mask.path for mask in masks], labels)
     chosen = set(paths)
     kept = tuple(mask for mask in masks if mask.path in chosen)
     beside = _beside_volumes(tree, {mask.key for mask in kept})
@@ -307,14 +309,14 @@ def _beside_volumes(tree: Tree, keys: set[PurePosixPath]) -> tuple[str, ...]:
         raise InputError(
             "volumes and pictures that both look like masks lie in one folder",
             where=tree.root,
-            got=some_of(masks),
+            got=examples_text(masks),
             cure="give each kind a folder of its own",
             code="input.mixed_masks",
         )
     if not tree.pictures:
         return ()
-    count = counted(len(tree.pictures), "picture")
-    return (f"{tree.root}: {count} beside the volumes not read as masks: {some_of(tree.pictures)}",)
+    count = pluralize(len(tree.pictures), "picture")
+    return (f"{tree.root}: {count} beside the volumes not read as masks: {examples_text(tree.pictures)}",)
 
 
 # --- pictures
@@ -341,7 +343,7 @@ def _pictures(tree: Tree, labels: str | None) -> MaskFiles:
     rest = [path for path in tree.pictures if tree.root / path not in known]
     by_name, warnings = _by_name(tree, rest, has_masks=bool(masks), folders=set())
     masks += [_named_only(slice_key(path), path, tree) for path in by_name]
-    paths, notes = one_mask_each([mask.path for mask in masks], labels)
+    paths, notes = select_one_mask([mask.path for mask in masks], labels)
     chosen = set(paths)
     kept = tuple(mask for mask in masks if mask.path in chosen)
     return MaskFiles(tree.root, kept, True, (*notes, *warnings), frozenset(unlabelled))
@@ -412,7 +414,9 @@ def _belongs_to(stem: str, cases: Collection[str]) -> bool:
 def _stray(tree: Tree, paths: Sequence[PurePosixPath]) -> tuple[str, ...]:
     if not paths:
         return ()
-    return (f"{tree.root}: {counted(len(paths), 'file')} neither image nor mask by name, not read: {some_of(paths)}",)
+    return (
+        f"{tree.root}: {pluralize(len(paths), 'file')} neither image nor mask by name, not read: {examples_text(paths)}",
+    )
 
 
 def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PurePosixPath, set[str]]) -> tuple[str, ...]:
@@ -421,4 +425,6 @@ def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PureP
     left = [path for path in left if not _in_image_folder(path) and sequence_of(stem_of(path.name)) is None]
     if not left:
         return ()
-    return (f"{tree.root}: {counted(len(left), 'file')} without a mask beside, taken for images: {some_of(left)}",)
+    return (
+        f"{tree.root}: {pluralize(len(left), 'file')} without a mask beside, taken for images: {examples_text(left)}",
+    )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from metseg.errors import GeometryError
 from metseg.evaluation.files.file_matching import CasePair
 from metseg.evaluation.mask_pair import MaskPair
-from metseg.evaluation.scoring_config import Manner
+from metseg.evaluation.scoring_config import ScoringConfig
 from metseg.geometry import Affine, turn_onto
 from metseg.io.images.images_2d import UINT8_MAX, UINT16_MAX, read_mask, read_picture
 from metseg.io.volumes.nifti import read_mask_nifti, read_volume
@@ -29,7 +29,7 @@ AFFINE_TOLERANCE = 0.01
 _CURE = "bring the prediction onto the truth's grid yourself; nothing is resampled here"
 
 
-def read_pair(pair: CasePair, manner: Manner) -> MaskPair:
+def read_pair(pair: CasePair, manner: ScoringConfig) -> MaskPair:
     """Return both masks of a case, in the truth's axis order.
 
     A volume whose axes have another order or direction than the truth's is turned, which changes no value.
@@ -44,7 +44,7 @@ def read_pair(pair: CasePair, manner: Manner) -> MaskPair:
     return _read_slices(pair, manner) if pair.is_slices else _read_volumes(pair, manner)
 
 
-def _read_volumes(pair: CasePair, manner: Manner) -> MaskPair:
+def _read_volumes(pair: CasePair, manner: ScoringConfig) -> MaskPair:
     truth = read_mask_nifti(pair.truth[0])
     of_truth = FileLabels(manner.truth_labels, pair.truth_labels)
     of_prediction = FileLabels(manner.prediction_labels, pair.prediction_labels)
@@ -87,7 +87,7 @@ class FileLabels:
             return ()
         return (f"{self.named.source} says {self.named.describe()}; the masks were read as '{self.declared}'",)
 
-    def scheme(self, manner: Manner) -> LabelScheme:
+    def scheme(self, manner: ScoringConfig) -> LabelScheme:
         """Return the label scheme of the files."""
         if self.declared is not None:
             return LABEL_SCHEMES[self.declared]
@@ -95,7 +95,7 @@ class FileLabels:
             return manner.labels
         return self.named.as_scheme()
 
-    def table(self, manner: Manner) -> Mapping[int, int] | None:
+    def table(self, manner: ScoringConfig) -> Mapping[int, int] | None:
         """Return what each value of the files becomes; None: it stays as it is."""
         if self.declared is not None:
             return manner.map_of(self.declared)
@@ -103,7 +103,7 @@ class FileLabels:
             return None
         return self.named.map_to(manner.labels)
 
-    def as_scored(self, labels: Array, manner: Manner, *, where: Path) -> Array:
+    def as_scored(self, labels: Array, manner: ScoringConfig, *, where: Path) -> Array:
         """Return labels of a volume in the scheme that is scored.
 
         Raises:
@@ -121,7 +121,7 @@ def _is_binary(named: NamedLabels, scored: LabelScheme) -> bool:
 
 
 def _probability_volume(
-    pair: CasePair, truth: Volume, manner: Manner
+    pair: CasePair, truth: Volume, manner: ScoringConfig
 ) -> tuple[npt.NDArray[np.floating] | None, list[str]]:
     if not pair.probability:
         return None, []
@@ -130,7 +130,7 @@ def _probability_volume(
     return probability.data.astype(np.float32, copy=False), warnings
 
 
-def _on_grid(truth: Volume, prediction: Volume, manner: Manner, *, case: str) -> tuple[Volume, list[str]]:
+def _on_grid(truth: Volume, prediction: Volume, manner: ScoringConfig, *, case: str) -> tuple[Volume, list[str]]:
     """Return a prediction with its axes turned onto those of the truth, and a warning where it is compared unturned.
 
     Raises:
@@ -181,7 +181,7 @@ def _largest_shift_mm(one: Affine, other: Affine, *, shape: tuple[int, int, int]
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
-def _read_slices(pair: CasePair, manner: Manner) -> MaskPair:
+def _read_slices(pair: CasePair, manner: ScoringConfig) -> MaskPair:
     truths: list[npt.NDArray[np.uint8]] = []
     predictions: list[npt.NDArray[np.uint8]] = []
     of_truth = FileLabels(manner.truth_labels, pair.truth_labels)
@@ -212,7 +212,7 @@ def _read_slices(pair: CasePair, manner: Manner) -> MaskPair:
     )
 
 
-def _read_slice(path: Path, manner: Manner, files: FileLabels) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+def _read_slice(path: Path, manner: ScoringConfig, files: FileLabels) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """Return the labels (rows, columns) of a picture in the scheme that is scored, and notes."""
     mask, table = read_mask(path, files.scheme(manner)), files.table(manner)
     return mask.labels if table is None else convert_labels(mask.labels, table), mask.notes

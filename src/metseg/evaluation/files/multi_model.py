@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from metseg.errors import InputError, UsageError
-from metseg.evaluation.files.file_matching import Missing, Pairs, pair_up
-from metseg.evaluation.files.folder_scoring import Evaluated, score_pairs
+from metseg.evaluation.files.file_matching import Missing, Pairs, match_files
+from metseg.evaluation.files.folder_scoring import FolderScores, score_pairs
 from metseg.evaluation.files.score_tables import write_summary
-from metseg.evaluation.scoring_config import VOXELWISE, Manner
-from metseg.evaluation.statistics.inter_rater import AgainstReaders, Readers, beside_readers
+from metseg.evaluation.scoring_config import VOXELWISE, ScoringConfig
+from metseg.evaluation.statistics.inter_rater import AgainstReaders, Readers, compare_with_readers
 from metseg.evaluation.statistics.model_comparison import FigureComparison, compare_sets
 from metseg.io.splits import PartOfSplit
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 #: The folder of what concerns the second reader, and in it that of the second reader's own masks.
 READERS_FOLDER, SECOND_READER = "readers", "second-reader"
@@ -28,16 +28,16 @@ SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
-class Sets:
+class PredictionSets:
     """What is scored against what.
 
     Args:
         predictions: name to folder or file; at least one.
         truth: folder or file of the first reader's masks.
         second_truth: of the second reader's, who may have drawn some of the cases only; None: there was one reader.
-        missing: what is done about files that only one side has, see `metseg.evaluation.files.file_matching.pair_up`.
+        missing: what is done about files that only one side has, see `metseg.evaluation.files.file_matching.match_files`.
         part: the part of a split that is scored; None: everything.
-        patient_pattern, patients: see `metseg.evaluation.files.file_matching.pair_up`.
+        patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`.
     Raises:
         UsageError: no predictions, or a name that cannot be that of a folder.
     """
@@ -75,7 +75,7 @@ class Evaluation:
         readers: the sets beside two readers; None where there was one.
     """
 
-    sets: Mapping[str, Evaluated]
+    sets: Mapping[str, FolderScores]
     comparisons: tuple[FigureComparison, ...] = ()
     readers: Readers | None = None
 
@@ -91,7 +91,7 @@ class Evaluation:
 
 
 def evaluate_sets(
-    sets: Sets, manner: Manner = VOXELWISE, *, out: Path, jobs: int = 1, quiet: bool = False
+    sets: PredictionSets, manner: ScoringConfig = VOXELWISE, *, out: Path, jobs: int = 1, quiet: bool = False
 ) -> Evaluation:
     """Score one or several sets of predictions, and write tables and summaries.
 
@@ -124,9 +124,9 @@ def _progress(name: str, alone: bool) -> str:
     return "Scoring" if alone else f"Scoring {name}"
 
 
-def paired(sets: Sets, predictions: Path, manner: Manner) -> Pairs:
+def paired(sets: PredictionSets, predictions: Path, manner: ScoringConfig) -> Pairs:
     """Return the cases of one set of predictions with their truth."""
-    return pair_up(
+    return match_files(
         predictions,
         sets.truth,
         missing=sets.missing,
@@ -137,8 +137,8 @@ def paired(sets: Sets, predictions: Path, manner: Manner) -> Pairs:
     )
 
 
-def _between(sets: Sets, second_truth: Path, manner: Manner) -> Pairs:
-    return pair_up(
+def _between(sets: PredictionSets, second_truth: Path, manner: ScoringConfig) -> Pairs:
+    return match_files(
         second_truth,
         sets.truth,
         missing="skip",
@@ -153,12 +153,12 @@ def _between(sets: Sets, second_truth: Path, manner: Manner) -> Pairs:
 class _Scoring:
     """How and where pairs are scored."""
 
-    manner: Manner
+    manner: ScoringConfig
     out: Path
     jobs: int
     quiet: bool
 
-    def __call__(self, name: str, pairs: Pairs, what: str) -> Evaluated:
+    def __call__(self, name: str, pairs: Pairs, what: str) -> FolderScores:
         folder = self.out / name
         scored = score_pairs(pairs, self.manner, out=folder, jobs=self.jobs, quiet=self.quiet, what=what)
         write_summary(scored.summary.to_json(), folder / SUMMARY)
@@ -168,7 +168,7 @@ class _Scoring:
 def _readers(between: Pairs, models: Mapping[str, Pairs], score: _Scoring) -> Readers:
     """Return the sets beside two readers, on what both have drawn: some cases, of a case perhaps some slices."""
     readers = replace(score, manner=score.manner.between_truths())
-    return beside_readers(
+    return compare_with_readers(
         readers(SECOND_READER, between, "Scoring the second reader").scores,
         {
             name: AgainstReaders(
@@ -188,7 +188,7 @@ def _against(between: Pairs, model: Pairs, *, second: bool) -> Pairs:
     left_out = [truth for pair in between.cases for truth in pair.truth if truth not in prediction_of]
     if left_out:
         raise InputError(
-            f"no prediction of {counted(len(left_out), 'mask')} that both readers have drawn",
+            f"no prediction of {pluralize(len(left_out), 'mask')} that both readers have drawn",
             where=left_out[0],
             cure="predict these too, score them as empty with --missing empty, or leave out --second-truth",
             code="input.unpaired",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from metseg.atomic_io import atomic_file, write_text
-from metseg.evaluation.lesions.lesion_scores import Lesion, diameter_bin
+from metseg.evaluation.lesions.lesion_scores import LesionScore, diameter_bin
 from metseg.evaluation.metrics.metric_table import METRICS
 from metseg.evaluation.scores import CaseScores
 
@@ -96,7 +96,7 @@ def _csv_writer(path: Path) -> Iterator[Any]:
         file.flush()
 
 
-def _lesion_row(case: str, lesion: Lesion) -> list[str]:
+def _lesion_row(case: str, lesion: LesionScore) -> list[str]:
     size = lesion.size
     diameter = size.longest_diameter_mm
     return [

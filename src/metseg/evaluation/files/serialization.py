@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from metseg.evaluation.lesions.lesion_counts import LesionTally
+from metseg.evaluation.lesions.lesion_counts import LesionCounts
 from metseg.evaluation.metrics.metric_table import METRICS
 from metseg.evaluation.metrics.overlap import Confusion
 from metseg.evaluation.metrics.slice_metrics import SliceScores
 from metseg.evaluation.scores import CaseScores, RegionScores
-from metseg.evaluation.statistics.probability_stats import Chances
+from metseg.evaluation.statistics.probability_stats import ProbabilityStats
 
 
 def scores_to_json(scores: CaseScores) -> dict[str, Any]:
@@ -58,11 +58,11 @@ def scores_from_json(document: Mapping[str, Any]) -> CaseScores:
                 counts=Confusion(**region["counts"]),
                 lesions=(),
                 slices=None if region["slices"] is None else SliceScores(**region["slices"]),
-                tally=None if region.get("tally") is None else LesionTally.from_json(region["tally"]),
+                tally=None if region.get("tally") is None else LesionCounts.from_json(region["tally"]),
             )
             for name, region in document["regions"].items()
         },
         joint=np.asarray(document["joint"], dtype=np.int64),
         warnings=tuple(document["warnings"]),
-        chances=None if document.get("chances") is None else Chances.from_json(document["chances"]),
+        chances=None if document.get("chances") is None else ProbabilityStats.from_json(document["chances"]),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metseg.evaluation.lesions.lesion_counts import LesionTally
+from metseg.evaluation.lesions.lesion_counts import LesionCounts
 from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS
 from metseg.evaluation.lesions.threshold_sweep import Sweep
 from metseg.evaluation.statistics.confidence_intervals import RESAMPLES, Floats, Interval, bootstrap_pooled, ratio
@@ -96,13 +96,13 @@ class Froc:
     score: Interval | None
 
 
-def detection_of(
-    tallies: Sequence[LesionTally], false_positives: Interval, *, resamples: int = RESAMPLES, seed: int = 0
+def detection_rates(
+    tallies: Sequence[LesionCounts], false_positives: Interval, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Detection:
     """Return what was found in one region.
 
     Args:
-        tallies: one per patient, at least one; see `metseg.evaluation.lesions.lesion_counts.added`.
+        tallies: one per patient, at least one; see `metseg.evaluation.lesions.lesion_counts.add_counts`.
         false_positives: the mean number per patient, which the table of figures has already.
         resamples: of the bootstrap over patients.
         seed: of its draws.
@@ -136,7 +136,7 @@ def _shares(sums: Floats) -> Floats:
     return np.column_stack([ratio(found, lesions), *shares])
 
 
-def froc_of(sweeps: Sequence[Sequence[Sweep]], *, resamples: int = RESAMPLES, seed: int = 0) -> Froc:
+def froc_curve(sweeps: Sequence[Sequence[Sweep]], *, resamples: int = RESAMPLES, seed: int = 0) -> Froc:
     """Return the FROC curve, no smallest size demanded.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS, Lesion, LesionTable, diameter_bin
+from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS, LesionScore, LesionTable, diameter_bin
 from metseg.evaluation.statistics.calibration import EDGES, reliability_histogram
 from metseg.evaluation.statistics.confidence_intervals import Floats
 from metseg.evaluation.statistics.volume_agreement import Moments, moments
@@ -21,7 +21,7 @@ _PLACES: Mapping[str | None, int] = {name: place for place, name in enumerate((*
 
 
 @dataclass(frozen=True)
-class LesionTally:
+class LesionCounts:
     """The lesions of one region of one case, or of all cases of a patient, as numbers that add up.
 
     Args:
@@ -51,7 +51,7 @@ class LesionTally:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> LesionTally:
+    def from_json(cls, document: Mapping[str, Any]) -> LesionCounts:
         """Return what `to_json` was given.
 
         Raises:
@@ -67,11 +67,11 @@ class LesionTally:
         )
 
 
-def tally_of(table: LesionTable) -> LesionTally:
+def count_lesions(table: LesionTable) -> LesionCounts:
     """Return the numbers of one region of one case."""
     scored = [lesion for lesion in table.lesions if lesion.is_true and lesion.scored]
     detected = [lesion for lesion in scored if lesion.detected]
-    return LesionTally(
+    return LesionCounts(
         lesions=_by_bin(scored),
         found=_by_bin(detected),
         false=_by_bin([lesion for lesion in table.lesions if not lesion.is_true]),
@@ -80,10 +80,10 @@ def tally_of(table: LesionTable) -> LesionTally:
     )
 
 
-def added(tallies: Sequence[LesionTally]) -> LesionTally:
+def add_counts(tallies: Sequence[LesionCounts]) -> LesionCounts:
     """Return the sum of tallies, of which there is at least one, all with confidences or all without."""
     confidences = [tally.confidence for tally in tallies if tally.confidence is not None]
-    return LesionTally(
+    return LesionCounts(
         lesions=_summed([tally.lesions for tally in tallies]),
         found=_summed([tally.found for tally in tallies]),
         false=_summed([tally.false for tally in tallies]),
@@ -92,7 +92,7 @@ def added(tallies: Sequence[LesionTally]) -> LesionTally:
     )
 
 
-def _by_bin(lesions: Sequence[Lesion]) -> Counts:
+def _by_bin(lesions: Sequence[LesionScore]) -> Counts:
     counts = [0] * len(_PLACES)
     for lesion in lesions:
         diameter = lesion.size.longest_diameter_mm
@@ -100,7 +100,7 @@ def _by_bin(lesions: Sequence[Lesion]) -> Counts:
     return tuple(counts)
 
 
-def _volumes(lesions: Sequence[Lesion]) -> Moments:
+def _volumes(lesions: Sequence[LesionScore]) -> Moments:
     pairs = [
         (lesion.size.volume_mm3, lesion.predicted_volume_mm3)
         for lesion in lesions

@@ -115,9 +115,9 @@ def truth_lesions(mask: Mask, rule: MatchRule) -> Lesions:
 def predicted_lesions(mask: Mask, rule: MatchRule) -> Lesions:
     """Return the lesions of a predicted mask, merged if the rule says so, tiny ones deleted after that."""
     if rule.merge_predictions:
-        return without_tiny(_merged(mask, rule), rule.delete_predicted_up_to_voxels)
+        return remove_tiny(_merged(mask, rule), rule.delete_predicted_up_to_voxels)
     ids, count = label_instances(mask, across_slices=rule.across_slices)
-    return without_tiny(_lesions(mask, ids, count), rule.delete_predicted_up_to_voxels)
+    return remove_tiny(_lesions(mask, ids, count), rule.delete_predicted_up_to_voxels)
 
 
 def _merged(mask: Mask, rule: MatchRule) -> Lesions:
@@ -132,17 +132,17 @@ def _lesions(mask: Mask, reach: Instances, count: int) -> Lesions:
     return Lesions(reach, voxels, reach[voxels], count)
 
 
-def without_tiny(lesions: Lesions, up_to_voxels: int) -> Lesions:
+def remove_tiny(lesions: Lesions, up_to_voxels: int) -> Lesions:
     """Return the lesions of more than ``up_to_voxels`` voxels, numbered anew in the same order."""
     if up_to_voxels <= 0 or lesions.count == 0:
         return lesions
     sizes = np.bincount(lesions.numbers, minlength=lesions.count + 1)
     kept = sizes > up_to_voxels
     kept[0] = False
-    return renumbered(lesions, np.where(kept, np.cumsum(kept), 0))
+    return renumber(lesions, np.where(kept, np.cumsum(kept), 0))
 
 
-def renumbered(lesions: Lesions, new_ids: npt.NDArray[np.integer]) -> Lesions:
+def renumber(lesions: Lesions, new_ids: npt.NDArray[np.integer]) -> Lesions:
     """Return the lesions under new numbers.
 
     Args:

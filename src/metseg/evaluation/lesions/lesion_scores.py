@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluation.empty_masks import Emptiness, Kind, settled
+from metseg.evaluation.empty_masks import Emptiness, Kind, empty_mask_value
 from metseg.evaluation.lesions.lesion_matching import Matching, MatchRule
 from metseg.evaluation.metrics.component_surfaces import RegionSurfaces
 from metseg.evaluation.metrics.surface_distance import Spacing, SurfaceDistances, surface_distances
@@ -59,7 +59,7 @@ class LesionPair:
 
 
 @dataclass(frozen=True)
-class LesionFigure:
+class LesionMetric:
     """A figure per lesion: its kind decides what a missed lesion gets, ``compute`` what a found one gets."""
 
     kind: Kind
@@ -67,7 +67,7 @@ class LesionFigure:
 
     def when_missed(self, penalty: float) -> float:
         """Return what a missed lesion, or a false one, is charged."""
-        value = settled(self.kind, Emptiness.PREDICTION, penalty=penalty)
+        value = empty_mask_value(self.kind, Emptiness.PREDICTION, penalty=penalty)
         assert value is not None
         return value
 
@@ -83,7 +83,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Lesion:
+class LesionScore:
     """One lesion of the truth, or one of the prediction that is none.
 
     Args:
@@ -125,7 +125,7 @@ class LesionTable:
         hits: (P,) whether each of them was matched to a lesion of the truth.
     """
 
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[LesionScore, ...]
     confidences: npt.NDArray[np.float64] | None
     hits: npt.NDArray[np.bool_]
 
@@ -147,7 +147,7 @@ class LesionContext:
 
     region: str
     rule: MatchRule
-    figures: Mapping[str, LesionFigure]
+    figures: Mapping[str, LesionMetric]
     affine: npt.NDArray[np.float64] | None
     spacing_mm: Spacing | None
     penalty: float
@@ -175,17 +175,17 @@ def _confidences(matching: Matching, probability: npt.NDArray[np.floating] | Non
 
 def _lesions(
     matching: Matching, context: LesionContext, confidences: npt.NDArray[np.float64] | None
-) -> tuple[Lesion, ...]:
+) -> tuple[LesionScore, ...]:
     truth, prediction = matching.truth.groups, matching.prediction.groups
     truth_sizes = _sizes(truth, context.affine)
     truth_centres = _centres(truth, origin=matching.box)
     predicted_sizes = _sizes(prediction, context.affine)
     predicted_centres = _centres(prediction, origin=matching.box)
     missed = {name: figure.when_missed(context.penalty) for name, figure in context.figures.items()}
-    lesions: list[Lesion] = []
+    lesions: list[LesionScore] = []
     for index, joined in enumerate(matching.touching):
         lesions.append(
-            Lesion(
+            LesionScore(
                 region=context.region,
                 number=index + 1,
                 is_true=True,
@@ -201,7 +201,7 @@ def _lesions(
         )
     for number in matching.false_positives:
         lesions.append(
-            Lesion(
+            LesionScore(
                 region=context.region,
                 number=number,
                 is_true=False,

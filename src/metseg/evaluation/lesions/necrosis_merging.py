@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.evaluation.lesions.lesion_matching import Lesions, reached_pairs, renumbered
+from metseg.evaluation.lesions.lesion_matching import Lesions, reached_pairs, renumber
 
 
-def joined_around(pieces: Lesions, cores: Lesions) -> Lesions:
+def merge_around_necrosis(pieces: Lesions, cores: Lesions) -> Lesions:
     """Return the pieces with those around one core made one lesion.
 
     Args:
@@ -28,7 +28,7 @@ def joined_around(pieces: Lesions, cores: Lesions) -> Lesions:
         core_of.setdefault(piece, core)  # pairs rise, so the first is the lowest-numbered
     identities = [("core", core_of[piece]) if piece in core_of else ("piece", piece) for piece in _numbers(pieces)]
     order = {identity: number for number, identity in enumerate(dict.fromkeys(identities), start=1)}
-    return renumbered(pieces, np.array([0, *(order[identity] for identity in identities)]))
+    return renumber(pieces, np.array([0, *(order[identity] for identity in identities)]))
 
 
 def _numbers(lesions: Lesions) -> range:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from metseg.evaluation.empty_masks import Emptiness, Kind, settled
+from metseg.evaluation.empty_masks import Emptiness, Kind, empty_mask_value
 from metseg.evaluation.metrics.nearest_neighbours import nearest_points
 from metseg.evaluation.metrics.surface_distance import Spacing, within
 from metseg.measure import bounding_box
@@ -43,7 +43,7 @@ def border_dice(
         tolerance_mm: a border voxel this near counts as agreeing.
     """
     of_truth, of_prediction = border_voxels(truth), border_voxels(prediction)
-    decided = settled(Kind.SURFACE_OVERLAP, Emptiness.of(len(of_truth), len(of_prediction)))
+    decided = empty_mask_value(Kind.SURFACE_OVERLAP, Emptiness.of(len(of_truth), len(of_prediction)))
     if decided is not None:
         return decided
     there = within(nearest_points(of_truth, of_prediction, spacing_mm)[0], tolerance_mm)

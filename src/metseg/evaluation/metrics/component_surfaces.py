@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class PieceSurfaces:
+class ComponentSurfaces:
     """The surface elements of a mask, lesion by lesion.
 
     Args:
@@ -46,7 +46,7 @@ class PieceSurfaces:
         return np.concatenate([np.arange(self.starts[number - 1], self.starts[number]) for number in numbers])
 
 
-def piece_surfaces(lesions: VoxelGroups, spacing_mm: Spacing) -> PieceSurfaces:
+def component_surfaces(lesions: VoxelGroups, spacing_mm: Spacing) -> ComponentSurfaces:
     """Return the surfaces of lesions that do not touch each other.
 
     Args:
@@ -56,7 +56,7 @@ def piece_surfaces(lesions: VoxelGroups, spacing_mm: Spacing) -> PieceSurfaces:
     surfaces = [surface_of(mask, spacing_mm) for mask in lesions.masks()]
     lows = np.array([[side.start for side in box] for box in lesions.boxes], dtype=np.int32).reshape(-1, 3)
     positions = [surface.positions + low for surface, low in zip(surfaces, lows, strict=True)]
-    return PieceSurfaces(
+    return ComponentSurfaces(
         Surface(
             np.concatenate([np.zeros((0, 3), dtype=np.int32), *positions]),
             np.concatenate([np.zeros(0), *(surface.areas_mm2 for surface in surfaces)]),
@@ -69,8 +69,8 @@ def piece_surfaces(lesions: VoxelGroups, spacing_mm: Spacing) -> PieceSurfaces:
 class _Way:
     """The distances from one mask's surface to another's, neither of them empty."""
 
-    start: PieceSurfaces
-    goal: PieceSurfaces
+    start: ComponentSurfaces
+    goal: ComponentSurfaces
     spacing_mm: Spacing
 
     @cached_property
@@ -105,8 +105,8 @@ class RegionSurfaces:
         spacing_mm: voxel size along the three axes.
     """
 
-    truth: PieceSurfaces
-    prediction: PieceSurfaces
+    truth: ComponentSurfaces
+    prediction: ComponentSurfaces
     spacing_mm: Spacing
 
     @cached_property
@@ -135,5 +135,5 @@ def region_surfaces(matching: Matching, rule: MatchRule, spacing_mm: Spacing | N
     """Return the surfaces of the lesions; None without a spacing, and where lesions of two slices may touch."""
     if spacing_mm is None or not rule.across_slices:
         return None
-    truth, prediction = (piece_surfaces(side.groups, spacing_mm) for side in (matching.truth, matching.prediction))
+    truth, prediction = (component_surfaces(side.groups, spacing_mm) for side in (matching.truth, matching.prediction))
     return RegionSurfaces(truth, prediction, spacing_mm)

@@ -1,6 +1,6 @@
 """The table of figures: what each column of `cases.csv` is called, which way is better, and plain functions for them.
 
-A new figure is a function of a `RegionEvidence`, a line in `METRICS`, and a line in each protocol that defines it.
+A new figure is a function of a `RegionContext`, a line in `METRICS`, and a line in each protocol that defines it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from metseg.evaluation.empty_masks import EMPTY_VALUES, Kind
 from metseg.evaluation.metrics import overlap, surface_distance
 from metseg.evaluation.metrics.border_nsd import border_dice
 from metseg.evaluation.metrics.overlap import Confusion
-from metseg.evaluation.region_context import RegionEvidence
+from metseg.evaluation.region_context import RegionContext
 
 #: A figure of one region of one case; None: the data or the protocol do not define it.
-Figure = Callable[[RegionEvidence], float | None]
+Figure = Callable[[RegionContext], float | None]
 
 
 @dataclass(frozen=True)
@@ -70,27 +70,27 @@ def from_counts(formula: Callable[[Confusion], float]) -> Figure:
     return lambda evidence: formula(evidence.counts)
 
 
-def n_tp(evidence: RegionEvidence) -> float:
+def n_tp(evidence: RegionContext) -> float:
     """Return how many scored lesions of the truth were found."""
     return float(sum(lesion.detected for lesion in evidence.scored_truth))
 
 
-def n_fn(evidence: RegionEvidence) -> float:
+def n_fn(evidence: RegionContext) -> float:
     """Return how many scored lesions of the truth were missed."""
     return float(sum(not lesion.detected for lesion in evidence.scored_truth))
 
 
-def n_fp(evidence: RegionEvidence) -> float:
+def n_fp(evidence: RegionContext) -> float:
     """Return how many predicted lesions are none."""
     return float(len(evidence.false_positives))
 
 
-def hd95_mm(evidence: RegionEvidence) -> float | None:
+def hd95_mm(evidence: RegionContext) -> float | None:
     """Return the 95 % Hausdorff distance, area-weighted; see `metseg.evaluation.metrics.surface_distance.hd95_mm`."""
     return None if evidence.surfaces is None else surface_distance.hd95_mm(evidence.surfaces, evidence.penalty)
 
 
-def asd_mm(evidence: RegionEvidence) -> float | None:
+def asd_mm(evidence: RegionContext) -> float | None:
     """Return the average surface distance; see `metseg.evaluation.metrics.surface_distance.asd_mm`."""
     return None if evidence.surfaces is None else surface_distance.asd_mm(evidence.surfaces, evidence.penalty)
 
@@ -105,7 +105,7 @@ def nsd(tolerance_mm: float) -> Figure:
 def border_nsd(tolerance_mm: float) -> Figure:
     """Return the border-voxel surface Dice at a tolerance as a figure."""
 
-    def figure(evidence: RegionEvidence) -> float | None:
+    def figure(evidence: RegionContext) -> float | None:
         if evidence.spacing_mm is None:
             return None
         return border_dice(evidence.truth, evidence.prediction, evidence.spacing_mm, tolerance_mm)
@@ -113,12 +113,12 @@ def border_nsd(tolerance_mm: float) -> Figure:
     return figure
 
 
-def truth_volume_mm3(evidence: RegionEvidence) -> float | None:
+def truth_volume_mm3(evidence: RegionContext) -> float | None:
     """Return the volume of the region in the truth."""
     return None if evidence.voxel_mm3 is None else evidence.counts.truth * evidence.voxel_mm3
 
 
-def predicted_volume_mm3(evidence: RegionEvidence) -> float | None:
+def predicted_volume_mm3(evidence: RegionContext) -> float | None:
     """Return the volume of the region in the prediction."""
     return None if evidence.voxel_mm3 is None else evidence.counts.predicted * evidence.voxel_mm3
 
@@ -131,7 +131,7 @@ def lesionwise(name: str, kind: Kind) -> Figure:
         kind: decides what a case with neither is worth.
     """
 
-    def figure(evidence: RegionEvidence) -> float:
+    def figure(evidence: RegionContext) -> float:
         charged = [*evidence.scored_truth, *evidence.false_positives]
         if not charged:
             return EMPTY_VALUES[kind][0]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError
-from metseg.evaluation.empty_masks import Emptiness, Kind, settled
+from metseg.evaluation.empty_masks import Emptiness, Kind, empty_mask_value
 from metseg.labels import LabelScheme
 
 
@@ -130,7 +130,7 @@ def region_counts(joint: npt.NDArray[np.int64], scheme: LabelScheme, region: str
 
 
 def _ratio(numerator: float, denominator: float, counts: Confusion) -> float:
-    decided = settled(Kind.OVERLAP, counts.emptiness)
+    decided = empty_mask_value(Kind.OVERLAP, counts.emptiness)
     return numerator / denominator if decided is None else decided
 
 

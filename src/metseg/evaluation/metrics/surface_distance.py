@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import GeometryError
-from metseg.evaluation.empty_masks import Emptiness, Kind, settled
+from metseg.evaluation.empty_masks import Emptiness, Kind, empty_mask_value
 from metseg.evaluation.metrics.nearest_neighbours import nearest_points
 from metseg.evaluation.metrics.overlap import require_same_shape
 from metseg.evaluation.metrics.surface_area import FULL, surface_areas_mm2
@@ -119,7 +119,7 @@ def surface_distances(
         GeometryError: shapes differ, not three axes, or a spacing that is not three positive numbers.
     """
     require_same_shape(truth, prediction)
-    spacing = checked_spacing(spacing_mm, truth.ndim)
+    spacing = check_spacing(spacing_mm, truth.ndim)
     of_truth, of_prediction = surface_of(truth, spacing), surface_of(prediction, spacing)
     emptiness = Emptiness.of(len(of_truth), len(of_prediction))
     if emptiness is not Emptiness.NEITHER:
@@ -131,7 +131,7 @@ def surface_distances(
     )
 
 
-def checked_spacing(spacing_mm: tuple[float, ...], axes: int = 3) -> Spacing:
+def check_spacing(spacing_mm: tuple[float, ...], axes: int = 3) -> Spacing:
     """Return the spacing as three floats.
 
     Raises:
@@ -186,13 +186,13 @@ def hd95_mm(distances: SurfaceDistances, penalty: float) -> float:
         distances: of `surface_distances`.
         penalty: what is charged where one mask is empty, mm.
     """
-    decided = settled(Kind.DISTANCE, distances.emptiness, penalty=penalty)
+    decided = empty_mask_value(Kind.DISTANCE, distances.emptiness, penalty=penalty)
     return max(side.percentile(HD_PERCENT) for side in distances.both) if decided is None else decided
 
 
 def asd_mm(distances: SurfaceDistances, penalty: float) -> float:
     """Return the mean of the two directed average surface distances, mm; ``penalty`` as in `hd95_mm`."""
-    decided = settled(Kind.DISTANCE, distances.emptiness, penalty=penalty)
+    decided = empty_mask_value(Kind.DISTANCE, distances.emptiness, penalty=penalty)
     if decided is not None:
         return decided
     there, back = distances.both
@@ -201,7 +201,7 @@ def asd_mm(distances: SurfaceDistances, penalty: float) -> float:
 
 def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
     """Return the share of both surfaces' area that lies within the tolerance of the other surface (NSD)."""
-    decided = settled(Kind.SURFACE_OVERLAP, distances.emptiness)
+    decided = empty_mask_value(Kind.SURFACE_OVERLAP, distances.emptiness)
     if decided is not None:
         return decided
     within = sum(side.area_within(tolerance_mm) for side in distances.both)

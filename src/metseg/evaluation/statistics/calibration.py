@@ -100,7 +100,7 @@ def _sums(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -
     return float(probability.size), total, lesion, float(squares) - 2 * of_lesion + lesion
 
 
-def calibration_of(histograms: Sequence[Floats], *, resamples: int = RESAMPLES, seed: int = 0) -> Calibration | None:
+def calibration_error(histograms: Sequence[Floats], *, resamples: int = RESAMPLES, seed: int = 0) -> Calibration | None:
     """Return the calibration of many cases.
 
     Args:

@@ -16,15 +16,15 @@ from metseg.errors import InputError
 from metseg.evaluation.metrics.metric_table import METRICS
 from metseg.evaluation.scores import CaseScores
 from metseg.evaluation.statistics.confidence_intervals import Interval, bootstrap_mean, patient_means
-from metseg.evaluation.statistics.paired_tests import better_of, holm, no_difference, wilcoxon_p
-from metseg.message_text import counted
+from metseg.evaluation.statistics.paired_tests import better_model, holm, no_difference, wilcoxon_p
+from metseg.message_text import pluralize
 
 #: Columns that do not depend on which of two masks is called the truth.
 SYMMETRIC = ("dice", "hd95_mm", "asd_mm", "nsd_0.5", "nsd_1.0", "nsd_2.0")
 
 
 @dataclass(frozen=True)
-class ModelBesideReaders:
+class ModelAgainstReaders:
     """One set of predictions against both readers.
 
     Args:
@@ -34,7 +34,7 @@ class ModelBesideReaders:
         difference: `with_readers` minus the figure between the readers, paired over patients.
         p_value: Wilcoxon signed-rank of these differences, two-sided.
         p_holm: corrected for all regions and models of this figure.
-        verdict: "agrees better", "agrees worse" or "no difference shown", by the rule of `better_of`.
+        verdict: "agrees better", "agrees worse" or "no difference shown", by the rule of `better_model`.
     """
 
     with_first: Interval
@@ -60,7 +60,7 @@ class Agreement:
     region: str
     metric: str
     readers: Interval
-    models: Mapping[str, ModelBesideReaders]
+    models: Mapping[str, ModelAgainstReaders]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class AgainstReaders:
     second: Sequence[CaseScores]
 
 
-def beside_readers(between: Sequence[CaseScores], models: Mapping[str, AgainstReaders]) -> Readers:
+def compare_with_readers(between: Sequence[CaseScores], models: Mapping[str, AgainstReaders]) -> Readers:
     """Set models beside two readers.
 
     Args:
@@ -139,7 +139,7 @@ def _of_cases(scores: Sequence[CaseScores], cases: Sequence[str], name: str) -> 
     missing = [case for case in cases if case not in by_case]
     if missing:
         raise InputError(
-            f"'{name}' was not scored on {counted(len(missing), 'case')} that both readers have drawn",
+            f"'{name}' was not scored on {pluralize(len(missing), 'case')} that both readers have drawn",
             where=missing[0],
             cure="predict these cases too",
             code="input.unpaired",
@@ -170,12 +170,14 @@ def _by_patient(scores: Sequence[CaseScores], region: str, metric: str) -> dict[
     return {patient: value for patient, value in means.items() if value is not None}
 
 
-def _model(readers: Mapping[str, float], first: Mapping[str, float], second: Mapping[str, float]) -> ModelBesideReaders:
+def _model(
+    readers: Mapping[str, float], first: Mapping[str, float], second: Mapping[str, float]
+) -> ModelAgainstReaders:
     """Return one model beside the readers; its p-value is not corrected yet and nothing is claimed."""
     with_readers = [(first[patient] + second[patient]) / 2 for patient in readers]
     differences = [mean - own for mean, own in zip(with_readers, readers.values(), strict=True)]
     difference = bootstrap_mean(differences)
-    return ModelBesideReaders(
+    return ModelAgainstReaders(
         with_first=bootstrap_mean([first[patient] for patient in readers]),
         with_second=bootstrap_mean([second[patient] for patient in readers]),
         with_readers=bootstrap_mean(with_readers),
@@ -210,8 +212,8 @@ def _corrected(agreements: Sequence[Agreement]) -> list[Agreement]:
     ]
 
 
-def _judged(model: ModelBesideReaders, metric: str, p_holm: float) -> ModelBesideReaders:
-    shown = better_of(
+def _judged(model: ModelAgainstReaders, metric: str, p_holm: float) -> ModelAgainstReaders:
+    shown = better_model(
         "agrees better",
         "agrees worse",
         difference=model.difference,

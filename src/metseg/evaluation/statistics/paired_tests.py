@@ -16,7 +16,7 @@ import numpy as np
 
 from metseg.errors import InputError
 from metseg.evaluation.statistics.confidence_intervals import RESAMPLES, Interval, bootstrap_mean
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 NO_DIFFERENCE = "no difference shown"
 
@@ -53,7 +53,7 @@ class PairedComparison:
     @property
     def better(self) -> str | None:
         """Return the name of the model that is shown to be better; None: no difference was shown."""
-        return better_of(
+        return better_model(
             self.first, self.second, difference=self.difference, p_value=self.p_holm, better=self.direction
         )
 
@@ -83,7 +83,7 @@ def no_difference(difference: Interval) -> str:
     """
     if difference.patients >= LEAST_PATIENTS:
         return NO_DIFFERENCE
-    return f"{NO_DIFFERENCE} ({counted(difference.patients, 'patient')}, at least {LEAST_PATIENTS} are needed)"
+    return f"{NO_DIFFERENCE} ({pluralize(difference.patients, 'patient')}, at least {LEAST_PATIENTS} are needed)"
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float:
@@ -122,7 +122,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def better_of(
+def better_model(
     first: str, second: str, *, difference: Interval, p_value: float, better: Direction = "higher"
 ) -> str | None:
     """Return the better one if interval, test and number of patients all show it; None where they do not.
@@ -133,11 +133,11 @@ def better_of(
         p_value: of the signed-rank test, corrected for all comparisons made together.
         better: which way the figure is better.
 
-    >>> better_of("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20), p_value=0.01)
+    >>> better_model("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20), p_value=0.01)
     'unet'
-    >>> better_of("unet", "cnn", difference=Interval(0.1, -0.02, 0.2, 20), p_value=0.01) is None
+    >>> better_model("unet", "cnn", difference=Interval(0.1, -0.02, 0.2, 20), p_value=0.01) is None
     True
-    >>> better_of("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20), p_value=0.2) is None
+    >>> better_model("unet", "cnn", difference=Interval(0.1, 0.02, 0.2, 20), p_value=0.2) is None
     True
     """
     if not difference.excludes_zero or p_value >= SIGNIFICANCE or difference.patients < LEAST_PATIENTS:
@@ -193,7 +193,7 @@ def _require_same_patients(figures: Mapping[str, Mapping[str, float]]) -> None:
             raise InputError(
                 "a paired comparison needs the same patients for every model",
                 where=model,
-                got=f"{counted(len(odd), 'patient')} in one of '{reference[0]}' and '{model}' only, the first {odd[0]}",
+                got=f"{pluralize(len(odd), 'patient')} in one of '{reference[0]}' and '{model}' only, the first {odd[0]}",
                 cure="score the models on the same patients",
                 code="input.unpaired",
             )

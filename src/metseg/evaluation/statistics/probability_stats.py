@@ -19,7 +19,7 @@ ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
-class Chances:
+class ProbabilityStats:
     """The probability map of one case, as summaries need it.
 
     Args:
@@ -35,7 +35,7 @@ class Chances:
         return {"voxels": self.voxels.tolist(), "sweep": self.sweep.to_json()}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Chances:
+    def from_json(cls, document: Mapping[str, Any]) -> ProbabilityStats:
         """Return what `to_json` was given.
 
         Raises:
@@ -45,7 +45,9 @@ class Chances:
         return cls(voxels, Sweep.from_json(document["sweep"]))
 
 
-def chances_of(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], rule: SweepRule) -> Chances:
+def probability_stats(
+    probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], rule: SweepRule
+) -> ProbabilityStats:
     """Return what is kept of a probability map.
 
     Args:
@@ -53,7 +55,7 @@ def chances_of(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool
         truth: (X, Y, Z); lesion of any class.
         rule: by which lesions are made and matched.
     """
-    return Chances(reliability_histogram(probability, truth), sweep(probability, truth, rule))
+    return ProbabilityStats(reliability_histogram(probability, truth), sweep(probability, truth, rule))
 
 
 def checked_probability(

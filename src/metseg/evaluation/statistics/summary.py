@@ -103,7 +103,7 @@ class Summary:
         }
 
 
-def summarise(
+def summarize(
     scores: Sequence[CaseScores], *, resamples: int = RESAMPLES, seed: int = 0, warnings: Sequence[str] = ()
 ) -> Summary:
     """Return the summary of cases scored under one protocol.

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from metseg.evaluation.lesions.detection import Detection, Froc, detection_of, froc_of
-from metseg.evaluation.lesions.lesion_counts import LesionTally, added
+from metseg.evaluation.lesions.detection import Detection, Froc, detection_rates, froc_curve
+from metseg.evaluation.lesions.lesion_counts import LesionCounts, add_counts
 from metseg.evaluation.scores import CaseScores
-from metseg.evaluation.statistics.calibration import Calibration, calibration_of
+from metseg.evaluation.statistics.calibration import Calibration, calibration_error
 from metseg.evaluation.statistics.confidence_intervals import Interval
-from metseg.evaluation.statistics.volume_agreement import Moments, VolumeAgreement, Volumes, agreement_of, moments
+from metseg.evaluation.statistics.volume_agreement import Moments, VolumeAgreement, Volumes, moments, volume_agreement
 from metseg.measure import MM3_PER_ML
 
 Part = TypeVar("Part")
@@ -64,13 +64,13 @@ def detection_section(
     tallies = _tallies(scores, region)
     if false_positives is None or not tallies:
         return None
-    return detection_of(tallies, false_positives, resamples=draws.resamples, seed=draws.seed)
+    return detection_rates(tallies, false_positives, resamples=draws.resamples, seed=draws.seed)
 
 
 def confidence_section(scores: Sequence[CaseScores], region: str, draws: Draws) -> Calibration | None:
     """Return whether lesion confidences can be believed; None where there are none."""
     histograms = [tally.confidence for tally in _tallies(scores, region) if tally.confidence is not None]
-    return calibration_of(histograms, resamples=draws.resamples, seed=draws.seed)
+    return calibration_error(histograms, resamples=draws.resamples, seed=draws.seed)
 
 
 def volumes_section(scores: Sequence[CaseScores], region: str, draws: Draws) -> Volumes | None:
@@ -91,21 +91,21 @@ def probabilities_section(scores: Sequence[CaseScores], draws: Draws) -> Probabi
     if not chances:
         return None
     histograms = [np.sum([one.voxels for one in cases], axis=0) for cases in chances.values()]
-    voxels = calibration_of(histograms, resamples=draws.resamples, seed=draws.seed)
+    voxels = calibration_error(histograms, resamples=draws.resamples, seed=draws.seed)
     assert voxels is not None  # a case has at least one voxel
     sweeps = [[one.sweep for one in cases] for cases in chances.values()]
     return Probabilities(
         cases=sum(map(len, sweeps)),
         voxels=voxels,
-        froc=froc_of(sweeps, resamples=draws.resamples, seed=draws.seed),
+        froc=froc_curve(sweeps, resamples=draws.resamples, seed=draws.seed),
     )
 
 
-def _tallies(scores: Sequence[CaseScores], region: str) -> list[LesionTally]:
+def _tallies(scores: Sequence[CaseScores], region: str) -> list[LesionCounts]:
     """Return the numbers of each patient's lesions; nothing where a case lacks them."""
     if any(score[region].tally is None for score in scores):
         return []
-    return [added(cases) for cases in by_patient(scores, lambda score: score[region].tally).values()]
+    return [add_counts(cases) for cases in by_patient(scores, lambda score: score[region].tally).values()]
 
 
 def _case_volumes(score: CaseScores, region: str) -> tuple[float, float] | None:
@@ -114,4 +114,4 @@ def _case_volumes(score: CaseScores, region: str) -> tuple[float, float] | None:
 
 
 def _agreement(sums: Sequence[Moments], draws: Draws) -> VolumeAgreement | None:
-    return agreement_of(sums, resamples=draws.resamples, seed=draws.seed)
+    return volume_agreement(sums, resamples=draws.resamples, seed=draws.seed)

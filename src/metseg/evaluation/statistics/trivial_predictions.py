@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metseg.evaluation.scores import CaseScores
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 
 #: A model that marks at least this share of all voxels, and `EXCESS` times what the truth marks, marks everything: no
 #: lesion fills half of an image.
@@ -41,4 +41,4 @@ def trivial_predictions(scores: Sequence[CaseScores]) -> tuple[str, ...]:
 
 def _nothing(what: str, scores: Sequence[CaseScores], having: int) -> str:
     name = "any lesion" if what == "lesion" else f"any {what}"
-    return f"the predictions do not mark {name} in {counted(len(scores), 'case')}, {having} of which have one"
+    return f"the predictions do not mark {name} in {pluralize(len(scores), 'case')}, {having} of which have one"

@@ -120,7 +120,7 @@ def moments(truth_ml: Floats, predicted_ml: Floats) -> Moments:
     return Moments(*(float(column.sum()) for column in columns))
 
 
-def agreement_of(sums: Sequence[Moments], *, resamples: int = RESAMPLES, seed: int = 0) -> VolumeAgreement | None:
+def volume_agreement(sums: Sequence[Moments], *, resamples: int = RESAMPLES, seed: int = 0) -> VolumeAgreement | None:
     """Return the agreement of all patients' volumes.
 
     Args:

@@ -30,7 +30,7 @@ NOT_DICOM, NO_DICOM_IN_ZIP = "not DICOM", "zip archives without DICOM, or refuse
 
 
 @dataclass(frozen=True)
-class Place:
+class DicomLocation:
     """One file, or one member of an archive; its name is kept out of every message, as it may name a patient.
 
     Args:
@@ -74,7 +74,7 @@ def _unlikely(path: Path) -> int:
     return 1 if ending[1:].isdigit() else 2
 
 
-def find_places(roots: Sequence[Path]) -> tuple[list[Place], Counter[str]]:
+def find_dicom_files(roots: Sequence[Path]) -> tuple[list[DicomLocation], Counter[str]]:
     """Return where DICOM objects lie under folders, in zip archives and among files, and what else was found there.
 
     An archive that is refused is an error where it was given by name; among the files of a folder it is counted.
@@ -82,7 +82,7 @@ def find_places(roots: Sequence[Path]) -> tuple[list[Place], Counter[str]]:
     Raises:
         InputError: ``input.missing``, or what is wrong with an archive.
     """
-    found: list[Place] = []
+    found: list[DicomLocation] = []
     ignored: Counter[str] = Counter()
     for root in roots:
         if root.is_dir():
@@ -97,7 +97,7 @@ def find_places(roots: Sequence[Path]) -> tuple[list[Place], Counter[str]]:
     return list(dict.fromkeys(found)), ignored
 
 
-class PlaceReader:
+class DicomReader:
     """Opens places; an archive stays open until a place elsewhere is asked for."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class PlaceReader:
         self._stack.close()
         self._current = None
 
-    def open(self, place: Place) -> BinaryIO:
+    def open(self, place: DicomLocation) -> BinaryIO:
         """Return a stream that can seek, to be closed by the caller.
 
         Raises:
@@ -164,14 +164,14 @@ def _head_of_file(path: Path) -> bytes:
         raise _unreadable(error) from None
 
 
-def _sort_in(path: Path, found: list[Place], ignored: Counter[str]) -> None:
+def _sort_in(path: Path, found: list[DicomLocation], ignored: Counter[str]) -> None:
     try:
         head = _head_of_file(path)
     except InputError:
-        found.append(Place(path))  # reading it says what is wrong
+        found.append(DicomLocation(path))  # reading it says what is wrong
         return
     if is_dicom(head):
-        found.append(Place(path))
+        found.append(DicomLocation(path))
     elif not is_zip(head):
         ignored[NOT_DICOM] += 1
     else:
@@ -184,7 +184,7 @@ def _sort_in(path: Path, found: list[Place], ignored: Counter[str]) -> None:
         ignored.update(inside if members else {NO_DICOM_IN_ZIP: 1})
 
 
-def _members(path: Path, ignored: Counter[str]) -> list[Place]:
+def _members(path: Path, ignored: Counter[str]) -> list[DicomLocation]:
     """Return the members of an archive that are DICOM; nothing of one that holds another is read."""
     found = []
     with Archive(path) as archive:
@@ -193,7 +193,7 @@ def _members(path: Path, ignored: Counter[str]) -> list[Place]:
             if is_zip(head):
                 raise nested_archive()
             if is_dicom(head):
-                found.append(Place(path, member))
+                found.append(DicomLocation(path, member))
             else:
                 ignored[NOT_DICOM] += 1
     return found

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from pydicom import Dataset
 
-from metseg.io.dicom.dicom_files import Place
+from metseg.io.dicom.dicom_files import DicomLocation
 from metseg.io.dicom.elements import Elements, FileMeta, damage_named, damaged, frame_elements, read_header
 from metseg.io.dicom.header import SequenceHeader
 from metseg.io.dicom.pseudonyms import pseudonym
@@ -86,7 +86,7 @@ class Frame:
         header: what tells the sequence.
     """
 
-    place: Place
+    place: DicomLocation
     number: int
     pixels: Pixels
     position_mm: tuple[float, ...] | None
@@ -127,7 +127,7 @@ class Instance:
     frames: tuple[Frame, ...]
 
 
-def read_instance(stream: BinaryIO, place: Place, meta: FileMeta) -> Instance | None:
+def read_instance(stream: BinaryIO, place: DicomLocation, meta: FileMeta) -> Instance | None:
     """Return what an object says of itself, or None for one that is no picture (a report, a plan).
 
     Raises:
@@ -194,7 +194,7 @@ def _pixels(whole: Elements, syntax: str) -> Pixels:
     )
 
 
-def _frame(elements: Elements, dataset: Dataset, place: Place, number: int, pixels: Pixels) -> Frame:
+def _frame(elements: Elements, dataset: Dataset, place: DicomLocation, number: int, pixels: Pixels) -> Frame:
     # Several frames that are not described one by one have one position between them: none of them is known.
     is_described = pixels.frames == 1 or "PerFrameFunctionalGroupsSequence" in dataset
     slope, intercept = elements.number("RescaleSlope"), elements.number("RescaleIntercept")

@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 
 from metseg.errors import InputError
-from metseg.io.dicom.dicom_files import Place, PlaceReader
+from metseg.io.dicom.dicom_files import DicomLocation, DicomReader
 from metseg.io.dicom.elements import damage_named, damaged, read_whole
 from metseg.io.dicom.instances import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame, Pixels
 from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
@@ -153,14 +153,14 @@ class Values:
     has_unused_bits: bool = False
 
 
-def read_values(frames: Sequence[Frame], reader: PlaceReader, dtype: np.dtype[np.generic]) -> Iterator[Values]:
+def read_values(frames: Sequence[Frame], reader: DicomReader, dtype: np.dtype[np.generic]) -> Iterator[Values]:
     """Yield the values of each frame, object by object, so that one is in memory at a time.
 
     Raises:
         InputError: ``input.no_pixels``, ``input.truncated``, or an object that changed since it was listed; it says
             which file is meant.
     """
-    by_place: dict[Place, list[int]] = {}
+    by_place: dict[DicomLocation, list[int]] = {}
     for number, frame in enumerate(frames):
         by_place.setdefault(frame.place, []).append(number)
     for numbers in by_place.values():
@@ -173,7 +173,7 @@ def read_values(frames: Sequence[Frame], reader: PlaceReader, dtype: np.dtype[np
 
 
 @contextmanager
-def _file_named(frame: Frame, places: Iterable[Place]) -> Iterator[None]:
+def _file_named(frame: Frame, places: Iterable[DicomLocation]) -> Iterator[None]:
     """Say in an error which of several files it is about, by its place in the order of names: they may name a patient.
 
     Args:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from metseg.errors import GeometryError, InputError, MetsegError
-from metseg.io.dicom.dicom_files import PlaceReader
+from metseg.io.dicom.dicom_files import DicomReader
 from metseg.io.dicom.pixel_decoding import check_pixels, is_lossy, read_values, value_type
 from metseg.io.dicom.series_scan import with_where
 from metseg.io.dicom.series_splitting import Series, mixed
 from metseg.io.dicom.slice_ordering import EVENNESS, MAX_FILLED, SAME_PLACE_MM, Arrangement, arrange
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.volume import Array, Volume
 
 #: Of so many pictures at one place, and no other, all may be copies of a single slice.
@@ -96,7 +96,7 @@ def load_series(series: Series, *, allow_gaps: bool = False) -> SeriesImage:
             two different pictures at one place.
     """
     plan = plan_series(series, allow_gaps=allow_gaps)
-    with _named(series), PlaceReader() as reader:
+    with _named(series), DicomReader() as reader:
         placed, noticed = _placed(plan, reader)
         stack = _filled(plan.arrangement, placed)
     # Each picture stays contiguous: data[:, :, z].T is the picture as it lies in the file.
@@ -152,7 +152,7 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
         missing = arrangement.missing
         if not may_fill:
             raise _gaps(
-                counted(missing, "slice is missing", "slices are missing"),
+                pluralize(missing, "slice is missing", "slices are missing"),
                 "input.missing_slices",
                 f"{found} of {arrangement.count}",
             )
@@ -202,7 +202,7 @@ def _gaps(what: str, code: str, got: str) -> InputError:
     )
 
 
-def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, list[str]]:
+def _placed(plan: SeriesPlan, reader: DicomReader) -> tuple[Array, list[str]]:
     """Return (places, rows, columns), and what the pixels show."""
     groups, frames = plan.arrangement.groups, plan.series.frames
     place_of = {number: place for place, group in enumerate(groups) for number in group}
@@ -227,12 +227,12 @@ def _placed(plan: SeriesPlan, reader: PlaceReader) -> tuple[Array, list[str]]:
 
 def _copies(count: int) -> Iterator[str]:
     if count:
-        yield f"{counted(count, 'picture')} stored twice; one copy of each was kept"
+        yield f"{pluralize(count, 'picture')} stored twice; one copy of each was kept"
 
 
 def _unused_bits(count: int, bits: int) -> Iterator[str]:
     if count:
-        yield f"more than the {bits} bits of the values in {counted(count, 'picture')}, as old overlays do: left out"
+        yield f"more than the {bits} bits of the values in {pluralize(count, 'picture')}, as old overlays do: left out"
 
 
 def _filled(arrangement: Arrangement, placed: Array) -> Array:

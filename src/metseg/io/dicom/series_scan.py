@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError
-from metseg.io.dicom.dicom_files import Place, PlaceReader, find_places
+from metseg.io.dicom.dicom_files import DicomLocation, DicomReader, find_dicom_files
 from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.instances import Instance, read_instance
 from metseg.io.dicom.series_splitting import ODD_SHARE, Series, check_one_patient, number_series
@@ -72,9 +72,9 @@ def scan(roots: Path | Sequence[Path]) -> Scan:
             wrong with an archive.
     """
     with _placed_at("the DICOM files"):
-        places, ignored = find_places([roots] if isinstance(roots, Path) else roots)
+        places, ignored = find_dicom_files([roots] if isinstance(roots, Path) else roots)
         instances: dict[str, list[Instance]] = defaultdict(list)
-        unusable: list[tuple[Place, MetsegError | None]] = []
+        unusable: list[tuple[DicomLocation, MetsegError | None]] = []
         for instance in _instances(places, ignored, unusable):
             instances[instance.series].append(instance)
         damages = [error for _, error in unusable if error is not None]
@@ -96,10 +96,10 @@ def with_where(error: MetsegError, where: str) -> MetsegError:
 
 
 def _instances(
-    places: Sequence[Place], ignored: Counter[str], unusable: list[tuple[Place, MetsegError | None]]
+    places: Sequence[DicomLocation], ignored: Counter[str], unusable: list[tuple[DicomLocation, MetsegError | None]]
 ) -> Iterator[Instance]:
     """Yield the object at each place; what is no picture or cannot be read is counted and collected in `unusable`."""
-    with PlaceReader() as reader:
+    with DicomReader() as reader:
         for place in track(places, "Reading DICOM headers", quiet=len(places) < _MANY):
             try:
                 with reader.open(place) as stream:

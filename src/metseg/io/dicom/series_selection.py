@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metseg.errors import MetsegError
-from metseg.io.dicom.dicom_files import PlaceReader
+from metseg.io.dicom.dicom_files import DicomReader
 from metseg.io.dicom.pixel_decoding import read_values
 from metseg.io.dicom.sequence_recognition import Recognition, recognise
 from metseg.io.dicom.series import SeriesPlan, plan_series
@@ -156,7 +156,7 @@ def _is_mask(candidate: Candidate) -> bool:
     frames = [candidate.series.frames[groups[place][0]] for place in ordered]
     seen: set[float] = set()
     try:
-        with PlaceReader() as reader:
+        with DicomReader() as reader:
             for picture in read_values(frames, reader, candidate.plan.dtype):
                 seen.update(np.unique(picture.values).tolist())
                 if not are_labels({0, *seen}):  # the middle of a mask may hold no background

@@ -15,7 +15,7 @@ from metseg.io.dicom.series_scan import Scan, Study, ignored_text, scan, with_wh
 from metseg.io.dicom.series_selection import choose, named_note
 from metseg.io.dicom.series_splitting import Series
 from metseg.io.label_map_detection import require_image
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.registry import lookup
 from metseg.volume import MODALITY_ALIASES, Case, SequenceRecord, canonical_modality
 
@@ -137,7 +137,7 @@ def _set_aside(found: Scan) -> Iterator[str]:
     for path, reason in found.set_aside:
         by_reason[reason].append(PurePosixPath(path.as_posix()))
     for reason, paths in by_reason.items():
-        yield f"{counted(len(paths), 'DICOM file')} set aside ({reason}): {some_of(paths)}"
+        yield f"{pluralize(len(paths), 'DICOM file')} set aside ({reason}): {examples_text(paths)}"
 
 
 def read_series(root: Path | Sequence[Path], *, declared: str | None = None, allow_gaps: bool = False) -> SeriesImage:

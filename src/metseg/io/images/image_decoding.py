@@ -28,7 +28,7 @@ from metseg.io.images.file_signatures import (
     too_large,
     too_many_pages,
 )
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.volume import Array
 
 Kind = Literal["grey", "colour", "palette"]
@@ -226,7 +226,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
         raise InputError(
             f"the file has no page {page + 1}",
             where=path,
-            got=counted(pages, "page"),
+            got=pluralize(pages, "page"),
             cure="read the file anew: it has changed meanwhile",
             code="input.multi_page",
         )

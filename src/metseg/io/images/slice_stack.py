@@ -17,7 +17,7 @@ from metseg.io.images.images_2d import Mask, Picture, read_mask, read_picture
 from metseg.io.label_map_detection import require_pictures
 from metseg.io.volumes.image_files import CHANNELS_OF_RECIPE
 from metseg.labels import LABEL_SCHEMES, convert_labels, label_map
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.registry import lookup
 from metseg.volume import Array, Case, SequenceRecord, Volume
 
@@ -144,7 +144,7 @@ class SliceStackSource(CaseSource):
         without = [piece for piece in self.slices if piece.mask is None]
         if without and self.has_labels:
             raise InputError(
-                f"no mask for {len(without)} of {counted(len(self.slices), 'slice')}",
+                f"no mask for {len(without)} of {pluralize(len(self.slices), 'slice')}",
                 where=without[0].image,
                 cure=f"add the masks or move these pictures out of case {self.case_id}",
                 code="input.orphan",
@@ -259,4 +259,4 @@ def _notes(items: Iterable[ReadSlice]) -> Iterable[str]:
 
 
 def _counted(notes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"{note} ({counted(count, 'slice')})" for note, count in Counter(notes).items())
+    return tuple(f"{note} ({pluralize(count, 'slice')})" for note, count in Counter(notes).items())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metseg.errors import MetsegError
-from metseg.io.case_discovery import Found
+from metseg.io.case_discovery import FoundCases
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceFile, SliceStackSource
 from metseg.io.images.slice_stats import SliceFacts, slice_facts
@@ -101,7 +101,7 @@ class Row(NamedTuple):
     facts: SliceFacts
 
 
-def inspect_cases(found: Found, *, quiet: bool = False) -> Inspection:
+def inspect_cases(found: FoundCases, *, quiet: bool = False) -> Inspection:
     """Return what a data set holds; every picture and mask is read, and bad ones do not stop the rest.
 
     Args:
@@ -186,17 +186,17 @@ def _duplicates(rows: Sequence[Row]) -> list[list[str]]:
     return sorted([row.piece.name for row in group] for group in groups)
 
 
-def _problems(rows: Sequence[Row], found: Found) -> list[Problem]:
+def _problems(rows: Sequence[Row], found: FoundCases) -> list[Problem]:
     return [problem_of(error, found) for row in rows for error in row.facts.errors]
 
 
-def problem_of(error: MetsegError, found: Found) -> Problem:
+def problem_of(error: MetsegError, found: FoundCases) -> Problem:
     """Return an error as a line of the inspection, its file relative to the data set."""
     where = relative_name(Path(str(error.where)), found)
     return Problem(where, error.code, error.data_set_line().removeprefix(f"{error.where}: "))
 
 
-def relative_name(path: Path, found: Found) -> str:
+def relative_name(path: Path, found: FoundCases) -> str:
     """Return a path relative to the data set's root or its masks' root."""
     roots = [found.tree.root] + ([found.tree.masks.root] if found.tree.masks else [])
     for root in roots:

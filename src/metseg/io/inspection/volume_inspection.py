@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from metseg.io.case_discovery import Found
+from metseg.io.case_discovery import FoundCases
 from metseg.io.case_source import CaseSource
 from metseg.io.inspection.slice_inspection import Problem, attribute_counts, problem_of, ranked, relative_name
 from metseg.io.volumes.volume_case import VolumeSource
@@ -133,7 +133,7 @@ class Row(NamedTuple):
     facts: StudyFacts
 
 
-def inspect_volumes(found: Found, *, quiet: bool = False) -> VolumeInspection:
+def inspect_volumes(found: FoundCases, *, quiet: bool = False) -> VolumeInspection:
     """Return what a data set of volumes holds; every file is read to its end, and bad ones do not stop the rest.
 
     Args:
@@ -179,7 +179,7 @@ def _read(sources: Sequence[CaseSource], *, quiet: bool) -> list[Row]:
         return [Row(source, seen) for source, seen in zip(sources, facts, strict=True)]
 
 
-def _case_lines(rows: Sequence[Row], found: Found) -> list[CaseLine]:
+def _case_lines(rows: Sequence[Row], found: FoundCases) -> list[CaseLine]:
     usual = list(dict.fromkeys(name for row in rows for name in _sequences(row)))
     return [_case_line(row, usual, found) for row in rows]
 
@@ -188,7 +188,7 @@ def _sequences(row: Row) -> tuple[str, ...]:
     return tuple(row.source.images) if isinstance(row.source, VolumeSource) else tuple(row.facts.images)
 
 
-def _case_line(row: Row, usual: Sequence[str], found: Found) -> CaseLine:
+def _case_line(row: Row, usual: Sequence[str], found: FoundCases) -> CaseLine:
     source, facts = row
     wanted = (source.wanted if isinstance(source, VolumeSource) else ()) or usual
     present = _sequences(row)
@@ -221,7 +221,7 @@ def _duplicates(rows: Sequence[Row]) -> list[list[str]]:
     return sorted([name for _, name in group] for group in groups)
 
 
-def _other_files(found: Found) -> dict[str, int]:
+def _other_files(found: FoundCases) -> dict[str, int]:
     """Return ending -> number of the files beside the volumes; DICOM files that are read are none of them."""
     read = {path for source in found.sources for path in source.files}
     paths = [path for path in (*found.tree.pictures, *found.tree.rest) if found.tree.root / path not in read]

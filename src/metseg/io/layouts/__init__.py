@@ -17,7 +17,7 @@ from metseg.io.layouts.slice_layout import SliceLayout
 from metseg.io.layouts.study_folders import STUDY
 from metseg.io.layouts.ucsf_bmsr import UCSF_BMSR
 from metseg.io.layouts.volume_layout import VolumeLayout
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.registry import lookup
 
 __all__ = ["LAYOUTS", "SLICE_LAYOUTS", "Findings", "Layout", "SliceLayout", "VolumeLayout", "choose_layout"]
@@ -76,7 +76,7 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
         "no images in any arrangement that is known",
         where=tree.root,
         expected=known,
-        got=", ".join(counted(count, f"{ending} file") for ending, count in tree.others.items()) or "an empty folder",
+        got=", ".join(pluralize(count, f"{ending} file") for ending, count in tree.others.items()) or "an empty folder",
         cure="arrange the files in one of these ways, or name them with --modality",
         code="input.layout",
     )

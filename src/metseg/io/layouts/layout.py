@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
 from metseg.io.file_index import Tree
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
 #: So many files that fit no name of a layout may lie anywhere in a data set; more are refused.
@@ -75,9 +75,9 @@ def refuse_left_out(paths: Sequence[PurePosixPath], tree: Tree, what: str, *, im
     if not paths or (len(paths) <= MAX_STRAYS and not images):
         return
     raise InputError(
-        f"{counted(len(paths), what)} would be left out, as the other files are arranged in another way",
+        f"{pluralize(len(paths), what)} would be left out, as the other files are arranged in another way",
         where=tree.root,
-        got=some_of(paths),
+        got=examples_text(paths),
         cure="move them to a folder of their own outside this one, or name them like the others",
         code="input.left_out",
     )

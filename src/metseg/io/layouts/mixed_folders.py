@@ -19,7 +19,7 @@ from metseg.io.layouts.slice_layout import SliceLayout
 from metseg.io.layouts.volume_layout import VolumeLayout
 from metseg.io.sequence_names import is_brain_mask
 from metseg.io.volumes.image_files import stem_of
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[s
     volumes = replace(volumes, orphan_masks=tuple(path for path in volumes.orphan_masks if path not in read))
     rest = [path for path in tree.volumes if tree.root / path not in read]
     if reason and rest:
-        note = f"{counted(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {some_of(rest)}"
+        note = f"{pluralize(len(rest), 'NIfTI file')} not read beside DICOM: {reason}: {examples_text(rest)}"
         volumes = replace(volumes, notes=(note,))
     sources: list[CaseSource] = sorted((*volumes.sources, *dicom.sources), key=lambda source: source.case_id)
     both = _twice(volumes.sources, dicom.sources, tree.root) if volumes.sources else ()
@@ -118,7 +118,7 @@ def _brain_masks(tree: Tree) -> list[Path]:
 
 def _twice(volumes: Sequence[CaseSource], dicom: Sequence[CaseSource], root: Path) -> tuple[str, ...]:
     """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared."""
-    of_files, of_dicom = counted(len(volumes), "study", "studies"), counted(len(dicom), "study", "studies")
+    of_files, of_dicom = pluralize(len(volumes), "study", "studies"), pluralize(len(dicom), "study", "studies")
     return (
         f"{of_files} of NIfTI files ({_cases_at(volumes, root)}) and {of_dicom} of DICOM ({_cases_at(dicom, root)}) are"
         " read as different patients; if they are the same examinations, keep one of the two",
@@ -147,4 +147,4 @@ def _unread(tree: Tree) -> Iterator[str]:
 
 def _not_read(paths: Sequence[PurePosixPath], what: str) -> Iterator[str]:
     if paths:
-        yield f"{counted(len(paths), what)} not read: {some_of(paths)}"
+        yield f"{pluralize(len(paths), what)} not read: {examples_text(paths)}"

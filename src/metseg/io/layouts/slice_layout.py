@@ -13,7 +13,7 @@ from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.layouts.layout import Findings, Layout, refuse_left_out
 from metseg.io.patient_table import picture_owners
 from metseg.io.volumes.study_source import files_scheme
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
 
@@ -46,7 +46,7 @@ class SliceLayout(Layout):
             raise InputError(
                 "there are masks but no images",
                 where=tree.root,
-                got=counted(len(pairing.orphan_masks), "mask"),
+                got=pluralize(len(pairing.orphan_masks), "mask"),
                 cure="give the folder that holds the images too",
                 code="input.layout",
             )
@@ -88,5 +88,5 @@ def left_out_notes(pairing: Pairing) -> tuple[str, ...]:
     """Return a note on the pictures that are neither images nor masks."""
     if not pairing.left_out:
         return ()
-    what = counted(len(pairing.left_out), "picture")
-    return (f"{what} in no folder of images or masks: {some_of(pairing.left_out)}",)
+    what = pluralize(len(pairing.left_out), "picture")
+    return (f"{what} in no folder of images or masks: {examples_text(pairing.left_out)}",)

@@ -19,7 +19,7 @@ from metseg.io.volumes.image_files import ImageFile, stem_of
 from metseg.io.volumes.study_source import asked_for
 from metseg.io.volumes.volume_case import VolumeSource
 from metseg.labels import LABEL_MAPS, NamedLabels
-from metseg.message_text import counted, some_of
+from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
@@ -115,8 +115,8 @@ class Listing:
         left = self.left_out(tree)
         if not left:
             return ()
-        what = counted(len(left), "NIfTI file is", "NIfTI files are")
-        return (f"{what} neither image nor mask by the names of this layout: {some_of(left)}",)
+        what = pluralize(len(left), "NIfTI file is", "NIfTI files are")
+        return (f"{what} neither image nor mask by the names of this layout: {examples_text(left)}",)
 
     def _study_folders(self, tree: Tree) -> set[PurePosixPath]:
         """Return the folders below the root that hold files of one study and no other."""
@@ -154,7 +154,7 @@ class VolumeLayout(Layout):
             raise InputError(
                 "there are masks but no images",
                 where=tree.root,
-                got=counted(len(orphans), "mask"),
+                got=pluralize(len(orphans), "mask"),
                 cure="give the folder that holds the images too",
                 code="input.layout",
             )
@@ -277,7 +277,7 @@ def _choices(asked: Iterable[VolumeSource], groups: Iterable[Sequence[StudyFile]
     if not left:
         return ()
     read, unread = (
-        ", ".join(f"{name} ({counted(count, 'case')})" for name, count in sorted(endings.items()))
+        ", ".join(f"{name} ({pluralize(count, 'case')})" for name, count in sorted(endings.items()))
         for endings in (taken, left)
     )
     return (f"{unread}: masks of labels '{data.labels}' were read from {read}",)

@@ -42,11 +42,11 @@ class Options(PlannedOptions):
 
 def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return nnU-Net's network from MONAI's blocks."""
-    network = DynUNet(monais(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions))
+    network = DynUNet(monai_module(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions))
     return with_classes(network, FIXED_NORM) if options.norm == "fixed" else network
 
 
-def monais(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def monai_module(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return MONAI's own network, whose blocks ours takes; its weights have the names of ours, and further ones."""
     from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from metseg.errors import InputError
-from metseg.preprocess.normalization_scope import Float32, Region, Scope, flat_warnings, normalised
+from metseg.preprocess.normalization_scope import Float32, Region, Scope, flat_warnings, normalize
 from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.volume import Array
 
@@ -38,7 +38,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     """
     record = Record("rescale", options.model_dump(mode="json"))
     if options.by == "range":
-        image, flat = normalised(prepared, options, _by_range)
+        image, flat = normalize(prepared, options, _by_range)
         return prepared.after(record, image=image, full_scale=None, warnings=flat_warnings("rescale", flat, options))
     if prepared.full_scale is None:
         raise InputError(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from metseg.preprocess.normalization_scope import Float32, Scope, flat_warnings, normalised, tissue
+from metseg.preprocess.normalization_scope import Float32, Scope, flat_warnings, normalize, tissue
 from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.volume import Array
 
@@ -21,7 +21,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
 
     A constant channel or slice, or one without tissue, becomes 0 and is warned of.
     """
-    image, flat = normalised(prepared, options, standardise)
+    image, flat = normalize(prepared, options, standardise)
     if options.outside == "zero" and options.wants_head:
         image *= tissue(prepared)
     return prepared.after(

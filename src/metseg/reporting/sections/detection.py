@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metseg.evaluation.lesions.detection import Detection, SizeClass
 from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS, DIAMETER_EDGES_MM
-from metseg.plot.sensitivity_by_size import Found, draw_sensitivity_by_size
+from metseg.plot.sensitivity_by_size import SizeSensitivity, draw_sensitivity_by_size
 from metseg.reporting.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, OVER_PATIENTS, bounds_of, interval_text
 from metseg.reporting.report_data import Contents
@@ -99,8 +99,8 @@ def _sizes(found: Detections, path: Path) -> list[Block]:
     ]
 
 
-def _drawn(size: SizeClass) -> Found:
-    return Found(size.lesions, None if size.sensitivity is None else bounds_of(size.sensitivity))
+def _drawn(size: SizeClass) -> SizeSensitivity:
+    return SizeSensitivity(size.lesions, None if size.sensitivity is None else bounds_of(size.sensitivity))
 
 
 def _row(region: str, name: str, size: SizeClass) -> tuple[str, ...]:

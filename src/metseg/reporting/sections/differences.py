@@ -9,9 +9,9 @@ from pathlib import Path
 from metseg.evaluation import METRICS, PairedComparison
 from metseg.evaluation.statistics.confidence_intervals import few_patients
 from metseg.evaluation.statistics.paired_tests import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.plot.differences import draw_differences
-from metseg.plot.error_bars import Bounds
+from metseg.plot.error_bars import ErrorBounds
 from metseg.plot.style import MINUS
 from metseg.reporting.blocks import Block, Bullets, Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, INTERVAL, bounds_of, interval_text, titled
@@ -82,7 +82,7 @@ def verdict(pairs: Sequence[PairedComparison]) -> str:
         return no_difference(pairs[0].difference) if pairs else NO_DIFFERENCE
     told = [f"{better} is better than {worse}" for better, worse in shown]
     rest = len(pairs) - len(shown)
-    return "; ".join([*told, *([f"{NO_DIFFERENCE} in {counted(rest, 'other pair')}"] if rest else [])])
+    return "; ".join([*told, *([f"{NO_DIFFERENCE} in {pluralize(rest, 'other pair')}"] if rest else [])])
 
 
 def pairs_table(comparisons: Sequence[Compared]) -> Table:
@@ -106,12 +106,12 @@ def pairs_table(comparisons: Sequence[Compared]) -> Table:
 
 
 def _compared(one: Compared) -> str:
-    left_out = f" ({counted(one.undefined, 'patient')} without it left out)" if one.undefined else ""
+    left_out = f" ({pluralize(one.undefined, 'patient')} without it left out)" if one.undefined else ""
     return f"{titled(one.title, one.unit)}{left_out}"
 
 
 def _drawn(figure: str, comparisons: Sequence[Compared], path: Path) -> Figure:
-    rows: dict[str, Bounds] = {}
+    rows: dict[str, ErrorBounds] = {}
     shown: set[str] = set()
     for one in comparisons:
         region = f"{one.region}: " if one.region else ""

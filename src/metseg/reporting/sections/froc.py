@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metseg.evaluation import Manner, Summary
+from metseg.evaluation import ScoringConfig, Summary
 from metseg.evaluation.lesions.detection import FROC_RATES, Froc
-from metseg.plot.error_bars import Bounds
+from metseg.plot.error_bars import ErrorBounds
 from metseg.plot.froc import MOST_FALSE, FrocCurve, draw_froc
 from metseg.reporting.blocks import Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, bounds_of, interval_text
@@ -43,10 +43,10 @@ def froc(contents: Contents, figures: Path) -> Section:
     return Section("froc", title, (Figure(path, caption, alt="FROC curve"), score))
 
 
-def whole_region(manner: Manner) -> str | None:
+def whole_region(manner: ScoringConfig) -> str | None:
     """Return the region that holds every class, as the curve does; None where the scheme has none.
 
-    >>> whole_region(Manner("brats-met-2023")), whole_region(Manner("brats-met-2024"))
+    >>> whole_region(ScoringConfig("brats-met-2023")), whole_region(ScoringConfig("brats-met-2024"))
     ('WT', None)
     """
     scheme = manner.labels
@@ -65,7 +65,7 @@ def _curve(one: Froc, chosen: tuple[float, float] | None) -> FrocCurve | None:
     """Return the points that no other beats: where pieces flow together, both figures fall and the line would turn."""
     points = [(point.false_positives_per_patient.mean, point.sensitivity) for point in one.points]
     known = [(rate, bounds_of(share)) for rate, share in points if share is not None]
-    best: list[tuple[float, Bounds]] = []
+    best: list[tuple[float, ErrorBounds]] = []
     for rate, share in sorted(known, key=lambda point: (point[0], -point[1].value)):
         if not best or share.value > best[-1][1].value:
             best.append((rate, share))

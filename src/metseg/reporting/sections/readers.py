@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metseg.evaluation import METRICS
 from metseg.evaluation.statistics.inter_rater import Readers
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.reporting.blocks import Block, Paragraph, Section, Table
 from metseg.reporting.formatting import INTERVAL, interval_text, titled
 from metseg.reporting.report_data import Contents
@@ -18,7 +18,7 @@ def readers(contents: Contents, _figures: Path) -> Section | None:
     if known is None:
         return None
     explained = (
-        f"{counted(known.cases, 'case')} of {counted(known.patients, 'patient')} drawn by both readers. Only figures "
+        f"{pluralize(known.cases, 'case')} of {pluralize(known.patients, 'patient')} drawn by both readers. Only figures "
         "that do not change when two masks change places: neither reader is the truth of the other. The difference is "
         "the agreement with the readers (mean of both) minus theirs with each other, paired over patients."
     )

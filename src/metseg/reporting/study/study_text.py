@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.reporting.study.limitations import limits
 from metseg.reporting.study.number_format import chance, millilitres, millimetres, product
 from metseg.reporting.study.page_parts import Page, Section
@@ -72,18 +72,18 @@ def _result(report: StudyReport) -> Section:
         if burden.diameter_mm is not None:
             figures.append((f"{millimetres(burden.diameter_mm)} mm", "longest diameter"))
     unread = sum(report.unread.values())
-    caution = (f"{counted(unread, 'image')} could not be read and was not looked at.",) if unread == 1 else ()
+    caution = (f"{pluralize(unread, 'image')} could not be read and was not looked at.",) if unread == 1 else ()
     if unread > 1:
-        caution = (f"{counted(unread, 'image')} could not be read and were not looked at.",)
+        caution = (f"{pluralize(unread, 'image')} could not be read and were not looked at.",)
     return Section("Result", lead=lead, figures=tuple(figures), caution=caution)
 
 
 def _found(report: StudyReport) -> str:
     """Return the finding in one or two sentences."""
     burden, largest = report.burden, report.lesions[0]
-    number = counted(burden.lesions, "lesion")
+    number = pluralize(burden.lesions, "lesion")
     if report.technique.is_pictures:
-        whole = counted(report.technique.shape[2], "picture")
+        whole = pluralize(report.technique.shape[2], "picture")
         return f"{number} found in {_pictures_with_lesion(report)} of {whole}."
     if burden.lesions == 1:
         return f"1 lesion found: {_size(largest)}{_beside(largest)}."
@@ -129,7 +129,7 @@ def _images(report: StudyReport) -> tuple[str, ...]:
     if technique.is_pictures:
         columns, rows, pictures = technique.shape
         channels = f"; channels: {', '.join(names)}" if names else ""
-        whole = f"{counted(pictures, 'picture')} of {columns} × {rows} pixels{channels}"
+        whole = f"{pluralize(pictures, 'picture')} of {columns} × {rows} pixels{channels}"
         return (whole, *(f"{_sequence(image.name)}{_origin(image)}" for image in technique.sequences if image.reason))
     if not technique.sequences:
         return (_grid(technique.shape, technique.spacing_mm),)
@@ -223,7 +223,7 @@ def _model(report: StudyReport) -> Section:
 
 
 def _warnings(report: StudyReport) -> Section:
-    unread = tuple(f"{counted(count, 'image')} could not be read ({code})." for code, count in report.unread.items())
+    unread = tuple(f"{pluralize(count, 'image')} could not be read ({code})." for code, count in report.unread.items())
     texts = (*unread, *report.warnings)
     if not texts:
         return Section("Warnings", paragraphs=("Reading, preprocessing and prediction gave no warning.",))

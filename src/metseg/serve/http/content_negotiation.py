@@ -16,7 +16,7 @@ _OFFERS: Final = (
 _VIEW: Final = "view"
 
 
-def wanted_form(accept: str | None) -> Form:
+def negotiate(accept: str | None) -> Form:
     """Return the form that a client likes best.
 
     Args:
@@ -24,7 +24,7 @@ def wanted_form(accept: str | None) -> Form:
     Raises:
         Refused: ``request.not_acceptable``.
 
-    >>> wanted_form(None), wanted_form("image/png"), wanted_form("text/html, image/png; view=overlay; q=0.5")
+    >>> negotiate(None), negotiate("image/png"), negotiate("text/html, image/png; view=overlay; q=0.5")
     (<Form.JSON: 'json'>, <Form.MASK: 'mask'>, <Form.OVERLAY: 'overlay'>)
     """
     if not accept or not accept.strip():

@@ -51,7 +51,7 @@ def respond(request: Request, problem: Problem, headers: Mapping[str, str] | Non
     return Response(body, problem.status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
 
 
-def unforeseen(request: Request) -> Response:
+def unexpected_error(request: Request) -> Response:
     """Return the answer for an error that nobody foresaw."""
     detail = "Something went wrong in the service. The log has more under the id of the request."
     return respond(request, make_problem("internal", detail, request=request.state.request_id))

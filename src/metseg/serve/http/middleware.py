@@ -12,8 +12,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from metseg.serve.http.error_handlers import unforeseen
-from metseg.serve.prometheus_metrics import Measures
+from metseg.serve.http.error_handlers import unexpected_error
+from metseg.serve.prometheus_metrics import ServiceMetrics
 
 REQUEST_ID: Final = "metseg.request"
 #: Sent with everything.
@@ -55,7 +55,7 @@ class _Body:
                     left -= len((await self.receive()).get("body", b""))
 
 
-class Surrounding:
+class RequestMiddleware:
     """Wraps the application.
 
     Args:
@@ -63,7 +63,7 @@ class Surrounding:
         measures: told of each answer.
     """
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, measures: ServiceMetrics) -> None:
         self.app = app
         self.measures = measures
 
@@ -92,7 +92,7 @@ class Surrounding:
             _log.exception("request %s failed", request_id)
             if status:
                 raise  # half an answer is out: all that is left is to break the connection
-            await unforeseen(Request(scope))(scope, body.receive, send_on)
+            await unexpected_error(Request(scope))(scope, body.receive, send_on)
         finally:
             self._note(scope, status, time.perf_counter() - begin)
 

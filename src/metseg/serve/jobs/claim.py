@@ -16,7 +16,7 @@ class Interrupted(BaseException):
     """
 
 
-class Hold:
+class Claim:
     """Asked again and again while a study is worked on.
 
     Args:

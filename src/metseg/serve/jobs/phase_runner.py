@@ -14,15 +14,15 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from metseg.errors import MetsegError
 from metseg.schemas import Lesion, Phase
-from metseg.serve.jobs.claim import Hold, Interrupted
+from metseg.serve.jobs.claim import Claim, Interrupted
 from metseg.serve.jobs.heartbeat import Lease
-from metseg.serve.jobs.phases.job import Desk, Job, Outcome
+from metseg.serve.jobs.phases.job import Job, JobCache, Outcome
 from metseg.serve.jobs.phases.model_cache import Models
 from metseg.serve.jobs.phases.phase_table import run_phase
-from metseg.serve.jobs.progress_watch import Watch
+from metseg.serve.jobs.progress_watch import ProgressWatch
 from metseg.serve.model_registry import choose_model
 from metseg.serve.storage.db_models import StudyRecord
-from metseg.serve.storage.job_repository import Store, Withdrawn, Work
+from metseg.serve.storage.job_repository import Store, StudyWithdrawn, Work
 from metseg.serve.storage.retention import discard_scratch
 
 log = logging.getLogger("metseg.serve.worker")
@@ -36,7 +36,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 #: A phase looks at its deadline now and then; one that has not for so long after it never will.
 STUCK_AFTER_S = 600.0
 
-#: Reasons of `Withdrawn` that are more than an end.
+#: Reasons of `StudyWithdrawn` that are more than an end.
 _DELETED, _TAKEN = "deleted", "claimed by another"
 
 
@@ -61,15 +61,15 @@ class Tools:
     stop: threading.Event
 
 
-class Bench:
+class PhaseRunner:
     """Where a worker works on studies, one phase at a time."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._store = tools.store
-        self._desk = Desk()
+        self._desk = JobCache()
         self._one_at_a_time = threading.Lock()
-        self._open: list[Hold] = []
+        self._open: list[Claim] = []
 
     @property
     def open_studies(self) -> frozenset[str]:
@@ -83,17 +83,17 @@ class Bench:
         return any(time.monotonic() - hold.begun > longest_s for hold in tuple(self._open))
 
     @contextmanager
-    def opened(self, study_id: str) -> Iterator[Hold]:
+    def opened(self, study_id: str) -> Iterator[Claim]:
         """Note that a study is being worked on, and give what `do` asks for."""
         tools = self._tools
-        hold = Hold(study_id, lease=tools.lease, stop=tools.stop, is_given=tools.is_given)
+        hold = Claim(study_id, lease=tools.lease, stop=tools.stop, is_given=tools.is_given)
         self._open.append(hold)
         try:
             yield hold
         finally:
             self._open.remove(hold)
 
-    def do(self, hold: Hold, phase: Phase) -> str:
+    def do(self, hold: Claim, phase: Phase) -> str:
         """Do a phase and tell the records; may be repeated.
 
         Args:
@@ -106,11 +106,11 @@ class Bench:
         """
         return self._patiently(hold, lambda work: self._do(work, phase, hold))
 
-    def finish(self, hold: Hold) -> str:
+    def finish(self, hold: Claim) -> str:
         """End a study well, and remove what was needed for it only; may be repeated."""
         return self._patiently(hold, self._finish)
 
-    def _patiently(self, hold: Hold, action: Callable[[Work], str]) -> str:
+    def _patiently(self, hold: Claim, action: Callable[[Work], str]) -> str:
         """Claim a study and do something with it; where the database is away, wait for it and do it again."""
         pause_s = FIRST_PAUSE_S
         while True:
@@ -118,7 +118,7 @@ class Bench:
                 with self._one_at_a_time:
                     hold.require()
                     return action(self._store.claim(hold.study_id, self._tools.token))
-            except Withdrawn as withdrawn:
+            except StudyWithdrawn as withdrawn:
                 return self._withdrawn(hold.study_id, withdrawn)
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s): again in %.1f s", type(error).__name__, pause_s)
@@ -126,13 +126,13 @@ class Bench:
                 raise Interrupted
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _do(self, work: Work, phase: Phase, hold: Hold) -> str:
+    def _do(self, work: Work, phase: Phase, hold: Claim) -> str:
         try:
             job = self._job(work, phase, hold)
             job.on_share(0.0)
             outcome = run_phase(phase, job)
             _tell(self._store, work, phase, outcome)
-        except (Withdrawn, OperationalError, InterfaceError):
+        except (StudyWithdrawn, OperationalError, InterfaceError):
             raise
         except MetsegError as error:
             return self._fail(work, error, phase)
@@ -152,7 +152,7 @@ class Bench:
         log.warning("study %s: failed in the phase %s with %s", work.study_id, phase, error.code)
         return self._over(work.study_id)
 
-    def _withdrawn(self, study_id: str, withdrawn: Withdrawn) -> str:
+    def _withdrawn(self, study_id: str, withdrawn: StudyWithdrawn) -> str:
         """End the work on a study that is no longer ours.
 
         Where another process has claimed it, one of the two was taken for dead. Which one, only DBOS knows: it takes
@@ -172,9 +172,9 @@ class Bench:
         discard_scratch(self._store.folders, study_id, inputs=self._store.settings.discard_inputs)
         return OVER
 
-    def _job(self, work: Work, phase: Phase, hold: Hold) -> Job:
+    def _job(self, work: Work, phase: Phase, hold: Claim) -> Job:
         """Return what a phase is given."""
-        watch = Watch(self._store, work, phase, left_s=self._left_s(work), hold=hold)
+        watch = ProgressWatch(self._store, work, phase, left_s=self._left_s(work), hold=hold)
         return Job(
             study_id=work.study_id,
             folder=work.folder,

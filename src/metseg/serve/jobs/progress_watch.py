@@ -8,14 +8,14 @@ from sqlalchemy.exc import DBAPIError
 
 from metseg.errors import ResourceError
 from metseg.schemas import Phase
-from metseg.serve.jobs.claim import Hold
+from metseg.serve.jobs.claim import Claim
 from metseg.serve.storage.job_repository import Store, Work
 
 #: Seconds between two looks at the records: is the study still ours, and how far is it?
 TELL_EVERY_S = 1.0
 
 
-class Watch:
+class ProgressWatch:
     """Called with the share of a phase that is done.
 
     Args:
@@ -26,7 +26,7 @@ class Watch:
         hold: whether the study is still this process's to work on.
     """
 
-    def __init__(self, store: Store, work: Work, phase: Phase, *, left_s: float, hold: Hold) -> None:
+    def __init__(self, store: Store, work: Work, phase: Phase, *, left_s: float, hold: Claim) -> None:
         self._store = store
         self._work = work
         self._phase = phase

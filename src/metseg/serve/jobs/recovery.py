@@ -45,7 +45,7 @@ class Jobs(Protocol):
     def resume(self, study_id: str) -> None: ...
 
 
-class Caretaker:
+class Recovery:
     """Looks after all studies, from within each worker; most of what it does, one of the living workers does for all.
 
     Args:

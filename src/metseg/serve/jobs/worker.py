@@ -18,9 +18,9 @@ from metseg.errors import ResourceError
 from metseg.serve.jobs import workflow
 from metseg.serve.jobs.heartbeat import Heartbeat, Lease
 from metseg.serve.jobs.limits import limit_memory, limit_torch_threads, memory_share
-from metseg.serve.jobs.phase_runner import Bench, Tools
+from metseg.serve.jobs.phase_runner import PhaseRunner, Tools
 from metseg.serve.jobs.phases.model_cache import Models
-from metseg.serve.jobs.recovery import Caretaker
+from metseg.serve.jobs.recovery import Recovery
 from metseg.serve.jobs.signals import ended_by_signals
 from metseg.serve.jobs.worker_id import machine_mark, machine_name, name_taken, only_one
 from metseg.serve.settings import Settings
@@ -126,10 +126,10 @@ class Worker:
 
     def _work(self, database: Database, workers: Workers, lease: Lease) -> None:
         store = Store(database, self._settings)
-        bench = Bench(self._tools(store, lease))
+        bench = PhaseRunner(self._tools(store, lease))
         workflow.work_at(bench, Sweeper(database, self._settings).sweep)
         self._launch()
-        caretaker = Caretaker(store, workers, workflow, worker_id=self.id, open_studies=lambda: bench.open_studies)
+        caretaker = Recovery(store, workers, workflow, worker_id=self.id, open_studies=lambda: bench.open_studies)
         try:
             workflow.open_queue(at_once=1, poll_s=self._settings.poll_s)
             workflow.schedule_sweeps()
@@ -139,7 +139,7 @@ class Worker:
         finally:
             self._end(caretaker)
 
-    def _wait(self, bench: Bench) -> None:
+    def _wait(self, bench: PhaseRunner) -> None:
         """Wait until this worker is told to end."""
         while not self._stop.is_set():
             self._sleep(self._settings.heartbeat_s)
@@ -195,7 +195,7 @@ class Worker:
             stop=self._stop,
         )
 
-    def _end(self, caretaker: Caretaker) -> None:
+    def _end(self, caretaker: Recovery) -> None:
         """Let the study in work notice, and leave DBOS; what was left is put back by the others, or found again."""
         self._stop.set()
         caretaker.stop()

@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from metseg.schemas import Phase
 from metseg.serve.jobs.claim import Interrupted
-from metseg.serve.jobs.phase_runner import GO_ON, OVER, Bench
+from metseg.serve.jobs.phase_runner import GO_ON, OVER, PhaseRunner
 from metseg.serve.settings import Settings
 
 #: Name of the queue and of the workflow.
@@ -45,14 +45,14 @@ EVERY_FIVE_MINUTES = "*/5 * * * *"
 class _Place:
     """Where the workflows of this process are done: DBOS calls plain functions, and these find their tools here."""
 
-    bench: Bench | None = None
+    bench: PhaseRunner | None = None
     sweep: Callable[[], object] | None = None
 
 
 _place = _Place()
 
 
-def work_at(bench: Bench | None, sweep: Callable[[], object] | None = None) -> None:
+def work_at(bench: PhaseRunner | None, sweep: Callable[[], object] | None = None) -> None:
     """Say where the workflows of this process are done, before DBOS is launched.
 
     Args:
@@ -62,7 +62,7 @@ def work_at(bench: Bench | None, sweep: Callable[[], object] | None = None) -> N
     _place.bench, _place.sweep = bench, sweep
 
 
-def _bench() -> Bench:
+def _bench() -> PhaseRunner:
     if _place.bench is None:
         raise Interrupted  # given to this worker when it was about to end
     return _place.bench

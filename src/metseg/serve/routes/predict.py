@@ -9,9 +9,9 @@ from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
 from metseg.io.images.file_signatures import FORMAT_NAMES
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.schemas import Answer, Kind
-from metseg.serve.http.content_negotiation import wanted_form
+from metseg.serve.http.content_negotiation import negotiate
 from metseg.serve.http.dependencies import Predicting, Svc
 from metseg.serve.http.error_handlers import respond
 from metseg.serve.http.multipart import Upload
@@ -58,7 +58,7 @@ async def predict(request: Request, service: Svc, _who: Predicting, model: Model
 
     The picture comes in the field `file` of a form, or is the body itself. It is not kept.
     """
-    form = wanted_form(request.headers.get("accept"))
+    form = negotiate(request.headers.get("accept"))
     with service.gate.enter():
         async with receiving(request, service.folders.incoming, service.picture_limits) as upload:
             ask = await run_in_threadpool(_ask, service, upload, form, model)
@@ -80,7 +80,7 @@ def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask
     if options.stack or options.allow_gaps or options.series:
         raise Refused("request.invalid", "a field is for studies only", where="the form", expected="file and model")
     if len(upload.files) != 1:
-        got = counted(len(upload.files), "file")
+        got = pluralize(len(upload.files), "file")
         raise Refused("request.invalid", "one picture is wanted", where="field file", got=got)
     received = upload.files[0]
     kind, ending = check_file(received.path, _WHERE)

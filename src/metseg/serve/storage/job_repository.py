@@ -1,7 +1,7 @@
 """What a worker does to a study in the records: take it, say how far it is, leave results, end it.
 
 Every write carries the token of the one who claimed the study last. A worker that was taken for dead and is not, or
-whose study was cancelled meanwhile, is told so by `Withdrawn` at its next write, and has changed nothing.
+whose study was cancelled meanwhile, is told so by `StudyWithdrawn` at its next write, and has changed nothing.
 All writes can be repeated: a step that runs twice leaves what it would have left once.
 """
 
@@ -42,7 +42,7 @@ def expiry(settings: Settings, finished_at: datetime) -> datetime | None:
     return None if settings.retention_days is None else finished_at + timedelta(days=settings.retention_days)
 
 
-class Withdrawn(Exception):
+class StudyWithdrawn(Exception):
     """The study is no longer this worker's: cancelled, deleted, finished, or claimed by another.
 
     Args:
@@ -142,7 +142,7 @@ class Store:
             study.progress = max(study.progress, overall_progress(phase, share))
 
     def require(self, work: Work) -> None:
-        """Raise `Withdrawn` unless the study is still this worker's: to be asked now and then in long steps."""
+        """Raise `StudyWithdrawn` unless the study is still this worker's: to be asked now and then in long steps."""
         with self.database.read() as session:
             _require_held(session.get(StudyRecord, work.study_id), work)
 
@@ -270,16 +270,16 @@ class Store:
 
 def _require_open(study: StudyRecord | None) -> StudyRecord:
     if study is None or study.deleted_at is not None:
-        raise Withdrawn("deleted")
+        raise StudyWithdrawn("deleted")
     if study.state.is_final:
-        raise Withdrawn("cancelled" if study.state == State.CANCELLED else "finished")
+        raise StudyWithdrawn("cancelled" if study.state == State.CANCELLED else "finished")
     return study
 
 
 def _require_held(study: StudyRecord | None, work: Work) -> StudyRecord:
     found = _require_open(study)
     if found.worker != work.token:
-        raise Withdrawn("claimed by another")
+        raise StudyWithdrawn("claimed by another")
     return found
 
 

@@ -29,7 +29,7 @@ _TRIAL_PIXELS = 256
 
 
 @dataclass(frozen=True)
-class Terms:
+class ChildLimits:
     """How the child works.
 
     Args:
@@ -47,7 +47,7 @@ class Terms:
     log_level: str
 
 
-def run(pipe: Connection, terms: Terms) -> None:
+def run(pipe: Connection, terms: ChildLimits) -> None:
     """Answer until the other end of the pipe is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the API, which ends us
     configure_logs(terms.log_level)

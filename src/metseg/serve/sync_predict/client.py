@@ -26,7 +26,7 @@ START_S: Final = 120.0
 _log = logging.getLogger(__name__)
 
 
-class Instant:
+class SyncPredictor:
     """Answers pictures in a process of its own.
 
     Args:
@@ -109,9 +109,9 @@ class Instant:
             raise self._lost("the process that computes could not be started")
         return ours
 
-    def _terms(self) -> child.Terms:
+    def _terms(self) -> child.ChildLimits:
         warm = next((model.name for model in models(self.settings) if PICTURES in model.default_for), None)
-        return child.Terms(
+        return child.ChildLimits(
             threads=self.settings.predict_threads or processors(),
             memory_bytes=self.settings.predict_memory_bytes,
             models_kept=self.settings.predict_models_kept,

@@ -15,10 +15,10 @@ import psutil
 import metseg
 from metseg.atomic_io import atomic_folder
 from metseg.errors import ResourceError
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.progress import track
 from metseg.simulation.anatomy.normal_anatomy import load_anatomy
-from metseg.simulation.difficulty import Challenge
+from metseg.simulation.difficulty import Difficulty
 from metseg.simulation.examination import simulate_examination
 from metseg.simulation.options import CourseOptions, NiftiOptions, OutputOptions, PhantomOptions
 from metseg.simulation.output.folder import Existing, prepare_folder
@@ -43,7 +43,7 @@ class Job:
     timepoint: int
     phantom: PhantomOptions
     course: CourseOptions
-    challenge: Challenge | None
+    challenge: Difficulty | None
     output: OutputOptions
 
     @property
@@ -59,7 +59,7 @@ def simulate_dataset(
     seed: int = 0,
     phantom: PhantomOptions | None = None,
     course: CourseOptions | None = None,
-    challenge: Challenge | None = None,
+    challenge: Difficulty | None = None,
     output: OutputOptions | None = None,
     existing: Existing = "refuse",
     workers: int | None = None,
@@ -131,7 +131,7 @@ def _run(jobs: Sequence[Job], workers: int) -> Iterator[int]:
     except BrokenProcessPool:
         raise ResourceError(
             "a process ended without a word, most likely for lack of memory",
-            got=counted(workers, "worker"),
+            got=pluralize(workers, "worker"),
             cure="go on with --resume and fewer --workers, or a coarser --resolution-mm",
             code="resources.memory",
         ) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from metseg.errors import UsageError
-from metseg.simulation.difficulty import Challenge
+from metseg.simulation.difficulty import Difficulty
 from metseg.simulation.options import OutputOptions
 from metseg.simulation.patient import patient_name
 
@@ -67,7 +67,7 @@ def folder_name(index: int, timepoint: int, output: OutputOptions) -> str:
     return NAMINGS[output.kind].folder(index, timepoint)
 
 
-def check_output(output: OutputOptions, timepoints: int, challenge: Challenge | None) -> None:
+def check_output(output: OutputOptions, timepoints: int, challenge: Difficulty | None) -> None:
     """Refuse what the convention cannot hold.
 
     Raises:

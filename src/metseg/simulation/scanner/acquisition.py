@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.simulation.anatomy.normal_anatomy import Grid
-from metseg.simulation.difficulty import REFERENCE, Challenge, Stack
+from metseg.simulation.difficulty import REFERENCE, Difficulty, Stack
 from metseg.simulation.lesions.progression import Examination
 from metseg.simulation.options import SEQUENCES
 from metseg.simulation.scanner.grid_resampling import Placement
@@ -50,7 +50,7 @@ class Scan:
         }
 
 
-def plan_scans(examination: Examination, grid: Grid, challenge: Challenge | None) -> dict[str, Scan]:
+def plan_scans(examination: Examination, grid: Grid, challenge: Difficulty | None) -> dict[str, Scan]:
     """Return the sequences that are measured, in the order of `SEQUENCES`, and how.
 
     Args:
@@ -64,14 +64,14 @@ def plan_scans(examination: Examination, grid: Grid, challenge: Challenge | None
     return {name: _plan(name, examination, grid, challenge) for name in SEQUENCES if name != missing}
 
 
-def missing_sequence(examination: Examination, challenge: Challenge) -> str | None:
+def missing_sequence(examination: Examination, challenge: Difficulty) -> str | None:
     """Return the sequence that this examination lacks, never the reference; None for none."""
     rng = examination.patient.stream(f"missing {examination.name}")
     lacks, choice = rng.random() < challenge.missing_share, str(rng.choice([n for n in SEQUENCES if n != REFERENCE]))
     return choice if lacks else None
 
 
-def _plan(name: str, examination: Examination, grid: Grid, challenge: Challenge) -> Scan:
+def _plan(name: str, examination: Examination, grid: Grid, challenge: Difficulty) -> Scan:
     rng = examination.patient.stream(f"scan {name} {examination.name}")
     offset = draw_rigid(rng, shift_mm=challenge.offset_mm, tilt_deg=challenge.offset_deg)
     tilt = challenge.oblique_deg * np.clip(rng.normal(0, 1, 3), -2, 2)

@@ -24,7 +24,7 @@ def show() -> None:
     api = session_state.api()
     try:
         ready = api.ready()
-        host_check.require_here_or_key(api)
+        host_check.require_local_or_key(api)
         _side(api, ready)
         _middle(api, ready)
     except Refusal as error:
@@ -32,7 +32,7 @@ def show() -> None:
             _ask_for_key(error)
         else:
             error_display.show(explain_error(error))
-    except host_check.Elsewhere as error:
+    except host_check.RemoteHost as error:
         st.title("metseg")
         error_display.show(explain_error(error))
     except MetsegError as error:

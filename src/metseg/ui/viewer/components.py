@@ -80,7 +80,7 @@ def number_instances(mask: Mask, centres: Mapping[int, Sequence[float]]) -> Inst
     return Instances(pieces, tuple(int(number) for number in numbers[distances.argmin(axis=1)]))
 
 
-def burden_of(mask: Mask, voxel_ml: float | None) -> Burden:
+def lesion_burden(mask: Mask, voxel_ml: float | None) -> Burden:
     """Return what a mask amounts to; only the part of it that is not empty is looked at."""
     elements = int(np.count_nonzero(mask))
     if not elements:

@@ -10,7 +10,7 @@ from metseg.ui import browser_components, error_display, result_cache, session_s
 from metseg.ui.api_client import Api
 from metseg.ui.theme import CLASS_COLOURS, LESION, SELECTED
 from metseg.ui.viewer import crosshair, plane_drawing, slice_images
-from metseg.ui.viewer.components import burden_of
+from metseg.ui.viewer.components import lesion_burden
 from metseg.ui.viewer.display_controls import style_control, threshold_control, threshold_words
 from metseg.ui.viewer.lesion_table import show_table
 from metseg.ui.viewer.plane_drawing import Frame, Layer, Style
@@ -37,7 +37,7 @@ def _draw(api: Api, study: Study) -> None:
     with right:
         table = st.container()
         style, threshold = style_control(study), threshold_control(study)
-        st.caption(threshold_words(study, threshold, burden_of(picture.mask(threshold), None)))
+        st.caption(threshold_words(study, threshold, lesion_burden(picture.mask(threshold), None)))
     with left:
         _show(study, picture, shown, style, threshold)
     with table:

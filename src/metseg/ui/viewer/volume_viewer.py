@@ -12,7 +12,7 @@ from metseg.ui import browser_components, error_display, result_cache, theme
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
 from metseg.ui.viewer.charts import threshold_chart
-from metseg.ui.viewer.components import burden_of
+from metseg.ui.viewer.components import lesion_burden
 from metseg.ui.viewer.display_controls import (
     Look,
     own_threshold,
@@ -54,7 +54,7 @@ def _draw(api: Api, study: Study) -> None:
 def _controls(study: Study, scene: Scene) -> Look:
     style = style_control(study)
     threshold = threshold_control(study)
-    st.caption(threshold_words(study, threshold, burden_of(scene.mask(threshold), scene.voxel_ml)))
+    st.caption(threshold_words(study, threshold, lesion_burden(scene.mask(threshold), scene.voxel_ml)))
     with st.expander("Grey values, and what the threshold does"):
         window = window_control(study, scene.extremes, scene.window)
         curve = threshold_chart(scene.probability, threshold or own_threshold(study), scene.voxel_ml)

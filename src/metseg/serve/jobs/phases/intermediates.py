@@ -45,7 +45,7 @@ def anonymous(case: Case, study_id: str) -> Case:
     )
 
 
-def keep_case(case: Case, folder: Path) -> None:
+def save_case(case: Case, folder: Path) -> None:
     """Write the images of a case and what was noticed when it was read."""
     facts = {
         "case": case.case_id,
@@ -67,8 +67,8 @@ def keep_case(case: Case, folder: Path) -> None:
         (partial / FACTS).write_text(json.dumps(facts), "utf-8")
 
 
-def kept_case(folder: Path) -> Case:
-    """Return the case that `keep_case` wrote, its images in the same order, of the same values."""
+def load_case(folder: Path) -> Case:
+    """Return the case that `save_case` wrote, its images in the same order, of the same values."""
     facts = json.loads((folder / FACTS).read_text("utf-8"))
     images = {name: _kept_image(folder, name, affine) for name, affine in facts["affines"].items()}
     return Case(
@@ -102,7 +102,7 @@ def storable(data: Array) -> Array:
     return data.astype(np.float32) if data.dtype in (np.float16, np.float64) else data
 
 
-def keep_segmentation(segmentation: Segmentation, folder: Path) -> None:
+def save_segmentation(segmentation: Segmentation, folder: Path) -> None:
     """Write class ids, and probabilities with 16 bits."""
     labels, probability = segmentation
     with atomic_folder(folder) as partial:
@@ -110,8 +110,8 @@ def keep_segmentation(segmentation: Segmentation, folder: Path) -> None:
         np.save(partial / "probability.npy", to_16_bits(probability))
 
 
-def kept_segmentation(folder: Path) -> Segmentation:
-    """Return what `keep_segmentation` wrote; probabilities are off by at most 1/131070."""
+def load_segmentation(folder: Path) -> Segmentation:
+    """Return what `save_segmentation` wrote; probabilities are off by at most 1/131070."""
     labels: npt.NDArray[np.uint8] = np.load(folder / "labels.npy", allow_pickle=False)
     stored: npt.NDArray[Any] = np.load(folder / "probability.npy", allow_pickle=False)
     return labels, stored.astype(np.float32) / np.float32(PROBABILITY_SCALE)

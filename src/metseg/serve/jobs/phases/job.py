@@ -64,7 +64,7 @@ def stamp(folder: StudyFolder, phase: Phase) -> Path:
 
 
 @dataclass
-class Desk:
+class JobCache:
     """What the phases of a study leave for one another in memory; all of it can be made again from the folder.
 
     Written to disk, what the network sees would be the largest thing by far: float32 for every sequence, gigabytes for
@@ -88,7 +88,7 @@ class Desk:
         self.study_id, self.case, self.prepared, self.prediction = "", None, None, None
 
 
-def _nobody_asks(_share: float) -> None:
+def no_progress(_share: float) -> None:
     """Where nobody wants to know how far a phase is."""
 
 
@@ -130,9 +130,9 @@ class Job:
     model: str
     options: Options
     models: Models
-    desk: Desk
+    desk: JobCache
     artifact: Artifacts
-    on_share: Callable[[float], None] = _nobody_asks
+    on_share: Callable[[float], None] = no_progress
 
     @property
     def loaded(self) -> Loaded:

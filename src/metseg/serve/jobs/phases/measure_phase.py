@@ -15,7 +15,7 @@ from metseg.inference.prediction import Prediction, Stopwatch
 from metseg.preprocess.prepared_case import Record
 from metseg.reporting.study.lesion_location import sides
 from metseg.schemas import Lesion, Phase
-from metseg.serve.jobs.phases.intermediates import kept_segmentation
+from metseg.serve.jobs.phases.intermediates import load_segmentation
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.predict_phase import SEGMENTATION
 from metseg.serve.jobs.phases.read_phase import the_case
@@ -51,7 +51,7 @@ def measure(job: Job) -> Outcome:
 def the_prediction(job: Job) -> Prediction:
     """Return the prediction: from the desk, or from the mask where another process has made it."""
     if job.desk.prediction is None:
-        labels, probability = kept_segmentation(job.folder.work / SEGMENTATION)
+        labels, probability = load_segmentation(job.folder.work / SEGMENTATION)
         records = tuple(Record.from_json(raw) for raw in job.outcome(Phase.PREPROCESS).kept["records"])
         prepared_s = job.outcome(Phase.PREPROCESS).elapsed_s
         watch = Stopwatch({"preprocess": prepared_s, **job.outcome(Phase.PREDICT).kept["timings_s"]})

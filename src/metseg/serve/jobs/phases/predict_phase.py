@@ -9,7 +9,7 @@ from metseg.inference.prediction import Stopwatch
 from metseg.inference.volume_outputs import write_nifti, write_probability_nifti
 from metseg.labels import LABEL_SCHEMES
 from metseg.schemas import Phase
-from metseg.serve.jobs.phases.intermediates import keep_segmentation, to_16_bits
+from metseg.serve.jobs.phases.intermediates import save_segmentation, to_16_bits
 from metseg.serve.jobs.phases.job import Job, Outcome, Segmentation
 from metseg.serve.jobs.phases.preprocess_phase import the_prepared
 from metseg.serve.jobs.phases.read_phase import the_case, write_png
@@ -33,7 +33,7 @@ def predict(job: Job) -> Outcome:
     )
     del prepared
     job.desk.prepared = None  # the largest thing in memory, and nobody needs it any more
-    keep_segmentation(segmentation, job.folder.work / SEGMENTATION)
+    save_segmentation(segmentation, job.folder.work / SEGMENTATION)
     _give_masks(job, segmentation)
     return Outcome(kept={"timings_s": watch.seconds})
 

@@ -18,7 +18,7 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey
 from metseg.preprocess.prepared_case import reference_name
-from metseg.serve.jobs.phases.intermediates import anonymous, keep_case, kept_case, storable
+from metseg.serve.jobs.phases.intermediates import anonymous, load_case, save_case, storable
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.upload_source import find_source
 from metseg.volume import Case
@@ -38,7 +38,7 @@ def read(job: Job) -> Outcome:
     case = anonymous(_load(source, channels=len(predictor.recipe.data.inputs)), job.study_id)
     reference = reference_name(case, predictor.recipe.data)
     job.on_share(0.6)
-    keep_case(case, job.folder.work / CASE)
+    save_case(case, job.folder.work / CASE)
     _give_image(job, case, reference)
     job.desk.case = case
     image = case.images[reference]
@@ -61,7 +61,7 @@ def read(job: Job) -> Outcome:
 def the_case(job: Job) -> Case:
     """Return the case that was read: from the desk, or from disk where another process has read it."""
     if job.desk.case is None:
-        job.desk.case = kept_case(job.folder.work / CASE)
+        job.desk.case = load_case(job.folder.work / CASE)
     return job.desk.case
 
 

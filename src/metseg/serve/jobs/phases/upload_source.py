@@ -17,7 +17,7 @@ from metseg.io.prediction_inputs import find_inputs
 from metseg.io.volumes.image_files import NAMED_BY_USER, ImageFile
 from metseg.io.volumes.study_source import study_from_files
 from metseg.io.volumes.volume_case import VolumeSource
-from metseg.message_text import counted
+from metseg.message_text import pluralize
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import DataPart
 from metseg.schemas import BRAIN_MASK, Kind
@@ -133,7 +133,7 @@ def _dicom(job: Job, data: DataPart) -> CaseSource:
             "the upload holds more than one study" if studies else "the upload holds no study",
             where="the upload",
             expected="the images of one examination of one patient",
-            got=counted(len(studies), "study", "studies"),
+            got=pluralize(len(studies), "study", "studies"),
             cure="upload one study at a time",
             code="input.several_cases" if studies else "input.missing",
         )
