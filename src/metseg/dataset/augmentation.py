@@ -113,8 +113,8 @@ class Augmenter:
         steps: what the recipe lists under ``[[augment]]``.
         dimensions: 2 for slices, 3 for volumes.
         channels: how many modalities the images have.
-        neighbours: slices on each side that come along as channels (`metseg.preprocess.adjacent_slices`): to the intensity
-            steps, the slices of one modality are one thin volume, brighter, noisier or missing as a whole.
+        neighbours: slices on each side that come along as channels (`metseg.preprocess.adjacent_slices`): to the
+            intensity steps, the slices of one modality are one thin volume, brighter, noisier or missing as a whole.
     Raises:
         UsageError: an unknown step or option, or an axis or a modality that the images do not have.
     """

@@ -72,9 +72,8 @@ def untested_patients(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...
     missing = [patient for patient in validation if patient not in seen]
     if not missing:
         return ()
-    return (
-        f"not looked at: {len(missing)} of {pluralize(len(validation), 'validation patient')}: {examples_text(missing)}",
-    )
+    patients = pluralize(len(validation), "validation patient")
+    return (f"not looked at: {len(missing)} of {patients}: {examples_text(missing)}",)
 
 
 def refuse_seen_patients(pairs: Pairs, split: Split) -> None:

@@ -94,9 +94,10 @@ def plan_experiment(
     part = validated(
         DataPart, data.model_dump() | {"modalities": modalities, "dimensions": 3}, where="the data part of the plan"
     )
+    cases = pluralize(len(fingerprint.cases), "case")
     recipe = Recipe(
         name=name or f"{Path(root).resolve().name}-{network}",
-        description=f"Planned from {pluralize(len(fingerprint.cases), 'case')} for {memory_gb:g} GB by nnU-Net's rules.",
+        description=f"Planned from {cases} for {memory_gb:g} GB by nnU-Net's rules.",
         source="arXiv:1809.10486",
         data=part,
         preprocess=_steps(fingerprint, topology),

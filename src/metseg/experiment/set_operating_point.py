@@ -57,7 +57,8 @@ class OperatingTarget:
         labels: label scheme of the true masks; None: that of the recipe's files.
         split_file: which patient was for what; None: as the bundle says.
         fold: which fold the bundle was validated on, where the split has folds and the bundle one network.
-        patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`; neither: as the bundle's recipe says.
+        patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`; neither: as the bundle's
+            recipe says.
     """
 
     predictions: Path

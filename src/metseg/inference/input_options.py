@@ -60,7 +60,8 @@ class InputOptions:
             inputs: files and folders; none: the sequences named are one study.
             trained_on: what the model sees; how its training data lay says nothing of these files.
             out: the folder of the results.
-            grey: the sequence that a single grey picture is taken for; see `metseg.preprocess.missing_sequences.grey_sequence`.
+            grey: the sequence that a single grey picture is taken for; see
+                `metseg.preprocess.missing_sequences.grey_sequence`.
         Raises:
             UsageError: nothing is given.
             InputError: an input where nothing is found.

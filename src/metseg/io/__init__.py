@@ -16,11 +16,11 @@ from metseg.io.volumes.volume_case import VolumeSource
 __all__ = [
     "LAYOUTS",
     "CaseSource",
-    "SelectedCases",
     "ImageFile",
     "InputRules",
     "Mask",
     "Picture",
+    "SelectedCases",
     "Selection",
     "SliceFile",
     "SliceStackSource",

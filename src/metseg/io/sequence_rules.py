@@ -1,8 +1,8 @@
 """The words that tell a sequence, as tables: one set of rules for file names, BIDS entities and DICOM descriptions.
 
-`metseg.io.sequence_names` applies them. They are conservative: a text that is not plainly T1, T1 with contrast agent, T2 or
-FLAIR of a brain is none of them. Patterns are searched in texts that `metseg.io.sequence_names.plain` has prepared: lower
-case, without accents, everything but letters, digits, "*" and "+" turned into single spaces.
+`metseg.io.sequence_names` applies them. They are conservative: a text that is not plainly T1, T1 with contrast agent,
+T2 or FLAIR of a brain is none of them. Patterns are searched in texts that `metseg.io.sequence_names.plain` has
+prepared: lower case, without accents, everything but letters, digits, "*" and "+" turned into single spaces.
 """
 
 from __future__ import annotations

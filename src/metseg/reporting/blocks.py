@@ -1,6 +1,7 @@
 """What a page is made of: paragraphs, tables, figures. The same blocks become HTML and Markdown.
 
-A new kind of block is a class here, a template ``blocks/<kind>.html``, and a line in `metseg.reporting.markdown.WRITERS`.
+A new kind of block is a class here, a template ``blocks/<kind>.html``, and a line in
+`metseg.reporting.markdown.WRITERS`.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def _lesions(rule: MatchRule) -> list[str]:
     if rule.dilations:
         sides = "truth and prediction alike" if rule.merge_predictions else "the truth"
         sentences.append(
-            f"Pieces that meet when dilated {pluralize(rule.dilations, 'time')} are one lesion, in {sides}; a lesion is "
-            "found if a predicted one touches it, dilated as often."
+            f"Pieces that meet when dilated {pluralize(rule.dilations, 'time')} are one lesion, in {sides}; a lesion "
+            "is found if a predicted one touches it, dilated as often."
         )
     else:
         sentences.append("A lesion is found if the prediction has a voxel of it.")

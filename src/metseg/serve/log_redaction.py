@@ -46,7 +46,7 @@ def _places(info: object) -> str:
 
 
 def configure_logs(level: str = "INFO") -> None:
-    """Send all logs of this process to stderr through `RedactingFilter`, warnings and uncaught exceptions among them."""
+    """Send all logs of this process, warnings and uncaught exceptions too, to stderr through `RedactingFilter`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFilter())
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""The API as the page calls it: one method for each call, `metseg.schemas` in and out, every failure a `MetsegError`."""
+"""Client of the API for the page: one method per call, `metseg.schemas` in and out, every failure a `MetsegError`."""
 
 from __future__ import annotations
 

@@ -108,7 +108,8 @@ def test_reports_need_no_torch() -> None:
     import subprocess
 
     code = (
-        "import sys; import metseg.reporting.study.from_disk, metseg.reporting.study.formats, metseg.reporting.study.model_info; "
+        "import sys; import metseg.reporting.study.from_disk, metseg.reporting.study.formats; "
+        "import metseg.reporting.study.model_info; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

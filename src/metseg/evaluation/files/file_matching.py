@@ -27,7 +27,7 @@ from metseg.message_text import examples_text, pluralize
 
 __all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "match_files"]
 
-#: What is done about files that only one side has: refused, scored as an empty prediction, or left out; see `match_files`.
+#: What is done about files that only one side has: refused, scored as an empty prediction, or left out.
 Missing = Literal["error", "empty", "skip"]
 
 Match = tuple[MaskFile, MaskFile | None]

@@ -62,7 +62,8 @@ def evaluate_folders(
 
     Args:
         predictions: folder (or file) of predicted masks: NIfTI volumes, or slice masks in a folder per patient.
-        truth: the same of the truth; files are paired by case id, see `metseg.evaluation.files.file_matching.match_files`.
+        truth: the same of the truth; files are paired by case id, see
+            `metseg.evaluation.files.file_matching.match_files`.
         out: where ``cases.csv``, ``lesions.csv``, ``summary.json`` (and ``slices.csv`` for slices) are written.
         manner: protocol and label scheme.
         jobs: processes; with more than 1 they are started anew, so a script needs its ``if __name__ == "__main__"``.

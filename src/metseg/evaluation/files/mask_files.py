@@ -414,9 +414,8 @@ def _belongs_to(stem: str, cases: Collection[str]) -> bool:
 def _stray(tree: Tree, paths: Sequence[PurePosixPath]) -> tuple[str, ...]:
     if not paths:
         return ()
-    return (
-        f"{tree.root}: {pluralize(len(paths), 'file')} neither image nor mask by name, not read: {examples_text(paths)}",
-    )
+    files = pluralize(len(paths), "file")
+    return (f"{tree.root}: {files} neither image nor mask by name, not read: {examples_text(paths)}",)
 
 
 def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PurePosixPath, set[str]]) -> tuple[str, ...]:

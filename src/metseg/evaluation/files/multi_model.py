@@ -35,7 +35,8 @@ class PredictionSets:
         predictions: name to folder or file; at least one.
         truth: folder or file of the first reader's masks.
         second_truth: of the second reader's, who may have drawn some of the cases only; None: there was one reader.
-        missing: what is done about files that only one side has, see `metseg.evaluation.files.file_matching.match_files`.
+        missing: what is done about files that only one side has, see
+            `metseg.evaluation.files.file_matching.match_files`.
         part: the part of a split that is scored; None: everything.
         patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`.
     Raises:

@@ -1,7 +1,8 @@
 """Surface agreement counted on border voxels, as the script of BraTS-METS 2024 does.
 
 A border voxel has at least one of its six neighbours outside (medpy's surface, connectivity 1). Not the same number as
-`metseg.evaluation.metrics.surface_distance.surface_dice`, which weighs by area; the protocol says which one a column holds.
+`metseg.evaluation.metrics.surface_distance.surface_dice`, which weighs by area; the protocol says which one a column
+holds.
 """
 
 from __future__ import annotations

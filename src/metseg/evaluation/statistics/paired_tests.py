@@ -193,7 +193,7 @@ def _require_same_patients(figures: Mapping[str, Mapping[str, float]]) -> None:
             raise InputError(
                 "a paired comparison needs the same patients for every model",
                 where=model,
-                got=f"{pluralize(len(odd), 'patient')} in one of '{reference[0]}' and '{model}' only, the first {odd[0]}",
+                got=f"{pluralize(len(odd), 'patient')} in only one of '{reference[0]}' and '{model}': {odd[0]} first",
                 cure="score the models on the same patients",
                 code="input.unpaired",
             )

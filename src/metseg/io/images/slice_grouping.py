@@ -41,7 +41,7 @@ def group_by_patient(
 def units_of_pairs(
     pairs: Sequence[Pair], patient_of: Callable[[PurePosixPath], str], *, by: By
 ) -> dict[PurePosixPath, str]:
-    """Return the unit of a split that each picture belongs to, by its name; as `metseg.io.stratified_sampling.units_of` has it."""
+    """Return the unit of a split that each picture belongs to; see `metseg.io.stratified_sampling.units_of`."""
     cases = group_by_patient(Pairing(tuple(pairs)), patient_of)
     return {
         pair.name: patient if by == "patient" else f"{case_id}/{pair.name.name}"
