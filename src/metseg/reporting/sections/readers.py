@@ -20,7 +20,8 @@ def readers(contents: Contents, _figures: Path) -> Section | None:
     explained = (
         f"{pluralize(known.cases, 'case')} of {pluralize(known.patients, 'patient')} drawn by both readers. Only "
         "figures that do not change when two masks change places: neither reader is the truth of the other. The "
-        "difference is the agreement with the readers (mean of both) minus theirs with each other, paired over patients."
+        "difference is the agreement with the readers (mean of both) minus theirs with each other, paired over "
+        "patients."
     )
     blocks: list[Block] = [Paragraph(explained), _agreements(known), _lesions(known)]
     return Section("readers", "Beside human readers", tuple(blocks))
