@@ -182,7 +182,7 @@ def test_26_a_picture_that_is_there_twice_is_no_obstacle(bundle: Path, run_metse
     scanner.write(tmp_path / "study", series(4)[1:3], seed=9)
     status, _, err = run_metseg("predict", tmp_path / "study", "--model", bundle, "--out", tmp_path / "out")
     assert status == 0, err
-    assert "2 pictures were there twice" in err
+    assert "2 pictures stored twice; one copy of each was kept" in err
 
 
 def test_a_bad_study_does_not_stop_the_others(bundle: Path, run_metseg: Run, tmp_path: Path) -> None:

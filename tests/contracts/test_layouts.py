@@ -95,7 +95,7 @@ def test_orphans_are_found(tmp_path, name):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_no_layout_says_what_each_looks_like(tmp_path, name):
     (tmp_path / "notes.txt").write_text("nothing here")
-    with pytest.raises(InputError, match=r"1 \.txt files") as caught:
+    with pytest.raises(InputError, match=r"1 \.txt file") as caught:
         find_cases(tmp_path)
     assert LAYOUTS[name].looks_like in str(caught.value)
     assert caught.value.code == "input.layout"

@@ -127,5 +127,5 @@ def test_three_models() -> None:
 
 
 def test_models_with_different_patients_are_not_compared() -> None:
-    with pytest.raises(InputError, match="the first p2"):
+    with pytest.raises(InputError, match="p2 first"):
         compare_models({"a": {"p1": 0.5, "p2": 0.5}, "b": {"p1": 0.5}})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metseg.errors import UsageError
-from metseg.experiment.cross_validation import test_splits
+from metseg.experiment.cross_validation import cross_validation_splits
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split, make_split
 from metseg.recipe import SplitPart
@@ -40,7 +40,7 @@ SOURCES: Sequence[CaseSource] = [
 @pytest.mark.parametrize("by", ["patient", "slice"])
 def test_each_unit_is_judged_once_and_is_elsewhere_never(by: str) -> None:
     split = make_split(SOURCES, SplitPart(by=by, folds=5, test=0, seed=3))
-    made = test_splits(split, SOURCES, validation=0.25)
+    made = cross_validation_splits(split, SOURCES, validation=0.25)
     assert len(made) == 5
     assert sorted(unit for one in made for unit in one.test) == sorted(split.units)
     for one in made:
@@ -53,23 +53,23 @@ def test_each_unit_is_judged_once_and_is_elsewhere_never(by: str) -> None:
 
 def test_early_stopping_is_stratified_as_the_split_is() -> None:
     split = make_split(SOURCES, SplitPart(folds=5, test=0, stratify="grade"))
-    for one in test_splits(split, SOURCES, validation=0.5):
+    for one in cross_validation_splits(split, SOURCES, validation=0.5):
         # Eight patients remain, four of each grade; half of them are set aside.
         assert sorted(int(unit[1:]) % 2 for unit in one.validation) == [0, 0, 1, 1]
 
 
 def test_without_folds_the_split_stays_as_it_is() -> None:
     split = make_split(SOURCES, SplitPart(test=0.3))
-    assert test_splits(split, SOURCES, validation=0.5) == (split,)
+    assert cross_validation_splits(split, SOURCES, validation=0.5) == (split,)
 
 
 def test_nobody_to_judge() -> None:
     split = Split(train=tuple(f"p{n}" for n in range(10)))
     with pytest.raises(UsageError, match="no test patients to compare"):
-        test_splits(split, SOURCES, validation=0.2)
+        cross_validation_splits(split, SOURCES, validation=0.2)
 
 
 def test_test_patients_beside_folds() -> None:
     split = make_split(SOURCES, SplitPart(folds=2, test=0.2))
     with pytest.raises(UsageError, match="no test patients are kept back"):
-        test_splits(split, SOURCES, validation=0.2)
+        cross_validation_splits(split, SOURCES, validation=0.2)

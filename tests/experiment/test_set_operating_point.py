@@ -244,7 +244,7 @@ def test_what_no_point_can_be_chosen_for(
         set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     (folders[0] / "P3.json").unlink()
     (folders[0] / "P4" / "0_probability.png").unlink()
-    with pytest.raises(InputError, match="no probability map"):
+    with pytest.raises(InputError, match="without a probability map"):
         set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     assert load_bundle(bundle).recipe.predict == PredictPart()
 

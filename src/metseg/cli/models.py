@@ -118,7 +118,7 @@ def join(
 
 
 @app.command()
-def set_operating_point(
+def operate(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
     predictions: Annotated[
         Path,

@@ -12,7 +12,7 @@ import pandas as pd
 from metseg.errors import UsageError
 from metseg.experiment.comparison_files import result_files
 from metseg.experiment.comparison_result import ComparedModel, Comparison
-from metseg.experiment.cross_validation import test_splits
+from metseg.experiment.cross_validation import cross_validation_splits
 from metseg.experiment.fairness import fairness_warnings, require_comparable
 from metseg.inference.predictor import Predictor
 from metseg.io.case_source import CaseSource
@@ -75,7 +75,7 @@ def compare(plan: Plan) -> Comparison:
     first = plan.recipes[0]
     sources = read_sources(first, plan.data)
     split = mark_duplicates(_shared_split(plan, sources), sources, cache=plan.out / "cache")
-    judged = test_splits(split, sources, validation=first.split.validation)
+    judged = cross_validation_splits(split, sources, validation=first.split.validation)
     _require_begun(plan, judged)
     # Other data mostly have another split too: what is really wrong comes first.
     changed_runs = _require_same_data(plan, judged)

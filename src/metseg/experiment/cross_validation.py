@@ -12,7 +12,7 @@ from metseg.io.stratified_sampling import By, units_of
 from metseg.recipe import SplitPart
 
 
-def test_splits(split: Split, sources: Sequence[CaseSource], *, validation: float) -> tuple[Split, ...]:
+def cross_validation_splits(split: Split, sources: Sequence[CaseSource], *, validation: float) -> tuple[Split, ...]:
     """Return the divisions to train on, one per fold; the `test` units of each are judged by its network.
 
     Of the units outside fold k, a share is set aside for early stopping and for the choice of the best weights. A fold
