@@ -91,7 +91,7 @@ def test_tests_are_told_in_words(read: Any) -> None:
     assert "steady" in text
     # what is shown of several regions alike is said once
     assert re.search(
-        r"Lesion-wise Dice: (WT, TC, ET: [^.:]*|(\w+(, \w+)?: [^.:]*\. )+\w+: [^.:]*) Lesion-wise HD95", text
+        r"Lesion-wise Dice: (WT, TC, ET: [^.:]*|(\w+(, \w+)?: [^.:]*\. )+\w+: [^.:]*) Lesions found", text
     )
     assert "called better only where the interval excludes 0" in text
 
