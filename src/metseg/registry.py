@@ -77,6 +77,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self._lock = RLock()
 
     @property
+    def cure(self) -> str:
+        """Return what the user can do about a name that is not in the table."""
+        return f"correct the name, or install the package that adds it (entry-point group {self.group})"
+
+    @property
     def own(self) -> tuple[str, ...]:
         """Return the names of metseg's own entries."""
         return tuple(self._own)
@@ -103,8 +108,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             UsageError: ``usage.unknown_name``, naming the nearest one; ``usage.entry_point``, the package that adds
                 it cannot be used; ``usage.name_taken``, two packages add the same name.
         """
-        cure = f"correct the name, or install the package that adds it (entry-point group {self.group})"
-        return lookup(self.kind, self, name, cure=cure)
+        return lookup(self.kind, self, name, cure=self.cure)
 
     @overload
     def register(self, name: str, entry: Entry) -> Entry: ...

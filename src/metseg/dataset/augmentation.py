@@ -7,7 +7,7 @@ Masks are looked up by nearest neighbour and stay integers. All randomness comes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from metseg.dataset import intensity_augmentation, spatial_augmentation
 from metseg.dataset.augmentation_options import RandomOptions
 from metseg.dataset.spatial_map import Rng, SpatialMap
 from metseg.recipe import Named, Recipe
-from metseg.registry import lookup
+from metseg.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -36,30 +36,39 @@ class AugmentationSpec:
     check: Callable[..., None] | None = None
 
 
-AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
-    "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
-    "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
-    "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
-    "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
-    "flip": AugmentationSpec(
-        spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
-    ),
-    "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
-    "brightness": AugmentationSpec(intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness),
-    "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
-    "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
-    "bias_field": AugmentationSpec(intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field),
-    "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
-    "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
-    "low_resolution": AugmentationSpec(
-        intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
-    ),
-    "missing_sequence": AugmentationSpec(
-        intensity_augmentation.MissingSequence,
-        change_image=intensity_augmentation.missing_sequence,
-        check=intensity_augmentation.check_missing_sequence,
-    ),
-}
+AUGMENTATIONS: Registry[AugmentationSpec] = Registry(
+    "augmentation",
+    "transforms.augment",
+    AugmentationSpec,
+    {
+        "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
+        "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
+        "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
+        "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
+        "flip": AugmentationSpec(
+            spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
+        ),
+        "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
+        "brightness": AugmentationSpec(
+            intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness
+        ),
+        "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
+        "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
+        "bias_field": AugmentationSpec(
+            intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field
+        ),
+        "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
+        "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
+        "low_resolution": AugmentationSpec(
+            intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
+        ),
+        "missing_sequence": AugmentationSpec(
+            intensity_augmentation.MissingSequence,
+            change_image=intensity_augmentation.missing_sequence,
+            check=intensity_augmentation.check_missing_sequence,
+        ),
+    },
+)
 
 
 class Augmenter:
@@ -79,7 +88,7 @@ class Augmenter:
         self._slices = 2 * neighbours + 1
         self._steps = []
         for named in steps:
-            spec = lookup("augmentation", AUGMENTATIONS, named.name)
+            spec = AUGMENTATIONS.lookup(named.name)
             options = named.parse(spec.options)
             if spec.check is not None:
                 spec.check(options, dimensions=dimensions, channels=channels)

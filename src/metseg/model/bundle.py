@@ -164,9 +164,9 @@ def _load_network(path: Path, recipe: Recipe) -> SegmentationNetwork:
         network = build_from_recipe(recipe, initial_weights=False)
     except UsageError as error:
         raise BundleError(
-            f"the recipe describes no network of ours: {error.one_line()}",
+            f"the recipe's network '{recipe.model.name}' cannot be built: {error.one_line()}",
             where=path.parent / RECIPE,
-            cure="use the version of metseg that made the bundle, or newer",
+            cure="use the version of metseg that made the bundle or a newer one, with the packages that it needs",
         ) from None
     check_keys(weights, network.state_dict(), where=path, architecture=recipe.model.name)
     network.load_state_dict(weights)
