@@ -95,7 +95,7 @@ def test_an_entry_point_is_imported_when_its_entry_is_used(
     assert "hexagons_module" not in sys.modules
     assert shapes.lookup("hexagon") == Shape(6)
     assert "hexagons_module" in sys.modules
-    with pytest.raises(UsageError, match="which package hexagons 2.0 adds"):
+    with pytest.raises(UsageError, match=r"which package hexagons 2\.0 adds"):
         shapes.register("hexagon", Shape(6))
 
 

@@ -31,15 +31,27 @@ STEPS: Registry[StepSpec] = Registry(
     StepSpec,
     {
         "align": StepSpec(
-            align.apply, align.Options, "case", whole_case=lambda _: True, source="SimpleITK; Mattes 2003"
+            align.apply,
+            align.Options,
+            "case",
+            describe=align.describe,
+            whole_case=lambda _: True,
+            source="SimpleITK; Mattes 2003",
         ),
-        "clahe": StepSpec(clahe.apply, clahe.Options, "contrast", source="OpenCV, createCLAHE"),
-        "select_channels": StepSpec(select_channels.apply, select_channels.Options, "channels"),
-        "brain_mask": StepSpec(brain_mask.apply, brain_mask.Options, "region", whole_case=lambda _: True),
+        "clahe": StepSpec(
+            clahe.apply, clahe.Options, "contrast", describe=clahe.describe, source="OpenCV, createCLAHE"
+        ),
+        "select_channels": StepSpec(
+            select_channels.apply, select_channels.Options, "channels", describe=select_channels.describe
+        ),
+        "brain_mask": StepSpec(
+            brain_mask.apply, brain_mask.Options, "region", describe=brain_mask.describe, whole_case=lambda _: True
+        ),
         "reorient": StepSpec(
             reorient.apply,
             reorient.Options,
             "spatial",
+            describe=reorient.describe,
             invert=reorient.invert,
             keeps_values=True,
             whole_case=lambda _: True,
@@ -48,6 +60,7 @@ STEPS: Registry[StepSpec] = Registry(
             resample.apply,
             resample.Options,
             "spatial",
+            describe=resample.describe,
             invert=resample.invert,
             interpolates=resample.interpolates,
             whole_case=lambda _: True,
@@ -56,15 +69,19 @@ STEPS: Registry[StepSpec] = Registry(
             crop_to_head.apply,
             crop_to_head.Options,
             "spatial",
+            describe=crop_to_head.describe,
             invert=crop_to_head.invert,
             needs_head=lambda _: True,
             whole_case=lambda _: True,
         ),
-        "pad_or_crop": StepSpec(pad_or_crop.apply, pad_or_crop.Options, "spatial", invert=pad_or_crop.invert),
+        "pad_or_crop": StepSpec(
+            pad_or_crop.apply, pad_or_crop.Options, "spatial", describe=pad_or_crop.describe, invert=pad_or_crop.invert
+        ),
         "resize": StepSpec(
             resize.apply,
             resize.Options,
             "spatial",
+            describe=resize.describe,
             invert=resize.invert,
             interpolates=resize.interpolates,
             source="OpenCV, resize",
@@ -73,6 +90,7 @@ STEPS: Registry[StepSpec] = Registry(
             n4.apply,
             n4.Options,
             "normalise",
+            describe=n4.describe,
             needs_head=lambda _: True,
             whole_case=lambda _: True,
             source="Tustison 2010, doi:10.1109/TMI.2010.2046908",
@@ -81,6 +99,7 @@ STEPS: Registry[StepSpec] = Registry(
             clip_percentiles.apply,
             clip_percentiles.Options,
             "normalise",
+            describe=clip_percentiles.describe,
             needs_head=lambda options: options.wants_head,
             whole_case=lambda options: options.wants_case,
         ),
@@ -88,6 +107,7 @@ STEPS: Registry[StepSpec] = Registry(
             rescale.apply,
             rescale.Options,
             "normalise",
+            describe=rescale.describe,
             needs_head=lambda options: options.wants_head,
             whole_case=lambda options: options.wants_case,
         ),
@@ -95,6 +115,7 @@ STEPS: Registry[StepSpec] = Registry(
             zscore.apply,
             zscore.Options,
             "normalise",
+            describe=zscore.describe,
             needs_head=lambda options: options.wants_head,
             whole_case=lambda options: options.wants_case,
         ),
