@@ -24,7 +24,7 @@ class Shape:
 
 @pytest.fixture
 def shapes() -> Registry[Shape]:
-    return Registry("shape", "shapes", Shape, {"triangle": Shape(3), "square": Shape(4)})
+    return Registry("shape", "shapes", Shape, {"triangle": Shape(3), "square": Shape(4)}, make=Shape)
 
 
 @pytest.fixture
@@ -70,6 +70,12 @@ def test_register_takes_an_entry_or_decorates_what_it_is_made_of(shapes: Registr
     assert list(shapes) == ["triangle", "square", "line"]
     with pytest.raises(UsageError, match="Unknown registered shape 'triangle'"):
         shapes.unregister("triangle")
+
+
+def test_register_decorates_only_where_a_function_makes_an_entry() -> None:
+    plain = Registry("shape", "shapes", Shape, {"triangle": Shape(3)})
+    with pytest.raises(TypeError, match="decorates nothing"):
+        plain.register("ring", colour="blue")
 
 
 @pytest.mark.parametrize("name", ["triangle", "line"])

@@ -55,14 +55,15 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         table: ends the name of the entry-point group ("models").
         entry_type: class of the entries.
         own: metseg's own entries, in order.
-        make: makes an entry of a decorated function and the keywords of `register`; None: `entry_type`.
+        make: makes an entry of a decorated function and the keywords of `register`; None: no function alone makes one,
+            so `register` is no decorator.
     """
 
     def __init__(
         self,
         kind: str,
         table: str,
-        entry_type: type[Entry],
+        entry_type: type[Any],
         own: Mapping[str, Entry],
         *,
         make: Callable[..., Entry] | None = None,
@@ -70,7 +71,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.kind = kind
         self.group = GROUP_PREFIX + table
         self._entry_type = entry_type
-        self._make = entry_type if make is None else make
+        self._make = make
         self._own = dict(own)
         self._registered: dict[str, Entry] = {}
         self._loaded: dict[str, Entry] = {}
@@ -111,12 +112,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return lookup(self.kind, self, name, cure=self.cure)
 
     @overload
-    def register(self, name: str, entry: Entry) -> Entry: ...
+    def register(self, name: str, entry: Entry, /) -> Entry: ...
 
     @overload
-    def register(self, name: str, **details: Any) -> Callable[[Made], Made]: ...
+    def register(self, name: str, /, **details: Any) -> Callable[[Made], Made]: ...
 
-    def register(self, name: str, entry: Entry | None = None, **details: Any) -> Entry | Callable[[Made], Made]:
+    def register(self, name: str, entry: Entry | None = None, /, **details: Any) -> Entry | Callable[[Made], Made]:
         """Add an entry in this process; an installed package declares an entry point instead.
 
         Args:
@@ -134,8 +135,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             self._add(name, entry)
             return entry
 
+        make = self._make
+        if make is None:
+            raise TypeError(f"give the entry: register('{name}', entry) of {self.group} decorates nothing")
+
         def decorate(function: Made) -> Made:
-            self._add(name, self._make(function, **details))
+            self._add(name, make(function, **details))
             return function
 
         return decorate

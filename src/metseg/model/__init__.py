@@ -122,6 +122,7 @@ MODELS: Registry[ModelSpec] = Registry(
             divisor=mednext.divisor,
         ),
     },
+    make=ModelSpec,
 )
 
 

@@ -120,6 +120,7 @@ STEPS: Registry[StepSpec] = Registry(
             whole_case=lambda options: options.wants_case,
         ),
     },
+    make=StepSpec,
 )
 
 

@@ -219,12 +219,12 @@ def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...
     if parts := parts_of(tree):
         files = [file for part in parts for file in _files_of_part(tree, part)]
     else:
-        named = (
+        candidates = (
             layout
             for name, layout in study_layouts().items()
             if isinstance(layout, VolumeLayout) and name not in _UNNAMED_LAYOUTS
         )
-        layout = next((layout for layout in named if layout.matches(tree)), None)
+        layout = next((layout for layout in candidates if layout.matches(tree)), None)
         files = [] if layout is None else list(layout.list_files(tree, _ANY).files)
     known = {file.path for file in files}
     studies, others, warnings = _studies(tree, [path for path in tree.volumes if tree.root / path not in known], data)

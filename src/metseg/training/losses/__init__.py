@@ -115,6 +115,7 @@ LOSSES: Registry[LossSpec] = Registry(
         "blob": LossSpec(build_blob, BlobOptions),
         REGIONS_LOSS: LossSpec(build_regions, RegionsOptions),
     },
+    make=LossSpec,
 )
 
 
