@@ -12,7 +12,7 @@ RUN python -m venv /opt/metseg
 WORKDIR /src
 # As much of metseg as tells what it needs: a change of its code does not make this, the large layer, anew.
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-COPY src/metseg/__init__.py src/metseg/
+COPY src/metseg/__init__.py src/metseg/version.py src/metseg/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/metseg/bin/pip install -c constraints.txt --extra-index-url "${TORCH_INDEX}" '.[all]' \
  && /opt/metseg/bin/pip uninstall --yes metseg

@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from metseg.version import __version__
+
 if TYPE_CHECKING:
     from metseg.api import (
         Cases,
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
         score,
         train,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Cases",

@@ -11,7 +11,7 @@ from PIL import Image
 from metseg.errors import InputError
 from metseg.io import LAYOUTS, find_cases
 from metseg.io.case_discovery import find
-from metseg.io.layouts import SLICE_LAYOUTS
+from metseg.io.layouts import slice_layouts
 
 #: Layout -> where image and mask of patient p, slice n lie; folders are relative to the root of the test.
 PLACES = {
@@ -42,10 +42,10 @@ def build(layout: str, base: Path, *, without_mask: tuple[tuple[str, int], ...] 
 
 
 def test_every_layout_has_a_tree_here():
-    assert set(PLACES) == set(SLICE_LAYOUTS)
+    assert set(PLACES) == set(slice_layouts())
 
 
-@pytest.mark.parametrize("name", SLICE_LAYOUTS)
+@pytest.mark.parametrize("name", slice_layouts())
 @pytest.mark.parametrize("asked", ["auto", "by name"])
 def test_layout_finds_patients_slices_and_masks(tmp_path, name, asked):
     root = build(name, tmp_path)
@@ -62,14 +62,14 @@ def test_layout_finds_patients_slices_and_masks(tmp_path, name, asked):
     assert found.orphan_masks == ()
 
 
-@pytest.mark.parametrize("name", SLICE_LAYOUTS)
+@pytest.mark.parametrize("name", slice_layouts())
 def test_slice_names_lead_back_to_the_images(tmp_path, name):
     for source in find_cases(build(name, tmp_path)):
         for slice_name, piece in zip(source.slice_names, source.slices, strict=True):
             assert piece.image == source.root / f"{slice_name}.png"
 
 
-@pytest.mark.parametrize("name", SLICE_LAYOUTS)
+@pytest.mark.parametrize("name", slice_layouts())
 def test_no_masks_at_all_is_a_case_without_truth(tmp_path, name):
     root = build(name, tmp_path)
     for mask in sorted(tmp_path.rglob("*")):
@@ -80,7 +80,7 @@ def test_no_masks_at_all_is_a_case_without_truth(tmp_path, name):
     assert all(source.load().labels is None for source in find_cases(root))
 
 
-@pytest.mark.parametrize("name", SLICE_LAYOUTS)
+@pytest.mark.parametrize("name", slice_layouts())
 def test_orphans_are_found(tmp_path, name):
     root = build(name, tmp_path, without_mask=(("ann", 2),))
     orphan = tmp_path / PLACES[name][1].format(p="ann", n=99)
@@ -101,7 +101,7 @@ def test_no_layout_says_what_each_looks_like(tmp_path, name):
     assert caught.value.code == "input.layout"
 
 
-@pytest.mark.parametrize("name", SLICE_LAYOUTS)
+@pytest.mark.parametrize("name", slice_layouts())
 def test_asking_for_the_wrong_layout_is_refused(tmp_path, name):
     root = build(name, tmp_path)
     for other in set(LAYOUTS) - {name, "patient_folders"}:

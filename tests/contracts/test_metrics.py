@@ -13,10 +13,8 @@ from metseg.evaluation.case_scoring import CaseScores
 SPACING = (0.5, 1.0, 2.0)
 DEFINED = [(protocol, name) for protocol, entry in PROTOCOLS.items() for name in entry.figures]
 
-#: Figures that do not change when truth and prediction change places.
-SYMMETRIC = {"dice", "iou", "accuracy", "hd95_mm", "asd_mm", "nsd_0.5", "nsd_1.0", "nsd_2.0"}
-COUNTS = {"n_tp", "n_fp", "n_fn"}
-VOLUMES = {"truth_volume_mm3", "predicted_volume_mm3"}
+COUNTS = {name for name, metric in METRICS.items() if metric.whole}
+VOLUMES = {name for name, metric in METRICS.items() if metric.better == "neither"}
 DISTANCES = {name for name, metric in METRICS.items() if metric.unit == "mm"}
 SHARES = set(METRICS) - COUNTS - VOLUMES - DISTANCES
 
@@ -84,7 +82,7 @@ def test_every_empty_combination(protocol: str, name: str) -> None:
         assert score(protocol, *pair)[name] == pytest.approx(by_hand.get(name, usual)[empty]), empty
 
 
-@pytest.mark.parametrize(("protocol", "name"), [pair for pair in DEFINED if pair[1] in SYMMETRIC])
+@pytest.mark.parametrize(("protocol", "name"), [pair for pair in DEFINED if METRICS[pair[1]].symmetric])
 def test_symmetric_figures(protocol: str, name: str) -> None:
     one, other = picture(2, 20), picture(4, 30)
     assert score(protocol, one, other)[name] == pytest.approx(score(protocol, other, one)[name], abs=1e-12)

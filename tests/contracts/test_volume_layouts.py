@@ -15,7 +15,7 @@ import pytest
 from metseg.errors import InputError, UsageError
 from metseg.io import LAYOUTS, InputRules, VolumeSource, find_cases, find_inputs, make_split
 from metseg.io.case_discovery import find
-from metseg.io.layouts import SLICE_LAYOUTS
+from metseg.io.layouts import slice_layouts
 from metseg.recipe import SplitPart, load_recipe
 from metseg.training.data import read_sources
 from metseg.volume import BRAIN_MASK
@@ -238,7 +238,7 @@ def build(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def test_every_layout_of_volumes_has_a_tree_here():
-    assert set(TREES) == set(LAYOUTS) - set(SLICE_LAYOUTS) - ELSEWHERE
+    assert set(TREES) == set(LAYOUTS) - set(slice_layouts()) - ELSEWHERE
 
 
 @pytest.mark.parametrize("name", NAMES)

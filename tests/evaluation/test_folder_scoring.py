@@ -14,7 +14,6 @@ from PIL import Image
 from metseg.errors import GeometryError, InputError, UsageError
 from metseg.evaluation import (
     METRICS,
-    PROTOCOLS,
     MaskPair,
     ScoringConfig,
     evaluate_case,
@@ -23,7 +22,6 @@ from metseg.evaluation import (
     evaluate_pairs,
 )
 from metseg.evaluation.files.file_matching import case_id, match_files
-from metseg.evaluation.files.score_tables import LESION_FIGURES
 from metseg.io.mask_names import MASK_ENDINGS
 
 METS = ScoringConfig(scheme="brats-met-2023")
@@ -289,11 +287,6 @@ def test_lesions_on_pictures_end_with_the_picture(tmp_path: Path) -> None:
     summary = evaluate_folders(tmp_path / "predictions", tmp_path / "truth", out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].lesions == {"n_tp": 1, "n_fn": 2, "n_fp": 0}
     assert len(rows_of(tmp_path / "out" / "lesions.csv")) == 3
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_figure_of_a_lesion_has_a_column(protocol: str) -> None:
-    assert set(PROTOCOLS[protocol].lesion_figures) <= set(LESION_FIGURES)
 
 
 def test_masks_in_a_folder_of_their_own(tmp_path: Path) -> None:

@@ -103,13 +103,13 @@ def test_table_has_every_figure_under_its_own_name(compared: Callable[..., Compa
         [cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines() if line.startswith("|")
     ][:4]
     row = dict(zip(titles, first, strict=True))
-    assert row["Dice per patient"] == "0.667 (0.667 to 0.667)"
+    assert row["Dice"] == "0.667 (0.667 to 0.667)"
     assert row["Dice on positive slices"] == "0.667 (0.667 to 0.667)"
-    assert row["mean Dice over all slices"] == "0.833 (0.833 to 0.833)"  # one of two slices is empty in both
+    assert row["Mean Dice over all slices"] == "0.833 (0.833 to 0.833)"  # one of two slices is empty in both
     assert row["IoU"] == "0.500 (0.500 to 0.500)"
-    assert row["precision"].startswith("1.000")
-    assert row["recall (sensitivity)"].startswith("0.500")
-    assert row["accuracy"] == "0.875 (0.875 to 0.875)"  # 5 of 40 voxels are wrong
+    assert row["Precision"].startswith("1.000")
+    assert row["Sensitivity"].startswith("0.500")
+    assert row["Accuracy"] == "0.875 (0.875 to 0.875)"  # 5 of 40 voxels are wrong
     assert [row[key] for key in ("parameters", "training", "validation loss", "steps", "prediction", "memory")] == [
         "1.50 M",
         "2.0 min",

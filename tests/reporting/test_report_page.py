@@ -90,9 +90,7 @@ def test_tests_are_told_in_words(read: Any) -> None:
     text = read.text
     assert "steady" in text
     # what is shown of several regions alike is said once
-    assert re.search(
-        r"Lesion-wise Dice: (WT, TC, ET: [^.:]*|(\w+(, \w+)?: [^.:]*\. )+\w+: [^.:]*) Lesion-wise HD95", text
-    )
+    assert re.search(r"Lesion-wise Dice: (WT, TC, ET: [^.:]*|(\w+(, \w+)?: [^.:]*\. )+\w+: [^.:]*) Lesions found", text)
     assert "called better only where the interval excludes 0" in text
 
 

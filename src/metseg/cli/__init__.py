@@ -13,7 +13,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from metseg import __version__
 from metseg.cli import (
     compare,
     doctor,
@@ -35,6 +34,7 @@ from metseg.cli import (
 )
 from metseg.errors import MetsegError, ResourceError, UsageError
 from metseg.monai_import_filter import import_lean
+from metseg.version import __version__
 
 INTERRUPTED = 130
 

@@ -45,9 +45,9 @@ def _facts() -> dict[str, object]:
     import psutil
     import torch
 
-    from metseg import __version__
     from metseg.inference.device import choose_compute
     from metseg.model.bundle import list_bundles
+    from metseg.version import __version__
 
     compute = choose_compute()
     return {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from metseg.evaluation import METRICS, SLICE_METRICS
+from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.evaluation.statistics.confidence_intervals import few_patients
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE
 from metseg.message_text import pluralize
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from metseg.evaluation import Evaluation, FigureComparison, Interval, Readers, RegionSummary, Summary
-
-#: Columns of the printed table; those without a single figure are left out.
-SHOWN = ("dice", "iou", "sensitivity", "precision", "hd95_mm", "nsd_1.0", "lesionwise_dice", "lesionwise_hd95")
 
 EMPTY_WORDS = {"both": "in both", "truth_only": "in the truth only", "prediction_only": "in the prediction only"}
 
@@ -72,10 +70,12 @@ def _table(summary: Summary) -> Table:
 
     regions = summary.regions.values()
     table = Table("Mean over patients", *summary.regions, title=f"{summary.protocol} (95 % interval over patients)")
-    for name in SHOWN:
+    for name in metrics_shown("terminal"):
         if any(region.metrics[name] for region in regions):
-            unit = f" ({METRICS[name].unit})" if METRICS[name].unit else ""
-            table.add_row(f"{METRICS[name].title}{unit}", *(_text(region.metrics[name]) for region in regions))
+            metric = METRICS[name]
+            unit = f" ({metric.unit})" if metric.unit else ""
+            cells = (_text(region.metrics[name], metric.number_format) for region in regions)
+            table.add_row(f"{metric.title}{unit}", *cells)
     table.add_section()
     found = [(region.lesions["n_tp"], region.lesions["n_fn"], region.lesions["n_fp"]) for region in regions]
     table.add_row("Lesions found", *(f"{hit} of {hit + missed}" for hit, missed, _ in found))
@@ -162,11 +162,11 @@ def _in_line(interval: Interval | None) -> str:
     return _text(interval).replace("\n", " ")
 
 
-def _text(interval: Interval | None) -> str:
-    """Return the mean, and its interval on a second line."""
+def _text(interval: Interval | None, number_format: str = "") -> str:
+    """Return the mean, and its interval on a second line; the digits go by size where there is no format."""
     if interval is None:
         return "–"  # noqa: RUF001
     if interval.low is None or interval.high is None:
-        return f"{interval.mean:.3f}\n(one patient)"
-    digits = 1 if interval.high >= 10 else 2
-    return f"{interval.mean:.3f}\n[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+        return f"{interval.mean:{number_format or '.3f'}}\n(one patient)"
+    ends = number_format or (".1f" if interval.high >= 10 else ".2f")
+    return f"{interval.mean:{number_format or '.3f'}}\n[{interval.low:{ends}}, {interval.high:{ends}}]"

@@ -7,64 +7,20 @@ Masks are looked up by nearest neighbour and stay integers. All randomness comes
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from metseg.dataset import intensity_augmentation, spatial_augmentation
 from metseg.dataset.augmentation_options import RandomOptions
+from metseg.dataset.spatial_map import Rng, SpatialMap
 from metseg.recipe import Named, Recipe
-from metseg.registry import lookup
-
-Rng = np.random.Generator
-
-
-@dataclass
-class SpatialMap:
-    """From output to input voxels: ``x_in = matrix @ (x_out - centre) + centre + shift + displacement(x_out)``.
-
-    Each further step is what happens to the result of the earlier ones, so it multiplies the matrix from the right.
-    What is flipped is mirrored after all that.
-    """
-
-    shape: tuple[int, ...]
-    matrix: npt.NDArray[np.float64] = field(init=False)
-    shift_voxels: npt.NDArray[np.float64] = field(init=False)
-    displacement: npt.NDArray[np.float32] | None = None
-    flipped: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.matrix = np.eye(len(self.shape))
-        self.shift_voxels = np.zeros(len(self.shape))
-
-    @property
-    def interpolates(self) -> bool:
-        return (
-            self.displacement is not None
-            or bool(self.shift_voxels.any())
-            or not np.array_equal(self.matrix, np.eye(len(self.shape)))
-        )
-
-    def reach(self) -> list[tuple[int, int]]:
-        """Return the box of input voxels that the output is made of: first and one past last along each axis.
-
-        It may begin below 0 and end above ``shape``: a turned patch needs what lies around it.
-        """
-        centre = (np.asarray(self.shape) - 1) / 2
-        # The corners of a box go furthest along each axis where every term of the product has the same sign.
-        span = np.abs(self.matrix) @ centre
-        low, high = centre + self.shift_voxels - span, centre + self.shift_voxels + span
-        if self.displacement is not None:
-            flat = self.displacement.reshape(len(self.shape), -1)
-            low, high = low + flat.min(axis=1), high + flat.max(axis=1)
-        return [(math.floor(first), math.ceil(last) + 1) for first, last in zip(low, high, strict=True)]
+from metseg.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -80,30 +36,39 @@ class AugmentationSpec:
     check: Callable[..., None] | None = None
 
 
-AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
-    "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
-    "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
-    "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
-    "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
-    "flip": AugmentationSpec(
-        spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
-    ),
-    "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
-    "brightness": AugmentationSpec(intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness),
-    "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
-    "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
-    "bias_field": AugmentationSpec(intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field),
-    "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
-    "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
-    "low_resolution": AugmentationSpec(
-        intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
-    ),
-    "missing_sequence": AugmentationSpec(
-        intensity_augmentation.MissingSequence,
-        change_image=intensity_augmentation.missing_sequence,
-        check=intensity_augmentation.check_missing_sequence,
-    ),
-}
+AUGMENTATIONS: Registry[AugmentationSpec] = Registry(
+    "augmentation",
+    "transforms.augment",
+    AugmentationSpec,
+    {
+        "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
+        "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
+        "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
+        "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
+        "flip": AugmentationSpec(
+            spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
+        ),
+        "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
+        "brightness": AugmentationSpec(
+            intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness
+        ),
+        "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
+        "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
+        "bias_field": AugmentationSpec(
+            intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field
+        ),
+        "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
+        "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
+        "low_resolution": AugmentationSpec(
+            intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
+        ),
+        "missing_sequence": AugmentationSpec(
+            intensity_augmentation.MissingSequence,
+            change_image=intensity_augmentation.missing_sequence,
+            check=intensity_augmentation.check_missing_sequence,
+        ),
+    },
+)
 
 
 class Augmenter:
@@ -123,7 +88,7 @@ class Augmenter:
         self._slices = 2 * neighbours + 1
         self._steps = []
         for named in steps:
-            spec = lookup("augmentation", AUGMENTATIONS, named.name)
+            spec = AUGMENTATIONS.lookup(named.name)
             options = named.parse(spec.options)
             if spec.check is not None:
                 spec.check(options, dimensions=dimensions, channels=channels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,9 @@ from torch import Tensor
 
 from metseg import random_fields
 from metseg.dataset.augmentation_options import FactorRange, Probability, RandomOptions
+from metseg.dataset.spatial_map import Rng
 from metseg.errors import UsageError
 from metseg.preprocess.missing_sequences import SequenceFill
-
-if TYPE_CHECKING:
-    from metseg.dataset.augmentation import Rng
 
 Share = Annotated[float, Field(ge=0)]
 

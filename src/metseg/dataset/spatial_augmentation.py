@@ -1,19 +1,18 @@
-"""Spatial augmentations: each adds to the map from output to input coordinates (`augment.SpatialMap`)."""
+"""Spatial augmentations: each adds to the map from output to input coordinates (`SpatialMap`)."""
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from metseg.dataset.augmentation_options import FactorRange, Probability, RandomOptions
+from metseg.dataset.spatial_map import Rng, SpatialMap
 from metseg.errors import UsageError
 from metseg.random_fields import elastic_displacement
-
-if TYPE_CHECKING:
-    from metseg.dataset.augmentation import Rng, SpatialMap
+from metseg.recipe.flip_axes import FlipAxes
 
 
 class Rotate(RandomOptions):
@@ -45,12 +44,11 @@ class Zoom(FactorRange):
     high: Annotated[float, Field(gt=0)] = 1.1
 
 
-class Flip(RandomOptions):
+class Flip(RandomOptions, FlipAxes):
     """Mirror along each of these axes, each with the probability given. Axis 0 is left-right in RAS."""
 
     probability: Probability = 1.0
     axis_probability: Probability = 0.5
-    axes: tuple[Literal[0, 1, 2], ...] = (0,)
 
 
 class Elastic(RandomOptions):

@@ -13,7 +13,7 @@ from metseg.evaluation.files.folder_scoring import FolderScores, evaluate_folder
 from metseg.evaluation.files.multi_model import Evaluation, PredictionSets, evaluate_sets
 from metseg.evaluation.lesions.detection import Detection, Froc, FrocPoint, SizeClass
 from metseg.evaluation.mask_pair import MaskPair
-from metseg.evaluation.metrics.metric_table import METRICS, SLICE_METRICS
+from metseg.evaluation.metrics.metric_table import METRICS, SLICE_METRICS, Metric, metric_of_masks
 from metseg.evaluation.metrics.overlap import (
     Confusion,
     accuracy,
@@ -60,6 +60,7 @@ __all__ = [
     "FrocPoint",
     "Interval",
     "MaskPair",
+    "Metric",
     "PairedComparison",
     "PredictionSets",
     "Probabilities",
@@ -89,6 +90,7 @@ __all__ = [
     "holm",
     "iou",
     "joint_counts",
+    "metric_of_masks",
     "micro_averaged_with_background",
     "patient_means",
     "precision",

@@ -16,17 +16,27 @@ from metseg.evaluation.lesions.lesion_matching import MatchRule
 from metseg.evaluation.lesions.lesion_scores import LesionMetric, LesionPair
 from metseg.evaluation.metrics import overlap, surface_distance
 from metseg.evaluation.metrics.border_nsd import border_dice
-from metseg.evaluation.metrics.metric_table import (
-    COUNT_FIGURES,
-    OVERLAP_FIGURES,
-    Figure,
-    asd_mm,
-    border_nsd,
-    hd95_mm,
-    lesionwise,
-    nsd,
-)
+from metseg.evaluation.metrics.metric_table import METRICS, Figure, asd_mm, border_nsd, lesionwise, nsd
 from metseg.evaluation.metrics.surface_distance import Spacing
+from metseg.registry import Registry
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The distance that a protocol charges where one mask is empty.
+
+    Args:
+        distance: of the shape of the image and its spacing.
+        text: what it is, for reports.
+    """
+
+    distance: Callable[[Shape, Spacing], float]
+    text: str
+
+    def __call__(self, shape: Shape, spacing_mm: Spacing) -> float:
+        return self.distance(shape, spacing_mm)
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,9 @@ class Protocol:
         scheme: the label scheme assumed where none is named.
         regions: the regions scored, or None for all of the scheme.
         rule: how lesions are made and matched.
-        figures: column name to function; columns of `METRICS` not named here stay empty.
+        own_figures: column of `METRICS` to function, for columns that only this protocol has, or has in its own way.
         lesion_figures: figures of each lesion.
-        penalty: shape of the image and spacing to the distance charged where one mask is empty.
+        penalty: the distance charged where one mask is empty.
         needs_spacing: whether it makes no sense without one.
         ignored_labels: class ids that may occur, are not scored, and are counted in a warning.
         joined_by: region to the class that joins its pieces into one lesion (ET pieces around one necrosis).
@@ -48,15 +58,24 @@ class Protocol:
     scheme: str
     regions: tuple[str, ...] | None
     rule: MatchRule
-    figures: Mapping[str, Figure]
+    own_figures: Mapping[str, Figure]
     lesion_figures: Mapping[str, LesionMetric]
-    penalty: Callable[[tuple[int, ...], Spacing], float]
+    penalty: Penalty
     needs_spacing: bool = False
     ignored_labels: tuple[int, ...] = ()
     joined_by: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def figures(self) -> Mapping[str, Figure]:
+        """Return every column that this protocol defines, in the order of `METRICS`; others stay empty."""
+        return {
+            name: figure
+            for name, metric in METRICS.items()
+            if (figure := self.own_figures.get(name, metric.compute)) is not None
+        }
 
-def diagonal_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
+
+def diagonal_mm(shape: Shape, spacing_mm: Spacing) -> float:
     """Return the diagonal of the image in mm: no two of its points are further apart.
 
     >>> diagonal_mm((3, 4, 6), (1.0, 1.0, 2.0))
@@ -65,12 +84,12 @@ def diagonal_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
     return float(np.linalg.norm(np.multiply(shape, spacing_mm)))
 
 
-def diagonal_voxels(shape: tuple[int, ...], _spacing_mm: Spacing) -> float:
+def diagonal_voxels(shape: Shape, _spacing_mm: Spacing) -> float:
     """Return the diagonal of the image in voxels, as BraTS-METS 2024 charges it beside distances in mm."""
     return float(np.linalg.norm(shape))
 
 
-def brain_diagonal_mm(_shape: tuple[int, ...], _spacing_mm: Spacing) -> float:
+def brain_diagonal_mm(_shape: Shape, _spacing_mm: Spacing) -> float:
     """Return 374 mm, the diagonal of the BraTS volume of 240×240×155 mm, whatever the image."""
     return 374.0
 
@@ -95,9 +114,6 @@ _DICE = LesionMetric(Kind.OVERLAP, _lesion_dice)
 _HD95 = LesionMetric(Kind.DISTANCE, _lesion_hd95)
 
 _VOXEL_FIGURES: Mapping[str, Figure] = {
-    **COUNT_FIGURES,
-    **OVERLAP_FIGURES,
-    "hd95_mm": hd95_mm,
     "asd_mm": asd_mm,
     "nsd_0.5": nsd(0.5),
     "nsd_1.0": nsd(1.0),
@@ -105,9 +121,6 @@ _VOXEL_FIGURES: Mapping[str, Figure] = {
 }
 
 _BRATS_2023_FIGURES: Mapping[str, Figure] = {
-    **COUNT_FIGURES,
-    **OVERLAP_FIGURES,
-    "hd95_mm": hd95_mm,
     "lesionwise_dice": lesionwise("dice", Kind.OVERLAP),
     "lesionwise_hd95": lesionwise("hd95_mm", Kind.DISTANCE),
 }
@@ -120,48 +133,67 @@ _BRATS_2024_FIGURES: Mapping[str, Figure] = {
     "lesionwise_nsd_1.0": lesionwise("nsd_1.0", Kind.SURFACE_OVERLAP),
 }
 
-PROTOCOLS: Mapping[str, Protocol] = {
-    "voxel": Protocol(
-        scheme="binary",
-        regions=None,
-        rule=MatchRule(),
-        figures=_VOXEL_FIGURES,
-        lesion_figures={"dice": _DICE},
-        penalty=diagonal_mm,
-    ),
-    "brats-met-2023": Protocol(
-        scheme="brats-met-2023",
-        regions=("WT", "TC", "ET"),
-        rule=MatchRule(dilations=1, drop_truth_up_to_mm3=2.0),
-        figures=_BRATS_2023_FIGURES,
-        lesion_figures={"dice": _DICE, "hd95_mm": _HD95},
-        penalty=brain_diagonal_mm,
-        needs_spacing=True,
-        ignored_labels=(4,),
-    ),
-    "brats-met-2024": Protocol(
-        scheme="brats-met-2024",
-        regions=("WT", "TC", "ET", "RC"),
-        rule=MatchRule(dilations=1, merge_predictions=True, drop_truth_up_to_mm3=2.0, delete_predicted_up_to_voxels=2),
-        figures=_BRATS_2024_FIGURES,
-        lesion_figures={
-            "dice": _DICE,
-            "hd95_mm": _HD95,
-            "nsd_0.5": _lesion_border_nsd(0.5),
-            "nsd_1.0": _lesion_border_nsd(1.0),
-        },
-        penalty=diagonal_voxels,
-        needs_spacing=True,
-        joined_by={"ET": "NETC"},
-    ),
-    "brats-gli-2023": Protocol(
-        scheme="brats-gli-2023",
-        regions=("WT", "TC", "ET"),
-        rule=MatchRule(dilations=3, drop_truth_up_to_mm3=50.0),
-        figures=_BRATS_2023_FIGURES,
-        lesion_figures={"dice": _DICE, "hd95_mm": _HD95},
-        penalty=brain_diagonal_mm,
-        needs_spacing=True,
-        ignored_labels=(4,),
-    ),
-}
+_BRAIN_DIAGONAL = Penalty(brain_diagonal_mm, f"{brain_diagonal_mm((), (1.0, 1.0, 1.0)):g} mm, whatever the image")
+
+PROTOCOLS: Registry[Protocol] = Registry(
+    "protocol",
+    "protocols",
+    Protocol,
+    {
+        "voxel": Protocol(
+            scheme="binary",
+            regions=None,
+            rule=MatchRule(),
+            own_figures=_VOXEL_FIGURES,
+            lesion_figures={"dice": _DICE},
+            penalty=Penalty(diagonal_mm, "the diagonal of the image in mm"),
+        ),
+        "brats-met-2023": Protocol(
+            scheme="brats-met-2023",
+            regions=("WT", "TC", "ET"),
+            rule=MatchRule(dilations=1, drop_truth_up_to_mm3=2.0),
+            own_figures=_BRATS_2023_FIGURES,
+            lesion_figures={"dice": _DICE, "hd95_mm": _HD95},
+            penalty=_BRAIN_DIAGONAL,
+            needs_spacing=True,
+            ignored_labels=(4,),
+        ),
+        "brats-met-2024": Protocol(
+            scheme="brats-met-2024",
+            regions=("WT", "TC", "ET", "RC"),
+            rule=MatchRule(
+                dilations=1, merge_predictions=True, drop_truth_up_to_mm3=2.0, delete_predicted_up_to_voxels=2
+            ),
+            own_figures=_BRATS_2024_FIGURES,
+            lesion_figures={
+                "dice": _DICE,
+                "hd95_mm": _HD95,
+                "nsd_0.5": _lesion_border_nsd(0.5),
+                "nsd_1.0": _lesion_border_nsd(1.0),
+            },
+            penalty=Penalty(diagonal_voxels, "the diagonal of the image in voxels"),
+            needs_spacing=True,
+            joined_by={"ET": "NETC"},
+        ),
+        "brats-gli-2023": Protocol(
+            scheme="brats-gli-2023",
+            regions=("WT", "TC", "ET"),
+            rule=MatchRule(dilations=3, drop_truth_up_to_mm3=50.0),
+            own_figures=_BRATS_2023_FIGURES,
+            lesion_figures={"dice": _DICE, "hd95_mm": _HD95},
+            penalty=_BRAIN_DIAGONAL,
+            needs_spacing=True,
+            ignored_labels=(4,),
+        ),
+    },
+)
+
+
+def lesion_columns() -> tuple[str, ...]:
+    """Return the figures of single lesions that any protocol has, in the order of `METRICS`, others behind.
+
+    >>> lesion_columns()
+    ('dice', 'hd95_mm', 'nsd_0.5', 'nsd_1.0')
+    """
+    names = dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.lesion_figures)
+    return tuple(sorted(names, key=lambda name: [*METRICS, name].index(name)))

@@ -91,8 +91,9 @@ def region_scores(comparison: ComparedMasks, region: str) -> RegionScores:
         # Predicted lesions that do not exist for the protocol are part of the region's surface all the same.
         pieces=surfaces if len(matching.prediction.numbers) == counts.predicted else None,
     )
+    figures = protocol.figures
     return RegionScores(
-        values={name: protocol.figures[name](evidence) if name in protocol.figures else None for name in METRICS},
+        values={name: figures[name](evidence) if name in figures else None for name in METRICS},
         counts=evidence.counts,
         lesions=evidence.lesions,
         slices=slice_scores(truth, prediction, comparison.shape[2]) if comparison.stack_of_slices else None,

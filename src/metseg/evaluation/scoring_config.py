@@ -52,7 +52,7 @@ class ScoringConfig:
 
     @property
     def rules(self) -> Protocol:
-        return lookup("protocol", PROTOCOLS, self.protocol)
+        return PROTOCOLS.lookup(self.protocol)
 
     @property
     def labels(self) -> LabelScheme:

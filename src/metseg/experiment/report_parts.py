@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from metseg.evaluation import METRICS, SLICE_METRICS
+from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.message_text import pluralize
 from metseg.reporting.blocks import Block, Bullets, Paragraph, Table
-from metseg.reporting.formatting import interval_text
+from metseg.reporting.formatting import metric_text, titled
 from metseg.system_info import machine_line
 
 #: What models are compared on.
 COMPARED = "Dice per patient"
-
-#: Where a summary has its slice-wise figures.
-SLICES = "slice_metrics"
-
-#: Column title to where the figure lies in a region's summary.
-FIGURES: Mapping[str, tuple[str, str]] = {
-    "Dice per patient": ("metrics", "dice"),
-    "Dice on positive slices": (SLICES, "dice_positive_slices"),
-    "mean Dice over all slices": (SLICES, "dice_all_slices"),
-    "IoU": ("metrics", "iou"),
-    "accuracy": ("metrics", "accuracy"),
-    "precision": ("metrics", "precision"),
-    "recall (sensitivity)": ("metrics", "sensitivity"),
-    "specificity": ("metrics", "specificity"),
-}
 
 #: Column title to fact of the training, and how it is written.
 FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
@@ -61,12 +48,16 @@ def models_table(comparison: Comparison) -> Table:
     """Return one row per model and region."""
     region_names = list(comparison.contestants[0].summary.regions)
     several = len(region_names) > 1
-    shown = {
-        title: (group, key) for title, (group, key) in FIGURES.items() if group != SLICES or _has_slices(comparison)
-    }
-    titles = ("model", *(("region",) if several else ()), *shown, *FACTS)
+    slicewise = tuple(SLICE_METRICS.values()) if _has_slices(comparison) else ()
+    shown = [METRICS[name] for name in metrics_shown("models")]
+    titles = (
+        "model",
+        *(("region",) if several else ()),
+        *(titled(metric.title, metric.unit) for metric in (*shown, *slicewise)),
+        *FACTS,
+    )
     rows = tuple(
-        (_name(one, comparison), *((region,) if several else ()), *_figures(one, region, shown), *_facts(one))
+        (_name(one, comparison), *((region,) if several else ()), *_figures(one, region, comparison), *_facts(one))
         for one in comparison.contestants
         for region in region_names
     )
@@ -111,9 +102,13 @@ def _has_slices(comparison: Comparison) -> bool:
     return any(region.slice_metrics for one in comparison.contestants for region in one.summary.regions.values())
 
 
-def _figures(one: ComparedModel, region: str, shown: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
+def _figures(one: ComparedModel, region: str, comparison: Comparison) -> tuple[str, ...]:
     summary = one.summary.regions[region]
-    return tuple(interval_text(getattr(summary, group).get(key), nothing="") for group, key in shown.values())
+    slicewise = SLICE_METRICS if _has_slices(comparison) else {}
+    return (
+        *(metric_text(METRICS[name], summary.metrics.get(name), nothing="") for name in metrics_shown("models")),
+        *(metric_text(metric, summary.slice_metrics.get(name), nothing="") for name, metric in slicewise.items()),
+    )
 
 
 def _facts(one: ComparedModel) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metseg import __version__
 from metseg.atomic_io import write_bytes
 from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
 from metseg.inference.lesion_table import Lesion, joined, lesion_numbers
 from metseg.inference.prediction import Prediction
+from metseg.version import __version__
 
 
 @dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from metseg.dataset.spatial_augmentation import Flip
 from metseg.errors import UsageError
 from metseg.recipe import Recipe
+from metseg.recipe.flip_axes import flipped_axes
 
 
 def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
@@ -17,8 +17,7 @@ def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
     Raises:
         UsageError: training mirrored nothing.
     """
-    flips = [named.parse(Flip) for named in recipe.augment if named.name == "flip"]
-    axes = sorted({2 + axis for flip in flips for axis in flip.axes})
+    axes = [2 + axis for axis in flipped_axes(recipe.augment)]
     if not axes:
         raise UsageError(
             "no mirror images to average over: the network was not trained on any",

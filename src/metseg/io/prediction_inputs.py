@@ -24,7 +24,7 @@ from metseg.io.images.slice_grouping import (
     units_of_pairs,
 )
 from metseg.io.images.slice_stack import SliceStackSource
-from metseg.io.layouts import LAYOUTS, SLICE_LAYOUTS, choose_layout
+from metseg.io.layouts import choose_layout, slice_layouts, study_layouts
 from metseg.io.layouts.dataset_json import FILE, IMAGE_FOLDERS, read_contents
 from metseg.io.layouts.dicom_layout import holds_dicom
 from metseg.io.layouts.layout import Findings
@@ -54,9 +54,6 @@ SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
 #: Finds a patient for each study.
 EACH_STUDY = "^(.*)$"
-
-#: Layouts of everything but pictures.
-STUDY_LAYOUTS = {name: layout for name, layout in LAYOUTS.items() if name not in SLICE_LAYOUTS}
 
 
 @dataclass(frozen=True)
@@ -190,10 +187,10 @@ def _in_folder(
 
 def _layout_of_studies(tree: Tree, data: DataPart) -> str | None:
     """Return the layout of a folder of studies; None: it holds pictures."""
-    matching = next((name for name, layout in STUDY_LAYOUTS.items() if layout.matches(tree)), None)
+    matching = next((name for name, layout in study_layouts().items() if layout.matches(tree)), None)
     if matching is None or data.layout == "auto":
         return matching
-    return choose_layout(tree, data.layout, among=STUDY_LAYOUTS)
+    return choose_layout(tree, data.layout, among=study_layouts())
 
 
 def _of_studies(
@@ -426,7 +423,8 @@ def _channels_from_table(path: Path) -> dict[str, ImageFile]:
 
 
 def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str], None]) -> list[SliceStackSource]:
-    layout = SLICE_LAYOUTS[choose_layout(tree, data.layout, among=SLICE_LAYOUTS)]
+    known = slice_layouts()
+    layout = known[choose_layout(tree, data.layout, among=known)]
     pairing = layout.pair(tree, data)
     for note in (*left_out_notes(pairing), *other_kinds(tree, layout, data)):
         tell(note)

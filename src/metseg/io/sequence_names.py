@@ -41,6 +41,9 @@ from metseg.io.sequence_rules import (
     Weighting,
 )
 
+#: The reason for taking a file for a sequence where somebody said so.
+NAMED_BY_USER = "the user named it"
+
 #: What words say of contrast agent; "before" is before something that is not named, "unproven" a hint without proof.
 AgentWords = Literal["with", "without", "contradictory", "unproven", "before", "silent"]
 

@@ -26,98 +26,104 @@ from metseg.model.networks import (
 )
 from metseg.model.networks.layers import pick_before_pointwise
 from metseg.recipe import Recipe, validated
-from metseg.registry import lookup
+from metseg.registry import Registry
 
 __all__ = ["MODELS", "ModelSpec", "SegmentationNetwork", "build_from_recipe", "build_model", "channels_of"]
 
-MODELS: dict[str, ModelSpec] = {
-    "unet": ModelSpec(
-        build=unet.build,
-        options=unet.Options,
-        dimensions=(2, 3),
-        source="arXiv:1505.04597",
-        divisor=unet.divisor,
-    ),
-    "attention_unet": ModelSpec(
-        build=attention_unet.build,
-        options=attention_unet.Options,
-        dimensions=(2, 3),
-        source="arXiv:1804.03999",
-        divisor=attention_unet.divisor,
-    ),
-    "unet_plus_plus": ModelSpec(
-        build=unet_plus_plus.build,
-        options=unet_plus_plus.Options,
-        dimensions=(2, 3),
-        source="arXiv:1807.10165",
-        divisor=unet_plus_plus.divisor,
-        inference_forms=unet_plus_plus.inference_forms,
-    ),
-    "inception_unet": ModelSpec(
-        build=inception_unet.build,
-        options=inception_unet.Options,
-        dimensions=(2,),
-        source="arXiv:1512.00567",
-        divisor=inception_unet.divisor,
-        initial_weights=("encoder_weights",),
-    ),
-    "unet_dropout": ModelSpec(
-        build=unet_dropout.build,
-        options=unet_dropout.Options,
-        dimensions=(2, 3),
-        source="https://eudoxuspress.com/index.php/pub/article/view/1004",
-        divisor=unet_dropout.divisor,
-    ),
-    "cnn": ModelSpec(
-        build=cnn.build,
-        options=cnn.Options,
-        dimensions=(2, 3),
-        source="doi:10.1109/TMI.2016.2538465",
-        divisor=cnn.divisor,
-    ),
-    "fcn": ModelSpec(
-        build=fcn.build,
-        options=fcn.Options,
-        dimensions=(2,),
-        source="arXiv:1411.4038",
-        divisor=fcn.divisor,
-    ),
-    "swin_unetr": ModelSpec(
-        build=swin_unetr.build,
-        options=swin_unetr.Options,
-        dimensions=(2, 3),
-        source="arXiv:2201.01266",
-        divisor=swin_unetr.divisor,
-    ),
-    "dynunet": ModelSpec(
-        build=dynunet.build,
-        options=dynunet.Options,
-        dimensions=(2, 3),
-        source="arXiv:1809.10486",
-        divisor=dynunet.divisor,
-    ),
-    "resenc_unet": ModelSpec(
-        build=resenc_unet.build,
-        options=resenc_unet.Options,
-        dimensions=(2, 3),
-        source="arXiv:2404.09556",
-        divisor=resenc_unet.divisor,
-    ),
-    "segresnet": ModelSpec(
-        build=segresnet.build,
-        options=segresnet.Options,
-        dimensions=(2, 3),
-        source="arXiv:1810.11654",
-        divisor=segresnet.divisor,
-    ),
-    "mednext": ModelSpec(
-        build=mednext.build,
-        options=mednext.Options,
-        dimensions=(2, 3),
-        source="arXiv:2303.09975",
-        divisor=mednext.divisor,
-    ),
-}
+MODELS: Registry[ModelSpec] = Registry(
+    "model",
+    "models",
+    ModelSpec,
+    {
+        "unet": ModelSpec(
+            build=unet.build,
+            options=unet.Options,
+            dimensions=(2, 3),
+            source="arXiv:1505.04597",
+            divisor=unet.divisor,
+        ),
+        "attention_unet": ModelSpec(
+            build=attention_unet.build,
+            options=attention_unet.Options,
+            dimensions=(2, 3),
+            source="arXiv:1804.03999",
+            divisor=attention_unet.divisor,
+        ),
+        "unet_plus_plus": ModelSpec(
+            build=unet_plus_plus.build,
+            options=unet_plus_plus.Options,
+            dimensions=(2, 3),
+            source="arXiv:1807.10165",
+            divisor=unet_plus_plus.divisor,
+            inference_forms=unet_plus_plus.inference_forms,
+        ),
+        "inception_unet": ModelSpec(
+            build=inception_unet.build,
+            options=inception_unet.Options,
+            dimensions=(2,),
+            source="arXiv:1512.00567",
+            divisor=inception_unet.divisor,
+            initial_weights=("encoder_weights",),
+        ),
+        "unet_dropout": ModelSpec(
+            build=unet_dropout.build,
+            options=unet_dropout.Options,
+            dimensions=(2, 3),
+            source="https://eudoxuspress.com/index.php/pub/article/view/1004",
+            divisor=unet_dropout.divisor,
+        ),
+        "cnn": ModelSpec(
+            build=cnn.build,
+            options=cnn.Options,
+            dimensions=(2, 3),
+            source="doi:10.1109/TMI.2016.2538465",
+            divisor=cnn.divisor,
+        ),
+        "fcn": ModelSpec(
+            build=fcn.build,
+            options=fcn.Options,
+            dimensions=(2,),
+            source="arXiv:1411.4038",
+            divisor=fcn.divisor,
+        ),
+        "swin_unetr": ModelSpec(
+            build=swin_unetr.build,
+            options=swin_unetr.Options,
+            dimensions=(2, 3),
+            source="arXiv:2201.01266",
+            divisor=swin_unetr.divisor,
+        ),
+        "dynunet": ModelSpec(
+            build=dynunet.build,
+            options=dynunet.Options,
+            dimensions=(2, 3),
+            source="arXiv:1809.10486",
+            divisor=dynunet.divisor,
+        ),
+        "resenc_unet": ModelSpec(
+            build=resenc_unet.build,
+            options=resenc_unet.Options,
+            dimensions=(2, 3),
+            source="arXiv:2404.09556",
+            divisor=resenc_unet.divisor,
+        ),
+        "segresnet": ModelSpec(
+            build=segresnet.build,
+            options=segresnet.Options,
+            dimensions=(2, 3),
+            source="arXiv:1810.11654",
+            divisor=segresnet.divisor,
+        ),
+        "mednext": ModelSpec(
+            build=mednext.build,
+            options=mednext.Options,
+            dimensions=(2, 3),
+            source="arXiv:2303.09975",
+            divisor=mednext.divisor,
+        ),
+    },
+    make=ModelSpec,
+)
 
 
 def build_model(
@@ -143,7 +149,7 @@ def build_model(
         UsageError: unknown name, wrong option, or a family that cannot do these dimensions.
         BundleError: a file of initial weights that is missing or unusable.
     """
-    spec = lookup("model", MODELS, name)
+    spec = MODELS.lookup(name)
     parsed = validated(spec.options, dict(options), where=f"options of '{name}'")
     if not initial_weights:
         parsed = parsed.model_copy(update=dict.fromkeys(spec.initial_weights))

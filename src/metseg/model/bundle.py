@@ -21,7 +21,6 @@ from typing import Any
 import safetensors.torch
 import torch
 
-import metseg
 from metseg.atomic_io import atomic_folder
 from metseg.bundle_folder import (
     CARD,
@@ -43,6 +42,7 @@ from metseg.errors import BundleError, UsageError
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.recipe import Recipe, parse_recipe
+from metseg.version import __version__
 
 __all__ = ["Bundle", "find_bundle", "list_bundles", "load_bundle", "save_bundle", "verify_bundle"]
 
@@ -155,7 +155,7 @@ def _serialised(network: SegmentationNetwork | Weights, expected: Weights, recip
     # Contiguous: safetensors knows no channels-last layout, and the layout is the machine's affair, not the model's.
     plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
-    return safetensors.torch.save(plain, {"metseg": metseg.__version__})
+    return safetensors.torch.save(plain, {"metseg": __version__})
 
 
 def _load_network(path: Path, recipe: Recipe) -> SegmentationNetwork:
@@ -164,9 +164,9 @@ def _load_network(path: Path, recipe: Recipe) -> SegmentationNetwork:
         network = build_from_recipe(recipe, initial_weights=False)
     except UsageError as error:
         raise BundleError(
-            f"the recipe describes no network of ours: {error.one_line()}",
+            f"the recipe's network '{recipe.model.name}' cannot be built: {error.one_line()}",
             where=path.parent / RECIPE,
-            cure="use the version of metseg that made the bundle, or newer",
+            cure="use the version of metseg that made the bundle or a newer one, with the packages that it needs",
         ) from None
     check_keys(weights, network.state_dict(), where=path, architecture=recipe.model.name)
     network.load_state_dict(weights)

@@ -23,76 +23,105 @@ from metseg.preprocess.steps import (
     zscore,
 )
 from metseg.recipe import Frozen, Named
-from metseg.registry import lookup
+from metseg.registry import Registry
 
-STEPS: Mapping[str, StepSpec] = {
-    "align": StepSpec(align.apply, align.Options, "case", whole_case=lambda _: True, source="SimpleITK; Mattes 2003"),
-    "clahe": StepSpec(clahe.apply, clahe.Options, "contrast", source="OpenCV, createCLAHE"),
-    "select_channels": StepSpec(select_channels.apply, select_channels.Options, "channels"),
-    "brain_mask": StepSpec(brain_mask.apply, brain_mask.Options, "region", whole_case=lambda _: True),
-    "reorient": StepSpec(
-        reorient.apply,
-        reorient.Options,
-        "spatial",
-        invert=reorient.invert,
-        keeps_values=True,
-        whole_case=lambda _: True,
-    ),
-    "resample": StepSpec(
-        resample.apply,
-        resample.Options,
-        "spatial",
-        invert=resample.invert,
-        interpolates=resample.interpolates,
-        whole_case=lambda _: True,
-    ),
-    "crop_to_head": StepSpec(
-        crop_to_head.apply,
-        crop_to_head.Options,
-        "spatial",
-        invert=crop_to_head.invert,
-        needs_head=lambda _: True,
-        whole_case=lambda _: True,
-    ),
-    "pad_or_crop": StepSpec(pad_or_crop.apply, pad_or_crop.Options, "spatial", invert=pad_or_crop.invert),
-    "resize": StepSpec(
-        resize.apply,
-        resize.Options,
-        "spatial",
-        invert=resize.invert,
-        interpolates=resize.interpolates,
-        source="OpenCV, resize",
-    ),
-    "n4": StepSpec(
-        n4.apply,
-        n4.Options,
-        "normalise",
-        needs_head=lambda _: True,
-        whole_case=lambda _: True,
-        source="Tustison 2010, doi:10.1109/TMI.2010.2046908",
-    ),
-    "clip_percentiles": StepSpec(
-        clip_percentiles.apply,
-        clip_percentiles.Options,
-        "normalise",
-        needs_head=lambda options: options.wants_head,
-        whole_case=lambda options: options.wants_case,
-    ),
-    "rescale": StepSpec(
-        rescale.apply,
-        rescale.Options,
-        "normalise",
-        needs_head=lambda options: options.wants_head,
-        whole_case=lambda options: options.wants_case,
-    ),
-    "zscore": StepSpec(
-        zscore.apply,
-        zscore.Options,
-        "normalise",
-        needs_head=lambda options: options.wants_head,
-        whole_case=lambda options: options.wants_case,
-    ),
-}
+STEPS: Registry[StepSpec] = Registry(
+    "preprocessing step",
+    "transforms.preprocess",
+    StepSpec,
+    {
+        "align": StepSpec(
+            align.apply,
+            align.Options,
+            "case",
+            describe=align.describe,
+            whole_case=lambda _: True,
+            source="SimpleITK; Mattes 2003",
+        ),
+        "clahe": StepSpec(
+            clahe.apply, clahe.Options, "contrast", describe=clahe.describe, source="OpenCV, createCLAHE"
+        ),
+        "select_channels": StepSpec(
+            select_channels.apply, select_channels.Options, "channels", describe=select_channels.describe
+        ),
+        "brain_mask": StepSpec(
+            brain_mask.apply, brain_mask.Options, "region", describe=brain_mask.describe, whole_case=lambda _: True
+        ),
+        "reorient": StepSpec(
+            reorient.apply,
+            reorient.Options,
+            "spatial",
+            describe=reorient.describe,
+            invert=reorient.invert,
+            keeps_values=True,
+            whole_case=lambda _: True,
+        ),
+        "resample": StepSpec(
+            resample.apply,
+            resample.Options,
+            "spatial",
+            describe=resample.describe,
+            invert=resample.invert,
+            interpolates=resample.interpolates,
+            whole_case=lambda _: True,
+        ),
+        "crop_to_head": StepSpec(
+            crop_to_head.apply,
+            crop_to_head.Options,
+            "spatial",
+            describe=crop_to_head.describe,
+            invert=crop_to_head.invert,
+            needs_head=lambda _: True,
+            whole_case=lambda _: True,
+        ),
+        "pad_or_crop": StepSpec(
+            pad_or_crop.apply, pad_or_crop.Options, "spatial", describe=pad_or_crop.describe, invert=pad_or_crop.invert
+        ),
+        "resize": StepSpec(
+            resize.apply,
+            resize.Options,
+            "spatial",
+            describe=resize.describe,
+            invert=resize.invert,
+            interpolates=resize.interpolates,
+            source="OpenCV, resize",
+        ),
+        "n4": StepSpec(
+            n4.apply,
+            n4.Options,
+            "normalise",
+            describe=n4.describe,
+            needs_head=lambda _: True,
+            whole_case=lambda _: True,
+            source="Tustison 2010, doi:10.1109/TMI.2010.2046908",
+        ),
+        "clip_percentiles": StepSpec(
+            clip_percentiles.apply,
+            clip_percentiles.Options,
+            "normalise",
+            describe=clip_percentiles.describe,
+            needs_head=lambda options: options.wants_head,
+            whole_case=lambda options: options.wants_case,
+        ),
+        "rescale": StepSpec(
+            rescale.apply,
+            rescale.Options,
+            "normalise",
+            describe=rescale.describe,
+            needs_head=lambda options: options.wants_head,
+            whole_case=lambda options: options.wants_case,
+        ),
+        "zscore": StepSpec(
+            zscore.apply,
+            zscore.Options,
+            "normalise",
+            describe=zscore.describe,
+            needs_head=lambda options: options.wants_head,
+            whole_case=lambda options: options.wants_case,
+        ),
+    },
+    make=StepSpec,
+)
 
 
 class Order(NamedTuple):
@@ -140,7 +169,7 @@ def check_steps(named: Sequence[Named]) -> tuple[Step, ...]:
     """
     steps: list[Step] = []
     for item in named:
-        spec = lookup("preprocessing step", STEPS, item.name)
+        spec = STEPS.lookup(item.name)
         _check_order(item.name, spec, steps)
         steps.append(Step(item.name, spec, item.parse(spec.options)))
     return tuple(steps)

@@ -23,7 +23,6 @@ from metseg.preprocess.missing_sequences import (
 from metseg.preprocess.prepared_case import Prepared, Record, check_grids, reference_name, stack_case
 from metseg.preprocess.step_spec import ArrayStep, CaseStep
 from metseg.recipe import DataPart, Recipe
-from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, Array, Case
 
 #: For recipes that hide no sequence in training.
@@ -133,7 +132,7 @@ def restore(array: Array, records: Sequence[Record]) -> Array:
         The same type on the original grid; 0 where the case had been cut off. Exact where nothing was resampled.
     """
     for record in reversed(records):
-        invert = lookup("preprocessing step", STEPS, record.step).invert
+        invert = STEPS.lookup(record.step).invert
         if invert is not None:
             array = invert(array, record)
     return array
@@ -141,7 +140,7 @@ def restore(array: Array, records: Sequence[Record]) -> Array:
 
 def resamples(records: Sequence[Record]) -> bool:
     """Return whether `restore` interpolates; where it does not, it moves voxels and no more."""
-    return any(lookup("preprocessing step", STEPS, record.step).interpolates(record) for record in records)
+    return any(STEPS.lookup(record.step).interpolates(record) for record in records)
 
 
 def scheme_labels(labels: npt.NDArray[np.uint8], scheme: LabelScheme, *, where: str) -> npt.NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen
 from metseg.volume import Array, Case
 
@@ -40,6 +41,8 @@ class StepSpec:
         keeps_values: it moves voxels and does no more, so that what is found by the files' values is found behind it.
         whole_case: whether, with these options, a slice's result depends on the other slices of its case.
         source: the paper or program it follows.
+        describe: a record of the step, as JSON, to a sentence on what it did, for the report of a study; None: the
+            report names the step and no more.
     """
 
     apply: ArrayStep | CaseStep
@@ -51,3 +54,4 @@ class StepSpec:
     keeps_values: bool = False
     whole_case: Callable[[Any], bool] = lambda _: False
     source: str = ""
+    describe: Callable[[Details], str] | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from metseg.evaluation import Interval
+from metseg.evaluation import Interval, Metric
 from metseg.evaluation.statistics.confidence_intervals import LEVEL
 from metseg.plot.error_bars import ErrorBounds
 from metseg.reporting.blocks import NOTHING
@@ -19,11 +20,19 @@ INTERVAL, OVER_PATIENTS, BOOTSTRAP = (
 #: Unit to how a figure of it is written; what has no unit is a share or a count.
 FORMATS: Mapping[str, str] = {"": ".3f", "mm": ".2f", "mm³": ",.0f", "mL": ".3g", "%": ".1f"}
 
+#: How a figure of any other unit is written: metrics of other packages bring their own.
+OTHER_UNITS = ".3g"
 
-def figure_text(value: float | None, unit: str = "") -> str:
+
+def figure_text(value: float | None, unit: str = "", number_format: str = "") -> str:
     """Return a figure without its unit, which stands in the title.
 
     A share that is almost 1, as accuracies are where lesions are small, is not written as if it were 1.
+
+    Args:
+        value: None: not defined.
+        unit: decides the digits.
+        number_format: a format specification that decides them instead.
 
     >>> figure_text(0.66667), figure_text(12345.6, "mm³"), figure_text(None)
     ('0.667', '12,346', '–')
@@ -32,12 +41,14 @@ def figure_text(value: float | None, unit: str = "") -> str:
     """
     if value is None:
         return NOTHING
+    if number_format:
+        return format(value, number_format)
     if not unit and 0.9995 <= value < 1:
         return f"{min(value, 0.9999):.4f}"
-    return format(value, FORMATS[unit])
+    return format(value, FORMATS.get(unit, OTHER_UNITS))
 
 
-def interval_text(interval: Interval | None, unit: str = "", *, nothing: str = NOTHING) -> str:
+def interval_text(interval: Interval | None, unit: str = "", *, number_format: str = "", nothing: str = NOTHING) -> str:
     """Return a mean with its interval; where some patients do not have the figure, over how many it is.
 
     >>> interval_text(Interval(0.5, 0.25, 0.75, 8)), interval_text(Interval(0.5, None, None, 1, undefined=2))
@@ -45,11 +56,17 @@ def interval_text(interval: Interval | None, unit: str = "", *, nothing: str = N
     """
     if interval is None:
         return nothing
+    write = partial(figure_text, unit=unit, number_format=number_format)
     known = interval.low is not None and interval.high is not None
-    ends = f" ({figure_text(interval.low, unit)} to {figure_text(interval.high, unit)})" if known else ""
+    ends = f" ({write(interval.low)} to {write(interval.high)})" if known else ""
     total = interval.patients + interval.undefined
     part = f", {interval.patients} of {total} patients" if interval.undefined else ""
-    return f"{figure_text(interval.mean, unit)}{ends}{part}"
+    return f"{write(interval.mean)}{ends}{part}"
+
+
+def metric_text(metric: Metric, interval: Interval | None, *, nothing: str = NOTHING) -> str:
+    """Return the mean of a metric with its interval, as `interval_text` does."""
+    return interval_text(interval, metric.unit, number_format=metric.number_format, nothing=nothing)
 
 
 def titled(title: str, unit: str) -> str:

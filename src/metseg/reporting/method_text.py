@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from metseg.evaluation import ScoringConfig
 from metseg.evaluation.empty_masks import EMPTY_VALUES, Kind
 from metseg.evaluation.lesions.lesion_matching import MatchRule
-from metseg.evaluation.protocols import brain_diagonal_mm, diagonal_mm, diagonal_voxels
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, SIGNIFICANCE
 from metseg.message_text import pluralize
-
-#: What a protocol charges for a mask that is empty on one side alone.
-PENALTIES: Mapping[Callable[..., float], str] = {
-    diagonal_mm: "the diagonal of the image in mm",
-    diagonal_voxels: "the diagonal of the image in voxels",
-    brain_diagonal_mm: f"{brain_diagonal_mm((), (1.0, 1.0, 1.0)):g} mm, whatever the image",
-}
 
 #: What a kind of figure is called where the rule for empty masks is told.
 KINDS: Mapping[Kind, str] = {
@@ -33,7 +25,7 @@ def rules(manner: ScoringConfig) -> tuple[str, ...]:
     return (
         *_lesions(protocol.rule),
         *_ignored(manner),
-        *_empty(PENALTIES[protocol.penalty]),
+        *_empty(protocol.penalty.text),
         "A figure that the data or the protocol do not define is left out of the mean, and of how many patients it is "
         "a mean stands beside it. No figure in mm is given for pictures without a voxel size.",
         f"Means are over patients: several cases of one are averaged first. Intervals are {LEVEL:.0%} percentile "

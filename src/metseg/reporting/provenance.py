@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metseg import __version__
 from metseg.evaluation import Summary
 from metseg.evaluation.statistics.confidence_intervals import LEVEL
 from metseg.message_text import pluralize
 from metseg.system_info import machine_facts, machine_line
+from metseg.version import __version__
 
 Fact = tuple[str, str]
 

@@ -52,6 +52,7 @@ class Compared:
         region: of which region; empty where regions were averaged.
         pairs: the tests.
         unit: of the figure.
+        number_format: of its numbers; "": by the unit.
         undefined: how many patients are left out because they do not have the figure in every set.
     """
 
@@ -60,6 +61,7 @@ class Compared:
     pairs: tuple[PairedComparison, ...]
     unit: str = ""
     undefined: int = 0
+    number_format: str = ""
 
     @property
     def title(self) -> str:
@@ -69,8 +71,9 @@ class Compared:
 def compared(comparisons: Sequence[FigureComparison]) -> tuple[Compared, ...]:
     """Return comparisons as the evaluator hands them out, with titles and units for people."""
     return tuple(
-        Compared(METRICS[one.metric].title, one.region, one.pairs, METRICS[one.metric].unit, one.undefined)
+        Compared(metric.title, one.region, one.pairs, metric.unit, one.undefined, metric.number_format)
         for one in comparisons
+        for metric in [METRICS[one.metric]]
     )
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metseg.evaluation import METRICS, CaseScores
+from metseg.evaluation import CaseScores
+from metseg.evaluation.metrics.metric_table import leading_metrics
 
 #: How many are shown.
 WORST = 10
-
-#: The figure that cases are ranked by: the first of these that the protocol defines.
-LEADING = ("lesionwise_dice", "dice")
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,9 @@ class Worst:
 
 def leading_figure(scores: Sequence[CaseScores]) -> str:
     """Return the column that cases are ranked and models are compared by."""
-    return next(
-        (
-            name
-            for name in LEADING
-            if any(region.values[name] is not None for one in scores for region in one.regions.values())
-        ),
-        LEADING[-1],
-    )
+    leading = leading_metrics()
+    values = [region.values for one in scores for region in one.regions.values()]
+    return next((name for name in leading if any(one[name] is not None for one in values)), leading[-1])
 
 
 def worst_cases(scores: Sequence[CaseScores], *, count: int = WORST) -> tuple[Worst, ...]:
@@ -48,7 +41,6 @@ def worst_cases(scores: Sequence[CaseScores], *, count: int = WORST) -> tuple[Wo
     without any error are left out, and those that do not have the figure.
     """
     column = leading_figure(scores)
-    assert METRICS[column].better == "higher", "the lowest is the worst"
     found = [worst for one in scores if (worst := _judged(one, column)) is not None and worst.value < 1]
     return tuple(sorted(found, key=lambda one: (one.value, -_true_voxels(one.scores), one.scores.case))[:count])
 

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from metseg import __version__
 from metseg.schemas import NOTICE
 from metseg.serve.http.error_handlers import add_handlers
 from metseg.serve.http.middleware import RequestMiddleware
@@ -18,6 +17,7 @@ from metseg.serve.http.openapi import complete
 from metseg.serve.routes import ROUTERS
 from metseg.serve.service_context import Service, open_service
 from metseg.serve.settings import Settings
+from metseg.version import __version__
 
 _DESCRIPTION: Final = f"""Find and outline brain metastases and gliomas in MRI. **{NOTICE}**
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from metseg.model import MODELS
 from metseg.recipe import Named, Recipe
-from metseg.registry import lookup
 
 #: A cheaper form may lose this much mean validation Dice against the best form.
 ALLOWED_LOSS = 0.005
@@ -25,7 +24,7 @@ def cheapest_form(recipe: Recipe, validation_dice: Callable[[Recipe], float]) ->
     Returns:
         the recipe itself, and nothing, where the architecture has one form only.
     """
-    spec = lookup("model", MODELS, recipe.model.name)
+    spec = MODELS.lookup(recipe.model.name)
     forms = spec.inference_forms(recipe.model.parse(spec.options))
     if len(forms) < 2:
         return recipe, {}

@@ -32,13 +32,13 @@ def validate_recipe(recipe: Recipe) -> None:
             a network without input, or an entry that would be ignored.
     """
     if recipe.data.layout != "auto":
-        lookup("layout", LAYOUTS, recipe.data.layout)
+        LAYOUTS.lookup(recipe.data.layout)
     if recipe.data.written_for:
         lookup("data set", KNOWN, recipe.data.written_for)
     check_steps(recipe.preprocess)
     Augmenter.of(recipe)
     check_view(recipe)
-    spec = lookup("model", MODELS, recipe.model.name)
+    spec = MODELS.lookup(recipe.model.name)
     recipe.model.parse(spec.options)
     if recipe.data.dimensions not in spec.dimensions:
         raise UsageError(

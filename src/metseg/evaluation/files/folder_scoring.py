@@ -21,6 +21,8 @@ from metseg.evaluation.case_scoring import evaluate_masks
 from metseg.evaluation.files.file_matching import CasePair, Pairs, match_files
 from metseg.evaluation.files.mask_io import read_pair
 from metseg.evaluation.files.score_tables import Tables, write_summary
+from metseg.evaluation.metrics.metric_table import METRICS
+from metseg.evaluation.protocols import PROTOCOLS
 from metseg.evaluation.scores import CaseScores, without_lesions
 from metseg.evaluation.scoring_config import VOXELWISE, ScoringConfig
 from metseg.evaluation.statistics.summary import Summary, summarize
@@ -130,7 +132,8 @@ def map_pairs(
         ResourceError: a process died.
     """
     attempt = partial(_attempt, work)
-    workers = min(jobs, len(pairs) // _AHEAD)
+    # Other processes do not know what `register` added in this one.
+    workers = 1 if METRICS.registered or PROTOCOLS.registered else min(jobs, len(pairs) // _AHEAD)
     if workers <= 1:
         yield from map(attempt, pairs)
         return

@@ -17,7 +17,7 @@ from metseg.evaluation.files.case_files import case_id, is_map, is_overlay, stem
 from metseg.evaluation.files.duplicate_masks import select_one_mask
 from metseg.io.case_source import refuse_duplicate_cases
 from metseg.io.file_index import PICTURE_ENDINGS, Tree, scan
-from metseg.io.layouts import LAYOUTS, VolumeLayout
+from metseg.io.layouts import VolumeLayout, study_layouts
 from metseg.io.layouts.image_folders import IMAGE_FOLDERS as PICTURE_FOLDERS
 from metseg.io.layouts.image_folders import IMAGES_MASKS
 from metseg.io.layouts.mixed_folders import UNREAD_ENDINGS
@@ -43,12 +43,8 @@ IMAGE_FOLDERS = frozenset((*PICTURE_FOLDERS, "imagestr", "imagests"))
 #: Files of masks in formats that are not read here.
 _UNREAD_MASKS = (*sorted(UNREAD_ENDINGS), ".npy", ".npz", ".dcm", ".gif")
 
-#: Layouts of volumes whose names leave no doubt; those of nnU-Net and the decathlon are asked by their folders.
-_NAMED_LAYOUTS = {
-    name: layout
-    for name, layout in LAYOUTS.items()
-    if isinstance(layout, VolumeLayout) and name not in ("study", "nnunet", "decathlon")
-}
+#: Layouts of volumes that a folder of masks alone does not show: the first takes any name, the others ask the folders.
+_UNNAMED_LAYOUTS = ("study", "nnunet", "decathlon")
 
 #: Said where a data set of studies is scored of which a training would ask whose they are.
 _NOBODY_SAYS = (
@@ -223,7 +219,12 @@ def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...
     if parts := parts_of(tree):
         files = [file for part in parts for file in _files_of_part(tree, part)]
     else:
-        layout = next((layout for layout in _NAMED_LAYOUTS.values() if layout.matches(tree)), None)
+        candidates = (
+            layout
+            for name, layout in study_layouts().items()
+            if isinstance(layout, VolumeLayout) and name not in _UNNAMED_LAYOUTS
+        )
+        layout = next((layout for layout in candidates if layout.matches(tree)), None)
         files = [] if layout is None else list(layout.list_files(tree, _ANY).files)
     known = {file.path for file in files}
     studies, others, warnings = _studies(tree, [path for path in tree.volumes if tree.root / path not in known], data)

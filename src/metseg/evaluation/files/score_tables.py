@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,35 +12,22 @@ from typing import Any, Self
 
 from metseg.atomic_io import atomic_file, write_text
 from metseg.evaluation.lesions.lesion_scores import LesionScore, diameter_bin
-from metseg.evaluation.metrics.metric_table import METRICS
+from metseg.evaluation.metrics.metric_table import METRICS, SLICE_METRICS
+from metseg.evaluation.protocols import lesion_columns
 from metseg.evaluation.scores import CaseScores
 
-CASE_COLUMNS = ("case", "region", *METRICS)
+SLICE_COLUMNS = ("case", "region", *SLICE_METRICS, "n_positive_slices", "n_slices")
 
-#: Figures of single lesions; what a protocol does not define stays empty.
-LESION_FIGURES = ("dice", "hd95_mm", "nsd_0.5", "nsd_1.0")
-LESION_COLUMNS = (
-    "case",
-    "region",
-    "lesion",
-    "kind",
-    "scored",
-    "detected",
-    "joined_predictions",
-    *LESION_FIGURES,
-    "voxels",
-    "volume_mm3",
-    "predicted_volume_mm3",
-    "confidence",
-    "longest_diameter_mm",
-    "longest_axial_diameter_mm",
-    "diameter_bin_mm",
-    "centre_voxel_x",
-    "centre_voxel_y",
-    "centre_voxel_z",
-)
 
-SLICE_COLUMNS = ("case", "region", "dice_positive_slices", "dice_all_slices", "n_positive_slices", "n_slices")
+def lesion_table_columns() -> tuple[str, ...]:
+    """Return the columns of `lesions.csv`; figures that a protocol does not define stay empty."""
+    return (
+        *("case", "region", "lesion", "kind", "scored", "detected", "joined_predictions"),
+        *lesion_columns(),
+        *("voxels", "volume_mm3", "predicted_volume_mm3", "confidence"),
+        *("longest_diameter_mm", "longest_axial_diameter_mm", "diameter_bin_mm"),
+        *("centre_voxel_x", "centre_voxel_y", "centre_voxel_z"),
+    )
 
 
 class Tables:
@@ -54,10 +41,11 @@ class Tables:
         self._with_slices = with_slices
         self._open = ExitStack()
         self._writers: dict[str, Any] = {}
+        self._lesion_figures = lesion_columns()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            names = {"cases": CASE_COLUMNS, "lesions": LESION_COLUMNS}
+            names = {"cases": ("case", "region", *METRICS), "lesions": lesion_table_columns()}
             if self._with_slices:
                 names["slices"] = SLICE_COLUMNS
             for name, columns in names.items():
@@ -77,7 +65,7 @@ class Tables:
         for region, figures in scores.regions.items():
             self._writers["cases"].writerow([scores.case, region, *(_cell(figures.values[name]) for name in METRICS)])
             for lesion in figures.lesions:
-                self._writers["lesions"].writerow(_lesion_row(scores.case, lesion))
+                self._writers["lesions"].writerow(_lesion_row(scores.case, lesion, self._lesion_figures))
             if self._with_slices and figures.slices is not None:
                 of_slices = figures.slices
                 row = (getattr(of_slices, name) for name in SLICE_COLUMNS[2:])
@@ -96,7 +84,7 @@ def _csv_writer(path: Path) -> Iterator[Any]:
         file.flush()
 
 
-def _lesion_row(case: str, lesion: LesionScore) -> list[str]:
+def _lesion_row(case: str, lesion: LesionScore, figures: Sequence[str]) -> list[str]:
     size = lesion.size
     diameter = size.longest_diameter_mm
     return [
@@ -107,7 +95,7 @@ def _lesion_row(case: str, lesion: LesionScore) -> list[str]:
         str(lesion.scored).lower(),
         str(lesion.detected).lower(),
         " ".join(str(number) for number in lesion.joined),
-        *(_cell(lesion.figures.get(name)) for name in LESION_FIGURES),
+        *(_cell(lesion.figures.get(name)) for name in figures),
         str(size.voxels),
         _cell(size.volume_mm3),
         _cell(lesion.predicted_volume_mm3),

@@ -1,68 +1,44 @@
-"""The table of figures: what each column of `cases.csv` is called, which way is better, and plain functions for them.
+"""The table of metrics: what each column of `cases.csv` is, how it is computed, and where it is shown.
 
-A new figure is a function of a `RegionContext`, a line in `METRICS`, and a line in each protocol that defines it.
+A new metric is a `Metric` here, or one that another package adds (see `metseg.registry`); tables, reports and tests
+take everything else from it. The functions at the beginning compute the metrics from a `RegionContext`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from metseg.evaluation.empty_masks import EMPTY_VALUES, Kind
+import numpy as np
+import numpy.typing as npt
+
+from metseg.errors import UsageError
+from metseg.evaluation.empty_masks import EMPTY_VALUES, Emptiness, Kind, empty_mask_value
 from metseg.evaluation.metrics import overlap, surface_distance
 from metseg.evaluation.metrics.border_nsd import border_dice
 from metseg.evaluation.metrics.overlap import Confusion
+from metseg.evaluation.metrics.surface_distance import Spacing
 from metseg.evaluation.region_context import RegionContext
+from metseg.registry import Registry
+
+Mask = npt.NDArray[np.bool_]
 
 #: A figure of one region of one case; None: the data or the protocol do not define it.
 Figure = Callable[[RegionContext], float | None]
 
+#: A figure of two masks (X, Y, Z) and the voxel size in mm, None for pictures.
+MaskFigure = Callable[[Mask, Mask, Spacing | None], float]
 
-@dataclass(frozen=True)
-class Metric:
-    """How a column is presented.
+#: Where a metric is shown if anything has it; `cases.csv`, `summary.json` and the report's table of results have all.
+#: terminal: what `metseg evaluate` prints. cases: the report's table of cases. models: the table of `metseg compare`.
+#: tests: sets of predictions are compared on it by paired tests. readers: beside two human readers. distribution: the
+#: report's figures of patients.
+Place = Literal["terminal", "cases", "models", "tests", "readers", "distribution"]
 
-    Args:
-        title: for tables and figures.
-        better: whether more is better, less is better, or neither.
-        unit: "" for a share or a count.
-    """
-
-    title: str
-    better: Literal["higher", "lower", "neither"]
-    unit: str = ""
-
-
-#: Every column after case and region, in the order of `cases.csv`.
-METRICS: Mapping[str, Metric] = {
-    "n_tp": Metric("Lesions found", "higher"),
-    "n_fp": Metric("False lesions", "lower"),
-    "n_fn": Metric("Lesions missed", "lower"),
-    "sensitivity": Metric("Sensitivity", "higher"),
-    "specificity": Metric("Specificity", "higher"),
-    "precision": Metric("Precision", "higher"),
-    "accuracy": Metric("Accuracy", "higher"),
-    "dice": Metric("Dice", "higher"),
-    "iou": Metric("IoU", "higher"),
-    "hd95_mm": Metric("HD95", "lower", "mm"),
-    "asd_mm": Metric("ASD", "lower", "mm"),
-    "nsd_0.5": Metric("NSD 0.5 mm", "higher"),
-    "nsd_1.0": Metric("NSD 1 mm", "higher"),
-    "nsd_2.0": Metric("NSD 2 mm", "higher"),
-    "truth_volume_mm3": Metric("Volume, truth", "neither", "mm³"),
-    "predicted_volume_mm3": Metric("Volume, prediction", "neither", "mm³"),
-    "lesionwise_dice": Metric("Lesion-wise Dice", "higher"),
-    "lesionwise_hd95": Metric("Lesion-wise HD95", "lower", "mm"),
-    "lesionwise_nsd_0.5": Metric("Lesion-wise NSD 0.5 mm", "higher"),
-    "lesionwise_nsd_1.0": Metric("Lesion-wise NSD 1 mm", "higher"),
-}
-
-#: Figures of slice stacks, printed beside the patient's own; see `metseg.evaluation.metrics.slice_metrics`.
-SLICE_METRICS: Mapping[str, Metric] = {
-    "dice_positive_slices": Metric("Dice on positive slices", "higher"),
-    "dice_all_slices": Metric("Mean Dice over all slices", "higher"),
-}
+#: Where a new metric appears by itself. Tests are chosen beforehand, one metric for each question.
+EVERY_TABLE: tuple[Place, ...] = ("terminal", "cases", "models")
 
 
 def from_counts(formula: Callable[[Confusion], float]) -> Figure:
@@ -140,21 +116,158 @@ def lesionwise(name: str, kind: Kind) -> Figure:
     return figure
 
 
-#: Figures of voxels that every protocol has in common.
-OVERLAP_FIGURES: Mapping[str, Figure] = {
-    "sensitivity": from_counts(overlap.sensitivity),
-    "specificity": from_counts(overlap.specificity),
-    "precision": from_counts(overlap.precision),
-    "accuracy": from_counts(overlap.accuracy),
-    "dice": from_counts(overlap.dice),
-    "iou": from_counts(overlap.iou),
+@dataclass(frozen=True)
+class Metric:
+    """A column of `cases.csv`; see `metric_of_masks` for one that is a function of two masks.
+
+    Args:
+        title: for tables and figures.
+        better: whether more is better, less is better, or neither.
+        unit: "" for a share or a count.
+        compute: for every protocol that has no rule of its own for this column; None: only where a protocol has one.
+        places: where it is shown; see `Place`.
+        leading: cases are ranked, and models compared, by the metric of the highest number that the protocol defines;
+            leading metrics also come first in tables. 0: all others. It has to be a share whose best value is 1.
+        symmetric: it does not change when truth and prediction change places.
+        whole: a count: of one case it is a whole number.
+        number_format: format specification of its numbers, such as ".2f"; "": by the unit.
+    """
+
+    title: str
+    better: Literal["higher", "lower", "neither"]
+    unit: str = ""
+    compute: Figure | None = None
+    places: tuple[Place, ...] = ()
+    leading: int = 0
+    symmetric: bool = False
+    whole: bool = False
+    number_format: str = ""
+
+    def __post_init__(self) -> None:
+        if self.leading and (self.better != "higher" or self.unit):
+            raise self._refused("leading needs a share of which more is better")
+        if "readers" in self.places and not self.symmetric:
+            raise self._refused('the place "readers" needs a symmetric metric: neither reader is the truth')
+        if "tests" in self.places and self.better == "neither":
+            raise self._refused('the place "tests" needs a metric that says what is better')
+
+    def _refused(self, what: str) -> UsageError:
+        return UsageError(what, where=f"metric '{self.title}'", code="usage.metric")
+
+
+def metric_of_masks(
+    function: MaskFigure,
+    *,
+    title: str,
+    better: Literal["higher", "lower", "neither"],
+    empty: Kind | None,
+    needs_spacing: bool = False,
+    **details: Any,
+) -> Metric:
+    """Return a metric that every protocol has, from a function of two masks.
+
+    Args:
+        function: called with truth and prediction, boolean (X, Y, Z) cut to a box that holds both, and the voxel size
+            in mm or None; returns a finite number.
+        title: for tables and figures.
+        better: whether more is better, less is better, or neither.
+        empty: decides the value where a mask is empty (`metseg.evaluation.empty_masks`), so that ``function`` sees
+            masks with voxels only; None: ``function`` gets empty masks too.
+        needs_spacing: pictures without a voxel size do not have it; distances always need one.
+        details: other fields of `Metric`; `places` defaults to `EVERY_TABLE`.
+    """
+    in_mm = needs_spacing or empty is Kind.DISTANCE
+
+    def compute(evidence: RegionContext) -> float | None:
+        if in_mm and evidence.spacing_mm is None:
+            return None
+        if empty is not None and evidence.emptiness is not Emptiness.NEITHER:
+            return empty_mask_value(empty, evidence.emptiness, penalty=evidence.penalty)
+        value = float(function(evidence.truth, evidence.prediction, evidence.spacing_mm))
+        if not math.isfinite(value):
+            raise UsageError(
+                f"the metric '{title}' returned {value}",
+                expected="a finite number",
+                cure="say with `empty` what empty masks are worth, and return a number for all others",
+                code="usage.metric",
+            )
+        return value
+
+    return Metric(title, better, compute=compute, **{"places": EVERY_TABLE, **details})
+
+
+#: Every column after case and region, in the order of `cases.csv`.
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    "metrics",
+    Metric,
+    {
+        "n_tp": Metric("Lesions found", "higher", compute=n_tp, whole=True, places=("cases", "tests")),
+        "n_fp": Metric("False lesions", "lower", compute=n_fp, whole=True, places=("cases", "tests")),
+        "n_fn": Metric("Lesions missed", "lower", compute=n_fn, whole=True, places=("cases",)),
+        "sensitivity": Metric("Sensitivity", "higher", compute=from_counts(overlap.sensitivity), places=EVERY_TABLE),
+        "specificity": Metric("Specificity", "higher", compute=from_counts(overlap.specificity), places=("models",)),
+        "precision": Metric("Precision", "higher", compute=from_counts(overlap.precision), places=EVERY_TABLE),
+        "accuracy": Metric(
+            "Accuracy", "higher", compute=from_counts(overlap.accuracy), places=("models",), symmetric=True
+        ),
+        "dice": Metric(
+            "Dice",
+            "higher",
+            compute=from_counts(overlap.dice),
+            places=(*EVERY_TABLE, "tests", "readers", "distribution"),
+            leading=1,
+            symmetric=True,
+        ),
+        "iou": Metric("IoU", "higher", compute=from_counts(overlap.iou), places=("terminal", "models"), symmetric=True),
+        "hd95_mm": Metric(
+            "HD95",
+            "lower",
+            "mm",
+            compute=hd95_mm,
+            places=("terminal", "cases", "tests", "readers", "distribution"),
+            symmetric=True,
+        ),
+        "asd_mm": Metric("ASD", "lower", "mm", places=("readers",), symmetric=True),
+        "nsd_0.5": Metric("NSD 0.5 mm", "higher", places=("readers",), symmetric=True),
+        "nsd_1.0": Metric("NSD 1 mm", "higher", places=("terminal", "cases", "tests", "readers"), symmetric=True),
+        "nsd_2.0": Metric("NSD 2 mm", "higher", places=("readers",), symmetric=True),
+        "truth_volume_mm3": Metric("Volume, truth", "neither", "mm³", compute=truth_volume_mm3, places=("cases",)),
+        "predicted_volume_mm3": Metric(
+            "Volume, prediction", "neither", "mm³", compute=predicted_volume_mm3, places=("cases",)
+        ),
+        "lesionwise_dice": Metric(
+            "Lesion-wise Dice", "higher", places=("terminal", "cases", "tests", "distribution"), leading=2
+        ),
+        "lesionwise_hd95": Metric("Lesion-wise HD95", "lower", "mm", places=("terminal", "tests")),
+        "lesionwise_nsd_0.5": Metric("Lesion-wise NSD 0.5 mm", "higher"),
+        "lesionwise_nsd_1.0": Metric("Lesion-wise NSD 1 mm", "higher"),
+    },
+    make=metric_of_masks,
+)
+
+#: Figures of slice stacks, shown beside the patient's own; see `metseg.evaluation.metrics.slice_metrics`.
+SLICE_METRICS: Mapping[str, Metric] = {
+    "dice_positive_slices": Metric("Dice on positive slices", "higher"),
+    "dice_all_slices": Metric("Mean Dice over all slices", "higher"),
 }
 
-#: Figures of counts and volumes that every protocol has in common.
-COUNT_FIGURES: Mapping[str, Figure] = {
-    "n_tp": n_tp,
-    "n_fp": n_fp,
-    "n_fn": n_fn,
-    "truth_volume_mm3": truth_volume_mm3,
-    "predicted_volume_mm3": predicted_volume_mm3,
-}
+
+def metrics_shown(place: Place) -> tuple[str, ...]:
+    """Return the columns that are shown in a place: leading ones first, then in the order of the table.
+
+    >>> metrics_shown("models")
+    ('dice', 'sensitivity', 'specificity', 'precision', 'accuracy', 'iou')
+    """
+    shown = [name for name, metric in METRICS.items() if place in metric.places]
+    return tuple(sorted(shown, key=lambda name: not METRICS[name].leading))
+
+
+def leading_metrics() -> tuple[str, ...]:
+    """Return the leading columns, the one to prefer first.
+
+    >>> leading_metrics()
+    ('lesionwise_dice', 'dice')
+    """
+    leading = [name for name, metric in METRICS.items() if metric.leading]
+    return tuple(sorted(leading, key=lambda name: -METRICS[name].leading))

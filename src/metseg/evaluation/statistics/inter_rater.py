@@ -13,14 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metseg.errors import InputError
-from metseg.evaluation.metrics.metric_table import METRICS
+from metseg.evaluation.metrics.metric_table import METRICS, metrics_shown
 from metseg.evaluation.scores import CaseScores
 from metseg.evaluation.statistics.confidence_intervals import Interval, bootstrap_mean, patient_means
 from metseg.evaluation.statistics.paired_tests import better_model, holm, no_difference, wilcoxon_p
 from metseg.message_text import pluralize
-
-#: Columns that do not depend on which of two masks is called the truth.
-SYMMETRIC = ("dice", "hd95_mm", "asd_mm", "nsd_0.5", "nsd_1.0", "nsd_2.0")
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Agreement:
 
     Args:
         region: which region.
-        metric: a name of `SYMMETRIC`.
+        metric: a column of `METRICS` that is shown beside readers.
         readers: between the two readers, mean over patients.
         models: each set of predictions beside them.
     """
@@ -126,7 +123,7 @@ def compare_with_readers(between: Sequence[CaseScores], models: Mapping[str, Aga
     agreements = [
         agreement
         for region in between[0].regions
-        for metric in SYMMETRIC
+        for metric in metrics_shown("readers")
         if (agreement := _agreement(between, kept, region, metric)) is not None
     ]
     agreements = _corrected(agreements)
@@ -191,7 +188,7 @@ def _model(
 def _corrected(agreements: Sequence[Agreement]) -> list[Agreement]:
     """Return the agreements with Holm's correction over regions and models of each figure, and what that shows."""
     corrected: dict[tuple[str, str, str], float] = {}
-    for metric in SYMMETRIC:
+    for metric in metrics_shown("readers"):
         tests = [
             (one.region, metric, name, model.p_value)
             for one in agreements

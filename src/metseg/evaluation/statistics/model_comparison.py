@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metseg.errors import InputError
-from metseg.evaluation.metrics.metric_table import METRICS
+from metseg.evaluation.metrics.metric_table import METRICS, metrics_shown
 from metseg.evaluation.scores import CaseScores
 from metseg.evaluation.statistics.confidence_intervals import RESAMPLES, patient_means
 from metseg.evaluation.statistics.paired_tests import PairedComparison, compare_models, holm
-
-#: What sets are compared on, as far as the protocol defines it: chosen beforehand, one for each question.
-COMPARED = ("dice", "hd95_mm", "nsd_1.0", "lesionwise_dice", "lesionwise_hd95", "n_tp", "n_fp")
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class FigureComparison:
 def compare_sets(
     sets: Mapping[str, Sequence[CaseScores]],
     *,
-    metrics: Sequence[str] = COMPARED,
+    metrics: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[FigureComparison, ...]:
@@ -66,7 +63,7 @@ def compare_sets(
 
     Args:
         sets: name to scores; the same cases in each.
-        metrics: columns of `METRICS`; those that no patient has are left out.
+        metrics: columns of `METRICS`; those that no patient has are left out. None: those with the place "tests".
         resamples: of the bootstrap of the differences.
         seed: of its draws.
     Returns:
@@ -79,7 +76,7 @@ def compare_sets(
     _require_same_cases(sets)
     regions = tuple(next(iter(sets.values()))[0].regions)
     found: list[FigureComparison] = []
-    for metric in metrics:
+    for metric in metrics_shown("tests") if metrics is None else metrics:
         of_figure = [one for region in regions if (one := _compared(sets, region, metric, resamples, seed)) is not None]
         found += _corrected(of_figure)
     return tuple(found)

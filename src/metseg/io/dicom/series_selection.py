@@ -14,7 +14,7 @@ from metseg.io.dicom.sequence_recognition import Recognition, recognise
 from metseg.io.dicom.series import SeriesPlan, plan_series
 from metseg.io.dicom.series_splitting import Series
 from metseg.io.label_map_detection import are_labels
-from metseg.io.volumes.image_files import NAMED_BY_USER
+from metseg.io.sequence_names import NAMED_BY_USER
 from metseg.volume import MODALITY_ALIASES
 
 #: A series that reaches over less than this share of the farthest-reaching one of its kind shows a part only.

@@ -1,4 +1,4 @@
-"""LAYOUTS: the ways in which folders of images and masks are arranged. A new one is a file, and a line here."""
+"""LAYOUTS: the ways in which folders of images and masks are arranged. A new one is a file and an entry here."""
 
 from __future__ import annotations
 
@@ -18,47 +18,75 @@ from metseg.io.layouts.study_folders import STUDY
 from metseg.io.layouts.ucsf_bmsr import UCSF_BMSR
 from metseg.io.layouts.volume_layout import VolumeLayout
 from metseg.message_text import pluralize
-from metseg.registry import lookup
+from metseg.registry import Registry, lookup
 
-__all__ = ["LAYOUTS", "SLICE_LAYOUTS", "Findings", "Layout", "SliceLayout", "VolumeLayout", "choose_layout"]
+__all__ = [
+    "LAYOUTS",
+    "Findings",
+    "Layout",
+    "SliceLayout",
+    "VolumeLayout",
+    "choose_layout",
+    "slice_layouts",
+    "study_layouts",
+]
 
 #: Tried in this order when the layout is to be found: names that leave no doubt first.
-LAYOUTS: Mapping[str, Layout] = {
-    "separate_roots": SEPARATE_ROOTS,
-    "nnunet": NNUNET,
-    "decathlon": DECATHLON,
-    "bids": BIDS,
-    "brats_mixed": BRATS_MIXED,
-    "brats_2015": BRATS_2015,
-    "brats_2018": BRATS_2018,
-    "brats_2021": BRATS_2021,
-    "brats_2023": BRATS_2023,
-    "ucsf_bmsr": UCSF_BMSR,
-    "dicom": DICOM,
-    "study": STUDY,
-    "images_masks": IMAGES_MASKS,
-    "patient_folders": PATIENT_FOLDERS,
-}
+LAYOUTS: Registry[Layout] = Registry(
+    "layout",
+    "layouts",
+    Layout,
+    {
+        "separate_roots": SEPARATE_ROOTS,
+        "nnunet": NNUNET,
+        "decathlon": DECATHLON,
+        "bids": BIDS,
+        "brats_mixed": BRATS_MIXED,
+        "brats_2015": BRATS_2015,
+        "brats_2018": BRATS_2018,
+        "brats_2021": BRATS_2021,
+        "brats_2023": BRATS_2023,
+        "ucsf_bmsr": UCSF_BMSR,
+        "dicom": DICOM,
+        "study": STUDY,
+        "images_masks": IMAGES_MASKS,
+        "patient_folders": PATIENT_FOLDERS,
+    },
+)
 
-#: Those of them that arrange pictures.
-SLICE_LAYOUTS: Mapping[str, SliceLayout] = {
-    name: layout for name, layout in LAYOUTS.items() if isinstance(layout, SliceLayout)
-}
+
+def layouts_in_order() -> Mapping[str, Layout]:
+    """Return every layout in the order in which they are tried.
+
+    Layouts of other packages come first: metseg's last ones match almost any folder.
+    """
+    return {name: LAYOUTS[name] for name in (*LAYOUTS.added, *LAYOUTS.own)}
 
 
-def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout] = LAYOUTS) -> str:
+def slice_layouts() -> Mapping[str, SliceLayout]:
+    """Return the layouts of pictures, in the order in which they are tried."""
+    return {name: layout for name, layout in layouts_in_order().items() if isinstance(layout, SliceLayout)}
+
+
+def study_layouts() -> Mapping[str, Layout]:
+    """Return the layouts of everything but pictures, in the order in which they are tried."""
+    return {name: layout for name, layout in layouts_in_order().items() if not isinstance(layout, SliceLayout)}
+
+
+def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout] | None = None) -> str:
     """Return the name of the layout of a tree.
 
     Args:
         tree: what lies there.
         name: a name in `among`, or "auto".
-        among: the layouts that may be.
+        among: the layouts that may be; None: all.
     Raises:
         UsageError: no layout is called so.
         InputError: ``input.layout``, the tree is not arranged so, or in no way known.
     """
+    among = layouts_in_order() if among is None else among
     if name != "auto":
-        layout = lookup("layout", {**among, "auto": None}, name)
+        layout = lookup(LAYOUTS.kind, {**among, "auto": None}, name, cure=LAYOUTS.cure)
         if layout is not None and layout.matches(tree):
             return name
         raise InputError(

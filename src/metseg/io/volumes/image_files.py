@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metseg.io.label_map_detection import require_image
+from metseg.io.sequence_names import NAMED_BY_USER
 from metseg.io.volumes.nifti import read_channels
 from metseg.volume import Volume
 
 #: Files that are read as DICOM when they are named; a folder is too.
 DICOM_ENDINGS = (".dcm", ".zip")
 
-
-#: Why a file is taken for a sequence where somebody said so.
-NAMED_BY_USER = "the user named it"
-#: The same where a recipe, or a table of contents, names the channels of a file.
+#: Why a file is taken for a sequence where a recipe, or a table of contents, names the channels of a file.
 CHANNELS_OF_RECIPE = "the recipe names the channels in this order"
 CHANNELS_OF_TABLE = "dataset.json names the channels in this order"
 

@@ -16,6 +16,7 @@ from metseg.preprocess.interpolation import Method, covered, labels_onto_grid, o
 from metseg.preprocess.prepared_case import Record
 from metseg.preprocess.registration import Start, register_rigid
 from metseg.preprocess.registration_metrics import Fit, fit
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Fraction, Frozen
 from metseg.volume import BRAIN_MASK, Case, Volume
 
@@ -269,3 +270,18 @@ def _sentence(moved: Moved) -> str:
         f"{moved.before.mutual_information:.3f} before, {moved.after.mutual_information:.3f} after; heads overlap by "
         f"{moved.after.head_overlap:.2f}"
     )
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    moved: Mapping[str, Details] = record["moved"]
+    if not moved:
+        return "All sequences lay on one grid; none was moved."
+    return " ".join(_moved_text(name, figures, record) for name, figures in moved.items())
+
+
+def _moved_text(name: str, figures: Details, record: Details) -> str:
+    if record["method"] == "resample":
+        return f"{name} was brought to the grid of {record['reference']} by the scanner's coordinates."
+    by = f"{float(figures['moved_mm']):.1f} mm and {float(figures['turned_degrees']):.1f}°"
+    return f"{name} was registered rigidly to {record['reference']}, by {by}, and resampled to its grid."

@@ -15,6 +15,7 @@ from metseg.errors import InputError
 from metseg.measure import voxel_volume_mm3
 from metseg.preprocess.head_mask import find_head, without_holes
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen
 
 #: No brain is larger. An image whose erased background leaves more shows a head: a scanner or a program has erased the
@@ -92,3 +93,13 @@ def _may_be_a_brain(mask: np.ndarray, prepared: Prepared) -> bool:
     if prepared.affine is None:
         return True
     return float(np.count_nonzero(mask)) * voxel_volume_mm3(prepared.affine) / 1000 <= LARGEST_BRAIN_ML
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    found = {
+        "file": "The brain mask that came with the study was used.",
+        "nonzero": "The images came without skull and scalp; what is not zero was taken as the brain.",
+        "head": "No brain mask was found; the whole head, skull and scalp included, was taken.",
+    }
+    return found[record["found"]]

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from metseg.errors import InputError
 from metseg.preprocess.prepared_case import Prepared, Record, check_present, full_scale
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen, Modality
 from metseg.volume import Array
 
@@ -70,4 +71,14 @@ def whole_numbers(image: Array) -> Array:
         got=f"{image.dtype} from {image.min():g} to {image.max():g}",
         cure="use clip_percentiles and zscore on such images instead of clahe",
         code="input.value_range",
+    )
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    columns, rows = record["tiles"]
+    which = f" of {', '.join(record['modalities'])}" if record.get("modalities") else ""
+    return (
+        f"The contrast{which} was equalised slice by slice (CLAHE, clip limit {float(record['clip_limit']):g}, "
+        f"{columns} × {rows} tiles)."
     )

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from metseg.preprocess.normalization_scope import Scope, parts
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, scope_text
 from metseg.volume import Array
 
 Percentage = Annotated[float, Field(ge=0, le=100)]
@@ -42,3 +43,9 @@ def limits(values: Array, options: Options) -> tuple[np.float32, np.float32]:
     """Return the two percentiles of (N,) values."""
     low, high = np.percentile(values.astype(np.float64), [options.lower, options.upper])
     return np.float32(low), np.float32(high)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    lower, upper = float(record["lower"]), float(record["upper"])
+    return f"Intensities were clipped to their {lower:g} and {upper:g} percentiles, {scope_text(record)}."

@@ -11,6 +11,7 @@ from pydantic import Field
 from metseg.preprocess.cropping import move_to_window, put_back_by
 from metseg.preprocess.normalization_scope import tissue
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, size_text
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -65,3 +66,11 @@ def head_window(head: npt.NDArray[np.bool_], options: Options) -> tuple[tuple[in
 def invert(array: Array, record: Record) -> Array:
     """Put labels or probabilities back where they were; what was cut off is 0."""
     return put_back_by(array, record)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    return (
+        f"A window of {size_text(record['size'])} around the head was cut out of {size_text(record['shape'])} voxels; "
+        "outside it, nothing is marked."
+    )

@@ -16,6 +16,7 @@ from metseg.errors import InputError
 from metseg.preprocess.normalization_scope import tissue
 from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.preprocess.simpleitk import one_thread
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -124,3 +125,8 @@ def _image(array: Array, spacings: Sequence[float]) -> Any:
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     image.SetSpacing(list(spacings))
     return image
+
+
+def describe(record: Details) -> str:  # noqa: ARG001 (the same for all)
+    """Return what the step did, in a sentence for the report of a study."""
+    return "The bias field was removed (N4)."

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from metseg.preprocess.cropping import move_to_window, put_back_by
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, size_text
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -35,3 +36,8 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
 def invert(array: Array, record: Record) -> Array:
     """Put labels or probabilities back where they were; what was cut off is 0."""
     return put_back_by(array, record)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    return f"The images were padded or cropped from {size_text(record['shape'])} to {size_text(record['size'])} voxels."

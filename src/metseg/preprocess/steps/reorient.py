@@ -8,6 +8,7 @@ import numpy.typing as npt
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, turn_to_ras
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -53,3 +54,11 @@ def invert(array: Array, record: Record) -> Array:
 
 def _turned(mask: npt.NDArray[np.bool_] | None, turn: AxisTurn) -> npt.NDArray[np.bool_] | None:
     return None if mask is None else np.ascontiguousarray(turn(mask))
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    as_read = list(record["order"]) == [0, 1, 2] and not any(record["flipped"])
+    if as_read:
+        return "The axes already ran to right, anterior and superior."
+    return "The axes were turned to right, anterior and superior; no value was changed."

@@ -12,6 +12,7 @@ from metseg.errors import GeometryError
 from metseg.geometry import centred_steps, spacing_mm, stepped_affine
 from metseg.preprocess.interpolation import Float32, Method, along_axes, axis_weights, strongest_class
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, size_text
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -112,3 +113,10 @@ def _each(array: Array, weights: Sequence[Float32 | None]) -> Float32:
 def _vanished(before: Array, after: Array) -> tuple[str, ...]:
     lost = np.setdiff1d(np.unique(before), np.unique(after))
     return tuple(f"resample: label {value} vanished: it is smaller than the new voxels" for value in lost)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    if all(step == 1 for step in record["steps"]):
+        return "The voxels had the size that the network expects; nothing was resampled."
+    return f"The images were resampled from {size_text(record['from'])} to {size_text(record['size'])} voxels."

@@ -9,6 +9,7 @@ import numpy as np
 from metseg.errors import InputError
 from metseg.preprocess.normalization_scope import Float32, Region, Scope, flat_warnings, normalize
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, scope_text
 from metseg.volume import Array
 
 #: Images whose largest value is below this share of what their type can hold are remarked on.
@@ -64,3 +65,10 @@ def _dark_warnings(largest: float) -> list[str]:
 def _by_range(part: Float32, values: Array) -> Float32:
     low, high = float(values.min()), float(values.max())
     return np.asarray(np.clip((part - np.float32(low)) / np.float32(high - low), 0, 1), dtype=np.float32)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    if record["by"] == "type":
+        return "Intensities were divided by the largest value that the files can hold."
+    return f"Intensities were rescaled to the range 0 to 1, {scope_text(record)}."

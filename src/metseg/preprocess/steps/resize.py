@@ -11,6 +11,7 @@ from pydantic import Field
 from metseg.geometry import stepped_affine
 from metseg.preprocess.interpolation import strongest_class
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, size_text
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
@@ -99,3 +100,8 @@ def _vanished(before: Array, after: Array) -> tuple[str, ...]:
         if slices.size:
             lost.append(f"resize: label {value} vanished from {slices.size} slice(s), first {slices[0]}")
     return tuple(lost)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    return f"Each picture was resized from {size_text(record['from'])} to {size_text(record['size'])} pixels."

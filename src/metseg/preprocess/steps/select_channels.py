@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from metseg.preprocess.prepared_case import Prepared, Record, check_present
+from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen, Modality
 
 
@@ -27,3 +28,8 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
         image=prepared.image[places],
         modalities=options.modalities,
     )
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    return f"Of the sequences, {', '.join(record['modalities'])} were used."

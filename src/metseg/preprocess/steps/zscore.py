@@ -8,6 +8,7 @@ import numpy as np
 
 from metseg.preprocess.normalization_scope import Float32, Scope, flat_warnings, normalize, tissue
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_text import Details, scope_text
 from metseg.volume import Array
 
 
@@ -36,3 +37,8 @@ def standardise(part: Float32, values: Array) -> Float32:
     """Return ``(part - mean) / deviation`` of the values; sums are in float64, for large volumes lose digits in 32."""
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     return np.asarray((part - np.float32(mean)) / np.float32(deviation), dtype=np.float32)
+
+
+def describe(record: Details) -> str:
+    """Return what the step did, in a sentence for the report of a study."""
+    return f"Intensities were normalised to mean 0 and standard deviation 1, {scope_text(record)}."

@@ -5,38 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from metseg.evaluation import METRICS, CaseScores
+from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.reporting.blocks import Block, Paragraph, Section, Table
 from metseg.reporting.formatting import figure_text, titled
 from metseg.reporting.report_data import Contents
 from metseg.reporting.worst_cases import leading_figure
-
-#: Columns that are shown where any case has them; all are in `cases.csv`.
-SHOWN = (
-    "dice",
-    "lesionwise_dice",
-    "hd95_mm",
-    "nsd_1.0",
-    "sensitivity",
-    "precision",
-    "n_tp",
-    "n_fn",
-    "n_fp",
-    "truth_volume_mm3",
-    "predicted_volume_mm3",
-)
-
-COUNTS = ("n_tp", "n_fn", "n_fp")
 
 #: A page of more rows than this is slow to open.
 MOST_ROWS = 4000
 
 
 def cases(contents: Contents, _figures: Path) -> Section:
-    """Return one row per case, region and set of predictions, the worst first."""
+    """Return one row per case, region and set of predictions, the worst first; `cases.csv` has more columns."""
     column = leading_figure([score for one in contents.scored for score in one.scores])
     entries = [(one.name, score, region) for one in contents.scored for score in one.scores for region in score.regions]
     entries.sort(key=lambda entry: (_rank(entry[1], entry[2], column), entry[1].case, entry[0], entry[2]))
-    shown = [name for name in SHOWN if any(score[region].values[name] is not None for _, score, region in entries)]
+    shown = [
+        name
+        for name in metrics_shown("cases")
+        if any(score[region].values[name] is not None for _, score, region in entries)
+    ]
     several = contents.is_comparison
     rows = tuple(
         (score.case, *((name,) if several else ()), region, *(_cell(score, region, metric) for metric in shown))
@@ -63,7 +51,8 @@ def _rank(score: CaseScores, region: str, column: str) -> float:
 
 def _cell(score: CaseScores, region: str, name: str) -> str:
     value = score[region].values[name]
-    if value is not None and name in COUNTS:
+    metric = METRICS[name]
+    if value is not None and metric.whole:
         return f"{value:.0f}"
     # Without a thousands separator, which would end the number for the script that sorts.
-    return figure_text(value, METRICS[name].unit).replace(",", "")
+    return figure_text(value, metric.unit, metric.number_format).replace(",", "")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metseg.evaluation import METRICS, PairedComparison
+from metseg.evaluation.metrics.metric_table import leading_metrics
 from metseg.evaluation.statistics.confidence_intervals import few_patients
 from metseg.evaluation.statistics.paired_tests import LEAST_PATIENTS, NO_DIFFERENCE, SIGNIFICANCE, no_difference
 from metseg.message_text import pluralize
@@ -16,7 +17,6 @@ from metseg.plot.style import MINUS
 from metseg.reporting.blocks import Block, Bullets, Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, INTERVAL, bounds_of, interval_text, titled
 from metseg.reporting.report_data import Compared, Contents
-from metseg.reporting.worst_cases import LEADING
 
 TITLE = "Paired tests"
 
@@ -24,9 +24,6 @@ EXPLAINED = (
     "Differences by patient, first minus second. A model is called better only where the interval excludes 0, the "
     f"corrected p-value is below {SIGNIFICANCE} and there are at least {LEAST_PATIENTS} patients."
 )
-
-#: Figures whose differences are drawn; the table has all.
-DRAWN = frozenset(METRICS[name].title for name in LEADING)
 
 
 def paired_tests(contents: Contents, figures: Path) -> Section:
@@ -39,8 +36,9 @@ def paired_tests(contents: Contents, figures: Path) -> Section:
     by_figure: dict[str, list[Compared]] = defaultdict(list)
     for one in contents.comparisons:
         by_figure[one.figure].append(one)
+    leading = {METRICS[name].title for name in leading_metrics()}
     for place, (figure, comparisons) in enumerate(by_figure.items(), start=1):
-        if figure in DRAWN or len(by_figure) == 1:
+        if figure in leading or len(by_figure) == 1:
             blocks.append(_drawn(figure, comparisons, figures / f"differences_{place}.svg"))
     blocks.append(pairs_table(contents.comparisons))
     return Section("tests", TITLE, tuple(blocks))
@@ -94,7 +92,7 @@ def pairs_table(comparisons: Sequence[Compared]) -> Table:
             *((_compared(one),) if several else ()),
             pair.first,
             pair.second,
-            interval_text(pair.difference, one.unit),
+            interval_text(pair.difference, one.unit, number_format=one.number_format),
             f"{pair.p_value:.3g}",
             f"{pair.p_holm:.3g}",
             pair.verdict,

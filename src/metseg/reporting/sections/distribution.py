@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metseg.evaluation import METRICS, CaseScores, patient_means
+from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.plot.distribution_by_region import draw_distribution_by_region
 from metseg.reporting.blocks import Block, Figure, Paragraph, Section
 from metseg.reporting.formatting import titled
 from metseg.reporting.report_data import Contents
 
-#: Figures that are drawn where the protocol defines them.
-DRAWN = ("dice", "lesionwise_dice", "hd95_mm")
-
 
 def distribution(contents: Contents, figures: Path) -> Section:
-    """Return a figure per column of `DRAWN`; a column that no patient has is left out."""
+    """Return a figure per column with the place "distribution"; a column that no patient has is left out."""
     blocks: list[Block] = []
-    for name in DRAWN:
+    for name in metrics_shown("distribution"):
         values = {
             region: {one.name: by_patient(one.scores, region, name) for one in contents.scored}
             for region in contents.regions

@@ -8,7 +8,7 @@ from metseg.evaluation import METRICS
 from metseg.evaluation.statistics.inter_rater import Readers
 from metseg.message_text import pluralize
 from metseg.reporting.blocks import Block, Paragraph, Section, Table
-from metseg.reporting.formatting import INTERVAL, interval_text, titled
+from metseg.reporting.formatting import INTERVAL, metric_text, titled
 from metseg.reporting.report_data import Contents
 
 
@@ -42,10 +42,10 @@ def _agreements(known: Readers) -> Table:
     rows: list[tuple[str, ...]] = []
     for one in known.agreements:
         metric = METRICS[one.metric]
-        between = interval_text(one.readers, metric.unit)
+        between = metric_text(metric, one.readers)
         for name, model in one.models.items():
-            with_either = (interval_text(part, metric.unit) for part in (model.with_first, model.with_second))
-            difference = interval_text(model.difference, metric.unit)
+            with_either = (metric_text(metric, part) for part in (model.with_first, model.with_second))
+            difference = metric_text(metric, model.difference)
             figure = titled(metric.title, metric.unit)
             rows.append(
                 (one.region, figure, name, between, *with_either, difference, f"{model.p_holm:.3g}", model.verdict)

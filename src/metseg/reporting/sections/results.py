@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from metseg.evaluation import METRICS, SLICE_METRICS, RegionSummary, Summary
+from metseg.evaluation.statistics.summary import LESION_COUNTS
 from metseg.reporting.blocks import NOTHING, Block, Paragraph, Section, Table
-from metseg.reporting.formatting import INTERVAL, figure_text, interval_text, titled
+from metseg.reporting.formatting import INTERVAL, figure_text, interval_text, metric_text, titled
 from metseg.reporting.report_data import Contents
-
-#: Counts per lesion stand as sums below the means: "12 of 14" says more than "1.2 a patient".
-COUNTED = ("n_tp", "n_fp", "n_fn")
 
 #: Kind of empty case to how it is called.
 EMPTY = {
@@ -40,10 +38,11 @@ def summary_table(columns: Mapping[str, RegionSummary], *, caption: str) -> Tabl
     rows: list[tuple[str, ...]] = [
         (
             titled(METRICS[name].title, METRICS[name].unit),
-            *(interval_text(one.metrics[name], METRICS[name].unit) for one in summaries),
+            *(metric_text(METRICS[name], one.metrics[name]) for one in summaries),
         )
         for name in METRICS
-        if name not in COUNTED and any(one.metrics[name] for one in summaries)
+        # Counts of lesions stand as sums below: "12 of 14" says more than "1.2 a patient".
+        if name not in LESION_COUNTS and any(one.metrics[name] for one in summaries)
     ]
     rows += [
         (f"{metric.title} (mean over slices)", *(interval_text(one.slice_metrics.get(name)) for one in summaries))

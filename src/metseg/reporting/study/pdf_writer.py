@@ -9,13 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from metseg import __version__
 from metseg.atomic_io import write_bytes
 from metseg.reporting.study.page_parts import Page
 from metseg.reporting.study.pdf_parts import Flowable, paragraph, section_parts
 from metseg.reporting.study.pdf_style import CAUTION, MUTED, RULE, fonts, printable, shortened
 from metseg.reporting.study.study_report import StudyReport
 from metseg.reporting.study.study_text import study_page
+from metseg.version import __version__
 
 Paper = Literal["A4", "Letter"]
 

@@ -8,13 +8,13 @@ import shutil
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from metseg import __version__
 from metseg.schemas import Health, Readiness, State
 from metseg.serve.http.dependencies import Measuring, Svc
 from metseg.serve.http.openapi import problems
 from metseg.serve.http.openapi_examples import READY
 from metseg.serve.prometheus_metrics import MEDIA_TYPE
 from metseg.serve.service_context import Service
+from metseg.version import __version__
 
 router = APIRouter(tags=["operations"], redirect_slashes=False)
 

@@ -13,13 +13,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-import metseg
 from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError, UsageError
 from metseg.io.volumes.nifti import read_mask_nifti
 from metseg.progress import track
 from metseg.simulation.heads.label_map_head import HeadOptions, RandomHead, load_label_map, random_head
 from metseg.simulation.output.folder import STAMP
+from metseg.version import __version__
 
 #: Value of the brightest voxel in the files.
 BRIGHTEST = 4000
@@ -58,7 +58,7 @@ def simulate_heads(
     options = options or HeadOptions()
     files = _label_maps(label_maps)
     stamp = {
-        "metseg": metseg.__version__,
+        "metseg": __version__,
         "seed": seed,
         "label_maps": [file.name for file in files],
         "heads": options.model_dump(mode="json"),

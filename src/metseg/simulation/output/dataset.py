@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 
-import metseg
 from metseg.atomic_io import atomic_folder
 from metseg.errors import ResourceError
 from metseg.message_text import pluralize
@@ -26,6 +25,7 @@ from metseg.simulation.output.naming import check_output, folder_name
 from metseg.simulation.output.tables import write_tables
 from metseg.simulation.output.write import write_patient
 from metseg.system_info import processors
+from metseg.version import __version__
 
 #: What one process needs for a voxel at its peak, measured, and for itself.
 BYTES_PER_VOXEL, BYTES_PER_PROCESS = 180, 300e6
@@ -90,7 +90,7 @@ def simulate_dataset(
     phantom, course, output = phantom or PhantomOptions(), course or CourseOptions(), output or NiftiOptions()
     check_output(output, timepoints, challenge)
     stamp = {
-        "metseg": metseg.__version__,
+        "metseg": __version__,
         "seed": seed,
         "phantom": phantom.model_dump(mode="json"),
         "course": course.model_dump(mode="json"),

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, REGIONS_LOSS, Outputs, outputs_of
 from metseg.recipe import Fraction, Frozen, Named, Recipe
-from metseg.registry import lookup
+from metseg.registry import Registry
 from metseg.training.losses.blob import BlobLoss, BlobOptions, Inner
 from metseg.training.losses.cross_entropy import BceOptions, FocalOptions, build_bce, build_focal, entropy_term
 from metseg.training.losses.overlap import (
@@ -94,23 +94,29 @@ def build_regions(options: RegionsOptions, outputs: Outputs) -> Loss:
 
 @dataclass(frozen=True)
 class LossSpec:
-    """One loss: its options, and what builds it from them and from what the network's outputs mean."""
+    """One loss: what builds it from its options and from what the network's outputs mean, and the options."""
 
-    options: type[BaseModel]
     build: Callable[[Any, Outputs], Loss]
+    options: type[BaseModel]
 
 
-LOSSES: Mapping[str, LossSpec] = {
-    "bce": LossSpec(BceOptions, build_bce),
-    "dice": LossSpec(DiceOptions, build_dice),
-    "dice_bce": LossSpec(DiceBceOptions, build_dice_bce),
-    "focal": LossSpec(FocalOptions, build_focal),
-    "tversky": LossSpec(TverskyOptions, build_tversky),
-    "focal_tversky": LossSpec(FocalTverskyOptions, build_focal_tversky),
-    "dice_focal": LossSpec(DiceFocalOptions, build_dice_focal),
-    "blob": LossSpec(BlobOptions, build_blob),
-    REGIONS_LOSS: LossSpec(RegionsOptions, build_regions),
-}
+LOSSES: Registry[LossSpec] = Registry(
+    "loss",
+    "losses",
+    LossSpec,
+    {
+        "bce": LossSpec(build_bce, BceOptions),
+        "dice": LossSpec(build_dice, DiceOptions),
+        "dice_bce": LossSpec(build_dice_bce, DiceBceOptions),
+        "focal": LossSpec(build_focal, FocalOptions),
+        "tversky": LossSpec(build_tversky, TverskyOptions),
+        "focal_tversky": LossSpec(build_focal_tversky, FocalTverskyOptions),
+        "dice_focal": LossSpec(build_dice_focal, DiceFocalOptions),
+        "blob": LossSpec(build_blob, BlobOptions),
+        REGIONS_LOSS: LossSpec(build_regions, RegionsOptions),
+    },
+    make=LossSpec,
+)
 
 
 def build_loss(named: Named, outputs: Outputs = CLASSES) -> Loss:
@@ -119,7 +125,7 @@ def build_loss(named: Named, outputs: Outputs = CLASSES) -> Loss:
     Raises:
         UsageError: an unknown loss or option, or losses that cannot be nested so.
     """
-    spec = lookup("loss", LOSSES, named.name)
+    spec = LOSSES.lookup(named.name)
     return spec.build(named.parse(spec.options), outputs)
 
 

@@ -14,7 +14,8 @@ from metseg.io.images.channel_names import GreyRule, channel_names
 from metseg.io.images.slice_grouping import slice_files
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.prediction_inputs import find_inputs
-from metseg.io.volumes.image_files import NAMED_BY_USER, ImageFile
+from metseg.io.sequence_names import NAMED_BY_USER
+from metseg.io.volumes.image_files import ImageFile
 from metseg.io.volumes.study_source import study_from_files
 from metseg.io.volumes.volume_case import VolumeSource
 from metseg.message_text import pluralize
