@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import TypeVar
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from metseg.errors import UsageError
 
@@ -31,3 +32,12 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str) -> Entry:
     near = difflib.get_close_matches(name, table, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(table)}", code="usage.unknown_name")
+
+
+def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return a function that a table names, imported now if it is named as ``package.module:function``.
+
+    >>> resolved("math:hypot")(3, 4)
+    5.0
+    """
+    return pkgutil.resolve_name(function) if isinstance(function, str) else function

@@ -1,109 +1,23 @@
 """Augmentation of images and masks together, in two and three dimensions by the same code.
 
-A recipe lists steps; each is one line in `AUGMENTATIONS`. Spatial steps add to one map from output to input
-coordinates and are carried out in a single interpolation, so that several of them blur no more than one.
+A recipe lists steps; each is one line in `augmentation_table.AUGMENTATIONS`. Spatial steps add to one map from output
+to input coordinates and are carried out in a single interpolation, so that several of them blur no more than one.
 Masks are looked up by nearest neighbour and stay integers. All randomness comes from the generator given.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from metseg.dataset import intensity_augmentation, spatial_augmentation
-from metseg.dataset.augmentation_options import RandomOptions
+from metseg.dataset.augmentation_table import check_augmentations
+from metseg.dataset.spatial_map import Rng, SpatialMap
 from metseg.recipe import Named, Recipe
-from metseg.registry import lookup
-
-Rng = np.random.Generator
-
-
-@dataclass
-class SpatialMap:
-    """From output to input voxels: ``x_in = matrix @ (x_out - centre) + centre + shift + displacement(x_out)``.
-
-    Each further step is what happens to the result of the earlier ones, so it multiplies the matrix from the right.
-    What is flipped is mirrored after all that.
-    """
-
-    shape: tuple[int, ...]
-    matrix: npt.NDArray[np.float64] = field(init=False)
-    shift_voxels: npt.NDArray[np.float64] = field(init=False)
-    displacement: npt.NDArray[np.float32] | None = None
-    flipped: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.matrix = np.eye(len(self.shape))
-        self.shift_voxels = np.zeros(len(self.shape))
-
-    @property
-    def interpolates(self) -> bool:
-        return (
-            self.displacement is not None
-            or bool(self.shift_voxels.any())
-            or not np.array_equal(self.matrix, np.eye(len(self.shape)))
-        )
-
-    def reach(self) -> list[tuple[int, int]]:
-        """Return the box of input voxels that the output is made of: first and one past last along each axis.
-
-        It may begin below 0 and end above ``shape``: a turned patch needs what lies around it.
-        """
-        centre = (np.asarray(self.shape) - 1) / 2
-        # The corners of a box go furthest along each axis where every term of the product has the same sign.
-        span = np.abs(self.matrix) @ centre
-        low, high = centre + self.shift_voxels - span, centre + self.shift_voxels + span
-        if self.displacement is not None:
-            flat = self.displacement.reshape(len(self.shape), -1)
-            low, high = low + flat.min(axis=1), high + flat.max(axis=1)
-        return [(math.floor(first), math.ceil(last) + 1) for first, last in zip(low, high, strict=True)]
-
-
-@dataclass(frozen=True)
-class AugmentationSpec:
-    """One augmentation: its options, and what it does either to the spatial map or to the intensities.
-
-    ``check(options, dimensions=, channels=)``, where there is one, refuses options that make no sense for such images.
-    """
-
-    options: type[RandomOptions]
-    change_map: Callable[[SpatialMap, Any, Rng], None] | None = None
-    change_image: Callable[[Tensor, Any, Rng], Tensor] | None = None
-    check: Callable[..., None] | None = None
-
-
-AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
-    "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
-    "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
-    "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
-    "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
-    "flip": AugmentationSpec(
-        spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
-    ),
-    "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
-    "brightness": AugmentationSpec(intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness),
-    "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
-    "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
-    "bias_field": AugmentationSpec(intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field),
-    "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
-    "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
-    "low_resolution": AugmentationSpec(
-        intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
-    ),
-    "missing_sequence": AugmentationSpec(
-        intensity_augmentation.MissingSequence,
-        change_image=intensity_augmentation.missing_sequence,
-        check=intensity_augmentation.check_missing_sequence,
-    ),
-}
+from metseg.registry import resolved
 
 
 class Augmenter:
@@ -121,13 +35,10 @@ class Augmenter:
 
     def __init__(self, steps: Sequence[Named], *, dimensions: int, channels: int = 1, neighbours: int = 0) -> None:
         self._slices = 2 * neighbours + 1
-        self._steps = []
-        for named in steps:
-            spec = lookup("augmentation", AUGMENTATIONS, named.name)
-            options = named.parse(spec.options)
-            if spec.check is not None:
-                spec.check(options, dimensions=dimensions, channels=channels)
-            self._steps.append((spec, options))
+        self._steps = [
+            (spec.change_map and resolved(spec.change_map), spec.change_image and resolved(spec.change_image), parsed)
+            for spec, parsed in check_augmentations(steps, dimensions=dimensions, channels=channels)
+        ]
 
     @classmethod
     def of(cls, recipe: Recipe) -> Augmenter:
@@ -149,18 +60,18 @@ class Augmenter:
     def draw_map(self, shape: tuple[int, ...], rng: Rng) -> SpatialMap:
         """Return where the voxels of an image of this shape are to come from, for `apply_map`."""
         spatial_map = SpatialMap(shape)
-        for spec, options in self._steps:
-            if spec.change_map is not None and rng.random() < options.probability:
-                spec.change_map(spatial_map, options, rng)
+        for change_map, _, options in self._steps:
+            if change_map is not None and rng.random() < options.probability:
+                change_map(spatial_map, options, rng)
         return spatial_map
 
     def change_intensities(self, image: Tensor, rng: Rng) -> Tensor:
         """Return the image (C, X, Y[, Z]) with other intensities at the same places."""
         if self._slices > 1:
             image = image.reshape(self._slices, -1, *image.shape[1:]).movedim(0, -1)
-        for spec, options in self._steps:
-            if spec.change_image is not None and rng.random() < options.probability:
-                image = spec.change_image(image, options, rng)
+        for _, change_image, options in self._steps:
+            if change_image is not None and rng.random() < options.probability:
+                image = change_image(image, options, rng)
         return image.movedim(-1, 0).flatten(0, 1) if self._slices > 1 else image
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from metseg.dataset.spatial_augmentation import Flip
+from metseg.dataset.augmentation_options import Flip
 from metseg.errors import UsageError
 from metseg.recipe import Recipe
 
