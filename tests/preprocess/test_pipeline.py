@@ -29,7 +29,7 @@ def test_unknown_step_and_option():
     with pytest.raises(UsageError, match=r"Unknown preprocessing step 'z_score'\. Did you mean 'zscore'"):
         check_steps([Named(name="z_score")])
     with pytest.raises(
-        UsageError, match=r"options of 'clahe': 'limit'.*known keys here: clip_limit, tiles, modalities"
+        UsageError, match=r"options of 'clahe': unknown key 'preprocess.0.limit'.*known keys here: clip_limit, tiles, modalities"
     ):
         check_steps([Named(name="clahe", options={"limit": 2})])
 

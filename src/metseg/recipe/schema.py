@@ -319,7 +319,7 @@ def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = ""
         prefix = f"{key}." if key else ""
         name = prefix + ".".join(str(piece) for piece in first["loc"]) if first["loc"] else key or "the whole"
         unknown = first["type"] == "extra_forbidden"
-        what = f"unknown key '{name}'" if unknown else f"'{name}': {first['msg']}"
+        what = f"unknown key '{name}'" if unknown else f"'{name}': {first['msg'].removeprefix('Value error, ')}"
         raise UsageError(
             what + (f" (and {len(more)} more)" if more else ""),
             where=where,
