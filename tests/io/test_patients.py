@@ -257,7 +257,8 @@ def test_the_advice_without_a_pattern_works(tmp_path: Path) -> None:
     pictures(tmp_path / "flat", DIGITS)
     table = tmp_path / "table.csv"
     table.write_text("file,patient\n" + "".join(f"{name},{name[:4]}\n" for name in DIGITS), "utf-8")
-    assert {patient for patient, _ in whose(tmp_path / "flat", patients=str(table)).values()} == {"img1", "img2", "img3"}
+    read = whose(tmp_path / "flat", patients=str(table))
+    assert {patient for patient, _ in read.values()} == {"img1", "img2", "img3"}
 
 
 @pytest.mark.parametrize("names", [["1", "2", "30"], ["ann", "ben", "zoe"], ["a1x", "b2y", "c3z"]])

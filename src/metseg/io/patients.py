@@ -104,8 +104,8 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
     the pictures are of several patients, it mixes them or takes their slices apart.
 
     >>> propose_pattern([PurePosixPath("p1_1"), PurePosixPath("p1_2"), PurePosixPath("p2_1")])
-    "set patient_pattern, for example '^(.*)_\\\\d+$', which finds 2 patients, the first 'p1'; if that is wrong, name the
-    patient of each file in a table (patients)"
+    "set patient_pattern, for example '^(.*)_\\\\d+$', which finds 2 patients, the first 'p1'; if that is wrong, name
+    the patient of each file in a table (patients)"
     """
     for pattern in PROPOSALS:
         matches = [re.search(pattern, str(place)) for place in places]

@@ -244,6 +244,12 @@ def test_each_sequence_is_recorded_with_its_series_and_the_reason(study: Path) -
     }
 
 
+def test_a_header_that_contradicts_the_declaration_stands_in_the_reason(study: Path) -> None:
+    (source,) = find_studies(study, overrides={"t1n": "11"})
+    reasons = {record.sequence: record.reason for record in source.load().sequence_records}
+    assert reasons["t1n"] == "the user named it, and its header says t2f"
+
+
 def test_a_series_that_is_not_plain_is_named_with_the_option(scanner: SimpleNamespace, tmp_path: Path) -> None:
     objects = scanner.slices(scanner.pixels(4, 2), SeriesNumber=5, SeriesDescription="AX T1 POST")
     scanner.write(tmp_path / "d", objects)
