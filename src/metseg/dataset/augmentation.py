@@ -36,7 +36,11 @@ class Augmenter:
     def __init__(self, steps: Sequence[Named], *, dimensions: int, channels: int = 1, neighbours: int = 0) -> None:
         self._slices = 2 * neighbours + 1
         self._steps = [
-            (spec.change_map and resolved(spec.change_map), spec.change_image and resolved(spec.change_image), parsed)
+            (
+                None if spec.change_map is None else resolved(spec.change_map),
+                None if spec.change_image is None else resolved(spec.change_image),
+                parsed,
+            )
             for spec, parsed in check_augmentations(steps, dimensions=dimensions, channels=channels)
         ]
 

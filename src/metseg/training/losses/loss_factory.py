@@ -66,7 +66,8 @@ def build_loss(named: Named, outputs: Outputs = CLASSES) -> Loss:
         UsageError: an unknown loss or option, or losses that cannot be nested so.
     """
     spec = lookup("loss", LOSSES, named.name)
-    return resolved(spec.build)(named.parse(spec.options, key="loss"), outputs)
+    loss: Loss = resolved(spec.build)(named.parse(spec.options, key="loss"), outputs)
+    return loss
 
 
 def loss_of(recipe: Recipe) -> Loss:
