@@ -45,7 +45,8 @@ class UnetOptions(Frozen):
 
     @model_validator(mode="after")
     def _one_count_per_level(self) -> Self:
-        return _one_count_per_level(self)
+        _require_count_per_level(self.blocks, self.channels)
+        return self
 
 
 class AttentionUnetOptions(Frozen):
@@ -187,7 +188,8 @@ class ResencUnetOptions(PlannedOptions):
 
     @model_validator(mode="after")
     def _one_count_per_level(self) -> Self:
-        return _one_count_per_level(self)
+        _require_count_per_level(self.blocks, self.channels)
+        return self
 
 
 class SegresnetOptions(Frozen):
@@ -245,7 +247,6 @@ def unet_plus_plus_forms(options: UnetPlusPlusOptions) -> tuple[dict[str, Any], 
     return tuple({"inference_depth": depth} for depth in range(1, DEPTH + 1)) if options.deep_supervision else ()
 
 
-def _one_count_per_level(options: Any) -> Any:
-    if len(options.blocks) != len(options.channels):
-        raise ValueError(f"{len(options.blocks)} block counts for {len(options.channels)} levels")
-    return options
+def _require_count_per_level(blocks: Counts, channels: Counts) -> None:
+    if len(blocks) != len(channels):
+        raise ValueError(f"{len(blocks)} block counts for {len(channels)} levels")
