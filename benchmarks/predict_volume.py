@@ -52,6 +52,7 @@ from metseg.model import build_from_recipe
 from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.model.networks import dynunet
+from metseg.model.networks.network_options import DynUnetOptions
 from metseg.monai_import_filter import import_lean
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared
@@ -139,7 +140,7 @@ def _monais(bundle: Bundle) -> nn.Module:
     if model.name != "dynunet":
         return network
     theirs = dynunet.monai_module(
-        model.parse(dynunet.Options),
+        model.parse(DynUnetOptions),
         in_channels=network.in_channels,
         out_channels=network.out_channels,
         dimensions=network.dimensions,

@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from metseg.dataset import AUGMENTATIONS, Augmenter
-from metseg.dataset.augmentation import AugmentationSpec
 from metseg.dataset.augmentation_options import RandomOptions
+from metseg.dataset.augmentation_table import AugmentationSpec
 from metseg.errors import UsageError
 from metseg.evaluation import METRICS, PROTOCOLS, Metric, ScoringConfig, evaluate_case, metric_of_masks
 from metseg.evaluation.empty_masks import Kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from threading import RLock
@@ -41,6 +42,15 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str, *, cure: str | None
     near = difflib.get_close_matches(name, table, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(table)}", cure=cure, code="usage.unknown_name")
+
+
+def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return a function that a table names, imported now if it is named as ``package.module:function``.
+
+    >>> resolved("math:hypot")(3, 4)
+    5.0
+    """
+    return pkgutil.resolve_name(function) if isinstance(function, str) else function
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):

@@ -131,9 +131,17 @@ def test_a_nifti_file_does_not_hide_a_dicom_study(tmp_path: Path) -> None:
     (note,) = find(tmp_path).notes
     (study,) = (source.case_id for source in find(tmp_path).sources if not isinstance(source, VolumeSource))
     assert note.startswith(
-        f"1 study of NIfTI files (P01_extra in P01/extra) and 1 study of DICOM ({study} in P01/DICOM) are read as"
-        " different patients; if they are the same examinations, keep one"
+        f"1 study of NIfTI files (P01_extra in the folder P01/extra) and 1 study of DICOM ({study} in the folder"
+        " P01/DICOM) are read as different patients; if they are the same examinations, keep one"
     )
+
+
+def test_a_study_at_the_root_is_said_to_be_in_the_folder_itself(tmp_path: Path) -> None:
+    dicom(tmp_path / "mix" / "DICOM")
+    volume(tmp_path / "mix" / "t2_flair.nii.gz")
+    (note,) = find(tmp_path / "mix").notes
+    assert "(mix in the folder mix itself)" in note
+    assert "in the folder DICOM)" in note
 
 
 def converted(

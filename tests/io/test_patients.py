@@ -238,6 +238,29 @@ def test_the_patterns_for_two_folders_of_one_name_reach_over_dates(tmp_path: Pat
     assert {patient for patient, _ in whose(tmp_path, patient_pattern=one).values()} == {"p"}
 
 
+#: Three patients with three slices each, one patient with two, and names that say nothing.
+DIGITS = [f"img{patient}{number}" for patient in (1, 2, 3) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("names", [DIGITS, ["scan_1", "scan_2"], ["only"]])
+def test_the_advice_for_a_flat_folder_never_makes_all_pictures_one_patient(tmp_path: Path, names: list[str]) -> None:
+    pictures(tmp_path, names)
+    with pytest.raises(InputError) as caught:
+        find_cases(tmp_path)
+    cure = str(caught.value.cure)
+    assert "'" not in cure  # no pattern is proposed
+    assert "--patients FILE, CSV with the columns file and patient" in cure
+    assert "data.patients" in str(caught.value.cure_among(["--data"]))
+
+
+def test_the_advice_without_a_pattern_works(tmp_path: Path) -> None:
+    pictures(tmp_path / "flat", DIGITS)
+    table = tmp_path / "table.csv"
+    table.write_text("file,patient\n" + "".join(f"{name},{name[:4]}\n" for name in DIGITS), "utf-8")
+    read = whose(tmp_path / "flat", patients=str(table))
+    assert {patient for patient, _ in read.values()} == {"img1", "img2", "img3"}
+
+
 @pytest.mark.parametrize("names", [["1", "2", "30"], ["ann", "ben", "zoe"], ["a1x", "b2y", "c3z"]])
 def test_the_advice_for_a_flat_folder_never_makes_each_picture_a_patient(tmp_path: Path, names: list[str]) -> None:
     pictures(tmp_path, names)

@@ -82,6 +82,17 @@ def test_named_files_are_recorded(tmp_path: Path) -> None:
     assert source.load().sequence_records == (SequenceRecord("t1c", "a.nii.gz", "the user named it"),)
 
 
+@pytest.mark.parametrize("named_later", [True, False])
+def test_a_name_that_contradicts_the_declaration_stands_in_the_reason(tmp_path: Path, *, named_later: bool) -> None:
+    path = write(tmp_path / "P1" / "T1_without_contrast.nii.gz")
+    if named_later:
+        (source,) = find_inputs(path.parent, modalities=("t1c",), named={"t1c": path})
+    else:
+        source = study_from_files({"t1c": path})
+    (record,) = source.load().sequence_records
+    assert record == SequenceRecord("t1c", path.name, "the user named it, and its name says t1n")
+
+
 def test_bids_reads_entities_and_not_parts_of_words(tmp_path: Path) -> None:
     anat = tmp_path / "sub-01" / "anat"
     for name in ("acq-space_T1w", "ce-gadolinium_T1w", "acq-post_T1w", "FLAIR"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.dataset.intensity_augmentation import MissingSequence
+from metseg.dataset.augmentation_options import MissingSequence
 from metseg.errors import InputError, UsageError
 from metseg.preprocess.cache.cache_key import recipe_stamp
 from metseg.preprocess.missing_sequences import SequenceFill, grey_sequence, sequence_fill

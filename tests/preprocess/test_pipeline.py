@@ -28,9 +28,8 @@ def test_clahe_may_follow_a_choice_of_channels():
 def test_unknown_step_and_option():
     with pytest.raises(UsageError, match=r"Unknown preprocessing step 'z_score'\. Did you mean 'zscore'"):
         check_steps([Named(name="z_score")])
-    with pytest.raises(
-        UsageError, match=r"options of 'clahe': 'limit'.*known keys here: clip_limit, tiles, modalities"
-    ):
+    unknown = r"options of 'clahe': unknown key 'preprocess.0.limit'.*known keys here: clip_limit, tiles, modalities"
+    with pytest.raises(UsageError, match=unknown):
         check_steps([Named(name="clahe", options={"limit": 2})])
 
 

@@ -123,6 +123,32 @@ def test_why_a_file_shows_its_sequence_is_told(client: TestClient, make: SimpleN
     ]
 
 
+def test_what_the_page_sends_of_a_name_is_the_reason_with_the_result(
+    client: TestClient, make: SimpleNamespace, service: Service, work_off: Callable[..., None]
+) -> None:
+    """The page sends a file in the field of its sequence, with a number and what the name said as its name."""
+    files = [("t1c", ("file-1-t1c.nii.gz", make.nifti())), ("t2f", ("file-2-t2w.nii.gz", make.nifti()))]
+    study_id = client.post("/studies", files=files, data={"model": "bright-two"}).json()["id"]
+    work_off(service, study_id)
+    records = client.get(f"/studies/{study_id}").json()["facts"]["sequence_records"]
+    assert [(record["source"], record["reason"]) for record in records] == [
+        ("file 1", "the name says T1 with contrast agent"),
+        ("file 2", "the form declares it (t2f), and its name says t2w"),
+    ]
+
+
+def test_a_volume_for_a_model_of_pictures_is_refused_for_what_it_is(
+    client: TestClient, make: SimpleNamespace, service: Service, work_off: Callable[..., None]
+) -> None:
+    files = {"t1c": ("scan.nii.gz", make.nifti())}
+    study_id = client.post("/studies", files=files, data={"model": "bright-pictures"}).json()["id"]
+    work_off(service, study_id)
+    failure = client.get(f"/studies/{study_id}").json()["failure"]
+    assert failure["code"] == "input.dimensions"
+    assert "the model is for pictures, and a volume was given" in failure["detail"]
+    assert failure["cure"] == "choose a model for volumes, see GET /models, or send slices as pictures"
+
+
 def test_a_file_declared_against_its_name_is_marked_before_the_number(
     client: TestClient, make: SimpleNamespace, service: Service, work_off: Callable[..., None]
 ) -> None:

@@ -74,7 +74,7 @@ def test_training_masks_without_a_lesion_are_refused(train: Train, data: Path, t
     without_lesions(data, "P0", "P1", "P2", "P3")
     status, out, err = train("--json")
     assert (status, out) == (3, "")
-    assert "none of the masks of 4 training cases has a lesion" in err
+    assert "metseg: none of the masks of 4 training cases has a lesion" in err.splitlines()[-1]
     assert not (tmp_path / "run" / "bundle").exists()
 
 

@@ -265,7 +265,7 @@ def test_a_result_says_which_file_is_which_sequence_and_why(service: FakeApi, pa
     shown = page(study)
     require_sound(shown)
     said = [caption.value.replace("\\", "") for caption in shown.caption]
-    assert "T1 with contrast: read from file 1 (the form declares it (t1c))" in said
+    assert "T1 with contrast: read from the 1st file uploaded (the form declares it (t1c))" in said
 
 
 class DrawnAnew(Exception):

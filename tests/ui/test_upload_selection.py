@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from metseg.schemas import Kind, Options
+from metseg.schemas import BRAIN_MASK, Kind, Options
 from metseg.ui.page_settings import SequenceFromName, read_no_names
 from metseg.ui.pages.upload import content_key
 from metseg.ui.upload_selection import (
@@ -119,6 +119,19 @@ def test_names_are_not_sent() -> None:
     assert [(part.field, part.name, part.content) for part in parts] == [
         ("t1c", "file-1.nii.gz", b"1"),
         ("files", "file-2", b"2"),
+    ]
+
+
+def test_of_a_name_its_sequence_is_sent_and_nothing_else() -> None:
+    """So that the service says, with the result, what the name says."""
+    agrees = ChosenFile("MILLER_ERIKA_T1_Gd.nii.gz", b"1", Kind.NIFTI, "t1c", name_says="t1c")
+    corrected = ChosenFile("MILLER_ERIKA_T1.nii.gz", b"1", Kind.NIFTI, "t1c", name_says="t1n")
+    mask = ChosenFile("MILLER_brain_mask.nii.gz", b"", Kind.NIFTI, BRAIN_MASK, name_says=BRAIN_MASK)
+    parts = parts_of([agrees, corrected, mask])
+    assert [(part.field, part.name) for part in parts] == [
+        ("t1c", "file-1-t1c.nii.gz"),
+        ("t1c", "file-2-t1n.nii.gz"),
+        (BRAIN_MASK, "file-3.nii.gz"),
     ]
 
 

@@ -33,6 +33,12 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train several recipes on the same patients and say which is better, if that can be said."""
+    from metseg.recipe import load_recipe
+    from metseg.training.recipe_validation import check_recipe
+
+    for name in recipes:
+        check_recipe(load_recipe(name, changes or ()))
+    # Imports torch, which takes seconds: a wrong recipe is refused before.
     from metseg import api
     from metseg.experiment.comparison_files import comparison_document, comparison_table
 

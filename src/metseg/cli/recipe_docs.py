@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
 from metseg.recipe import Named, Recipe
+from metseg.recipe.keys import descriptions, part_in
 
 OPENING = """\
 # The keys of a recipe
@@ -20,7 +20,14 @@ OPENING = """\
 
 A recipe is one TOML file. Only what has no default must be said; an unknown key is refused. `metseg recipes` lists the
 shipped ones, `metseg recipes show NAME` prints one with every default written out, and `--set train.batch_size=4`
-changes a key for one command. A key whose default is "absent" has no value (None) until it is given one.\
+changes a key for one command. A key whose default is "absent" has no value (None) until it is given one.
+
+Editors complete and check recipes by the JSON Schema `docs/recipe.schema.json`, which `metseg recipes schema` prints.
+In Visual Studio Code install the extension Even Better TOML, in other editors the language server Taplo. Save the
+schema beside the recipe, `metseg recipes schema > recipe.schema.json`, and begin the recipe with the line that
+`metseg recipes show` writes:
+
+    #:schema ./recipe.schema.json\
 """
 
 KEY_TITLES = ("key", "values", "default", "meaning")
@@ -35,10 +42,10 @@ LIMITS: Mapping[str, str] = {"exclusiveMinimum": ">", "minimum": "≥", "exclusi
 
 def tables() -> Mapping[str, Mapping[str, Any]]:
     """Return the table that each named entry of a recipe is looked up in; what it holds has ``options``, a class."""
-    from metseg.dataset.augmentation import AUGMENTATIONS
-    from metseg.model import MODELS
+    from metseg.dataset.augmentation_table import AUGMENTATIONS
+    from metseg.model.architectures import MODELS
     from metseg.preprocess import STEPS
-    from metseg.training.losses import LOSSES
+    from metseg.training.losses.loss_table import LOSSES
 
     return {"preprocess": STEPS, "augment": AUGMENTATIONS, "model": MODELS, "loss": LOSSES}
 
@@ -68,7 +75,7 @@ def _sections(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
     key = ".".join(path)
     yield from ([f"## `[{key}]`"] if path else [])
     yield _prose(part)
-    inner = {name: found for name, field in part.model_fields.items() if (found := _part_in(field.annotation))}
+    inner = {name: found for name, field in part.model_fields.items() if (found := part_in(field.annotation))}
     if rows := _rows(part, path, leave_out=inner):
         yield _table(KEY_TITLES, rows)
     for name, found in inner.items():
@@ -76,13 +83,6 @@ def _sections(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
             yield from _entries(part, (*path, name))
         else:
             yield from _sections(found, (*path, name))
-
-
-def _part_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the class of a part that a key holds, alone or in a list; None where it holds a plain value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _part_in(inner))), None)
 
 
 def _entries(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _entries(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
     yield ("A list, carried out in this order. " if several else "") + f"`name` and its options.{default}"
     rows: list[Sequence[str]] = []
     for name, spec in tables()[key].items():
-        rows.append([f"`{name}`", "", "", "", _summary(spec.options)])
+        rows.append([f"`{name}`", "", "", "", summary(spec.options)])
         rows += [["", *row] for row in _rows(spec.options, ())]
     yield _table(ENTRY_TITLES, rows)
 
@@ -104,7 +104,7 @@ def _rows(
 ) -> list[Sequence[str]]:
     """Return key, values, default and meaning of each plain key."""
     schema = part.model_json_schema()
-    comments = field_comments(part)
+    meanings = descriptions(part)
     rows: list[Sequence[str]] = []
     for name, field in part.model_fields.items():
         if name in (leave_out or {}):
@@ -112,7 +112,7 @@ def _rows(
         known = names().get(".".join((*path, name)))
         values = values_of(schema["properties"][name]) if known is None else " ".join(f"`{one}`" for one in known)
         default = "required" if field.is_required() else _written(field.get_default(call_default_factory=True))
-        rows.append([f"`{name}`", values, default, comments.get(name, field.description or "")])
+        rows.append([f"`{name}`", values, default, meanings[name]])
     return rows
 
 
@@ -136,28 +136,7 @@ def values_of(schema: Mapping[str, Any]) -> str:
     return WORDS.get(schema.get("type", ""), "anything") + limits
 
 
-def field_comments(part: type[BaseModel]) -> dict[str, str]:
-    """Return what the ``#:`` comments above the fields of a class and its bases say."""
-    found: dict[str, str] = {}
-    for owner in reversed(part.__mro__):
-        if owner is not BaseModel and issubclass(owner, BaseModel):
-            found |= _comments_in(inspect.getsource(owner))
-    return found
-
-
-def _comments_in(source: str) -> dict[str, str]:
-    found, above = {}, []
-    for line in map(str.strip, source.splitlines()):
-        if line.startswith("#:"):
-            above.append(line.removeprefix("#:").strip())
-            continue
-        if above and (field := re.match(r"(\w+)\s*:", line)):
-            found[field[1]] = " ".join(above)
-        above = []
-    return found
-
-
-def _summary(options: type[BaseModel]) -> str:
+def summary(options: type[BaseModel]) -> str:
     """Return what an entry of a table does: its class says it, or its file where that holds nothing else."""
     alone = options.__name__ == "Options"
     text = sys.modules[options.__module__].__doc__ if alone else options.__doc__
@@ -165,10 +144,10 @@ def _summary(options: type[BaseModel]) -> str:
 
 
 def _prose(part: type[BaseModel]) -> str:
-    return _plain(inspect.cleandoc(part.__doc__ or ""), paragraphs=True)
+    return plain_text(inspect.cleandoc(part.__doc__ or ""), paragraphs=True)
 
 
-def _plain(text: str, *, paragraphs: bool = False) -> str:
+def plain_text(text: str, *, paragraphs: bool = False) -> str:
     """Return a docstring's text as Markdown: one kind of backticks, no line breaks of the source."""
     pieces = [" ".join(piece.split()) for piece in text.replace("``", "`").split("\n\n")]
     return ("\n\n" if paragraphs else " ").join(pieces)
@@ -183,6 +162,6 @@ def _written(value: Any) -> str:
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    cells_of_rows = [[_plain(cell).replace("|", "\\|") for cell in row] for row in rows]
+    cells_of_rows = [[plain_text(cell).replace("|", "\\|") for cell in row] for row in rows]
     lines = [titles, ["---"] * len(titles), *cells_of_rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -42,13 +42,29 @@ def show(
     from metseg.recipe import load_recipe
 
     recipe = load_recipe(name)
-    print(json.dumps(recipe.model_dump(mode="json")) if as_json else recipe.to_toml(), end="\n" if as_json else "")
+    if as_json:
+        print(json.dumps(recipe.model_dump(mode="json")))
+        return
+    from metseg.cli.recipe_schema import SCHEMA_FILE
+
+    print(f"#:schema ./{SCHEMA_FILE}\n# For completion in an editor: metseg recipes schema > {SCHEMA_FILE}\n")
+    print(recipe.to_toml(), end="")
 
 
 @app.command()
 def keys(as_json: Json = False) -> None:
-    """Print what a recipe can say, as Markdown (docs/recipe.md), or as a JSON schema."""
+    """Print what a recipe can say, as Markdown (docs/recipe.md); with --json as `metseg recipes schema` does."""
+    if as_json:
+        schema()
+        return
     from metseg.cli.recipe_docs import recipe_page
-    from metseg.recipe import Recipe
 
-    print(json.dumps(Recipe.model_json_schema()) if as_json else recipe_page(), end="\n" if as_json else "")
+    print(recipe_page(), end="")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe (docs/recipe.schema.json), by which editors complete and check TOML."""
+    from metseg.cli.recipe_schema import recipe_schema
+
+    print(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))

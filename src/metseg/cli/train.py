@@ -31,9 +31,14 @@ def train(
 ) -> None:
     """Train a network by a recipe; the run can be interrupted at any time and resumed."""
     from metseg.recipe import load_recipe, refuse_split_changes
-    from metseg.training.run import Run, train_run
+    from metseg.training.recipe_validation import check_recipe
 
     refuse_split_changes(changes or (), split)
+    loaded = load_recipe(recipe, changes or ())
+    check_recipe(loaded)
+    # Imports torch, which takes seconds: a wrong recipe is refused before.
+    from metseg.training.run import Run, train_run
+
     run = Run(
         data=data,
         out=out,
@@ -47,9 +52,9 @@ def train(
         devices=devices,
         nodes=nodes,
     )
-    bundle = train_run(load_recipe(recipe, changes or ()), run)
+    bundle = train_run(loaded, run)
     if not run.ranks.leads:
-        return  # the first process tells
+        return  # the first process prints the result
     if as_json:
         metrics = json.loads((bundle / "metrics.json").read_text("utf-8"))
         print(json.dumps({"bundle": str(bundle), "metrics": metrics}))

@@ -1,74 +1,23 @@
 """Augmentation of images and masks together, in two and three dimensions by the same code.
 
-A recipe lists steps; each is one line in `AUGMENTATIONS`. Spatial steps add to one map from output to input
-coordinates and are carried out in a single interpolation, so that several of them blur no more than one.
+A recipe lists steps; each is one line in `augmentation_table.AUGMENTATIONS`. Spatial steps add to one map from output
+to input coordinates and are carried out in a single interpolation, so that several of them blur no more than one.
 Masks are looked up by nearest neighbour and stay integers. All randomness comes from the generator given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from metseg.dataset import intensity_augmentation, spatial_augmentation
-from metseg.dataset.augmentation_options import RandomOptions
+from metseg.dataset.augmentation_table import check_augmentations
 from metseg.dataset.spatial_map import Rng, SpatialMap
 from metseg.recipe import Named, Recipe
-from metseg.registry import Registry
-
-
-@dataclass(frozen=True)
-class AugmentationSpec:
-    """One augmentation: its options, and what it does either to the spatial map or to the intensities.
-
-    ``check(options, dimensions=, channels=)``, where there is one, refuses options that make no sense for such images.
-    """
-
-    options: type[RandomOptions]
-    change_map: Callable[[SpatialMap, Any, Rng], None] | None = None
-    change_image: Callable[[Tensor, Any, Rng], Tensor] | None = None
-    check: Callable[..., None] | None = None
-
-
-AUGMENTATIONS: Registry[AugmentationSpec] = Registry(
-    "augmentation",
-    "transforms.augment",
-    AugmentationSpec,
-    {
-        "rotate": AugmentationSpec(spatial_augmentation.Rotate, change_map=spatial_augmentation.rotate),
-        "shift": AugmentationSpec(spatial_augmentation.Shift, change_map=spatial_augmentation.shift),
-        "shear": AugmentationSpec(spatial_augmentation.Shear, change_map=spatial_augmentation.shear),
-        "zoom": AugmentationSpec(spatial_augmentation.Zoom, change_map=spatial_augmentation.zoom),
-        "flip": AugmentationSpec(
-            spatial_augmentation.Flip, change_map=spatial_augmentation.flip, check=spatial_augmentation.check_flip
-        ),
-        "elastic": AugmentationSpec(spatial_augmentation.Elastic, change_map=spatial_augmentation.elastic),
-        "brightness": AugmentationSpec(
-            intensity_augmentation.Brightness, change_image=intensity_augmentation.brightness
-        ),
-        "contrast": AugmentationSpec(intensity_augmentation.Contrast, change_image=intensity_augmentation.contrast),
-        "gamma": AugmentationSpec(intensity_augmentation.Gamma, change_image=intensity_augmentation.gamma),
-        "bias_field": AugmentationSpec(
-            intensity_augmentation.BiasField, change_image=intensity_augmentation.bias_field
-        ),
-        "noise": AugmentationSpec(intensity_augmentation.Noise, change_image=intensity_augmentation.noise),
-        "blur": AugmentationSpec(intensity_augmentation.Blur, change_image=intensity_augmentation.blur),
-        "low_resolution": AugmentationSpec(
-            intensity_augmentation.LowResolution, change_image=intensity_augmentation.low_resolution
-        ),
-        "missing_sequence": AugmentationSpec(
-            intensity_augmentation.MissingSequence,
-            change_image=intensity_augmentation.missing_sequence,
-            check=intensity_augmentation.check_missing_sequence,
-        ),
-    },
-)
+from metseg.registry import resolved
 
 
 class Augmenter:
@@ -86,13 +35,14 @@ class Augmenter:
 
     def __init__(self, steps: Sequence[Named], *, dimensions: int, channels: int = 1, neighbours: int = 0) -> None:
         self._slices = 2 * neighbours + 1
-        self._steps = []
-        for named in steps:
-            spec = AUGMENTATIONS.lookup(named.name)
-            options = named.parse(spec.options)
-            if spec.check is not None:
-                spec.check(options, dimensions=dimensions, channels=channels)
-            self._steps.append((spec, options))
+        self._steps = [
+            (
+                None if spec.change_map is None else resolved(spec.change_map),
+                None if spec.change_image is None else resolved(spec.change_image),
+                parsed,
+            )
+            for spec, parsed in check_augmentations(steps, dimensions=dimensions, channels=channels)
+        ]
 
     @classmethod
     def of(cls, recipe: Recipe) -> Augmenter:
@@ -114,18 +64,18 @@ class Augmenter:
     def draw_map(self, shape: tuple[int, ...], rng: Rng) -> SpatialMap:
         """Return where the voxels of an image of this shape are to come from, for `apply_map`."""
         spatial_map = SpatialMap(shape)
-        for spec, options in self._steps:
-            if spec.change_map is not None and rng.random() < options.probability:
-                spec.change_map(spatial_map, options, rng)
+        for change_map, _, options in self._steps:
+            if change_map is not None and rng.random() < options.probability:
+                change_map(spatial_map, options, rng)
         return spatial_map
 
     def change_intensities(self, image: Tensor, rng: Rng) -> Tensor:
         """Return the image (C, X, Y[, Z]) with other intensities at the same places."""
         if self._slices > 1:
             image = image.reshape(self._slices, -1, *image.shape[1:]).movedim(0, -1)
-        for spec, options in self._steps:
-            if spec.change_image is not None and rng.random() < options.probability:
-                image = spec.change_image(image, options, rng)
+        for _, change_image, options in self._steps:
+            if change_image is not None and rng.random() < options.probability:
+                image = change_image(image, options, rng)
         return image.movedim(-1, 0).flatten(0, 1) if self._slices > 1 else image
 
 

@@ -10,13 +10,11 @@ from metseg.dataset.patch_dataset import PatchDataset, patch_items
 from metseg.dataset.samples import TrainingSet, ValidationSet
 from metseg.dataset.slice_dataset import SliceDataset, SliceItem, training_slices
 from metseg.dataset.validation_tiles import TileDataset
-from metseg.errors import InputError, UsageError
+from metseg.dataset.view_checks import check_view
+from metseg.errors import InputError
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.cache import Cache
 from metseg.recipe import Recipe
-
-#: What a recipe says of slices only.
-OF_SLICES = ("slice_range", "with_brain", "neighbours")
 
 
 class Part(NamedTuple):
@@ -24,25 +22,6 @@ class Part(NamedTuple):
 
     case: int
     slices: tuple[int, ...] | None
-
-
-def check_view(recipe: Recipe) -> None:
-    """Refuse options that make no sense for what the network sees.
-
-    Raises:
-        UsageError: slices are chosen for a 3D network, patches or windows have not three sides, or slices are split.
-    """
-    data = recipe.data
-    if data.dimensions == 2:
-        return
-    chosen = [name for name in OF_SLICES if getattr(data, name)]
-    if chosen:
-        raise _misfit(recipe, f"data.{chosen[0]} chooses slices, and a 3D network sees volumes", "leave it out")
-    for name, sides in {"train.patch_size": recipe.train.patch_size, "predict.window": recipe.predict.window}.items():
-        if sides is not None and len(sides) != 3:
-            raise _misfit(recipe, f"{name} {list(sides)} has not three sides", "give x, y and z: [96, 96, 96]")
-    if recipe.split.by == "slice":
-        raise _misfit(recipe, "split.by = 'slice' takes volumes apart", "split by patient")
 
 
 def make_views(
@@ -105,7 +84,3 @@ def _patch_views(
 
 View = Callable[[Recipe, Cache, Sequence[Part], Sequence[Part]], tuple[TrainingSet, ValidationSet]]
 VIEWS: Mapping[int, View] = {2: _slice_views, 3: _patch_views}
-
-
-def _misfit(recipe: Recipe, message: str, cure: str) -> UsageError:
-    return UsageError(message, where=f"recipe {recipe.name}", cure=cure, code="usage.recipe")

@@ -2,111 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, model_validator
 from scipy import ndimage
 from torch import Tensor
 
 from metseg import random_fields
-from metseg.dataset.augmentation_options import FactorRange, Probability, RandomOptions
+from metseg.dataset.augmentation_options import (
+    BiasField,
+    Blur,
+    Brightness,
+    Contrast,
+    Gamma,
+    LowResolution,
+    MissingSequence,
+    Noise,
+)
 from metseg.dataset.spatial_map import Rng
-from metseg.errors import UsageError
-from metseg.preprocess.missing_sequences import SequenceFill
-
-Share = Annotated[float, Field(ge=0)]
-
-
-class Brightness(RandomOptions):
-    """Add up to this share of the modality's standard deviation, either way."""
-
-    probability: Probability = 0.3
-    share: Share = 0.2
-
-
-class Contrast(FactorRange):
-    """Stretch about the mean by a factor between these, keeping the original range."""
-
-    probability: Probability = 0.3
-    low: Annotated[float, Field(gt=0)] = 0.75
-    high: Annotated[float, Field(gt=0)] = 1.25
-
-
-class Gamma(FactorRange):
-    """Gamma curve on the modality's own range, exponent between these."""
-
-    probability: Probability = 0.3
-    low: Annotated[float, Field(gt=0)] = 0.7
-    high: Annotated[float, Field(gt=0)] = 1.5
-
-
-class Noise(RandomOptions):
-    """Gaussian noise of up to this share of the modality's standard deviation."""
-
-    probability: Probability = 0.2
-    share: Share = 0.1
-
-
-class Blur(RandomOptions):
-    """Gaussian blur with a standard deviation between these, in voxels."""
-
-    probability: Probability = 0.1
-    low_voxels: Annotated[float, Field(gt=0)] = 0.5
-    high_voxels: Annotated[float, Field(gt=0)] = 1.0
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.low_voxels > self.high_voxels:
-            raise ValueError(f"low_voxels {self.low_voxels} is above high_voxels {self.high_voxels}")
-        return self
-
-
-class BiasField(RandomOptions):
-    """The slow drift of a receive coil, of up to this strength (standard deviation of its logarithm).
-
-    List it before what moves all values, so that air is still what preprocessing made of it.
-    """
-
-    probability: Probability = 0.2
-    strength: Share = 0.3
-    #: Distance over which the drift changes.
-    scale_voxels: Annotated[float, Field(gt=0)] = 64.0
-
-
-class LowResolution(FactorRange):
-    """Slices between these factors thicker along one axis, and back to the old grid by linear interpolation."""
-
-    probability: Probability = 0.1
-    low: Annotated[float, Field(ge=1)] = 1.5
-    high: Annotated[float, Field(ge=1)] = 4.0
-    #: Probability that a sequence is made coarse; the others stay sharp, as clinical studies mix thin and thick slices.
-    each: Probability = 1.0
-
-
-class MissingSequence(SequenceFill, RandomOptions):
-    """Hide some of the sequences, each subset of them as likely, so that the network also works without them.
-
-    ``copy`` shows the reference in their place, as picture sets do (a grey picture saved in colour is three copies of
-    one sequence); ``zero`` shows nothing, which is the mean after a z-score. List it last, so that a copy is exact.
-    """
-
-    probability: Probability = 0.2
-
-
-def check_missing_sequence(options: MissingSequence, *, dimensions: int, channels: int) -> None:  # noqa: ARG001
-    """Refuse a reference that is not there, and a single sequence, which cannot be done without."""
-    if options.reference >= channels or channels == 1:
-        raise UsageError(
-            "'missing_sequence' needs a reference and at least one other sequence",
-            where="augment",
-            expected=f"reference below {channels}, and 2 or more inputs",
-            got=f"reference {options.reference}, {channels} inputs",
-            cure="leave the step out, or name more under data.modalities",
-            code="usage.recipe",
-        )
 
 
 def _per_modality(image: Tensor, values: np.ndarray) -> Tensor:

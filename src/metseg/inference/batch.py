@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.inference.case_document import CaseReport
-from metseg.inference.input_fit import require_channels
+from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
 from metseg.inference.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.inference.output_formats import FORMATS, Format, document_path, result_paths, targets
@@ -18,7 +18,6 @@ from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.inference.shards import Shard, claimed, finished
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
-from metseg.io.volumes.volume_case import VolumeSource
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.progress import track
 from metseg.registry import lookup
@@ -176,8 +175,7 @@ def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport) -
     cure = "close other programs, or give each patient a folder"
     with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
         if not isinstance(source, SliceStackSource):
-            if isinstance(source, VolumeSource):  # before files are read, and before its sequences are asked for
-                require_channels(source.images, predictor.recipe, where=f"case {source.case_id}")
+            require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
             yield predictor(source.load())
             return
         if predictor.needs_whole_case:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from metseg.errors import InputError
+from metseg.io.case_source import CaseSource
+from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.prediction_inputs import made_for_pictures
 from metseg.preprocess import check_steps
 from metseg.preprocess.missing_sequences import grey_sequence
@@ -56,6 +58,16 @@ def require_channels(sequences: Collection[str], recipe: Recipe, *, where: objec
     if lacking and trained_on_pictures(recipe):
         got = f"a volume without {', '.join(lacking)}"
         raise made_for_pictures(recipe.data, where=where, got=got, grey=grey_sequence(recipe))
+
+
+def require_fitting_source(source: CaseSource, recipe: Recipe, *, where: object) -> None:
+    """Refuse a volume that a network of pictures cannot see, before its files are read and its sequences asked for.
+
+    Raises:
+        InputError: ``input.dimensions``.
+    """
+    if not isinstance(source, SliceStackSource):
+        require_channels(source.modalities, recipe, where=where)
 
 
 def unmeasured_without(case: Case, recipe: Recipe, metrics: Mapping[str, Any]) -> tuple[str, ...]:

@@ -41,6 +41,11 @@ class CaseSource(ABC):
         """Return the name of each slice in order of z, as `Case.slice_names`; empty for volumes."""
         return ()
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Return the sequences that are there, before any is read; empty for pictures, which are read to know."""
+        return ()
+
     @abstractmethod
     def load(self) -> Case:
         """Read the case.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from metseg.io.sequence_names import sequence_of, shared_prefix
 from metseg.io.volumes.image_files import DICOM_ENDINGS, ImageFile, stem_of
@@ -21,23 +22,43 @@ def declaration(reason: str, modality: str, stem: str, *, prefix: str = "") -> s
     return reason if said in (None, modality) else f"{reason}{AGAINST_NAME}{said}"
 
 
-def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
-    """Return a note for each file that is declared to be another sequence than its name says.
-
-    A DICOM series is judged by its header when it is read, and not by the name of its folder.
+def with_reasons(files: Mapping[str, ImageFile]) -> dict[str, ImageFile]:
+    """Return declared files, each with what its name says in its reason where that is another sequence.
 
     Args:
         files: declared modality to file.
     """
-    notes = []
+    said = _other_sequences(files)
+    return {
+        name: replace(file, reason=f"{file.reason}{AGAINST_NAME}{said[name]}")
+        if name in said and AGAINST_NAME not in file.reason
+        else file
+        for name, file in files.items()
+    }
+
+
+def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
+    """Return a note for each file that is declared to be another sequence than its name says.
+
+    Args:
+        files: declared modality to file.
+    """
+    return tuple(
+        f"{files[name].path.name} is declared to be {name}{AGAINST_NAME}{said}: read as {name}"
+        for name, said in _other_sequences(files).items()
+    )
+
+
+def _other_sequences(files: Mapping[str, ImageFile]) -> dict[str, str]:
+    """Return what the names of declared files say, where that is another sequence.
+
+    A DICOM series is judged by its header when it is read, and not by the name of its folder.
+    """
     named = {
         name: file
         for name, file in files.items()
         if not file.path.is_dir() and file.path.suffix.lower() not in DICOM_ENDINGS
     }
     prefix = shared_prefix([stem_of(file.path.name) for file in named.values()])
-    for name, file in named.items():
-        said = sequence_of(stem_of(file.path.name), prefix=prefix)
-        if said is not None and said != name:
-            notes.append(f"{file.path.name} is declared to be {name}{AGAINST_NAME}{said}: read as {name}")
-    return tuple(notes)
+    said = {name: sequence_of(stem_of(file.path.name), prefix=prefix) for name, file in named.items()}
+    return {name: other for name, other in said.items() if other is not None and other != name}

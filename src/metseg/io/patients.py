@@ -98,19 +98,26 @@ def same_folders(places: Sequence[PurePosixPath]) -> dict[str, tuple[str, str]]:
 
 
 def propose_pattern(places: Sequence[PurePosixPath]) -> str:
-    """Return a cure that names the first pattern that would gather several of these pictures under one patient.
+    """Return a cure that names the first pattern that would divide these pictures among several patients.
+
+    A pattern that finds one patient, or one for each picture, is not proposed: neither helps to divide them, and if
+    the pictures are of several patients, it mixes them or takes their slices apart.
 
     >>> propose_pattern([PurePosixPath("p1_1"), PurePosixPath("p1_2"), PurePosixPath("p2_1")])
-    "set patient_pattern, for example '^(.*)_\\\\d+$', which finds 2 patients, the first 'p1'"
+    "set patient_pattern, for example '^(.*)_\\\\d+$', which finds 2 patients, the first 'p1'; if that is wrong, name
+    the patient of each file in a table (patients)"
     """
     for pattern in PROPOSALS:
         matches = [re.search(pattern, str(place)) for place in places]
         patients = sorted({match.group(1) for match in matches if match})
-        if all(matches) and patients[0] and (len(patients) < len(places) or len(places) == 1):
-            many = pluralize(len(patients), "patient")
-            return f"set patient_pattern, for example '{pattern}', which finds {many}, the first '{patients[0]}'"
+        if all(matches) and patients[0] and 1 < len(patients) < len(places):
+            return (
+                f"set patient_pattern, for example '{pattern}', which finds {len(patients)} patients, the first "
+                f"'{patients[0]}'; if that is wrong, name the patient of each file in a table (patients)"
+            )
     return (
-        "give each patient a folder of its own, or name the patient of each file with a pattern or a table of patients"
+        "give each patient a folder of its own, or name the patient of each file in a table of patients (--patients "
+        "FILE, CSV with the columns file and patient) or by a pattern (--patient-pattern)"
     )
 
 

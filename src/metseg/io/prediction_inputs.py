@@ -11,7 +11,7 @@ from typing import Unpack
 from metseg.errors import InputError, UsageError
 from metseg.io.case_discovery import DataOptions, data_part, unlabelled_notes
 from metseg.io.case_source import CaseSource
-from metseg.io.declared_sequences import declared_against_names
+from metseg.io.declared_sequences import declared_against_names, with_reasons
 from metseg.io.file_index import PICTURE_ENDINGS, Pair, Tree, scan
 from metseg.io.images.channel_names import SINGLE_CHANNEL, GreyRule
 from metseg.io.images.file_signatures import HEAD_BYTES, looks_like_picture
@@ -328,7 +328,7 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
     unused = tuple(note for name, note in check_named(files, study.wanted).items() if name not in left_out)
     images = {name: file for name, file in study.images.items() if name not in files}
     declared = {name: ImageFile(path) for name, path in files.items() if path is not None}
-    images |= declared
+    images |= with_reasons(declared)
     twins = {name: others for name, others in study.twins.items() if name not in files}
     notes = (*declared_against_names(declared), *study.notes, *unused)
     return [replace(study, images=images, brain_mask=brain, twins=twins, notes=notes)]
@@ -399,7 +399,7 @@ def made_for_pictures(data: DataPart, *, where: object, got: str, grey: str | No
         where=where,
         expected=f"2D slices of {pluralize(len(data.channels), 'channel')} ({', '.join(data.channels)})",
         got=got,
-        cure=f"{slices}choose a model of volumes, see `metseg models list`",
+        cure=f"{slices}choose a model for volumes (--model; `metseg models list` shows them)",
         code="input.dimensions",
     )
 

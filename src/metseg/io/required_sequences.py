@@ -35,6 +35,11 @@ class RequiredOnly(CaseSource):
         )
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        assert self.source is not None
+        return tuple(name for name in self.source.modalities if name not in self.left_out)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         assert self.source is not None
         return self.source.files

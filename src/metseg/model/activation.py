@@ -17,10 +17,7 @@ import torch
 from torch import Tensor
 
 from metseg.labels import LABEL_SCHEMES, LabelScheme
-from metseg.recipe import Recipe
-
-#: The loss that makes a network's outputs regions.
-REGIONS_LOSS = "regions"
+from metseg.recipe import REGIONS_LOSS, Recipe
 
 
 @dataclass(frozen=True)

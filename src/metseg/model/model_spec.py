@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from metseg.recipe import Frozen
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class ModelSpec:
         build: called as ``build(options, in_channels=, out_channels=, dimensions=)``; returns the bare network, which
             takes (N, C, X, Y[, Z]) of a size divisible by ``divisor`` and returns logits (N, K, X, Y[, Z]), or, in
             training with deep supervision, a list of them, the finest first, coarser ones on their own smaller grid.
+            A text "module:function" is imported when the network is built, so that the table needs no torch.
         options: the class of its options, and the only home of their defaults.
         dimensions: 2 for slices, 3 for volumes; what the family can do.
         source: the paper, as ``arXiv:...``, ``doi:...`` or its address.
@@ -29,7 +31,7 @@ class ModelSpec:
             first, the whole network last; validation chooses among them. Empty: there is one form only.
     """
 
-    build: Callable[..., nn.Module]
+    build: Callable[..., nn.Module] | str
     options: type[Frozen]
     dimensions: tuple[int, ...]
     source: str

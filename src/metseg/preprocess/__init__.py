@@ -168,10 +168,10 @@ def check_steps(named: Sequence[Named]) -> tuple[Step, ...]:
         UsageError: an unknown step or option, or a step behind one that it has to precede (``usage.step_order``).
     """
     steps: list[Step] = []
-    for item in named:
+    for position, item in enumerate(named):
         spec = STEPS.lookup(item.name)
         _check_order(item.name, spec, steps)
-        steps.append(Step(item.name, spec, item.parse(spec.options)))
+        steps.append(Step(item.name, spec, item.parse(spec.options, key=f"preprocess.{position}")))
     return tuple(steps)
 
 

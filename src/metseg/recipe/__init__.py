@@ -3,6 +3,7 @@
 from metseg.recipe.loading import load_recipe, parse_recipe, shipped_recipes
 from metseg.recipe.overrides import apply_change, refuse_split_changes
 from metseg.recipe.schema import (
+    REGIONS_LOSS,
     DataPart,
     Fraction,
     Frozen,
@@ -17,6 +18,7 @@ from metseg.recipe.schema import (
 )
 
 __all__ = [
+    "REGIONS_LOSS",
     "DataPart",
     "Fraction",
     "Frozen",

@@ -11,6 +11,7 @@ from metseg.recipe.schema import Frozen, Named
 class FlipAxes(Frozen):
     """The option of the augmentation `flip` that prediction has to know too."""
 
+    #: Axes that may be mirrored: 0 left-right, 1 back-front, 2 bottom-top (volumes only).
     axes: tuple[Literal[0, 1, 2], ...] = (0,)
 
 

@@ -6,16 +6,23 @@ checked against the tables by `metseg.training.recipe_validation`, before any da
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
+from metseg.recipe.keys import nearest_key, nearest_value, part_at
 from metseg.registry import lookup
 from metseg.volume import canonical_modality
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: The loss that makes a network's outputs regions that overlap; with any other they are classes.
+REGIONS_LOSS = "regions"
 
 
 class Frozen(BaseModel):
@@ -44,13 +51,16 @@ class Named(BaseModel):
         beside = {key: value for key, value in raw.items() if key not in ("name", "options")}
         return {"name": raw.get("name"), "options": {**written, **beside} if isinstance(written, Mapping) else written}
 
-    def parse(self, options_class: type[OptionsType]) -> OptionsType:
+    def parse(self, options_class: type[OptionsType], *, key: str = "") -> OptionsType:
         """Return the options checked against their class.
 
+        Args:
+            options_class: what the table says the options are.
+            key: where in the recipe the entry stands, for the message: ``model``, ``preprocess.0``.
         Raises:
             UsageError: an unknown option, or a value it does not take; the message names both.
         """
-        return validated(options_class, self.options, where=f"options of '{self.name}'")
+        return validated(options_class, self.options, where=f"options of '{self.name}'", key=key)
 
 
 Modality = Annotated[str, BeforeValidator(canonical_modality)]
@@ -61,9 +71,10 @@ Seed = Annotated[int, Field(ge=0)]
 class DataPart(Frozen):
     """What is read and what of it the network sees."""
 
+    #: How the data set's folder is arranged; auto: detected from the folder.
     layout: str = "auto"
-    #: Whose data these are and under which licence, for the card of a bundle. Empty: what the data set itself says
-    #: (a simulation, `dataset_description.json`, `dataset.json`, TCGA-LGG's names).
+    #: Owner and licence of the data, for the card of a bundle. Empty: what the data set itself says (a simulation,
+    #: `dataset_description.json`, `dataset.json`, TCGA-LGG's names).
     licence: str = ""
     #: The data set that the recipe was written for, where metseg can recognise it ("tcga-lgg"): a training on other
     #: data says so, and its card too.
@@ -76,10 +87,12 @@ class DataPart(Frozen):
     optional: tuple[Modality, ...] = ()
     #: The sequence whose grid the others are brought to and results lie on; None: the first that the network sees.
     reference: Modality | None = None
+    #: Label scheme that the network learns: which classes there are, and which regions are scored; binary: lesion or
+    #: not.
     labels: str = "binary"
     #: Label scheme of the files, where it is not `labels`; None: what the layout knows of it.
     file_labels: str | None = None
-    #: Which region of the files' scheme is the lesion, where `labels` is binary; None: whatever is labelled.
+    #: Which region of the files' scheme is the lesion, where `labels` is binary; None: every label above 0.
     region: str | None = None
     #: What the network sees: 2, slices; 3, patches of volumes.
     dimensions: Literal[2, 3] = 2
@@ -91,8 +104,8 @@ class DataPart(Frozen):
     neighbours: Annotated[int, Field(ge=0, le=3)] = 0
     #: Regular expression with one group; what it finds in the relative path is the patient.
     patient_pattern: str | None = None
-    #: Table (CSV) with a row for each file or study: whose it is (column `patient`), in which part (`fold`), or both; a
-    #: path relative to the data set, or to the working directory.
+    #: Table (CSV) with a row for each file or study: its patient (column `patient`), its part of the split (`fold`), or
+    #: both; a path relative to the data set, or to the working directory.
     patients: str | None = None
     #: Read TIFFs of several pages as stacks of slices; they are refused otherwise.
     stack: bool = False
@@ -123,12 +136,19 @@ class DataPart(Frozen):
 class SplitPart(Frozen):
     """How patients are divided. ``by = "slice"`` is possible, leaks patients, and is marked so in every table."""
 
+    #: What is divided. patient: all images of a patient are in one part; slice: single slices, which lets images of a
+    #: patient into several parts.
     by: Literal["patient", "slice"] = "patient"
+    #: Share of the patients (or slices) for validation, which decides what weights are kept.
     validation: Fraction = 0.15
+    #: Share of the patients (or slices) for the test, which nothing of the training sees.
     test: Fraction = 0.2
     #: Parts for cross-validation; 0: none.
     folds: Annotated[int, Field(ge=0)] = 0
+    #: Column of the data set's table `patients.csv` that all parts have in equal shares; None: patients are drawn
+    #: without regard to any.
     stratify: str | None = None
+    #: Seed of the random draw of patients; the same seed and data give the same split.
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -147,36 +167,54 @@ DEFAULT_EPOCHS = 50
 class TrainPart(Frozen):
     """Optimiser, schedule, budget. Training ends when the first of the budgets is spent."""
 
+    #: Slices, or patches of volumes, per training step.
     batch_size: Annotated[int, Field(gt=0)] = 8
-    #: Voxels of the patches that a 3D network is trained on.
+    #: Voxels of the patches that a 3D network is trained on, along x, y and z.
     patch_size: tuple[Annotated[int, Field(gt=0)], ...] = (96, 96, 96)
     #: Steps per epoch; None: as many as it takes to see every training item once.
     steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
-    #: Budgets. Without any of the three, training takes `DEFAULT_EPOCHS`.
+    #: Budget in epochs; None: no such limit. Without any of the three budgets, training takes 50 epochs.
     max_epochs: Annotated[int, Field(gt=0)] | None = None
+    #: Budget in training steps (batches); None: no such limit.
     max_steps: Annotated[int, Field(gt=0)] | None = None
+    #: Budget in minutes of wall time; None: no such limit.
     max_minutes: Annotated[float, Field(gt=0)] | None = None
+    #: Optimiser: how weights follow from gradients.
     optimizer: str = "adam"
+    #: Learning rate at the top of the schedule.
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    #: Decay of the weights, biases and normalisation left out; 0: none.
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    #: Momentum of `sgd`, the only optimiser that has one.
     momentum: Fraction = 0.9
+    #: How the learning rate changes over the budget. constant: not at all; plateau: lowered when validation no longer
+    #: improves; cosine: down to almost 0 along half a cosine; one_cycle: up for 30 % of the budget, then down.
     schedule: str = "constant"
     #: Share of the budget over which the learning rate rises from zero.
     warmup: Fraction = 0.0
-    #: Epochs without a better validation Dice before the plateau schedule lowers the rate, and by what factor.
+    #: Epochs without a better validation Dice before the plateau schedule lowers the rate.
     plateau_patience: Annotated[int, Field(gt=0)] = 5
+    #: Factor by which the plateau schedule lowers the rate.
     plateau_factor: Fraction = 0.5
     #: Epochs without a better validation Dice before training stops; None: never.
     early_stopping: Annotated[int, Field(gt=0)] | None = None
+    #: Decay per step of an exponential moving average of the weights, which is then validated and kept; 0.999 averages
+    #: over about 1000 steps. None: the weights themselves.
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    #: Largest norm of the gradient of a step, to which larger ones are scaled down; None: no limit.
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     #: Share of each batch that holds lesion; None: as they come.
     lesion_share: Fraction | None = None
+    #: Numbers that the network computes with. auto: bf16 where the processor or GPU has it in hardware, float32
+    #: elsewhere.
     precision: Literal["auto", "float32", "bf16"] = "auto"
+    #: Memory layout with channels innermost. auto: where it is faster for this network on this machine.
     channels_last: Literal["auto", "on", "off"] = "auto"
+    #: Epochs from one validation to the next.
     validate_every: Annotated[int, Field(gt=0)] = 1
     #: Processes that load data; None: as many as the machine can spare.
     workers: Annotated[int, Field(ge=0)] | None = None
+    #: Seed of weights, order of the data, augmentation and dropout.
     seed: Seed = 0
 
     @property
@@ -189,17 +227,20 @@ class TrainPart(Frozen):
 class PredictPart(Frozen):
     """From probabilities to a mask. The operating point chosen on validation patients is written here."""
 
+    #: Probability from which a pixel or voxel is lesion.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
     #: The same in cubic millimetres, for images that have a spacing; a piece has to be as large as both say.
     minimum_mm3: Annotated[float, Field(ge=0)] = 0.0
+    #: Fill holes inside lesions.
     fill_holes: bool = False
     #: Keep the largest connected piece of a case alone: for data in which each patient has one lesion, and no others.
     keep_largest: bool = False
-    #: A lesion's confidence is 1 / (1 + exp(-(slope · logit p + intercept))), p the mean probability over its voxels;
-    #: fitted to validation lesions. As they are here, it is p.
+    #: Slope of a lesion's confidence, 1 / (1 + exp(-(slope · logit p + intercept))) with p the mean probability over
+    #: its voxels; fitted to validation lesions. With slope 1 and intercept 0 it is p.
     confidence_slope: float = 1.0
+    #: Intercept of a lesion's confidence; see `confidence_slope`.
     confidence_intercept: float = 0.0
     #: Voxels of the windows in which a 3D network sees a volume; None: as large as the patches it was trained on.
     #: Larger ones show it more of what surrounds a large lesion, and take more memory.
@@ -216,17 +257,27 @@ class Recipe(Frozen):
     In a file, ``base = "lgg-fast"`` names a shipped recipe that this one is like but for what it says itself.
     """
 
+    #: Name of the experiment: of its bundle, and in tables.
     name: str
+    #: What the recipe is for, in a sentence or two.
     description: str = ""
     #: The paper, course or repository this reproduces.
     source: str = ""
+    #: What is read and what of it the network sees.
     data: DataPart = DataPart()
+    #: Preprocessing steps, carried out in this order; empty: none.
     preprocess: tuple[Named, ...] = ()
+    #: Augmentations of the training data, carried out in this order; empty: none.
     augment: tuple[Named, ...] = ()
+    #: How patients are divided into training, validation and test.
     split: SplitPart = SplitPart()
+    #: The network: a name and its options.
     model: Named
+    #: The loss: a name and its options.
     loss: Named = Named(name="dice_bce")
+    #: Optimiser, schedule, budget.
     train: TrainPart = TrainPart()
+    #: From probabilities to a mask.
     predict: PredictPart = PredictPart()
 
     @property
@@ -249,22 +300,42 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def validated(part: type[OptionsType], raw: Any, *, where: object) -> OptionsType:
+def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = "") -> OptionsType:
     """Return ``raw`` as a ``part``; turn pydantic's report into one line of ours.
 
+    Args:
+        part: the class of the result.
+        raw: as TOML or JSON gives it.
+        where: the file or recipe, for the message.
+        key: the key that holds the whole, for the message: ``model`` for the options of a network.
     Raises:
-        UsageError: naming the first wrong key, its value, and how many more there are.
+        UsageError: naming the first wrong key, its value, the key or value that was probably meant, and how many more
+            are wrong.
     """
     try:
         return part.model_validate(raw)
     except ValidationError as error:
         first, *more = error.errors()
-        key = ".".join(str(piece) for piece in first["loc"]) or "the whole"
-        known = ", ".join(part.model_fields)
+        prefix = f"{key}." if key else ""
+        name = prefix + ".".join(str(piece) for piece in first["loc"]) if first["loc"] else key or "the whole"
+        unknown = first["type"] == "extra_forbidden"
+        what = f"unknown key '{name}'" if unknown else f"'{name}': {first['msg'].removeprefix('Value error, ')}"
         raise UsageError(
-            f"'{key}': {first['msg']}" + (f" (and {len(more)} more)" if more else ""),
+            what + (f" (and {len(more)} more)" if more else ""),
             where=where,
             got=None if isinstance(first["input"], Mapping) else first["input"],
-            cure=f"known keys here: {known}" if first["type"] == "extra_forbidden" else None,
+            cure=_unknown_key_cure(part, first["loc"], prefix) if unknown else _wrong_value_cure(first),
             code="usage.recipe",
         ) from None
+
+
+def _unknown_key_cure(part: type[BaseModel], location: Sequence[int | str], prefix: str) -> str:
+    near = nearest_key(part, location)
+    owner = part_at(part, location[:-1]) or part
+    known = f"known keys here: {', '.join(owner.model_fields)}"
+    return f"did you mean {prefix}{near}? {known}" if near else known
+
+
+def _wrong_value_cure(error: ErrorDetails) -> str | None:
+    near = nearest_value(error["input"], str(error.get("ctx", {}).get("expected", "")))
+    return f"did you mean '{near}'?" if near else None

@@ -191,7 +191,6 @@ def _require_lesions(cache: Cache, train: Sequence[Part]) -> None:
     if not any(_has_lesion(cache, part) for part in train):
         raise InputError(
             f"none of the masks of {len(train)} training cases has a lesion",
-            where=cache.entries[train[0].case].case_id,
             cure="check the masks and their values with `metseg inspect`, or give a split with lesions for training",
             code="input.no_lesion",
         )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-
-from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from typing import TYPE_CHECKING
 
 from metseg.recipe import TrainPart
 from metseg.registry import lookup
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
 
 #: The one-cycle policy rises for this share of the budget (Smith & Topin 2018, arXiv:1708.07120; fast.ai's value).
 ONE_CYCLE_RISE = 0.3
@@ -23,13 +25,27 @@ FINAL_FACTOR = 0.001
 
 Parameters = Iterable[dict[str, object]]
 
-OPTIMIZERS: Mapping[str, Callable[[Parameters, TrainPart], Optimizer]] = {
-    "adam": lambda groups, train: Adam(groups, lr=train.learning_rate),
-    "adamw": lambda groups, train: AdamW(groups, lr=train.learning_rate),
-    "sgd": lambda groups, train: SGD(
-        groups, lr=train.learning_rate, momentum=train.momentum, nesterov=train.momentum > 0
-    ),
-}
+
+def _adam(groups: Parameters, train: TrainPart) -> Optimizer:
+    from torch.optim import Adam
+
+    return Adam(groups, lr=train.learning_rate)
+
+
+def _adamw(groups: Parameters, train: TrainPart) -> Optimizer:
+    from torch.optim import AdamW
+
+    return AdamW(groups, lr=train.learning_rate)
+
+
+def _sgd(groups: Parameters, train: TrainPart) -> Optimizer:
+    from torch.optim import SGD
+
+    return SGD(groups, lr=train.learning_rate, momentum=train.momentum, nesterov=train.momentum > 0)
+
+
+#: Each imports torch when it is called, so that the names are known without it.
+OPTIMIZERS: Mapping[str, Callable[[Parameters, TrainPart], Optimizer]] = {"adam": _adam, "adamw": _adamw, "sgd": _sgd}
 
 
 def constant(_: float) -> float:

@@ -1,16 +1,20 @@
-"""Check every name and option of a recipe against the tables, before any data is touched."""
+"""Check every name and option of a recipe against the tables, before any data is touched.
+
+Most of it needs no torch, so that a slip of the pen is answered at once: `check_recipe`.
+"""
 
 from __future__ import annotations
 
-from metseg.dataset import Augmenter, check_view
+from metseg.dataset.augmentation_table import check_augmentations_of
+from metseg.dataset.view_checks import check_view
 from metseg.errors import UsageError
 from metseg.io.data_origin import KNOWN
 from metseg.io.layouts import LAYOUTS
-from metseg.model import MODELS
+from metseg.model.architectures import MODELS
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
 from metseg.registry import lookup
-from metseg.training.losses import loss_of
+from metseg.training.losses.loss_table import check_loss
 from metseg.training.optimizers import OPTIMIZERS, SCHEDULES
 
 #: Entries of `TrainPart` and `PredictPart` that mean something only where another entry has one of some values.
@@ -25,7 +29,19 @@ ONLY_WITH = (
 
 
 def validate_recipe(recipe: Recipe) -> None:
-    """Refuse a recipe that could only fail later.
+    """Refuse a recipe that could only fail later: `check_recipe`, and its loss is tried on a few voxels.
+
+    Raises:
+        UsageError: as `check_recipe`; also class weights that do not fit the classes, or losses nested wrongly.
+    """
+    check_recipe(recipe)
+    from metseg.training.losses.loss_factory import loss_of  # imports torch
+
+    loss_of(recipe)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse names, options and entries that are wrong by themselves. Imports no torch.
 
     Raises:
         UsageError: an unknown layout, step, augmentation, model, loss, optimiser or schedule, a wrong option of one,
@@ -36,17 +52,17 @@ def validate_recipe(recipe: Recipe) -> None:
     if recipe.data.written_for:
         lookup("data set", KNOWN, recipe.data.written_for)
     check_steps(recipe.preprocess)
-    Augmenter.of(recipe)
+    check_augmentations_of(recipe)
     check_view(recipe)
     spec = MODELS.lookup(recipe.model.name)
-    recipe.model.parse(spec.options)
+    recipe.model.parse(spec.options, key="model")
     if recipe.data.dimensions not in spec.dimensions:
         raise UsageError(
             f"'{recipe.model.name}' has no {recipe.data.dimensions}D form",
             where=f"recipe {recipe.name}",
             cure="set data.dimensions to what it has, or choose another of `metseg models architectures`",
         )
-    loss_of(recipe)
+    check_loss(recipe.loss)
     lookup("optimizer", OPTIMIZERS, recipe.train.optimizer)
     lookup("schedule", SCHEDULES, recipe.train.schedule)
     _refuse_ignored(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -117,3 +118,18 @@ def plain(text: str) -> str:
 
 def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def source_name(source: str) -> str:
+    """Return where an image was read from; files are counted in the order in which they were uploaded.
+
+    >>> [source_name(text) for text in ("file 1", "file 2", "file 11", "file 22", "series 5")]
+    ['the 1st file uploaded', 'the 2nd file uploaded', 'the 11th file uploaded', 'the 22nd file uploaded', 'series 5']
+    """
+    match = re.fullmatch(r"file (\d+)", source)
+    return source if match is None else f"the {_ordinal(int(match[1]))} file uploaded"
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"

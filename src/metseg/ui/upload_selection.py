@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from metseg.schemas import BRAIN_MASK, Kind, Model
+from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
 from metseg.ui.api_client import Part
 from metseg.ui.labels import KINDS, plain, sequence_name
 from metseg.ui.page_settings import ReadNames, SequenceFromName
@@ -182,15 +182,23 @@ def default_model(models: Sequence[Model], kind: Kind | None) -> Model | None:
 
 
 def parts_of(files: Sequence[ChosenFile]) -> tuple[Part, ...]:
-    """Return the files as they are sent: by number, so that no name leaves the page.
+    """Return the files as they are sent: by number and by the sequence that their names say, but not by their names.
 
-    >>> [(part.field, part.name) for part in parts_of([ChosenFile("MILLER_T1.nii", b"", Kind.NIFTI, "t1c")])]
-    [('t1c', 'file-1.nii')]
+    So the service can tell, with the result, whether a name says what a file was read as.
+
+    >>> file = ChosenFile("MILLER_T1_Gd.nii", b"", Kind.NIFTI, "t1c", name_says="t1c")
+    >>> [(part.field, part.name) for part in parts_of([file])]
+    [('t1c', 'file-1-t1c.nii')]
     """
     return tuple(
-        Part(file.sequence or "files", f"file-{number}{ending_of(file.name)}", file.content)
+        Part(file.sequence or "files", f"file-{number}{_said(file)}{ending_of(file.name)}", file.content)
         for number, file in enumerate(files, start=1)
     )
+
+
+def _said(file: ChosenFile) -> str:
+    """Return the sequence that a file's name says, as a part of the name that is sent."""
+    return f"-{file.name_says}" if file.name_says in SEQUENCES else ""
 
 
 def total_bytes(files: Sequence[ChosenFile]) -> int:

@@ -238,7 +238,7 @@ def test_each_sequence_is_recorded_with_its_series_and_the_reason(study: Path) -
     (source,) = find_studies(study, overrides={"t1n": "7"})
     records = {record.sequence: (record.source, record.reason) for record in source.load().sequence_records}
     assert records == {
-        "t1n": ("series 7", "the user named it"),
+        "t1n": ("series 7", "the user named it, and its header says t1c"),
         "t1c": ("series 9", "the description says T1 and the header names a contrast agent"),
         "t2f": ("series 11", "the description says FLAIR"),
     }

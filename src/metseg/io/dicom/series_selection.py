@@ -109,11 +109,23 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
     for modality, override in overrides.items():
         if override is not None:
             chosen[modality] = override
-            reasons[modality] = NAMED_BY_USER
+            reasons[modality] = _named_reason(override, modality)
             notes.insert(0, named_note(override, modality))
     return Choice(
         {modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes), reasons
     )
+
+
+def _named_reason(series: Series, modality: str) -> str:
+    """Return why a series that a user named is a sequence, and what its header says where that is another."""
+    said = recognise(series.header)
+    contradicts = said.modality not in (None, modality) and not _agent_unknown(said, modality)
+    return f"{NAMED_BY_USER}, and its header says {said.modality}" if contradicts else NAMED_BY_USER
+
+
+def _agent_unknown(said: Recognition, modality: str) -> bool:
+    """Return whether a header calls a T1 image one of the two kinds only because it says nothing of contrast agent."""
+    return not said.certain and {said.modality, modality} == {"t1n", "t1c"}
 
 
 def named_note(series: Series, modality: str) -> str:
@@ -121,7 +133,7 @@ def named_note(series: Series, modality: str) -> str:
     said, name = recognise(series.header), series.title
     if said.modality in (None, modality):
         return f"{name} is {modality}: named by hand."
-    if not said.certain and {said.modality, modality} == {"t1n", "t1c"}:
+    if _agent_unknown(said, modality):
         return f"{name} is {modality}: named by hand; its header does not say whether contrast agent was given."
     return f"{name} is {modality}: named by hand, against its header, which says {said.modality}: {said.reason}"
 

@@ -129,11 +129,17 @@ def _cases_at(sources: Sequence[CaseSource], root: Path) -> str:
     """Return the first few cases and the folders that hold their files."""
     places = (Path(os.path.commonpath([file.parent for file in source.files])) for source in sources)
     named = [
-        f"{source.case_id} in {place.relative_to(root).as_posix()}"
+        f"{source.case_id} in {_folder_name(place, root)}"
         for source, place in zip(sources[:_NAMED], places, strict=False)
     ]
     more = [f"and {len(sources) - _NAMED} more"] if len(sources) > _NAMED else []
     return ", ".join([*named, *more])
+
+
+def _folder_name(folder: Path, root: Path) -> str:
+    """Return a folder by its path below the root, or the root by its name."""
+    below = folder.relative_to(root)
+    return f"the folder {below.as_posix()}" if below.parts else f"the folder {root.resolve().name} itself"
 
 
 def _unread(tree: Tree) -> Iterator[str]:

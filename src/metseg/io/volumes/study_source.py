@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metseg.errors import UsageError
-from metseg.io.declared_sequences import declared_against_names
+from metseg.io.declared_sequences import declared_against_names, with_reasons
 from metseg.io.volumes.image_files import ImageFile, stem_of
 from metseg.io.volumes.volume_case import LabelRule, VolumeSource
 from metseg.labels import NamedLabels
@@ -45,7 +45,9 @@ def study_from_files(
     folders = {path.resolve().parent for path in paths}
     name = case_id or (folders.pop().name if len(folders) == 1 else "") or stem_of(paths[0].name)
     brain = images.pop(BRAIN_MASK, None)
-    source = VolumeSource(name, name, paths[0].parent, images=images, brain_mask=None if brain is None else brain.path)
+    source = VolumeSource(
+        name, name, paths[0].parent, images=with_reasons(images), brain_mask=None if brain is None else brain.path
+    )
     if data is None:
         return source
     notes = (*declared_against_names(images), *check_named(images, data.inputs).values())

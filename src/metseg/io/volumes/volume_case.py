@@ -114,6 +114,11 @@ class VolumeSource(CaseSource):
         return self.mask is not None
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """Return the sequences that are there, those that are not read too."""
+        return tuple(self.images)
+
+    @property
     def chosen(self) -> tuple[str, ...]:
         """Return the modalities that are there and read."""
         return tuple(name for name in self.wanted or self.images if name in self.images)

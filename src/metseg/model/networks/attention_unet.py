@@ -6,30 +6,15 @@ Code: MONAI's `AttentionUnet`, Apache-2.0.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
-from metseg.model.networks.layers import Channels, ConvNormAct, Dropout
-from metseg.recipe import Frozen
+from metseg.model.networks.layers import ConvNormAct
+from metseg.model.networks.network_options import AttentionUnetOptions
 
 
-class Options(Frozen):
-    """Options of the Attention U-Net."""
-
-    channels: Channels = (32, 64, 128, 256)
-    dropout: Dropout = 0.0
-    #: Normalisation where gated skip and decoder are joined. ``instance`` is what MONAI builds: it takes from the last
-    #: features of each picture their size, so small lesions are learnt slowly, and it is slow in bfloat16.
-    merge: Literal["batch", "instance"] = "batch"
-
-
-def divisor(options: Options) -> int:
-    """Return what the sides of the input must be a multiple of: each level but the first halves them."""
-    return int(2 ** (len(options.channels) - 1))
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: AttentionUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return MONAI's Attention U-Net."""
     from monai.networks.nets.attentionunet import AttentionUnet
 

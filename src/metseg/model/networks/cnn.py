@@ -12,24 +12,11 @@ from itertools import pairwise
 
 from torch import nn
 
-from metseg.model.networks.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm
-from metseg.recipe import Frozen
+from metseg.model.networks.layers import CONVOLUTION, DROPOUT, ConvNormAct
+from metseg.model.networks.network_options import CnnOptions
 
 
-class Options(Frozen):
-    """Options of the plain network: one convolution per entry of ``channels``."""
-
-    channels: Channels = (32, 32, 64, 64, 64)
-    norm: Norm = "batch"
-    dropout: Dropout = 0.0
-
-
-def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
-    """Return 1: nothing is halved."""
-    return 1
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: CnnOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return the plain network."""
     convolutions = [
         ConvNormAct(before, after, dimensions=dimensions, norm=options.norm)

@@ -16,11 +16,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from metseg.model.networks.layers import FIXED_NORM, Dropout, Norm, with_classes
-from metseg.model.networks.nnunet_options import PlannedOptions, divisor
+from metseg.model.networks.layers import FIXED_NORM, with_classes
+from metseg.model.networks.network_options import DynUnetOptions
 from metseg.model.onednn_workarounds import add_convolved, with_parameters
-
-__all__ = ["Options", "build", "divisor"]
 
 _NORM: dict[str, str | tuple[str, dict[str, Any]]] = {
     "batch": "batch",
@@ -30,23 +28,13 @@ _NORM: dict[str, str | tuple[str, dict[str, Any]]] = {
 }
 
 
-class Options(PlannedOptions):
-    """Options of DynUNet."""
-
-    norm: Norm = "instance"
-    dropout: Dropout = 0.0
-    residual: bool = False
-    #: A head on every decoder level but the coarsest, as nnU-Net trains.
-    deep_supervision: bool = True
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: DynUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return nnU-Net's network from MONAI's blocks."""
     network = DynUNet(monai_module(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions))
     return with_classes(network, FIXED_NORM) if options.norm == "fixed" else network
 
 
-def monai_module(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def monai_module(options: DynUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return MONAI's own network, whose blocks ours takes; its weights have the names of ours, and further ones."""
     from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 

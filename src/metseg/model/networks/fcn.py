@@ -8,36 +8,20 @@ Batch normalisation is added, for without a pretrained VGG16 the thirteen convol
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from metseg.model.networks.layers import ConvNormAct, Dropout
-from metseg.recipe import Frozen
+from metseg.model.networks.layers import ConvNormAct
+from metseg.model.networks.network_options import FcnOptions
 
 #: Convolutions of VGG16's five stages, and their width in multiples of the first stage's (64 in VGG16).
 _CONVOLUTIONS = (2, 2, 3, 3, 3)
 _WIDTHS = (1, 2, 4, 8, 8)
 
 
-class Options(Frozen):
-    """Options of FCN-8s; VGG16 itself has width 64 and 4096 classifier channels (134 million parameters)."""
-
-    #: Channels of the first stage; the others have 2, 4, 8 and 8 times as many.
-    width: Annotated[int, Field(gt=0)] = 32
-    classifier_channels: Annotated[int, Field(gt=0)] = 512
-    dropout: Dropout = 0.5
-
-
-def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
-    """Return what the sides of the input must be a multiple of: five halvings."""
-    return 32
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
+def build(options: FcnOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
     """Return FCN-8s."""
     return FCN8s(options, in_channels=in_channels, out_channels=out_channels)
 
@@ -45,7 +29,7 @@ def build(options: Options, *, in_channels: int, out_channels: int, dimensions: 
 class FCN8s(nn.Module):
     """See the module's text."""
 
-    def __init__(self, options: Options, *, in_channels: int, out_channels: int) -> None:
+    def __init__(self, options: FcnOptions, *, in_channels: int, out_channels: int) -> None:
         super().__init__()
         widths = [options.width * multiple for multiple in _WIDTHS]
         self.stages = nn.ModuleList(

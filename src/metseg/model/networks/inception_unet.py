@@ -9,48 +9,22 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
 from metseg.errors import BundleError
 from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
-from metseg.model.networks.layers import ConvNormAct, Dropout
+from metseg.model.networks.layers import ConvNormAct
+from metseg.model.networks.network_options import InceptionUnetOptions
 from metseg.model.weights import check_keys, read_checkpoint
-from metseg.recipe import Frozen
 
 CHECKPOINT = "inception_v3_google-0cc3c7bd.pth"
 
 
-class Options(Frozen):
-    """Options of the Inception U-Net."""
-
-    #: Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size.
-    decoder_channels: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=5, max_length=5)] = (
-        256,
-        128,
-        64,
-        32,
-        16,
-    )
-    #: Join the encoder's features in the decoder; False: the plain decoder.
-    skips: bool = True
-    #: Dropped feature maps of the deepest level.
-    dropout: Dropout = 0.0
-    #: A file with the public ImageNet checkpoint, safetensors or ``.pth``, as the encoder's starting point.
-    encoder_weights: str | None = None
-
-
-def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
-    """Return what the sides of the input must be a multiple of: five halvings."""
-    return 32
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
-    """Return the Inception U-Net, its encoder pretrained where `Options.encoder_weights` names a file.
+def build(options: InceptionUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
+    """Return the Inception U-Net, its encoder pretrained where `InceptionUnetOptions.encoder_weights` names a file.
 
     Raises:
         BundleError: that file is absent, damaged, holds code, or is of another network.
@@ -80,7 +54,7 @@ def load_encoder(encoder: InceptionV3, path: Path, in_channels: int) -> None:
 class InceptionUNet(nn.Module):
     """See the module's text."""
 
-    def __init__(self, options: Options, *, in_channels: int, out_channels: int) -> None:
+    def __init__(self, options: InceptionUnetOptions, *, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.skips = options.skips
         self.encoder = InceptionV3(in_channels, padded=True)

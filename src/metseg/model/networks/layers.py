@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.nn import functional
+
+from metseg.model.networks.network_options import Norm
 
 Network = TypeVar("Network", bound=nn.Module)
 
 #: The memory layout that convolutions like best, by spatial dimensions.
 CHANNELS_LAST: dict[int, torch.memory_format] = {2: torch.channels_last, 3: torch.channels_last_3d}
-
-_NORM_MEANING = (
-    "`fixed` goes by statistics that are measured once, before training, or come with the weights that it begins with, "
-    "so that windows agree with one another; for networks that begin with another's weights (`metseg train --init`)."
-)
-Norm = Annotated[Literal["batch", "instance", "group", "fixed"], Field(description=_NORM_MEANING)]
-#: Feature channels of the levels, the finest first.
-Channels = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=2)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 CONVOLUTION: Mapping[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORM: Mapping[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}

@@ -10,45 +10,17 @@ that and (3, 4, 4, 4, 4, 4, 4, 4, 3) as blocks; L, (3, 4, 8, 8, 8, 8, 8, 4, 3) a
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 
-from metseg.recipe import Frozen
+from metseg.model.networks.network_options import MednextOptions
 
 _PerStage = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=3)]
 
 
-class Options(Frozen):
-    """Options of MedNeXt."""
-
-    #: Channels of the finest level; each level doubles them.
-    width: Annotated[int, Field(gt=0)] = 32
-    #: Blocks of each stage: down, the bottom, and up again.
-    blocks: _PerStage = (2,) * 9
-    #: By how much each stage's blocks widen.
-    expansion: _PerStage = (2,) * 9
-    kernel: Literal[3, 5, 7] = 3
-    deep_supervision: bool = True
-
-    @model_validator(mode="after")
-    def _down_bottom_up(self) -> Self:
-        if len(self.blocks) != len(self.expansion) or len(self.blocks) % 2 == 0:
-            raise ValueError("blocks and expansion name as many stages up as down and the bottom between, both alike")
-        return self
-
-    @property
-    def halvings(self) -> int:
-        return len(self.blocks) // 2
-
-
-def divisor(options: Options) -> int:
-    """Return what the sides of the input must be a multiple of: each stage down halves them."""
-    return int(2**options.halvings)
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: MednextOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return MONAI's MedNeXt."""
     from monai.networks.nets.mednext import MedNeXt
 

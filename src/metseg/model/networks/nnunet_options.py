@@ -16,13 +16,14 @@ from metseg.recipe import Frozen
 
 Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=2, max_length=3)]
 Kernel = Annotated[tuple[Literal[1, 3, 5, 7], ...], Field(min_length=2, max_length=3)]
-#: Feature channels of the levels, the finest first; multiples of 8 for the processors' sake and group normalisation.
+#: Multiples of 8 for the processors' sake and group normalisation.
 WideChannels = Annotated[tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...], Field(min_length=3)]
 
 
 class PlannedOptions(Frozen):
     """Options of networks whose levels may differ by axis."""
 
+    #: Feature channels of the levels, the finest first, each a multiple of 8.
     channels: WideChannels = (32, 64, 128, 256, 320)
     #: Per level, the finest first, by how much each axis is smaller than on the level before; the first level's are 1.
     #: None: every level but the first halves every axis.
@@ -56,7 +57,7 @@ class PlannedOptions(Frozen):
         return _checked("kernels", threes if self.kernels is None else self.kernels, dimensions)
 
 
-def divisor(options: PlannedOptions) -> int | tuple[int, ...]:
+def divisor_of_strides(options: PlannedOptions) -> int | tuple[int, ...]:
     """Return what the sides of the input must be a multiple of: the product of the strides along each axis."""
     if options.strides is None:
         return int(2 ** (len(options.channels) - 1))

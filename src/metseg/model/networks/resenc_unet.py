@@ -10,47 +10,21 @@ normalisation, which takes it away again.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from metseg.model.networks.encoder_decoder import EncoderDecoder
-from metseg.model.networks.layers import AVERAGE_POOL, CONVOLUTION, DROPOUT, TRANSPOSED, Dropout, Norm, make_norm
-from metseg.model.networks.nnunet_options import PlannedOptions, WideChannels, divisor
-
-__all__ = ["Options", "build", "divisor"]
+from metseg.model.networks.layers import AVERAGE_POOL, CONVOLUTION, DROPOUT, TRANSPOSED, make_norm
+from metseg.model.networks.network_options import Norm, ResencUnetOptions
 
 #: Slope of the leaky ReLU below zero.
 SLOPE = 0.01
 
 Axes = tuple[int, ...]
-Count = Annotated[int, Field(gt=0)]
 
 
-class Options(PlannedOptions):
-    """Options of the residual-encoder U-Net; the defaults are those of ResEnc M and L, which differ in patch size."""
-
-    channels: WideChannels = (32, 64, 128, 256, 320, 320)
-    #: Residual blocks of each encoder level.
-    blocks: tuple[Count, ...] = (1, 3, 4, 6, 6, 6)
-    #: Convolutions of each decoder level.
-    decoder_convolutions: Count = 1
-    norm: Norm = "instance"
-    #: Probability of dropping a feature map in the deepest level.
-    dropout: Dropout = 0.0
-    #: A head on every decoder level but the coarsest, as nnU-Net trains.
-    deep_supervision: bool = True
-
-    @model_validator(mode="after")
-    def _one_count_per_level(self) -> Self:
-        if len(self.blocks) != len(self.channels):
-            raise ValueError(f"{len(self.blocks)} block counts for {len(self.channels)} levels")
-        return self
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: ResencUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return the residual-encoder U-Net."""
     network = ResEncUNet(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
     network.apply(_initialise)
@@ -129,7 +103,7 @@ class UpBlock(nn.Module):
 class ResEncUNet(EncoderDecoder):
     """See the module's text."""
 
-    def __init__(self, options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> None:
+    def __init__(self, options: ResencUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> None:
         super().__init__()
         channels, norm = options.channels, options.norm
         strides, kernels = options.strides_in(dimensions), options.kernels_in(dimensions)

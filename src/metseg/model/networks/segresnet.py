@@ -11,31 +11,12 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from metseg.model.networks.layers import Dropout
-from metseg.recipe import Frozen
+from metseg.model.networks.network_options import SegresnetOptions
 
 Count = Annotated[int, Field(gt=0)]
 
 
-class Options(Frozen):
-    """Options of SegResNet; the paper's network has width 32."""
-
-    #: Channels of the finest level, a multiple of the 8 groups of its normalisation; each level doubles them.
-    width: Annotated[int, Field(gt=0, multiple_of=8)] = 16
-    #: Residual blocks of each encoder level, the finest first.
-    blocks: Annotated[tuple[Count, ...], Field(min_length=2)] = (1, 2, 2, 4)
-    #: Residual blocks of each decoder level.
-    decoder_blocks: Count = 1
-    #: Probability of dropping a feature map behind the first convolution; the paper's is 0.2.
-    dropout: Dropout = 0.0
-
-
-def divisor(options: Options) -> int:
-    """Return what the sides of the input must be a multiple of: each level but the first halves them."""
-    return int(2 ** (len(options.blocks) - 1))
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: SegresnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return MONAI's SegResNet."""
     from monai.networks.nets.segresnet import SegResNet
 

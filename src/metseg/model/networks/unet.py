@@ -12,41 +12,16 @@ of the time that channels (32, 64, 128, 256) take for the same number of paramet
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from metseg.model.networks.encoder_decoder import EncoderDecoder
-from metseg.model.networks.layers import CONVOLUTION, DROPOUT, Channels, ConvNormAct, Dropout, Norm, make_norm, upsample
-from metseg.recipe import Frozen
+from metseg.model.networks.layers import CONVOLUTION, DROPOUT, ConvNormAct, make_norm, upsample
+from metseg.model.networks.network_options import Norm, UnetOptions
 
 
-class Options(Frozen):
-    """Options of the residual U-Net."""
-
-    channels: Channels = (16, 32, 64, 128, 256)
-    #: Residual blocks of each encoder level.
-    blocks: tuple[Annotated[int, Field(gt=0)], ...] = (1, 2, 2, 2, 3)
-    norm: Norm = "batch"
-    #: Probability of dropping a feature map in the deepest level.
-    dropout: Dropout = 0.0
-    deep_supervision: bool = False
-
-    @model_validator(mode="after")
-    def _one_count_per_level(self) -> Self:
-        if len(self.blocks) != len(self.channels):
-            raise ValueError(f"{len(self.blocks)} block counts for {len(self.channels)} levels")
-        return self
-
-
-def divisor(options: Options) -> int:
-    """Return what the sides of the input must be a multiple of: each level but the first halves them."""
-    return int(2 ** (len(options.channels) - 1))
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: UnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return the residual U-Net."""
     return ResidualUNet(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
 
@@ -86,7 +61,7 @@ class UpBlock(nn.Module):
 class ResidualUNet(EncoderDecoder):
     """See the module's text."""
 
-    def __init__(self, options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> None:
+    def __init__(self, options: UnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> None:
         super().__init__()
         channels, norm = options.channels, options.norm
         self.stem = ConvNormAct(in_channels, channels[0], dimensions=dimensions, norm=norm)

@@ -13,24 +13,11 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from metseg.model.networks.layers import BATCH_NORM, CONVOLUTION, DROPOUT, MAX_POOL, Channels, Dropout, upsample
-from metseg.recipe import Frozen
+from metseg.model.networks.layers import BATCH_NORM, CONVOLUTION, DROPOUT, MAX_POOL, upsample
+from metseg.model.networks.network_options import UnetDropoutOptions
 
 
-class Options(Frozen):
-    """Options of the U-Net with dropout."""
-
-    #: Four levels and the bottom.
-    channels: Channels = (32, 64, 128, 256, 512)
-    dropout: Dropout = 0.2
-
-
-def divisor(options: Options) -> int:
-    """Return what the sides of the input must be a multiple of: each level but the first halves them."""
-    return int(2 ** (len(options.channels) - 1))
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: UnetDropoutOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return the U-Net with dropout."""
     return UNetDropout(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
 
@@ -49,7 +36,7 @@ def _twice(in_channels: int, out_channels: int, dimensions: int) -> nn.Sequentia
 class UNetDropout(nn.Module):
     """See the module's text."""
 
-    def __init__(self, options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> None:
+    def __init__(self, options: UnetDropoutOptions, *, in_channels: int, out_channels: int, dimensions: int) -> None:
         super().__init__()
         channels = options.channels
         self.down = nn.ModuleList(

@@ -10,56 +10,17 @@ depth d sits on node (0, d), which needs exactly the nodes with level + j <= d: 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, cast
+from typing import cast
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
-from metseg.model.networks.layers import Dropout
-from metseg.recipe import Frozen
+from metseg.model.networks.network_options import DEPTH, UnetPlusPlusOptions
 
-DEPTH = 4
 _NORM: dict[str, str | tuple[str, dict[str, bool]]] = {"batch": "batch", "instance": ("instance", {"affine": True})}
 
 
-class Options(Frozen):
-    """Options of U-Net++."""
-
-    channels: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=5, max_length=5)] = (
-        32,
-        64,
-        128,
-        256,
-        512,
-    )
-    norm: Literal["batch", "instance"] = "batch"
-    dropout: Dropout = 0.0
-    #: A head on each of the four depths, all trained; without it only the deepest has one.
-    deep_supervision: bool = True
-    #: Depth computed in evaluation mode; 4 is the whole network.
-    inference_depth: Annotated[int, Field(ge=1, le=DEPTH)] = DEPTH
-
-    @model_validator(mode="after")
-    def _pruned_heads_are_trained(self) -> Self:
-        if self.inference_depth < DEPTH and not self.deep_supervision:
-            raise ValueError(
-                "inference_depth below 4 needs deep_supervision: only then are the shallower heads trained"
-            )
-        return self
-
-
-def divisor(options: Options) -> int:  # noqa: ARG001 (the same for all)
-    """Return what the sides of the input must be a multiple of: four halvings."""
-    return int(2**DEPTH)
-
-
-def inference_forms(options: Options) -> tuple[dict[str, Any], ...]:
-    """Return the depths that can be computed alone, the shallowest first; without trained heads there is no choice."""
-    return tuple({"inference_depth": depth} for depth in range(1, DEPTH + 1)) if options.deep_supervision else ()
-
-
-def build(options: Options, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
+def build(options: UnetPlusPlusOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return U-Net++ with MONAI's blocks."""
     from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 

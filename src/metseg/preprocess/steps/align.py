@@ -26,8 +26,11 @@ Mask = npt.NDArray[np.bool_]
 class Options(Frozen):
     #: resample: the scanner's coordinates are right; rigid: the patient may have moved between the images.
     method: Literal["resample", "rigid"] = "rigid"
+    #: linear: never leaves the range of the values; bspline (cubic): sharper, and may overshoot at edges.
     interpolation: Method = "linear"
-    #: Where the rigid registration begins; see `metseg.preprocess.registration.Start`.
+    #: Position from which the rigid registration begins. header: where the scanner says the heads are; moments: the
+    #: centres of the heads on each other; geometry: the centres of the images on each other; best: the one of these
+    #: that leads to the best fit.
     start: Start = "best"
     #: Dice coefficient of the two heads, where both images are, below which the images are refused.
     least_head_overlap: Fraction = 0.8

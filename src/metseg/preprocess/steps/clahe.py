@@ -18,6 +18,8 @@ from metseg.volume import Array
 
 
 class Options(Frozen):
+    #: Limit of the contrast, as a multiple of the mean count of the histogram's bins, as in OpenCV; larger: more
+    #: contrast and more noise.
     clip_limit: Annotated[float, Field(gt=0)] = 2.0
     #: Number of tiles along a picture's columns and rows.
     tiles: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = (8, 8)

@@ -16,7 +16,9 @@ Percentage = Annotated[float, Field(ge=0, le=100)]
 
 
 class Options(Scope):
+    #: Percentile below which values are raised to it, 0 to 100.
     lower: Percentage = 0.5
+    #: Percentile above which values are lowered to it, 0 to 100.
     upper: Percentage = 99.5
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ Voxels = Annotated[int, Field(ge=0)]
 
 
 class Options(Frozen):
-    #: Voxels kept around the head on each side.
+    #: Voxels kept around the head on each side; 0: none.
     margin: Voxels = 0
     #: Make columns and rows equal by adding to the shorter, so that a resize after it keeps proportions.
     square: bool = False

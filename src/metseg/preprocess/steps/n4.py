@@ -32,9 +32,9 @@ NEGATIVE_SHARE = 0.01
 
 
 class Options(Frozen):
-    #: The field is looked for on every so manieth voxel along each axis, and taken out of all.
+    #: The field is computed from every n-th voxel along each axis, and removed from all voxels; 1: from all.
     shrink: Count = 4
-    #: At most so many rounds on each level; the field gets twice as fine from one to the next.
+    #: Largest number of iterations on each level; the field becomes twice as fine from one level to the next.
     iterations: Annotated[tuple[Count, ...], Field(min_length=1)] = (50, 50, 30)
     #: Change of the field below which a level ends.
     convergence: Annotated[float, Field(gt=0)] = 1e-3

@@ -25,9 +25,11 @@ SAME_SPACING = 1e-3
 
 
 class Options(Frozen):
-    #: Of the array's three axes, which after `reorient` are left-right, back-front and bottom-top; keep: as it is.
+    #: Voxel size in mm along the array's three axes, which after `reorient` are left-right, back-front and bottom-top;
+    #: keep: as it is.
     spacing_mm: tuple[Millimetres, Millimetres, Millimetres] = (1.0, 1.0, 1.0)
-    #: For images, along axes that become finer; see `metseg.preprocess.interpolation.axis_weights`.
+    #: Interpolation of images along axes that become finer (coarser ones are averaged). linear: never leaves the range
+    #: of the values; bspline (cubic): sharper, and may overshoot at edges.
     method: Method = "linear"
 
 

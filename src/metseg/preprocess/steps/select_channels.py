@@ -12,6 +12,7 @@ from metseg.recipe import Frozen, Modality
 
 
 class Options(Frozen):
+    #: Sequences to keep, in the order in which the network sees them.
     modalities: Annotated[tuple[Modality, ...], Field(min_length=1)]
 
 

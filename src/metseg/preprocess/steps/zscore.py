@@ -13,7 +13,7 @@ from metseg.volume import Array
 
 
 class Options(Scope):
-    #: What voxels outside the head become, where the region is not all. keep: the same formula as inside; zero: 0.
+    #: What voxels outside the region become. keep: the same formula as inside; zero: 0. Without effect on region all.
     outside: Literal["keep", "zero"] = "keep"
 
 

@@ -329,7 +329,8 @@ def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
         reason = f"the form declares it ({declared})"
         found.append(
             by_name
-            if field_name in FILE_FIELDS
+            # A field that agrees with the name adds nothing to what the name says.
+            if field_name in FILE_FIELDS or by_name.modality == declared
             else NamedSequence(declared, declaration(reason, declared, stem, prefix=prefix))
         )
     return found

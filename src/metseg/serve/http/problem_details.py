@@ -99,6 +99,7 @@ CURES: Final[Mapping[str, str]] = {
     "input.brain_mask": (
         "send a brain mask in the field brain_mask (NIfTI, on the grid of one of the images), or images without skull"
     ),
+    "input.dimensions": "choose a model for volumes, see GET /models, or send slices as pictures",
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
 }
 

@@ -12,34 +12,16 @@ its own lesion's sums, and a lesion's loss follows from its sums and the backgro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BeforeValidator
 from torch import Tensor
 
 from metseg.measure.instances import label_instances
 from metseg.model.activation import Outputs
-from metseg.recipe import Frozen, Named
-from metseg.training.losses.voxel_loss import Term, VoxelLoss, Weight
-
-
-def _named(raw: Any) -> Any:
-    return {"name": raw} if isinstance(raw, str) else raw
-
-
-#: A loss by name, or with options: ``inner = "dice"``, ``inner = {name = "tversky", beta = 0.8}``.
-Inner = Annotated[Named, BeforeValidator(_named)]
-
-
-class BlobOptions(Frozen):
-    """Blob loss: ``alpha`` x the inner loss of everything + ``beta`` x its mean over lesions; the paper's weights."""
-
-    inner: Inner = Named(name="dice_bce")
-    alpha: Weight = 2.0
-    beta: Weight = 1.0
+from metseg.training.losses.voxel_loss import Term, VoxelLoss
 
 
 class Lesions(NamedTuple):

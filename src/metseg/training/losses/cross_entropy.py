@@ -7,19 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from metseg.model.activation import Outputs
-from metseg.recipe import Fraction
-from metseg.training.losses.voxel_loss import Term, VoxelLoss, Weight, WeightedOptions, check_weights, off_zero
-
-
-class BceOptions(WeightedOptions):
-    """Cross-entropy: binary for one output and for regions, categorical for several classes."""
-
-
-class FocalOptions(WeightedOptions):
-    """Focal loss (Lin et al. 2017, arXiv:1708.02002): ``alpha`` weighs lesion, ``1 - alpha`` background."""
-
-    gamma: Weight = 2.0
-    alpha: Fraction | None = None
+from metseg.training.losses.loss_options import BceOptions, FocalOptions
+from metseg.training.losses.voxel_loss import Term, VoxelLoss, check_weights, off_zero
 
 
 def build_bce(options: BceOptions, outputs: Outputs) -> VoxelLoss:

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
 from metseg.errors import UsageError
 from metseg.model.activation import Outputs
-from metseg.training.losses.voxel_loss import Term, VoxelLoss, Weight, WeightedOptions, check_weights, off_zero
-
-
-class DiceOptions(WeightedOptions):
-    """Soft Dice (Milletari et al. 2016). ``batch`` pools the batch, so that empty slices do not swamp it."""
-
-    batch: bool = True
-    smooth: Annotated[float, Field(gt=0)] = 1e-5
-    #: For a softmax: score the background as a class too.
-    include_background: bool = False
-
-
-class TverskyOptions(DiceOptions):
-    """Tversky loss (Salehi et al. 2017, arXiv:1706.05721): ``alpha`` weighs false positives, ``beta`` missed lesion."""
-
-    alpha: Weight = 0.3
-    beta: Weight = 0.7
-
-
-class FocalTverskyOptions(TverskyOptions):
-    """Mean over classes of (1 - Tversky index) ** (1 / gamma) (Abraham & Khan 2019, arXiv:1810.07842)."""
-
-    gamma: Annotated[float, Field(ge=1)] = 4 / 3
+from metseg.training.losses.loss_options import DiceOptions, FocalTverskyOptions, TverskyOptions
+from metseg.training.losses.voxel_loss import Term, VoxelLoss, check_weights, off_zero
 
 
 def build_dice(options: DiceOptions, outputs: Outputs) -> VoxelLoss:

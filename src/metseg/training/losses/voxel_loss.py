@@ -9,25 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from metseg.errors import UsageError
 from metseg.model.activation import Outputs
-from metseg.recipe import Frozen
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Weight = Annotated[float, Field(ge=0)]
-
-
-class WeightedOptions(Frozen):
-    """What all voxel losses share."""
-
-    #: One weight per class, background first, or one per region; None: all alike. Weighted means: 2, 2, 2 is 1, 1, 1.
-    class_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from metseg.schemas import State, Study
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
 from metseg.ui.error_messages import explain_failure
-from metseg.ui.labels import KINDS, ago, duration_words, plain, sequence_name
+from metseg.ui.labels import KINDS, ago, duration_words, plain, sequence_name, source_name
 from metseg.ui.pages.downloads import show_downloads, show_report
 from metseg.ui.pages.model_choice import show_card
 from metseg.ui.pages.model_comparison import show_comparison
@@ -97,7 +97,7 @@ def sequence_lines(study: Study) -> list[str]:
     ['T1 with contrast: read from series 5 (the description says T1 with contrast agent)']
     """
     records = study.facts.sequence_records
-    return [f"{sequence_name(item.sequence)}: read from {item.source} ({item.reason})" for item in records]
+    return [f"{sequence_name(item.sequence)}: read from {source_name(item.source)} ({item.reason})" for item in records]
 
 
 def _images(api: Api, study: Study) -> None:

@@ -77,10 +77,10 @@ def _choose_files() -> tuple[ChosenFile, ...]:
     )
     several: Any = "directory" if way == FOLDER else True
     given: Any = st.file_uploader(
-        "DICOM (files, or one zip), NIfTI (one file per sequence), or pictures (PNG, TIFF, JPEG, WebP)",
+        "DICOM (files, or one zip), NIfTI (one file per sequence), or pictures (PNG, TIFF, JPEG, WebP, BMP)",
         accept_multiple_files=several,
         key=f"files-{way}-{session_state.upload_round()}",
-        help="Images of one examination of one patient. File names stay here; the service gets numbers.",
+        help="Images of one examination of one patient. File names stay here; the service gets numbers and sequences.",
     )
     files = choose([(file.name, file.getvalue()) for file in given or ()], page_settings.current().read_names)
     _show_files(files)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
+from metseg.inference.input_fit import require_fitting_source
 from metseg.io.case_source import CaseSource
 from metseg.io.declared_sequences import AGAINST_NAME
 from metseg.io.file_index import Pair
@@ -34,12 +35,14 @@ def find_source(job: Job, data: DataPart) -> CaseSource:
         job: the study.
         data: what the model wants to see.
     Raises:
-        InputError: files of several kinds, no study, or more than one; a file of which nobody knows the sequence.
+        InputError: files of several kinds, no study, or more than one; a file that shows no known sequence; pictures
+            for a model of volumes, or a volume that a model of pictures cannot see.
         UsageError: two files for one sequence.
     """
     masks = [upload for upload in job.uploads if upload.sequence == BRAIN_MASK]
     images = replace(job, uploads=tuple(upload for upload in job.uploads if upload not in masks))
     source = _FINDERS[study_kind([upload.kind for upload in images.uploads])](images, data)
+    require_fitting_source(source, job.predictor.recipe, where=f"model {job.model}")
     return _with_brain_mask(source, masks[0].path) if masks else source
 
 

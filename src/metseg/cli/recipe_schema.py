@@ -1,0 +1,123 @@
+"""A recipe as a JSON Schema, so that editors complete and check TOML: from the same classes and tables as the page.
+
+Draft 7, since editors of TOML know no newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from metseg.cli.recipe_docs import names, plain_text, summary, tables
+from metseg.recipe import Named, Recipe, shipped_recipes
+from metseg.recipe.keys import descriptions, part_in
+
+Schema = dict[str, Any]
+
+#: What `metseg recipes show` writes at the top of a recipe.
+SCHEMA_FILE = "recipe.schema.json"
+
+_BASE = "A shipped recipe that this one is like, except for the keys given here."
+_OPTIONS = "The options of the entry in a table of their own, as `metseg recipes show` writes them."
+
+
+def recipe_schema() -> Schema:
+    """Return the schema of a recipe's file, with a description of each key."""
+    properties = _properties(Recipe, ())
+    known = {"type": "string", "enum": list(shipped_recipes()), "description": _BASE}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "metseg recipe",
+        "description": plain_text(Recipe.__doc__ or ""),
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"base": known, **properties},
+        # A recipe with a base says only what differs.
+        "anyOf": [{"required": ["base"]}, {"required": _required(Recipe)}],
+        "definitions": {key: _entry(key) for key in tables()},
+    }
+
+
+def _properties(part: type[BaseModel], path: tuple[str, ...]) -> Schema:
+    """Return the schema of each key of a part, the parts inside it written out."""
+    raw = part.model_json_schema()
+    meanings = descriptions(part)
+    found = {}
+    for name, field in part.model_fields.items():
+        key = ".".join((*path, name))
+        inner = part_in(field.annotation)
+        if inner is None:
+            schema = _values(raw["properties"][name], names().get(key))
+        elif issubclass(inner, Named):
+            schema = _named(key, several=field.annotation is not Named)
+        else:
+            schema = _part(inner, (*path, name))
+        found[name] = {**schema, "description": plain_text(meanings[name])}
+    return found
+
+
+def _part(part: type[BaseModel], path: tuple[str, ...]) -> Schema:
+    return {"type": "object", "additionalProperties": False, "properties": _properties(part, path)}
+
+
+def _named(key: str, *, several: bool) -> Schema:
+    """Return the schema of a key that holds one entry of a table, or a list of them."""
+    reference = {"$ref": f"#/definitions/{key}"}
+    return {"type": "array", "items": {"allOf": [reference, {"required": ["name"]}]}} if several else reference
+
+
+def _entry(key: str) -> Schema:
+    """Return the schema of an entry of a table: one of the names, with its options."""
+    return {"anyOf": [_with_options(key, name, spec.options) for name, spec in tables()[key].items()]}
+
+
+def _with_options(key: str, name: str, options: type[BaseModel]) -> Schema:
+    """Return the schema of a named entry; its options stand beside the name, or in a table of their own."""
+    properties = {
+        option: schema if part_in(options.model_fields[option].annotation) is None else _nested(key, schema)
+        for option, schema in _properties(options, ()).items()
+    }
+    chosen = {"const": name, "description": plain_text(summary(options))}
+    schema: Schema = {
+        "title": name,
+        "description": plain_text(summary(options)),
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"name": chosen, **properties, "options": {"type": "object", "description": _OPTIONS}},
+    }
+    if required := _required(options):
+        schema["anyOf"] = [{"required": required}, {"required": ["options"]}]
+    return schema
+
+
+def _nested(key: str, schema: Schema) -> Schema:
+    """Return the schema of an option that is itself an entry of the table: its name, or a table."""
+    known = {"type": "string", "enum": list(tables()[key])}
+    return {"anyOf": [known, {"$ref": f"#/definitions/{key}"}], "description": schema["description"]}
+
+
+def _required(part: type[BaseModel]) -> list[str]:
+    return [name for name, field in part.model_fields.items() if field.is_required()]
+
+
+def _values(schema: Mapping[str, Any], known: Any) -> Schema:
+    """Return pydantic's schema of a plain value in draft 7, without titles and null, which TOML does not have."""
+    if known is not None:
+        return {
+            "type": "string",
+            "enum": list(known),
+            **({"default": schema["default"]} if schema.get("default") else {}),
+        }
+    plain = {key: value for key, value in schema.items() if key not in ("title", "description")}
+    if plain.get("default", 0) is None:
+        del plain["default"]
+    if "anyOf" in plain:
+        choices = [_values(choice, None) for choice in plain.pop("anyOf") if choice.get("type") != "null"]
+        return {**choices[0], **plain} if len(choices) == 1 else {"anyOf": choices, **plain}
+    if "prefixItems" in plain:
+        plain["items"] = [_values(item, None) for item in plain.pop("prefixItems")]
+    elif "items" in plain:
+        plain["items"] = _values(plain["items"], None)
+    return plain

@@ -1,0 +1,92 @@
+"""The keys of a recipe's parts: where they are, what the comments above them say, and which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+#: A key of another part has to be this much alike to be offered (`difflib`'s ratio); one of the same part, 0.6.
+ALIKE_ELSEWHERE = 0.8
+
+
+def part_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the class of a part that a key holds, alone or in a list; None where it holds a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := part_in(inner))), None)
+
+
+def all_keys(part: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield every key of a part and of the parts inside it, dotted."""
+    for name, field in part.model_fields.items():
+        yield ".".join((*path, name))
+        inner = part_in(field.annotation)
+        if inner is not None:
+            yield from all_keys(inner, (*path, name))
+
+
+def part_at(root: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
+    """Return the class of the part that a location leads to, numbers in lists left out; None: it leads to no part."""
+    part: type[BaseModel] | None = root
+    for piece in location:
+        if part is not None and isinstance(piece, str):
+            part = part_in(part.model_fields[piece].annotation) if piece in part.model_fields else None
+    return part
+
+
+def nearest_key(root: type[BaseModel], location: Sequence[int | str]) -> str | None:
+    """Return the key that was meant by an unknown one, dotted; None where none is alike.
+
+    Args:
+        root: the class of the whole.
+        location: the way to the unknown key, as pydantic gives it.
+    """
+    *parents, name = [str(piece) for piece in location]
+    part = part_at(root, location[:-1])
+    near = difflib.get_close_matches(name, part.model_fields, n=1) if part is not None else []
+    if near:
+        return ".".join((*parents, near[0]))
+    by_last_name = {key.rpartition(".")[2]: key for key in all_keys(root)}
+    near = difflib.get_close_matches(name, by_last_name, n=1, cutoff=ALIKE_ELSEWHERE)
+    return by_last_name[near[0]] if near else None
+
+
+def nearest_value(got: object, expected: str) -> str | None:
+    """Return which of the values in a message was meant: "'auto', 'float32' or 'bf16'"; None where none is alike.
+
+    >>> nearest_value("float23", "'auto', 'float32' or 'bf16'")
+    'float32'
+    """
+    near = difflib.get_close_matches(str(got), re.findall(r"'([^']*)'", expected), n=1)
+    return near[0] if near else None
+
+
+def descriptions(part: type[BaseModel]) -> dict[str, str]:
+    """Return what each key of a part means: its ``#:`` comment, or else the description of its field.
+
+    A key without either is left out. The comments are those of the class and its bases; a class that gives an
+    inherited key another default need not repeat its comment.
+    """
+    found = {name: field.description for name, field in part.model_fields.items() if field.description}
+    for owner in reversed(part.__mro__):
+        if owner is not BaseModel and issubclass(owner, BaseModel):
+            found |= comments_in(inspect.getsource(owner).splitlines())
+    return {name: found[name] for name in part.model_fields if name in found}
+
+
+def comments_in(lines: Iterable[str]) -> dict[str, str]:
+    """Return the ``#:`` comment above each field in the source of a class."""
+    found, above = {}, []
+    for line in map(str.strip, lines):
+        if line.startswith("#:"):
+            above.append(line.removeprefix("#:").strip())
+            continue
+        if above and (field := re.match(r"(\w+)\s*:", line)):
+            found[field[1]] = " ".join(above)
+        above = []
+    return found
