@@ -112,6 +112,24 @@ def require_mapping(name: str, value: object, *, expected: str) -> Mapping[str, 
     return value
 
 
+def require_file_name(name: str, value: object) -> str:
+    """Return a text that can be part of a file name.
+
+    Raises:
+        UsageError: ``usage.type``, not a text; ``usage.file_name``, an empty one or one with a slash.
+    """
+    text = require_instance(name, value, str, expected="a text")
+    if not text.strip() or set(text) & set("/\\") or not text.isprintable():
+        raise UsageError(
+            "the text cannot be part of a file name",
+            where=name,
+            expected="a text without slashes",
+            got=repr(text),
+            code="usage.file_name",
+        )
+    return text
+
+
 def image_array(name: str, value: object) -> npt.NDArray[np.generic]:
     """Return the voxels of an image as an array with three axes.
 
@@ -125,7 +143,7 @@ def image_array(name: str, value: object) -> npt.NDArray[np.generic]:
         GeometryError: ``input.axes``, another number of axes, or an axis of length 0.
         InputError: ``input.not_finite``, values that are NaN or infinite.
     """
-    array = _numbers(name, value)
+    array = number_array(name, value)
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
@@ -150,7 +168,7 @@ def label_array(name: str, value: object) -> npt.NDArray[np.uint8]:
         UsageError, GeometryError: as `image_array`.
         InputError: ``input.labels``, a value that is no class id.
     """
-    array = _numbers(name, value)
+    array = number_array(name, value)
     wrong = (array != np.rint(array)) | (array < 0) | (array > MAX_CLASS_ID) if array.dtype != np.bool_ else None
     if wrong is not None and wrong.any():
         raise InputError(
@@ -183,7 +201,16 @@ def affine_matrix(name: str, value: object) -> npt.NDArray[np.float64]:
     return affine
 
 
-def _numbers(name: str, value: object) -> npt.NDArray[np.generic]:
+def number_array(name: str, value: object) -> npt.NDArray[np.generic]:
+    """Return an array of real numbers with three axes, (X, Y, Z); (X, Y) becomes a single slice.
+
+    Args:
+        name: of the argument.
+        value: anything that numpy takes for an array of numbers.
+    Raises:
+        UsageError: ``usage.type``, not an array of real numbers.
+        GeometryError: ``input.axes``, another number of axes, or an axis of length 0.
+    """
     if value is None or isinstance(value, str | bytes | Path | Mapping):
         raise wrong_type(name, value, expected="an array of numbers")
     try:

@@ -23,6 +23,7 @@ from metseg.argument_checks import (
     affine_matrix,
     image_array,
     label_array,
+    require_file_name,
     require_instance,
     require_mapping,
     wrong_type,
@@ -121,7 +122,7 @@ class Volume:
             GeometryError: more axes, or an affine that is singular or not finite.
             InputError: ``input.not_finite``, values that are NaN or infinite.
         """
-        data, affine = _nibabel_arrays(image, name)
+        data, affine = nibabel_arrays(image, name)
         return cls(image_array(name, data), affine_matrix(name, affine))
 
     def __repr__(self) -> str:
@@ -139,7 +140,7 @@ def is_nibabel_image(value: object) -> bool:
     return hasattr(value, "dataobj") and hasattr(value, "affine")
 
 
-def _nibabel_arrays(image: Any, name: str) -> tuple[Array, Any]:
+def nibabel_arrays(image: Any, name: str) -> tuple[Array, Any]:
     """Return voxels and affine of a nibabel image; a last axis of length 1 is removed."""
     if not is_nibabel_image(image):
         cure = "load files with nibabel.load, or read them with metseg.load"
@@ -273,12 +274,10 @@ class Case:
             ('t1c',)
         """
         named = _by_sequence(images, expected="a mapping from sequence to nibabel image")
-        volumes = {
-            name: Volume.from_nibabel(image, name=f"images[{key!r}]") for name, (key, image) in named.items()
-        }
+        volumes = {name: Volume.from_nibabel(image, name=f"images[{key!r}]") for name, (key, image) in named.items()}
         truth = None
         if labels is not None:
-            data, affine = _nibabel_arrays(labels, "labels")
+            data, affine = nibabel_arrays(labels, "labels")
             truth = Volume(label_array("labels", data), affine_matrix("labels", affine))
         return cls._of_volumes(volumes, truth, case_id, patient, one_grid=False)
 
@@ -286,7 +285,7 @@ class Case:
     def _of_volumes(
         cls, images: Mapping[str, Volume], labels: Volume | None, case_id: str, patient: str | None, *, one_grid: bool
     ) -> Case:
-        require_instance("case_id", case_id, str, expected="a text")
+        require_file_name("case_id", case_id)
         if patient is not None:
             require_instance("patient", patient, str, expected="a text, or None")
         first_name, first = next(iter(images.items()))

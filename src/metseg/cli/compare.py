@@ -33,10 +33,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train several recipes on the same patients and say which is better, if that can be said."""
-    from metseg import api
+    from metseg.api.training import compare as run_comparison
     from metseg.experiment.comparison_files import comparison_document, comparison_table
 
-    comparison = api.compare(
+    comparison = run_comparison(
         recipes,
         data,
         out,
