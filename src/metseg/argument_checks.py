@@ -221,7 +221,7 @@ def number_array(name: str, value: object) -> npt.NDArray[np.generic]:
         raise wrong_type(name, value, expected="an array of real numbers")
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise GeometryError(
-            "an image has three axes, a picture two",
+            "an image is a volume or a slice",
             where=name,
             expected="(X, Y, Z) or (X, Y)",
             got=array.shape,

@@ -6,10 +6,10 @@ import inspect
 import subprocess
 import sys
 
-import metseg.evaluate
 import numpy as np
 import pytest
 
+import metseg.evaluation
 from metseg.errors import GeometryError, InputError, UsageError
 from metseg.evaluation import METRICS, PROTOCOLS, MaskPair, ScoringConfig, evaluate_case, evaluate_masks
 from metseg.evaluation.lesions.lesion_scores import diameter_bin
@@ -83,9 +83,9 @@ def test_an_affine_says_what_a_spacing_does() -> None:
     assert by_affine.values == by_spacing.values
 
 
-@pytest.mark.parametrize("name", metseg.evaluate.__all__)
+@pytest.mark.parametrize("name", metseg.evaluation.__all__)
 def test_no_function_asks_for_more_than_six_things(name: str) -> None:
-    public = getattr(metseg.evaluate, name)
+    public = getattr(metseg.evaluation, name)
     if inspect.isfunction(public):
         assert len(inspect.signature(public).parameters) <= 6
 

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import metseg
-import metseg.api
 from metseg.errors import InputError
 from metseg.inference.prediction import Prediction
 from metseg.plot.overlay import TRUTH_COLOUR
