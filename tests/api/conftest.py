@@ -13,13 +13,11 @@ from metseg.recipe import parse_recipe
 VOLUME_RECIPE = """
 name = "tiny-volumes"
 data = { modalities = ["t1c", "t2f"], dimensions = 3 }
-preprocess = [{ name = "rescale" }]
+preprocess = [{ name = "zscore" }]
 model = { name = "unet", channels = [4, 8], blocks = [1, 1] }
 loss = { name = "dice_bce" }
 train = { patch_size = [16, 16, 16] }
 """
-
-AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 
 
 def volume_model(folder: Path, *, sequences: str) -> Path:

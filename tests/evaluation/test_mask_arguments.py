@@ -53,7 +53,7 @@ def test_pictures_are_scored_too(truth: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "truth.png"
     Image.fromarray(plane.T * np.uint8(255)).save(path)
     assert figures(path, plane) == (1.0, None, None)
-    assert figures(path, plane, SPACING) == (1.0, 0.0, 48.0)
+    assert figures(path, plane, SPACING) == pytest.approx((1.0, 0.0, 48.0))
 
 
 def test_what_contradicts_itself_is_refused(truth: np.ndarray, tmp_path: Path) -> None:
@@ -71,5 +71,5 @@ def test_what_contradicts_itself_is_refused(truth: np.ndarray, tmp_path: Path) -
         evaluate_case(image, truth[:-1])
     with pytest.raises(InputError, match="no such file"):
         evaluate_case(tmp_path / "none.nii.gz", truth)
-    with pytest.raises(InputError, match="no class id|outside|scheme|expected"):
+    with pytest.raises(InputError, match="7"):
         evaluate_case(truth, truth * 7)

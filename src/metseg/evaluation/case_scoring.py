@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from metseg.argument_checks import require_instance, wrong_type
 from metseg.errors import GeometryError, InputError
 from metseg.evaluation.lesions.lesion_matching import common_box
 from metseg.evaluation.lesions.threshold_sweep import SweepRule
@@ -70,6 +71,9 @@ def evaluate_case(
 
     Stacks of pictures, and cases with a name: `evaluate_masks`.
     """
+    require_instance("protocol", protocol, str, expected="the name of a protocol")
+    if scheme is not None and not isinstance(scheme, str | LabelScheme):
+        raise wrong_type("scheme", scheme, expected="the name of a label scheme, a LabelScheme, or None")
     manner = ScoringConfig(protocol, scheme)
     return evaluate_masks(mask_pair(truth, prediction, manner, spacing_mm=spacing_mm, affine=affine), manner)
 
