@@ -54,7 +54,11 @@ def test_labels_become_class_ids_of_one_byte(dtype: type) -> None:
         ({"images": {"t1c": np.zeros((2, 2, 2, 2))}}, metseg.GeometryError, r"images\['t1c'\]: .*\(2, 2, 2, 2\)"),
         ({"images": {"t1c": np.zeros((2, 0, 2))}}, metseg.GeometryError, r"images\['t1c'\]: .*\(2, 0, 2\)"),
         ({"images": {"t1c": np.full((2, 2, 2), np.nan)}}, metseg.InputError, r"images\['t1c'\]: .*8 of 8 voxels"),
-        ({"images": {"t1c": np.zeros((2, 2, 2)), "T1ce": 0}}, metseg.UsageError, "two images are t1c.*'t1c' and 'T1ce'"),
+        (
+            {"images": {"t1c": np.zeros((2, 2, 2)), "T1ce": 0}},
+            metseg.UsageError,
+            "two images are t1c.*'t1c' and 'T1ce'",
+        ),
         (
             {"images": {"t1c": np.zeros((2, 2, 2)), "t2f": np.zeros((2, 2, 3))}},
             metseg.GeometryError,
@@ -139,7 +143,9 @@ def test_a_volume_is_drawn_with_the_right_of_the_patient_left_and_the_nose_up() 
 
 
 def test_images_of_other_grids_are_drawn_at_the_same_height() -> None:
-    fine, coarse = (nibabel.Nifti1Image(np.zeros((4, 4, n), np.float32), np.diag([1.0, 1, mm, 1])) for n, mm in ((12, 1), (4, 3)))
+    fine, coarse = (
+        nibabel.Nifti1Image(np.zeros((4, 4, n), np.float32), np.diag([1.0, 1, mm, 1])) for n, mm in ((12, 1), (4, 3))
+    )
     axes = metseg.Case.from_nibabel({"t1c": fine, "t2f": coarse}).plot(9)
     assert [place.get_title() for place in axes.flat] == ["t1c, slice 9", "t2f, slice 3"]
 

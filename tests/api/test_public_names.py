@@ -42,10 +42,7 @@ def imported_for_type_checkers() -> dict[str, str]:
     tree = ast.parse(Path(metseg.__file__).read_text("utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     return {
-        alias.name: node.module or ""
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
+        alias.name: node.module or "" for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
 
 
@@ -90,7 +87,9 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 
 def test_importing_the_package_loads_nothing() -> None:
-    loaded = python("import sys, metseg; print([name for name in sys.modules if name in ('torch', 'numpy', 'pydantic')])")
+    loaded = python(
+        "import sys, metseg; print([name for name in sys.modules if name in ('torch', 'numpy', 'pydantic')])"
+    )
     assert loaded.strip() == "[]"
 
 
