@@ -106,9 +106,9 @@ def test_what_is_no_nibabel_image_is_refused() -> None:
 
 
 def test_a_volume_is_made_of_arrays() -> None:
-    with pytest.raises(metseg.UsageError, match="data: .*got list"):
+    with pytest.raises(metseg.UsageError, match=r"data: .*got list"):
         metseg.Volume([[1]])  # type: ignore[arg-type]
-    with pytest.raises(metseg.UsageError, match="affine: .*got list"):
+    with pytest.raises(metseg.UsageError, match=r"affine: .*got list"):
         metseg.Volume(np.zeros((1, 1, 1)), [[1]])  # type: ignore[arg-type]
 
 
@@ -159,7 +159,7 @@ def test_pictures_are_drawn_as_they_lie_in_the_file() -> None:
 
 def test_slices_that_are_not_there_are_refused() -> None:
     case = metseg.Case.from_arrays({"t2f": np.zeros((6, 8, 2), np.uint8)}, None)
-    with pytest.raises(metseg.InputError, match="case: no such slice.*got 2"):
+    with pytest.raises(metseg.InputError, match=r"case: no such slice.*got 2"):
         case.plot(2)
-    with pytest.raises(metseg.UsageError, match="z: .*got str"):
+    with pytest.raises(metseg.UsageError, match=r"z: .*got str"):
         case.plot("middle")  # type: ignore[arg-type]

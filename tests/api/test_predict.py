@@ -234,7 +234,7 @@ def test_lesions_of_pictures_are_drawn_in_their_slices() -> None:
     np.testing.assert_array_equal(np.asarray(image.get_array()), metseg.overlay(prediction, 2))
     without = replace(prediction, labels=np.zeros_like(prediction.labels), lesions=())
     assert [place.get_title() for place in without.plot().flat] == ["no lesion found, slice 1"]
-    with pytest.raises(metseg.UsageError, match="lesions: .*got 0"):
+    with pytest.raises(metseg.UsageError, match=r"lesions: .*got 0"):
         prediction.plot(0)
 
 

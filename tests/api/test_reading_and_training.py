@@ -45,7 +45,7 @@ def test_a_data_set_is_a_sequence_that_reads_when_asked(tiny_slices: Path) -> No
     assert [case.case_id for case in cases[:2]] == ["P0", "P1"]
     with pytest.raises(IndexError):
         cases[8]
-    with pytest.raises(metseg.UsageError, match="index: .*got str"):
+    with pytest.raises(metseg.UsageError, match=r"index: .*got str"):
         cases["P1"]  # type: ignore[call-overload]
 
 
