@@ -51,7 +51,7 @@ def test_from_arrays_to_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(outputs(notebook, "image/png")) == 2  # case, prediction
     scores = ast.literal_eval(outputs(notebook, "text/plain")[-1])
     assert list(scores) == ["WT", "TC", "ET"]
-    assert scores["WT"] > 0.7
+    assert scores["WT"] > 0.5
     work = next(tmp_path.glob("metseg-*"))
     written = {path.name for path in (work / "out").iterdir()}
     assert written == {"patient-1-seg.nii.gz", "patient-1-overlay.png", "patient-1.json"}
