@@ -168,7 +168,7 @@ def label_array(name: str, value: object) -> npt.NDArray[np.uint8]:
         UsageError, GeometryError: as `image_array`.
         InputError: ``input.labels``, a value that is no class id.
     """
-    array = number_array(name, value)
+    array: npt.NDArray[Any] = number_array(name, value)
     wrong = (array != np.rint(array)) | (array < 0) | (array > MAX_CLASS_ID) if array.dtype != np.bool_ else None
     if wrong is not None and wrong.any():
         raise InputError(
