@@ -1,12 +1,19 @@
 """metseg finds and outlines brain metastases and gliomas in MRI. Research use only.
 
-The public functions are loaded when they are first used, so that ``import metseg`` costs nothing::
+Each public name is loaded when it is first used, so that ``import metseg`` costs nothing and reading or scoring does
+not load PyTorch::
 
     import metseg
 
-    model = metseg.load_model("lgg-flair")
+    model = metseg.load_model("mets-sim")
     prediction = metseg.predict("patient_folder", model)
-    picture = metseg.overlay(prediction)
+    prediction.lesions_frame()
+    prediction.plot()
+    prediction.save("out")
+
+Data: `load`, `load_all`, `Case`, `Volume`, `Cases`, `simulate`. Models: `load_model`, `predict`, `Predictor`,
+`Prediction`, `overlay`, `report`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores: `evaluate_case`,
+`score`. Tables: `models`, `losses`, `transforms`, `metrics`, `layouts`. Errors: `MetsegError` and its kinds.
 """
 
 from __future__ import annotations
@@ -17,38 +24,105 @@ from typing import TYPE_CHECKING, Any
 from metseg.version import __version__
 
 if TYPE_CHECKING:
-    from metseg.api import (
-        Cases,
-        compare,
-        evaluate_case,
-        load,
-        load_all,
-        load_model,
-        overlay,
-        predict,
-        score,
-        train,
+    from metseg.api.drawing import overlay
+    from metseg.api.namespaces import layouts, losses, metrics, models, transforms
+    from metseg.api.prediction import load_model, predict
+    from metseg.api.reading import Cases, load, load_all
+    from metseg.api.reporting import report
+    from metseg.api.scoring import score
+    from metseg.api.simulation import simulate
+    from metseg.api.training import compare, train
+    from metseg.errors import (
+        BundleError,
+        GeometryError,
+        InputError,
+        LockedError,
+        MetsegError,
+        ResourceError,
+        UsageError,
     )
+    from metseg.evaluation import evaluate_case
+    from metseg.inference.prediction import Prediction
+    from metseg.inference.predictor import Predictor
+    from metseg.recipe import Recipe, load_recipe
+    from metseg.volume import Case, Volume
 
 __all__ = [
+    "BundleError",
+    "Case",
     "Cases",
+    "GeometryError",
+    "InputError",
+    "LockedError",
+    "MetsegError",
+    "Prediction",
+    "Predictor",
+    "Recipe",
+    "ResourceError",
+    "UsageError",
+    "Volume",
     "__version__",
     "compare",
     "evaluate_case",
+    "layouts",
     "load",
     "load_all",
     "load_model",
+    "load_recipe",
+    "losses",
+    "metrics",
+    "models",
     "overlay",
     "predict",
+    "report",
     "score",
+    "simulate",
     "train",
+    "transforms",
 ]
+
+#: Public name to the module that defines it.
+_MODULES = {
+    "BundleError": "metseg.errors",
+    "Case": "metseg.volume",
+    "Cases": "metseg.api.reading",
+    "GeometryError": "metseg.errors",
+    "InputError": "metseg.errors",
+    "LockedError": "metseg.errors",
+    "MetsegError": "metseg.errors",
+    "Prediction": "metseg.inference.prediction",
+    "Predictor": "metseg.inference.predictor",
+    "Recipe": "metseg.recipe",
+    "ResourceError": "metseg.errors",
+    "UsageError": "metseg.errors",
+    "Volume": "metseg.volume",
+    "compare": "metseg.api.training",
+    "evaluate_case": "metseg.evaluation",
+    "layouts": "metseg.api.namespaces",
+    "load": "metseg.api.reading",
+    "load_all": "metseg.api.reading",
+    "load_model": "metseg.api.prediction",
+    "load_recipe": "metseg.recipe",
+    "losses": "metseg.api.namespaces",
+    "metrics": "metseg.api.namespaces",
+    "models": "metseg.api.namespaces",
+    "overlay": "metseg.api.drawing",
+    "predict": "metseg.api.prediction",
+    "report": "metseg.api.reporting",
+    "score": "metseg.api.scoring",
+    "simulate": "metseg.api.simulation",
+    "train": "metseg.api.training",
+    "transforms": "metseg.api.namespaces",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module 'metseg' has no attribute '{name}'")
-    return getattr(import_module("metseg.api"), name)
+    # Kept, so that the next access is an ordinary one.
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -14,12 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metseg.errors import GeometryError
-from metseg.geometry import Grid, spacing_mm
+from metseg.argument_checks import (
+    affine_matrix,
+    image_array,
+    label_array,
+    require_file_name,
+    require_instance,
+    require_mapping,
+    wrong_type,
+)
+from metseg.errors import GeometryError, InputError, UsageError
+from metseg.geometry import Grid, grid_difference, spacing_mm
 
 Array = npt.NDArray[np.generic]
 
@@ -57,12 +67,23 @@ class Volume:
         affine: (4, 4) voxel-to-RAS matrix in mm, or None where the file says nothing about space.
     Raises:
         GeometryError: the array is not three-dimensional, or the affine is not (4, 4), finite and invertible.
+        UsageError: data or affine are not numpy arrays.
+
+    Examples:
+        >>> volume = Volume(np.zeros((4, 5, 6), np.float32), np.diag([1.0, 1.0, 3.0, 1.0]))
+        >>> volume
+        <Volume (4, 5, 6) float32, 1 x 1 x 3 mm>
+        >>> volume.spacing_mm
+        (1.0, 1.0, 3.0)
     """
 
     data: Array
     affine: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
+        require_instance("data", self.data, np.ndarray, expected="a numpy array (X, Y, Z)")
+        if self.affine is not None:
+            require_instance("affine", self.affine, np.ndarray, expected="a numpy array (4, 4), or None")
         if self.data.ndim != 3:
             raise GeometryError("a volume has three axes", expected="(X, Y, Z)", got=self.data.shape)
         if self.affine is None:
@@ -88,6 +109,61 @@ class Volume:
     def grid(self) -> Grid:
         """Return shape and affine, to compare by `metseg.geometry.same_grid`."""
         return Grid(self.shape, self.affine)
+
+    @classmethod
+    def from_nibabel(cls, image: Any, *, name: str = "image") -> Volume:
+        """Return an image that nibabel has loaded, with its scaling applied and in its own axis order.
+
+        Args:
+            image: a ``nibabel`` image with three axes, or four where the last has length 1.
+            name: what messages call it.
+        Raises:
+            UsageError: ``usage.type``, not a nibabel image.
+            GeometryError: more axes, or an affine that is singular or not finite.
+            InputError: ``input.not_finite``, values that are NaN or infinite.
+        """
+        data, affine = nibabel_arrays(image, name)
+        return cls(image_array(name, data), affine_matrix(name, affine))
+
+    def __repr__(self) -> str:
+        return f"<Volume {self.shape} {self.data.dtype}, {_spacing_text(self)}>"
+
+
+def _spacing_text(volume: Volume) -> str:
+    """Return the voxel size of a volume for its `repr`."""
+    sides = volume.spacing_mm
+    return "no affine" if sides is None else f"{' x '.join(f'{side:.3g}' for side in sides)} mm"
+
+
+def is_nibabel_image(value: object) -> bool:
+    """Return whether a value is an image of nibabel, which has voxels and a place in space."""
+    return hasattr(value, "dataobj") and hasattr(value, "affine")
+
+
+def nibabel_arrays(image: Any, name: str) -> tuple[Array, Any]:
+    """Return voxels and affine of a nibabel image; a last axis of length 1 is removed."""
+    if not is_nibabel_image(image):
+        cure = "load files with nibabel.load, or read them with metseg.load"
+        raise wrong_type(name, image, expected="a nibabel image", cure=cure)
+    data = np.asanyarray(image.dataobj)
+    return data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data, image.affine
+
+
+def _by_sequence(images: object, *, expected: str) -> dict[str, tuple[str, Any]]:
+    """Return the caller's key and image of each sequence, by metseg's name of it."""
+    named: dict[str, tuple[str, Any]] = {}
+    for key, image in require_mapping("images", images, expected=expected).items():
+        name = canonical_modality(key)
+        if name in named:
+            raise UsageError(
+                f"two images are {name}",
+                where="images",
+                got=f"{named[name][0]!r} and {key!r}",
+                cure="pass one image for each sequence",
+                code="usage.duplicate_sequence",
+            )
+        named[name] = (key, image)
+    return named
 
 
 @dataclass(frozen=True)
@@ -122,6 +198,8 @@ class Case:
         warnings: what was noticed while reading, one sentence each; carried into every result.
         sequence_records: where each image came from and why it was taken for its sequence; empty where that is not
             known, as for simulated cases.
+
+    Build one with `from_arrays` or `from_nibabel`, or read one with `metseg.load`.
     """
 
     case_id: str
@@ -134,6 +212,100 @@ class Case:
     attributes: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sequence_records: tuple[SequenceRecord, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Mapping[str, npt.ArrayLike],
+        affine: npt.ArrayLike | None,
+        labels: npt.ArrayLike | None = None,
+        *,
+        case_id: str = "case",
+        patient: str | None = None,
+    ) -> Case:
+        """Return a case made of arrays, all on one grid.
+
+        Args:
+            images: sequence to array, such as ``{"t1c": ..., "flair": ...}``: (X, Y, Z), or (X, Y) for one slice. The
+                sequences may have any of their usual names. For pictures x is the column and y the row: transpose what
+                Pillow, OpenCV or imageio return.
+            affine: (4, 4) voxel-to-RAS matrix, mm; None: the arrays are pictures, with Z as the slice number, and
+                nothing is measured in millimetres.
+            labels: the truth as class ids, of the same shape; None: not known.
+            case_id: names the output files.
+            patient: who it is; None: the case is the patient.
+        Raises:
+            UsageError: an argument of a wrong type (``usage.type``), or two arrays of one sequence.
+            GeometryError: shapes that differ, another number of axes, or an affine that cannot be one.
+            InputError: values that are NaN or infinite, or labels that are no class ids.
+
+        Examples:
+            >>> image = np.zeros((4, 5, 6), np.float32)
+            >>> Case.from_arrays({"T1ce": image, "FLAIR": image}, affine=np.eye(4), case_id="P1")
+            <Case P1: t1c, t2f; (4, 5, 6), 1 x 1 x 1 mm>
+        """
+        place = None if affine is None else affine_matrix("affine", affine)
+        named = _by_sequence(images, expected="a mapping from sequence to array")
+        volumes = {name: Volume(image_array(f"images[{key!r}]", array), place) for name, (key, array) in named.items()}
+        truth = None if labels is None else Volume(label_array("labels", labels), place)
+        return cls._of_volumes(volumes, truth, case_id, patient, one_grid=True)
+
+    @classmethod
+    def from_nibabel(
+        cls, images: Mapping[str, Any], labels: Any = None, *, case_id: str = "case", patient: str | None = None
+    ) -> Case:
+        """Return a case made of nibabel images, each on its own grid.
+
+        Args:
+            images: sequence to nibabel image, such as ``{"t1c": nibabel.load("t1c.nii.gz")}``. The sequences may have
+                any of their usual names.
+            labels: the truth as class ids, a nibabel image; None: not known.
+            case_id: names the output files.
+            patient: who it is; None: the case is the patient.
+        Raises:
+            UsageError: an argument of a wrong type (``usage.type``), or two images of one sequence.
+            GeometryError: more than three axes, or an affine that cannot be one.
+            InputError: values that are NaN or infinite, or labels that are no class ids.
+
+        Examples:
+            >>> import nibabel
+            >>> image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), np.eye(4))
+            >>> Case.from_nibabel({"t1c": image}).modalities
+            ('t1c',)
+        """
+        named = _by_sequence(images, expected="a mapping from sequence to nibabel image")
+        volumes = {name: Volume.from_nibabel(image, name=f"images[{key!r}]") for name, (key, image) in named.items()}
+        truth = None
+        if labels is not None:
+            data, affine = nibabel_arrays(labels, "labels")
+            truth = Volume(label_array("labels", data), affine_matrix("labels", affine))
+        return cls._of_volumes(volumes, truth, case_id, patient, one_grid=False)
+
+    @classmethod
+    def _of_volumes(
+        cls, images: Mapping[str, Volume], labels: Volume | None, case_id: str, patient: str | None, *, one_grid: bool
+    ) -> Case:
+        require_file_name("case_id", case_id)
+        if patient is not None:
+            require_instance("patient", patient, str, expected="a text, or None")
+        first_name, first = next(iter(images.items()))
+        others = {f"images['{name}']": image for name, image in images.items()}
+        others |= {} if labels is None else {"labels": labels}
+        for name, other in others.items() if one_grid else ():
+            difference = grid_difference(first.grid, other.grid)
+            if difference is not None:
+                raise GeometryError(
+                    "the arrays of a case have one shape",
+                    where=name,
+                    expected=f"{first.shape}, as {first_name}",
+                    got=other.shape,
+                    cure="pass images on grids of their own with Case.from_nibabel",
+                    code="input.shape_mismatch",
+                )
+        depth = first.shape[2]
+        numbered = (case_id,) if depth == 1 else tuple(f"{case_id}_{z}" for z in range(depth))
+        names = numbered if first.affine is None else ()
+        return cls(case_id, patient or case_id, dict(images), labels, slice_names=names)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -148,6 +320,37 @@ class Case:
     def background(self) -> Volume:
         """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
         return self.images.get("t2f") or next(iter(self.images.values()))
+
+    def plot(self, z: int | None = None) -> npt.NDArray[np.object_]:
+        """Draw one slice of every sequence side by side, with the truth outlined where it is known.
+
+        Volumes are turned so that the patient's right is left and the nose is up. The truth is outlined on images that
+        lie on its grid.
+
+        Args:
+            z: slice number, from 0: of volumes from the feet up, of pictures in their order. It counts in the truth,
+                or in the first image where there is none; other images show the slice at the same height. None: the
+                slice with the most lesion, or the middle one.
+        Returns:
+            (1, number of sequences) Matplotlib axes of a new pyplot figure; ``plt.show()`` displays it in a script.
+        Raises:
+            InputError: there is no such slice.
+        """
+        from metseg.plot.slice_panels import Image, show_images
+
+        if z is not None:
+            require_instance("z", z, int, expected="a whole number, or None")
+        truth = None if self.labels is None else Image(self.labels.data, self.labels.affine)
+        shown = {name: Image(image.data, image.affine) for name, image in self.images.items()}
+        try:
+            return show_images(shown, truth, z=z)
+        except IndexError:
+            raise InputError("no such slice", where=self.case_id, got=z, cure="count slices from 0") from None
+
+    def __repr__(self) -> str:
+        grids = dict.fromkeys(f"{image.shape}, {_spacing_text(image)}" for image in self.images.values())
+        truth = "" if self.labels is None else "; with truth"
+        return f"<Case {self.case_id}: {', '.join(self.images)}; {' and '.join(grids)}{truth}>"
 
     def take_slices(self, indices: Sequence[int]) -> Case:
         """Return the case with these slices only, in this order; for stacks of pictures, which have no affine."""

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from metseg import api
+import metseg
 from metseg.errors import UsageError
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
@@ -137,7 +137,10 @@ def test_changed_data_are_allowed_only_where_a_run_goes_on(
     assert "--allow-changed-data is for a" in err
     assert not (out / "recipe.toml").exists()
     recipe = recipe_file()
-    call = {"train": api.train, "compare": lambda recipe, *more, **options: api.compare([recipe], *more, **options)}
+    call = {
+        "train": metseg.train,
+        "compare": lambda recipe, *more, **options: metseg.compare([recipe], *more, **options),
+    }
     with pytest.raises(UsageError, match="--allow-changed-data is for a"):
         call[command](recipe, data, out, allow_changed_data=True)
 

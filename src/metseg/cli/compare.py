@@ -39,10 +39,10 @@ def compare(
     for name in recipes:
         check_recipe(load_recipe(name, changes or ()))
     # Imports torch, which takes seconds: a wrong recipe is refused before.
-    from metseg import api
+    from metseg.api.training import compare as run_comparison
     from metseg.experiment.comparison_files import comparison_document, comparison_table
 
-    comparison = api.compare(
+    comparison = run_comparison(
         recipes,
         data,
         out,

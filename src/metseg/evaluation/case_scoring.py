@@ -1,15 +1,18 @@
-"""Score one case: two arrays in, every figure of a protocol out. Needs numpy and scipy, no torch."""
+"""Score one case: two masks in, every metric of a protocol out. Needs numpy and scipy, no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from metseg.argument_checks import require_instance, wrong_type
 from metseg.errors import GeometryError, InputError
 from metseg.evaluation.lesions.lesion_matching import common_box
 from metseg.evaluation.lesions.threshold_sweep import SweepRule
+from metseg.evaluation.mask_arguments import MaskSource, mask_pair
 from metseg.evaluation.mask_pair import Array, MaskPair
 from metseg.evaluation.metrics.overlap import require_same_shape
 from metseg.evaluation.metrics.surface_distance import Spacing, check_spacing
@@ -27,39 +30,52 @@ Mask = npt.NDArray[np.bool_]
 
 
 def evaluate_case(
-    truth: Array,
-    prediction: Array,
+    truth: MaskSource,
+    prediction: MaskSource,
+    spacing_mm: Sequence[float] | None = None,
     *,
-    spacing_mm: tuple[float, ...] | None = None,
-    affine: npt.NDArray[np.float64] | None = None,
+    affine: npt.ArrayLike | None = None,
     protocol: str = "voxel",
     scheme: str | LabelScheme | None = None,
 ) -> CaseScores:
     """Score one prediction against the truth.
 
     Args:
-        truth: (X, Y, Z), or (X, Y) for one slice; class ids of ``scheme``.
-        prediction: the same shape and scheme.
-        spacing_mm: voxel size along the axes; without it every figure in mm is None.
+        truth: class ids of ``scheme``: an array (X, Y, Z), or (X, Y) for one slice; a nibabel image; or the path of a
+            NIfTI file or a picture.
+        prediction: the same. Two images are compared on the truth's grid: axes are turned where they run the other
+            way, and nothing is resampled. An array beside an image lies on the image's grid.
+        spacing_mm: voxel size along the three axes, for arrays and pictures; without it every metric in mm is None.
         affine: (4, 4) voxel-to-RAS matrix, mm, instead of the spacing: then axial diameters follow head-foot.
-        protocol: a name of `PROTOCOLS`.
-        scheme: a name of `LABEL_SCHEMES` or a scheme of your own; None: the protocol's (``binary`` for ``voxel``).
+        protocol: a name in `metseg.evaluation.PROTOCOLS`.
+        scheme: a name in `metseg.labels.LABEL_SCHEMES`, or a scheme of your own; None: the protocol's (``binary`` for
+            ``voxel``).
     Returns:
-        the figures of every region; each float is finite, None where it is not defined.
+        the metrics of every region, as ``scores[region][metric]``; `metseg.metrics` lists them. Each is a finite
+        number, or None where it is not defined.
     Raises:
-        GeometryError: the shapes differ, or a spacing is wrong or missing where the protocol needs one.
-        InputError: a value that is not of the scheme.
-        UsageError: an unknown protocol or scheme, or one that does not fit the other.
+        GeometryError: shapes or grids differ, or a spacing is wrong or missing where the protocol needs one.
+        InputError: a file that cannot be read, or a value that is not of the scheme.
+        UsageError: an unknown protocol or scheme, one that does not fit the other, a spacing or affine for an image
+            that has its own, or an argument of a wrong type.
+
+    Examples:
+        >>> truth = np.zeros((4, 4, 4), np.uint8); truth[1:3, 1:3, 1:3] = 1
+        >>> scores = evaluate_case(truth, np.roll(truth, 1, axis=0), (1, 1, 1))
+        >>> scores["lesion"]["dice"]
+        0.5
+
+        Files and nibabel images bring their own spacing::
+
+            evaluate_case("truth.nii.gz", "prediction.nii.gz", scheme="brats-met-2023")["WT"]["hd95_mm"]
 
     Stacks of pictures, and cases with a name: `evaluate_masks`.
-
-    >>> truth = np.zeros((4, 4, 4), np.uint8); truth[1:3, 1:3, 1:3] = 1
-    >>> evaluate_case(truth, np.roll(truth, 1, axis=0))["lesion"]["dice"]
-    0.5
     """
-    if affine is None and spacing_mm is not None:
-        affine = np.diag([*check_spacing(tuple(spacing_mm), 3), 1.0])
-    return evaluate_masks(MaskPair(truth, prediction, affine), ScoringConfig(protocol, scheme))
+    require_instance("protocol", protocol, str, expected="the name of a protocol")
+    if scheme is not None and not isinstance(scheme, str | LabelScheme):
+        raise wrong_type("scheme", scheme, expected="the name of a label scheme, a LabelScheme, or None")
+    manner = ScoringConfig(protocol, scheme)
+    return evaluate_masks(mask_pair(truth, prediction, manner, spacing_mm=spacing_mm, affine=affine), manner)
 
 
 def evaluate_masks(masks: MaskPair, manner: ScoringConfig = VOXELWISE) -> CaseScores:

@@ -15,7 +15,7 @@ from metseg.atomic_io import write_bytes
 from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
 from metseg.inference.lesion_table import Lesion, joined, lesion_numbers
-from metseg.inference.prediction import Prediction
+from metseg.inference.prediction_data import PredictionData
 from metseg.version import __version__
 
 
@@ -61,7 +61,7 @@ class CaseReport:
         """Return the lesions found so far, in order of appearance."""
         return list(self._found.values())
 
-    def add(self, prediction: Prediction) -> None:
+    def add(self, prediction: PredictionData) -> None:
         """Take a part in; its slices follow those that are there."""
         moved = [_moved(lesion, self.depth) for lesion in prediction.lesions]
         if prediction.case.is_slice_stack:
@@ -139,7 +139,7 @@ class CaseReport:
         return path
 
 
-def _technique(prediction: Prediction) -> dict[str, Any]:
+def _technique(prediction: PredictionData) -> dict[str, Any]:
     """Return what a reader of the result has to know of how it came about, as JSON."""
     images, reference = prediction.case.images, prediction.reference or next(iter(prediction.case.images))
     return {

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
-from metseg.inference.prediction import Prediction
+from metseg.inference.prediction_data import PredictionData
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.volume import Case, Volume
 
 
-def write_mask(prediction: Prediction, out: Path) -> None:
+def write_mask(prediction: PredictionData, out: Path) -> None:
     """Write ``<stem>_mask.png`` for each picture: 0/255 where the model knows one class, class ids for several."""
     labels = prediction.labels
     one_class = len(LABEL_SCHEMES[prediction.scheme].classes) == 1
@@ -25,7 +25,7 @@ def write_mask(prediction: Prediction, out: Path) -> None:
         _write_png(out / f"{name}_mask.png", plane * np.uint8(255) if one_class else plane)
 
 
-def write_overlay(prediction: Prediction, out: Path) -> None:
+def write_overlay(prediction: PredictionData, out: Path) -> None:
     """Write ``<stem>_overlay.png`` for each picture: lesion filled and outlined over the picture in grey."""
     picture = background(prediction)
     for z, name in enumerate(prediction.case.slice_names):
@@ -33,14 +33,14 @@ def write_overlay(prediction: Prediction, out: Path) -> None:
         _write_png(out / f"{name}_overlay.png", drawn.transpose(1, 0, 2))
 
 
-def write_probability(prediction: Prediction, out: Path) -> None:
+def write_probability(prediction: PredictionData, out: Path) -> None:
     """Write ``<stem>_probability.png`` for each picture: probability of lesion, 0..1 as 0..65535."""
     for z, name in enumerate(prediction.case.slice_names):
         plane = prediction.probability[:, :, z].T
         _write_png(out / f"{name}_probability.png", np.rint(np.clip(plane, 0, 1) * 65535).astype(np.uint16))
 
 
-def background(prediction: Prediction) -> npt.NDArray[np.generic]:
+def background(prediction: PredictionData) -> npt.NDArray[np.generic]:
     """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
     return background_of(prediction.case).data
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metseg.inference import image_outputs, volume_outputs
-from metseg.inference.prediction import Prediction
+from metseg.inference.prediction_data import PredictionData
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 
-Writer = Callable[[Prediction, Path], None]
+Writer = Callable[[PredictionData, Path], None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Format:
     volume: Writer
     volume_ending: str
 
-    def write(self, prediction: Prediction, out: Path) -> None:
+    def write(self, prediction: PredictionData, out: Path) -> None:
         """Write a prediction in the form that suits its case."""
         writer = self.picture if prediction.case.is_slice_stack else self.volume
         writer(prediction, out)

@@ -1,87 +1,184 @@
-"""What a model says of a case, and how long each phase took."""
+"""What a model returns for a case: a mask, probabilities and lesions, ready to be saved, drawn and tabulated."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metseg.geometry import same_grid
+from metseg.argument_checks import require_path, require_texts
+from metseg.errors import UsageError
+from metseg.geometry import spacing_mm, turn_to_ras
 from metseg.inference.lesion_table import Lesion
-from metseg.preprocess.prepared_case import Record, check_grids
-from metseg.preprocess.steps.align import truth_on_reference
-from metseg.recipe import PredictPart
-from metseg.volume import Case, Volume
+from metseg.inference.prediction_data import PredictionData
+from metseg.message_text import pluralize
+from metseg.registry import lookup
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: A file of this name holds a mask; every other path is a folder.
+MASK_ENDING = ".nii.gz"
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of a case.
+@dataclass(frozen=True, repr=False)
+class Prediction(PredictionData):
+    """What a model returns for a case.
 
     Args:
-        case: what was asked about.
+        case: the case that was predicted.
         labels: (X, Y, Z) uint8 class ids on the case's own grid.
-        probability: (X, Y, Z) float32, of any lesion class.
+        probability: (X, Y, Z) float32, the probability of any lesion class, 0 to 1.
         lesions: connected lesions, largest first.
         timings_s: seconds by phase.
-        warnings: of reading, preprocessing and prediction.
+        warnings: of reading, preprocessing and prediction, one sentence each.
         model: name of the recipe that made the model.
-        scheme: name of the label scheme that the class ids are of.
+        scheme: name of the label scheme of the class ids.
         reference: name of the image on whose grid the result lies; empty: the first of the case.
-        records: what the preparation did, step by step.
+        records: what the preprocessing did, step by step.
         part: how masks were made of probabilities; None: not by a `Predictor`.
+        fingerprint: of the model's bundle; empty: the model came from no bundle.
+
+    Examples:
+        A prediction comes from `metseg.predict`::
+
+            prediction = metseg.predict("patient_folder", "mets-sim")
+            prediction.labels.shape, prediction.probability.max()
+            prediction.lesions_frame()
+            prediction.plot(lesions=2)
+            prediction.save("out")
     """
 
-    case: Case
-    labels: npt.NDArray[np.uint8]
-    probability: npt.NDArray[np.float32]
-    lesions: tuple[Lesion, ...]
-    timings_s: dict[str, float]
-    warnings: tuple[str, ...]
-    model: str
-    scheme: str
-    reference: str = ""
-    records: tuple[Record, ...] = ()
-    part: PredictPart | None = None
+    def lesions_frame(self) -> pd.DataFrame:
+        """Return the lesions as a data frame, one row each, largest first.
 
-    @property
-    def reference_image(self) -> Volume:
-        """Return the image on whose grid the result lies."""
-        images = self.case.images
-        return images[self.reference] if self.reference else next(iter(images.values()))
-
-    @cached_property
-    def truth(self) -> Volume | None:
-        """Return the case's own truth on the grid of the result, or None where it has none.
-
-        A truth on another image's grid has moved with that image, as in training.
-
-        Raises:
-            GeometryError: it lies on another grid, and nothing brought the images to one.
+        Columns are the fields of a lesion; a field with one value per class becomes one column per class, named
+        ``field.class``, with 0 where the lesion has nothing of the class. Without lesions the frame is empty and lacks
+        the columns per class.
         """
-        truth = self.case.labels
-        if truth is None or same_grid(truth.grid, self.reference_image.grid):
-            return truth
-        aligned = next((record for record in self.records if record.step == "align"), None)
-        if aligned is None:
-            check_grids(self.case, [self.reference or next(iter(self.case.images))])
-            return truth
-        return truth_on_reference(self.case, aligned)
+        import pandas as pd
+
+        columns: dict[str, list[Any]] = {}
+        for field in fields(Lesion):
+            values = [getattr(lesion, field.name) for lesion in self.lesions]
+            if _is_by_class(field):
+                for key in dict.fromkeys(key for value in values for key in value):
+                    columns[f"{field.name}.{key}"] = [value.get(key, 0) for value in values]
+            else:
+                columns[field.name] = values
+        return pd.DataFrame(columns)
+
+    def save(self, path: str | Path, *, formats: Sequence[str] = ("mask",)) -> list[Path]:
+        """Write the prediction, as ``metseg predict`` does, and return the files.
+
+        Args:
+            path: a folder, which is made if absent: it receives the formats and the document ``<case>.json`` with the
+                lesions. Or the name of a single file that ends with ``.nii.gz``: it receives the mask of a volume.
+                Existing files of these names are replaced.
+            formats: what a folder receives: ``mask``, ``overlay``, ``probability``. Volumes are written as
+                ``<case>-seg.nii.gz``, ``<case>-overlay.png`` and ``<case>-probability.nii.gz``, pictures as one PNG
+                file per slice.
+        Raises:
+            UsageError: an unknown format, a file name with another ending, or formats for a single file.
+            GeometryError: a ``.nii.gz`` file for pictures, which have no place in space.
+            ResourceError: the disk is full.
+        """
+        # Not above: these need Matplotlib and nibabel, which reading a prediction does not.
+        from metseg.inference.case_document import CaseReport
+        from metseg.inference.output_formats import FORMATS, document_path, result_paths
+        from metseg.inference.volume_outputs import affine_of, write_nifti
+
+        target, names = require_path("path", path), require_texts("formats", formats)
+        chosen = [lookup("format", FORMATS, name) for name in names]
+        if _is_folder(target):
+            for form in chosen:
+                form.write(self, target)
+            report = CaseReport(self.case.case_id, self.model, self.fingerprint)
+            report.add(self)
+            written = result_paths(self.case.case_id, self.case.slice_names, target, chosen)
+            return [*written, report.write(document_path(target, self.case.case_id))]
+        if names != ("mask",):
+            raise UsageError(
+                "a single file holds the mask alone",
+                where=target,
+                got=", ".join(names) or "no format",
+                cure="give a folder to write other formats",
+                code="usage.formats",
+            )
+        write_nifti(self.labels, affine_of(self), target)
+        return [target]
+
+    def plot(self, lesions: int = 1) -> npt.NDArray[np.object_]:
+        """Draw the largest lesions over the images.
+
+        Volumes are shown in three planes through the centre of each lesion, with the patient's right on the left and
+        the nose up; pictures in the slice that holds the largest part of each lesion. Without lesions the middle of
+        the case is shown.
+
+        Args:
+            lesions: how many lesions are drawn at most, one row of axes for each (pictures: one column).
+        Returns:
+            Matplotlib axes of a new pyplot figure, (lesions, 3) for volumes and (1, lesions) for pictures;
+            ``plt.show()`` displays it in a script.
+        Raises:
+            UsageError: ``lesions`` is not a whole number above 0.
+        """
+        if not isinstance(lesions, int) or isinstance(lesions, bool) or lesions < 1:
+            raise UsageError("wrong number of lesions", where="lesions", expected="1 or more", got=lesions)
+        return self._plot_slices(lesions) if self.case.is_slice_stack else self._plot_planes(lesions)
+
+    def _plot_planes(self, lesions: int) -> npt.NDArray[np.object_]:
+        from metseg.inference.volume_outputs import affine_of, lesion_cuts
+        from metseg.plot.planes import show_planes
+
+        affine = affine_of(self)
+        turn = turn_to_ras(affine)
+        return show_planes(
+            turn(self.reference_image.data),
+            turn(self.labels),
+            spacing_mm=spacing_mm(turn.affine(affine, self.labels.shape)),
+            cuts=lesion_cuts(self, turn, lesions),
+        )
+
+    def _plot_slices(self, lesions: int) -> npt.NDArray[np.object_]:
+        from metseg.plot.overlay import draw_labels, grey
+        from metseg.plot.slice_panels import Panel, show_panels
+
+        titles = {lesion.slice_index or 0: f"lesion {lesion.id}" for lesion in reversed(self.lesions[:lesions])}
+        titles = titles or {self.labels.shape[2] // 2: "no lesion found"}
+        panels = []
+        for z, title in reversed(titles.items()):
+            drawn = draw_labels(grey(self.case.background.data[:, :, z]), self.labels[:, :, z])
+            panels.append(Panel(drawn.transpose(1, 0, 2), f"{title}, slice {z}"))
+        return show_panels(panels)
+
+    def __repr__(self) -> str:
+        return f"<Prediction {self.case.case_id}: {pluralize(len(self.lesions), 'lesion')}, model {self.model}>"
 
 
-@dataclass
-class Stopwatch:
-    """Collects seconds by phase."""
+def _is_by_class(field: Field[Any]) -> bool:
+    """Return whether a field of a lesion holds one value per class."""
+    return str(field.type).lower().startswith(("dict", "mapping"))
 
-    seconds: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - begin, 4)
+def _is_folder(path: Path) -> bool:
+    """Return whether a path means a folder, not a mask.
+
+    Raises:
+        UsageError: it means a file of another kind.
+    """
+    if path.name.lower().endswith(MASK_ENDING) and not path.is_dir():
+        return False
+    if path.suffix and not path.is_dir():
+        raise UsageError(
+            "the file would be of a kind that predictions are not saved as",
+            where=path,
+            expected=f"a folder, or a name that ends with {MASK_ENDING}",
+            cure="choose a folder; it receives masks, overlays and the lesions as JSON",
+            code="usage.file_ending",
+        )
+    return True

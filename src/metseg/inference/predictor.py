@@ -16,8 +16,9 @@ from metseg.inference.device import Compute, choose_compute, in_memory_format, m
 from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.postprocessing import clean_labels
-from metseg.inference.prediction import Prediction, Stopwatch
+from metseg.inference.prediction import Prediction
 from metseg.inference.sliding_window import Slab, slide
+from metseg.inference.stopwatch import Stopwatch
 from metseg.inference.test_time_augmentation import mirror_axes
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
@@ -242,6 +243,7 @@ class Predictor:
             reference=reference_name(case, self.recipe.data),
             records=records,
             part=self.part,
+            fingerprint=self.fingerprint,
         )
 
     def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:

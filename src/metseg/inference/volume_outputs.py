@@ -14,7 +14,7 @@ import numpy.typing as npt
 from metseg.atomic_io import atomic_file
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
-from metseg.inference.prediction import Prediction
+from metseg.inference.prediction_data import PredictionData
 from metseg.plot.planes import Cut, cut_through, draw_planes
 from metseg.volume import Array
 
@@ -28,24 +28,24 @@ PROBABILITY_SCALE = 65535
 GZIP_LEVEL = 6
 
 
-def write_mask(prediction: Prediction, out: Path) -> None:
+def write_mask(prediction: PredictionData, out: Path) -> None:
     """Write ``<case>-seg.nii.gz``: class ids, uint8."""
     write_nifti(prediction.labels, affine_of(prediction), out / f"{prediction.case.case_id}-seg.nii.gz")
 
 
-def write_probability(prediction: Prediction, out: Path) -> None:
+def write_probability(prediction: PredictionData, out: Path) -> None:
     """Write ``<case>-probability.nii.gz``: the probability of lesion, 16 bits with a slope."""
     write_probability_nifti(
         prediction.probability, affine_of(prediction), out / f"{prediction.case.case_id}-probability.nii.gz"
     )
 
 
-def write_overlay(prediction: Prediction, out: Path) -> None:
+def write_overlay(prediction: PredictionData, out: Path) -> None:
     """Write ``<case>-overlay.png``: the largest lesions in three planes each."""
     draw_overlay(prediction, out / f"{prediction.case.case_id}-overlay.png")
 
 
-def draw_overlay(prediction: Prediction, path: Path) -> None:
+def draw_overlay(prediction: PredictionData, path: Path) -> None:
     """Write a picture of the largest lesions in three planes each."""
     affine = affine_of(prediction)
     turn = turn_to_ras(affine)
@@ -55,15 +55,21 @@ def draw_overlay(prediction: Prediction, path: Path) -> None:
         labels,
         path,
         spacing_mm=spacing_mm(turn.affine(affine, prediction.labels.shape)),
-        cuts=_cuts(prediction, turn),
+        cuts=lesion_cuts(prediction, turn),
     )
 
 
-def _cuts(prediction: Prediction, turn: AxisTurn) -> list[Cut]:
-    """Return the cuts through the largest lesions, or through the middle where none was found."""
+def lesion_cuts(prediction: PredictionData, turn: AxisTurn, count: int = SHOWN_LESIONS) -> list[Cut]:
+    """Return the cuts through the largest lesions, or through the middle where none was found.
+
+    Args:
+        prediction: of a volume.
+        turn: brings the axes of the prediction to RAS+.
+        count: how many lesions are cut at most.
+    """
     shape = prediction.labels.shape
     turned = turn.shape(shape)
-    shown = prediction.lesions[:SHOWN_LESIONS]
+    shown = prediction.lesions[:count]
     if not shown:
         return [cut_through(turned, [size / 2 for size in turned], "no lesion found")]
     return [
@@ -91,7 +97,7 @@ def _turned(point: Sequence[float], shape: Sequence[int], turn: AxisTurn) -> tup
     return x, y, z
 
 
-def affine_of(prediction: Prediction) -> npt.NDArray[np.float64]:
+def affine_of(prediction: PredictionData) -> npt.NDArray[np.float64]:
     """Return the affine of the image on whose grid the result lies.
 
     Raises:

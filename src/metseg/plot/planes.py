@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from metseg.plot.overlay import draw_labels, grey
 from metseg.plot.style import figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Per plane: its name, the axis it is across, and the axes that run to the right and down the picture, in RAS+.
 PLANES: Sequence[tuple[str, int, int, int]] = (("axial", 2, 0, 1), ("coronal", 1, 0, 2), ("sagittal", 0, 1, 2))
@@ -56,23 +59,54 @@ def draw_planes(
         spacing_mm: voxel size, for true proportions.
         cuts: at least one.
     """
+    width, height = _size_inches(cuts)
+    with figure(width=width, height=height) as drawn:
+        _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts)
+        save(drawn, path)
+
+
+def show_planes(
+    image: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.uint8],
+    *,
+    spacing_mm: tuple[float, float, float],
+    cuts: Sequence[Cut],
+) -> npt.NDArray[np.object_]:
+    """Draw what `draw_planes` writes into a new figure of pyplot, and return its axes (cuts, 3)."""
+    from matplotlib import pyplot
+
+    drawn = pyplot.figure(figsize=_size_inches(cuts), layout="constrained")
+    return _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts)
+
+
+def _size_inches(cuts: Sequence[Cut]) -> tuple[float, float]:
+    return PANEL_INCHES * len(PLANES), (PANEL_INCHES + TITLE_INCHES) * len(cuts)
+
+
+def _fill(
+    drawn: Figure,
+    image: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.uint8],
+    *,
+    spacing_mm: tuple[float, float, float],
+    cuts: Sequence[Cut],
+) -> npt.NDArray[np.object_]:
+    """Fill a figure with one row per cut, and return its axes (cuts, 3)."""
     box = shown_box(image)
     image, labels = image[box], labels[box]
-    height = (PANEL_INCHES + TITLE_INCHES) * len(cuts)
-    with figure(width=PANEL_INCHES * len(PLANES), height=height) as drawn:
-        drawn.set_facecolor(BACKGROUND)
-        rows = drawn.subplots(len(cuts), len(PLANES), squeeze=False)
-        for places, cut in zip(rows, cuts, strict=True):
-            for axes, (name, across, right, up) in zip(places, PLANES, strict=True):
-                centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
-                picture = plane_picture(image, labels, across=across, index=centre[across])
-                ratio = spacing_mm[up] / spacing_mm[right]
-                axes.imshow(picture, aspect=ratio, interpolation="bilinear")
-                axes.axvline(image.shape[right] - 1 - centre[right], **CROSS)
-                axes.axhline(image.shape[up] - 1 - centre[up], **CROSS)
-                axes.set_title(f"{name}, {cut.title}" if across == 2 else name, fontsize=9, color=TEXT)
-                axes.set_axis_off()
-        save(drawn, path)
+    drawn.set_facecolor(BACKGROUND)
+    rows = drawn.subplots(len(cuts), len(PLANES), squeeze=False)
+    for places, cut in zip(rows, cuts, strict=True):
+        for axes, (name, across, right, up) in zip(places, PLANES, strict=True):
+            centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
+            picture = plane_picture(image, labels, across=across, index=centre[across])
+            ratio = spacing_mm[up] / spacing_mm[right]
+            axes.imshow(picture, aspect=ratio, interpolation="bilinear")
+            axes.axvline(image.shape[right] - 1 - centre[right], **CROSS)
+            axes.axhline(image.shape[up] - 1 - centre[up], **CROSS)
+            axes.set_title(f"{name}, {cut.title}" if across == 2 else name, fontsize=9, color=TEXT)
+            axes.set_axis_off()
+    return np.asarray(rows, dtype=object)
 
 
 def shown_box(image: npt.NDArray[np.generic]) -> tuple[slice, slice, slice]:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from metseg.argument_checks import require_path, require_texts
 from metseg.errors import UsageError
 from metseg.recipe.overrides import apply_change
 from metseg.recipe.schema import Recipe, validated
@@ -27,9 +28,14 @@ def load_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         name_or_path: ``lgg-fast`` or ``my/recipe.toml``.
         changes: such as ``train.max_minutes=20`` or ``preprocess.0.clip_limit=3.0``; values are TOML.
     Raises:
-        UsageError: no such recipe, not TOML, an unknown key, or a value out of range.
+        UsageError: no such recipe, not TOML, an unknown key, a value out of range, or an argument of a wrong type.
+
+    Examples:
+        >>> recipe = load_recipe("lgg-fast", ["train.max_minutes=20"])
+        >>> recipe.name, recipe.train.max_minutes
+        ('lgg-fast', 20.0)
     """
-    path = Path(name_or_path)
+    path, changes = require_path("name_or_path", name_or_path), require_texts("changes", changes)
     if path.suffix == ".toml" or path.is_file():
         return parse_recipe(_read_text(path), where=str(path), changes=changes)
     return parse_recipe(_read_shipped(str(name_or_path)), where=f"recipe {name_or_path}", changes=changes)

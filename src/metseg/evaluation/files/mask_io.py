@@ -53,7 +53,7 @@ def _read_volumes(pair: CasePair, manner: ScoringConfig) -> MaskPair:
     guess: Array = np.zeros(truth.shape, dtype=np.uint8)
     warnings = [*of_truth.notes, *of_prediction.notes]
     if path is not None:
-        prediction, noticed = _on_grid(truth, read_mask_nifti(path), manner, case=pair.case)
+        prediction, noticed = on_truth_grid(truth, read_mask_nifti(path), manner, case=pair.case)
         warnings += noticed
         guess = of_prediction.as_scored(prediction.data, manner, where=path)
     probability, more = _probability_volume(pair, truth, manner)
@@ -126,13 +126,18 @@ def _probability_volume(
     if not pair.probability:
         return None, []
     stored, _ = read_volume(pair.probability[0])
-    probability, warnings = _on_grid(truth, stored, manner, case=f"{pair.case} (probability)")
+    probability, warnings = on_truth_grid(truth, stored, manner, case=f"{pair.case} (probability)")
     return probability.data.astype(np.float32, copy=False), warnings
 
 
-def _on_grid(truth: Volume, prediction: Volume, manner: ScoringConfig, *, case: str) -> tuple[Volume, list[str]]:
+def on_truth_grid(truth: Volume, prediction: Volume, manner: ScoringConfig, *, case: str) -> tuple[Volume, list[str]]:
     """Return a prediction with its axes turned onto those of the truth, and a warning where it is compared unturned.
 
+    Args:
+        truth: with an affine.
+        prediction: with an affine.
+        manner: whether masks that lie differently in space are compared all the same.
+        case: its id, for messages.
     Raises:
         GeometryError: it lies on another grid.
     """

@@ -11,7 +11,8 @@ from typing import Any
 from metseg.atomic_io import write_text
 from metseg.inference.case_document import CaseReport
 from metseg.inference.lesion_table import Lesion as FoundLesion
-from metseg.inference.prediction import Prediction, Stopwatch
+from metseg.inference.prediction import Prediction
+from metseg.inference.stopwatch import Stopwatch
 from metseg.preprocess.prepared_case import Record
 from metseg.reporting.study.lesion_location import sides
 from metseg.schemas import Lesion, Phase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metseg.errors import BundleError
-from metseg.inference.prediction import Stopwatch
+from metseg.inference.stopwatch import Stopwatch
 from metseg.inference.volume_outputs import write_nifti, write_probability_nifti
 from metseg.labels import LABEL_SCHEMES
 from metseg.schemas import Phase

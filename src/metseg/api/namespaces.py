@@ -1,0 +1,164 @@
+"""The tables of metseg as mappings from name to entry: ``metseg.models``, ``metseg.losses`` and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from metseg.argument_checks import require_instance
+from metseg.registry import Registry, lookup
+
+if TYPE_CHECKING:
+    from metseg.model import SegmentationNetwork
+    from metseg.training.losses import Loss
+
+Entry = TypeVar("Entry")
+
+
+class Namespace(Mapping[str, Any], Generic[Entry]):
+    """A table by name. Its module is imported when an entry is first used.
+
+    Args:
+        kind: what the table holds, in the singular.
+        tables: module and attribute of each table; their entries are listed one after another.
+    """
+
+    def __init__(self, kind: str, *tables: tuple[str, str]) -> None:
+        self._kind = kind
+        self._tables = tables
+
+    def _registries(self) -> list[Registry[Entry]]:
+        return [getattr(import_module(module), attribute) for module, attribute in self._tables]
+
+    def _names(self) -> list[str]:
+        return [name for registry in self._registries() for name in registry]
+
+    def __getitem__(self, name: str) -> Entry:
+        """Return an entry.
+
+        Raises:
+            UsageError: ``usage.unknown_name``, there is none of that name; the message offers the nearest one.
+        """
+        require_instance("name", name, str, expected="a text")
+        registries = self._registries()
+        for registry in registries:
+            if name in registry:
+                return registry.lookup(name)
+        return lookup(self._kind, dict.fromkeys(self._names()), name, cure=registries[0].cure)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an entry, or the default where there is none of that name."""
+        found = (registry[name] for registry in self._registries() if name in registry)
+        return next(found, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} entries, each a {self._kind}: {', '.join(self)}>"
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+
+class Models(Namespace[Any]):
+    """The network families, as recipes name them: ``list(metseg.models)``, ``metseg.models["unet"]``.
+
+    Each entry says which dimensions it has, which options it takes and where it was published.
+    """
+
+    def build(
+        self,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        in_channels: int,
+        out_channels: int,
+        dimensions: int = 2,
+    ) -> SegmentationNetwork:
+        """Return a network with fresh weights: a ``torch.nn.Module`` that takes any input size.
+
+        Args:
+            name: of the family.
+            options: of the family, as in a recipe's ``[model.options]``; None: the defaults.
+            in_channels: number of sequences; 1 or more.
+            out_channels: number of logits per voxel; 1 or more.
+            dimensions: 2 for slices (N, C, X, Y), 3 for volumes (N, C, X, Y, Z).
+        Raises:
+            UsageError: an unknown name, a wrong option, or a family without these dimensions.
+            BundleError: a file of initial weights that is missing or unusable.
+
+        Examples:
+            A U-Net for four sequences::
+
+                network = metseg.models.build("unet", {"channels": [8, 16]}, in_channels=4, out_channels=1)
+                logits = network(torch.zeros(1, 4, 64, 64))
+        """
+        from metseg.model import build_model
+
+        return build_model(
+            name, options or {}, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions
+        )
+
+
+class Losses(Namespace[Any]):
+    """The losses, as recipes name them: ``list(metseg.losses)``, ``metseg.losses["dice_bce"].options``."""
+
+    def build(self, name: str, options: Mapping[str, Any] | None = None) -> Loss:
+        """Return a loss: a function of logits (N, K, X, Y[, Z]) and class indices (N, X, Y[, Z]) uint8.
+
+        Args:
+            name: of the loss.
+            options: of the loss, as in a recipe's ``[loss.options]``; None: the defaults.
+        Raises:
+            UsageError: an unknown name, a wrong option, or ``regions``, whose regions are those of a recipe's label
+                scheme.
+
+        Examples:
+            Dice and cross-entropy, the former counted twice::
+
+                loss = metseg.losses.build("dice_bce", {"dice_weight": 2.0})
+                loss(logits, labels).backward()
+        """
+        from metseg.recipe import Named
+        from metseg.training.losses import build_loss
+
+        return build_loss(Named(name=name, options=dict(options or {})))
+
+
+class Transforms(Namespace[Any]):
+    """Preprocessing steps and augmentations, as recipes name them; ``steps`` and ``augmentations`` hold each kind.
+
+    Each entry has its ``options``, a pydantic class whose fields are the keys in a recipe.
+    """
+
+    def __init__(self) -> None:
+        steps, augmentations = ("metseg.preprocess", "STEPS"), ("metseg.dataset.augmentation_table", "AUGMENTATIONS")
+        super().__init__("transform", steps, augmentations)
+        self.steps: Namespace[Any] = Namespace("preprocessing step", steps)
+        self.augmentations: Namespace[Any] = Namespace("augmentation", augmentations)
+
+
+class Metrics(Namespace[Any]):
+    """The metrics of a case, in the order of ``cases.csv``; each entry has its title, unit and better direction.
+
+    `metseg.evaluate_case` computes them: ``scores[region][name]``.
+    """
+
+
+class Layouts(Namespace[Any]):
+    """The arrangements of folders that `metseg.load_all` reads, in the order of detection; each says ``looks_like``."""
+
+
+models = Models("model", ("metseg.model.architectures", "MODELS"))
+losses = Losses("loss", ("metseg.training.losses.loss_table", "LOSSES"))
+transforms = Transforms()
+metrics = Metrics("metric", ("metseg.evaluation.metrics.metric_table", "METRICS"))
+layouts = Layouts("layout", ("metseg.io.layouts", "LAYOUTS"))

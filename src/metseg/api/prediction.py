@@ -1,0 +1,186 @@
+"""Load a trained model and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from metseg.api.reading import only_source
+from metseg.argument_checks import require_instance, require_mapping, wrong_type
+from metseg.errors import UsageError
+from metseg.inference.prediction import Prediction
+from metseg.inference.predictor import Predictor
+from metseg.io.images.channel_names import GreyRule
+from metseg.io.prediction_inputs import study_of_named
+from metseg.model.bundle import load_bundle
+from metseg.preprocess.missing_sequences import grey_sequence
+from metseg.recipe import DataPart, Recipe
+from metseg.volume import Case, is_nibabel_image
+
+EXPECTED = "a path, a metseg.Case, a nibabel image, an array, or a mapping from sequence to one of these"
+
+
+def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | None = None) -> Predictor:
+    """Return a trained model. Load it once and pass it to `metseg.predict` for many cases.
+
+    Args:
+        name_or_path: a bundle's name (``metseg models list``) or its folder.
+        device: such as ``auto``, ``cpu``, ``cuda``.
+        tta: average over mirror images (test-time augmentation); None: as the bundle says.
+    Raises:
+        BundleError: not a bundle, or a damaged one.
+        UsageError: no bundle of that name, or an argument of a wrong type.
+
+    Examples:
+        The model that comes with the package, for four sequences of a volume::
+
+            model = metseg.load_model("mets-sim", device="cpu")
+            model.recipe.data.inputs
+    """
+    if not isinstance(name_or_path, str | Path):
+        raise wrong_type("name_or_path", name_or_path, expected="the name of a bundle, or its folder")
+    require_instance("device", device, str, expected="a text such as 'cpu'")
+    if tta is not None:
+        require_instance("tta", tta, bool, expected="True, False or None")
+    return Predictor.from_bundle(load_bundle(name_or_path), device=device, tta=tta)
+
+
+def predict(
+    image: Case | str | Path | npt.ArrayLike | Mapping[str, Any] | Any,
+    model: Predictor | str | Path,
+    *,
+    affine: npt.ArrayLike | None = None,
+    sequence: str | None = None,
+) -> Prediction:
+    """Return what a model finds in a case.
+
+    Args:
+        image: one of
+
+            - a `metseg.Case`;
+            - the path of a picture or a NIfTI file, or of a folder or DICOM archive of one patient;
+            - a nibabel image;
+            - an array (X, Y, Z), or (X, Y) for one slice, with ``affine``;
+            - a mapping from sequence to path, to nibabel image or to array, such as ``{"t1c": ..., "flair": ...}``.
+
+            A truth that lies beside the images has no influence.
+        model: from `metseg.load_model`, or what `metseg.load_model` takes.
+        affine: for arrays only: (4, 4) voxel-to-RAS matrix, mm. A model for volumes needs it; None: pictures.
+        sequence: which sequence a single image or array is, such as ``"t1c"``. It may be left out for a path whose
+            file names say it, and for a model that sees one sequence only; otherwise it is not guessed.
+    Returns:
+        ``labels`` (X, Y, Z) uint8 on the case's own grid, ``probability``, ``lesions``, timings and warnings.
+    Raises:
+        UsageError: an argument of a wrong type; a sequence that is not known (``usage.sequence``); an affine that is
+            missing for arrays, or given for an image that has its own (``usage.affine``).
+        InputError: the case cannot be read, or lacks a sequence that the model needs.
+        BundleError: the model cannot be loaded.
+
+    Examples:
+        From files, from nibabel and from arrays::
+
+            prediction = metseg.predict("patient_folder", "mets-sim")
+            prediction = metseg.predict({"t1c": nibabel.load("t1c.nii.gz")}, "mets-sim")
+            prediction = metseg.predict({"t1c": array}, "mets-sim", affine=affine)
+            prediction = metseg.predict(array, "mets-sim", affine=affine, sequence="t1c")
+    """
+    if isinstance(model, Predictor):
+        predictor = model
+    elif isinstance(model, str | Path):
+        predictor = load_model(model)
+    else:
+        raise wrong_type("model", model, expected="a model from metseg.load_model, its name, or its folder")
+    if sequence is not None:
+        require_instance("sequence", sequence, str, expected="the name of a sequence, such as 't1c'")
+    return predictor(_case_of(image, predictor.recipe, affine=affine, sequence=sequence))
+
+
+def _case_of(image: Any, recipe: Recipe, *, affine: npt.ArrayLike | None, sequence: str | None) -> Case:
+    if isinstance(image, Case):
+        _refuse_affine(affine, "a case has")
+        _refuse_sequence(sequence, "a case names its sequences itself")
+        return image
+    if isinstance(image, Mapping):
+        _refuse_sequence(sequence, "the mapping names the sequences")
+        return _case_of_mapping(image, recipe, affine)
+    if isinstance(image, str | Path):
+        _refuse_affine(affine, "files have")
+        if sequence is not None:
+            return _case_of_mapping({sequence: image}, recipe, None)
+        return only_source(Path(image), _data_of(recipe), with_masks=False, grey=grey_sequence(recipe)).load()
+    if image is None or isinstance(image, bytes):
+        raise wrong_type("image", image, expected=EXPECTED)
+    return _case_of_mapping({sequence or _only_sequence(recipe): image}, recipe, affine)
+
+
+def _case_of_mapping(images: Mapping[str, Any], recipe: Recipe, affine: npt.ArrayLike | None) -> Case:
+    """Return a case of images by sequence, which are all paths, all nibabel images or all arrays."""
+    values = list(require_mapping("image", images, expected="a mapping from sequence to image").values())
+    if all(isinstance(value, str | Path) for value in values):
+        _refuse_affine(affine, "files have")
+        files = {name: str(path) for name, path in images.items()}
+        return study_of_named(files, _data_of(recipe), grey=GreyRule(grey_sequence(recipe))).load()
+    if all(is_nibabel_image(value) for value in values):
+        _refuse_affine(affine, "nibabel images have")
+        return Case.from_nibabel(images)
+    if any(isinstance(value, str | Path) or is_nibabel_image(value) for value in values):
+        kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+        raise UsageError(
+            "the images are of several kinds",
+            where="image",
+            expected="all paths, all nibabel images, or all arrays",
+            got=kinds,
+            cure="load the files with nibabel.load first",
+            code="usage.type",
+        )
+    if affine is None and recipe.data.dimensions == 3:
+        raise UsageError(
+            "the model needs volumes, and arrays do not say where they lie in space",
+            where="affine",
+            expected="a (4, 4) voxel-to-RAS matrix in mm",
+            cure="pass affine=, for instance numpy.diag([1, 1, 3, 1]) for voxels of 1 x 1 x 3 mm",
+            code="usage.affine",
+        )
+    return Case.from_arrays(images, affine)
+
+
+def _data_of(recipe: Recipe) -> DataPart:
+    """Return what the model reads, without what was true of its training files only."""
+    return recipe.data.model_copy(update={"layout": "auto", "patient_pattern": None, "patients": None})
+
+
+def _only_sequence(recipe: Recipe) -> str:
+    """Return the sequence of a model that sees one only.
+
+    Raises:
+        UsageError: ``usage.sequence``, the model sees several.
+    """
+    inputs = recipe.data.inputs
+    if len(inputs) == 1:
+        return inputs[0]
+    raise UsageError(
+        "it is not known which sequence the image is",
+        where="sequence",
+        expected=f"one of {', '.join(inputs)}" if inputs else "the name of a sequence",
+        cure='pass sequence="t1c", or a mapping from sequence to image',
+        code="usage.sequence",
+    )
+
+
+def _refuse_affine(affine: npt.ArrayLike | None, owner: str) -> None:
+    if affine is not None:
+        raise UsageError(
+            f"an affine is given, and {owner} one already",
+            where="affine",
+            cure="leave it out, or pass arrays",
+            code="usage.affine",
+        )
+
+
+def _refuse_sequence(sequence: str | None, reason: str) -> None:
+    if sequence is not None:
+        what = f"a sequence is given, and {reason}"
+        raise UsageError(what, where="sequence", cure="leave it out", code="usage.sequence")

@@ -1,0 +1,73 @@
+"""What a model returns for a case, as data: what the writers of files and reports need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from metseg.geometry import same_grid
+from metseg.inference.lesion_table import Lesion
+from metseg.preprocess.prepared_case import Record, check_grids
+from metseg.preprocess.steps.align import truth_on_reference
+from metseg.recipe import PredictPart
+from metseg.volume import Case, Volume
+
+
+@dataclass(frozen=True)
+class PredictionData:
+    """The result of a model for a case; `metseg.inference.prediction.Prediction` saves and draws it.
+
+    Args:
+        case: what was asked about.
+        labels: (X, Y, Z) uint8 class ids on the case's own grid.
+        probability: (X, Y, Z) float32, of any lesion class.
+        lesions: connected lesions, largest first.
+        timings_s: seconds by phase.
+        warnings: of reading, preprocessing and prediction.
+        model: name of the recipe that made the model.
+        scheme: name of the label scheme that the class ids are of.
+        reference: name of the image on whose grid the result lies; empty: the first of the case.
+        records: what the preparation did, step by step.
+        part: how masks were made of probabilities; None: not by a `Predictor`.
+        fingerprint: of the model's bundle; empty: the model came from no bundle.
+    """
+
+    case: Case
+    labels: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32]
+    lesions: tuple[Lesion, ...]
+    timings_s: dict[str, float]
+    warnings: tuple[str, ...]
+    model: str
+    scheme: str
+    reference: str = ""
+    records: tuple[Record, ...] = ()
+    part: PredictPart | None = None
+    fingerprint: str = ""
+
+    @property
+    def reference_image(self) -> Volume:
+        """Return the image on whose grid the result lies."""
+        images = self.case.images
+        return images[self.reference] if self.reference else next(iter(images.values()))
+
+    @cached_property
+    def truth(self) -> Volume | None:
+        """Return the case's own truth on the grid of the result, or None where it has none.
+
+        A truth on another image's grid has moved with that image, as in training.
+
+        Raises:
+            GeometryError: it lies on another grid, and nothing brought the images to one.
+        """
+        truth = self.case.labels
+        if truth is None or same_grid(truth.grid, self.reference_image.grid):
+            return truth
+        aligned = next((record for record in self.records if record.step == "align"), None)
+        if aligned is None:
+            check_grids(self.case, [self.reference or next(iter(self.case.images))])
+            return truth
+        return truth_on_reference(self.case, aligned)
