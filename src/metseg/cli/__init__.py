@@ -26,6 +26,7 @@ from metseg.cli import (
     serve,
     simulate,
     simulate_heads,
+    simulate_lesions,
     split,
     train,
     ui,
@@ -55,6 +56,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
     "simulate-heads": simulate_heads.simulate_heads,
+    "simulate-lesions": simulate_lesions.simulate_lesions,
     "inspect": inspect.inspect,
     "split": split.split,
     "plan": plan.plan,

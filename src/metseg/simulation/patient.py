@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -173,7 +174,15 @@ def draw_diameters(rng: np.random.Generator, count: int, options: PhantomOptions
     return np.sort(found[:count])[::-1]
 
 
-def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: Sites) -> Lesion:
+class TakesSite(Protocol):
+    """Gives places to lesions, each away from the others."""
+
+    def take(self, radius_mm: float) -> Point:
+        """Return a free site for a lesion, in mm."""
+        ...
+
+
+def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: TakesSite) -> Lesion:
     """Return a lesion of a diameter in mm at a free site, which it takes."""
     ring = rng.random() < np.clip((diameter - 7) / 10, 0, 0.85)
     has_oedema = rng.random() < np.clip(0.25 + 0.06 * diameter, 0, 0.95)

@@ -78,16 +78,16 @@ def write_volumes(simulated: SimulatedPatient, folder: Path, files: VolumeFiles)
     """Write the sequences (int16) and the masks (uint8), each ``<case><ending>.nii.gz``."""
     case = simulated.case
     for name, volume in case.images.items():
-        _write_nifti(volume, folder / f"{case.case_id}{files.images[name]}.nii.gz")
+        write_volume(volume, folder / f"{case.case_id}{files.images[name]}.nii.gz")
     assert case.labels is not None
     labels = np.asarray(case.labels.data, dtype=np.uint8)
     for ending, region in files.masks.items():
         mask = labels if region is None else SCHEME.region_mask(labels, region).astype(np.uint8)
-        _write_nifti(Volume(mask, case.labels.affine), folder / f"{case.case_id}{ending}.nii.gz")
+        write_volume(Volume(mask, case.labels.affine), folder / f"{case.case_id}{ending}.nii.gz")
     return {}
 
 
-def _write_nifti(volume: Volume, path: Path) -> None:
+def write_volume(volume: Volume, path: Path) -> None:
     kind: Any = nibabel.Nifti1Image  # nibabel's classes have no types
     image = kind(volume.data, volume.affine)
     image.header.set_xyzt_units("mm")

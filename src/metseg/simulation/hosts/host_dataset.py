@@ -1,0 +1,155 @@
+"""A data set of simulated metastases in real scans, in the naming of BraTS-METS: a patient is a host."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import metseg
+from metseg.atomic_io import atomic_file, atomic_folder
+from metseg.errors import InputError
+from metseg.io.case_source import CaseSource
+from metseg.progress import track
+from metseg.simulation.hosts.host_scan import HostScan, host_scan, mirrored
+from metseg.simulation.hosts.insertion import HostWithLesions, InsertionOptions, insert_lesions
+from metseg.simulation.lesions.lesion_truth import lesion_truth
+from metseg.simulation.options import NiftiOptions
+from metseg.simulation.output.folder import LESIONS, Existing, prepare_folder
+from metseg.simulation.output.naming import folder_name
+from metseg.simulation.output.write import write_volume
+from metseg.simulation.patient import patient_name
+from metseg.volume import Volume
+
+#: Value of the bright voxels of an image in the files: percentile and whole number.
+BRIGHT_PERCENTILE, BRIGHT = 99.5, 2000.0
+
+#: Columns of the table of lesions.
+COLUMNS = (
+    "case", "host", "lesion_id", "kind", "planned_diameter_mm", "equivalent_diameter_mm",
+    "netc_mm3", "snfh_mm3", "et_mm3", "x_mm", "y_mm", "z_mm",
+)  # fmt: skip
+
+
+def simulate_in_hosts(
+    out: Path,
+    hosts: Sequence[CaseSource],
+    *,
+    per_host: int,
+    seed: int = 0,
+    options: InsertionOptions | None = None,
+    healthy_only: bool = False,
+    existing: Existing = "refuse",
+    quiet: bool = False,
+) -> list[dict[str, Any]]:
+    """Write studies of real scans with simulated metastases.
+
+    Args:
+        out: the folder; made if absent. Host k becomes the patient ``BraTS-MET-<k>``, so that a split by patient keeps
+            its studies together; ``lesions.csv`` names the host of each lesion.
+        hosts: skull-stripped scans on one grid of cubic voxels with t1c, and their labels in the classes of BraTS-METS.
+        per_host: studies of each host.
+        seed: which lesions; a study is the same for any number of others.
+        options: which lesions.
+        healthy_only: replace the half with the host's own tumour by the mirror image of the other, and leave hosts out
+            that have a tumour in both halves. Otherwise the tumour stays, labelled, beside the lesions.
+        existing: what to do if the folder is not empty, as in `metseg.simulation.output.dataset.simulate_dataset`.
+        quiet: no progress.
+    Returns:
+        One row per study: ``case``, ``host``, ``lesions``.
+    Raises:
+        InputError: a scan that cannot be a host, or no host that is left.
+        UsageError: the folder is not empty, or was made otherwise.
+    """
+    options = options or InsertionOptions()
+    stamp = {
+        "metseg": metseg.__version__,
+        "seed": seed,
+        "hosts": [host.case_id for host in hosts],
+        "insertion": options.model_dump(mode="json"),
+        "healthy_only": healthy_only,
+    }
+    prepare_folder(out, stamp, existing)
+    studies = _studies(out, hosts, per_host, seed, options, healthy_only)
+    rows = list(track(studies, "Simulating", total=len(hosts) * per_host, quiet=quiet))
+    if not rows:
+        raise InputError(
+            "no host is left",
+            where=out,
+            expected="scans without a tumour, or with one in one half only",
+            cure="keep the hosts' own tumours: leave --healthy-only out",
+            code="input.no_cases",
+        )
+    _write_lesions(out)
+    return rows
+
+
+def _studies(
+    out: Path, hosts: Sequence[CaseSource], per_host: int, seed: int, options: InsertionOptions, healthy_only: bool
+) -> Iterator[dict[str, Any]]:
+    for index, source in enumerate(hosts):
+        folders = [out / folder_name(index, number, NiftiOptions()) for number in range(per_host)]
+        host = None
+        if not all(folder.exists() for folder in folders):
+            host = host_scan(source.load())
+            host = mirrored(host) if healthy_only else host
+            if host is None:
+                continue
+        for number, folder in enumerate(folders):
+            if host is not None and not folder.exists():
+                rng = np.random.default_rng([seed, zlib.crc32(host.name.encode()), number])
+                _write(insert_lesions(host, rng, options=options), host, folder, index)
+            truth = json.loads((folder / f"{folder.name}.json").read_text("utf-8"))
+            yield {"case": truth["case"], "host": truth["host"], "lesions": len(truth["lesions"])}
+
+
+def _write(made: HostWithLesions, host: HostScan, folder: Path, index: int) -> None:
+    affine = host.canvas.affine
+    with atomic_folder(folder) as place:
+        for name, image in made.images.items():
+            scale = np.float32(BRIGHT / np.percentile(image[host.brain], BRIGHT_PERCENTILE))
+            # At least 1 in the brain: 0 is background.
+            stored = np.where(host.brain, np.clip(np.rint(image * scale), 1, np.iinfo(np.int16).max), 0)
+            write_volume(
+                Volume(host.canvas.paste(stored.astype(np.int16)), affine), place / f"{folder.name}-{name}.nii.gz"
+            )
+        write_volume(Volume(host.canvas.paste(made.labels), affine), place / f"{folder.name}-seg.nii.gz")
+        document = _truth_document(made, host, folder.name, patient_name(index))
+        (place / f"{folder.name}.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def _truth_document(made: HostWithLesions, host: HostScan, case: str, patient: str) -> dict[str, Any]:
+    labels = np.where(made.instances > 0, made.labels, 0)
+    measured = {lesion.lesion_id: lesion for lesion in lesion_truth(labels, made.instances, host.affine)}
+    return {
+        "case": case,
+        "patient": patient,
+        "host": host.name,
+        "own_tumour": host.labels is not None,
+        "lesions": [
+            measured[item.lesion.lesion_id].as_json() | {"kind": item.kind, "plan": asdict(item.lesion)}
+            for item in made.lesions
+            if item.lesion.lesion_id in measured
+        ],
+    }
+
+
+def _write_lesions(out: Path) -> None:
+    """Write one row per inserted lesion of all studies in the folder."""
+    rows = []
+    for path in sorted(out.glob("BraTS-MET-*/*.json")):
+        truth = json.loads(path.read_text("utf-8"))
+        for lesion in truth["lesions"]:
+            row = {"case": truth["case"], "host": truth["host"]} | lesion
+            row |= dict(zip(("x_mm", "y_mm", "z_mm"), lesion["centre_mm"], strict=True))
+            rows.append(row | {"planned_diameter_mm": round(lesion["plan"]["diameter_mm"], 3)})
+    with atomic_file(out / LESIONS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
