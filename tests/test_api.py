@@ -129,7 +129,9 @@ def drawn_by_hand(with_truth: bool = True) -> Prediction:
     truth[6:9, 1:4, 2] = 255
     image = Volume(np.full(shape, 7, np.uint8))
     case = Case("c", "p", {"t2f": image}, Volume(truth) if with_truth else None, slice_names=("0", "1", "2"))
-    return Prediction(case, labels, np.zeros(shape, np.float32), (), {}, (), "model", "binary")
+    return Prediction(
+        case, labels, np.zeros(shape, np.float32), (), np.zeros(shape, np.uint16), {}, (), "model", "binary"
+    )
 
 
 def test_overlay_shows_the_fullest_slice_in_file_order() -> None:

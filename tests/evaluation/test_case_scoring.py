@@ -6,10 +6,10 @@ import inspect
 import subprocess
 import sys
 
+import metseg.evaluate
 import numpy as np
 import pytest
 
-import metseg.evaluate
 from metseg.errors import GeometryError, InputError, UsageError
 from metseg.evaluation import METRICS, PROTOCOLS, MaskPair, ScoringConfig, evaluate_case, evaluate_masks
 from metseg.evaluation.lesions.lesion_scores import diameter_bin

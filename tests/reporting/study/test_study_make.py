@@ -129,14 +129,16 @@ def test_a_lesion_of_two_arms_on_its_picture_has_a_key_image() -> None:
     labels[11:13, 2:7, 1] = 1  # ten pixels that overlap both
     labels[11, 3:, 1] = 0  # six are left, (12, 2) to (12, 6) and (11, 2)
     probability = np.full(labels.shape, 0.75, dtype=np.float32)
-    lesions = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    lesions, instances = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
     image = Volume(np.tile(np.arange(20, dtype=np.uint8)[:, None, None], (1, 16, 2)))
     case = Case("c", "p", {"t2f": image}, slice_names=("a", "b"))
-    prediction = Prediction(case, labels, probability, lesions, {}, (), model="m", scheme="binary", reference="t2f")
+    prediction = Prediction(
+        case, labels, probability, lesions, instances, {}, (), model="m", scheme="binary", reference="t2f"
+    )
     report = report_of_prediction(prediction, options=Options(made_on=DAY, key_images=3))
     (lesion,), (shown,) = report.lesions, report.key_images
-    assert (lesion.voxels, lesion.picture, lesion.pictures) == (22, 1, (1, 2))
-    assert (lesion.picture_voxels, lesion.picture_centre) == (10, (6.5, 2.0))
+    assert (lesion.voxels, lesion.slice_index, lesion.slices) == (22, 0, (0, 1))
+    assert (lesion.slice_voxels, lesion.slice_centre) == (10, (6.5, 2.0))
     assert shown.title == "Lesion 1"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metseg.lesion import Lesion
 from metseg.message_text import pluralize
 from metseg.reporting.study.limitations import limits
 from metseg.reporting.study.number_format import chance, millilitres, millimetres, product
 from metseg.reporting.study.page_parts import Page, Section
-from metseg.reporting.study.study_report import RESEARCH_USE, Lesion, ReadImage, StudyReport
+from metseg.reporting.study.study_report import RESEARCH_USE, ReadImage, StudyReport
 from metseg.reporting.study.study_tables import class_table, lesion_table, performance_table
 
 TITLE = "Brain MRI: automated lesion outlining"
@@ -88,13 +89,13 @@ def _found(report: StudyReport) -> str:
     if burden.lesions == 1:
         return f"1 lesion found: {_size(largest)}{_beside(largest)}."
     return (
-        f"{number} found, {millilitres(burden.volume_ml)} mL in total. The largest, no. {largest.number}: "
+        f"{number} found, {millilitres(burden.volume_ml)} mL in total. The largest, no. {largest.id}: "
         f"{_size(largest)}{_beside(largest)}."
     )
 
 
 def _size(lesion: Lesion) -> str:
-    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.diameter_mm)} mm"
+    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.longest_diameter_mm)} mm"
 
 
 def _beside(lesion: Lesion) -> str:
@@ -103,7 +104,7 @@ def _beside(lesion: Lesion) -> str:
 
 
 def _pictures_with_lesion(report: StudyReport) -> int:
-    return len({number for lesion in report.lesions for number in (lesion.pictures or (lesion.picture,))})
+    return len({index for lesion in report.lesions for index in lesion.slices})
 
 
 def _study(report: StudyReport) -> Section:
