@@ -22,7 +22,9 @@ OLD = Path(__file__).parent / "fixtures" / "0.1.0"
 
 
 def service_records(name: str) -> list[Lesion]:
-    return [Lesion.model_validate(content) for content in json.loads((OLD / f"{name}-service-lesions.json").read_text())]
+    return [
+        Lesion.model_validate(content) for content in json.loads((OLD / f"{name}-service-lesions.json").read_text())
+    ]
 
 
 def test_records_of_volumes_of_the_service_of_0_1_0_are_read() -> None:
@@ -64,7 +66,13 @@ def test_a_document_of_pictures_of_0_1_0_is_read() -> None:
 def test_a_record_of_a_later_version_is_read_and_a_wrong_one_refused() -> None:
     known = {"id": 1, "label": "lesion", "voxels": 3, "centre_voxel": [1, 2, 3], "confidence": 0.5}
     assert Lesion.model_validate({**known, "lobe": "frontal"}).voxels == 3
-    for wrong in ({"id": 0}, {"voxels": 0}, {"confidence": 1.5}, {"centre_voxel": [1, 2, float("nan")]}, {"side": "up"}):
+    for wrong in (
+        {"id": 0},
+        {"voxels": 0},
+        {"confidence": 1.5},
+        {"centre_voxel": [1, 2, float("nan")]},
+        {"side": "up"},
+    ):
         with pytest.raises(ValidationError):
             Lesion.model_validate({**known, **wrong})
 
