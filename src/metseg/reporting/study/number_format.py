@@ -68,3 +68,12 @@ def product(sizes: Sequence[float], *, digits: int = 0) -> str:
 def picture_number(lesion: Lesion) -> int:
     """Return the number, from 1, of the picture that holds most of a lesion of pictures."""
     return (lesion.slice_index or 0) + 1
+
+
+def sentence(clause: str) -> str:
+    """Return a clause as a sentence.
+
+    >>> sentence("the picture is grey"), sentence("moved by 3 mm.")
+    ('The picture is grey.', 'Moved by 3 mm.')
+    """
+    return f"{clause[:1].upper()}{clause[1:].rstrip('.')}."

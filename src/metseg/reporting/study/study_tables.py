@@ -127,7 +127,9 @@ def lesion_table(report: StudyReport) -> Table:
 
 
 def _picture_name(names: Sequence[str]) -> _Cell:
-    return _Cell(Column("Name", is_number=False, width=2.2), lambda lesion: names[picture_number(lesion) - 1])
+    return _Cell(
+        Column("Name", is_number=False, width=2.2, wraps=True), lambda lesion: names[picture_number(lesion) - 1]
+    )
 
 
 def _class_note(classes: Sequence[str]) -> str:
