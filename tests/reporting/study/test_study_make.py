@@ -276,7 +276,7 @@ def test_a_reason_that_is_the_same_for_all_sequences_is_given_once(volume_docume
     records = [{"sequence": name, "source": f"P7-{name}.nii.gz", "reason": "the layout says so"} for name in names]
     words = words_of(report_of(volume_document(technique=technique, sequences=records)))
     assert words.count("the layout says so") == 1
-    assert "Images: Why each is taken for its sequence: the layout says so." in words.splitlines()
+    assert "Images: All sequences: the layout says so." in words.splitlines()
     assert all(f"mm, read from P7-{name}.nii.gz\n" in words for name in names)
     records[0]["reason"] = "the user said so"
     words = words_of(report_of(volume_document(technique=technique, sequences=records)))

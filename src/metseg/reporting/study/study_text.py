@@ -157,7 +157,7 @@ def _common_reason(images: Sequence[ReadImage]) -> str:
 
 
 def _reason_lines(reason: str) -> list[str]:
-    return [f"Why each is taken for its sequence: {reason}."] if reason else []
+    return [f"All sequences: {reason}."] if reason else []
 
 
 def _image(image: ReadImage, *, without: str) -> str:
