@@ -86,7 +86,7 @@ def find_lesions(
 def _numbered_by_size(instances: npt.NDArray[np.uint32], count: int) -> tuple[InstanceMap, int]:
     """Return instances numbered anew, the largest first, and their number."""
     dtype = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
-    ids = np.zeros(count + 1, dtype=dtype)
+    ids: InstanceMap = np.zeros(count + 1, dtype=dtype)
     if count:
         ids[1 + np.argsort(-lesion_voxels(instances), kind="stable")] = np.arange(1, count + 1)
     return ids[instances], count
