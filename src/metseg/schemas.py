@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from metseg.lesion import Lesion
+
 NOTICE: Final = "Research use only: not a medical device."
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -114,6 +116,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "probability.nii.gz": "application/gzip",
     "image.nii.gz": "application/gzip",
     "prepared.nii.gz": "application/gzip",
+    "lesions.nii.gz": "application/gzip",
     "overlay.png": "image/png",
     "lesions.csv": "text/csv",
     "lesions.json": "application/json",
@@ -123,6 +126,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "overlay-{number}.png": "image/png",
     "probability-{number}.png": "image/png",
     "image-{number}.png": "image/png",
+    "lesions-{number}.png": "image/png",
 }
 
 StudyId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Random id of a study, 32 hexadecimal digits.")]
@@ -159,28 +163,6 @@ class Failure(Wire):
     where: str | None = None
     cure: str | None = None
     phase: Phase | None = None
-
-
-class Lesion(Wire):
-    """One connected lesion. What is in mm or mL is null where the images have no spacing."""
-
-    number: int = Field(ge=1, description="1 is the largest.")
-    label: str
-    voxels: int = Field(ge=1)
-    voxels_by_label: dict[str, int] = {}
-    volume_ml: float | None = None
-    longest_diameter_mm: float | None = None
-    longest_axial_diameter_mm: float | None = None
-    centre_voxel: tuple[float, float, float] = Field(
-        description="Array indices (x, y, z); pictures: column, row, slice."
-    )
-    centre_mm: tuple[float, float, float] | None = Field(default=None, description="RAS mm.")
-    confidence: float = Field(
-        ge=0, le=1, description="Mean probability over its voxels; calibrated where the model has an operating point."
-    )
-    slice: int | None = Field(default=None, description="For pictures: the slice with its largest region, from 0.")
-    slices: tuple[int, ...] = Field(default=(), description="For pictures: all slices it lies in, from 0.")
-    place: str | None = Field(default=None, description="Where it lies, in words.")
 
 
 class Warned(Wire):

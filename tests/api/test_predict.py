@@ -17,6 +17,7 @@ import pytest
 import metseg
 from metseg.inference.lesion_table import find_lesions
 from metseg.labels import LABEL_SCHEMES
+from metseg.lesion import COLUMNS
 from metseg.plot.overlay import TRUTH_COLOUR
 
 matplotlib.use("Agg")
@@ -144,8 +145,8 @@ def drawn_by_hand(*, pictures: bool = True, with_truth: bool = True) -> metseg.P
     image[..., 1] = 9
     case = metseg.Case.from_arrays({"t2f": image}, affine, truth if with_truth else None, case_id="c")
     probability = labels.astype(np.float32)
-    found = find_lesions(labels, probability, affine, LABEL_SCHEMES["binary"], slicewise=pictures)
-    return metseg.Prediction(case, labels, probability, found, {}, (), "model", "binary", fingerprint="f1")
+    found, ids = find_lesions(labels, probability, affine, LABEL_SCHEMES["binary"], slicewise=pictures)
+    return metseg.Prediction(case, labels, probability, found, ids, {}, (), "model", "binary", fingerprint="f1")
 
 
 def test_a_prediction_is_short_to_print() -> None:
@@ -157,12 +158,15 @@ def test_lesions_are_a_data_frame_with_a_column_per_class() -> None:
     frame = prediction.lesions_frame()
     assert frame["id"].tolist() == [lesion.id for lesion in prediction.lesions]
     assert frame["voxels"].tolist() == [4, 1]
-    assert {name.partition(".")[0] for name in frame} == set(prediction.lesions[0].to_json())
+    assert list(frame) == list(COLUMNS)
     first, second = prediction.lesions
-    by_class = replace(first, voxels_by_label={"ET": 3, "SNFH": 1}), replace(second, voxels_by_label={"SNFH": 1})
-    frame = replace(prediction, lesions=by_class).lesions_frame()
-    assert frame["voxels_by_label.ET"].tolist() == [3, 0]
-    assert frame["voxels_by_label.SNFH"].tolist() == [1, 1]
+    by_class = (
+        first.model_copy(update={"voxels_by_label": {"ET": 3, "SNFH": 1}}),
+        second.model_copy(update={"voxels_by_label": {"SNFH": 1}}),
+    )
+    frame = replace(prediction, scheme="brats-met-2023", lesions=by_class).lesions_frame()
+    assert frame["voxels_ET"].fillna(0).tolist() == [3, 0]
+    assert frame["voxels_SNFH"].tolist() == [1, 1]
     empty = replace(prediction, lesions=()).lesions_frame()
     assert len(empty) == 0
     assert {"id", "voxels", "confidence"} <= set(empty)
@@ -175,8 +179,8 @@ def test_a_volume_is_saved_as_one_file_or_as_a_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(mask.dataobj), prediction.labels)
     np.testing.assert_allclose(mask.affine, AFFINE)
     out = tmp_path / "out"
-    written = prediction.save(str(out), formats=["mask", "overlay", "probability"])
-    names = ["c-seg.nii.gz", "c-overlay.png", "c-probability.nii.gz", "c.json"]
+    written = prediction.save(str(out), formats=["mask", "overlay", "probability", "instances"])
+    names = ["c-seg.nii.gz", "c-overlay.png", "c-probability.nii.gz", "c-lesions.nii.gz", "c.json"]
     assert written == [out / name for name in names]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     document = json.loads((out / "c.json").read_text("utf-8"))

@@ -6,7 +6,6 @@ import inspect
 import subprocess
 import sys
 
-import metseg.evaluate
 import numpy as np
 import pytest
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.evaluation.lesions.lesion_matching import Lesions, MatchRule, truth_lesions
+from metseg.evaluation.lesions.lesion_matching import MatchRule, NumberedLesions, truth_lesions
 from metseg.evaluation.lesions.necrosis_merging import merge_around_necrosis
 
 RULE = MatchRule(dilations=1)
 
 
-def lesions(*positions: int) -> Lesions:
+def lesions(*positions: int) -> NumberedLesions:
     mask = np.zeros((40, 3, 3), dtype=bool)
     mask[list(positions), 1, 1] = True
     return truth_lesions(mask, RULE)
 
 
-def numbers(found: Lesions) -> dict[int, int]:
+def numbers(found: NumberedLesions) -> dict[int, int]:
     """Return position -> lesion number."""
     return {int(x): int(found.ids[x, 1, 1]) for x in np.flatnonzero(found.ids[:, 1, 1])}
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from metseg.errors import InputError, ResourceError, UsageError
+from metseg.evaluation.files.mask_files import find_masks
 from metseg.inference import batch as folder_module
 from metseg.inference import memory as memory_module
 from metseg.inference.batch import predict_paths
@@ -338,3 +339,49 @@ def test_a_volume_of_one_sequence_is_not_said_to_lack_others_where_the_model_see
     reading = InputOptions(named={"t2f": str(tmp_path / "flair.png")})
     with pytest.raises(UsageError, match=r"these are pictures.*without --modality; a grey one is read as t2f"):
         predict_paths([], model, tmp_path / "out", reading=reading, quiet=True)
+
+
+def test_instance_maps_of_pictures_have_the_ids_of_the_table(
+    sees_bright: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two slices at a time: the lesion that runs through both parts is the largest only when both are known."""
+    monkeypatch.setattr(folder_module, "SLICES_IN_MEMORY", 2)
+    data, out = tmp_path / "data", tmp_path / "out"
+    places = {1: [(20, 10, 5)], 2: [(3, 5, 4)], 3: [(3, 5, 4)], 4: [(20, 3, 2)]}
+    for number, squares in places.items():
+        save(data / f"s_{number}.png", picture(*squares[0][:2], size=squares[0][2]))
+    predict_paths([data], sees_bright, out, formats=("mask", "instances"), quiet=True)
+    lesions = json.loads((out / "data.json").read_text())["lesions"]
+    assert [(lesion["id"], lesion["voxels"], lesion["slices"]) for lesion in lesions] == [
+        (1, 32, [1, 2]),
+        (2, 25, [0]),
+        (3, 4, [3]),
+    ]
+    for number, lesion_id in {1: 2, 2: 1, 3: 1, 4: 3}.items():
+        instances = read(out / f"s_{number}_lesions.png")
+        assert instances.dtype == np.uint16
+        np.testing.assert_array_equal(instances, np.where(read(out / f"s_{number}_mask.png") > 0, lesion_id, 0))
+
+
+def test_the_instance_map_of_a_volume_lies_on_its_grid_and_is_no_mask(
+    predictor: Make, first_channel: Callable[..., torch.nn.Module], tmp_path: Path
+) -> None:
+    affine = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -8], [0, 0, 2, 3], [0, 0, 0, 1]])
+    image = np.random.default_rng(0).normal(50, 5, (16, 14, 10)).astype(np.float32)
+    image[2:5, 2:5, 2:5] = image[10:12, 9:11, 6:8] = 250
+    nib.save(nib.Nifti1Image(image, affine), tmp_path / "P1.nii.gz")
+    changes = ("data.channels=", 'data.modalities=["t2f"]')
+    known = predictor(first_channel(1.0, -150.0), changes=changes)
+    reading = InputOptions(None, None, None, {"t2f": str(tmp_path / "P1.nii.gz")})
+    out = tmp_path / "out"
+    outcome = predict_paths([], known, out, formats=("mask", "instances"), reading=reading, quiet=True)
+    (document,) = outcome.documents
+    case = document.stem
+    written = nib.load(out / f"{case}-lesions.nii.gz")
+    instances = np.asanyarray(written.dataobj)
+    np.testing.assert_array_equal(written.affine, affine)
+    assert instances.dtype == np.uint16
+    assert np.bincount(instances.ravel())[1:].tolist() == [27, 8]
+    assert (instances[3, 3, 3], instances[10, 9, 6]) == (1, 2)
+    found = find_masks(out)
+    assert [mask.path.name for mask in found.masks] == [f"{case}-seg.nii.gz"]

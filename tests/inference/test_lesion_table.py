@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from metseg.inference.case_document import CaseReport
-from metseg.inference.lesion_table import Lesion, find_lesions, joined
+from metseg.inference.lesion_table import find_lesions, joined
 from metseg.inference.postprocessing import clean_labels
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
+from metseg.lesion import Lesion
 from metseg.measure import ConfidenceMap
 from metseg.recipe import PredictPart
 from metseg.volume import Case, Volume
@@ -27,7 +28,7 @@ def test_regions_of_neighbouring_slices_that_overlap_are_one_lesion() -> None:
     probability[1:3, 1:3, 0] = [[0.9, 0.7], [0.8, 0.6]]
     probability[2:4, 2, 1] = 0.6
     probability[:, :, 2:] = 0.5
-    first, second, third = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    (first, second, third), _ = find_lesions(labels, probability, None, BINARY, slicewise=True)
     assert (first.id, first.voxels, first.slice_index, first.slices, first.label) == (1, 6, 0, (0, 1), "lesion")
     assert (first.slice_voxels, first.slice_centre) == (4, (1.5, 1.5))
     assert first.centre_voxel == pytest.approx((11 / 6, 10 / 6, 2 / 6), abs=1e-3)
@@ -46,7 +47,7 @@ def test_a_stack_in_parts_has_the_lesions_of_the_whole(step: int) -> None:
     labels[6:8, 1:5, 7] = 1  # ... that meet in slice 7
     labels[10, 2, 8] = 1
     probability = np.full(labels.shape, 0.75, dtype=np.float32)
-    whole = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    whole, _ = find_lesions(labels, probability, None, BINARY, slicewise=True)
     assert [(lesion.voxels, lesion.slices) for lesion in whole] == [
         (28, (2, 3, 4, 5, 6, 7)),
         (16, (0, 1, 2, 3)),
@@ -56,7 +57,7 @@ def test_a_stack_in_parts_has_the_lesions_of_the_whole(step: int) -> None:
     found = report.document()["lesions"]
     assert [lesion["id"] for lesion in found] == [1, 2, 3]
     for got, expected in zip(found, whole, strict=True):
-        assert (got["voxels"], got["slices"]) == (expected.voxels, expected.slices)
+        assert (got["voxels"], got["slices"]) == (expected.voxels, list(expected.slices))
         assert (got["slice_voxels"], got["slice_index"]) == (expected.slice_voxels, expected.slice_index)
         assert got["centre_voxel"] == pytest.approx(expected.centre_voxel, abs=2e-3)
         assert got["confidence"] == pytest.approx(0.75, abs=1e-3)
@@ -69,10 +70,10 @@ def test_regions_of_slices_with_others_missing_between_are_two_lesions(step: int
     labels[2:4, 2:4, :] = 1
     probability = np.full(labels.shape, 0.75, dtype=np.float32)
     gaps = (False, False, True, False, False)
-    whole = find_lesions(labels, probability, None, BINARY, slicewise=True, gaps=gaps)
+    whole, _ = find_lesions(labels, probability, None, BINARY, slicewise=True, gaps=gaps)
     assert [(lesion.voxels, lesion.slices) for lesion in whole] == [(12, (2, 3, 4)), (8, (0, 1))]
     found = report_in_parts(labels, probability, step, gaps).document()["lesions"]
-    assert [(lesion["voxels"], lesion["slices"]) for lesion in found] == [(12, (2, 3, 4)), (8, (0, 1))]
+    assert [(lesion["voxels"], lesion["slices"]) for lesion in found] == [(12, [2, 3, 4]), (8, [0, 1])]
 
 
 def report_in_parts(labels: np.ndarray, probability: np.ndarray, step: int, gaps: tuple[bool, ...] = ()) -> CaseReport:
@@ -83,8 +84,8 @@ def report_in_parts(labels: np.ndarray, probability: np.ndarray, step: int, gaps
     for first in range(0, labels.shape[2], step):
         part, chances = (array[:, :, first : first + step] for array in (labels, probability))
         case = whole.take_slices(range(first, first + part.shape[2]))
-        lesions = find_lesions(part, chances, None, BINARY, slicewise=True, gaps=case.slice_gaps)
-        report.add(Prediction(case, part, chances, lesions, {}, (), model="m", scheme="binary"))
+        lesions, instances = find_lesions(part, chances, None, BINARY, slicewise=True, gaps=case.slice_gaps)
+        report.add(Prediction(case, part, chances, lesions, instances, {}, (), model="m", scheme="binary"))
     return report
 
 
@@ -95,7 +96,7 @@ def test_a_random_stack_in_many_parts_has_the_lesions_of_the_whole(step: int, se
     for x, y, z in rng.integers(0, (22, 18, 60), size=(400, 3)):
         labels[x : x + rng.integers(1, 5), y : y + rng.integers(1, 3), z : z + rng.integers(1, 4)] = 1
     probability = rng.random(labels.shape, dtype=np.float32)
-    whole = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    whole, _ = find_lesions(labels, probability, None, BINARY, slicewise=True)
     found = report_in_parts(labels, probability, step).lesions
     assert len(whole) > 20
 
@@ -131,7 +132,7 @@ def test_lesions_of_volumes_are_measured() -> None:
     labels[2:4, 3:6, 1:3] = 1  # 2 x 3 x 2 voxels of 1 x 2 x 3 mm: 2 x 6 x 6 mm
     affine = np.diag([1.0, 2.0, 3.0, 1.0])
     affine[:3, 3] = 10, 20, 30
-    (lesion,) = find_lesions(labels, np.ones(labels.shape, np.float32), affine, BINARY, slicewise=False)
+    (lesion,), _ = find_lesions(labels, np.ones(labels.shape, np.float32), affine, BINARY, slicewise=False)
     assert lesion.voxels == 12
     assert lesion.volume_ml == pytest.approx(12 * 6 / 1000)
     assert lesion.longest_diameter_mm == pytest.approx(np.sqrt(2**2 + 6**2 + 6**2), abs=1e-3)
@@ -148,14 +149,17 @@ def test_a_lesion_of_several_classes_is_named_by_the_commonest() -> None:
     labels = np.zeros((5, 5, 1), dtype=np.uint8)
     labels[0, :2] = few
     labels[1, :3] = many
-    (lesion,) = find_lesions(labels, np.ones(labels.shape, np.float32), None, scheme, slicewise=True)
+    (lesion,), _ = find_lesions(labels, np.ones(labels.shape, np.float32), None, scheme, slicewise=True)
     assert lesion.label == names[many]
     assert lesion.voxels_by_label == {names[few]: 2, names[many]: 3}
 
 
 def test_nothing_found() -> None:
     empty = np.zeros((3, 3, 1), np.uint8)
-    assert find_lesions(empty, empty.astype(np.float32), None, BINARY, slicewise=True) == ()
+    lesions, instances = find_lesions(empty, empty.astype(np.float32), None, BINARY, slicewise=True)
+    assert lesions == ()
+    assert instances.shape == empty.shape
+    assert not instances.any()
 
 
 def test_small_pieces_and_holes() -> None:
@@ -184,8 +188,8 @@ def test_a_smallest_volume_counts_where_there_is_a_spacing() -> None:
 def test_confidences_are_calibrated_where_there_is_a_map() -> None:
     labels = np.ones((2, 2, 1), dtype=np.uint8)
     probability = np.full(labels.shape, 0.5, np.float32)
-    (plain,) = find_lesions(labels, probability, None, BINARY, slicewise=True)
-    (mapped,) = find_lesions(labels, probability, None, BINARY, slicewise=True, confidence=ConfidenceMap(2.0, -1.0))
+    (plain,), _ = find_lesions(labels, probability, None, BINARY, slicewise=True)
+    (mapped,), _ = find_lesions(labels, probability, None, BINARY, slicewise=True, confidence=ConfidenceMap(2.0, -1.0))
     assert plain.confidence == 0.5
     assert mapped.confidence == pytest.approx(1 / (1 + np.e), abs=1e-4)  # the logit of a half is 0
 

@@ -74,7 +74,7 @@ def test_layouts_with_a_naming_of_their_own_say_so(tmp_path: Path) -> None:
     (source,) = find_cases(tmp_path)
     (first, _) = source.load().sequence_records
     assert (first.sequence, first.source) == ("t1c", "BraTS-MET-00001-000-t1c.nii.gz")
-    assert first.reason.startswith("the file is called so in the layout BraTS-MET-00001-000/")
+    assert first.reason == "named by the layout of the data set"
 
 
 def test_named_files_are_recorded(tmp_path: Path) -> None:

@@ -208,7 +208,17 @@ def test_a_truth_is_scored_where_training_learns_it(method: str) -> None:
     _, record = align.apply(replace(case, labels=None), options, reference="t1c")
     perfect = np.asarray(learnt.labels.data)
     prediction = Prediction(
-        case, perfect, perfect.astype(np.float32), (), {}, (), "model", "binary", "t1c", records=(record,)
+        case,
+        perfect,
+        perfect.astype(np.float32),
+        (),
+        np.zeros(perfect.shape, np.uint16),
+        {},
+        (),
+        "model",
+        "binary",
+        "t1c",
+        records=(record,),
     )
     assert score_case(prediction)["lesion"]["dice"] == 1
     assert take_snapshot(prediction).truth.sum() == take_snapshot(prediction).prediction.sum()

@@ -319,8 +319,7 @@ def test_lesions_go_on_from_picture_to_picture(
     files = [("files", (f"{number}.png", make.png(make.square()))) for number in range(2)]
     study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-pictures"}))
     (lesion,) = study.lesions
-    assert (lesion.voxels, lesion.slice, lesion.slices) == (18, 0, (0, 1))
-    assert lesion.place == "picture 1, in 2 of 2 slices"
+    assert (lesion.voxels, lesion.slice_index, lesion.slices, lesion.side) == (18, 0, (0, 1), None)
 
 
 def test_17_pages_as_a_stack(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:

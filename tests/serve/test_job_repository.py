@@ -10,7 +10,8 @@ import pytest
 
 from metseg.atomic_io import write_bytes
 from metseg.errors import InputError, UsageError
-from metseg.schemas import Failure, Kind, Lesion, Options, Phase, State
+from metseg.lesion import Lesion
+from metseg.schemas import Failure, Kind, Options, Phase, State
 from metseg.serve.http.multipart import ReceivedFile
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
@@ -66,7 +67,7 @@ def record(store: Store, study_id: str) -> StudyRecord:
 
 
 def lesion(number: int, voxels: int = 5) -> Lesion:
-    return Lesion(number=number, label="lesion", voxels=voxels, centre_voxel=(1, 2, 3), confidence=0.5)
+    return Lesion(id=number, label="lesion", voxels=voxels, centre_voxel=(1, 2, 3), confidence=0.5)
 
 
 def test_waiting_studies_oldest_first_until_dispatched(store: Store, clock: Clock) -> None:

@@ -75,7 +75,7 @@ def test_pictures_are_one_study(
     work_off(service, study_id)
     done = Study.model_validate(client.get(f"/studies/{study_id}").json())
     assert done.state == State.DONE, done.failure
-    assert [(lesion.voxels, lesion.slice) for lesion in done.lesions] == [(9, 0), (4, 2)]
+    assert [(lesion.voxels, lesion.slice_index) for lesion in done.lesions] == [(9, 0), (4, 2)]
     names = {artifact.name for artifact in done.artifacts}
     assert {"mask-1.png", "mask-2.png", "mask-3.png", "overlay-1.png", "report.pdf"} <= names
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from metseg.simulation import Lesion
+from metseg.simulation import SimulatedLesion
 from metseg.simulation.anatomy.normal_anatomy import Grid
 from metseg.simulation.lesions.lesion_shapes import ET, NETC, SNFH, LesionMaps, add_core
 from metseg.simulation.lesions.oedema import add_oedema, travel_time
@@ -30,8 +30,8 @@ def lesion(
     eccentricity: float = 0.0,
     patchiness: float = 0.2,
     lobes: int = 0,
-) -> Lesion:
-    return Lesion(
+) -> SimulatedLesion:
+    return SimulatedLesion(
         lesion_id=number,
         centre_mm=(0.0, 0.0, 0.0),
         diameter_mm=diameter,
@@ -46,7 +46,7 @@ def lesion(
     )
 
 
-def drawn(*lesions: tuple[Lesion, tuple[float, float, float]]) -> LesionMaps:
+def drawn(*lesions: tuple[SimulatedLesion, tuple[float, float, float]]) -> LesionMaps:
     maps = LesionMaps.empty(GRID.shape)
     for one, centre in lesions:
         rng = np.random.default_rng(one.lesion_id)

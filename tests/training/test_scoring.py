@@ -38,7 +38,7 @@ def brighter_than_the_mean(case: Case) -> Prediction:
     """Stand in for a model whose preparation measures the case, as ``zscore`` does."""
     picture = case.images["t2f"].data
     labels = (picture > picture.mean()).astype(np.uint8)
-    return Prediction(case, labels, labels.astype(np.float32), (), {}, (), "model", "binary")
+    return Prediction(case, labels, labels.astype(np.float32), (), labels.astype(np.uint16), {}, (), "model", "binary")
 
 
 def judged(*chosen: SelectedCases) -> ScoredRun:

@@ -17,7 +17,9 @@ def snapshot_of(truth: np.ndarray, labels: np.ndarray) -> tuple[Snapshot, Case]:
     names = tuple(str(z) for z in range(SHAPE[2]))
     case = Case("c", "p", images, Volume(truth), slice_names=names)
     chance = np.zeros(SHAPE, np.float32)
-    return take_snapshot(Prediction(case, labels, chance, (), {}, (), "model", "binary")), case
+    return take_snapshot(
+        Prediction(case, labels, chance, (), labels.astype(np.uint16), {}, (), "model", "binary")
+    ), case
 
 
 def test_the_slice_with_most_lesion_of_both_is_shown() -> None:

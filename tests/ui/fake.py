@@ -17,13 +17,13 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from metseg.lesion import Lesion
 from metseg.schemas import (
     Artifact,
     Facts,
     Failure,
     InputFile,
     Kind,
-    Lesion,
     Model,
     ModelList,
     Options,
@@ -83,13 +83,17 @@ def volume_arrays() -> tuple[Array, Array, Array]:
 
 def volume_files() -> dict[str, bytes]:
     image, mask, chance = volume_arrays()
+    lesions = np.zeros(SHAPE, dtype=np.uint16)
+    for lesion_id, box in enumerate(BOXES, start=1):
+        lesions[box] = lesion_id
     return {
         "image.nii.gz": nifti(image),
         "mask.nii.gz": nifti(mask),
+        "lesions.nii.gz": nifti(lesions),
         "probability.nii.gz": nifti(chance, slope=1 / 65535),
         "prepared.nii.gz": nifti(image[:, :, ::-1].astype(np.int16), slope=0.01),
         "lesions.json": b'{"technique": {"preprocess": [{"step": "zscore", "scope": "case"}]}}',
-        "lesions.csv": b"number,label\n1,lesion\n2,lesion\n",
+        "lesions.csv": b"id,label\n1,lesion\n2,lesion\n",
         "report.pdf": b"%PDF-1.7 report",
     }
 
@@ -98,23 +102,23 @@ def volume_lesions() -> tuple[Lesion, ...]:
     common = {"label": "lesion", "centre_mm": (0.0, 0.0, 0.0)}
     return (
         Lesion(
-            number=1,
+            id=1,
             voxels=100,
             volume_ml=1.2,
             longest_diameter_mm=15.6,
             centre_voxel=(5, 6, 6.5),
             confidence=0.9,
-            place="left",
+            side="left",
             **common,
         ),
         Lesion(
-            number=2,
+            id=2,
             voxels=8,
             volume_ml=0.096,
             longest_diameter_mm=4.1,
             centre_voxel=(14.5, 18.5, 2.5),
             confidence=0.7,
-            place="right",
+            side="right",
             **common,
         ),
     )
@@ -131,6 +135,7 @@ def picture_files() -> dict[str, bytes]:
         files |= {
             f"image-{number}.png": png(picture),
             f"mask-{number}.png": png(mask),
+            f"lesions-{number}.png": png((mask > 0).astype(np.uint16)),
             f"probability-{number}.png": png(np.where(mask > 0, 60000, 20000).astype(np.uint16)),
         }
     stack = np.zeros((40, 30, 2), dtype=np.float32)
@@ -141,7 +146,7 @@ def picture_files() -> dict[str, bytes]:
 
 
 PICTURE_LESION = Lesion(
-    number=1, label="lesion", voxels=48, centre_voxel=(23.5, 12.5, 1.0), confidence=0.92, slice=1, place="picture 2"
+    id=1, label="lesion", voxels=48, centre_voxel=(23.5, 12.5, 1.0), confidence=0.92, slice_index=1, slices=(1,)
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.ui.viewer.components import connected_pieces, counts_above, lesion_burden, number_instances
+from metseg.ui.viewer.components import connected_pieces, counts_above, lesion_burden
 
 
 def test_corners_that_touch_are_one_piece() -> None:
@@ -14,30 +14,6 @@ def test_corners_that_touch_are_one_piece() -> None:
     pieces, count = connected_pieces(mask)
     assert count == 2
     assert pieces[0, 0, 0] == pieces[1, 1, 1] != pieces[3, 3, 3]
-
-
-def test_pieces_take_the_number_of_the_nearest_lesion() -> None:
-    mask = np.zeros((10, 10), dtype=bool)
-    mask[1:3, 1:3] = mask[7:9, 7:9] = True
-    found = number_instances(mask, {5: (7.5, 7.5), 2: (1.5, 1.5)})
-    assert found.at((1, 1)) == 2
-    assert found.at((8, 8)) == 5
-    assert found.at((5, 5)) is None
-
-
-def test_pieces_that_the_service_counts_as_one_have_one_number() -> None:
-    mask = np.zeros((10, 30), dtype=bool)
-    mask[1:3, 1:3] = mask[1:3, 5:7] = mask[8, 25] = True
-    found = number_instances(mask, {1: (1.5, 3.5), 2: (8, 25)})
-    assert found.numbers.count(1) == 2
-    assert np.count_nonzero(found.mask_of(1)) == 8
-
-
-@pytest.mark.parametrize("centres", [{}, {1: (2.0, 2.0)}])
-def test_nothing_found_is_nothing(centres: dict[int, tuple[float, float]]) -> None:
-    found = number_instances(np.zeros((5, 5), dtype=bool), centres)
-    assert found.at((2, 2)) is None
-    assert not found.mask_of(1).any()
 
 
 def test_burden() -> None:

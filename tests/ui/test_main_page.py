@@ -541,13 +541,13 @@ def test_without_a_key_only_this_machine_is_let_in(
 ) -> None:
     """A page elsewhere whose name was made to lead here, or somebody elsewhere, sees nothing and sends nothing."""
     study = service.add(done_volume(), volume_files())
-    monkeypatch.setattr(host_check, "called", lambda: "evil.example:8501")
+    monkeypatch.setattr(host_check, "requested_host", lambda: "evil.example:8501")
     shown = page(study)
     require_sound(shown)
     assert "open on its own computer only" in words(shown)
     assert labels(shown) == []
     assert service.asked == ["GET /ready", "GET /studies"]  # the latter to see whether a key is asked for
-    monkeypatch.setattr(host_check, "called", lambda: "localhost:8501")
+    monkeypatch.setattr(host_check, "requested_host", lambda: "localhost:8501")
     assert "2 lesions found" in words(page(study))
 
 
@@ -555,7 +555,7 @@ def test_with_a_key_it_may_be_called_by_any_name(
     service: FakeApi, page: OpenPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.key = "secret"
-    monkeypatch.setattr(host_check, "called", lambda: "metseg.example")
+    monkeypatch.setattr(host_check, "requested_host", lambda: "metseg.example")
     shown = page()
     assert "needs an access key" in words(shown)
     shown.text_input(key="access-key").set_value("secret")

@@ -22,8 +22,9 @@ from .fake import volume_files, volume_lesions
 @pytest.fixture
 def scene() -> Scene:
     files = volume_files()
-    image, mask, chance = (read_nifti(files[name]) for name in ("image.nii.gz", "mask.nii.gz", "probability.nii.gz"))
-    return Scene(image, mask.data, chance.data, volume_lesions())
+    names = ("image.nii.gz", "mask.nii.gz", "probability.nii.gz", "lesions.nii.gz")
+    image, mask, chance, lesions = (read_nifti(files[name]) for name in names)
+    return Scene(image, mask.data, chance.data, volume_lesions(), lesions.data)
 
 
 def opened(content: bytes) -> Any:

@@ -40,7 +40,7 @@ from .fake import (
 UI = Path(str(app.__file__)).parent
 
 
-def test_the_page_knows_of_metseg_what_goes_over_the_wire_and_errors() -> None:
+def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -> None:
     known = set()
     for path in UI.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -49,7 +49,7 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_and_errors() -> None:
             elif isinstance(node, ast.Import):
                 known |= {alias.name for alias in node.names}
     ours = {name for name in known if name.split(".")[0] == "metseg" and not name.startswith("metseg.ui")}
-    assert ours == {"metseg.schemas", "metseg.errors"}
+    assert ours == {"metseg.schemas", "metseg.lesion", "metseg.errors"}
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,16 +164,18 @@ def test_values_before_and_after_are_two_lines() -> None:
 
 
 def test_the_table_has_mm_only_where_there_are_any() -> None:
-    assert list(table_of(volume_lesions()).columns) == [
+    assert list(table_of(done_volume()).columns) == [
         "No.",
         "Volume (mL)",
         "Longest diameter (mm)",
         "Place",
         "Confidence",
     ]
-    assert list(table_of([PICTURE_LESION]).columns) == ["No.", "Pixels", "Place", "Confidence"]
+    pictures = table_of(done_pictures(lesions=(PICTURE_LESION,)))
+    assert list(pictures.columns) == ["No.", "Pixels", "Place", "Confidence"]
+    assert list(pictures["Place"]) == ["picture 2"]
     several = [lesion.model_copy(update={"label": name}) for lesion, name in zip(volume_lesions(), "ab", strict=True)]
-    assert "Kind" in table_of(several).columns
+    assert "Kind" in table_of(done_volume(lesions=tuple(several))).columns
 
 
 def test_a_threshold_is_shown_as_the_slider_can() -> None:
@@ -216,12 +218,19 @@ def test_studies_in_a_line() -> None:
 
 def test_slices_are_read_and_clicked() -> None:
     files = picture_files()
-    piece = make_slice(files["image-2.png"], files["mask-2.png"], files["probability-2.png"], (PICTURE_LESION,))
+    piece = make_slice(*(files[f"{name}-2.png"] for name in ("image", "mask", "probability", "lesions")))
     assert piece.shape == (30, 40)
     assert piece.lesion_at(12, 23) == 1
     assert piece.lesion_at(23, 12) is None
     assert np.count_nonzero(piece.mask(0.9)) == 48
     assert np.count_nonzero(piece.mask(0.2)) == 30 * 40
+
+
+def test_a_slice_of_0_1_0_can_be_looked_at_without_its_instance_map() -> None:
+    files = picture_files()
+    piece = make_slice(files["image-2.png"], files["mask-2.png"], files["probability-2.png"], None)
+    assert piece.lesion_at(12, 23) is None
+    assert np.count_nonzero(piece.mask(None)) == 48
 
 
 def test_the_slice_to_begin_with() -> None:

@@ -30,8 +30,9 @@ from .fake import AFFINE, BOXES, SHAPE, nifti, volume_arrays, volume_files, volu
 @pytest.fixture
 def scene() -> Scene:
     files = volume_files()
-    image, mask, chance = (read_nifti(files[name]) for name in ("image.nii.gz", "mask.nii.gz", "probability.nii.gz"))
-    return Scene(image, mask.data, chance.data, volume_lesions())
+    names = ("image.nii.gz", "mask.nii.gz", "probability.nii.gz", "lesions.nii.gz")
+    image, mask, chance, lesions = (read_nifti(files[name]) for name in names)
+    return Scene(image, mask.data, chance.data, volume_lesions(), lesions.data)
 
 
 def test_images_are_turned_to_ras() -> None:
@@ -134,8 +135,8 @@ def test_lesions_are_found_where_they_are(scene: Scene) -> None:
     assert scene.lesion_at((width - 1 - 5, 6, 6)) == 1
     assert scene.lesion_at((width - 1 - 14, 18, 2)) == 2
     assert scene.lesion_at((width - 1 - 2, 3, 4)) is None  # the rim, below the threshold
-    assert np.count_nonzero(scene.instances.mask_of(1)) == 100
-    assert np.count_nonzero(scene.instances.mask_of(2)) == 8
+    assert np.count_nonzero(scene.instances == 1) == 100
+    assert np.count_nonzero(scene.instances == 2) == 8
 
 
 def test_middles_of_lesions_are_told_in_the_turned_image(scene: Scene) -> None:
@@ -174,7 +175,7 @@ def test_grids_are_compared(scene: Scene) -> None:
     shifted[0, 3] += 1
     other = read_nifti(nifti(volume_arrays()[0], shifted))
     mask, chance = read_nifti(files["mask.nii.gz"]), read_nifti(files["probability.nii.gz"])
-    assert not same_grid(scene, Scene(other, mask.data, chance.data, ()))
+    assert not same_grid(scene, Scene(other, mask.data, chance.data, (), mask.data))
 
 
 def test_the_window_leaves_background_and_outliers_aside() -> None:

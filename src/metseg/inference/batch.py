@@ -125,7 +125,7 @@ class Piece:
         try:
             for prediction in _predictions(self.source, predictor, self.report):
                 for form in self.formats:
-                    form.write(prediction, self.out)
+                    form.write_part(prediction, self.out)
                 self.report.add(prediction)
         except (InputError, ResourceError) as error:
             if error.code == "resources.disk":
@@ -135,11 +135,13 @@ class Piece:
             self._close(outcome)
 
     def _close(self, outcome: Outcome) -> None:
-        """Write the document of a case, if anything of it was predicted, and count it."""
+        """Write what needs the whole case and then its document, if anything of it was predicted, and count it."""
         report = self.report
         outcome.errors += report.failed
         outcome.warnings.update(report.warnings)
         if report.depth:
+            for form in self.formats:
+                form.write_case(report, self.out)
             outcome.documents.append(report.write(self.document))
             outcome.pictures += len(report.slice_names)
             outcome.volumes += not report.slice_names
@@ -148,7 +150,8 @@ class Piece:
 
 def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format]) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
-    report = CaseReport(source.case_id, predictor.recipe.name, predictor.fingerprint)
+    wanted = any(form.case is not None for form in formats)
+    report = CaseReport(source.case_id, predictor.recipe.name, predictor.fingerprint, keeps_instances=wanted)
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]

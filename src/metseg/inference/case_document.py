@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,38 @@ import numpy.typing as npt
 from metseg.atomic_io import write_bytes
 from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
-from metseg.inference.lesion_table import Lesion, joined, lesion_numbers
+from metseg.inference.lesion_table import InstanceMap, joined
 from metseg.inference.prediction_data import PredictionData
+from metseg.lesion import Lesion
 from metseg.version import __version__
+
+
+@dataclass(frozen=True)
+class _PartInstances:
+    """The voxels of the lesions of a part, and no others: most of a mask is background.
+
+    Args:
+        shape: (X, Y, Z).
+        places: of the voxels in the flat array.
+        numbers: running number of the lesion at each.
+    """
+
+    shape: tuple[int, ...]
+    places: npt.NDArray[np.intp]
+    numbers: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, instances: InstanceMap, known: int) -> Self:
+        """Return those of an instance map; ``known`` is the last running number before the part."""
+        flat = instances.ravel()
+        places = np.flatnonzero(flat)
+        return cls(instances.shape, places, flat[places].astype(np.intp) + known)
+
+    def numbered(self, ids: npt.NDArray[np.uint32]) -> InstanceMap:
+        """Return (X, Y, Z) with the id that each running number has in ``ids``."""
+        flat = np.zeros(int(np.prod(self.shape)), dtype=ids.dtype)
+        flat[self.places] = ids[self.numbers]
+        return flat.reshape(self.shape)
 
 
 @dataclass
@@ -36,6 +65,7 @@ class CaseReport:
         failed: what could not be read.
         technique: what was read and how it was prepared; see `_technique`.
         sequences: which file or series was read as which sequence, and why.
+        keeps_instances: whether `instance_maps` will be asked for.
     """
 
     case_id: str
@@ -50,25 +80,54 @@ class CaseReport:
     failed: list[MetsegError] = field(default_factory=list)
     technique: dict[str, Any] = field(default_factory=dict)
     sequences: list[dict[str, str]] = field(default_factory=list)
+    keeps_instances: bool = False
     #: Lesions by a running number from 1, in order of appearance; a joined lesion has the lowest number of its parts.
     _found: dict[int, Lesion] = field(default_factory=dict)
     _last_number: int = 0
     #: (X, Y) running number of the lesion at each pixel of the last picture so far, 0: none; None: no picture yet.
     _last: npt.NDArray[np.intp] | None = None
+    #: The running number of a lesion that was joined with another, and the number of that.
+    _joined: dict[int, int] = field(default_factory=dict)
+    #: What belongs to a lesion in each part so far.
+    _parts: list[_PartInstances] = field(default_factory=list)
 
     @property
     def lesions(self) -> list[Lesion]:
         """Return the lesions found so far, in order of appearance."""
         return list(self._found.values())
 
+    def table(self) -> list[Lesion]:
+        """Return the lesions found so far, numbered by size: 1 is the largest."""
+        return [
+            self._found[number].model_copy(update={"id": place})
+            for place, number in enumerate(self._by_size(), start=1)
+        ]
+
+    def instance_maps(self) -> Iterator[InstanceMap]:
+        """Yield, for each part so far, (X, Y, Z) the id in `table` of the lesion at each voxel; 0: background."""
+        ids = np.zeros(self._last_number + 1, dtype=np.uint32)
+        for place, number in enumerate(self._by_size(), start=1):
+            ids[number] = place
+        # A lesion is joined with one of a lower number, so that one has its id already.
+        for number in sorted(self._joined):
+            ids[number] = ids[self._joined[number]]
+        for part in self._parts:
+            yield part.numbered(ids)
+
+    def _by_size(self) -> list[int]:
+        """Return the running numbers of the lesions, the largest lesion first."""
+        return sorted(self._found, key=lambda number: -self._found[number].voxels)
+
     def add(self, prediction: PredictionData) -> None:
         """Take a part in; its slices follow those that are there."""
         moved = [_moved(lesion, self.depth) for lesion in prediction.lesions]
         if prediction.case.is_slice_stack:
             gaps = prediction.case.slice_gaps
-            self._join(moved, lesion_numbers(prediction.labels, gaps), follows=not any(gaps[:1]))
+            known = self._join(moved, prediction.instances, follows=not any(gaps[:1]))
         else:
-            self._append(moved)
+            known = self._append(moved)
+        if self.keeps_instances:
+            self._parts.append(_PartInstances.of(prediction.instances, known))
         self.slice_names += prediction.case.slice_names
         *self.plane, depth = prediction.labels.shape
         self.depth += depth
@@ -81,7 +140,7 @@ class CaseReport:
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
 
-    def _join(self, lesions: Sequence[Lesion], ids: npt.NDArray[np.intp], *, follows: bool) -> None:
+    def _join(self, lesions: Sequence[Lesion], ids: InstanceMap, *, follows: bool) -> int:
         """Add the lesions of a part of a stack; one that continues from the part before is joined with it.
 
         Only lesions that reach the last picture so far can change. The work is in proportion to the part, not to what
@@ -91,9 +150,11 @@ class CaseReport:
             lesions: of the part, by their id.
             ids: (X, Y, Z) lesion of each pixel of the part; 0: background.
             follows: whether its first slice follows the last of the part before, with none missing between.
+        Returns:
+            The last running number before those of the part.
         """
         known = self._append(lesions)
-        first, pairs = ids[:, :, 0], np.empty((0, 2), dtype=np.intp)
+        first, pairs = ids[:, :, 0].astype(np.intp), np.empty((0, 2), dtype=np.intp)
         if follows and self._last is not None and self._last.shape == first.shape:
             meeting = (self._last > 0) & (first > 0)
             pairs = np.unique(np.column_stack([self._last[meeting], known + first[meeting]]), axis=0)
@@ -102,9 +163,11 @@ class CaseReport:
         for number, lowest in sorted(_lowest_of_group(pairs.tolist()).items()):
             if number != lowest:
                 self._found[lowest] = joined(self._found[lowest], self._found.pop(number))
+                self._joined[number] = lowest
             if number > known:
                 numbers[number - known] = lowest
         self._last = numbers[ids[:, :, -1]]
+        return known
 
     def _append(self, lesions: Sequence[Lesion]) -> int:
         """Add lesions under the next numbers, and return the last number before them."""
@@ -114,8 +177,7 @@ class CaseReport:
         return known
 
     def document(self) -> dict[str, Any]:
-        """Return what ``<case>.json`` holds; lesions are numbered anew, largest first."""
-        by_size = sorted(self.lesions, key=lambda lesion: -lesion.voxels)
+        """Return what ``<case>.json`` holds, as JSON; lesions are numbered by size."""
         return {
             "case": self.case_id,
             "notice": NOTICE,
@@ -127,7 +189,7 @@ class CaseReport:
             "slices": self.slice_names,
             "sequences": self.sequences,
             "technique": self.technique,
-            "lesions": [replace(lesion, id=number).to_json() for number, lesion in enumerate(by_size, start=1)],
+            "lesions": [lesion.model_dump(mode="json") for lesion in self.table()],
             "timings_s": self.timings_s,
             "warnings": self.warnings,
             "failed": [{"code": error.code, "message": error.one_line()} for error in self.failed],
@@ -178,9 +240,10 @@ def _moved(lesion: Lesion, slices: int) -> Lesion:
     if lesion.slice_index is None or slices == 0:
         return lesion
     x, y, z = lesion.centre_voxel
-    return replace(
-        lesion,
-        slice_index=lesion.slice_index + slices,
-        slices=tuple(index + slices for index in lesion.slices),
-        centre_voxel=(x, y, round(z + slices, 3)),
+    return lesion.model_copy(
+        update={
+            "slice_index": lesion.slice_index + slices,
+            "slices": tuple(index + slices for index in lesion.slices),
+            "centre_voxel": (x, y, round(z + slices, 3)),
+        }
     )

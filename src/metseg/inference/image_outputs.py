@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
+from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
@@ -38,6 +39,21 @@ def write_probability(prediction: PredictionData, out: Path) -> None:
     for z, name in enumerate(prediction.case.slice_names):
         plane = prediction.probability[:, :, z].T
         _write_png(out / f"{name}_probability.png", np.rint(np.clip(plane, 0, 1) * 65535).astype(np.uint16))
+
+
+def write_instances(ids: InstanceMap, path: Path) -> None:
+    """Write lesion ids of a picture as 16 bits.
+
+    Args:
+        ids: (X, Y), columns by rows. Lesions beyond number 65535, the smallest of all, are left out.
+        path: the PNG file.
+    """
+    _write_png(path, small_ids(ids).T)
+
+
+def small_ids(ids: InstanceMap) -> npt.NDArray[np.uint16]:
+    """Return lesion ids as 16 bits, the most that a PNG holds; lesions beyond number 65535 become background."""
+    return np.where(ids <= np.iinfo(np.uint16).max, ids, 0).astype(np.uint16)
 
 
 def background(prediction: PredictionData) -> npt.NDArray[np.generic]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
+from metseg.io.images.channel_names import EQUAL_CHANNELS, MEANINGLESS_OTHERWISE
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.prediction_inputs import made_for_pictures
 from metseg.preprocess import check_steps
@@ -22,6 +23,9 @@ ON_PICTURES = (
     "the model was trained on slices of volumes, not on pictures, which say nothing of orientation, pixel size or what"
     " the scanner measured; its results on pictures were not measured"
 )
+UNMEASURED = "how the model scores without"
+#: What a warning says where the input is not what the network was trained on: the number of lesions is then in doubt.
+MISFIT_TEXTS = (ON_A_VOLUME, ON_PICTURES, UNMEASURED, MEANINGLESS_OTHERWISE, EQUAL_CHANNELS)
 #: Entry of a bundle's metrics: the scores on cases that lack every sequence that may be missing.
 REQUIRED_ONLY = "validation_required_only"
 UNUSED_MASK = "a brain mask is given, and the model does not use one: it sees the whole images"
@@ -75,7 +79,7 @@ def unmeasured_without(case: Case, recipe: Recipe, metrics: Mapping[str, Any]) -
     lacking = [name for name in recipe.data.optional if name not in case.images]
     if not lacking or REQUIRED_ONLY in metrics:
         return ()
-    return (f"how the model scores without {', '.join(lacking)} was not measured",)
+    return (f"{UNMEASURED} {', '.join(lacking)} was not measured",)
 
 
 def trained_on_pictures(recipe: Recipe) -> bool:
@@ -92,3 +96,14 @@ def fit_warnings(case: Case, recipe: Recipe) -> tuple[str, ...]:
         UNUSED_MASK: BRAIN_MASK in case.images and not uses_mask,
     }
     return tuple(text for text, holds in remarks.items() if holds)
+
+
+def misfit_warnings(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Return those warnings by which the input is not what the network was trained on.
+
+    They are known by their text, since documents of 0.1.0 hold no more than that.
+
+    >>> misfit_warnings(["t1c: a voxel was not finite", "how the model scores without t1n was not measured"])
+    ('how the model scores without t1n was not measured',)
+    """
+    return tuple(warning for warning in warnings if any(text in warning for text in MISFIT_TEXTS))

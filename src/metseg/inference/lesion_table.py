@@ -3,66 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from metseg.labels import LabelScheme
+from metseg.lesion import Lesion
 from metseg.measure import (
     IDENTITY,
+    MM3_PER_ML,
     ConfidenceMap,
     instance_boxes,
     label_instances,
     label_regions,
     lesion_centres,
-    lesion_diameters_mm,
-    lesion_volumes_ml,
     lesion_voxels,
+    longest_axial_diameter_mm,
+    longest_diameter_mm,
+    voxel_volume_mm3,
 )
 
+Mask = npt.NDArray[np.bool_]
 
-@dataclass(frozen=True)
-class Lesion:
-    """One connected lesion. What is in millimetres or millilitres is None where the images have no spacing.
-
-    Args:
-        id: 1 is the largest.
-        label: the class with the most voxels in it.
-        voxels: how many voxels (pixels of a picture) it has.
-        voxels_by_label: the same by class.
-        volume_ml: its volume.
-        longest_diameter_mm: the largest distance between two of its voxel corners.
-        longest_axial_diameter_mm: the same within one axial slice.
-        centre_voxel: centre of mass as array indices (x, y, z); for pictures column, row, slice.
-        centre_mm: centre of mass in RAS mm.
-        confidence: mean probability over its voxels; where the bundle has an operating point, turned into the share of
-            validation lesions of that probability that were lesions.
-        slice_index: for pictures, the slice that holds its largest region; the first of several.
-        slices: for pictures, all slices that it lies in.
-        slice_voxels: for pictures, pixels of this region: they share an edge or a corner within the slice.
-        slice_centre: column and row of the centre of this region.
-    """
-
-    id: int
-    label: str
-    voxels: int
-    voxels_by_label: dict[str, int]
-    volume_ml: float | None
-    longest_diameter_mm: float | None
-    longest_axial_diameter_mm: float | None
-    centre_voxel: tuple[float, float, float]
-    centre_mm: tuple[float, float, float] | None
-    confidence: float
-    slice_index: int | None
-    slices: tuple[int, ...] = ()
-    slice_voxels: int | None = None
-    slice_centre: tuple[float, float] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+#: (X, Y, Z) number of the lesion at each voxel, 0: background; 16 bits where these suffice.
+InstanceMap = npt.NDArray[np.unsignedinteger[Any]]
 
 
 def find_lesions(
@@ -74,8 +40,8 @@ def find_lesions(
     slicewise: bool,
     gaps: Sequence[bool] = (),
     confidence: ConfidenceMap = IDENTITY,
-) -> tuple[Lesion, ...]:
-    """Return the connected lesions of a mask, largest first.
+) -> tuple[tuple[Lesion, ...], InstanceMap]:
+    """Return the connected lesions of a mask, largest first, and which voxel belongs to which.
 
     Args:
         labels: (X, Y, Z) class ids; a lesion is a connected piece of any classes.
@@ -85,47 +51,45 @@ def find_lesions(
         slicewise: pictures: regions of neighbouring slices that overlap are one lesion; see `label_regions`.
         gaps: as `metseg.volume.Case.slice_gaps`.
         confidence: from the mean probability of a lesion to its confidence.
+    Returns:
+        The lesions, with no side yet, and (X, Y, Z) the `Lesion.id` at each voxel; 0: background.
     """
-    instances, count = label_regions(labels, gaps) if slicewise else label_instances(labels)
+    instances, count = _numbered_by_size(*(label_regions(labels, gaps) if slicewise else label_instances(labels)))
     if count == 0:
-        return ()
+        return (), instances
     voxels = lesion_voxels(instances)
     centres = lesion_centres(instances)
     inside = instances > 0
     sums = np.bincount(instances[inside], weights=probability[inside], minlength=count + 1)[1:]
     confidences = confidence(np.asarray(sums / voxels, dtype=np.float64))
-    sizes = _sizes_mm(instances, affine)
-    boxes = instance_boxes(instances)
     lesions = []
-    for number, index in enumerate(np.argsort(-voxels, kind="stable"), start=1):
-        box = boxes[index]
-        by_label = _voxels_by_label(labels[box][instances[box] == index + 1], scheme)
-        volume, diameter, axial = (None, None, None) if sizes is None else (round(float(v), 4) for v in sizes[index])
+    for index, box in enumerate(instance_boxes(instances)):
+        mask = np.asarray(instances[box] == index + 1)
+        parts = _by_label(labels[box], mask, scheme)
+        by_label = {name: int(np.count_nonzero(part)) for name, part in parts.items()}
         lesions.append(
             Lesion(
-                id=number,
+                id=index + 1,
                 label=max(by_label, key=lambda name: by_label[name]),
                 voxels=int(voxels[index]),
                 voxels_by_label=by_label,
-                volume_ml=volume,
-                longest_diameter_mm=diameter,
-                longest_axial_diameter_mm=axial,
                 centre_voxel=_rounded(centres[index]),
                 centre_mm=None if affine is None else _rounded(affine[:3, :3] @ centres[index] + affine[:3, 3]),
                 confidence=round(float(confidences[index]), 4),
-                **(_in_slices(instances[box] == index + 1, box) if slicewise else {"slice_index": None}),
+                **_sizes(mask, parts, affine),
+                **(_in_slices(mask, box) if slicewise else {}),
             )
         )
-    return tuple(lesions)
+    return tuple(lesions), instances
 
 
-def lesion_numbers(labels: npt.NDArray[np.uint8], gaps: Sequence[bool] = ()) -> npt.NDArray[np.intp]:
-    """Return (X, Y, Z), for a stack of pictures the `Lesion.id` that `find_lesions` gives each pixel; 0: background."""
-    instances, count = label_regions(labels, gaps)
-    ids = np.zeros(count + 1, dtype=np.intp)
+def _numbered_by_size(instances: npt.NDArray[np.uint32], count: int) -> tuple[InstanceMap, int]:
+    """Return instances numbered anew, the largest first, and their number."""
+    dtype = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
+    ids: InstanceMap = np.zeros(count + 1, dtype=dtype)
     if count:
         ids[1 + np.argsort(-lesion_voxels(instances), kind="stable")] = np.arange(1, count + 1)
-    return np.asarray(ids[instances])
+    return ids[instances], count
 
 
 def joined(one: Lesion, two: Lesion) -> Lesion:
@@ -138,17 +102,18 @@ def joined(one: Lesion, two: Lesion) -> Lesion:
     by_label = Counter(one.voxels_by_label) + Counter(two.voxels_by_label)
     main = min(one, two, key=_region_order)
     centre = (1 - share) * np.asarray(one.centre_voxel) + share * np.asarray(two.centre_voxel)
-    return replace(
-        one,
-        label=max(by_label, key=lambda name: by_label[name]),
-        voxels=voxels,
-        voxels_by_label=dict(by_label),
-        centre_voxel=_rounded(centre),
-        confidence=round((1 - share) * one.confidence + share * two.confidence, 4),
-        slice_index=main.slice_index,
-        slices=tuple(sorted({*one.slices, *two.slices})),
-        slice_voxels=main.slice_voxels,
-        slice_centre=main.slice_centre,
+    return one.model_copy(
+        update={
+            "label": max(by_label, key=lambda name: by_label[name]),
+            "voxels": voxels,
+            "voxels_by_label": dict(by_label),
+            "centre_voxel": _rounded(centre),
+            "confidence": round((1 - share) * one.confidence + share * two.confidence, 4),
+            "slice_index": main.slice_index,
+            "slices": tuple(sorted({*one.slices, *two.slices})),
+            "slice_voxels": main.slice_voxels,
+            "slice_centre": main.slice_centre,
+        }
     )
 
 
@@ -180,18 +145,41 @@ def _in_slices(inside: npt.NDArray[np.bool_], box: tuple[slice, ...]) -> dict[st
     }
 
 
-def _sizes_mm(
-    instances: npt.NDArray[np.integer], affine: npt.NDArray[np.float64] | None
-) -> npt.NDArray[np.float64] | None:
-    """Return (N, 3): volume in mL, longest diameter and longest axial diameter in mm; None without an affine."""
+def _sizes(
+    mask: Mask, by_label: Mapping[str, Mask], affine: npt.NDArray[np.float64] | None
+) -> dict[str, float | dict[str, float]]:
+    """Return the fields of a lesion in mL and mm, as a whole and by class; none without an affine.
+
+    Args:
+        mask: (X, Y, Z) the lesion, in its bounding box.
+        by_label: class to its part of the lesion.
+        affine: (4, 4) voxel-to-RAS, mm.
+    """
     if affine is None:
-        return None
-    return np.column_stack([lesion_volumes_ml(instances, affine), lesion_diameters_mm(instances, affine)])
+        return {}
+    whole = _measured(mask, affine)
+    # Most lesions are of one class: nothing is measured twice.
+    parts = {label: whole if len(by_label) == 1 else _measured(part, affine) for label, part in by_label.items()}
+    return {
+        **whole,
+        **{f"{name}_by_label": {label: part[name] for label, part in parts.items()} for name in whole},
+    }
 
 
-def _voxels_by_label(labels: npt.NDArray[np.uint8], scheme: LabelScheme) -> dict[str, int]:
-    counts = np.bincount(labels, minlength=max(scheme.values) + 1)
-    return {name: int(counts[value]) for value, name in scheme.classes.items() if counts[value]}
+def _measured(mask: Mask, affine: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Return volume and diameters of a mask, rounded."""
+    sizes = {
+        "volume_ml": np.count_nonzero(mask) * voxel_volume_mm3(affine) / MM3_PER_ML,
+        "longest_diameter_mm": longest_diameter_mm(mask, affine),
+        "longest_axial_diameter_mm": longest_axial_diameter_mm(mask, affine),
+    }
+    return {name: round(float(size), 4) for name, size in sizes.items()}
+
+
+def _by_label(labels: npt.NDArray[np.uint8], mask: Mask, scheme: LabelScheme) -> dict[str, Mask]:
+    """Return where in a lesion each class is, of the classes that it has."""
+    parts = {name: mask & (labels == value) for value, name in scheme.classes.items()}
+    return {name: part for name, part in parts.items() if part.any()}
 
 
 def _rounded(point: npt.NDArray[np.float64]) -> tuple[float, float, float]:

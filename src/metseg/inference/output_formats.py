@@ -6,44 +6,78 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from metseg.inference import image_outputs, volume_outputs
+from metseg.inference.case_document import CaseReport
 from metseg.inference.prediction_data import PredictionData
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 
-Writer = Callable[[PredictionData, Path], None]
+#: Writes a prediction, of a case or of a part of one, into a folder.
+PartWriter = Callable[[PredictionData, Path], None]
+#: Writes what is known when a whole case was predicted into a folder.
+CaseWriter = Callable[[CaseReport, Path], None]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of result.
+    """One kind of result: ``<name of the picture><picture_ending>`` for each picture, or ``<case><volume_ending>``.
 
     Args:
-        picture: writes ``<name of the picture><picture_ending>`` for each picture of a case.
-        volume: writes ``<case><volume_ending>``.
+        picture_ending, volume_ending: of the files' names.
+        picture, volume: write a prediction of pictures, or of a volume; None: nothing is written part by part.
+        case: writes a whole case of either kind; None: nothing is left to write then.
     """
 
-    picture: Writer
     picture_ending: str
-    volume: Writer
     volume_ending: str
+    picture: PartWriter | None = None
+    volume: PartWriter | None = None
+    case: CaseWriter | None = None
 
-    def write(self, prediction: PredictionData, out: Path) -> None:
+    def write_part(self, prediction: PredictionData, out: Path) -> None:
         """Write a prediction in the form that suits its case."""
         writer = self.picture if prediction.case.is_slice_stack else self.volume
-        writer(prediction, out)
+        if writer is not None:
+            writer(prediction, out)
 
+    def write_case(self, report: CaseReport, out: Path) -> None:
+        """Write what needs all parts of a case."""
+        if self.case is not None:
+            self.case(report, out)
+
+
+def write_instances(report: CaseReport, out: Path) -> None:
+    """Write the instance map: ``<case>-lesions.nii.gz``, or ``<stem>_lesions.png`` for each picture.
+
+    It is written when the whole case was predicted, for a stack of pictures is predicted in parts, and a lesion gets
+    its number when all are known.
+    """
+    if report.slice_names:
+        planes = (part[:, :, z] for part in report.instance_maps() for z in range(part.shape[2]))
+        for name, plane in zip(report.slice_names, planes, strict=True):
+            image_outputs.write_instances(plane, out / f"{name}{INSTANCE_ENDINGS[0]}")
+        return
+    for instances in report.instance_maps():
+        affine = np.asarray(report.affine, dtype=np.float64)
+        volume_outputs.write_instances(instances, affine, out / f"{report.case_id}{INSTANCE_ENDINGS[1]}")
+
+
+#: Ends of the names of instance maps, of a picture and of a volume.
+INSTANCE_ENDINGS = ("_lesions.png", "-lesions.nii.gz")
 
 #: The JSON document of each case is written besides, whatever is chosen.
 FORMATS: Mapping[str, Format] = {
-    "mask": Format(image_outputs.write_mask, "_mask.png", volume_outputs.write_mask, "-seg.nii.gz"),
-    "overlay": Format(image_outputs.write_overlay, "_overlay.png", volume_outputs.write_overlay, "-overlay.png"),
+    "mask": Format("_mask.png", "-seg.nii.gz", image_outputs.write_mask, volume_outputs.write_mask),
+    "overlay": Format("_overlay.png", "-overlay.png", image_outputs.write_overlay, volume_outputs.write_overlay),
     "probability": Format(
-        image_outputs.write_probability,
         "_probability.png",
-        volume_outputs.write_probability,
         "-probability.nii.gz",
+        image_outputs.write_probability,
+        volume_outputs.write_probability,
     ),
+    "instances": Format(*INSTANCE_ENDINGS, case=write_instances),
 }
 
 

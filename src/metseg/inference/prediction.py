@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,9 @@ import numpy.typing as npt
 from metseg.argument_checks import require_path, require_texts
 from metseg.errors import UsageError
 from metseg.geometry import spacing_mm, turn_to_ras
-from metseg.inference.lesion_table import Lesion
 from metseg.inference.prediction_data import PredictionData
+from metseg.labels import LABEL_SCHEMES
+from metseg.lesion import lesions_csv
 from metseg.message_text import pluralize
 from metseg.registry import lookup
 
@@ -34,6 +36,7 @@ class Prediction(PredictionData):
         labels: (X, Y, Z) uint8 class ids on the case's own grid.
         probability: (X, Y, Z) float32, the probability of any lesion class, 0 to 1.
         lesions: connected lesions, largest first.
+        instances: (X, Y, Z) the id of the lesion at each voxel; 0: background.
         timings_s: seconds by phase.
         warnings: of reading, preprocessing and prediction, one sentence each.
         model: name of the recipe that made the model.
@@ -54,23 +57,15 @@ class Prediction(PredictionData):
     """
 
     def lesions_frame(self) -> pd.DataFrame:
-        """Return the lesions as a data frame, one row each, largest first.
+        """Return the lesions as a data frame, one row each, largest first, with the columns of ``lesions.csv``.
 
-        Columns are the fields of a lesion; a field with one value per class becomes one column per class, named
-        ``field.class``, with 0 where the lesion has nothing of the class. Without lesions the frame is empty and lacks
-        the columns per class.
+        A model of several classes has a column for each size and class, such as ``volume_ml_ET``; it is empty (NaN)
+        where the lesion has nothing of the class.
         """
         import pandas as pd
 
-        columns: dict[str, list[Any]] = {}
-        for field in fields(Lesion):
-            values = [getattr(lesion, field.name) for lesion in self.lesions]
-            if _is_by_class(field):
-                for key in dict.fromkeys(key for value in values for key in value):
-                    columns[f"{field.name}.{key}"] = [value.get(key, 0) for value in values]
-            else:
-                columns[field.name] = values
-        return pd.DataFrame(columns)
+        classes = tuple(LABEL_SCHEMES[self.scheme].classes.values())
+        return pd.read_csv(StringIO(lesions_csv(self.lesions, classes)))
 
     def save(self, path: str | Path, *, formats: Sequence[str] = ("mask",)) -> list[Path]:
         """Write the prediction, as ``metseg predict`` does, and return the files.
@@ -79,9 +74,9 @@ class Prediction(PredictionData):
             path: a folder, which is made if absent: it receives the formats and the document ``<case>.json`` with the
                 lesions. Or the name of a single file that ends with ``.nii.gz``: it receives the mask of a volume.
                 Existing files of these names are replaced.
-            formats: what a folder receives: ``mask``, ``overlay``, ``probability``. Volumes are written as
-                ``<case>-seg.nii.gz``, ``<case>-overlay.png`` and ``<case>-probability.nii.gz``, pictures as one PNG
-                file per slice.
+            formats: what a folder receives: ``mask``, ``overlay``, ``probability``, ``instances``. Volumes are
+                written as ``<case>-seg.nii.gz``, ``<case>-overlay.png``, ``<case>-probability.nii.gz`` and
+                ``<case>-lesions.nii.gz``, pictures as one PNG file per slice.
         Raises:
             UsageError: an unknown format, a file name with another ending, or formats for a single file.
             GeometryError: a ``.nii.gz`` file for pictures, which have no place in space.
@@ -95,10 +90,11 @@ class Prediction(PredictionData):
         target, names = require_path("path", path), require_texts("formats", formats)
         chosen = [lookup("format", FORMATS, name) for name in names]
         if _is_folder(target):
-            for form in chosen:
-                form.write(self, target)
             report = CaseReport(self.case.case_id, self.model, self.fingerprint)
             report.add(self)
+            for form in chosen:
+                form.write_part(self, target)
+                form.write_case(report, target)
             written = result_paths(self.case.case_id, self.case.slice_names, target, chosen)
             return [*written, report.write(document_path(target, self.case.case_id))]
         if names != ("mask",):
@@ -141,7 +137,7 @@ class Prediction(PredictionData):
             turn(self.reference_image.data),
             turn(self.labels),
             spacing_mm=spacing_mm(turn.affine(affine, self.labels.shape)),
-            cuts=lesion_cuts(self, turn, lesions),
+            cuts=lesion_cuts(self.lesions, self.labels.shape, turn, lesions),
         )
 
     def _plot_slices(self, lesions: int) -> npt.NDArray[np.object_]:
@@ -158,11 +154,6 @@ class Prediction(PredictionData):
 
     def __repr__(self) -> str:
         return f"<Prediction {self.case.case_id}: {pluralize(len(self.lesions), 'lesion')}, model {self.model}>"
-
-
-def _is_by_class(field: Field[Any]) -> bool:
-    """Return whether a field of a lesion holds one value per class."""
-    return str(field.type).lower().startswith(("dict", "mapping"))
 
 
 def _is_folder(path: Path) -> bool:

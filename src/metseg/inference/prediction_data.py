@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import same_grid
-from metseg.inference.lesion_table import Lesion
+from metseg.inference.lesion_table import InstanceMap
+from metseg.lesion import Lesion
 from metseg.preprocess.prepared_case import Record, check_grids
 from metseg.preprocess.steps.align import truth_on_reference
 from metseg.recipe import PredictPart
@@ -25,6 +26,7 @@ class PredictionData:
         labels: (X, Y, Z) uint8 class ids on the case's own grid.
         probability: (X, Y, Z) float32, of any lesion class.
         lesions: connected lesions, largest first.
+        instances: (X, Y, Z) the id of the lesion at each voxel; 0: background.
         timings_s: seconds by phase.
         warnings: of reading, preprocessing and prediction.
         model: name of the recipe that made the model.
@@ -39,6 +41,7 @@ class PredictionData:
     labels: npt.NDArray[np.uint8]
     probability: npt.NDArray[np.float32]
     lesions: tuple[Lesion, ...]
+    instances: InstanceMap
     timings_s: dict[str, float]
     warnings: tuple[str, ...]
     model: str

@@ -14,6 +14,7 @@ from torch import Tensor
 from metseg.inference.aggregator import Aggregator
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
 from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
+from metseg.inference.lesion_sides import with_sides
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.postprocessing import clean_labels
 from metseg.inference.prediction import Prediction
@@ -221,21 +222,24 @@ class Predictor:
             watch: has seen the parts before.
         """
         watch = watch or Stopwatch()
+        image = case.images[reference_name(case, self.recipe.data)]
         with watch.phase("measure"):
-            lesions = find_lesions(
+            lesions, instances = find_lesions(
                 labels,
                 probability,
-                self._reference_affine(case),
+                image.affine,
                 self._scheme,
                 slicewise=case.is_slice_stack,
                 gaps=case.slice_gaps,
                 confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
             )
+            lesions = with_sides(lesions, image.data, image.affine)
         return Prediction(
             case=case,
             labels=labels,
             probability=probability,
             lesions=lesions,
+            instances=instances,
             timings_s=watch.seconds,
             warnings=warnings,
             model=self.recipe.name,

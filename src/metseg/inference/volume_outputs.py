@@ -14,9 +14,11 @@ import numpy.typing as npt
 from metseg.atomic_io import atomic_file
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
+from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData
+from metseg.lesion import Lesion
 from metseg.plot.planes import Cut, cut_through, draw_planes
-from metseg.volume import Array
+from metseg.volume import Array, Volume
 
 #: Lesions shown in the overlay, the largest first; the others are in the JSON document and in the mask.
 SHOWN_LESIONS = 4
@@ -42,34 +44,43 @@ def write_probability(prediction: PredictionData, out: Path) -> None:
 
 def write_overlay(prediction: PredictionData, out: Path) -> None:
     """Write ``<case>-overlay.png``: the largest lesions in three planes each."""
-    draw_overlay(prediction, out / f"{prediction.case.case_id}-overlay.png")
+    image = Volume(prediction.reference_image.data, affine_of(prediction))
+    draw_overlay(image, prediction.labels, prediction.lesions, out / f"{prediction.case.case_id}-overlay.png")
 
 
-def draw_overlay(prediction: PredictionData, path: Path) -> None:
-    """Write a picture of the largest lesions in three planes each."""
-    affine = affine_of(prediction)
-    turn = turn_to_ras(affine)
-    labels = turn(prediction.labels)
+def draw_overlay(image: Volume, labels: npt.NDArray[np.uint8], lesions: Sequence[Lesion], path: Path) -> None:
+    """Write a picture of the largest lesions in three planes each.
+
+    Args:
+        image: with an affine.
+        labels: (X, Y, Z) class ids on its grid.
+        lesions: of the mask, the largest first.
+        path: the PNG file.
+    """
+    assert image.affine is not None
+    turn = turn_to_ras(image.affine)
     draw_planes(
-        turn(prediction.reference_image.data),
-        labels,
+        turn(image.data),
+        turn(labels),
         path,
-        spacing_mm=spacing_mm(turn.affine(affine, prediction.labels.shape)),
-        cuts=lesion_cuts(prediction, turn),
+        spacing_mm=spacing_mm(turn.affine(image.affine, labels.shape)),
+        cuts=lesion_cuts(lesions, labels.shape, turn),
     )
 
 
-def lesion_cuts(prediction: PredictionData, turn: AxisTurn, count: int = SHOWN_LESIONS) -> list[Cut]:
+def lesion_cuts(
+    lesions: Sequence[Lesion], shape: tuple[int, ...], turn: AxisTurn, count: int = SHOWN_LESIONS
+) -> list[Cut]:
     """Return the cuts through the largest lesions, or through the middle where none was found.
 
     Args:
-        prediction: of a volume.
-        turn: brings the axes of the prediction to RAS+.
+        lesions: of a volume, the largest first.
+        shape: of its mask.
+        turn: brings the axes of the mask to RAS+.
         count: how many lesions are cut at most.
     """
-    shape = prediction.labels.shape
     turned = turn.shape(shape)
-    shown = prediction.lesions[:count]
+    shown = lesions[:count]
     if not shown:
         return [cut_through(turned, [size / 2 for size in turned], "no lesion found")]
     return [
@@ -123,6 +134,12 @@ def write_probability_nifti(
     """Write a probability, 0 to 1, with 16 bits and a slope."""
     stored = np.rint(np.clip(probability, 0, 1) * PROBABILITY_SCALE).astype(np.uint16)
     write_nifti(stored, affine, path, slope=1 / PROBABILITY_SCALE)
+
+
+def write_instances(ids: InstanceMap, affine: npt.NDArray[np.float64] | None, path: Path) -> None:
+    """Write lesion ids, (X, Y, Z), with 16 bits, or with 32 where there are more than 65535 lesions."""
+    is_small = int(ids.max(initial=0)) <= np.iinfo(np.uint16).max
+    write_nifti(ids.astype(np.uint16 if is_small else np.uint32), affine, path)
 
 
 def write_nifti(

@@ -15,7 +15,9 @@ from metseg.registry import lookup
 #: What `metseg simulate` leaves in the folder of a simulation: how it was made, and a row for each patient.
 SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"
 #: What is said of simulated patients.
-SIMULATED = "none: simulated patients (metseg simulate)"
+SIMULATED = "simulated patients only (metseg simulate)"
+#: How that begins, and how it began in bundles and recipes of 0.1.0.
+_SIMULATED_BEGINNINGS = ("simulated patients", "none: simulated patients")
 #: Of BIDS.
 DESCRIPTION = "dataset_description.json"
 
@@ -61,9 +63,19 @@ def data_statement(stated: str, root: Path, patients: Collection[str]) -> str:
         return stated
     if recognised is not None:
         # The recipe may say more of the same data set, such as under which licence the weights are.
-        return stated if stated.startswith(recognised) else recognised
+        is_same = is_simulated(stated) if recognised == SIMULATED else stated.startswith(recognised)
+        return stated if is_same else recognised
     unknown = "whose images these are, and their licence, is not stated"
     return f"the data set in the folder '{folder.resolve().name}'; {unknown}"
+
+
+def is_simulated(statement: str) -> bool:
+    """Return whether a statement says that the images are of simulated patients.
+
+    >>> is_simulated(SIMULATED), is_simulated("none: simulated patients (metseg simulate)"), is_simulated("")
+    (True, True, False)
+    """
+    return statement.startswith(_SIMULATED_BEGINNINGS)
 
 
 def other_data(written_for: str, patients: Collection[str]) -> str | None:
@@ -87,8 +99,9 @@ def other_data(written_for: str, patients: Collection[str]) -> str | None:
 
 
 def _is_of_a_known_data_set(stated: str) -> bool:
-    known = (SIMULATED.partition(" (")[0], *(data.statement.partition(" (")[0] for data in KNOWN.values()))
-    return stated.startswith(known)
+    return is_simulated(stated) or stated.startswith(
+        tuple(data.statement.partition(" (")[0] for data in KNOWN.values())
+    )
 
 
 def _recognised(folder: Path, patients: Collection[str]) -> str | None:

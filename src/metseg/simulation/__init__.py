@@ -15,7 +15,7 @@ from metseg.simulation.options import (
 )
 from metseg.simulation.output.dataset import simulate_dataset
 from metseg.simulation.output.naming import NAMINGS
-from metseg.simulation.patient import Lesion, Patient, describe_patient
+from metseg.simulation.patient import Patient, SimulatedLesion, describe_patient
 from metseg.simulation.phantom import SimulatedPatient, simulate_patient
 
 __all__ = [
@@ -27,12 +27,12 @@ __all__ = [
     "CourseOptions",
     "Difficulty",
     "Examination",
-    "Lesion",
     "LesionTruth",
     "NiftiOptions",
     "OutputOptions",
     "Patient",
     "PhantomOptions",
+    "SimulatedLesion",
     "SimulatedPatient",
     "SliceOptions",
     "Stack",

@@ -40,7 +40,7 @@ CYST_RIM_MM, CYST_RIM_SHARE = (1.2, 4.0), 0.2
 
 
 @dataclass(frozen=True)
-class Lesion:
+class SimulatedLesion:
     """One metastasis, all lengths in mm.
 
     Args:
@@ -108,7 +108,7 @@ class Patient:
     shift_mm: Point
     ventricles: float
     atrophy: float
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[SimulatedLesion, ...]
 
     @property
     def name(self) -> str:
@@ -154,7 +154,7 @@ def _point(values: npt.ArrayLike) -> Point:
     return x, y, z
 
 
-def _draw_lesions(rng: np.random.Generator, options: PhantomOptions) -> tuple[Lesion, ...]:
+def _draw_lesions(rng: np.random.Generator, options: PhantomOptions) -> tuple[SimulatedLesion, ...]:
     counts = np.arange(options.lesions_min, options.lesions_max + 1)
     weights = options.lesions_decay**counts
     diameters = draw_diameters(rng, int(rng.choice(counts, p=weights / weights.sum())), options)
@@ -182,7 +182,7 @@ class TakesSite(Protocol):
         ...
 
 
-def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: TakesSite) -> Lesion:
+def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: TakesSite) -> SimulatedLesion:
     """Return a lesion of a diameter in mm at a free site, which it takes."""
     ring = rng.random() < np.clip((diameter - 7) / 10, 0, 0.85)
     has_oedema = rng.random() < np.clip(0.25 + 0.06 * diameter, 0, 0.95)
@@ -190,7 +190,7 @@ def draw_lesion(rng: np.random.Generator, number: int, diameter: float, sites: T
     rim_mm = min(rng.uniform(*CYST_RIM_MM), CYST_RIM_SHARE * diameter)
     necrotic = _share_within(rim_mm, diameter) if cystic else rng.uniform(*NECROTIC_SHARE)
     reach = 2.5 + 0.55 * diameter * rng.lognormal(0, 0.45)
-    return Lesion(
+    return SimulatedLesion(
         lesion_id=number,
         centre_mm=sites.take(diameter / 2),
         diameter_mm=diameter,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import streamlit as st
 
 from metseg.schemas import Artifact, Study
@@ -20,6 +21,7 @@ from metseg.ui.viewer.scene import Scene
 _KEEP_S: Final = 900
 _VOLUMES: Final = 3
 _SLICES: Final = 200
+_INSTANCES: Final = "lesions.nii.gz"
 
 
 def artifact_of(study: Study, name: str) -> Artifact | None:
@@ -40,7 +42,8 @@ def checksum(study: Study, name: str) -> str:
 
 def scene(api: Api, study: Study) -> Scene:
     """Return the volume of a study with its result."""
-    return _scene(study.id, _checksums(study, "image.nii.gz", "mask.nii.gz", "probability.nii.gz"), api, study)
+    names = ["image.nii.gz", "mask.nii.gz", "probability.nii.gz", *_known(study, _INSTANCES)]
+    return _scene(study.id, _checksums(study, *names), api, study)
 
 
 def prepared(api: Api, study: Study) -> nifti_bytes.Image:
@@ -50,7 +53,11 @@ def prepared(api: Api, study: Study) -> nifti_bytes.Image:
 
 def slice_of(api: Api, study: Study, index: int) -> slice_images.Slice:
     """Return one slice of a study made of pictures, counted from 0."""
-    return _slice(study.id, index, _checksums(study, *slice_images.slice_names(index + 1)), api, study)
+    names = [
+        *slice_images.slice_names(index + 1),
+        *_known(study, slice_images.instances_name(index + 1)),
+    ]
+    return _slice(study.id, index, _checksums(study, *names), api, study)
 
 
 def document(api: Api, study: Study) -> bytes:
@@ -72,9 +79,12 @@ def _scene(study_id: str, checksums: tuple[str, ...], _api: Api, _study: Study) 
         nifti_bytes.read_nifti(_api.artifact(study_id, name))
         for name in ("image.nii.gz", "mask.nii.gz", "probability.nii.gz")
     )
-    if not image.data.shape == mask.data.shape == probability.data.shape:
+    # Studies of 0.1.0 have no instance map: their lesions can be looked at, and not be picked in the image.
+    known = has(_study, _INSTANCES)
+    lesions = nifti_bytes.read_nifti(_api.artifact(study_id, _INSTANCES)).data if known else np.zeros_like(mask.data)
+    if not image.data.shape == mask.data.shape == probability.data.shape == lesions.shape:
         raise Unexpected("image and result are of different sizes")
-    return Scene(image, mask.data, probability.data, _study.lesions)
+    return Scene(image, mask.data, probability.data, _study.lesions, lesions)
 
 
 @st.cache_resource(ttl=_KEEP_S, max_entries=_VOLUMES, show_spinner=False)
@@ -88,13 +98,20 @@ def _slice(study_id: str, index: int, checksums: tuple[str, ...], _api: Api, _st
     del checksums
     found = (_api.artifact(study_id, name) for name in slice_images.slice_names(index + 1))
     picture, labels, probability = found
-    return slice_images.make_slice(picture, labels, probability, slice_images.lesions_of_slice(_study, index))
+    name = slice_images.instances_name(index + 1)
+    instances = _api.artifact(study_id, name) if has(_study, name) else None
+    return slice_images.make_slice(picture, labels, probability, instances)
 
 
 @st.cache_data(ttl=_KEEP_S, max_entries=32, show_spinner=False)
 def _bytes(study_id: str, name: str, checksums: tuple[str, ...], _api: Api) -> bytes:
     del checksums
     return _api.artifact(study_id, name)
+
+
+def _known(study: Study, name: str) -> tuple[str, ...]:
+    """Return the name of a result where the study has it: 0.1.0 made no instance maps."""
+    return (name,) if has(study, name) else ()
 
 
 def _checksums(study: Study, *names: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
-from metseg.reporting.study.from_disk import report_of_document
+from metseg.reporting.study.from_disk import NO_IMAGES, report_of_document
 from metseg.reporting.study.report_builder import Options
 
 Make = Callable[..., dict[str, Any]]
@@ -255,6 +255,9 @@ def test_from_prediction_to_report(tmp_path: Path, study: Any) -> None:
     assert in_memory.lesions == report.lesions
     assert in_memory.technique == report.technique
     assert in_memory.key_images == report.key_images
+    without_images = report_of_document(outcome.documents[0], options=options)
+    assert [lesion.side for lesion in without_images.lesions] == ["right", "left"]  # the document says it
+    assert without_images.lacking == NO_IMAGES
 
 
 def test_a_missing_package_is_named_with_its_cure(

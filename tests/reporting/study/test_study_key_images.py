@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from metseg.errors import InputError
+from metseg.lesion import Lesion
 from metseg.plot.colours import ORANGE
 from metseg.reporting.study.image_panels import Panel, bar_length, draw_row
 from metseg.reporting.study.key_images import VolumePixels, volume_key_images
 from metseg.reporting.study.key_slices import PicturePixels, picture_key_images
-from metseg.reporting.study.study_report import Lesion
 
 
 def decoded(png: bytes) -> np.ndarray:
@@ -27,7 +27,17 @@ def orange_in(pixels: np.ndarray) -> np.ndarray:
 
 
 def lesion(number: int, voxels: int, centre: tuple[float, float, float], picture: int | None = None) -> Lesion:
-    return Lesion(number, "lesion", voxels, 1.0, None, 20.0, 20.0, (0, 0, 0), centre, None, picture, 0.9)
+    return Lesion(
+        id=number,
+        label="lesion",
+        voxels=voxels,
+        volume_ml=1.0,
+        longest_diameter_mm=20.0,
+        centre_mm=(0, 0, 0),
+        centre_voxel=centre,
+        confidence=0.9,
+        slice_index=None if picture is None else picture - 1,
+    )
 
 
 LARGE, SMALL = lesion(1, 36, (9.5, 21.0, 17.0)), lesion(2, 1, (28.0, 30.0, 20.0))

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metseg.inference.input_fit import ON_A_VOLUME
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.prediction import Prediction
+from metseg.io.images.channel_names import MEANINGLESS_OTHERWISE
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.colours import class_colour
 from metseg.preprocess import STEPS
 from metseg.reporting.study.document_reader import parse_document
+from metseg.reporting.study.html_writer import study_html
 from metseg.reporting.study.key_images import VolumePixels
 from metseg.reporting.study.key_slices import PicturePixels
 from metseg.reporting.study.preprocessing_text import describe_steps
@@ -44,7 +47,14 @@ def words_of(report: StudyReport) -> str:
     """Return every text of a page, a line each."""
     lines = []
     for section in study_page(report).sections:
-        lines += [section.title, *section.lead, *section.caution, *section.paragraphs, *section.bullets]
+        lines += [
+            section.title,
+            *section.doubts,
+            *section.lead,
+            *section.caution,
+            *section.paragraphs,
+            *section.bullets,
+        ]
         lines += [f"{what}: {figure}" for figure, what in section.figures]
         lines += [f"{what}: {line}" for what, facts in section.facts for line in facts]
         for table in section.tables:
@@ -129,14 +139,16 @@ def test_a_lesion_of_two_arms_on_its_picture_has_a_key_image() -> None:
     labels[11:13, 2:7, 1] = 1  # ten pixels that overlap both
     labels[11, 3:, 1] = 0  # six are left, (12, 2) to (12, 6) and (11, 2)
     probability = np.full(labels.shape, 0.75, dtype=np.float32)
-    lesions = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    lesions, instances = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
     image = Volume(np.tile(np.arange(20, dtype=np.uint8)[:, None, None], (1, 16, 2)))
     case = Case("c", "p", {"t2f": image}, slice_names=("a", "b"))
-    prediction = Prediction(case, labels, probability, lesions, {}, (), model="m", scheme="binary", reference="t2f")
+    prediction = Prediction(
+        case, labels, probability, lesions, instances, {}, (), model="m", scheme="binary", reference="t2f"
+    )
     report = report_of_prediction(prediction, options=Options(made_on=DAY, key_images=3))
     (lesion,), (shown,) = report.lesions, report.key_images
-    assert (lesion.voxels, lesion.picture, lesion.pictures) == (22, 1, (1, 2))
-    assert (lesion.picture_voxels, lesion.picture_centre) == (10, (6.5, 2.0))
+    assert (lesion.voxels, lesion.slice_index, lesion.slices) == (22, 0, (0, 1))
+    assert (lesion.slice_voxels, lesion.slice_centre) == (10, (6.5, 2.0))
     assert shown.title == "Lesion 1"
 
 
@@ -255,6 +267,43 @@ def test_a_pseudonym_leaves_names_of_files_out(volume_document: Make) -> None:
     said = words_of(report_of(volume_document(sequences=[RECORD]), pseudonym="STUDY-1"))
     assert "P7" not in said
     assert "(the name says T1 with contrast agent)" in said
+
+
+def test_a_reason_that_is_the_same_for_all_sequences_is_given_once(volume_document: Make) -> None:
+    names = ("t1n", "t1c", "t2w", "t2f")
+    image = {"shape": [40, 48, 36], "spacing_mm": [4.0, 4.0, 5.0]}
+    technique = {**volume_document()["technique"], "images": dict.fromkeys(names, image)}
+    records = [{"sequence": name, "source": f"P7-{name}.nii.gz", "reason": "the layout says so"} for name in names]
+    words = words_of(report_of(volume_document(technique=technique, sequences=records)))
+    assert words.count("the layout says so") == 1
+    assert "Images: All sequences: the layout says so." in words.splitlines()
+    assert all(f"mm, read from P7-{name}.nii.gz\n" in words for name in names)
+    records[0]["reason"] = "the user said so"
+    words = words_of(report_of(volume_document(technique=technique, sequences=records)))
+    assert words.count("(the layout says so)") == 3
+
+
+@pytest.mark.parametrize("lesions", [None, []])
+def test_what_puts_the_result_in_doubt_stands_before_it(volume_document: Make, lesions: list[Any] | None) -> None:
+    changes = {} if lesions is None else {"lesions": lesions}
+    grey = f"the picture is grey: it was taken for t2f; {MEANINGLESS_OTHERWISE}"
+    plain = "t1c: a voxel was not finite"
+    report = report_of(volume_document(warnings=[plain, ON_A_VOLUME, grey], **changes))
+    lines = words_of(report).splitlines()
+    doubts = lines[1:3]
+    assert [line.lower() for line in doubts] == [f"{text}.".lower() for text in (ON_A_VOLUME, grey)]
+    assert lines[3].startswith("No lesion found" if lesions == [] else "2 lesions found")
+    page = study_html(report)
+    assert page.index(doubts[1]) < page.index(lines[3]) < page.index(f"<li>{plain}</li>")
+
+
+def test_regions_that_overlap_in_neighbouring_pictures_are_said_to_be_one_lesion(picture_document: Make) -> None:
+    words = words_of(report_of(picture_document()))
+    assert "Regions of neighbouring pictures that overlap are counted as one lesion" in words
+    assert "counted in each" not in words
+    single = picture_document(shape=[30, 20, 1], slices=["first"])
+    single["lesions"][0] |= {"slice_index": 0, "centre_voxel": [11.0, 5.5, 0.0]}
+    assert "neighbouring pictures" not in words_of(report_of(single))
 
 
 def test_an_origin_in_the_corner_has_no_letters(volume_document: Make, study: Any) -> None:

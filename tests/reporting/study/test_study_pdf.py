@@ -11,6 +11,7 @@ from typing import Any
 import pypdfium2
 import pytest
 
+from metseg.inference.input_fit import ON_A_VOLUME
 from metseg.reporting.study.document_reader import parse_document
 from metseg.reporting.study.key_images import VolumePixels
 from metseg.reporting.study.page_parts import Section
@@ -195,3 +196,9 @@ def test_a_section_may_be_empty() -> None:
     from metseg.reporting.study.pdf_parts import section_parts
 
     assert section_parts(Section("Empty"), 400)
+
+
+def test_what_puts_the_result_in_doubt_stands_before_it_on_the_first_page(volume_document: Make) -> None:
+    first, *_ = texts_of(study_pdf(report_of(volume_document(warnings=["t1c: noise", ON_A_VOLUME]))))
+    doubt = first.index("The model was trained on pictures, not on volumes")
+    assert doubt < first.index("2 lesions found, 2.96 mL in total.")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from metseg.geometry import AxisTurn
-from metseg.reporting.study.lesion_location import coordinates, is_origin_in_head, letters_hold, oblique_degrees, sides
+from metseg.inference.lesion_sides import oblique_degrees, sides
+from metseg.reporting.study.lesion_location import coordinates, is_origin_in_head, letters_hold
 
 RIGHT, LEFT, MIDDLE = (9.5, 21.0, 17.0), (28.0, 30.0, 20.0), (20.0, 25.0, 17.0)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +20,22 @@ import pytest
 from PIL import Image
 
 from metseg.errors import BundleError, InputError, MetsegError, ResourceError
+from metseg.inference import lesion_sides, predictor
+from metseg.inference.case_document import CaseReport
 from metseg.inference.lesion_table import find_lesions
-from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
-from metseg.schemas import Facts, Lesion, Options, Phase
+from metseg.lesion import Lesion
+from metseg.schemas import Facts, Options, Phase
 from metseg.serve.jobs.attempts import noted
 from metseg.serve.jobs.phases import phase_table as phases_module
+from metseg.serve.jobs.phases import predict_phase
 from metseg.serve.jobs.phases.intermediates import anonymous, load_case, save_case
 from metseg.serve.jobs.phases.job import Job, JobCache, Outcome, artifacts_in
-from metseg.serve.jobs.phases.measure_phase import lesions_of
 from metseg.serve.jobs.phases.model_cache import Models
 from metseg.serve.jobs.phases.phase_table import PHASES, run_phase
 from metseg.serve.storage.folders import StudyFolder
 from metseg.serve.storage.job_repository import WorkInput
+from metseg.ui.viewer.lesion_table import place_words
 from metseg.volume import Case, Volume
 
 STUDY = "0123456789abcdef0123456789abcdef"
@@ -89,7 +94,9 @@ def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: 
     outcomes = run_all(job)
 
     results = {"mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz", "overlay.png"}
-    assert names(job.folder.artifacts) == results | {"lesions.csv", "lesions.json", "report.pdf", "report.html"}
+    assert names(job.folder.artifacts) == results | {
+        *("lesions.csv", "lesions.json", "lesions.nii.gz", "report.pdf", "report.html")
+    }
     t1c, _ = given.volume_arrays()
     mask = nibabel.load(job.folder.artifacts / "mask.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(mask.dataobj), t1c > 200)
@@ -105,6 +112,12 @@ def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: 
     assert [lesion.volume_ml for lesion in lesions] == [0.054, 0.016]  # voxels of 1 x 1 x 2 mm
     assert lesions[0].centre_voxel == (5, 6, 4)
     assert lesions[0].centre_mm == (5, -6, 13)
+    marked = nibabel.load(job.folder.artifacts / "lesions.nii.gz")
+    np.testing.assert_array_equal(marked.affine, given.affine)
+    instances = np.asanyarray(marked.dataobj)
+    assert instances.dtype == np.uint16
+    np.testing.assert_array_equal(instances > 0, t1c > 200)
+    assert np.bincount(instances.ravel())[1:].tolist() == [27, 8]  # the ids of the table
     facts = Facts.model_validate(outcomes[Phase.READ].facts)
     assert (facts.model, facts.reference, facts.sequences) == ("bright-two", "t1c", ("t1c", "t2f"))
     assert (facts.shape, facts.spacing_mm, facts.slices) == ((20, 24, 10), (1, 1, 2), 0)
@@ -143,9 +156,9 @@ def test_the_table_of_lesions(make_job: Callable[..., Job], volume_files: list[A
     run_all(job)
     header, first, second = (job.folder.artifacts / "lesions.csv").read_text().splitlines()
     row = dict(zip(header.split(","), first.split(","), strict=True))
-    assert (row["number"], row["voxels"], row["volume_ml"]) == ("1", "27", "0.054")
+    assert (row["id"], row["voxels"], row["volume_ml"]) == ("1", "27", "0.054")
     assert (row["centre_mm_x"], row["centre_mm_y"], row["centre_mm_z"]) == ("5.0", "-6.0", "13.0")
-    assert row["slice"] == ""
+    assert row["slice_index"] == ""
     assert second.startswith("2,")
     document = json.loads((job.folder.artifacts / "lesions.json").read_text())
     assert [lesion["voxels"] for lesion in document["lesions"]] == [27, 8]
@@ -171,9 +184,10 @@ def test_pictures(
     # The squares of neighbouring pictures overlap, so they are one lesion; a picture's square has the side of its
     # number and one.
     assert [lesion["voxels"] for lesion in lesions] == [sum((n + 1) ** 2 for n in range(1, count + 1))]
-    assert [lesion["slice"] for lesion in lesions] == [count - 1]
-    expected = "picture 1" if count == 1 else f"picture {count}, in {count} of {count} slices"
-    assert [lesion["place"] for lesion in lesions] == [expected]
+    assert [(lesion["slice_index"], lesion["slices"]) for lesion in lesions] == [(count - 1, list(range(count)))]
+    for number in range(1, count + 1):
+        marked = np.asarray(Image.open(job.folder.artifacts / f"lesions-{number}.png"))
+        np.testing.assert_array_equal(marked, given.picture_array(number) > given.bright)  # lesion 1 and background
     assert {lesion["volume_ml"] for lesion in lesions} == {None}
     assert {"overlay.png", "report.pdf", "report.html", "lesions.csv"} <= names(job.folder.artifacts)
 
@@ -192,11 +206,9 @@ def test_the_page_is_given_the_slice_of_the_largest_region() -> None:
     labels[0:6, 2, 0] = labels[2:6, 5, 0] = 1
     labels[2, 2:6, 1] = labels[3:6, 2, 1] = 1
     probability = np.full(labels.shape, 0.75, dtype=np.float32)
-    found = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
-    case = Case("c", "p", {"t2f": Volume(labels * 9)}, slice_names=("a", "b"))
-    (lesion,) = lesions_of(Prediction(case, labels, probability, found, {}, (), model="m", scheme="binary"))
-    assert (lesion.voxels, lesion.slice, lesion.slices) == (17, 1, (0, 1))
-    assert lesion.place == "picture 2, in 2 of 2 slices"
+    (lesion,), _ = find_lesions(labels, probability, None, LABEL_SCHEMES["binary"], slicewise=True)
+    assert (lesion.voxels, lesion.slice_index, lesion.slices) == (17, 1, (0, 1))
+    assert place_words(lesion, 2) == "picture 2, in 2 of 2 slices"
 
 
 def test_nifti_made_of_pictures_has_no_place(
@@ -236,8 +248,53 @@ def test_each_phase_goes_on_from_disk(make_job: Callable[..., Job], volume_files
     got = run_all(in_turn, anew=True)
     for phase in Phase:
         assert replace(got[phase], elapsed_s=0, kept={}) == replace(expected[phase], elapsed_s=0, kept={})
-    for name in ("mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz", "overlay.png", "lesions.csv"):
+    results = [f"{name}.nii.gz" for name in ("mask", "probability", "image", "prepared", "lesions")]
+    for name in (*results, "overlay.png", "lesions.csv"):
         assert (in_turn.folder.artifacts / name).read_bytes() == (tmp_path / "at_once/artifacts" / name).read_bytes()
+
+
+def test_what_one_phase_made_the_next_is_handed(
+    make_job: Callable[..., Job], volume_files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within one process the mask is read from disk by no phase, and lesions, sides and document are made once."""
+    made: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def counted(*args: Any, **options: Any) -> Any:
+            made[name] += 1
+            return function(*args, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(predict_phase, "load_segmentation")
+    count(predictor, "find_lesions")
+    count(lesion_sides, "sides")
+    count(CaseReport, "document")
+    run_all(make_job(volume_files, "bright-two"))
+    assert made == {"find_lesions": 1, "sides": 1, "document": 1}
+
+
+def test_a_study_of_0_1_0_that_was_measured_is_rendered(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
+    """The service may be upgraded between two phases: the document then lacks sides and sizes by class."""
+    job = make_job(volume_files, "bright-two")
+    run_all(job)
+    path = job.folder.artifacts / "lesions.json"
+    document = json.loads(path.read_text())
+    new = [name for name in document["lesions"][0] if name == "side" or name.endswith("mm_by_label") or "ml_by" in name]
+    assert len(new) == 4
+    for lesion in document["lesions"]:
+        for name in new:
+            del lesion[name]
+    path.write_text(json.dumps(document))
+    (job.folder.work / "render.json").unlink()
+    report = job.folder.artifacts / "report.html"
+    expected = report.read_text()
+    report.unlink()
+    run_phase(Phase.RENDER, replace(job, desk=JobCache()))
+    digest = re.compile("report [0-9a-f]{12}")  # over all that is known of a lesion
+    assert digest.sub("", report.read_text()) == digest.sub("", expected)
 
 
 def test_what_is_done_is_not_done_again(

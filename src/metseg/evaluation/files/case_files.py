@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -11,6 +11,9 @@ from metseg.io.mask_names import case_of
 from metseg.io.volumes.nifti import NIFTI_ENDINGS
 from metseg.labels import NamedLabels
 from metseg.message_text import examples_text, pluralize
+
+#: What prediction calls an instance map, and the mask beside it.
+INSTANCE_ENDINGS = {"-lesions.nii.gz": "-seg.nii.gz", "_lesions.png": "_mask.png"}
 
 #: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
@@ -108,6 +111,26 @@ def is_map(path: PurePath) -> bool:
     """Return whether a file is a probability map by its name."""
     is_image = path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
     return is_image and stem_of(path.name).lower().endswith(PROBABILITY_ENDINGS)
+
+
+def is_instance_map(path: PurePath, names: Collection[str]) -> bool:
+    """Return whether a file holds lesion ids, as prediction writes them beside its mask.
+
+    A truth may be called ``P1-lesions.nii.gz`` too, so the mask has to be there.
+
+    Args:
+        path: of the file.
+        names: of all files in its folder.
+
+    >>> is_instance_map(PurePath("P1-lesions.nii.gz"), {"P1-lesions.nii.gz", "P1-seg.nii.gz"})
+    True
+    >>> is_instance_map(PurePath("P1-lesions.nii.gz"), {"P1-lesions.nii.gz", "P2-seg.nii.gz"})
+    False
+    """
+    return any(
+        path.name.endswith(ending) and f"{path.name.removesuffix(ending)}{mask}" in names
+        for ending, mask in INSTANCE_ENDINGS.items()
+    )
 
 
 def _mapped_case(path: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
-from metseg.evaluation.files.case_files import case_id, is_map, is_overlay, stem_of
+from metseg.evaluation.files.case_files import case_id, is_instance_map, is_map, is_overlay, stem_of
 from metseg.evaluation.files.duplicate_masks import select_one_mask
 from metseg.io.case_source import refuse_duplicate_cases
 from metseg.io.file_index import PICTURE_ENDINGS, Tree, scan
@@ -149,13 +149,18 @@ def _one_file(path: Path) -> MaskFiles:
 
 
 def _tree(root: Path, without: Path | None) -> Tree:
-    """Return what lies under a root, but for probability maps, overlays, and the folder left out."""
+    """Return what lies under a root, but for probability maps, overlays, instance maps, and the folder left out."""
     tree = scan(root)
     base, other = root.resolve(), root.resolve() if without is None else without.resolve()
     left_out = PurePosixPath(other.relative_to(base).as_posix()) if base in other.parents else None
 
+    names: dict[PurePosixPath, set[str]] = defaultdict(set)
+    for path in (*tree.pictures, *tree.volumes):
+        names[path.parent].add(path.name)
+
     def counts(path: PurePosixPath) -> bool:
-        return not is_map(path) and not is_overlay(path) and (left_out is None or not path.is_relative_to(left_out))
+        is_other = is_map(path) or is_overlay(path) or is_instance_map(path, names[path.parent])
+        return not is_other and (left_out is None or not path.is_relative_to(left_out))
 
     kept = {name: tuple(filter(counts, getattr(tree, name))) for name in ("pictures", "volumes", "rest")}
     return replace(tree, pictures=kept["pictures"], volumes=kept["volumes"], rest=kept["rest"])

@@ -38,7 +38,7 @@ class MatchRule:
 
 
 @dataclass(frozen=True)
-class Lesions:
+class NumberedLesions:
     """The lesions of one mask.
 
     Args:
@@ -77,8 +77,8 @@ class Matching:
         box: where in the image the arrays lie.
     """
 
-    truth: Lesions
-    prediction: Lesions
+    truth: NumberedLesions
+    prediction: NumberedLesions
     touching: tuple[tuple[int, ...], ...]
     box: Box
 
@@ -107,12 +107,12 @@ def common_box(truth: Mask, prediction: Mask, margin: int) -> Box:
     return grown(box, margin, truth.shape)
 
 
-def truth_lesions(mask: Mask, rule: MatchRule) -> Lesions:
+def truth_lesions(mask: Mask, rule: MatchRule) -> NumberedLesions:
     """Return the lesions of a truth mask: pieces whose dilations touch are one."""
     return _merged(mask, rule)
 
 
-def predicted_lesions(mask: Mask, rule: MatchRule) -> Lesions:
+def predicted_lesions(mask: Mask, rule: MatchRule) -> NumberedLesions:
     """Return the lesions of a predicted mask, merged if the rule says so, tiny ones deleted after that."""
     if rule.merge_predictions:
         return remove_tiny(_merged(mask, rule), rule.delete_predicted_up_to_voxels)
@@ -120,19 +120,19 @@ def predicted_lesions(mask: Mask, rule: MatchRule) -> Lesions:
     return remove_tiny(_lesions(mask, ids, count), rule.delete_predicted_up_to_voxels)
 
 
-def _merged(mask: Mask, rule: MatchRule) -> Lesions:
+def _merged(mask: Mask, rule: MatchRule) -> NumberedLesions:
     grown_mask = dilated(mask, rule.dilations, across_slices=rule.across_slices)
     reach, count = label_instances(grown_mask, across_slices=rule.across_slices)
     return _lesions(mask, reach, count)
 
 
-def _lesions(mask: Mask, reach: Instances, count: int) -> Lesions:
+def _lesions(mask: Mask, reach: Instances, count: int) -> NumberedLesions:
     # Flat: numpy finds what is set along several axes ten times as slowly.
     voxels = np.unravel_index(np.flatnonzero(mask), mask.shape)
-    return Lesions(reach, voxels, reach[voxels], count)
+    return NumberedLesions(reach, voxels, reach[voxels], count)
 
 
-def remove_tiny(lesions: Lesions, up_to_voxels: int) -> Lesions:
+def remove_tiny(lesions: NumberedLesions, up_to_voxels: int) -> NumberedLesions:
     """Return the lesions of more than ``up_to_voxels`` voxels, numbered anew in the same order."""
     if up_to_voxels <= 0 or lesions.count == 0:
         return lesions
@@ -142,7 +142,7 @@ def remove_tiny(lesions: Lesions, up_to_voxels: int) -> Lesions:
     return renumber(lesions, np.where(kept, np.cumsum(kept), 0))
 
 
-def renumber(lesions: Lesions, new_ids: npt.NDArray[np.integer]) -> Lesions:
+def renumber(lesions: NumberedLesions, new_ids: npt.NDArray[np.integer]) -> NumberedLesions:
     """Return the lesions under new numbers.
 
     Args:
@@ -153,10 +153,10 @@ def renumber(lesions: Lesions, new_ids: npt.NDArray[np.integer]) -> Lesions:
     numbers = table[lesions.numbers]
     kept = numbers > 0
     voxels = tuple(axis[kept] for axis in lesions.voxels)
-    return Lesions(table[lesions.reach], voxels, numbers[kept], int(table.max(initial=0)))
+    return NumberedLesions(table[lesions.reach], voxels, numbers[kept], int(table.max(initial=0)))
 
 
-def matching_of(truth: Lesions, prediction: Lesions, box: Box) -> Matching:
+def matching_of(truth: NumberedLesions, prediction: NumberedLesions, box: Box) -> Matching:
     """Return who touches whom: a predicted lesion is met where it lies in the reach of one of the truth."""
     touching: list[list[int]] = [[] for _ in range(truth.count)]
     for true_id, predicted_id in reached_pairs(truth.reach, prediction):
@@ -164,7 +164,7 @@ def matching_of(truth: Lesions, prediction: Lesions, box: Box) -> Matching:
     return Matching(truth, prediction, tuple(tuple(found) for found in touching), box)
 
 
-def reached_pairs(reach: Instances, lesions: Lesions) -> list[tuple[int, int]]:
+def reached_pairs(reach: Instances, lesions: NumberedLesions) -> list[tuple[int, int]]:
     """Return every pair of a number of ``reach``, (X, Y, Z), and a lesion that has a voxel there, in rising order."""
     return _different_pairs(reach[lesions.voxels], lesions.numbers)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from metseg.evaluation.lesions.lesion_matching import Lesions, reached_pairs, renumber
+from metseg.evaluation.lesions.lesion_matching import NumberedLesions, reached_pairs, renumber
 
 
-def merge_around_necrosis(pieces: Lesions, cores: Lesions) -> Lesions:
+def merge_around_necrosis(pieces: NumberedLesions, cores: NumberedLesions) -> NumberedLesions:
     """Return the pieces with those around one core made one lesion.
 
     Args:
@@ -31,5 +31,5 @@ def merge_around_necrosis(pieces: Lesions, cores: Lesions) -> Lesions:
     return renumber(pieces, np.array([0, *(order[identity] for identity in identities)]))
 
 
-def _numbers(lesions: Lesions) -> range:
+def _numbers(lesions: NumberedLesions) -> range:
     return range(1, lesions.count + 1)

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.evaluation.lesions.lesion_matching import (
-    Lesions,
     MatchRule,
+    NumberedLesions,
     common_box,
     predicted_lesions,
     touching_pairs,
@@ -200,7 +200,7 @@ class _Case:
     """The truth of a case, and how its predictions are looked at."""
 
     truth: Mask
-    lesions: Lesions
+    lesions: NumberedLesions
     rule: SweepRule
     minimum_voxels: Integers
 

@@ -12,6 +12,10 @@ from metseg.volume import Array, canonical_modality
 #: The name of the only channel where nobody named it.
 SINGLE_CHANNEL = "image"
 
+#: What notes say of pictures that are perhaps not what a model was trained on; reports look for these words.
+EQUAL_CHANNELS = "all channels are equal: they show one sequence only"
+MEANINGLESS_OTHERWISE = "of any other sequence the result is meaningless"
+
 
 @dataclass(frozen=True)
 class GreyRule:
@@ -84,7 +88,7 @@ def name_channels(
         return _grey(pictures, channels, grey, where)
     if count != len(channels):
         raise _wrong_count(count, channels, where)
-    notes = ("all channels are equal: they show one sequence only",) if is_one else ()
+    notes = (EQUAL_CHANNELS,) if is_one else ()
     return channels, list(pictures), notes
 
 
@@ -96,7 +100,7 @@ def _grey(
         raise _wrong_count(1, channels, where, from_colours=grey.from_colours)
     note = (
         f"the picture is grey and holds one sequence: it was taken for {grey.sequence}, which this model was trained to"
-        " see in place of the others; of any other sequence the result is meaningless"
+        f" see in place of the others; {MEANINGLESS_OTHERWISE}"
     )
     return (grey.sequence,), [picture[..., :1] for picture in pictures], (note,)
 

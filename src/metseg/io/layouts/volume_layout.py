@@ -26,6 +26,9 @@ from metseg.volume import BRAIN_MASK
 #: The role of a mask of lesions; other roles are modalities, or `BRAIN_MASK`.
 LESIONS = "lesions"
 
+#: Why a file is a sequence, where the layout says it of every file.
+NAMED_BY_LAYOUT = "named by the layout of the data set"
+
 
 @dataclass(frozen=True)
 class Study:
@@ -173,7 +176,6 @@ class VolumeLayout(Layout):
         return Findings(_by_id(asked), orphans, notes, _by_id(sources_of(unlabelled)))
 
     def _source(self, study: Study, group: Sequence[StudyFile], tree: Tree, owner: Owner) -> VolumeSource:
-        known = f"the file is called so in the layout {self.looks_like}"
         images: dict[str, ImageFile] = {}
         twins: dict[str, tuple[Path, ...]] = {}
         for file in group:
@@ -181,7 +183,7 @@ class VolumeLayout(Layout):
                 continue
             if file.role in images:
                 twins[file.role] = (*twins.get(file.role, ()), file.path)
-            images.setdefault(file.role, ImageFile(file.path, file.channel, file.reason or known))
+            images.setdefault(file.role, ImageFile(file.path, file.channel, file.reason or NAMED_BY_LAYOUT))
         brains = [file.path for file in group if file.role == BRAIN_MASK]
         return VolumeSource(
             study.case_id,

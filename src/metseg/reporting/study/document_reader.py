@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metseg.errors import GeometryError, InputError
+from metseg.lesion import Count, Finite, Lesion, Size
+from metseg.measure import MM3_PER_ML, voxel_volume_mm3
 from metseg.measure.confidence import IDENTITY, ConfidenceMap
 from metseg.volume import Volume
-
-Count = Annotated[int, Field(ge=0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Triple = tuple[Finite, Finite, Finite]
 
 
 class _Part(BaseModel):
@@ -26,30 +23,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class FoundLesion(_Part):
-    """An entry of ``lesions``; see `metseg.inference.lesion_table.Lesion`."""
-
-    id: Annotated[int, Field(ge=1)]
-    label: str
-    voxels: Annotated[int, Field(ge=1)]
-    voxels_by_label: dict[str, Count] = {}
-    volume_ml: Length | None = None
-    longest_diameter_mm: Length | None = None
-    longest_axial_diameter_mm: Length | None = None
-    centre_voxel: Triple
-    centre_mm: Triple | None = None
-    confidence: Annotated[float, Field(ge=0, le=1)]
-    slice_index: Count | None = None
-    slices: tuple[Count, ...] = ()
-    slice_voxels: Count | None = None
-    slice_centre: tuple[float, float] | None = None
-
-
 class ImageFacts(_Part):
     """An entry of ``technique.images``."""
 
     shape: tuple[Count, Count, Count]
-    spacing_mm: tuple[Length, Length, Length] | None = None
+    spacing_mm: tuple[Size, Size, Size] | None = None
 
 
 class SequenceFacts(_Part):
@@ -105,7 +83,7 @@ class Document(_Part):
     slices: tuple[str, ...] = ()
     sequences: tuple[SequenceFacts, ...] = ()
     technique: TechniqueFacts = TechniqueFacts()
-    lesions: tuple[FoundLesion, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
 
@@ -113,6 +91,25 @@ class Document(_Part):
     def matrix(self) -> npt.NDArray[np.float64] | None:
         """Return the affine as (4, 4), or None for pictures."""
         return None if self.affine is None else np.asarray(self.affine, dtype=np.float64)
+
+    @property
+    def has_sides(self) -> bool:
+        """Return whether prediction looked for the side of each lesion; 0.1.0 left that to the report."""
+        return all("side" in lesion.model_fields_set for lesion in self.lesions)
+
+    def completed(self) -> Self:
+        """Return the document with what 0.1.0 did not write of a lesion and what follows from the rest."""
+        return self.model_copy(update={"lesions": tuple(map(self._completed, self.lesions))})
+
+    def _completed(self, lesion: Lesion) -> Lesion:
+        if self.matrix is None:
+            slice_index = round(lesion.centre_voxel[2]) if lesion.slice_index is None else lesion.slice_index
+            return lesion.model_copy(update={"slice_index": slice_index, "slices": lesion.slices or (slice_index,)})
+        if lesion.volume_ml_by_label:
+            return lesion
+        voxel_ml = voxel_volume_mm3(self.matrix) / MM3_PER_ML
+        volumes = {name: count * voxel_ml for name, count in lesion.voxels_by_label.items()}
+        return lesion.model_copy(update={"volume_ml_by_label": volumes})
 
 
 def parse_document(content: Any, *, where: object) -> Document:
@@ -131,7 +128,7 @@ def parse_document(content: Any, *, where: object) -> Document:
         raise _no_document(f"'{key}': {first['msg']}", where) from None
     except (GeometryError, ValueError) as error:
         raise _no_document(f"'affine': {error}", where) from None
-    return document
+    return document.completed()
 
 
 def read_document(path: Path) -> Document:

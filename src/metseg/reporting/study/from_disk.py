@@ -31,9 +31,10 @@ from metseg.volume import BRAIN_MASK, Volume
 
 Source = TypeVar("Source", bound=CaseSource)
 
-NO_MASK = "The mask is not beside the document: there are no key images, and the side of a lesion is not known."
+NO_MASK = "The mask is not beside the document: there are no key images."
 NO_IMAGES = "The images were not given: outlines are drawn on black."
-NO_SIDES = "The images were not given: outlines are drawn on black, and the side of a lesion is not known."
+#: Where neither document nor images say it.
+NO_SIDES = "The side of a lesion is not known."
 
 
 def report_of_document(
@@ -66,17 +67,22 @@ def _volume(document: Document, path: Path, images: Path | None) -> Pixels:
     """Return mask and reference image of a volume."""
     place = path.with_name(f"{path.stem}-seg.nii.gz")
     if not place.is_file():
-        return Pixels(lacking=NO_MASK)
+        return Pixels(lacking=_lacking(NO_MASK, document))
     mask = read_mask_nifti(place)
     affine = document.matrix
     assert affine is not None
     _require_grid(Grid(document.shape, affine), mask.grid, what="the mask", where=place)
     labels = _checked(mask, document, place)
     if images is None:
-        return Pixels(volume=VolumePixels(labels, affine), lacking=NO_SIDES)
+        return Pixels(volume=VolumePixels(labels, affine), lacking=_lacking(NO_IMAGES, document))
     name, image = _reference_image(document, images)
     _require_grid(mask.grid, image.grid, what="the image", where=images)
     return Pixels(volume=VolumePixels(labels, affine, image.data, name))
+
+
+def _lacking(what: str, document: Document) -> str:
+    """Return what is lacking, and what follows for a document of 0.1.0, which leaves sides to the report."""
+    return what if document.has_sides else f"{what} {NO_SIDES}"
 
 
 def _checked(mask: Volume, document: Document, place: Path) -> Labels:

@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from metseg.errors import InputError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
+from metseg.lesion import Lesion, Point
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
 from metseg.plot.colours import class_colour
 from metseg.plot.overlay import window_of
 from metseg.plot.planes import PLANES, cut_through, shown_box
 from metseg.reporting.study.image_panels import Outline, Panel, draw_row
 from metseg.reporting.study.lesion_location import coordinates, letters_hold
-from metseg.reporting.study.study_report import KeyImage, Lesion, Point
+from metseg.reporting.study.study_report import KeyImage
 
 Labels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.generic]
@@ -136,7 +137,7 @@ def _of_lesion(view: _View, lesion: Lesion) -> KeyImage:
     # A lesion is connected: each plane through its centre of mass shows it, even where the centre lies beside it.
     point = cut_through(view.labels.shape, view.turned(lesion.centre_voxel).tolist(), "").centre
     whole = [_plane(view, index, point, focus=number) for index in range(len(PLANES))]
-    field = min(max(LEAST_FIELD_MM, TIMES_LESION * (lesion.diameter_mm or 0)), view.field_mm)
+    field = min(max(LEAST_FIELD_MM, TIMES_LESION * (lesion.longest_diameter_mm or 0)), view.field_mm)
     across = whole[0].cross
     assert across is not None
     magnified = replace(whole[0], name="magnified", centre=across, field=field, cross=None)
@@ -145,9 +146,9 @@ def _of_lesion(view: _View, lesion: Lesion) -> KeyImage:
     return KeyImage(
         png,
         size,
-        title=f"Lesion {lesion.number}",
+        title=f"Lesion {lesion.id}",
         caption=where,
-        alternative=f"Lesion {lesion.number} outlined in the axial, coronal and sagittal plane, and magnified. {where}",
+        alternative=f"Lesion {lesion.id} outlined in the axial, coronal and sagittal plane, and magnified. {where}",
     )
 
 
@@ -227,7 +228,7 @@ def _instance_of(lesion: Lesion, view: _View) -> int:
 def not_the_mask(lesion: Lesion) -> InputError:
     """Return the error for a lesion of the table that the mask does not hold."""
     return InputError(
-        f"lesion {lesion.number} of the table is not in the mask",
+        f"lesion {lesion.id} of the table is not in the mask",
         expected=f"{lesion.voxels} voxels about {lesion.centre_voxel}",
         cure="give document and mask of one prediction; after editing a mask, predict again",
         code="input.mask_mismatch",

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from metseg.lesion import Lesion
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
 from metseg.plot.overlay import window_of
 from metseg.reporting.study.image_panels import Panel, draw_row
 from metseg.reporting.study.key_images import SAME_CENTRE, TIMES_LESION, Array, Labels, not_the_mask, outlines
-from metseg.reporting.study.study_report import KeyImage, Lesion
+from metseg.reporting.study.number_format import picture_number
+from metseg.reporting.study.study_report import KeyImage
 
 #: A magnified panel shows at least this much.
 LEAST_FIELD_PIXELS = 48.0
@@ -56,7 +58,7 @@ def picture_key_images(
 
 
 def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Sequence[str]) -> KeyImage:
-    pixels = pictures.get(lesion.picture or 1)
+    pixels = pictures.get(picture_number(lesion))
     if pixels is None:
         raise not_the_mask(lesion)
     meant = _piece(pixels.labels, lesion)
@@ -70,21 +72,21 @@ def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Se
     magnified = [replace(panel, name=name, centre=(x, y), field=field) for panel, name in rows]
     panels = [plain, outlined, *magnified] if pixels.image is not None else [outlined, magnified[1]]
     png, size = draw_row(panels)
-    where = _picture_name(lesion.picture or 1, names)
+    where = _picture_name(picture_number(lesion), names)
     return KeyImage(
         png,
         size,
-        title=f"Lesion {lesion.number}",
+        title=f"Lesion {lesion.id}",
         caption=f"{where}. Without a scale: the picture does not say how large a pixel is.",
-        alternative=f"Lesion {lesion.number} outlined on the picture and magnified. {where}.",
+        alternative=f"Lesion {lesion.id} outlined on the picture and magnified. {where}.",
     )
 
 
 def _piece(labels: Labels, lesion: Lesion) -> npt.NDArray[np.bool_]:
     """Return where the largest region of a lesion of the table lies on its picture."""
     instances = label_instances(labels[:, :, None], across_slices=False)[0]
-    centre = lesion.picture_centre or lesion.centre_voxel[:2]
-    voxels = lesion.picture_voxels or lesion.voxels
+    centre = lesion.slice_centre or lesion.centre_voxel[:2]
+    voxels = lesion.slice_voxels or lesion.voxels
     near = np.abs(lesion_centres(instances)[:, :2] - centre).max(axis=1, initial=0) <= SAME_CENTRE
     found = np.flatnonzero(near & (lesion_voxels(instances) == voxels))
     if found.size == 0:
@@ -123,4 +125,4 @@ def _picture_name(number: int, names: Sequence[str]) -> str:
 
 def shown_pictures(lesions: Iterable[Lesion], *, count: int) -> list[int]:
     """Return the numbers of the pictures that lesions lie in, or of the one in the middle where there is no lesion."""
-    return sorted({lesion.picture or 1 for lesion in lesions}) or [(count + 1) // 2]
+    return sorted(set(map(picture_number, lesions))) or [(count + 1) // 2]

@@ -18,6 +18,8 @@ from metseg.bundle_folder import (
     verify_bundle,
 )
 from metseg.errors import UsageError
+from metseg.io.data_origin import is_simulated
+from metseg.message_text import pluralize
 from metseg.recipe import Recipe, parse_recipe
 from metseg.reporting.study.study_report import Model, Performance
 
@@ -82,19 +84,38 @@ def require_same_model(model: Model, fingerprint: str, *, where: object) -> Mode
 
 
 def _model(recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Model:
-    patients = _number(_object(metrics, "patients").get("train"))
-    counted = "" if patients is None else f"{patients:.0f} patients"
-    whose = ": ".join(part for part in (counted, recipe.data.licence) if part)
+    patients = _count(_object(metrics, "patients").get("train"))
     return Model(
         name=recipe.name,
         fingerprint=fingerprint,
         is_described=True,
         summary=recipe.description,
         architecture=f"{recipe.model.name}, {recipe.data.dimensions}D, input {', '.join(recipe.data.inputs) or 'all'}",
-        trained_on=whose,
+        trained_on=trained_on_text(patients, recipe.data.licence),
         performance=_performance(metrics),
         leaks_patients=metrics.get("leaks_patients") is True,
     )
+
+
+def trained_on_text(patients: int | None, licence: str) -> str:
+    """Return whose images a model was trained on, a noun phrase; empty where neither is known.
+
+    Args:
+        patients: how many; None: not known.
+        licence: what the bundle says of the images and their licence.
+
+    >>> trained_on_text(105, "none: simulated patients (metseg simulate), images of nobody; the weights are free")
+    '105 simulated patients (metseg simulate); the weights are free'
+    >>> trained_on_text(71, "TCGA-LGG slices; CC BY-NC-SA 4.0"), trained_on_text(1, "")
+    ('71 patients: TCGA-LGG slices; CC BY-NC-SA 4.0', '1 patient')
+    """
+    if is_simulated(licence):
+        counted = "simulated patients" if patients is None else pluralize(patients, "simulated patient")
+        # "none" says that no licence binds, and reads as if there were no data.
+        rest = licence.partition(";")[2].strip()
+        return "; ".join(filter(None, (f"{counted} (metseg simulate)", rest)))
+    counted = "" if patients is None else pluralize(patients, "patient")
+    return ": ".join(filter(None, (counted, licence)))
 
 
 def _performance(metrics: Mapping[str, Any]) -> tuple[Performance, ...]:

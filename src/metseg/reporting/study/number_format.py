@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from metseg.lesion import Lesion
+
 
 def millilitres(volume_ml: float | None) -> str:
     """Return a volume without its unit; what is there but rounds to nothing is not called 0.
@@ -61,3 +63,17 @@ def product(sizes: Sequence[float], *, digits: int = 0) -> str:
     ('240 × 240 × 155', '0.90 × 0.90 × 5.50')
     """
     return " × ".join(f"{size:.{digits}f}" for size in sizes)
+
+
+def picture_number(lesion: Lesion) -> int:
+    """Return the number, from 1, of the picture that holds most of a lesion of pictures."""
+    return (lesion.slice_index or 0) + 1
+
+
+def sentence(clause: str) -> str:
+    """Return a clause as a sentence.
+
+    >>> sentence("the picture is grey"), sentence("moved by 3 mm.")
+    ('The picture is grey.', 'Moved by 3 mm.')
+    """
+    return f"{clause[:1].upper()}{clause[1:].rstrip('.')}."

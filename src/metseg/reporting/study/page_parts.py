@@ -15,11 +15,13 @@ class Column:
         title: with its unit.
         is_number: numbers are aligned at their right.
         width: share of the table's width, in relation to the other columns'.
+        wraps: whether its texts may be long, and are broken into lines.
     """
 
     title: str
     is_number: bool = True
     width: float = 1.0
+    wraps: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Section:
 
     Args:
         title: heading.
+        doubts: sentences that put what follows in doubt, before all else.
         lead: sentences that matter most, printed larger.
         figures: (figure, what it is), printed large.
         caution: sentences that must not be overlooked.
@@ -59,6 +62,7 @@ class Section:
     """
 
     title: str
+    doubts: tuple[str, ...] = ()
     lead: tuple[str, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
     caution: tuple[str, ...] = ()

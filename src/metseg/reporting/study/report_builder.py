@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from metseg.geometry import spacing_mm
+from metseg.inference.lesion_sides import oblique_degrees, with_sides
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
-from metseg.measure import MM3_PER_ML, voxel_volume_mm3
+from metseg.lesion import Lesion
 from metseg.plot.colours import (
     BLUE,
     GREEN,
@@ -26,12 +29,13 @@ from metseg.plot.colours import (
     class_colour,
 )
 from metseg.recipe import Frozen
-from metseg.reporting.study.document_reader import Document, FoundLesion, MaskFacts, parse_document
+from metseg.reporting.study.document_reader import Document, MaskFacts, parse_document
 from metseg.reporting.study.key_images import VolumePixels, volume_key_images
 from metseg.reporting.study.key_slices import PicturePixels, picture_key_images, shown_pictures
-from metseg.reporting.study.lesion_location import letters_hold, oblique_degrees, sides
+from metseg.reporting.study.lesion_location import letters_hold
 from metseg.reporting.study.preprocessing_text import describe_steps
-from metseg.reporting.study.study_report import KeyImage, Lesion, Model, ReadImage, StudyReport, Technique
+from metseg.reporting.study.study_report import KeyImage, Model, ReadImage, StudyReport, Technique
+from metseg.volume import Case
 
 #: What people call the colours of the outlines.
 COLOURS: Mapping[Colour, str] = {
@@ -86,29 +90,42 @@ def report_of_prediction(
     known = model or Model(prediction.model)
     gathered = CaseReport(prediction.case.case_id, known.name, known.fingerprint)
     gathered.add(prediction)
-    document = parse_document(gathered.document(), where=prediction.case.case_id)
-    options = options or Options()
-    return make_report(document, known, pixels=_pixels_of(prediction, document, options), options=options)
+    content = gathered.document()
+    return report_of_case(content, prediction.case, prediction.labels, known, options=options or Options())
 
 
-def _pixels_of(prediction: Prediction, document: Document, options: Options) -> Pixels:
+def report_of_case(
+    content: dict[str, Any], case: Case, labels: npt.NDArray[np.uint8], model: Model, *, options: Options
+) -> StudyReport:
+    """Return the report of a case in memory.
+
+    Args:
+        content: its document, from `metseg.inference.case_document.CaseReport.document`.
+        case: its images.
+        labels: (X, Y, Z) class ids.
+        model: by which they were made.
+        options: of the report.
+    Raises:
+        InputError: no such document, or one of another mask.
+    """
+    document = parse_document(content, where=case.case_id)
+    return make_report(document, model, pixels=_pixels_of(case, labels, document, options), options=options)
+
+
+def _pixels_of(case: Case, labels: npt.NDArray[np.uint8], document: Document, options: Options) -> Pixels:
     if document.matrix is not None:
-        reference = prediction.reference or next(iter(prediction.case.images))
-        image = prediction.reference_image.data
-        return Pixels(volume=VolumePixels(prediction.labels, document.matrix, image, reference))
-    image = prediction.case.background.data
+        reference = document.technique.reference
+        return Pixels(volume=VolumePixels(labels, document.matrix, case.images[reference].data, reference))
+    image = case.background.data
     shown = shown_numbers(document, options)
     return Pixels(
-        pictures={
-            number: PicturePixels(prediction.labels[:, :, number - 1], image[:, :, number - 1]) for number in shown
-        }
+        pictures={number: PicturePixels(labels[:, :, number - 1], image[:, :, number - 1]) for number in shown}
     )
 
 
 def shown_numbers(document: Document, options: Options) -> list[int]:
     """Return the numbers, from 1, of the pictures that key images are made of."""
-    shown = [_lesion(found, document, side=None) for found in document.lesions[: options.key_images]]
-    return shown_pictures(shown, count=document.shape[2])
+    return shown_pictures(document.lesions[: options.key_images], count=document.shape[2])
 
 
 def make_report(document: Document, model: Model, *, pixels: Pixels, options: Options) -> StudyReport:
@@ -147,36 +164,10 @@ def _key_images(
 
 
 def _lesions(document: Document, volume: VolumePixels | None) -> tuple[Lesion, ...]:
-    where: tuple[Any, ...] = (None,) * len(document.lesions)
-    if volume is not None and volume.image is not None:
-        where = sides(volume.image, volume.affine, [lesion.centre_voxel for lesion in document.lesions])
-    return tuple(_lesion(found, document, side=side) for found, side in zip(document.lesions, where, strict=True))
-
-
-def _lesion(found: FoundLesion, document: Document, *, side: Any) -> Lesion:
-    affine = document.matrix
-    by_class = None
-    if affine is not None:
-        voxel_ml = voxel_volume_mm3(affine) / MM3_PER_ML
-        by_class = {name: count * voxel_ml for name, count in found.voxels_by_label.items()}
-    in_picture = found.slice_index if found.slice_index is not None else round(found.centre_voxel[2])
-    return Lesion(
-        number=found.id,
-        label=found.label,
-        voxels=found.voxels,
-        volume_ml=found.volume_ml,
-        volume_by_class_ml=by_class,
-        diameter_mm=found.longest_diameter_mm,
-        axial_diameter_mm=found.longest_axial_diameter_mm,
-        centre_mm=found.centre_mm,
-        centre_voxel=found.centre_voxel,
-        side=side,
-        picture=in_picture + 1 if affine is None else None,
-        probability=found.confidence,
-        pictures=tuple(index + 1 for index in found.slices),
-        picture_voxels=found.slice_voxels,
-        picture_centre=found.slice_centre,
-    )
+    """Return the lesions; where the document lacks sides, with those that the image tells."""
+    if document.has_sides or volume is None or volume.image is None:
+        return document.lesions
+    return with_sides(document.lesions, volume.image, volume.affine)
 
 
 def _technique(document: Document, lesions: Sequence[Lesion], *, names_files: bool) -> Technique:

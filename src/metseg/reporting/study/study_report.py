@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
+from metseg.lesion import Lesion, Point
+
 #: Stands on every page of every report.
 RESEARCH_USE = "Research use only - not for diagnosis"
-
-Side = Literal["right", "left", "near midline"]
-Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -121,46 +120,6 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Lesion:
-    """A row of the lesion table. What is in millimetres or millilitres is None for pictures.
-
-    Args:
-        number: 1 is the largest.
-        label: the class with the most voxels in it.
-        voxels: how many it has; pixels of a picture.
-        volume_ml: of all classes together.
-        volume_by_class_ml: class to its share of that.
-        diameter_mm: the longest, in space.
-        axial_diameter_mm: the longest within one axial slice.
-        centre_mm: centre of mass in the coordinates of the file, RAS.
-        centre_voxel: the same as array indices, counted from 0.
-        side: where it lies from the middle of the head; None where that cannot be known.
-        picture: number of the picture with its largest region, from 1; None for volumes.
-        probability: mean of the network's probability over its voxels, or the confidence made of it where
-            `Technique.is_calibrated`.
-        pictures: numbers of all pictures it lies in; none for volumes.
-        picture_voxels: pixels of this region; None: of the lesion.
-        picture_centre: centre of this region, column and row; None: of the lesion.
-    """
-
-    number: int
-    label: str
-    voxels: int
-    volume_ml: float | None
-    volume_by_class_ml: dict[str, float] | None
-    diameter_mm: float | None
-    axial_diameter_mm: float | None
-    centre_mm: Point | None
-    centre_voxel: Point
-    side: Side | None
-    picture: int | None
-    probability: float
-    pictures: tuple[int, ...] = ()
-    picture_voxels: int | None = None
-    picture_centre: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
 class Burden:
     """All lesions together; what needs a spacing is None for pictures.
 
@@ -236,7 +195,7 @@ class StudyReport:
     def burden(self) -> Burden:
         """Return the sums over all lesions."""
         volumes = [lesion.volume_ml for lesion in self.lesions]
-        diameters = [lesion.diameter_mm for lesion in self.lesions if lesion.diameter_mm is not None]
+        diameters = [lesion.longest_diameter_mm for lesion in self.lesions if lesion.longest_diameter_mm is not None]
         measured = not self.technique.is_pictures
         return Burden(
             lesions=len(self.lesions),
@@ -249,13 +208,14 @@ class StudyReport:
     @property
     def digest(self) -> str:
         """Return 12 hexadecimal digits over everything but the pictures: pages with other digits are another report."""
-        facts: dict[str, Any] = asdict(replace(self, key_images=()))
+        facts: dict[str, Any] = asdict(replace(self, key_images=(), lesions=()))
+        facts["lesions"] = [lesion.model_dump(mode="json") for lesion in self.lesions]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def _by_class_ml(self) -> dict[str, float]:
         sums: dict[str, float] = {}
         for lesion in self.lesions:
-            for name, volume_ml in (lesion.volume_by_class_ml or {}).items():
+            for name, volume_ml in lesion.volume_ml_by_label.items():
                 sums[name] = sums.get(name, 0.0) + volume_ml
         return sums
 

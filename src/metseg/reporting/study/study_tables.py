@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from metseg.reporting.study.lesion_location import MIDLINE_MM, coordinates
-from metseg.reporting.study.number_format import chance, millilitres, millimetres, score, share
+from metseg.inference.lesion_sides import MIDLINE_MM
+from metseg.lesion import Lesion
+from metseg.reporting.study.lesion_location import coordinates
+from metseg.reporting.study.number_format import chance, millilitres, millimetres, picture_number, score, share
 from metseg.reporting.study.page_parts import Column, Table
-from metseg.reporting.study.study_report import Lesion, Model, StudyReport
+from metseg.reporting.study.study_report import Model, StudyReport
 
 #: What the abbreviations of the label schemes stand for.
 CLASSES: Mapping[str, str] = {
@@ -54,10 +56,10 @@ class _Cell:
     text: Callable[[Lesion], str]
 
 
-_NUMBER = _Cell(Column("No.", width=0.5), lambda lesion: str(lesion.number))
+_NUMBER = _Cell(Column("No.", width=0.5), lambda lesion: str(lesion.id))
 _CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: lesion.label)
-_CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.probability))
-_CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.probability))
+_CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.confidence))
+_CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.confidence))
 
 #: By whether probabilities are calibrated: their column, and what it holds.
 CHANCES: Mapping[bool | None, tuple[_Cell, str]] = {
@@ -67,8 +69,10 @@ CHANCES: Mapping[bool | None, tuple[_Cell, str]] = {
 }
 _VOLUME_CELLS = (
     _Cell(Column("Volume (mL)", width=0.9), lambda lesion: millilitres(lesion.volume_ml)),
-    _Cell(Column("Longest diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.diameter_mm)),
-    _Cell(Column("Longest axial diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.axial_diameter_mm)),
+    _Cell(Column("Longest diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.longest_diameter_mm)),
+    _Cell(
+        Column("Longest axial diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.longest_axial_diameter_mm)
+    ),
 )
 _SIDE = _Cell(Column("Side", is_number=False, width=1.05), lambda lesion: lesion.side or "–")
 UNLETTERED_NOTE = (
@@ -79,7 +83,8 @@ UNLETTERED_NOTE = (
 
 def _pictures_of(lesion: Lesion) -> str:
     """Return the picture with most of a lesion, and in how many it lies."""
-    return str(lesion.picture) if len(lesion.pictures) < 2 else f"{lesion.picture} (in {len(lesion.pictures)} slices)"
+    number = str(picture_number(lesion))
+    return number if len(lesion.slices) < 2 else f"{number} (in {len(lesion.slices)} slices)"
 
 
 _PICTURE = _Cell(Column("Picture", width=0.7), _pictures_of)
@@ -122,7 +127,9 @@ def lesion_table(report: StudyReport) -> Table:
 
 
 def _picture_name(names: Sequence[str]) -> _Cell:
-    return _Cell(Column("Name", is_number=False, width=2.2), lambda lesion: names[(lesion.picture or 1) - 1])
+    return _Cell(
+        Column("Name", is_number=False, width=2.2, wraps=True), lambda lesion: names[picture_number(lesion) - 1]
+    )
 
 
 def _class_note(classes: Sequence[str]) -> str:
@@ -144,7 +151,7 @@ def class_table(report: StudyReport) -> Table:
             *(Column(name, width=0.8) for name in report.classes),
             Column("Together", width=0.8),
         ),
-        rows=tuple(row(str(one.number), one.volume_by_class_ml or {}, one.volume_ml) for one in report.lesions),
+        rows=tuple(row(str(one.id), one.volume_ml_by_label, one.volume_ml) for one in report.lesions),
         total=row("All", sums, report.burden.volume_ml),
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from metseg.inference.input_fit import misfit_warnings
+from metseg.lesion import Lesion
 from metseg.message_text import pluralize
 from metseg.reporting.study.limitations import limits
-from metseg.reporting.study.number_format import chance, millilitres, millimetres, product
+from metseg.reporting.study.number_format import chance, millilitres, millimetres, product, sentence
 from metseg.reporting.study.page_parts import Page, Section
-from metseg.reporting.study.study_report import RESEARCH_USE, Lesion, ReadImage, StudyReport
+from metseg.reporting.study.study_report import RESEARCH_USE, ReadImage, StudyReport
 from metseg.reporting.study.study_tables import class_table, lesion_table, performance_table
 
 TITLE = "Brain MRI: automated lesion outlining"
@@ -27,7 +29,10 @@ NOT_EXCLUDED = (
     "The model marked nothing in this study. That does not exclude a lesion: small ones are missed most often, and a "
     "model can fail altogether on images unlike those it was trained on."
 )
-COUNTED_EACH = "Pictures are read one by one: a lesion that is seen in several pictures is counted in each of them."
+COUNTED_ONCE = (
+    "Regions of neighbouring pictures that overlap are counted as one lesion; its area is that of all its regions. "
+    "Where pictures are missing between two, their regions are counted separately."
+)
 NO_SCALE = "Nothing is given in millimetres or millilitres: the pictures do not say how large a pixel is."
 UNCONFIRMED = "Found by a program; not yet confirmed by a radiologist."
 
@@ -75,7 +80,8 @@ def _result(report: StudyReport) -> Section:
     caution = (f"{pluralize(unread, 'image')} could not be read and was not looked at.",) if unread == 1 else ()
     if unread > 1:
         caution = (f"{pluralize(unread, 'image')} could not be read and were not looked at.",)
-    return Section("Result", lead=lead, figures=tuple(figures), caution=caution)
+    doubts = tuple(map(sentence, misfit_warnings(report.warnings)))
+    return Section("Result", doubts=doubts, lead=lead, figures=tuple(figures), caution=caution)
 
 
 def _found(report: StudyReport) -> str:
@@ -88,13 +94,13 @@ def _found(report: StudyReport) -> str:
     if burden.lesions == 1:
         return f"1 lesion found: {_size(largest)}{_beside(largest)}."
     return (
-        f"{number} found, {millilitres(burden.volume_ml)} mL in total. The largest, no. {largest.number}: "
+        f"{number} found, {millilitres(burden.volume_ml)} mL in total. The largest, no. {largest.id}: "
         f"{_size(largest)}{_beside(largest)}."
     )
 
 
 def _size(lesion: Lesion) -> str:
-    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.diameter_mm)} mm"
+    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.longest_diameter_mm)} mm"
 
 
 def _beside(lesion: Lesion) -> str:
@@ -103,7 +109,7 @@ def _beside(lesion: Lesion) -> str:
 
 
 def _pictures_with_lesion(report: StudyReport) -> int:
-    return len({number for lesion in report.lesions for number in (lesion.pictures or (lesion.picture,))})
+    return len({index for lesion in report.lesions for index in lesion.slices})
 
 
 def _study(report: StudyReport) -> Section:
@@ -130,24 +136,43 @@ def _images(report: StudyReport) -> tuple[str, ...]:
         columns, rows, pictures = technique.shape
         channels = f"; channels: {', '.join(names)}" if names else ""
         whole = f"{pluralize(pictures, 'picture')} of {columns} × {rows} pixels{channels}"
-        return (whole, *(f"{_sequence(image.name)}{_origin(image)}" for image in technique.sequences if image.reason))
+        named = [image for image in technique.sequences if image.reason]
+        reason = _common_reason(named)
+        origins = (f"{_sequence(image.name)}{_origin(image, without=reason)}" for image in named)
+        return (whole, *origins, *_reason_lines(reason))
     if not technique.sequences:
         return (_grid(technique.shape, technique.spacing_mm),)
-    lines = [_image(image) for image in technique.sequences]
-    if len(lines) > 1 and technique.reference:
+    reason = _common_reason(technique.sequences)
+    lines = [_image(image, without=reason) for image in technique.sequences]
+    lines += _reason_lines(reason)
+    if len(technique.sequences) > 1 and technique.reference:
         lines.append(f"The result lies on the grid of {technique.reference}.")
     return tuple(lines)
 
 
-def _image(image: ReadImage) -> str:
-    return f"{_sequence(image.name)}: {_grid(image.shape, image.spacing_mm)}{_origin(image)}"
+def _common_reason(images: Sequence[ReadImage]) -> str:
+    """Return why images were taken for their sequences where that is the same for several, else nothing."""
+    reasons = {image.reason for image in images}
+    return reasons.pop() if len(images) > 1 and len(reasons) == 1 else ""
 
 
-def _origin(image: ReadImage) -> str:
-    """Return from which file or series an image was read, and why it was taken for its sequence."""
-    if not image.reason:
-        return ""
-    return f", read from {image.source} ({image.reason})" if image.source else f" ({image.reason})"
+def _reason_lines(reason: str) -> list[str]:
+    return [f"All sequences: {reason}."] if reason else []
+
+
+def _image(image: ReadImage, *, without: str) -> str:
+    return f"{_sequence(image.name)}: {_grid(image.shape, image.spacing_mm)}{_origin(image, without=without)}"
+
+
+def _origin(image: ReadImage, *, without: str) -> str:
+    """Return from which file or series an image was read, and why it was taken for its sequence.
+
+    Args:
+        image: of the study.
+        without: a reason that is given once for all images, and not here.
+    """
+    reason = f" ({image.reason})" if image.reason and image.reason != without else ""
+    return f", read from {image.source}{reason}" if image.source and image.reason else reason
 
 
 def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | None) -> str:
@@ -178,11 +203,16 @@ def _mask(report: StudyReport) -> tuple[str, ...]:
 def _lesions(report: StudyReport) -> Section:
     if not report.lesions:
         return Section("Lesions", paragraphs=(f"{NOTHING_FOUND} There is nothing to list.",))
-    about = (COUNTED_EACH, NO_SCALE) if report.technique.is_pictures else ()
+    about = _about_pictures(report) if report.technique.is_pictures else ()
     tables = [lesion_table(report)]
     if len(report.classes) > 1 and not report.technique.is_pictures:
         tables.append(class_table(report))
     return Section("Lesions", paragraphs=about, tables=tuple(tables))
+
+
+def _about_pictures(report: StudyReport) -> tuple[str, ...]:
+    """Return how lesions of pictures are counted and measured."""
+    return (COUNTED_ONCE, NO_SCALE) if report.technique.shape[2] > 1 else (NO_SCALE,)
 
 
 def _key_images(report: StudyReport) -> Section:

@@ -9,18 +9,24 @@ _MOMENT: Final = "2025-03-14T09:26:53Z"
 _SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 LESION: Final[dict[str, Any]] = {
-    "number": 1,
+    "id": 1,
     "label": "lesion",
     "voxels": 812,
     "voxels_by_label": {"lesion": 812},
     "volume_ml": 0.812,
+    "volume_ml_by_label": {"lesion": 0.812},
     "longest_diameter_mm": 13.4,
+    "longest_diameter_mm_by_label": {"lesion": 13.4},
     "longest_axial_diameter_mm": 12.1,
+    "longest_axial_diameter_mm_by_label": {"lesion": 12.1},
     "centre_voxel": [91.2, 110.4, 63.0],
     "centre_mm": [-21.3, 14.8, 33.1],
+    "side": "left",
     "confidence": 0.91,
-    "slice": None,
-    "place": "left",
+    "slice_index": None,
+    "slices": [],
+    "slice_voxels": None,
+    "slice_centre": None,
 }
 
 ANSWER: Final[dict[str, Any]] = {
@@ -33,13 +39,13 @@ ANSWER: Final[dict[str, Any]] = {
             **LESION,
             "voxels": 3,
             "voxels_by_label": {"lesion": 3},
-            "volume_ml": None,
-            "longest_diameter_mm": None,
-            "longest_axial_diameter_mm": None,
+            **dict.fromkeys(("volume_ml", "longest_diameter_mm", "longest_axial_diameter_mm", "centre_mm", "side")),
+            **{f"{name}_by_label": {} for name in ("volume_ml", "longest_diameter_mm", "longest_axial_diameter_mm")},
             "centre_voxel": [1.333, 1.333, 0.0],
-            "centre_mm": None,
-            "slice": 0,
-            "place": "picture 1",
+            "slice_index": 0,
+            "slices": [0],
+            "slice_voxels": 3,
+            "slice_centre": [1.333, 1.333],
         }
     ],
     "model": "lgg-flair",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from metseg.schemas import Artifact, Facts, Failure, InputFile, Lesion, Options, State, Study, StudySummary, Warned
+from metseg.lesion import Lesion
+from metseg.schemas import Artifact, Facts, Failure, InputFile, Options, State, Study, StudySummary, Warned
 from metseg.serve.storage.db_models import StudyRecord
 
 

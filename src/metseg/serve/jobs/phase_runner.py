@@ -13,7 +13,8 @@ from functools import partial
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from metseg.errors import MetsegError
-from metseg.schemas import Lesion, Phase
+from metseg.lesion import Lesion
+from metseg.schemas import Phase
 from metseg.serve.jobs.claim import Claim, Interrupted
 from metseg.serve.jobs.heartbeat import Lease
 from metseg.serve.jobs.phases.job import Job, JobCache, Outcome

@@ -167,7 +167,7 @@ class WarningRecord(Record):
 
 
 class LesionRecord(Record):
-    """One lesion, as `metseg.schemas.Lesion`."""
+    """One lesion, as `metseg.lesion.Lesion`."""
 
     __tablename__ = "study_lesions"
 

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session, object_session
 
 from metseg.atomic_io import atomic_file, flush_renames
 from metseg.errors import MetsegError
-from metseg.schemas import Facts, Failure, Kind, Lesion, Options, Phase, State, overall_progress
+from metseg.lesion import Lesion
+from metseg.schemas import Facts, Failure, Kind, Options, Phase, State, overall_progress
 from metseg.serve.http.problem_details import failure_of
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
@@ -160,7 +161,7 @@ class Store:
     def set_lesions(self, work: Work, lesions: Sequence[Lesion]) -> None:
         """Put the lesion table in place of the one before."""
         with self._change(work) as (_, study):
-            records = [LesionRecord(number=row.number, content=row.model_dump(mode="json")) for row in lesions]
+            records = [LesionRecord(number=row.id, content=row.model_dump(mode="json")) for row in lesions]
             _replace(study, "lesions", [], records)
             study.lesion_count = len(lesions)
 

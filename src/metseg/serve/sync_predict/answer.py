@@ -18,7 +18,6 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.schemas import Answer
-from metseg.serve.jobs.phases.measure_phase import lesions_of
 from metseg.serve.jobs.phases.model_cache import Loaded, Models
 from metseg.serve.sync_predict.messages import Form
 
@@ -58,7 +57,7 @@ def _json(prediction: Prediction, loaded: Loaded) -> bytes:
         rows=rows,
         columns=columns,
         classes={name: value for value, name in LABEL_SCHEMES[prediction.scheme].classes.items()},
-        lesions=tuple(lesions_of(prediction)),
+        lesions=prediction.lesions,
         model=loaded.name,
         fingerprint=loaded.predictor.fingerprint,
         warnings=prediction.warnings,

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from metseg.random_fields import elastic_displacement
 from metseg.simulation.anatomy.normal_anatomy import Anatomy, Grid
-from metseg.simulation.patient import Lesion, Patient
+from metseg.simulation.patient import Patient, SimulatedLesion
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -92,7 +92,7 @@ def to_patient(points: npt.NDArray[np.float64], coordinates: FloatArray) -> npt.
     return found
 
 
-def push_aside(coordinates: FloatArray, centre: npt.NDArray[np.float64], lesion: Lesion, grid: Grid) -> None:
+def push_aside(coordinates: FloatArray, centre: npt.NDArray[np.float64], lesion: SimulatedLesion, grid: Grid) -> None:
     """Let a lesion displace the tissue around it, in place.
 
     Args:

@@ -32,7 +32,14 @@ from metseg.simulation.hosts.host_scan import HOST_TISSUES, HostScan
 from metseg.simulation.lesions.lesion_shapes import LesionMaps, add_core
 from metseg.simulation.lesions.oedema import add_oedema
 from metseg.simulation.options import PhantomOptions
-from metseg.simulation.patient import CYST_RIM_MM, CYST_RIM_SHARE, JUNCTION_SHARE, Lesion, draw_diameters, draw_lesion
+from metseg.simulation.patient import (
+    CYST_RIM_MM,
+    CYST_RIM_SHARE,
+    JUNCTION_SHARE,
+    SimulatedLesion,
+    draw_diameters,
+    draw_lesion,
+)
 
 Rng = np.random.Generator
 FloatArray = npt.NDArray[np.float32]
@@ -106,7 +113,7 @@ class InsertedLesion:
         kind: a key of `KINDS`.
     """
 
-    lesion: Lesion
+    lesion: SimulatedLesion
     kind: str
 
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 from metseg.random_fields import smooth_field
 from metseg.simulation.anatomy.deformation import box_around
 from metseg.simulation.anatomy.normal_anatomy import Grid
-from metseg.simulation.patient import Lesion
+from metseg.simulation.patient import SimulatedLesion
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -60,7 +60,7 @@ class LesionMaps:
 
 def add_core(
     maps: LesionMaps,
-    lesion: Lesion,
+    lesion: SimulatedLesion,
     centre: npt.NDArray[np.float64],
     *,
     grid: Grid,
@@ -112,7 +112,7 @@ class _Lobe:
     hardness: float
 
 
-def _lobes(lesion: Lesion, rng: np.random.Generator) -> list[_Lobe]:
+def _lobes(lesion: SimulatedLesion, rng: np.random.Generator) -> list[_Lobe]:
     """Return the lesion's first lobe, in its middle, and those that have grown out of it."""
     lobes = [_Lobe((0.0, 0.0, 0.0), 1.0, 0.0)]
     for _ in range(lesion.lobes):
@@ -123,7 +123,7 @@ def _lobes(lesion: Lesion, rng: np.random.Generator) -> list[_Lobe]:
 
 
 def _dented_distance(
-    lesion: Lesion,
+    lesion: SimulatedLesion,
     lobes: list[_Lobe],
     centre: npt.NDArray[np.float64],
     box: Box,
@@ -155,7 +155,7 @@ def _dented_distance(
 
 
 def _dents(
-    lesion: Lesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
+    lesion: SimulatedLesion, centre: npt.NDArray[np.float64], box: Box, *, grid: Grid, rng: np.random.Generator
 ) -> FloatArray:
     """Return the dents of a lesion in a box: those of its first examination, as much larger as the lesion is."""
     drawn = _box_of_core(lesion.drawn_mm / 2, centre, grid)
@@ -188,7 +188,7 @@ def _nearest(distance: FloatArray, allowed: BoolArray, count: int) -> tuple[Bool
     return chosen, level
 
 
-def _slope_to_one_side(lesion: Lesion, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _slope_to_one_side(lesion: SimulatedLesion, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Return by how much the depth of a necrosis rises with each mm along the axes, (3,)."""
     direction = rng.standard_normal(3)
     return np.asarray(lesion.eccentricity * direction / np.linalg.norm(direction), dtype=np.float64)
@@ -204,7 +204,7 @@ def _plane(slope: npt.NDArray[np.float64], centre: npt.NDArray[np.float64], box:
 
 
 def _necrosis(
-    lesion: Lesion, depth: FloatArray, core: BoolArray, *, grid: Grid, rng: np.random.Generator
+    lesion: SimulatedLesion, depth: FloatArray, core: BoolArray, *, grid: Grid, rng: np.random.Generator
 ) -> tuple[FloatArray, BoolArray]:
     """Return the necrotic share of the core and the voxels labelled so: its faces touch the core only."""
     inner = ndimage.binary_erosion(core)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from metseg.random_fields import smooth_field
 from metseg.simulation.anatomy.normal_anatomy import Grid
 from metseg.simulation.lesions.lesion_shapes import SNFH, LesionMaps
-from metseg.simulation.patient import Lesion
+from metseg.simulation.patient import SimulatedLesion
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -34,7 +34,13 @@ OEDEMA_NEAR, OEDEMA_FAR = 0.95, 0.65
 
 
 def add_oedema(
-    maps: LesionMaps, lesion: Lesion, *, grid: Grid, white: FloatArray, grey: FloatArray, rng: np.random.Generator
+    maps: LesionMaps,
+    lesion: SimulatedLesion,
+    *,
+    grid: Grid,
+    white: FloatArray,
+    grey: FloatArray,
+    rng: np.random.Generator,
 ) -> None:
     """Draw a lesion's oedema into the maps, in place, after all cores are there.
 

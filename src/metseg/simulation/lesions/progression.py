@@ -15,8 +15,8 @@ import numpy.typing as npt
 from metseg.simulation.options import CourseOptions, PhantomOptions
 from metseg.simulation.patient import (
     GAP_MM,
-    Lesion,
     Patient,
+    SimulatedLesion,
     Sites,
     describe_patient,
     draw_diameters,
@@ -45,7 +45,7 @@ LARGEST_OEDEMA_MM = 24.0
 
 
 @dataclass(frozen=True)
-class FollowedLesion(Lesion):
+class FollowedLesion(SimulatedLesion):
     """A lesion after its first examination.
 
     Args:
@@ -125,7 +125,7 @@ def _next(
 ) -> Examination:
     days = before.days + int(rng.integers(course.interval_min_days, course.interval_max_days + 1))
     pose = draw_rigid(rng, shift_mm=course.shift_mm, tilt_deg=course.tilt_deg)
-    now: list[Lesion] = list(before.patient.lesions)
+    now: list[SimulatedLesion] = list(before.patient.lesions)
     events: dict[int, str] = {}
     for lesion in before.patient.lesions:
         wished = _draw_event(rng, before.histories[lesion.lesion_id][-1].event, course)
@@ -153,7 +153,7 @@ def _draw_event(rng: np.random.Generator, last: str, course: CourseOptions) -> s
     return last if goes_on and last in VOLUME_FACTORS and getattr(course, last) > 0 else drawn
 
 
-def _outcome(lesion: Lesion, wished: str, *, chance: float, largest_mm: float) -> tuple[str, float]:
+def _outcome(lesion: SimulatedLesion, wished: str, *, chance: float, largest_mm: float) -> tuple[str, float]:
     """Return what really happens and the new diameter in mm, 0 for a lesion that has vanished.
 
     Args:
@@ -176,7 +176,7 @@ def _outcome(lesion: Lesion, wished: str, *, chance: float, largest_mm: float) -
     return "stable", lesion.diameter_mm
 
 
-def _room_mm(lesion: Lesion, others: Sequence[Lesion], phantom: PhantomOptions) -> float:
+def _room_mm(lesion: SimulatedLesion, others: Sequence[SimulatedLesion], phantom: PhantomOptions) -> float:
     """Return the largest diameter that leaves the gap to every other lesion."""
     gaps = [
         float(np.linalg.norm(np.subtract(lesion.centre_mm, other.centre_mm))) - other.diameter_mm / 2 - GAP_MM
@@ -185,7 +185,7 @@ def _room_mm(lesion: Lesion, others: Sequence[Lesion], phantom: PhantomOptions) 
     return min([2 * gap for gap in gaps] + [phantom.diameter_max_mm])
 
 
-def _resized(lesion: Lesion, diameter_mm: float) -> FollowedLesion:
+def _resized(lesion: SimulatedLesion, diameter_mm: float) -> FollowedLesion:
     kept = asdict(lesion) | {"first_diameter_mm": lesion.drawn_mm}
     return replace(
         FollowedLesion(**kept),
@@ -196,13 +196,13 @@ def _resized(lesion: Lesion, diameter_mm: float) -> FollowedLesion:
 
 
 def _new_lesions(
-    present: Sequence[Lesion],
+    present: Sequence[SimulatedLesion],
     first_number: int,
     rng: np.random.Generator,
     *,
     phantom: PhantomOptions,
     course: CourseOptions,
-) -> tuple[Lesion, ...]:
+) -> tuple[SimulatedLesion, ...]:
     count = int(rng.poisson(course.new_lesions))
     sites = Sites(rng)
     for lesion in present:

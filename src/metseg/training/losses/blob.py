@@ -24,7 +24,7 @@ from metseg.model.activation import Outputs
 from metseg.training.losses.voxel_loss import Term, VoxelLoss
 
 
-class Lesions(NamedTuple):
+class LesionVoxels(NamedTuple):
     """The lesions of one class or region of one item.
 
     Args:
@@ -54,7 +54,7 @@ class BlobLoss:
         self._alpha = alpha
         self._beta = beta
         # The outputs of deep supervision share one truth, and its lesions are found once.
-        self._seen: tuple[Tensor, list[list[Lesions]]] | None = None
+        self._seen: tuple[Tensor, list[list[LesionVoxels]]] | None = None
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self._alpha * self._inner(logits, labels) + self._beta * self.of_lesions(logits, labels)
@@ -65,7 +65,7 @@ class BlobLoss:
         terms = [term.weight * _mean_over_lesions(term, logits, labels, lesions) for term in self._inner.terms]
         return torch.stack(terms).sum()
 
-    def _lesions(self, labels: Tensor, channels: int) -> list[list[Lesions]]:
+    def _lesions(self, labels: Tensor, channels: int) -> list[list[LesionVoxels]]:
         if self._seen is not None and self._seen[0].shape == labels.shape and torch.equal(self._seen[0], labels):
             return self._seen[1]
         lesions = number_lesions(labels, self._inner.outputs, channels)
@@ -73,7 +73,7 @@ class BlobLoss:
         return lesions
 
 
-def number_lesions(labels: Tensor, outputs: Outputs, channels: int) -> list[list[Lesions]]:
+def number_lesions(labels: Tensor, outputs: Outputs, channels: int) -> list[list[LesionVoxels]]:
     """Return the lesions of each item and, in that, of each class or region.
 
     Voxels that share a face, an edge or a corner belong to one lesion (8 neighbours in a slice, 26 in a volume).
@@ -86,16 +86,16 @@ def number_lesions(labels: Tensor, outputs: Outputs, channels: int) -> list[list
     return [[_numbered(mask, labels.device) for mask in item] for item in volumes]
 
 
-def _numbered(mask: npt.NDArray[np.bool_], device: torch.device) -> Lesions:
+def _numbered(mask: npt.NDArray[np.bool_], device: torch.device) -> LesionVoxels:
     instances, count = label_instances(mask)
     flat = instances.ravel()
     voxels = np.flatnonzero(flat)
     numbers = flat[voxels].astype(np.int64) - 1
     arrays = (torch.from_numpy(array).to(device) for array in (voxels, numbers, flat == 0))
-    return Lesions(count, *arrays)
+    return LesionVoxels(count, *arrays)
 
 
-def _mean_over_lesions(term: Term, logits: Tensor, labels: Tensor, lesions: list[list[Lesions]]) -> Tensor:
+def _mean_over_lesions(term: Term, logits: Tensor, labels: Tensor, lesions: list[list[LesionVoxels]]) -> Tensor:
     quantities = term.quantities(logits, labels)
     entries = quantities[0].shape[1]
     shares = term.shares(logits.shape[1])
@@ -112,7 +112,7 @@ def _mean_over_lesions(term: Term, logits: Tensor, labels: Tensor, lesions: list
     return (torch.stack(losses) * logits.new_tensor(weights)).sum() / sum(weights)
 
 
-def _of_each(term: Term, quantities: Sequence[Tensor], lesions: Lesions) -> Tensor:
+def _of_each(term: Term, quantities: Sequence[Tensor], lesions: LesionVoxels) -> Tensor:
     """Return the loss of each lesion: of its own voxels and the background's, the other lesions left out."""
     sums = []
     for quantity in quantities:

@@ -21,6 +21,7 @@ TITLES: Final[Mapping[str, str]] = {
     "report.html": "Report (web page)",
     "mask.nii.gz": "Mask (NIfTI)",
     "probability.nii.gz": "Probabilities (NIfTI)",
+    "lesions.nii.gz": "Lesions by number (NIfTI)",
     "image.nii.gz": "Image, without names (NIfTI)",
     "lesions.csv": "Lesion table (CSV)",
     "lesions.json": "Lesion table, with how it came about (JSON)",

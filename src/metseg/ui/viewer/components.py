@@ -1,8 +1,7 @@
-"""Lesions in masks: which pixel or voxel belongs to which, and what would be found at another threshold."""
+"""Connected pieces of masks that the service does not give: at another threshold, and where two results differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,32 +11,6 @@ from scipy import ndimage
 
 Mask = npt.NDArray[np.bool_]
 _ndimage: Any = ndimage
-
-
-@dataclass(frozen=True)
-class Instances:
-    """Which element of a mask belongs to which lesion.
-
-    Args:
-        pieces: the mask's shape; 0 nothing, else the number of a connected piece.
-        numbers: for each piece from 1 on the number of its lesion.
-    """
-
-    pieces: npt.NDArray[np.int32]
-    numbers: tuple[int, ...]
-
-    def at(self, point: Sequence[int]) -> int | None:
-        """Return the number of the lesion at a point; None where there is none."""
-        piece = int(self.pieces[tuple(point)])
-        return self.numbers[piece - 1] if piece else None
-
-    def pieces_of(self, number: int) -> list[int]:
-        """Return the pieces that are one lesion together."""
-        return [piece for piece, lesion in enumerate(self.numbers, start=1) if lesion == number]
-
-    def mask_of(self, number: int) -> Mask:
-        """Return where a lesion is."""
-        return np.isin(self.pieces, self.pieces_of(number))
 
 
 @dataclass(frozen=True)
@@ -59,25 +32,6 @@ def connected_pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
     """Return the connected pieces of a mask, touching at corners counts, and how many there are."""
     pieces, count = _ndimage.label(mask, structure=np.ones((3,) * mask.ndim), output=np.int32)
     return pieces, int(count)
-
-
-def number_instances(mask: Mask, centres: Mapping[int, Sequence[float]]) -> Instances:
-    """Return which piece of a mask is which lesion of the table: the one whose middle is nearest to the piece's.
-
-    The service may count pieces close together as one lesion; these then have the same number.
-
-    Args:
-        mask: of the result.
-        centres: of the lesions, in elements of the mask, by number.
-    """
-    pieces, count = connected_pieces(mask)
-    if not count or not centres:
-        return Instances(np.zeros_like(pieces), ())
-    numbers = np.array(list(centres))
-    places = np.array([list(centre)[: mask.ndim] for centre in centres.values()], dtype=np.float64)
-    middles = np.array(_ndimage.center_of_mass(mask, pieces, range(1, count + 1)), dtype=np.float64)
-    distances = ((middles[:, None, :] - places[None, :, :]) ** 2).sum(axis=-1)
-    return Instances(pieces, tuple(int(number) for number in numbers[distances.argmin(axis=1)]))
 
 
 def lesion_burden(mask: Mask, voxel_ml: float | None) -> Burden:

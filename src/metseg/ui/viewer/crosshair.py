@@ -34,7 +34,7 @@ def start(study_id: str, scene: Scene) -> None:
     """Look at the largest lesion where nobody has looked anywhere yet; without a lesion, at the middle."""
     if place_key(study_id) in st.session_state:
         return
-    centre = scene.inside(scene.centres[scene.lesions[0].number]) if scene.lesions else None
+    centre = scene.inside(scene.centres[scene.lesions[0].id]) if scene.lesions else None
     look_at(study_id, centre or scene.middle())
 
 
@@ -62,7 +62,7 @@ def pick(study_id: str, scene: Scene, point: Point) -> None:
     look_at(study_id, point)
     number = scene.lesion_at(point)
     if number is not None and number != session_state.selected_lesion(study_id):
-        select(study_id, number, [lesion.number for lesion in scene.lesions])
+        select(study_id, number, [lesion.id for lesion in scene.lesions])
 
 
 def select(study_id: str, number: int | None, numbers: Sequence[int]) -> None:

@@ -81,15 +81,15 @@ def own_threshold(study: Study) -> float:
     return min(max(round(study.facts.threshold or 0.5, 2), 0.01), 0.99)
 
 
-def threshold_words(study: Study, threshold: float | None, burden: Burden) -> str:
+def threshold_words(study: Study, threshold: float | None, burden: Burden | None) -> str:
     """Return what is found at a threshold, in a sentence.
 
     Args:
         study: done.
         threshold: that was chosen; None: the model's own.
-        burden: of the mask at it.
+        burden: of the mask at it; None: at the model's own threshold, where the table says it.
     """
-    if threshold is None:
+    if threshold is None or burden is None:
         return f"At the model's own threshold, {own_threshold(study):.2f}."
     places = "place" if burden.lesions == 1 else "places"
     size = f"{burden.elements} pixels" if burden.volume_ml is None else f"{burden.volume_ml:.2f} mL"

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from metseg.schemas import Lesion, Study
+from metseg.lesion import Lesion
+from metseg.schemas import Study
 from metseg.ui import session_state
 from metseg.ui.labels import plain
 from metseg.ui.viewer import crosshair
@@ -25,24 +26,25 @@ NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
 _ROW_PIXELS, _MOST_ROWS = 35, 11
 
 
-def table_of(lesions: Sequence[Lesion]) -> pd.DataFrame:
-    """Return the table as it is shown: sizes in mm where the images have any, else in pixels."""
+def table_of(study: Study) -> pd.DataFrame:
+    """Return the table of a study as it is shown: sizes in mm where the images have any, else in pixels."""
+    lesions = study.lesions
     measured = any(lesion.volume_ml is not None for lesion in lesions)
-    rows = [_row(lesion, measured) for lesion in lesions]
+    rows = [_row(lesion, measured, study.facts.slices) for lesion in lesions]
     table = pd.DataFrame(rows, columns=list(rows[0]) if rows else [NUMBER])
     kinds = {lesion.label for lesion in lesions}
     return table.drop(columns=[LABEL]) if len(kinds) == 1 else table
 
 
-def _row(lesion: Lesion, measured: bool) -> dict[str, Any]:
+def _row(lesion: Lesion, measured: bool, slices: int) -> dict[str, Any]:
     size: dict[str, Any] = (
         {VOLUME: lesion.volume_ml, DIAMETER: lesion.longest_diameter_mm} if measured else {PIXELS: lesion.voxels}
     )
     return {
-        NUMBER: lesion.number,
+        NUMBER: lesion.id,
         LABEL: lesion.label,
         **size,
-        PLACE: lesion.place or "not known",
+        PLACE: place_words(lesion, slices) or "not known",
         CONFIDENCE: lesion.confidence,
     }
 
@@ -58,7 +60,7 @@ def show_table(study: Study, on_row: Callable[[int], None]) -> None:
         st.success("No lesion found.", icon=":material/check:")
         st.caption("The model found nothing above its threshold. It can miss lesions, small ones above all.")
         return
-    numbers = [lesion.number for lesion in study.lesions]
+    numbers = [lesion.id for lesion in study.lesions]
     key = crosshair.table_key(study.id)
 
     def clicked() -> None:
@@ -68,7 +70,7 @@ def show_table(study: Study, on_row: Callable[[int], None]) -> None:
             on_row(number)
 
     st.dataframe(
-        table_of(study.lesions),
+        table_of(study),
         key=key,
         on_select=clicked,
         selection_mode="single-row",
@@ -90,24 +92,41 @@ def row_of(event: Any, numbers: Sequence[int]) -> int | None:
     return numbers[rows[0]] if rows and rows[0] < len(numbers) else None
 
 
-def lesion_words(lesion: Lesion) -> str:
-    """Return a lesion in a sentence."""
+def place_words(lesion: Lesion, slices: int) -> str | None:
+    """Return where a lesion lies, in words; None: that is not known.
+
+    Args:
+        lesion: of a study.
+        slices: pictures of the study; 0: a volume.
+
+    >>> place_words(Lesion.model_construct(side=None, slice_index=2, slices=(1, 2)), 5)
+    'picture 3, in 2 of 5 slices'
+    """
+    if not slices or lesion.slice_index is None:
+        return lesion.side
+    picture = f"picture {lesion.slice_index + 1}"
+    return picture if len(lesion.slices) < 2 else f"{picture}, in {len(lesion.slices)} of {slices} slices"
+
+
+def lesion_words(lesion: Lesion, slices: int) -> str:
+    """Return a lesion in a sentence; ``slices`` as for `place_words`."""
     facts = [f"{lesion.voxels} pixels" if lesion.volume_ml is None else f"{lesion.volume_ml:.3g} mL"]
     if lesion.longest_diameter_mm is not None:
         facts.append(f"longest diameter {lesion.longest_diameter_mm:.1f} mm")
-    if lesion.place:
-        facts.append(lesion.place)
+    place = place_words(lesion, slices)
+    if place:
+        facts.append(place)
     facts.append(f"confidence {lesion.confidence:.0%}")
-    return f"Lesion {lesion.number}: {', '.join(facts)}"
+    return f"Lesion {lesion.id}: {', '.join(facts)}"
 
 
 def _show_selected(study: Study) -> None:
     number = session_state.selected_lesion(study.id)
-    chosen = next((lesion for lesion in study.lesions if lesion.number == number), None)
+    chosen = next((lesion for lesion in study.lesions if lesion.id == number), None)
     if chosen is None:
         st.caption("Click a row to go to the lesion, or a lesion in the image to find its row.")
     else:
-        st.markdown(f"**{plain(lesion_words(chosen))}**")
+        st.markdown(f"**{plain(lesion_words(chosen, study.facts.slices))}**")
 
 
 def _columns() -> dict[str, Any]:

@@ -57,7 +57,7 @@ def overlays_of(scene: Scene, look: Look, number: int | None, box: Box | None) -
     found = niivue_data.overlay_file(scene.mask(look.threshold), affine, box, contour=style.contour)
     layers = [niivue_data.overlay(found, name="lesions", colours=niivue_data.LESION_COLOURS, opacity=style.opacity)]
     if number is not None:
-        chosen = niivue_data.overlay_file(scene.instances.mask_of(number), affine, box, contour=style.contour)
+        chosen = niivue_data.overlay_file(scene.instances == number, affine, box, contour=style.contour)
         layers.append(
             niivue_data.overlay(chosen, name="selected", colours=niivue_data.SELECTED_COLOURS, opacity=style.opacity)
         )

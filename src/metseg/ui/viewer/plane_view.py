@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
 
 from metseg.schemas import Study
@@ -102,8 +101,7 @@ def layers_of_plane(scene: Scene, threshold: float | None, name: str, index: int
     else:
         layers = [Layer(cut(scene.probability, plane, index) >= stored_threshold(threshold), LESION)]
     if selected is not None:
-        pieces = cut(scene.instances.pieces, plane, index)
-        layers.append(Layer(np.isin(pieces, scene.instances.pieces_of(selected)), SELECTED))
+        layers.append(Layer(cut(scene.instances, plane, index) == selected, SELECTED))
     return [layer for layer in layers if layer.mask.any()]
 
 

@@ -13,8 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from metseg.schemas import Lesion
-from metseg.ui.viewer.components import Instances, number_instances
+from metseg.lesion import Lesion
 from metseg.ui.viewer.nifti_bytes import Array, Image, inverse, moved
 
 Mask = npt.NDArray[np.bool_]
@@ -66,12 +65,14 @@ class Scene:
         labels: (X, Y, Z) class ids of the result.
         probability: (X, Y, Z) of lesion, 0 to `FULL`.
         lesions: as measured.
+        instances: (X, Y, Z) id of the lesion at each voxel; 0: background.
     """
 
     image: Image
     labels: Array
     probability: Array
     lesions: tuple[Lesion, ...]
+    instances: Array
 
     @property
     def shape(self) -> Point:
@@ -88,13 +89,8 @@ class Scene:
 
     @cached_property
     def centres(self) -> Mapping[int, tuple[float, float, float]]:
-        """Return the middle of each lesion, in voxels of this grid, by its number."""
-        return {lesion.number: _triple(moved(self.image.from_file, lesion.centre_voxel)) for lesion in self.lesions}
-
-    @cached_property
-    def instances(self) -> Instances:
-        """Return which voxel belongs to which lesion."""
-        return number_instances(self.labels > 0, self.centres)
+        """Return the middle of each lesion, in voxels of this grid, by its id."""
+        return {lesion.id: _triple(moved(self.image.from_file, lesion.centre_voxel)) for lesion in self.lesions}
 
     @cached_property
     def window(self) -> tuple[float, float]:
@@ -122,8 +118,8 @@ class Scene:
         return (x, y, z) if within else None
 
     def lesion_at(self, point: Point) -> int | None:
-        """Return the number of the lesion at a voxel."""
-        return self.instances.at(point)
+        """Return the id of the lesion at a voxel; None: there is none."""
+        return int(self.instances[point]) or None
 
     def mask(self, threshold: float | None) -> Mask:
         """Return where lesion is: at a threshold of the probability, or, with None, as the service decided."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from metseg.schemas import Lesion, Study
+from metseg.schemas import Study
 from metseg.ui.api_client import Unexpected
-from metseg.ui.viewer.components import Instances, number_instances
 from metseg.ui.viewer.scene import Mask, stored_threshold
 
 
@@ -25,28 +23,22 @@ class Slice:
         picture: (rows, columns, 3) as people saw it.
         labels: (rows, columns); not 0 is lesion.
         probability: (rows, columns) 0 to 65535.
-        lesions: of this picture.
+        instances: (rows, columns) id of the lesion at each pixel; 0: background.
     """
 
     picture: npt.NDArray[np.uint8]
     labels: npt.NDArray[Any]
     probability: npt.NDArray[np.uint16]
-    lesions: tuple[Lesion, ...]
+    instances: npt.NDArray[np.uint16]
 
     @property
     def shape(self) -> tuple[int, int]:
         rows, columns = self.labels.shape
         return rows, columns
 
-    @cached_property
-    def instances(self) -> Instances:
-        """Return which pixel belongs to which lesion."""
-        centres = {lesion.number: (lesion.centre_voxel[1], lesion.centre_voxel[0]) for lesion in self.lesions}
-        return number_instances(self.labels > 0, centres)
-
     def lesion_at(self, row: int, column: int) -> int | None:
-        """Return the number of the lesion at a pixel."""
-        return self.instances.at((row, column))
+        """Return the id of the lesion at a pixel; None: there is none."""
+        return int(self.instances[row, column]) or None
 
     def mask(self, threshold: float | None) -> Mask:
         """Return where lesion is: at a threshold of the probability, or, with None, as the service decided."""
@@ -55,21 +47,25 @@ class Slice:
         return np.asarray(self.probability >= stored_threshold(threshold))
 
 
-def make_slice(picture: bytes, labels: bytes, probability: bytes, lesions: tuple[Lesion, ...]) -> Slice:
-    """Return a slice from the three PNG files that the service gives of it.
+def make_slice(picture: bytes, labels: bytes, probability: bytes, instances: bytes | None) -> Slice:
+    """Return a slice from the PNG files that the service gives of it.
 
+    Args:
+        picture, labels, probability: as `slice_names` has them.
+        instances: the id of the lesion at each pixel; None: a study of 0.1.0, of which this is not known.
     Raises:
         Unexpected: one of them is no PNG, or of another size.
     """
     seen = np.asarray(_opened(picture).convert("RGB"), dtype=np.uint8)
     ids, chances = np.asarray(_opened(labels)), np.asarray(_opened(probability))
-    if not seen.shape[:2] == ids.shape[:2] == chances.shape[:2]:
+    lesions = np.zeros_like(ids) if instances is None else np.asarray(_opened(instances))
+    if not seen.shape[:2] == ids.shape[:2] == chances.shape[:2] == lesions.shape[:2]:
         raise Unexpected("the pictures of a slice are of several sizes")
-    return Slice(seen, ids, chances.astype(np.uint16), lesions)
+    return Slice(seen, ids, chances.astype(np.uint16), lesions.astype(np.uint16))
 
 
 def slice_names(number: int) -> tuple[str, str, str]:
-    """Return the names of the three files of a slice, from 1.
+    """Return the names of the files of a slice that every study has, from 1.
 
     >>> slice_names(3)
     ('image-3.png', 'mask-3.png', 'probability-3.png')
@@ -77,15 +73,19 @@ def slice_names(number: int) -> tuple[str, str, str]:
     return f"image-{number}.png", f"mask-{number}.png", f"probability-{number}.png"
 
 
-def lesions_of_slice(study: Study, index: int) -> tuple[Lesion, ...]:
-    """Return the lesions of a slice, counted from 0."""
-    return tuple(lesion for lesion in study.lesions if index in (lesion.slices or (lesion.slice,)))
+def instances_name(number: int) -> str:
+    """Return the name of the instance map of a slice, from 1; studies of 0.1.0 have none.
+
+    >>> instances_name(3)
+    'lesions-3.png'
+    """
+    return f"lesions-{number}.png"
 
 
 def first_slice(study: Study) -> int:
     """Return the slice to begin with: that of the largest lesion, else the one in the middle; from 0."""
-    if study.lesions and study.lesions[0].slice is not None:
-        return study.lesions[0].slice
+    if study.lesions and study.lesions[0].slice_index is not None:
+        return study.lesions[0].slice_index
     return max(study.facts.slices - 1, 0) // 2
 
 

@@ -37,7 +37,8 @@ def _draw(api: Api, study: Study) -> None:
     with right:
         table = st.container()
         style, threshold = style_control(study), threshold_control(study)
-        st.caption(threshold_words(study, threshold, lesion_burden(picture.mask(threshold), None)))
+        preview = None if threshold is None else lesion_burden(picture.mask(threshold), None)
+        st.caption(threshold_words(study, threshold, preview))
     with left:
         _show(study, picture, shown, style, threshold)
     with table:
@@ -67,7 +68,7 @@ def layers_of_slice(picture: Slice, threshold: float | None, selected: int | Non
     else:
         layers = [Layer(picture.mask(threshold), LESION)]
     if selected is not None:
-        layers.append(Layer(picture.instances.mask_of(selected), SELECTED))
+        layers.append(Layer(picture.instances == selected, SELECTED))
     return [layer for layer in layers if layer.mask.any()]
 
 
@@ -124,7 +125,7 @@ def _show(study: Study, picture: Slice, shown: str, style: Style, threshold: flo
 def _picked(study: Study, picture: Slice, event: browser_components.Picked) -> None:
     number = picture.lesion_at(*pixel_at(picture.shape, event.share))
     if number is not None:
-        crosshair.select(study.id, number, [lesion.number for lesion in study.lesions])
+        crosshair.select(study.id, number, [lesion.id for lesion in study.lesions])
 
 
 def _turned(study: Study, event: browser_components.Turned) -> None:
@@ -133,7 +134,7 @@ def _turned(study: Study, event: browser_components.Turned) -> None:
 
 
 def _go_to(study: Study, number: int) -> None:
-    found = next((lesion.slice for lesion in study.lesions if lesion.number == number), None)
+    found = next((lesion.slice_index for lesion in study.lesions if lesion.id == number), None)
     if found is not None:
         st.session_state[_place_key(study.id)] = found
 

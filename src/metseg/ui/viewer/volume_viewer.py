@@ -54,7 +54,8 @@ def _draw(api: Api, study: Study) -> None:
 def _controls(study: Study, scene: Scene) -> Look:
     style = style_control(study)
     threshold = threshold_control(study)
-    st.caption(threshold_words(study, threshold, lesion_burden(scene.mask(threshold), scene.voxel_ml)))
+    preview = None if threshold is None else lesion_burden(scene.mask(threshold), scene.voxel_ml)
+    st.caption(threshold_words(study, threshold, preview))
     with st.expander("Grey values, and what the threshold does"):
         window = window_control(study, scene.extremes, scene.window)
         curve = threshold_chart(scene.probability, threshold or own_threshold(study), scene.voxel_ml)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,17 +103,16 @@ def storable(data: Array) -> Array:
 
 def save_segmentation(segmentation: Segmentation, folder: Path) -> None:
     """Write class ids, and probabilities with 16 bits."""
-    labels, probability = segmentation
     with atomic_folder(folder) as partial:
-        np.save(partial / "labels.npy", labels)
-        np.save(partial / "probability.npy", to_16_bits(probability))
+        np.save(partial / "labels.npy", segmentation.labels)
+        np.save(partial / "probability.npy", segmentation.stored)
 
 
 def load_segmentation(folder: Path) -> Segmentation:
-    """Return what `save_segmentation` wrote; probabilities are off by at most 1/131070."""
+    """Return what `save_segmentation` wrote."""
     labels: npt.NDArray[np.uint8] = np.load(folder / "labels.npy", allow_pickle=False)
-    stored: npt.NDArray[Any] = np.load(folder / "probability.npy", allow_pickle=False)
-    return labels, stored.astype(np.float32) / np.float32(PROBABILITY_SCALE)
+    stored: npt.NDArray[np.uint16] = np.load(folder / "probability.npy", allow_pickle=False)
+    return Segmentation(labels, stored)
 
 
 def to_16_bits(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:

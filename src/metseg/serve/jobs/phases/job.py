@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.atomic_io import atomic_file, write_text
-from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import Predictor
+from metseg.inference.volume_outputs import PROBABILITY_SCALE
 from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Options, Phase
 from metseg.serve.jobs.phases.model_cache import Loaded, Models
@@ -31,7 +31,7 @@ class Outcome:
     Args:
         facts: entries of `metseg.schemas.Facts`.
         warnings: what was noticed, one sentence each.
-        lesions: each as `metseg.schemas.Lesion`; None: the phase does not look for any.
+        lesions: each as `metseg.lesion.Lesion`; None: the phase does not look for any.
         kept: what later phases need to know.
         elapsed_s: how long it took.
     """
@@ -63,6 +63,25 @@ def stamp(folder: StudyFolder, phase: Phase) -> Path:
     return folder.work / f"{phase}.json"
 
 
+@dataclass(frozen=True)
+class Segmentation:
+    """What the network said, as it is kept.
+
+    Args:
+        labels: (X, Y, Z) class ids.
+        stored: (X, Y, Z) probability of lesion, 0 to 1 as 0 to 65535. It is rounded once, so that results do not depend
+            on whether a later phase runs in the process that predicted.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    stored: npt.NDArray[np.uint16]
+
+    @property
+    def probability(self) -> npt.NDArray[np.float32]:
+        """Return (X, Y, Z) probabilities, off by at most 1/131070."""
+        return self.stored.astype(np.float32) / np.float32(PROBABILITY_SCALE)
+
+
 @dataclass
 class JobCache:
     """What the phases of a study leave for one another in memory; all of it can be made again from the folder.
@@ -75,7 +94,8 @@ class JobCache:
     study_id: str = ""
     case: Case | None = None
     prepared: Prepared | None = None
-    prediction: Prediction | None = None
+    segmentation: Segmentation | None = None
+    document: dict[str, Any] | None = None
 
     def for_study(self, study_id: str) -> Self:
         """Return the desk, cleared of any other study."""
@@ -85,7 +105,7 @@ class JobCache:
         return self
 
     def clear(self) -> None:
-        self.study_id, self.case, self.prepared, self.prediction = "", None, None, None
+        self.study_id, self.case, self.prepared, self.segmentation, self.document = "", None, None, None, None
 
 
 def no_progress(_share: float) -> None:
@@ -150,8 +170,5 @@ class Job:
             raise FileNotFoundError(f"phase {phase} has no outcome yet")
         return outcome
 
-
-#: Class ids and probability of lesion, (X, Y, Z) each.
-Segmentation = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 PhaseFunction = Callable[[Job], Outcome]

@@ -6,10 +6,10 @@ import numpy as np
 
 from metseg.errors import BundleError
 from metseg.inference.stopwatch import Stopwatch
-from metseg.inference.volume_outputs import write_nifti, write_probability_nifti
+from metseg.inference.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.labels import LABEL_SCHEMES
 from metseg.schemas import Phase
-from metseg.serve.jobs.phases.intermediates import save_segmentation, to_16_bits
+from metseg.serve.jobs.phases.intermediates import load_segmentation, save_segmentation, to_16_bits
 from metseg.serve.jobs.phases.job import Job, Outcome, Segmentation
 from metseg.serve.jobs.phases.preprocess_phase import the_prepared
 from metseg.serve.jobs.phases.read_phase import the_case, write_png
@@ -28,14 +28,24 @@ def predict(job: Job) -> Outcome:
     _require_same_model(job)
     watch = Stopwatch()
     prepared = the_prepared(job)
-    segmentation = job.predictor.segment(
+    labels, probability = job.predictor.segment(
         the_case(job), prepared, watch=watch, on_share=lambda share: job.on_share(0.9 * share)
     )
     del prepared
-    job.desk.prepared = None  # the largest thing in memory, and nobody needs it any more
+    job.desk.prepared = None  # the largest thing in memory, and no later phase needs it
+    segmentation = Segmentation(labels, to_16_bits(probability))
+    del probability
     save_segmentation(segmentation, job.folder.work / SEGMENTATION)
+    job.desk.segmentation = segmentation
     _give_masks(job, segmentation)
     return Outcome(kept={"timings_s": watch.seconds})
+
+
+def the_segmentation(job: Job) -> Segmentation:
+    """Return the mask and its probabilities: from the desk, or from disk where another process made them."""
+    if job.desk.segmentation is None:
+        job.desk.segmentation = load_segmentation(job.folder.work / SEGMENTATION)
+    return job.desk.segmentation
 
 
 def _require_same_model(job: Job) -> None:
@@ -53,12 +63,12 @@ def _require_same_model(job: Job) -> None:
 
 
 def _give_masks(job: Job, segmentation: Segmentation) -> None:
-    labels, probability = segmentation
+    labels, stored = segmentation.labels, segmentation.stored
     affine = the_case(job).images[job.outcome(Phase.READ).kept["reference"]].affine
     with job.artifact("mask.nii.gz") as path:
         write_nifti(labels, affine, path)
     with job.artifact("probability.nii.gz") as path:
-        write_probability_nifti(probability, affine, path)
+        write_nifti(stored, affine, path, slope=1 / PROBABILITY_SCALE)
     if affine is not None:
         return
     # As `metseg predict` writes them: 0/255 where there is one class, class ids where there are several.
@@ -68,4 +78,4 @@ def _give_masks(job: Job, segmentation: Segmentation) -> None:
         with job.artifact(f"mask-{z + 1}.png") as path:
             write_png(path, masks[:, :, z].T)
         with job.artifact(f"probability-{z + 1}.png") as path:
-            write_png(path, to_16_bits(probability[:, :, z]).T)
+            write_png(path, stored[:, :, z].T)

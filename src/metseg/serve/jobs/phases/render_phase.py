@@ -6,17 +6,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.inference.prediction import Prediction
 from metseg.inference.volume_outputs import draw_overlay
 from metseg.plot.overlay import draw_labels, grey
 from metseg.reporting.study.html_writer import write_study_html
 from metseg.reporting.study.model_info import find_model
 from metseg.reporting.study.pdf_writer import write_study_pdf
-from metseg.reporting.study.report_builder import Options, report_of_prediction
+from metseg.reporting.study.report_builder import Options, report_of_case
 from metseg.reporting.study.study_report import StudyReport
+from metseg.schemas import Phase
 from metseg.serve.jobs.phases.job import Job, Outcome
-from metseg.serve.jobs.phases.measure_phase import the_prediction
-from metseg.serve.jobs.phases.read_phase import write_png
+from metseg.serve.jobs.phases.measure_phase import the_document, the_lesions
+from metseg.serve.jobs.phases.predict_phase import the_segmentation
+from metseg.serve.jobs.phases.read_phase import the_case, write_png
+from metseg.volume import Case
+
+Labels = npt.NDArray[np.uint8]
 
 #: How many pictures are side by side in ``overlay.png``, and how large: those with the most lesion.
 SHOWN_PICTURES, SHOWN_SIDE = 4, 512
@@ -24,14 +28,15 @@ SHOWN_PICTURES, SHOWN_SIDE = 4, 512
 
 def render(job: Job) -> Outcome:
     """Draw the overlays and write the report as PDF and HTML."""
-    prediction = the_prediction(job)
-    if prediction.reference_image.affine is None:
-        _give_picture_overlays(job, prediction)
+    case, labels = the_case(job), the_segmentation(job).labels
+    reference = case.images[job.outcome(Phase.READ).kept["reference"]]
+    if reference.affine is None:
+        _give_picture_overlays(job, case, labels)
     else:
         with job.artifact("overlay.png") as path:
-            draw_overlay(prediction, path)
+            draw_overlay(reference, labels, the_lesions(job), path)
     job.on_share(0.4)
-    report = _report(job, prediction)
+    report = _report(job, case, labels)
     job.on_share(0.6)
     with job.artifact("report.html") as path:
         write_study_html(report, path)
@@ -40,34 +45,33 @@ def render(job: Job) -> Outcome:
     return Outcome()
 
 
-def _report(job: Job, prediction: Prediction) -> StudyReport:
+def _report(job: Job, case: Case, labels: Labels) -> StudyReport:
     model = find_model(job.loaded.name, job.predictor.fingerprint)
-    return report_of_prediction(prediction, model, options=Options(pseudonym=job.study_id))
+    return report_of_case(the_document(job), case, labels, model, options=Options(pseudonym=job.study_id))
 
 
-def _give_picture_overlays(job: Job, prediction: Prediction) -> None:
-    depth = prediction.labels.shape[2]
+def _give_picture_overlays(job: Job, case: Case, labels: Labels) -> None:
+    depth = labels.shape[2]
     for z in range(depth):
         with job.artifact(f"overlay-{z + 1}.png") as path:
-            write_png(path, _overlaid(prediction, z))
+            write_png(path, _overlaid(case, labels, z))
         job.on_share(0.4 * (z + 1) / depth)
-    shown = largest_slices(prediction.labels, SHOWN_PICTURES)
-    row = [_fitted(_overlaid(prediction, z), SHOWN_SIDE if len(shown) > 1 else None) for z in shown]
+    shown = largest_slices(labels, SHOWN_PICTURES)
+    row = [_fitted(_overlaid(case, labels, z), SHOWN_SIDE if len(shown) > 1 else None) for z in shown]
     with job.artifact("overlay.png") as path:
         write_png(path, np.concatenate(row, axis=1))
 
 
-def largest_slices(labels: npt.NDArray[np.uint8], count: int) -> list[int]:
+def largest_slices(labels: Labels, count: int) -> list[int]:
     """Return the slices with the most lesion, in order; without any lesion the one in the middle."""
     sizes = np.count_nonzero(labels, axis=(0, 1))
     largest = [int(z) for z in np.argsort(-sizes, kind="stable")[:count] if sizes[z]]
     return sorted(largest) or [labels.shape[2] // 2]
 
 
-def _overlaid(prediction: Prediction, z: int) -> npt.NDArray[np.uint8]:
+def _overlaid(case: Case, labels: Labels, z: int) -> npt.NDArray[np.uint8]:
     """Return a slice with its lesions filled and outlined, (rows, columns, 3)."""
-    image = prediction.case.background.data[:, :, z]
-    drawn = draw_labels(grey(image), prediction.labels[:, :, z])
+    drawn = draw_labels(grey(case.background.data[:, :, z]), labels[:, :, z])
     return np.ascontiguousarray(drawn.transpose(1, 0, 2))
 
 

@@ -1,0 +1,123 @@
+"""The record of one lesion: the same in a prediction, its JSON document, the service, the page and the reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Side = Literal["right", "left", "near midline"]
+
+Count = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Point = tuple[Finite, Finite, Finite]
+
+#: What the service of 0.1.0 called two fields, and their names here.
+_OLD_NAMES: Final = {"number": "id", "slice": "slice_index"}
+
+
+class Lesion(BaseModel):
+    """One connected lesion. What is in mm or mL is null where the images have no spacing."""
+
+    # Keys that a later version adds are no reason to refuse a record; values of another kind are.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: int = Field(ge=1, description="1 is the largest. The same number marks the lesion in the instance map.")
+    label: str = Field(description="The class with the most voxels in it.")
+    voxels: int = Field(ge=1, description="Number of voxels; pixels of pictures.")
+    voxels_by_label: dict[str, Count] = Field(default={}, description="The same by class.")
+    volume_ml: Size | None = None
+    volume_ml_by_label: dict[str, Size] = Field(default={}, description="The same by class; empty where not known.")
+    longest_diameter_mm: Size | None = Field(
+        default=None, description="The largest distance between two of its voxel corners."
+    )
+    longest_diameter_mm_by_label: dict[str, Size] = Field(
+        default={}, description="The same between voxels of one class; empty where not known."
+    )
+    longest_axial_diameter_mm: Size | None = Field(default=None, description="The same within one axial slice.")
+    longest_axial_diameter_mm_by_label: dict[str, Size] = Field(
+        default={}, description="The same between voxels of one class; empty where not known."
+    )
+    centre_voxel: Point = Field(description="Centre of mass as array indices (x, y, z); pictures: column, row, slice.")
+    centre_mm: Point | None = Field(default=None, description="Centre of mass in RAS mm.")
+    side: Side | None = Field(default=None, description="Side of the head; null where it is not known.")
+    confidence: float = Field(
+        ge=0, le=1, description="Mean probability over its voxels; calibrated where the model has an operating point."
+    )
+    slice_index: Count | None = Field(
+        default=None, description="For pictures: the slice with its largest region, from 0; the first of several."
+    )
+    slices: tuple[Count, ...] = Field(default=(), description="For pictures: all slices it lies in, from 0.")
+    slice_voxels: Count | None = Field(default=None, description="For pictures: pixels of its largest region.")
+    slice_centre: tuple[Finite, Finite] | None = Field(
+        default=None, description="For pictures: column and row of the centre of its largest region."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, content: Any) -> Any:
+        """Read what the service of 0.1.0 wrote: two fields had other names, and the side was part of a text."""
+        if not isinstance(content, dict) or "number" not in content:
+            return content
+        renamed = {_OLD_NAMES.get(name, name): value for name, value in content.items()}
+        place = renamed.pop("place", None)
+        return {**renamed, "side": place if place in ("right", "left", "near midline") else None}
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the record as a row of a table: a column for each number.
+
+        Points become three columns, ``centre_mm_x`` and so on; what is known by class becomes a column for each of the
+        lesion's classes, ``volume_ml_ET`` and so on.
+        """
+        row: dict[str, Any] = {}
+        for name, value in self.model_dump(mode="json").items():
+            if name.startswith("centre_"):
+                row |= {f"{name}_{axis}": number for axis, number in zip("xyz", value or (None,) * 3, strict=True)}
+            elif name.endswith("_by_label"):
+                row |= {f"{name.removesuffix('_by_label')}_{label}": number for label, number in value.items()}
+            elif name == "slices":
+                row[name] = " ".join(map(str, value))
+            elif name != "slice_centre":
+                row[name] = value
+        return row
+
+
+#: Columns of a lesion table of any model, in order; those by class follow.
+COLUMNS: Final = (
+    "id",
+    "label",
+    "voxels",
+    "volume_ml",
+    "longest_diameter_mm",
+    "longest_axial_diameter_mm",
+    *(f"centre_{unit}_{axis}" for unit in ("voxel", "mm") for axis in "xyz"),
+    "confidence",
+    "side",
+    "slice_index",
+    "slices",
+)
+
+#: What is known by class, in the order of its columns.
+_BY_LABEL: Final = ("voxels", "volume_ml", "longest_diameter_mm", "longest_axial_diameter_mm")
+
+
+def lesions_csv(lesions: Sequence[Lesion], labels: Sequence[str] = ()) -> str:
+    """Return lesions as CSV with a header; what is not known is left empty.
+
+    Args:
+        lesions: a row each.
+        labels: classes that the model tells apart; with more than one, columns by class are added.
+
+    >>> lesions_csv([]).split(",")[:3], lesions_csv([], ["NETC", "ET"]).strip().split(",")[-1]
+    (['id', 'label', 'voxels'], 'longest_axial_diameter_mm_ET')
+    """
+    by_label = [f"{name}_{label}" for name in _BY_LABEL for label in labels] if len(labels) > 1 else []
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [*COLUMNS, *by_label], lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(lesion.to_row() for lesion in lesions)
+    return out.getvalue()
