@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
-from metseg.inference.prediction import Prediction
+from metseg.inference.prediction import Prediction, brain_of
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.volume import Case, Volume
@@ -38,6 +38,13 @@ def write_probability(prediction: Prediction, out: Path) -> None:
     for z, name in enumerate(prediction.case.slice_names):
         plane = prediction.probability[:, :, z].T
         _write_png(out / f"{name}_probability.png", np.rint(np.clip(plane, 0, 1) * 65535).astype(np.uint16))
+
+
+def write_brain_mask(prediction: Prediction, out: Path) -> None:
+    """Write ``<stem>_brain_mask.png`` for each picture: 255 in the brain that the model was shown, else 0."""
+    brain = brain_of(prediction).data
+    for z, name in enumerate(prediction.case.slice_names):
+        _write_png(out / f"{name}_brain_mask.png", brain[:, :, z].T.astype(np.uint8) * np.uint8(255))
 
 
 def background(prediction: Prediction) -> npt.NDArray[np.generic]:

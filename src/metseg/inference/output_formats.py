@@ -34,6 +34,9 @@ class Format:
         writer(prediction, out)
 
 
+#: Of models with the step `brain_mask` only.
+BRAIN = "brain-mask"
+
 #: The JSON document of each case is written besides, whatever is chosen.
 FORMATS: Mapping[str, Format] = {
     "mask": Format(image_outputs.write_mask, "_mask.png", volume_outputs.write_mask, "-seg.nii.gz"),
@@ -43,6 +46,9 @@ FORMATS: Mapping[str, Format] = {
         "_probability.png",
         volume_outputs.write_probability,
         "-probability.nii.gz",
+    ),
+    BRAIN: Format(
+        image_outputs.write_brain_mask, "_brain_mask.png", volume_outputs.write_brain_mask, "-brain_mask.nii.gz"
     ),
 }
 

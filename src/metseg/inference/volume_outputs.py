@@ -14,7 +14,7 @@ import numpy.typing as npt
 from metseg.atomic_io import atomic_file
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
-from metseg.inference.prediction import Prediction
+from metseg.inference.prediction import Prediction, brain_of
 from metseg.plot.planes import Cut, cut_through, draw_planes
 from metseg.volume import Array
 
@@ -38,6 +38,15 @@ def write_probability(prediction: Prediction, out: Path) -> None:
     write_probability_nifti(
         prediction.probability, affine_of(prediction), out / f"{prediction.case.case_id}-probability.nii.gz"
     )
+
+
+def write_brain_mask(prediction: Prediction, out: Path) -> None:
+    """Write ``<case>-brain_mask.nii.gz``: 1 in the brain that the model was shown, uint8.
+
+    A mask of the case is written on the grid of the image that it came with or was made from.
+    """
+    brain = brain_of(prediction)
+    write_nifti(brain.data, brain.affine, out / f"{prediction.case.case_id}-brain_mask.nii.gz")
 
 
 def write_overlay(prediction: Prediction, out: Path) -> None:

@@ -45,6 +45,10 @@ def _brain_mask(record: Details) -> str:
     found = {
         "file": "The brain mask that came with the study was used.",
         "nonzero": "The images came without skull and scalp; what is not zero was taken as the brain.",
+        "network": f"The brain was outlined in {record.get('sequence')} by the network brain-extraction, "
+        f"{record.get('volume_ml')} mL; the skull was left out.",
+        "deepbet": f"The brain was outlined in {record.get('sequence')} by deepbet, {record.get('volume_ml')} mL; the "
+        "skull was left out.",
         "head": "No brain mask was found; the whole head, skull and scalp included, was taken.",
     }
     return found[record["found"]]

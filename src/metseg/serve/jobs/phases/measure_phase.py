@@ -15,6 +15,7 @@ from metseg.inference.prediction import Prediction, Stopwatch
 from metseg.preprocess.prepared_case import Record
 from metseg.reporting.study.lesion_location import sides
 from metseg.schemas import Lesion, Phase
+from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.intermediates import load_segmentation
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.predict_phase import SEGMENTATION
@@ -45,7 +46,9 @@ def measure(job: Job) -> Outcome:
         write_text(path, json.dumps(document_of(job, prediction), indent=2))
     with job.artifact("lesions.csv") as path:
         write_text(path, table_of(lesions))
-    return Outcome(lesions=tuple(lesions))
+    told = set(_warnings(job))
+    warnings = tuple(public_text(text) for text in prediction.warnings if text not in told)
+    return Outcome(lesions=tuple(lesions), warnings=warnings)
 
 
 def the_prediction(job: Job) -> Prediction:

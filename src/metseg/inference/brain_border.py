@@ -1,0 +1,48 @@
+"""Lesions at the border of a brain mask that metseg made: the mask may have cut off a part of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from metseg.measure import label_instances, lesion_voxels
+from metseg.preprocess.prepared_case import Record
+from metseg.preprocess.steps.align import brain_mask_on_reference
+from metseg.volume import BRAIN_MASK, Case
+
+
+def border_warnings(case: Case, labels: npt.NDArray[np.uint8], records: Sequence[Record]) -> tuple[str, ...]:
+    """Return a sentence for each lesion that touches the border of a brain mask that did not come with the case.
+
+    Args:
+        case: with its brain mask.
+        labels: (X, Y, Z) class ids on the grid of the reference.
+        records: of the prepared case; they say how the mask was moved with its image.
+    """
+    if case.brain_mask_record is None or not labels.any():
+        return ()
+    aligned = next((record for record in records if record.step == "align"), None)
+    mask = case.images[BRAIN_MASK] if aligned is None else brain_mask_on_reference(case, aligned)
+    numbers = lesions_at_border(labels, np.asarray(mask.data, dtype=np.float32) > 0.5)
+    return tuple(f"lesion {number} touches the border of the brain mask: check it" for number in numbers)
+
+
+def lesions_at_border(labels: npt.NDArray[np.uint8], brain: npt.NDArray[np.bool_]) -> list[int]:
+    """Return the `Lesion.id` of each lesion with a voxel outside a brain mask, or next to one by a face.
+
+    The faces of the volume are no border: what lies beyond them was not imaged.
+
+    >>> labels = np.zeros((7, 7, 7), np.uint8); labels[3, 3, 3] = labels[1:3, 5, 5] = 1
+    >>> brain = np.zeros((7, 7, 7), bool); brain[1:6, 1:6, 1:6] = True
+    >>> lesions_at_border(labels, brain)
+    [1]
+    """
+    instances, count = label_instances(labels)
+    inner = ndimage.binary_erosion(brain, border_value=1)
+    touching = np.unique(instances[(instances > 0) & ~inner])
+    ids = np.zeros(count + 1, dtype=np.intp)
+    ids[1 + np.argsort(-lesion_voxels(instances), kind="stable")] = np.arange(1, count + 1)
+    return sorted(int(ids[number]) for number in touching)
