@@ -29,7 +29,8 @@ def predict(
     model: Annotated[str, typer.Option("--model", help="A bundle: its name or its folder.")],
     out: Annotated[Path, typer.Option("--out", help="Where masks and JSON documents go.")] = Path("predictions"),
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="mask, overlay, probability, brain-mask; may be given several times.")
+        list[str] | None,
+        typer.Option("--format", help="mask, overlay, probability, brain-mask; several times for several."),
     ] = None,
     tta: Annotated[bool | None, typer.Option("--tta/--no-tta", help="Average over mirror images.")] = None,
     shard: Annotated[

@@ -9,13 +9,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from metseg.measure import label_instances, lesion_voxels
+from metseg.message_text import examples_text
 from metseg.preprocess.prepared_case import Record
 from metseg.preprocess.steps.align import brain_mask_on_reference
 from metseg.volume import BRAIN_MASK, Case
 
 
 def border_warnings(case: Case, labels: npt.NDArray[np.uint8], records: Sequence[Record]) -> tuple[str, ...]:
-    """Return a sentence for each lesion that touches the border of a brain mask that did not come with the case.
+    """Return a sentence that names the lesions at the border of a brain mask that did not come with the case, if any.
 
     Args:
         case: with its brain mask.
@@ -27,7 +28,11 @@ def border_warnings(case: Case, labels: npt.NDArray[np.uint8], records: Sequence
     aligned = next((record for record in records if record.step == "align"), None)
     mask = case.images[BRAIN_MASK] if aligned is None else brain_mask_on_reference(case, aligned)
     numbers = lesions_at_border(labels, np.asarray(mask.data, dtype=np.float32) > 0.5)
-    return tuple(f"lesion {number} touches the border of the brain mask: check it" for number in numbers)
+    if not numbers:
+        return ()
+    if len(numbers) == 1:
+        return (f"lesion {numbers[0]} touches the border of the brain mask: check it",)
+    return (f"lesions {examples_text(numbers)} touch the border of the brain mask: check them",)
 
 
 def lesions_at_border(labels: npt.NDArray[np.uint8], brain: npt.NDArray[np.bool_]) -> list[int]:

@@ -102,41 +102,6 @@ def extract_brain(
     return Brain(mask, volume_ml, tuple(_remarks(volume_ml, others_share, others)))
 
 
-def extract_brain_of_file(path: Path, out: Path, *, method: str = "network", device: str = "auto") -> Brain:
-    """Write the brain mask of one image, uint8 0 and 1 on its own grid, and return it.
-
-    Args:
-        path: a NIfTI file, or a folder with one DICOM series.
-        out: the ``.nii.gz`` to write.
-        method: a name in `METHODS`.
-        device: such as ``auto``, ``cpu``, ``cuda``.
-    Raises:
-        UsageError: a mask of another ending, or on the place of the image.
-        InputError: the image cannot be read, or ``input.brain_mask``: it shows no brain.
-    """
-    if not out.name.endswith(".nii.gz") or out.resolve() == path.resolve():
-        raise UsageError(
-            "the mask cannot be written there",
-            where=out,
-            expected="a new file that ends in .nii.gz",
-            cure="choose another --out",
-            code="usage.path",
-        )
-    image = study_of_named({IMAGE: str(path)}, DataPart(modalities=(IMAGE,))).load().images[IMAGE]
-    brain = extract_brain(image, method=method, device=device)
-    if not brain.is_possible:
-        raise InputError(
-            "no brain was found in the image",
-            where=path,
-            expected=f"{POSSIBLE_ML[0]:.0f} to {POSSIBLE_ML[1]:.0f} mL of brain",
-            got=f"{brain.volume_ml:.0f} mL",
-            cure="look whether the image shows a head",
-            code="input.brain_mask",
-        )
-    write_nifti(brain.mask.astype(np.uint8), image.affine, out)
-    return brain
-
-
 def ensure_brain_mask(case: Case, recipe: Recipe, *, device: str = "auto", on_share: OnShare = no_progress) -> Case:
     """Return the case with a brain mask where the recipe needs one and none is there; else the case itself.
 

@@ -7,7 +7,16 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
-from metseg.bundle_folder import BRAIN_EXTRACTION, CARD, CHECKSUMS, METRICS, RECIPE, fingerprint_of, list_bundles, read_text
+from metseg.bundle_folder import (
+    BRAIN_EXTRACTION,
+    CARD,
+    CHECKSUMS,
+    METRICS,
+    RECIPE,
+    fingerprint_of,
+    list_bundles,
+    read_text,
+)
 from metseg.errors import MetsegError
 from metseg.recipe import Recipe, parse_recipe
 from metseg.schemas import Kind, Model

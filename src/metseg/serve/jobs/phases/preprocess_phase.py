@@ -9,8 +9,8 @@ from metseg.inference.volume_outputs import write_nifti
 from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Phase
 from metseg.serve.http.problem_details import public_text
-from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.intermediates import save_brain_mask
+from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.read_phase import BRAIN, the_case
 from metseg.volume import BRAIN_MASK
 
