@@ -49,9 +49,10 @@ def run_deepbet(image: Volume, *, on_gpu: bool) -> npt.NDArray[np.bool_]:
 def _program(on_gpu: bool) -> Any:
     try:
         from deepbet import BrainExtraction
-    except ImportError:
+    except ImportError as error:
         raise UsageError(
             "deepbet is not installed",
+            got=error,
             cure="pip install 'metseg[deepbet]', or use the network that comes with metseg",
             code="usage.missing_extra",
         ) from None
