@@ -48,7 +48,7 @@ def head(value: float = 300, *, noise: float = 9.0) -> Volume:
 
 
 def stripped(value: float = 300) -> Volume:
-    return Volume((BRAIN_VOXELS * value).astype(np.float32), AFFINE)
+    return Volume((BRAIN_VOXELS * np.linspace(value, 1.2 * value, GRID[0])[:, None, None]).astype(np.float32), AFFINE)
 
 
 def study(**images: Volume) -> Case:
