@@ -662,12 +662,14 @@ def brain_of() -> np.ndarray:
     return mask
 
 
-def test_52_a_head_with_skull_is_refused_until_a_brain_mask_comes_with_it(
+def test_52_a_head_in_which_no_brain_is_found_is_refused_until_a_brain_mask_comes_with_it(
     client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, brain_model: str
 ) -> None:
+    """It has 8 mL, and a brain has at least 100."""
     image = ("t1c", ("t1c.nii.gz", make.nifti(with_skull())))
     response = client.post("/studies", files=[image], data={"model": brain_model})
     failed = fails(client, service, work_off, response, "input.brain_mask")
+    assert "no brain was found" in str(failed.failure)
     assert "field brain_mask" in str(failed.failure)
     assert "--modality" not in failed.model_dump_json()
     for mask in (
