@@ -278,10 +278,9 @@ def test_the_brain_mask_is_written_on_request(
     for name in "ab":
         (path,) = (tmp_path / "out").glob(f"*{name}-brain_mask.nii.gz")
         assert np.array_equal(np.asarray(nib.load(path).dataobj), BRAIN_VOXELS)
+    of_heads = bright(recipe("{ name = 'zscore' }"))
     with pytest.raises(UsageError, match="uses no brain mask"):
-        predict_paths(
-            [tmp_path / "in"], bright(recipe("{ name = 'zscore' }")), tmp_path / "no", formats=["brain-mask"], quiet=True
-        )
+        predict_paths([tmp_path / "in"], of_heads, tmp_path / "no", formats=["brain-mask"], quiet=True)
 
 
 def test_a_cache_of_heads_is_made_with_their_brains_and_stamped_with_the_network(
@@ -333,10 +332,8 @@ def test_deepbet_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_deepbet_works_on_t1_only(by_value: list[Volume], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(brain_extraction.METHODS, "deepbet", brain_extraction.METHODS["network"])  # type: ignore[index]
-    on_t2 = parse_recipe(
-        recipe("{ name = 'brain_mask', source = 'deepbet' }").to_toml().replace('reference = "t1c"', 'reference = "t2f"'),
-        where="test",
-    )
+    text = recipe("{ name = 'brain_mask', source = 'deepbet' }").to_toml()
+    on_t2 = parse_recipe(text.replace('reference = "t1c"', 'reference = "t2f"'), where="test")
     found = ensure_brain_mask(study(t1c=head(), t2f=head(250)), on_t2)
     assert found.brain_mask_record is not None
     assert (found.brain_mask_record.method, found.brain_mask_record.sequence) == ("deepbet", "t1c")

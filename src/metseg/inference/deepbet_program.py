@@ -40,7 +40,7 @@ def run_deepbet(image: Volume, *, on_gpu: bool) -> npt.NDArray[np.bool_]:
     nifti: Any = nibabel.nifti1.Nifti1Image
     try:
         _, mask, _ = _program(on_gpu).run(nifti(np.asarray(image.data, dtype=np.float32), image.affine))
-    except AssertionError:  # its own check: it saw no brain
+    except (AssertionError, ValueError):  # what its steps raise where it saw no brain
         return np.zeros(image.shape, dtype=np.bool_)
     return np.asarray(mask.dataobj) > 0
 

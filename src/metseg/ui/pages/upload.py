@@ -168,8 +168,8 @@ def _choose_brain_mask() -> tuple[ChosenFile, ...]:
     given = st.file_uploader(
         "Brain mask (NIfTI), optional",
         key=f"brain-mask-{session_state.upload_round()}",
-        help="On the grid of one of the images. Where images show the skull and there is no mask, metseg finds the brain"
-        " with a network of its own; a mask that you checked is better.",
+        help="On the grid of one of the images. Where images show the skull and there is no mask, metseg finds the"
+        " brain with a network of its own; a mask that you checked is better.",
     )
     if given is None:
         return ()
