@@ -23,16 +23,27 @@ def border_warnings(case: Case, labels: npt.NDArray[np.uint8], records: Sequence
         labels: (X, Y, Z) class ids on the grid of the reference.
         records: of the prepared case; they say how the mask was moved with its image.
     """
-    if case.brain_mask_record is None or not labels.any():
-        return ()
-    aligned = next((record for record in records if record.step == "align"), None)
-    mask = case.images[BRAIN_MASK] if aligned is None else brain_mask_on_reference(case, aligned)
-    numbers = lesions_at_border(labels, np.asarray(mask.data, dtype=np.float32) > 0.5)
+    brain = made_brain_mask(case, records) if labels.any() else None
+    numbers = [] if brain is None else lesions_at_border(labels, brain)
     if not numbers:
         return ()
     if len(numbers) == 1:
         return (f"lesion {numbers[0]} touches the border of the brain mask: check it",)
     return (f"lesions {examples_text(numbers)} touch the border of the brain mask: check them",)
+
+
+def made_brain_mask(case: Case, records: Sequence[Record]) -> npt.NDArray[np.bool_] | None:
+    """Return (X, Y, Z) bool on the grid of the reference: the brain mask that metseg made; None where it made none.
+
+    Args:
+        case: with its brain mask.
+        records: of the prepared case.
+    """
+    if case.brain_mask_record is None:
+        return None
+    aligned = next((record for record in records if record.step == "align"), None)
+    mask = case.images[BRAIN_MASK] if aligned is None else brain_mask_on_reference(case, aligned)
+    return np.asarray(mask.data, dtype=np.float32) > 0.5
 
 
 def lesions_at_border(labels: npt.NDArray[np.uint8], brain: npt.NDArray[np.bool_]) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from metseg.geometry import spacing_mm
+from metseg.inference.brain_border import made_brain_mask
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import MM3_PER_ML, voxel_volume_mm3
@@ -95,7 +96,8 @@ def _pixels_of(prediction: Prediction, document: Document, options: Options) -> 
     if document.matrix is not None:
         reference = prediction.reference or next(iter(prediction.case.images))
         image = prediction.reference_image.data
-        return Pixels(volume=VolumePixels(prediction.labels, document.matrix, image, reference))
+        brain = made_brain_mask(prediction.case, prediction.records)
+        return Pixels(volume=VolumePixels(prediction.labels, document.matrix, image, reference, brain))
     image = prediction.case.background.data
     shown = shown_numbers(document, options)
     return Pixels(
