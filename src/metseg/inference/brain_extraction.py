@@ -26,7 +26,7 @@ from metseg.preprocess import check_steps
 from metseg.preprocess.brain_extraction import brain_mask_options, extraction_method, needs_brain_extraction
 from metseg.preprocess.head_mask import without_holes
 from metseg.preprocess.prepared_case import reference_name
-from metseg.preprocess.steps.brain_mask import mask_volume_ml, no_brain_mask
+from metseg.preprocess.steps.brain_mask import LARGEST_BRAIN_ML, mask_volume_ml, no_brain_mask
 from metseg.recipe import Recipe
 from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, BrainMaskRecord, Case, Volume
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from metseg.inference.predictor import Predictor
 
 Mask = npt.NDArray[np.bool_]
-#: Told how much is done, 0 to 1; what it raises ends the extraction.
+#: Told how much is done, 0 to 1; what it raises ends the work.
 OnShare = Callable[[float], None]
 
 #: Name of the one image that the network sees.
@@ -44,7 +44,7 @@ IMAGE = "mri"
 #: is wrong. A skull-stripped brain has 1083 to 1945 mL in 40 studies.
 USUAL_ML = (700.0, 2000.0)
 #: Beyond these the mask is not used: what is smaller holds no slab worth looking at, what is larger is a head.
-POSSIBLE_ML = (100.0, 2500.0)
+POSSIBLE_ML = (100.0, LARGEST_BRAIN_ML)
 #: Pieces beside the largest are named where together they hold more than this share of it.
 PIECES_SHARE = 0.05
 #: The images that are tried after the reference, the best first.
@@ -52,7 +52,7 @@ ORDER = ("t1c", "t1n", "t2w", "t2f")
 
 
 def no_progress(_share: float) -> None:
-    """Where nobody wants to know how far an extraction is."""
+    """Report no progress: the default of every `OnShare`."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metseg.inference.aggregator import Aggregator
 from metseg.inference.brain_border import border_warnings
-from metseg.inference.brain_extraction import ensure_brain_mask
+from metseg.inference.brain_extraction import OnShare, ensure_brain_mask, no_progress
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
 from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.inference.lesion_table import find_lesions
@@ -38,13 +38,6 @@ SLICES_AT_ONCE = 8
 
 #: Pictures of a folder that are held in memory together where the recipe allows.
 SLICES_IN_MEMORY = 64
-
-#: Told how much of a case is done, 0 to 1; what it raises ends the prediction.
-OnShare = Callable[[float], None]
-
-
-def no_progress(_share: float) -> None:
-    """Where nobody wants to know how far a prediction is."""
 
 
 class Predictor:
