@@ -95,7 +95,7 @@ def by_value(monkeypatch: pytest.MonkeyPatch) -> list[Volume]:
         (study(t1c=head()), "{ name = 'brain_mask', otherwise = 'head' }", False),
         (study(t1c=head()), "{ name = 'brain_mask', source = 'file' }", False),
         (study(t1c=head()), "{ name = 'brain_mask', source = 'nonzero' }", False),
-        (study(t1c=stripped()), "{ name = 'brain_mask', source = 'network' }", True),
+        (study(t1c=stripped()), "{ name = 'brain_mask', source = 'network' }", False),
         (study(t1c=head(), brain_mask=stripped(1)), "{ name = 'brain_mask', source = 'network' }", False),
         (study(t1c=head()), "{ name = 'brain_mask', source = 'network', otherwise = 'head' }", True),
         (study(t1c=head()), "{ name = 'zscore' }", False),

@@ -67,6 +67,14 @@ def test_the_command_writes_a_mask_on_the_grid_of_the_image(run_metseg: Run, tmp
     assert (status, "a brain of" in out) == (0, True)
 
 
+def test_an_image_without_skull_is_not_cut_again(run_metseg: Run, tmp_path: Path) -> None:
+    image, brain = painted_head((5.0, 5.0, 5.0))
+    nib.save(nib.Nifti1Image(np.where(brain, image.data + 100, 0), image.affine), tmp_path / "brain.nii.gz")
+    status, _, err = run_metseg("extract-brain", tmp_path / "brain.nii.gz", "--out", tmp_path / "m.nii.gz")
+    assert (status, "the image shows no skull" in err) == (0, True)
+    assert np.array_equal(np.asarray(nib.load(tmp_path / "m.nii.gz").dataobj) > 0, brain)
+
+
 @pytest.mark.parametrize("out", ["mask.png", "head.nii.gz"])
 def test_the_command_does_not_write_over_the_image(run_metseg: Run, tmp_path: Path, out: str) -> None:
     image, _ = painted_head((5.0, 5.0, 5.0))

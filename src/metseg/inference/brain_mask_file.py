@@ -11,6 +11,8 @@ from metseg.inference.brain_extraction import ORDER, POSSIBLE_ML, Brain, extract
 from metseg.inference.volume_outputs import write_nifti
 from metseg.io.volumes.nifti import read_volume
 from metseg.message_text import pluralize
+from metseg.preprocess.head_mask import head_mask, without_holes
+from metseg.preprocess.steps.brain_mask import mask_volume_ml, show_brains_only
 from metseg.recipe import DataPart
 from metseg.volume import Volume
 
@@ -36,7 +38,8 @@ def extract_brain_of_file(path: Path, out: Path, *, method: str = "network", dev
             code="usage.path",
         )
     image = _read_head(path)
-    brain = extract_brain(image, method=method, device=device)
+    stripped = image.affine is not None and show_brains_only(image.data[None], image.affine)
+    brain = _tissue(image) if stripped else extract_brain(image, method=method, device=device)
     if not brain.is_possible:
         raise InputError(
             "no brain was found in the image",
@@ -48,6 +51,14 @@ def extract_brain_of_file(path: Path, out: Path, *, method: str = "network", dev
         )
     write_nifti(brain.mask.astype(np.uint8), image.affine, out)
     return brain
+
+
+def _tissue(image: Volume) -> Brain:
+    """Return where an image without skull differs from its background: the network would cut its rim off."""
+    assert image.affine is not None
+    mask = without_holes(head_mask(image.data[None]))
+    note = "the image shows no skull: what differs from its background was taken for the brain"
+    return Brain(mask, mask_volume_ml(mask, image.affine), (note,))
 
 
 def _read_head(path: Path) -> Volume:

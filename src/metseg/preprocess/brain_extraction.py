@@ -44,9 +44,6 @@ def needs_brain_extraction(case: Case, recipe: Recipe) -> bool:
     images = [case.images[name] for name in recipe.data.inputs or case.modalities if name in case.images]
     if not images or any(image.affine is None for image in images):
         return False
-    options = brain_mask_options(recipe)
-    if options is not None and options.source != "best":
-        return True
     return not all(show_brains_only(_stacked(group), group[0].affine) for group in _by_grid(images))
 
 

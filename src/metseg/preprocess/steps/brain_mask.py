@@ -27,9 +27,9 @@ LARGEST_BRAIN_ML = 2500.0
 
 
 class Options(Frozen):
-    #: file: the mask that came with the case; nonzero: where an erased background ends; network: the mask that came
-    #: with the case, else that of the network `brain-extraction`; deepbet: likewise, of that program (T1 and T1c only);
-    #: best: the first that there is of file, nonzero and network, of the network only where `otherwise` is refuse.
+    #: file: the mask that came with the case; nonzero: where an erased background ends; network: the first that there
+    #: is of file, nonzero and the mask of the network `brain-extraction`; deepbet: likewise with that program (T1 and
+    #: T1c only); best: as network where `otherwise` is refuse, else file or nonzero.
     source: Literal["best", "file", "nonzero", "network", "deepbet"] = "best"
     #: For a head with skull and scalp where the brain was not found. refuse: an error; head: take the whole head, with
     #: a warning, for a network that was trained on heads.
@@ -110,7 +110,7 @@ def _found(prepared: Prepared, options: Options) -> tuple[np.ndarray, str]:
     head = find_head(prepared.image)
     if not head.mask.any():  # constant images show no skull either; that they are constant, others say
         return head.mask, "nonzero"
-    if options.source in ("best", "nonzero") and head.erased:
+    if options.source != "file" and head.erased:
         brain = without_holes(head.mask)
         if _may_be_a_brain(brain, prepared.affine):
             return brain, "nonzero"
