@@ -12,6 +12,8 @@ from metseg.errors import BundleError
 from metseg.registry import lookup
 
 WEIGHTS_NAME = re.compile(r"model(_\d+)?\.safetensors")
+#: The packaged network that finds the brain in heads with skull; it finds no lesions.
+BRAIN_EXTRACTION = "brain-extraction"
 RECIPE, CARD, METRICS, SPLIT, CHECKSUMS = "recipe.toml", "card.md", "metrics.json", "split.json", "sha256"
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".bin"}
 
@@ -60,6 +62,11 @@ def bundle_places() -> tuple[Path, ...]:
     checkout = package.parents[1]
     in_checkout = (checkout / "bundles",) if (checkout / "pyproject.toml").is_file() else ()
     return (package / "bundles", *in_checkout, user_bundles())
+
+
+def packaged_bundle(name: str) -> Path:
+    """Return the folder of a bundle that comes with the package, whatever else is called so."""
+    return Path(str(resources.files("metseg"))) / "bundles" / name
 
 
 def user_bundles() -> Path:

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
+#: Called with the share of the work that is done, 0 to 1.
+OnShare = Callable[[float], None]
+
 #: Seconds between two plain lines when no terminal is attached.
 PLAIN_INTERVAL_S = 10.0
+
+
+def no_progress(_share: float) -> None:
+    """Report no progress: the default of every `OnShare`."""
 
 
 def track(items: Iterable[Item], what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Item]:

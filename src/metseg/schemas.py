@@ -116,6 +116,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "probability.nii.gz": "application/gzip",
     "image.nii.gz": "application/gzip",
     "prepared.nii.gz": "application/gzip",
+    "brain_mask.nii.gz": "application/gzip",
     "lesions.nii.gz": "application/gzip",
     "overlay.png": "image/png",
     "lesions.csv": "text/csv",

@@ -182,6 +182,23 @@ class SequenceRecord:
 
 
 @dataclass(frozen=True)
+class BrainMaskRecord:
+    """How a brain mask was made that did not come with the case.
+
+    Args:
+        method: what made it: a value of the option ``source`` of the step `brain_mask`, such as ``network``.
+        sequence: the image it was made from; the mask lies on its grid.
+        volume_ml: of the mask.
+        model: fingerprint of the bundle; empty for another program.
+    """
+
+    method: str
+    sequence: str
+    volume_ml: float
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """All images of one patient at one time point, on one grid or several.
 
@@ -198,6 +215,7 @@ class Case:
         warnings: what was noticed while reading, one sentence each; carried into every result.
         sequence_records: where each image came from and why it was taken for its sequence; empty where that is not
             known, as for simulated cases.
+        brain_mask_record: how the image `BRAIN_MASK` was made; None: it came with the case, or there is none.
 
     Build one with `from_arrays` or `from_nibabel`, or read one with `metseg.load`.
     """
@@ -212,6 +230,7 @@ class Case:
     attributes: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sequence_records: tuple[SequenceRecord, ...] = ()
+    brain_mask_record: BrainMaskRecord | None = None
 
     @classmethod
     def from_arrays(

@@ -27,10 +27,13 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from metseg.inference import brain_extraction
 from metseg.io.prediction_inputs import find_inputs
 from metseg.recipe import parse_recipe
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Study
+from metseg.serve.jobs.phases.job import JobCache
 from metseg.serve.service_context import Service
+from metseg.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("bright")
 
@@ -661,12 +664,14 @@ def brain_of() -> np.ndarray:
     return mask
 
 
-def test_52_a_head_with_skull_is_refused_until_a_brain_mask_comes_with_it(
+def test_52_a_head_in_which_no_brain_is_found_is_refused_until_a_brain_mask_comes_with_it(
     client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff, brain_model: str
 ) -> None:
+    """It has 8 mL, and a brain has at least 100."""
     image = ("t1c", ("t1c.nii.gz", make.nifti(with_skull())))
     response = client.post("/studies", files=[image], data={"model": brain_model})
     failed = fails(client, service, work_off, response, "input.brain_mask")
+    assert "no brain was found" in str(failed.failure)
     assert "field brain_mask" in str(failed.failure)
     assert "--modality" not in failed.model_dump_json()
     for mask in (
@@ -678,6 +683,42 @@ def test_52_a_head_with_skull_is_refused_until_a_brain_mask_comes_with_it(
         )
         assert [lesion.voxels for lesion in study.lesions] == [27]
         assert [item.sequence for item in study.inputs] == ["t1c", "brain_mask"]
+
+
+def test_52_the_brain_of_a_head_with_skull_is_found(
+    client: TestClient,
+    service: Service,
+    make: SimpleNamespace,
+    work_off: WorkOff,
+    brain_model: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a stand-in for the network; each phase goes on from disk, as in another process."""
+
+    def forget(cache: JobCache, study_id: str) -> JobCache:
+        cache.clear()
+        cache.study_id = study_id
+        return cache
+
+    def find(_image: Volume, _device: str, on_share: Callable[[float], None]) -> np.ndarray:
+        on_share(0.5)
+        return brain_of() > 0
+
+    monkeypatch.setattr(JobCache, "for_study", forget)
+    monkeypatch.setitem(brain_extraction.METHODS, "network", find)  # type: ignore[index]
+    affine = np.diag([6.0, 6.0, 12.0, 1.0])  # 363 mL of brain
+    image = ("t1c", ("t1c.nii.gz", make.nifti(with_skull(), affine)))
+    study = done(client, service, work_off, client.post("/studies", files=[image], data={"model": brain_model}))
+    assert [lesion.voxels for lesion in study.lesions] == [27]
+    texts = [warning.text for warning in study.warnings]
+    assert any("the network brain-extraction outlined the brain in t1c" in text for text in texts)
+    assert any("brains have 700 to 2000 mL" in text for text in texts)
+    content = client.get(f"/studies/{study.id}/artifacts/brain_mask.nii.gz").content
+    mask = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
+    assert np.array_equal(np.asanyarray(mask.dataobj), brain_of())
+    report = client.get(f"/studies/{study.id}/artifacts/report.html").text
+    assert "Green line: border of the brain mask" in report
+    assert "by the network brain-extraction" in report
 
 
 def test_52_a_brain_mask_comes_with_dicom_too(

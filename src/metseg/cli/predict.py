@@ -30,7 +30,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="Where masks and JSON documents go.")] = Path("predictions"),
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="mask, overlay, probability, instances; may be given several times."),
+        typer.Option("--format", help="mask, overlay, probability, instances, brain-mask; may be given several times."),
     ] = None,
     tta: Annotated[bool | None, typer.Option("--tta/--no-tta", help="Average over mirror images.")] = None,
     shard: Annotated[

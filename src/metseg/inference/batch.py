@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from metseg.errors import InputError, MetsegError, ResourceError
+from metseg.errors import InputError, MetsegError, ResourceError, UsageError
 from metseg.inference.case_document import CaseReport
 from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
 from metseg.inference.memory import out_of_memory_is_an_error, require_memory_for
-from metseg.inference.output_formats import FORMATS, Format, document_path, result_paths, targets
+from metseg.inference.output_formats import BRAIN, FORMATS, Format, document_path, result_paths, targets
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.inference.shards import Shard, claimed, finished
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
+from metseg.preprocess.brain_extraction import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.progress import track
 from metseg.registry import lookup
@@ -70,12 +71,19 @@ def predict_paths(
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
     Raises:
-        UsageError: an unknown format.
+        UsageError: an unknown format, or a brain mask of a model that uses none.
         InputError: an input where nothing is found, or results that would overwrite one another or an input.
         ResourceError: the disk is full.
     """
     chosen = [lookup("format", FORMATS, name) for name in formats]
     recipe = predictor.recipe
+    if BRAIN in formats and brain_mask_options(recipe) is None:
+        raise UsageError(
+            "the model uses no brain mask: it sees the whole images",
+            where=f"format {BRAIN}",
+            cure="leave the format out, or make a mask with metseg extract-brain",
+            code="usage.format",
+        )
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     outcome = Outcome()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from metseg.atomic_io import write_bytes
 from metseg.inference.lesion_table import InstanceMap
-from metseg.inference.prediction_data import PredictionData
+from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
 from metseg.volume import Case, Volume
@@ -54,6 +54,13 @@ def write_instances(ids: InstanceMap, path: Path) -> None:
 def small_ids(ids: InstanceMap) -> npt.NDArray[np.uint16]:
     """Return lesion ids as 16 bits, the most that a PNG holds; lesions beyond number 65535 become background."""
     return np.where(ids <= np.iinfo(np.uint16).max, ids, 0).astype(np.uint16)
+
+
+def write_brain_mask(prediction: PredictionData, out: Path) -> None:
+    """Write ``<stem>_brain_mask.png`` for each picture: 255 in the brain that the model was shown, else 0."""
+    brain = brain_of(prediction).data
+    for z, name in enumerate(prediction.case.slice_names):
+        _write_png(out / f"{name}_brain_mask.png", brain[:, :, z].T.astype(np.uint8) * np.uint8(255))
 
 
 def background(prediction: PredictionData) -> npt.NDArray[np.generic]:

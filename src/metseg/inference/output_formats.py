@@ -67,6 +67,9 @@ def write_instances(report: CaseReport, out: Path) -> None:
 #: Ends of the names of instance maps, of a picture and of a volume.
 INSTANCE_ENDINGS = ("_lesions.png", "-lesions.nii.gz")
 
+#: Of models with the step `brain_mask` only.
+BRAIN = "brain-mask"
+
 #: The JSON document of each case is written besides, whatever is chosen.
 FORMATS: Mapping[str, Format] = {
     "mask": Format("_mask.png", "-seg.nii.gz", image_outputs.write_mask, volume_outputs.write_mask),
@@ -78,6 +81,9 @@ FORMATS: Mapping[str, Format] = {
         volume_outputs.write_probability,
     ),
     "instances": Format(*INSTANCE_ENDINGS, case=write_instances),
+    BRAIN: Format(
+        "_brain_mask.png", "-brain_mask.nii.gz", image_outputs.write_brain_mask, volume_outputs.write_brain_mask
+    ),
 }
 
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from metseg.geometry import same_grid
 from metseg.inference.lesion_table import InstanceMap
 from metseg.lesion import Lesion
+from metseg.preprocess.head_mask import head_mask, without_holes
 from metseg.preprocess.prepared_case import Record, check_grids
 from metseg.preprocess.steps.align import truth_on_reference
 from metseg.recipe import PredictPart
-from metseg.volume import Case, Volume
+from metseg.volume import BRAIN_MASK, Case, Volume
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,16 @@ class PredictionData:
             check_grids(self.case, [self.reference or next(iter(self.case.images))])
             return truth
         return truth_on_reference(self.case, aligned)
+
+
+def brain_of(prediction: PredictionData) -> Volume:
+    """Return the brain mask that a prediction went by, uint8 0 and 1.
+
+    It is the mask of the case; without one, where the reference shows tissue: its skull had been removed before, or the
+    model was made for whole heads.
+    """
+    mask = prediction.case.images.get(BRAIN_MASK)
+    if mask is not None:
+        return Volume((np.asarray(mask.data, dtype=np.float32) > 0.5).astype(np.uint8), mask.affine)
+    reference = prediction.reference_image
+    return Volume(without_holes(head_mask(reference.data[None])).astype(np.uint8), reference.affine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from metseg.inference.aggregator import Aggregator
+from metseg.inference.brain_border import border_warnings
+from metseg.inference.brain_extraction import ensure_brain_mask
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
 from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.inference.lesion_sides import with_sides
@@ -30,6 +32,7 @@ from metseg.preprocess import check_steps
 from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared, Record, reference_name
+from metseg.progress import OnShare, no_progress
 from metseg.recipe import PredictPart, Recipe
 from metseg.volume import Case
 
@@ -38,13 +41,6 @@ SLICES_AT_ONCE = 8
 
 #: Pictures of a folder that are held in memory together where the recipe allows.
 SLICES_IN_MEMORY = 64
-
-#: Told how much of a case is done, 0 to 1; what it raises ends the prediction.
-OnShare = Callable[[float], None]
-
-
-def no_progress(_share: float) -> None:
-    """Where nobody wants to know how far a prediction is."""
 
 
 class Predictor:
@@ -131,11 +127,24 @@ class Predictor:
         """
         watch = Stopwatch()
         with watch.phase("preprocess"):
+            case = self.with_brain_mask(case)
             prepared = self.prepare(case)
         return self._predict(case, prepared, watch)
 
+    def with_brain_mask(self, case: Case, *, on_share: OnShare = no_progress) -> Case:
+        """Return the case with a brain mask where one has to be made; the first of the four parts of a call.
+
+        Args:
+            case: as it was read.
+            on_share: told now and then how much is done.
+        Raises:
+            InputError: ``input.brain_mask``, no brain was found; or the case is not of the kind that the model takes.
+        """
+        require_dimensions(case, self.recipe)
+        return ensure_brain_mask(case, self.recipe, device=str(self._compute.device), on_share=on_share)
+
     def prepare(self, case: Case) -> Prepared:
-        """Return what the networks will see of a case; the first of the three parts of a call.
+        """Return what the networks will see of a case; the second part of a call.
 
         Raises:
             InputError: as a call.
@@ -158,6 +167,7 @@ class Predictor:
         """
         watch = Stopwatch()
         with watch.phase("preprocess"):
+            case = self.with_brain_mask(case)
             prepared = self.prepare(case)
         depth = prepared.grid[2]
         step = SLICES_IN_MEMORY if case.is_slice_stack and not self._joins_slices else depth
@@ -178,7 +188,7 @@ class Predictor:
     def segment(
         self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = no_progress
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Return class ids and the probability of lesion of a prepared case; the second part of a call.
+        """Return class ids and the probability of lesion of a prepared case; the third part of a call.
 
         Args:
             case: as it was read.
@@ -213,10 +223,12 @@ class Predictor:
         records: tuple[Record, ...] = (),
         watch: Stopwatch | None = None,
     ) -> Prediction:
-        """Return the prediction, its lesions measured; the third part of a call.
+        """Return the prediction, its lesions measured; the last part of a call.
+
+        Where metseg made the brain mask, a warning names each lesion that touches its border.
 
         Args:
-            case: as it was read.
+            case: from `with_brain_mask`.
             labels, probability: from `segment`.
             warnings, records: of the prepared case.
             watch: has seen the parts before.
@@ -234,6 +246,7 @@ class Predictor:
                 confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
             )
             lesions = with_sides(lesions, image.data, image.affine)
+            warnings = (*border_warnings(case, labels, records), *warnings)
         return Prediction(
             case=case,
             labels=labels,

@@ -15,7 +15,7 @@ from metseg.atomic_io import atomic_file
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.inference.lesion_table import InstanceMap
-from metseg.inference.prediction_data import PredictionData
+from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.lesion import Lesion
 from metseg.plot.planes import Cut, cut_through, draw_planes
 from metseg.volume import Array, Volume
@@ -40,6 +40,15 @@ def write_probability(prediction: PredictionData, out: Path) -> None:
     write_probability_nifti(
         prediction.probability, affine_of(prediction), out / f"{prediction.case.case_id}-probability.nii.gz"
     )
+
+
+def write_brain_mask(prediction: PredictionData, out: Path) -> None:
+    """Write ``<case>-brain_mask.nii.gz``: 1 in the brain that the model was shown, uint8.
+
+    A mask of the case is written on the grid of the image that it came with or was made from.
+    """
+    brain = brain_of(prediction)
+    write_nifti(brain.data, brain.affine, out / f"{prediction.case.case_id}-brain_mask.nii.gz")
 
 
 def write_overlay(prediction: PredictionData, out: Path) -> None:

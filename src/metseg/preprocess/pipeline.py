@@ -69,7 +69,7 @@ def prepare_case(
             cure="look for NaN or infinity in the images",
             code="input.not_finite",
         )
-    return fill_missing(replace(prepared, image=image, brain=None), standing_in, fill)
+    return fill_missing(replace(prepared, image=image, brain=None, brain_record=None), standing_in, fill)
 
 
 def _stacked(case: Case, data: DataPart, steps: Sequence[Step], *, standing_in: Mapping[str, str]) -> Prepared:

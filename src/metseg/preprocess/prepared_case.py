@@ -13,7 +13,7 @@ import numpy.typing as npt
 from metseg.errors import GeometryError, InputError
 from metseg.geometry import grid_difference, is_sheared, shear_degrees
 from metseg.recipe import DataPart
-from metseg.volume import BRAIN_MASK, Array, Case, Volume
+from metseg.volume import BRAIN_MASK, Array, BrainMaskRecord, Case, Volume
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Prepared:
         full_scale: the largest value the files could hold (255, 65535); None once the values are no longer the files'.
         head: (X, Y, Z) bool, the tissue as seen before values change, or None where no step asked for it. After the
             step `brain_mask` it is the brain.
-        brain: (X, Y, Z) bool, the brain mask that came with the case, until `brain_mask` takes it as the head.
+        brain: (X, Y, Z) bool, the brain mask of the case, until `brain_mask` takes it as the head.
+        brain_record: how that mask was made; None: it came with the case.
         slice_names: as in `Case`.
         records: what was done, in order.
         warnings: of the case and of every step.
@@ -61,6 +62,7 @@ class Prepared:
     full_scale: float | None = None
     head: npt.NDArray[np.bool_] | None = None
     brain: npt.NDArray[np.bool_] | None = None
+    brain_record: BrainMaskRecord | None = None
     slice_names: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -128,6 +130,7 @@ def stack_case(
         affine=volumes[0].affine,
         full_scale=full_scale(image),
         brain=None if brain is None else brain.data.astype(np.float32, copy=False) > 0.5,
+        brain_record=case.brain_mask_record,
         slice_names=case.slice_names,
         warnings=(*case.warnings, *_stack_warnings(types, volumes[0])),
     )

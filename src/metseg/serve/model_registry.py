@@ -7,7 +7,16 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
-from metseg.bundle_folder import CARD, CHECKSUMS, METRICS, RECIPE, fingerprint_of, list_bundles, read_text
+from metseg.bundle_folder import (
+    BRAIN_EXTRACTION,
+    CARD,
+    CHECKSUMS,
+    METRICS,
+    RECIPE,
+    fingerprint_of,
+    list_bundles,
+    read_text,
+)
 from metseg.errors import MetsegError
 from metseg.recipe import Recipe, parse_recipe
 from metseg.schemas import Kind, Model
@@ -20,8 +29,12 @@ _log = logging.getLogger(__name__)
 
 
 def models(settings: Settings) -> tuple[Model, ...]:
-    """Return every sound bundle by name, those that are taken where a request names none marked as such."""
-    found = [model for name, folder in list_bundles().items() if (model := _read(name, folder)) is not None]
+    """Return every sound bundle by name, those that are taken where a request names none marked as such.
+
+    The network that finds brains is none of them: it finds no lesions.
+    """
+    folders = {name: folder for name, folder in list_bundles().items() if name != BRAIN_EXTRACTION}
+    found = [model for name, folder in folders.items() if (model := _read(name, folder)) is not None]
     chosen = {use: _default(found, use, wanted) for use, wanted in _wishes(settings).items()}
     return tuple(
         model.model_copy(update={"default_for": tuple(use for use in chosen if chosen[use] == model.name)})

@@ -25,6 +25,7 @@ from metseg.dataset import (
     share_out,
 )
 from metseg.errors import InputError
+from metseg.inference.brain_extraction import ensure_brain_mask, extraction_fingerprint
 from metseg.io.case_discovery import find
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Selection, Split, make_split
@@ -113,8 +114,17 @@ def load_training_data(
                 code="input.too_few",
             )
     needed = {chosen.source.case_id: chosen.source for chosen in (*selection.train, *selection.validation)}
-    stamp = recipe_stamp(recipe)
-    cached = build_cache(list(needed.values()), recipe, cache / stamp[:16], contents=contents, quiet=quiet)
+    brain_model = extraction_fingerprint(recipe)
+    stamp = recipe_stamp(recipe, brain_model=brain_model)
+    cached = build_cache(
+        list(needed.values()),
+        recipe,
+        cache / stamp[:16],
+        contents=contents,
+        find_brain=ensure_brain_mask,
+        brain_model=brain_model,
+        quiet=quiet,
+    )
     _require_truth(cached)
     number = {entry.case_id: place for place, entry in enumerate(cached.entries)}
     train, validation = (

@@ -241,8 +241,8 @@ WORDS: Final[Mapping[str, ErrorText]] = {
         "The grey values do not suit this model", "Upload the scanner's own values, not normalised ones."
     ),
     "input.brain_mask": ErrorText(
-        "The model needs images without skull, or a brain mask",
-        "Add a brain mask under More options, or upload images whose skull was removed.",
+        "No brain was found in the images",
+        "Check that they show a head. Then add a brain mask under More options, or upload images without skull.",
     ),
     "input.brain_mask_kind": ErrorText(
         "The brain mask is not a NIfTI file", "Upload the brain mask as .nii or .nii.gz, under More options."

@@ -268,3 +268,13 @@ def test_a_missing_package_is_named_with_its_cure(
     assert answer.status == 2
     assert "reportlab, which is not installed; pip install 'metseg[report]'" in answer.err
     assert not predicted.with_name("head-report.pdf").exists()
+
+
+def test_a_brain_mask_beside_the_document_is_outlined(predicted: Path, images: Path, study: Any) -> None:
+    without = report_of_document(predicted, images=images).key_images[0]
+    place = predicted.with_name("head-brain_mask.nii.gz")
+    save_volume(place, np.ones(study.labels.shape, np.uint8), study.affine)
+    assert "Green line" in report_of_document(predicted, images=images).key_images[0].caption
+    save_volume(place, np.ones(study.labels.shape, np.uint8), study.affine @ np.diag([2.0, 1, 1, 1]))
+    elsewhere = report_of_document(predicted, images=images).key_images[0]
+    assert (elsewhere.caption, elsewhere.png) == (without.caption, without.png)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from metseg.errors import InputError
 from metseg.lesion import Lesion
-from metseg.plot.colours import ORANGE
+from metseg.plot.colours import GREEN, ORANGE
 from metseg.reporting.study.image_panels import Panel, bar_length, draw_row
 from metseg.reporting.study.key_images import VolumePixels, volume_key_images
 from metseg.reporting.study.key_slices import PicturePixels, picture_key_images
@@ -86,6 +86,20 @@ def test_without_the_image_outlines_are_drawn_on_black(study: Any) -> None:
     (image,) = volume_key_images(VolumePixels(study.labels, study.affine), [LARGE], most=1)
     assert len(orange_in(decoded(image.png))) > 50
     assert "Image:" not in image.caption
+
+
+def test_a_brain_mask_is_outlined_in_green(study: Any) -> None:
+    brain = np.zeros(study.labels.shape, dtype=bool)
+    brain[8:-8, 8:-8, 8:-8] = True
+    plain, outlined = (
+        volume_key_images(VolumePixels(study.labels, study.affine, study.image, "t1c", mask), [LARGE], most=1)[0]
+        for mask in (None, brain)
+    )
+    green = [np.abs(decoded(image.png) - np.array(GREEN)).max(axis=-1) < 40 for image in (plain, outlined)]
+    assert not green[0].any()
+    assert green[1].sum() > 200
+    assert "Green line: border of the brain mask." in outlined.caption
+    assert "Green line" not in plain.caption
 
 
 def test_how_many_are_shown_is_chosen(study: Any) -> None:

@@ -240,6 +240,10 @@ def test_every_step_has_a_sentence() -> None:
         ({"step": "resample", "from": [4, 5, 6], "size": [4, 5, 6], "steps": [1, 1, 1]}, "nothing was resampled"),
         ({"step": "brain_mask", "found": "head"}, "skull and scalp included"),
         (
+            {"step": "brain_mask", "found": "network", "sequence": "t1c", "volume_ml": 1464.9},
+            "The brain was outlined in t1c by the network brain-extraction, 1464.9 mL",
+        ),
+        (
             {"step": "clip_percentiles", "lower": 0.5, "upper": 99.5, "scope": "slice", "region": "all"},
             "slice by slice",
         ),

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.io.case_source import CaseSource, refuse_duplicate_cases
+from metseg.preprocess.brain_extraction import BrainFinder
 from metseg.preprocess.cache import cache_key
 from metseg.preprocess.cache.cache_entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.cache_reader import Cache
@@ -43,6 +44,7 @@ class _Task:
     recipe_stamp: str
     folder: Path
     content: cache_key.CaseContent | None = None
+    find_brain: BrainFinder | None = None
 
 
 def build_cache(
@@ -51,6 +53,8 @@ def build_cache(
     folder: Path,
     *,
     contents: Mapping[str, cache_key.CaseContent] | None = None,
+    find_brain: BrainFinder | None = None,
+    brain_model: str = "",
     workers: int | None = None,
     quiet: bool = False,
 ) -> Cache:
@@ -64,6 +68,9 @@ def build_cache(
         recipe: its data and preprocess parts count.
         folder: made if it is not there; one recipe per folder, or they take turns in overwriting each other.
         contents: what is known of the files by case id, so that they are not read once more for their checksums.
+        find_brain: makes the brain mask of heads with skull, a function at the top of a module, for it goes to other
+            processes; None: such heads are refused by the step `brain_mask`.
+        brain_model: what `find_brain` goes by; see `metseg.preprocess.cache.cache_key.recipe_stamp`.
         workers: processes; None: as many as there are processors, and memory for volumes; 0: none, all is done in
             this one.
         quiet: no progress on stderr.
@@ -72,7 +79,7 @@ def build_cache(
         InputError: two cases with one id, or bad cases, by name.
         ResourceError: the disk or the memory does not suffice.
     """
-    rules = cache_key.recipe_stamp(recipe)
+    rules = cache_key.recipe_stamp(recipe, brain_model=brain_model)
     refuse_duplicate_cases((source.case_id, source.root) for source in sources)
     with _alone_in(folder):
         _remove_leftovers(folder)
@@ -81,7 +88,8 @@ def build_cache(
         for source in sources:
             entry = _fresh(folder, source, rules)
             if entry is None:
-                todo.append(_Task(source, recipe, rules, folder, (contents or {}).get(source.case_id)))
+                content = (contents or {}).get(source.case_id)
+                todo.append(_Task(source, recipe, rules, folder, content, find_brain))
             else:
                 found[source.case_id] = entry
         for case_id, result in track(_run(todo, workers), "Preprocessing", total=len(todo), quiet=quiet or not todo):
@@ -145,7 +153,10 @@ def _make(task: _Task) -> tuple[str, CaseEntry | InputError]:
             entry = replace(entry, files=content.files, stamped_ns=content.read_ns)
             write_entry(folder, entry)
             return source.case_id, entry
-        prepared = prepare(source.load(), task.recipe)
+        case = source.load()
+        if task.find_brain is not None:
+            case = task.find_brain(case, task.recipe)
+        prepared = prepare(case, task.recipe)
         return source.case_id, write_case(
             folder,
             source,

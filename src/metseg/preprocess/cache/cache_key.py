@@ -43,16 +43,19 @@ class CaseContent(NamedTuple):
     read_ns: int
 
 
-def recipe_stamp(recipe: Recipe) -> str:
+def recipe_stamp(recipe: Recipe, *, brain_model: str = "") -> str:
     """Return a sha256 over everything in a recipe that decides what a case becomes; defaults are written out.
 
+    Args:
+        recipe: its data and preprocess parts count.
+        brain_model: what tells the program that makes brain masks from every other; empty: none does.
     Raises:
         UsageError: unknown or misplaced steps.
     """
     rules = recipe.data.model_dump(mode="json", exclude=set(NOT_STAMPED))
     steps = [step.to_json() for step in check_steps(recipe.preprocess)]
     fill = sequence_fill(recipe.augment).model_dump(mode="json") if recipe.data.optional else None
-    return _digest([FORMAT_VERSION, rules, steps, fill])
+    return _digest([FORMAT_VERSION, rules, steps, fill, *([brain_model] if brain_model else [])])
 
 
 def case_stamp(content: str, recipe: str) -> str:

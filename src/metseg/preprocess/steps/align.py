@@ -133,6 +133,21 @@ def truth_on_reference(case: Case, record: Record) -> Volume:
         GeometryError: an image or the labels do not say where they lie.
     """
     assert case.labels is not None
+    return _on_reference(case, case.labels, record)
+
+
+def brain_mask_on_reference(case: Case, record: Record) -> Volume:
+    """Return the brain mask of a case on the grid of the reference, values 0 to 1; it moves as `truth_on_reference`.
+
+    Raises:
+        GeometryError: an image or the mask does not say where it lies.
+    """
+    mask = case.images[BRAIN_MASK]
+    target = case.images[record.details["reference"]]
+    return mask if same_grid(mask.grid, target.grid) else _on_reference(case, mask, record)
+
+
+def _on_reference(case: Case, mask: Volume, record: Record) -> Volume:
     _require_places(case, record.details["reference"])
     moved = record.details["moved"]
     worlds = {
@@ -140,7 +155,7 @@ def truth_on_reference(case: Case, record: Record) -> Volume:
         for name in case.images
         if name != BRAIN_MASK
     }
-    return _mask_moved(case, case.labels, case.images[record.details["reference"]], worlds)
+    return _mask_moved(case, mask, case.images[record.details["reference"]], worlds)
 
 
 def _everything(case: Case) -> Mapping[str, Volume]:

@@ -8,9 +8,10 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from metseg.errors import GeometryError, InputError
-from metseg.geometry import Grid, grid_difference
+from metseg.geometry import Grid, grid_difference, same_grid
 from metseg.io.case_source import CaseSource
 from metseg.io.images.images_2d import read_mask
 from metseg.io.images.slice_stack import SliceStackSource
@@ -74,10 +75,20 @@ def _volume(document: Document, path: Path, images: Path | None) -> Pixels:
     _require_grid(Grid(document.shape, affine), mask.grid, what="the mask", where=place)
     labels = _checked(mask, document, place)
     if images is None:
-        return Pixels(volume=VolumePixels(labels, affine), lacking=_lacking(NO_IMAGES, document))
+        volume = VolumePixels(labels, affine, brain=_brain(path, mask))
+        return Pixels(volume=volume, lacking=_lacking(NO_IMAGES, document))
     name, image = _reference_image(document, images)
     _require_grid(mask.grid, image.grid, what="the image", where=images)
-    return Pixels(volume=VolumePixels(labels, affine, image.data, name))
+    return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(path, mask)))
+
+
+def _brain(path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
+    """Return the brain mask beside the document, where ``--format brain-mask`` wrote one on the grid of the result."""
+    place = path.with_name(f"{path.stem}-brain_mask.nii.gz")
+    if not place.is_file():
+        return None
+    brain = read_mask_nifti(place)
+    return np.asarray(brain.data) > 0 if same_grid(brain.grid, mask.grid) else None
 
 
 def _lacking(what: str, document: Document) -> str:

@@ -5,7 +5,7 @@ They are shown as radiologists see them: the patient's right is left, the nose i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from metseg.errors import InputError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.lesion import Lesion, Point
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
-from metseg.plot.colours import class_colour
+from metseg.plot.colours import GREEN, class_colour
 from metseg.plot.overlay import window_of
 from metseg.plot.planes import PLANES, cut_through, shown_box
 from metseg.reporting.study.image_panels import Outline, Panel, draw_row
@@ -49,12 +49,14 @@ class VolumePixels:
         affine: (4, 4) voxel-to-RAS, mm.
         image: (X, Y, Z) on the same grid; None: outlines on black.
         name: of the image, such as ``t1c``.
+        brain: (X, Y, Z) bool, a brain mask that metseg made; None: it made none.
     """
 
     labels: Labels
     affine: npt.NDArray[np.float64]
     image: Array | None = None
     name: str = ""
+    brain: npt.NDArray[np.bool_] | None = None
 
 
 def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: int) -> tuple[KeyImage, ...]:
@@ -95,6 +97,10 @@ class _View:
     def image(self) -> Array:
         given = self.pixels.image
         return np.zeros(self.labels.shape, dtype=np.uint8) if given is None else self.turn(given)
+
+    @cached_property
+    def brain(self) -> npt.NDArray[np.bool_] | None:
+        return None if self.pixels.brain is None else self.turn(self.pixels.brain)
 
     @cached_property
     def spacing_mm(self) -> Point:
@@ -171,7 +177,8 @@ def _place_of_cut(view: _View, point: Voxel) -> str:
     x, y, z = (float(mm) for mm in view.pixels.affine[:3, :3] @ voxel + view.pixels.affine[:3, 3])
     image = f"Image: {view.pixels.name}. " if view.pixels.name and view.pixels.image is not None else ""
     place = coordinates((x, y, z), lettered=view.lettered)
-    return f"{image}Planes meet at {place} mm; voxel {voxel[0]}, {voxel[1]}, {voxel[2]}."
+    brain = "" if view.brain is None else " Green line: border of the brain mask."
+    return f"{image}Planes meet at {place} mm; voxel {voxel[0]}, {voxel[1]}, {voxel[2]}.{brain}"
 
 
 def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:
@@ -194,11 +201,18 @@ def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:
         size=(shape[right] * step[right], shape[up] * step[up]),
         centre=((shape[right] - middle[right]) * step[right], (shape[up] - middle[up]) * step[up]),
         field=view.field_mm,
-        outlines=outlines(labels, meant),
+        outlines=[*_brain_outline(view, shown), *outlines(labels, meant)],
         letters=LETTERS[index],
         has_bar=True,
         cross=((shape[right] - point[right] - 0.5) * step[right], (shape[up] - point[up] - 0.5) * step[up]),
     )
+
+
+def _brain_outline(view: _View, shown: Callable[[Array], Array]) -> list[Outline]:
+    """Return the outline of the brain mask in a plane, below all others; none where there is no mask to check."""
+    if view.brain is None:
+        return []
+    return [Outline(np.asarray(shown(view.brain), dtype=np.bool_), GREEN, OTHER_WIDTH)]
 
 
 def outlines(labels: Array, meant: npt.NDArray[np.bool_]) -> list[Outline]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from metseg.geometry import spacing_mm
+from metseg.inference.brain_border import made_brain_mask
 from metseg.inference.lesion_sides import oblique_degrees, with_sides
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
@@ -91,11 +92,18 @@ def report_of_prediction(
     gathered = CaseReport(prediction.case.case_id, known.name, known.fingerprint)
     gathered.add(prediction)
     content = gathered.document()
-    return report_of_case(content, prediction.case, prediction.labels, known, options=options or Options())
+    brain = made_brain_mask(prediction.case, prediction.records)
+    return report_of_case(content, prediction.case, prediction.labels, known, options=options or Options(), brain=brain)
 
 
 def report_of_case(
-    content: dict[str, Any], case: Case, labels: npt.NDArray[np.uint8], model: Model, *, options: Options
+    content: dict[str, Any],
+    case: Case,
+    labels: npt.NDArray[np.uint8],
+    model: Model,
+    *,
+    options: Options,
+    brain: npt.NDArray[np.bool_] | None = None,
 ) -> StudyReport:
     """Return the report of a case in memory.
 
@@ -105,17 +113,24 @@ def report_of_case(
         labels: (X, Y, Z) class ids.
         model: by which they were made.
         options: of the report.
+        brain: (X, Y, Z) the brain mask that metseg made, drawn as an outline; None: there is none.
     Raises:
         InputError: no such document, or one of another mask.
     """
     document = parse_document(content, where=case.case_id)
-    return make_report(document, model, pixels=_pixels_of(case, labels, document, options), options=options)
+    return make_report(document, model, pixels=_pixels_of(case, labels, document, options, brain), options=options)
 
 
-def _pixels_of(case: Case, labels: npt.NDArray[np.uint8], document: Document, options: Options) -> Pixels:
+def _pixels_of(
+    case: Case,
+    labels: npt.NDArray[np.uint8],
+    document: Document,
+    options: Options,
+    brain: npt.NDArray[np.bool_] | None,
+) -> Pixels:
     if document.matrix is not None:
         reference = document.technique.reference
-        return Pixels(volume=VolumePixels(labels, document.matrix, case.images[reference].data, reference))
+        return Pixels(volume=VolumePixels(labels, document.matrix, case.images[reference].data, reference, brain))
     image = case.background.data
     shown = shown_numbers(document, options)
     return Pixels(

@@ -134,7 +134,8 @@ STUDY_BODY: Final[dict[str, Any]] = {
                         BRAIN_MASK: {
                             **_BINARY,
                             "description": "A brain mask (NIfTI, on the grid of one of the images), for images that"
-                            " show the skull. May come with NIfTI files and with DICOM.",
+                            " show the skull; without one a network finds the brain. May come with NIfTI files and"
+                            " with DICOM.",
                         },
                         "model": _MODEL,
                         "stack": {"type": "boolean", "description": "Read the pages of a TIFF as slices."},

@@ -63,7 +63,8 @@ async def hand_in(
 ) -> Study:
     """Hand in pictures of one patient, NIfTI files (one per sequence), or DICOM (files or one zip archive).
 
-    For images that show the skull, models of skull-stripped images need a brain mask, in the field `brain_mask`.
+    Models of skull-stripped images need a brain mask for images with skull. It comes in the field `brain_mask`;
+    without one the service finds the brain with a network, and its mask is the artifact `brain_mask.nii.gz`.
 
     What the files' heads tell is answered at once; the rest is found when the study is worked on.
     """

@@ -26,6 +26,7 @@ TITLES: Final[Mapping[str, str]] = {
     "lesions.csv": "Lesion table (CSV)",
     "lesions.json": "Lesion table, with how it came about (JSON)",
     "overlay.png": "Overview picture (PNG)",
+    "brain_mask.nii.gz": "Brain mask (NIfTI)",
     "prepared.nii.gz": "What the network saw (NIfTI)",
 }
 

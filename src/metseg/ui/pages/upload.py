@@ -164,11 +164,12 @@ def _more_options(kind: Kind | None) -> tuple[Options, tuple[ChosenFile, ...]]:
 
 
 def _choose_brain_mask() -> tuple[ChosenFile, ...]:
-    """Ask for a brain mask, which images that show the skull need for many models."""
+    """Ask for a brain mask, for images that show the skull; without one the service finds the brain."""
     given = st.file_uploader(
-        "Brain mask (NIfTI), for images that show the skull",
+        "Brain mask (NIfTI), optional",
         key=f"brain-mask-{session_state.upload_round()}",
-        help="On the grid of one of the images. Most models of volumes were trained on images without skull.",
+        help="On the grid of one of the images. Where images show the skull and there is no mask, metseg finds the"
+        " brain with a network of its own; a mask that you checked is better.",
     )
     if given is None:
         return ()

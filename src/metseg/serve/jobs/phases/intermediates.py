@@ -18,7 +18,7 @@ from metseg.inference.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.io.volumes.nifti import read_volume
 from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.job import Segmentation
-from metseg.volume import Array, Case, SequenceRecord, Volume
+from metseg.volume import BRAIN_MASK, Array, BrainMaskRecord, Case, SequenceRecord, Volume
 
 FACTS = "case.json"
 
@@ -80,6 +80,26 @@ def load_case(folder: Path) -> Case:
         warnings=tuple(facts["warnings"]),
         sequence_records=tuple(SequenceRecord(**record) for record in facts.get("sequence_records", ())),
     )
+
+
+def save_brain_mask(case: Case, folder: Path) -> None:
+    """Write the brain mask that was made for a case, how it was made, and all that was noticed until then."""
+    assert case.brain_mask_record is not None
+    facts = {"record": asdict(case.brain_mask_record), "warnings": list(case.warnings)}
+    with atomic_folder(folder) as partial:
+        np.save(partial / "mask.npy", case.images[BRAIN_MASK].data)
+        (partial / FACTS).write_text(json.dumps(facts), "utf-8")
+
+
+def load_brain_mask(case: Case, folder: Path) -> Case:
+    """Return a case with the mask that `save_brain_mask` wrote; the case itself where there is none."""
+    if not folder.is_dir():
+        return case
+    facts = json.loads((folder / FACTS).read_text("utf-8"))
+    record = BrainMaskRecord(**facts["record"])
+    mask = Volume(np.load(folder / "mask.npy", allow_pickle=False), case.images[record.sequence].affine)
+    images = {**case.images, BRAIN_MASK: mask}
+    return replace(case, images=images, warnings=tuple(facts["warnings"]), brain_mask_record=record)
 
 
 def _kept_image(folder: Path, name: str, affine: list[list[float]] | None) -> Volume:

@@ -16,6 +16,7 @@ from metseg.atomic_io import atomic_file, write_text
 from metseg.inference.predictor import Predictor
 from metseg.inference.volume_outputs import PROBABILITY_SCALE
 from metseg.preprocess.prepared_case import Prepared
+from metseg.progress import OnShare, no_progress
 from metseg.schemas import Options, Phase
 from metseg.serve.jobs.phases.model_cache import Loaded, Models
 from metseg.serve.storage.artifact_names import media_type_of
@@ -108,10 +109,6 @@ class JobCache:
         self.study_id, self.case, self.prepared, self.segmentation, self.document = "", None, None, None, None
 
 
-def no_progress(_share: float) -> None:
-    """Where nobody wants to know how far a phase is."""
-
-
 #: Gives a path to write the artifact of a name to; it is put in place when the block ends well.
 Artifacts = Callable[[str], AbstractContextManager[Path]]
 
@@ -152,7 +149,7 @@ class Job:
     models: Models
     desk: JobCache
     artifact: Artifacts
-    on_share: Callable[[float], None] = no_progress
+    on_share: OnShare = no_progress
 
     @property
     def loaded(self) -> Loaded:

@@ -15,6 +15,7 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion, lesions_csv
 from metseg.preprocess.prepared_case import Record
 from metseg.schemas import Phase
+from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
 from metseg.serve.jobs.phases.read_phase import the_case, write_png
@@ -35,7 +36,11 @@ def measure(job: Job) -> Outcome:
     with job.artifact("lesions.csv") as path:
         write_text(path, lesions_csv(prediction.lesions, tuple(LABEL_SCHEMES[prediction.scheme].classes.values())))
     _give_instances(job, prediction)
-    return Outcome(lesions=tuple(lesion.model_dump(mode="json") for lesion in prediction.lesions))
+    known = {*job.outcome(Phase.READ).warnings, *job.outcome(Phase.PREPROCESS).warnings}
+    return Outcome(
+        lesions=tuple(lesion.model_dump(mode="json") for lesion in prediction.lesions),
+        warnings=tuple(public_text(text) for text in prediction.warnings if text not in known),
+    )
 
 
 def the_document(job: Job) -> dict[str, Any]:
@@ -50,6 +55,11 @@ def the_lesions(job: Job) -> tuple[Lesion, ...]:
     return tuple(Lesion.model_validate(content) for content in the_document(job)["lesions"])
 
 
+def the_records(job: Job) -> tuple[Record, ...]:
+    """Return what the preprocessing did, step by step."""
+    return tuple(Record.from_json(raw) for raw in job.outcome(Phase.PREPROCESS).kept["records"])
+
+
 def _prediction(job: Job) -> Prediction:
     """Return the prediction, its lesions measured."""
     segmentation = the_segmentation(job)
@@ -59,7 +69,7 @@ def _prediction(job: Job) -> Prediction:
         segmentation.labels,
         segmentation.probability,
         warnings=(*job.outcome(Phase.READ).warnings, *preprocessed.warnings),
-        records=tuple(Record.from_json(raw) for raw in preprocessed.kept["records"]),
+        records=the_records(job),
         watch=Stopwatch({"preprocess": preprocessed.elapsed_s, **job.outcome(Phase.PREDICT).kept["timings_s"]}),
     )
 

@@ -9,8 +9,13 @@ from metseg.inference.volume_outputs import write_nifti
 from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Phase
 from metseg.serve.http.problem_details import public_text
+from metseg.serve.jobs.phases.intermediates import save_brain_mask
 from metseg.serve.jobs.phases.job import Job, Outcome
-from metseg.serve.jobs.phases.read_phase import the_case
+from metseg.serve.jobs.phases.read_phase import BRAIN, the_case
+from metseg.volume import BRAIN_MASK
+
+#: Which share of the phase is the search for the brain, where there is one.
+BRAIN_SHARE = 0.5
 
 #: The largest magnitude in ``prepared.nii.gz``; the header's slope makes the value itself of it.
 _INT16_MAX = 32767
@@ -19,16 +24,31 @@ _INT16_MAX = 32767
 def preprocess(job: Job) -> Outcome:
     """Prepare the case and leave it on the desk; what is written is the reference sequence, for people.
 
+    Where the images show a skull and no brain mask came with them, the brain is found first, and its mask written too.
+
     Raises:
         InputError: a step of the model's recipe cannot work on the case.
     """
+    _find_brain(job)
     prepared = the_prepared(job)
     job.on_share(0.8)
     _give_prepared(job, prepared)
     # What reading noticed is among the warnings, and has been told.
-    told = set(the_case(job).warnings)
+    told = set(job.outcome(Phase.READ).warnings)
     warnings = tuple(public_text(text) for text in prepared.warnings if text not in told)
     return Outcome(warnings=warnings, kept={"records": [record.to_json() for record in prepared.records]})
+
+
+def _find_brain(job: Job) -> None:
+    """Give the case its brain mask, where one has to be made, and keep the mask for later phases and for people."""
+    case = job.predictor.with_brain_mask(the_case(job), on_share=lambda share: job.on_share(BRAIN_SHARE * share))
+    if case.brain_mask_record is None:
+        return
+    save_brain_mask(case, job.folder.work / BRAIN)
+    job.desk.case = case
+    mask = case.images[BRAIN_MASK]
+    with job.artifact("brain_mask.nii.gz") as path:
+        write_nifti(mask.data, mask.affine, path)
 
 
 def the_prepared(job: Job) -> Prepared:

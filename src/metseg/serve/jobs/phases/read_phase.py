@@ -18,13 +18,15 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey
 from metseg.preprocess.prepared_case import reference_name
-from metseg.serve.jobs.phases.intermediates import anonymous, load_case, save_case, storable
+from metseg.serve.jobs.phases.intermediates import anonymous, load_brain_mask, load_case, save_case, storable
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.upload_source import find_source
 from metseg.volume import Case
 
 #: Folder of the case, below ``work/``.
 CASE = "case"
+#: Folder of the brain mask that the phase `preprocess` made, where one was needed.
+BRAIN = "brain"
 
 
 def read(job: Job) -> Outcome:
@@ -59,9 +61,12 @@ def read(job: Job) -> Outcome:
 
 
 def the_case(job: Job) -> Case:
-    """Return the case that was read: from the desk, or from disk where another process has read it."""
+    """Return the case that was read: from the desk, or from disk where another process has read it.
+
+    From the phase `preprocess` on it has the brain mask that was made for it.
+    """
     if job.desk.case is None:
-        job.desk.case = load_case(job.folder.work / CASE)
+        job.desk.case = load_brain_mask(load_case(job.folder.work / CASE), job.folder.work / BRAIN)
     return job.desk.case
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from metseg.inference.brain_border import made_brain_mask
 from metseg.inference.volume_outputs import draw_overlay
 from metseg.plot.overlay import draw_labels, grey
 from metseg.reporting.study.html_writer import write_study_html
@@ -15,7 +16,7 @@ from metseg.reporting.study.report_builder import Options, report_of_case
 from metseg.reporting.study.study_report import StudyReport
 from metseg.schemas import Phase
 from metseg.serve.jobs.phases.job import Job, Outcome
-from metseg.serve.jobs.phases.measure_phase import the_document, the_lesions
+from metseg.serve.jobs.phases.measure_phase import the_document, the_lesions, the_records
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
 from metseg.serve.jobs.phases.read_phase import the_case, write_png
 from metseg.volume import Case
@@ -47,7 +48,9 @@ def render(job: Job) -> Outcome:
 
 def _report(job: Job, case: Case, labels: Labels) -> StudyReport:
     model = find_model(job.loaded.name, job.predictor.fingerprint)
-    return report_of_case(the_document(job), case, labels, model, options=Options(pseudonym=job.study_id))
+    brain = made_brain_mask(case, the_records(job))
+    options = Options(pseudonym=job.study_id)
+    return report_of_case(the_document(job), case, labels, model, options=options, brain=brain)
 
 
 def _give_picture_overlays(job: Job, case: Case, labels: Labels) -> None:
