@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -39,9 +39,14 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str, *, cure: str | None
     """
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1)
+    raise unknown_name(kind, list(table), name, cure=cure)
+
+
+def unknown_name(kind: str, names: Sequence[str], name: str, *, cure: str | None = None) -> UsageError:
+    """Return the error for a name that is not in a table; arguments as for `lookup`, ``names`` being those known."""
+    near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(table)}", cure=cure, code="usage.unknown_name")
+    return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}", cure=cure, code="usage.unknown_name")
 
 
 def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import metseg
-from metseg.dataset.augmentation import AUGMENTATIONS
+from metseg.dataset.augmentation_table import AUGMENTATIONS
 from metseg.evaluation.metrics.metric_table import METRICS
 from metseg.io.layouts import LAYOUTS
 from metseg.model import MODELS

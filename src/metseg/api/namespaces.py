@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from metseg.argument_checks import require_instance
-from metseg.registry import Registry, lookup
+from metseg.registry import Registry, unknown_name
 
 if TYPE_CHECKING:
     from metseg.model import SegmentationNetwork
@@ -45,7 +45,7 @@ class Namespace(Mapping[str, Any], Generic[Entry]):
         for registry in registries:
             if name in registry:
                 return registry.lookup(name)
-        return lookup(self._kind, dict.fromkeys(self._names()), name, cure=registries[0].cure)
+        raise unknown_name(self._kind, self._names(), name, cure=registries[0].cure)
 
     def __contains__(self, name: object) -> bool:
         return name in self._names()

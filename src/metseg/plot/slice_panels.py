@@ -149,7 +149,7 @@ def _same_height(image: Image, reference: Image, z: int) -> int:
     """Return the slice of an image that lies nearest to the middle of a slice of another one."""
     depth = image.data.shape[2]
     if image.affine is None or reference.affine is None:
-        return min(z, depth - 1)
+        return int(min(z, depth - 1))
     x, y, _ = reference.data.shape
     middle = np.array([(x - 1) / 2, (y - 1) / 2, z, 1.0])
     return int(np.clip(np.rint((voxel_map(image.affine, reference.affine) @ middle)[2]), 0, depth - 1))

@@ -88,7 +88,7 @@ def _brain(path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
     if not place.is_file():
         return None
     brain = read_mask_nifti(place)
-    return np.asarray(brain.data) > 0 if same_grid(brain.grid, mask.grid) else None
+    return np.asarray(brain.data, dtype=np.uint8) > 0 if same_grid(brain.grid, mask.grid) else None
 
 
 def _lacking(what: str, document: Document) -> str:
