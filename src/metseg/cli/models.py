@@ -117,7 +117,7 @@ def join(
     print(f"{joined}\t{len(names)} networks")
 
 
-@app.command()
+@app.command("operate")
 def set_operating_point(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
     predictions: Annotated[
