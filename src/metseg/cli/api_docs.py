@@ -28,10 +28,10 @@ LINE_LENGTH = 100
 LONGEST_DEFAULT = 60
 
 #: Sections of a docstring that hold `name: text` entries, and their titles on the page.
-ENTRY_SECTIONS: Mapping[str, str] = {"Args": "Parameters", "Attributes": "Attributes", "Raises": "Raises"}
+ENTRY_SECTIONS: dict[str, str] = {"Args": "Parameters", "Attributes": "Attributes", "Raises": "Raises"}
 
 #: Sections of a docstring that hold text, and their titles on the page.
-TEXT_SECTIONS: Mapping[str, str] = {
+TEXT_SECTIONS: dict[str, str] = {
     "Returns": "Returns",
     "Yields": "Yields",
     "Note": "Note",
@@ -40,7 +40,7 @@ TEXT_SECTIONS: Mapping[str, str] = {
 }
 
 #: Stars of the parameters that take any number of arguments.
-PREFIXES = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+PREFIXES: Mapping[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def api_page() -> str:
