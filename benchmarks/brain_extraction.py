@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import same_grid
-from metseg.inference.brain_extraction import Brain, extract_brain
-from metseg.inference.deepbet_program import installed_version
+from metseg.inference.brain.brain_extraction import Brain, extract_brain
+from metseg.inference.brain.deepbet_program import installed_version
 from metseg.io.mask_names import plain_stem
 from metseg.io.sequence_names import is_brain_mask
 from metseg.io.volumes.nifti import read_volume

@@ -41,9 +41,9 @@ from torch import nn
 
 from metseg.evaluation.metrics.overlap import confusion, dice
 from metseg.geometry import stepped_affine
-from metseg.inference.aggregator import Aggregator
 from metseg.inference.predictor import Predictor
-from metseg.inference.window_grid import gaussian_weights, place_windows
+from metseg.inference.windows.aggregator import Aggregator
+from metseg.inference.windows.window_grid import gaussian_weights, place_windows
 from metseg.io import find_inputs
 from metseg.labels import LABEL_SCHEMES
 from metseg.malloc_tuning import give_back_freed_memory

@@ -167,7 +167,7 @@ def test_an_interruption_is_said(run_metseg: Run, monkeypatch: pytest.MonkeyPatc
 def test_help_names_all_that_can_be_named() -> None:
     """The help is at hand before the tables are loaded, so it repeats their names."""
     from metseg.evaluation import PROTOCOLS
-    from metseg.inference.output_formats import FORMATS
+    from metseg.inference.outputs.output_formats import FORMATS
 
     for told, table in ((option("evaluate", "--protocol"), PROTOCOLS), (option("predict", "--format"), FORMATS)):
         assert [name for name in table if name not in told.help] == []

@@ -525,7 +525,7 @@ def test_41_memory_that_runs_out_while_training(train: Run, monkeypatch: pytest.
     def exhausted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("metseg.training.lightning_module.SegmentationModule.training_step", exhausted)
+    monkeypatch.setattr("metseg.training.loop.lightning_module.SegmentationModule.training_step", exhausted)
     status, _, err = train()
     assert status == 5
     one_line(err, "memory ran out while training", "batch of 4", "--set train.batch_size=2")

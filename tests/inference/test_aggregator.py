@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metseg.inference.aggregator import Aggregator
+from metseg.inference.windows.aggregator import Aggregator
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, Outputs, region_outputs
 from metseg.preprocess import check_steps

@@ -15,10 +15,10 @@ from PIL import Image
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.evaluation.files.mask_files import find_masks
 from metseg.inference import batch as folder_module
-from metseg.inference import memory as memory_module
 from metseg.inference.batch import predict_paths
 from metseg.inference.input_options import InputOptions
 from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
+from metseg.inference.windows import memory as memory_module
 
 Run = Callable[..., tuple[int, str, str]]
 Make = Callable[..., Predictor]

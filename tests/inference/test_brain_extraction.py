@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from metseg.errors import InputError, UsageError
-from metseg.inference import brain_extraction
 from metseg.inference.batch import predict_paths
-from metseg.inference.brain_border import border_warnings
-from metseg.inference.brain_extraction import ensure_brain_mask, extract_brain, extraction_fingerprint
+from metseg.inference.brain import brain_extraction
+from metseg.inference.brain.brain_border import border_warnings
+from metseg.inference.brain.brain_extraction import ensure_brain_mask, extract_brain, extraction_fingerprint
 from metseg.inference.prediction_data import brain_of
 from metseg.inference.predictor import Predictor
 from metseg.io.volumes.volume_case import ImageFile, VolumeSource
-from metseg.preprocess.brain_extraction import extraction_method, needs_brain_extraction
+from metseg.preprocess.brain_mask_rules import extraction_method, needs_brain_extraction
 from metseg.preprocess.cache import build_cache
 from metseg.preprocess.cache.cache_key import recipe_stamp
 from metseg.preprocess.pipeline import prepare
@@ -321,7 +321,7 @@ def test_only_recipes_that_find_brains_depend_on_the_network() -> None:
 def test_deepbet_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from metseg.inference import deepbet_program
+    from metseg.inference.brain import deepbet_program
 
     deepbet_program._program.cache_clear()
     monkeypatch.setitem(sys.modules, "deepbet", None)

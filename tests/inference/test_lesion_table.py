@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.inference.case_document import CaseReport
 from metseg.inference.lesion_table import find_lesions, joined
+from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.postprocessing import clean_labels
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
@@ -121,7 +121,7 @@ def test_lesions_are_joined_once_for_each_seam_they_cross(monkeypatch: pytest.Mo
         seen.append(two.voxels)
         return joined(one, two)
 
-    monkeypatch.setattr("metseg.inference.case_document.joined", counted)
+    monkeypatch.setattr("metseg.inference.outputs.case_document.joined", counted)
     report = report_in_parts(labels, np.full(labels.shape, 0.75, dtype=np.float32), 1)
     assert seen == [40] * 39
     assert len(report.lesions) == 40 * 20 + 1

@@ -12,7 +12,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from metseg.geometry import AxisTurn
-from metseg.inference.brain_extraction import extract_brain
+from metseg.inference.brain.brain_extraction import extract_brain
 from metseg.io.volumes.nifti import read_volume
 from metseg.volume import Volume
 

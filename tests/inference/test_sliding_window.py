@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from metseg.inference.sliding_window import slide
-from metseg.inference.window_grid import gaussian_weights, place_windows
+from metseg.inference.windows.sliding_window import slide
+from metseg.inference.windows.window_grid import gaussian_weights, place_windows
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map
 
-from metseg.inference.window_grid import gaussian_weights, place_windows, starts_along
+from metseg.inference.windows.window_grid import gaussian_weights, place_windows, starts_along
 from metseg.measure import bounding_box
 
 

@@ -27,7 +27,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from metseg.inference import brain_extraction
+from metseg.inference.brain import brain_extraction
 from metseg.io.prediction_inputs import find_inputs
 from metseg.recipe import parse_recipe
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Study

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metseg.training.callbacks import Best, BestWeights
+from metseg.training.loop.callbacks import Best, BestWeights
 
 
 def validate(callback: BestWeights, epoch: int, dice: float) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from metseg.errors import BundleError, ResourceError
-from metseg.training.checkpoint import (
+from metseg.training.loop.checkpoint import (
     AtomicCheckpointIO,
     EpochCheckpoint,
     latest_good,

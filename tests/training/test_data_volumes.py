@@ -96,7 +96,7 @@ class Bright(torch.nn.Module):
 
 
 def test_the_validation_dice_is_that_of_whole_patients(data, recipe, monkeypatch):
-    from metseg.training.lightning_module import SegmentationModule
+    from metseg.training.loop.lightning_module import SegmentationModule
 
     task = SegmentationModule(Bright(), recipe, patients=data.patients, memory_format=torch.contiguous_format)
     logged: dict[str, float] = {}

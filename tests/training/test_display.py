@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from metseg.training.display import TrainingDisplay
+from metseg.training.loop.display import TrainingDisplay
 
 
 class Terminal(io.StringIO):

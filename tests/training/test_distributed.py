@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from metseg.errors import UsageError
 from metseg.recipe import Recipe
-from metseg.training.distributed import Ranks, find_ranks, require_devices
+from metseg.training.loop.distributed import Ranks, find_ranks, require_devices
 from metseg.training.run import Run, train_run
 
 #: Nothing that looks at the batch as a whole: norm and loss are per picture, and there is no dropout.

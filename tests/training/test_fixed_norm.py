@@ -15,9 +15,9 @@ from metseg.model import SegmentationNetwork, build_model
 from metseg.model.networks.layers import FIXED_NORM, has_fixed_norm, with_classes
 from metseg.recipe import load_recipe
 from metseg.training import run
-from metseg.training.distributed import Ranks
 from metseg.training.fit import _devices
-from metseg.training.fixed_norm import measure_norms
+from metseg.training.loop.distributed import Ranks
+from metseg.training.weights.fixed_norm import measure_norms
 
 HERE = Compute(torch.device("cpu"), bf16=False, channels_last=True)
 

@@ -14,7 +14,7 @@ import torch
 
 from metseg.errors import ResourceError
 from metseg.recipe import Recipe
-from metseg.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from metseg.training.loop.checkpoint import AtomicCheckpointIO, read_checkpoint
 
 LIMITED = """
 import resource, sys

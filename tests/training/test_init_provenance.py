@@ -14,8 +14,8 @@ from metseg.io.splits import SelectedCases, Selection, Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
-from metseg.training.init_provenance import InitProvenance, init_provenance
 from metseg.training.model_card import write_card
+from metseg.training.weights.init_provenance import InitProvenance, init_provenance
 
 SPLIT = Split(train=("a", "b"), validation=("c",), test=("d",))
 

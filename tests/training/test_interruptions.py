@@ -15,7 +15,7 @@ import pytest
 from metseg.errors import LockedError
 from metseg.recipe import Recipe
 from metseg.training import run as run_module
-from metseg.training.logs import CsvLog
+from metseg.training.loop.logs import CsvLog
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
 
@@ -112,7 +112,7 @@ def test_budgets(train: Callable, tmp_path: Path, changes: tuple[str, ...], step
 
 def test_minutes_go_on_over_interruptions(train: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = {"s": 0.0}  # a minute takes as long as the test says
-    monkeypatch.setattr("metseg.training.callbacks.time.monotonic", lambda: clock["s"])
+    monkeypatch.setattr("metseg.training.loop.callbacks.time.monotonic", lambda: clock["s"])
     original = CsvLog.on_train_batch_end
 
     def tick(self: CsvLog, *arguments: object) -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from metseg.errors import ResourceError
-from metseg.inference import memory as predict_memory
 from metseg.inference.device import Compute
-from metseg.inference.memory import free_memory, out_of_memory_is_an_error
+from metseg.inference.windows import memory as predict_memory
+from metseg.inference.windows.memory import free_memory, out_of_memory_is_an_error
 from metseg.model import MODELS, build_model
 from metseg.training import memory_estimate as train_memory
 from metseg.training.memory_estimate import MemoryNeed, require_memory, saved_for_backward, training_need

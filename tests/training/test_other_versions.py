@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from metseg.training.callbacks import Budget
-from metseg.training.checkpoint import VERSION, VERSION_KEY, read_checkpoint
+from metseg.training.loop.callbacks import Budget
+from metseg.training.loop.checkpoint import VERSION, VERSION_KEY, read_checkpoint
 
 Train = Callable[..., tuple[int, str, str]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metseg.recipe import Named, Recipe
-from metseg.training.pruning import cheapest_form
+from metseg.training.weights.pruning import cheapest_form
 
 
 def recipe(name: str, **options: object) -> Recipe:

@@ -34,14 +34,14 @@ CHANGES = (
 #: forked from one process, which has imported everything and started no thread yet.
 CHILDREN = """
 import os, signal, sys
-import metseg.training.logs, metseg.training.callbacks, metseg.training.checkpoint, metseg.training.run
+import metseg.training.loop.logs, metseg.training.loop.callbacks, metseg.training.loop.checkpoint, metseg.training.run
 from metseg.cli import main
 
 MOMENTS = {
-    "in the middle of an epoch": (metseg.training.logs.CsvLog, "on_train_batch_end", 10),
-    "in the first epoch": (metseg.training.logs.CsvLog, "on_train_batch_end", 2),
-    "after the best weights, before the checkpoint": (metseg.training.callbacks.BestWeights, "on_validation_end", 3),
-    "at the border of two epochs": (metseg.training.checkpoint.EpochCheckpoint, "on_train_epoch_end", 3),
+    "in the middle of an epoch": (metseg.training.loop.logs.CsvLog, "on_train_batch_end", 10),
+    "in the first epoch": (metseg.training.loop.logs.CsvLog, "on_train_batch_end", 2),
+    "after the best weights, before the checkpoint": (callbacks.BestWeights, "on_validation_end", 3),
+    "at the border of two epochs": (metseg.training.loop.checkpoint.EpochCheckpoint, "on_train_epoch_end", 3),
     "between the last checkpoint and the bundle": (metseg.training.run, "fit", 1),
 }
 

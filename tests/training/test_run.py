@@ -16,10 +16,10 @@ from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.system_info import machine_line
 from metseg.training.finalize import best_network
-from metseg.training.init_provenance import InitProvenance
-from metseg.training.initialization import initialise
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
+from metseg.training.weights.init_provenance import InitProvenance
+from metseg.training.weights.initialization import initialise
 
 Train = Callable[..., tuple[int, str, str]]
 

@@ -22,7 +22,7 @@ def extract_brain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Outline the brain in an image of a head: a mask on the image's own grid, for --modality brain_mask=FILE."""
-    from metseg.inference.brain_mask_file import extract_brain_of_file
+    from metseg.inference.brain.brain_mask_file import extract_brain_of_file
 
     brain = extract_brain_of_file(image, out, method=method, device=device)
     if as_json:

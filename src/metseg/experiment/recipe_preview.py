@@ -11,7 +11,7 @@ import torch
 from metseg.dataset import Augmenter
 from metseg.dataset.sampling_plan import random_generator
 from metseg.errors import InputError, MetsegError
-from metseg.inference.brain_extraction import ensure_brain_mask
+from metseg.inference.brain.brain_extraction import ensure_brain_mask
 from metseg.io.case_source import CaseSource
 from metseg.io.inspection.contact_sheet_selection import SHOWN_MODALITIES
 from metseg.plot.augment_preview import PreviewRow, Shown, augment_preview

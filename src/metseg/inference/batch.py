@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError, UsageError
-from metseg.inference.case_document import CaseReport
 from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
-from metseg.inference.memory import out_of_memory_is_an_error, require_memory_for
-from metseg.inference.output_formats import BRAIN, FORMATS, Format, document_path, result_paths, targets
+from metseg.inference.outputs.case_document import CaseReport
+from metseg.inference.outputs.output_formats import BRAIN, FORMATS, Format, document_path, result_paths, targets
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.inference.shards import Shard, claimed, finished
+from metseg.inference.windows.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
-from metseg.preprocess.brain_extraction import brain_mask_options
+from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.progress import track
 from metseg.registry import lookup

@@ -83,9 +83,9 @@ class Prediction(PredictionData):
             ResourceError: the disk is full.
         """
         # Not above: these need Matplotlib and nibabel, which reading a prediction does not.
-        from metseg.inference.case_document import CaseReport
-        from metseg.inference.output_formats import FORMATS, document_path, result_paths
-        from metseg.inference.volume_outputs import affine_of, write_nifti
+        from metseg.inference.outputs.case_document import CaseReport
+        from metseg.inference.outputs.output_formats import FORMATS, document_path, result_paths
+        from metseg.inference.outputs.volume_outputs import affine_of, write_nifti
 
         target, names = require_path("path", path), require_texts("formats", formats)
         chosen = [lookup("format", FORMATS, name) for name in names]
@@ -128,7 +128,7 @@ class Prediction(PredictionData):
         return self._plot_slices(lesions) if self.case.is_slice_stack else self._plot_planes(lesions)
 
     def _plot_planes(self, lesions: int) -> npt.NDArray[np.object_]:
-        from metseg.inference.volume_outputs import affine_of, lesion_cuts
+        from metseg.inference.outputs.volume_outputs import affine_of, lesion_cuts
         from metseg.plot.planes import show_planes
 
         affine = affine_of(self)

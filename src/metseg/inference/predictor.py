@@ -11,18 +11,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.inference.aggregator import Aggregator
-from metseg.inference.brain_border import border_warnings
-from metseg.inference.brain_extraction import ensure_brain_mask
+from metseg.inference.brain.brain_border import border_warnings
+from metseg.inference.brain.brain_extraction import ensure_brain_mask
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
 from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
 from metseg.inference.lesion_sides import with_sides
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.postprocessing import clean_labels
 from metseg.inference.prediction import Prediction
-from metseg.inference.sliding_window import Slab, slide
 from metseg.inference.stopwatch import Stopwatch
-from metseg.inference.test_time_augmentation import mirror_axes
+from metseg.inference.windows.aggregator import Aggregator
+from metseg.inference.windows.sliding_window import Slab, slide
+from metseg.inference.windows.test_time_augmentation import mirror_axes
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
 from metseg.model import SegmentationNetwork

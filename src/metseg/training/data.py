@@ -25,7 +25,7 @@ from metseg.dataset import (
     share_out,
 )
 from metseg.errors import InputError
-from metseg.inference.brain_extraction import ensure_brain_mask, extraction_fingerprint
+from metseg.inference.brain.brain_extraction import ensure_brain_mask, extraction_fingerprint
 from metseg.io.case_discovery import find
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Selection, Split, make_split

@@ -28,9 +28,9 @@ from metseg.training.data import TrainingData
 from metseg.training.fit import Spent
 from metseg.training.machine import describe_machine
 from metseg.training.model_card import trivial_remarks, write_card
-from metseg.training.pruning import cheapest_form
 from metseg.training.run_folder import RunFolder
 from metseg.training.scoring import score_run
+from metseg.training.weights.pruning import cheapest_form
 
 
 def finalize(run: RunFolder, recipe: Recipe, data: TrainingData, *, compute: Compute, spent: Spent) -> Path:

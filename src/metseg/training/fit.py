@@ -21,7 +21,8 @@ from metseg.inference.device import Compute, memory_format
 from metseg.model import SegmentationNetwork
 from metseg.model.networks.layers import has_fixed_norm
 from metseg.recipe import Recipe
-from metseg.training.callbacks import (
+from metseg.training.data import make_loaders
+from metseg.training.loop.callbacks import (
     NOTHING_YET,
     BestWeights,
     Budget,
@@ -31,12 +32,11 @@ from metseg.training.callbacks import (
     Seeds,
     SharedFigures,
 )
-from metseg.training.checkpoint import AtomicCheckpointIO, EpochCheckpoint, require_restorable
-from metseg.training.data import make_loaders
-from metseg.training.display import TrainingDisplay
-from metseg.training.distributed import Ranks, RanksEnvironment
-from metseg.training.lightning_module import SegmentationModule, diverged
-from metseg.training.logs import CsvLog, MemoryWatch
+from metseg.training.loop.checkpoint import AtomicCheckpointIO, EpochCheckpoint, require_restorable
+from metseg.training.loop.display import TrainingDisplay
+from metseg.training.loop.distributed import Ranks, RanksEnvironment
+from metseg.training.loop.lightning_module import SegmentationModule, diverged
+from metseg.training.loop.logs import CsvLog, MemoryWatch
 from metseg.training.run_folder import RunFolder
 
 #: What Lightning calls the kinds of device.

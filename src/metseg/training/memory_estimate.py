@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from metseg.errors import ResourceError
 from metseg.inference.device import Compute
-from metseg.inference.memory import free_memory
+from metseg.inference.windows.memory import free_memory
 from metseg.model import SegmentationNetwork
 
 #: Copies of the weights a training holds, in float32: weights, gradients, two moments of Adam, moving average.

@@ -65,7 +65,7 @@ def one_cycle(progress: float) -> float:
 
 
 #: Name to the factor on the learning rate at a given progress. "plateau" is constant here and lowered by
-#: `metseg.training.callbacks.Schedule` when the validation Dice stops rising.
+#: `metseg.training.loop.callbacks.Schedule` when the validation Dice stops rising.
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "constant": constant,
     "plateau": constant,

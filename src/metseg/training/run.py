@@ -17,7 +17,7 @@ from metseg.atomic_io import disk_full_is_an_error
 from metseg.dataset import TrainingSet
 from metseg.errors import UsageError
 from metseg.inference.device import Compute, choose_compute
-from metseg.inference.memory import out_of_memory_is_an_error
+from metseg.inference.windows.memory import out_of_memory_is_an_error
 from metseg.io.case_source import CaseSource
 from metseg.io.data_origin import data_statement, other_data
 from metseg.io.duplicate_images import mark_duplicates
@@ -30,18 +30,18 @@ from metseg.monai_import_filter import import_lean
 from metseg.plot.curves import draw_curves
 from metseg.progress import track
 from metseg.recipe import Recipe
-from metseg.training.checkpoint import latest_good, remove_unfinished
 from metseg.training.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
 from metseg.training.data_record import DataRecord, read_data, write_record
-from metseg.training.distributed import Ranks, broadcast, find_ranks, process_group, require_devices
 from metseg.training.finalize import finalize
 from metseg.training.fit import Job, fit
-from metseg.training.fixed_norm import MEASURED_BATCHES, measure_norms
-from metseg.training.init_provenance import init_provenance
-from metseg.training.initialization import initialise
+from metseg.training.loop.checkpoint import latest_good, remove_unfinished
+from metseg.training.loop.distributed import Ranks, broadcast, find_ranks, process_group, require_devices
 from metseg.training.memory_estimate import require_memory
 from metseg.training.recipe_validation import validate_recipe
 from metseg.training.run_folder import RunFolder
+from metseg.training.weights.fixed_norm import MEASURED_BATCHES, measure_norms
+from metseg.training.weights.init_provenance import init_provenance
+from metseg.training.weights.initialization import initialise
 
 
 @dataclass(frozen=True)

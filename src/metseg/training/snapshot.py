@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metseg.inference.image_outputs import background
+from metseg.inference.outputs.image_outputs import background
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.pipeline import scheme_labels

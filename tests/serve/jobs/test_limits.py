@@ -39,7 +39,7 @@ print("goes on")
 def test_prediction_knows_of_the_limit() -> None:
     """What is refused beforehand for want of memory is judged by what the limit leaves."""
     code = """
-from metseg.inference.memory import free_memory
+from metseg.inference.windows.memory import free_memory
 limit_memory(300 * 2**20)
 before = free_memory()
 held = bytearray(100 * 2**20)
@@ -51,7 +51,7 @@ print(before <= 300 * 2**20, before - free_memory() >= 100 * 2**20)
 def test_a_container_is_smaller_than_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr("metseg.inference.memory.CGROUPS", ((limit, used),))
+    monkeypatch.setattr("metseg.inference.windows.memory.CGROUPS", ((limit, used),))
     total = psutil.virtual_memory().total
     assert memory_share() == int(0.8 * total)  # no such file
     limit.write_text("max\n")

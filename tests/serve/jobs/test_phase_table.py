@@ -21,8 +21,8 @@ from PIL import Image
 
 from metseg.errors import BundleError, InputError, MetsegError, ResourceError
 from metseg.inference import lesion_sides, predictor
-from metseg.inference.case_document import CaseReport
 from metseg.inference.lesion_table import find_lesions
+from metseg.inference.outputs.case_document import CaseReport
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion
 from metseg.schemas import Facts, Options, Phase

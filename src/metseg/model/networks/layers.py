@@ -56,7 +56,7 @@ class _Fixed:
     """Comes before batch normalisation's own class: goes by the statistics that it holds, in training too.
 
     An answer then depends on nothing else in the batch or the window, and windows agree with one another where they
-    overlap. See `metseg.training.fixed_norm` for where the statistics are from.
+    overlap. See `metseg.training.weights.fixed_norm` for where the statistics are from.
     """
 
     def forward(self: Any, input: torch.Tensor) -> torch.Tensor:

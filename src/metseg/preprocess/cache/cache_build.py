@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.io.case_source import CaseSource, refuse_duplicate_cases
-from metseg.preprocess.brain_extraction import BrainFinder
+from metseg.preprocess.brain_mask_rules import BrainFinder
 from metseg.preprocess.cache import cache_key
 from metseg.preprocess.cache.cache_entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.cache_reader import Cache

@@ -72,7 +72,7 @@ class Failure(_Part):
 
 
 class Document(_Part):
-    """The document ``<case>.json``; see `metseg.inference.case_document.CaseReport`."""
+    """The document ``<case>.json``; see `metseg.inference.outputs.case_document.CaseReport`."""
 
     case: str
     metseg: str

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from metseg.geometry import spacing_mm
-from metseg.inference.brain_border import made_brain_mask
+from metseg.inference.brain.brain_border import made_brain_mask
 from metseg.inference.lesion_sides import oblique_degrees, with_sides
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
@@ -86,7 +86,7 @@ def report_of_prediction(
         model: by which it was made, from `metseg.reporting.study.model_info`; None: no more than its name is known.
         options: of the report.
     """
-    from metseg.inference.case_document import CaseReport
+    from metseg.inference.outputs.case_document import CaseReport
 
     known = model or Model(prediction.model)
     gathered = CaseReport(prediction.case.case_id, known.name, known.fingerprint)
@@ -108,7 +108,7 @@ def report_of_case(
     """Return the report of a case in memory.
 
     Args:
-        content: its document, from `metseg.inference.case_document.CaseReport.document`.
+        content: its document, from `metseg.inference.outputs.case_document.CaseReport.document`.
         case: its images.
         labels: (X, Y, Z) class ids.
         model: by which they were made.

@@ -61,7 +61,7 @@ def memory_share() -> int | None:
     import psutil
     import torch
 
-    from metseg.inference.memory import CGROUPS
+    from metseg.inference.windows.memory import CGROUPS
 
     if torch.cuda.is_available():
         return None

@@ -70,7 +70,7 @@ def run(pipe: Connection, terms: ChildLimits) -> None:
 
 
 def _reply(ask: Ask, models: Models) -> Reply:
-    from metseg.inference.memory import out_of_memory_is_an_error
+    from metseg.inference.windows.memory import out_of_memory_is_an_error
     from metseg.serve.sync_predict.answer import answer
 
     begin = time.perf_counter()

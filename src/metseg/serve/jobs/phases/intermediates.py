@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.atomic_io import atomic_folder
-from metseg.inference.volume_outputs import PROBABILITY_SCALE, write_nifti
+from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.io.volumes.nifti import read_volume
 from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.job import Segmentation

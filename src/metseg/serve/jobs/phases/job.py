@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.atomic_io import atomic_file, write_text
+from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE
 from metseg.inference.predictor import Predictor
-from metseg.inference.volume_outputs import PROBABILITY_SCALE
 from metseg.preprocess.prepared_case import Prepared
 from metseg.progress import OnShare, no_progress
 from metseg.schemas import Options, Phase

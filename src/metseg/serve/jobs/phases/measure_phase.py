@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from metseg.atomic_io import write_text
-from metseg.inference.case_document import CaseReport
-from metseg.inference.image_outputs import small_ids
+from metseg.inference.outputs.case_document import CaseReport
+from metseg.inference.outputs.image_outputs import small_ids
+from metseg.inference.outputs.volume_outputs import write_instances
 from metseg.inference.prediction import Prediction
 from metseg.inference.stopwatch import Stopwatch
-from metseg.inference.volume_outputs import write_instances
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion, lesions_csv
 from metseg.preprocess.prepared_case import Record

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from metseg.errors import ResourceError
-from metseg.inference.memory import out_of_memory_is_an_error
+from metseg.inference.windows.memory import out_of_memory_is_an_error
 from metseg.schemas import Phase
 from metseg.serve.jobs.attempts import ATTEMPTS, noted
 from metseg.serve.jobs.phases.job import Job, Outcome, PhaseFunction, stamp

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from metseg.errors import BundleError
+from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.inference.stopwatch import Stopwatch
-from metseg.inference.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.labels import LABEL_SCHEMES
 from metseg.schemas import Phase
 from metseg.serve.jobs.phases.intermediates import load_segmentation, save_segmentation, to_16_bits

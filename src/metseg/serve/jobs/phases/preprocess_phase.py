@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from metseg.inference.volume_outputs import write_nifti
+from metseg.inference.outputs.volume_outputs import write_nifti
 from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Phase
 from metseg.serve.http.problem_details import public_text

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
-from metseg.inference.memory import require_memory_for
-from metseg.inference.volume_outputs import write_nifti
+from metseg.inference.outputs.volume_outputs import write_nifti
+from metseg.inference.windows.memory import require_memory_for
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey

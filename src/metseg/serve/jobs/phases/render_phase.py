@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.inference.brain_border import made_brain_mask
-from metseg.inference.volume_outputs import draw_overlay
+from metseg.inference.brain.brain_border import made_brain_mask
+from metseg.inference.outputs.volume_outputs import draw_overlay
 from metseg.plot.overlay import draw_labels, grey
 from metseg.reporting.study.html_writer import write_study_html
 from metseg.reporting.study.model_info import find_model

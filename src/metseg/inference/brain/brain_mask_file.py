@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from metseg.errors import InputError, UsageError
-from metseg.inference.brain_extraction import ORDER, POSSIBLE_ML, Brain, extract_brain
-from metseg.inference.volume_outputs import write_nifti
+from metseg.inference.brain.brain_extraction import ORDER, POSSIBLE_ML, Brain, extract_brain
+from metseg.inference.outputs.volume_outputs import write_nifti
 from metseg.io.volumes.nifti import read_volume
 from metseg.message_text import pluralize
 from metseg.preprocess.head_mask import head_mask, without_holes

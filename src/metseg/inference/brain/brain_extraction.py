@@ -19,11 +19,11 @@ import numpy.typing as npt
 from metseg.bundle_folder import BRAIN_EXTRACTION, fingerprint_of, packaged_bundle
 from metseg.errors import InputError
 from metseg.geometry import same_grid
-from metseg.inference.deepbet_program import SEQUENCES as DEEPBET_SEQUENCES
-from metseg.inference.deepbet_program import installed_version, run_deepbet
+from metseg.inference.brain.deepbet_program import SEQUENCES as DEEPBET_SEQUENCES
+from metseg.inference.brain.deepbet_program import installed_version, run_deepbet
 from metseg.message_text import pluralize
 from metseg.preprocess import check_steps
-from metseg.preprocess.brain_extraction import brain_mask_options, extraction_method, needs_brain_extraction
+from metseg.preprocess.brain_mask_rules import brain_mask_options, extraction_method, needs_brain_extraction
 from metseg.preprocess.head_mask import without_holes
 from metseg.preprocess.prepared_case import reference_name
 from metseg.preprocess.steps.brain_mask import LARGEST_BRAIN_ML, mask_volume_ml, no_brain_mask

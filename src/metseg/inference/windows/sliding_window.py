@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.inference.window_grid import gaussian_weights, place_windows
+from metseg.inference.windows.window_grid import gaussian_weights, place_windows
 from metseg.measure import Box
 
 #: From images (1, C, X, Y, Z) to probabilities (1, K, X, Y, Z) float32.

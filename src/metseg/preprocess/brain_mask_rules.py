@@ -13,7 +13,7 @@ from metseg.recipe import Recipe
 from metseg.volume import BRAIN_MASK, Case, Volume
 
 #: Returns a case with its brain mask added where `needs_brain_extraction` says so. Preprocessing has no network:
-#: the layers above hand in `metseg.inference.brain_extraction.ensure_brain_mask`.
+#: the layers above hand in `metseg.inference.brain.brain_extraction.ensure_brain_mask`.
 BrainFinder = Callable[[Case, Recipe], Case]
 
 

@@ -19,7 +19,7 @@ from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
 from metseg.model.activation import outputs_of
 from metseg.recipe import Recipe
-from metseg.training.distributed import all_gather
+from metseg.training.loop.distributed import all_gather
 from metseg.training.losses import deep_supervision_loss, loss_of
 from metseg.training.optimizers import build_optimizer
 

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from metseg.training.callbacks import Budget
+from metseg.training.loop.callbacks import Budget
 
 
 class TrainingDisplay(Callback):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metseg.inference import image_outputs, volume_outputs
-from metseg.inference.case_document import CaseReport
+from metseg.inference.outputs import image_outputs, volume_outputs
+from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.prediction_data import PredictionData
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from metseg.atomic_io import atomic_file, remove_leftovers
 from metseg.errors import BundleError
-from metseg.training.callbacks import NO_GAIN_YET, NOTHING_YET
+from metseg.training.loop.callbacks import NO_GAIN_YET, NOTHING_YET
 
 #: Goes up whenever what a checkpoint holds changes so that another version of metseg would misread it.
 VERSION = 1

@@ -1,0 +1,1 @@
+"""Brain masks of heads with skull: made, checked, written."""

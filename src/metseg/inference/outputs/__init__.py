@@ -1,0 +1,1 @@
+"""Predictions as files: masks, overlays, probabilities, instance maps, documents."""

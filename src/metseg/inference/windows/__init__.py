@@ -1,0 +1,1 @@
+"""Sliding windows: their grid, their sum, mirror images, and the memory that they need."""

@@ -1,0 +1,1 @@
+"""Initial and trained weights: where they come from, fixed normalisation, pruning."""
