@@ -35,6 +35,7 @@ CHANGES = (
 CHILDREN = """
 import os, signal, sys
 import metseg.training.loop.logs, metseg.training.loop.callbacks, metseg.training.loop.checkpoint, metseg.training.run
+from metseg.training.loop import callbacks
 from metseg.cli import main
 
 MOMENTS = {
