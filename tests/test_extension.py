@@ -11,9 +11,11 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from metseg.cli.recipe_docs import recipe_page
+from metseg.cli.recipe_schema import recipe_schema
 from metseg.dataset import AUGMENTATIONS, Augmenter
 from metseg.dataset.augmentation_options import RandomOptions
 from metseg.dataset.augmentation_table import AugmentationSpec
@@ -26,14 +28,15 @@ from metseg.evaluation.protocols import Penalty
 from metseg.io import LAYOUTS
 from metseg.io.file_index import Pairing, scan
 from metseg.io.layouts import SliceLayout, choose_layout, slice_layouts
-from metseg.model import MODELS, build_model
+from metseg.model import MODELS, ModelSpec, build_model
 from metseg.model.activation import Outputs
 from metseg.preprocess import STEPS, check_steps
 from metseg.preprocess.prepared_case import Prepared, Record
+from metseg.preprocess.step_spec import StepSpec
 from metseg.recipe import Frozen, Named
 from metseg.reporting.method_text import rules
 from metseg.reporting.study.preprocessing_text import describe_steps
-from metseg.training.losses import LOSSES, build_loss
+from metseg.training.losses import LOSSES, LossSpec, build_loss
 
 SPACING = (1.0, 1.0, 2.0)
 TABLES = (MODELS, LOSSES, METRICS, LAYOUTS, STEPS, AUGMENTATIONS, PROTOCOLS)
@@ -169,6 +172,47 @@ def test_a_step_is_checked_and_described() -> None:
     (step,) = check_steps([Named(name="double", options={"factor": 4.0})])
     assert step.to_json() == {"name": "double", "factor": 4.0}
     assert describe_steps([{"step": "double", "factor": 4.0}]) == ("Times 4.0.",)
+
+
+class Loose(BaseModel):
+    factor: float = 2.0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda options: ModelSpec(build="a:b", options=options, dimensions=(2,), source="", divisor=lambda _: 1),
+        lambda options: LossSpec(build="a:b", options=options),
+        lambda options: StepSpec(apply=lambda prepared, _: prepared, options=options, kind="normalise"),
+        lambda options: AugmentationSpec(options, change_image="a:b"),
+    ],
+)
+@pytest.mark.parametrize(("options", "got"), [(Loose, "Loose"), ({"factor": 2.0}, "dict")])
+def test_options_that_would_ignore_a_misspelt_key_are_refused(make: Any, options: Any, got: str) -> None:
+    with pytest.raises(UsageError, match=rf"a class derived from metseg\.recipe\.Frozen, got {got}") as caught:
+        make(options)
+    assert caught.value.code == "usage.entry_type"
+
+
+@pytest.mark.parametrize(
+    ("functions", "got"),
+    [({}, "neither"), ({"change_map": "a:b", "change_image": "a:b"}, "change_map and change_image")],
+)
+def test_an_augmentation_changes_the_map_or_the_image(functions: dict[str, str], got: str) -> None:
+    with pytest.raises(UsageError, match=f"got {got}"):
+        AugmentationSpec(RandomOptions, **functions)  # type: ignore[arg-type]
+
+
+def test_options_without_comments_and_without_source_are_listed() -> None:
+    # As of a compiled package: the class has no source file.
+    unsourced = type("Unsourced", (Frozen,), {"__annotations__": {"factor": float}, "__doc__": "Times a factor."})
+    LOSSES.register("uncommented", LossSpec(build="a:b", options=Options))
+    LOSSES.register("unsourced", LossSpec(build="a:b", options=unsourced))
+    page = recipe_page()
+    assert "|  | `factor` | number > 0 | `2.0` |  |" in page
+    assert "| `unsourced` |  |  |  | Times a factor. |" in page
+    (entry,) = [one for one in recipe_schema()["definitions"]["loss"]["anyOf"] if one["title"] == "unsourced"]
+    assert entry["properties"]["factor"] == {"type": "number"}
 
 
 def test_an_augmentation_is_carried_out() -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from metseg.errors import UsageError
-from metseg.registry import Registry
+from metseg.registry import Registry, resolve_function
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def test_register_takes_an_entry_or_decorates_what_it_is_made_of(shapes: Registr
 
 def test_register_decorates_only_where_a_function_makes_an_entry() -> None:
     plain = Registry("shape", "shapes", Shape, {"triangle": Shape(3)})
-    with pytest.raises(TypeError, match="decorates nothing"):
+    with pytest.raises(TypeError, match=r"no decorator: call register\('ring', entry\)"):
         plain.register("ring", colour="blue")
 
 
@@ -123,6 +123,21 @@ def test_an_entry_point_that_cannot_be_used_is_named_with_its_package(
     assert caught.value.code == error_code
     assert "package sevens 2.0" in str(caught.value)
     assert "metseg.shapes: seven = sevens_module:SEVEN" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("no_such_module:build", "No module named 'no_such_module'"),
+        ("math:no_such_function", "no attribute 'no_such_function'"),
+        ("math build", "invalid format"),
+    ],
+)
+def test_a_function_named_by_a_text_that_leads_nowhere_is_refused(text: str, got: str) -> None:
+    with pytest.raises(UsageError, match=got) as caught:
+        resolve_function(text)
+    assert caught.value.code == "usage.entry_point"
+    assert text in str(caught.value)
 
 
 def test_a_name_of_metseg_cannot_be_taken_by_a_package(shapes: Registry[Shape], install: Callable[..., None]) -> None:

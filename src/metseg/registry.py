@@ -49,13 +49,29 @@ def unknown_name(kind: str, names: Sequence[str], name: str, *, cure: str | None
     return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}", cure=cure, code="usage.unknown_name")
 
 
-def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return a function that a table names, imported now if it is named as ``package.module:function``.
+def resolve_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return the function of a table's entry; import it if the entry gives the text ``package.module:function``.
 
-    >>> resolved("math:hypot")(3, 4)
+    Raises:
+        UsageError: ``usage.entry_point``, there is no such function, or its module cannot be imported.
+
+    >>> resolve_function("math:hypot")(3, 4)
     5.0
     """
-    return pkgutil.resolve_name(function) if isinstance(function, str) else function
+    if not isinstance(function, str):
+        return function
+    try:
+        found: Callable[..., Any] = pkgutil.resolve_name(function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            "a function of a table's entry cannot be loaded",
+            where=function,
+            expected="a text package.module:function",
+            got=f"{type(error).__name__}: {error}",
+            cure="repair the package that adds the entry or uninstall it",
+            code="usage.entry_point",
+        ) from error
+    return found
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -67,11 +83,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     Args:
         kind: what an entry is, in the singular, for messages ("model").
-        table: ends the name of the entry-point group ("models").
+        table: the end of the name of the entry-point group ("models").
         entry_type: class of the entries.
         own: metseg's own entries, in order.
-        make: makes an entry of a decorated function and the keywords of `register`; None: no function alone makes one,
-            so `register` is no decorator.
+        make: makes an entry from a decorated function and the keywords of `register`; None: `register` does not work
+            as a decorator.
     """
 
     def __init__(
@@ -137,7 +153,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
         Args:
             name: what recipes and options call it.
-            entry: the entry; without it this is a decorator for the function that the entry is made of.
+            entry: the entry; without it, `register` returns a decorator for the function of the entry.
             details: for the decorator, the other fields of the entry.
         Returns:
             the entry, or the decorator, which returns the function unchanged.
@@ -152,7 +168,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
         make = self._make
         if make is None:
-            raise TypeError(f"give the entry: register('{name}', entry) of {self.group} decorates nothing")
+            raise TypeError(f"register of {self.group} is no decorator: call register('{name}', entry)")
 
         def decorate(function: Made) -> Made:
             self._add(name, make(function, **details))

@@ -18,9 +18,9 @@ OPENING = """\
 
 <!-- Written by `metseg recipes keys > docs/recipe.md`. A test compares; do not edit. -->
 
-A recipe is one TOML file. Only what has no default must be said; an unknown key is refused. `metseg recipes` lists the
-shipped ones, `metseg recipes show NAME` prints one with every default written out, and `--set train.batch_size=4`
-changes a key for one command. A key whose default is "absent" has no value (None) until it is given one.
+A recipe is one TOML file. Only keys without a default are required; unknown keys are refused. `metseg recipes` lists
+the shipped ones, `metseg recipes show NAME` prints one with every default written out, and `--set train.batch_size=4`
+changes a key for one command. A key with the default "absent" has no value (None) until you set one.
 
 Editors complete and check recipes by the JSON Schema `docs/recipe.schema.json`, which `metseg recipes schema` prints.
 In Visual Studio Code install the extension Even Better TOML, in other editors the language server Taplo. Save the
@@ -41,7 +41,7 @@ LIMITS: Mapping[str, str] = {"exclusiveMinimum": ">", "minimum": "≥", "exclusi
 
 
 def tables() -> Mapping[str, Mapping[str, Any]]:
-    """Return the table that each named entry of a recipe is looked up in; what it holds has ``options``, a class."""
+    """Return the table for each key of a recipe that names an entry; each entry has ``options``, a class."""
     from metseg.dataset.augmentation_table import AUGMENTATIONS
     from metseg.model.architectures import MODELS
     from metseg.preprocess import STEPS
@@ -112,7 +112,8 @@ def _rows(
         known = names().get(".".join((*path, name)))
         values = values_of(schema["properties"][name]) if known is None else " ".join(f"`{one}`" for one in known)
         default = "required" if field.is_required() else _written(field.get_default(call_default_factory=True))
-        rows.append([f"`{name}`", values, default, meanings[name]])
+        # Options of other packages may have no comment.
+        rows.append([f"`{name}`", values, default, meanings.get(name, "")])
     return rows
 
 
@@ -137,10 +138,12 @@ def values_of(schema: Mapping[str, Any]) -> str:
 
 
 def summary(options: type[BaseModel]) -> str:
-    """Return what an entry of a table does: its class says it, or its file where that holds nothing else."""
-    alone = options.__name__ == "Options"
-    text = sys.modules[options.__module__].__doc__ if alone else options.__doc__
-    return inspect.cleandoc(text or "").partition("\n\n")[0]
+    """Return what an entry of a table does: the first paragraph of its options class, or of its file.
+
+    A file that holds one entry calls the class `Options`; then the file's docstring says what the entry is.
+    """
+    of_file = sys.modules[options.__module__].__doc__ if options.__name__ == "Options" else None
+    return inspect.cleandoc(of_file or options.__doc__ or "").partition("\n\n")[0]
 
 
 def _prose(part: type[BaseModel]) -> str:

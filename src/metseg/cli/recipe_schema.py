@@ -54,7 +54,9 @@ def _properties(part: type[BaseModel], path: tuple[str, ...]) -> Schema:
             schema = _named(key, several=field.annotation is not Named)
         else:
             schema = _part(inner, (*path, name))
-        found[name] = {**schema, "description": plain_text(meanings[name])}
+        # Options of other packages may have no comment.
+        described = {"description": plain_text(meanings[name])} if name in meanings else {}
+        found[name] = {**schema, **described}
     return found
 
 
@@ -95,7 +97,8 @@ def _with_options(key: str, name: str, options: type[BaseModel]) -> Schema:
 def _nested(key: str, schema: Schema) -> Schema:
     """Return the schema of an option that is itself an entry of the table: its name, or a table."""
     known = {"type": "string", "enum": list(tables()[key])}
-    return {"anyOf": [known, {"$ref": f"#/definitions/{key}"}], "description": schema["description"]}
+    described = {"description": schema["description"]} if "description" in schema else {}
+    return {"anyOf": [known, {"$ref": f"#/definitions/{key}"}], **described}
 
 
 def _required(part: type[BaseModel]) -> list[str]:

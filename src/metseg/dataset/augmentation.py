@@ -17,7 +17,7 @@ from torch.nn.functional import grid_sample
 from metseg.dataset.augmentation_table import check_augmentations
 from metseg.dataset.spatial_map import Rng, SpatialMap
 from metseg.recipe import Named, Recipe
-from metseg.registry import resolved
+from metseg.registry import resolve_function
 
 
 class Augmenter:
@@ -37,8 +37,8 @@ class Augmenter:
         self._slices = 2 * neighbours + 1
         self._steps = [
             (
-                None if spec.change_map is None else resolved(spec.change_map),
-                None if spec.change_image is None else resolved(spec.change_image),
+                None if spec.change_map is None else resolve_function(spec.change_map),
+                None if spec.change_image is None else resolve_function(spec.change_image),
                 parsed,
             )
             for spec, parsed in check_augmentations(steps, dimensions=dimensions, channels=channels)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from metseg.dataset import augmentation_options as options
 from metseg.dataset import spatial_augmentation
 from metseg.dataset.spatial_map import Rng, SpatialMap
-from metseg.recipe import Named, Recipe
+from metseg.errors import UsageError
+from metseg.recipe import Named, Recipe, require_options_class
 from metseg.registry import Registry
 
 if TYPE_CHECKING:
@@ -20,16 +21,30 @@ INTENSITY = "metseg.dataset.intensity_augmentation"
 
 @dataclass(frozen=True)
 class AugmentationSpec:
-    """One augmentation: its options, and what it does either to the spatial map or to the intensities.
+    """One augmentation: its options, and a function that changes either the spatial map or the intensities.
 
-    A function given as the text "module:function" is imported when the first augmenter is made: intensities need torch.
-    ``check(options, dimensions=, channels=)``, where there is one, refuses options that make no sense for such images.
+    A function given as the text "module:function" is imported when an `Augmenter` is made, because intensities need
+    torch. ``check(options, dimensions=, channels=)``, if given, raises `UsageError` for options that do not fit images
+    of this kind.
     """
 
     options: type[options.RandomOptions]
     change_map: Callable[[SpatialMap, Any, Rng], None] | str | None = None
     change_image: Callable[[Tensor, Any, Rng], Tensor] | str | None = None
     check: Callable[..., None] | None = None
+
+    def __post_init__(self) -> None:
+        require_options_class(self.options, entry="AugmentationSpec")
+        given = [name for name in ("change_map", "change_image") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise UsageError(
+                "an augmentation changes either the spatial map or the image",
+                where="AugmentationSpec",
+                expected="change_map or change_image",
+                got=" and ".join(given) or "neither",
+                cure="give one of the two functions",
+                code="usage.entry_type",
+            )
 
 
 AUGMENTATIONS: Registry[AugmentationSpec] = Registry(
@@ -62,7 +77,7 @@ AUGMENTATIONS: Registry[AugmentationSpec] = Registry(
 def check_augmentations(
     steps: Sequence[Named], *, dimensions: int, channels: int
 ) -> tuple[tuple[AugmentationSpec, options.RandomOptions], ...]:
-    """Return the steps of a recipe, each with its options checked.
+    """Return the augmentation steps of a recipe, with their options checked.
 
     Args:
         steps: what the recipe lists under ``[[augment]]``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metseg.errors import UsageError
 from metseg.model.model_spec import ModelSpec
 from metseg.model.networks import network_options as options
 from metseg.model.networks.nnunet_options import divisor_of_strides
@@ -108,3 +109,24 @@ MODELS: Registry[ModelSpec] = Registry(
 def architectures_in(dimensions: int) -> Mapping[str, ModelSpec]:
     """Return the architectures that exist for slices (2) or volumes (3)."""
     return {name: spec for name, spec in MODELS.items() if dimensions in spec.dimensions}
+
+
+def require_dimensions(name: str, dimensions: int, *, where: object = None) -> None:
+    """Check that an architecture exists for slices (2) or volumes (3).
+
+    Args:
+        name: a key of `MODELS`.
+        dimensions: 2 or 3.
+        where: the recipe, for the message.
+    Raises:
+        UsageError: ``usage.dimensions``, it does not.
+    """
+    able = MODELS.lookup(name).dimensions
+    if dimensions not in able:
+        raise UsageError(
+            f"'{name}' has no {dimensions}D form",
+            where=where,
+            expected=" or ".join(f"{number}D" for number in able),
+            cure=f"choose one of {', '.join(architectures_in(dimensions))}",
+            code="usage.dimensions",
+        )

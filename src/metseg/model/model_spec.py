@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metseg.recipe import Frozen
+from metseg.recipe import Frozen, require_options_class
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One architecture family: how it is built, what it can be told, and what it asks of its input.
+    """One architecture family: how to build it, its options, and what it needs of its input.
 
     Args:
         build: called as ``build(options, in_channels=, out_channels=, dimensions=)``; returns the bare network, which
@@ -38,3 +38,6 @@ class ModelSpec:
     divisor: Callable[[Any], int | tuple[int, ...]]
     initial_weights: tuple[str, ...] = ()
     inference_forms: Callable[[Any], tuple[dict[str, Any], ...]] = lambda options: ()  # noqa: ARG005
+
+    def __post_init__(self) -> None:
+        require_options_class(self.options, entry="ModelSpec")

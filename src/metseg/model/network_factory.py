@@ -8,11 +8,11 @@ from typing import Any
 from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import outputs_of
-from metseg.model.architectures import MODELS, architectures_in
+from metseg.model.architectures import MODELS, require_dimensions
 from metseg.model.network import SegmentationNetwork
 from metseg.model.networks.layers import pick_before_pointwise
 from metseg.recipe import Recipe, validated
-from metseg.registry import resolved
+from metseg.registry import resolve_function
 
 
 def build_model(
@@ -42,20 +42,16 @@ def build_model(
     parsed = validated(spec.options, dict(options), where=f"options of '{name}'")
     if not initial_weights:
         parsed = parsed.model_copy(update=dict.fromkeys(spec.initial_weights))
-    if dimensions not in spec.dimensions:
-        raise UsageError(
-            f"'{name}' has no {dimensions}D form",
-            expected=" or ".join(f"{able}D" for able in spec.dimensions),
-            cure=f"choose one of {', '.join(architectures_in(dimensions))}",
-            code="usage.dimensions",
-        )
+    require_dimensions(name, dimensions)
     if in_channels < 1 or out_channels < 1:
         raise UsageError(
             f"'{name}' needs at least one channel in and one out",
             got=(in_channels, out_channels),
             code="usage.channels",
         )
-    body = resolved(spec.build)(parsed, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
+    body = resolve_function(spec.build)(
+        parsed, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions
+    )
     pick_before_pointwise(body)
     return SegmentationNetwork(
         body,

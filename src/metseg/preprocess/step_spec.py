@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.preprocess.step_text import Details
-from metseg.recipe import Frozen
+from metseg.recipe import Frozen, require_options_class
 from metseg.volume import Array, Case
 
 #: case: works on the images before they are stacked into one array, so it comes first of all. contrast: works on the
@@ -55,3 +55,6 @@ class StepSpec:
     whole_case: Callable[[Any], bool] = lambda _: False
     source: str = ""
     describe: Callable[[Details], str] | None = None
+
+    def __post_init__(self) -> None:
+        require_options_class(self.options, entry="StepSpec")

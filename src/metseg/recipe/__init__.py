@@ -14,6 +14,7 @@ from metseg.recipe.schema import (
     Seed,
     SplitPart,
     TrainPart,
+    require_options_class,
     validated,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
     "refuse_split_changes",
+    "require_options_class",
     "shipped_recipes",
     "validated",
 ]

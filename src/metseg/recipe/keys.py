@@ -6,6 +6,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -69,13 +70,15 @@ def nearest_value(got: object, expected: str) -> str | None:
 def descriptions(part: type[BaseModel]) -> dict[str, str]:
     """Return what each key of a part means: its ``#:`` comment, or else the description of its field.
 
-    A key without either is left out. The comments are those of the class and its bases; a class that gives an
-    inherited key another default need not repeat its comment.
+    A key without either is left out, and the comments of a class without source, such as one of a compiled package. The
+    comments are those of the class and its bases; a class that changes the default of an inherited key does not have
+    to repeat its comment.
     """
     found = {name: field.description for name, field in part.model_fields.items() if field.description}
     for owner in reversed(part.__mro__):
         if owner is not BaseModel and issubclass(owner, BaseModel):
-            found |= comments_in(inspect.getsource(owner).splitlines())
+            with suppress(OSError, TypeError):  # no source
+                found |= comments_in(inspect.getsource(owner).splitlines())
     return {name: found[name] for name in part.model_fields if name in found}
 
 

@@ -31,6 +31,26 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def require_options_class(options: object, *, entry: str) -> None:
+    """Check the options class of a table's entry; any other class would ignore misspelt options.
+
+    Args:
+        options: what the entry gives as its ``options``.
+        entry: class of the entry, for the message.
+    Raises:
+        UsageError: ``usage.entry_type``, not a class derived from `Frozen`.
+    """
+    if not (isinstance(options, type) and issubclass(options, Frozen)):
+        raise UsageError(
+            "the options of a table's entry are of the wrong type",
+            where=f"{entry}.options",
+            expected="a class derived from metseg.recipe.Frozen",
+            got=options.__qualname__ if isinstance(options, type) else type(options).__qualname__,
+            cure="derive the options class from metseg.recipe.Frozen",
+            code="usage.entry_type",
+        )
+
+
 OptionsType = TypeVar("OptionsType", bound=BaseModel)
 
 

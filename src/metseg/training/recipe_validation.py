@@ -1,6 +1,6 @@
 """Check every name and option of a recipe against the tables, before any data is touched.
 
-Most of it needs no torch, so that a slip of the pen is answered at once: `check_recipe`.
+`check_recipe` imports no torch, so that a wrong name or option is reported in about a second.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from metseg.dataset.view_checks import check_view
 from metseg.errors import UsageError
 from metseg.io.data_origin import KNOWN
 from metseg.io.layouts import LAYOUTS
-from metseg.model.architectures import MODELS
+from metseg.model.architectures import MODELS, require_dimensions
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
 from metseg.registry import lookup
 from metseg.training.losses.loss_table import check_loss
 from metseg.training.optimizers import OPTIMIZERS, SCHEDULES
 
-#: Entries of `TrainPart` and `PredictPart` that mean something only where another entry has one of some values.
+#: Keys that have an effect only with certain values of another key: key, other key, its values.
 ONLY_WITH = (
     ("train.momentum", "train.optimizer", ("sgd",)),
     ("train.plateau_patience", "train.schedule", ("plateau",)),
@@ -29,7 +29,7 @@ ONLY_WITH = (
 
 
 def validate_recipe(recipe: Recipe) -> None:
-    """Refuse a recipe that could only fail later: `check_recipe`, and its loss is tried on a few voxels.
+    """Check a recipe with `check_recipe`, and compute its loss once on a few voxels.
 
     Raises:
         UsageError: as `check_recipe`; also class weights that do not fit the classes, or losses nested wrongly.
@@ -41,11 +41,11 @@ def validate_recipe(recipe: Recipe) -> None:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse names, options and entries that are wrong by themselves. Imports no torch.
+    """Check the names, options and keys of a recipe. Imports no torch.
 
     Raises:
         UsageError: an unknown layout, step, augmentation, model, loss, optimiser or schedule, a wrong option of one,
-            a network without input, or an entry that would be ignored.
+            a network without input, or a key that would be ignored.
     """
     if recipe.data.layout != "auto":
         LAYOUTS.lookup(recipe.data.layout)
@@ -54,14 +54,8 @@ def check_recipe(recipe: Recipe) -> None:
     check_steps(recipe.preprocess)
     check_augmentations_of(recipe)
     check_view(recipe)
-    spec = MODELS.lookup(recipe.model.name)
-    recipe.model.parse(spec.options, key="model")
-    if recipe.data.dimensions not in spec.dimensions:
-        raise UsageError(
-            f"'{recipe.model.name}' has no {recipe.data.dimensions}D form",
-            where=f"recipe {recipe.name}",
-            cure="set data.dimensions to what it has, or choose another of `metseg models architectures`",
-        )
+    recipe.model.parse(MODELS.lookup(recipe.model.name).options, key="model")
+    require_dimensions(recipe.model.name, recipe.data.dimensions, where=f"recipe {recipe.name}, data.dimensions")
     check_loss(recipe.loss)
     lookup("optimizer", OPTIMIZERS, recipe.train.optimizer)
     lookup("schedule", SCHEDULES, recipe.train.schedule)
@@ -77,7 +71,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_optional(recipe: Recipe) -> None:
-    """Refuse sequences that may be missing and that nobody sees, or on whose grid results shall lie."""
+    """Refuse optional sequences that the network does not see, and an optional reference."""
     data = recipe.data
     wrong = [name for name in data.optional if name not in data.inputs or name == data.reference]
     if wrong:
@@ -92,7 +86,7 @@ def _check_optional(recipe: Recipe) -> None:
 
 
 def _refuse_ignored(recipe: Recipe) -> None:
-    """Refuse an entry that was changed and has no effect beside the others: who changed it believes it has."""
+    """Refuse a key that was changed and has no effect with the other values."""
     plain = Recipe(name=recipe.name, model=recipe.model)
     for entry, other, values in ONLY_WITH:
         if _entry(recipe, other) not in values and _entry(recipe, entry) != _entry(plain, entry):

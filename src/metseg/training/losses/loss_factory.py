@@ -9,7 +9,7 @@ from metseg.errors import UsageError
 from metseg.labels import LABEL_SCHEMES
 from metseg.model.activation import CLASSES, Outputs, outputs_of
 from metseg.recipe import Named, Recipe
-from metseg.registry import resolved
+from metseg.registry import resolve_function
 from metseg.training.losses.blob import BlobLoss
 from metseg.training.losses.cross_entropy import entropy_term
 from metseg.training.losses.loss_options import (
@@ -66,7 +66,7 @@ def build_loss(named: Named, outputs: Outputs = CLASSES) -> Loss:
         UsageError: an unknown loss or option, or losses that cannot be nested so.
     """
     spec = LOSSES.lookup(named.name)
-    loss: Loss = resolved(spec.build)(named.parse(spec.options, key="loss"), outputs)
+    loss: Loss = resolve_function(spec.build)(named.parse(spec.options, key="loss"), outputs)
     return loss
 
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from metseg.recipe import REGIONS_LOSS, Named
+from metseg.recipe import REGIONS_LOSS, Frozen, Named, require_options_class
 from metseg.registry import Registry
 from metseg.training.losses import loss_options as options
 
@@ -21,13 +19,16 @@ _HERE = "metseg.training.losses"
 
 @dataclass(frozen=True)
 class LossSpec:
-    """One loss: its options, and what builds it from them and from what the network's outputs mean.
+    """One loss: its options, and the function that builds it from them and from the meaning of the network's outputs.
 
     ``build`` given as the text "module:function" is imported when the loss is built.
     """
 
     build: Callable[[Any, Outputs], Loss] | str
-    options: type[BaseModel]
+    options: type[Frozen]
+
+    def __post_init__(self) -> None:
+        require_options_class(self.options, entry="LossSpec")
 
 
 LOSSES: Registry[LossSpec] = Registry(
