@@ -337,7 +337,7 @@ class Case:
 
     @property
     def background(self) -> Volume:
-        """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
+        """Return the image to draw on: FLAIR if there is one, because it shows lesions clearly, else the first."""
         return self.images.get("t2f") or next(iter(self.images.values()))
 
     def plot(self, z: int | None = None) -> npt.NDArray[np.object_]:

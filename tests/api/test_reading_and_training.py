@@ -58,6 +58,17 @@ def test_train_takes_a_file_and_changes(
     assert json.loads((bundle / "metrics.json").read_text("utf-8"))["steps"] == 2
 
 
+def test_train_changes_a_recipe_in_memory_too(
+    tiny_slices: Path, make_tiny_recipe: Callable[..., metseg.Recipe], tmp_path: Path
+) -> None:
+    recipe = make_tiny_recipe("train.max_steps=3")
+    bundle = metseg.train(recipe, tiny_slices, tmp_path / "run", changes=["train.max_steps=2"], device="cpu")
+    assert json.loads((bundle / "metrics.json").read_text("utf-8"))["steps"] == 2
+    assert recipe.train.max_steps == 3
+    with pytest.raises(metseg.UsageError, match=r"did you mean train\.max_steps"):
+        metseg.train(recipe, tiny_slices, tmp_path / "other", changes=["train.max_step=2"], device="cpu")
+
+
 def test_score_is_the_dice_of_prediction_and_truth(tiny_bundle: Path, tiny_slices: Path) -> None:
     case = metseg.load(tiny_slices / "P0", channels=CHANNELS)
     prediction = metseg.predict(case, metseg.load_model(tiny_bundle, device="cpu"))

@@ -152,6 +152,35 @@ def test_kinds_of_names() -> None:
     ]
 
 
+def test_a_list_and_a_paragraph_inside_an_entry() -> None:
+    docstring = """Read it.
+
+    Args:
+        image: one of
+
+            - a path
+              or two;
+            - a case.
+
+            No
+            more.
+        name: a text.
+    """
+    assert markdown(docstring).partition("Parameters:\n\n")[2].splitlines() == [
+        "- `image`: one of",
+        "  - a path or two;",
+        "  - a case.",
+        "",
+        "  No more.",
+        "- `name`: a text.",
+    ]
+
+
+def test_an_error_names_its_nearest_base_class_only() -> None:
+    assert document("GeometryError", metseg.GeometryError).count("Base class:") == 1
+    assert "Base class: `metseg.InputError`." in document("GeometryError", metseg.GeometryError)
+
+
 def test_examples_and_returns_of_a_docstring() -> None:
     assert markdown("One.\n\nReturns:\n    a ``number``.\n\nMore\ntext.\n\n>>> 1 + 1\n2\n") == (
         "One.\n\nReturns:\n\na `number`.\n\nMore text.\n\n```python\n>>> 1 + 1\n2\n```"

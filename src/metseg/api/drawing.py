@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False) -> npt.NDArray[np.uint8]:
-    """Return a slice in grey with the predicted lesions on it, ready for ``matplotlib.pyplot.imshow``.
+    """Draw the predicted lesions on a grey slice, as an image for ``matplotlib.pyplot.imshow``.
 
     Args:
         prediction: from `metseg.predict`.
         z: slice number, from 0, along the third axis; None: the slice with the most lesion.
-        truth: draw the outline of the truth too, in green.
+        truth: also draw the outline of the truth, in green.
     Returns:
         (rows, columns, 3) uint8.
     Raises:

@@ -1,10 +1,10 @@
-"""The tables of metseg as mappings from name to entry: ``metseg.models``, ``metseg.losses`` and the like."""
+"""The tables of metseg as mappings from name to entry, such as ``metseg.models`` and ``metseg.losses``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from metseg.argument_checks import require_instance
 from metseg.registry import Registry, unknown_name
@@ -13,32 +13,30 @@ if TYPE_CHECKING:
     from metseg.model import SegmentationNetwork
     from metseg.training.losses import Loss
 
-Entry = TypeVar("Entry")
 
-
-class Namespace(Mapping[str, Any], Generic[Entry]):
-    """A table by name. Its module is imported when an entry is first used.
+class Namespace(Mapping[str, Any]):
+    """One or several tables as one mapping. Their modules are imported when it is first used.
 
     Args:
-        kind: what the table holds, in the singular.
-        tables: module and attribute of each table; their entries are listed one after another.
+        kind: what an entry is, in the singular.
+        tables: module and attribute of each table, in the order of their entries.
     """
 
     def __init__(self, kind: str, *tables: tuple[str, str]) -> None:
         self._kind = kind
         self._tables = tables
 
-    def _registries(self) -> list[Registry[Entry]]:
+    def _registries(self) -> list[Registry[Any]]:
         return [getattr(import_module(module), attribute) for module, attribute in self._tables]
 
     def _names(self) -> list[str]:
         return [name for registry in self._registries() for name in registry]
 
-    def __getitem__(self, name: str) -> Entry:
-        """Return an entry.
+    def __getitem__(self, name: str) -> Any:
+        """Return the entry of this name.
 
         Raises:
-            UsageError: ``usage.unknown_name``, there is none of that name; the message offers the nearest one.
+            UsageError: ``usage.unknown_name``, with the nearest known name.
         """
         require_instance("name", name, str, expected="a text")
         registries = self._registries()
@@ -51,7 +49,7 @@ class Namespace(Mapping[str, Any], Generic[Entry]):
         return name in self._names()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return an entry, or the default where there is none of that name."""
+        """Return the entry of this name, or the default if there is none."""
         found = (registry[name] for registry in self._registries() if name in registry)
         return next(found, default)
 
@@ -68,10 +66,11 @@ class Namespace(Mapping[str, Any], Generic[Entry]):
         return list(self)
 
 
-class Models(Namespace[Any]):
-    """The network families, as recipes name them: ``list(metseg.models)``, ``metseg.models["unet"]``.
+class Models(Namespace):
+    """The network families by their names in recipes: ``list(metseg.models)``, ``metseg.models["unet"]``.
 
-    Each entry says which dimensions it has, which options it takes and where it was published.
+    Each entry has its ``dimensions``, ``options`` (a pydantic class) and ``source`` (the paper). Add a family with
+    ``metseg.model.MODELS.register``; see CONTRIBUTING.md for this and the other tables.
     """
 
     def build(
@@ -83,11 +82,11 @@ class Models(Namespace[Any]):
         out_channels: int,
         dimensions: int = 2,
     ) -> SegmentationNetwork:
-        """Return a network with fresh weights: a ``torch.nn.Module`` that takes any input size.
+        """Build a network with random weights: a ``torch.nn.Module`` that takes any input size.
 
         Args:
             name: of the family.
-            options: of the family, as in a recipe's ``[model.options]``; None: the defaults.
+            options: of the family, as in a recipe's ``[model]``; None: the defaults.
             in_channels: number of sequences; 1 or more.
             out_channels: number of logits per voxel; 1 or more.
             dimensions: 2 for slices (N, C, X, Y), 3 for volumes (N, C, X, Y, Z).
@@ -108,21 +107,20 @@ class Models(Namespace[Any]):
         )
 
 
-class Losses(Namespace[Any]):
-    """The losses, as recipes name them: ``list(metseg.losses)``, ``metseg.losses["dice_bce"].options``."""
+class Losses(Namespace):
+    """The losses by their names in recipes: ``list(metseg.losses)``, ``metseg.losses["dice_bce"].options``."""
 
     def build(self, name: str, options: Mapping[str, Any] | None = None) -> Loss:
-        """Return a loss: a function of logits (N, K, X, Y[, Z]) and class indices (N, X, Y[, Z]) uint8.
+        """Build a loss: a function of logits (N, K, X, Y[, Z]) and class indices (N, X, Y[, Z]) uint8.
 
         Args:
             name: of the loss.
-            options: of the loss, as in a recipe's ``[loss.options]``; None: the defaults.
+            options: of the loss, as in a recipe's ``[loss]``; None: the defaults.
         Raises:
-            UsageError: an unknown name, a wrong option, or ``regions``, whose regions are those of a recipe's label
-                scheme.
+            UsageError: an unknown name, a wrong option, or ``regions``, which needs the label scheme of a recipe.
 
         Examples:
-            Dice and cross-entropy, the former counted twice::
+            Dice and cross-entropy, with twice the weight on Dice::
 
                 loss = metseg.losses.build("dice_bce", {"dice_weight": 2.0})
                 loss(logits, labels).backward()
@@ -133,28 +131,28 @@ class Losses(Namespace[Any]):
         return build_loss(Named(name=name, options=dict(options or {})))
 
 
-class Transforms(Namespace[Any]):
-    """Preprocessing steps and augmentations, as recipes name them; ``steps`` and ``augmentations`` hold each kind.
+class Transforms(Namespace):
+    """Preprocessing steps and augmentations by their names in recipes; ``steps`` and ``augmentations`` hold one kind.
 
-    Each entry has its ``options``, a pydantic class whose fields are the keys in a recipe.
+    Each entry has its ``options``, a pydantic class with a field for each key in a recipe.
     """
 
     def __init__(self) -> None:
         steps, augmentations = ("metseg.preprocess", "STEPS"), ("metseg.dataset.augmentation_table", "AUGMENTATIONS")
         super().__init__("transform", steps, augmentations)
-        self.steps: Namespace[Any] = Namespace("preprocessing step", steps)
-        self.augmentations: Namespace[Any] = Namespace("augmentation", augmentations)
+        self.steps: Namespace = Namespace("preprocessing step", steps)
+        self.augmentations: Namespace = Namespace("augmentation", augmentations)
 
 
-class Metrics(Namespace[Any]):
-    """The metrics of a case, in the order of ``cases.csv``; each entry has its title, unit and better direction.
+class Metrics(Namespace):
+    """The metrics of a case, in the order of ``cases.csv``; each entry has a title, a unit and a better direction.
 
     `metseg.evaluate_case` computes them: ``scores[region][name]``.
     """
 
 
-class Layouts(Namespace[Any]):
-    """The arrangements of folders that `metseg.load_all` reads, in the order of detection; each says ``looks_like``."""
+class Layouts(Namespace):
+    """The folder layouts that `metseg.load_all` reads, in the order of detection; ``looks_like`` describes each."""
 
 
 models = Models("model", ("metseg.model.architectures", "MODELS"))

@@ -24,7 +24,7 @@ EXPECTED = "a path, a metseg.Case, a nibabel image, an array, or a mapping from 
 
 
 def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | None = None) -> Predictor:
-    """Return a trained model. Load it once and pass it to `metseg.predict` for many cases.
+    """Load a trained model, to pass to `metseg.predict` for any number of cases.
 
     Args:
         name_or_path: a bundle's name (``metseg models list``) or its folder.
@@ -55,7 +55,7 @@ def predict(
     affine: npt.ArrayLike | None = None,
     sequence: str | None = None,
 ) -> Prediction:
-    """Return what a model finds in a case.
+    """Predict the lesions in a case.
 
     Args:
         image: one of
@@ -63,19 +63,21 @@ def predict(
             - a `metseg.Case`;
             - the path of a picture or a NIfTI file, or of a folder or DICOM archive of one patient;
             - a nibabel image;
-            - an array (X, Y, Z), or (X, Y) for one slice, with ``affine``;
+            - an array (X, Y, Z), or (X, Y) for one slice; see ``affine``;
             - a mapping from sequence to path, to nibabel image or to array, such as ``{"t1c": ..., "flair": ...}``.
 
-            A truth that lies beside the images has no influence.
+            Masks beside the images are ignored.
         model: from `metseg.load_model`, or what `metseg.load_model` takes.
-        affine: for arrays only: (4, 4) voxel-to-RAS matrix, mm. A model for volumes needs it; None: pictures.
-        sequence: which sequence a single image or array is, such as ``"t1c"``. It may be left out for a path whose
-            file names say it, and for a model that sees one sequence only; otherwise it is not guessed.
+        affine: for arrays only: (4, 4) voxel-to-RAS matrix, mm. A model for volumes requires it; None: the arrays are
+            pictures.
+        sequence: the sequence of a single image or array, such as ``"t1c"``. None: it is read from the file names of a
+            path, or it is the only sequence of the model; it is never guessed.
     Returns:
-        ``labels`` (X, Y, Z) uint8 on the case's own grid, ``probability``, ``lesions``, timings and warnings.
+        a `metseg.Prediction`: ``labels`` (X, Y, Z) uint8 on the case's own grid, ``probability``, ``lesions``, timings
+        and warnings.
     Raises:
-        UsageError: an argument of a wrong type; a sequence that is not known (``usage.sequence``); an affine that is
-            missing for arrays, or given for an image that has its own (``usage.affine``).
+        UsageError: an argument of a wrong type; an unknown sequence (``usage.sequence``); an affine that is missing
+            for arrays, or given for an image that has its own (``usage.affine``).
         InputError: the case cannot be read, or lacks a sequence that the model needs.
         BundleError: the model cannot be loaded.
 
@@ -148,12 +150,12 @@ def _case_of_mapping(images: Mapping[str, Any], recipe: Recipe, affine: npt.Arra
 
 
 def _data_of(recipe: Recipe) -> DataPart:
-    """Return what the model reads, without what was true of its training files only."""
+    """Return the data part of a recipe, without the keys that describe its training files."""
     return recipe.data.model_copy(update={"layout": "auto", "patient_pattern": None, "patients": None})
 
 
 def _only_sequence(recipe: Recipe) -> str:
-    """Return the sequence of a model that sees one only.
+    """Return the only sequence of a model.
 
     Raises:
         UsageError: ``usage.sequence``, the model sees several.

@@ -20,7 +20,7 @@ class Cases(Sequence[Case]):
     """The cases of a data set, in order of their ids. A case is read each time it is accessed, and not kept.
 
     Args:
-        sources: where they lie.
+        sources: one per case.
 
     Examples:
         `metseg.load_all` returns one::
@@ -68,14 +68,14 @@ class Cases(Sequence[Case]):
 
 
 def load(path: str | Path, *, channels: Sequence[str] = (), labels: str = "binary") -> Case:
-    """Return one examination, with its truth where masks lie beside the images.
+    """Read one examination, with masks beside the images as its truth.
 
     Args:
-        path: a picture, a NIfTI file, an archive of DICOM, or a folder with the files of one patient.
+        path: a picture, a NIfTI file, a DICOM archive, or a folder with the files of one patient.
         channels: what the channels of pictures are, in file order, such as ``("t1n", "t2f", "t1c")``.
         labels: label scheme of the masks in the same folder.
     Returns:
-        images (X, Y, Z) by sequence; volumes in the file's own axis order with their affine in mm.
+        a `metseg.Case`: images (X, Y, Z) by sequence; volumes in the file's own axis order with their affine in mm.
     Raises:
         InputError: nothing that can be read, or more than one case (``input.several_cases``).
         UsageError: an unknown label scheme, or an argument of a wrong type.
@@ -103,7 +103,7 @@ def load_all(
     patients: str | Path | None = None,
     labels: str = "binary",
 ) -> Cases:
-    """Return the cases of a data set, with their truth.
+    """Return the cases of a data set, with their truth. Images are read when a case is accessed.
 
     Args:
         root: the folder; ``IMAGES::MASKS`` where masks lie under a root of their own.

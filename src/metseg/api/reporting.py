@@ -41,12 +41,12 @@ def report(
     Args:
         study: a prediction, or the path of the document ``<case>.json`` that `metseg.Prediction.save` or
             ``metseg predict`` wrote.
-        out: the folder of the report, made if absent; None: the folder of the document. A prediction needs it.
+        out: the folder of the report, created if absent; None: the folder of the document. Required for a prediction.
         formats: ``pdf``, ``html``, or both.
-        images: for a document: the study itself, to draw on; None: outlines are drawn on black.
-        model: the bundle that was used, its name or its folder; None: it is searched among ``metseg models list``.
+        images: for a document: the images of the study, to draw on; None: outlines are drawn on black.
+        model: name or folder of the bundle that was used; None: searched among those of ``metseg models list``.
         pseudonym: name of the study in the report; None: its own.
-        key_images: how many lesions are shown in full, the largest first, 0 to 100; None: the default of the report.
+        key_images: number of lesions shown in full, the largest first, 0 to 100; None: the default of the report.
         paper: ``A4`` or ``Letter``, for PDF.
     Returns:
         the files: ``<case>-report.pdf`` and the like.

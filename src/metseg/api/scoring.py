@@ -8,7 +8,7 @@ from metseg.inference.prediction import Prediction
 
 
 def score(prediction: Prediction) -> CaseScores:
-    """Return the scores of a prediction against its case's own truth, under the protocol ``voxel``.
+    """Score a prediction against the truth of its case, under the protocol ``voxel``.
 
     Args:
         prediction: from `metseg.predict`, of a case with a truth.
@@ -23,9 +23,9 @@ def score(prediction: Prediction) -> CaseScores:
 
             metseg.score(prediction)["lesion"]["dice"]
 
-    For two masks, and for other protocols, there is `metseg.evaluate_case`.
+    For two masks, or another protocol, use `metseg.evaluate_case`.
     """
-    # Not above: it imports torch, which only predictions need.
+    # Imported here, because it imports torch.
     from metseg.training.scoring import score_case
 
     require_instance("prediction", prediction, Prediction, expected="a metseg.Prediction")

@@ -1,4 +1,4 @@
-"""Simulate patients with exact labels: data to try everything on, with nothing to download."""
+"""Simulate patients with exact labels, as data for trials without a download."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def simulate(
     """Write a folder of simulated patients: t1n, t1c, t2w, t2f and exact labels.
 
     Args:
-        out: the folder; it is made if absent.
-        patients: how many.
+        out: the folder; created if absent.
+        patients: number of patients.
         timepoints: examinations of each patient; lesions grow, shrink, appear and vanish between them.
-        seed: which patients; the same seed makes the same ones, however many there are.
+        seed: seed of the patients; the first patients of a seed are the same for any number of patients.
         kind: ``nifti``: volumes as in BraTS-METS; ``ucsf-bmsr``: volumes as in UCSF-BMSR; ``slices``: pictures with
             masks.
         challenge: how difficult the images are: ``none``, ``mild``, ``clinical`` or ``hard``.
         phantom: options of the patients, such as ``{"resolution_mm": 3, "lesions_max": 4, "skull": False}``; the keys
             are those of ``metseg simulate --set``. None: the defaults.
         slices: options of pictures: ``sequence``, ``mask`` and ``slices_per_patient``. None: the defaults.
-        existing: what happens if the folder is not empty: it is refused; ``resume`` keeps the patients that are there
-            and makes the others; ``overwrite`` removes an earlier simulation first.
+        existing: if the folder is not empty: ``refuse`` raises; ``resume`` keeps its patients and adds missing ones;
+            ``overwrite`` removes an earlier simulation first.
         workers: number of processes; None: as many as cores and memory allow.
         quiet: show no progress.
     Returns:
@@ -69,7 +69,7 @@ def simulate(
         ResourceError: the disk is full, or a process ran out of memory.
 
     Examples:
-        Two coarse patients, made in seconds, and read again::
+        Simulate two coarse patients in seconds, and read them::
 
             metseg.simulate("data", 2, phantom={"resolution_mm": 3})
             cases = metseg.load_all("data", labels="brats-met-2023")

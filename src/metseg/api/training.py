@@ -1,4 +1,4 @@
-"""Train networks, and compare several."""
+"""Train networks, and compare recipes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.experiment.compare import compare as run_comparison
 from metseg.experiment.comparison_files import write_results
 from metseg.experiment.comparison_result import Comparison
 from metseg.io.splits import Split
-from metseg.recipe import Recipe, load_recipe, refuse_split_changes
+from metseg.recipe import Recipe, load_recipe, parse_recipe, refuse_split_changes
 from metseg.training.run import Run, train_run
 
 
@@ -26,13 +26,13 @@ def train(
     allow_changed_data: bool = False,
     device: str = "auto",
 ) -> Path:
-    """Train a network and return the folder of its bundle, which `metseg.load_model` takes.
+    """Train a network and return the folder of its bundle, for `metseg.load_model`.
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
         data: folder of images with masks.
         out: the run folder.
-        changes: such as ``["train.max_minutes=20"]``, for a recipe given by file or name.
+        changes: changes of the recipe, each ``key=value``, such as ``["train.max_minutes=20"]``.
         split: file from ``metseg split``; None: the split that the recipe describes.
         resume: continue the run in ``out``.
         allow_changed_data: with `resume`, continue although images or masks changed since the run began.
@@ -49,7 +49,7 @@ def train(
             bundle = metseg.train("demo-unet", "data", "run", changes=["train.max_minutes=20"])
             model = metseg.load_model(bundle)
 
-    Folds, initial weights and a cache folder: `metseg.training.run.train_run`.
+    For folds, initial weights and a cache folder, use `metseg.training.run.train_run`.
     """
     listed, split_file = require_texts("changes", changes), optional_path("split", split)
     require_instance("device", device, str, expected="a text such as 'cpu'")
@@ -83,9 +83,9 @@ def compare(
         recipes: each a recipe, its file, or the name of a shipped one.
         data: folder of images with masks.
         out: folder for runs, tables and figures; finished runs there are not repeated.
-        changes: such as ``["train.max_minutes=20"]``, for every recipe given by file or name.
-        folds: number of folds of a cross-validation over all patients; a recipe that reserves test patients is refused
-            (``"split.test=0"``). 0: one split.
+        changes: changes of every recipe, each ``key=value``, such as ``["train.max_minutes=20"]``.
+        folds: number of folds of a cross-validation over all patients; it requires recipes without test patients
+            (``changes=["split.test=0"]``). 0: one split.
         split: file from ``metseg split``; None: the split that the first recipe describes.
         device: such as ``auto``, ``cpu``, ``cuda``.
         overwrite: replace the results of an earlier comparison in ``out``; its finished runs are kept.
@@ -93,7 +93,7 @@ def compare(
     Returns:
         the scores of each recipe, the paired tests and the verdict.
     Raises:
-        UsageError: a wrong recipe, folds beside ``split.test``, results that would be replaced, changed data,
+        UsageError: a wrong recipe, folds with ``split.test`` above 0, results that would be replaced, changed data,
             `allow_changed_data` where no run was begun, or an argument of a wrong type.
         InputError: data that cannot be used.
 
@@ -129,7 +129,8 @@ def compare(
 
 def _recipe(recipe: Recipe | str | Path, changes: Sequence[str]) -> Recipe:
     if isinstance(recipe, Recipe):
-        return recipe
+        where = f"recipe {recipe.name}"
+        return parse_recipe(recipe.to_toml(), where=where, changes=changes) if changes else recipe
     if not isinstance(recipe, str | Path):
         raise wrong_type("recipe", recipe, expected="a recipe, its file, or the name of a shipped one")
     return load_recipe(recipe, changes)

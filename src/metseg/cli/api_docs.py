@@ -77,7 +77,8 @@ def document(name: str, member: Any) -> str:
     else:
         owner = type(member)
     parts.append(markdown(inspect.getdoc(owner) or ""))
-    parts += [f"Base class: `metseg.{base.__name__}`." for base in owner.__mro__[1:] if _is_public(base)]
+    bases = [f"Base class: `metseg.{base.__name__}`." for base in owner.__mro__[1:] if _is_public(base)]
+    parts += bases[:1]  # each base class names its own
     if isinstance(member, Mapping):
         parts.append(f"Entries: {', '.join(f'`{entry}`' for entry in member)}.")
     for attribute, value in public_members(owner):
@@ -132,7 +133,7 @@ def _function(name: str, function: Callable[..., Any], *, level: int, method: bo
 
 
 def signature(name: str, function: Callable[..., Any], *, returns: bool = True, without_self: bool = False) -> str:
-    """Return a call as Python has it, one parameter per line where it is long.
+    """Return a signature as Python source, one parameter per line if it is long.
 
     Args:
         name: shown in front of the parameters.
@@ -179,7 +180,7 @@ def _annotation(annotation: Any) -> str:
 
 
 def _default(value: Any) -> str:
-    """Return a default as Python has it; "..." for a long one or one that shows an address in memory."""
+    """Return a default as Python source; "..." for a long one or one that shows an address in memory."""
     text = json.dumps(value) if isinstance(value, str) else repr(value)
     return "..." if text.startswith("<") or len(text) > LONGEST_DEFAULT else text
 
@@ -224,12 +225,20 @@ def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
 def _entries(body: str) -> list[str]:
     """Return ``name: text`` entries as one Markdown list."""
     entries: list[str] = []
+    begins_paragraph = False
     for line in body.splitlines():
-        if entries and line.startswith(" "):
-            entries[-1] += f" {line.strip()}"
-        elif line.strip():
-            name, colon, text = line.partition(":")
-            entries.append(f"- `{name}`:{text}" if colon else f"- {line}")
+        text = line.strip()
+        if not text:
+            begins_paragraph = True
+            continue
+        if not entries or not line.startswith(" "):
+            name, colon, meaning = line.partition(":")
+            entries.append(f"- `{name}`:{meaning}" if colon else f"- {line}")
+        elif text.startswith("- "):  # a list inside the entry
+            entries[-1] += f"\n  {text}"
+        else:
+            entries[-1] += f"\n\n  {text}" if begins_paragraph else f" {text}"
+        begins_paragraph = False
     return [_plain("\n".join(entries))] if entries else []
 
 

@@ -142,7 +142,7 @@ class Blur(RandomOptions):
 class BiasField(RandomOptions):
     """The slow drift of a receive coil, of up to this strength (standard deviation of its logarithm).
 
-    List it before what moves all values, so that air is still what preprocessing made of it.
+    List it before steps that change all values, because it recognises air by its value: 0 or the minimum.
     """
 
     probability: Probability = 0.2
@@ -160,15 +160,16 @@ class LowResolution(FactorRange):
     low: Annotated[float, Field(ge=1)] = 1.5
     #: Largest thickness of the slices, in voxels of the image.
     high: Annotated[float, Field(ge=1)] = 4.0
-    #: Probability that a sequence is made coarse; the others stay sharp, as clinical studies mix thin and thick slices.
+    #: Probability that a sequence is made coarse; the others stay sharp, as in clinical studies
+    #: with thin and thick slices.
     each: Probability = 1.0
 
 
 class MissingSequence(SequenceFill, RandomOptions):
-    """Hide some of the sequences, each subset of them as likely, so that the network also works without them.
+    """Hide a random subset of the sequences, all equally likely, so that the network also works without them.
 
-    ``copy`` shows the reference in their place, as picture sets do (a grey picture saved in colour is three copies of
-    one sequence); ``zero`` shows nothing, which is the mean after a z-score. List it last, so that a copy is exact.
+    ``copy`` replaces them by the reference, as picture sets do (a grey picture saved in colour is three copies of one
+    sequence); ``zero`` replaces them by 0, the mean after a z-score. List it last, so that a copy is exact.
     """
 
     probability: Probability = 0.2
@@ -188,7 +189,7 @@ def check_flip(options: Flip, *, dimensions: int, channels: int) -> None:  # noq
 
 
 def check_missing_sequence(options: MissingSequence, *, dimensions: int, channels: int) -> None:  # noqa: ARG001
-    """Refuse a reference that is not there, and a single sequence, which cannot be done without."""
+    """Refuse a reference beyond the sequences, and images of a single sequence."""
     if options.reference >= channels or channels == 1:
         raise UsageError(
             "'missing_sequence' needs a reference and at least one other sequence",

@@ -69,7 +69,7 @@ def evaluate_case(
 
             evaluate_case("truth.nii.gz", "prediction.nii.gz", scheme="brats-met-2023")["WT"]["hd95_mm"]
 
-    Stacks of pictures, and cases with a name: `evaluate_masks`.
+    For stacks of pictures and cases with a name, use `metseg.evaluation.evaluate_masks`.
     """
     require_instance("protocol", protocol, str, expected="the name of a protocol")
     if scheme is not None and not isinstance(scheme, str | LabelScheme):

@@ -44,17 +44,17 @@ SLICES_IN_MEMORY = 64
 
 
 class Predictor:
-    """A model, loaded and ready.
+    """A trained model: called with a `metseg.Case`, it returns a `metseg.Prediction`.
 
     Args:
         networks: one, or one per fold; their probabilities are averaged.
         recipe: how cases are prepared and masks are made.
         compute: device and precision; None: the fastest this machine has.
         part: how masks are made, where it differs from the recipe's.
-        fingerprint: of the bundle that the networks are from; empty: they are from nowhere.
-        metrics: of that bundle; None: the networks are from none, and nothing is said of what was not measured.
+        fingerprint: of the bundle; empty: the networks come from no bundle.
+        metrics: of the bundle; None: unknown, and no warning names what was not measured.
     Raises:
-        UsageError: mirror images are asked for, and the network was trained on none.
+        UsageError: `tta` is on, and the network was trained without flips.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Predictor:
 
         Args:
             case: as it was read.
-            on_share: told now and then how much is done.
+            on_share: called with the share that is done, 0 to 1.
         Raises:
             InputError: ``input.brain_mask``, no brain was found; or the case is not of the kind that the model takes.
         """
@@ -194,7 +194,7 @@ class Predictor:
             case: as it was read.
             prepared: what `prepare` made of it.
             watch: takes the seconds.
-            on_share: told now and then how much is done.
+            on_share: called with the share that is done, 0 to 1.
         Returns:
             Both (X, Y, Z) on the grid of the case as it was read, or of its reference.
         """

@@ -1,4 +1,4 @@
-"""The keys of a recipe's parts: where they are, what the comments above them say, and which one was meant."""
+"""The keys of a recipe: their places, their descriptions, and the nearest key to a misspelt one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def part_at(root: type[BaseModel], location: Sequence[int | str]) -> type[BaseMo
 
 
 def nearest_key(root: type[BaseModel], location: Sequence[int | str]) -> str | None:
-    """Return the key that was meant by an unknown one, dotted; None where none is alike.
+    """Return the known key nearest to an unknown one, dotted; None if none is similar.
 
     Args:
         root: the class of the whole.
@@ -58,7 +58,7 @@ def nearest_key(root: type[BaseModel], location: Sequence[int | str]) -> str | N
 
 
 def nearest_value(got: object, expected: str) -> str | None:
-    """Return which of the values in a message was meant: "'auto', 'float32' or 'bf16'"; None where none is alike.
+    """Return the value nearest to a wrong one among those that a message lists; None if none is similar.
 
     >>> nearest_value("float23", "'auto', 'float32' or 'bf16'")
     'float32'

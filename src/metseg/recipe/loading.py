@@ -1,4 +1,4 @@
-"""Recipes from files: shipped ones by name, others by path, each possibly like another but for what it says."""
+"""Load recipes: shipped ones by name, others from a file. A recipe may override keys of a base recipe."""
 
 from __future__ import annotations
 
@@ -50,27 +50,27 @@ def parse_recipe(text: str, *, where: str, changes: Sequence[str] = ()) -> Recip
 
 
 def _parse_toml(text: str, where: str) -> dict[str, Any]:
-    """Return what a recipe's text says, laid over what its base says, if it names one."""
+    """Return the keys of a recipe's text, merged over those of its base, if it names one."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
             f"not valid TOML: {error}",
             where=where,
-            cure="mend that line; `metseg recipes show lgg-fast` is an example",
+            cure="correct that line; `metseg recipes show lgg-fast` is an example",
             code="usage.recipe",
         ) from None
     base = raw.pop("base", None)
-    return raw if base is None else _laid_over(_parse_toml(_read_shipped(str(base)), f"recipe {base}"), raw)
+    return raw if base is None else _merge(_parse_toml(_read_shipped(str(base)), f"recipe {base}"), raw)
 
 
-def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return tables merged key by key; a table with a name, such as the model, is replaced with its options."""
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Merge tables key by key; a table with a name, such as the model, replaces that of the base with its options."""
     merged = dict(base)
     for key, value in changes.items():
         known = base.get(key)
         if isinstance(known, dict) and isinstance(value, dict) and "name" not in value:
-            merged[key] = _laid_over(known, value)
+            merged[key] = _merge(known, value)
         else:
             merged[key] = value
     return merged

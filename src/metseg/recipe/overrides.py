@@ -1,4 +1,4 @@
-"""Changes of single values: what ``--set key=value`` does to a recipe before it is checked."""
+"""Change single values of a recipe, as ``--set key=value`` does, before it is checked."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
 
 
 def refuse_split_changes(changes: Iterable[str], split: object | None, *, used: Container[str] = ()) -> None:
-    """Refuse changes of the recipe's split beside a split file, which alone decides.
+    """Refuse changes of the recipe's split if a split file is given, which overrides them.
 
     Args:
         changes: each as ``key=value``.
         split: the file; None: there is none, and the changes count.
-        used: keys that count all the same.
+        used: keys that have an effect with a split file too.
     Raises:
         UsageError: ``usage.split``, the first such change.
     """
@@ -54,7 +54,7 @@ def refuse_split_changes(changes: Iterable[str], split: object | None, *, used: 
         key = change.partition("=")[0].strip()
         if key.split(".")[0] == "split" and key not in used:
             raise UsageError(
-                "the split file decides who is for what, so this change would do nothing",
+                "the split file defines the split, so this change has no effect",
                 where=f"--set {key}",
                 got=f"--split {split}",
                 cure="leave one of the two out, or make another file with `metseg split`",

@@ -1,7 +1,7 @@
 """A `Recipe` is one experiment in one TOML file: data, preprocessing, split, model, loss, training, prediction.
 
-This module knows the form only. Whether a named model, loss or step exists, and whether its options are right, is
-checked against the tables by `metseg.training.recipe_validation`, before any data is touched.
+This module checks keys and types only. `metseg.training.recipe_validation` checks the names and options of models,
+losses and steps against the tables, before any data is read.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class DataPart(Frozen):
     #: Owner and licence of the data, for the card of a bundle. Empty: what the data set itself says (a simulation,
     #: `dataset_description.json`, `dataset.json`, TCGA-LGG's names).
     licence: str = ""
-    #: The data set that the recipe was written for, where metseg can recognise it ("tcga-lgg"): a training on other
-    #: data says so, and its card too.
+    #: The data set that the recipe was written for, if metseg can recognise it ("tcga-lgg"): training on other data
+    #: adds a note to its output and to the model card.
     written_for: str = ""
     #: What the channels of a colour picture are, in file order; for grey pictures one name.
     channels: tuple[Modality, ...] = ()
@@ -141,9 +141,9 @@ class DataPart(Frozen):
         for scheme in (self.labels, self.file_labels or self.labels):
             lookup("label scheme", LABEL_SCHEMES, scheme)
         if self.patients is not None and self.patient_pattern is not None:
-            raise ValueError("patients and patient_pattern both say whose a file is: give one of them")
+            raise ValueError("patients and patient_pattern both assign files to patients: give one of them")
         if self.region is not None and (self.file_labels is None or self.labels != "binary"):
-            raise ValueError("region picks the lesion out of file_labels for a binary task: give file_labels too")
+            raise ValueError("region selects the lesion in file_labels for a binary task: give file_labels too")
         if self.region is not None:
             lookup("region", LABEL_SCHEMES[str(self.file_labels)].regions, self.region)
         if self.slice_range is not None and self.slice_range[0] >= self.slice_range[1]:
@@ -154,19 +154,19 @@ class DataPart(Frozen):
 
 
 class SplitPart(Frozen):
-    """How patients are divided. ``by = "slice"`` is possible, leaks patients, and is marked so in every table."""
+    """How patients are divided. ``by = "slice"`` leaks patients between the parts and is marked in every table."""
 
     #: What is divided. patient: all images of a patient are in one part; slice: single slices, which lets images of a
     #: patient into several parts.
     by: Literal["patient", "slice"] = "patient"
-    #: Share of the patients (or slices) for validation, which decides what weights are kept.
+    #: Share of the patients (or slices) for validation, which decides which weights are kept.
     validation: Fraction = 0.15
-    #: Share of the patients (or slices) for the test, which nothing of the training sees.
+    #: Share of the patients (or slices) for the test; training never uses them.
     test: Fraction = 0.2
     #: Parts for cross-validation; 0: none.
     folds: Annotated[int, Field(ge=0)] = 0
-    #: Column of the data set's table `patients.csv` that all parts have in equal shares; None: patients are drawn
-    #: without regard to any.
+    #: Column of the data set's table `patients.csv` to stratify by: each part gets the same share of every value. None:
+    #: no stratification.
     stratify: str | None = None
     #: Seed of the random draw of patients; the same seed and data give the same split.
     seed: Seed = 0
@@ -180,7 +180,7 @@ class SplitPart(Frozen):
         return self
 
 
-#: How long a training takes for which the recipe states no budget.
+#: Epochs of a training without a budget in the recipe.
 DEFAULT_EPOCHS = 50
 
 
@@ -191,9 +191,9 @@ class TrainPart(Frozen):
     batch_size: Annotated[int, Field(gt=0)] = 8
     #: Voxels of the patches that a 3D network is trained on, along x, y and z.
     patch_size: tuple[Annotated[int, Field(gt=0)], ...] = (96, 96, 96)
-    #: Steps per epoch; None: as many as it takes to see every training item once.
+    #: Steps per epoch; None: as many as one pass over the training items takes.
     steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
-    #: Budget in epochs; None: no such limit. Without any of the three budgets, training takes 50 epochs.
+    #: Budget in epochs; None: no such limit. Without any of the three budgets, training stops after 50 epochs.
     max_epochs: Annotated[int, Field(gt=0)] | None = None
     #: Budget in training steps (batches); None: no such limit.
     max_steps: Annotated[int, Field(gt=0)] | None = None
@@ -205,7 +205,7 @@ class TrainPart(Frozen):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     #: Decay of the weights, biases and normalisation left out; 0: none.
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    #: Momentum of `sgd`, the only optimiser that has one.
+    #: Momentum of `sgd`; no other optimiser has one.
     momentum: Fraction = 0.9
     #: How the learning rate changes over the budget. constant: not at all; plateau: lowered when validation no longer
     #: improves; cosine: down to almost 0 along half a cosine; one_cycle: up for 30 % of the budget, then down.
@@ -223,9 +223,9 @@ class TrainPart(Frozen):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     #: Largest norm of the gradient of a step, to which larger ones are scaled down; None: no limit.
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    #: Share of each batch that holds lesion; None: as they come.
+    #: Share of each batch that contains lesion; None: not controlled.
     lesion_share: Fraction | None = None
-    #: Numbers that the network computes with. auto: bf16 where the processor or GPU has it in hardware, float32
+    #: Number format of the network's computations. auto: bf16 where the processor or GPU has it in hardware, float32
     #: elsewhere.
     precision: Literal["auto", "float32", "bf16"] = "auto"
     #: Memory layout with channels innermost. auto: where it is faster for this network on this machine.
@@ -249,23 +249,23 @@ class PredictPart(Frozen):
 
     #: Probability from which a pixel or voxel is lesion.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    #: Smaller connected pieces are removed (pixels of a slice, voxels of a volume).
+    #: Smaller connected components are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
-    #: The same in cubic millimetres, for images that have a spacing; a piece has to be as large as both say.
+    #: The same in cubic millimetres, for images with a spacing; a component is kept if it satisfies both limits.
     minimum_mm3: Annotated[float, Field(ge=0)] = 0.0
     #: Fill holes inside lesions.
     fill_holes: bool = False
-    #: Keep the largest connected piece of a case alone: for data in which each patient has one lesion, and no others.
+    #: Keep only the largest connected component of a case, for data in which each patient has exactly one lesion.
     keep_largest: bool = False
     #: Slope of a lesion's confidence, 1 / (1 + exp(-(slope · logit p + intercept))) with p the mean probability over
     #: its voxels; fitted to validation lesions. With slope 1 and intercept 0 it is p.
     confidence_slope: float = 1.0
     #: Intercept of a lesion's confidence; see `confidence_slope`.
     confidence_intercept: float = 0.0
-    #: Voxels of the windows in which a 3D network sees a volume; None: as large as the patches it was trained on.
-    #: Larger ones show it more of what surrounds a large lesion, and take more memory.
+    #: Voxels of the windows in which a 3D network sees a volume; None: the patch size of training.
+    #: Larger windows show more context of a large lesion and take more memory.
     window: tuple[Annotated[int, Field(gt=0)], ...] | None = None
-    #: By how much of their side the windows overlap.
+    #: Overlap of neighbouring windows, as a share of their side.
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     #: Average over the mirror images that the augmentation step `flip` made in training.
     tta: bool = False
@@ -274,7 +274,7 @@ class PredictPart(Frozen):
 class Recipe(Frozen):
     """One experiment. See `metseg/recipes` for the shipped ones.
 
-    In a file, ``base = "lgg-fast"`` names a shipped recipe that this one is like but for what it says itself.
+    In a file, ``base = "lgg-fast"`` starts from a shipped recipe; the other keys of the file override its keys.
     """
 
     #: Name of the experiment: of its bundle, and in tables.
@@ -307,7 +307,7 @@ class Recipe(Frozen):
         return tuple(canonical_modality(name) for name in kept[-1]) if kept else self.data.inputs
 
     def to_toml(self) -> str:
-        """Return the recipe as TOML with every default written out, so that a bundle does not depend on ours."""
+        """Return the recipe as TOML with every default written out: a bundle keeps the defaults of its training."""
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
@@ -321,7 +321,7 @@ def _without_none(value: Any) -> Any:
 
 
 def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = "") -> OptionsType:
-    """Return ``raw`` as a ``part``; turn pydantic's report into one line of ours.
+    """Return ``raw`` as a ``part``; report pydantic's errors as one `UsageError`.
 
     Args:
         part: the class of the result.
@@ -329,8 +329,8 @@ def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = ""
         where: the file or recipe, for the message.
         key: the key that holds the whole, for the message: ``model`` for the options of a network.
     Raises:
-        UsageError: naming the first wrong key, its value, the key or value that was probably meant, and how many more
-            are wrong.
+        UsageError: ``usage.recipe``, with the first wrong key, its value, the nearest known key or value, and the
+            number of further errors.
     """
     try:
         return part.model_validate(raw)

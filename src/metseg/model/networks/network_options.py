@@ -1,7 +1,7 @@
-"""The options of every architecture, and what they ask of the input's size.
+"""The options of every architecture, and the size of input that they require.
 
-They stand apart from the networks so that a recipe is checked, and its keys are documented, without importing torch.
-The first paragraph of a class's docstring says what the network is.
+They are separate from the networks, so that checking a recipe and documenting its keys imports no torch. The first
+paragraph of a class's docstring describes the network.
 """
 
 from __future__ import annotations
@@ -50,21 +50,19 @@ class UnetOptions(Frozen):
 
 
 class AttentionUnetOptions(Frozen):
-    """Attention U-Net: skip connections weighted by what the decoder is looking for."""
+    """Attention U-Net: skip connections with attention gates."""
 
     #: Feature channels of the levels, the finest first; each level but the first halves the image.
     channels: Channels = (32, 64, 128, 256)
     #: Probability of dropping a feature map after each convolution; 0: no dropout.
     dropout: Dropout = 0.0
-    #: Normalisation where gated skip and decoder are joined. ``instance`` is what MONAI builds: it takes from the last
-    #: features of each picture their size, so small lesions are learnt slowly, and it is slow in bfloat16.
+    #: Normalisation where gated skip and decoder are joined. ``instance`` is what MONAI builds: it removes the
+    #: scale of the last features of each picture, so small lesions are learnt slowly, and it is slow in bfloat16.
     merge: Literal["batch", "instance"] = "batch"
 
 
 class UnetPlusPlusOptions(Frozen):
-    """U-Net++: nested, dense skip paths; a trained head on every depth, pruned at inference to the depth that
-    suffices.
-    """
+    """U-Net++: nested, dense skip paths; a trained head on every depth, so that inference can use a shallower one."""
 
     #: Feature channels of the five levels, the finest first.
     channels: FiveLevels = (32, 64, 128, 256, 512)
@@ -87,9 +85,7 @@ class UnetPlusPlusOptions(Frozen):
 
 
 class InceptionUnetOptions(Frozen):
-    """Inception U-Net: the InceptionV3 encoder under a U-Net decoder, or under a plain one as course notebooks have
-    it.
-    """
+    """Inception U-Net: an InceptionV3 encoder with a U-Net decoder, or with a plain decoder, as in course notebooks."""
 
     #: Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size.
     decoder_channels: FiveLevels = (256, 128, 64, 32, 16)
@@ -122,14 +118,14 @@ class CnnOptions(Frozen):
 
 
 class FcnOptions(Frozen):
-    """FCN-8s: a VGG-like classifier made convolutional, its answer refined by two shallower ones.
+    """FCN-8s: a VGG-like classifier made convolutional, its output refined by those of two shallower stages.
 
     VGG16 itself has width 64 and 4096 classifier channels (134 million parameters).
     """
 
     #: Channels of the first stage; the others have 2, 4, 8 and 8 times as many.
     width: Count = 32
-    #: Channels of the two convolutions that stand for VGG's fully connected layers.
+    #: Channels of the two convolutions that replace VGG's fully connected layers.
     classifier_channels: Count = 512
     #: Probability of dropping a feature map of the classifier.
     dropout: Dropout = 0.5
@@ -219,7 +215,7 @@ class MednextOptions(Frozen):
     width: Count = 32
     #: Blocks of each stage: down, the bottom, and up again.
     blocks: Annotated[Counts, Field(min_length=3)] = (2,) * 9
-    #: By how much each stage's blocks widen.
+    #: Expansion factor of each stage's blocks.
     expansion: Annotated[Counts, Field(min_length=3)] = (2,) * 9
     #: Sides of the depthwise convolutions, in pixels or voxels.
     kernel: Literal[3, 5, 7] = 3
@@ -229,7 +225,7 @@ class MednextOptions(Frozen):
     @model_validator(mode="after")
     def _down_bottom_up(self) -> Self:
         if len(self.blocks) != len(self.expansion) or len(self.blocks) % 2 == 0:
-            raise ValueError("blocks and expansion name as many stages up as down and the bottom between, both alike")
+            raise ValueError("blocks and expansion need the same odd number of stages: down, the bottom, and up again")
         return self
 
     @property
@@ -238,7 +234,7 @@ class MednextOptions(Frozen):
 
 
 def halved_per_level(options: UnetOptions | AttentionUnetOptions | UnetDropoutOptions) -> int:
-    """Return what the sides of the input must be a multiple of where each level but the first halves them."""
+    """Return the divisor of the input's sides for a network that halves them at each level but the first."""
     return int(2 ** (len(options.channels) - 1))
 
 

@@ -1,6 +1,6 @@
 """The options of every loss. They need no torch, so that a recipe is checked without it.
 
-The first paragraph of a class's docstring says what the loss is.
+The first paragraph of a class's docstring describes the loss.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ Inner = Annotated[Named, BeforeValidator(_named)]
 
 
 class WeightedOptions(Frozen):
-    """What all voxel losses share."""
+    """Options of all voxel losses."""
 
-    #: One weight per class, background first, or one per region; None: all alike. Weighted means: 2, 2, 2 is 1, 1, 1.
+    #: One weight per class, background first, or one per region; None: equal weights. Means are weighted, so
+    #: (2, 2, 2) equals (1, 1, 1).
     class_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
 
 
@@ -36,16 +37,16 @@ class BceOptions(WeightedOptions):
 class FocalOptions(WeightedOptions):
     """Focal loss (Lin et al. 2017, arXiv:1708.02002): cross-entropy in which easy voxels count less."""
 
-    #: How much less easy voxels count: each is weighted by (1 - probability of the truth) to this power; 0: all alike.
+    #: How much less easy voxels count: each has the weight (1 - probability of the truth) to this power; 0: equal.
     gamma: Weight = 2.0
-    #: Weight of lesion voxels; background voxels get one minus it. None: both alike.
+    #: Weight of lesion voxels; background voxels get one minus it. None: equal weights.
     alpha: Fraction | None = None
 
 
 class DiceOptions(WeightedOptions):
     """Soft Dice (Milletari et al. 2016)."""
 
-    #: Pool the batch, so that empty slices do not swamp the loss; False: a Dice of each image, averaged.
+    #: Pool the batch, so that empty slices do not dominate the loss; False: a Dice of each image, averaged.
     batch: bool = True
     #: Voxels added above and below the fraction, so that an image without lesion has a defined loss.
     smooth: Annotated[float, Field(gt=0)] = 1e-5
@@ -85,16 +86,16 @@ class DiceFocalOptions(DiceOptions):
     dice_weight: Weight = 1.0
     #: Factor of the focal loss.
     focal_weight: Weight = 1.0
-    #: How much less easy voxels count: each is weighted by (1 - probability of the truth) to this power; 0: all alike.
+    #: How much less easy voxels count: each has the weight (1 - probability of the truth) to this power; 0: equal.
     gamma: Weight = 2.0
-    #: Weight of lesion voxels; background voxels get one minus it. None: both alike.
+    #: Weight of lesion voxels; background voxels get one minus it. None: equal weights.
     alpha: Fraction | None = None
 
 
 class BlobOptions(Frozen):
-    """Blob loss: ``alpha`` x the inner loss of everything + ``beta`` x its mean over lesions; the paper's weights."""
+    """Blob loss: ``alpha`` x the inner loss of the image + ``beta`` x its mean over lesions; weights of the paper."""
 
-    #: The loss of the whole and of each lesion: a name, or a table with a name and options.
+    #: The loss of the image and of each lesion: a name, or a table with a name and options.
     inner: Inner = Named(name="dice_bce")
     #: Factor of the loss of the whole image.
     alpha: Weight = 2.0
@@ -103,7 +104,7 @@ class BlobOptions(Frozen):
 
 
 class RegionsOptions(Frozen):
-    """The inner loss, taught to outputs that are the regions of the label scheme (WT, TC, ET), a sigmoid each."""
+    """The inner loss on outputs for the regions of the label scheme (WT, TC, ET), with a sigmoid each."""
 
     #: The loss of each region: a name, or a table with a name and options.
     inner: Inner = Named(name="dice_bce")
