@@ -75,17 +75,18 @@ def _volume(document: Document, path: Path, images: Path | None) -> Pixels:
     _require_grid(Grid(document.shape, affine), mask.grid, what="the mask", where=place)
     labels = _checked(mask, document, place)
     if images is None:
-        volume = VolumePixels(labels, affine, brain=_brain(path, mask))
+        volume = VolumePixels(labels, affine, brain=_brain(document, path, mask))
         return Pixels(volume=volume, lacking=_lacking(NO_IMAGES, document))
     name, image = _reference_image(document, images)
     _require_grid(mask.grid, image.grid, what="the image", where=images)
-    return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(path, mask)))
+    return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(document, path, mask)))
 
 
-def _brain(path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
-    """Return the brain mask beside the document, where ``--format brain-mask`` wrote one on the grid of the result."""
+def _brain(document: Document, path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
+    """Return the brain mask that metseg made, where ``--format brain-mask`` wrote it on the grid of the result."""
+    made = any(step.get("step") == "brain_mask" and "method" in step for step in document.technique.preprocess or ())
     place = path.with_name(f"{path.stem}-brain_mask.nii.gz")
-    if not place.is_file():
+    if not made or not place.is_file():
         return None
     brain = read_mask_nifti(place)
     return np.asarray(brain.data, dtype=np.uint8) > 0 if same_grid(brain.grid, mask.grid) else None
