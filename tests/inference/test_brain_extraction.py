@@ -15,6 +15,7 @@ from metseg.inference.batch import predict_paths
 from metseg.inference.brain import brain_extraction
 from metseg.inference.brain.brain_border import border_warnings
 from metseg.inference.brain.brain_extraction import ensure_brain_mask, extract_brain, extraction_fingerprint
+from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.prediction_data import brain_of
 from metseg.inference.predictor import Predictor
 from metseg.io.volumes.volume_case import ImageFile, VolumeSource
@@ -257,6 +258,9 @@ def test_a_prediction_on_a_head_finds_nothing_outside_the_brain(
     assert np.array_equal(brain_of(prediction).data, BRAIN_VOXELS)
     assert any("head with skull" in text for text in prediction.warnings)
     assert not any("touches" in text for text in prediction.warnings)
+    report = CaseReport("c", "m")
+    report.add(prediction)
+    assert list(report.document()["technique"]["images"]) == ["t1c", "t2f"]  # what was read; the mask was made
     at_border = head()
     at_border.data[29:31, 20, 16] = 370
     prediction = bright(recipe())(study(t1c=at_border))

@@ -222,6 +222,25 @@ def test_the_data_set_reads_back_with_a_host_as_patient(tmp_path: Path) -> None:
     assert again == rows
 
 
+def test_two_scans_of_one_patient_stay_one_patient(tmp_path: Path) -> None:
+    root = write_hosts(tmp_path / "hosts")
+    for path in [*(root / "BraTS-MET-00002-000").iterdir()]:
+        name = path.name.replace("BraTS-MET-00002-000", "BraTS-MET-00001-001")
+        path.rename(path.with_name(name))
+    (root / "BraTS-MET-00002-000").rename(root / "BraTS-MET-00001-001")
+    hosts = find_cases(root, labels="brats-met-2023")
+    out, options = tmp_path / "out", InsertionOptions(lesions_max=1)
+    rows = simulate_in_hosts(out, hosts, per_host=1, options=options, quiet=True)
+    assert {row["case"]: row["host"] for row in rows} == {
+        "BraTS-MET-00001-000": "BraTS-MET-00001-000",
+        "BraTS-MET-00001-001": "BraTS-MET-00001-001",
+    }
+    more = simulate_in_hosts(out, hosts, per_host=2, options=options, existing="resume", quiet=True)
+    assert [row["case"][-3:] for row in more] == ["000", "002", "001", "003"]
+    assert {row["case"]: row["host"] for row in more}["BraTS-MET-00001-002"] == "BraTS-MET-00001-000"
+    assert {source.patient for source in find_cases(out, labels="brats-met-2023")} == {"BraTS-MET-00001"}
+
+
 def test_only_hosts_with_a_healthy_half_remain_where_that_is_asked_for(tmp_path: Path) -> None:
     hosts = find_cases(write_hosts(tmp_path / "hosts"), labels="brats-met-2023")
     rows = simulate_in_hosts(tmp_path / "out", hosts, per_host=1, healthy_only=True, quiet=True)

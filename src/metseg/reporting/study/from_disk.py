@@ -98,7 +98,7 @@ def _lacking(what: str, document: Document) -> str:
 
 
 def _checked(mask: Volume, document: Document, place: Path) -> Labels:
-    """Return class ids; where the document does not name their scheme, whatever the mask holds."""
+    """Return class ids; where the document does not name their scheme, all values of the mask."""
     scheme = LABEL_SCHEMES.get(document.technique.labels or "")
     if scheme is None:
         return np.asarray(mask.data, dtype=np.uint8)
@@ -174,7 +174,7 @@ def _mask_place(path: Path, name: str) -> Path:
 def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> Volume:
     """Return pictures by name, as a stack in this order; of several sequences the one that results are drawn on.
 
-    By name, whoever they are of: prediction may have been told what a patient is, and the document does not say it.
+    By name, of any patient: an option of the prediction may have named the patients, and the document does not.
     """
     found = find_inputs(images, channels=tuple(document.technique.images))
     stacks = [stack for stack in found if isinstance(stack, SliceStackSource)]
