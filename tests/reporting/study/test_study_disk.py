@@ -270,9 +270,7 @@ def test_a_missing_package_is_named_with_its_cure(
     assert not predicted.with_name("head-report.pdf").exists()
 
 
-def test_a_brain_mask_that_metseg_made_is_outlined_where_it_lies_beside_the_document(
-    predicted: Path, images: Path, study: Any
-) -> None:
+def test_a_brain_mask_that_metseg_made_is_outlined(predicted: Path, images: Path, study: Any) -> None:
     without = report_of_document(predicted, images=images).key_images[0]
     place = predicted.with_name("head-brain_mask.nii.gz")
     save_volume(place, np.ones(study.labels.shape, np.uint8), study.affine)

@@ -229,11 +229,7 @@ def _decisions(masks: MaskFacts | None, *, is_volume: bool) -> tuple[str, ...]:
     said = (
         (masks.tta, "Probabilities are the average over mirror images of the study."),
         (masks.minimum_voxels > 0, f"Connected pieces of fewer than {masks.minimum_voxels} voxels were discarded."),
-        # Pictures have no size in mm: it removes nothing there.
-        (
-            is_volume and masks.minimum_mm3 > 0,
-            f"Connected pieces of less than {masks.minimum_mm3:g} mm³ were discarded.",
-        ),
+        (smallest_mm3 > 0, f"Connected pieces of less than {smallest_mm3:g} mm³ were discarded."),
         (masks.fill_holes, "Holes in lesions were filled."),
         (masks.keep_largest, "Only the largest connected piece was kept: others are not reported."),
     )

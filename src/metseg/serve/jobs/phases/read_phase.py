@@ -1,4 +1,4 @@
-"""Phase 2: read the files as a case, remove the patient's identity, and keep the images for later phases and viewers."""
+"""Phase 2: read the files as a case, remove the patient's identity, keep the images for later phases and viewers."""
 
 from __future__ import annotations
 
