@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 import metseg
 from metseg.inference.lesion_table import find_lesions
@@ -183,6 +184,8 @@ def test_a_volume_is_saved_as_one_file_or_as_a_folder(tmp_path: Path) -> None:
     names = ["c-seg.nii.gz", "c-overlay.png", "c-probability.nii.gz", "c-lesions.nii.gz", "c.json"]
     assert written == [out / name for name in names]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    ids = np.asarray(nibabel.load(out / "c-lesions.nii.gz").dataobj)
+    assert [int((ids == lesion.id).sum()) for lesion in prediction.lesions] == [4, 1]
     document = json.loads((out / "c.json").read_text("utf-8"))
     assert (document["bundle"], len(document["lesions"]), document["lesions"][0]["voxels"]) == ("f1", 2, 4)
 
@@ -193,6 +196,18 @@ def test_pictures_are_saved_as_pictures(tmp_path: Path) -> None:
     assert all(path.exists() for path in written)
     with pytest.raises(metseg.GeometryError, match="where they lie in space"):
         drawn_by_hand().save(tmp_path / "mask.nii.gz")
+
+
+def test_pictures_are_saved_with_their_lesions_numbered(tmp_path: Path) -> None:
+    drawn_by_hand().save(tmp_path, formats=["instances"])
+    ids = [np.asarray(Image.open(tmp_path / f"c_{z}_lesions.png")) for z in range(3)]
+    assert [sorted(set(plane.ravel().tolist())) for plane in ids] == [[0, 2], [0], [0, 1]]
+
+
+def test_the_brain_mask_of_a_model_without_one_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(metseg.UsageError, match="uses no brain mask"):
+        drawn_by_hand(pictures=False).save(tmp_path / "out", formats=["brain-mask"])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from metseg.inference.batch import predict_paths
 from metseg.inference.brain import brain_extraction
 from metseg.inference.brain.brain_border import border_warnings
 from metseg.inference.brain.brain_extraction import ensure_brain_mask, extract_brain, extraction_fingerprint
+from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.prediction_data import brain_of
 from metseg.inference.predictor import Predictor
 from metseg.io.volumes.volume_case import ImageFile, VolumeSource
@@ -204,16 +205,16 @@ def test_an_image_without_a_place_is_refused(by_value: list[Volume]) -> None:
 def test_lesions_at_the_border_are_named_for_masks_of_our_own_only(by_value: list[Volume]) -> None:
     case = ensure_brain_mask(study(t1c=head()), recipe())
     records = prepare(case, recipe()).records
-    labels = np.zeros(GRID, np.uint8)
-    labels[16:20, 18:22, 14:18] = 1  # deep
-    assert border_warnings(case, labels, records) == ()
-    labels[30, 20, 16] = 1  # the last voxel of the brain along x
-    (text,) = border_warnings(case, labels, records)
-    assert text == "lesion 2 touches the border of the brain mask: check it"
-    labels[18, 7:9, 16] = 1
-    (text,) = border_warnings(case, labels, records)
+    instances = np.zeros(GRID, np.uint16)
+    instances[16:20, 18:22, 14:18] = 1  # deep
+    assert border_warnings(case, instances, records) == ()
+    instances[30, 20, 16] = 3  # the last voxel of the brain along x
+    (text,) = border_warnings(case, instances, records)
+    assert text == "lesion 3 touches the border of the brain mask: check it"
+    instances[18, 7:9, 16] = 2
+    (text,) = border_warnings(case, instances, records)
     assert text == "lesions 2, 3 touch the border of the brain mask: check them"
-    assert border_warnings(replace(case, brain_mask_record=None), labels, records) == ()
+    assert border_warnings(replace(case, brain_mask_record=None), instances, records) == ()
 
 
 def test_the_border_is_that_of_the_mask_moved_onto_the_reference(by_value: list[Volume]) -> None:
@@ -221,11 +222,11 @@ def test_the_border_is_that_of_the_mask_moved_onto_the_reference(by_value: list[
     turned = Volume(np.ascontiguousarray(head(250).data[::-1]), AFFINE @ _flip_x())
     case = ensure_brain_mask(study(t1c=head(value=600), t2f=turned), aligning)
     records = prepare(case, aligning).records
-    labels = np.zeros(GRID, np.uint8)
-    labels[18, 20, 16] = 1
-    assert border_warnings(case, labels, records) == ()
-    labels[30, 20, 16] = 1
-    assert len(border_warnings(case, labels, records)) == 1
+    instances = np.zeros(GRID, np.uint16)
+    instances[18, 20, 16] = 1
+    assert border_warnings(case, instances, records) == ()
+    instances[30, 20, 16] = 1
+    assert len(border_warnings(case, instances, records)) == 1
 
 
 def _flip_x() -> np.ndarray:
@@ -257,6 +258,9 @@ def test_a_prediction_on_a_head_finds_nothing_outside_the_brain(
     assert np.array_equal(brain_of(prediction).data, BRAIN_VOXELS)
     assert any("head with skull" in text for text in prediction.warnings)
     assert not any("touches" in text for text in prediction.warnings)
+    report = CaseReport("c", "m")
+    report.add(prediction)
+    assert list(report.document()["technique"]["images"]) == ["t1c", "t2f"]  # what was read; the mask was made
     at_border = head()
     at_border.data[29:31, 20, 16] = 370
     prediction = bright(recipe())(study(t1c=at_border))

@@ -10,13 +10,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
+from typer.testing import CliRunner
 
+from metseg.cli import app
 from metseg.errors import InputError, UsageError
 from metseg.io.case_discovery import find_cases
+from metseg.recipe import validated
 from metseg.simulation.hosts.host_dataset import simulate_in_hosts
 from metseg.simulation.hosts.host_scan import HostScan, host_scan, mirrored
 from metseg.simulation.hosts.insertion import InsertionOptions, insert_lesions
-from metseg.volume import Case, Volume
+from metseg.volume import BRAIN_MASK, Case, Volume
 
 #: Intensity of fluid, grey and white matter in the round brain.
 LEVELS = {"t1n": (100, 300, 400), "t1c": (110, 320, 420), "t2w": (900, 500, 400), "t2f": (90, 450, 380)}
@@ -24,7 +27,7 @@ SHAPE = (72, 76, 64)
 
 
 def round_brain(*, tumour: tuple[float, float] | None = None, shift: int = 0) -> Case:
-    """Return a round brain of white matter in grey matter with a ventricle; a tumour reaches along x as told."""
+    """Return a round brain of white matter in grey matter with a ventricle; a tumour spans ``tumour`` mm along x."""
     rng = np.random.default_rng(3)
     x, y, z = np.indices(SHAPE) - np.array([35 + shift, 37, 31])[:, None, None, None]
     distance = np.sqrt(x**2 + y**2 + z**2)
@@ -83,8 +86,8 @@ def test_the_truth_is_where_the_images_changed_and_nowhere_else(host: HostScan) 
 
 @pytest.mark.parametrize(("name", "brighter"), [("t1c", True), ("t1n", False), ("t2w", True), ("t2f", True)])
 def test_a_solid_lesion_looks_as_one_in_each_sequence(host: HostScan, name: str, brighter: bool) -> None:
-    options = InsertionOptions(lesions_min=4, lesions_max=4, diameter_min_mm=4, diameter_max_mm=5.9, random_contrast=0)
-    options = options.model_copy(update={"diameter_median_mm": 5.0})
+    sizes = {"diameter_min_mm": 4, "diameter_median_mm": 5, "diameter_max_mm": 5.9}
+    options = InsertionOptions(lesions_min=4, lesions_max=4, random_contrast=0, **sizes)
     found = []
     for seed in range(6):
         made = insert_lesions(host, np.random.default_rng(seed), options=options)
@@ -133,10 +136,52 @@ def test_scans_that_cannot_be_hosts_are_refused() -> None:
     thick = {name: Volume(image.data, np.diag([1.0, 1, 5, 1])) for name, image in case.images.items()}
     with pytest.raises(InputError, match="cubic voxels"):
         host_scan(Case("a", "a", thick))
+    with pytest.raises(InputError, match="the mask on another grid"):
+        host_scan(Case("a", "a", case.images, labels=Volume(np.zeros((9, 9, 9), np.uint8), np.eye(4))))
+    everywhere = Volume(np.full(SHAPE, 3, np.uint8), np.eye(4))
+    with pytest.raises(InputError, match="no healthy tissue"):
+        host_scan(Case("a", "a", case.images, labels=everywhere))
+
+
+def test_a_head_whose_air_was_erased_is_no_host() -> None:
+    coarse = {name: Volume(image.data, np.diag([3.0, 3, 3, 1])) for name, image in round_brain().images.items()}
+    with pytest.raises(InputError, match=r"not skull-stripped .*at most 2500 mL.*got 27\d\d mL"):
+        host_scan(Case("a", "a", coarse))
+
+
+def test_a_head_with_a_brain_mask_is_a_host_and_the_mask_no_image() -> None:
+    case = round_brain()
     noise = np.random.default_rng(0).uniform(1, 9, SHAPE).astype(np.float32)
+    inside = np.asarray(case.images["t1c"].data > 0)
     head = {name: Volume(image.data + noise, image.affine) for name, image in case.images.items()}
-    with pytest.raises(InputError, match="not skull-stripped"):
-        host_scan(Case("a", "a", head))
+    head[BRAIN_MASK] = Volume(inside.astype(np.uint8), np.eye(4))
+    host = host_scan(Case("a", "a", head))
+    assert set(host.images) == set(LEVELS)
+    np.testing.assert_array_equal(host.canvas.paste(host.brain), inside)
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(UsageError, match="lesions_min is larger than lesions_max"):
+        validated(InsertionOptions, {"lesions_min": 5, "lesions_max": 2}, where="here")
+    with pytest.raises(UsageError, match="median diameter"):
+        validated(InsertionOptions, {"diameter_median_mm": 100}, where="here")
+
+
+def test_the_command_converts_the_masks_of_the_scans(tmp_path: Path) -> None:
+    hosts = write_hosts(tmp_path / "hosts")
+    for path in hosts.rglob("*-seg.nii.gz"):
+        image = nib.load(path)
+        data = np.asarray(image.dataobj)
+        nib.save(nib.Nifti1Image(np.where(data == 3, 4, data).astype(np.uint8), image.affine), path)
+    arguments = ["simulate-lesions", str(tmp_path / "out"), "--scans", str(hosts), "--per-host", "1"]
+    run = CliRunner().invoke(app, [*arguments, "--labels", "brats-gli-2021"])
+    assert run.exit_code == 0, run.output
+    case = find_cases(tmp_path / "out", labels="brats-met-2023")[0].load()
+    assert case.labels is not None
+    assert 3 in np.unique(case.labels.data)
+    run = CliRunner().invoke(app, [*arguments, "--labels", "binary", "--overwrite"])
+    assert isinstance(run.exception, UsageError)
+    assert "cannot become brats-met-2023" in str(run.exception)
 
 
 def write_hosts(root: Path) -> Path:
@@ -175,6 +220,25 @@ def test_the_data_set_reads_back_with_a_host_as_patient(tmp_path: Path) -> None:
         simulate_in_hosts(tmp_path / "out", hosts, per_host=2, options=options, quiet=True)
     again = simulate_in_hosts(tmp_path / "out", hosts, per_host=2, options=options, existing="resume", quiet=True)
     assert again == rows
+
+
+def test_two_scans_of_one_patient_stay_one_patient(tmp_path: Path) -> None:
+    root = write_hosts(tmp_path / "hosts")
+    for path in [*(root / "BraTS-MET-00002-000").iterdir()]:
+        name = path.name.replace("BraTS-MET-00002-000", "BraTS-MET-00001-001")
+        path.rename(path.with_name(name))
+    (root / "BraTS-MET-00002-000").rename(root / "BraTS-MET-00001-001")
+    hosts = find_cases(root, labels="brats-met-2023")
+    out, options = tmp_path / "out", InsertionOptions(lesions_max=1)
+    rows = simulate_in_hosts(out, hosts, per_host=1, options=options, quiet=True)
+    assert {row["case"]: row["host"] for row in rows} == {
+        "BraTS-MET-00001-000": "BraTS-MET-00001-000",
+        "BraTS-MET-00001-001": "BraTS-MET-00001-001",
+    }
+    more = simulate_in_hosts(out, hosts, per_host=2, options=options, existing="resume", quiet=True)
+    assert [row["case"][-3:] for row in more] == ["000", "002", "001", "003"]
+    assert {row["case"]: row["host"] for row in more}["BraTS-MET-00001-002"] == "BraTS-MET-00001-000"
+    assert {source.patient for source in find_cases(out, labels="brats-met-2023")} == {"BraTS-MET-00001"}
 
 
 def test_only_hosts_with_a_healthy_half_remain_where_that_is_asked_for(tmp_path: Path) -> None:

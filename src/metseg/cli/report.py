@@ -11,7 +11,7 @@ import typer
 
 def report(
     documents: Annotated[
-        list[Path], typer.Argument(help="Documents OUT/<case>.json of metseg predict.", metavar="DOCUMENT...")
+        list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT...")
     ],
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="pdf, html; may be given several times.")

@@ -10,19 +10,27 @@ import typer
 
 from metseg.message_text import pluralize
 
+#: Label scheme of what is written.
+SCHEME = "brats-met-2023"
+
 
 def simulate_lesions(
     out: Annotated[Path, typer.Argument(help="Folder to make, in the naming of BraTS-METS.", show_default=False)],
     scans: Annotated[
         Path,
         typer.Option(
-            help="Real scans: skull-stripped, t1c among the sequences, all on one grid of cubic voxels.",
+            help="Real scans: skull-stripped or with a brain mask, t1c among the sequences, all on one grid of cubic "
+            "voxels.",
             show_default=False,
         ),
     ],
     labels: Annotated[
-        str, typer.Option(help="Label scheme of the scans' own tumours, where they have masks.")
-    ] = "brats-met-2023",
+        str | None,
+        typer.Option(
+            help=f"Label scheme of the scans' own masks; default: that of their layout, else {SCHEME}.",
+            show_default=False,
+        ),
+    ] = None,
     per_host: Annotated[int, typer.Option(help="Studies to make of each scan.", min=1, max=1000)] = 3,
     healthy_only: Annotated[
         bool,
@@ -55,7 +63,7 @@ def simulate_lesions(
         apply_change(wanted, change)
     rows = simulate_in_hosts(
         out,
-        find_cases(scans, labels=labels),
+        find_cases(scans, labels=SCHEME, file_labels=_file_labels(labels)),
         per_host=per_host,
         seed=seed,
         options=validated(InsertionOptions, wanted, where="metseg simulate-lesions"),
@@ -68,3 +76,25 @@ def simulate_lesions(
         f"{pluralize(lesions, 'simulated lesion')}. Not for clinical use."
     )
     print(json.dumps({"out": str(out), "studies": rows}) if as_json else text)
+
+
+def _file_labels(name: str | None) -> str | None:
+    """Return the label scheme of the scans' masks.
+
+    Raises:
+        UsageError: it is unknown, or its classes are not those of BraTS-METS.
+    """
+    from metseg.errors import UsageError
+    from metseg.labels import LABEL_MAPS
+
+    possible = (SCHEME, *(files for files, wanted in LABEL_MAPS if wanted == SCHEME))
+    if name is not None and name not in possible:
+        raise UsageError(
+            f"masks of this label scheme cannot become {SCHEME}",
+            where="--labels",
+            expected=", ".join(possible),
+            got=name,
+            cure="name the scheme that the masks have, or give scans without masks",
+            code="usage.labels",
+        )
+    return name

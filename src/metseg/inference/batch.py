@@ -7,11 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from metseg.errors import InputError, MetsegError, ResourceError, UsageError
+from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
 from metseg.inference.outputs.case_document import CaseReport
-from metseg.inference.outputs.output_formats import BRAIN, FORMATS, Format, document_path, result_paths, targets
+from metseg.inference.outputs.output_formats import (
+    Format,
+    document_path,
+    find_formats,
+    need_instances,
+    result_paths,
+    targets,
+)
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
 from metseg.inference.shards import Shard, claimed, finished
@@ -21,7 +28,6 @@ from metseg.io.images.slice_stack import SliceStackSource
 from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.progress import track
-from metseg.registry import lookup
 
 
 @dataclass
@@ -75,15 +81,8 @@ def predict_paths(
         InputError: an input where nothing is found, or results that would overwrite one another or an input.
         ResourceError: the disk is full.
     """
-    chosen = [lookup("format", FORMATS, name) for name in formats]
     recipe = predictor.recipe
-    if BRAIN in formats and brain_mask_options(recipe) is None:
-        raise UsageError(
-            "the model uses no brain mask: it sees the whole images",
-            where=f"format {BRAIN}",
-            cure="leave the format out, or make a mask with metseg extract-brain",
-            code="usage.format",
-        )
+    chosen = find_formats(formats, uses_brain_mask=brain_mask_options(recipe) is not None)
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     outcome = Outcome()
@@ -158,8 +157,9 @@ class Piece:
 
 def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format]) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
-    wanted = any(form.case is not None for form in formats)
-    report = CaseReport(source.case_id, predictor.recipe.name, predictor.fingerprint, keeps_instances=wanted)
+    report = CaseReport(
+        source.case_id, predictor.recipe.name, predictor.fingerprint, keeps_instances=need_instances(formats)
+    )
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]

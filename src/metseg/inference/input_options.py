@@ -32,7 +32,7 @@ class InputOptions:
         stack: read TIFFs of several pages as stacks of slices; None: as the model's recipe says.
         allow_gaps: fill slices missing from a DICOM series; None: as the model's recipe says.
         named: modality to the file or DICOM series that it is, as for `find_inputs`.
-        tell: told what of the inputs was left out, one sentence each; None: nobody asks.
+        tell: told what of the inputs was left out, one sentence each; None: not called.
         part: predict only what belongs to this part of a split; None: everything.
         patients: path of a table of patients, in place of a pattern.
     Raises:

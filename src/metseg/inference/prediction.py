@@ -18,7 +18,6 @@ from metseg.inference.prediction_data import PredictionData
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import lesions_csv
 from metseg.message_text import pluralize
-from metseg.registry import lookup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,23 +73,27 @@ class Prediction(PredictionData):
             path: a folder, which is made if absent: it receives the formats and the document ``<case>.json`` with the
                 lesions. Or the name of a single file that ends with ``.nii.gz``: it receives the mask of a volume.
                 Existing files of these names are replaced.
-            formats: what a folder receives: ``mask``, ``overlay``, ``probability``, ``instances``. Volumes are
-                written as ``<case>-seg.nii.gz``, ``<case>-overlay.png``, ``<case>-probability.nii.gz`` and
-                ``<case>-lesions.nii.gz``, pictures as one PNG file per slice.
+            formats: what a folder receives: ``mask``, ``overlay``, ``probability``, ``instances``, and of models that
+                work on the brain alone ``brain-mask``. Volumes are written as ``<case>-seg.nii.gz``,
+                ``<case>-overlay.png``, ``<case>-probability.nii.gz``, ``<case>-lesions.nii.gz`` and
+                ``<case>-brain_mask.nii.gz``, pictures as one PNG file per slice.
         Raises:
-            UsageError: an unknown format, a file name with another ending, or formats for a single file.
+            UsageError: an unknown format, the brain mask of a model that uses none, a file name with another ending,
+                or formats for a single file.
             GeometryError: a ``.nii.gz`` file for pictures, which have no place in space.
             ResourceError: the disk is full.
         """
         # Not above: these need Matplotlib and nibabel, which reading a prediction does not.
         from metseg.inference.outputs.case_document import CaseReport
-        from metseg.inference.outputs.output_formats import FORMATS, document_path, result_paths
+        from metseg.inference.outputs.output_formats import document_path, find_formats, need_instances, result_paths
         from metseg.inference.outputs.volume_outputs import affine_of, write_nifti
 
         target, names = require_path("path", path), require_texts("formats", formats)
-        chosen = [lookup("format", FORMATS, name) for name in names]
+        uses_brain_mask = any(record.step == "brain_mask" for record in self.records)
+        chosen = find_formats(names, uses_brain_mask=uses_brain_mask)
         if _is_folder(target):
-            report = CaseReport(self.case.case_id, self.model, self.fingerprint)
+            keeps = need_instances(chosen)
+            report = CaseReport(self.case.case_id, self.model, self.fingerprint, keeps_instances=keeps)
             report.add(self)
             for form in chosen:
                 form.write_part(self, target)

@@ -246,7 +246,7 @@ class Predictor:
                 confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
             )
             lesions = with_sides(lesions, image.data, image.affine)
-            warnings = (*border_warnings(case, labels, records), *warnings)
+            warnings = (*border_warnings(case, instances, records), *warnings)
         return Prediction(
             case=case,
             labels=labels,

@@ -3,7 +3,7 @@
 Nothing is agreed on beforehand but the folder of the results. A case is finished when its document is there, which is
 written last, names the same model and options, and lies beside every result that is asked for; it is being worked on
 while its lock is held. Shards may overlap, be repeated,
-or be killed: what is missing then is done by whoever comes next.
+or be killed: another process then does what is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from metseg.errors import UsageError
 from metseg.recipe import PredictPart
 
-#: Folder of the locks inside the results; safe to delete when nobody works there.
+#: Folder of the locks inside the results; safe to delete when no process works there.
 LOCKS = ".locks"
 
 Item = TypeVar("Item")

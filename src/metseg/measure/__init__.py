@@ -12,11 +12,13 @@ from metseg.measure.diameter import (
 from metseg.measure.dilation import dilated
 from metseg.measure.instances import label_instances, label_regions
 from metseg.measure.size import (
+    LARGEST_BRAIN_ML,
     MM3_PER_ML,
     lesion_centres,
     lesion_volumes_ml,
     lesion_volumes_mm3,
     lesion_voxels,
+    mask_volume_ml,
     voxel_volume_mm3,
     voxels_needed,
 )
@@ -24,6 +26,7 @@ from metseg.measure.voxel_lists import VoxelGroups, voxel_groups
 
 __all__ = [
     "IDENTITY",
+    "LARGEST_BRAIN_ML",
     "MM3_PER_ML",
     "Box",
     "ConfidenceMap",
@@ -43,6 +46,7 @@ __all__ = [
     "lesion_voxels",
     "longest_axial_diameter_mm",
     "longest_diameter_mm",
+    "mask_volume_ml",
     "shifted",
     "voxel_groups",
     "voxel_volume_mm3",

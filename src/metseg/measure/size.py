@@ -13,6 +13,11 @@ from metseg.measure.boxes import instance_boxes
 MM3_PER_ML = 1000.0
 
 
+#: No brain is larger. An image whose erased background leaves more shows a head: a scanner or a program has erased the
+#: air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four heads without air.
+LARGEST_BRAIN_ML = 2500.0
+
+
 def voxel_volume_mm3(affine: npt.NDArray[np.float64]) -> float:
     """Return the volume of one voxel, right under shear too: the absolute determinant of the affine.
 
@@ -89,3 +94,13 @@ def lesion_centres(
         voxels = np.argwhere(instances[box] == index + 1)
         centres[index] = voxels.mean(axis=0) + [side.start for side in box]
     return centres if affine is None else centres @ affine[:3, :3].T + affine[:3, 3]
+
+
+def mask_volume_ml(mask: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> float:
+    """Return the volume of a bool mask, mL.
+
+    Args:
+        mask: (X, Y, Z).
+        affine: (4, 4) voxel-to-RAS matrix, mm.
+    """
+    return float(np.count_nonzero(mask)) * voxel_volume_mm3(affine) / MM3_PER_ML

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metseg.inference.outputs.image_outputs import background
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.pipeline import scheme_labels
@@ -44,5 +43,5 @@ def take_snapshot(prediction: Prediction) -> Snapshot:
     voxels = np.count_nonzero(truth | found, axis=(0, 1))
     z = int(voxels.argmax()) if voxels.any() else len(voxels) // 2
     # Copies: a view would keep the whole case in memory.
-    planes = (background(prediction)[:, :, z].copy(), truth[:, :, z].copy(), found[:, :, z].copy())
+    planes = (prediction.case.background.data[:, :, z].copy(), truth[:, :, z].copy(), found[:, :, z].copy())
     return Snapshot(case.patient, *planes, voxels=int(voxels[z]))

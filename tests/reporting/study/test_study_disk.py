@@ -270,10 +270,15 @@ def test_a_missing_package_is_named_with_its_cure(
     assert not predicted.with_name("head-report.pdf").exists()
 
 
-def test_a_brain_mask_beside_the_document_is_outlined(predicted: Path, images: Path, study: Any) -> None:
+def test_a_brain_mask_that_metseg_made_is_outlined(predicted: Path, images: Path, study: Any) -> None:
     without = report_of_document(predicted, images=images).key_images[0]
     place = predicted.with_name("head-brain_mask.nii.gz")
     save_volume(place, np.ones(study.labels.shape, np.uint8), study.affine)
+    # Without a step that made it, it came with the study: there is nothing to check.
+    assert report_of_document(predicted, images=images).key_images[0].caption == without.caption
+    content = json.loads(predicted.read_text("utf-8"))
+    content["technique"]["preprocess"].append({"step": "brain_mask", "method": "network", "found": "network"})
+    predicted.write_text(json.dumps(content), "utf-8")
     assert "Green line" in report_of_document(predicted, images=images).key_images[0].caption
     save_volume(place, np.ones(study.labels.shape, np.uint8), study.affine @ np.diag([2.0, 1, 1, 1]))
     elsewhere = report_of_document(predicted, images=images).key_images[0]

@@ -16,12 +16,19 @@ from metseg.io.images.channel_names import MEANINGLESS_OTHERWISE
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.colours import class_colour
 from metseg.preprocess import STEPS
-from metseg.reporting.study.document_reader import parse_document
+from metseg.reporting.study.document_reader import MaskFacts, parse_document
 from metseg.reporting.study.html_writer import study_html
 from metseg.reporting.study.key_images import VolumePixels
 from metseg.reporting.study.key_slices import PicturePixels
 from metseg.reporting.study.preprocessing_text import describe_steps
-from metseg.reporting.study.report_builder import COLOURS, Options, Pixels, make_report, report_of_prediction
+from metseg.reporting.study.report_builder import (
+    COLOURS,
+    Options,
+    Pixels,
+    _decisions,
+    make_report,
+    report_of_prediction,
+)
 from metseg.reporting.study.study_report import Model, StudyReport
 from metseg.reporting.study.study_tables import lesion_table
 from metseg.reporting.study.study_text import study_page
@@ -256,6 +263,12 @@ def test_every_step_has_a_sentence() -> None:
 def test_a_record_becomes_a_sentence(record: dict[str, Any], sentence: str) -> None:
     (said,) = describe_steps([record])
     assert sentence in said
+
+
+def test_the_smallest_volume_of_a_lesion_is_said_of_volumes_only() -> None:
+    masks = MaskFacts(minimum_mm3=3.0)
+    assert _decisions(masks, is_volume=True) == ("Connected pieces of less than 3 mm³ were discarded.",)
+    assert _decisions(masks, is_volume=False) == ()
 
 
 RECORD = {"sequence": "t1c", "source": "P7_T1_GD.nii.gz", "reason": "the name says T1 with contrast agent"}

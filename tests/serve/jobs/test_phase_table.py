@@ -76,7 +76,7 @@ def run_all(job: Job, *, anew: bool = False) -> dict[Phase, Outcome]:
     outcomes = {}
     for phase in Phase:
         if anew:
-            job = replace(job, desk=JobCache(), models=Models(kept=1, device="cpu"))
+            job = replace(job, cache=JobCache(), models=Models(kept=1, device="cpu"))
         outcomes[phase] = run_phase(phase, job)
     return outcomes
 
@@ -292,7 +292,7 @@ def test_a_study_of_0_1_0_that_was_measured_is_rendered(make_job: Callable[..., 
     report = job.folder.artifacts / "report.html"
     expected = report.read_text()
     report.unlink()
-    run_phase(Phase.RENDER, replace(job, desk=JobCache()))
+    run_phase(Phase.RENDER, replace(job, cache=JobCache()))
     digest = re.compile("report [0-9a-f]{12}")  # over all that is known of a lesion
     assert digest.sub("", report.read_text()) == digest.sub("", expected)
 
@@ -307,7 +307,7 @@ def test_what_is_done_is_not_done_again(
         raise AssertionError("done again")
 
     monkeypatch.setattr(phases_module, "PHASES", dict.fromkeys(Phase, never))
-    assert run_all(replace(job, desk=JobCache())) == outcomes
+    assert run_all(replace(job, cache=JobCache())) == outcomes
 
 
 def test_a_phase_that_was_cut_short_is_done_again(
@@ -320,7 +320,7 @@ def test_a_phase_that_was_cut_short_is_done_again(
     (job.folder.artifacts / "mask.nii.gz").write_bytes(b"half of it")
     shutil.rmtree(job.folder.work / "segmentation")
     (job.folder.work / "predict.json").unlink()
-    run_phase(Phase.PREDICT, replace(job, desk=JobCache()))
+    run_phase(Phase.PREDICT, replace(job, cache=JobCache()))
     assert (job.folder.artifacts / "mask.nii.gz").read_bytes() == mask
 
 

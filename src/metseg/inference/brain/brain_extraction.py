@@ -21,12 +21,13 @@ from metseg.errors import InputError
 from metseg.geometry import same_grid
 from metseg.inference.brain.deepbet_program import SEQUENCES as DEEPBET_SEQUENCES
 from metseg.inference.brain.deepbet_program import installed_version, run_deepbet
+from metseg.measure import LARGEST_BRAIN_ML, mask_volume_ml
 from metseg.message_text import pluralize
 from metseg.preprocess import check_steps
 from metseg.preprocess.brain_mask_rules import brain_mask_options, extraction_method, needs_brain_extraction
 from metseg.preprocess.head_mask import without_holes
 from metseg.preprocess.prepared_case import reference_name
-from metseg.preprocess.steps.brain_mask import LARGEST_BRAIN_ML, mask_volume_ml, no_brain_mask
+from metseg.preprocess.steps.brain_mask import no_brain_mask
 from metseg.progress import OnShare, no_progress
 from metseg.recipe import Recipe
 from metseg.registry import lookup

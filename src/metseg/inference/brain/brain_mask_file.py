@@ -10,9 +10,10 @@ from metseg.errors import InputError, UsageError
 from metseg.inference.brain.brain_extraction import ORDER, POSSIBLE_ML, Brain, extract_brain
 from metseg.inference.outputs.volume_outputs import write_nifti
 from metseg.io.volumes.nifti import read_volume
+from metseg.measure import mask_volume_ml
 from metseg.message_text import pluralize
 from metseg.preprocess.head_mask import head_mask, without_holes
-from metseg.preprocess.steps.brain_mask import mask_volume_ml, show_brains_only
+from metseg.preprocess.steps.brain_mask import show_brains_only
 from metseg.recipe import DataPart
 from metseg.volume import Volume
 

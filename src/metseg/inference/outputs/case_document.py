@@ -18,6 +18,7 @@ from metseg.inference.lesion_table import InstanceMap, joined
 from metseg.inference.prediction_data import PredictionData
 from metseg.lesion import Lesion
 from metseg.version import __version__
+from metseg.volume import BRAIN_MASK
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,9 @@ class CaseReport:
 
 def _technique(prediction: PredictionData) -> dict[str, Any]:
     """Return what a reader of the result has to know of how it came about, as JSON."""
-    images, reference = prediction.case.images, prediction.reference or next(iter(prediction.case.images))
+    case, reference = prediction.case, prediction.reference or next(iter(prediction.case.images))
+    # A brain mask that metseg made is no image that was read: the step `brain_mask` says where it is from.
+    images = {name: image for name, image in case.images.items() if name != BRAIN_MASK or not case.brain_mask_record}
     return {
         "labels": prediction.scheme,
         "reference": reference,

@@ -14,7 +14,6 @@ from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey
-from metseg.volume import Case, Volume
 
 
 def write_mask(prediction: PredictionData, out: Path) -> None:
@@ -28,7 +27,7 @@ def write_mask(prediction: PredictionData, out: Path) -> None:
 
 def write_overlay(prediction: PredictionData, out: Path) -> None:
     """Write ``<stem>_overlay.png`` for each picture: lesion filled and outlined over the picture in grey."""
-    picture = background(prediction)
+    picture = prediction.case.background.data
     for z, name in enumerate(prediction.case.slice_names):
         drawn = draw_labels(grey(picture[:, :, z]), prediction.labels[:, :, z])
         _write_png(out / f"{name}_overlay.png", drawn.transpose(1, 0, 2))
@@ -61,16 +60,6 @@ def write_brain_mask(prediction: PredictionData, out: Path) -> None:
     brain = brain_of(prediction).data
     for z, name in enumerate(prediction.case.slice_names):
         _write_png(out / f"{name}_brain_mask.png", brain[:, :, z].T.astype(np.uint8) * np.uint8(255))
-
-
-def background(prediction: PredictionData) -> npt.NDArray[np.generic]:
-    """Return the image to draw on: FLAIR where there is one, for lesions stand out there, else the first."""
-    return background_of(prediction.case).data
-
-
-def background_of(case: Case) -> Volume:
-    """Return the image of a case to draw on; see `Case.background`."""
-    return case.background
 
 
 def _write_png(path: Path, pixels: npt.NDArray[np.generic]) -> None:

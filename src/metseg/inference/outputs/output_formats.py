@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from metseg.errors import UsageError
 from metseg.inference.outputs import image_outputs, volume_outputs
 from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.prediction_data import PredictionData
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
+from metseg.registry import lookup
 
 #: Writes a prediction, of a case or of a part of one, into a folder.
 PartWriter = Callable[[PredictionData, Path], None]
@@ -85,6 +87,30 @@ FORMATS: Mapping[str, Format] = {
         "_brain_mask.png", "-brain_mask.nii.gz", image_outputs.write_brain_mask, volume_outputs.write_brain_mask
     ),
 }
+
+
+def find_formats(names: Sequence[str], *, uses_brain_mask: bool) -> list[Format]:
+    """Return formats by name.
+
+    Args:
+        names: in `FORMATS`.
+        uses_brain_mask: whether the model has the step `brain_mask`.
+    Raises:
+        UsageError: an unknown name, or ``usage.format``, a brain mask of a model that uses none.
+    """
+    if BRAIN in names and not uses_brain_mask:
+        raise UsageError(
+            "the model uses no brain mask: it sees the whole images",
+            where=f"format {BRAIN}",
+            cure="leave the format out, or make a mask with metseg extract-brain",
+            code="usage.format",
+        )
+    return [lookup("format", FORMATS, name) for name in names]
+
+
+def need_instances(formats: Sequence[Format]) -> bool:
+    """Return whether a `CaseReport` has to keep instance maps for these formats."""
+    return any(form.case is not None for form in formats)
 
 
 def document_path(out: Path, case_id: str) -> Path:

@@ -43,6 +43,7 @@ class MaskFacts(_Part):
 
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     minimum_voxels: Count = 0
+    minimum_mm3: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     fill_holes: bool = False
     keep_largest: bool = False
     tta: bool = False

@@ -75,17 +75,18 @@ def _volume(document: Document, path: Path, images: Path | None) -> Pixels:
     _require_grid(Grid(document.shape, affine), mask.grid, what="the mask", where=place)
     labels = _checked(mask, document, place)
     if images is None:
-        volume = VolumePixels(labels, affine, brain=_brain(path, mask))
+        volume = VolumePixels(labels, affine, brain=_brain(document, path, mask))
         return Pixels(volume=volume, lacking=_lacking(NO_IMAGES, document))
     name, image = _reference_image(document, images)
     _require_grid(mask.grid, image.grid, what="the image", where=images)
-    return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(path, mask)))
+    return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(document, path, mask)))
 
 
-def _brain(path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
-    """Return the brain mask beside the document, where ``--format brain-mask`` wrote one on the grid of the result."""
+def _brain(document: Document, path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
+    """Return the brain mask that metseg made, where ``--format brain-mask`` wrote it on the grid of the result."""
+    made = any(step.get("step") == "brain_mask" and "method" in step for step in document.technique.preprocess or ())
     place = path.with_name(f"{path.stem}-brain_mask.nii.gz")
-    if not place.is_file():
+    if not made or not place.is_file():
         return None
     brain = read_mask_nifti(place)
     return np.asarray(brain.data, dtype=np.uint8) > 0 if same_grid(brain.grid, mask.grid) else None
@@ -97,7 +98,7 @@ def _lacking(what: str, document: Document) -> str:
 
 
 def _checked(mask: Volume, document: Document, place: Path) -> Labels:
-    """Return class ids; where the document does not name their scheme, whatever the mask holds."""
+    """Return class ids; where the document does not name their scheme, all values of the mask."""
     scheme = LABEL_SCHEMES.get(document.technique.labels or "")
     if scheme is None:
         return np.asarray(mask.data, dtype=np.uint8)
@@ -173,7 +174,7 @@ def _mask_place(path: Path, name: str) -> Path:
 def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> Volume:
     """Return pictures by name, as a stack in this order; of several sequences the one that results are drawn on.
 
-    By name, whoever they are of: prediction may have been told what a patient is, and the document does not say it.
+    By name, of any patient: an option of the prediction may have named the patients, and the document does not.
     """
     found = find_inputs(images, channels=tuple(document.technique.images))
     stacks = [stack for stack in found if isinstance(stack, SliceStackSource)]

@@ -206,7 +206,7 @@ def _technique(document: Document, lesions: Sequence[Lesion], *, names_files: bo
         oblique_degrees=None if affine is None else oblique_degrees(affine),
         steps=None if facts.preprocess is None else describe_steps(facts.preprocess),
         threshold=None if facts.predict is None else facts.predict.threshold,
-        decisions=_decisions(facts.predict),
+        decisions=_decisions(facts.predict, is_volume=affine is not None),
         is_pictures=affine is None,
         is_lettered=_is_lettered(document, lesions),
         is_calibrated=None if facts.predict is None else facts.predict.is_calibrated,
@@ -221,13 +221,15 @@ def _is_lettered(document: Document, lesions: Sequence[Lesion]) -> bool:
     return letters_hold(affine, document.shape, ((lesion.centre_mm, lesion.side) for lesion in lesions))
 
 
-def _decisions(masks: MaskFacts | None) -> tuple[str, ...]:
+def _decisions(masks: MaskFacts | None, *, is_volume: bool) -> tuple[str, ...]:
     """Return what was decided on the way from probabilities to a mask, beside the threshold."""
     if masks is None:
         return ()
+    smallest_mm3 = masks.minimum_mm3 if is_volume else 0  # pictures have no size in mm
     said = (
         (masks.tta, "Probabilities are the average over mirror images of the study."),
         (masks.minimum_voxels > 0, f"Connected pieces of fewer than {masks.minimum_voxels} voxels were discarded."),
+        (smallest_mm3 > 0, f"Connected pieces of less than {smallest_mm3:g} mm³ were discarded."),
         (masks.fill_holes, "Holes in lesions were filled."),
         (masks.keep_largest, "Only the largest connected piece was kept: others are not reported."),
     )

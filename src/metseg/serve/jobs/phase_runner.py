@@ -68,7 +68,7 @@ class PhaseRunner:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._store = tools.store
-        self._desk = JobCache()
+        self._cache = JobCache()
         self._one_at_a_time = threading.Lock()
         self._open: list[Claim] = []
 
@@ -169,7 +169,7 @@ class PhaseRunner:
 
     def _over(self, study_id: str) -> str:
         """Remove what nobody needs when a study has ended, from memory and disk."""
-        self._desk.clear()
+        self._cache.clear()
         discard_scratch(self._store.folders, study_id, inputs=self._store.settings.discard_inputs)
         return OVER
 
@@ -183,7 +183,7 @@ class PhaseRunner:
             model=work.options.model or choose_model(self._store.settings, work.kind, None),
             options=work.options,
             models=self._tools.models,
-            desk=self._desk,
+            cache=self._cache,
             artifact=partial(self._store.artifact, work),
             on_share=watch,
         )

@@ -1,4 +1,4 @@
-"""A data set of simulated metastases in real scans, in the naming of BraTS-METS: a patient is a host."""
+"""A data set of simulated metastases in real scans, in the naming of BraTS-METS."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def simulate_in_hosts(
     """Write studies of real scans with simulated metastases.
 
     Args:
-        out: the folder; made if absent. Host k becomes the patient ``BraTS-MET-<k>``, so that a split by patient keeps
-            its studies together; ``lesions.csv`` names the host of each lesion.
+        out: the folder; made if absent. Real patient k becomes ``BraTS-MET-<k>`` with the studies of all its scans, so
+            that a split by patient keeps them together; ``lesions.csv`` names the host of each lesion.
         hosts: skull-stripped scans on one grid of cubic voxels with t1c, and their labels in the classes of BraTS-METS.
         per_host: studies of each host.
         seed: which lesions; a study is the same for any number of others.
@@ -93,8 +93,14 @@ def simulate_in_hosts(
 def _studies(
     out: Path, hosts: Sequence[CaseSource], per_host: int, seed: int, options: InsertionOptions, healthy_only: bool
 ) -> Iterator[dict[str, Any]]:
-    for index, source in enumerate(hosts):
-        folders = [out / folder_name(index, number, NiftiOptions()) for number in range(per_host)]
+    by_patient: dict[str, list[str]] = {}
+    for source in hosts:
+        by_patient.setdefault(source.patient, []).append(source.case_id)
+    for source in hosts:
+        index, scans = list(by_patient).index(source.patient), by_patient[source.patient]
+        # The scans of a patient take turns, so that a larger per_host renames no study.
+        numbers = range(scans.index(source.case_id), len(scans) * per_host, len(scans))
+        folders = [out / folder_name(index, number, NiftiOptions()) for number in numbers]
         host = None
         if not all(folder.exists() for folder in folders):
             host = host_scan(source.load())

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from metseg.errors import InputError
-from metseg.geometry import spacing_mm, stepped_affine, turn_to_ras
-from metseg.volume import Case, Volume
+from metseg.geometry import same_grid, spacing_mm, stepped_affine, turn_to_ras
+from metseg.measure import LARGEST_BRAIN_ML, mask_volume_ml
+from metseg.volume import BRAIN_MASK, Case, Volume
 
 Number = TypeVar("Number", bound=np.generic)
 FloatArray = npt.NDArray[np.float32]
@@ -21,7 +22,7 @@ BoolArray = npt.NDArray[np.bool_]
 #: Tissues of a host, in the order of the last axis of centres.
 HOST_TISSUES = ("fluid", "grey", "white")
 
-#: Sequences that tell the tissues apart, the first that is there counts: the brightest of T1 is white matter.
+#: Sequences that tell the tissues apart, the best first: the brightest tissue of T1 is white matter.
 T1_SEQUENCES = ("t1n", "t1c")
 
 #: Voxels that the tissue classes are estimated from; more change nothing.
@@ -39,9 +40,6 @@ DARK_PERCENTILE = 2.0
 
 #: A voxel with this share of a tissue shows it alone; with fewer such voxels the whole brain stands in.
 PURE_SHARE, FEW_VOXELS = 0.8, 100
-
-#: A larger share of the field of view is no brain but a head with its background.
-MOST_BRAIN = 0.6
 
 #: Voxels this close to a tumour of the host belong to it: oedema ends without a sharp border.
 TUMOUR_MARGIN_MM = 6.0
@@ -106,12 +104,12 @@ class HostScan:
         return float(spacing_mm(self.affine)[0])
 
 
-def host_scan(case: Case, *, brain: BoolArray | None = None) -> HostScan:
+def host_scan(case: Case) -> HostScan:
     """Return a case as a host.
 
     Args:
-        case: images on one grid of cubic voxels, t1c among them; labels, if any, in the classes of BraTS-METS.
-        brain: (X, Y, Z) the brain; None: the images are skull-stripped, and what is not 0 is brain.
+        case: images on one grid of cubic voxels, t1c among them: skull-stripped, or with a brain mask on that grid;
+            labels, if any, in the classes of BraTS-METS.
     Raises:
         InputError: ``input.missing_sequence``, ``input.geometry`` or ``input.brain_mask``: the case cannot be a host.
     """
@@ -119,16 +117,14 @@ def host_scan(case: Case, *, brain: BoolArray | None = None) -> HostScan:
     stored = case.images["t1c"]
     turn = turn_to_ras(_affine(stored))
     affine = turn.affine(_affine(stored), stored.data.shape)
-    images = {name: np.asarray(turn(image.data), dtype=np.float32) for name, image in case.images.items()}
-    inside = _brain(images) if brain is None else np.asarray(turn(brain), dtype=bool)
-    if (brain is None and inside.mean() > MOST_BRAIN) or not inside.any():
-        raise InputError(
-            "the scan is not skull-stripped",
-            where=case.case_id,
-            expected="a background of 0, or a brain mask",
-            cure="run brain extraction first",
-            code="input.brain_mask",
-        )
+    images = {
+        name: np.asarray(turn(image.data), dtype=np.float32)
+        for name, image in case.images.items()
+        if name != BRAIN_MASK
+    }
+    given = case.images.get(BRAIN_MASK)
+    inside = _brain(images) if given is None else np.asarray(turn(given.data), dtype=np.float32) > 0.5
+    _require_brain(inside, affine, case)
     box = _bounding_box(inside, margin=2)
     canvas = Canvas(_shape(inside), _start(box), affine)
     inside = inside[box]
@@ -136,6 +132,14 @@ def host_scan(case: Case, *, brain: BoolArray | None = None) -> HostScan:
     tumour = np.zeros(inside.shape, dtype=bool) if labels is None else labels > 0
     affine = stepped_affine(affine, start=list(canvas.start))
     free = inside & ~_grown(tumour, TUMOUR_MARGIN_MM / float(spacing_mm(affine)[0]))
+    if not free.any():
+        raise InputError(
+            "the scan has no healthy tissue for lesions",
+            where=case.case_id,
+            expected=f"brain more than {TUMOUR_MARGIN_MM:g} mm from the scan's own tumour",
+            cure="check the scan's mask, or leave the scan out",
+            code="input.mask_mismatch",
+        )
     positive = {name: _positive(image[box], inside) for name, image in images.items()}
     shares = tissue_shares(positive, inside, free)
     levels = {name: _levels(name, image, shares, free) for name, image in positive.items()}
@@ -194,7 +198,7 @@ def tissue_shares(images: Mapping[str, FloatArray], brain: BoolArray, normal: Bo
     known = features[normal]
     rng = np.random.default_rng(0)
     sample = known[rng.choice(len(known), min(SAMPLE_SIZE, len(known)), replace=False)]
-    t1 = next(place for place, name in enumerate(images) if name in T1_SEQUENCES)
+    t1 = list(images).index(next(name for name in T1_SEQUENCES if name in images))
     centres = np.quantile(sample[:, t1], (0.08, 0.4, 0.8))
     order = np.abs(sample[:, t1, None] - centres).argmin(axis=1)
     means = np.stack([sample[order == k].mean(axis=0) for k in range(3)])
@@ -235,7 +239,7 @@ def _bounding_box(mask: BoolArray, *, margin: int) -> tuple[slice, ...]:
 
 
 def _brain(images: Mapping[str, FloatArray]) -> BoolArray:
-    """Return what is not background in any of the images, without specks and holes."""
+    """Return what is background in none of the images, without specks and holes."""
     inside = ndimage.binary_opening(np.all([image != _background(image) for image in images.values()], axis=0))
     return np.asarray(ndimage.binary_fill_holes(inside))
 
@@ -254,23 +258,45 @@ def _positive(image: FloatArray, brain: BoolArray) -> FloatArray:
 
 
 def _require_cubes(case: Case) -> None:
-    if "t1c" not in case.images:
-        raise InputError("the scan lacks t1c", where=case.case_id, code="input.missing_sequence")
-    first = case.images["t1c"]
-    grids_agree = all(
-        image.data.shape == first.data.shape
-        and image.affine is not None
-        and first.affine is not None
-        and np.allclose(image.affine, first.affine, atol=1e-3)
-        for image in case.images.values()
-    )
-    if first.affine is None or not grids_agree or np.ptp(spacing_mm(first.affine)) > CUBE_TOLERANCE_MM:
+    """Refuse a case without t1c, or with images or labels on another grid than one of cubic voxels."""
+    first = case.images.get("t1c")
+    if first is None:
+        raise InputError(
+            "the scan lacks t1c",
+            where=case.case_id,
+            expected="t1c among its images",
+            got=", ".join(case.images),
+            cure="add T1 with contrast agent, or leave the scan out",
+            code="input.missing_sequence",
+        )
+    everything = {**case.images, **({} if case.labels is None else {"the mask": case.labels})}
+    elsewhere = [name for name, image in everything.items() if not same_grid(image.grid, first.grid)]
+    sides = first.spacing_mm
+    if sides is None or elsewhere or np.ptp(sides) > CUBE_TOLERANCE_MM:
+        size = "voxels of unknown size" if sides is None else f"voxels of {' x '.join(f'{s:.3g}' for s in sides)} mm"
         raise InputError(
             "the scan is not on one grid of cubic voxels",
             where=case.case_id,
-            cure="resample it first: metseg preprocess with the steps register and resample",
+            expected="all images and the mask on the grid of t1c, its voxels cubes",
+            got=f"{', '.join(elsewhere)} on another grid" if elsewhere else size,
+            cure="register the images and resample them to cubic voxels first, such as with ANTs or SPM",
             code="input.geometry",
         )
+
+
+def _require_brain(inside: BoolArray, affine: npt.NDArray[np.float64], case: Case) -> None:
+    """Refuse a head with skull: what is not background is larger than any brain."""
+    volume_ml = mask_volume_ml(inside, affine)
+    if inside.any() and (BRAIN_MASK in case.images or volume_ml <= LARGEST_BRAIN_ML):
+        return
+    raise InputError(
+        "the scan is not skull-stripped" if inside.any() else "the scan shows no brain",
+        where=case.case_id,
+        expected=f"a background of 0 and at most {LARGEST_BRAIN_ML:.0f} mL of brain, or a brain mask",
+        got=f"{volume_ml:.0f} mL",
+        cure="make a brain mask with metseg extract-brain and put it beside the images as ..._brain_mask.nii.gz",
+        code="input.brain_mask",
+    )
 
 
 def _scaled(image: FloatArray, normal: BoolArray) -> FloatArray:

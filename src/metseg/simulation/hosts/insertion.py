@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import ndimage
 
 from metseg.random_fields import smooth_field
@@ -97,6 +97,11 @@ class InsertionOptions(Frozen):
     #: Share of lesions with random intensities of each part in each sequence.
     random_contrast: Annotated[float, Field(ge=0, le=1)] = 0.3
 
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        _ = self.sizes  # its rules hold here too
+        return self
+
     @property
     def sizes(self) -> PhantomOptions:
         """Return the options of the phantom with these numbers and diameters."""
@@ -179,7 +184,8 @@ class _HostSites:
         self._depth = depth[thin][keep]
         # Shares blurred over some mm: k-means knows no partial volume.
         white, grey = (
-            ndimage.gaussian_filter(host.shares[name], 1.5 / host.spacing)[thin] for name in ("white", "grey")
+            ndimage.gaussian_filter(host.shares[name], JUNCTION_BLUR_MM / host.spacing)[thin]
+            for name in ("white", "grey")
         )
         self._junction = (4 * white * grey)[keep] ** 2
         self._free = np.full(len(self._points), np.inf)

@@ -31,7 +31,7 @@ def table_key(study_id: str) -> str:
 
 
 def start(study_id: str, scene: Scene) -> None:
-    """Look at the largest lesion where nobody has looked anywhere yet; without a lesion, at the middle."""
+    """Put a new crosshair on the largest lesion; without a lesion, into the middle."""
     if place_key(study_id) in st.session_state:
         return
     centre = scene.inside(scene.centres[scene.lesions[0].id]) if scene.lesions else None

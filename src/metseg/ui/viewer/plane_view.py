@@ -1,4 +1,4 @@
-"""The three planes through a volume, drawn by the page: for browsers without WebGL, and for whoever likes it plain."""
+"""The three planes through a volume, drawn by the page: for browsers without WebGL, or by choice."""
 
 from __future__ import annotations
 

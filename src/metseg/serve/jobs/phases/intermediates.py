@@ -1,4 +1,4 @@
-"""What one phase leaves for the next on disk: the case without whom it is of, and the mask with its probabilities.
+"""Files that one phase writes for the next: the case without the patient's identity, and the mask with probabilities.
 
 The sequences are NIfTI with nothing in their headers but where they lie; pictures, which lie nowhere, are plain arrays.
 Folders are written whole or not at all.
@@ -27,7 +27,7 @@ FAST = 1
 
 
 def anonymous(case: Case, study_id: str) -> Case:
-    """Return a case that says nothing of who it is: no pseudonym, no examination, no name of a file."""
+    """Return a case without the patient's identity: no pseudonym, no examination, no name of a file."""
     names = tuple(f"{number:04d}" for number in range(1, len(case.slice_names) + 1))
     return replace(
         case,

@@ -99,7 +99,7 @@ class JobCache:
     document: dict[str, Any] | None = None
 
     def for_study(self, study_id: str) -> Self:
-        """Return the desk, cleared of any other study."""
+        """Return the cache, cleared of any other study."""
         if self.study_id != study_id:
             self.clear()
             self.study_id = study_id
@@ -136,7 +136,7 @@ class Job:
         model: name of the bundle.
         options: what was asked for.
         models: those in memory.
-        desk: shared by the phases of a study.
+        cache: shared by the phases of a study.
         artifact: gives the path for a result.
         on_share: told which share of a phase is done; what it raises ends the phase.
     """
@@ -147,7 +147,7 @@ class Job:
     model: str
     options: Options
     models: Models
-    desk: JobCache
+    cache: JobCache
     artifact: Artifacts
     on_share: OnShare = no_progress
 

@@ -30,9 +30,9 @@ def measure(job: Job) -> Outcome:
     job.on_share(0.7)
     report = CaseReport(job.study_id, job.loaded.name, job.predictor.fingerprint)
     report.add(prediction)
-    job.desk.document = report.document()
+    job.cache.document = report.document()
     with job.artifact(DOCUMENT) as path:
-        write_text(path, json.dumps(job.desk.document, indent=2))
+        write_text(path, json.dumps(job.cache.document, indent=2))
     with job.artifact("lesions.csv") as path:
         write_text(path, lesions_csv(prediction.lesions, tuple(LABEL_SCHEMES[prediction.scheme].classes.values())))
     _give_instances(job, prediction)
@@ -44,10 +44,10 @@ def measure(job: Job) -> Outcome:
 
 
 def the_document(job: Job) -> dict[str, Any]:
-    """Return what ``metseg predict`` would have written of the case: from the desk, or from disk."""
-    if job.desk.document is None:
-        job.desk.document = json.loads((job.folder.artifacts / DOCUMENT).read_text("utf-8"))
-    return job.desk.document
+    """Return what ``metseg predict`` would have written of the case: from memory, or from disk."""
+    if job.cache.document is None:
+        job.cache.document = json.loads((job.folder.artifacts / DOCUMENT).read_text("utf-8"))
+    return job.cache.document
 
 
 def the_lesions(job: Job) -> tuple[Lesion, ...]:

@@ -1,4 +1,4 @@
-"""The phases of a study as one table, and what is the same for all of them: done once, whole, and not for ever."""
+"""The table of phases of a study; each runs once, atomically, and within a limited number of attempts."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ PHASES: Mapping[Phase, PhaseFunction] = {
 
 
 def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
-    """Do a phase, unless that was done before, and return what came of it.
+    """Run a phase unless it has run before, and return its outcome.
 
-    Done before means: its outcome was written, which happens when all else that it writes is in its place. A phase that
-    was cut short is done again from its beginning, and leaves what it would have left at once.
+    A phase writes its outcome last, when all its other files are in place. A phase that was interrupted starts again
+    from its beginning, with the same result.
 
     Args:
         phase: which; those before it are done.
@@ -51,7 +51,7 @@ def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
         outcome = _with_memory_freed(phase, job, attempts)
         outcome = replace(outcome, elapsed_s=round(time.perf_counter() - begin, 4))
         outcome.write(stamp(job.folder, phase))
-    return job.outcome(phase)  # as whoever comes later reads it: what JSON makes of it
+    return job.outcome(phase)  # as later phases read it: tuples and keys as JSON has them
 
 
 def _with_memory_freed(phase: Phase, job: Job, attempts: int) -> Outcome:
@@ -64,13 +64,13 @@ def _with_memory_freed(phase: Phase, job: Job, attempts: int) -> Outcome:
                 raise
         # Outside of the handler, for the error holds the frames of the attempt, and these its arrays.
         job.models.clear()
-        job.desk.clear()
+        job.cache.clear()
         gc.collect()
     return _do(phase, job)
 
 
 def _do(phase: Phase, job: Job) -> Outcome:
-    job.desk.for_study(job.study_id)
-    cure = "upload a smaller study, or choose another model; whoever runs the service: give workers more memory"
+    job.cache.for_study(job.study_id)
+    cure = "upload a smaller study, or choose another model; administrators: give workers more memory"
     with out_of_memory_is_an_error(f"memory ran out in the phase {phase}", where="the study", cure=cure):
         return PHASES[phase](job)

@@ -1,4 +1,4 @@
-"""Phase 4: the network says where lesions are: a mask and its probabilities on the grid of the image."""
+"""Phase 4: run the network: a mask and its probabilities on the grid of the image."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def predict(job: Job) -> Outcome:
         the_case(job), prepared, watch=watch, on_share=lambda share: job.on_share(0.9 * share)
     )
     del prepared
-    job.desk.prepared = None  # the largest thing in memory, and no later phase needs it
+    job.cache.prepared = None  # the largest thing in memory, and no later phase needs it
     segmentation = Segmentation(labels, to_16_bits(probability))
     del probability
     save_segmentation(segmentation, job.folder.work / SEGMENTATION)
-    job.desk.segmentation = segmentation
+    job.cache.segmentation = segmentation
     _give_masks(job, segmentation)
     return Outcome(kept={"timings_s": watch.seconds})
 
 
 def the_segmentation(job: Job) -> Segmentation:
-    """Return the mask and its probabilities: from the desk, or from disk where another process made them."""
-    if job.desk.segmentation is None:
-        job.desk.segmentation = load_segmentation(job.folder.work / SEGMENTATION)
-    return job.desk.segmentation
+    """Return the mask and its probabilities: from memory, or from disk where another process made them."""
+    if job.cache.segmentation is None:
+        job.cache.segmentation = load_segmentation(job.folder.work / SEGMENTATION)
+    return job.cache.segmentation
 
 
 def _require_same_model(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Phase 3: the case becomes what the network sees, and people may look at it too."""
+"""Phase 3: prepare the case for the network, and write the prepared reference image for viewers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INT16_MAX = 32767
 
 
 def preprocess(job: Job) -> Outcome:
-    """Prepare the case and leave it on the desk; what is written is the reference sequence, for people.
+    """Prepare the case and keep it in memory; what is written is the reference sequence, for people.
 
     Where the images show a skull and no brain mask came with them, the brain is found first, and its mask written too.
 
@@ -33,9 +33,9 @@ def preprocess(job: Job) -> Outcome:
     prepared = the_prepared(job)
     job.on_share(0.8)
     _give_prepared(job, prepared)
-    # What reading noticed is among the warnings, and has been told.
-    told = set(job.outcome(Phase.READ).warnings)
-    warnings = tuple(public_text(text) for text in prepared.warnings if text not in told)
+    # The warnings of reading are among them; the phase `read` has returned those.
+    known = set(job.outcome(Phase.READ).warnings)
+    warnings = tuple(public_text(text) for text in prepared.warnings if text not in known)
     return Outcome(warnings=warnings, kept={"records": [record.to_json() for record in prepared.records]})
 
 
@@ -45,17 +45,17 @@ def _find_brain(job: Job) -> None:
     if case.brain_mask_record is None:
         return
     save_brain_mask(case, job.folder.work / BRAIN)
-    job.desk.case = case
+    job.cache.case = case
     mask = case.images[BRAIN_MASK]
     with job.artifact("brain_mask.nii.gz") as path:
         write_nifti(mask.data, mask.affine, path)
 
 
 def the_prepared(job: Job) -> Prepared:
-    """Return what the network sees: from the desk, or prepared anew where another process did it."""
-    if job.desk.prepared is None:
-        job.desk.prepared = job.predictor.prepare(the_case(job))
-    return job.desk.prepared
+    """Return what the network sees: from memory, or prepared anew where another process did it."""
+    if job.cache.prepared is None:
+        job.cache.prepared = job.predictor.prepare(the_case(job))
+    return job.cache.prepared
 
 
 def _give_prepared(job: Job, prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""Phase 2: the files become a case, without whom it is of; its images are kept for the later phases and for viewers."""
+"""Phase 2: read the files as a case, remove the patient's identity, keep the images for later phases and viewers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read(job: Job) -> Outcome:
     job.on_share(0.6)
     save_case(case, job.folder.work / CASE)
     _give_image(job, case, reference)
-    job.desk.case = case
+    job.cache.case = case
     image = case.images[reference]
     facts = {
         "model": job.loaded.name,
@@ -61,13 +61,13 @@ def read(job: Job) -> Outcome:
 
 
 def the_case(job: Job) -> Case:
-    """Return the case that was read: from the desk, or from disk where another process has read it.
+    """Return the case that was read: from memory, or from disk where another process has read it.
 
     From the phase `preprocess` on it has the brain mask that was made for it.
     """
-    if job.desk.case is None:
-        job.desk.case = load_brain_mask(load_case(job.folder.work / CASE), job.folder.work / BRAIN)
-    return job.desk.case
+    if job.cache.case is None:
+        job.cache.case = load_brain_mask(load_case(job.folder.work / CASE), job.folder.work / BRAIN)
+    return job.cache.case
 
 
 def _load(source: CaseSource, *, channels: int) -> Case:

@@ -1,4 +1,4 @@
-"""Phase 1: is everything there that was uploaded?"""
+"""Phase 1: check that every uploaded file is complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def receive(job: Job) -> Outcome:
             raise ResourceError(
                 "the service has lost a file that it had received",
                 where=f"file {upload.number}",
-                cure="upload the study again; whoever runs the service: all workers need the same METSEG_HOME",
+                cure="upload the study again; administrators: all workers need the same METSEG_HOME",
                 code="resources.storage",
             )
         job.on_share(done / len(job.uploads))

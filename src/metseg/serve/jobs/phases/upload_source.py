@@ -88,7 +88,7 @@ def _volumes(job: Job, data: DataPart) -> CaseSource:
         return _only_volume(job, data)
     if nameless:
         raise InputError(
-            "nobody knows which sequence this file shows",
+            "the sequence of this file is not known",
             where=f"file {nameless[0].number}",
             expected=", ".join(data.inputs) or "t1n, t1c, t2w or t2f",
             cure="send it in the field of its sequence, such as t1c",
