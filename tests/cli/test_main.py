@@ -63,7 +63,13 @@ def test_the_version(run_metseg: Run) -> None:
 UNTIL_TOLD = {("up",), ("worker",), ("ui",)}
 
 
-@pytest.mark.parametrize("words", [words for words, _ in commands() if words not in UNTIL_TOLD], ids=" ".join)
+#: It prints JSON in any case.
+ALWAYS_JSON = {("recipes", "schema")}
+
+
+@pytest.mark.parametrize(
+    "words", [words for words, _ in commands() if words not in UNTIL_TOLD | ALWAYS_JSON], ids=" ".join
+)
 def test_every_command_that_ends_offers_json(words: tuple[str, ...]) -> None:
     assert any("--json" in one.opts for one in dict(commands())[words].params)
 

@@ -141,7 +141,7 @@ def test_a_lost_lesion_and_a_missing_affine():
     assert result.warnings == ("resample: label 1 vanished: it is smaller than the new voxels",)
     with pytest.raises(GeometryError, match="how large a voxel is"):
         resample.apply(Prepared(noise(1, 3, 3, 1), ("t1n",)), resample.Options())
-    with pytest.raises(UsageError, match="options of 'resample': 'spacing_mm"):
+    with pytest.raises(UsageError, match=r"options of 'resample': 'preprocess\.0\.spacing_mm\.0'"):
         check_steps([Named(name="resample", options={"spacing_mm": [0, 1, 1]})])
 
 

@@ -16,13 +16,13 @@ from types import SimpleNamespace
 import pytest
 from fastapi.testclient import TestClient
 
+import metseg
 from metseg.errors import BundleError, InputError, MetsegError
-from metseg.serve.http import problem_details
 from metseg.serve.http.problem_details import STATUS, TITLES, public_text, status_of
 from metseg.serve.log_redaction import WITHHELD, RedactingFilter, configure_logs
 from metseg.serve.service_context import Service
 
-PACKAGE = Path(problem_details.__file__).parents[1]
+PACKAGE = Path(metseg.__file__).parent
 
 #: In tags, in names of files and fields, in queries; none of it may come out anywhere.
 SECRETS = ("Mustermann", "Erika", "4711-SECRET", "19500607")

@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_no_half_patient(tmp_path: Path, monkeypatch: pytest.
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("metseg.simulation.output.write._write_nifti", fail)
+    monkeypatch.setattr("metseg.simulation.output.write.write_volume", fail)
     with pytest.raises(ResourceError) as caught:
         simulate_dataset(tmp_path, patients=1, seed=4, phantom=COARSE, workers=1, quiet=True)
     assert (caught.value.code, caught.value.exit_status) == ("resources.disk", 5)

@@ -337,8 +337,9 @@ def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = ""
     except ValidationError as error:
         first, *more = error.errors()
         prefix = f"{key}." if key else ""
-        name = prefix + ".".join(str(piece) for piece in first["loc"]) if first["loc"] else key or "the whole"
         unknown = first["type"] == "extra_forbidden"
+        place = first["loc"] if unknown else _without_union_members(first["loc"])
+        name = prefix + ".".join(map(str, place)) if place else key or "the whole"
         what = f"unknown key '{name}'" if unknown else f"'{name}': {first['msg'].removeprefix('Value error, ')}"
         raise UsageError(
             what + (f" (and {len(more)} more)" if more else ""),
@@ -347,6 +348,11 @@ def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = ""
             cure=_unknown_key_cure(part, first["loc"], prefix) if unknown else _wrong_value_cure(first),
             code="usage.recipe",
         ) from None
+
+
+def _without_union_members(loc: Sequence[int | str]) -> Sequence[int | str]:
+    """Return the keys that lead to a wrong value, without what pydantic adds for the members of a union."""
+    return tuple(piece for piece in loc if isinstance(piece, int) or piece.isidentifier())
 
 
 def _unknown_key_cure(part: type[BaseModel], location: Sequence[int | str], prefix: str) -> str:
