@@ -25,9 +25,9 @@ def takes_gigabytes() -> bool:
 FREED = """
 import ctypes
 from pathlib import Path
-from metseg import allocator
+from metseg import malloc_tuning
 
-allocator.{told}()
+malloc_tuning.{told}()
 library = ctypes.CDLL(None)
 library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 blocks = []

@@ -537,7 +537,7 @@ def test_41_memory_that_runs_out_while_predicting(
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("metseg.inference.predictor.Predictor._gather", exhausted)
+    monkeypatch.setattr("metseg.inference.network_predictor.NetworkPredictor._gather", exhausted)
     status, _, err = predict(save(pictures / "a.png", colour()))
     assert status == 5
     one_line(err, "memory ran out while predicting")

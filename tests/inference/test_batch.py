@@ -17,7 +17,8 @@ from metseg.evaluation.files.mask_files import find_masks
 from metseg.inference import batch as folder_module
 from metseg.inference.batch import predict_paths
 from metseg.inference.input_options import InputOptions
-from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
+from metseg.inference.network_predictor import SLICES_IN_MEMORY
+from metseg.inference.predictor import Predictor
 from metseg.inference.windows import memory as memory_module
 
 Run = Callable[..., tuple[int, str, str]]

@@ -14,7 +14,8 @@ from torch import nn
 
 from metseg.errors import InputError, UsageError
 from metseg.inference.device import bf16_is_fast, choose_compute
-from metseg.inference.predictor import SLICES_AT_ONCE, SLICES_IN_MEMORY, Predictor
+from metseg.inference.network_predictor import SLICES_AT_ONCE, SLICES_IN_MEMORY
+from metseg.inference.predictor import Predictor
 from metseg.model import build_model
 from metseg.model.bundle import load_bundle
 from metseg.recipe import Named

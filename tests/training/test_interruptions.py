@@ -84,7 +84,7 @@ def test_early_stopping_still_holds_after_an_interruption(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "finish", interrupted)
+        patch.setattr(run_module, "finalize", interrupted)
         assert train(*changes)[0] == 130
     before = len(pd.read_csv(tmp_path / "run" / "steps.csv"))
     assert before < 80

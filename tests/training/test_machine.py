@@ -11,6 +11,7 @@ import torch
 
 from metseg import system_info
 from metseg.inference.device import Compute
+from metseg.message_text import pluralize
 from metseg.system_info import machine_line, processors
 from metseg.training.machine import describe_machine
 
@@ -26,7 +27,10 @@ def test_the_machine_is_described(
     monkeypatch.setattr(system_info, "CPU_FACTS", tmp_path / "cpuinfo")
     described = describe_machine(Compute(torch.device("cpu"), bf16=False, channels_last=False))
     # Systems without the file, or a file without the name, have a name or at least an architecture elsewhere.
-    assert described["processor"] == f"{name or platform.processor() or platform.machine()}, {processors()} cores"
+    assert (
+        described["processor"]
+        == f"{name or platform.processor() or platform.machine()}, {pluralize(processors(), 'core')}"
+    )
     assert described["memory"] == f"{psutil.virtual_memory().total / 1e9:.0f} GB"
     assert (described["device"], described["bfloat16"]) == ("cpu", "slow")
     line = machine_line(described)

@@ -81,7 +81,7 @@ def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
     assert metrics["steps"] == 8
     assert metrics["patients"] == {"train": 3, "validation": 2, "test": 3}
     assert metrics["peak_memory_gb"] > 0.1
-    assert "cores" in metrics["machine"]["processor"]
+    assert "core" in metrics["machine"]["processor"]
     assert f"on {machine_line(metrics['machine'])}" in bundle.card
     epochs = pd.read_csv(run / "epochs.csv")
     assert metrics["best_epoch"] == epochs["epoch"][epochs["val_dice"].idxmax()]
@@ -215,7 +215,7 @@ def test_init_begins_with_the_weights_of_a_bundle(
     assert not all(torch.allclose(given[key], other[key], atol=1e-6) for key in weights)
 
 
-@pytest.mark.parametrize("interrupted_at", ["fit", "finish"])  # without a checkpoint, and with one
+@pytest.mark.parametrize("interrupted_at", ["fit", "finalize"])  # without a checkpoint, and with one
 def test_init_after_an_interruption(
     interrupted_at: str,
     train: Train,

@@ -110,8 +110,8 @@ def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenP
     (parts,) = service.handed
     assert parts == [
         ("model", None, b"mets-3d"),
-        ("t1c", "file-1.nii.gz", b"one"),
-        ("t2f", "file-2.nii.gz", b"two"),
+        ("t1c", "file-1-t1c.nii.gz", b"one"),
+        ("t2f", "file-2-t2f.nii.gz", b"two"),
         ("t2w", "file-3.nii.gz", b"three"),
     ]
     (study_id,) = service.studies

@@ -10,6 +10,7 @@ from pathlib import Path
 from metseg.errors import InputError, MetsegError, ResourceError
 from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
+from metseg.inference.network_predictor import SLICES_IN_MEMORY
 from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.outputs.output_formats import (
     Format,
@@ -20,7 +21,7 @@ from metseg.inference.outputs.output_formats import (
     targets,
 )
 from metseg.inference.prediction import Prediction
-from metseg.inference.predictor import SLICES_IN_MEMORY, Predictor
+from metseg.inference.predictor import Predictor
 from metseg.inference.shards import Shard, claimed, finished
 from metseg.inference.windows.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.io.case_source import CaseSource

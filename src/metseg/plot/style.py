@@ -59,7 +59,7 @@ def style(place: int) -> Style:
     """Return how the series at a place, from 0, is drawn in every figure.
 
     >>> style(0)
-    Look(colour='#0072B2', marker='o', dashes='-')
+    Style(colour='#0072B2', marker='o', dashes='-')
     """
     return Style(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
 

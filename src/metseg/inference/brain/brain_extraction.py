@@ -34,7 +34,7 @@ from metseg.registry import lookup
 from metseg.volume import BRAIN_MASK, BrainMaskRecord, Case, Volume
 
 if TYPE_CHECKING:
-    from metseg.inference.predictor import Predictor
+    from metseg.inference.network_predictor import NetworkPredictor
 
 Mask = npt.NDArray[np.bool_]
 #: Name of the one image that the network sees.
@@ -180,16 +180,16 @@ def _by_network(image: Volume, device: str, on_share: OnShare) -> Mask:
 
 
 @lru_cache(maxsize=2)
-def _predictor(device: str) -> Predictor:
+def _predictor(device: str) -> NetworkPredictor:
     """Return the network, loaded once: it has 5 MB."""
-    from metseg.inference.predictor import Predictor
+    from metseg.inference.network_predictor import NetworkPredictor
     from metseg.model.bundle import load_bundle
 
     bundle = load_bundle(bundle_in_use())
     # Pieces are counted and holes filled here, for every method in the same way.
     part = bundle.recipe.predict.model_copy(update={"keep_largest": False, "fill_holes": False})
     recipe = bundle.recipe.model_copy(update={"predict": part})
-    return Predictor.from_bundle(replace(bundle, recipe=recipe), device=device)
+    return NetworkPredictor.from_bundle(replace(bundle, recipe=recipe), device=device)
 
 
 def _by_deepbet(image: Volume, device: str, on_share: OnShare) -> Mask:

@@ -1,0 +1,337 @@
+"""One way for every network: a `Case` goes in, a mask on the case's own grid comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from metseg.inference.brain.brain_border import border_warnings
+from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
+from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
+from metseg.inference.lesion_sides import with_sides
+from metseg.inference.lesion_table import find_lesions
+from metseg.inference.postprocessing import clean_labels
+from metseg.inference.prediction import Prediction
+from metseg.inference.stopwatch import Stopwatch
+from metseg.inference.windows.aggregator import Aggregator
+from metseg.inference.windows.sliding_window import Slab, slide
+from metseg.inference.windows.test_time_augmentation import mirror_axes
+from metseg.labels import LABEL_SCHEMES
+from metseg.measure import ConfidenceMap, voxel_volume_mm3
+from metseg.model import SegmentationNetwork
+from metseg.model.activation import outputs_of
+from metseg.model.bundle import Bundle
+from metseg.preprocess import check_steps
+from metseg.preprocess.adjacent_slices import with_neighbours
+from metseg.preprocess.pipeline import prepare
+from metseg.preprocess.prepared_case import Prepared, Record, reference_name
+from metseg.progress import OnShare, no_progress
+from metseg.recipe import PredictPart, Recipe
+from metseg.volume import Case
+
+#: Slices that go through the network together; more gain nothing on a CPU.
+SLICES_AT_ONCE = 8
+
+#: Pictures of a folder that are held in memory together where the recipe allows.
+SLICES_IN_MEMORY = 64
+
+
+class NetworkPredictor:
+    """A trained model: called with a `metseg.Case`, it returns a `metseg.Prediction`.
+
+    Args:
+        networks: one, or one per fold; their probabilities are averaged.
+        recipe: how cases are prepared and masks are made.
+        compute: device and precision; None: the fastest this machine has.
+        part: how masks are made, where it differs from the recipe's.
+        fingerprint: of the bundle; empty: the networks come from no bundle.
+        metrics: of the bundle; None: unknown, and no warning names what was not measured.
+    Raises:
+        UsageError: `tta` is on, and the network was trained without flips.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[SegmentationNetwork],
+        recipe: Recipe,
+        *,
+        compute: Compute | None = None,
+        part: PredictPart | None = None,
+        fingerprint: str = "",
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.fingerprint = fingerprint
+        self._metrics = metrics
+        self.part = part or recipe.predict
+        self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
+        self._outputs = outputs_of(recipe)
+        self._scheme = LABEL_SCHEMES[recipe.data.labels]
+        self._compute = compute or choose_compute(gains_by_channels_last=_predicts_leaner_in_channels_last(recipe))
+        self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
+        self._networks = [
+            in_memory_format(network.folded(), self._memory_format).to(self._compute.device).eval()
+            for network in networks
+        ]
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, device: str = "auto", tta: bool | None = None) -> Self:
+        """Return the predictor of a bundle.
+
+        Args:
+            bundle: from `metseg.model.bundle.load_bundle`.
+            device: such as ``auto``, ``cpu``, ``cuda``.
+            tta: average over mirror images; None: as the bundle's recipe says.
+        """
+        part = bundle.recipe.predict
+        if tta is not None:
+            part = part.model_copy(update={"tta": tta})
+        train = bundle.recipe.train
+        compute = choose_compute(
+            device=device,
+            precision=train.precision,
+            channels_last=train.channels_last,
+            gains_by_channels_last=_predicts_leaner_in_channels_last(bundle.recipe),
+        )
+        return cls(
+            bundle.networks,
+            bundle.recipe,
+            compute=compute,
+            part=part,
+            fingerprint=bundle.fingerprint,
+            metrics=bundle.metrics,
+        )
+
+    @property
+    def needs_whole_case(self) -> bool:
+        """Return whether the result in a slice depends on the other slices of its case."""
+        return self._joins_slices or any(step.whole_case for step in check_steps(self.recipe.preprocess))
+
+    @property
+    def _joins_slices(self) -> bool:
+        """Return whether slices that are prepared already depend on one another."""
+        return self.part.keep_largest or self.recipe.data.neighbours > 0
+
+    def __call__(self, case: Case) -> Prediction:
+        """Return the prediction for a case.
+
+        Raises:
+            InputError: a sequence that the model needs is missing, or a step of the recipe cannot work on the case.
+        """
+        watch = Stopwatch()
+        with watch.phase("preprocess"):
+            case = self.with_brain_mask(case)
+            prepared = self.prepare(case)
+        return self._predict(case, prepared, watch)
+
+    def with_brain_mask(self, case: Case, *, on_share: OnShare = no_progress) -> Case:  # noqa: ARG002
+        """Return the case with a brain mask where one has to be made; the first of the four parts of a call.
+
+        Here none is made: `metseg.inference.predictor.Predictor` makes it.
+
+        Args:
+            case: as it was read.
+            on_share: called with the share that is done, 0 to 1.
+        Raises:
+            InputError: ``input.brain_mask``, no brain was found; or the case is not of the kind that the model takes.
+        """
+        require_dimensions(case, self.recipe)
+        return case
+
+    def prepare(self, case: Case) -> Prepared:
+        """Return what the networks will see of a case; the second part of a call.
+
+        Raises:
+            InputError: as a call.
+        """
+        require_dimensions(case, self.recipe)
+        prepared = prepare(_without_truth(case), self.recipe)
+        # First, for the command line shows some warnings only.
+        marks = fit_warnings(case, self.recipe)
+        if self._metrics is not None:
+            marks += unmeasured_without(case, self.recipe, self._metrics)
+        return replace(prepared, warnings=(*marks, *prepared.warnings))
+
+    def in_parts(self, case: Case) -> Iterator[Prediction]:
+        """Yield the prediction for a stack of pictures a few slices at a time: the same masks in less memory.
+
+        Only the prepared images are held for the whole case. A volume comes in one part.
+
+        Raises:
+            InputError: as a call.
+        """
+        watch = Stopwatch()
+        with watch.phase("preprocess"):
+            case = self.with_brain_mask(case)
+            prepared = self.prepare(case)
+        depth = prepared.grid[2]
+        step = SLICES_IN_MEMORY if case.is_slice_stack and not self._joins_slices else depth
+        for first in range(0, depth, step):
+            chosen = range(first, min(first + step, depth))
+            piece = case.take_slices(chosen) if len(chosen) < depth else case
+            image = prepared.image[..., first : first + step]
+            yield self._predict(piece, replace(prepared, image=image), watch)
+            watch = Stopwatch()
+
+    def _predict(self, case: Case, prepared: Prepared, watch: Stopwatch) -> Prediction:
+        """Return the prediction for a prepared case; `watch` has seen its preparation."""
+        labels, probability = self.segment(case, prepared, watch=watch)
+        return self.measure(
+            case, labels, probability, warnings=prepared.warnings, records=prepared.records, watch=watch
+        )
+
+    def segment(
+        self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = no_progress
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Return class ids and the probability of lesion of a prepared case; the third part of a call.
+
+        Args:
+            case: as it was read.
+            prepared: what `prepare` made of it.
+            watch: takes the seconds.
+            on_share: called with the share that is done, 0 to 1.
+        Returns:
+            Both (X, Y, Z) on the grid of the case as it was read, or of its reference.
+        """
+        watch = watch or Stopwatch()
+        slicewise = bool(prepared.slice_names)
+        with watch.phase("predict"):
+            gathered = self._gather(prepared, dtype=np.float32 if slicewise else np.float16, on_share=on_share)
+        with watch.phase("restore"):
+            indices, probability = gathered.restored()
+            affine = self._reference_affine(case)
+            labels = clean_labels(
+                self._scheme.from_indices(indices),
+                self.part,
+                slicewise=slicewise,
+                voxel_mm3=None if affine is None else voxel_volume_mm3(affine),
+            )
+        return labels, probability
+
+    def measure(
+        self,
+        case: Case,
+        labels: npt.NDArray[np.uint8],
+        probability: npt.NDArray[np.float32],
+        *,
+        warnings: tuple[str, ...] = (),
+        records: tuple[Record, ...] = (),
+        watch: Stopwatch | None = None,
+    ) -> Prediction:
+        """Return the prediction, its lesions measured; the last part of a call.
+
+        Where metseg made the brain mask, a warning names each lesion that touches its border.
+
+        Args:
+            case: from `with_brain_mask`.
+            labels, probability: from `segment`.
+            warnings, records: of the prepared case.
+            watch: has seen the parts before.
+        """
+        watch = watch or Stopwatch()
+        image = case.images[reference_name(case, self.recipe.data)]
+        with watch.phase("measure"):
+            lesions, instances = find_lesions(
+                labels,
+                probability,
+                image.affine,
+                self._scheme,
+                slicewise=case.is_slice_stack,
+                gaps=case.slice_gaps,
+                confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
+            )
+            lesions = with_sides(lesions, image.data, image.affine)
+            warnings = (*border_warnings(case, instances, records), *warnings)
+        return Prediction(
+            case=case,
+            labels=labels,
+            probability=probability,
+            lesions=lesions,
+            instances=instances,
+            timings_s=watch.seconds,
+            warnings=warnings,
+            model=self.recipe.name,
+            scheme=self.recipe.data.labels,
+            reference=reference_name(case, self.recipe.data),
+            records=records,
+            part=self.part,
+            fingerprint=self.fingerprint,
+        )
+
+    def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:
+        """Return where the results lie, or None for plain pictures."""
+        return case.images[reference_name(case, self.recipe.data)].affine
+
+    @torch.inference_mode()
+    def _gather(self, prepared: Prepared, *, dtype: type[np.floating], on_share: OnShare) -> Aggregator:
+        """Return what the networks say of a prepared case."""
+        gathered = Aggregator(
+            prepared.grid,
+            channels=self._networks[0].out_channels,
+            outputs=self._outputs,
+            records=prepared.records,
+            threshold=self.part.threshold,
+            dtype=dtype,
+        )
+        if self.recipe.data.dimensions == 2:
+            for z, chances in self._slice_chances(prepared):
+                gathered.put(chances, axis=2, start=z)
+                on_share((z + chances.shape[-1]) / prepared.grid[2])
+        else:
+            for slab in self._slabs(prepared, on_share):
+                gathered.put(slab.chances, axis=0, start=slab.start)
+        return gathered
+
+    def _slice_chances(self, prepared: Prepared) -> Iterator[tuple[int, Tensor]]:
+        """Yield the number of a slice and the probabilities (K, X, Y, n) from there on; slices of air are left out."""
+        image = np.asarray(prepared.image, dtype=np.float32)
+        # Pictures were given to be looked at; in a volume, most slices at either end show no head.
+        looked_at = None if prepared.slice_names else prepared.head
+        for first in range(0, prepared.grid[2], SLICES_AT_ONCE):
+            if looked_at is None or looked_at[..., first : first + SLICES_AT_ONCE].any():
+                chunk = with_neighbours(image, self.recipe.data.neighbours, first, first + SLICES_AT_ONCE)
+                yield first, self._ensemble(torch.from_numpy(chunk)).cpu().movedim(0, -1)
+
+    def _slabs(self, prepared: Prepared, on_share: OnShare) -> Iterator[Slab]:
+        """Return the probabilities of a volume, slab by slab."""
+        return slide(
+            self._ensemble,
+            np.asarray(prepared.image, dtype=np.float32),
+            np.ones(prepared.grid, dtype=bool) if prepared.head is None else prepared.head,
+            window=self.part.window or self.recipe.train.patch_size,
+            overlap=self.part.window_overlap,
+            device=self._compute.device,
+            on_share=on_share,
+        )
+
+    def _ensemble(self, image: Tensor) -> Tensor:
+        image = image.to(self._compute.device).contiguous(memory_format=self._memory_format)
+        views = [(network, axes) for network in self._networks for axes in self._mirrors]
+        (network, axes), *others = views
+        total = self._forward(network, image, axes)
+        for network, axes in others:
+            total += self._forward(network, image, axes)
+        return total if not others else total.div_(len(views))
+
+    def _forward(self, network: SegmentationNetwork, image: Tensor, axes: Sequence[int]) -> Tensor:
+        turned = image.flip(list(axes)) if axes else image
+        with torch.autocast(self._compute.device.type, dtype=torch.bfloat16, enabled=self._compute.bf16):
+            logits = network(turned)
+        answer = self._outputs.probabilities(torch.as_tensor(logits))
+        return answer.flip(list(axes)) if axes else answer
+
+
+def _without_truth(case: Case) -> Case:
+    """Return the case as a new study would come: a truth that happens to lie beside it must not matter."""
+    return replace(case, labels=None)
+
+
+def _predicts_leaner_in_channels_last(recipe: Recipe) -> bool:
+    """Return whether predictions in float32 on a CPU take less memory in channels-last: a window of a volume does."""
+    return recipe.data.dimensions == 3
