@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from metseg.errors import BundleError, InputError, MetsegError, ResourceError
-from metseg.inference import lesion_sides, predictor
+from metseg.inference import lesion_sides, network_predictor
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.outputs.case_document import CaseReport
 from metseg.labels import LABEL_SCHEMES
@@ -269,7 +269,7 @@ def test_what_one_phase_made_the_next_is_handed(
         monkeypatch.setattr(module, name, counted)
 
     count(predict_phase, "load_segmentation")
-    count(predictor, "find_lesions")
+    count(network_predictor, "find_lesions")
     count(lesion_sides, "sides")
     count(CaseReport, "document")
     run_all(make_job(volume_files, "bright-two"))
