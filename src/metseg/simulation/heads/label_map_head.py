@@ -19,6 +19,7 @@ from scipy import ndimage
 from metseg.errors import InputError
 from metseg.geometry import Affine, spacing_mm, stepped_affine, turn_to_ras
 from metseg.io.volumes.nifti import read_volume
+from metseg.measure.boxes import bounding_box, grown
 from metseg.random_fields import FloatArray, bias_field, elastic_displacement, rician_noise, smooth_field
 from metseg.recipe import Frozen
 
@@ -137,9 +138,11 @@ def load_label_map(path: Path) -> LabelMapHead:
         if right < len(table):
             table[right] = left
     labels = table[labels]
-    box = _bounding_box(labels > 0, margin=4)
-    labels = labels[box]
-    affine = stepped_affine(affine, start=[part.start for part in box])
+    head = bounding_box(labels > 0)
+    if head is not None:
+        box = grown(head, 4, labels.shape)
+        labels = labels[box]
+        affine = stepped_affine(affine, start=[part.start for part in box])
     tissue = (labels > 0) & (labels < FIRST_OUTSIDE) & (labels != CSF)
     if not tissue.any() or not (labels >= FIRST_OUTSIDE).any():
         raise InputError(
@@ -187,11 +190,6 @@ def random_head(head: LabelMapHead, rng: Rng, *, options: HeadOptions | None = N
         image, brain = image[box], brain[box]
         affine = stepped_affine(affine, start=[part.start for part in box])
     return RandomHead(np.ascontiguousarray(image), np.ascontiguousarray(brain), affine)
-
-
-def _bounding_box(mask: Mask, *, margin: int) -> tuple[slice, ...]:
-    filled = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    return tuple(slice(max(0, int(line[0]) - margin), int(line[-1]) + 1 + margin) for line in filled)
 
 
 def _closed(mask: Mask, radius: npt.NDArray[np.float64]) -> Mask:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from metseg.errors import InputError
 from metseg.geometry import same_grid, spacing_mm, stepped_affine, turn_to_ras
 from metseg.measure import LARGEST_BRAIN_ML, mask_volume_ml
+from metseg.measure.boxes import bounding_box, grown
 from metseg.volume import BRAIN_MASK, Case, Volume
 
 Number = TypeVar("Number", bound=np.generic)
@@ -125,8 +126,10 @@ def host_scan(case: Case) -> HostScan:
     given = case.images.get(BRAIN_MASK)
     inside = _brain(images) if given is None else np.asarray(turn(given.data), dtype=np.float32) > 0.5
     _require_brain(inside, affine, case)
-    box = _bounding_box(inside, margin=2)
-    canvas = Canvas(_shape(inside), _start(box), affine)
+    extent = bounding_box(inside)
+    assert extent is not None  # _require_brain has seen to it
+    box = grown(extent, 2, inside.shape)
+    canvas = Canvas(Volume(inside).shape, _start(box), affine)
     inside = inside[box]
     labels = None if case.labels is None else np.asarray(turn(case.labels.data), dtype=np.uint8)[box]
     tumour = np.zeros(inside.shape, dtype=bool) if labels is None else labels > 0
@@ -223,19 +226,9 @@ def _affine(volume: Volume) -> npt.NDArray[np.float64]:
     return volume.affine
 
 
-def _shape(array: npt.NDArray[np.generic]) -> tuple[int, int, int]:
-    x, y, z = array.shape
-    return x, y, z
-
-
 def _start(box: tuple[slice, ...]) -> tuple[int, int, int]:
     x, y, z = (int(side.start) for side in box)
     return x, y, z
-
-
-def _bounding_box(mask: BoolArray, *, margin: int) -> tuple[slice, ...]:
-    lines = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    return tuple(slice(max(0, int(line[0]) - margin), int(line[-1]) + 1 + margin) for line in lines)
 
 
 def _brain(images: Mapping[str, FloatArray]) -> BoolArray:

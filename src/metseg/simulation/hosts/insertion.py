@@ -40,6 +40,7 @@ from metseg.simulation.patient import (
     draw_diameters,
     draw_lesion,
 )
+from metseg.volume import Volume
 
 Rng = np.random.Generator
 FloatArray = npt.NDArray[np.float32]
@@ -148,7 +149,7 @@ def insert_lesions(host: HostScan, rng: Rng, *, options: InsertionOptions | None
         options: how many, how large; None: the defaults.
     """
     options = options or InsertionOptions()
-    grid = Grid(_shape(host.brain), host.spacing, (0.0, 0.0, 0.0))
+    grid = Grid(Volume(host.brain).shape, host.spacing, (0.0, 0.0, 0.0))
     depth = np.asarray(ndimage.distance_transform_edt(host.brain), dtype=np.float32) * grid.spacing_mm
     # Negative inside, as the outline of the phantom; the host's own tumour is out of reach.
     hull = np.where(host.free, -depth, np.float32(1.0))
@@ -204,11 +205,6 @@ class _HostSites:
         self._free = np.minimum(self._free, np.linalg.norm(self._points - centre, axis=1) - radius_mm)
         x, y, z = (float(value) for value in centre)
         return x, y, z
-
-
-def _shape(array: npt.NDArray[np.generic]) -> tuple[int, int, int]:
-    x, y, z = array.shape
-    return x, y, z
 
 
 def _ras(centre: tuple[float, float, float], host: HostScan) -> tuple[float, float, float]:
