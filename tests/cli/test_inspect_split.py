@@ -93,7 +93,7 @@ def test_inspect_fails_where_every_case_is_wrong(tmp_path, run_metseg, kind, as_
         path.write_bytes(b"nothing that could be read")
     result = run_metseg("inspect", tmp_path, *(["--json"] if as_json else []))
     assert result.status == 3
-    assert result.err.startswith(f"metseg: {tmp_path}: no case can be used (got something is wrong with 2 cases of 2)")
+    assert result.err.startswith(f"metseg: {tmp_path}: no case is usable (got 2 cases of 2 with errors)")
     if as_json:
         assert json.loads(result.out)["cases"] == 2
 

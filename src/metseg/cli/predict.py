@@ -46,24 +46,22 @@ def predict(
         ),
     ] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option(help="Regular expression, searched in the path; its group is the patient.")
+        str | None, typer.Option(help="Regular expression, searched in the path; its group matches the patient.")
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file or study, and its patient.")
+        Path | None, typer.Option("--patients", help="Table (CSV) with a row per file or study: its patient.")
     ] = None,
     stack: Annotated[
         bool | None, typer.Option("--stack/--no-stack", help="Read multi-page TIFFs as stacks of slices.")
     ] = None,
     allow_gaps: Annotated[
-        bool | None, typer.Option("--allow-gaps/--no-gaps", help="Fill slices missing from a DICOM series.")
+        bool | None, typer.Option("--allow-gaps/--no-gaps", help="Interpolate slices missing from a DICOM series.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option("--split", help="Predict on one part of this split alone; needs --part.")
+        Path | None, typer.Option("--split", help="Predict only one part of this split; requires --part.")
     ] = None,
     part: Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")] = None,
-    fold: Annotated[
-        int | None, typer.Option("--fold", min=0, help="Which fold of --split is validated on, from 0.")
-    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", min=0, help="Validation fold of --split, from 0.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
