@@ -46,7 +46,7 @@ def test_inspect_prints_a_line_for_each_fact_and_fault(data_set, run_metseg):
     assert result.status == 0
     assert "holds: 10 patients, 20 slices, 9 with lesion" in result.out
     assert "image, no mask: 1 picture: p3/2" in result.out
-    assert "bad file: p4/1.png: not a picture that can be read (expected PNG" in result.out
+    assert "bad file: p4/1.png: not a supported image format (expected PNG" in result.out
     assert "mask, no image" not in result.out
 
 

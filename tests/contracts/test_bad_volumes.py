@@ -288,7 +288,7 @@ def test_a_file_that_says_nothing_of_space(tmp_path: Path, numbers: np.ndarray) 
     image = nib.Nifti1Image(numbers, None)
     nib.save(image, tmp_path / "a.nii")
     _, notes = read_volume(tmp_path / "a.nii")
-    assert notes == ("the file does not say where it lies in space: only its voxel sizes are known",)
+    assert notes == ("the file has no sform or qform: only its voxel sizes are known",)
 
 
 def test_sform_and_qform_that_differ(tmp_path: Path, numbers: np.ndarray) -> None:

@@ -81,7 +81,7 @@ def test_what_would_divide_a_fold_is_refused(flat: Path, tmp_path: Path) -> None
     given = table(tmp_path, "file,kind,fold", *(f"{n},a,{n % 4}" for n in range(1, 13)))
     sources = find_cases(flat, patients=given)
     for part in (SplitPart(by="slice"), SplitPart(stratify="kind")):
-        with pytest.raises(UsageError, match="the folds of a table are kept whole"):
+        with pytest.raises(UsageError, match="a table of folds cannot be split by slice or stratified"):
             make_split(sources, part)
     with pytest.raises(InputError, match="too few folds of the table") as caught:
         make_split(sources, SplitPart(test=0.25, folds=4))
@@ -117,7 +117,7 @@ def test_a_name_that_stands_for_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_table_or_a_pattern(flat: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give one of them"):
         find_cases(flat, patients="table.csv", patient_pattern="(.*)")
-    with pytest.raises(InputError, match="no such table of patients"):
+    with pytest.raises(InputError, match="no such patient table"):
         find_cases(flat, patients="absent.csv")
 
 
@@ -146,6 +146,6 @@ def test_the_table_of_a_public_data_set_is_understood(real_data: Path, tmp_path:
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(GREY).save(tmp_path / folder / f"{number}.png")
     found = find(tmp_path, patients=str(real_data / "more" / "cheng_t1c.csv"))
-    assert any(f"{2400 - len(chosen):,} rows of files that are not there" in note for note in found.notes)
+    assert any(f"{2400 - len(chosen):,} rows for files that do not exist" in note for note in found.notes)
     split = make_split(found.sources, SplitPart(test=0, folds=4))
     assert [{fold_of[unit] for unit in fold} for fold in split.folds] == [{"1"}, {"2"}, {"3"}, {"4"}]

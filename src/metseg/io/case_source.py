@@ -67,7 +67,7 @@ def refuse_duplicate_cases(places: Iterable[tuple[object, object]]) -> None:
     for name, place in places:
         if name in known:
             raise InputError(
-                f"two cases are called '{name}'",
+                f"two cases have the name '{name}'",
                 where=known[name],
                 got=place,
                 cure="rename or remove one of them",

@@ -65,7 +65,7 @@ def data_statement(stated: str, root: Path, patients: Collection[str]) -> str:
         # The recipe may say more of the same data set, such as under which licence the weights are.
         is_same = is_simulated(stated) if recognised == SIMULATED else stated.startswith(recognised)
         return stated if is_same else recognised
-    unknown = "whose images these are, and their licence, is not stated"
+    unknown = "its origin and licence are not stated"
     return f"the data set in the folder '{folder.resolve().name}'; {unknown}"
 
 
@@ -93,9 +93,7 @@ def other_data(written_for: str, patients: Collection[str]) -> str | None:
     if _holds_only(known, patients):
         return None
     name = known.statement.partition(" (")[0]
-    return (
-        f"the recipe was written for {name}, and these data are not recognised as that: check what data.channels says"
-    )
+    return f"the recipe was written for {name}, but these data are not recognised as {name}: check data.channels"
 
 
 def _is_of_a_known_data_set(stated: str) -> bool:

@@ -77,7 +77,7 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
             where=root,
             expected="the root of a data set",
             got="a single file",
-            cure="put it, or what is in the archive, into a folder of its own and give that",
+            cure="put it, or the content of the archive, into a separate folder and give that folder",
             code="input.not_a_folder",
         )
     if not root.is_dir():
@@ -147,7 +147,7 @@ def unique_by_key(root: Path, entries: Iterable[tuple[PurePosixPath, PurePosixPa
     for key, relative in entries:
         if key in found:
             raise InputError(
-                "two masks for one picture",
+                "two masks for one image",
                 where=found[key],
                 got=relative.name,
                 cure="remove one of them",

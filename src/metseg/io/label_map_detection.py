@@ -62,9 +62,7 @@ def require_image(data: Array, *, where: Path | str) -> None:
     values = np.unique(flat)
     if len(values) < 2 or not are_labels(values[: MAX_LABELS + 1].tolist()):
         return
-    raise _label_map(
-        values, where, cure="give the image itself; a mask is recognised by its name, such as patient_seg.nii.gz"
-    )
+    raise _label_map(values, where, cure="give the image; a mask is recognised by its name, such as patient_seg.nii.gz")
 
 
 def require_pictures(pictures: Sequence[Array], *, where: Path | str) -> None:
@@ -110,7 +108,7 @@ def _are_flat(pictures: Sequence[Array]) -> bool:
 
 def _label_map(values: Array, where: Path | str, *, cure: str) -> InputError:
     return InputError(
-        "a label map was given as an image",
+        "the image is a label map",
         where=where,
         expected="an MR image",
         got=f"{len(values)} values, {', '.join(f'{value:g}' for value in values[:8])}",

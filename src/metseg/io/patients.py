@@ -45,9 +45,9 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
     flat = [place for place in places if len(place.parts) == 1 or place.parent.name.lower() in NOT_PATIENTS]
     if flat:
         raise InputError(
-            "nothing says which patient a picture belongs to",
+            "cannot tell which patient an image belongs to",
             where=root / flat[0],
-            expected="one folder per patient, or a pattern",
+            expected="one folder per patient, or a patient pattern",
             got=f"{pluralize(len(flat), 'picture')} without a patient's folder",
             cure=propose_pattern(flat),
             code="input.no_patient",
@@ -116,7 +116,7 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
                 f"'{patients[0]}'; if that is wrong, name the patient of each file in a table (patients)"
             )
     return (
-        "give each patient a folder of its own, or name the patient of each file in a table of patients (--patients "
+        "give each patient a separate folder, or give the patient of each file in a patient table (--patients "
         "FILE, CSV with the columns file and patient) or by a pattern (--patient-pattern)"
     )
 
@@ -137,7 +137,7 @@ def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
                 "the table has no column 'patient'",
                 where=path,
                 got=", ".join(columns),
-                cure=f"call the column with the patients '{KEY_COLUMN}'",
+                cure=f"name the patient column '{KEY_COLUMN}'",
                 code="input.table",
             )
     return {}
@@ -155,7 +155,7 @@ def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            "cannot read the table of patients",
+            "cannot read the patient table",
             where=path,
             got=error,
             cure="save it as CSV in UTF-8, or move it away",
@@ -209,17 +209,17 @@ def _by_pattern(pattern: str) -> PatientOf:
             "the pattern has no group",
             where="patient_pattern",
             got=pattern,
-            cure="put the part that is the patient in parentheses, as in '^(.*)_\\d+$'",
+            cure="put the part that matches the patient in parentheses, as in '^(.*)_\\d+$'",
         )
 
     def patient_of(place: PurePosixPath) -> str:
         match = compiled.search(str(place))
         if match is None or not match.group(1):
             raise InputError(
-                "the pattern finds no patient",
+                "the patient pattern does not match",
                 where=place,
                 expected=pattern,
-                cure="change the pattern so that it finds one in every path",
+                cure="change the pattern so that it matches every path",
                 code="input.no_patient",
             )
         return match.group(1)
@@ -236,7 +236,7 @@ def _check_folder_names(divided: Mapping[PurePosixPath, PatientFolder], root: Pa
         if other != folder:
             below = "[^/]+/" * len(item.times)
             raise InputError(
-                f"two folders are called '{folder.name}'",
+                f"two folders have the name '{folder.name}'",
                 where=root,
                 got=f"{other} and {folder}",
                 cure=f"set patient_pattern: '^(.*)/{below}' if they are different patients, '([^/]+)/{below}[^/]+$' if"

@@ -47,7 +47,7 @@ from metseg.volume import BRAIN_MASK, canonical_modality
 LEFT_OUT = "none"
 
 #: Why a file whose name says no sequence is the one that a model of one sequence sees.
-ONLY_FILE = "its name says no sequence, and the model sees no other"
+ONLY_FILE = "its name contains no sequence, and the model takes only this one"
 
 #: The scanner's number of a DICOM series, with the stack where it has several.
 SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
@@ -112,9 +112,9 @@ def find_inputs(
     if place.is_file():
         if rules.part is not None:
             raise UsageError(
-                "a part of a split is taken from a data set, and this is a file",
+                "--split and --part need a data set, but the input is a file",
                 where=place,
-                cure="give the folder of the data set, or leave out --split and --part",
+                cure="give the folder of the data set, or remove --split and --part",
             )
         if not _is_picture(place):
             return _in_one_file(place, asked, named or {})
@@ -268,7 +268,7 @@ def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
     twin = next((source.case_id for source in found.unlabelled if source.case_id in known), None)
     if twin is not None:
         raise InputError(
-            f"two cases are called '{twin}'",
+            f"two cases have the name '{twin}'",
             where=root,
             got="one in imagesTr, one in imagesTs",
             cure="give one of these folders",
@@ -336,10 +336,10 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
 
 def _not_one_study(count: int, *, where: Path) -> UsageError:
     return UsageError(
-        "sequences are named, and there is not one study that they could be of",
+        "sequences are assigned, but the input is not a single study",
         where=where,
         got=pluralize(count, "study", "studies"),
-        cure="predict that study by itself",
+        cure="predict that study separately",
     )
 
 
@@ -360,20 +360,20 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
         files = {named.modality: ImageFile(path, reason=named.reason)}
     if not files and not told and not named.is_silent:
         raise InputError(
-            "the file name does not say plainly which sequence it is",
+            "the sequence is not clear from the file name",
             where=path,
-            expected="t1n, t1c, t2w, t2f or their usual names",
+            expected="t1n, t1c, t2w, t2f or their common names",
             got=named.reason,
-            cure=f"name it with --modality {next(iter(data.inputs), 't1c')}=FILE",
+            cure=f"assign it with --modality {next(iter(data.inputs), 't1c')}=FILE",
             code="input.unknown_sequence",
         )
     if not files and len(data.inputs) == 1:
         files = channel_files(path, data.inputs, reason=ONLY_FILE)
-    unknown = ImageFile(path, reason="nothing says which sequence it is")
+    unknown = ImageFile(path, reason="the sequence of the file is unknown")
     study = asked_for(study_from_files(files or {SINGLE_CHANNEL: unknown}, case_id=case_id), data)
     if files or told or not data.inputs:
         return study
-    return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
+    return replace(study, notes=(f"neither the name of {path.name} nor a {FILE} beside it gives the sequence",))
 
 
 def _require_channels(study: CaseSource, path: Path, data: DataPart) -> None:
@@ -395,7 +395,7 @@ def made_for_pictures(data: DataPart, *, where: object, got: str, grey: str | No
     """Return why a volume cannot be given to a network of pictures; one may accept a grey picture of one sequence."""
     slices = "" if grey is None else f"give its slices of {grey} as grey pictures, or "
     return InputError(
-        "the model is for pictures, and a volume was given",
+        "the model takes 2D images, but the input is a volume",
         where=where,
         expected=f"2D slices of {pluralize(len(data.channels), 'channel')} ({', '.join(data.channels)})",
         got=got,
@@ -508,9 +508,9 @@ def _refuse_named(named: Mapping[str, str | Path] | None, where: Path, grey: Gre
     if named:
         accepted = "" if grey is None or grey.sequence is None else f"; a grey one is read as {grey.sequence}"
         raise UsageError(
-            "sequences are named, and these are pictures",
+            "sequences are assigned with --modality, but the input is 2D images",
             where=where,
-            expected="a NIfTI file or a DICOM series for each name",
+            expected="a NIfTI file or a DICOM series for each sequence",
             got=", ".join(f"{name}={what}" for name, what in named.items()),
-            cure=f"give pictures as inputs, without --modality{accepted}",
+            cure=f"give the images as inputs, without --modality{accepted}",
         )

@@ -350,7 +350,7 @@ def _with_agent(agent: Agent, evidence: str, place: str) -> NamedSequence:
         return NamedSequence("t1c", f"{evidence} with contrast agent")
     if agent.words == "without":
         return NamedSequence("t1n", f"{evidence} without contrast agent")
-    return NamedSequence("t1n", f"{evidence} and nothing of contrast agent")
+    return NamedSequence("t1n", f"{evidence} and does not mention contrast agent")
 
 
 def _joined(words: str) -> tuple[frozenset[str], str]:

@@ -88,7 +88,7 @@ class Split:
     def leaks(self) -> tuple[str, ...]:
         """Return in which ways images of one person lie on both sides, a clause each; empty: in none."""
         return (
-            *(("the split was by slice",) if self.by == "slice" else ()),
+            *(("the data were split by slice",) if self.by == "slice" else ()),
             *((self._duplicates_text(),) if self.duplicates else ()),
         )
 
@@ -136,7 +136,7 @@ class Split:
                 raise InputError(
                     f"{self.by} '{first}'{others} {what}",
                     where="split",
-                    cure="make the split anew from these data, or give the data it was made from",
+                    cure="create the split again from these data, or give the data of the split",
                     code="input.split",
                 )
 
@@ -194,7 +194,7 @@ class Split:
                 "cannot read the split",
                 where=path,
                 got=error,
-                cure="check the path, or make the split anew with `metseg split`",
+                cure="check the path, or create the split again with `metseg split`",
                 code="input.split",
             ) from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
@@ -202,7 +202,7 @@ class Split:
                 "not a split file",
                 where=path,
                 expected=f"{FORMAT} {VERSION}",
-                cure="make one with metseg split",
+                cure="create one with `metseg split`",
                 code="input.split",
             )
         return cls.from_dict(raw, where=path)
@@ -236,12 +236,12 @@ class Split:
         if not self.folds:
             if fold is not None:
                 raise UsageError(
-                    "the split has no folds", where="fold", got=fold, cure="make one with folds, or ask for no fold"
+                    "the split has no folds", where="fold", got=fold, cure="create a split with folds, or remove --fold"
                 )
             return self.validation
         if fold is None or not 0 <= fold < len(self.folds):
             raise UsageError(
-                "which fold is validated on?",
+                "the validation fold is missing or unknown",
                 where="fold",
                 expected=f"0 to {len(self.folds) - 1}",
                 got=fold,
@@ -276,7 +276,7 @@ class PartOfSplit:
                 f"the part '{self.name}' is empty",
                 where=self.path,
                 got=", ".join(f"{name}: {len(getattr(self.split, name))}" for name in PARTS),
-                cure="ask for another part (--part), or make a split with one",
+                cure="choose another part (--part), or create a split that has one",
                 code="input.split",
             )
 
@@ -344,7 +344,7 @@ def _drawn(strata: Mapping[str, str], part: SplitPart, *, what: str) -> Split:
             f"too few {what} for this split",
             expected=f"at least {n_test + n_validation + max(1, part.folds)}",
             got=len(ordered),
-            cure="ask for fewer parts or folds",
+            cure="reduce the number of parts or folds",
             code="input.too_few",
         )
     return Split(
@@ -368,10 +368,10 @@ def _members_of_folds(
     """
     if part.by != "patient" or part.stratify is not None:
         raise UsageError(
-            "the folds of a table are kept whole",
+            "a table of folds cannot be split by slice or stratified",
             where="split",
             got="by slice" if part.by != "patient" else f"stratified by {part.stratify}",
-            cure="split by patient and without strata, or take the column of folds out of the table",
+            cure="split by patient without stratification, or remove the fold column from the table",
             code="usage.options",
         )
     members: dict[str, list[str]] = {}
@@ -421,7 +421,7 @@ def _check_disjoint(parts: Mapping[str, Sequence[str]], by: By) -> None:
                     f"{by} '{unit}' is in {where[unit]} and in {part}",
                     where="split",
                     expected=f"each {by} in one part",
-                    cure="make the split anew",
+                    cure="create the split again with `metseg split`",
                     code="input.split_leak",
                 )
             where[unit] = part
@@ -433,7 +433,7 @@ def _check_folds(split: Split) -> None:
         raise InputError(
             "the folds do not hold exactly the training units",
             where="split",
-            cure="make the split anew with `metseg split`",
+            cure="create the split again with `metseg split`",
             code="input.split",
         )
 

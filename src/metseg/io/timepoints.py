@@ -178,7 +178,7 @@ def same_patients_note(merged: Mapping[str, tuple[str, str]]) -> tuple[str, ...]
     first, members = next(iter(patients.items()))
     more = f", and {len(patients) - 1} more such patients" if len(patients) > 1 else ""
     return (
-        f"names that differ in a date or session alone are one patient: {', '.join(members[:3])} are '{first}'{more}",
+        f"names that differ only in a date or session are one patient: {', '.join(members[:3])} are '{first}'{more}",
     )
 
 

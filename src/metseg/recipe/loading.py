@@ -57,7 +57,7 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
         raise UsageError(
             f"not valid TOML: {error}",
             where=where,
-            cure="mend that line; `metseg recipes show lgg-fast` is an example",
+            cure="correct that line; see `metseg recipes show lgg-fast` for an example",
             code="usage.recipe",
         ) from None
     base = raw.pop("base", None)

@@ -24,7 +24,10 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
     key, equals, value = change.partition("=")
     if not equals:
         raise UsageError(
-            "a change reads key=value", where="--set", got=change, cure="write the key, =, and the value in TOML"
+            "a change must have the form key=value",
+            where="--set",
+            got=change,
+            cure="write the key, =, and the value in TOML",
         )
     *parents, leaf = key.strip().split(".")
     node: Any = raw
@@ -54,10 +57,10 @@ def refuse_split_changes(changes: Iterable[str], split: object | None, *, used: 
         key = change.partition("=")[0].strip()
         if key.split(".")[0] == "split" and key not in used:
             raise UsageError(
-                "the split file decides who is for what, so this change would do nothing",
+                "the split file overrides the recipe's split, so this change would have no effect",
                 where=f"--set {key}",
                 got=f"--split {split}",
-                cure="leave one of the two out, or make another file with `metseg split`",
+                cure="remove one of the two, or create another split file with `metseg split`",
                 code="usage.split",
             )
 
@@ -70,10 +73,10 @@ def _child(node: Any, name: str, key: str) -> Any:
 def _require_inside(node: Any, key: str) -> None:
     if not isinstance(node, dict | list):
         raise UsageError(
-            f"'{key}' reaches into a plain value",
+            f"'{key}' is below a plain value",
             where="--set",
             got=node,
-            cure="name a table's key, such as train.seed",
+            cure="give the key of a table, such as train.seed",
         )
 
 

@@ -121,9 +121,9 @@ class DataPart(Frozen):
         for scheme in (self.labels, self.file_labels or self.labels):
             lookup("label scheme", LABEL_SCHEMES, scheme)
         if self.patients is not None and self.patient_pattern is not None:
-            raise ValueError("patients and patient_pattern both say whose a file is: give one of them")
+            raise ValueError("patients and patient_pattern both define the patient of a file: give only one of them")
         if self.region is not None and (self.file_labels is None or self.labels != "binary"):
-            raise ValueError("region picks the lesion out of file_labels for a binary task: give file_labels too")
+            raise ValueError("region selects the lesion from file_labels for a binary task: give file_labels too")
         if self.region is not None:
             lookup("region", LABEL_SCHEMES[str(self.file_labels)].regions, self.region)
         if self.slice_range is not None and self.slice_range[0] >= self.slice_range[1]:

@@ -110,7 +110,7 @@ class Archive:
         if so_far > said:
             raise _forged()
         if so_far > MAX_MEMBER_BYTES or self._unpacked > MAX_UNPACKED_BYTES:
-            raise _too_large("the archive unpacks to too much", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
+            raise _too_large("the unpacked archive is too large", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
 
 
 def is_zip(head: bytes) -> bool:
@@ -121,7 +121,7 @@ def is_zip(head: bytes) -> bool:
 def nested_archive() -> InputError:
     """Return the error for an archive inside an archive."""
     return InputError(
-        "the archive holds another archive",
+        "the archive contains another archive",
         where="the archive",
         cure="pack the DICOM files themselves",
         code="input.archive_nested",
@@ -135,10 +135,10 @@ def _damage_named() -> Iterator[None]:
         yield
     except _DAMAGE:
         raise InputError(
-            "the archive is damaged or of an unknown kind",
+            "the archive is damaged or has an unknown format",
             where="the archive",
-            expected="a zip archive, stored or deflated, without a password",
-            cure="pack or copy it again",
+            expected="a zip archive (stored or deflated) without a password",
+            cure="create or copy the archive again",
             code="input.archive_damaged",
         ) from None
 
@@ -164,16 +164,16 @@ def _check_members(infos: list[zipfile.ZipInfo]) -> None:
     for info in infos:
         if _reaches_outside(info.orig_filename) or not _is_plain(info):
             raise InputError(
-                "a member of the archive has an absolute name, a name with '..', or is a link",
+                "an archive member is a link, or has an absolute path or '..' in its name",
                 where="the archive",
-                cure="pack the files anew, from the folder that holds them",
+                cure="create the archive again from within the folder that holds the files",
                 code="input.archive_path",
             )
         if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED:
             with _damage_named():
                 raise zipfile.BadZipFile
     if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-        raise _too_large("the archive unpacks to too much", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
+        raise _too_large("the unpacked archive is too large", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
 
 
 def _reaches_outside(name: str) -> bool:
@@ -204,8 +204,8 @@ def _too_many() -> InputError:
 
 def _forged() -> InputError:
     return InputError(
-        "a member of the archive is not of the size that the archive says",
+        "an archive member does not have the size that the archive declares",
         where="the archive",
-        cure="pack or copy it again",
+        cure="create or copy the archive again",
         code="input.archive_forged",
     )

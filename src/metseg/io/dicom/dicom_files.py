@@ -93,7 +93,7 @@ def find_dicom_files(roots: Sequence[Path]) -> tuple[list[DicomLocation], Counte
         elif _is_regular(root):
             _sort_in(root, found, ignored)
         else:
-            raise InputError("no such file or folder", cure="check the path that was given", code="input.missing")
+            raise InputError("no such file or folder", cure="check the path", code="input.missing")
     return list(dict.fromkeys(found)), ignored
 
 

@@ -163,8 +163,8 @@ def read_file_meta(stream: BinaryIO) -> FileMeta:
         raise damaged("no file meta" if not meta else "elements that belong to no data set")
     if syntax == DeflatedExplicitVRLittleEndian:
         raise InputError(
-            "a DICOM file is deflated as a whole",
-            expected="pixel data uncompressed or compressed by themselves",
+            "a DICOM file uses a deflated transfer syntax",
+            expected="uncompressed data set, with compressed or uncompressed pixel data",
             cure="export it with another transfer syntax, such as Explicit VR Little Endian",
             code="input.transfer_syntax",
         )
@@ -305,7 +305,7 @@ def frame_elements(dataset: Dataset) -> Iterator[Elements]:
         yield from (Elements([dataset]) for _ in range(min(count, 1)))
         return
     if len(per_frame) != count:
-        raise damaged("a multi-frame object that describes another number of frames than it has")
+        raise damaged("a multi-frame object with a wrong number of frame descriptions")
     shared = [item for group in dataset.get("SharedFunctionalGroupsSequence") or () for item in _first_items(group)]
     for group in per_frame:
         yield Elements([*_first_items(group), *shared, dataset])
@@ -325,7 +325,7 @@ def damage_named() -> Iterator[None]:
 def damaged(detail: str) -> InputError:
     """Return the error for a file that is DICOM but cannot be read as such."""
     return InputError(
-        "a DICOM file is cut short or damaged", got=detail, cure="export or copy it again", code="input.truncated"
+        "a DICOM file is truncated or damaged", got=detail, cure="export or copy it again", code="input.truncated"
     )
 
 

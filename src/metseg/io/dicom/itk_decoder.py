@@ -51,9 +51,9 @@ def check_jpeg(stream: bytes, pixels: Pixels) -> None:
     """
     marker, precision, rows, columns, components = _frame_header(stream)
     if marker != FRAME_MARKERS[pixels.syntax]:
-        raise damaged("a compressed picture of another kind than the header says")
+        raise damaged("a compressed picture of a different format than in the header")
     if (rows, columns, components) != (pixels.rows, pixels.columns, 1) or precision > pixels.bits_allocated:
-        raise damaged("a compressed picture of another size than the header says")
+        raise damaged("a compressed picture of a different size than in the header")
 
 
 def decode_jpeg(stream: bytes, pixels: Pixels) -> Array:

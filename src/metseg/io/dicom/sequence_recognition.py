@@ -78,7 +78,7 @@ def recognise(header: SequenceHeader) -> Recognition:
     if isinstance(evidence, Recognition):
         return evidence
     if evidence is None:
-        return Recognition(None, "neither its words nor TR, TE and TI say which sequence it is.")
+        return Recognition(None, "neither its description nor TR, TE and TI identify the sequence.")
     if evidence.weighting == "flair":
         return Recognition("t2f", f"{evidence.reason}.")
     if evidence.weighting == "t2":
@@ -126,7 +126,7 @@ def _checked(reading: TextReading, header: SequenceHeader, *, place: str) -> _Ev
             return Recognition(None, f"the {place} says inversion recovery, {UNKNOWN_INVERSION}.")
         if not hides_water:
             ti = f"TI {header.ti_ms:.0f} ms"
-            return Recognition(None, f"the {place} says inversion recovery and {ti} hides no water.")
+            return Recognition(None, f"the {place} says inversion recovery and {ti} does not suppress fluid.")
         named = frozenset({"flair"})
     weighting = _one_of(named, hides_water=hides_water)
     if weighting is None:

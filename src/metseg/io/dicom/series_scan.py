@@ -15,7 +15,7 @@ from metseg.io.dicom.instances import Instance, read_instance
 from metseg.io.dicom.series_splitting import ODD_SHARE, Series, check_one_patient, number_series
 from metseg.progress import track
 
-DIRECTORY, NO_PICTURE, DAMAGED = "DICOMDIR", "DICOM without a picture", "DICOM that cannot be read"
+DIRECTORY, NO_PICTURE, DAMAGED = "DICOMDIR", "DICOM without an image", "DICOM that cannot be read"
 
 #: From so many files on, reading their headers shows its progress.
 _MANY = 2000
@@ -128,7 +128,7 @@ def _study(groups: Sequence[Sequence[Instance]]) -> Study:
     everything = [instance for group in groups for instance in group]
     if len({instance.patient for instance in everything}) > 1:
         raise InputError(
-            "the series of one study are of different patients",
+            "the series of one study belong to different patients",
             where=f"study {everything[0].study}",
             cure="export the study again",
             code="input.mixed_series",
@@ -147,15 +147,15 @@ def _order_of_series(group: Sequence[Instance]) -> tuple[bool, int, str]:
 def _nothing(ignored: Mapping[str, int]) -> InputError:
     if ignored.get(NO_PICTURE):
         return InputError(
-            "there are DICOM files but no pictures among them",
-            got=f"{ignored[NO_PICTURE]} objects without a picture",
-            cure="give the images",
+            "no images among the DICOM files",
+            got=f"{ignored[NO_PICTURE]} objects without an image",
+            cure="give the image files",
             code="input.no_pixels",
         )
     return InputError(
-        "there is no DICOM image",
+        "no DICOM images found",
         got=ignored_text(ignored) or "nothing",
-        cure="give the files of an MR study",
+        cure="give the DICOM files of an MR study",
         code="input.not_dicom",
     )
 

@@ -88,11 +88,11 @@ def check_one_patient(instances: Sequence[Instance]) -> None:
 def mixed(where: str, got: str) -> InputError:
     """Return the error for pictures that carry one series' number but do not belong together."""
     return InputError(
-        "pictures of different origin carry one series' number",
+        "images of different origin have the same series UID",
         where=where,
         expected="one patient, one study, one frame of reference",
         got=got,
-        cure="export the study again, or take out what does not belong to it",
+        cure="export the study again, or remove the files that do not belong to it",
         code="input.mixed_series",
     )
 

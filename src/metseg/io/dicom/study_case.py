@@ -58,10 +58,10 @@ class DicomStudySource(CaseSource):
         """
         if not self.series:
             raise InputError(
-                "none of the series is recognised as T1, T1 with contrast agent, T2 or FLAIR",
+                "no series is recognised as T1, T1 with contrast agent, T2 or FLAIR",
                 where=self.case_id,
                 got=" ".join(self.notes) or None,
-                cure="name each series by its number with --modality, such as --modality t1c=3",
+                cure="assign each series by its number with --modality, such as --modality t1c=3",
                 code="input.missing_sequence",
             )
         images = {name: self._read(series) for name, series in self.series.items()}
@@ -162,10 +162,10 @@ def _only(found: Scan) -> Series:
         return found.series[0]
     whole = len({(series.study, series.source) for series in found.series})
     raise InputError(
-        "several series are mixed",
+        "several series are given, but one is needed",
         where="the DICOM files",
-        expected="one series of one stack",
-        got=f"{whole} series" if whole > 1 else f"one series of {len(found.series)} stacks",
+        expected="one series with one stack",
+        got=f"{whole} series" if whole > 1 else f"one series with {len(found.series)} stacks",
         cure="give the files of one series, or read them as a study",
         code="input.several_series",
     )
@@ -189,9 +189,9 @@ def _overrides(overrides: Mapping[str, Override], found: Scan) -> dict[str, dict
 def _labelled(label: str, found: Scan) -> Series:
     if len(found.studies) > 1:
         raise UsageError(
-            "there are several studies: a series' number does not say of which",
+            "a series number is ambiguous, because there are several studies",
             where=f"series {label}",
-            cure="give the path of the series, or one study",
+            cure="give the path of the series, or a single study",
         )
     known = {series.label: series for series in found.series}
     if label in known:
@@ -213,7 +213,7 @@ def _at(path: Path, found: Scan) -> Series:
     if there.study in {study.study for study in found.studies}:
         return there
     raise UsageError(
-        "the series named for a sequence is not of this study",
+        "the series given for a sequence belongs to another study",
         where="the overrides",
         cure="give a series of the same study",
     )
@@ -233,7 +233,7 @@ def _timepoints(studies: Sequence[Study]) -> dict[str, str | None]:
 def _remarks(study: Study, found: Scan) -> list[str]:
     remarks = []
     if not study.names_patient:
-        remarks.append("The files do not say who the patient is: the study counts as a patient of its own.")
+        remarks.append("The files have no patient id, so the study counts as a separate patient.")
     for series in {series.label.partition(".")[0]: series for series in study.series if series.stacks > 1}.values():
         number = series.label.partition(".")[0]
         remarks.append(

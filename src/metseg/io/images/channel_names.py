@@ -12,7 +12,8 @@ from metseg.volume import Array, canonical_modality
 #: The name of the only channel where nobody named it.
 SINGLE_CHANNEL = "image"
 
-#: What notes say of pictures that are perhaps not what a model was trained on; reports look for these words.
+#: Notes on images that may not be what a model was trained on. Reports search documents on disk for these words, so
+#: they must not change.
 EQUAL_CHANNELS = "all channels are equal: they show one sequence only"
 MEANINGLESS_OTHERWISE = "of any other sequence the result is meaningless"
 
@@ -43,10 +44,10 @@ def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
     names = tuple(canonical_modality(name) for name in channels)
     if len(set(names)) < len(names):
         raise UsageError(
-            "two channels have one name",
+            "two channels have the same name",
             where="channels",
             got=", ".join(channels),
-            cure="name each channel once; t1 and t1n are one name",
+            cure="give each channel a different name; t1 and t1n are the same name",
         )
     return names
 
@@ -75,9 +76,9 @@ def name_channels(
         return channels, plain, notes
     if len(counts) > 1 and not channels:
         raise InputError(
-            "some slices are grey and others in colour",
+            "some slices are greyscale and others are in colour",
             where=where,
-            cure="name one channel to read all of them as grey",
+            cure="give one channel name to read all of them as greyscale",
             code="input.channels",
         )
     count = counts[0]
@@ -130,11 +131,11 @@ def _wrong_count(count: int, channels: tuple[str, ...], where: object, *, from_c
             got="1",
             cure="save the picture as plain RGB"
             if from_colours
-            else "give pictures with all of them, or a model that needs one",
+            else "give images with all of them, or use a model that needs one",
             code="input.missing_sequence",
         )
     return InputError(
-        "the channel names do not fit the pictures",
+        "the number of channel names does not match the images",
         where=where,
         expected=f"{len(channels)} ({', '.join(channels)})",
         got=f"{count} channels",

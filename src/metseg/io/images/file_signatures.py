@@ -67,7 +67,7 @@ def sniff_format(head: bytes, where: object) -> str:
             return name
     got = next((what for prefix, what in FOREIGN.items() if head.lstrip().startswith(prefix)), "something else")
     raise InputError(
-        "not a picture that can be read",
+        "not a supported image format",
         where=where,
         expected=FORMAT_NAMES,
         got=got if head else "an empty file",
@@ -79,7 +79,7 @@ def sniff_format(head: bytes, where: object) -> str:
 def foreign_pixels(path: Path, got: str) -> InputError:
     """Return the error for colours that are no intensities."""
     return InputError(
-        "the picture's colours cannot be read as MR intensities",
+        "the image's colours cannot be converted to MR intensities",
         where=path,
         expected="grey, RGB or palette",
         got=got,
@@ -91,7 +91,7 @@ def foreign_pixels(path: Path, got: str) -> InputError:
 def damaged(path: Path, detail: object) -> InputError:
     """Return the error for a file that ends too early or is broken."""
     return InputError(
-        "the picture is cut short or damaged",
+        "the image file is truncated or damaged",
         where=path,
         got=detail,
         cure="copy or export it again",
@@ -102,11 +102,11 @@ def damaged(path: Path, detail: object) -> InputError:
 def too_large(path: Path, got: str) -> InputError:
     """Return the error for a picture over `MAX_PIXELS`."""
     return InputError(
-        "the picture is too large",
+        "the image is too large",
         where=path,
         expected=f"at most {MAX_PIXELS // 1_000_000} megapixels",
         got=got,
-        cure="this is no MR slice; crop or scale it down",
+        cure="crop it or scale it down; MR slices are smaller",
         code="input.too_large",
     )
 

@@ -211,7 +211,7 @@ def _unidentified(path: Path, stream: IO[bytes], format_name: str) -> InputError
             TiffImageFile(stream)
     except SyntaxError as error:
         if "pixel mode" in str(error):
-            return foreign_pixels(path, "a TIFF of another kind")
+            return foreign_pixels(path, "an unsupported kind of TIFF")
     except DAMAGE:
         pass
     return damaged(path, f"no readable {format_name} header")
@@ -227,7 +227,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
             f"the file has no page {page + 1}",
             where=path,
             got=pluralize(pages, "page"),
-            cure="read the file anew: it has changed meanwhile",
+            cure="run again; the file changed while it was read",
             code="input.multi_page",
         )
     if pages > MAX_PAGES:
@@ -237,7 +237,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
             f"the file holds {pages} pages or frames",
             where=path,
             expected="one picture",
-            cure="ask for it to be read as a stack of slices, or save the pages one by one",
+            cure="read it as a stack of slices (--stack), or save each page as a separate file",
             code="input.multi_page",
         )
     columns, rows = image.size

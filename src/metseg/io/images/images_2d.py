@@ -176,7 +176,7 @@ def _finite(samples: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
             where=path,
             expected=f"at most {MAX_NOT_FINITE:.0%}",
             got=f"{count} of {samples.size}",
-            cure="find out what wrote them",
+            cure="check the program that wrote the file",
             code="input.not_finite",
         )
     return np.where(bad, np.float32(0), samples), (f"{count} NaN or infinite pixels of {samples.size} were set to 0",)
@@ -192,7 +192,7 @@ def _one_channel(decoded: Decoded, path: Path) -> Array:
     if decoded.lossy:
         return luminance(samples)
     raise InputError(
-        "the mask is a colour picture",
+        "the mask is a colour image",
         where=path,
         expected="grey or palette with class ids",
         cure="save the class ids as a grey PNG",
@@ -214,7 +214,7 @@ def _threshold_lossy(samples: Array, scheme: LabelScheme, path: Path) -> tuple[n
             "a lossy picture (JPEG, lossy WebP) cannot hold several classes",
             where=path,
             expected="PNG or TIFF",
-            cure="export the masks again without loss, or read them with the binary scheme",
+            cure="export the masks again in a lossless format, or read them with the binary scheme",
             code="input.labels",
         )
     labels = np.greater(samples, LOSSY_MASK_THRESHOLD).view(np.uint8)

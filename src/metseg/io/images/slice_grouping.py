@@ -104,7 +104,7 @@ def _is_patients(folder: PurePosixPath) -> bool:
 
 def _two_cases(case_id: str, one: Pair, two: Pair) -> InputError:
     return InputError(
-        f"two cases would be called '{case_id}'",
+        f"two cases would have the name '{case_id}'",
         where=one.image,
         got=two.image,
         cure="change patient_pattern or rename a folder",
@@ -153,10 +153,10 @@ def check_numbers(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
     for one, two in pairwise(pieces):
         if one.number is not None and one.number == two.number:
             raise InputError(
-                f"two pictures of one patient have slice number {one.number}",
+                f"two images of one patient have slice number {one.number}",
                 where=one.image,
                 got=two.image.name,
-                cure="remove or renumber one, or say with patient_pattern that they are two patients",
+                cure="remove or renumber one, or separate the patients with patient_pattern",
                 code="input.duplicate_slice",
             )
     return pieces
@@ -173,7 +173,7 @@ def check_names(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
         other = by_name.setdefault(piece.name, piece)
         if other is not piece:
             raise InputError(
-                "two pictures differ in their ending only: their results would have one name",
+                "two images differ only in their file extension, so their results would have the same name",
                 where=other.image,
                 got=piece.image.name,
                 cure="rename one",

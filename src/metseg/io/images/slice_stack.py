@@ -131,11 +131,11 @@ class SliceStackSource(CaseSource):
         mask = read_mask(piece.mask, lookup("label scheme", LABEL_SCHEMES, self.labels), page=piece.page)
         if mask.labels.shape != picture.pixels.shape[:2]:
             raise GeometryError(
-                "the mask is not of its picture's size",
+                "the mask and its image differ in size",
                 where=piece.mask,
                 expected=_size(picture.pixels),
                 got=_size(mask.labels),
-                cure="masks are never resampled silently: export them on the picture's grid",
+                cure="export the masks on the image's grid; masks are never resampled silently",
             )
         table = label_map(self.labels, self.wanted or self.labels, region=self.region)
         return ReadSlice(piece, picture, replace(mask, labels=convert_labels(mask.labels, table)))
@@ -146,7 +146,7 @@ class SliceStackSource(CaseSource):
             raise InputError(
                 f"no mask for {len(without)} of {pluralize(len(self.slices), 'slice')}",
                 where=without[0].image,
-                cure=f"add the masks or move these pictures out of case {self.case_id}",
+                cure=f"add the masks, or move these images out of case {self.case_id}",
                 code="input.orphan",
             )
 
@@ -213,7 +213,7 @@ def _channel_records(
         called = "FLAIR" if names[0] == "t2f" else names[0]
         reason = f"the model takes a single grey picture for {called}"
     else:
-        reason = "nothing says what the pictures show"
+        reason = "the sequence of the images is unknown"
     if len(names) == 1:
         return (SequenceRecord(names[0], "the pictures", reason),)
     return tuple(SequenceRecord(name, f"channel {place} of the pictures", reason) for place, name in enumerate(names))
@@ -242,7 +242,7 @@ def _check_like(first: ReadSlice, item: ReadSlice) -> None:
         where=item.file.image,
         expected=values[0],
         got=values[1],
-        cure="export all slices of the patient alike, or make two patients of them",
+        cure="export all slices of the patient in the same format, or separate them into two patients",
         code="input.mixed_slices",
     )
 

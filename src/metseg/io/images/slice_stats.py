@@ -124,9 +124,9 @@ def _size(pixels: Array) -> str:
 
 def _size_error(piece: SliceFile, pixels: Array, labels: Array) -> GeometryError:
     return GeometryError(
-        "the mask is not of its picture's size",
+        "the mask and its image differ in size",
         where=piece.mask,
         expected=_size(pixels),
         got=_size(labels),
-        cure="export the mask on its picture's grid",
+        cure="export the mask on its image's grid",
     )

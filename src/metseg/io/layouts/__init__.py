@@ -90,10 +90,10 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
         if layout is not None and layout.matches(tree):
             return name
         raise InputError(
-            f"the folder is not arranged as layout '{name}'",
+            f"the folder does not match layout '{name}'",
             where=tree.root,
             expected=among[name].looks_like,
-            cure="leave the layout to be found, or give another",
+            cure="use layout auto, or give another layout",
             code="input.layout",
         )
     for candidate, layout in among.items():
@@ -101,7 +101,7 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
             return candidate
     known = "; ".join(f"{key}: {layout.looks_like}" for key, layout in among.items())
     raise InputError(
-        "no images in any arrangement that is known",
+        "no known layout matches the folder",
         where=tree.root,
         expected=known,
         got=", ".join(pluralize(count, f"{ending} file") for ending, count in tree.others.items()) or "an empty folder",

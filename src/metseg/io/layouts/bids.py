@@ -42,7 +42,7 @@ def _listing(tree: Tree) -> Listing:
     doubtful: dict[str, list[str]] = defaultdict(list)
     for path, name in parsed.items():
         if _is_image(path, name) and (found := name_sequence(stem_of(path.name))).modality is None:
-            doubtful[_case(name)].append(f"{path.name} was left out: {found.reason}")
+            doubtful[_case(name)].append(f"{path.name} is left out: {found.reason}")
     files = []
     for path, name in parsed.items():
         role, reason = _role(path, name)

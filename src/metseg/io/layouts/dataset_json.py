@@ -62,7 +62,7 @@ def read_contents(folder: Path) -> Contents:
         return Contents(channels, _labels(raw.get("labels") or {}, path), path)
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
-            "cannot read the table of contents",
+            "cannot read dataset.json",
             where=path,
             got=error,
             cure="repair dataset.json, or move it away",

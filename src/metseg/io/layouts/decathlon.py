@@ -27,10 +27,10 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
     named = contents.channels or data.channels
     if not named:
         raise InputError(
-            "nothing says what the channels of the images are",
+            "the sequences of the images' channels are unknown",
             where=part.base / FILE,
             expected='"modality": {"0": "FLAIR", ...}',
-            cure="add dataset.json, or name the channels in file order",
+            cure="add dataset.json, or give the channels in file order",
             code="input.channels",
         )
     reason = CHANNELS_OF_TABLE if contents.channels else CHANNELS_OF_RECIPE

@@ -59,4 +59,4 @@ def holds_dicom(*paths: Path) -> bool:
     return looks_like_dicom(paths)
 
 
-DICOM = DicomLayout("any/folder/1.dcm, whatever the names, or study.zip (DICOM)")
+DICOM = DicomLayout("any/folder/1.dcm with any names, or study.zip (DICOM)")

@@ -75,9 +75,9 @@ def refuse_left_out(paths: Sequence[PurePosixPath], tree: Tree, what: str, *, im
     if not paths or (len(paths) <= MAX_STRAYS and not images):
         return
     raise InputError(
-        f"{pluralize(len(paths), what)} would be left out, as the other files are arranged in another way",
+        f"{pluralize(len(paths), what)} would be left out, because the other files have a different layout",
         where=tree.root,
         got=examples_text(paths),
-        cure="move them to a folder of their own outside this one, or name them like the others",
+        cure="move them to a folder outside this one, or name them like the others",
         code="input.left_out",
     )

@@ -51,10 +51,10 @@ def find_in_layout(
     layout = LAYOUTS[name]
     if layout is DICOM and data.patients is not None:
         raise UsageError(
-            "a table of patients is for files with names of their own",
+            "a patient table cannot be used with DICOM",
             where=data.patients,
-            got="DICOM, whose headers say whose they are",
-            cure="leave the table away",
+            got="DICOM files, which identify the patient in their headers",
+            cure="remove the patient table",
         )
     if layout is DICOM:
         found = DICOM.find(tree, data, overrides=overrides)

@@ -89,4 +89,4 @@ def left_out_notes(pairing: Pairing) -> tuple[str, ...]:
     if not pairing.left_out:
         return ()
     what = pluralize(len(pairing.left_out), "picture")
-    return (f"{what} in no folder of images or masks: {examples_text(pairing.left_out)}",)
+    return (f"{what} outside the folders of images and masks: {examples_text(pairing.left_out)}",)

@@ -27,7 +27,7 @@ from metseg.volume import BRAIN_MASK
 LESIONS = "lesions"
 
 #: Why a file is a sequence, where the layout says it of every file.
-NAMED_BY_LAYOUT = "named by the layout of the data set"
+NAMED_BY_LAYOUT = "assigned by the layout of the data set"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def affine_of(header: Any, shape: Sequence[int], path: Path) -> Affine:
         affine = _in_mm(_standard(header).get_best_affine(), header)
     except (nib.spatialimages.HeaderDataError, ValueError) as error:
         raise GeometryError(
-            "the file's place in space is wrong", where=path, got=error, cure="write the file anew with a right affine"
+            "the file's affine is invalid", where=path, got=error, cure="export the file again with a valid affine"
         ) from None
     _check_sizes(affine, shape, header, path)
     return affine
@@ -64,12 +64,12 @@ def geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
     assert affine is not None
     notes = [*_unit_notes(header)]
     if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        notes.append("the file does not say where it lies in space: only its voxel sizes are known")
+        notes.append("the file has no sform or qform: only its voxel sizes are known")
     elif int(header["sform_code"]) and int(header["qform_code"]):
         notes += _disagreement(header, affine, volume.shape)
     if is_sheared(affine):
         angle = f"{shear_degrees(affine):.1f} degrees off the right angle"
-        notes.append(f"the voxels are sheared ({angle}): work is done in voxel space")
+        notes.append(f"the affine is sheared ({angle}): processing uses voxel space")
     return tuple(notes)
 
 
@@ -116,9 +116,9 @@ def _check_sizes(affine: Affine, shape: Sequence[int], header: Any, path: Path) 
         return
     extents = sizes[: len(shape)] * shape[:3]
     checks = (
-        ("the voxels have a size that no MR image of a head has", sizes, sizes, SMALLEST_MM, LARGEST_MM),
+        ("implausible voxel size for an MR image of a head", sizes, sizes, SMALLEST_MM, LARGEST_MM),
         (
-            "the whole image has a size that no MR image of a head has",
+            "implausible image size for an MR image of a head",
             extents,
             extents.max(),
             SMALLEST_EXTENT_MM,

@@ -33,14 +33,14 @@ def study_from_files(
         modality = canonical_modality(name)
         if modality in images:
             raise UsageError(
-                f"two files for {modality}",
+                f"two files are given for {modality}",
                 where="--modality",
                 got=", ".join(files),
-                cure="name one file for each sequence",
+                cure="give one file for each sequence",
             )
         images[modality] = file if isinstance(file, ImageFile) else ImageFile(Path(file))
     if not images:
-        raise UsageError("no file was named", where="--modality", cure="give at least one, as t1c=FILE")
+        raise UsageError("no file is given", where="--modality", cure="give at least one, as t1c=FILE")
     paths = [image.path for image in images.values()]
     folders = {path.resolve().parent for path in paths}
     name = case_id or (folders.pop().name if len(folders) == 1 else "") or stem_of(paths[0].name)
@@ -67,7 +67,7 @@ def check_named(named: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
         return {}
     known = {name: name for name in (*wanted, *MODALITY_ALIASES, BRAIN_MASK)}
     unused = [name for name in named if lookup("sequence", known, name) not in wanted]
-    return {name: f"{name} is named and not read: the model sees {', '.join(wanted)}" for name in unused}
+    return {name: f"{name} is given but not used: the model takes {', '.join(wanted)}" for name in unused}
 
 
 def asked_for(

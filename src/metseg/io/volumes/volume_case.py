@@ -170,10 +170,10 @@ class VolumeSource(CaseSource):
         for name in self.chosen:
             if name in self.twins:
                 raise InputError(
-                    f"several files are {name}",
+                    f"several files match {name}",
                     where=f"case {self.case_id}",
                     got=", ".join(path.name for path in (self.images[name].path, *self.twins[name])),
-                    cure=f"say which is meant (--modality {name}=FILE), or move the others away",
+                    cure=f"choose one (--modality {name}=FILE), or move the others away",
                     code="input.duplicate_sequence",
                 )
 
@@ -216,13 +216,14 @@ class VolumeSource(CaseSource):
         assert reference is not None
         for name, image in self._candidates(reference, images):
             if same_grid(image.grid, mask.grid):
-                return () if name == reference else (f"{path.name} lies on the grid of {name}, not of {reference}",)
+                return () if name == reference else (f"{path.name} is on the grid of {name}, not of {reference}",)
         alike = [name for name, image in images.items() if image.shape == mask.shape]
         nearest = alike[0] if alike and reference not in alike else reference
         raise GeometryError(
-            f"the mask lies on no image's grid; against {nearest}: {grid_difference(images[nearest].grid, mask.grid)}",
+            f"the mask fits no image's grid; compared with {nearest}: "
+                f"{grid_difference(images[nearest].grid, mask.grid)}",
             where=path,
-            cure=f"masks are never resampled silently: export the mask of case {self.case_id} on the grid of an image",
+            cure=f"export the mask of case {self.case_id} on the grid of an image; masks are never resampled silently",
             code="input.affine_mismatch" if alike else "input.shape_mismatch",
         )
 
@@ -258,7 +259,7 @@ def require_sequences(
         where=f"case {case_id}",
         expected=", ".join(wanted) or "at least one image",
         got=", ".join([*present, *remarks]) or "none",
-        cure="name the file or the DICOM series of each sequence (--modality t1c=FILE, --modality t1c=5), or use a "
-        "model trained for its absence",
+        cure="assign the file or the DICOM series of each sequence (--modality t1c=FILE, --modality t1c=5), or use a "
+        "model trained without it",
         code="input.missing_sequence",
     )
