@@ -1,4 +1,4 @@
-"""From pixel data to values: sizes are capped and decoders chosen from a table before anything is decoded."""
+"""Decode pixel data to values, with size limits and decoders checked before decoding."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from metseg.io.dicom.instances import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame,
 from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
 from metseg.volume import Array
 
-#: What one series may take when decoded.
+#: Largest size of a decoded series, in bytes.
 MAX_SERIES_BYTES = 4 * 2**30
 
 
@@ -54,7 +54,7 @@ class Syntax:
     lossy: bool = False
 
 
-#: Every other transfer syntax is refused.
+#: The supported transfer syntaxes; others are refused.
 SYNTAXES: Mapping[str, Syntax] = {
     ImplicitVRLittleEndian: Syntax(),
     ExplicitVRLittleEndian: Syntax(),
@@ -79,7 +79,7 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def check_pixels(frames: Sequence[Frame]) -> None:
-    """Refuse what cannot be intensities, what no decoder reads and what is too large, from the headers alone.
+    """Check from the headers alone that the pixels are intensities, can be decoded and are not too large.
 
     Raises:
         InputError: ``input.not_mr``, ``input.format``, ``input.transfer_syntax`` or ``input.too_large``.
@@ -174,7 +174,7 @@ def read_values(frames: Sequence[Frame], reader: DicomReader, dtype: np.dtype[np
 
 @contextmanager
 def _file_named(frame: Frame, places: Iterable[DicomLocation]) -> Iterator[None]:
-    """Say in an error which of several files it is about, by its place in the order of names: they may name a patient.
+    """Add the file's position in name order to an error, since the name itself may identify a patient.
 
     Args:
         frame: a picture of the file.

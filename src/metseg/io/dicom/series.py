@@ -1,4 +1,4 @@
-"""Read one series as a `Volume`: what its headers alone can refuse is refused before a pixel is decoded."""
+"""Read one series as a `Volume`. All checks that need only headers run before pixels are decoded."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_COPIES = 2
 
 @dataclass(frozen=True)
 class SeriesImage:
-    """A series read.
+    """A series that was read.
 
     Args:
         volume: (X, Y, Z), x = column, y = row, z = slice along the normal; its affine is RAS.
-        warnings: what was noticed, one sentence each.
+        warnings: one sentence each.
     """
 
     volume: Volume
@@ -36,7 +36,7 @@ class SeriesImage:
 
 @dataclass(frozen=True)
 class SeriesPlan:
-    """How a series will be read, known from its headers.
+    """The plan for reading a series, from its headers.
 
     Args:
         series: which.
@@ -52,11 +52,11 @@ class SeriesPlan:
 
 
 def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
-    """Return how a series will be read, or refuse it; only headers are looked at.
+    """Return the plan for reading a series, or raise an error; only headers are used.
 
     Args:
         series: which.
-        allow_gaps: fill missing slices, and even out uneven ones, between their neighbours; the plan warns of it.
+        allow_gaps: interpolate missing and unevenly spaced slices linearly, with a warning.
     Raises:
         InputError: ``input.not_mr``, ``input.mixed_series``, ``input.format``, ``input.transfer_syntax``,
             ``input.too_large``, ``input.rescale``, ``input.missing_slices`` or ``input.uneven_slices``.
@@ -165,7 +165,7 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
 def _doubtful_step(arrangement: Arrangement, stated_mm: float | None) -> Iterator[str]:
     """Yield a warning where slices lie apart by twice, three times, ... what the header says: others may be missing.
 
-    It is not refused, for what stands there is the gap between slices with some scanners.
+    This is no error, because some scanners store the gap between slices there.
     """
     if len(arrangement.groups) < 2 or stated_mm is None or stated_mm <= 0:
         return

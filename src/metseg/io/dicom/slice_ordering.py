@@ -1,7 +1,7 @@
-"""Put pictures in order along their normal, and find the affine of the volume that they make: pure numpy.
+"""Order slices along their normal and compute the affine of their volume.
 
-DICOM gives positions in patient coordinates that point to the left, to the back and to the head (LPS); metseg's
-affines are RAS, so that x and y change sign.
+DICOM positions are in patient coordinates that point left, posterior and superior (LPS); metseg's
+affines are RAS, so x and y change sign.
 """
 
 from __future__ import annotations
