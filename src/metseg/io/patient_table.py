@@ -1,4 +1,4 @@
-"""A table (CSV) with the patient of each file or study, the part of the data it is in, or both."""
+"""Read a table (CSV) with the patient of each file or study, its fold, or both."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FOLD_COLUMNS = ("fold", "part")
 
 @dataclass(frozen=True)
 class Row:
-    """What a table says of one file or study.
+    """The row of one file or study.
 
     Args:
-        patient: who it is; None: the table does not say.
-        fold: which part it is in; None: the table does not say.
+        patient: identifier; None: not in the table.
+        fold: name of its fold; None: not in the table.
         attributes: the other columns.
     """
 
@@ -52,7 +52,7 @@ class PatientTable:
         """Return the row of each place.
 
         Args:
-            names: place to what the table may call it, the longest first: a path, a name.
+            names: place to its possible names in the table, the longest first: a path, a name.
         Raises:
             InputError: ``input.table``, a file or study without a row, or two with the same one.
         """
@@ -143,7 +143,7 @@ def picture_owners(names: Mapping[PurePosixPath, Sequence[str]], data: DataPart,
 
 
 def table_owners(names: Mapping[PurePosixPath, Sequence[str]], table: str, root: Path) -> Owners:
-    """Return the patients of files or studies by a table; without a column of patients, each is a patient."""
+    """Return the patients of files or studies from a table; without a patient column, each is a separate patient."""
     read = read_patient_table(table, root)
     rows = read.assign(names)
     owners = {place: Owner(row.patient or str(place), row.fold, row.attributes) for place, row in rows.items()}

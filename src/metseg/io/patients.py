@@ -1,4 +1,4 @@
-"""Whose picture it is: from the folder, or from a pattern; and what a table beside the data says of each patient."""
+"""Determine the patient of an image from its folder or a pattern, and read patient attributes from a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.timepoints import PATIENT, PatientFolder, patients_in, same_patients, without_times
 from metseg.message_text import pluralize
 
-#: Folders that say what a picture is for, not whose it is.
+#: Folders that denote a purpose of images, not a patient.
 NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "testing", "data", "images", "slices")
 
 #: Patterns that a message may propose, tried in this order.
@@ -27,14 +27,14 @@ PatientOf = Callable[[PurePosixPath], str]
 
 
 def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root: Path) -> PatientOf:
-    """Return a function from a picture's place to its patient.
+    """Return a function that maps an image's place to its patient.
 
-    Without a pattern the patient is the folder, but not one that says when (``ann/2019``); folders whose names differ
-    in a date alone are one patient, see `metseg.io.timepoints`.
+    Without a pattern the patient is the folder, except a folder named after a date (``ann/2019``). Folder names that
+    differ only in a date are one patient, see `metseg.io.timepoints`.
 
     Args:
         places: relative paths of the pictures without ending and without a folder that says "images" only.
-        pattern: regular expression whose first group is the patient, searched in the place; None: the folder.
+        pattern: regular expression searched in the place; its first group matches the patient. None: use the folder.
         root: for messages.
     Raises:
         UsageError: the pattern is no regular expression or has no group.
@@ -228,7 +228,7 @@ def _by_pattern(pattern: str) -> PatientOf:
 
 
 def _check_folder_names(divided: Mapping[PurePosixPath, PatientFolder], root: Path) -> None:
-    """Refuse two folders of one name: whether they are one patient, only the user knows."""
+    """Refuse two folders of the same name, because they may or may not be one patient."""
     folders: dict[str, PurePosixPath] = {}
     for item in sorted(divided.values(), key=lambda item: item.patient):
         folder = item.patient

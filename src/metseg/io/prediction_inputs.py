@@ -1,4 +1,4 @@
-"""Find what to predict on: pictures and studies, before a single pixel is read. Masks are left aside."""
+"""Find the 2D images and studies to predict on, without reading image data. Masks are ignored."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ from metseg.message_text import pluralize
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK, canonical_modality
 
-#: What a sequence is set to where it shall be left out.
+#: Value of a sequence that is to be left out.
 LEFT_OUT = "none"
 
-#: Why a file whose name says no sequence is the one that a model of one sequence sees.
+#: Reason for using a file without a sequence in its name with a model of one sequence.
 ONLY_FILE = "its name contains no sequence, and the model takes only this one"
 
-#: The scanner's number of a DICOM series, with the stack where it has several.
+#: The scanner's number of a DICOM series, with the stack number if there are several stacks.
 SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
 #: Finds a patient for each study.
@@ -58,13 +58,13 @@ EACH_STUDY = "^(.*)$"
 
 @dataclass(frozen=True)
 class InputRules:
-    """How files become cases.
+    """Rules for grouping files into cases.
 
-    Pictures of one folder whose names differ in their last number alone are the slices of one patient, unless this
-    says otherwise.
+    By default, images in one folder with names that differ only in their last number are the slices of one
+    patient.
 
     Args:
-        one_per_folder: the pictures of a folder are one patient's, whatever they are called.
+        one_per_folder: treat the images of a folder as one patient, regardless of their names.
         with_masks: keep the masks of a folder as its truth; a single file has none.
         grey: what a single grey picture is where there are several channels; None: refused, and equal channels are
             copies of one.
@@ -92,18 +92,18 @@ def find_inputs(
     tell: Callable[[str], None] | None = None,
     **options: Unpack[DataOptions],
 ) -> list[CaseSource]:
-    """Return studies of volumes or pictures to predict on, whichever lies at a path; one file is a case.
+    """Return the studies or stacks of 2D images to predict on at a path; a single file is one case.
 
     Args:
         path: a file, an archive of DICOM, or a folder in any layout.
-        data, options: as for `find_cases`; `patient_pattern` is of these files, not of those trained on.
-        named: modality to the file or DICOM series that it is, whatever names and headers say, or to `LEFT_OUT`; a
-            DICOM series also by the scanner's number, as the notes give it.
+        data, options: as for `find_cases`; `patient_pattern` applies to these files, not to the training data.
+        named: modality to its file or DICOM series, overriding names and headers, or to `LEFT_OUT`; a
+            DICOM series can also be given by the scanner's number in the notes.
         rules: how files become cases.
-        tell: told what of a data set of studies was left out, one sentence each.
+        tell: called with one sentence for each file or group of files that is left out.
     Raises:
-        InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
-            there are pictures, or several studies of NIfTI files.
+        InputError, UsageError: as `find_cases`; two images with the same result name; sequences assigned where
+            the input is 2D images, or several studies of NIfTI files.
     """
     rules, place = rules or InputRules(), Path(path)
     asked = data_part(_own_data(data or DataPart(), rules), options)
@@ -138,7 +138,7 @@ def find_in_folders(
 
     Args:
         places: folders, and where each lies below the one that holds them all.
-        data, named, rules, tell: as for `find_inputs`; sequences are named in each folder by itself.
+        data, named, rules, tell: as for `find_inputs`; sequences are assigned in each folder separately.
     Raises:
         InputError, UsageError: as `find_inputs`.
     """
@@ -158,7 +158,7 @@ def find_in_folders(
 
 
 def _joined(trees: Sequence[tuple[PurePosixPath, Tree]]) -> Tree:
-    """Return what lies in several folders as one tree, under the folder that holds them all."""
+    """Return the files of several folders as one tree, under their common folder."""
     above, first = trees[0]
     root = first.root.resolve()
     root = root.parents[len(above.parts) - 1] if above.parts else root
@@ -344,7 +344,7 @@ def _not_one_study(count: int, *, where: Path) -> UsageError:
 
 
 def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
-    """Return a study of one file: one sequence, or several as channels whose names are known.
+    """Return a study of one file: one sequence, or several as channels with known names.
 
     In which order a model sees its sequences says nothing of the order in a file.
 
@@ -377,7 +377,7 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
 
 
 def _require_channels(study: CaseSource, path: Path, data: DataPart) -> None:
-    """Refuse a file of which a network of pictures would see channels that it does not have.
+    """Refuse a volume for a 2D network that expects several channels.
 
     Raises:
         InputError: ``input.dimensions``.
@@ -451,7 +451,7 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str
 
 
 def _below(above: PurePosixPath, data: DataPart, pairs: Sequence[Pair], root: Path) -> PatientOf:
-    """Return whose pictures are, as in the data set that holds the folder."""
+    """Return the patients of images, as in the data set that contains the folder."""
     names = {above / pair.place: (str(above / pair.name), str(above / pair.place), pair.name.name) for pair in pairs}
     if data.patients is not None:
         owners = table_owners(names, data.patients, root).of
@@ -475,7 +475,7 @@ def _stack_below(source: SliceStackSource, above: PurePosixPath) -> SliceStackSo
     """Return a stack of slices with the names that its results have where the folder above is given."""
     if not above.parts:
         return source
-    # A stack that has no folder of its own is called after the root.
+    # A stack without a separate folder is named after the root.
     own = () if source.case_id == source.root.resolve().name else (source.case_id,)
     slices = tuple(replace(piece, name=str(above / piece.name)) for piece in source.slices)
     return replace(source, case_id=safe_id("_".join((*above.parts, *own))), slices=slices)
@@ -489,7 +489,7 @@ def _single_picture(path: Path, data: DataPart, rules: InputRules) -> SliceStack
 
 
 def study_of_named(named: Mapping[str, str], data: DataPart, *, grey: GreyRule | None = None) -> VolumeSource:
-    """Return the study whose files were named one by one; see `study_from_files`.
+    """Return the study of individually given files; see `study_from_files`.
 
     Args:
         named: modality to file.

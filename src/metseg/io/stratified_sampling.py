@@ -1,4 +1,4 @@
-"""Draw units at random, stratum by stratum, the same on every machine."""
+"""Stratified random sampling of units, reproducible on every machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the channels of the pictures of one case are called, and how many of them are needed."""
+"""Determine the names and the number of channels of the 2D images of a case."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.images.images_2d import channels_equal, luminance
 from metseg.volume import Array, canonical_modality
 
-#: The name of the only channel where nobody named it.
+#: Name of a single channel without a given name.
 SINGLE_CHANNEL = "image"
 
 #: Notes on images that may not be what a model was trained on. Reports search documents on disk for these words, so
@@ -20,12 +20,12 @@ MEANINGLESS_OTHERWISE = "of any other sequence the result is meaningless"
 
 @dataclass(frozen=True)
 class GreyRule:
-    """What a single grey picture is where several channels are named; three equal channels are one too.
+    """How to treat a single grey image where several channels are expected; three equal channels count as grey too.
 
     Args:
-        sequence: the sequence that it is taken for, because the model was trained to see that one in place of the
-            others; None: none, and the picture is refused.
-        from_colours: the picture was made grey from colours, as one with a palette or transparency is.
+        sequence: the sequence that it is taken for, because the model was trained with that one in place of the
+            others; None: the image is refused.
+        from_colours: whether the image was converted from colour, for example from a palette or with transparency.
     """
 
     sequence: str | None = None
@@ -33,7 +33,7 @@ class GreyRule:
 
 
 def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
-    """Return names of channels as metseg's.
+    """Return channel names in metseg's naming.
 
     Raises:
         UsageError: two are the same.
@@ -96,7 +96,7 @@ def name_channels(
 def _grey(
     pictures: Sequence[Array], channels: tuple[str, ...], grey: GreyRule, where: object
 ) -> tuple[tuple[str, ...], list[Array], tuple[str, ...]]:
-    """Return grey pictures as the sequence that they are taken for."""
+    """Return grey images as channels of the sequence that they are taken for."""
     if grey.sequence is None:
         raise _wrong_count(1, channels, where, from_colours=grey.from_colours)
     note = (

@@ -1,4 +1,4 @@
-"""LAYOUTS: the ways in which folders of images and masks are arranged. A new one is a file and an entry here."""
+"""LAYOUTS: the registry of folder layouts for images and masks. A new layout is a file and an entry here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "study_layouts",
 ]
 
-#: Tried in this order when the layout is to be found: names that leave no doubt first.
+#: Tried in this order when the layout is detected; layouts with unambiguous names come first.
 LAYOUTS: Registry[Layout] = Registry(
     "layout",
     "layouts",

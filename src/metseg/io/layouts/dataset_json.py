@@ -1,4 +1,4 @@
-"""``dataset.json``, the table of contents of nnU-Net's and the Medical Segmentation Decathlon's data sets."""
+"""Read ``dataset.json``, the metadata file of nnU-Net's and the Medical Segmentation Decathlon's data sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_FOLDERS = tuple(MASK_FOLDERS)
 
 @dataclass(frozen=True)
 class Contents:
-    """What a ``dataset.json`` says.
+    """The content of a ``dataset.json``.
 
     Args:
         channels: modality of each channel, in file order; empty: it does not say.

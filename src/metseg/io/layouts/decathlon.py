@@ -1,6 +1,6 @@
 """The layout of the Medical Segmentation Decathlon: all sequences in one file, ``imagesTr/BRATS_001.nii.gz``, 4-D.
 
-Source: arXiv:2106.05735. What the channels are, ``dataset.json`` says.
+Source: arXiv:2106.05735. ``dataset.json`` defines the channels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Layouts of pictures with masks: which mask belongs to which picture."""
+"""Layouts of 2D images: match masks to images."""
 
 from __future__ import annotations
 

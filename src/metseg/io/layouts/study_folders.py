@@ -1,4 +1,4 @@
-"""Plain folders of volumes whose file names tell the sequence: a folder is a study."""
+"""Plain folders of volumes with the sequence in the file name; a folder is a study."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
     """Return the files of each folder as a study.
 
     A patient's folder may hold a folder for each examination, and folders may gather patients; see
-    `metseg.io.timepoints`. Several studies in one folder are told apart by what their file names begin with; unless
-    that only says when, a pattern or a table has to name the patients.
+    `metseg.io.timepoints`. Several studies in one folder are separated by the prefixes of their file names; unless
+    a prefix is only a date or session, a pattern or a table must give the patients.
 
     Raises:
-        InputError: ``input.layout``, the names do not say which sequence a file is, or those of folders say it alone.
+        InputError: ``input.layout``, no file name gives a sequence, or only folder names do.
     """
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
@@ -113,9 +113,9 @@ def _is_truth_of(stem: str, known: Container[str]) -> bool:
 
 
 def _refuse_sequence_folders(tree: Tree, folders: Mapping[PurePosixPath, Sequence[PurePosixPath]]) -> None:
-    """Refuse a folder for each sequence of one patient, with files whose names say nothing.
+    """Refuse one folder per sequence with uninformative file names.
 
-    Each folder would be a study of its own, whose only image is taken for the sequence that is asked for.
+    Otherwise each folder would be a separate study, and its only image would be taken for the requested sequence.
     """
     beside: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for folder in folders:
@@ -159,7 +159,7 @@ def _one_study(
 
 
 def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -> Iterator[StudyFile]:
-    """Yield the one image of a study, whatever its name: the one sequence asked for, or several as its channels."""
+    """Yield the only image of a study regardless of its name: as the one requested sequence, or as its channels."""
     named = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or (SINGLE_CHANNEL,)
     for name, file in channel_files(tree.root / path, named).items():
         yield StudyFile(study, name, file.path, channel=file.channel, reason=ONLY_IMAGE)

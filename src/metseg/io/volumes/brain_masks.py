@@ -1,4 +1,4 @@
-"""Brain masks: recognised by the name of the file; read for a DICOM study, whose axes may run otherwise."""
+"""Brain masks: recognise them by file name, and match their axes to a DICOM study."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Volumes from NIfTI files: an image that is fit for use, or an error that says why it is not.
+"""Read volumes from NIfTI files and check that they are usable.
 
-What is repaired is said in a note; what cannot be repaired without guessing is refused.
+Each repair is reported in a note; a fault that cannot be repaired without guessing raises an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tuple[str, ...]]:
-    """Return one image, and what was noticed while reading it.
+    """Return one image and notes on reading it.
 
     Up to `MAX_NOT_FINITE` of the voxels may be NaN or infinite: they become 0, with a note.
 
@@ -32,8 +32,8 @@ def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tupl
         path: ``.nii`` or ``.nii.gz``.
         channel: which index of the fourth axis, from 0; None: the file holds one image only.
     Returns:
-        (X, Y, Z) in the file's own axis order and of its own integer type, or float32 where it holds floating-point
-        numbers or a scaling; and the notes, one sentence each.
+        (X, Y, Z) in the file's axis order and integer type, or float32 if the file has floating-point
+        values or a scaling; and the notes, one sentence each.
     Raises:
         InputError: see `metseg.io.volumes.nifti_file.read_nifti`; also ``input.scaling``, ``input.not_finite``.
         GeometryError: ``input.axes``, more than three axes, or no such channel; ``input.geometry``, an affine that is

@@ -1,4 +1,4 @@
-"""From a NIfTI header to the affine in millimetres, and what is remarkable about it."""
+"""Compute the affine in mm from a NIfTI header, and notes on unusual headers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def affine_of(header: Any, shape: Sequence[int], path: Path) -> Affine:
 
 
 def geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
-    """Return what is remarkable about where an image lies, one sentence each.
+    """Return notes on an unusual affine, one sentence each.
 
     Args:
         header: of the file.
@@ -74,10 +74,10 @@ def geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
 
 
 def _standard(header: Any) -> Any:
-    """Return a copy read as the standard and its reference library do, where nibabel refuses.
+    """Return a copy of the header, repaired as the standard and its reference library do, where nibabel raises.
 
-    A ``pixdim[0]`` that is neither 1 nor -1 counts as 1 (nifti1.h, method 2). A quaternion whose imaginary part is
-    longer than 1 by rounding is scaled to 1, and its real part is 0.
+    A ``pixdim[0]`` that is neither 1 nor -1 counts as 1 (nifti1.h, method 2). A quaternion with an imaginary part
+    longer than 1 by rounding is scaled to length 1, with a real part of 0.
     """
     mended = header.copy()
     mended["pixdim"][0] = -1.0 if float(header["pixdim"][0]) < 0 else 1.0

@@ -1,4 +1,4 @@
-"""A NIfTI file to its last byte: one cut short, damaged or longer than it says is an error, never half an image.
+"""Read a NIfTI file completely; a truncated, damaged or overlong file raises an error.
 
 nibabel neither verifies a gzip checksum nor says when a file is longer than its header announces, and repairs headers
 silently. Only its tables of the header are used here.
@@ -46,7 +46,7 @@ class NiftiFile:
     """One file read whole.
 
     Args:
-        header: nibabel's header, as it stands in the file; nibabel has no types of its own.
+        header: nibabel's header, unmodified; nibabel provides no type annotations.
         samples: 1 to 7 axes, in the file's axis order and of the file's type, before any scaling; axes of length 1
             after the fourth are left out.
     """
@@ -138,7 +138,7 @@ def _read(stream: BinaryIO, path: Path) -> NiftiFile:
 
 
 def _refuse_more(stream: BinaryIO, path: Path) -> None:
-    """Refuse what follows the image, one byte of which is enough to know; a gzip's checksum is verified here."""
+    """Refuse data after the image, and verify the checksum of a gzip file."""
     try:
         more = bool(stream.read(1))
     except gzip.BadGzipFile as error:
