@@ -1,6 +1,6 @@
-"""The reference page of the Python API, ``docs/api.md``, written from signatures and docstrings.
+"""Write the reference page of the Python API, ``docs/api.md``, from signatures and docstrings.
 
-``python -m metseg.cli.api_docs > docs/api.md`` writes it; a test compares.
+Run ``python -m metseg.cli.api_docs > docs/api.md`` to update it; a test compares the page with the code.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _function(name: str, function: Callable[..., Any], *, level: int, method: bo
 
 
 def signature(name: str, function: Callable[..., Any], *, returns: bool = True, without_self: bool = False) -> str:
-    """Return a call as Python has it, one parameter per line where it is long.
+    """Return a signature in Python syntax, with one parameter per line if it is long.
 
     Args:
         name: shown in front of the parameters.
@@ -179,7 +179,7 @@ def _annotation(annotation: Any) -> str:
 
 
 def _default(value: Any) -> str:
-    """Return a default as Python has it; "..." for a long one or one that shows an address in memory."""
+    """Return a default in Python syntax; "..." for a long one, or one that contains a memory address."""
     text = json.dumps(value) if isinstance(value, str) else repr(value)
     return "..." if text.startswith("<") or len(text) > LONGEST_DEFAULT else text
 

@@ -16,7 +16,7 @@ def simulate_heads(
     label_maps: Annotated[
         Path,
         typer.Option(
-            help="Folder of whole-head label maps (NIfTI): FreeSurfer's ids, and ids from 165 on outside the brain.",
+            help="Folder of whole-head label maps (NIfTI): FreeSurfer ids, and ids from 165 on outside the brain.",
             show_default=False,
         ),
     ],

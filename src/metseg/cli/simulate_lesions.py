@@ -21,15 +21,15 @@ def simulate_lesions(
         ),
     ],
     labels: Annotated[
-        str, typer.Option(help="Label scheme of the scans' own tumours, where they have masks.")
+        str, typer.Option(help="Label scheme of the scans' tumour masks, if there are any.")
     ] = "brats-met-2023",
     per_host: Annotated[int, typer.Option(help="Number of studies per scan.", min=1, max=1000)] = 3,
     healthy_only: Annotated[
         bool,
         typer.Option(
             "--healthy-only",
-            help="Replace the half of the brain that holds a tumour by the mirror image of the other half; scans with "
-            "tumour in both halves are left out.",
+            help="Replace a hemisphere with tumour by the mirror image of the other one; scans with "
+            "tumour in both hemispheres are left out.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same lesions.", min=0)] = 0,

@@ -59,7 +59,7 @@ def mark_duplicates(
 
 
 def _groups(split: Split) -> tuple[tuple[str, ...], ...]:
-    """Return the groups of patients that share a side in every training."""
+    """Return the patients of each fold or part of the split."""
     return (*split.folds, split.test) if split.folds else (split.train, split.validation, split.test)
 
 

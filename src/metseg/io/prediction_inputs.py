@@ -463,7 +463,7 @@ def _below(above: PurePosixPath, data: DataPart, pairs: Sequence[Pair], root: Pa
 def _of_part(
     pairs: Sequence[Pair], part: PartOfSplit, above: PurePosixPath, data: DataPart, root: Path
 ) -> tuple[list[Pair], PatientOf]:
-    """Return the pictures of a part of a split, and whose they are: as in the data set that the split was made of."""
+    """Return the images of a part of a split, and their patients as in the data set of the split."""
     find = _below(above, data, pairs, root)
     # Whose they are is asked by the places below the folder, what units are called by those from above it.
     full = [replace(pair, name=above / pair.name) for pair in pairs]

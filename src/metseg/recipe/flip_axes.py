@@ -1,4 +1,4 @@
-"""The axes that training flips; prediction averages over mirror images along the same ones."""
+"""The axes that training flips. Test-time augmentation flips the same axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metseg.recipe.schema import Frozen, Named
 
 
 class FlipAxes(Frozen):
-    """The option of the augmentation `flip` that prediction has to know too."""
+    """The option of the augmentation `flip` that prediction also reads."""
 
     #: Axes that may be mirrored: 0 left-right, 1 back-front, 2 bottom-top (volumes only).
     axes: tuple[Literal[0, 1, 2], ...] = (0,)

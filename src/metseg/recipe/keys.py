@@ -1,4 +1,4 @@
-"""The keys of a recipe's parts: where they are, what the comments above them say, and which one was meant."""
+"""Look up the keys of a recipe's parts, their descriptions, and the nearest match for a misspelt key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-#: A key of another part has to be this much alike to be offered (`difflib`'s ratio); one of the same part, 0.6.
+#: Smallest similarity (`difflib`'s ratio) for suggesting a key of another part; for the same part it is 0.6.
 ALIKE_ELSEWHERE = 0.8
 
 
 def part_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the class of a part that a key holds, alone or in a list; None where it holds a plain value."""
+    """Return the class of the part that a key holds, alone or in a list; None if it holds a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for inner in get_args(annotation) if (found := part_in(inner))), None)
@@ -31,7 +31,7 @@ def all_keys(part: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[str]
 
 
 def part_at(root: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
-    """Return the class of the part that a location leads to, numbers in lists left out; None: it leads to no part."""
+    """Return the class of the part at a location, ignoring list indices; None if there is no part."""
     part: type[BaseModel] | None = root
     for piece in location:
         if part is not None and isinstance(piece, str):
@@ -40,11 +40,11 @@ def part_at(root: type[BaseModel], location: Sequence[int | str]) -> type[BaseMo
 
 
 def nearest_key(root: type[BaseModel], location: Sequence[int | str]) -> str | None:
-    """Return the key that was meant by an unknown one, dotted; None where none is alike.
+    """Return the dotted known key that is most similar to an unknown one; None if none is similar.
 
     Args:
-        root: the class of the whole.
-        location: the way to the unknown key, as pydantic gives it.
+        root: the class of the whole recipe.
+        location: pydantic's location of the unknown key.
     """
     *parents, name = [str(piece) for piece in location]
     part = part_at(root, location[:-1])
@@ -57,7 +57,7 @@ def nearest_key(root: type[BaseModel], location: Sequence[int | str]) -> str | N
 
 
 def nearest_value(got: object, expected: str) -> str | None:
-    """Return which of the values in a message was meant: "'auto', 'float32' or 'bf16'"; None where none is alike.
+    """Return the most similar of the values in a message such as "'auto', 'float32' or 'bf16'"; None if none is.
 
     >>> nearest_value("float23", "'auto', 'float32' or 'bf16'")
     'float32'
@@ -67,10 +67,10 @@ def nearest_value(got: object, expected: str) -> str | None:
 
 
 def descriptions(part: type[BaseModel]) -> dict[str, str]:
-    """Return what each key of a part means: its ``#:`` comment, or else the description of its field.
+    """Return the description of each key of a part: its ``#:`` comment, or else the description of its field.
 
-    A key without either is left out. The comments are those of the class and its bases; a class that gives an
-    inherited key another default need not repeat its comment.
+    A key without either is left out. Comments are read from the class and its bases; a class that overrides the
+    default of an inherited key need not repeat its comment.
     """
     found = {name: field.description for name, field in part.model_fields.items() if field.description}
     for owner in reversed(part.__mro__):

@@ -1,4 +1,4 @@
-"""Recipes from files: shipped ones by name, others by path, each possibly like another but for what it says."""
+"""Load recipes: shipped ones by name, others by path. A recipe can be based on a shipped one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def parse_recipe(text: str, *, where: str, changes: Sequence[str] = ()) -> Recip
 
 
 def _parse_toml(text: str, where: str) -> dict[str, Any]:
-    """Return what a recipe's text says, laid over what its base says, if it names one."""
+    """Return the tables of a recipe's text, merged over those of its base if it names one."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

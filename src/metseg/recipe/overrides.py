@@ -1,4 +1,4 @@
-"""Changes of single values: what ``--set key=value`` does to a recipe before it is checked."""
+"""Override single values of a recipe with ``key=value`` before it is validated (``--set``)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from metseg.errors import UsageError
 
 
 def apply_change(raw: dict[str, Any], change: str) -> None:
-    """Carry out ``key=value`` on a parsed TOML document; ``key=`` removes the key, so that its default holds.
+    """Apply ``key=value`` to a parsed TOML document; ``key=`` removes the key, which restores its default.
 
     Raises:
-        UsageError: not of that form, a place in a list that is not there, or a path through a plain value.
+        UsageError: not of that form, a list index out of range, or a path through a plain value.
 
     >>> document = {"train": {"seed": 1}, "augment": [{"name": "flip"}]}
     >>> apply_change(document, "train.seed=")
@@ -44,12 +44,12 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
 
 
 def refuse_split_changes(changes: Iterable[str], split: object | None, *, used: Container[str] = ()) -> None:
-    """Refuse changes of the recipe's split beside a split file, which alone decides.
+    """Refuse changes of the recipe's split if a split file is given, because the file overrides it.
 
     Args:
         changes: each as ``key=value``.
-        split: the file; None: there is none, and the changes count.
-        used: keys that count all the same.
+        split: the split file; None: no file, so the changes apply.
+        used: keys that apply even with a split file.
     Raises:
         UsageError: ``usage.split``, the first such change.
     """
@@ -92,7 +92,7 @@ def _index(node: list[Any], piece: str, key: str) -> int:
 
 
 def _toml_value(text: str) -> Any:
-    """Return what a TOML document would understand; a bare word is a string (``loss.name=dice``)."""
+    """Return the value parsed as TOML; a bare word is a string (``loss.name=dice``)."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -64,8 +64,8 @@ def read_picture(path: Path, *, page: int | None = None) -> Picture:
     """Return the intensities of a PNG, TIFF, JPEG, WebP or BMP file.
 
     Grey stays one channel, RGB three. A palette, or alpha that hides something, is converted to grey with a note;
-    alpha that is opaque everywhere is dropped. An image is rotated upright by its EXIF orientation, with a note. Sixteen
-    bits keep their range, a bilevel picture becomes 0 and 255, other integers become float32.
+    alpha that is opaque everywhere is dropped. An image is rotated upright by its EXIF orientation, with a note.
+    Sixteen bits keep their range, a bilevel picture becomes 0 and 255, other integers become float32.
 
     Args:
         path: the file; its format is detected from its content, not its name.

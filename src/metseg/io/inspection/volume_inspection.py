@@ -74,7 +74,7 @@ class VolumeInspection:
         repeated: patients with several examinations, and how many.
         masks, lesions: how many masks and lesions in all of them.
         lesion_ml: smallest, median and largest volume of a lesion in mL; empty without any.
-        cases_without_lesion: studies whose mask is empty.
+        cases_without_lesion: studies with an empty mask.
         sequences, shapes, spacings_mm, orientations, dtypes: how many images are so.
         label_values: class id to the number of studies that show it.
         cases_on_several_grids: studies with sequences on different grids, which need registration.
