@@ -280,7 +280,7 @@ def _card(card: str, operated: OperatingResult, *, scored_at: float) -> str:
         f"Chosen for at most {point.asked_false_positives:g} false positive{plural} per patient, on {point.lesions} "
         f"lesions of {point.patients} validation patients: a threshold of {point.threshold:g}, and components of at "
         f"least {point.minimum_size:g} {UNIT_WORDS[point.unit]}. The figures below are on the same patients and "
-        "therefore slightly optimistic. Lesion confidences were calibrated on the same patients. The scores above are at "
+        "therefore slightly optimistic. Lesion confidences were calibrated on the same patients. Scores above are at "
         f"the earlier threshold {scored_at:g}.",
         *(f"\n{warning}." for warning in operated.warnings),
         "",
