@@ -432,7 +432,7 @@ def test_folders_that_alone_tell_the_sequences_are_refused(tmp_path: Path, folde
         for patient in ("Sub01", "Sub02"):
             volume(tmp_path / patient / name / f"image{number}.nii.gz", labels=(1,) if "GT" in name else ())
     for seek in (find_cases, find_inputs):
-        with pytest.raises(InputError, match="names of folders tell the sequences") as caught:
+        with pytest.raises(InputError, match="sequences are named by folders") as caught:
             seek(tmp_path, modalities=("t1c",))
         assert caught.value.code == "input.layout"
         assert f"{folders[0]}/image0.nii.gz, {folders[1]}/image1.nii.gz" in str(caught.value.got)

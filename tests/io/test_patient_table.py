@@ -52,12 +52,12 @@ def test_folds_without_patients_are_kept_whole(flat: Path, tmp_path: Path, run_m
     given = table(tmp_path, "slice,tumour,fold", *(f"{n},glioma,{fold}" for n, fold in fold_of.items()))
     found = find(flat, patients=given)
     assert len(found.sources) == 12
-    assert any("names no patients" in note and "intervals are too narrow" in note for note in found.notes)
+    assert any("has no patients" in note and "intervals are too narrow" in note for note in found.notes)
     out = tmp_path / "split.json"
     options = ("--patients", given, "--out", out)
     result = run_metseg("split", flat, *options, "--folds", 4, "--test", 0)
     assert result.status == 0
-    assert "names no patients" in result.err
+    assert "has no patients" in result.err
     split = Split.load(out)
     assert not split.leaks_patients
     members = [sorted(n for n in fold_of if fold_of[n] == str(fold)) for fold in (1, 2, 3, 4)]
@@ -92,10 +92,10 @@ def test_what_would_divide_a_fold_is_refused(flat: Path, tmp_path: Path) -> None
     ("head", "rows", "what"),
     [
         ("file,patient", [f"{n},p" for n in range(1, 12)], "1 file without a row"),
-        ("file,patient", [*(f"{n},p" for n in range(1, 13)), "3,q"], "line 14 of the table is wrong.*twice"),
-        ("file,patient", ["1,"], "line 2 of the table is wrong.*empty"),
-        ("name,grade", ["1,II"], "does not name the patient of each file"),
-        ("patient,grade", ["1,II"], "does not name the patient of each file"),
+        ("file,patient", [*(f"{n},p" for n in range(1, 13)), "3,q"], "line 14 of the patient table is invalid.*twice"),
+        ("file,patient", ["1,"], "line 2 of the patient table is invalid.*empty"),
+        ("name,grade", ["1,II"], "lacks a required column"),
+        ("patient,grade", ["1,II"], "lacks a required column"),
         ("file,patient,fold", ["1,p,1", "2,p,2"], "patient 'p' is in fold 1 and in fold 2"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_name_that_stands_for_two_files_is_refused(tmp_path: Path) -> None:
     for patient in ("a", "b"):
         (tmp_path / patient).mkdir()
         Image.fromarray(GREY).save(tmp_path / patient / "1.png")
-    with pytest.raises(InputError, match=r"'1' stands for several files.*a/1, b/1"):
+    with pytest.raises(InputError, match=r"'1' matches several files.*a/1, b/1"):
         find_cases(tmp_path, patients=table(tmp_path, "file,patient", "1,p"))
     sources = find_cases(tmp_path, patients=table(tmp_path, "file,patient", "a/1.png,p", "b/1,p"))
     assert {source.patient for source in sources} == {"p"}

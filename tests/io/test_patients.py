@@ -180,7 +180,7 @@ def test_below_a_site_unclear_folders_are_asked_about_with_patterns_that_work(tm
 @pytest.mark.parametrize("dates", [("20200101", "20200202"), ("20200100", "20200200")])
 def test_dates_below_a_site_are_no_patients(tmp_path: Path, dates: tuple[str, str]) -> None:
     volumes(tmp_path, [f"siteA/{date}" for date in dates])
-    with pytest.raises(InputError, match="nothing says whether a folder is a patient's") as caught:
+    with pytest.raises(InputError, match="cannot tell whether a folder is one patient") as caught:
         find_cases(tmp_path)
     one, each = re.findall(r"'(\S+)'", str(caught.value.cure))
     assert {patient for patient, _ in whose(tmp_path, patient_pattern=one).values()} == {"siteA"}

@@ -243,7 +243,7 @@ def test_a_split_file_and_a_change_of_the_split_are_refused(
         command, recipe_file(), "--data", data, "--out", out, "--split", split_file, "--set", change
     )
     assert status == 2
-    assert "the split file decides who is for what" in err
+    assert "the split file overrides the recipe's split" in err
     assert not out.exists()
 
 

@@ -236,7 +236,7 @@ class Split:
         if not self.folds:
             if fold is not None:
                 raise UsageError(
-                    "the split has no folds", where="fold", got=fold, cure="create a split with folds, or remove --fold"
+                    "the split has no folds", where="fold", got=fold, cure="create a split with folds, or give no fold"
                 )
             return self.validation
         if fold is None or not 0 <= fold < len(self.folds):

@@ -55,7 +55,7 @@ def strata_of(
                 where="split.stratify",
                 expected=f"a table patients.csv in the root with a column {column}",
                 got="no table",
-                cure="add the table, or split without --stratify",
+                cure="add the table, or split without stratification",
                 code="usage.unknown_name",
             )
         lookup("column", known, column)

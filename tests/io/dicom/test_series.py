@@ -161,7 +161,7 @@ def test_frames_that_are_not_described_are_refused(scanner: SimpleNamespace, tmp
     whole = scanner.enhanced(scanner.pixels(5))
     del whole.PerFrameFunctionalGroupsSequence[2]
     scanner.write(tmp_path, [whole])
-    with pytest.raises(InputError, match="another number of frames"):
+    with pytest.raises(InputError, match="wrong number of frame descriptions"):
         read_series(tmp_path)
 
 

@@ -166,7 +166,7 @@ def test_overrides_that_name_nothing(scanner: SimpleNamespace, study: Path, tmp_
         find_studies(study, overrides={"adc": 1})
     foreign = scanner.slices(scanner.pixels(3), StudyInstanceUID=scanner.uid("another"), PatientID="another")
     scanner.write(tmp_path / "foreign", foreign)
-    with pytest.raises(UsageError, match="not of this study"):
+    with pytest.raises(UsageError, match="belongs to another study"):
         find_studies(study, overrides={"t1c": tmp_path / "foreign"})
 
 

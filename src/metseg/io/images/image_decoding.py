@@ -237,7 +237,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
             f"the file holds {pages} pages or frames",
             where=path,
             expected="one picture",
-            cure="read it as a stack of slices (--stack), or save each page as a separate file",
+            cure="read it as a stack of slices, or save each page as a separate file",
             code="input.multi_page",
         )
     columns, rows = image.size
