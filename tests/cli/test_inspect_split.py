@@ -46,7 +46,7 @@ def test_inspect_prints_a_line_for_each_fact_and_fault(data_set, run_metseg):
     assert result.status == 0
     assert "holds: 10 patients, 20 slices, 9 with lesion" in result.out
     assert "image, no mask: 1 picture: p3/2" in result.out
-    assert "bad file: p4/1.png: not a picture that can be read (expected PNG" in result.out
+    assert "bad file: p4/1.png: not a supported image format (expected PNG" in result.out
     assert "mask, no image" not in result.out
 
 
@@ -93,7 +93,7 @@ def test_inspect_fails_where_every_case_is_wrong(tmp_path, run_metseg, kind, as_
         path.write_bytes(b"nothing that could be read")
     result = run_metseg("inspect", tmp_path, *(["--json"] if as_json else []))
     assert result.status == 3
-    assert result.err.startswith(f"metseg: {tmp_path}: no case can be used (got something is wrong with 2 cases of 2)")
+    assert result.err.startswith(f"metseg: {tmp_path}: no case is usable (got 2 cases of 2 with errors)")
     if as_json:
         assert json.loads(result.out)["cases"] == 2
 

@@ -127,7 +127,7 @@ def test_a_hint_names_options_that_the_command_has(run_metseg: Run, tmp_path: Pa
         nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / f"{name}.nii.gz")
     for command in (["inspect"], ["split", "--out", tmp_path / "split.json"]):
         status, _, err = run_metseg(command[0], tmp_path, *command[1:])
-        assert (status, "do not tell which sequence" in err) == (3, True)
+        assert (status, "not recognised from the file names" in err) == (3, True)
         assert "--modality" not in err
         assert "name the files as expected" in err
 
@@ -159,7 +159,7 @@ def test_the_system_refusing_is_one_line(run_metseg: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr("metseg.recipe.shipped_recipes", broken)
     status, _, err = run_metseg("recipes")
     assert status == 5
-    assert err == "metseg: secret: the system refused: Permission denied; look at its permissions\n"
+    assert err == "metseg: secret: operating system error: Permission denied; check the path and its permissions\n"
 
 
 def test_an_interruption_is_said(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def test_25_missing_slices(folder: Path) -> None:
     assert error.got == "5 of 6"
     image = read_series(folder, allow_gaps=True)
     assert image.warnings == (
-        "series 1: 1 of 6 slices are missing and were filled in linearly between their neighbours,"
+        "series 1: 1 of 6 slices are missing and were interpolated linearly between their neighbours,"
         " as gaps were allowed.",
     )
     expected = stored.copy()

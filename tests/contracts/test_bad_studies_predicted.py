@@ -172,9 +172,11 @@ def test_25_allowed_gaps_are_marked(bundle: Path, run_metseg: Run, tmp_path: Pat
         "predict", tmp_path / "study", "--model", bundle, "--out", tmp_path / "out", "--allow-gaps", "--format", "mask"
     )
     assert status == 0, err
-    assert "1 of 6 slices are missing and were filled in" in err
+    assert "1 of 6 slices are missing and were interpolated linearly" in err
     (document,) = (tmp_path / "out").glob("*.json")
-    assert any("were filled in" in warning for warning in json.loads(document.read_text("utf-8"))["warnings"])
+    assert any(
+        "were interpolated linearly" in warning for warning in json.loads(document.read_text("utf-8"))["warnings"]
+    )
 
 
 def test_26_a_picture_that_is_there_twice_is_no_obstacle(bundle: Path, run_metseg: Run, tmp_path: Path) -> None:

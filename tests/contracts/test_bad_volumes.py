@@ -268,7 +268,7 @@ def test_11_shear_is_said(tmp_path: Path, numbers: np.ndarray) -> None:
     sheared = AFFINE.copy()
     sheared[1, 2] = 2 * np.tan(np.radians(10))
     volume, notes = read_volume(save(tmp_path / "a.nii", numbers, sheared))
-    assert notes == ("the voxels are sheared (10.0 degrees off the right angle): work is done in voxel space",)
+    assert notes == ("the affine is sheared (10.0 degrees off the right angle): processing uses voxel space",)
     assert volume.affine == pytest.approx(sheared, abs=1e-6)
 
 
@@ -288,7 +288,7 @@ def test_a_file_that_says_nothing_of_space(tmp_path: Path, numbers: np.ndarray) 
     image = nib.Nifti1Image(numbers, None)
     nib.save(image, tmp_path / "a.nii")
     _, notes = read_volume(tmp_path / "a.nii")
-    assert notes == ("the file does not say where it lies in space: only its voxel sizes are known",)
+    assert notes == ("the file has no sform or qform: only its voxel sizes are known",)
 
 
 def test_sform_and_qform_that_differ(tmp_path: Path, numbers: np.ndarray) -> None:
@@ -425,4 +425,4 @@ def test_inspect_refuses_what_is_no_data_set(tmp_path: Path, run_metseg: Run) ->
     status, _, err = run_metseg("inspect", tmp_path)
     assert status == 3
     assert err.count("\n") == 1
-    assert "do not tell which sequence" in err
+    assert "not recognised from the file names" in err

@@ -45,7 +45,7 @@ def test_the_table_shows_interval_lesions_and_empty_cases(run: Run) -> None:
     assert "0.833" in out
     assert "[0.67, 1.00]" in out
     assert "1 of 1" in out
-    assert "cases with nothing: 1 in both, 0 in the truth only, 0 in the prediction only" in out
+    assert "empty cases: 1 in both, 0 in the truth only, 0 in the prediction only" in out
     assert "micro iou with background" in out
     assert "2 cases of 2 patients" in out
 

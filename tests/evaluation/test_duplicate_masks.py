@@ -76,5 +76,5 @@ def test_a_folder_with_both_is_refused_where_the_labels_have_no_name(bmsr: Path,
     from metseg.labels import LABEL_SCHEMES
 
     own = LABEL_SCHEMES["brats-met-2023"]
-    with pytest.raises(InputError, match="two cases are called '100101A'"):
+    with pytest.raises(InputError, match="two cases have the name '100101A'"):
         evaluate_sets(PredictionSets({"itself": bmsr}, bmsr), ScoringConfig("voxel", own), out=tmp_path, quiet=True)

@@ -394,7 +394,7 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
     ]
     with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
         InputOptions(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
-    with pytest.raises(UsageError, match="this is a file"):
+    with pytest.raises(UsageError, match="the input is a file"):
         InputOptions(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)
 
 

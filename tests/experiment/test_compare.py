@@ -200,7 +200,7 @@ def test_folds_beside_test_patients_are_refused(
 def test_results_are_replaced_only_where_that_is_asked_for(plan: Plan, out: Path) -> None:
     for name in ("results.json", "overlays_first.png", "curves.svg"):
         assert (out / name).exists()
-    with pytest.raises(UsageError, match="results of a comparison are there already") as caught:
+    with pytest.raises(UsageError, match="results of a comparison already exist") as caught:
         compare(plan)
     assert "--overwrite" in str(caught.value.cure)
 
@@ -209,7 +209,7 @@ def test_a_split_of_another_comparison_is_not_replaced(
     tiny_slices: Path, make_tiny_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
     Split(train=("P0",), test=("P1",)).save(tmp_path / "split.json")
-    with pytest.raises(UsageError, match="holds another split"):
+    with pytest.raises(UsageError, match="holds a different split"):
         compare(Plan((make_tiny_recipe(),), tiny_slices, tmp_path, device="cpu"))
     assert Split.load(tmp_path / "split.json").test == ("P1",)
 
@@ -219,5 +219,5 @@ def test_folds_of_a_split_file_cannot_be_other_ones(
 ) -> None:
     file = tmp_path / "split.json"
     Split(train=tuple(f"P{n}" for n in range(4)), test=tuple(f"P{n}" for n in range(4, 8))).save(file)
-    with pytest.raises(UsageError, match="another number of folds"):
+    with pytest.raises(UsageError, match="number of folds is not the requested one"):
         compare(Plan((make_tiny_recipe(),), tiny_slices, tmp_path, folds=3, split_file=file))

@@ -157,7 +157,7 @@ def test_a_result_names_the_machine_that_its_runs_ran_on(compared: Callable[...,
     assert "Machine: X, 2 cores; device cpu." in comparison_markdown(ran_on(here, here))
     assert comparison_document(ran_on(here, here))["machine"] == here
     report, document = comparison_markdown(ran_on(here, there)), comparison_document(ran_on(here, there))
-    assert "durations do not compare:\n\n- one: X, 2 cores; device cpu\n- two: Y, 8 cores; device cuda\n" in report
+    assert "durations are not comparable:\n\n- one: X, 2 cores; device cpu\n- two: Y, 8 cores; device cuda\n" in report
     assert document["machine"] == {}
     assert document["models"]["two"]["machines"] == [there]
     assert "- two: not noted" in comparison_markdown(ran_on(here, {}))  # a bundle of an earlier version

@@ -71,5 +71,5 @@ def test_nobody_to_judge() -> None:
 
 def test_test_patients_beside_folds() -> None:
     split = make_split(SOURCES, SplitPart(folds=2, test=0.2))
-    with pytest.raises(UsageError, match="no test patients are kept back"):
+    with pytest.raises(UsageError, match="must not hold out test patients"):
         cross_validation_splits(split, SOURCES, validation=0.2)

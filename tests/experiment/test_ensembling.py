@@ -82,15 +82,15 @@ def test_on_the_command_line(make: Make, tmp_path: Path, run_metseg: Run) -> Non
 def test_what_does_not_belong_together(make: Make, tmp_path: Path) -> None:
     first = make(0)
     others = {
-        "named twice": first,
-        "of different recipes": make(1, "model.blocks=[1, 2]"),
-        "make their masks differently": make(1, "predict.threshold=0.25"),
-        "several networks already": join_bundles([make(1), make(2)], tmp_path / "two"),
+        "given twice": first,
+        "have different recipes": make(1, "model.blocks=[1, 2]"),
+        "have different operating points": make(1, "predict.threshold=0.25"),
+        "already has several networks": join_bundles([make(1), make(2)], tmp_path / "two"),
     }
     for message, other in others.items():
         with pytest.raises(UsageError, match=message):
             join_bundles([first, other], tmp_path / "joined")
-    with pytest.raises(UsageError, match="nothing to join"):
+    with pytest.raises(UsageError, match="fewer than two bundles"):
         join_bundles([first], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
     join_bundles([first, make(1, "train.seed=5", "train.learning_rate=0.5")], tmp_path / "joined")
@@ -115,7 +115,7 @@ def test_no_operating_point_is_chosen_by_networks_that_have_seen_the_patient(mak
     _require_own_folds(pairs, Documents(tmp_path), joined, FOLDED)
     for made_by in (joined.fingerprint, folds[0].fingerprint, "another join", None):
         document.write_text(json.dumps({"model": "tiny", "bundle": made_by}), "utf-8")
-        with pytest.raises(InputError, match="not trained on the patient") as caught:
+        with pytest.raises(InputError, match="may have been trained on the patient") as caught:
             _require_own_folds(pairs, Documents(tmp_path), joined, FOLDED)
         assert caught.value.code == "input.split_leak"
 

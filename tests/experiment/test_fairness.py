@@ -51,4 +51,4 @@ def test_time_alone(make_tiny_recipe: RecipeMaker) -> None:
 def test_different_splits_are_said(make_tiny_recipe: RecipeMaker) -> None:
     (warning,) = fairness_warnings([make_tiny_recipe(), make_tiny_recipe("name=b", "split.seed=7")])
     assert "different splits" in warning
-    assert "that of tiny" in warning
+    assert "the split of tiny" in warning

@@ -121,6 +121,6 @@ def test_a_batch_shows_at_most_a_twentieth_of_the_data() -> None:
 
 
 def test_memory_for_nothing_is_refused() -> None:
-    with pytest.raises(ResourceError, match="hold no network") as caught:
+    with pytest.raises(ResourceError, match="too little for any network") as caught:
         fit_patch((1, 1, 1), (100, 100, 100), network=PLAIN, memory_gb=1e-5, outputs=2)
     assert caught.value.exit_status == 5

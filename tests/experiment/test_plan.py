@@ -80,7 +80,7 @@ def test_a_case_that_cannot_be_read_is_told_and_left_out(studies: Path, tmp_path
 
 
 def test_pictures_cannot_be_planned_from(tiny_slices: Path) -> None:
-    with pytest.raises(InputError, match="how large a pixel is") as caught:
+    with pytest.raises(InputError, match="have no pixel size") as caught:
         plan_experiment(tiny_slices, quiet=True)
     assert caught.value.code == "input.no_affine"
 

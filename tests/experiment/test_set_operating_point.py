@@ -144,7 +144,7 @@ def test_predictions_of_another_model_are_refused_whatever_their_document_is_cal
             (side / "P3").rename(side / below)
     text = json.dumps({"case": below.replace("/", "_"), "model": "another", "slices": [f"{below}/0", f"{below}/1"]})
     (folders[0] / document).write_text(text, "utf-8")
-    with pytest.raises(InputError, match="predictions of another model") as caught:
+    with pytest.raises(InputError, match="predictions are from another model") as caught:
         set_operating_point(bundle, OperatingTarget(*folders, false_positives=0.0), quiet=True)
     assert caught.value.code == "input.other_model"
 
@@ -153,7 +153,7 @@ def test_validation_patients_that_were_not_looked_at_are_named(bundle: Path, fol
     shutil.rmtree(folders[0] / "P4")
     shutil.rmtree(folders[1] / "P4")
     operated = set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0), quiet=True)
-    assert operated.warnings == ("not looked at: 1 of 2 validation patients: P4",)
+    assert operated.warnings == ("no predictions for 1 of 2 validation patients: P4",)
     assert operated.warnings[0] in load_bundle(bundle).card
     assert "at most 1 false positive per patient" in load_bundle(bundle).card
 
@@ -217,11 +217,11 @@ def test_validation_patients_are_taken() -> None:
 
 def test_folds_have_to_be_named_and_kept() -> None:
     for fold in (None, 2):
-        with pytest.raises(UsageError, match="which fold"):
+        with pytest.raises(UsageError, match="unknown validation fold"):
             require_validation_patients(pairs_of("P0"), FOLDED, networks=1, fold=fold)
     with pytest.raises(InputError, match="trained on"):
         require_validation_patients(pairs_of("P0"), FOLDED, networks=1, fold=1)
-    with pytest.raises(InputError, match="kept for the test"):
+    with pytest.raises(InputError, match="held out for the test"):
         require_validation_patients(pairs_of("P5"), FOLDED, networks=2, fold=None)
     with pytest.raises(UsageError, match="by slice"):
         require_validation_patients(pairs_of("P0"), Split(by="slice", train=("P0/0",)), networks=1, fold=None)
@@ -233,11 +233,11 @@ def test_what_no_point_can_be_chosen_for(
     recipe = make_tiny_recipe("predict.keep_largest=true")
     networks = [build_from_recipe(recipe)]
     largest = save_bundle(tmp_path / "largest", networks=networks, recipe=recipe, card="", metrics={})
-    with pytest.raises(UsageError, match="largest piece"):
+    with pytest.raises(UsageError, match="largest component"):
         set_operating_point(largest, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     plain = make_tiny_recipe()
     unknown = save_bundle(tmp_path / "unknown", networks=networks, recipe=plain, card="", metrics={})
-    with pytest.raises(UsageError, match="does not say which patients"):
+    with pytest.raises(UsageError, match="does not record its split"):
         set_operating_point(unknown, OperatingTarget(*folders, false_positives=1.0), quiet=True)
     (folders[0] / "P3.json").write_text(json.dumps({"model": "another"}))
     with pytest.raises(InputError, match="another model"):
@@ -256,7 +256,7 @@ def test_another_split_does_not_free_patients_that_the_bundle_saw(
         (side / "P3").rename(side / "P5")
     freed = tmp_path / "split.json"
     Split(train=("P0",), validation=("P4", "P5")).save(freed)
-    with pytest.raises(InputError, match="kept for the test") as caught:
+    with pytest.raises(InputError, match="held out for the test") as caught:
         set_operating_point(bundle, OperatingTarget(*folders, false_positives=1.0, split_file=freed), quiet=True)
     assert caught.value.where == "P5"
     for side in folders:
@@ -286,4 +286,4 @@ def test_the_command(bundle: Path, folders: tuple[Path, Path], run_metseg: Run) 
     assert document["operating_point"]["threshold"] == 0.65
     status, out, _ = run_metseg("models", "operate", bundle, *paths, "--false-positives", 0)
     assert status == 0
-    assert out.startswith("threshold 0.65, pieces of at least 3 pixels")
+    assert out.startswith("threshold 0.65, components of at least 3 pixels")

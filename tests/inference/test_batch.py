@@ -333,12 +333,12 @@ def test_a_volume_of_one_sequence_is_not_said_to_lack_others_where_the_model_see
     for inputs, named in (([], {"t2f": str(flair)}), ([flair.parent], {})):
         reading = InputOptions(named=named)
         (error,) = predict_paths(inputs, model, tmp_path / "out", reading=reading, quiet=True).errors
-        assert (error.code, error.what) == ("input.dimensions", "the model is for pictures, and a volume was given")
+        assert (error.code, error.what) == ("input.dimensions", "the model takes 2D images, but the input is a volume")
         assert error.got == "a volume without t1n, t1c"
         assert "give its slices of t2f as grey pictures" in str(error.cure)
     save(tmp_path / "flair.png", picture(3, 5))
     reading = InputOptions(named={"t2f": str(tmp_path / "flair.png")})
-    with pytest.raises(UsageError, match=r"these are pictures.*without --modality; a grey one is read as t2f"):
+    with pytest.raises(UsageError, match=r"the input is 2D images.*without --modality; a grey one is read as t2f"):
         predict_paths([], model, tmp_path / "out", reading=reading, quiet=True)
 
 

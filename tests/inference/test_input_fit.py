@@ -87,7 +87,7 @@ def test_a_slice_network_of_three_channels_says_that_it_is_for_pictures(
     more = [word for name in named for word in ("--modality", f"{name}={path}")]
     status, _, err = run_metseg("predict", path, *more, "--model", "lgg-flair", "--out", tmp_path / "out")
     assert status == 3
-    assert "the model is for pictures, and a volume was given" in err
+    assert "the model takes 2D images, but the input is a volume" in err
     assert "2D slices of 3 channels" in err
     assert "metseg models list" in err
     data = load_recipe("lgg-fast").data

@@ -34,7 +34,7 @@ def test_no_shipped_recipe_claims_data(name: str) -> None:
 def test_a_recipe_of_one_data_set_on_another_claims_nothing(tmp_path: Path, stated: str) -> None:
     """As a bundle's own recipe says it, too."""
     said = data_statement(stated, tmp_path, ["P1", "P2"])
-    unknown = "whose images these are, and their licence, is not stated"
+    unknown = "its origin and licence are not stated"
     assert said == f"the data set in the folder '{tmp_path.name}'; {unknown}"
     assert data_statement(stated, simulation(tmp_path), ["sim-0", "sim-1"]) == SIMULATED
 

@@ -321,7 +321,7 @@ def test_inspect_counts_no_dicom_file_that_is_read_as_another(
 def test_a_label_map_given_as_an_image_is_refused(tmp_path: Path, labels: tuple[int, ...]) -> None:
     path = volume(tmp_path / "P01" / "t1c.nii.gz", labels=labels)
     for source in (find_inputs(path, modalities=("t1c",))[0], find_cases(tmp_path)[0]):
-        with pytest.raises(InputError, match="a label map was given as an image") as caught:
+        with pytest.raises(InputError, match="the image is a label map") as caught:
             source.load()
         assert caught.value.code == "input.label_map"
 
@@ -334,7 +334,7 @@ def test_masks_of_pictures_given_as_images_are_refused(tmp_path: Path, value: in
         (tmp_path / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"ann_{number}.png")
     (source,) = find_inputs(tmp_path / "masks")
-    with pytest.raises(InputError, match="a label map was given as an image") as caught:
+    with pytest.raises(InputError, match="the image is a label map") as caught:
         source.load()
     assert caught.value.code == "input.label_map"
     grey = np.full((5, 7), 2, mask.dtype)
@@ -367,7 +367,7 @@ def test_label_maps_of_pictures_given_as_images_are_refused(
     empty = np.zeros((32, 32), dtype)
     source = picture_stack(tmp_path, empty, label_plane(values[:1], dtype=dtype), label_plane(values, dtype=dtype))
     got = f"{len(values) + 1} values, {', '.join(map(str, (0, *sorted(values))))}"
-    with pytest.raises(InputError, match=f"a label map was given as an image.*{got}") as caught:
+    with pytest.raises(InputError, match=f"the image is a label map.*{got}") as caught:
         source.load()
     assert caught.value.code == "input.label_map"
     assert isinstance(source, SliceStackSource)
@@ -379,7 +379,7 @@ def test_label_maps_of_pictures_given_as_images_are_refused(
 def test_a_colour_coded_label_map_given_as_an_image_is_refused(tmp_path: Path) -> None:
     plane = label_plane((1, 2, 3))
     colours = np.array([[0, 0, 0], [128, 0, 0], [0, 255, 0], [128, 255, 64]], np.uint8)[plane]
-    with pytest.raises(InputError, match="a label map was given as an image"):
+    with pytest.raises(InputError, match="the image is a label map"):
         picture_stack(tmp_path, colours).load()
 
 
@@ -408,7 +408,7 @@ def test_real_label_maps_as_pictures_are_refused_and_their_images_read(tmp_path:
     scaled = (planes["t1c"] / planes["t1c"].max() * 255).astype(np.uint8)
     assert picture_stack(tmp_path / "image", *np.moveaxis(scaled, -1, 0)).load().slice_names
     labels = planes["seg-BraTS23_1"].astype(np.uint8)
-    with pytest.raises(InputError, match="a label map was given as an image"):
+    with pytest.raises(InputError, match="the image is a label map"):
         picture_stack(tmp_path / "labels", *np.moveaxis(labels, -1, 0)).load()
 
 
@@ -417,7 +417,7 @@ def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> Non
     data = np.zeros((4, 5, 6), np.float32)
     data[1, 1, 1] = 0.5
     nib.save(nib.Nifti1Image(data, np.eye(4)), path)
-    with pytest.raises(InputError, match="a label map was given as an image"):
+    with pytest.raises(InputError, match="the image is a label map"):
         find_inputs(path, modalities=("t1c",))[0].load()
 
 
@@ -432,7 +432,7 @@ def test_folders_that_alone_tell_the_sequences_are_refused(tmp_path: Path, folde
         for patient in ("Sub01", "Sub02"):
             volume(tmp_path / patient / name / f"image{number}.nii.gz", labels=(1,) if "GT" in name else ())
     for seek in (find_cases, find_inputs):
-        with pytest.raises(InputError, match="names of folders tell the sequences") as caught:
+        with pytest.raises(InputError, match="sequences are named by folders") as caught:
             seek(tmp_path, modalities=("t1c",))
         assert caught.value.code == "input.layout"
         assert f"{folders[0]}/image0.nii.gz, {folders[1]}/image1.nii.gz" in str(caught.value.got)
@@ -474,14 +474,14 @@ def test_a_dicom_file_with_too_few_pixels_is_set_aside_by_name(tmp_path: Path, k
         item.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
     told: list[str] = []
     (source,) = find_inputs(tmp_path, tell=told.append)
-    assert told == [f"1 DICOM file set aside (a DICOM file is cut short or damaged): {tmp_path / 'odd.dcm'}"]
+    assert told == [f"1 DICOM file set aside (a DICOM file is truncated or damaged): {tmp_path / 'odd.dcm'}"]
     np.testing.assert_array_equal(source.load().images["t1c"].data.T, scanner.pixels(12, 1))
 
 
 def test_damage_is_told_without_the_name_of_an_exception(tmp_path: Path) -> None:
     for path in dicom(tmp_path, 3):
         path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match="a DICOM file is cut short or damaged") as caught:
+    with pytest.raises(InputError, match="a DICOM file is truncated or damaged") as caught:
         find_inputs(tmp_path)
     assert caught.value.got == "50 bytes of pixels where its header says 70"
     assert "Error" not in str(caught.value)
@@ -533,7 +533,7 @@ def test_a_dicom_mask_is_no_image(tmp_path: Path) -> None:
     assert source.load().images["t2f"].shape[2] == 12
     assert any(note.startswith('series 2 ("AX T2 FLAIR …") left aside: t2f by its words, but') for note in source.notes)
     (named,) = find_inputs(tmp_path, named={"t2f": "2"})
-    with pytest.raises(InputError, match="series 2: a label map was given as an image"):
+    with pytest.raises(InputError, match="series 2: the image is a label map"):
         named.load()
 
 

@@ -52,12 +52,12 @@ def test_folds_without_patients_are_kept_whole(flat: Path, tmp_path: Path, run_m
     given = table(tmp_path, "slice,tumour,fold", *(f"{n},glioma,{fold}" for n, fold in fold_of.items()))
     found = find(flat, patients=given)
     assert len(found.sources) == 12
-    assert any("names no patients" in note and "intervals are too narrow" in note for note in found.notes)
+    assert any("has no patients" in note and "intervals are too narrow" in note for note in found.notes)
     out = tmp_path / "split.json"
     options = ("--patients", given, "--out", out)
     result = run_metseg("split", flat, *options, "--folds", 4, "--test", 0)
     assert result.status == 0
-    assert "names no patients" in result.err
+    assert "has no patients" in result.err
     split = Split.load(out)
     assert not split.leaks_patients
     members = [sorted(n for n in fold_of if fold_of[n] == str(fold)) for fold in (1, 2, 3, 4)]
@@ -81,7 +81,7 @@ def test_what_would_divide_a_fold_is_refused(flat: Path, tmp_path: Path) -> None
     given = table(tmp_path, "file,kind,fold", *(f"{n},a,{n % 4}" for n in range(1, 13)))
     sources = find_cases(flat, patients=given)
     for part in (SplitPart(by="slice"), SplitPart(stratify="kind")):
-        with pytest.raises(UsageError, match="the folds of a table are kept whole"):
+        with pytest.raises(UsageError, match="a table of folds cannot be split by slice or stratified"):
             make_split(sources, part)
     with pytest.raises(InputError, match="too few folds of the table") as caught:
         make_split(sources, SplitPart(test=0.25, folds=4))
@@ -92,10 +92,10 @@ def test_what_would_divide_a_fold_is_refused(flat: Path, tmp_path: Path) -> None
     ("head", "rows", "what"),
     [
         ("file,patient", [f"{n},p" for n in range(1, 12)], "1 file without a row"),
-        ("file,patient", [*(f"{n},p" for n in range(1, 13)), "3,q"], "line 14 of the table is wrong.*twice"),
-        ("file,patient", ["1,"], "line 2 of the table is wrong.*empty"),
-        ("name,grade", ["1,II"], "does not name the patient of each file"),
-        ("patient,grade", ["1,II"], "does not name the patient of each file"),
+        ("file,patient", [*(f"{n},p" for n in range(1, 13)), "3,q"], "line 14 of the patient table is invalid.*twice"),
+        ("file,patient", ["1,"], "line 2 of the patient table is invalid.*empty"),
+        ("name,grade", ["1,II"], "lacks a required column"),
+        ("patient,grade", ["1,II"], "lacks a required column"),
         ("file,patient,fold", ["1,p,1", "2,p,2"], "patient 'p' is in fold 1 and in fold 2"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_name_that_stands_for_two_files_is_refused(tmp_path: Path) -> None:
     for patient in ("a", "b"):
         (tmp_path / patient).mkdir()
         Image.fromarray(GREY).save(tmp_path / patient / "1.png")
-    with pytest.raises(InputError, match=r"'1' stands for several files.*a/1, b/1"):
+    with pytest.raises(InputError, match=r"'1' matches several files.*a/1, b/1"):
         find_cases(tmp_path, patients=table(tmp_path, "file,patient", "1,p"))
     sources = find_cases(tmp_path, patients=table(tmp_path, "file,patient", "a/1.png,p", "b/1,p"))
     assert {source.patient for source in sources} == {"p"}
@@ -117,7 +117,7 @@ def test_a_name_that_stands_for_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_table_or_a_pattern(flat: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give one of them"):
         find_cases(flat, patients="table.csv", patient_pattern="(.*)")
-    with pytest.raises(InputError, match="no such table of patients"):
+    with pytest.raises(InputError, match="no such patient table"):
         find_cases(flat, patients="absent.csv")
 
 
@@ -146,6 +146,6 @@ def test_the_table_of_a_public_data_set_is_understood(real_data: Path, tmp_path:
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(GREY).save(tmp_path / folder / f"{number}.png")
     found = find(tmp_path, patients=str(real_data / "more" / "cheng_t1c.csv"))
-    assert any(f"{2400 - len(chosen):,} rows of files that are not there" in note for note in found.notes)
+    assert any(f"{2400 - len(chosen):,} rows for files that do not exist" in note for note in found.notes)
     split = make_split(found.sources, SplitPart(test=0, folds=4))
     assert [{fold_of[unit] for unit in fold} for fold in split.folds] == [{"1"}, {"2"}, {"3"}, {"4"}]

@@ -125,7 +125,7 @@ def test_patients_and_time_points_of_volumes(
 
 def test_folders_that_may_be_either_are_asked_about_with_patterns_that_work(tmp_path: Path) -> None:
     volumes(tmp_path, ["ann/A", "ann/B", "ben/C"])
-    with pytest.raises(InputError, match="nothing says whether a folder is a patient's or gathers patients") as caught:
+    with pytest.raises(InputError, match="cannot tell whether a folder is one patient") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "input.no_patient"
     first, last = re.findall(r"'(\S+)'", str(caught.value.cure))
@@ -170,7 +170,7 @@ def test_folders_that_say_when_are_examinations_of_a_patient_of_any_name(
 def test_below_a_site_unclear_folders_are_asked_about_with_patterns_that_work(tmp_path: Path, order: str) -> None:
     places = ["siteA/ann/MR1", "siteA/ann/MR2", "siteA/ben/MR1/2020-01-01", "siteB/cem"]
     volumes(tmp_path, [f"{order}{place}" for place in places])
-    with pytest.raises(InputError, match="nothing says whether a folder is a patient's or gathers patients") as caught:
+    with pytest.raises(InputError, match="cannot tell whether a folder is one patient") as caught:
         find_cases(tmp_path)
     first, last = re.findall(r"'(\S+)'", str(caught.value.cure))
     assert {patient for patient, _ in whose(tmp_path, patient_pattern=first).values()} == {"ann", "ben", "cem"}
@@ -180,7 +180,7 @@ def test_below_a_site_unclear_folders_are_asked_about_with_patterns_that_work(tm
 @pytest.mark.parametrize("dates", [("20200101", "20200202"), ("20200100", "20200200")])
 def test_dates_below_a_site_are_no_patients(tmp_path: Path, dates: tuple[str, str]) -> None:
     volumes(tmp_path, [f"siteA/{date}" for date in dates])
-    with pytest.raises(InputError, match="nothing says whether a folder is a patient's") as caught:
+    with pytest.raises(InputError, match="cannot tell whether a folder is one patient") as caught:
         find_cases(tmp_path)
     one, each = re.findall(r"'(\S+)'", str(caught.value.cure))
     assert {patient for patient, _ in whose(tmp_path, patient_pattern=one).values()} == {"siteA"}

@@ -173,10 +173,10 @@ def test_a_table_of_contents_matters_only_where_it_is_of_that_file(tmp_path: Pat
 def test_names_need_one_study_to_belong_to(save: Save, tmp_path: Path) -> None:
     for patient in ("p1", "p2"):
         volume(tmp_path / "many" / patient / f"{patient}-t1c.nii.gz", 1)
-    with pytest.raises(UsageError, match="not one study") as caught:
+    with pytest.raises(UsageError, match="not a single study") as caught:
         find_inputs(tmp_path / "many", named={"t1c": "x.nii.gz"})
     assert caught.value.got == "2 studies"
-    with pytest.raises(UsageError, match="these are pictures"):
+    with pytest.raises(UsageError, match="the input is 2D images"):
         find_inputs(save("scan.png", GREY), named={"t1c": "x.nii.gz"})
 
 

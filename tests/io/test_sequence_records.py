@@ -55,7 +55,8 @@ def test_a_doubtful_file_beside_plain_ones_is_named_in_the_error(tmp_path: Path)
 def test_a_file_without_a_telling_name_is_the_only_sequence(tmp_path: Path) -> None:
     (source,) = find_inputs(write(tmp_path / "scan.nii.gz"), modalities=("t1c",))
     (record,) = source.load().sequence_records
-    assert record == SequenceRecord("t1c", "scan.nii.gz", "its name says no sequence, and the model sees no other")
+    reason = "its name contains no sequence, and the model takes only this one"
+    assert record == SequenceRecord("t1c", "scan.nii.gz", reason)
 
 
 def test_names_of_files_are_recorded_with_their_reason(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_layouts_with_a_naming_of_their_own_say_so(tmp_path: Path) -> None:
     (source,) = find_cases(tmp_path)
     (first, _) = source.load().sequence_records
     assert (first.sequence, first.source) == ("t1c", "BraTS-MET-00001-000-t1c.nii.gz")
-    assert first.reason == "named by the layout of the data set"
+    assert first.reason == "assigned by the layout of the data set"
 
 
 def test_named_files_are_recorded(tmp_path: Path) -> None:

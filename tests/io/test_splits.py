@@ -96,7 +96,7 @@ def test_strata_have_their_share_in_every_part(seed):
 
 def test_strata_of_which_nothing_is_known_are_refused_with_a_cure():
     bare = [replace(source, attributes={}) for source in sources(4)]
-    with pytest.raises(UsageError, match=r"patients\.csv.*split without strata"):
+    with pytest.raises(UsageError, match=r"patients\.csv.*split without stratification"):
         make_split(bare, SplitPart(stratify="grade"))
 
 

@@ -437,7 +437,7 @@ def test_25_gaps_may_be_allowed_and_mark_the_result(
     files = dicom([*series(scanner)[:2], *series(scanner)[3:]], tmp_path / "dicom", scanner)
     data = {"model": "bright-t1c", "series": "t1c=1", "allow_gaps": "true"}
     study = done(client, service, work_off, client.post("/studies", files=files, data=data))
-    assert any("1 of 6 slices are missing and were filled in" in warning.text for warning in study.warnings)
+    assert any("1 of 6 slices are missing and were interpolated linearly" in warning.text for warning in study.warnings)
     assert study.facts.shape == (14, 16, 6)
 
 

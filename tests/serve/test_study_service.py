@@ -145,7 +145,7 @@ def test_a_volume_for_a_model_of_pictures_is_refused_for_what_it_is(
     work_off(service, study_id)
     failure = client.get(f"/studies/{study_id}").json()["failure"]
     assert failure["code"] == "input.dimensions"
-    assert "the model is for pictures, and a volume was given" in failure["detail"]
+    assert "the model takes 2D images, but the input is a volume" in failure["detail"]
     assert failure["cure"] == "choose a model for volumes, see GET /models, or send slices as pictures"
 
 

@@ -161,7 +161,7 @@ def test_a_fold_is_validated_on_and_remembered(
     file = split_file("folds", "--folds", "3", "--test", "0.25")
     status, _, err = train(more=("--split", file))
     assert status == 2
-    assert "which fold is validated on?" in err
+    assert "the validation fold is missing or unknown" in err
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

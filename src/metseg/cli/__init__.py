@@ -1,6 +1,6 @@
-"""The command line: one file per command, each of which parses, calls and prints.
+"""The command line: one file per command. Each parses its options, calls the library and prints the result.
 
-Nothing heavy is imported here, nor at the top of a command's file, so that ``metseg --help`` answers at once.
+Heavy modules are imported inside the commands, never at the top of a file, so that ``metseg --help`` is fast.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from metseg.version import __version__
 
 INTERRUPTED = 130
 
-#: What Typer raises for a wrong command line. Typer has moved it between modules; what it is the base of is public.
+#: The exception that Typer raises for a wrong command line. Typer has moved it between modules; its subclass is public.
 WRONG_COMMAND_LINE: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -96,11 +96,11 @@ def _global_options(
 
 
 def main() -> None:
-    """Run the command line; end with the exit status that belongs to the outcome."""
+    """Run the command line and exit with the status of the outcome."""
     import_lean()
-    # What Pillow warns of (sizes, odd tags) is either refused by name when the picture is read, or harmless.
+    # Pillow's warnings (sizes, odd tags) are either harmless, or raised as an error when the picture is read.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    debug = "--debug" in sys.argv  # wherever it stands, also behind a command's own options
+    debug = "--debug" in sys.argv  # accepted anywhere, also after a command's own options
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         status = app(standalone_mode=False)
@@ -113,20 +113,20 @@ def main() -> None:
     except KeyboardInterrupt:
         status = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`metseg ... | head`): nothing is left to say, and nobody to say it to.
+        # The reader of the output has closed the pipe (`metseg ... | head`): end quietly.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        what = f"the system refused: {error.strerror or error}"
-        cure = "look at its permissions"
+        what = f"operating system error: {error.strerror or error}"
+        cure = "check the path and its permissions"
         _end(ResourceError(what, where=error.filename, cure=cure, code="resources.system"), debug)
-    if status == INTERRUPTED:  # Typer makes a status of Ctrl-C, and says nothing
+    if status == INTERRUPTED:  # Typer turns Ctrl-C into a status without a message
         sys.stderr.write("metseg: interrupted\n")
     sys.exit(status)
 
 
 def _usage_error(error: Any) -> UsageError:
-    """Return Typer's complaint about a command line as one of ours."""
+    """Return Typer's error about a command line as a `UsageError`."""
     path = error.ctx.command_path if error.ctx else "metseg"
     command = path.partition("metseg")[2].strip()
     return UsageError(
@@ -138,7 +138,7 @@ def _usage_error(error: Any) -> UsageError:
 
 
 def _end(error: MetsegError, debug: bool) -> NoReturn:
-    """End with an error: one line, and with --debug how it came about."""
+    """Print an error in one line, with its traceback where --debug is given, and exit."""
     if debug:
         traceback.print_exception(error)
     error.cure = error.cure_among(_options_of(sys.argv[1:]))

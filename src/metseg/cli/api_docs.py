@@ -1,6 +1,6 @@
-"""The reference page of the Python API, ``docs/api.md``, written from signatures and docstrings.
+"""Write the reference page of the Python API, ``docs/api.md``, from signatures and docstrings.
 
-``python -m metseg.cli.api_docs > docs/api.md`` writes it; a test compares.
+Run ``python -m metseg.cli.api_docs > docs/api.md`` to update it; a test compares the page with the code.
 """
 
 from __future__ import annotations

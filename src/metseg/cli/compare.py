@@ -1,4 +1,4 @@
-"""``metseg compare``: several recipes on the same folds with the same budget."""
+"""``metseg compare``: train several recipes on the same folds with the same budget."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def compare(
         list[str], typer.Argument(help="Recipe files or names of shipped recipes.", metavar="RECIPE...")
     ],
     data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
-    out: Annotated[Path, typer.Option("--out", help="Where runs, tables and figures go.")],
+    out: Annotated[Path, typer.Option("--out", help="Output folder for runs, tables and figures.")],
     folds: Annotated[
-        int, typer.Option("--folds", help="Cross-validate on so many folds; needs split.test = 0.", min=0)
+        int, typer.Option("--folds", help="Number of cross-validation folds; requires split.test = 0.", min=0)
     ] = 0,
     split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
     changes: Annotated[
@@ -28,17 +28,17 @@ def compare(
     ] = False,
     allow_changed_data: Annotated[
         bool,
-        typer.Option("--allow-changed-data", help="Go on with runs in OUT although images or masks changed."),
+        typer.Option("--allow-changed-data", help="Continue the runs in OUT even if images or masks changed."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train several recipes on the same patients and say which is better, if that can be said."""
+    """Train several recipes on the same patients and report whether one is significantly better."""
     from metseg.recipe import load_recipe
     from metseg.training.recipe_validation import check_recipe
 
     for name in recipes:
         check_recipe(load_recipe(name, changes or ()))
-    # Imports torch, which takes seconds: a wrong recipe is refused before.
+    # Imports torch, which takes seconds; recipes are checked before.
     from metseg.api.training import compare as run_comparison
     from metseg.experiment.comparison_files import comparison_document, comparison_table
 

@@ -1,4 +1,4 @@
-"""``metseg doctor``: what this machine has, whether metseg can use it, and whether the service could start."""
+"""``metseg doctor``: show versions, hardware and bundles, and check the service's settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_INSTALLED = "not installed (pip install 'metseg[serve]')"
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
-    """Show versions, processor, memory, bundles, and check the service's settings; what is wrong gives the status."""
+    """Show versions, hardware and bundles, and check the service's settings; the first error sets the exit status."""
     findings = _findings()
     service = {f"service.{finding.name}": finding.text for finding in findings} or {"service": NOT_INSTALLED}
     facts = {**_facts(), **service}
@@ -31,7 +31,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 def _findings() -> Sequence[Finding]:
-    """Return what was found of the service; nothing where it is not installed."""
+    """Return the findings on the service; empty if it is not installed."""
     try:
         from metseg.serve.diagnostics import examine
     except ModuleNotFoundError:
@@ -58,6 +58,6 @@ def _facts() -> dict[str, object]:
         "processors": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "device": str(compute.device),
-        "bfloat16": "fast, used" if compute.bf16 else "no instructions for it, float32 is used",
+        "bfloat16": "fast, used" if compute.bf16 else "not supported in hardware, float32 is used",
         "bundles": ", ".join(list_bundles()) or "none",
     }

@@ -18,53 +18,53 @@ if TYPE_CHECKING:
 Predictions = Annotated[
     list[str],
     typer.Option(
-        "--predictions", metavar="[NAME=]PATH", help="Folder (or file) of predicted masks; several are compared."
+        "--predictions", metavar="[NAME=]PATH", help="Folder or file of predicted masks; repeat to compare several."
     ),
 ]
-Truth = Annotated[Path, typer.Option("--truth", help="Folder (or file) of true masks.")]
-Out = Annotated[Path, typer.Option("--out", help="Where cases.csv, lesions.csv, summary.json and report.html go.")]
-Protocol = Annotated[str, typer.Option("--protocol", help="voxel, brats-met-2023, brats-met-2024 or brats-gli-2023.")]
-Labels = Annotated[
-    str | None, typer.Option("--labels", help="Label scheme of the masks; by default the protocol's own.")
+Truth = Annotated[Path, typer.Option("--truth", help="Folder or file of ground-truth masks.")]
+Out = Annotated[
+    Path, typer.Option("--out", help="Output folder for cases.csv, lesions.csv, summary.json and report.html.")
 ]
+Protocol = Annotated[str, typer.Option("--protocol", help="voxel, brats-met-2023, brats-met-2024 or brats-gli-2023.")]
+Labels = Annotated[str | None, typer.Option("--labels", help="Label scheme of the masks; defaults to the protocol's.")]
 PredictionLabels = Annotated[
     str | None,
-    typer.Option("--prediction-labels", help="Label scheme of the predictions' files, where it is not --labels."),
+    typer.Option("--prediction-labels", help="Label scheme of the prediction files, if not --labels."),
 ]
 TruthLabels = Annotated[
-    str | None, typer.Option("--truth-labels", help="Label scheme of the truth's files, where it is not --labels.")
+    str | None, typer.Option("--truth-labels", help="Label scheme of the truth files, if not --labels.")
 ]
 SecondTruth = Annotated[
-    Path | None, typer.Option("--second-truth", help="Masks of a second reader, who may have drawn some cases only.")
+    Path | None, typer.Option("--second-truth", help="Masks of a second reader; some cases are enough.")
 ]
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Number of processes; defaults to one per core.")]
 MissingFiles = Annotated[
     str,
     typer.Option(
         "--missing",
-        help="Files that only one side has: error refuses, empty scores a truth without a prediction as an empty "
-        "prediction, skip leaves them out.",
+        help="Files on one side only: error stops, empty scores a truth without a prediction as an empty "
+        "prediction, skip ignores them.",
     ),
 ]
-SplitFile = Annotated[Path | None, typer.Option("--split", help="Score one part of this split alone; needs --part.")]
+SplitFile = Annotated[Path | None, typer.Option("--split", help="Score only one part of this split; requires --part.")]
 PartName = Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")]
-Fold = Annotated[int | None, typer.Option("--fold", min=0, help="Which fold of --split is validated on, from 0.")]
+Fold = Annotated[int | None, typer.Option("--fold", min=0, help="Validation fold of --split, from 0.")]
 AllowMismatch = Annotated[
     bool,
     typer.Option(
         "--allow-affine-mismatch",
-        help="Compare volumes of one shape voxel by voxel where their files put them in different places.",
+        help="Compare volumes of equal shape voxel by voxel even if their affines differ.",
     ),
 ]
 PatientPattern = Annotated[
-    str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+    str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
 ]
 Patients = Annotated[
     Path | None,
-    typer.Option("--patients", help="Table (CSV): a row for each case or file of the truth, and its patient."),
+    typer.Option("--patients", help="Table (CSV) with a row per case or truth file: its patient."),
 ]
 ImagesRoot = Annotated[
-    Path | None, typer.Option("--images", help="Folder of the images, to show the worst cases on in the report.")
+    Path | None, typer.Option("--images", help="Folder of the images, for pictures of the worst cases in the report.")
 ]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")]
 
@@ -90,10 +90,10 @@ def evaluate(
     report: Report = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Score predicted masks against true ones: per case and region, with intervals over patients.
+    """Score predicted masks against ground truth, per case and region, with confidence intervals over patients.
 
     Probability maps beside the masks (`metseg predict --format mask --format probability`) add calibration and FROC.
-    Several --predictions are compared with paired tests; --second-truth sets them beside two readers.
+    Several --predictions are compared with paired tests; --second-truth compares them with inter-reader agreement.
     """
     from metseg.cli.evaluate_tables import print_evaluation
     from metseg.evaluation import PredictionSets, ScoringConfig, evaluate_sets
@@ -109,7 +109,7 @@ def evaluate(
         patients=absolute(patients),
     )
     if images is not None and not report:
-        raise UsageError("--images are for the report", got="--no-report", cure="leave one of the two out")
+        raise UsageError("--images needs the report", got="--no-report", cure="remove --images or --no-report")
     manner = ScoringConfig(
         protocol,
         labels,
@@ -117,7 +117,7 @@ def evaluate(
         prediction_labels=prediction_labels,
         allow_affine_mismatch=allow_affine_mismatch,
     )
-    # Looked through before anything is scored: a wrong folder should not be found after an hour.
+    # Checked before anything is scored: a wrong folder should not fail after an hour.
     shown = None if images is None else _listed(images)
     evaluation = evaluate_sets(sets, manner, out=out, jobs=jobs or processors(), quiet=as_json)
     if report:

@@ -1,4 +1,4 @@
-"""What ``metseg evaluate`` tells people: the main figures with intervals, what was empty, and who is better."""
+"""The printed output of ``metseg evaluate``: main figures with intervals, empty cases, and comparisons."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 EMPTY_WORDS = {"both": "in both", "truth_only": "in the truth only", "prediction_only": "in the prediction only"}
 
-#: Warnings shown one by one; more are counted, and all are in summary.json.
+#: Warnings printed one by one; the rest are counted, and all are in summary.json.
 SHOWN_WARNINGS = 10
 
 
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Print the tables of every set, then how they compare, then how they stand beside two readers.
+    """Print the tables of every set, then the paired comparisons, then the agreement with two readers.
 
-    Sets that mark everything or nothing are named before any figure, other warnings before the figures they are of.
+    Warnings on sets that mark everything or nothing come first; other warnings precede the figures of their set.
     """
     _warn_of_trivial_sets(evaluation)
     for name, one in evaluation.sets.items():
@@ -47,7 +47,7 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
 def _print_summary(summary: Summary) -> None:
     from rich.console import Console
 
-    warnings = [text for text in summary.warnings if text not in summary.trivial]  # those were told before
+    warnings = [text for text in summary.warnings if text not in summary.trivial]  # those were printed before
     for warning in warnings[:SHOWN_WARNINGS]:
         typer.echo(f"warning: {warning}", err=True)
     if len(warnings) > SHOWN_WARNINGS:
@@ -55,7 +55,7 @@ def _print_summary(summary: Summary) -> None:
     Console().print(_table(summary))
     for name, region in summary.regions.items():
         empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())
-        print(f"{name}: cases with nothing: {empty}")
+        print(f"{name}: empty cases: {empty}")
         for line in (*_slice_lines(name, region.slice_metrics), *_size_lines(name, region)):
             print(line)
     for name, value in summary.pixels.items():
@@ -91,7 +91,7 @@ def _slice_lines(region: str, slice_metrics: Mapping[str, Interval | None]) -> l
 
 
 def _size_lines(name: str, region: RegionSummary) -> list[str]:
-    """Return a line on what was found by diameter, and one on volumes, as far as the data have a spacing."""
+    """Return a line on detection by diameter, and a line on volumes, if the data have a spacing."""
     lines = []
     if region.detection is not None and region.detection.by_diameter:
         bins = ", ".join(f"{one.found} of {one.lesions} in {one.diameter_mm}" for one in region.detection.by_diameter)
@@ -124,7 +124,7 @@ def _print_comparison(comparison: FigureComparison) -> None:
 
 
 def _warn_of_trivial_sets(evaluation: Evaluation) -> None:
-    """Name the sets that mark everything or nothing, so that none of them is read of as the better one unawares."""
+    """Warn of sets that mark everything or nothing, which could otherwise look better by their figures."""
     for name, one in evaluation.sets.items():
         of_set = f"{name}: " if len(evaluation.sets) > 1 else ""
         for text in one.summary.trivial:
@@ -132,7 +132,7 @@ def _warn_of_trivial_sets(evaluation: Evaluation) -> None:
 
 
 def _warn_of_few_patients(evaluation: Evaluation) -> None:
-    """Say once that intervals over few patients are too narrow, where anything is compared by them."""
+    """Warn once that intervals over few patients are too narrow, if sets or readers are compared."""
     compared = [one.patients for one in evaluation.comparisons]
     if evaluation.readers is not None:
         compared.append(evaluation.readers.patients)
@@ -163,7 +163,7 @@ def _in_line(interval: Interval | None) -> str:
 
 
 def _text(interval: Interval | None, number_format: str = "") -> str:
-    """Return the mean, and its interval on a second line; the digits go by size where there is no format."""
+    """Return the mean, with its interval on a second line; without a format, the digits depend on the size."""
     if interval is None:
         return "–"  # noqa: RUF001
     if interval.low is None or interval.high is None:

@@ -1,4 +1,4 @@
-"""``metseg extract-brain``: the brain mask of one image of a head."""
+"""``metseg extract-brain``: write the brain mask of one head image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def extract_brain(
         Path,
         typer.Argument(help="A NIfTI file, or a folder with one DICOM study; any contrast.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The mask to write, .nii.gz.")] = Path("brain_mask.nii.gz"),
+    out: Annotated[Path, typer.Option("--out", help="Mask file to write, .nii.gz.")] = Path("brain_mask.nii.gz"),
     method: Annotated[
-        str, typer.Option(help="network: metseg's own; deepbet: T1 and T1c only, needs metseg[deepbet].")
+        str, typer.Option(help="network: metseg's own model; deepbet: T1 and T1c only, requires metseg[deepbet].")
     ] = "network",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Outline the brain in an image of a head: a mask on the image's own grid, for --modality brain_mask=FILE."""
+    """Segment the brain in a head image; writes a mask on the image's grid, for --modality brain_mask=FILE."""
     from metseg.inference.brain.brain_mask_file import extract_brain_of_file
 
     brain = extract_brain_of_file(image, out, method=method, device=device)
@@ -30,4 +30,4 @@ def extract_brain(
         return
     for text in brain.warnings:
         typer.echo(f"note: {text}", err=True)
-    print(f"{out}: a brain of {brain.volume_ml:.0f} mL. Research use only: look at the mask before you use it.")
+    print(f"{out}: brain volume {brain.volume_ml:.0f} mL. Research use only: check the mask before you use it.")

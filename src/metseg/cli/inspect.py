@@ -1,4 +1,4 @@
-"""``metseg inspect``: what a data set of slices or volumes holds, before anybody trains on it."""
+"""``metseg inspect``: summarise a data set of slices or volumes before training."""
 
 from __future__ import annotations
 
@@ -22,40 +22,38 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS where masks have a root of their own.")],
-    layout: Annotated[
-        str | None, typer.Option("--layout", help="How the folder is arranged; found out if not given.")
-    ] = None,
+    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS if masks are under another root.")],
+    layout: Annotated[str | None, typer.Option("--layout", help="Layout of the folder; detected by default.")] = None,
     channels: Annotated[
-        str, typer.Option("--channels", help="What the channels are, in file order: t1n,t2f,t1c.")
+        str, typer.Option("--channels", help="Sequences of the channels, in file order: t1n,t2f,t1c.")
     ] = "",
     labels: Annotated[
-        str | None, typer.Option("--labels", help="Label scheme of the masks; binary if not given.")
+        str | None, typer.Option("--labels", help="Label scheme of the masks; defaults to binary.")
     ] = None,
     file_labels: Annotated[
-        str | None, typer.Option("--file-labels", help="Label scheme of the files, where it is another than --labels.")
+        str | None, typer.Option("--file-labels", help="Label scheme of the files, if not --labels.")
     ] = None,
-    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, where it is another.")] = None,
+    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, if not the data set's.")] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file, its patient or fold or both.")
+        Path | None, typer.Option("--patients", help="Table (CSV) with a row per file: its patient, its fold, or both.")
     ] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
     out: Annotated[
         Path | None, typer.Option("--contact-sheet", "--out", help="Write one slice per patient as a picture (PNG).")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Read the data as this recipe does; for --augment-preview.")
+        str | None, typer.Option("--recipe", help="Recipe for --augment-preview; the data are read with its settings.")
     ] = None,
     preview: Annotated[
         Path | None,
-        typer.Option("--augment-preview", help="Write slices as read, prepared and augmented as a picture (PNG)."),
+        typer.Option("--augment-preview", help="Write a picture (PNG) of slices as read, preprocessed and augmented."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show what a data set holds: counts, sizes, sequences, grids, labels, lesions, orphans, duplicates, bad files."""
+    """Show a data set's counts, sizes, sequences, grids, labels, lesions, orphans, duplicates and bad files."""
     from metseg.io.case_discovery import find
     from metseg.io.images.slice_stack import SliceStackSource
     from metseg.recipe import DataPart
@@ -93,16 +91,16 @@ def _nothing_usable(root: str, cases: int) -> InputError:
     from metseg.errors import InputError
 
     return InputError(
-        "no case can be used",
+        "no case is usable",
         where=root,
-        got=f"something is wrong with {pluralize(cases, 'case')} of {cases:,}",
+        got=f"{pluralize(cases, 'case')} of {cases:,} with errors",
         cure="repair or remove the files named above",
         code="input.no_cases",
     )
 
 
 def _slices(found: FoundCases, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
-    """Return what is shown of slices, and whether every case is wrong; write the contact sheet."""
+    """Return the output for slices, and whether every case has an error; write the contact sheet."""
     from metseg.io.inspection.contact_sheet_selection import showcase
     from metseg.io.inspection.slice_inspection import inspect_cases
 
@@ -115,7 +113,7 @@ def _slices(found: FoundCases, sheet: Path | None, *, quiet: bool) -> tuple[Show
 
 
 def _volumes(found: FoundCases, sheet: Path | None, *, quiet: bool) -> tuple[Shown, bool]:
-    """Return what is shown of volumes, and whether every study is wrong; write the contact sheet."""
+    """Return the output for volumes, and whether every study has an error; write the contact sheet."""
     from metseg.cli.inspect_volumes import case_table, counted_volumes, volume_lines
     from metseg.io.inspection.contact_sheet_volumes import showcase_volumes
     from metseg.io.inspection.volume_inspection import inspect_volumes
@@ -128,13 +126,13 @@ def _volumes(found: FoundCases, sheet: Path | None, *, quiet: bool) -> tuple[Sho
 
 
 def _previewed_recipe(name: str | None, preview: Path | None) -> Recipe | None:
-    """Return the recipe of a preview; neither goes without the other."""
+    """Return the recipe of a preview; raise `UsageError` for one option without the other."""
     from metseg.errors import UsageError
     from metseg.recipe import load_recipe
 
     if (name is None) != (preview is None):
         raise UsageError(
-            "a preview needs a recipe" if name is None else "a recipe is for a preview only",
+            "--augment-preview requires --recipe" if name is None else "--recipe requires --augment-preview",
             where="--augment-preview" if name is None else "--recipe",
             cure="give both --recipe RECIPE and --augment-preview FILE.png, or neither",
             code="usage.options",
@@ -143,7 +141,7 @@ def _previewed_recipe(name: str | None, preview: Path | None) -> Recipe | None:
 
 
 def _changed(data: DataPart, **given: object) -> DataPart:
-    """Return the data part with what the options say instead; the options themselves are checked as a recipe's are."""
+    """Return the data part with the given options applied and validated as keys of a recipe."""
     from metseg.recipe import DataPart, validated
 
     changes = {key: value for key, value in given.items() if value}
@@ -151,7 +149,7 @@ def _changed(data: DataPart, **given: object) -> DataPart:
 
 
 def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, size: str) -> None:
-    """Write one slice per patient, lesion outlined, to a picture file.
+    """Write a contact sheet: one slice per patient, with the lesion outlined.
 
     Raises:
         InputError: no slice can be read.
@@ -161,7 +159,7 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, size: str)
 
     if not tiles:
         raise InputError(
-            "no slice can be read, so there is nothing to show",
+            "no slice can be read for the contact sheet",
             where=root,
             cure="repair or remove the files that `metseg inspect` names",
         )
@@ -169,13 +167,13 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, size: str)
 
 
 def counted_slices(inspection: Inspection) -> str:
-    """Return the size of a data set in words."""
+    """Return the counts of patients and slices as text."""
     patients, slices = pluralize(inspection.patients, "patient"), pluralize(inspection.slices, "slice")
     return f"{patients}, {slices}, {inspection.lesion_slices} with lesion"
 
 
 def _lines(inspection: Inspection) -> list[tuple[str, str]]:
-    """Return what is worth a line: sizes always, faults only where there are any."""
+    """Return the printed facts: sizes always, faults only where there are any."""
     facts = [
         ("data set", f"{inspection.root} ({inspection.layout})"),
         ("holds", f"{counted_slices(inspection)}, {pluralize(inspection.cases, 'case')}"),
@@ -187,7 +185,7 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
         *((f"column {column}", counts(values)) for column, values in inspection.attributes.items()),
     ]
     faults = [
-        ("no lesion at all", names(inspection.patients_without_lesion, "patient")),
+        ("no lesion", names(inspection.patients_without_lesion, "patient")),
         *(("copies", f"{pair} in {names(who, 'patient')}") for pair, who in inspection.channel_copies.items()),
         ("constant", names(inspection.constant_pictures, "picture")),
         ("without mask", str(inspection.slices_without_mask or "")),

@@ -1,4 +1,4 @@
-"""What ``metseg inspect`` says of volumes."""
+"""The output of ``metseg inspect`` for volumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADINGS = ("case", "patient", "sequences", "grid", "mm", "axes", "labels", "les
 
 
 def counted_volumes(inspection: VolumeInspection) -> str:
-    """Return the size of a data set in words."""
+    """Return the counts of patients, studies, masks and lesions as text."""
     patients, studies = pluralize(inspection.patients, "patient"), pluralize(inspection.cases, "study", "studies")
     return f"{patients}, {studies}, {inspection.masks} with mask, {pluralize(inspection.lesions, 'lesion')}"
 
@@ -26,7 +26,7 @@ def case_table(inspection: VolumeInspection) -> Cells:
 
 
 def volume_lines(inspection: VolumeInspection) -> list[tuple[str, str]]:
-    """Return what is worth a line: sizes always, faults only where there are any."""
+    """Return the printed facts: sizes always, faults only where there are any."""
     facts = [
         ("data set", f"{inspection.root} ({inspection.layout})"),
         ("holds", counted_volumes(inspection)),

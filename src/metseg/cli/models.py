@@ -1,4 +1,4 @@
-"""``metseg models``: which bundles and architectures there are."""
+"""``metseg models``: list, install, check and combine bundles; list architectures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the bundles that can be named."""
+    """List the installed bundles."""
     from metseg.model.bundle import list_bundles
 
     bundles = {name: str(folder) for name, folder in list_bundles().items()}
@@ -27,12 +27,12 @@ def list_models(as_json: Json = False) -> None:
     for name, folder in bundles.items():
         print(f"{name}\t{folder}")
     if not bundles:
-        print("no bundles; `metseg train` makes one, `metseg models add PATH` installs one")
+        print("no bundles; `metseg train` creates one, `metseg models add PATH` installs one")
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False) -> None:
-    """Show the card of a bundle."""
+    """Show the model card of a bundle."""
     from metseg.model.bundle import load_bundle
 
     bundle = load_bundle(name)
@@ -74,10 +74,12 @@ def architectures(as_json: Json = False) -> None:
 @app.command()
 def add(
     path: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
-    name: Annotated[str | None, typer.Option("--name", help="What to call it; by default its recipe's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the bundle; defaults to its recipe's name.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Install a bundle, so that it can be called by name."""
+    """Install a bundle, so that it can be used by name."""
     from metseg.model.bundle_install import install_bundle
 
     installed = install_bundle(path, name=name)
@@ -91,7 +93,7 @@ def add(
 def verify(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False
 ) -> None:
-    """Check a bundle's checksums and that its weights fit its recipe; a fault ends with exit status 4."""
+    """Check a bundle's checksums and that its weights fit its recipe; exits with status 4 if not."""
     from metseg.model.bundle import load_bundle
 
     bundle = load_bundle(name)
@@ -103,11 +105,11 @@ def verify(
 
 @app.command()
 def join(
-    names: Annotated[list[str], typer.Argument(help="Bundles of one recipe, such as those of folds.")],
+    names: Annotated[list[str], typer.Argument(help="Bundles of one recipe, such as one per fold.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the new bundle.")],
     as_json: Json = False,
 ) -> None:
-    """Make one bundle of several trainings; their probabilities are averaged."""
+    """Combine several trained bundles into an ensemble that averages their probabilities."""
     from metseg.experiment.ensembling import join_bundles
 
     joined = join_bundles(names, out)
@@ -122,38 +124,42 @@ def operate(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
     predictions: Annotated[
         Path,
-        typer.Option("--predictions", help="Masks and probabilities that it predicted for validation patients."),
+        typer.Option("--predictions", help="Folder of the bundle's masks and probabilities for validation patients."),
     ],
-    truth: Annotated[Path, typer.Option("--truth", help="Their true masks.")],
+    truth: Annotated[Path, typer.Option("--truth", help="Folder of their ground-truth masks.")],
     false_positives: Annotated[
-        float, typer.Option("--false-positives", min=0, help="At most so many false lesions per patient.")
+        float, typer.Option("--false-positives", min=0, help="Largest mean number of false lesions per patient.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="A new bundle; by default the bundle itself is changed.")
+        Path | None, typer.Option("--out", help="Folder of a new bundle; by default the bundle itself is changed.")
     ] = None,
     protocol: Annotated[
-        str, typer.Option("--protocol", help="By whose rule a lesion is found, as in metseg evaluate.")
+        str, typer.Option("--protocol", help="Rule for counting a lesion as found, as in metseg evaluate.")
     ] = "voxel",
     labels: Annotated[
-        str | None, typer.Option("--labels", help="Label scheme of the true masks; by default as its recipe says.")
+        str | None, typer.Option("--labels", help="Label scheme of the true masks; defaults to the recipe's.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option("--split", help="Who was for what, where the bundle does not say.")
+        Path | None, typer.Option("--split", help="Split file of the training, if the bundle does not record it.")
     ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", min=0, help="Which fold it was validated on.")] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", min=0, help="Fold that the bundle was validated on, from 0.")
+    ] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,
     patients: Annotated[
         Path | None,
-        typer.Option("--patients", help="Table (CSV): a row for each case or file of the truth, and its patient."),
+        typer.Option("--patients", help="Table (CSV) with a row per case or truth file: its patient."),
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Number of processes; defaults to one per core.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Choose threshold and smallest lesion on validation patients, and write them into the bundle.
+    """Choose threshold and minimum lesion size on validation patients, and write them into the bundle.
 
-    First: metseg predict VALIDATION --model NAME --format mask --format probability --out P
+    Run first: metseg predict VALIDATION --model NAME --format mask --format probability --out P
     """
     from metseg.experiment.set_operating_point import UNIT_WORDS, OperatingTarget, set_operating_point
     from metseg.system_info import processors
@@ -177,7 +183,7 @@ def operate(
     for warning in operated.warnings:
         typer.echo(f"warning: {warning}", err=True)
     point = operated.point
-    print(f"threshold {point.threshold:g}, pieces of at least {point.minimum_size:g} {UNIT_WORDS[point.unit]}")
+    print(f"threshold {point.threshold:g}, components of at least {point.minimum_size:g} {UNIT_WORDS[point.unit]}")
     print(f"on {point.patients} validation patients with {point.lesions} lesions, 95 % interval over patients:")
     for figure, interval in (
         ("sensitivity", point.sensitivity),

@@ -1,4 +1,4 @@
-"""Options that are given several times, each as a name and what it stands for."""
+"""Parse repeated options of the form ``NAME=VALUE``, and groups of options that belong together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Meant = TypeVar("Meant", str, Path)
 
 
 def absolute(path: Path | None) -> str | None:
-    """Return a path as it can be kept in a recipe's data part, whatever folder is worked in later."""
+    """Return an absolute path, for a recipe's data part that is read from other working directories."""
     return None if path is None else str(path.absolute())
 
 
 def named_paths(predictions: Sequence[str]) -> dict[str, Path]:
-    """Return each set of predictions by name: ``NAME=PATH``, or a path, whose last part is the name.
+    """Return a mapping from name to path, from ``NAME=PATH`` or ``PATH``; the last part of a bare path is its name.
 
     Raises:
-        UsageError: two of one name.
+        UsageError: two sets have the same name.
 
     >>> named_paths(["runs/unet", "ours=runs/attention/predictions"])
     {'unet': PosixPath('runs/unet'), 'ours': PosixPath('runs/attention/predictions')}
@@ -43,10 +43,10 @@ def named_paths(predictions: Sequence[str]) -> dict[str, Path]:
 
 
 def named_sequences(modalities: Sequence[str]) -> dict[str, str]:
-    """Return sequence to what was given for it, from options such as ``t1c=after.nii.gz``.
+    """Return a mapping from sequence to its value, from options such as ``t1c=after.nii.gz``.
 
     Raises:
-        UsageError: no pair of the two, or a sequence that is named twice.
+        UsageError: an option is not ``NAME=VALUE``, or a sequence is given twice.
 
     >>> named_sequences(["t1c=after.nii.gz", "t2w=none"])
     {'t1c': 'after.nii.gz', 't2w': 'none'}
@@ -56,32 +56,32 @@ def named_sequences(modalities: Sequence[str]) -> dict[str, str]:
         name, _, what = text.partition("=")
         if not (name and what):
             raise UsageError(
-                "not a sequence and what it is",
+                "not of the form SEQUENCE=PATH",
                 where="--modality",
                 got=text,
                 expected="t1c=PATH",
-                cure="give the sequence, an equals sign and a file, a folder or a series",
+                cure="give the sequence, an equals sign, and a file, folder or series",
             )
         return name, what
 
     found: dict[str, str] = {}
     for name, what in map(pair, modalities):
-        _put(found, name, what, twice=f"{name} is named twice", option="--modality", cure="name it once")
+        _put(found, name, what, twice=f"sequence {name} is given twice", option="--modality", cure="give it once")
     return found
 
 
 def named_part(split: Path | None, part: str | None, fold: int | None) -> PartOfSplit | None:
-    """Return the part of a split that is asked for; None: everything.
+    """Return the requested part of a split; None if no part is requested.
 
     Raises:
-        UsageError: one of the options without the others, no such part, or no such fold.
-        InputError: no split file, or an empty part.
+        UsageError: an option without the others, an unknown part, or an unknown fold.
+        InputError: the split file cannot be read, or the part is empty.
     """
     if split is None or part is None:
         given = {"--split": split, "--part": part, "--fold": fold}
         if any(value is not None for value in given.values()):
             raise UsageError(
-                "a part of a split needs the split and the name of the part",
+                "--split and --part are required together",
                 got=", ".join(name for name, value in given.items() if value is not None),
                 expected="--split FILE --part train, validation or test",
                 cure="give both options, or neither",
@@ -94,7 +94,7 @@ def named_part(split: Path | None, part: str | None, fold: int | None) -> PartOf
 
 
 def _put(found: dict[str, Meant], name: str, meant: Meant, *, twice: str, option: str, cure: str) -> None:
-    """Put what a name stands for into `found`; refuse a second one with the words of `twice`."""
+    """Add a name and its value to `found`; raise `UsageError` with the message `twice` if the name is there already."""
     if name in found:
         raise UsageError(twice, where=option, got=f"{found[name]}, {meant}", cure=cure, code="usage.options")
     found[name] = meant

@@ -1,4 +1,4 @@
-"""Facts in the terminal: a table where people look, and a line for each fact in a pipe."""
+"""Print results: as tables on a terminal, and as one line per fact into a pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from metseg.message_text import pluralize
 
-#: Names listed one by one; more are counted.
+#: Names listed one by one; the rest are counted.
 SHOWN = 6
 
 
@@ -23,12 +23,12 @@ class Cells:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a command found.
+    """The output of a command.
 
     Args:
-        document: everything, for ``--json``.
-        lines: fact and value, for people.
-        cells: a table that stands before the facts.
+        document: all results, for ``--json``.
+        lines: pairs of fact and value, for terminal and pipe.
+        cells: a table printed before the facts.
     """
 
     document: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Shown:
     cells: Cells | None = None
 
     def print(self, more: Sequence[tuple[str, str]] = ()) -> None:
-        """Print table and facts on a terminal; into a pipe one line for each row and fact, unfolded."""
+        """Print tables on a terminal; into a pipe, print each row and fact on one unwrapped line."""
         lines = [*self.lines, *more]
         if sys.stdout.isatty():
             self._print_tables(lines)
@@ -75,7 +75,7 @@ def counts(values: Mapping[Any, int]) -> str:
 
 
 def names(names: Sequence[str], thing: str, things: str | None = None) -> str:
-    """Return how many things there are and the first of their names; nothing where there are none.
+    """Return a count and the first names; an empty string if there are none.
 
     >>> names(["a"], "study", "studies"), names("abcdefgh", "mask"), names([], "mask")
     ('1 study: a', '8 masks: a, b, c, d, e, f and 2 more', '')

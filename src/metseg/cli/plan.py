@@ -1,4 +1,4 @@
-"""``metseg plan``: measure a data set of volumes and write the recipe that follows from it."""
+"""``metseg plan``: measure a data set of volumes and write a recipe for it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ def plan(
     ),
     network: Annotated[str, typer.Option("--network", help="dynunet (nnU-Net) or resenc_unet (ResEnc).")] = "dynunet",
     memory_gb: Annotated[
-        float, typer.Option("--memory", help="Memory of the GPU in GB; patch and batch follow from it.", min=0.1)
+        float, typer.Option("--memory", help="GPU memory in GB; determines patch and batch size.", min=0.1)
     ] = 8.0,
-    layout: Annotated[str, typer.Option("--layout", help="How the folder is arranged.")] = "auto",
+    layout: Annotated[str, typer.Option("--layout", help="Layout of the folder.")] = "auto",
     modalities: Annotated[
-        str, typer.Option("--modalities", help="What the network sees: t1c,t2f. Not given: what all cases have.")
+        str,
+        typer.Option("--modalities", help="Sequences that the network sees: t1c,t2f. Defaults to those of all cases."),
     ] = "",
-    labels: Annotated[
-        str | None, typer.Option("--labels", help="Label scheme wanted; not given: what the layout knows.")
-    ] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="Label scheme; defaults to the layout's.")] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file, its patient or fold or both.")
+        Path | None, typer.Option("--patients", help="Table (CSV) with a row per file: its patient, its fold, or both.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show a data set's fingerprint and the network, patch and spacing that follow by nnU-Net's rules."""
+    """Show a data set's fingerprint, and the network, patch and spacing that nnU-Net's rules derive from it."""
     from metseg.atomic_io import write_text
     from metseg.experiment.plan import plan_experiment
 

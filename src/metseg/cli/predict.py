@@ -14,10 +14,10 @@ from metseg.message_text import pluralize
 if TYPE_CHECKING:
     from metseg.inference.batch import Outcome
 
-#: Errors shown one by one; more are counted.
+#: Errors printed one by one; the rest are counted.
 SHOWN_ERRORS = 10
 
-#: Kinds of warning shown; all stand in the documents.
+#: Kinds of warning printed; the documents hold all of them.
 SHOWN_WARNINGS = 5
 
 
@@ -27,45 +27,45 @@ def predict(
         list[Path] | None, typer.Argument(help="Pictures, volumes, DICOM, or folders of them.", metavar="INPUT...")
     ] = None,
     model: Annotated[str, typer.Option("--model", help="A bundle: its name or its folder.")],
-    out: Annotated[Path, typer.Option("--out", help="Where masks and JSON documents go.")] = Path("predictions"),
+    out: Annotated[Path, typer.Option("--out", help="Output folder for masks and JSON documents.")] = Path(
+        "predictions"
+    ),
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="mask, overlay, probability, instances, brain-mask; may be given several times."),
+        typer.Option("--format", help="mask, overlay, probability, instances, brain-mask; can be repeated."),
     ] = None,
     tta: Annotated[bool | None, typer.Option("--tta/--no-tta", help="Average over mirror images.")] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="i/n: do this part of the cases only; what is finished is left out, so it can be repeated."),
+        typer.Option(help="i/n: process the i-th of n parts of the cases. Skips finished cases; safe to run again."),
     ] = None,
     modality: Annotated[
         list[str] | None,
         typer.Option(
-            help="t1c=PATH: this file or DICOM series is that sequence, whatever names say; none: it has none."
+            help="t1c=PATH: use this file or DICOM series as the sequence; overrides detection. t1c=none: leave it out."
         ),
     ] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option(help="Regular expression, searched in the path; its group is the patient.")
+        str | None, typer.Option(help="Regular expression, searched in the path; its group matches the patient.")
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file or study, and its patient.")
+        Path | None, typer.Option("--patients", help="Table (CSV) with a row per file or study: its patient.")
     ] = None,
     stack: Annotated[
         bool | None, typer.Option("--stack/--no-stack", help="Read multi-page TIFFs as stacks of slices.")
     ] = None,
     allow_gaps: Annotated[
-        bool | None, typer.Option("--allow-gaps/--no-gaps", help="Fill slices missing from a DICOM series.")
+        bool | None, typer.Option("--allow-gaps/--no-gaps", help="Interpolate slices missing from a DICOM series.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option("--split", help="Predict on one part of this split alone; needs --part.")
+        Path | None, typer.Option("--split", help="Predict only one part of this split; requires --part.")
     ] = None,
     part: Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")] = None,
-    fold: Annotated[
-        int | None, typer.Option("--fold", min=0, help="Which fold of --split is validated on, from 0.")
-    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", min=0, help="Validation fold of --split, from 0.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Find lesions: masks of the input's size and place, overlays, a lesion table as JSON."""
+    """Find lesions and write masks on the input's grid, overlays, and a lesion table as JSON."""
     from metseg.malloc_tuning import give_back_freed_memory
 
     give_back_freed_memory()
@@ -103,7 +103,7 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
         cases = [json.loads(path.read_text("utf-8")) for path in outcome.documents]
         print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
         return
-    # Before any number: a reader of the number has then read what it is worth.
+    # Warnings come before the counts, so that they are read first.
     for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
         typer.echo(f"note ({pluralize(count, 'case')}): {text}", err=True)
     if len(outcome.warnings) > SHOWN_WARNINGS:
@@ -112,7 +112,7 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
     shown = [pluralize(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
-    # A count of lesions where no image was looked at would read like a finding.
+    # "0 lesions" where no image was processed would read like a finding.
     lesions = [pluralize(outcome.lesions, "lesion")] if outcome.documents else []
     print(f"{', '.join([*(shown or ['nothing predicted']), *lesions])}; results in {out}", flush=True)
     for error in outcome.errors[:SHOWN_ERRORS]:

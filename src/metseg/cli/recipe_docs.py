@@ -1,4 +1,4 @@
-"""The page of a recipe's keys, written from the classes that read them and the tables that they name."""
+"""Write the reference page of recipe keys, from the classes that read them and the registries that they name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ A recipe is one TOML file. Only keys without a default are required; unknown key
 the shipped ones, `metseg recipes show NAME` prints one with every default written out, and `--set train.batch_size=4`
 changes a key for one command. A key with the default "absent" has no value (None) until you set one.
 
-Editors complete and check recipes by the JSON Schema `docs/recipe.schema.json`, which `metseg recipes schema` prints.
-In Visual Studio Code install the extension Even Better TOML, in other editors the language server Taplo. Save the
-schema beside the recipe, `metseg recipes schema > recipe.schema.json`, and begin the recipe with the line that
+Editors complete and check recipes with the JSON Schema `docs/recipe.schema.json`, which `metseg recipes schema` prints.
+In Visual Studio Code, install the extension Even Better TOML; in other editors, the language server Taplo. Save the
+schema beside the recipe (`metseg recipes schema > recipe.schema.json`) and begin the recipe with the line that
 `metseg recipes show` writes:
 
     #:schema ./recipe.schema.json\
@@ -51,7 +51,7 @@ def tables() -> Mapping[str, Mapping[str, Any]]:
 
 
 def names() -> Mapping[str, Iterable[str]]:
-    """Return the keys whose value is a name in a table without options, and the names."""
+    """Return the keys that take a name without options, and the known names of each."""
     from metseg.io.layouts import LAYOUTS
     from metseg.labels import LABEL_SCHEMES
     from metseg.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -66,12 +66,12 @@ def names() -> Mapping[str, Iterable[str]]:
 
 
 def recipe_page() -> str:
-    """Return the page as Markdown, from `Recipe` and the tables."""
+    """Return the page as Markdown, from `Recipe` and the registries."""
     return "\n\n".join([OPENING, *_sections(Recipe, ())]) + "\n"
 
 
 def _sections(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
-    """Yield what a part of the recipe is, its plain keys, and its own parts in the order of the file."""
+    """Yield a part's description, its plain keys, and its nested parts in the order of the file."""
     key = ".".join(path)
     yield from ([f"## `[{key}]`"] if path else [])
     yield _prose(part)
@@ -86,12 +86,12 @@ def _sections(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _entries(part: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
-    """Yield what can be named under a key, with the options of each."""
+    """Yield the entries that a key can name, with their options."""
     key, field = ".".join(path), part.model_fields[path[-1]]
     several = field.annotation is not Named
     yield f"## `[[{key}]]`" if several else f"## `[{key}]`"
-    default = "" if several or field.is_required() else f" Without it: `{field.default.name}`."
-    yield ("A list, carried out in this order. " if several else "") + f"`name` and its options.{default}"
+    default = "" if several or field.is_required() else f" Default: `{field.default.name}`."
+    yield ("A list, applied in this order. " if several else "") + f"`name` and its options.{default}"
     rows: list[Sequence[str]] = []
     for name, spec in tables()[key].items():
         rows.append([f"`{name}`", "", "", "", summary(spec.options)])
@@ -118,7 +118,7 @@ def _rows(
 
 
 def values_of(schema: Mapping[str, Any]) -> str:
-    """Return in words what a JSON schema lets through.
+    """Return as text the values that a JSON schema accepts.
 
     >>> values_of({"type": "array", "items": {"type": "integer", "exclusiveMinimum": 0}})
     'list, each whole number > 0'
@@ -157,7 +157,7 @@ def plain_text(text: str, *, paragraphs: bool = False) -> str:
 
 
 def _written(value: Any) -> str:
-    """Return a value as TOML has it."""
+    """Return a value in TOML syntax."""
     if isinstance(value, Named):
         return f"`{json.dumps({'name': value.name, **value.options})}`"
     return "absent" if value is None else f"`{json.dumps(value)}`"

@@ -1,6 +1,6 @@
-"""A recipe as a JSON Schema, so that editors complete and check TOML: from the same classes and tables as the page.
+"""Build the JSON Schema of a recipe, with which editors complete and check TOML, from the recipe's classes.
 
-Draft 7, since editors of TOML know no newer one.
+The schema is draft 7: TOML editors support no newer draft.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Schema = dict[str, Any]
 #: What `metseg recipes show` writes at the top of a recipe.
 SCHEMA_FILE = "recipe.schema.json"
 
-_BASE = "A shipped recipe that this one is like, except for the keys given here."
-_OPTIONS = "The options of the entry in a table of their own, as `metseg recipes show` writes them."
+_BASE = "Name of a shipped recipe; the keys given here override its keys."
+_OPTIONS = "The entry's options in a separate table, as `metseg recipes show` writes them."
 
 
 def recipe_schema() -> Schema:
-    """Return the schema of a recipe's file, with a description of each key."""
+    """Return the schema of a recipe file, with a description of each key."""
     properties = _properties(Recipe, ())
     known = {"type": "string", "enum": list(shipped_recipes()), "description": _BASE}
     return {
@@ -34,14 +34,14 @@ def recipe_schema() -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": {"base": known, **properties},
-        # A recipe with a base says only what differs.
+        # A recipe with a base holds only the keys that differ.
         "anyOf": [{"required": ["base"]}, {"required": _required(Recipe)}],
         "definitions": {key: _entry(key) for key in tables()},
     }
 
 
 def _properties(part: type[BaseModel], path: tuple[str, ...]) -> Schema:
-    """Return the schema of each key of a part, the parts inside it written out."""
+    """Return the schema of each key of a part, with nested parts inlined."""
     raw = part.model_json_schema()
     meanings = descriptions(part)
     found = {}
@@ -76,7 +76,7 @@ def _entry(key: str) -> Schema:
 
 
 def _with_options(key: str, name: str, options: type[BaseModel]) -> Schema:
-    """Return the schema of a named entry; its options stand beside the name, or in a table of their own."""
+    """Return the schema of a named entry; its options are beside the name, or in a separate table."""
     properties = {
         option: schema if part_in(options.model_fields[option].annotation) is None else _nested(key, schema)
         for option, schema in _properties(options, ()).items()

@@ -1,4 +1,4 @@
-"""``metseg recipes``: the shipped recipes, and what a recipe can say."""
+"""``metseg recipes``: the shipped recipes, and the keys of a recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The shipped recipes; without a further word: list them.")
+app = typer.Typer(help="Shipped recipes; lists them if no subcommand is given.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -16,13 +16,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 def _by_default(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is None:
         list_recipes(as_json)
-    elif as_json:  # given before the further word: it is meant for what follows
+    elif as_json:  # --json before the subcommand applies to it
         context.default_map = {context.invoked_subcommand: {"as_json": True}}
 
 
 @app.command("list")
 def list_recipes(as_json: Json = False) -> None:
-    """List the shipped recipes: what each is for, and where it comes from."""
+    """List the shipped recipes with their purpose and source."""
     from metseg.recipe import load_recipe, shipped_recipes
 
     recipes = [load_recipe(name) for name in shipped_recipes()]
@@ -38,7 +38,7 @@ def list_recipes(as_json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A shipped recipe, or a recipe file.")], as_json: Json = False
 ) -> None:
-    """Print a recipe with every default written out: a file to change and to train by."""
+    """Print a recipe with every default written out, as a file to edit and train with."""
     from metseg.recipe import load_recipe
 
     recipe = load_recipe(name)
@@ -53,7 +53,7 @@ def show(
 
 @app.command()
 def keys(as_json: Json = False) -> None:
-    """Print what a recipe can say, as Markdown (docs/recipe.md); with --json as `metseg recipes schema` does."""
+    """Print the keys of a recipe as Markdown (docs/recipe.md); with --json, the JSON Schema."""
     if as_json:
         schema()
         return
@@ -64,7 +64,7 @@ def keys(as_json: Json = False) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of a recipe (docs/recipe.schema.json), by which editors complete and check TOML."""
+    """Print the JSON Schema of a recipe (docs/recipe.schema.json), for editors that complete and check TOML."""
     from metseg.cli.recipe_schema import recipe_schema
 
     print(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""``metseg report``: a page for people of what was predicted."""
+"""``metseg report``: write a readable report of a predicted study."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ def report(
     documents: Annotated[
         list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT...")
     ],
-    formats: Annotated[
-        list[str] | None, typer.Option("--format", help="pdf, html; may be given several times.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder; by default the document's own.")] = None,
+    formats: Annotated[list[str] | None, typer.Option("--format", help="pdf or html; can be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder; defaults to the document's.")] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="The study itself, to draw on; without it, outlines are on black.")
+        Path | None, typer.Option("--images", help="The study's images, as background; black without them.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="The bundle that was used, if it is not among `metseg models list`.")
+        str | None, typer.Option("--model", help="The bundle that was used, if `metseg models list` does not show it.")
     ] = None,
     pseudonym: Annotated[
-        str | None, typer.Option("--pseudonym", help="Name of the study in the report, if not its own.")
+        str | None, typer.Option("--pseudonym", help="Name of the study in the report; defaults to the case name.")
     ] = None,
     key_images: Annotated[
-        int | None, typer.Option("--key-images", min=0, max=100, help="Lesions shown in full, the largest first.")
+        int | None,
+        typer.Option("--key-images", min=0, max=100, help="Number of lesions with a key image, largest first."),
     ] = None,
     paper: Annotated[str | None, typer.Option("--paper", help="A4 or Letter.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write a report of a predicted study: key images, lesion table, total burden, the model's scores, limits."""
+    """Write a report of a predicted study: key images, lesion table, total burden, model scores and limits."""
     from metseg.reporting.study.formats import check_pseudonym, check_request, write_report
     from metseg.reporting.study.from_disk import report_of_document
     from metseg.reporting.study.pdf_writer import DEFAULT_PAPER

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from metseg.serve.storage.db_models import KeyRecord
 
 app = typer.Typer(help="Serve pictures and studies over HTTP.")
-keys = typer.Typer(help="Who may call the service: keys with owners and scopes.", no_args_is_help=True)
+keys = typer.Typer(help="Manage API keys: each has an owner and scopes.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
-#: Connections that the system holds until they are answered.
+#: Connections that the operating system queues before they are accepted.
 _BACKLOG = 2048
-#: How long uploads and answers in progress may take when the service is told to end.
+#: Seconds that uploads and responses in progress may still take at shutdown.
 _GRACE_S = 30
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -33,9 +33,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 def serve(
     context: typer.Context,
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address; beyond loopback needs a key.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on; other than localhost requires a key.")
+    ] = None,
 ) -> None:
-    """Serve the API on this machine. Settings: METSEG_* variables or metseg.toml; see docs/service.md."""
+    """Serve the API. Settings come from METSEG_* variables or metseg.toml; see docs/service.md."""
     if context.invoked_subcommand is not None:
         return
     from metseg.serve.app import create_app
@@ -51,14 +53,16 @@ def serve(
 
 @keys.command("add")
 def add_key(
-    owner: Annotated[str, typer.Argument(help="Whose studies the key opens: a plain word, and no patient's name.")],
+    owner: Annotated[
+        str, typer.Argument(help="Owner of the studies that the key opens: one word, not a patient's name.")
+    ],
     scopes: Annotated[
         list[str] | None, typer.Option("--scope", help="predict, read, write or metrics; may be repeated.")
     ] = None,
-    days: Annotated[float | None, typer.Option("--days", min=0, help="After which it no longer holds.")] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and show it, for the only time."""
+    """Create a key and print it; it cannot be shown again."""
     from metseg.serve.storage.api_keys import DEFAULT_SCOPES, Keys
 
     key = Keys(_database()).add(owner, scopes or DEFAULT_SCOPES, days=days)
@@ -67,7 +71,7 @@ def add_key(
 
 @keys.command("list")
 def list_keys(as_json: Json = False) -> None:
-    """List the keys; the secrets are nowhere."""
+    """List the keys, without their secrets: these are not stored."""
     from metseg.serve.storage.api_keys import Keys
 
     records = Keys(_database()).all()
@@ -79,7 +83,7 @@ def list_keys(as_json: Json = False) -> None:
         end = f"revoked {key.revoked_at.isoformat()}" if key.revoked_at else until
         print(f"{key.id}\t{key.owner}\t{','.join(key.scopes)}\t{end}")
     if not records:
-        print("no keys: the service answers on this machine only, to everybody on it")
+        print("no keys: the service accepts requests from this machine only, from any user")
 
 
 def _public_facts(record: KeyRecord) -> dict[str, object]:
@@ -95,9 +99,9 @@ def _public_facts(record: KeyRecord) -> dict[str, object]:
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="Its id, of `metseg serve keys list`.")], as_json: Json = False
+    key_id: Annotated[str, typer.Argument(help="Id of the key, from `metseg serve keys list`.")], as_json: Json = False
 ) -> None:
-    """Make a key invalid for good."""
+    """Revoke a key permanently."""
     from metseg.serve.storage.api_keys import Keys
 
     Keys(_database()).revoke(key_id)
@@ -107,11 +111,11 @@ def revoke_key(
 @app.command("audit")
 def check_audit(
     head: Annotated[
-        str | None, typer.Option("--contains", help="A head that was noted before: is it still in the chain?")
+        str | None, typer.Option("--contains", help="A head noted earlier: check that the chain still contains it.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the audit log's chain and print its head; noted elsewhere, it proves later that nothing was cut off."""
+    """Verify the audit log's chain and print its head; keep the head elsewhere to detect later truncation."""
     from metseg.serve.storage import audit
 
     database = _database()
@@ -119,7 +123,7 @@ def check_audit(
     if verdict.broken_at is not None:
         raise InputError("the audit log was changed", where=f"entry {verdict.broken_at}", code="audit.broken")
     if head is not None and not audit.contains(database, head):
-        raise InputError("the audit log was cut off or written anew", got=f"no entry {head}", code="audit.broken")
+        raise InputError("the audit log was truncated or rewritten", got=f"no entry {head}", code="audit.broken")
     facts = {"entries": verdict.entries, "head": verdict.head}
     print(json.dumps(facts) if as_json else f"{verdict.entries} entries in order, head {verdict.head}")
 
@@ -128,7 +132,7 @@ def _settings(**given: object) -> Settings:
     from metseg.serve.settings import load_settings
 
     settings = load_settings(**given)
-    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are looked for there, here and in child processes
+    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are searched there, also by child processes
     return settings
 
 
@@ -142,7 +146,7 @@ def _database() -> Database:
 
 
 def _require_key_beyond_loopback(settings: Settings) -> None:
-    """Refuse to let the network in while everybody may do everything."""
+    """Refuse to listen beyond localhost while no API key exists."""
     from metseg.serve.bind_address import is_loopback
     from metseg.serve.storage.api_keys import Keys
     from metseg.serve.storage.database import open_database
@@ -156,16 +160,16 @@ def _require_key_beyond_loopback(settings: Settings) -> None:
     database.close()
     if not guarded:
         raise UsageError(
-            "without a key, the service listens on this machine only",
+            "without an API key, the service can listen on localhost only",
             where="--host",
             got=settings.host,
-            cure="make a key with metseg serve keys add OWNER",
+            cure="create a key with metseg serve keys add OWNER",
             code="usage.unguarded",
         )
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Return a socket that listens, so that its port is known before anything else is started."""
+    """Return a listening socket, so that its port is known before anything else starts."""
     from metseg.serve.bind_address import bind
 
     try:
@@ -175,7 +179,7 @@ def _listen(settings: Settings) -> socket.socket:
             f"cannot listen on port {settings.port} of {settings.host}",
             where="--port",
             got=error.strerror,
-            cure="end the other program, or choose another port with --port",
+            cure="stop the program that uses the port, or choose another one with --port",
             code="usage.port",
         ) from None
     listener.listen(_BACKLOG)
@@ -199,4 +203,4 @@ def _run(application: Any, settings: Settings, listener: socket.socket) -> None:
     server = uvicorn.Server(config)
     server.run(sockets=[listener])
     if not server.started:
-        raise MetsegError("the service could not start", cure="look at the lines above", code="service.start")
+        raise MetsegError("the service could not start", cure="see the log lines above", code="service.start")

@@ -1,4 +1,4 @@
-"""``metseg simulate``: a folder of simulated patients."""
+"""``metseg simulate``: write a folder of simulated patients."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Output(StrEnum):
 
 
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
-    patients: Annotated[int, typer.Option(help="How many.", min=1)] = 10,
+    out: Annotated[Path, typer.Argument(help="Folder to create.", show_default=False)],
+    patients: Annotated[int, typer.Option(help="Number of patients.", min=1)] = 10,
     timepoints: Annotated[
-        int, typer.Option(help="Examinations of each; lesions grow, shrink, come and go.", min=1)
+        int, typer.Option(help="Examinations per patient; lesions grow, shrink, appear and disappear.", min=1)
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Which patients; the same seed makes the same ones.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same patients.", min=0)] = 0,
     as_: Annotated[
         Output, typer.Option("--as", help="Volumes as in BraTS-METS or UCSF-BMSR, or pictures with masks.")
     ] = Output.nifti,
     challenge: Annotated[
         str,
         typer.Option(
-            help="0 none, 1 mild, 2 clinical, 3 hard: thick slices on grids of their own, moves of the head, "
-            "drift and noise; from 2 on a sequence may be missing."
+            help="0 none, 1 mild, 2 clinical, 3 hard: thick slices on different grids, head motion, "
+            "bias field and noise; from level 2 on a sequence may be missing."
         ),
     ] = "none",
-    resolution_mm: Annotated[float | None, typer.Option(help="Edge of a voxel. (default: 1.0)")] = None,
+    resolution_mm: Annotated[float | None, typer.Option(help="Edge length of a voxel in mm. (default: 1.0)")] = None,
     skull: Annotated[
-        bool | None, typer.Option("--skull/--no-skull", help="Skull-stripped or not. (default: skull)")
+        bool | None, typer.Option("--skull/--no-skull", help="Keep the skull, or strip it. (default: skull)")
     ] = None,
     sequence: Annotated[
         str | None,
@@ -51,24 +51,26 @@ def simulate(
         typer.Option(help="Slices: whole lesion, its core, or what suits the sequence. (default: auto)"),
     ] = None,
     slices_per_patient: Annotated[
-        int | None, typer.Option(help="Slices: so many, evenly spread. (default: all)")
+        int | None, typer.Option(help="Slices: number per patient, evenly spaced. (default: all)")
     ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             help="Any other option of the phantom, such as --set lesions_max=4, --set diameter_median_mm=9 or "
-            "--set scanners=many (tissues and scanners stray as they do among many hospitals).",
+            "--set scanners=many (tissue contrast and scanners vary as among many hospitals).",
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes. (default: as cores and memory allow)", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes. (default: as many as cores and memory allow)", min=1)
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the patients that are there, make the others.")
+        bool, typer.Option("--resume", help="Keep existing patients and create the missing ones.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier simulation.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table of patients as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the patient table as JSON.")] = False,
 ) -> None:
-    """Simulate brain MRI with metastases: t1n, t1c, t2w, t2f and exact labels, nothing to download."""
+    """Simulate brain MRI with metastases: t1n, t1c, t2w and t2f with exact labels. Needs no download."""
     from metseg.errors import UsageError
     from metseg.recipe import apply_change, validated
     from metseg.simulation import PhantomOptions, SliceOptions, difficulty_level, simulate_dataset
@@ -79,14 +81,16 @@ def simulate(
     for change in changes or ():
         key = change.partition("=")[0].strip()
         if key in wanted:
-            raise UsageError(f"'{key}' is given twice", where="--set", cure="say it once", code="usage.options")
+            raise UsageError(f"'{key}' is given twice", where="--set", cure="give it once", code="usage.options")
         apply_change(wanted, change)
     phantom = validated(PhantomOptions, wanted, where="metseg simulate")
     chosen = _given(sequence=sequence, mask=mask, slices_per_patient=slices_per_patient)
     output = validated(SliceOptions, chosen, where="metseg simulate") if as_ is Output.slices else _volumes(as_)
     if as_ is not Output.slices and chosen:
         name = "--" + next(iter(chosen)).replace("_", "-")
-        raise UsageError(f"{name} is for pictures", cure="add --as slices, or leave it out", code="usage.options")
+        raise UsageError(
+            f"{name} requires --as slices", cure="add --as slices, or remove the option", code="usage.options"
+        )
     rows = simulate_dataset(
         out,
         patients=patients,
@@ -108,7 +112,7 @@ def _volumes(kind: Output) -> BmsrOptions | NiftiOptions:
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    """Return what the user gave: everything else keeps the default of its options class."""
+    """Return the options that the user gave; the others keep the defaults of their options class."""
     return {name: value for name, value in options.items() if value is not None}
 
 

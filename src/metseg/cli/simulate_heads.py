@@ -1,4 +1,4 @@
-"""``metseg simulate-heads``: heads painted from label maps, for training a brain extraction."""
+"""``metseg simulate-heads``: synthesise heads from label maps, for training a brain-extraction network."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from metseg.message_text import pluralize
 
 
 def simulate_heads(
-    out: Annotated[Path, typer.Argument(help="Folder to make, in the layout of nnU-Net.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder to create, in nnU-Net's layout.", show_default=False)],
     label_maps: Annotated[
         Path,
         typer.Option(
-            help="Folder of whole-head label maps (NIfTI): FreeSurfer's ids, and ids from 165 on outside the brain.",
+            help="Folder of whole-head label maps (NIfTI): FreeSurfer ids, and ids from 165 on outside the brain.",
             show_default=False,
         ),
     ],
-    heads: Annotated[int, typer.Option(help="How many, shared out over the label maps.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Which heads; the same seed makes the same ones.", min=0)] = 0,
+    heads: Annotated[int, typer.Option(help="Number of heads, divided over the label maps.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same heads.", min=0)] = 0,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change how heads vary, such as --set spacing_mm=1.5 or --set lesions=0."),
+        typer.Option(
+            "--set", help="Change an option of the variation, such as --set spacing_mm=1.5 or --set lesions=0."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Keep the heads that are there, make the others.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep existing heads and create the missing ones.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Simulate heads with skull in random contrasts, with exact brain masks, from label maps of real people."""

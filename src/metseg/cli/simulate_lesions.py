@@ -1,4 +1,4 @@
-"""``metseg simulate-lesions``: simulated metastases in real scans, for training and for tests of detection."""
+"""``metseg simulate-lesions``: add simulated metastases to real scans, for training and detection tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEME = "brats-met-2023"
 
 
 def simulate_lesions(
-    out: Annotated[Path, typer.Argument(help="Folder to make, in the naming of BraTS-METS.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder to create, named as in BraTS-METS.", show_default=False)],
     scans: Annotated[
         Path,
         typer.Option(
@@ -36,20 +36,24 @@ def simulate_lesions(
         bool,
         typer.Option(
             "--healthy-only",
-            help="Replace the half of the brain that holds a tumour by the mirror image of the other half; scans with "
-            "tumour in both halves are left out.",
+            help="Replace a hemisphere with tumour by the mirror image of the other one; scans with "
+            "tumour in both hemispheres are left out.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Which lesions; the same seed makes the same ones.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same lesions.", min=0)] = 0,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change which lesions, such as --set lesions_max=4 or --set diameter_median_mm=9."),
+        typer.Option(
+            "--set", help="Change an option of the lesions, such as --set lesions_max=4 or --set diameter_median_mm=9."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Keep the studies that are there, make the others.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep existing studies and create the missing ones.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier simulation.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Put simulated metastases into real scans, with exact labels."""
+    """Add simulated metastases to real scans, with exact labels."""
     from metseg.errors import UsageError
     from metseg.io.case_discovery import find_cases
     from metseg.recipe import apply_change, validated

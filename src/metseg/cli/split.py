@@ -1,4 +1,4 @@
-"""``metseg split``: divide a data set once, and keep the division in a file."""
+"""``metseg split``: divide a data set once and write the split to a file."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
 
 
 def split(
-    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS where masks have a root of their own.")],
+    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS if masks are under another root.")],
     out: Annotated[Path, typer.Option("--out", help="The split file (JSON).")],
     by: Annotated[str | None, typer.Option("--by", help="patient, or slice (which leaks patients).")] = None,
-    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
-    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
-    folds: Annotated[int | None, typer.Option("--folds", help="Divide what is not test into so many folds.")] = None,
-    stratify: Annotated[
-        str | None, typer.Option("--stratify", help="Column of patients.csv with equal shares in every part.")
+    validation: Annotated[float | None, typer.Option("--validation", help="Fraction of the validation part.")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Fraction of the test part.")] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Number of folds for the patients outside the test part.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Another seed, another division.")] = None,
-    layout: Annotated[str, typer.Option("--layout", help="How the folder is arranged.")] = "auto",
-    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, where it is another.")] = None,
+    stratify: Annotated[str | None, typer.Option("--stratify", help="Column of patients.csv to stratify by.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Random seed of the split.")] = None,
+    layout: Annotated[str, typer.Option("--layout", help="Layout of the folder.")] = "auto",
+    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, if not the data set's.")] = None,
     patient_pattern: Annotated[
-        str | None, typer.Option("--patient-pattern", help="Regular expression; its group is the patient.")
+        str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option("--patients", help="Table (CSV): a row for each file, its patient or fold or both.")
+        Path | None, typer.Option("--patients", help="Table (CSV) with a row per file: its patient, its fold, or both.")
     ] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it is there already.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Divide a data set into training, validation and test, or folds: by patient, the same for the same seed."""
+    """Divide a data set by patient into training, validation and test parts, or folds; reproducible by seed."""
     from metseg.io.case_discovery import find
     from metseg.io.duplicate_images import mark_duplicates
     from metseg.io.splits import make_split
 
     if out.exists() and not overwrite:
         raise UsageError(
-            "the file is there already",
+            "the file already exists",
             where=out,
             cure="choose another --out, or replace it with --overwrite",
             code="usage.exists",
@@ -62,7 +62,7 @@ def split(
     made = mark_duplicates(make_split(sources, part), sources, quiet=as_json)
     made.save(out)
     for leak in made.leaks:
-        typer.echo(f"warning: {leak}: the split leaks patients, so results will be too good", err=True)
+        typer.echo(f"warning: {leak}: the split leaks patients, so results will be too optimistic", err=True)
     if as_json:
         print(json.dumps(made.to_dict()))
     else:
@@ -70,7 +70,7 @@ def split(
 
 
 def _part(**given: Any) -> SplitPart:
-    """Return the options as the part of a recipe that they are; what was not given keeps the recipe's default."""
+    """Return the options as a recipe's split part; an option that is not given keeps the recipe's default."""
     from metseg.recipe import SplitPart, validated
 
     return validated(SplitPart, {key: value for key, value in given.items() if value is not None}, where="split")
@@ -81,7 +81,7 @@ def _print(made: Split, sources: Sequence[CaseSource], out: Path) -> None:
     from rich.table import Table
 
     strata = sorted({source.attributes.get(made.stratify, "") for source in sources}) if made.stratify else []
-    # Volumes have no slices to count before they are read, and are not divided by them.
+    # The slices of volumes are not known before they are read, and no split divides volumes by slice.
     of_slices = any(source.slice_names for source in sources)
     sizes = ("patients", "cases", "slices") if of_slices else ("patients", "cases")
     table = Table("part", *sizes, *(f"{made.stratify} {value or '(none)'}" for value in strata))

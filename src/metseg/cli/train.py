@@ -1,4 +1,4 @@
-"""``metseg train``: one recipe on one data set, ending in a bundle."""
+"""``metseg train``: train one recipe on one data set and write a bundle."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import typer
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
-    out: Annotated[Path, typer.Option("--out", help="The run folder; it ends in a bundle.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder, with the bundle at the end.")],
     split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="Which fold of the split, from 0.")] = None,
-    init: Annotated[str | None, typer.Option("--init", help="Begin with the weights of this bundle.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Fold of the split, from 0.")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Start from the weights of this bundle.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: key=value, such as train.max_minutes=20.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in OUT.")] = False,
     allow_changed_data: Annotated[
-        bool, typer.Option("--allow-changed-data", help="With --resume: go on although images or masks changed.")
+        bool, typer.Option("--allow-changed-data", help="With --resume: continue even if images or masks changed.")
     ] = False,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Where preprocessed cases are kept.")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Cache folder for preprocessed cases.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    devices: Annotated[int, typer.Option("--devices", help="How many devices of a machine train together.")] = 1,
-    nodes: Annotated[int, typer.Option("--nodes", help="How many machines; start with torchrun or srun.")] = 1,
+    devices: Annotated[int, typer.Option("--devices", help="Number of devices per machine.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="Number of machines; start with torchrun or srun.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train a network by a recipe; the run can be interrupted at any time and resumed."""
+    """Train a network from a recipe. The run can be interrupted at any time and resumed."""
     from metseg.recipe import load_recipe, refuse_split_changes
     from metseg.training.recipe_validation import check_recipe
 
     refuse_split_changes(changes or (), split)
     loaded = load_recipe(recipe, changes or ())
     check_recipe(loaded)
-    # Imports torch, which takes seconds: a wrong recipe is refused before.
+    # Imports torch, which takes seconds; the recipe is checked before.
     from metseg.training.run import Run, train_run
 
     run = Run(

@@ -1,4 +1,4 @@
-"""``metseg ui``: the page."""
+"""``metseg ui``: the web page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 
 from metseg.errors import UsageError
 
-#: Megabytes that one file of an upload may have; the service has limits of its own.
+#: Largest file of an upload, in megabytes; the service has its own limits.
 _UPLOAD_MB = 2048
-#: Megabytes that go to the browser at once: a large volume for the viewer.
+#: Largest message to the browser, in megabytes: a large volume for the viewer.
 _MESSAGE_MB = 512
 
 
@@ -21,10 +21,10 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8501,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     api: Annotated[
-        str | None, typer.Option("--api", help="Where the service is. (default: METSEG_API_URL, or this machine)")
+        str | None, typer.Option("--api", help="URL of the service. (default: METSEG_API_URL, or this machine)")
     ] = None,
 ) -> None:
-    """Serve the page. It talks to the API that `metseg serve` or `metseg up` started, and to nothing else."""
+    """Serve the page. It talks only to the API that `metseg serve` or `metseg up` started."""
     _require_streamlit()
     from streamlit.web import bootstrap
 
@@ -40,7 +40,7 @@ def ui(
             for named in name_sequences_or_masks(stems)
         ]
 
-    # The page may know nothing of the layers that know these two; this one may.
+    # The page must not import the layers that hold these two functions; the command may.
     page_settings.use(page_settings.settings_from_environment(read_names=read_names, describe=describe_steps, **given))
     _ask_nobody_for_our_address()
     options = streamlit_options(host, port)
@@ -51,9 +51,9 @@ def ui(
 
 
 def _ask_nobody_for_our_address() -> None:
-    """Have Streamlit take this machine's address on the internet for known: it would ask a server there for it.
+    """Keep Streamlit from asking a server on the internet for this machine's public address.
 
-    It would whenever a page from elsewhere knocks, and at the start where it listens to the network.
+    It asks at the start where it listens beyond localhost, and at each connection from another origin.
     """
     from streamlit import net_util
 

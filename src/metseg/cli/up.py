@@ -1,4 +1,4 @@
-"""``metseg up``: the whole service with one command."""
+"""``metseg up``: start API, workers and page with one command."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ if TYPE_CHECKING:
     from metseg.serve.jobs.supervisor import Child
     from metseg.serve.settings import Settings
 
-#: A worker that is told to end gives its study back within this; more, and it is killed, which does no harm either.
+#: Seconds that a worker has to release its study at shutdown. After that it is killed, which is safe too.
 GRACE_S = 40.0
 
-#: The page of `metseg up` is for who sits at this machine, wherever the API listens; for others, see docs/deploy.md.
+#: The page of `metseg up` is for users of this machine, wherever the API listens. For other users see docs/deploy.md.
 PAGE_HOST = "127.0.0.1"
 
 
 def up(
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Of the API. (default: METSEG_PORT, or 8000)")
+        int | None, typer.Option("--port", min=1, max=65535, help="Port of the API. (default: METSEG_PORT, or 8000)")
     ] = None,
-    page_port: Annotated[int, typer.Option("--page-port", min=1, max=65535, help="Of the page.")] = 8501,
-    workers: Annotated[int, typer.Option("--workers", min=0, max=64, help="How many; 0: they run elsewhere.")] = 1,
+    page_port: Annotated[int, typer.Option("--page-port", min=1, max=65535, help="Port of the page.")] = 8501,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, max=64, help="Number of workers; 0 if they run elsewhere.")
+    ] = 1,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Start the page too.")] = True,
 ) -> None:
-    """Start the API, a worker and the page; one Ctrl-C ends them all. What crashes is started again."""
+    """Start the API, a worker and the page. Ctrl-C stops all of them; a process that crashes is restarted."""
     from metseg.serve.jobs.supervisor import Supervisor, require_free_port
     from metseg.serve.settings import load_settings
 
@@ -43,19 +45,19 @@ def up(
     if page:
         where = address(PAGE_HOST, page_port) if has_page else "not installed (pip install 'metseg[ui]')"
         sys.stderr.write(f"page: {where}\n")
-    sys.stderr.write("Ctrl-C ends all.\n")
+    sys.stderr.write("Ctrl-C stops all.\n")
     status = Supervisor(children, grace_s=GRACE_S).run()
     if status:
         raise typer.Exit(status)
 
 
 def api_child(settings: Settings) -> Child:
-    """Return the API as a child."""
+    """Return the child process of the API."""
     return _child("api", "serve", "--port", str(settings.port))
 
 
 def worker_children(settings: Settings, count: int) -> list[Child]:
-    """Return so many workers as children, each of a name that is the same the next time."""
+    """Return `count` child processes of workers, with names that are stable over restarts."""
     from metseg.serve.jobs.supervisor import Child
     from metseg.serve.jobs.worker_id import machine_name
 
@@ -69,7 +71,7 @@ def worker_children(settings: Settings, count: int) -> list[Child]:
 
 
 def page_child(settings: Settings, port: int) -> Child:
-    """Return the page as a child; it talks to the API only."""
+    """Return the child process of the page, which talks to the API only."""
     from metseg.serve.jobs.supervisor import Child
 
     environment = {"METSEG_API_URL": address(settings.host, settings.port)}
@@ -77,12 +79,12 @@ def page_child(settings: Settings, port: int) -> Child:
 
 
 def page_is_installed() -> bool:
-    """Return whether the page and what it needs are there."""
+    """Return whether the page and its dependencies are installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("metseg.cli.ui", "streamlit"))
 
 
 def address(host: str, port: int) -> str:
-    """Return where something listens, as a browser on this machine finds it.
+    """Return the URL at which a browser on this machine reaches a host and port.
 
     >>> address("0.0.0.0", 8000), address("::1", 80)
     ('http://127.0.0.1:8000', 'http://[::1]:80')

@@ -1,4 +1,4 @@
-"""``metseg worker``: a process that works on the studies of the service."""
+"""``metseg worker``: a process that processes the studies of the service."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import typer
 def worker(
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Stable over restarts; two on one machine need two. (default: the machine's)"),
+        typer.Option("--name", help="Name, stable over restarts; unique on a machine. (default: the machine's name)"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="How many compute. (default: as many as processors)")
+        int | None, typer.Option("--threads", min=1, help="Number of compute threads. (default: number of processors)")
     ] = None,
 ) -> None:
-    """Work on studies that the service has accepted, one at a time, until Ctrl-C; start as many as you like.
+    """Process the studies that the service has accepted, one at a time, until Ctrl-C. Several workers can run.
 
-    Reads METSEG_HOME and METSEG_DATABASE_URL as `metseg serve` does; all of them need the same ones. A worker that is
-    ended or killed, and started again under its name, goes on where it was; if it is not, another takes its studies.
+    All workers and `metseg serve` need the same METSEG_HOME and METSEG_DATABASE_URL. A worker that stops and is started
+    again under its name resumes its study; if it does not come back, another worker takes over.
     """
     from metseg.malloc_tuning import give_back_freed_memory
     from metseg.serve.jobs.limits import limit_threads, yield_to_others
@@ -30,9 +30,9 @@ def worker(
 
     given = {"worker_id": name, "worker_threads": threads}
     settings = load_settings(**{key: value for key, value in given.items() if value is not None})
-    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are looked for there
+    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are searched there
     count = settings.worker_threads or processors()
-    # Before torch and its like are loaded: they look once.
+    # Before torch and similar libraries are imported: they read the limit once.
     limit_threads(count)
     give_back_freed_memory()
     yield_to_others(settings.worker_nice)
@@ -43,6 +43,6 @@ def worker(
     configure_logs(settings.log_level)
     Worker(settings, threads=count).run()
     logging.shutdown()
-    # A thread that is deep in a library's code, and has not heard that all is over, is not waited for: its work is
-    # done again, and nothing of it is half-written.
+    # Do not wait for a thread that is still inside library code: its work is
+    # repeated later, and all its files are written atomically.
     os._exit(0)

@@ -1,1 +1,1 @@
-"""Experiments that drive many runs and end in a report."""
+"""Experiments that drive several runs, and tools that prepare or combine them."""

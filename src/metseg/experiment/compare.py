@@ -1,4 +1,4 @@
-"""Train several recipes on the same folds with the same budget, and say honestly which is better."""
+"""Train several recipes on the same folds with the same budget, and test which is better."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
 from metseg.training.scoring import ScoredRun, score_run
 
-#: The split of a comparison, in its folder.
+#: File name of a comparison's split, in its folder.
 SPLIT = "split.json"
 
 #: What of a bundle's figures says what its training took.
@@ -36,17 +36,17 @@ TRAINING_FACTS = ("parameters", "minutes", "validation_loss", "steps", "peak_mem
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared on what.
+    """The inputs of a comparison.
 
     Args:
-        recipes: each with a name of its own.
+        recipes: at least one; names must be unique.
         data: root of the data set.
-        out: where runs, tables and figures go.
-        folds: how many folds to cross-validate on; 0: one split, scored on its test patients.
+        out: output folder for runs, tables and figures.
+        folds: number of cross-validation folds; 0: one split, scored on its test patients.
         split_file: a split to use; None: the first recipe's.
         device: such as ``auto``, ``cpu``, ``cuda``.
-        overwrite: replace the results of an earlier comparison in ``out``; its runs are kept all the same.
-        allow_changed_data: go on with the runs in ``out`` even where images or masks changed since they began.
+        overwrite: replace the results of an earlier comparison in ``out``; its runs are kept.
+        allow_changed_data: continue the runs in ``out`` even if images or masks changed since they began.
     """
 
     recipes: tuple[Recipe, ...]
@@ -60,7 +60,7 @@ class Plan:
 
 
 def compare(plan: Plan) -> Comparison:
-    """Train, score and compare; finished runs in ``plan.out`` are not repeated, interrupted ones are resumed.
+    """Train, score and compare. Skips finished runs in ``plan.out`` and resumes interrupted ones.
 
     Raises:
         UsageError: a recipe that is wrong, two of one name, recipes that predict different labels, a split without
@@ -77,7 +77,7 @@ def compare(plan: Plan) -> Comparison:
     split = mark_duplicates(_shared_split(plan, sources), sources, cache=plan.out / "cache")
     judged = cross_validation_splits(split, sources, validation=first.split.validation)
     _require_begun(plan, judged)
-    # Other data mostly have another split too: what is really wrong comes first.
+    # Changed data usually change the split too. Check the data first, because they are the cause.
     changed_runs = _require_same_data(plan, judged)
     _require_same_runs(plan, judged)
     _require_same_split(split, plan)
@@ -88,7 +88,7 @@ def compare(plan: Plan) -> Comparison:
 
 
 def _require_no_results(plan: Plan) -> None:
-    """Refuse to replace results; an interrupted comparison has none yet, and goes on.
+    """Refuse to replace existing results. An interrupted comparison has none yet and is resumed.
 
     Raises:
         UsageError: ``usage.exists``.
@@ -96,7 +96,7 @@ def _require_no_results(plan: Plan) -> None:
     there = [name for name in result_files([one.name for one in plan.recipes]) if (plan.out / name).exists()]
     if there and not plan.overwrite:
         raise UsageError(
-            "the results of a comparison are there already",
+            "results of a comparison already exist",
             where=plan.out,
             got=", ".join(there),
             cure="choose another --out, or replace them with --overwrite (finished runs are kept)",
@@ -113,9 +113,9 @@ def _require_same_split(split: Split, plan: Plan) -> None:
     file = plan.out / SPLIT
     if file.exists() and not plan.overwrite and Split.load(file) != split:
         raise UsageError(
-            "the folder holds another split",
+            "the folder holds a different split",
             where=file,
-            cure="choose another --out, take that split with --split, or replace it with --overwrite",
+            cure="choose another --out, use that split with --split, or replace it with --overwrite",
             code="usage.exists",
         )
 
@@ -127,10 +127,10 @@ def _runs(recipe: Recipe, plan: Plan, judged: Sequence[Split]) -> list[tuple[Run
 
 
 def _require_same_runs(plan: Plan, judged: Sequence[Split]) -> None:
-    """Refuse a folder with runs of another split before anything is written there.
+    """Refuse a folder with runs of another split, before anything is written.
 
     Raises:
-        UsageError: a run was begun with another split.
+        UsageError: a run was started with another split.
     """
     for recipe in plan.recipes:
         for run, split in _runs(recipe, plan, judged):
@@ -139,7 +139,7 @@ def _require_same_runs(plan: Plan, judged: Sequence[Split]) -> None:
 
 
 def _require_begun(plan: Plan, judged: Sequence[Split]) -> None:
-    """Refuse to allow changed data where no run was begun.
+    """Refuse ``allow_changed_data`` where no run was started.
 
     Raises:
         UsageError: ``usage.run``.
@@ -147,20 +147,20 @@ def _require_begun(plan: Plan, judged: Sequence[Split]) -> None:
     runs = [run for recipe in plan.recipes for run, _ in _runs(recipe, plan, judged)]
     if plan.allow_changed_data and not any(run.exists for run in runs):
         raise UsageError(
-            "--allow-changed-data is for a comparison whose runs were begun, and there is none",
+            "--allow-changed-data continues existing runs, and the folder has none",
             where=plan.out,
-            cure="leave --allow-changed-data out",
+            cure="remove --allow-changed-data",
             code="usage.run",
         )
 
 
 def _require_same_data(plan: Plan, judged: Sequence[Split]) -> dict[Path, str]:
-    """Refuse runs that were begun with another recipe or on other data before anything is written or trained.
+    """Refuse runs that were started with another recipe or on other data, before anything is written or trained.
 
     Returns:
-        How the data of finished runs differ from those of now, by run folder, where that is allowed.
+        How the data of finished runs differ from the current data, by run folder, where that is allowed.
     Raises:
-        UsageError: as `metseg.training.data_record.read_data`; a run was begun with another recipe.
+        UsageError: as `metseg.training.data_record.read_data`; a run was started with another recipe.
     """
     remarks: dict[Path, str] = {}
     for recipe in plan.recipes:
@@ -179,7 +179,7 @@ def _require_same_data(plan: Plan, judged: Sequence[Split]) -> dict[Path, str]:
 
 
 def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: Mapping[Path, str]) -> ComparedModel:
-    """Train one recipe on every fold that is not finished yet, and gather what each network did on its fold."""
+    """Train one recipe on every unfinished fold, and collect each network's results on its fold."""
     runs, seen, metrics = [], [], []
     for run, split in _runs(recipe, plan, judged):
         if not run.is_finished:
@@ -187,7 +187,7 @@ def _contest(recipe: Recipe, plan: Plan, judged: Sequence[Split], changed_runs: 
         runs.append(run)
         seen.append(_seen(recipe, plan, run=run, split=split))
         metrics.append(json.loads((run.bundle / "metrics.json").read_text("utf-8")))
-    # A run of an earlier version does not say all of it.
+    # Runs of earlier versions lack some of these figures.
     keys = [key for key in TRAINING_FACTS if all(known.get(key) is not None for known in metrics)]
     facts = [
         {**{key: float(known[key]) for key in keys}, "slices_per_s": one.slices_per_s}
@@ -226,7 +226,7 @@ def _train(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> None:
 
 
 def _seen(recipe: Recipe, plan: Plan, *, run: RunFolder, split: Split) -> ScoredRun:
-    """Return what the run saw of its test patients when it ended: they are read once, and not again here."""
+    """Return the scores and snapshots of the run's test patients, which the run saved when it ended."""
     if not ScoredRun.is_in(run.test):  # a run that ended before this was kept
         predictor = Predictor.from_bundle(load_bundle(run.bundle), device=plan.device)
         score_run(predictor, split.select(read_sources(recipe, plan.data)).test, f"Scoring {recipe.name}").save(
@@ -241,21 +241,21 @@ def _shared_split(plan: Plan, sources: Sequence[CaseSource]) -> Split:
         part = plan.recipes[0].split
         if plan.folds and part.test > 0:
             raise UsageError(
-                "the recipe keeps patients back for a test, and a cross-validation judges every patient",
+                "the recipe holds out test patients, but a cross-validation scores every patient",
                 where=f"recipe {plan.recipes[0].name}",
                 got=f"split.test = {part.test:g} and {plan.folds} folds",
-                cure="set split.test to 0 (--set split.test=0) to judge every patient, or leave --folds out",
+                cure="set split.test to 0 (--set split.test=0), or remove --folds",
                 code="usage.split",
             )
         return make_split(sources, part.model_copy(update={"folds": plan.folds}) if plan.folds else part)
     split = Split.load(plan.split_file)
     if plan.folds not in (0, len(split.folds)):
         raise UsageError(
-            "the split has another number of folds than were asked for",
+            "the split's number of folds is not the requested one",
             where=plan.split_file,
             expected=plan.folds,
             got=len(split.folds),
-            cure="leave --folds out, or make the split anew",
+            cure="remove --folds, or create a new split",
             code="usage.split",
         )
     return split

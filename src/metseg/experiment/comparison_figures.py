@@ -1,4 +1,4 @@
-"""The pictures of a comparison: training curves, Dice by patient, best, median and worst patient of each model."""
+"""The figures of a comparison: training curves, Dice by patient, best, median and worst patient of each model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metseg.plot.outlines import draw_outlines
 
 CURVES, DISTRIBUTION = "curves.png", "dice_by_patient.png"
 
-#: The curves as `report.html` shows them.
+#: The training curves in `report.html`.
 CURVES_DRAWING = "curves.svg"
 
 
@@ -22,7 +22,7 @@ def overlays_name(model: str) -> str:
 
 
 def write_figures(comparison: Comparison, out: Path) -> None:
-    """Write every figure that `results.md` shows, and those that only the report of a comparison has."""
+    """Write all figures of `results.md`, and the additional figures of the report."""
     contestants = comparison.contestants
     for name in (CURVES, CURVES_DRAWING):
         draw_curves({one.name: one.curves for one in contestants}, out / name)

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: `results.json`, `results.md`, `report.html` and the figures in them."""
+"""Write the output of a comparison: `results.json`, `results.md`, `report.html` and their figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMAT, VERSION = "metseg-comparison", 1
 
 
 def result_files(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the files that `write_results` writes for models of these names, but for the figures of the page."""
+    """Return the files that `write_results` writes for models of these names, except the figures of the report."""
     return ("results.json", "results.md", REPORT, CURVES, CURVES_DRAWING, DISTRIBUTION, *map(overlays_name, names))
 
 
@@ -42,7 +42,7 @@ def write_results(comparison: Comparison, out: Path) -> None:
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """Return everything that was measured, for programs."""
+    """Return all results as a JSON document."""
     best = comparison.shown_best
     return {
         "format": FORMAT,
@@ -114,7 +114,7 @@ def _paired_tests(comparison: Comparison) -> list[str]:
 
 
 def _figures(comparison: Comparison) -> list[Block]:
-    """Return the pictures that lie beside `results.md`, which names them alone."""
+    """Return the figures that `results.md` refers to."""
     shown = {CURVES: "Training curves", DISTRIBUTION: "Dice by patient"}
     shown |= {overlays_name(one.name): f"{one.name}: best, median and worst patient" for one in comparison.contestants}
     return [Figure(Path(name), caption="", alt=alt) for name, alt in shown.items()]

@@ -1,4 +1,4 @@
-"""A comparison of recipes as `report.html`: the report of any evaluation, and what only trainings have before it."""
+"""A comparison of recipes as `report.html`: sections on the trainings, followed by the evaluation report."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from metseg.reporting.provenance import making_facts, scoring_facts
 from metseg.reporting.report_data import Compared, Contents, Overlay, Scored
 from metseg.reporting.worst_cases import leading_figure, worst_cases
 
-#: What a snapshot shows of a case.
+#: The slice that a snapshot shows of a case.
 SHOWN = "the slice with the most lesion, of any class"
 
-NO_PICTURES = "What the runs saw of their patients was not kept, so there is nothing to draw."
+NO_PICTURES = "No example pictures: the runs kept no images of their patients."
 
 
 def comparison_contents(comparison: Comparison) -> Contents:
-    """Return what the report of a comparison tells."""
+    """Return the content of a comparison's report."""
     names = ", ".join(one.name for one in comparison.contestants)
     first = comparison.contestants[0]
     scored = tuple(Scored(one.name, one.summary, one.scores, overlays=_overlays(one)) for one in comparison.contestants)
@@ -48,18 +48,18 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
 
     Args:
         comparison: the outcome.
-        out: where `metseg.experiment.comparison_figures.write_figures` has written.
+        out: folder that `metseg.experiment.comparison_figures.write_figures` wrote to.
     """
     verdict = Paragraph("", label=comparison.verdict, tone="verdict")
     curves = Figure(
         out / CURVES_DRAWING,
-        "Training of the first fold: loss (dashed: validation) and mean Dice of the validation patients, by minutes.",
+        "Training of the first fold: loss (dashed: validation) and mean Dice of the validation patients, over minutes.",
         alt="Training curves",
     )
     examples: tuple[Block, ...] = tuple(
         Figure(
             out / overlays_name(one.name),
-            f"{one.name}: patients of the highest, the median and the lowest Dice. Thick green line: truth; thin "
+            f"{one.name}: patients with the highest, median and lowest Dice. Thick green line: truth; thin "
             "orange line: prediction.",
             alt=f"Best, median and worst patient of {one.name}",
         )
@@ -73,7 +73,7 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
 
 
 def _overlays(one: ComparedModel) -> tuple[Overlay, ...]:
-    """Return the worst cases; scores and snapshots are of the same cases in the same order."""
+    """Return the worst cases. Scores and snapshots list the same cases in the same order."""
     if not one.snapshots:
         return ()
     column = leading_figure(one.scores)

@@ -1,4 +1,4 @@
-"""What came out of a comparison, and what may be said about it."""
+"""The result of a comparison, and the verdict that it supports."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class ComparedModel:
     """One recipe after all its runs.
 
     Args:
-        recipe: what was trained.
+        recipe: the trained recipe.
         bundles: one per fold.
         scores: one per case, each predicted by a network that had not seen the patient.
         snapshots: one per case.
         facts: parameters, minutes, validation loss of the weights kept, steps, slices per second, peak memory; means
             over the folds.
         curves: the epochs of the first fold.
-        machines: what each run was trained and timed on; nothing of a run whose bundle does not say.
-        changed_data: how the data changed while its runs were trained, one sentence each; mostly empty.
+        machines: the hardware of each run; absent for a run if its bundle does not record it.
+        changed_data: how the data changed while its runs were trained, one sentence each; usually empty.
     """
 
     recipe: Recipe
@@ -67,8 +67,8 @@ class Comparison:
 
     Args:
         contestants: in the order of the recipes; at least one.
-        split: which patient was where.
-        warnings: what makes the comparison less fair than it looks, one sentence each.
+        split: the part of each patient.
+        warnings: reasons why the comparison is less fair than it looks, one sentence each.
     """
 
     contestants: tuple[ComparedModel, ...]
@@ -77,12 +77,12 @@ class Comparison:
 
     @cached_property
     def pairs(self) -> tuple[PairedComparison, ...]:
-        """Return every two of them compared on the Dice by patient."""
+        """Return the paired test of each two contestants on Dice per patient."""
         return tuple(compare_models({one.name: one.dice_by_patient for one in self.contestants}))
 
     @property
     def machine(self) -> Mapping[str, str]:
-        """Return what every run was trained and timed on; empty where that is not one and the same."""
+        """Return the machine that all runs used; empty if they used different machines."""
         found = [machine for one in self.contestants for machine in one.machines]
         return found[0] if found and all(machine == found[0] for machine in found) else {}
 
@@ -92,19 +92,19 @@ class Comparison:
 
     @property
     def highest(self) -> ComparedModel:
-        """Return the recipe of the highest mean Dice, which need not be better than the next one."""
+        """Return the recipe with the highest mean Dice, which need not be significantly better than the next one."""
         return max(self.contestants, key=lambda one: one.mean_dice)
 
     @property
     def shown_best(self) -> ComparedModel | None:
-        """Return the recipe that is shown to be better than every other, by the rule of `better_of`; else None."""
+        """Return the recipe that is significantly better than every other by `better_of`; None if there is none."""
         rivals = self._pairs_of_highest()
         named = all(pair.better == self.highest.name for pair in rivals)
         return self.highest if rivals and named else None
 
     @property
     def verdict(self) -> str:
-        """Return what may be said, in a sentence."""
+        """Return the verdict as one sentence."""
         highest = self.highest
         if len(self.contestants) == 1:
             return f"{highest.name} alone: nothing to compare it with"
@@ -120,8 +120,8 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what a reader of the verdict has to know, one sentence each: leaks, trivial models, few patients."""
-        leaks = (f"{leak}; these figures are too good." for leak in self.split.leaks)
+        """Return the caveats of the verdict, one sentence each: leaks, trivial models, few patients."""
+        leaks = (f"{leak}; these figures are too optimistic." for leak in self.split.leaks)
         trivial = (f"{one.name}: {text}." for one in self.contestants for text in one.summary.trivial)
         caution = few_patients(self.contestants[0].summary.patients) if self.pairs else None
         return (*leaks, *trivial, *(() if caution is None else (caution,)))

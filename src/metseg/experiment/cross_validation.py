@@ -1,4 +1,4 @@
-"""Cross-validation without looking: the patients a network is judged on choose nothing about it."""
+"""Cross-validation without leakage: the patients that score a network do not take part in any choice about it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from metseg.recipe import SplitPart
 
 
 def cross_validation_splits(split: Split, sources: Sequence[CaseSource], *, validation: float) -> tuple[Split, ...]:
-    """Return the divisions to train on, one per fold; the `test` units of each are judged by its network.
+    """Return one split per fold; the network of each is scored on its `test` units.
 
-    Of the units outside fold k, a share is set aside for early stopping and for the choice of the best weights. A fold
-    that did both, choose and judge, would flatter.
+    A fraction of the units outside fold k is set aside for early stopping and for choosing the best weights. Using the
+    fold itself for both choosing and scoring would bias its scores upwards.
 
     Args:
-        split: with folds, or with test units; then it comes back as it is.
+        split: with folds, or with test units; the latter is returned unchanged.
         sources: the data set it was made for.
-        validation: the share of the units outside the fold that is set aside.
+        validation: the fraction of the units outside the fold that is set aside.
     Raises:
         UsageError: neither folds nor test units, or both.
     """
     if bool(split.folds) == bool(split.test):
         raise UsageError(
-            "every patient is judged in a cross-validation, so no test patients are kept back"
+            "a cross-validation scores every patient, so the split must not hold out test patients"
             if split.folds
             else "the split leaves no test patients to compare the models on",
             where="split",
-            cure="make the split without them (metseg split --test 0)"
+            cure="create the split without them (metseg split --test 0)"
             if split.folds
-            else "give it a test share, or ask for --folds",
+            else "create it with a test part (metseg split --test), or give --folds",
             code="usage.split",
         )
     if not split.folds:

@@ -1,4 +1,4 @@
-"""A data set's fingerprint: voxel sizes, shapes, intensities and lesions, case by case in the memory of one case."""
+"""Compute a data set's fingerprint: voxel sizes, shapes, intensities and lesions, one case at a time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from metseg.progress import track
 from metseg.recipe import DataPart, Named
 from metseg.volume import BRAIN_MASK, Case
 
-#: How well images have to fit in a training; here they need not, for nobody has said yet how to bring them together.
+#: Training checks how well images align; the fingerprint does not, since no registration is configured yet.
 LIMITS = ("least_head_overlap", "least_coverage", "least_mutual_information")
-#: What is done before a case is measured. Not registered: that changes no size.
+#: Preprocessing before a case is measured. Without registration, which changes no size.
 STEPS = check_steps(
     (
         Named(name="align", options={"method": "resample", **dict.fromkeys(LIMITS, 0)}),
@@ -38,14 +38,14 @@ PERCENTILES = {"low": 0.5, "median": 50.0, "high": 99.5}
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What one case is like. Axes are right, anterior, superior.
+    """The measurements of one case. Axes are right, anterior, superior.
 
     Args:
-        case_id, patient: who.
+        case_id, patient: identifiers.
         spacing_mm: of the reference.
-        shape: (X, Y, Z) of the brain or head, the surroundings cut off.
-        share_kept: voxels kept of those of the file.
-        region: how the brain was found: file, nonzero, or head where it was not.
+        shape: (X, Y, Z) of the brain or head after cropping.
+        share_kept: fraction of the file's voxels that cropping keeps.
+        region: source of the brain region: file, nonzero, or head if no brain was found.
         one_grid: whether all images lie on the reference's grid.
         intensities: per sequence, mean, standard deviation and percentiles within the region, in the file's units.
         lesions_ml: volume of each connected lesion; None without truth.
@@ -66,7 +66,7 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What the cases of a data set are like, and which could not be read, with the reason."""
+    """The measurements of all cases, and the reason for each case that could not be read."""
 
     cases: tuple[CaseFacts, ...]
     problems: Mapping[str, str]
@@ -99,22 +99,22 @@ class Fingerprint:
 
 
 def compute_fingerprint(sources: Sequence[CaseSource], data: DataPart, *, quiet: bool = False) -> Fingerprint:
-    """Return the fingerprint of the cases; those that cannot be read are told apart.
+    """Return the fingerprint of the cases; unreadable cases are listed separately.
 
     Args:
         sources: from `metseg.io.find_cases`.
         data: which images are read, and what the labels mean.
         quiet: show no progress.
     Raises:
-        InputError: pictures, which know no millimetres (``input.no_affine``); or not a single case can be read.
+        InputError: 2D pictures, which have no voxel size (``input.no_affine``); or no case can be read.
     """
     pictures = next((source for source in sources if source.slice_names), None)
     if pictures is not None:
         raise InputError(
-            "pictures do not say how large a pixel is, so nothing can be planned from them",
+            "pictures have no pixel size, so no plan can be made from them",
             where=pictures.case_id,
             expected="volumes: NIfTI or DICOM",
-            cure="begin with a shipped recipe for slices, such as lgg-fast",
+            cure="start from a shipped recipe for slices, such as lgg-fast",
             code="input.no_affine",
         )
     facts, problems, last = [], {}, None
@@ -129,7 +129,7 @@ def compute_fingerprint(sources: Sequence[CaseSource], data: DataPart, *, quiet:
 
 
 def case_facts(case: Case, data: DataPart) -> CaseFacts:
-    """Return what one case is like.
+    """Return the measurements of one case.
 
     Raises:
         InputError: it cannot be prepared, see `prepare_case`.
@@ -137,7 +137,7 @@ def case_facts(case: Case, data: DataPart) -> CaseFacts:
     reference = case.images[reference_name(case, data)]
     if reference.affine is None:
         raise InputError(
-            "the volume does not say how large a voxel is",
+            "the volume has no voxel size",
             where=case.case_id,
             cure="write the files with their affine",
             code="input.no_affine",
@@ -162,7 +162,7 @@ def case_facts(case: Case, data: DataPart) -> CaseFacts:
 
 
 def _rounded(spacing: Iterable[float]) -> tuple[float, float, float]:
-    """Return a spacing without what headers lose by rounding: 0.9999999 is 1."""
+    """Return a spacing without the rounding errors of headers: 0.9999999 becomes 1."""
     x, y, z = (round(value, 5) for value in spacing)
     return x, y, z
 

@@ -1,4 +1,4 @@
-"""Several trainings of one recipe, such as the folds of a split, as one bundle: their probabilities are averaged."""
+"""Combine several trained bundles of one recipe, such as those of folds, into one that averages their probabilities."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.recipe import Recipe
 from metseg.training.model_card import about_model
 
-#: Parts of a recipe by which a network is known and predicts; in these the bundles have to agree. What fills in for
-#: missing sequences is part of `augment`.
+#: Parts of a recipe that define a network and its predictions; the bundles must agree in these. The fill value of
+#: missing sequences is in `augment`.
 AGREED = ("name", "data", "preprocess", "augment", "model")
 
 NOT_SCORED = (
-    "The average was not scored: each network has seen what others were validated or tested on."
-    " Patients whom none of them has seen can be: `metseg predict`, then `metseg evaluate`."
+    "The ensemble was not scored: each network has seen patients that others were validated or tested on."
+    " To score it on patients that no network has seen, run `metseg predict`, then `metseg evaluate`."
 )
 
 
 def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
-    """Write one bundle with the networks of several, and return its folder.
+    """Write one bundle with the networks of several bundles, and return its folder.
 
     Args:
         places: names or folders of bundles of one recipe, such as those of the folds of a split.
         out: the new bundle.
     Raises:
-        UsageError: fewer than two, one of them twice, other recipes, or a bundle that is joined already.
-        BundleError: one is no bundle, or damaged.
+        UsageError: fewer than two bundles, one of them twice, different recipes, or a bundle that is joined already.
+        BundleError: a path is not a bundle, or the bundle is damaged.
     """
     bundles = [load_bundle(place) for place in places]
     _check(bundles, Path(out))
@@ -48,7 +48,7 @@ def join_bundles(places: Sequence[str | Path], out: str | Path) -> Path:
 
 def _check(bundles: Sequence[Bundle], out: Path) -> None:
     if len(bundles) < 2:
-        raise _refused("there is nothing to join", got=f"{len(bundles)} bundle(s)", cure="name two bundles or more")
+        raise _refused("fewer than two bundles", got=f"{len(bundles)} bundle(s)", cure="give two or more bundles")
     first = bundles[0]
     for bundle in bundles:
         if bundle.folder.resolve() == out.resolve():
@@ -56,47 +56,47 @@ def _check(bundles: Sequence[Bundle], out: Path) -> None:
             raise _refused(f"'{_called(bundle)}' would be replaced", got=str(out), cure=cure)
         if len(bundle.networks) > 1:
             raise _refused(
-                f"'{_called(bundle)}' is several networks already", cure="join the bundles of single trainings"
+                f"'{_called(bundle)}' already has several networks", cure="join bundles with one network each"
             )
         if bundle.recipe.predict != first.recipe.predict:
             raise _refused(
-                f"'{_called(bundle)}' and '{_called(first)}' make their masks differently",
-                cure="join them as they were trained, and choose an operating point of the new bundle afterwards",
+                f"'{_called(bundle)}' and '{_called(first)}' have different operating points",
+                cure="join them as they were trained, then choose an operating point for the new bundle",
             )
         mine, others = _without_licence(bundle.recipe), _without_licence(first.recipe)
         differing = [part for part in AGREED if getattr(mine, part) != getattr(others, part)]
         if differing:
             raise _refused(
-                f"'{_called(bundle)}' and '{_called(first)}' are of different recipes",
-                got=f"another {', another '.join(differing)}",
-                cure="join trainings of one recipe",
+                f"'{_called(bundle)}' and '{_called(first)}' have different recipes",
+                got=f"different {', '.join(differing)}",
+                cure="join bundles of one recipe",
             )
     fingerprints = [bundle.fingerprint for bundle in bundles]
     if len(set(fingerprints)) < len(fingerprints):
-        raise _refused("one bundle is named twice", got=", ".join(fingerprints), cure="name each once")
+        raise _refused("one bundle is given twice", got=", ".join(fingerprints), cure="give each bundle once")
 
 
 def _without_licence(recipe: Recipe) -> Recipe:
-    """Return a recipe without whose data it was trained on: trainings of one recipe may have had different data."""
+    """Return a recipe without its data's licence: trainings of one recipe may use different data."""
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": ""})})
 
 
 def _of_all_data(bundles: Sequence[Bundle]) -> Recipe:
-    """Return the recipe of bundles, which names the data of each of them once."""
+    """Return the joint recipe, which lists the data of each bundle once."""
     licences = dict.fromkeys(bundle.recipe.data.licence for bundle in bundles if bundle.recipe.data.licence)
     recipe = bundles[0].recipe
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": "; ".join(licences)})})
 
 
 def _called(bundle: Bundle) -> str:
-    """Return a name that tells the folds of a comparison apart: each has its bundle in a folder `bundle`."""
+    """Return a name that distinguishes the folds of a comparison, which all store their bundle in a folder `bundle`."""
     return bundle.folder.parent.name if bundle.name == "bundle" else bundle.name
 
 
 def _split(splits: Sequence[Mapping[str, Any] | None], *, where: Path) -> Mapping[str, Any] | None:
-    """Return who was for what, as far as it holds for all: for the test are those who were it in each of them.
+    """Return the joint split: a patient is in its test part only if each bundle tested on that patient.
 
-    The folds of a comparison have splits of their own; what one of them was tested on, the others have learnt from.
+    Each fold of a comparison has its own split; the other folds train on the test patients of one fold.
     """
     if all(split == splits[0] for split in splits):
         return splits[0]
@@ -113,7 +113,7 @@ def _refused(what: str, *, got: str | None = None, cure: str) -> UsageError:
 
 
 def _metrics(bundles: Sequence[Bundle]) -> dict[str, Any]:
-    """Return what is known of them together; no score, for the average has none."""
+    """Return the joint metrics, without scores: the ensemble was not scored."""
     joined = [
         {
             "name": _called(bundle),
@@ -138,11 +138,13 @@ def _card(recipe: Recipe, metrics: dict[str, Any]) -> str:
         f"| {one['steps']} | {one['minutes'] or 0:.1f} |"
         for one in metrics["joined"]
     ]
-    leaks = ("**Leaks patients**: at least one of these trainings does.", "") if metrics["leaks_patients"] else ()
+    leaks = (
+        ("**Leaks patients**: at least one of these trainings leaks patients.", "") if metrics["leaks_patients"] else ()
+    )
     return "\n".join(
         [
             *about_model(recipe, parameters=metrics["parameters"]),
-            "## Of which trainings",
+            "## Networks",
             "",
             f"The probabilities of {len(rows)} networks are averaged.",
             "",

@@ -1,4 +1,4 @@
-"""Whether recipes can be compared at all, and what makes a comparison less fair than it looks."""
+"""Check whether recipes are comparable, and collect warnings on an unfair comparison."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from metseg.recipe import Recipe
 
 
 def require_comparable(recipes: Sequence[Recipe]) -> None:
-    """Refuse recipes that cannot stand in one table.
+    """Raise an error for recipes that are not comparable.
 
     Raises:
         UsageError: no recipe, two of one name, or recipes that predict different labels.
     """
     if not recipes:
-        raise UsageError("there is no recipe to compare", cure="name at least one")
+        raise UsageError("no recipe to compare", cure="give at least one recipe")
     names = [recipe.name for recipe in recipes]
     if len(set(names)) < len(names):
-        raise UsageError("two recipes have the same name", got=", ".join(names), cure="give one of them another name")
+        raise UsageError("two recipes have the same name", got=", ".join(names), cure="rename one of them")
     labels = {recipe.data.labels for recipe in recipes}
     if len(labels) > 1:
         raise UsageError(
             "the recipes predict different labels",
             got=", ".join(sorted(labels)),
-            cure="compare those that predict the same",
+            cure="compare recipes that predict the same labels",
         )
 
 
 def fairness_warnings(recipes: Sequence[Recipe]) -> tuple[str, ...]:
-    """Return what the reader of the table has to know, one sentence each."""
+    """Return the warnings for readers of the table, one sentence each."""
     warnings = []
     if spread := _differing(recipes, budget_text):
         warnings.append(f"Unequal budgets: {spread}.")
     if _differing(recipes, lambda recipe: recipe.split.model_dump_json()):
         warnings.append(
-            f"The recipes describe different splits: all of them were trained on that of {recipes[0].name}, "
-            "or on the split file given."
+            f"The recipes describe different splits: all were trained on the split of {recipes[0].name}, "
+            "or on the given split file."
         )
     return tuple(warnings)
 
 
 def budget_text(recipe: Recipe) -> str:
-    """Return what ends the training of a recipe, early stopping aside.
+    """Return the training budget of a recipe as text, early stopping excluded.
 
     >>> from metseg.recipe import parse_recipe
     >>> text = 'name = "r"\\nmodel = "unet"\\ntrain = {max_minutes = 20, max_epochs = 7}'
@@ -64,7 +64,7 @@ def budget_text(recipe: Recipe) -> str:
 
 
 def _differing(recipes: Sequence[Recipe], fact: Callable[[Recipe], str]) -> str:
-    """Return "name: fact" of every recipe if the fact is not the same for all, else nothing."""
+    """Return "name: fact" of every recipe if the facts differ, else an empty string."""
     facts = {recipe.name: fact(recipe) for recipe in recipes}
     if len(set(facts.values())) == 1:
         return ""

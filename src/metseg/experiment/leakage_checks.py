@@ -1,4 +1,4 @@
-"""Who may be chosen on: validation patients, never those that were trained on, never those kept for the test."""
+"""Allow choices on validation patients only: never on training patients, never on test patients."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from metseg.evaluation.files.file_matching import Pairs
 from metseg.io.splits import Split
 from metseg.message_text import examples_text, pluralize
 
-#: What is wrong with choosing on a patient, by where the split has the patient.
+#: Why a patient must not be used for a choice, by the patient's part of the split.
 WRONG: Mapping[str, str] = {
-    "test": "is kept for the test, which would be spent",
-    "train": "was trained on, so the choice would be too good to be true",
-    "nowhere": "is not in the split: it may have been trained on",
+    "test": "is held out for the test, and using it would bias the test scores",
+    "train": "was trained on, so the choice would be biased",
+    "nowhere": "is not in the split, so the network may have been trained on it",
 }
 
 
 def validation_patients(split: Split, *, networks: int, fold: int | None) -> Sequence[str]:
-    """Return all patients that are for validation.
+    """Return all validation patients.
 
     Args:
-        split: which patient was for what.
-        networks: of the bundle; with several, one per fold, cases were predicted by the network that had not seen them.
-        fold: which fold the only network was validated on; None: the split has no folds.
+        split: the part of each patient.
+        networks: number of networks in the bundle; with several, one per fold, each case was predicted by the network
+            that had not seen it.
+        fold: the validation fold of a single network; None: the split has no folds.
     Raises:
-        UsageError: a split by slice, or a fold that is missing or not there.
+        UsageError: a split by slice, or a missing or unknown fold.
     """
     if split.by == "slice":
         raise UsageError(
-            "the split is by slice: every patient may have been trained on",
+            "the split is by slice, so the network may have been trained on every patient",
             where="split",
             cure="train with a split by patient",
             code="usage.operating_point",
@@ -38,13 +39,13 @@ def validation_patients(split: Split, *, networks: int, fold: int | None) -> Seq
 
 
 def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fold: int | None) -> Sequence[str]:
-    """Refuse cases of patients that are not for validation, and return all patients that are.
+    """Refuse cases of patients outside the validation part, and return all validation patients.
 
     Args:
-        pairs: the cases that something is to be chosen on.
+        pairs: the cases used for the choice.
         split, networks, fold: see `validation_patients`.
     Raises:
-        InputError: ``input.split_leak``, a patient that is not for validation, by name.
+        InputError: ``input.split_leak`` names a patient outside the validation part.
         UsageError: see `validation_patients`.
     """
     allowed = validation_patients(split, networks=networks, fold=fold)
@@ -54,33 +55,33 @@ def require_validation_patients(pairs: Pairs, split: Split, *, networks: int, fo
             raise _refusal(pair.patient, split, allowed)
         if pair.patient in copies:
             raise InputError(
-                "the patient has images in common with a patient of another part of the split",
+                "the patient shares images with a patient in another part of the split",
                 where=pair.patient,
-                cure="leave the patient out, or make the split anew without the copies and train again",
+                cure="leave the patient out, or create a split without the copies and train again",
                 code="input.split_leak",
             )
     return allowed
 
 
 def untested_patients(pairs: Pairs, validation: Sequence[str]) -> tuple[str, ...]:
-    """Return a warning on validation patients without a case: a choice on the easy ones alone would flatter.
+    """Return a warning on validation patients without a case: a choice on easy cases only would be too optimistic.
 
     >>> untested_patients(Pairs(()), ["P1", "P2"])
-    ('not looked at: 2 of 2 validation patients: P1, P2',)
+    ('no predictions for 2 of 2 validation patients: P1, P2',)
     """
     seen = {pair.patient for pair in pairs.cases}
     missing = [patient for patient in validation if patient not in seen]
     if not missing:
         return ()
     patients = pluralize(len(validation), "validation patient")
-    return (f"not looked at: {len(missing)} of {patients}: {examples_text(missing)}",)
+    return (f"no predictions for {len(missing)} of {patients}: {examples_text(missing)}",)
 
 
 def refuse_seen_patients(pairs: Pairs, split: Split) -> None:
-    """Refuse patients that a bundle's own split trains on or tests on, whatever another split says of them.
+    """Refuse patients in the training or test part of the bundle's own split, even if another split has them elsewhere.
 
     Raises:
-        InputError: ``input.split_leak``, such a patient, by name.
+        InputError: ``input.split_leak`` names such a patient.
     """
     seen = frozenset(split.test) if split.folds else frozenset((*split.train, *split.test))
     for pair in pairs.cases:
@@ -95,7 +96,7 @@ def _validation(split: Split, networks: int, fold: int | None) -> Sequence[str]:
         return [patient for part in split.folds for patient in part]
     if fold is None or not 0 <= fold < len(split.folds):
         raise UsageError(
-            "which fold was the bundle validated on?",
+            "unknown validation fold of the bundle",
             where="fold",
             expected=f"0 to {len(split.folds) - 1}",
             got=fold,
@@ -108,7 +109,7 @@ def _validation(split: Split, networks: int, fold: int | None) -> Sequence[str]:
 def _refusal(patient: str, split: Split, allowed: Sequence[str]) -> InputError:
     place = "test" if patient in split.test else "train" if patient in split.units else "nowhere"
     cures = {
-        "nowhere": "name patients as the split does, with --patient-pattern or --patients, or give a split that has "
+        "nowhere": "match the split's patient names with --patient-pattern or --patients, or give a split that has "
         "them: --split",
         "train": "give predictions of validation patients only",
         "test": "give predictions of validation patients only",

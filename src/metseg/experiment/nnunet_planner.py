@@ -1,9 +1,9 @@
-"""nnU-Net's rules: from voxel sizes and shapes to target spacing, patch, strides, kernels and batch size.
+"""nnU-Net's rules: derive target spacing, patch, strides, kernels and batch size from voxel sizes and shapes.
 
 Isensee et al. 2021, arXiv:1809.10486, Supplementary Note 2, in the numbers of nnU-Net 2 (github.com/MIC-DKFZ/nnUNet,
-Apache-2.0; written anew here). In short: the target spacing is the median; the patch begins as large as the median
-volume and shrinks, longest axis first, until the network's feature maps fit the memory; each level halves the axes
-whose voxels are within a factor of two of the smallest, down to four voxels; an axis is convolved once it is so fine.
+Apache-2.0; reimplemented here). In short: the target spacing is the median. The patch starts as large as the median
+volume and shrinks, longest axis first, until the network's feature maps fit the memory. Each level halves the axes
+with voxels within a factor of two of the smallest, down to four voxels; an axis is convolved from that level on.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from metseg.errors import ResourceError
 
 Axes = tuple[int, ...]
 
-#: Axes coarser than this many times the others, and with fewer voxels by as much, are thick slices.
+#: An axis is the thick-slice axis if it is coarser than the others by this factor and has fewer voxels by it.
 ANISOTROPY = 3.0
 #: Percentile of the spacings of thick slices that they are resampled to: the median would blur the thinner ones.
 THICK_PERCENTILE = 10
 #: No axis is halved to fewer voxels than this.
 LEAST_EDGE = 4
-#: Voxels that the first guess at a patch has.
+#: Number of voxels in the initial patch.
 FIRST_PATCH = 256**3
 #: Channels of the finest level, doubled on each further one up to the most.
 BASE_CHANNELS, MOST_CHANNELS = 32, 320
-#: Batch size that the reference values of `NETWORKS` are for, and the least.
+#: Batch size of the reference values of `NETWORKS`, and the smallest batch size.
 REFERENCE_BATCH = 2
-#: A batch never shows more than this share of the data set.
+#: Largest fraction of the data set's voxels in one batch.
 MOST_OF_DATA_SET = 0.05
-#: Memory that the reference values of `NETWORKS` are for.
+#: Memory of the reference values of `NETWORKS`.
 REFERENCE_MEMORY_GB = 8.0
 
 
@@ -66,11 +66,11 @@ class PlannedNetwork:
 
 @dataclass(frozen=True)
 class Topology:
-    """What follows from a data set. Axes are those of the volumes, right, anterior, superior.
+    """The planned topology. Axes are right, anterior, superior.
 
     Args:
-        spacing_mm: to which everything is resampled.
-        median_shape: of the volumes then.
+        spacing_mm: target spacing of all volumes.
+        median_shape: of the volumes after resampling.
         patch_size, batch_size: of training.
         levels: of the network.
         feature_maps: values that the convolutions produce for one patch.
@@ -141,7 +141,7 @@ def make_levels(spacing_mm: Sequence[float], patch: Sequence[float]) -> tuple[Le
 
 
 def _halved_axes(spacing: Sequence[float], size: Sequence[float]) -> list[int]:
-    """Return the axes that the next level halves; none: the network ends here."""
+    """Return the axes that the next level halves; empty if this is the last level."""
     large = [axis for axis in range(len(size)) if size[axis] >= 2 * LEAST_EDGE]
     if not large:
         return []
@@ -159,7 +159,7 @@ def _plain_feature_maps(patch: Axes, levels: Levels, outputs: int) -> int:
 
 
 def _residual_feature_maps(patch: Axes, levels: Levels, outputs: int) -> int:
-    """A stem, residual blocks down, of which the first of a level projects its shortcut, and one convolution up."""
+    """A stem, residual encoder blocks (the first of a level projects its shortcut), one convolution per level up."""
     voxels = _voxels_by_level(patch, levels)
     blocks = residual_blocks(len(voxels))
     down = sum(
@@ -193,12 +193,12 @@ NETWORKS: Mapping[str, PlannedNetwork] = {
 def fit_patch(
     spacing_mm: Sequence[float], shape: Sequence[float], *, network: PlannedNetwork, memory_gb: float, outputs: int
 ) -> tuple[Levels, Axes, int]:
-    """Return levels, patch and feature maps: the largest patch of the volumes' proportions that fits the memory.
+    """Return levels, patch and feature maps for the largest patch, proportional to the volumes, that fits the memory.
 
     Args:
         spacing_mm: of the volumes, mm.
         shape: the median shape; no patch is larger.
-        network, memory_gb, outputs: what is computed, and in how much memory.
+        network, memory_gb, outputs: entry of `NETWORKS`, memory limit, number of outputs.
     Raises:
         ResourceError: not even the smallest network fits.
     """
@@ -213,8 +213,8 @@ def fit_patch(
         shorter = _less(patch, longest, step)
         if min(shorter) < LEAST_EDGE:
             raise ResourceError(
-                f"{memory_gb:g} GB hold no network of these rules",
-                cure="give more memory, or choose a smaller network by hand",
+                f"{memory_gb:g} GB are too little for any network by these rules",
+                cure="increase --memory, or configure a smaller network in a recipe",
                 code="resources.memory",
             )
         levels, patch = make_levels(spacing_mm, shorter)
@@ -226,7 +226,7 @@ def _less(patch: Axes, axis: int, step: int) -> Axes:
 
 
 def fit_batch(patch: Axes, feature_maps: int, *, network: PlannedNetwork, memory_gb: float, voxels: float) -> int:
-    """Return the batch size: what the memory holds, at most a twentieth of the data set's voxels, at least 2."""
+    """Return the batch size that fits the memory: at most a twentieth of the data set's voxels, at least 2."""
     budget = network.reference * memory_gb / REFERENCE_MEMORY_GB
     fits = round(budget / feature_maps * REFERENCE_BATCH)
     return max(min(fits, round(voxels * MOST_OF_DATA_SET / math.prod(patch))), REFERENCE_BATCH)
@@ -240,7 +240,7 @@ def plan_topology(
     memory_gb: float = REFERENCE_MEMORY_GB,
     outputs: int = 2,
 ) -> Topology:
-    """Return what follows from the spacings (N, 3) in mm and cropped shapes (N, 3) of N cases, axes in RAS.
+    """Return the topology for the spacings (N, 3) in mm and cropped shapes (N, 3) of N cases, axes in RAS.
 
     Raises:
         ResourceError: see `fit_patch`.

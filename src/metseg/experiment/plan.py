@@ -1,4 +1,4 @@
-"""Plan an experiment: measure a data set, apply nnU-Net's rules, write the recipe that follows."""
+"""Plan an experiment: measure a data set, apply nnU-Net's rules and write the resulting recipe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TRAINING: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A data set's fingerprint and what follows from it."""
+    """A data set's fingerprint, and the network and recipe derived from it."""
 
     fingerprint: Fingerprint
     topology: Topology
@@ -73,14 +73,14 @@ def plan_experiment(
 
     Args:
         root: the data set.
-        data: what is read of it; its ``labels`` stand. None: everything, with the label scheme that the layout knows.
+        data: settings for reading; its ``labels`` are kept. None: read everything, with the layout's label scheme.
         network: a name in `NETWORKS`.
-        memory_gb: memory of the GPU, or what a batch may take on a CPU.
-        name: of the recipe; None: after the folder.
+        memory_gb: GPU memory, or the memory that a batch may use on a CPU.
+        name: of the recipe; None: derived from the folder.
         quiet: show no progress.
     Raises:
-        UsageError: an unknown network, or anything wrong in `data`.
-        InputError: no cases, pictures instead of volumes, or no sequence that all cases have.
+        UsageError: an unknown network, or an invalid `data`.
+        InputError: no cases, 2D pictures instead of volumes, or no sequence that all cases have.
         ResourceError: the memory is too small.
     """
     rules = lookup("network to plan", NETWORKS, network)
@@ -111,19 +111,19 @@ def plan_experiment(
 
 
 def known_scheme(root: str | Path, *, layout: str = "auto", owners: Mapping[str, str | None] | None = None) -> str:
-    """Return the label scheme that the layout knows the masks under a root to have; binary if it knows none.
+    """Return the label scheme of the layout that a root has; binary if the layout defines none.
 
     Args:
         root: the data set.
         layout: see `DataPart`.
-        owners: pattern or table of patients, see `DataPart`.
+        owners: patient pattern or patient table, see `DataPart`.
     """
     sources = find_cases(root, validated(DataPart, {"layout": layout, **(owners or {})}, where="options"))
     return next((source.rule.files for source in sources if isinstance(source, VolumeSource)), DataPart().labels)
 
 
 def _common_sequences(fingerprint: Fingerprint, data: DataPart) -> tuple[tuple[str, ...], list[str]]:
-    """Return what the network will see, and what of the data it will not."""
+    """Return the sequences that the network will see, and notes on those that it will not."""
     if data.inputs:
         return data.inputs, []
     counts, cases = fingerprint.sequences, len(fingerprint.cases)
@@ -131,13 +131,13 @@ def _common_sequences(fingerprint: Fingerprint, data: DataPart) -> tuple[tuple[s
     common = tuple(name for name in order if counts[name] == cases)
     if not common:
         raise InputError(
-            "there is no sequence that every case has",
+            "no sequence is present in every case",
             got=", ".join(f"{name} in {count} of {cases}" for name, count in counts.items()),
-            cure="say which the network should see, and which of them may be missing, in a recipe's [data]",
+            cure="in a recipe's [data], list the sequences (modalities) and those that may be missing (optional)",
             code="input.missing_sequence",
         )
     rare = {name: count for name, count in counts.items() if name not in common}
-    absent = [f"{name} is left out: only {count} of {pluralize(cases, 'case')} with it" for name, count in rare.items()]
+    absent = [f"{name} is left out: only {count} of {pluralize(cases, 'case')} have it" for name, count in rare.items()]
     return common, absent
 
 
@@ -156,7 +156,7 @@ def _steps(fingerprint: Fingerprint, topology: Topology) -> tuple[Named, ...]:
 
 
 def _augmentation(topology: Topology) -> tuple[Named, ...]:
-    """Return nnU-Net's augmentation; voxels of thick slices must not be turned far out of their plane."""
+    """Return nnU-Net's augmentation; thick slices are rotated by small angles only, to stay near their plane."""
     thick = max(topology.spacing_mm) > ANISOTROPY * min(topology.spacing_mm)
     steps: dict[str, dict[str, Any]] = {
         "rotate": {"probability": 0.2, "degrees": 5 if thick else 30},
@@ -188,7 +188,7 @@ def _warnings(fingerprint: Fingerprint) -> list[str]:
     notes = [f"{case_id} cannot be read: {reason}" for case_id, reason in fingerprint.problems.items()]
     unlabelled = sum(case.lesions_ml is None for case in fingerprint.cases)
     if unlabelled:
-        notes.append(f"{pluralize(unlabelled, 'case')} without a mask: used for the plan, not usable for training")
+        notes.append(f"{pluralize(unlabelled, 'case')} without a mask: used for planning, not for training")
     heads = sum(case.region == "head" for case in fingerprint.cases)
     if heads:
         notes.append(f"{pluralize(heads, 'case')} with skull: the patches cover the whole head")
@@ -196,7 +196,7 @@ def _warnings(fingerprint: Fingerprint) -> list[str]:
 
 
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
-    """Return what a reader wants to know, as (what, value) lines."""
+    """Return the summary of a plan as (name, value) rows."""
     facts, topology, train = plan.fingerprint, plan.topology, plan.recipe.train
     classes = LABEL_SCHEMES[plan.recipe.data.labels].classes
     shown = facts.cases_by_class
@@ -213,7 +213,7 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         ("classes", ", ".join(f"{label} in {shown[value]} cases" for value, label in classes.items())),
         ("lesions", _lesion_sizes(lesions, len(facts.cases))),
         ("target spacing, mm", _joined(topology.spacing_mm)),
-        ("median shape then", _joined(topology.median_shape)),
+        ("median shape after resampling", _joined(topology.median_shape)),
         ("network", f"{plan.recipe.model.name}, channels {', '.join(map(str, topology.levels.channels))}"),
         ("strides", "; ".join(_joined(entry) for entry in topology.levels.strides)),
         ("kernels", "; ".join(_joined(entry) for entry in topology.levels.kernels)),

@@ -1,4 +1,4 @@
-"""A look at a recipe before it is trained: slices of a few patients as the network will see them."""
+"""Preview a recipe before training: slices of a few patients as the network will see them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from metseg.volume import Array, Case
 #: Patients shown, and versions of each.
 PATIENTS, VERSIONS = 4, 5
 
-#: Patients looked at in search of lesions; where these have none, the picture does without.
+#: Number of patients searched for lesions; if these have none, the picture shows none.
 SEARCHED = 40
 
 
@@ -37,12 +37,12 @@ def preview_augmentation(sources: Sequence[CaseSource], recipe: Recipe, path: Pa
     drawn as in epoch n of a training.
 
     Args:
-        sources: the data set; a case that cannot be used is left out.
+        sources: the data set; unusable cases are skipped.
         recipe: preprocessing, augmentation and seed.
         path: PNG or SVG.
     Raises:
-        UsageError: a wrong recipe.
-        InputError: no case can be used.
+        UsageError: an invalid recipe.
+        InputError: no case is usable.
     """
     validate_recipe(recipe)
     chosen = _chosen(sources, recipe)
@@ -92,9 +92,7 @@ def _chosen(sources: Sequence[CaseSource], recipe: Recipe) -> list[tuple[Case, P
             break
     chosen = [*with_lesion, *without][:PATIENTS]
     if not chosen:
-        raise problem or InputError(
-            "there is no case to show", cure="give a folder with images and masks", code="input.too_few"
-        )
+        raise problem or InputError("no case to show", cure="give a folder with images and masks", code="input.too_few")
     return sorted(chosen, key=lambda pair: pair[0].case_id)
 
 
@@ -114,7 +112,7 @@ def _fullest_slice(case: Case) -> int:
 
 
 def _shown(image: Array, labels: Array | None, z: int) -> Shown:
-    """Return one slice of an (X, Y, Z) image as it lies in the file."""
+    """Return one slice of an (X, Y, Z) image in the file's orientation."""
     return Shown(image[:, :, z].T, None if labels is None else np.asarray(labels[:, :, z].T, dtype=np.uint8))
 
 

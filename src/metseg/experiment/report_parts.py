@@ -1,4 +1,4 @@
-"""The parts that `results.md` and `report.html` of a comparison have in common."""
+"""Parts that `results.md` and `report.html` of a comparison share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from metseg.reporting.blocks import Block, Bullets, Paragraph, Table
 from metseg.reporting.formatting import metric_text, titled
 from metseg.system_info import machine_line
 
-#: What models are compared on.
+#: The figure that models are compared on.
 COMPARED = "Dice per patient"
 
-#: Column title to fact of the training, and how it is written.
+#: Column title to the name of a training fact and its formatter.
 FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "parameters": ("parameters", lambda value: f"{value / 1e6:.2f} M"),
     "training": ("minutes", lambda value: f"{value:.1f} min"),
@@ -28,7 +28,7 @@ FACTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 
 def models(comparison: Comparison) -> tuple[Block, ...]:
-    """Return the table of models and what its figures are."""
+    """Return the table of models, with a description of its figures."""
     first = comparison.contestants[0].summary
     how = [
         f"{pluralize(first.cases, 'case')} of {pluralize(first.patients, 'patient')} ({comparison.scored}).",
@@ -36,9 +36,9 @@ def models(comparison: Comparison) -> tuple[Block, ...]:
         f"({RESAMPLES:,} resamples of patients).",
     ]
     if _has_slices(comparison):
-        how.append("The two slice-wise ones are means over slices.")
+        how.append("The two slice-wise figures are means over slices.")
     if any(one.recipe.loss != comparison.contestants[0].recipe.loss for one in comparison.contestants):
-        how.append("The recipes have different losses: validation losses do not compare.")
+        how.append("The recipes use different losses, so validation losses are not comparable.")
     if comparison.split.folds:
         how.append("Training, validation loss, steps, prediction and memory are means over the folds.")
     return Paragraph(" ".join(how)), models_table(comparison)
@@ -65,9 +65,9 @@ def models_table(comparison: Comparison) -> Table:
 
 
 def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
-    """Return what makes the figures look better, or the comparison fairer, than it is."""
+    """Return warnings on figures that look better, or a comparison that looks fairer, than it is."""
     leaks = (
-        Paragraph(f"{leak}; these figures are too good.", label="Leaks patients", tone="warning")
+        Paragraph(f"{leak}; these figures are too optimistic.", label="Leaks patients", tone="warning")
         for leak in comparison.split.leaks
     )
     unfair = (Paragraph(warning, label="Warning", tone="warning") for warning in comparison.warnings)
@@ -80,7 +80,7 @@ def warnings(comparison: Comparison) -> tuple[Paragraph, ...]:
 
 
 def machines(comparison: Comparison) -> tuple[Block, ...]:
-    """Return on what the runs were trained and timed; of several machines, which model on which."""
+    """Return the machine of the runs; if there were several, the machine of each model."""
     if comparison.machine:
         return (Paragraph(f"Machine: {machine_line(comparison.machine)}."),)
     lines = tuple(
@@ -90,7 +90,7 @@ def machines(comparison: Comparison) -> tuple[Block, ...]:
     )
     if not lines:
         return ()
-    return Paragraph("Not all of it ran on one machine, so durations do not compare:"), Bullets(lines)
+    return Paragraph("The runs used different machines, so durations are not comparable:"), Bullets(lines)
 
 
 def _name(one: ComparedModel, comparison: Comparison) -> str:
@@ -98,7 +98,7 @@ def _name(one: ComparedModel, comparison: Comparison) -> str:
 
 
 def _has_slices(comparison: Comparison) -> bool:
-    """Return whether slices were scored; volumes have no slice-wise figures."""
+    """Return whether the data are slices; volumes have no slice-wise figures."""
     return any(region.slice_metrics for one in comparison.contestants for region in one.summary.regions.values())
 
 

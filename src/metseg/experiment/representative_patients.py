@@ -1,4 +1,4 @@
-"""Which patients stand for a model in its picture."""
+"""Choose the patients that a model's example figure shows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from metseg.training.snapshot import Snapshot
 
 
 def best_median_worst(dice: Mapping[str, float]) -> dict[str, str]:
-    """Return "best", "median" and "worst" to patient; with fewer than three patients, each of them once.
+    """Return "best", "median" and "worst" mapped to patients; fewer entries with fewer than three patients.
 
-    Equal figures are ordered by the patient's name; of an even number, the median is the lower of the two middle ones.
+    Ties are ordered by patient name. For an even number, the median is the lower of the two middle patients.
 
     >>> best_median_worst({"a": 0.5, "b": 0.9, "c": 0.1, "d": 0.7})
     {'best': 'b', 'median': 'a', 'worst': 'c'}
@@ -32,7 +32,7 @@ def panels(snapshots: Sequence[Snapshot], dice: Mapping[str, float]) -> list[Pan
 
     Args:
         snapshots: at least one per patient; of several, the one with the most lesion is shown.
-        dice: patient to figure.
+        dice: patient to Dice.
     """
     shown = []
     for place, patient in best_median_worst(dice).items():

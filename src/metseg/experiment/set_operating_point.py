@@ -1,7 +1,7 @@
-"""Give a bundle its operating point: chosen on validation patients, written into its recipe, used by prediction.
+"""Choose a bundle's operating point on validation patients and write it into its recipe, for later predictions.
 
-Nothing is predicted here: ``metseg predict --format mask --format probability`` is run on the validation patients
-first. The bundle's own split says who these are; who was trained on, or is kept for the test, is refused.
+This module does not predict: run ``metseg predict --format mask --format probability`` on the validation patients
+first. The bundle's own split defines these; training and test patients raise an error.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.progress import track
 from metseg.recipe import PredictPart, Recipe
 
-#: Heading of what is added to the card; whatever stands from there on is of an earlier choice.
+#: Heading of the section added to the card. A section with this heading is from an earlier choice and is replaced.
 HEADING = "## Operating point"
 
 MM3, VOXELS = "mm3", "voxels"
 
-#: How a unit is written for people; only pictures are without a voxel size.
+#: Display names of units; only 2D pictures have no voxel size.
 UNIT_WORDS: Mapping[str, str] = {MM3: "mm³", VOXELS: "pixels"}
 
 
 @dataclass(frozen=True)
 class OperatingTarget:
-    """What an operating point is chosen on, and for which rate.
+    """The data and the target rate for choosing an operating point.
 
     Args:
-        predictions: folder that ``metseg predict`` wrote masks and probabilities of validation patients into.
+        predictions: folder with the masks and probabilities of validation patients from ``metseg predict``.
         truth: folder of their true masks.
-        false_positives: per patient, at most so many.
-        protocol: by whose rule a lesion counts as found.
+        false_positives: largest mean number per patient.
+        protocol: rule for counting a lesion as found.
         labels: label scheme of the true masks; None: that of the recipe's files.
-        split_file: which patient was for what; None: as the bundle says.
-        fold: which fold the bundle was validated on, where the split has folds and the bundle one network.
-        patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`; neither: as the bundle's
-            recipe says.
+        split_file: split of the training; None: the bundle's own.
+        fold: validation fold of the bundle, if the split has folds and the bundle one network.
+        patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`; neither: as in the
+            bundle's recipe.
     """
 
     predictions: Path
@@ -77,10 +77,10 @@ class OperatingResult:
     """The outcome.
 
     Args:
-        bundle: where it is.
-        point: what was chosen.
-        confidence: from mean probability to confidence of a lesion.
-        warnings: what was not looked at.
+        bundle: folder of the bundle.
+        point: the chosen operating point.
+        confidence: calibration from mean probability to confidence of a lesion.
+        warnings: patients without predictions.
     """
 
     bundle: Path
@@ -89,7 +89,7 @@ class OperatingResult:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as `metrics.json` of the bundle holds it."""
+        """Return the entry of the bundle's `metrics.json`."""
         confidence = {"confidence_slope": self.confidence.slope, "confidence_intercept": self.confidence.intercept}
         return {**self.point.to_json(), **confidence}
 
@@ -101,13 +101,13 @@ def set_operating_point(
 
     Args:
         bundle: its name or folder.
-        wanted: what it is chosen on, and for which rate.
+        wanted: data and target rate.
         out: a new bundle; None: the bundle itself is replaced.
-        jobs: processes.
+        jobs: number of processes.
         quiet: no progress bar.
     Raises:
-        UsageError: a bundle that keeps the largest piece of a case alone, or nothing that says who is for validation.
-        InputError: patients that are not for validation, cases without probabilities, no lesion, or no point that keeps
+        UsageError: the bundle keeps only the largest component of a case, or its validation patients are unknown.
+        InputError: patients outside the validation part, cases without probabilities, no lesion, or no point that keeps
             within the rate.
     """
     given = load_bundle(bundle)
@@ -120,7 +120,7 @@ def set_operating_point(
     pairs = match_files(
         wanted.predictions,
         wanted.truth,
-        # The truth may be that of the whole data set: patients for other uses need no prediction.
+        # The truth may cover the whole data set; only validation patients need predictions.
         needed=validation_patients(split, networks=len(given.networks), fold=wanted.fold),
         patient_pattern=said.patient_pattern,
         patients=said.patients,
@@ -132,7 +132,7 @@ def set_operating_point(
     documents = Documents(wanted.predictions)
     _require_predictions(pairs, documents, recipe)
     _require_own_folds(pairs, documents, given, split)
-    # A scheme of one's own is that of the lesion itself; the recipe's region is one of the recipe's files.
+    # A scheme given by the user labels the lesion itself; the recipe's region refers to the recipe's file labels.
     look = SweepRequest(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
     cases = pairs.cases
     swept = without_errors(map_pairs(look.sweep, cases, jobs=jobs), len(cases))
@@ -148,7 +148,7 @@ def set_operating_point(
 def _require_pieces(recipe: Recipe, name: str) -> None:
     if recipe.predict.keep_largest:
         raise UsageError(
-            "the bundle keeps the largest piece of a case alone, so it has no rate of false positives to choose",
+            "the bundle keeps only the largest component of a case, so no false-positive rate can be chosen",
             where=name,
             cure="that suits patients with one lesion each; for several, train with predict.keep_largest=false",
             code="usage.operating_point",
@@ -156,11 +156,11 @@ def _require_pieces(recipe: Recipe, name: str) -> None:
 
 
 def _split(own: Split | None, wanted: OperatingTarget, name: str) -> Split:
-    """Return the split given, else the bundle's own."""
+    """Return the given split, else the bundle's own."""
     split = own if wanted.split_file is None else Split.load(wanted.split_file)
     if split is None:
         raise UsageError(
-            "the bundle does not say which patients it saw",
+            "the bundle does not record its split",
             where=name,
             cure="give the split it was trained with: --split FILE",
             code="usage.operating_point",
@@ -169,7 +169,7 @@ def _split(own: Split | None, wanted: OperatingTarget, name: str) -> Split:
 
 
 def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> None:
-    """Refuse predictions without probabilities, or of another model where the documents beside them say so."""
+    """Refuse predictions without probabilities, or of another model according to the documents beside them."""
     without = [pair.case for pair in pairs.cases if not pair.probability]
     if without:
         raise InputError(
@@ -183,7 +183,7 @@ def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> 
             model = document.get("model", recipe.name)
             if model != recipe.name:
                 raise InputError(
-                    "these are the predictions of another model",
+                    "the predictions are from another model",
                     where=f"case {pair.case}",
                     expected=recipe.name,
                     got=model,
@@ -193,7 +193,7 @@ def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> 
 
 
 def _require_own_folds(pairs: Pairs, documents: Documents, bundle: Bundle, split: Split) -> None:
-    """Refuse predictions by any network but the one of the patient's own fold: all others were trained on the patient.
+    """Refuse predictions of a network from another fold than the patient's: it was trained on the patient.
 
     Raises:
         InputError: ``input.split_leak``.
@@ -208,10 +208,10 @@ def _require_own_folds(pairs: Pairs, documents: Documents, bundle: Bundle, split
         if expected is None or bundles != {expected}:
             made_by = ", ".join(sorted(filter(None, bundles - {expected})))
             raise InputError(
-                "not predicted by the one network that was not trained on the patient",
+                "the prediction is from a network that may have been trained on the patient",
                 where=pair.patient,
                 expected=f"bundle {expected}, validated on fold {fold_of[pair.patient]}",
-                got=f"bundle {made_by}" if made_by else "no document that says which bundle it was",
+                got=f"bundle {made_by}" if made_by else "no document that records the bundle",
                 cure="predict the patients of each fold with the bundle of that fold, into one folder",
                 code="input.split_leak",
             )
@@ -220,7 +220,7 @@ def _require_own_folds(pairs: Pairs, documents: Documents, bundle: Bundle, split
 def _chosen(swept: Sequence[SweptCase], false_positives: float) -> OperatingPoint:
     in_mm3 = {one.in_mm3 for one in swept}
     if len(in_mm3) > 1:
-        raise InputError("some cases have a voxel size and others have none", code="input.spacing")
+        raise InputError("some cases have a voxel size and others do not", code="input.spacing")
     by_patient: defaultdict[str, list[Sweep]] = defaultdict(list)
     for one in swept:
         by_patient[one.patient].append(one.sweep)
@@ -237,7 +237,7 @@ def _fitted(
 
 
 def _save(bundle: Bundle, operated: OperatingResult) -> None:
-    """Write the bundle anew with the operating point in its recipe, its metrics and its card."""
+    """Write the bundle with the operating point added to its recipe, metrics and card."""
     before = bundle.recipe.predict
     recipe = bundle.recipe.model_copy(update={"predict": with_point(before, operated.point, operated.confidence)})
     save_bundle(
@@ -251,7 +251,7 @@ def _save(bundle: Bundle, operated: OperatingResult) -> None:
 
 
 def with_point(part: PredictPart, point: OperatingPoint, confidence: ConfidenceMap) -> PredictPart:
-    """Return how masks are made at an operating point; a smallest size chosen earlier is replaced."""
+    """Return the predict part at an operating point; it replaces a minimum size chosen earlier."""
     in_mm3 = point.unit == MM3
     return part.model_copy(
         update={
@@ -265,7 +265,7 @@ def with_point(part: PredictPart, point: OperatingPoint, confidence: ConfidenceM
 
 
 def _card(card: str, operated: OperatingResult, *, scored_at: float) -> str:
-    """Return the card with what was chosen at its end."""
+    """Return the card with a section on the operating point at its end."""
     point = operated.point
     sides: Mapping[str, Any] = {
         "sensitivity": point.sensitivity,
@@ -278,10 +278,10 @@ def _card(card: str, operated: OperatingResult, *, scored_at: float) -> str:
         HEADING,
         "",
         f"Chosen for at most {point.asked_false_positives:g} false positive{plural} per patient, on {point.lesions} "
-        f"lesions of {point.patients} validation patients, on whom these figures are therefore a little too good: a "
-        f"threshold of {point.threshold:g}, and pieces of at least {point.minimum_size:g} {UNIT_WORDS[point.unit]}. "
-        "Lesion confidences were calibrated on the same patients. Scores above are from before, at the threshold "
-        f"{scored_at:g}.",
+        f"lesions of {point.patients} validation patients: a threshold of {point.threshold:g}, and components of at "
+        f"least {point.minimum_size:g} {UNIT_WORDS[point.unit]}. The figures below are on the same patients and "
+        "therefore slightly optimistic. Lesion confidences were calibrated on the same patients. Scores above are at "
+        f"the earlier threshold {scored_at:g}.",
         *(f"\n{warning}." for warning in operated.warnings),
         "",
         "| figure | value | 95 % interval |",

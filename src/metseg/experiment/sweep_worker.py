@@ -1,4 +1,4 @@
-"""Cases looked at over thresholds and sizes, in processes of their own: nothing here loads torch."""
+"""Sweep thresholds and sizes over cases in child processes, without importing torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class SweptCase:
     """One case on the grid.
 
     Args:
-        patient: who it is.
+        patient: identifier.
         sweep: found and false lesions over thresholds and sizes.
-        in_mm3: whether the sizes are in mm³; otherwise the case has no spacing, and they are in voxels.
+        in_mm3: whether the sizes are in mm³; False: the case has no spacing, and they are in voxels.
     """
 
     patient: str
@@ -35,12 +35,12 @@ class SweptCase:
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """How cases are looked at; goes to the processes that do it.
+    """The settings of a sweep, sent to the child processes.
 
     Args:
-        manner: by whose rule lesions are found, and the label scheme of the true masks.
-        part: how prediction makes masks; of it, whether holes are filled.
-        region: which region of the scheme is the lesion; None: whatever is labelled.
+        manner: rule for counting lesions as found, and the label scheme of the true masks.
+        part: predict part of the recipe; only `fill_holes` is used.
+        region: region of the scheme that is the lesion; None: every label above 0.
     """
 
     manner: ScoringConfig
@@ -48,7 +48,7 @@ class SweepRequest:
     region: str | None = None
 
     def sweep(self, pair: CasePair) -> SweptCase:
-        """Return a case on the whole grid."""
+        """Return the sweep of one case over the whole grid."""
         case = self._chances(pair)
         swept = sweep(case.probability, case.truth, case.rule, FULL_GRID)
         return SweptCase(pair.patient, swept, case.rule.spacing_known)
@@ -56,7 +56,7 @@ class SweepRequest:
     def confidences(
         self, pair: CasePair, *, point: OperatingPoint
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Return the mean probabilities of the predicted lesions at a point, and which of them are hits; (N,) each."""
+        """Return the mean probabilities (N,) of the predicted lesions at a point, and which are hits (N,)."""
         case = self._chances(pair)
         return confidences_at(
             case.probability, case.truth, case.rule, threshold=point.threshold, minimum_size=point.minimum_size
@@ -70,6 +70,6 @@ class SweepRequest:
 
 
 def _filled(mask: npt.NDArray[np.bool_], *, slicewise: bool) -> npt.NDArray[np.bool_]:
-    """Return the mask as prediction fills its holes, before it removes small pieces."""
+    """Return the mask with holes filled as in prediction, before small components are removed."""
     labels = clean_labels(mask.astype(np.uint8), PredictPart(fill_holes=True), slicewise=slicewise)
     return np.asarray(labels > 0)

@@ -1,4 +1,4 @@
-"""Formats and layouts in and out, and splits of patients."""
+"""Read image formats and folder layouts, find cases, and split patients."""
 
 from metseg.io.case_discovery import find_cases
 from metseg.io.case_source import CaseSource

@@ -1,4 +1,4 @@
-"""Find the cases under a folder, before a single pixel or voxel is read."""
+"""Find the cases under a folder without reading image data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOTS_SEPARATOR = "::"
 
 
 class DataOptions(TypedDict, total=False):
-    """What a `DataPart` says of the files, as keyword arguments; see there."""
+    """The keys of a `DataPart` as keyword arguments; see there."""
 
     layout: str
     channels: Sequence[str]
@@ -39,7 +39,7 @@ class DataOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class FoundCases(Findings):
-    """What was found under a root, with what does not fit.
+    """The cases found under a root, and the files that belong to none.
 
     Args:
         layout: name of the layout.
@@ -60,10 +60,10 @@ def find_cases(
     """Return the cases of a data set, sorted by id: stacks of slices or studies of volumes.
 
     Args:
-        root: the folder; ``IMAGES::MASKS`` where masks lie under a root of their own.
-        data: what is read of it, as in a recipe; None: everything, by the defaults.
-        masks: the masks' root, where it is another.
-        options: single entries of `data`, which they take the place of: ``layout="auto"``, ``channels=("t1n", "t2f")``.
+        root: the folder; ``IMAGES::MASKS`` if masks are under another root.
+        data: settings for reading, as in a recipe; None: the defaults.
+        masks: root of the masks, if not `root`.
+        options: keys that override those of `data`, such as ``layout="auto"`` or ``channels=("t1n", "t2f")``.
     Raises:
         UsageError: unknown layout, scheme or option, a pattern without a group, labels that cannot become those wanted.
         InputError: no such folder, no known layout, no patient, or files that contradict each other.
@@ -78,7 +78,7 @@ def find(
     masks: str | Path | None = None,
     **options: Unpack[DataOptions],
 ) -> FoundCases:
-    """Return the cases as `find_cases` does, and beside them what belongs to none."""
+    """Return the cases as `find_cases` does, and the files that belong to none."""
     asked = data_part(data, options)
     image_root, mask_root = split_roots(root, masks)
     tree = scan(image_root, mask_root)
@@ -92,7 +92,7 @@ def unlabelled_notes(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
     """Return a note on cases without masks that a data set keeps apart, where they are left out."""
     if not unlabelled:
         return ()
-    return (f"{pluralize(len(unlabelled), 'case')} without masks left out, the first {unlabelled[0].case_id}",)
+    return (f"{pluralize(len(unlabelled), 'case')} without masks are left out, the first is {unlabelled[0].case_id}",)
 
 
 def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path, Path | None]:
@@ -115,7 +115,7 @@ def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path
 
 
 def data_part(data: DataPart | None, options: DataOptions) -> DataPart:
-    """Return a data part with the options in place of its own entries, checked as a recipe is."""
+    """Return a data part with the options applied, validated as in a recipe."""
     channel_names(options.get("channels", ()))
     given = {} if data is None else data.model_dump()
     return validated(DataPart, {**given, **options}, where="options") if options else data or DataPart()

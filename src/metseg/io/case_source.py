@@ -1,4 +1,4 @@
-"""Where a case comes from: what a layout finds before a single pixel is read."""
+"""The source of a case: the result of a layout, before image data are read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from metseg.volume import Case
 
 @dataclass(frozen=True)
 class CaseSource(ABC):
-    """One case on disk, not yet read: cheap to list by the thousand, picklable, read anew at each `load`.
+    """One case on disk, not yet read. Cheap to list by the thousand, picklable; each `load` reads the files again.
 
     Args:
         case_id: unique in the data set.
-        patient: who it is.
-        root: the folder that was searched; relative paths of outputs hang on it.
-        timepoint: which examination, where the layout says so.
-        attributes: what a table beside the data says of this patient.
-        fold: which part of the data a table of files puts the case in; no split divides a part.
+        patient: identifier; equal for all cases of a patient.
+        root: the searched folder; output paths are relative to it.
+        timepoint: examination, if the layout defines it.
+        attributes: columns of the patient table for this patient.
+        fold: fold of the case in a table of files; no split divides a fold.
     """
 
     case_id: str
@@ -43,7 +43,7 @@ class CaseSource(ABC):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Return the sequences that are there, before any is read; empty for pictures, which are read to know."""
+        """Return the available sequences without reading them; empty for 2D images, which must be read first."""
         return ()
 
     @abstractmethod
@@ -56,10 +56,10 @@ class CaseSource(ABC):
 
 
 def refuse_duplicate_cases(places: Iterable[tuple[object, object]]) -> None:
-    """Refuse two cases of one name.
+    """Raise an error if two cases have the same name.
 
     Args:
-        places: the name of each case, and where it lies.
+        places: the name and location of each case.
     Raises:
         InputError: ``input.duplicate_case``, naming both places.
     """
@@ -67,7 +67,7 @@ def refuse_duplicate_cases(places: Iterable[tuple[object, object]]) -> None:
     for name, place in places:
         if name in known:
             raise InputError(
-                f"two cases are called '{name}'",
+                f"two cases have the name '{name}'",
                 where=known[name],
                 got=place,
                 cure="rename or remove one of them",

@@ -1,4 +1,4 @@
-"""Whose images a data set holds, and under which licence, as far as the data themselves say so."""
+"""Determine a data set's origin and licence from the data themselves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from metseg.io.layouts.dataset_json import FILE as CONTENTS
 from metseg.registry import lookup
 
-#: What `metseg simulate` leaves in the folder of a simulation: how it was made, and a row for each patient.
+#: Files that `metseg simulate` writes into its folder: the settings, and a row per patient.
 SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"
-#: What is said of simulated patients.
+#: The statement on simulated patients.
 SIMULATED = "simulated patients only (metseg simulate)"
 #: How that begins, and how it began in bundles and recipes of 0.1.0.
 _SIMULATED_BEGINNINGS = ("simulated patients", "none: simulated patients")
@@ -27,11 +27,11 @@ _NAMES, _LICENCES = ("name",), ("licence", "license")
 
 @dataclass(frozen=True)
 class KnownDataSet:
-    """A public data set that is recognised by what its patients are called.
+    """A public data set, recognised by its patient names.
 
     Args:
-        statement: what it is, and its licence.
-        patients: what each patient's name matches.
+        statement: description and licence.
+        patients: pattern that every patient name matches.
     """
 
     statement: str
@@ -47,30 +47,30 @@ KNOWN: Mapping[str, KnownDataSet] = {
 
 
 def data_statement(stated: str, root: Path, patients: Collection[str]) -> str:
-    """Return whose images a training read, and their licence.
+    """Return the origin and licence of the images that a training read.
 
     Args:
-        stated: what the recipe says (``data.licence``). A recipe outlives its data: what it says of a data set that
-            metseg can recognise does not hold for data that are not recognised as that.
+        stated: the recipe's statement (``data.licence``). It is ignored if it names a known data set and the data are
+            not recognised as that data set.
         root: of the data set; or ``IMAGES::MASKS``.
         patients: of the cases that were read.
     Returns:
-        One clause; it says so where nothing is known.
+        One clause; it says so if origin and licence are unknown.
     """
     folder = Path(str(root).partition("::")[0])
     recognised = _recognised(folder, patients)
     if stated and not _is_of_a_known_data_set(stated):
         return stated
     if recognised is not None:
-        # The recipe may say more of the same data set, such as under which licence the weights are.
+        # The recipe may say more about the same data set, such as the licence of the weights.
         is_same = is_simulated(stated) if recognised == SIMULATED else stated.startswith(recognised)
         return stated if is_same else recognised
-    unknown = "whose images these are, and their licence, is not stated"
+    unknown = "its origin and licence are not stated"
     return f"the data set in the folder '{folder.resolve().name}'; {unknown}"
 
 
 def is_simulated(statement: str) -> bool:
-    """Return whether a statement says that the images are of simulated patients.
+    """Return whether a statement describes simulated patients.
 
     >>> is_simulated(SIMULATED), is_simulated("none: simulated patients (metseg simulate)"), is_simulated("")
     (True, True, False)
@@ -79,7 +79,7 @@ def is_simulated(statement: str) -> bool:
 
 
 def other_data(written_for: str, patients: Collection[str]) -> str | None:
-    """Return a sentence where the patients are not those of the data set that a recipe was written for, else None.
+    """Return a warning if the patients are not from the data set that a recipe was written for, else None.
 
     Args:
         written_for: a name in `KNOWN`, or nothing.
@@ -93,9 +93,7 @@ def other_data(written_for: str, patients: Collection[str]) -> str | None:
     if _holds_only(known, patients):
         return None
     name = known.statement.partition(" (")[0]
-    return (
-        f"the recipe was written for {name}, and these data are not recognised as that: check what data.channels says"
-    )
+    return f"the recipe was written for {name}, but these data are not recognised as {name}: check data.channels"
 
 
 def _is_of_a_known_data_set(stated: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a file is declared to show, against what its own name says."""
+"""Compare the declared sequence of a file with the sequence in its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AGAINST_NAME = ", and its name says "
 
 
 def declaration(reason: str, modality: str, stem: str, *, prefix: str = "") -> str:
-    """Return why a file is the sequence that it was declared to be, and what its name says where that is another.
+    """Return the reason for a declared sequence, including the sequence in the file's name if they differ.
 
     >>> declaration("the form declares it (t1c)", "t1c", "P1_T1_without_contrast")
     'the form declares it (t1c), and its name says t1n'
@@ -38,7 +38,7 @@ def with_reasons(files: Mapping[str, ImageFile]) -> dict[str, ImageFile]:
 
 
 def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
-    """Return a note for each file that is declared to be another sequence than its name says.
+    """Return a note for each file with a declared sequence that contradicts its name.
 
     Args:
         files: declared modality to file.
@@ -50,9 +50,9 @@ def declared_against_names(files: Mapping[str, ImageFile]) -> tuple[str, ...]:
 
 
 def _other_sequences(files: Mapping[str, ImageFile]) -> dict[str, str]:
-    """Return what the names of declared files say, where that is another sequence.
+    """Return the sequences in the names of declared files that contradict the declaration.
 
-    A DICOM series is judged by its header when it is read, and not by the name of its folder.
+    A DICOM series is checked by its header when it is read, not by its folder's name.
     """
     named = {
         name: file

@@ -1,4 +1,4 @@
-"""Equal images under the names of different patients: the same person on both sides of a split."""
+"""Find equal images under different patient names: the same person in several parts of a split."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ DIGESTS_VERSION = 2
 def mark_duplicates(
     split: Split, sources: Sequence[CaseSource], *, cache: Path | None = None, quiet: bool = False
 ) -> Split:
-    """Return the split with the groups of patients that have an image in common and are in different parts.
+    """Return the split with the groups of patients that share an image but are in different parts.
 
-    Every image is read; masks are not. A split by slice leaks patients anyway and comes back as it is.
+    Reads every image, but no masks. A split by slice leaks patients anyway and is returned unchanged.
 
     Args:
         split: of these sources.
@@ -59,7 +59,7 @@ def mark_duplicates(
 
 
 def _groups(split: Split) -> tuple[tuple[str, ...], ...]:
-    """Return the patients that are never on two sides of a training."""
+    """Return the patients of each fold or part of the split."""
     return (*split.folds, split.test) if split.folds else (split.train, split.validation, split.test)
 
 
@@ -68,7 +68,7 @@ def equal_patients(
 ) -> list[tuple[str, ...]]:
     """Return the groups of patients that share at least one image, pixel by pixel; constant images do not count.
 
-    Volumes are equal whatever the order and direction of their axes, as those of a DICOM study and its converted files.
+    The order and direction of axes do not matter, so a DICOM study equals its converted files.
 
     Args:
         sources: the data set; an image that cannot be read is skipped; training reports it.

@@ -1,4 +1,4 @@
-"""The files under a folder by kind, and which mask belongs to which picture."""
+"""List the files under a folder by kind, and match masks to images."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path, PurePosixPath
 from metseg.errors import InputError
 from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
 
-#: File endings that are looked at in a folder. What a file really is, its content decides when it is read.
+#: File extensions that are listed in a folder. The real format is determined from the content when a file is read.
 PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies under a root, listed once.
+    """The files under a root, listed once.
 
     Relative paths are sorted, and hidden files and folders are left out.
 
     Args:
         root: the folder of the images.
         pictures: relative paths of the picture files.
-        others: how many files there are that are no pictures, by ending.
-        masks: the tree of the masks where it was given separately.
+        others: number of other files by extension.
+        masks: the tree of the masks, if given separately.
         volumes: relative paths of the NIfTI files.
-        rest: relative paths of what is neither; DICOM files often have no ending.
+        rest: relative paths of all other files; DICOM files often have no extension.
     """
 
     root: Path
@@ -47,7 +47,7 @@ class Pair:
         name: relative path of the image without ending; names outputs.
         image: path of the image.
         mask: path of its mask, or None.
-        place: what tells the patient: as `name`, but without a folder that only says "images".
+        place: path for finding the patient: as `name`, without a folder such as "images".
     """
 
     name: PurePosixPath
@@ -58,7 +58,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a layout finds: pairs, the masks that belong to no image, and the pictures that are neither."""
+    """The result of matching: pairs, masks without an image, and files that are neither."""
 
     pairs: tuple[Pair, ...]
     orphan_masks: tuple[Path, ...] = ()
@@ -77,7 +77,7 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
             where=root,
             expected="the root of a data set",
             got="a single file",
-            cure="put it, or what is in the archive, into a folder of its own and give that",
+            cure="put it, or the content of the archive, into a separate folder and give that folder",
             code="input.not_a_folder",
         )
     if not root.is_dir():
@@ -98,7 +98,7 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
 
 
 def walk_once(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk as `os.walk` does, following links but never back to where we have been; what is below may be changed."""
+    """Walk like `os.walk`, following links but visiting each folder once; callers may modify the subfolder list."""
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:
@@ -147,7 +147,7 @@ def unique_by_key(root: Path, entries: Iterable[tuple[PurePosixPath, PurePosixPa
     for key, relative in entries:
         if key in found:
             raise InputError(
-                "two masks for one picture",
+                "two masks for one image",
                 where=found[key],
                 got=relative.name,
                 cure="remove one of them",

@@ -1,4 +1,4 @@
-"""Tell a label map from an image by its values; where an image is needed, a label map is refused."""
+"""Detect label maps by their values, and refuse them where an image is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metseg.volume import Array
 MAX_LABELS = 16
 #: The largest value of a class in a label map of more than two values.
 MAX_LABEL = 255
-#: A mask has two values: its background and another, whatever that is.
+#: A mask has two values: the background and one other.
 _MASK_VALUES = 2
 
 #: A label map of pictures has at most so many values, background included.
@@ -30,7 +30,7 @@ _SAMPLE = 50_000
 
 
 def are_labels(values: Iterable[float]) -> bool:
-    """Return whether values may be those of a mask or a label map.
+    """Return whether values can be those of a mask or a label map.
 
     A mask has at most two values, its background of 0 and any other: programs write 1, 255, 4095 or 0.5. A label map
     has a few more, all of them whole numbers from 0 to `MAX_LABEL`.
@@ -47,7 +47,7 @@ def are_labels(values: Iterable[float]) -> bool:
 
 
 def require_image(data: Array, *, where: Path | str) -> None:
-    """Refuse a label map where an image is needed; an image of one value passes; other checks report it.
+    """Refuse a label map where an image is needed. A constant image passes, since other checks report it.
 
     Args:
         data: (X, Y, Z) values.
@@ -62,9 +62,7 @@ def require_image(data: Array, *, where: Path | str) -> None:
     values = np.unique(flat)
     if len(values) < 2 or not are_labels(values[: MAX_LABELS + 1].tolist()):
         return
-    raise _label_map(
-        values, where, cure="give the image itself; a mask is recognised by its name, such as patient_seg.nii.gz"
-    )
+    raise _label_map(values, where, cure="give the image; a mask is recognised by its name, such as patient_seg.nii.gz")
 
 
 def require_pictures(pictures: Sequence[Array], *, where: Path | str) -> None:
@@ -110,7 +108,7 @@ def _are_flat(pictures: Sequence[Array]) -> bool:
 
 def _label_map(values: Array, where: Path | str, *, cure: str) -> InputError:
     return InputError(
-        "a label map was given as an image",
+        "the image is a label map",
         where=where,
         expected="an MR image",
         got=f"{len(values)} values, {', '.join(f'{value:g}' for value in values[:8])}",

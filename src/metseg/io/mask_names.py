@@ -1,4 +1,4 @@
-"""What masks of lesions are called: words in their names, the case that a name stands for, and folders of masks."""
+"""Naming of lesion masks: words in their names, the case of a mask name, and folders of masks."""
 
 from __future__ import annotations
 

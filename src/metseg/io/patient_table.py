@@ -1,4 +1,4 @@
-"""A table (CSV) with the patient of each file or study, the part of the data it is in, or both."""
+"""Read a table (CSV) with the patient of each file or study, its fold, or both."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FOLD_COLUMNS = ("fold", "part")
 
 @dataclass(frozen=True)
 class Row:
-    """What a table says of one file or study.
+    """The row of one file or study.
 
     Args:
-        patient: who it is; None: the table does not say.
-        fold: which part it is in; None: the table does not say.
+        patient: identifier; None: not in the table.
+        fold: name of its fold; None: not in the table.
         attributes: the other columns.
     """
 
@@ -52,7 +52,7 @@ class PatientTable:
         """Return the row of each place.
 
         Args:
-            names: place to what the table may call it, the longest first: a path, a name.
+            names: place to its possible names in the table, the longest first: a path, a name.
         Raises:
             InputError: ``input.table``, a file or study without a row, or two with the same one.
         """
@@ -66,7 +66,7 @@ class PatientTable:
             raise self._wrong(
                 f"{pluralize(len(missing), 'file')} without a row in the table",
                 got=examples_text(missing),
-                cure="add the rows, or move the files out of the data set",
+                cure="add the missing rows, or move the files out of the data set",
             )
         by_key: dict[str, list[PurePosixPath]] = defaultdict(list)
         for place, key in found.items():
@@ -74,7 +74,7 @@ class PatientTable:
         for key, places in by_key.items():
             if len(places) > 1:
                 raise self._wrong(
-                    f"'{key}' stands for several files",
+                    f"'{key}' matches several files",
                     got=examples_text(places),
                     cure="write their paths in the table, relative to the data set",
                 )
@@ -85,10 +85,10 @@ class PatientTable:
         notes = []
         unused = len(self.rows) - len(assigned)
         if unused:
-            notes.append(f"{self.path.name}: {pluralize(unused, 'row')} of files that are not there")
+            notes.append(f"{self.path.name}: {pluralize(unused, 'row')} for files that do not exist")
         if any(row.patient is None for row in assigned.values()):
             notes.append(
-                f"{self.path.name} names no patients: each file counts as a patient of its own, so intervals are too"
+                f"{self.path.name} has no patients: each file counts as a separate patient, so intervals are too"
                 " narrow; its folds keep patients apart"
             )
         return tuple(notes)
@@ -143,7 +143,7 @@ def picture_owners(names: Mapping[PurePosixPath, Sequence[str]], data: DataPart,
 
 
 def table_owners(names: Mapping[PurePosixPath, Sequence[str]], table: str, root: Path) -> Owners:
-    """Return the patients of files or studies by a table; without a column of patients, each is a patient."""
+    """Return the patients of files or studies from a table; without a patient column, each is a separate patient."""
     read = read_patient_table(table, root)
     rows = read.assign(names)
     owners = {place: Owner(row.patient or str(place), row.fold, row.attributes) for place, row in rows.items()}
@@ -163,13 +163,13 @@ def read_patient_table(name: str, root: Path) -> PatientTable:
     path = next((path for path in (root / name, Path(name)) if path.is_file()), None)
     if path is None:
         raise InputError(
-            "no such table of patients", where=name, cure="check the path of the CSV file", code="input.missing"
+            "no such patient table", where=name, cure="check the path of the CSV file", code="input.missing"
         )
     columns, rows = read_table(path)
     file, patient, fold = (_column(columns, known) for known in (FILE_COLUMNS, PATIENT_COLUMNS, FOLD_COLUMNS))
     if file is None or (patient is None and fold is None):
         raise InputError(
-            "the table does not name the patient of each file",
+            "the patient table lacks a required column",
             where=path,
             expected=f"a column of files ({', '.join(FILE_COLUMNS)}) and a column patient, fold or both",
             got=", ".join(columns),
@@ -184,10 +184,10 @@ def read_patient_table(name: str, root: Path) -> PatientTable:
         part = None if fold is None else cells.pop(fold)
         if not key or key in found or "" in (owner, part):
             raise InputError(
-                f"line {number} of the table is wrong",
+                f"line {number} of the patient table is invalid",
                 where=path,
                 got=f"{file} '{key}' is listed twice" if key in found else "an empty cell",
-                cure="write one line for each file, with its patient or fold",
+                cure="write one row per file, with its patient or fold",
                 code="input.table",
             )
         found[key] = Row(owner, part, cells)

@@ -1,4 +1,4 @@
-"""Whose picture it is: from the folder, or from a pattern; and what a table beside the data says of each patient."""
+"""Determine the patient of an image from its folder or a pattern, and read patient attributes from a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.timepoints import PATIENT, PatientFolder, patients_in, same_patients, without_times
 from metseg.message_text import pluralize
 
-#: Folders that say what a picture is for, not whose it is.
+#: Folders that denote a purpose of images, not a patient.
 NOT_PATIENTS = ("train", "training", "val", "valid", "validation", "test", "testing", "data", "images", "slices")
 
 #: Patterns that a message may propose, tried in this order.
@@ -27,14 +27,14 @@ PatientOf = Callable[[PurePosixPath], str]
 
 
 def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root: Path) -> PatientOf:
-    """Return a function from a picture's place to its patient.
+    """Return a function that maps an image's place to its patient.
 
-    Without a pattern the patient is the folder, but not one that says when (``ann/2019``); folders whose names differ
-    in a date alone are one patient, see `metseg.io.timepoints`.
+    Without a pattern the patient is the folder, except a folder named after a date (``ann/2019``). Folder names that
+    differ only in a date are one patient, see `metseg.io.timepoints`.
 
     Args:
         places: relative paths of the pictures without ending and without a folder that says "images" only.
-        pattern: regular expression whose first group is the patient, searched in the place; None: the folder.
+        pattern: regular expression searched in the place; its first group matches the patient. None: use the folder.
         root: for messages.
     Raises:
         UsageError: the pattern is no regular expression or has no group.
@@ -45,9 +45,9 @@ def patient_finder(places: Sequence[PurePosixPath], pattern: str | None, *, root
     flat = [place for place in places if len(place.parts) == 1 or place.parent.name.lower() in NOT_PATIENTS]
     if flat:
         raise InputError(
-            "nothing says which patient a picture belongs to",
+            "cannot tell which patient an image belongs to",
             where=root / flat[0],
-            expected="one folder per patient, or a pattern",
+            expected="one folder per patient, or a patient pattern",
             got=f"{pluralize(len(flat), 'picture')} without a patient's folder",
             cure=propose_pattern(flat),
             code="input.no_patient",
@@ -116,7 +116,7 @@ def propose_pattern(places: Sequence[PurePosixPath]) -> str:
                 f"'{patients[0]}'; if that is wrong, name the patient of each file in a table (patients)"
             )
     return (
-        "give each patient a folder of its own, or name the patient of each file in a table of patients (--patients "
+        "give each patient a separate folder, or give the patient of each file in a patient table (--patients "
         "FILE, CSV with the columns file and patient) or by a pattern (--patient-pattern)"
     )
 
@@ -137,7 +137,7 @@ def read_attributes(root: Path) -> Mapping[str, Mapping[str, str]]:
                 "the table has no column 'patient'",
                 where=path,
                 got=", ".join(columns),
-                cure=f"call the column with the patients '{KEY_COLUMN}'",
+                cure=f"name the patient column '{KEY_COLUMN}'",
                 code="input.table",
             )
     return {}
@@ -155,7 +155,7 @@ def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            "cannot read the table of patients",
+            "cannot read the patient table",
             where=path,
             got=error,
             cure="save it as CSV in UTF-8, or move it away",
@@ -209,17 +209,17 @@ def _by_pattern(pattern: str) -> PatientOf:
             "the pattern has no group",
             where="patient_pattern",
             got=pattern,
-            cure="put the part that is the patient in parentheses, as in '^(.*)_\\d+$'",
+            cure="put the part that matches the patient in parentheses, as in '^(.*)_\\d+$'",
         )
 
     def patient_of(place: PurePosixPath) -> str:
         match = compiled.search(str(place))
         if match is None or not match.group(1):
             raise InputError(
-                "the pattern finds no patient",
+                "the patient pattern does not match",
                 where=place,
                 expected=pattern,
-                cure="change the pattern so that it finds one in every path",
+                cure="change the pattern so that it matches every path",
                 code="input.no_patient",
             )
         return match.group(1)
@@ -228,7 +228,7 @@ def _by_pattern(pattern: str) -> PatientOf:
 
 
 def _check_folder_names(divided: Mapping[PurePosixPath, PatientFolder], root: Path) -> None:
-    """Refuse two folders of one name: whether they are one patient, only the user knows."""
+    """Refuse two folders of the same name, because they may or may not be one patient."""
     folders: dict[str, PurePosixPath] = {}
     for item in sorted(divided.values(), key=lambda item: item.patient):
         folder = item.patient
@@ -236,7 +236,7 @@ def _check_folder_names(divided: Mapping[PurePosixPath, PatientFolder], root: Pa
         if other != folder:
             below = "[^/]+/" * len(item.times)
             raise InputError(
-                f"two folders are called '{folder.name}'",
+                f"two folders have the name '{folder.name}'",
                 where=root,
                 got=f"{other} and {folder}",
                 cure=f"set patient_pattern: '^(.*)/{below}' if they are different patients, '([^/]+)/{below}[^/]+$' if"

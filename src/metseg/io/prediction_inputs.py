@@ -1,4 +1,4 @@
-"""Find what to predict on: pictures and studies, before a single pixel is read. Masks are left aside."""
+"""Find the 2D images and studies to predict on, without reading image data. Masks are ignored."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ from metseg.message_text import pluralize
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK, canonical_modality
 
-#: What a sequence is set to where it shall be left out.
+#: Value of a sequence that is to be left out.
 LEFT_OUT = "none"
 
-#: Why a file whose name says no sequence is the one that a model of one sequence sees.
-ONLY_FILE = "its name says no sequence, and the model sees no other"
+#: Reason for using a file without a sequence in its name with a model of one sequence.
+ONLY_FILE = "its name contains no sequence, and the model takes only this one"
 
-#: The scanner's number of a DICOM series, with the stack where it has several.
+#: The scanner's number of a DICOM series, with the stack number if there are several stacks.
 SERIES_NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
 #: Finds a patient for each study.
@@ -58,13 +58,13 @@ EACH_STUDY = "^(.*)$"
 
 @dataclass(frozen=True)
 class InputRules:
-    """How files become cases.
+    """Rules for grouping files into cases.
 
-    Pictures of one folder whose names differ in their last number alone are the slices of one patient, unless this
-    says otherwise.
+    By default, images in one folder with names that differ only in their last number are the slices of one
+    patient.
 
     Args:
-        one_per_folder: the pictures of a folder are one patient's, whatever they are called.
+        one_per_folder: treat the images of a folder as one patient, regardless of their names.
         with_masks: keep the masks of a folder as its truth; a single file has none.
         grey: what a single grey picture is where there are several channels; None: refused, and equal channels are
             copies of one.
@@ -92,18 +92,18 @@ def find_inputs(
     tell: Callable[[str], None] | None = None,
     **options: Unpack[DataOptions],
 ) -> list[CaseSource]:
-    """Return studies of volumes or pictures to predict on, whichever lies at a path; one file is a case.
+    """Return the studies or stacks of 2D images to predict on at a path; a single file is one case.
 
     Args:
         path: a file, an archive of DICOM, or a folder in any layout.
-        data, options: as for `find_cases`; `patient_pattern` is of these files, not of those trained on.
-        named: modality to the file or DICOM series that it is, whatever names and headers say, or to `LEFT_OUT`; a
-            DICOM series also by the scanner's number, as the notes give it.
+        data, options: as for `find_cases`; `patient_pattern` applies to these files, not to the training data.
+        named: modality to its file or DICOM series, overriding names and headers, or to `LEFT_OUT`; a
+            DICOM series can also be given by the scanner's number in the notes.
         rules: how files become cases.
-        tell: told what of a data set of studies was left out, one sentence each.
+        tell: called with one sentence for each file or group of files that is left out.
     Raises:
-        InputError, UsageError: as `find_cases`; two pictures whose results would have one name; sequences named where
-            there are pictures, or several studies of NIfTI files.
+        InputError, UsageError: as `find_cases`; two images with the same result name; sequences assigned where
+            the input is 2D images, or several studies of NIfTI files.
     """
     rules, place = rules or InputRules(), Path(path)
     asked = data_part(_own_data(data or DataPart(), rules), options)
@@ -112,9 +112,9 @@ def find_inputs(
     if place.is_file():
         if rules.part is not None:
             raise UsageError(
-                "a part of a split is taken from a data set, and this is a file",
+                "--split and --part need a data set, but the input is a file",
                 where=place,
-                cure="give the folder of the data set, or leave out --split and --part",
+                cure="give the folder of the data set, or remove --split and --part",
             )
         if not _is_picture(place):
             return _in_one_file(place, asked, named or {})
@@ -138,7 +138,7 @@ def find_in_folders(
 
     Args:
         places: folders, and where each lies below the one that holds them all.
-        data, named, rules, tell: as for `find_inputs`; sequences are named in each folder by itself.
+        data, named, rules, tell: as for `find_inputs`; sequences are assigned in each folder separately.
     Raises:
         InputError, UsageError: as `find_inputs`.
     """
@@ -158,7 +158,7 @@ def find_in_folders(
 
 
 def _joined(trees: Sequence[tuple[PurePosixPath, Tree]]) -> Tree:
-    """Return what lies in several folders as one tree, under the folder that holds them all."""
+    """Return the files of several folders as one tree, under their common folder."""
     above, first = trees[0]
     root = first.root.resolve()
     root = root.parents[len(above.parts) - 1] if above.parts else root
@@ -268,7 +268,7 @@ def _with_those_apart(found: Findings, root: Path) -> list[CaseSource]:
     twin = next((source.case_id for source in found.unlabelled if source.case_id in known), None)
     if twin is not None:
         raise InputError(
-            f"two cases are called '{twin}'",
+            f"two cases have the name '{twin}'",
             where=root,
             got="one in imagesTr, one in imagesTs",
             cure="give one of these folders",
@@ -336,15 +336,15 @@ def _with_named(studies: Sequence[CaseSource], named: Mapping[str, str | Path], 
 
 def _not_one_study(count: int, *, where: Path) -> UsageError:
     return UsageError(
-        "sequences are named, and there is not one study that they could be of",
+        "sequences are assigned, but the input is not a single study",
         where=where,
         got=pluralize(count, "study", "studies"),
-        cure="predict that study by itself",
+        cure="predict that study separately",
     )
 
 
 def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
-    """Return a study of one file: one sequence, or several as channels whose names are known.
+    """Return a study of one file: one sequence, or several as channels with known names.
 
     In which order a model sees its sequences says nothing of the order in a file.
 
@@ -360,24 +360,24 @@ def _single_volume(path: Path, data: DataPart, *, told: bool) -> VolumeSource:
         files = {named.modality: ImageFile(path, reason=named.reason)}
     if not files and not told and not named.is_silent:
         raise InputError(
-            "the file name does not say plainly which sequence it is",
+            "the sequence is not clear from the file name",
             where=path,
-            expected="t1n, t1c, t2w, t2f or their usual names",
+            expected="t1n, t1c, t2w, t2f or their common names",
             got=named.reason,
-            cure=f"name it with --modality {next(iter(data.inputs), 't1c')}=FILE",
+            cure=f"assign it with --modality {next(iter(data.inputs), 't1c')}=FILE",
             code="input.unknown_sequence",
         )
     if not files and len(data.inputs) == 1:
         files = channel_files(path, data.inputs, reason=ONLY_FILE)
-    unknown = ImageFile(path, reason="nothing says which sequence it is")
+    unknown = ImageFile(path, reason="the sequence of the file is unknown")
     study = asked_for(study_from_files(files or {SINGLE_CHANNEL: unknown}, case_id=case_id), data)
     if files or told or not data.inputs:
         return study
-    return replace(study, notes=(f"neither its name nor a {FILE} beside it says what {path.name} shows",))
+    return replace(study, notes=(f"neither the name of {path.name} nor a {FILE} beside it gives the sequence",))
 
 
 def _require_channels(study: CaseSource, path: Path, data: DataPart) -> None:
-    """Refuse a file of which a network of pictures would see channels that it does not have.
+    """Refuse a volume for a 2D network that expects several channels.
 
     Raises:
         InputError: ``input.dimensions``.
@@ -395,7 +395,7 @@ def made_for_pictures(data: DataPart, *, where: object, got: str, grey: str | No
     """Return why a volume cannot be given to a network of pictures; one may accept a grey picture of one sequence."""
     slices = "" if grey is None else f"give its slices of {grey} as grey pictures, or "
     return InputError(
-        "the model is for pictures, and a volume was given",
+        "the model takes 2D images, but the input is a volume",
         where=where,
         expected=f"2D slices of {pluralize(len(data.channels), 'channel')} ({', '.join(data.channels)})",
         got=got,
@@ -451,7 +451,7 @@ def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str
 
 
 def _below(above: PurePosixPath, data: DataPart, pairs: Sequence[Pair], root: Path) -> PatientOf:
-    """Return whose pictures are, as in the data set that holds the folder."""
+    """Return the patients of images, as in the data set that contains the folder."""
     names = {above / pair.place: (str(above / pair.name), str(above / pair.place), pair.name.name) for pair in pairs}
     if data.patients is not None:
         owners = table_owners(names, data.patients, root).of
@@ -463,7 +463,7 @@ def _below(above: PurePosixPath, data: DataPart, pairs: Sequence[Pair], root: Pa
 def _of_part(
     pairs: Sequence[Pair], part: PartOfSplit, above: PurePosixPath, data: DataPart, root: Path
 ) -> tuple[list[Pair], PatientOf]:
-    """Return the pictures of a part of a split, and whose they are: as in the data set that the split was made of."""
+    """Return the images of a part of a split, and their patients as in the data set of the split."""
     find = _below(above, data, pairs, root)
     # Whose they are is asked by the places below the folder, what units are called by those from above it.
     full = [replace(pair, name=above / pair.name) for pair in pairs]
@@ -475,7 +475,7 @@ def _stack_below(source: SliceStackSource, above: PurePosixPath) -> SliceStackSo
     """Return a stack of slices with the names that its results have where the folder above is given."""
     if not above.parts:
         return source
-    # A stack that has no folder of its own is called after the root.
+    # A stack without a separate folder is named after the root.
     own = () if source.case_id == source.root.resolve().name else (source.case_id,)
     slices = tuple(replace(piece, name=str(above / piece.name)) for piece in source.slices)
     return replace(source, case_id=safe_id("_".join((*above.parts, *own))), slices=slices)
@@ -489,7 +489,7 @@ def _single_picture(path: Path, data: DataPart, rules: InputRules) -> SliceStack
 
 
 def study_of_named(named: Mapping[str, str], data: DataPart, *, grey: GreyRule | None = None) -> VolumeSource:
-    """Return the study whose files were named one by one; see `study_from_files`.
+    """Return the study of individually given files; see `study_from_files`.
 
     Args:
         named: modality to file.
@@ -508,9 +508,9 @@ def _refuse_named(named: Mapping[str, str | Path] | None, where: Path, grey: Gre
     if named:
         accepted = "" if grey is None or grey.sequence is None else f"; a grey one is read as {grey.sequence}"
         raise UsageError(
-            "sequences are named, and these are pictures",
+            "sequences are assigned with --modality, but the input is 2D images",
             where=where,
-            expected="a NIfTI file or a DICOM series for each name",
+            expected="a NIfTI file or a DICOM series for each sequence",
             got=", ".join(f"{name}={what}" for name, what in named.items()),
-            cure=f"give pictures as inputs, without --modality{accepted}",
+            cure=f"give the images as inputs, without --modality{accepted}",
         )

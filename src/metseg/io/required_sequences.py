@@ -1,4 +1,4 @@
-"""A case without the sequences that it may lack: to score a network on what it is then given."""
+"""A case without some of its optional sequences, to score a network on incomplete input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.volume import Case
 
 @dataclass(frozen=True)
 class RequiredOnly(CaseSource):
-    """Another source, of which some sequences are left out once it is read.
+    """A source that removes some sequences after reading.
 
     Args:
         source: where the case lies.

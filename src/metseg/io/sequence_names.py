@@ -1,7 +1,7 @@
-"""Which sequence a text names, or that a file is a mask: the words of file names, BIDS entities and DICOM descriptions.
+"""Recognise sequences and masks from the words of file names, BIDS entities and DICOM descriptions.
 
-A text that is not plain names no sequence, and the reason says what it leaves open. The tables are in
-`metseg.io.sequence_rules`. Layouts with a naming of their own do not ask here.
+An ambiguous text gives no sequence, and the reason says what is ambiguous. The tables are in
+`metseg.io.sequence_rules`. Layouts with a fixed naming scheme do not use this module.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from metseg.io.sequence_rules import (
     Weighting,
 )
 
-#: The reason for taking a file for a sequence where somebody said so.
+#: Reason for a sequence that the user assigned.
 NAMED_BY_USER = "the user named it"
 
 #: What words say of contrast agent; "before" is before something that is not named, "unproven" a hint without proof.
@@ -56,7 +56,7 @@ MAX_CHARACTERS = 255
 _TOO_LONG = f"a text of more than {MAX_CHARACTERS} characters"
 
 BRAIN_WORDS = frozenset(("brain", "brainmask", "bet"))
-#: Words of `TRUTH_WORDS` that are a mask whatever stands beside them.
+#: Words of `TRUTH_WORDS` that mean a mask regardless of other words.
 _CERTAIN_TRUTH = frozenset(("goldstandard", "groundtruth"))
 _GOLD_STANDARD = frozenset(("gold", "standard"))
 
@@ -122,7 +122,7 @@ def plain(text: str) -> str:
     text = text[:MAX_CHARACTERS]
     for pattern, words in SPELLINGS.items():
         text = re.sub(pattern, words, text)
-    # A single small letter before a capital is not a word of its own: eT1W, cT1w.
+    # A single lower-case letter before a capital is not a separate word: eT1W, cT1w.
     text = re.sub(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[0-9]w)(?=[A-Z])", " ", text)
     letters = unicodedata.normalize("NFKD", text).lower()
     ascii_only = "".join(letter for letter in letters if not unicodedata.combining(letter))
@@ -251,7 +251,7 @@ class BidsName:
 
 #: Suffixes of BIDS that are a sequence of ours, as words.
 BIDS_IMAGES: Mapping[str, str] = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
-#: Other suffixes of images, some of which hold the name of a weighting.
+#: Other image suffixes; some contain the name of a weighting.
 _OTHER_SUFFIXES = frozenset(
     ("inplaneT1", "inplaneT2", "PDT2", "PDw", "UNIT1", "MP2RAGE", "MESE", "MEGRE", "VFA", "IRT1")
 )
@@ -350,7 +350,7 @@ def _with_agent(agent: Agent, evidence: str, place: str) -> NamedSequence:
         return NamedSequence("t1c", f"{evidence} with contrast agent")
     if agent.words == "without":
         return NamedSequence("t1n", f"{evidence} without contrast agent")
-    return NamedSequence("t1n", f"{evidence} and nothing of contrast agent")
+    return NamedSequence("t1n", f"{evidence} and does not mention contrast agent")
 
 
 def _joined(words: str) -> tuple[frozenset[str], str]:

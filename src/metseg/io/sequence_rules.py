@@ -1,6 +1,6 @@
-"""The words that tell a sequence, as tables: one set of rules for file names, BIDS entities and DICOM descriptions.
+"""Rule tables for recognising a sequence from words in file names, BIDS entities and DICOM descriptions.
 
-`metseg.io.sequence_names` applies them. They are conservative: a text that is not plainly T1, T1 with contrast agent,
+`metseg.io.sequence_names` applies them. They are conservative: a text that is not clearly T1, T1 with contrast agent,
 T2 or FLAIR of a brain is none of them. Patterns are searched in texts that `metseg.io.sequence_names.plain` has
 prepared: lower case, without accents, everything but letters, digits, "*" and "+" turned into single spaces.
 """
@@ -86,7 +86,7 @@ _BEFORE = r"(?:ax|axi|sag|cor|tra|[23]d|[es](?=t[12]w)|[rwm])?"
 
 #: A word that begins with T1, in three parts: what stands before, "t1", and what is written on to it.
 T1_WORD = rf"\b{_BEFORE}(?P<lead>ce|c|gd|gad|km)?t1(?!\d)(?P<rest>[a-z]*)"
-#: Pulse sequences of T1 whose names come without it; what is written on to the name is the group.
+#: Names of T1 pulse sequences without "T1"; the group is the text appended to the name.
 T1_PULSES = r"\b(?:[23]d ?)?(?:mp ?rage|f?spgr|bravo|tfl ?3d|vibe|tfe)(?P<rest>[a-z]*)"
 
 #: What the words say for a weighting.

@@ -1,7 +1,7 @@
-"""Divide a data set into training, validation and test: by patient, or by slice where a paper did and it is said so.
+"""Divide a data set into training, validation and test parts, by patient, or by slice to reproduce a paper.
 
-A split names units: patients, or ``<case id>/<slice>`` for a split by slice. Which unit goes where depends on the seed
-and the unit's own name only, by SHA-256: neither the order of the files nor the version of a library changes it.
+A split lists units: patients, or ``<case id>/<slice>`` for a split by slice. The part of a unit depends on the seed
+and the unit's name only, by SHA-256: neither the order of the files nor the version of a library changes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SelectedCases(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What is trained on, what early stopping and choices see, and what is read once, at the end."""
+    """The cases for training, for validation (early stopping and choices), and for the final test."""
 
     train: tuple[SelectedCases, ...]
     validation: tuple[SelectedCases, ...]
@@ -46,19 +46,19 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """Which units are for what.
+    """The assignment of units to parts.
 
     With folds, `train` holds every unit that is not test, `validation` is empty, and fold k is validated on
     ``folds[k]`` and trained on the other folds. Test units are in no fold.
 
     Args:
-        by: what a unit is.
+        by: kind of unit, "patient" or "slice".
         train, validation, test: units, sorted.
         folds: units of each fold, sorted.
-        seed: what the division was drawn with.
-        stratify: the column whose values the parts have in equal shares, or None.
-        duplicates: groups of patients of different parts who have an image in common; see
-            `metseg.io.duplicate_images.mark_duplicates`. It is a finding and no part of the division.
+        seed: random seed of the split.
+        stratify: the column that the split is stratified by, or None.
+        duplicates: groups of patients in different parts that share an image; see
+            `metseg.io.duplicate_images.mark_duplicates`. They do not affect the split.
     Raises:
         InputError: ``input.split_leak``, a unit in two parts, by name.
     """
@@ -81,14 +81,14 @@ class Split:
 
     @property
     def leaks_patients(self) -> bool:
-        """Return whether images of one person may lie on both sides: results are then optimistic."""
+        """Return whether several parts may contain images of one person; results are then optimistic."""
         return bool(self.leaks)
 
     @property
     def leaks(self) -> tuple[str, ...]:
         """Return in which ways images of one person lie on both sides, a clause each; empty: in none."""
         return (
-            *(("the split was by slice",) if self.by == "slice" else ()),
+            *(("the data were split by slice",) if self.by == "slice" else ()),
             *((self._duplicates_text(),) if self.duplicates else ()),
         )
 
@@ -120,7 +120,7 @@ class Split:
         return Selection(*(_choose(listed, wanted, self.by) for wanted in (train, validation, test)))
 
     def check(self, sources: Iterable[CaseSource]) -> None:
-        """Refuse data that the split was not made for.
+        """Refuse data that do not match the split.
 
         Raises:
             InputError: ``input.split``, units that the data lack or the split does not know, by name.
@@ -136,7 +136,7 @@ class Split:
                 raise InputError(
                     f"{self.by} '{first}'{others} {what}",
                     where="split",
-                    cure="make the split anew from these data, or give the data it was made from",
+                    cure="create the split again from these data, or give the data of the split",
                     code="input.split",
                 )
 
@@ -176,7 +176,7 @@ class Split:
         )
 
     def save(self, path: Path) -> None:
-        """Write the split as JSON, whole or not at all."""
+        """Write the split as JSON, atomically."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
         write_text(path, text)
 
@@ -194,7 +194,7 @@ class Split:
                 "cannot read the split",
                 where=path,
                 got=error,
-                cure="check the path, or make the split anew with `metseg split`",
+                cure="check the path, or create the split again with `metseg split`",
                 code="input.split",
             ) from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
@@ -202,7 +202,7 @@ class Split:
                 "not a split file",
                 where=path,
                 expected=f"{FORMAT} {VERSION}",
-                cure="make one with metseg split",
+                cure="create one with `metseg split`",
                 code="input.split",
             )
         return cls.from_dict(raw, where=path)
@@ -236,12 +236,12 @@ class Split:
         if not self.folds:
             if fold is not None:
                 raise UsageError(
-                    "the split has no folds", where="fold", got=fold, cure="make one with folds, or ask for no fold"
+                    "the split has no folds", where="fold", got=fold, cure="create a split with folds, or give no fold"
                 )
             return self.validation
         if fold is None or not 0 <= fold < len(self.folds):
             raise UsageError(
-                "which fold is validated on?",
+                "the validation fold is missing or unknown",
                 where="fold",
                 expected=f"0 to {len(self.folds) - 1}",
                 got=fold,
@@ -252,7 +252,7 @@ class Split:
 
 @dataclass(frozen=True)
 class PartOfSplit:
-    """One part of a split, which alone is predicted on or scored.
+    """One part of a split, selected for prediction or scoring.
 
     Args:
         split: the whole.
@@ -276,7 +276,7 @@ class PartOfSplit:
                 f"the part '{self.name}' is empty",
                 where=self.path,
                 got=", ".join(f"{name}: {len(getattr(self.split, name))}" for name in PARTS),
-                cure="ask for another part (--part), or make a split with one",
+                cure="choose another part (--part), or create a split that has one",
                 code="input.split",
             )
 
@@ -313,9 +313,9 @@ def make_split(
     *,
     units: Callable[[CaseSource, By], Sequence[str]] | None = None,
 ) -> Split:
-    """Return a division of a data set.
+    """Return a split of a data set.
 
-    Where a table has put the cases into folds, whole folds are drawn, and none is divided.
+    If a table assigns the cases to folds, whole folds are drawn and none is divided.
 
     Args:
         sources: the cases.
@@ -344,7 +344,7 @@ def _drawn(strata: Mapping[str, str], part: SplitPart, *, what: str) -> Split:
             f"too few {what} for this split",
             expected=f"at least {n_test + n_validation + max(1, part.folds)}",
             got=len(ordered),
-            cure="ask for fewer parts or folds",
+            cure="reduce the number of parts or folds",
             code="input.too_few",
         )
     return Split(
@@ -368,10 +368,10 @@ def _members_of_folds(
     """
     if part.by != "patient" or part.stratify is not None:
         raise UsageError(
-            "the folds of a table are kept whole",
+            "a table of folds cannot be split by slice or stratified",
             where="split",
             got="by slice" if part.by != "patient" else f"stratified by {part.stratify}",
-            cure="split by patient and without strata, or take the column of folds out of the table",
+            cure="split by patient without stratification, or remove the fold column from the table",
             code="usage.options",
         )
     members: dict[str, list[str]] = {}
@@ -383,7 +383,7 @@ def _members_of_folds(
 
 
 def _with_members(split: Split, members: Mapping[str, Sequence[str]]) -> Split:
-    """Return a split of folds as one of their units; folds keep the order of the table's names."""
+    """Return a split of folds as a split of their units; folds keep the order of their names in the table."""
 
     def all_of(folds: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted({unit for fold in folds for unit in members[fold]}))
@@ -421,7 +421,7 @@ def _check_disjoint(parts: Mapping[str, Sequence[str]], by: By) -> None:
                     f"{by} '{unit}' is in {where[unit]} and in {part}",
                     where="split",
                     expected=f"each {by} in one part",
-                    cure="make the split anew",
+                    cure="create the split again with `metseg split`",
                     code="input.split_leak",
                 )
             where[unit] = part
@@ -433,7 +433,7 @@ def _check_folds(split: Split) -> None:
         raise InputError(
             "the folds do not hold exactly the training units",
             where="split",
-            cure="make the split anew with `metseg split`",
+            cure="create the split again with `metseg split`",
             code="input.split",
         )
 

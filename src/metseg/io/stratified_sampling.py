@@ -1,4 +1,4 @@
-"""Draw units at random, stratum by stratum, the same on every machine."""
+"""Stratified random sampling of units, reproducible on every machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def units_of(source: CaseSource, by: By) -> tuple[str, ...]:
         return (source.patient,)
     if not source.slice_names:
         raise UsageError(
-            "only folders of slices can be split by slice", where=f"case {source.case_id}", cure="split by patient"
+            "only 2D slices can be split by slice", where=f"case {source.case_id}", cure="split by patient"
         )
     return tuple(f"{source.case_id}/{PurePosixPath(name).name}" for name in source.slice_names)
 
@@ -51,11 +51,11 @@ def strata_of(
         known = dict.fromkeys(name for source in sources for name in source.attributes)
         if not known:
             raise UsageError(
-                f"nothing is known of any patient's {column}",
+                f"no patient has a value for {column}",
                 where="split.stratify",
-                expected=f"a table patients.csv in the root, with a column {column}",
+                expected=f"a table patients.csv in the root with a column {column}",
                 got="no table",
-                cure="add it, or split without strata",
+                cure="add the table, or split without stratification",
                 code="usage.unknown_name",
             )
         lookup("column", known, column)

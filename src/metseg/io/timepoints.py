@@ -1,4 +1,4 @@
-"""Folders and names of examinations (dates, sessions, follow-ups), and the patients that they belong to."""
+"""Recognise folders and names of examinations (dates, sessions, follow-ups) and their patients."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def without_times(folder: PurePosixPath, *, order: Container[str] = ()) -> Patie
 def patients_in(folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, PatientFolder] | None:
     """Return the patient of each folder, or None where only the user can know.
 
-    Folders that gather patients (``siteA/patient01``) are told from folders of one patient (``patient01/2019``,
-    ``siteA/patient01/MR1``) by what they are called, at any depth. It matters only where a folder holds several.
+    Folders of several patients (``siteA/patient01``) are distinguished from folders of one patient (``patient01/2019``,
+    ``siteA/patient01/MR1``) by their names, at any depth. This matters only if a folder contains several studies.
 
     Args:
         folders: each with a study, relative to the root, without folders such as "train".
@@ -178,7 +178,7 @@ def same_patients_note(merged: Mapping[str, tuple[str, str]]) -> tuple[str, ...]
     first, members = next(iter(patients.items()))
     more = f", and {len(patients) - 1} more such patients" if len(patients) > 1 else ""
     return (
-        f"names that differ in a date or session alone are one patient: {', '.join(members[:3])} are '{first}'{more}",
+        f"names that differ only in a date or session are one patient: {', '.join(members[:3])} are '{first}'{more}",
     )
 
 

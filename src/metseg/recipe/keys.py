@@ -11,12 +11,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-#: A key of another part has to be this much alike to be offered (`difflib`'s ratio); one of the same part, 0.6.
+#: Smallest similarity (`difflib`'s ratio) for suggesting a key of another part; for the same part it is 0.6.
 ALIKE_ELSEWHERE = 0.8
 
 
 def part_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the class of a part that a key holds, alone or in a list; None where it holds a plain value."""
+    """Return the class of the part that a key holds, alone or in a list; None if it holds a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for inner in get_args(annotation) if (found := part_in(inner))), None)
@@ -32,7 +32,7 @@ def all_keys(part: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[str]
 
 
 def part_at(root: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
-    """Return the class of the part that a location leads to, numbers in lists left out; None: it leads to no part."""
+    """Return the class of the part at a location, ignoring list indices; None if there is no part."""
     part: type[BaseModel] | None = root
     for piece in location:
         if part is not None and isinstance(piece, str):
@@ -44,8 +44,8 @@ def nearest_key(root: type[BaseModel], location: Sequence[int | str]) -> str | N
     """Return the known key nearest to an unknown one, dotted; None if none is similar.
 
     Args:
-        root: the class of the whole.
-        location: the way to the unknown key, as pydantic gives it.
+        root: the class of the whole recipe.
+        location: pydantic's location of the unknown key.
     """
     *parents, name = [str(piece) for piece in location]
     part = part_at(root, location[:-1])
@@ -68,7 +68,7 @@ def nearest_value(got: object, expected: str) -> str | None:
 
 
 def descriptions(part: type[BaseModel]) -> dict[str, str]:
-    """Return what each key of a part means: its ``#:`` comment, or else the description of its field.
+    """Return the description of each key of a part: its ``#:`` comment, or else the description of its field.
 
     A key without either is left out, and the comments of a class without source, such as one of a compiled package. The
     comments are those of the class and its bases; a class that changes the default of an inherited key does not have

@@ -10,10 +10,10 @@ from metseg.errors import UsageError
 
 
 def apply_change(raw: dict[str, Any], change: str) -> None:
-    """Carry out ``key=value`` on a parsed TOML document; ``key=`` removes the key, so that its default holds.
+    """Apply ``key=value`` to a parsed TOML document; ``key=`` removes the key, which restores its default.
 
     Raises:
-        UsageError: not of that form, a place in a list that is not there, or a path through a plain value.
+        UsageError: not of that form, a list index out of range, or a path through a plain value.
 
     >>> document = {"train": {"seed": 1}, "augment": [{"name": "flip"}]}
     >>> apply_change(document, "train.seed=")
@@ -24,7 +24,10 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
     key, equals, value = change.partition("=")
     if not equals:
         raise UsageError(
-            "a change reads key=value", where="--set", got=change, cure="write the key, =, and the value in TOML"
+            "a change must have the form key=value",
+            where="--set",
+            got=change,
+            cure="write the key, =, and the value in TOML",
         )
     *parents, leaf = key.strip().split(".")
     node: Any = raw
@@ -57,7 +60,7 @@ def refuse_split_changes(changes: Iterable[str], split: object | None, *, used: 
                 "the split file defines the split, so this change has no effect",
                 where=f"--set {key}",
                 got=f"--split {split}",
-                cure="leave one of the two out, or make another file with `metseg split`",
+                cure="remove one of the two, or create another split file with `metseg split`",
                 code="usage.split",
             )
 
@@ -70,10 +73,10 @@ def _child(node: Any, name: str, key: str) -> Any:
 def _require_inside(node: Any, key: str) -> None:
     if not isinstance(node, dict | list):
         raise UsageError(
-            f"'{key}' reaches into a plain value",
+            f"'{key}' is below a plain value",
             where="--set",
             got=node,
-            cure="name a table's key, such as train.seed",
+            cure="give the key of a table, such as train.seed",
         )
 
 
@@ -89,7 +92,7 @@ def _index(node: list[Any], piece: str, key: str) -> int:
 
 
 def _toml_value(text: str) -> Any:
-    """Return what a TOML document would understand; a bare word is a string (``loss.name=dice``)."""
+    """Return the value parsed as TOML; a bare word is a string (``loss.name=dice``)."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -21,12 +21,12 @@ from metseg.volume import canonical_modality
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-#: The loss that makes a network's outputs regions that overlap; with any other they are classes.
+#: The loss for which a network's outputs are overlapping regions; with any other loss they are classes.
 REGIONS_LOSS = "regions"
 
 
 class Frozen(BaseModel):
-    """A part of a recipe: immutable, unknown keys refused. Options classes of the tables derive from it too."""
+    """A part of a recipe: immutable; unknown keys are errors. Base class also of the registries' options classes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ OptionsType = TypeVar("OptionsType", bound=BaseModel)
 
 
 class Named(BaseModel):
-    """An entry of a table by name; other keys are its options: ``{name = "clahe", clip_limit = 2.0}``."""
+    """A registry entry by name; the other keys are its options: ``{name = "clahe", clip_limit = 2.0}``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
@@ -66,7 +66,7 @@ class Named(BaseModel):
     def _gather_options(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        # Written out, options stand in a table of their own; a change by --set lands beside it, and holds.
+        # `show` writes options into a separate table; --set adds keys beside it, which take precedence.
         written = raw.get("options", {})
         beside = {key: value for key, value in raw.items() if key not in ("name", "options")}
         return {"name": raw.get("name"), "options": {**written, **beside} if isinstance(written, Mapping) else written}
@@ -78,7 +78,7 @@ class Named(BaseModel):
             options_class: what the table says the options are.
             key: where in the recipe the entry stands, for the message: ``model``, ``preprocess.0``.
         Raises:
-            UsageError: an unknown option, or a value it does not take; the message names both.
+            UsageError: an unknown option or an invalid value; the message names both.
         """
         return validated(options_class, self.options, where=f"options of '{self.name}'", key=key)
 
@@ -89,47 +89,47 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 class DataPart(Frozen):
-    """What is read and what of it the network sees."""
+    """The data to read, and the sequences that the network sees."""
 
-    #: How the data set's folder is arranged; auto: detected from the folder.
+    #: Layout of the data set's folder; auto: detected from the folder.
     layout: str = "auto"
-    #: Owner and licence of the data, for the card of a bundle. Empty: what the data set itself says (a simulation,
-    #: `dataset_description.json`, `dataset.json`, TCGA-LGG's names).
+    #: Origin and licence of the data, for the card of a bundle. Empty: read from the data set (a simulation,
+    #: `dataset_description.json`, `dataset.json`, TCGA-LGG's patient names).
     licence: str = ""
     #: The data set that the recipe was written for, if metseg can recognise it ("tcga-lgg"): training on other data
     #: adds a note to its output and to the model card.
     written_for: str = ""
-    #: What the channels of a colour picture are, in file order; for grey pictures one name.
+    #: Sequences of the channels of a colour image, in file order; one name for greyscale images.
     channels: tuple[Modality, ...] = ()
-    #: What the network sees, in this order; empty: every channel.
+    #: Sequences that the network sees, in this order; empty: every channel.
     modalities: tuple[Modality, ...] = ()
-    #: Sequences among these that a case may lack; the network was trained for it (`missing_sequence`).
+    #: Subset of these that a case may lack; requires a network trained for it (`missing_sequence`).
     optional: tuple[Modality, ...] = ()
-    #: The sequence whose grid the others are brought to and results lie on; None: the first that the network sees.
+    #: The sequence that defines the grid of the others and of results; None: the first that the network sees.
     reference: Modality | None = None
-    #: Label scheme that the network learns: which classes there are, and which regions are scored; binary: lesion or
-    #: not.
+    #: Label scheme that the network learns: its classes, and the regions that are scored; binary: lesion
+    #: or background.
     labels: str = "binary"
-    #: Label scheme of the files, where it is not `labels`; None: what the layout knows of it.
+    #: Label scheme of the files, if not `labels`; None: defined by the layout.
     file_labels: str | None = None
-    #: Which region of the files' scheme is the lesion, where `labels` is binary; None: every label above 0.
+    #: Region of the files' scheme that is the lesion, where `labels` is binary; None: every label above 0.
     region: str | None = None
-    #: What the network sees: 2, slices; 3, patches of volumes.
+    #: Input of the network: 2 for slices, 3 for patches of volumes.
     dimensions: Literal[2, 3] = 2
-    #: Slices of the prepared volumes to train on: from the first number up to before the second; None: all.
+    #: Slices of the preprocessed volumes to train on, from the first number to the second (exclusive); None: all.
     slice_range: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)]] | None = None
     #: Train on slices that show brain only.
     with_brain: bool = False
-    #: Slices on each side that the network sees besides, as further channels: 1 makes 3 neighbouring slices.
+    #: Neighbouring slices on each side as additional channels: 1 gives 3 slices.
     neighbours: Annotated[int, Field(ge=0, le=3)] = 0
-    #: Regular expression with one group; what it finds in the relative path is the patient.
+    #: Regular expression, searched in the relative path; its group matches the patient.
     patient_pattern: str | None = None
-    #: Table (CSV) with a row for each file or study: its patient (column `patient`), its part of the split (`fold`), or
-    #: both; a path relative to the data set, or to the working directory.
+    #: Table (CSV) with a row per file or study: its patient (column `patient`), its fold (`fold`), or
+    #: both. The path is relative to the data set, or to the working directory.
     patients: str | None = None
-    #: Read TIFFs of several pages as stacks of slices; they are refused otherwise.
+    #: Read multi-page TIFFs as stacks of slices; otherwise they are an error.
     stack: bool = False
-    #: Fill slices missing from a DICOM series between their neighbours, with a warning; they are refused otherwise.
+    #: Interpolate slices missing from a DICOM series, with a warning; otherwise they are an error.
     allow_gaps: bool = False
 
     @property
@@ -156,14 +156,14 @@ class DataPart(Frozen):
 class SplitPart(Frozen):
     """How patients are divided. ``by = "slice"`` leaks patients between the parts and is marked in every table."""
 
-    #: What is divided. patient: all images of a patient are in one part; slice: single slices, which lets images of a
-    #: patient into several parts.
+    #: Unit of the split. patient: all images of a patient are in one part; slice: single slices, so that images of a
+    #: patient can be in several parts.
     by: Literal["patient", "slice"] = "patient"
     #: Share of the patients (or slices) for validation, which decides which weights are kept.
     validation: Fraction = 0.15
     #: Share of the patients (or slices) for the test; training never uses them.
     test: Fraction = 0.2
-    #: Parts for cross-validation; 0: none.
+    #: Number of cross-validation folds; 0: none.
     folds: Annotated[int, Field(ge=0)] = 0
     #: Column of the data set's table `patients.csv` to stratify by: each part gets the same share of every value. None:
     #: no stratification.
@@ -185,29 +185,29 @@ DEFAULT_EPOCHS = 50
 
 
 class TrainPart(Frozen):
-    """Optimiser, schedule, budget. Training ends when the first of the budgets is spent."""
+    """Optimiser, schedule and budgets. Training ends when the first budget is used up."""
 
     #: Slices, or patches of volumes, per training step.
     batch_size: Annotated[int, Field(gt=0)] = 8
-    #: Voxels of the patches that a 3D network is trained on, along x, y and z.
+    #: Patch size for training a 3D network, in voxels along x, y and z.
     patch_size: tuple[Annotated[int, Field(gt=0)], ...] = (96, 96, 96)
     #: Steps per epoch; None: as many as one pass over the training items takes.
     steps_per_epoch: Annotated[int, Field(gt=0)] | None = None
     #: Budget in epochs; None: no such limit. Without any of the three budgets, training stops after 50 epochs.
     max_epochs: Annotated[int, Field(gt=0)] | None = None
-    #: Budget in training steps (batches); None: no such limit.
+    #: Budget in training steps (batches); None: no limit.
     max_steps: Annotated[int, Field(gt=0)] | None = None
-    #: Budget in minutes of wall time; None: no such limit.
+    #: Budget in minutes of wall time; None: no limit.
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    #: Optimiser: how weights follow from gradients.
+    #: Name of the optimiser.
     optimizer: str = "adam"
-    #: Learning rate at the top of the schedule.
+    #: Maximum learning rate of the schedule.
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    #: Decay of the weights, biases and normalisation left out; 0: none.
+    #: Weight decay, excluding biases and normalisation; 0: none.
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     #: Momentum of `sgd`; no other optimiser has one.
     momentum: Fraction = 0.9
-    #: How the learning rate changes over the budget. constant: not at all; plateau: lowered when validation no longer
+    #: Learning-rate schedule over the budget. constant: no change; plateau: lowered when validation no longer
     #: improves; cosine: down to almost 0 along half a cosine; one_cycle: up for 30 % of the budget, then down.
     schedule: str = "constant"
     #: Share of the budget over which the learning rate rises from zero.
@@ -218,36 +218,36 @@ class TrainPart(Frozen):
     plateau_factor: Fraction = 0.5
     #: Epochs without a better validation Dice before training stops; None: never.
     early_stopping: Annotated[int, Field(gt=0)] | None = None
-    #: Decay per step of an exponential moving average of the weights, which is then validated and kept; 0.999 averages
-    #: over about 1000 steps. None: the weights themselves.
+    #: Decay per step of an exponential moving average (EMA) of the weights, which is validated and kept; 0.999 averages
+    #: over about 1000 steps. None: no EMA.
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    #: Largest norm of the gradient of a step, to which larger ones are scaled down; None: no limit.
+    #: Maximum gradient norm per step; larger gradients are scaled down to it. None: no limit.
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     #: Share of each batch that contains lesion; None: not controlled.
     lesion_share: Fraction | None = None
     #: Number format of the network's computations. auto: bf16 where the processor or GPU has it in hardware, float32
     #: elsewhere.
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    #: Memory layout with channels innermost. auto: where it is faster for this network on this machine.
+    #: Channels-last memory layout. auto: on if it is faster for this network on this machine.
     channels_last: Literal["auto", "on", "off"] = "auto"
-    #: Epochs from one validation to the next.
+    #: Number of epochs between validations.
     validate_every: Annotated[int, Field(gt=0)] = 1
-    #: Processes that load data; None: as many as the machine can spare.
+    #: Number of data-loading processes; None: chosen from the machine's resources.
     workers: Annotated[int, Field(ge=0)] | None = None
     #: Seed of weights, order of the data, augmentation and dropout.
     seed: Seed = 0
 
     @property
     def epochs(self) -> int | None:
-        """Return after how many epochs training ends; None: another budget ends it."""
+        """Return the budget in epochs; None if only other budgets apply."""
         unlimited = self.max_epochs is None and self.max_steps is None and self.max_minutes is None
         return DEFAULT_EPOCHS if unlimited else self.max_epochs
 
 
 class PredictPart(Frozen):
-    """From probabilities to a mask. The operating point chosen on validation patients is written here."""
+    """Conversion of probabilities to a mask. The operating point chosen on validation patients is stored here."""
 
-    #: Probability from which a pixel or voxel is lesion.
+    #: Smallest probability of a lesion pixel or voxel.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     #: Smaller connected components are removed (pixels of a slice, voxels of a volume).
     minimum_voxels: Annotated[int, Field(ge=0)] = 0
@@ -267,7 +267,7 @@ class PredictPart(Frozen):
     window: tuple[Annotated[int, Field(gt=0)], ...] | None = None
     #: Overlap of neighbouring windows, as a share of their side.
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    #: Average over the mirror images that the augmentation step `flip` made in training.
+    #: Test-time augmentation: average over the mirror images of the training augmentation `flip`.
     tta: bool = False
 
 
@@ -277,17 +277,17 @@ class Recipe(Frozen):
     In a file, ``base = "lgg-fast"`` starts from a shipped recipe; the other keys of the file override its keys.
     """
 
-    #: Name of the experiment: of its bundle, and in tables.
+    #: Name of the experiment and of its bundle.
     name: str
-    #: What the recipe is for, in a sentence or two.
+    #: Purpose of the recipe, in a sentence or two.
     description: str = ""
-    #: The paper, course or repository this reproduces.
+    #: The paper, course or repository that the recipe reproduces.
     source: str = ""
-    #: What is read and what of it the network sees.
+    #: The data to read, and the sequences that the network sees.
     data: DataPart = DataPart()
-    #: Preprocessing steps, carried out in this order; empty: none.
+    #: Preprocessing steps, applied in this order; empty: none.
     preprocess: tuple[Named, ...] = ()
-    #: Augmentations of the training data, carried out in this order; empty: none.
+    #: Augmentations of the training data, applied in this order; empty: none.
     augment: tuple[Named, ...] = ()
     #: How patients are divided into training, validation and test.
     split: SplitPart = SplitPart()
@@ -295,14 +295,14 @@ class Recipe(Frozen):
     model: Named
     #: The loss: a name and its options.
     loss: Named = Named(name="dice_bce")
-    #: Optimiser, schedule, budget.
+    #: Optimiser, schedule and budgets.
     train: TrainPart = TrainPart()
-    #: From probabilities to a mask.
+    #: Conversion of probabilities to a mask.
     predict: PredictPart = PredictPart()
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """Return the sequences that the network sees: those read, unless a step keeps some of them only."""
+        """Return the sequences that the network sees: those read, unless a preprocessing step selects some of them."""
         kept = [step.options.get("modalities", ()) for step in self.preprocess if step.name == "select_channels"]
         return tuple(canonical_modality(name) for name in kept[-1]) if kept else self.data.inputs
 
@@ -325,9 +325,9 @@ def validated(part: type[OptionsType], raw: Any, *, where: object, key: str = ""
 
     Args:
         part: the class of the result.
-        raw: as TOML or JSON gives it.
+        raw: parsed TOML or JSON.
         where: the file or recipe, for the message.
-        key: the key that holds the whole, for the message: ``model`` for the options of a network.
+        key: key of the validated part, for the message: ``model`` for the options of a network.
     Raises:
         UsageError: ``usage.recipe``, with the first wrong key, its value, the nearest known key or value, and the
             number of further errors.

@@ -91,7 +91,7 @@ def test_two_series_mixed_are_refused(series: Path, tmp_path: Path) -> None:
         dataset = pydicom.dcmread(path)
         dataset.SeriesInstanceUID = "2.25.1"
         dataset.save_as(tmp_path / path.name)
-    with pytest.raises(InputError, match="several series are mixed") as caught:
+    with pytest.raises(InputError, match="several series are given, but one is needed") as caught:
         read_series(tmp_path)
     assert caught.value.code == "input.several_series"
     assert caught.value.got == "2 series"

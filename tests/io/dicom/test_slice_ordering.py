@@ -92,14 +92,14 @@ def test_one_slice_needs_a_thickness() -> None:
 
 def test_stacks_side_by_side_are_refused() -> None:
     positions = np.array([[0.0, 0, 0], [0, 0, 3], [40, 0, 6], [40, 0, 9]])
-    with pytest.raises(GeometryError, match="straight behind") as caught:
+    with pytest.raises(GeometryError, match="shifted relative") as caught:
         arrange(positions, AXIAL, spacing_mm=(1.0, 1.0), single_step_mm=None)
     assert caught.value.code == "input.geometry"
 
 
 def test_a_leaning_stack_is_refused() -> None:
     positions = np.array([[0.1 * height, 0, height] for height in (0.0, 3.0, 6.0)])
-    with pytest.raises(GeometryError, match="straight behind"):
+    with pytest.raises(GeometryError, match="shifted relative"):
         arrange(positions, AXIAL, spacing_mm=(1.0, 1.0), single_step_mm=None)
 
 

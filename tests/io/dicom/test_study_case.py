@@ -121,7 +121,7 @@ def test_no_patient_id(scanner: SimpleNamespace, tmp_path: Path) -> None:
         scanner.write(tmp_path, objects, seed=number)
     one, two = find_studies(tmp_path)
     assert one.patient != two.patient
-    assert "The files do not say who the patient is: the study counts as a patient of its own." in one.notes
+    assert "The files have no patient id, so the study counts as a separate patient." in one.notes
 
 
 def test_overrides_by_number_and_by_path(scanner: SimpleNamespace, study: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_overrides_that_name_nothing(scanner: SimpleNamespace, study: Path, tmp_
         find_studies(study, overrides={"adc": 1})
     foreign = scanner.slices(scanner.pixels(3), StudyInstanceUID=scanner.uid("another"), PatientID="another")
     scanner.write(tmp_path / "foreign", foreign)
-    with pytest.raises(UsageError, match="not of this study"):
+    with pytest.raises(UsageError, match="belongs to another study"):
         find_studies(study, overrides={"t1c": tmp_path / "foreign"})
 
 

@@ -1,4 +1,4 @@
-"""Read DICOM: series out of folders, zip archives and loose files, and studies with their sequences recognised."""
+"""Read DICOM series from folders, zip archives and single files, and recognise the sequences of studies."""
 
 from metseg.io.dicom.dicom_files import looks_like_dicom
 from metseg.io.dicom.header import SequenceHeader

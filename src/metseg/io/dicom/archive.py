@@ -1,8 +1,8 @@
-"""Read members of a zip archive by number, into memory, and believe nothing that the archive says of itself.
+"""Read members of an untrusted zip archive by number into memory.
 
-A member's name is looked at once, to refuse an archive that tries to reach outside; it is never joined to a path,
-never printed, and nothing is ever unpacked to disk. Sizes are counted while the bytes come, because the sizes in the
-archive's directory are whatever its maker wrote there.
+Member names are used only to reject path traversal; they are never joined to a path,
+never printed, and nothing is unpacked to disk. Sizes are counted while reading, because the sizes in the
+archive's directory can be forged.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from metseg.errors import InputError
 MAX_MEMBERS = 5000
 MAX_MEMBER_BYTES = 2**30
 MAX_UNPACKED_BYTES = 4 * 2**30
-#: The list of members at the archive's end: 5,000 take well under 2 MB, and it is read whole before it can be counted.
+#: Largest member list at the archive's end, in bytes: it is read whole, and 5,000 members take well under 2 MB.
 MAX_DIRECTORY_BYTES = 16 * 2**20
 
-#: How a zip archive begins: with its first member, or empty.
+#: First bytes of a zip archive, with members or empty.
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 
 _CHUNK_BYTES = 2**20
 _END_RECORD = b"PK\x05\x06"
 _END_RECORD_BYTES, _LONGEST_COMMENT = 22, 0xFFFF
-#: Stands before the end record of an archive of more than 4 GiB or 65,535 members.
+#: Signature before the end record of an archive over 4 GiB or 65,535 members.
 _ZIP64_LOCATOR, _ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -43,7 +43,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, Valu
 
 
 class Archive:
-    """An open zip archive; members are known by their number only.
+    """An open zip archive; members are addressed by number only.
 
     Args:
         path: the archive.
@@ -83,7 +83,7 @@ class Archive:
             return stream.read(count)
 
     def read(self, member: int) -> bytes:
-        """Return a member whole, its checksum verified.
+        """Return the bytes of a member, with its checksum verified.
 
         Raises:
             InputError: ``input.too_large``, ``input.archive_forged`` (more or fewer bytes than the archive says) or
@@ -100,7 +100,7 @@ class Archive:
         return bytes(content)
 
     def _unbounded(self, member: int) -> zipfile.ZipInfo:
-        """Return an entry of which zipfile reads on to where the data really end, not where the directory says."""
+        """Return an entry that zipfile reads to the real end of its data, not to the size in the directory."""
         info = copy.copy(self._infos[member])
         info.file_size = MAX_MEMBER_BYTES + 2 * _CHUNK_BYTES
         return info
@@ -110,18 +110,18 @@ class Archive:
         if so_far > said:
             raise _forged()
         if so_far > MAX_MEMBER_BYTES or self._unpacked > MAX_UNPACKED_BYTES:
-            raise _too_large("the archive unpacks to too much", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
+            raise _too_large("the unpacked archive is too large", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
 
 
 def is_zip(head: bytes) -> bool:
-    """Return whether a file that begins so is a zip archive."""
+    """Return whether a file with these first bytes is a zip archive."""
     return head.startswith(ZIP_STARTS)
 
 
 def nested_archive() -> InputError:
     """Return the error for an archive inside an archive."""
     return InputError(
-        "the archive holds another archive",
+        "the archive contains another archive",
         where="the archive",
         cure="pack the DICOM files themselves",
         code="input.archive_nested",
@@ -130,21 +130,21 @@ def nested_archive() -> InputError:
 
 @contextmanager
 def _damage_named() -> Iterator[None]:
-    """Turn what zipfile raises into one error; its own messages hold names of members."""
+    """Replace zipfile's exceptions by one error, because their messages contain member names."""
     try:
         yield
     except _DAMAGE:
         raise InputError(
-            "the archive is damaged or of an unknown kind",
+            "the archive is damaged or has an unknown format",
             where="the archive",
-            expected="a zip archive, stored or deflated, without a password",
-            cure="pack or copy it again",
+            expected="a zip archive (stored or deflated) without a password",
+            cure="create or copy the archive again",
             code="input.archive_damaged",
         ) from None
 
 
 def _check_directory(stream: BinaryIO) -> None:
-    """Refuse a directory too long to be read, before zipfile reads all of it."""
+    """Refuse an oversized directory before zipfile reads it."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(size - _END_RECORD_BYTES - _LONGEST_COMMENT - _ZIP64_LOCATOR_BYTES, 0))
     tail = stream.read()
@@ -164,20 +164,20 @@ def _check_members(infos: list[zipfile.ZipInfo]) -> None:
     for info in infos:
         if _reaches_outside(info.orig_filename) or not _is_plain(info):
             raise InputError(
-                "a member of the archive has an absolute name, a name with '..', or is a link",
+                "an archive member is a link, or has an absolute path or '..' in its name",
                 where="the archive",
-                cure="pack the files anew, from the folder that holds them",
+                cure="create the archive again from within the folder that holds the files",
                 code="input.archive_path",
             )
         if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED:
             with _damage_named():
                 raise zipfile.BadZipFile
     if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-        raise _too_large("the archive unpacks to too much", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
+        raise _too_large("the unpacked archive is too large", f"at most {MAX_UNPACKED_BYTES // 2**30} GiB")
 
 
 def _reaches_outside(name: str) -> bool:
-    """Return whether a member's name leads out of a folder that it would be unpacked to.
+    """Return whether a member's name would leave the folder it is unpacked to.
 
     >>> [_reaches_outside(name) for name in ("a/b.dcm", "../b", "a/../../b", "/b", "C:b", "..\\\\b", "a..b")]
     [False, True, True, True, True, True, False]
@@ -204,8 +204,8 @@ def _too_many() -> InputError:
 
 def _forged() -> InputError:
     return InputError(
-        "a member of the archive is not of the size that the archive says",
+        "an archive member does not have the size that the archive declares",
         where="the archive",
-        cure="pack or copy it again",
+        cure="create or copy the archive again",
         code="input.archive_forged",
     )

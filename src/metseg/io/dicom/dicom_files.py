@@ -1,4 +1,4 @@
-"""Where DICOM objects may lie: files, and members of zip archives. What a file is, its content says, never its name."""
+"""Find DICOM objects in files and in members of zip archives, by content and never by name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from metseg.errors import InputError
 from metseg.io.dicom.archive import Archive, is_zip, nested_archive
 from metseg.io.file_index import walk_once
 
-#: A file of the DICOM file format has these letters after a preamble that may hold anything.
+#: Magic bytes of a DICOM file, after a preamble of any content.
 PREAMBLE_BYTES, DICOM_MAGIC = 128, b"DICM"
 HEAD_BYTES = PREAMBLE_BYTES + len(DICOM_MAGIC)
 
-#: Larger files are refused before they are read.
+#: Size limit in bytes; larger files are refused before they are read.
 MAX_FILE_BYTES = 2 * 2**30
 
-#: How many files are looked at to tell whether a tree holds DICOM.
+#: Number of files checked to decide whether a tree contains DICOM.
 _LOOKED_AT = 20
 
 NOT_DICOM, NO_DICOM_IN_ZIP = "not DICOM", "zip archives without DICOM, or refused"
@@ -31,7 +31,7 @@ NOT_DICOM, NO_DICOM_IN_ZIP = "not DICOM", "zip archives without DICOM, or refuse
 
 @dataclass(frozen=True)
 class DicomLocation:
-    """One file, or one member of an archive; its name is kept out of every message, as it may name a patient.
+    """A file, or a member of an archive. Its name may contain a patient's name and is kept out of messages.
 
     Args:
         path: the file or the archive.
@@ -43,7 +43,7 @@ class DicomLocation:
 
 
 def is_dicom(head: bytes) -> bool:
-    """Return whether a file whose first `HEAD_BYTES` are these is DICOM.
+    """Return whether a file with these first `HEAD_BYTES` is DICOM.
 
     >>> is_dicom(bytes(128) + b"DICM"), is_dicom(b"DICM")
     (True, False)
@@ -54,7 +54,7 @@ def is_dicom(head: bytes) -> bool:
 def looks_like_dicom(paths: Sequence[Path]) -> bool:
     """Return whether one of a few files is DICOM, or a zip archive with DICOM in it; never raises.
 
-    Files whose endings are those of DICOM, and files without an ending, are looked at first.
+    Files with a DICOM extension, and files without an extension, are checked first.
     """
     for path in sorted(paths, key=_unlikely)[:_LOOKED_AT]:
         try:
@@ -75,9 +75,9 @@ def _unlikely(path: Path) -> int:
 
 
 def find_dicom_files(roots: Sequence[Path]) -> tuple[list[DicomLocation], Counter[str]]:
-    """Return where DICOM objects lie under folders, in zip archives and among files, and what else was found there.
+    """Return the locations of DICOM objects in folders, zip archives and files, and counts of the other files.
 
-    An archive that is refused is an error where it was given by name; among the files of a folder it is counted.
+    An unusable archive raises an error if it was given directly; inside a folder it is counted.
 
     Raises:
         InputError: ``input.missing``, or what is wrong with an archive.
@@ -93,12 +93,12 @@ def find_dicom_files(roots: Sequence[Path]) -> tuple[list[DicomLocation], Counte
         elif _is_regular(root):
             _sort_in(root, found, ignored)
         else:
-            raise InputError("no such file or folder", cure="check the path that was given", code="input.missing")
+            raise InputError("no such file or folder", cure="check the path", code="input.missing")
     return list(dict.fromkeys(found)), ignored
 
 
 class DicomReader:
-    """Opens places; an archive stays open until a place elsewhere is asked for."""
+    """Opens locations; an archive stays open until a location elsewhere is requested."""
 
     def __init__(self) -> None:
         self._current: tuple[Path, Archive] | None = None
@@ -112,7 +112,7 @@ class DicomReader:
         self._current = None
 
     def open(self, place: DicomLocation) -> BinaryIO:
-        """Return a stream that can seek, to be closed by the caller.
+        """Return a seekable stream; the caller closes it.
 
         Raises:
             InputError: the file is gone, too large, or its archive is damaged.
@@ -149,7 +149,7 @@ def _files_below(root: Path) -> Iterator[Path]:
 
 
 def _is_regular(path: Path) -> bool:
-    """Return whether a path is a file; to open a pipe or a device would wait for ever."""
+    """Return whether a path is a regular file; opening a pipe or a device could block."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Read headers: the file meta first, because it alone says whether the rest may be looked at."""
+"""Read DICOM headers: first the file meta, which tells whether the rest can be read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 
 from metseg.errors import InputError
 
-# What pydicom warns of holds values, and values may name a patient. What matters of it is refused here by name.
+# pydicom's warnings contain values, which may identify a patient. Relevant problems raise errors here instead.
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-#: What pydicom raises on damaged files.
+#: Exceptions that pydicom raises on damaged files.
 DAMAGE = (
     AttributeError,
     BytesLengthException,
@@ -41,7 +41,7 @@ DAMAGE = (
     struct.error,
 )
 
-#: What is read of a header. Names, birth dates and addresses are not: what was never read cannot leak.
+#: The elements read from a header. Names, birth dates and addresses are not read, so they cannot leak.
 # fmt: off
 KEYWORDS = (
     "ImageType", "SOPInstanceUID", "StudyDate", "StudyTime", "Modality", "SeriesDescription", "ProtocolName",
@@ -58,7 +58,7 @@ KEYWORDS = (
 # fmt: on
 
 
-#: More elements than this on the top level are no image: those of scanners have some hundred.
+#: Largest number of top-level elements; images of scanners have some hundred.
 MAX_ELEMENTS = 20_000
 
 _META_GROUP = 0x0002
@@ -74,7 +74,7 @@ _PIXEL_TAGS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
 @dataclass(frozen=True)
 class FileMeta:
-    """What the first part of a file says, which is never compressed.
+    """The content of the file meta, which is never compressed.
 
     Args:
         syntax: UID of the transfer syntax.
@@ -96,7 +96,7 @@ class Elements:
         self._layers = layers
 
     def get(self, *keywords: str) -> Any:
-        """Return the first value that is there, under the first of the names that has one; None for a broken one."""
+        """Return the first value of the first of the names that has one; None for an invalid value."""
         for keyword in keywords:
             for layer in self._layers:
                 try:
@@ -108,7 +108,7 @@ class Elements:
         return None
 
     def text(self, *keywords: str) -> str:
-        """Return a value as one line of text, several values with a backslash between; "" without any."""
+        """Return a value as one line of text, with a backslash between several values; "" if there is none."""
         return "\\".join(self.words(*keywords))
 
     def words(self, *keywords: str) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Elements:
         return tuple(" ".join(str(part).split()) for part in parts)
 
     def numbers(self, *keywords: str, count: int) -> tuple[float, ...] | None:
-        """Return so many finite numbers, or None where there are not so many."""
+        """Return `count` finite numbers, or None if there are not as many."""
         value = self.get(*keywords)
         parts = (value,) if isinstance(value, str | int | float) else tuple(value or ())
         try:
@@ -138,17 +138,17 @@ class Elements:
         return number if number is not None and math.isfinite(number) else None
 
     def integer(self, keyword: str, default: int = 0) -> int:
-        """Return a whole number, or what stands for none."""
+        """Return an integer, or the default if there is none."""
         number = self.number(keyword)
         return default if number is None else int(number)
 
 
 def read_file_meta(stream: BinaryIO) -> FileMeta:
-    """Return what the file meta says, without reading further.
+    """Return the file meta, without reading further.
 
     Raises:
-        InputError: ``input.transfer_syntax`` for a deflated file, of which nothing is inflated: some hundred kilobytes
-            may become as many megabytes; ``input.truncated``, also for a file without a file meta.
+        InputError: ``input.transfer_syntax`` for a deflated file. It is never inflated: some hundred kilobytes
+            may expand to as many megabytes. ``input.truncated``, also for a file without a file meta.
     """
     with damage_named():
         stream.seek(0)
@@ -163,8 +163,8 @@ def read_file_meta(stream: BinaryIO) -> FileMeta:
         raise damaged("no file meta" if not meta else "elements that belong to no data set")
     if syntax == DeflatedExplicitVRLittleEndian:
         raise InputError(
-            "a DICOM file is deflated as a whole",
-            expected="pixel data uncompressed or compressed by themselves",
+            "a DICOM file uses a deflated transfer syntax",
+            expected="uncompressed data set, with compressed or uncompressed pixel data",
             cure="export it with another transfer syntax, such as Explicit VR Little Endian",
             code="input.transfer_syntax",
         )
@@ -212,7 +212,7 @@ def read_whole(stream: BinaryIO) -> Dataset:
 
 
 class _ZeroGuard:
-    """A stream in which zeros are not taken for empty elements: within a sequence pydicom asks nobody about them.
+    """A stream that detects runs of zeros, which pydicom would read as empty elements inside a sequence.
 
     Each element begins with its tag, which is not zero, so that a value of zero has no other before it.
 
@@ -305,7 +305,7 @@ def frame_elements(dataset: Dataset) -> Iterator[Elements]:
         yield from (Elements([dataset]) for _ in range(min(count, 1)))
         return
     if len(per_frame) != count:
-        raise damaged("a multi-frame object that describes another number of frames than it has")
+        raise damaged("a multi-frame object with a wrong number of frame descriptions")
     shared = [item for group in dataset.get("SharedFunctionalGroupsSequence") or () for item in _first_items(group)]
     for group in per_frame:
         yield Elements([*_first_items(group), *shared, dataset])
@@ -313,7 +313,7 @@ def frame_elements(dataset: Dataset) -> Iterator[Elements]:
 
 @contextmanager
 def damage_named() -> Iterator[None]:
-    """Turn what pydicom raises into one error; its own messages hold values."""
+    """Replace pydicom's exceptions by one error, because their messages contain values."""
     try:
         yield
     except InputError:
@@ -325,7 +325,7 @@ def damage_named() -> Iterator[None]:
 def damaged(detail: str) -> InputError:
     """Return the error for a file that is DICOM but cannot be read as such."""
     return InputError(
-        "a DICOM file is cut short or damaged", got=detail, cure="export or copy it again", code="input.truncated"
+        "a DICOM file is truncated or damaged", got=detail, cure="export or copy it again", code="input.truncated"
     )
 
 

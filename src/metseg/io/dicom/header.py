@@ -1,4 +1,4 @@
-"""What a header says of the sequence: the words people wrote, and the times the scanner kept."""
+"""The header fields that identify a sequence: descriptions by people, and times from the scanner."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydicom import Dataset
 
 from metseg.io.dicom.elements import Elements
 
-#: What stands in the field of the contrast agent when none was given.
+#: Values of the contrast-agent field that mean no agent.
 NO_AGENT = frozenset(
     ("", "-", "0", "n", "no", "non", "none", "nil", "na", "n/a", "null", "false", "unknown", "without", "not given")
 )
 NO_AGENT_STARTS = ("no ", "none ", "without ", "ohne ", "sans ")
 
-#: Ways of giving contrast agent that do not make a brain's vessels bright.
+#: Administration routes of contrast agent that do not enhance the brain.
 OTHER_ROUTES = ("ORAL", "RECTAL", "INTRATHECAL", "ARTICULAR")
 
 #: Pulse sequences of enhanced objects, as classic objects name them.
@@ -24,7 +24,7 @@ _ECHO_KINDS = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
 
 @dataclass(frozen=True)
 class SequenceHeader:
-    """What tells the sequence. The words are kept out of messages: people write names into descriptions.
+    """The fields that identify the sequence. Texts are kept out of messages, because descriptions may contain names.
 
     Args:
         modality: "MR", or another kind of machine or object.
@@ -38,7 +38,7 @@ class SequenceHeader:
         ti_ms: inversion time.
         flip_degrees: flip angle.
         b_value: of diffusion weighting, s/mm².
-        is_3d: whether the acquisition was one of a volume.
+        is_3d: whether the acquisition is three-dimensional.
     """
 
     modality: str = "MR"
@@ -56,7 +56,7 @@ class SequenceHeader:
 
     @classmethod
     def of(cls, source: Dataset | Elements) -> Self:
-        """Return what a data set says; of a multi-frame one, what all its frames share."""
+        """Return the fields of a data set; for a multi-frame object, those that all frames share."""
         elements = Elements([source]) if isinstance(source, Dataset) else source
         return cls(
             modality=elements.text("Modality").upper(),
@@ -92,7 +92,7 @@ def _scanning(elements: Elements) -> tuple[str, ...]:
 
 
 def _contrast(elements: Elements) -> bool | None:
-    """Return whether contrast agent was given into a vein, or None where the header is silent."""
+    """Return whether contrast agent was given intravenously; None if the header does not say."""
     administered = elements.text("ContrastBolusAgentAdministered").upper()
     if administered in ("YES", "NO"):
         return administered == "YES"

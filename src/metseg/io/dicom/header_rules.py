@@ -1,7 +1,7 @@
-"""The rules by which a header tells a sequence, as tables; `metseg.io.dicom.sequence_recognition` applies them.
+"""Rule tables for recognising a sequence from a header; `metseg.io.dicom.sequence_recognition` applies them.
 
-They are conservative: what is not clearly one of T1, T1 with contrast agent, T2 and FLAIR of a whole brain is none. The
-rules for words are those of every text: `metseg.io.sequence_rules`.
+The rules are conservative: a series that is not clearly T1, T1 with contrast agent, T2 or FLAIR of a whole brain
+is left unrecognised. The rules for words are in `metseg.io.sequence_rules`.
 """
 
 from __future__ import annotations

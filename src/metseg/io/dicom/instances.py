@@ -1,4 +1,4 @@
-"""One DICOM object, reduced to what is needed to find its place in a series; identifiers become pseudonyms at once."""
+"""Reduce a DICOM object to the fields that place it in a series; identifiers become pseudonyms at once."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Instance:
         series: pseudonym.
         frame_of_reference: pseudonym, or None where nothing says.
         sop: pseudonym of the object itself; the order of frames that nothing else orders.
-        names_patient: whether the object says who the patient is.
+        names_patient: whether the object has a patient id.
         series_number: as the scanner counts.
         date: of the study; orders timepoints, and is never printed.
         frames: its pictures, in file order.
@@ -128,7 +128,7 @@ class Instance:
 
 
 def read_instance(stream: BinaryIO, place: DicomLocation, meta: FileMeta) -> Instance | None:
-    """Return what an object says of itself, or None for one that is no picture (a report, a plan).
+    """Return the fields of an object, or None if it is not an image (a report, a plan).
 
     Raises:
         InputError: ``input.truncated``.
@@ -147,7 +147,7 @@ def read_instance(stream: BinaryIO, place: DicomLocation, meta: FileMeta) -> Ins
 
 
 def _check_pixel_bytes(pixels: Pixels, found: int | None) -> None:
-    """Refuse a file with fewer bytes of pixels than its header says; colours and huge pictures are refused later.
+    """Refuse a file with fewer pixel bytes than its header declares; colour and oversized images are refused later.
 
     Raises:
         InputError: ``input.truncated``.
@@ -221,16 +221,16 @@ def _sequence_number(elements: Elements, pixels: Pixels) -> int | None:
 
 
 def _given(number: float | None, default: float, *, has_scale: bool) -> float:
-    """Return half a rescaling as not a number: what the other half means without it, nobody can say."""
+    """Return NaN for a rescaling with only a slope or only an intercept, since its meaning is undefined."""
     if number is None:
         return float("nan") if has_scale else default
     return number
 
 
 def _kind(elements: Elements) -> tuple[str, ...]:
-    """Return what tells stacks of one series apart: Dixon images, echoes, b-values, time points.
+    """Return the key that separates the stacks of a series: Dixon images, echoes, b-values, time points.
 
-    The StackID is none of it: stacks of parallel slices are parts of one image, and what lies otherwise is told apart
+    The StackID is not used: stacks of parallel slices are parts of one image, and other stacks are separated
     by its geometry.
     """
     echo, b_value = elements.number("EffectiveEchoTime", "EchoTime"), elements.number("DiffusionBValue")

@@ -1,7 +1,7 @@
-"""Decode JPEG Lossless and JPEG-LS by SimpleITK, whose GDCM reads both; pydicom's own decoder for them is GPL.
+"""Decode JPEG Lossless and JPEG-LS with SimpleITK (GDCM); pydicom's decoder for them is under the GPL.
 
-SimpleITK reads files only. Each picture is therefore written as a DICOM file of its own in a temporary folder, with
-the elements that describe pixels and no other, so that nothing of the patient is in it.
+SimpleITK reads only files. Each image is therefore written to a temporary DICOM file that contains only
+the elements that describe its pixels, and no patient data.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def check_jpeg(stream: bytes, pixels: Pixels) -> None:
     """
     marker, precision, rows, columns, components = _frame_header(stream)
     if marker != FRAME_MARKERS[pixels.syntax]:
-        raise damaged("a compressed picture of another kind than the header says")
+        raise damaged("a compressed picture of a different format than in the header")
     if (rows, columns, components) != (pixels.rows, pixels.columns, 1) or precision > pixels.bits_allocated:
-        raise damaged("a compressed picture of another size than the header says")
+        raise damaged("a compressed picture of a different size than in the header")
 
 
 def decode_jpeg(stream: bytes, pixels: Pixels) -> Array:

@@ -1,4 +1,4 @@
-"""From pixel data to values: sizes are capped and decoders chosen from a table before anything is decoded."""
+"""Decode pixel data to values, with size limits and decoders checked before decoding."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from metseg.io.dicom.instances import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame,
 from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
 from metseg.volume import Array
 
-#: What one series may take when decoded.
+#: Largest size of a decoded series, in bytes.
 MAX_SERIES_BYTES = 4 * 2**30
 
 
@@ -54,7 +54,7 @@ class Syntax:
     lossy: bool = False
 
 
-#: Every other transfer syntax is refused.
+#: The supported transfer syntaxes; others are refused.
 SYNTAXES: Mapping[str, Syntax] = {
     ImplicitVRLittleEndian: Syntax(),
     ExplicitVRLittleEndian: Syntax(),
@@ -79,7 +79,7 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def check_pixels(frames: Sequence[Frame]) -> None:
-    """Refuse what cannot be intensities, what no decoder reads and what is too large, from the headers alone.
+    """Check from the headers alone that the pixels are intensities, can be decoded and are not too large.
 
     Raises:
         InputError: ``input.not_mr``, ``input.format``, ``input.transfer_syntax`` or ``input.too_large``.
@@ -87,17 +87,17 @@ def check_pixels(frames: Sequence[Frame]) -> None:
     for pixels in {frame.pixels for frame in frames}:
         if pixels.samples != 1 or pixels.photometric != "MONOCHROME2":
             raise InputError(
-                "the pictures are in colour or inverted",
-                expected="grey, one sample a pixel",
-                cure="give the series as the scanner made it, not a screenshot or a fused one",
+                "the images are in colour or inverted",
+                expected="greyscale, one sample per pixel",
+                cure="give the original series of the scanner, not a screenshot or a fused image",
                 code="input.format",
             )
         if not _is_possible(pixels):
             raise InputError(
-                "pixels of a size that MR images do not have",
+                "unsupported number of bits per pixel",
                 expected="8, 16 or 32 bits",
                 got=f"{pixels.bits_stored} of {pixels.bits_allocated}, the highest {pixels.high_bit}",
-                cure="give the series as the scanner made it",
+                cure="give the original series of the scanner",
                 code="input.format",
             )
         _check_syntax(pixels.syntax)
@@ -121,8 +121,8 @@ def value_type(frames: Sequence[Frame]) -> np.dtype[np.generic]:
     scales = {(frame.slope, frame.intercept) for frame in frames}
     if any(slope == 0 or not np.isfinite([slope, intercept]).all() for slope, intercept in scales):
         raise InputError(
-            "the rescaling of the values makes no sense",
-            expected="a slope other than zero and an intercept, both numbers",
+            "invalid rescale slope or intercept",
+            expected="a non-zero slope and an intercept, both finite numbers",
             cure="export the series again",
             code="input.rescale",
         )
@@ -174,7 +174,7 @@ def read_values(frames: Sequence[Frame], reader: DicomReader, dtype: np.dtype[np
 
 @contextmanager
 def _file_named(frame: Frame, places: Iterable[DicomLocation]) -> Iterator[None]:
-    """Say in an error which of several files it is about, by its place in the order of names: they may name a patient.
+    """Add the file's position in name order to an error, since the name itself may identify a patient.
 
     Args:
         frame: a picture of the file.
@@ -186,7 +186,7 @@ def _file_named(frame: Frame, places: Iterable[DicomLocation]) -> Iterator[None]
         ordered = sorted(places, key=lambda place: (place.path, place.member or 0))
         if len(ordered) == 1:
             raise
-        which = f"file {ordered.index(frame.place) + 1} of {len(ordered)} in the order of names"
+        which = f"file {ordered.index(frame.place) + 1} of {len(ordered)} in name order"
         if frame.sequence_number is not None:
             which += f", picture number {frame.sequence_number}"
         got = which if error.got is None else f"{error.got}: {which}"
@@ -197,7 +197,7 @@ def _decoded(dataset: Dataset, pixels: Pixels) -> Array:
     """Return (frames, rows, columns) as stored."""
     if "PixelData" not in dataset:
         raise InputError(
-            "a DICOM object without pixel data", cure="export the images, not their headers", code="input.no_pixels"
+            "a DICOM object without pixel data", cure="export the images with their pixel data", code="input.no_pixels"
         )
     if pixels.syntax in FRAME_MARKERS:
         return _decoded_by_itk(dataset, pixels)
@@ -207,14 +207,14 @@ def _decoded(dataset: Dataset, pixels: Pixels) -> Array:
     stored = pixel_array(dataset, raw=True, allow_excess_frames=False, correct_unused_bits=False)
     stored = stored if pixels.frames > 1 else stored[np.newaxis]
     if stored.shape != (pixels.frames, pixels.rows, pixels.columns):
-        raise damaged("pictures of another size than the header says")
+        raise damaged("images of a different size than in the header")
     return stored
 
 
 def _decoded_by_itk(dataset: Dataset, pixels: Pixels) -> Array:
     streams = list(generate_frames(dataset.PixelData, number_of_frames=pixels.frames))
     if len(streams) != pixels.frames:
-        raise damaged("another number of pictures than the header says")
+        raise damaged("a different number of images than in the header")
     for stream in streams:
         _check_length(stream, pixels)
         check_jpeg(stream, pixels)
@@ -224,7 +224,7 @@ def _decoded_by_itk(dataset: Dataset, pixels: Pixels) -> Array:
 def _check_length(stream: bytes, pixels: Pixels) -> None:
     """Refuse a compressed picture that is longer than an uncompressed one."""
     if len(stream) > _LONGEST * pixels.frame_bytes + _LONGEST_MORE:
-        raise damaged("compressed pictures longer than uncompressed ones")
+        raise damaged("compressed images longer than uncompressed ones")
 
 
 def _used_bits(stored: Array, pixels: Pixels) -> tuple[Array, bool]:
@@ -242,7 +242,7 @@ def _used_bits(stored: Array, pixels: Pixels) -> tuple[Array, bool]:
     low = pixels.lowest_bit
     if low and np.bitwise_and(stored, 2**low - 1).any():
         raise InputError(
-            "the pixels use bits that hold no value by the header",
+            "the pixels use bits outside the range that the header declares",
             expected=f"{pixels.bits_stored} bits up to bit {pixels.high_bit}",
             cure="export the series again",
             code="input.format",
@@ -267,7 +267,7 @@ def _check_compressed(dataset: Dataset, pixels: Pixels) -> None:
             width, height, left, top = struct.unpack_from(">4I", frame, at + 8)
             (components,) = struct.unpack_from(">H", frame, at + 40)
             if (width - left, height - top, components) != (pixels.columns, pixels.rows, 1):
-                raise damaged("a compressed picture of another size than the header says")
+                raise damaged("a compressed image of a different size than in the header")
 
 
 def _rescaled(stored: Array, frame: Frame, dtype: np.dtype[np.generic]) -> Array:
@@ -279,7 +279,7 @@ def _rescaled(stored: Array, frame: Frame, dtype: np.dtype[np.generic]) -> Array
     whole: npt.NDArray[np.int64] = stored.astype(np.int64) * int(frame.slope) + int(frame.intercept)
     limits = np.iinfo(dtype.name)
     if whole.min() < limits.min or whole.max() > limits.max:
-        raise damaged("values that need more bits than the header says")
+        raise damaged("values that need more bits than the header declares")
     return whole.astype(dtype)
 
 
@@ -298,7 +298,7 @@ def _check_syntax(syntax: str) -> None:
     if syntax in FRAME_MARKERS or (syntax in SYNTAXES and get_decoder(UID(syntax)).is_available):
         return
     raise InputError(
-        "pixel data compressed in a way that is not read",
+        "unsupported transfer syntax",
         expected=f"uncompressed, {', '.join(_codecs())}",
         got=UID(syntax).name if UID(syntax).type == "Transfer Syntax" else "an unknown transfer syntax",
         cure="export it uncompressed (Explicit VR Little Endian)",

@@ -1,20 +1,20 @@
-"""Names for patients and studies that say nothing of who they are, and are the same each time."""
+"""Stable pseudonyms for patients and studies."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 
-#: A secret of the site. Identifiers are few enough to be guessed one by one from a hash that anybody can compute, so
-#: results that leave the site should be made with a key; the same key gives the same names.
+#: A secret key of the site. Without a key, identifiers can be recovered by hashing all candidates, so
+#: results that leave the site should be created with a key. The same key gives the same names.
 KEY_VARIABLE = "METSEG_PSEUDONYM_KEY"
 
 
 def pseudonym(kind: str, *parts: str) -> str:
-    """Return 16 hexadecimal digits that stand for identifiers.
+    """Return a pseudonym of 16 hexadecimal digits for identifiers.
 
     Args:
-        kind: what is named ("patient", "study"); equal parts of two kinds have different names.
+        kind: "patient", "study", and so on; equal parts of different kinds get different pseudonyms.
         parts: the identifiers, such as patient id and its issuer.
 
     >>> pseudonym("patient", "4711", "Hospital A") == pseudonym("patient", "4711", "Hospital A")

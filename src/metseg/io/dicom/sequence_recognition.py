@@ -1,7 +1,7 @@
-"""Tell T1, T1 with contrast agent, T2 and FLAIR from everything else, and say why.
+"""Recognise T1, T1 with contrast agent, T2 and FLAIR from DICOM headers, and give the reason.
 
-The description is asked first, then the protocol's name, then TR, TE and TI; what says neither clearly is none of
-them. No reason quotes a header: descriptions may hold names.
+The description is used first, then the protocol name, then TR, TE and TI. A series that none of these identifies
+clearly is left unrecognised. Reasons never quote a header, because descriptions may contain names.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from metseg.io.sequence_rules import AFTER_HINTS, BOTH_HINT, UNKNOWN_INVERSION, 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a series was taken for.
+    """The recognised sequence of a series.
 
     Args:
-        modality: "t1n", "t1c", "t2w" or "t2f"; None where it is none of them or it is not clear.
+        modality: "t1n", "t1c", "t2w" or "t2f"; None if it is none of them or unclear.
         reason: one sentence without identifiers.
-        certain: whether it is said outright if contrast agent was given; where nothing is said, none is assumed.
+        certain: whether the header states explicitly if contrast agent was given; if it does not, none is assumed.
     """
 
     modality: str | None
@@ -51,12 +51,12 @@ class _Evidence:
 
 
 def recognise_sequence(header: SequenceHeader | Dataset) -> tuple[str | None, str]:
-    """Return which sequence a header is of, and the reason as one sentence that holds no identifiers.
+    """Return the sequence of a header, and the reason as one sentence without identifiers.
 
     Args:
         header: what the header says, or a pydicom data set.
     Returns:
-        "t1n", "t1c", "t2w", "t2f", or None where it is none of them or not clearly one.
+        "t1n", "t1c", "t2w", "t2f", or None if it is none of them or unclear.
 
     >>> recognise_sequence(SequenceHeader(description="AX T2 FLAIR FS", te_ms=120, ti_ms=2500))
     ('t2f', 'the description says FLAIR.')
@@ -78,7 +78,7 @@ def recognise(header: SequenceHeader) -> Recognition:
     if isinstance(evidence, Recognition):
         return evidence
     if evidence is None:
-        return Recognition(None, "neither its words nor TR, TE and TI say which sequence it is.")
+        return Recognition(None, "neither its description nor TR, TE and TI identify the sequence.")
     if evidence.weighting == "flair":
         return Recognition("t2f", f"{evidence.reason}.")
     if evidence.weighting == "t2":
@@ -87,7 +87,7 @@ def recognise(header: SequenceHeader) -> Recognition:
 
 
 def _excluded(header: SequenceHeader) -> str | None:
-    """Return why a series cannot be one of ours, from what the scanner itself wrote."""
+    """Return why a series cannot be one of the four sequences, from fields that the scanner wrote."""
     if header.modality != "MR":
         return f"not MR but {OTHER_MODALITIES.get(header.modality, 'another kind of picture or object')}."
     for word in header.image_type:
@@ -126,7 +126,7 @@ def _checked(reading: TextReading, header: SequenceHeader, *, place: str) -> _Ev
             return Recognition(None, f"the {place} says inversion recovery, {UNKNOWN_INVERSION}.")
         if not hides_water:
             ti = f"TI {header.ti_ms:.0f} ms"
-            return Recognition(None, f"the {place} says inversion recovery and {ti} hides no water.")
+            return Recognition(None, f"the {place} says inversion recovery and {ti} does not suppress fluid.")
         named = frozenset({"flair"})
     weighting = _one_of(named, hides_water=hides_water)
     if weighting is None:

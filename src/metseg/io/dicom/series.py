@@ -1,4 +1,4 @@
-"""Read one series as a `Volume`: what its headers alone can refuse is refused before a pixel is decoded."""
+"""Read one series as a `Volume`. All checks that need only headers run before pixels are decoded."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_COPIES = 2
 
 @dataclass(frozen=True)
 class SeriesImage:
-    """A series read.
+    """A series that was read.
 
     Args:
         volume: (X, Y, Z), x = column, y = row, z = slice along the normal; its affine is RAS.
-        warnings: what was noticed, one sentence each.
+        warnings: one sentence each.
     """
 
     volume: Volume
@@ -36,7 +36,7 @@ class SeriesImage:
 
 @dataclass(frozen=True)
 class SeriesPlan:
-    """How a series will be read, known from its headers.
+    """The plan for reading a series, from its headers.
 
     Args:
         series: which.
@@ -52,11 +52,11 @@ class SeriesPlan:
 
 
 def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
-    """Return how a series will be read, or refuse it; only headers are looked at.
+    """Return the plan for reading a series, or raise an error; only headers are used.
 
     Args:
         series: which.
-        allow_gaps: fill missing slices, and even out uneven ones, between their neighbours; the plan warns of it.
+        allow_gaps: interpolate missing and unevenly spaced slices linearly, with a warning.
     Raises:
         InputError: ``input.not_mr``, ``input.mixed_series``, ``input.format``, ``input.transfer_syntax``,
             ``input.too_large``, ``input.rescale``, ``input.missing_slices`` or ``input.uneven_slices``.
@@ -79,9 +79,9 @@ def plan_series(series: Series, *, allow_gaps: bool = False) -> SeriesPlan:
             *_doubtful_numbers(series),
         ]
     if is_lossy(series.frames):
-        warnings.append("it was compressed with loss")
+        warnings.append("it was compressed lossily")
     if len(arrangement.groups) == 1:
-        warnings.append("it has one slice only")
+        warnings.append("it has only one slice")
     return SeriesPlan(series, arrangement, dtype, tuple(f"{series.name}: {warning}." for warning in warnings))
 
 
@@ -109,8 +109,8 @@ def _arranged(series: Series) -> Arrangement:
     positions = [frame.position_mm for frame in frames if frame.position_mm is not None]
     if len(positions) < len(frames) or first.orientation is None or first.spacing_mm is None:
         raise GeometryError(
-            "the pictures do not say where they are",
-            expected="position, orientation and pixel size of each",
+            "the images have no position",
+            expected="position, orientation and pixel size of each image",
             got=f"{len(frames) - len(positions)} of {len(frames)} without a position"
             if len(positions) < len(frames)
             else "no orientation or pixel size",
@@ -121,9 +121,9 @@ def _arranged(series: Series) -> Arrangement:
     if len(places) > MAX_COPIES and np.ptp(places, axis=0).max() <= SAME_PLACE_MM:
         raise GeometryError(
             "all slices have the same position",
-            expected="a position of its own for each slice",
+            expected="a different position for each slice",
             got=f"{len(places)} slices at one place",
-            cure="export the original series: removing identifiers has removed the positions (0020,0032) too",
+            cure="export the original series: de-identification has removed the positions (0020,0032) too",
             code="input.no_geometry",
         )
     return arrange(
@@ -146,7 +146,7 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
             )
         yield (
             f"{found} slices at uneven distances of {low:.2f} to {high:.2f} mm were made into {arrangement.count}"
-            f" slices every {arrangement.step_mm:.2f} mm, linearly between neighbours, as gaps were allowed"
+            f" slices every {arrangement.step_mm:.2f} mm by linear interpolation, because gaps were allowed"
         )
     elif arrangement.missing:
         missing = arrangement.missing
@@ -157,7 +157,7 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
                 f"{found} of {arrangement.count}",
             )
         yield (
-            f"{missing} of {arrangement.count} slices are missing and were filled in linearly between their"
+            f"{missing} of {arrangement.count} slices are missing and were interpolated linearly between their"
             " neighbours, as gaps were allowed"
         )
 
@@ -165,7 +165,7 @@ def _checked_gaps(arrangement: Arrangement, *, allow_gaps: bool) -> Iterator[str
 def _doubtful_step(arrangement: Arrangement, stated_mm: float | None) -> Iterator[str]:
     """Yield a warning where slices lie apart by twice, three times, ... what the header says: others may be missing.
 
-    It is not refused, for what stands there is the gap between slices with some scanners.
+    This is no error, because some scanners store the gap between slices there.
     """
     if len(arrangement.groups) < 2 or stated_mm is None or stated_mm <= 0:
         return
@@ -188,17 +188,20 @@ def _doubtful_numbers(series: Series) -> Iterator[str]:
 
 def _tilted(series: Series) -> GeometryError:
     return GeometryError(
-        "the series holds stacks of slices that are tilted against one another",
+        "the series contains stacks of slices that are tilted relative to each other",
         expected="one stack of parallel slices",
         got=f"{series.tilted + 1} stacks",
-        cure="export each stack as a series of its own, or convert them to one NIfTI file; each shows a part only",
+        cure="export each stack as a separate series, or convert them to one NIfTI file; each shows only a part",
         code="input.geometry",
     )
 
 
 def _gaps(what: str, code: str, got: str) -> InputError:
     return InputError(
-        what, got=got, cure="export the whole series again, or allow gaps, which marks every result", code=code
+        what,
+        got=got,
+        cure="export the whole series again, or allow gaps; every result then carries a warning",
+        code=code,
     )
 
 
@@ -213,10 +216,10 @@ def _placed(plan: SeriesPlan, reader: DicomReader) -> tuple[Array, list[str]]:
         place, values = place_of[picture.number], picture.values
         if place in seen and not np.array_equal(stack[place], values):
             raise InputError(
-                "different pictures at one place",
-                expected="one picture for each slice",
-                got=f"{len(frames)} pictures for {len(groups)} slices",
-                cure="give one time point, echo or repetition only",
+                "different images at the same position",
+                expected="one image per slice",
+                got=f"{len(frames)} images for {len(groups)} slices",
+                cure="give only one time point, echo or repetition",
                 code="input.duplicate_slice",
             )
         stack[place] = values

@@ -1,10 +1,10 @@
-"""What a series is called in notes: the scanner's number, and the technical words of its description."""
+"""Name a series in notes by the scanner's number and the technical words of its description."""
 
 from __future__ import annotations
 
 import re
 
-#: Words of descriptions that say how a picture was taken. Every other word may be a name and is left out.
+#: Technical words of descriptions. Every other word may be a name and is removed.
 _TECHNICAL_WORDS = """
 t1 t1w t1+c t1w+c t1n t1c t1ce t1gd t1fs t2 t2w t2f t2fs t2star t2* t2*w pd pdw flair fla darkfluid tirm tir stir
 dir mprage mp2rage rage mp spgr fspgr bravo vibe space cube vista brainview tfl tfe ffe gre fl2d fl3d flash se tse
@@ -29,7 +29,7 @@ _LEFT_OUT = "…"
 
 
 def technical_words(description: str) -> str:
-    """Return a description without the words that may name somebody.
+    """Return a description without words that may be a person's name.
 
     >>> technical_words("AX T1 MPRAGE Mustermann 19500607 +C"), technical_words("")
     ('AX T1 MPRAGE … +C', '')

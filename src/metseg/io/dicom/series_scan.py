@@ -1,4 +1,4 @@
-"""Find the series under folders, in archives and among loose files, from headers alone."""
+"""Find the series in folders, archives and single files, from headers alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metseg.io.dicom.instances import Instance, read_instance
 from metseg.io.dicom.series_splitting import ODD_SHARE, Series, check_one_patient, number_series
 from metseg.progress import track
 
-DIRECTORY, NO_PICTURE, DAMAGED = "DICOMDIR", "DICOM without a picture", "DICOM that cannot be read"
+DIRECTORY, NO_PICTURE, DAMAGED = "DICOMDIR", "DICOM without an image", "DICOM that cannot be read"
 
 #: From so many files on, reading their headers shows its progress.
 _MANY = 2000
@@ -29,7 +29,7 @@ class Study:
         study: pseudonym.
         patient: pseudonym.
         series: its stacks, numbered as the scanner counts.
-        names_patient: whether the files say who the patient is; a study that does not is a patient of its own.
+        names_patient: whether the files have a patient id; a study without one counts as a separate patient.
         date: orders timepoints; never printed.
     """
 
@@ -42,11 +42,11 @@ class Study:
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found.
+    """The result of a scan.
 
     Args:
         studies: sorted by patient, then date.
-        ignored: how many files were left aside, by what they are.
+        ignored: number of ignored files by kind.
         set_aside: files that cannot be read among good ones, or hold no picture, and why; paths may name a patient.
     """
 
@@ -60,12 +60,12 @@ class Scan:
 
 
 def scan(roots: Path | Sequence[Path]) -> Scan:
-    """Return the series that lie somewhere; the order of files and their names change nothing.
+    """Return the series under the roots; independent of the order and names of files.
 
     A few files that cannot be read are set aside, see `ODD_SHARE`; more are an error.
 
     Args:
-        roots: folders, zip archives and files; a DICOMDIR is ignored, and what it refers to is found by itself.
+        roots: folders, zip archives and files; a DICOMDIR is ignored, since its files are found directly.
     Raises:
         InputError: ``input.missing``; ``input.not_dicom`` or ``input.no_pixels`` where there are no pictures;
             ``input.transfer_syntax`` for a deflated file; ``input.truncated``; ``input.mixed_series``; and what is
@@ -89,7 +89,7 @@ def scan(roots: Path | Sequence[Path]) -> Scan:
 
 
 def with_where(error: MetsegError, where: str) -> MetsegError:
-    """Return an error of the same class and content at a place that names nobody."""
+    """Return a copy of an error with a location that contains no patient name."""
     return type(error)(
         error.what, where=where, expected=error.expected, got=error.got, cure=error.cure, code=error.code
     )
@@ -128,7 +128,7 @@ def _study(groups: Sequence[Sequence[Instance]]) -> Study:
     everything = [instance for group in groups for instance in group]
     if len({instance.patient for instance in everything}) > 1:
         raise InputError(
-            "the series of one study are of different patients",
+            "the series of one study belong to different patients",
             where=f"study {everything[0].study}",
             cure="export the study again",
             code="input.mixed_series",
@@ -147,15 +147,15 @@ def _order_of_series(group: Sequence[Instance]) -> tuple[bool, int, str]:
 def _nothing(ignored: Mapping[str, int]) -> InputError:
     if ignored.get(NO_PICTURE):
         return InputError(
-            "there are DICOM files but no pictures among them",
-            got=f"{ignored[NO_PICTURE]} objects without a picture",
-            cure="give the images",
+            "no images among the DICOM files",
+            got=f"{ignored[NO_PICTURE]} objects without an image",
+            cure="give the image files",
             code="input.no_pixels",
         )
     return InputError(
-        "there is no DICOM image",
+        "no DICOM images found",
         got=ignored_text(ignored) or "nothing",
-        cure="give the files of an MR study",
+        cure="give the DICOM files of an MR study",
         code="input.not_dicom",
     )
 

@@ -1,4 +1,4 @@
-"""Several series may be of one sequence: which is taken is a rule, and the rule is said."""
+"""Choose one series per sequence by fixed rules, and give the reason."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which series is which sequence.
+    """The chosen series of each sequence.
 
     Args:
         series: by modality, in the order t1n, t1c, t2w, t2f.
-        notes: one sentence for each series: what it was taken for and why, or why it was left aside.
+        notes: one sentence per series: its sequence and the reason, or why it is left aside.
         reasons: by modality, why its series was taken for it, in a clause.
     """
 
@@ -77,11 +77,11 @@ CRITERIA: Mapping[str, Callable[[Candidate], float]] = {
 
 
 def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, allow_gaps: bool = False) -> Choice:
-    """Return one series for each sequence that is recognised or named.
+    """Return one series for each sequence that is recognised or assigned by the user.
 
     Args:
         series: of one study.
-        overrides: modality to the series that it shall be, whatever its header says, or to None to leave it out.
+        overrides: modality to the series to use regardless of its header, or to None to leave it out.
         allow_gaps: see `plan_series`.
     """
     chosen: dict[str, Series] = {}

@@ -1,8 +1,8 @@
 """Divide the pictures of a series into stacks.
 
 One SeriesInstanceUID may hold several: the images of a Dixon sequence, echoes, b-values, time points, the three planes
-of a localiser. Pictures are of one stack if they agree in image type, echo time, b-value, temporal position, matrix,
-orientation and pixel size; nothing else divides them, so that two pictures at one place are noticed.
+of a localiser. Images are in one stack if they agree in image type, echo time, b-value, temporal position, matrix,
+orientation and pixel size. No other field divides them, so that two images at one position are detected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metseg.io.dicom.series_description import technical_words
 #: How far direction cosines may differ in one stack; a thousandth moves the edge of a head by a tenth of a millimetre.
 ORIENTATION_TOLERANCE = 1e-3
 SPACING_TOLERANCE = 1e-3
-#: Stacks whose planes are less apart than this are parts of one image; those of a localiser are at right angles.
+#: Stacks with planes at a smaller angle than this are parts of one image; those of a localiser are orthogonal.
 TILT_DEGREES = 45.0
 #: So many numbers at least tell a step.
 _FEWEST_NUMBERS = 4
@@ -88,11 +88,11 @@ def check_one_patient(instances: Sequence[Instance]) -> None:
 def mixed(where: str, got: str) -> InputError:
     """Return the error for pictures that carry one series' number but do not belong together."""
     return InputError(
-        "pictures of different origin carry one series' number",
+        "images of different origin have the same series UID",
         where=where,
         expected="one patient, one study, one frame of reference",
         got=got,
-        cure="export the study again, or take out what does not belong to it",
+        cure="export the study again, or remove the files that do not belong to it",
         code="input.mixed_series",
     )
 

@@ -1,7 +1,7 @@
-"""Put pictures in order along their normal, and find the affine of the volume that they make: pure numpy.
+"""Order slices along their normal and compute the affine of their volume.
 
-DICOM gives positions in patient coordinates that point to the left, to the back and to the head (LPS); metseg's
-affines are RAS, so that x and y change sign.
+DICOM positions are in patient coordinates that point left, posterior and superior (LPS); metseg's
+affines are RAS, so x and y change sign.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _directions(orientation: Points) -> tuple[Points, Points]:
     row, column = orientation[:3], orientation[3:]
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if max(abs(length - 1) for length in lengths) > COSINES or abs(float(row @ column)) > COSINES:
-        raise _no_geometry("an orientation that is not two unit vectors at a right angle")
+        raise _no_geometry("an orientation that is not two orthogonal unit vectors")
     return row / lengths[0], column / lengths[1]
 
 
@@ -162,7 +162,7 @@ def _check_line(
         leans = leans or bool((np.linalg.norm(in_plane, axis=1) > tolerance).any())
     if leans:
         raise GeometryError(
-            "the slices do not lie straight behind one another",
+            "the slices are shifted relative to each other",
             cure="give one stack of parallel slices",
             code="input.geometry",
         )
@@ -170,8 +170,8 @@ def _check_line(
 
 def _no_geometry(got: str) -> GeometryError:
     return GeometryError(
-        "the pictures do not say where they are",
-        expected="position, orientation and pixel size of each",
+        "the images have no position",
+        expected="position, orientation and pixel size of each image",
         got=got,
         cure="export the original images; screenshots and results cannot be used",
         code="input.no_geometry",

@@ -1,4 +1,4 @@
-"""A DICOM study as a `Case`: one volume for each sequence that was recognised, each on its own grid."""
+"""Read a DICOM study as a `Case`: one volume per recognised sequence, each on its own grid."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from metseg.message_text import examples_text, pluralize
 from metseg.registry import lookup
 from metseg.volume import MODALITY_ALIASES, Case, SequenceRecord, canonical_modality
 
-#: What a modality shall be: the scanner's number of a series ("3", "3.2" for its second stack), where its files lie, or
+#: The series of a modality: the scanner's series number ("3", "3.2" for its second stack), the path of its files, or
 #: None to leave it out.
 Override = str | int | Path | None
 
 
 @dataclass(frozen=True)
 class DicomStudySource(CaseSource):
-    """One study. Case id and patient are pseudonyms: two studies of one patient agree in the patient.
+    """One study. Case id and patient are pseudonyms; two studies of one patient have the same patient pseudonym.
 
     Args:
         series: modality to the series that will be read.
-        notes: why each series was taken or left aside, one sentence each.
+        notes: why each series is used or left aside, one sentence each.
         allow_gaps: see `metseg.io.dicom.series.plan_series`.
         reasons: modality to why its series was taken for it, in a clause.
     """
@@ -47,7 +47,7 @@ class DicomStudySource(CaseSource):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Return the sequences, before any is read."""
+        """Return the sequences without reading them."""
         return tuple(self.series)
 
     def load(self) -> Case:
@@ -58,10 +58,10 @@ class DicomStudySource(CaseSource):
         """
         if not self.series:
             raise InputError(
-                "none of the series is recognised as T1, T1 with contrast agent, T2 or FLAIR",
+                "no series is recognised as T1, T1 with contrast agent, T2 or FLAIR",
                 where=self.case_id,
                 got=" ".join(self.notes) or None,
-                cure="name each series by its number with --modality, such as --modality t1c=3",
+                cure="assign each series by its number with --modality, such as --modality t1c=3",
                 code="input.missing_sequence",
             )
         images = {name: self._read(series) for name, series in self.series.items()}
@@ -94,11 +94,11 @@ def find_studies(
     allow_gaps: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> list[DicomStudySource]:
-    """Return the studies under a folder, in a zip archive or among files, sorted by patient and date.
+    """Return the studies in a folder, a zip archive or files, sorted by patient and date.
 
     Args:
-        root: where to look; several places are one.
-        overrides: modality, under any of its names, to the series that it shall be: the scanner's number as the notes
+        root: one or more locations.
+        overrides: modality, under any of its names, to the series to use: the scanner's number as the notes
             give it, the path of its files, or None for none.
         allow_gaps: fill missing slices between their neighbours, and mark the case with a warning.
         tell: receives a sentence with the path of each file that was set aside; a path may name a patient.
@@ -162,10 +162,10 @@ def _only(found: Scan) -> Series:
         return found.series[0]
     whole = len({(series.study, series.source) for series in found.series})
     raise InputError(
-        "several series are mixed",
+        "several series are given, but one is needed",
         where="the DICOM files",
-        expected="one series of one stack",
-        got=f"{whole} series" if whole > 1 else f"one series of {len(found.series)} stacks",
+        expected="one series with one stack",
+        got=f"{whole} series" if whole > 1 else f"one series with {len(found.series)} stacks",
         cure="give the files of one series, or read them as a study",
         code="input.several_series",
     )
@@ -189,9 +189,9 @@ def _overrides(overrides: Mapping[str, Override], found: Scan) -> dict[str, dict
 def _labelled(label: str, found: Scan) -> Series:
     if len(found.studies) > 1:
         raise UsageError(
-            "there are several studies: a series' number does not say of which",
+            "a series number is ambiguous, because there are several studies",
             where=f"series {label}",
-            cure="give the path of the series, or one study",
+            cure="give the path of the series, or a single study",
         )
     known = {series.label: series for series in found.series}
     if label in known:
@@ -204,7 +204,7 @@ def _labelled(label: str, found: Scan) -> Series:
 
 
 def _at(path: Path, found: Scan) -> Series:
-    """Return the series whose files lie at a path; among those already found if it is of them."""
+    """Return the series with files at a path; one of those already found, if possible."""
     there = _only(scan(path))
     places = {frame.place.path.resolve() for frame in there.frames}
     for series in found.series:
@@ -213,7 +213,7 @@ def _at(path: Path, found: Scan) -> Series:
     if there.study in {study.study for study in found.studies}:
         return there
     raise UsageError(
-        "the series named for a sequence is not of this study",
+        "the series given for a sequence belongs to another study",
         where="the overrides",
         cure="give a series of the same study",
     )
@@ -233,7 +233,7 @@ def _timepoints(studies: Sequence[Study]) -> dict[str, str | None]:
 def _remarks(study: Study, found: Scan) -> list[str]:
     remarks = []
     if not study.names_patient:
-        remarks.append("The files do not say who the patient is: the study counts as a patient of its own.")
+        remarks.append("The files have no patient id, so the study counts as a separate patient.")
     for series in {series.label.partition(".")[0]: series for series in study.series if series.stacks > 1}.values():
         number = series.label.partition(".")[0]
         remarks.append(

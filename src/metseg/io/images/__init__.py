@@ -1,1 +1,1 @@
-"""Pictures: file signatures, decoding, masks, stacks of slices."""
+"""2D images: file signatures, decoding, masks, stacks of slices."""

@@ -1,4 +1,4 @@
-"""What the channels of the pictures of one case are called, and how many of them are needed."""
+"""Determine the names and the number of channels of the 2D images of a case."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from metseg.errors import InputError, UsageError
 from metseg.io.images.images_2d import channels_equal, luminance
 from metseg.volume import Array, canonical_modality
 
-#: The name of the only channel where nobody named it.
+#: Name of a single channel without a given name.
 SINGLE_CHANNEL = "image"
 
-#: What notes say of pictures that are perhaps not what a model was trained on; reports look for these words.
+#: Notes on images that may not be what a model was trained on. Reports search documents on disk for these words, so
+#: they must not change.
 EQUAL_CHANNELS = "all channels are equal: they show one sequence only"
 MEANINGLESS_OTHERWISE = "of any other sequence the result is meaningless"
 
 
 @dataclass(frozen=True)
 class GreyRule:
-    """What a single grey picture is where several channels are named; three equal channels are one too.
+    """How to treat a single grey image where several channels are expected; three equal channels count as grey too.
 
     Args:
-        sequence: the sequence that it is taken for, because the model was trained to see that one in place of the
-            others; None: none, and the picture is refused.
-        from_colours: the picture was made grey from colours, as one with a palette or transparency is.
+        sequence: the sequence that it is taken for, because the model was trained with that one in place of the
+            others; None: the image is refused.
+        from_colours: whether the image was converted from colour, for example from a palette or with transparency.
     """
 
     sequence: str | None = None
@@ -32,7 +33,7 @@ class GreyRule:
 
 
 def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
-    """Return names of channels as metseg's.
+    """Return channel names in metseg's naming.
 
     Raises:
         UsageError: two are the same.
@@ -43,10 +44,10 @@ def channel_names(channels: Sequence[str]) -> tuple[str, ...]:
     names = tuple(canonical_modality(name) for name in channels)
     if len(set(names)) < len(names):
         raise UsageError(
-            "two channels have one name",
+            "two channels have the same name",
             where="channels",
             got=", ".join(channels),
-            cure="name each channel once; t1 and t1n are one name",
+            cure="give each channel a different name; t1 and t1n are the same name",
         )
     return names
 
@@ -75,9 +76,9 @@ def name_channels(
         return channels, plain, notes
     if len(counts) > 1 and not channels:
         raise InputError(
-            "some slices are grey and others in colour",
+            "some slices are greyscale and others are in colour",
             where=where,
-            cure="name one channel to read all of them as grey",
+            cure="give one channel name to read all of them as greyscale",
             code="input.channels",
         )
     count = counts[0]
@@ -95,7 +96,7 @@ def name_channels(
 def _grey(
     pictures: Sequence[Array], channels: tuple[str, ...], grey: GreyRule, where: object
 ) -> tuple[tuple[str, ...], list[Array], tuple[str, ...]]:
-    """Return grey pictures as the sequence that they are taken for."""
+    """Return grey images as channels of the sequence that they are taken for."""
     if grey.sequence is None:
         raise _wrong_count(1, channels, where, from_colours=grey.from_colours)
     note = (
@@ -130,11 +131,11 @@ def _wrong_count(count: int, channels: tuple[str, ...], where: object, *, from_c
             got="1",
             cure="save the picture as plain RGB"
             if from_colours
-            else "give pictures with all of them, or a model that needs one",
+            else "give images with all of them, or use a model that needs one",
             code="input.missing_sequence",
         )
     return InputError(
-        "the channel names do not fit the pictures",
+        "the number of channel names does not match the images",
         where=where,
         expected=f"{len(channels)} ({', '.join(channels)})",
         got=f"{count} channels",

@@ -1,4 +1,4 @@
-"""Which kind of picture a file is, by its first bytes; its name is never asked."""
+"""Detect the image format of a file from its first bytes, never from its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PIXELS = 25_000_000
 #: More pages than this in one file are refused.
 MAX_PAGES = 1000
 
-#: What may be read: Pillow's name of the format and the bytes such a file begins with.
+#: Supported formats: Pillow's name and the file signature.
 FORMATS: Mapping[str, tuple[bytes, ...]] = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
@@ -22,10 +22,10 @@ FORMATS: Mapping[str, tuple[bytes, ...]] = {
     "BMP": (b"BM",),
 }
 
-#: The same, as messages say it.
+#: The supported formats as text for messages.
 FORMAT_NAMES = "PNG, TIFF, JPEG, WebP or BMP"
 
-#: Other kinds of file that people give, so that the message can name them.
+#: Signatures of other common formats, to name them in messages.
 FOREIGN: Mapping[bytes, str] = {
     b"GIF8": "a GIF",
     b"<svg": "an SVG drawing",
@@ -37,14 +37,14 @@ FOREIGN: Mapping[bytes, str] = {
 }
 
 
-#: So many first bytes tell what a file is.
+#: Number of bytes that identify a format.
 HEAD_BYTES = 16
-#: Beginnings of pictures that are not read: in a message, they are to be called pictures.
+#: Signatures of unsupported image formats, which messages call images.
 _OTHER_PICTURES = (b"GIF8", b"<svg")
 
 
 def looks_like_picture(head: bytes) -> bool:
-    """Return whether a file that begins so is a picture, of a kind that is read or not.
+    """Return whether a file with these first bytes is an image, in a supported format or not.
 
     >>> looks_like_picture(b"GIF89a"), looks_like_picture(bytes(16))
     (True, False)
@@ -67,7 +67,7 @@ def sniff_format(head: bytes, where: object) -> str:
             return name
     got = next((what for prefix, what in FOREIGN.items() if head.lstrip().startswith(prefix)), "something else")
     raise InputError(
-        "not a picture that can be read",
+        "not a supported image format",
         where=where,
         expected=FORMAT_NAMES,
         got=got if head else "an empty file",
@@ -77,9 +77,9 @@ def sniff_format(head: bytes, where: object) -> str:
 
 
 def foreign_pixels(path: Path, got: str) -> InputError:
-    """Return the error for colours that are no intensities."""
+    """Return the error for colours that cannot be read as intensities."""
     return InputError(
-        "the picture's colours cannot be read as MR intensities",
+        "the image's colours cannot be converted to MR intensities",
         where=path,
         expected="grey, RGB or palette",
         got=got,
@@ -89,9 +89,9 @@ def foreign_pixels(path: Path, got: str) -> InputError:
 
 
 def damaged(path: Path, detail: object) -> InputError:
-    """Return the error for a file that ends too early or is broken."""
+    """Return the error for a truncated or damaged file."""
     return InputError(
-        "the picture is cut short or damaged",
+        "the image file is truncated or damaged",
         where=path,
         got=detail,
         cure="copy or export it again",
@@ -102,17 +102,17 @@ def damaged(path: Path, detail: object) -> InputError:
 def too_large(path: Path, got: str) -> InputError:
     """Return the error for a picture over `MAX_PIXELS`."""
     return InputError(
-        "the picture is too large",
+        "the image is too large",
         where=path,
         expected=f"at most {MAX_PIXELS // 1_000_000} megapixels",
         got=got,
-        cure="this is no MR slice; crop or scale it down",
+        cure="crop it or scale it down; MR slices are smaller",
         code="input.too_large",
     )
 
 
 def too_many_pages(path: Path, pages: int, *, at_most: int = MAX_PAGES) -> InputError:
-    """Return the error for a file of more pages than are read."""
+    """Return the error for a file with too many pages."""
     return InputError(
         "too many pages in one file",
         where=path,

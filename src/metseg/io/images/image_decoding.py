@@ -1,7 +1,7 @@
-"""From a picture file to its samples as they are stored, and not a pixel before the file is known to be harmless.
+"""Decode an image file to its stored samples, after checks of its format and size.
 
-What kind of file it is, its first bytes say, never its name. Pillow decodes, because it tells palette, bilevel and
-alpha apart; sixteen-bit colour, which Pillow would cut to eight, goes through OpenCV.
+The format is detected from the first bytes, never from the name. Pillow decodes, because it distinguishes palette,
+bilevel and alpha; sixteen-bit colour, which Pillow would cut to eight, goes through OpenCV.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def decode(path: Path, *, page: int | None = None) -> Decoded:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return (columns, rows) of a picture, upright, from its header alone; raises as `decode` does."""
+    """Return (columns, rows) of an upright image from its header alone; raises as `decode` does."""
     with _opened(path) as (image, format_name, _), _damage_named(path):
         columns, rows = image.size
         # EXIF that follows the pixels of a PNG would have them decoded; TIFF comes with the size of what is upright.
@@ -144,7 +144,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def check_picture_header(path: Path) -> None:
-    """Refuse what a picture's first bytes tell already: its kind, its size, its colours; nothing is decoded.
+    """Check an image's format, size and colours from its header, without decoding.
 
     Raises:
         InputError: ``input.missing``, ``input.format``, ``input.too_large`` or ``input.truncated``.
@@ -154,7 +154,7 @@ def check_picture_header(path: Path) -> None:
 
 
 def page_count(path: Path) -> int:
-    """Return how many pages a picture file holds; raises as `decode` does."""
+    """Return the number of pages in an image file; raises as `decode` does."""
     with _opened(path) as (image, _, _), _damage_named(path):
         return int(getattr(image, "n_frames", 1))
 
@@ -204,14 +204,14 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 
 def _unidentified(path: Path, stream: IO[bytes], format_name: str) -> InputError:
-    """Return why Pillow knows nothing of a file whose first bytes are right: damaged, or a TIFF of a rare kind."""
+    """Return why Pillow cannot open a file with a valid signature: it is damaged, or an unsupported kind of TIFF."""
     stream.seek(0)
     try:
         if format_name == "TIFF":
             TiffImageFile(stream)
     except SyntaxError as error:
         if "pixel mode" in str(error):
-            return foreign_pixels(path, "a TIFF of another kind")
+            return foreign_pixels(path, "an unsupported kind of TIFF")
     except DAMAGE:
         pass
     return damaged(path, f"no readable {format_name} header")
@@ -227,7 +227,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
             f"the file has no page {page + 1}",
             where=path,
             got=pluralize(pages, "page"),
-            cure="read the file anew: it has changed meanwhile",
+            cure="run again; the file changed while it was read",
             code="input.multi_page",
         )
     if pages > MAX_PAGES:
@@ -237,7 +237,7 @@ def _check_pages(path: Path, image: Image.Image, page: int | None) -> None:
             f"the file holds {pages} pages or frames",
             where=path,
             expected="one picture",
-            cure="ask for it to be read as a stack of slices, or save the pages one by one",
+            cure="read it as a stack of slices, or save each page as a separate file",
             code="input.multi_page",
         )
     columns, rows = image.size

@@ -1,6 +1,6 @@
-"""Pictures and masks as the rest of metseg sees them: intensities with their full range, class ids, and notes.
+"""Read 2D images as intensities with their full range, and masks as class ids.
 
-A note is one sentence on something that was done to the samples; it is carried into every result as a warning.
+A note is one sentence on a conversion of the samples; every result carries it as a warning.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UINT8_MAX, UINT16_MAX = 255, 65535
 #: Lossy formats may change the channels of a grey picture by so much; it is grey all the same.
 LOSSY_GREY = 4
 
-#: Said of a picture or mask that was not stored upright.
+#: Note on an image or mask that was not stored upright.
 TURNED = "the picture was turned upright, as the orientation in its EXIF data says"
 
 
@@ -38,8 +38,8 @@ class Picture:
 
     Args:
         pixels: (rows, cols, channels) uint8, uint16 or float32, in file order, with the file's full range.
-        notes: what was done to the pixels while reading, one sentence each.
-        from_colours: whether grey was made of colours that differ: nobody knows which sequence that shows.
+        notes: conversions while reading, one sentence each.
+        from_colours: whether grey was converted from differing colours, so that its sequence is unknown.
     """
 
     pixels: Array
@@ -63,12 +63,12 @@ class Mask:
 def read_picture(path: Path, *, page: int | None = None) -> Picture:
     """Return the intensities of a PNG, TIFF, JPEG, WebP or BMP file.
 
-    Grey stays one channel, RGB three. A palette, and alpha that hides something, become grey, with a note; alpha that
-    is opaque everywhere is dropped. A picture is turned upright as its EXIF orientation says, with a note. Sixteen
-    bits keep their range, a bilevel picture becomes 0 and 255, other integers become float32.
+    Grey stays one channel, RGB three. A palette, or alpha that hides something, is converted to grey with a note;
+    alpha that is opaque everywhere is dropped. An image is rotated upright by its EXIF orientation, with a note.
+    Sixteen bits keep their range, a bilevel picture becomes 0 and 255, other integers become float32.
 
     Args:
-        path: the file; its content decides what it is, not its name.
+        path: the file; its format is detected from its content, not its name.
         page: which page of a multi-page TIFF, from 0; None: files of several pages are refused.
     Raises:
         InputError: see `metseg.io.images.image_decoding.decode`; also ``input.not_finite``.
@@ -176,7 +176,7 @@ def _finite(samples: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
             where=path,
             expected=f"at most {MAX_NOT_FINITE:.0%}",
             got=f"{count} of {samples.size}",
-            cure="find out what wrote them",
+            cure="check the program that wrote the file",
             code="input.not_finite",
         )
     return np.where(bad, np.float32(0), samples), (f"{count} NaN or infinite pixels of {samples.size} were set to 0",)
@@ -192,7 +192,7 @@ def _one_channel(decoded: Decoded, path: Path) -> Array:
     if decoded.lossy:
         return luminance(samples)
     raise InputError(
-        "the mask is a colour picture",
+        "the mask is a colour image",
         where=path,
         expected="grey or palette with class ids",
         cure="save the class ids as a grey PNG",
@@ -214,7 +214,7 @@ def _threshold_lossy(samples: Array, scheme: LabelScheme, path: Path) -> tuple[n
             "a lossy picture (JPEG, lossy WebP) cannot hold several classes",
             where=path,
             expected="PNG or TIFF",
-            cure="export the masks again without loss, or read them with the binary scheme",
+            cure="export the masks again in a lossless format, or read them with the binary scheme",
             code="input.labels",
         )
     labels = np.greater(samples, LOSSY_MASK_THRESHOLD).view(np.uint8)

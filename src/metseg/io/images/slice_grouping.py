@@ -1,4 +1,4 @@
-"""Pairs of image and mask become the slices of cases: by patient, in order, one size each."""
+"""Group pairs of image and mask into cases: by patient, ordered by slice, one size per case."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def units_of_pairs(
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures to predict on that are taken for the slices of one patient.
+    """Images to predict on that are treated as the slices of one patient.
 
     Args:
-        guessed: nothing but their names says so.
+        guessed: whether only their names suggest that.
     """
 
     case_id: str
@@ -67,13 +67,13 @@ class Group:
 def group_to_predict(
     pairs: Iterable[Pair], patient_of: Callable[[PurePosixPath], str] | None, *, root: Path, one_per_folder: bool
 ) -> list[Group]:
-    """Return pictures by folder and patient: statistics of a case must not mix the pictures of several people.
+    """Return images by folder and patient; a case must not mix the images of several people.
 
     Args:
         pairs: the pictures.
-        patient_of: whose picture lies at a place; None: those whose names differ in the last number alone are of one.
-        root: the folder that all lie under.
-        one_per_folder: the pictures of a folder are one patient's, whatever they are called.
+        patient_of: returns the patient of a path; None: names that differ only in the last number are one patient.
+        root: the common folder.
+        one_per_folder: treat the images of a folder as one patient, regardless of their names.
     """
     by_folder: dict[PurePosixPath, dict[str, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     for pair in pairs:
@@ -86,7 +86,7 @@ def group_to_predict(
     for folder, members in by_folder.items():
         for whose, chosen in members.items():
             alone = len(members) == 1
-            # A single picture is called as it is: of "scan_3" alone nobody knows that the 3 is a slice.
+            # A single image keeps its full name: the 3 of a lone "scan_3" need not be a slice number.
             name = "" if alone else chosen[0].name.name if len(chosen) == 1 else whose.strip("_-. ")
             case_id = safe_id("/".join(part for part in (*folder.parts, name) if part) or root.resolve().name)
             patient = whose if patient_of is not None else name or folder.name or root.resolve().name
@@ -98,13 +98,13 @@ def group_to_predict(
 
 
 def _is_patients(folder: PurePosixPath) -> bool:
-    """Return whether a folder below the root may be called after a patient."""
+    """Return whether a folder below the root may be named after a patient."""
     return bool(folder.parts) and folder.name.lower() not in NOT_PATIENTS
 
 
 def _two_cases(case_id: str, one: Pair, two: Pair) -> InputError:
     return InputError(
-        f"two cases would be called '{case_id}'",
+        f"two cases would have the name '{case_id}'",
         where=one.image,
         got=two.image,
         cure="change patient_pattern or rename a folder",
@@ -153,17 +153,17 @@ def check_numbers(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
     for one, two in pairwise(pieces):
         if one.number is not None and one.number == two.number:
             raise InputError(
-                f"two pictures of one patient have slice number {one.number}",
+                f"two images of one patient have slice number {one.number}",
                 where=one.image,
                 got=two.image.name,
-                cure="remove or renumber one, or say with patient_pattern that they are two patients",
+                cure="remove or renumber one, or separate the patients with patient_pattern",
                 code="input.duplicate_slice",
             )
     return pieces
 
 
 def check_names(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
-    """Return slices, refusing two whose results would have one name.
+    """Return slices; raise an error if the results of two would have the same name.
 
     Raises:
         InputError: ``input.duplicate_slice``, naming both files.
@@ -173,7 +173,7 @@ def check_names(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
         other = by_name.setdefault(piece.name, piece)
         if other is not piece:
             raise InputError(
-                "two pictures differ in their ending only: their results would have one name",
+                "two images differ only in their file extension, so their results would have the same name",
                 where=other.image,
                 got=piece.image.name,
                 cure="rename one",
@@ -183,7 +183,7 @@ def check_names(pieces: tuple[SliceFile, ...]) -> tuple[SliceFile, ...]:
 
 
 def one_size_each(sources: Sequence[SliceStackSource]) -> list[SliceStackSource]:
-    """Divide sources whose slices differ in size; a header that cannot be read stays with the majority."""
+    """Divide sources with slices of different sizes; slices with an unreadable header stay with the majority."""
     pieces = [piece for source in sources for piece in source.slices]
     with ThreadPoolExecutor(processors()) as pool:
         sizes = dict(zip((id(piece) for piece in pieces), pool.map(_size_or_none, pieces, chunksize=64), strict=True))

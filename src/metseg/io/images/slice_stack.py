@@ -1,4 +1,4 @@
-"""A patient's pictures as one `Case`."""
+"""Read a patient's 2D images as one `Case`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metseg.volume import Array, Case, SequenceRecord, Volume
 
 @dataclass(frozen=True)
 class SliceFile:
-    """Where one slice lies.
+    """The location of one slice.
 
     Args:
         name: relative path of the picture without ending, "/" between folders.
@@ -59,8 +59,8 @@ class SliceStackSource(CaseSource):
         channels: names of the channels in file order; empty: see `metseg.io.images.channel_names`.
         labels: name of the masks' label scheme.
         wanted: name of the case's label scheme; None: the masks'.
-        region: which region of the masks' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
-        patient_guessed: nothing but the files' names says that the slices are one patient's.
+        region: region of the masks' scheme that is the lesion, where `wanted` is binary; None: every label above 0.
+        patient_guessed: whether only the file names suggest that the slices belong to one patient.
         grey: what a grey picture is where there are several channels; None: refused, and equal channels are copies.
     """
 
@@ -97,7 +97,7 @@ class SliceStackSource(CaseSource):
         return self._assemble([self.read(piece) for piece in self.slices])
 
     def load_readable(self) -> tuple[Case | None, tuple[MetsegError, ...]]:
-        """Read the slices that can be read: one bad picture among a thousand does not stop the rest.
+        """Read all readable slices; a damaged image does not stop the others.
 
         Returns:
             The case of the good slices, or None without any, and the error of each bad one.
@@ -131,11 +131,11 @@ class SliceStackSource(CaseSource):
         mask = read_mask(piece.mask, lookup("label scheme", LABEL_SCHEMES, self.labels), page=piece.page)
         if mask.labels.shape != picture.pixels.shape[:2]:
             raise GeometryError(
-                "the mask is not of its picture's size",
+                "the mask and its image differ in size",
                 where=piece.mask,
                 expected=_size(picture.pixels),
                 got=_size(mask.labels),
-                cure="masks are never resampled silently: export them on the picture's grid",
+                cure="export the masks on the image's grid; masks are never resampled silently",
             )
         table = label_map(self.labels, self.wanted or self.labels, region=self.region)
         return ReadSlice(piece, picture, replace(mask, labels=convert_labels(mask.labels, table)))
@@ -146,12 +146,12 @@ class SliceStackSource(CaseSource):
             raise InputError(
                 f"no mask for {len(without)} of {pluralize(len(self.slices), 'slice')}",
                 where=without[0].image,
-                cure=f"add the masks or move these pictures out of case {self.case_id}",
+                cure=f"add the masks, or move these images out of case {self.case_id}",
                 code="input.orphan",
             )
 
     def _check_channels(self, item: ReadSlice, good: Sequence[ReadSlice]) -> None:
-        """Refuse a slice whose number of channels does not fit; with one name any number does."""
+        """Check a slice's number of channels; with a single channel name, any number is valid."""
         if len(self.channels) != 1:
             alike = [*good[:1], item]
             name_channels(_pixels(alike), self.channels, where=item.file.image, grey=self._grey_of(alike))
@@ -185,7 +185,7 @@ class SliceStackSource(CaseSource):
 
 
 def slice_gaps(numbers: Sequence[int | None]) -> tuple[bool, ...]:
-    """Return `Case.slice_gaps` of slices whose names have these numbers.
+    """Return `Case.slice_gaps` for slices with these numbers in their names.
 
     Slices follow one another where their numbers differ by 1, or by the commonest difference in the stack: a series may
     be exported with every fifth slice. A difference that is there once is no step. Without a number, the order counts.
@@ -213,7 +213,7 @@ def _channel_records(
         called = "FLAIR" if names[0] == "t2f" else names[0]
         reason = f"the model takes a single grey picture for {called}"
     else:
-        reason = "nothing says what the pictures show"
+        reason = "the sequence of the images is unknown"
     if len(names) == 1:
         return (SequenceRecord(names[0], "the pictures", reason),)
     return tuple(SequenceRecord(name, f"channel {place} of the pictures", reason) for place, name in enumerate(names))
@@ -229,7 +229,7 @@ def _stack(pictures: Sequence[Array]) -> Volume:
 
 
 def _check_like(first: ReadSlice, item: ReadSlice) -> None:
-    """Refuse a slice that cannot lie in one array with the first."""
+    """Refuse a slice that differs from the first in shape or type."""
     expected, got = first.picture.pixels, item.picture.pixels
     if expected.shape[:2] != got.shape[:2]:
         what, values = "the slice's size differs from the first slice's", (_size(expected), _size(got))
@@ -242,7 +242,7 @@ def _check_like(first: ReadSlice, item: ReadSlice) -> None:
         where=item.file.image,
         expected=values[0],
         got=values[1],
-        cure="export all slices of the patient alike, or make two patients of them",
+        cure="export all slices of the patient in the same format, or separate them into two patients",
         code="input.mixed_slices",
     )
 

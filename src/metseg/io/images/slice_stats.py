@@ -1,4 +1,4 @@
-"""What one slice shows: read once, reduced to a few numbers, its errors noted and not raised."""
+"""Compute summary statistics of one slice; errors are recorded, not raised."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from metseg.volume import Array
 
 @dataclass(frozen=True)
 class SliceFacts:
-    """What is known of one slice.
+    """The statistics of one slice.
 
     Args:
         size: "columns x rows", or None where the picture cannot be read.
         dtype: type of the pixels.
         channels: how many.
         copies: pairs of channels that hold the same values; none are given for a constant picture.
-        constant: whether every pixel has one value.
+        constant: whether all pixels are equal.
         digest: of the decoded pixels, equal for equal pictures; None for a constant picture.
         has_mask: whether there is a mask that can be read.
         classes: class ids in the mask, background left out.
@@ -48,7 +48,7 @@ class SliceFacts:
 
 
 def slice_facts(piece: SliceFile, scheme: LabelScheme) -> SliceFacts:
-    """Return what one slice shows; never raises for bad files."""
+    """Return the statistics of one slice; never raises for damaged files."""
     errors: list[MetsegError] = []
     picture: Picture | None = None
     mask: Mask | None = None
@@ -124,9 +124,9 @@ def _size(pixels: Array) -> str:
 
 def _size_error(piece: SliceFile, pixels: Array, labels: Array) -> GeometryError:
     return GeometryError(
-        "the mask is not of its picture's size",
+        "the mask and its image differ in size",
         where=piece.mask,
         expected=_size(pixels),
         got=_size(labels),
-        cure="export the mask on its picture's grid",
+        cure="export the mask on its image's grid",
     )

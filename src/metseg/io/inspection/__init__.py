@@ -1,1 +1,1 @@
-"""What a data set holds, before anybody trains on it."""
+"""Summarise a data set before training."""

@@ -1,4 +1,4 @@
-"""The slices of a data set that its contact sheet shows."""
+"""Select the slices of a data set's contact sheet."""
 
 from __future__ import annotations
 

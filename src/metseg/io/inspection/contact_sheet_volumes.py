@@ -1,4 +1,4 @@
-"""The slices of volumes that a contact sheet shows: for each patient, where lesions are widest."""
+"""Select the slices of volumes for a contact sheet: for each patient, the slice with the largest lesion area."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metseg.io.inspection.volume_inspection import CaseLine
 from metseg.plot.contact_sheet import Tile, short_names
 from metseg.volume import BRAIN_MASK, Array, Case, Volume
 
-#: On volumes, metastases are seen best after contrast agent.
+#: In volumes, metastases are most visible after contrast agent.
 PREFERRED = ("t1c", *SHOWN_MODALITIES)
 
 

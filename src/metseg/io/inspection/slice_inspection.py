@@ -1,4 +1,4 @@
-"""Look a data set of slices over before anybody trains on it: what is there, what is missing, what is there twice."""
+"""Inspect a data set of slices before training: its content, missing files and duplicates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_VALUES = 12
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that cannot be used, and why."""
+    """An unusable file and the reason."""
 
     file: str
     code: str
@@ -34,24 +34,24 @@ class Problem:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a data set of slices holds. Names of slices are relative paths without ending.
+    """Summary of a data set of slices. Names of slices are relative paths without extension.
 
     Args:
-        root, layout: where and how it lies.
-        patients, cases, slices: how many.
+        root, layout: location and layout.
+        patients, cases, slices: counts.
         cases_wrong: how many cases have a file that cannot be used.
         lesion_slices, empty_masks, slices_without_mask: how many slices are so.
-        patients_without_lesion: who has no lesion in any mask.
+        patients_without_lesion: patients without lesion in any mask.
         sizes, dtypes, channels: how many slices have each.
-        channel_copies: "ch0 = ch1" to the patients in all of whose slices these channels are copies.
+        channel_copies: "ch0 = ch1" to the patients with these channels equal in all slices.
         constant_pictures: slices of a single value.
         label_values: class id to the number of slices that show it.
         orphan_images: slices without a mask in cases that have masks.
         orphan_masks: masks without an image.
-        left_out: what was found and is of no case, and why.
+        left_out: files that belong to no case, with the reason.
         duplicates: groups of slices of different patients with the same pixels.
         problems: files that cannot be used.
-        notes: what was done while reading, and to how many slices.
+        notes: conversions while reading, with the number of slices.
         attributes: column of the table of patients to how many patients have each value.
         other_files: ending to number of the files that are no pictures.
         largest_lesion: patient to the slice with most lesion pixels, or the middle one where there is no lesion.
@@ -85,7 +85,7 @@ class Inspection:
 
     @property
     def all_wrong(self) -> bool:
-        """Return whether no case can be used as it is."""
+        """Return whether every case has an error."""
         return self.cases_wrong == self.cases
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Inspection:
 
 
 class Row(NamedTuple):
-    """One slice with what it shows."""
+    """One slice with its statistics."""
 
     source: SliceStackSource
     piece: SliceFile
@@ -102,7 +102,7 @@ class Row(NamedTuple):
 
 
 def inspect_cases(found: FoundCases, *, quiet: bool = False) -> Inspection:
-    """Return what a data set holds; every picture and mask is read, and bad ones do not stop the rest.
+    """Return the summary of a data set. Reads every image and mask; damaged files do not stop the others.
 
     Args:
         found: from `metseg.io.case_discovery.find`.

@@ -1,4 +1,4 @@
-"""Look a data set of volumes over before anybody trains on it: what each study holds, and what is wrong."""
+"""Inspect a data set of volumes before training: the content and the errors of each study."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class CaseLine:
     """One study.
 
     Args:
-        case, patient, timepoint: whose it is.
-        sequences: modality to what is known of it.
+        case, patient, timepoint: identifiers.
+        sequences: modality to its statistics.
         missing: sequences that are wanted, or that other studies have, and this one has not.
         grids: on how many different grids the sequences lie.
         has_mask: whether there is a mask that can be read.
         label_values: class id in the file to number of voxels.
         class_ml: class to volume in mL.
         lesion_ml: volume of each lesion in mL, the largest first.
-        notes: what was noticed while reading.
-        problems: what is wrong.
+        notes: remarks while reading.
+        problems: errors.
     """
 
     case: str
@@ -66,22 +66,22 @@ class CaseLine:
 
 @dataclass(frozen=True)
 class VolumeInspection:
-    """What a data set of volumes holds.
+    """Summary of a data set of volumes.
 
     Args:
-        root, layout: where and how it lies.
-        patients, cases: how many.
+        root, layout: location and layout.
+        patients, cases: counts.
         repeated: patients with several examinations, and how many.
         masks, lesions: how many masks and lesions in all of them.
         lesion_ml: smallest, median and largest volume of a lesion in mL; empty without any.
-        cases_without_lesion: studies whose mask is empty.
+        cases_without_lesion: studies with an empty mask.
         sequences, shapes, spacings_mm, orientations, dtypes: how many images are so.
         label_values: class id to the number of studies that show it.
-        cases_on_several_grids: studies whose sequences have to be brought together.
+        cases_on_several_grids: studies with sequences on different grids, which need registration.
         constant_images: "case sequence" of images of a single value.
         duplicates: groups of "case sequence" of different patients with the same voxels.
         orphan_masks: masks without an image.
-        left_out: what the layout left out, and why.
+        left_out: files that the layout left out, with the reason.
         attributes: column to how many patients have each value.
         other_files: ending to number of the files that are no volumes.
         case_lines: every study.
@@ -113,12 +113,12 @@ class VolumeInspection:
 
     @property
     def problems(self) -> list[Problem]:
-        """Return what is wrong, study after study."""
+        """Return the errors of all studies."""
         return [problem for line in self.case_lines for problem in line.problems]
 
     @property
     def all_wrong(self) -> bool:
-        """Return whether something is wrong with every study."""
+        """Return whether every study has an error."""
         return all(line.problems for line in self.case_lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,14 +127,14 @@ class VolumeInspection:
 
 
 class Row(NamedTuple):
-    """One study with what it shows."""
+    """One study with its statistics."""
 
     source: CaseSource
     facts: StudyFacts
 
 
 def inspect_volumes(found: FoundCases, *, quiet: bool = False) -> VolumeInspection:
-    """Return what a data set of volumes holds; every file is read to its end, and bad ones do not stop the rest.
+    """Return the summary of a data set of volumes. Reads every file completely; damaged files do not stop the others.
 
     Args:
         found: from `metseg.io.case_discovery.find`.

@@ -1,4 +1,4 @@
-"""LAYOUTS: the ways in which folders of images and masks are arranged. A new one is a file and an entry here."""
+"""LAYOUTS: the registry of folder layouts for images and masks. A new layout is a file and an entry here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "study_layouts",
 ]
 
-#: Tried in this order when the layout is to be found: names that leave no doubt first.
+#: Tried in this order when the layout is detected; layouts with unambiguous names come first.
 LAYOUTS: Registry[Layout] = Registry(
     "layout",
     "layouts",
@@ -90,10 +90,10 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
         if layout is not None and layout.matches(tree):
             return name
         raise InputError(
-            f"the folder is not arranged as layout '{name}'",
+            f"the folder does not match layout '{name}'",
             where=tree.root,
             expected=among[name].looks_like,
-            cure="leave the layout to be found, or give another",
+            cure="use layout auto, or give another layout",
             code="input.layout",
         )
     for candidate, layout in among.items():
@@ -101,7 +101,7 @@ def choose_layout(tree: Tree, name: str = "auto", *, among: Mapping[str, Layout]
             return candidate
     known = "; ".join(f"{key}: {layout.looks_like}" for key, layout in among.items())
     raise InputError(
-        "no images in any arrangement that is known",
+        "no known layout matches the folder",
         where=tree.root,
         expected=known,
         got=", ".join(pluralize(count, f"{ending} file") for ending, count in tree.others.items()) or "an empty folder",

@@ -19,7 +19,7 @@ from metseg.volume import BRAIN_MASK
 
 MASKS = ("mask", "dseg", "seg", "roi")
 DERIVATIVES = "derivatives"
-#: Folders whose files need no BIDS names.
+#: Folders where files need no BIDS names.
 OTHER_FOLDERS = frozenset((DERIVATIVES, "sourcedata", "code", "stimuli"))
 
 #: What a case is called here, where a subject has several sessions.
@@ -27,7 +27,7 @@ EXAMINATION = re.compile(r"^(?P<patient>sub-[a-zA-Z0-9]+)_(?P<time>ses-[a-zA-Z0-
 
 
 def _names(tree: Tree) -> Iterator[tuple[PurePosixPath, BidsName]]:
-    """Yield the files whose names are those of BIDS."""
+    """Yield the files with BIDS names."""
     for path in tree.volumes:
         if (name := parse_bids(stem_of(path.name))) is not None:
             yield path, name
@@ -36,13 +36,13 @@ def _names(tree: Tree) -> Iterator[tuple[PurePosixPath, BidsName]]:
 def _listing(tree: Tree) -> Listing:
     """Return original images in ``anat`` and the masks of lesions and brains anywhere.
 
-    An image whose entities contradict each other is left out, and its study says why.
+    An image with contradictory entities is left out, with a note in its study.
     """
     parsed = dict(_names(tree))
     doubtful: dict[str, list[str]] = defaultdict(list)
     for path, name in parsed.items():
         if _is_image(path, name) and (found := name_sequence(stem_of(path.name))).modality is None:
-            doubtful[_case(name)].append(f"{path.name} was left out: {found.reason}")
+            doubtful[_case(name)].append(f"{path.name} is left out: {found.reason}")
     files = []
     for path, name in parsed.items():
         role, reason = _role(path, name)

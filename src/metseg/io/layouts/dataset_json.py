@@ -1,4 +1,4 @@
-"""``dataset.json``, the table of contents of nnU-Net's and the Medical Segmentation Decathlon's data sets."""
+"""Read ``dataset.json``, the metadata file of nnU-Net's and the Medical Segmentation Decathlon's data sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_FOLDERS = tuple(MASK_FOLDERS)
 
 @dataclass(frozen=True)
 class Contents:
-    """What a ``dataset.json`` says.
+    """The content of a ``dataset.json``.
 
     Args:
         channels: modality of each channel, in file order; empty: it does not say.
@@ -62,7 +62,7 @@ def read_contents(folder: Path) -> Contents:
         return Contents(channels, _labels(raw.get("labels") or {}, path), path)
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
-            "cannot read the table of contents",
+            "cannot read dataset.json",
             where=path,
             got=error,
             cure="repair dataset.json, or move it away",

@@ -1,6 +1,6 @@
 """The layout of the Medical Segmentation Decathlon: all sequences in one file, ``imagesTr/BRATS_001.nii.gz``, 4-D.
 
-Source: arXiv:2106.05735. What the channels are, ``dataset.json`` says.
+Source: arXiv:2106.05735. ``dataset.json`` defines the channels.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def _files(part: Part, data: DataPart) -> Iterator[StudyFile]:
     named = contents.channels or data.channels
     if not named:
         raise InputError(
-            "nothing says what the channels of the images are",
+            "the sequences of the images' channels are unknown",
             where=part.base / FILE,
             expected='"modality": {"0": "FLAIR", ...}',
-            cure="add dataset.json, or name the channels in file order",
+            cure="add dataset.json, or give the channels in file order",
             code="input.channels",
         )
     reason = CHANNELS_OF_TABLE if contents.channels else CHANNELS_OF_RECIPE

@@ -1,4 +1,4 @@
-"""The layout of DICOM: files or zip archives under any names; what they are, they say inside."""
+"""The layout of DICOM: files or zip archives with any names, recognised by their content."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DicomLayout(Layout):
-    """Studies of DICOM series; `metseg.io.dicom` finds and reads them, and is imported only when they may be there."""
+    """Studies of DICOM series. `metseg.io.dicom` finds and reads them, and is imported only if needed."""
 
     def matches(self, tree: Tree) -> bool:
-        """Return whether most files are neither volumes nor pictures, and some of them are DICOM."""
+        """Return whether most files are neither volumes nor 2D images, and some of them are DICOM."""
         if tree.masks is not None or tree.volumes or len(tree.rest) <= len(tree.pictures):
             return False
         return holds_dicom(*(tree.root / path for path in tree.rest))
@@ -59,4 +59,4 @@ def holds_dicom(*paths: Path) -> bool:
     return looks_like_dicom(paths)
 
 
-DICOM = DicomLayout("any/folder/1.dcm, whatever the names, or study.zip (DICOM)")
+DICOM = DicomLayout("any/folder/1.dcm with any names, or study.zip (DICOM)")

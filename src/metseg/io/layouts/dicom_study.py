@@ -1,4 +1,4 @@
-"""DICOM studies that read what a recipe asks for. Apart from the layout, so that pydicom is imported only for DICOM."""
+"""DICOM studies that read a recipe's sequences. Separate from the layout so that pydicom is imported only for DICOM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metseg.volume import BRAIN_MASK, Case
 
 @dataclass(frozen=True)
 class AskedStudy(DicomStudySource):
-    """A study of which certain sequences are wanted.
+    """A study restricted to certain sequences.
 
     Args:
         wanted: the modalities that are read, in this order; empty: all that were recognised.
@@ -34,7 +34,7 @@ class AskedStudy(DicomStudySource):
     is_mask_found: bool = False
 
     def with_brain_mask(self, path: Path | None) -> AskedStudy:
-        """Return the study with a brain mask that was named, or with none, in place of one that was found."""
+        """Return the study with the given brain mask, or with none, instead of a detected one."""
         return replace(self, brain_mask=path, is_mask_found=False)
 
     @property
@@ -42,7 +42,7 @@ class AskedStudy(DicomStudySource):
         return (*super().files, *(() if self.brain_mask is None else (self.brain_mask,)))
 
     def load(self) -> Case:
-        """Read the sequences wanted.
+        """Read the wanted sequences.
 
         Raises:
             InputError: ``input.missing_sequence``; else as `DicomStudySource.load`.

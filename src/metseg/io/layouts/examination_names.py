@@ -1,4 +1,4 @@
-"""Names that tell of which patient, and of which examination, a case is; they stay where files are moved elsewhere."""
+"""Case names of public data sets that contain patient and examination; valid wherever the files are stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from metseg.io.layouts import bids, brats, ucsf_bmsr
 
-#: Each with the groups ``patient`` and ``time``; no name fits two.
+#: Patterns with the groups ``patient`` and ``time``; no name matches two.
 EXAMINATIONS = (
     brats.EXAMINATION_2015,
     brats.EXAMINATION_2018,
@@ -17,7 +17,7 @@ EXAMINATIONS = (
 
 
 def examination_of(case: str) -> re.Match[str] | None:
-    """Return the match of a case's name with ``patient`` and ``time``, or None where it tells nothing.
+    """Return the match of a case name with the groups ``patient`` and ``time``, or None.
 
     >>> [examination_of(name)["patient"] for name in ("BraTS-MET-00001-000", "100101A", "sub-01_ses-2")]
     ['BraTS-MET-00001', '100101', 'sub-01']

@@ -1,4 +1,4 @@
-"""Layouts of pictures with masks: which mask belongs to which picture."""
+"""Layouts of 2D images: match masks to images."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _has_both_folders(tree: Tree) -> bool:
 
 
 SEPARATE_ROOTS = SliceLayout(
-    "IMAGES/a/1.png and MASKS/a/1.png, two roots given as IMAGES::MASKS",
+    "IMAGES/a/1.png and MASKS/a/1.png, with two roots given as IMAGES::MASKS",
     lambda tree: tree.masks is not None and bool(tree.pictures),
     pair_separate_roots,
 )

@@ -1,4 +1,4 @@
-"""What a layout is: how it looks, whether a tree is arranged so, and which cases lie in it."""
+"""The interface of a layout: its description, a test for a file tree, and the cases in the tree."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MAX_STRAYS = 3
 
 @dataclass(frozen=True)
 class Findings:
-    """What a layout finds in a tree.
+    """The cases that a layout finds in a tree.
 
     Args:
         sources: the cases, sorted by id.
         orphan_masks: masks without an image.
-        notes: what was left out, and why, one sentence each.
+        notes: files left out and the reason, one sentence each.
         unlabelled: cases without masks that a data set keeps apart, to be predicted on.
     """
 
@@ -36,48 +36,48 @@ class Findings:
 
 @dataclass(frozen=True)
 class Layout(ABC):
-    """One arrangement of files.
+    """One folder layout.
 
     Args:
-        looks_like: how it looks, for messages and the documentation.
+        looks_like: an example, for messages and the documentation.
     """
 
     looks_like: str
 
     @abstractmethod
     def matches(self, tree: Tree) -> bool:
-        """Return whether a tree is arranged so; no file but a table of contents is opened."""
+        """Return whether a tree has this layout; opens no file except ``dataset.json``."""
 
     @abstractmethod
     def find(self, tree: Tree, data: DataPart) -> Findings:
-        """Return the cases, before a single voxel is read.
+        """Return the cases without reading image data.
 
         Args:
             tree: what lies there.
             data: what is read of it.
         Raises:
-            InputError: files that contradict each other, or nothing that says whose they are.
-            UsageError: `data` asks for what these files cannot give.
+            InputError: contradictory files, or files without a known patient.
+            UsageError: `data` requires something that these files lack.
         """
 
 
 def refuse_left_out(paths: Sequence[PurePosixPath], tree: Tree, what: str, *, images: bool = False) -> None:
-    """Refuse a tree of which more than stray files would be left out.
+    """Refuse a tree if more than a few stray files would be left out.
 
     Args:
         paths: the files, relative to the root.
         tree: the tree.
-        what: one of them is called so.
-        images: at least one of them is certainly an image, so that not a single one may be left out.
+        what: singular noun for one of them.
+        images: whether at least one is certainly an image; then none may be left out.
     Raises:
         InputError: ``input.left_out``, naming the files.
     """
     if not paths or (len(paths) <= MAX_STRAYS and not images):
         return
     raise InputError(
-        f"{pluralize(len(paths), what)} would be left out, as the other files are arranged in another way",
+        f"{pluralize(len(paths), what)} would be left out, because the other files have a different layout",
         where=tree.root,
         got=examples_text(paths),
-        cure="move them to a folder of their own outside this one, or name them like the others",
+        cure="move them to a folder outside this one, or name them like the others",
         code="input.left_out",
     )

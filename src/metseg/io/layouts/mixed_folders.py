@@ -1,4 +1,4 @@
-"""Folders with files of several kinds: NIfTI beside DICOM is read too; what is not read is named before any number."""
+"""Folders with several file formats: read NIfTI beside DICOM, and report files that are not read."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def find_in_layout(
     layout = LAYOUTS[name]
     if layout is DICOM and data.patients is not None:
         raise UsageError(
-            "a table of patients is for files with names of their own",
+            "a patient table cannot be used with DICOM",
             where=data.patients,
-            got="DICOM, whose headers say whose they are",
-            cure="leave the table away",
+            got="DICOM files, which identify the patient in their headers",
+            cure="remove the patient table",
         )
     if layout is DICOM:
         found = DICOM.find(tree, data, overrides=overrides)
@@ -90,7 +90,7 @@ def _has_dicom(tree: Tree) -> bool:
 
 
 def _both(tree: Tree, layout: VolumeLayout, data: DataPart, overrides: Mapping[str, Override] | None) -> Findings:
-    """Return the studies of NIfTI files and of DICOM; NIfTI files that are no studies of their own are named."""
+    """Return the studies of NIfTI files and of DICOM, with notes on NIfTI files that belong to no study."""
     reason = ""
     try:
         volumes = layout.find(tree, data)

@@ -1,4 +1,4 @@
-"""A layout of pictures: pairs of image and mask that become stacks of slices."""
+"""A layout of 2D images: pairs of image and mask are grouped into stacks of slices."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from metseg.recipe import DataPart
 
 @dataclass(frozen=True)
 class SliceLayout(Layout):
-    """One arrangement of pictures.
+    """One layout of 2D images.
 
     Args:
-        is_arranged: whether a tree is arranged so.
-        pair_up: image and mask of each slice.
+        is_arranged: returns whether a tree has this layout.
+        pair_up: returns image and mask of each slice.
     """
 
     is_arranged: Callable[[Tree], bool]
@@ -89,4 +89,4 @@ def left_out_notes(pairing: Pairing) -> tuple[str, ...]:
     if not pairing.left_out:
         return ()
     what = pluralize(len(pairing.left_out), "picture")
-    return (f"{what} in no folder of images or masks: {examples_text(pairing.left_out)}",)
+    return (f"{what} outside the folders of images and masks: {examples_text(pairing.left_out)}",)

@@ -42,7 +42,7 @@ class Part:
         return next((path for path in candidates if path.is_file()), None)
 
     def study(self, case: str) -> Study:
-        """Return whose files they are; known names of examinations tell the patient, others are one each."""
+        """Return the study of a case; known examination names give the patient, other names are one patient each."""
         match = examination_of(case)
         return Study(
             case,

@@ -1,4 +1,4 @@
-"""Plain folders of volumes whose file names tell the sequence: a folder is a study."""
+"""Plain folders of volumes with the sequence in the file name; a folder is a study."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
 #: Why an image without a telling name is what is asked for.
-ONLY_IMAGE = "it is the only image of its study, and its name says no sequence"
+ONLY_IMAGE = "it is the only image of its study, and its name contains no sequence"
 
 #: Folder to patient and timepoint; without folders that are there for order only.
 PatientsOfFolders = Mapping[PurePosixPath, tuple[str, str | None]]
@@ -40,11 +40,11 @@ def list_files(tree: Tree, data: DataPart) -> Listing:
     """Return the files of each folder as a study.
 
     A patient's folder may hold a folder for each examination, and folders may gather patients; see
-    `metseg.io.timepoints`. Several studies in one folder are told apart by what their file names begin with; unless
-    that only says when, a pattern or a table has to name the patients.
+    `metseg.io.timepoints`. Several studies in one folder are separated by the prefixes of their file names; unless
+    a prefix is only a date or session, a pattern or a table must give the patients.
 
     Raises:
-        InputError: ``input.layout``, the names do not say which sequence a file is, or those of folders say it alone.
+        InputError: ``input.layout``, no file name gives a sequence, or only folder names do.
     """
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
@@ -113,9 +113,9 @@ def _is_truth_of(stem: str, known: Container[str]) -> bool:
 
 
 def _refuse_sequence_folders(tree: Tree, folders: Mapping[PurePosixPath, Sequence[PurePosixPath]]) -> None:
-    """Refuse a folder for each sequence of one patient, with files whose names say nothing.
+    """Refuse one folder per sequence with uninformative file names.
 
-    Each folder would be a study of its own, whose only image is taken for the sequence that is asked for.
+    Otherwise each folder would be a separate study, and its only image would be taken for the requested sequence.
     """
     beside: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for folder in folders:
@@ -130,9 +130,9 @@ def _refuse_sequence_folders(tree: Tree, folders: Mapping[PurePosixPath, Sequenc
         roles = {name.modality for name in silent.values()}
         if len(roles) > 1 and roles - {LESIONS, BRAIN_MASK}:
             raise InputError(
-                "the names of folders tell the sequences, and those of their files do not",
+                "the sequences are named by folders instead of files",
                 where=tree.root / above,
-                expected="the files of a study in one folder, each named after its sequence",
+                expected="all files of a study in one folder, each named after its sequence",
                 got=", ".join(str(folders[folder][0].relative_to(above)) for folder in list(silent)[:4]),
                 cure="move the files of a study into one folder and name them t1n.nii.gz, t1c.nii.gz and so on",
                 code="input.layout",
@@ -147,7 +147,7 @@ def _one_study(
     alone = len(nameless) == 1 and all(name.modality in (None, LESIONS, BRAIN_MASK) for name in read.values())
     # A name that speaks of a sequence without saying plainly which is no file without a name: it is not guessed.
     alone = alone and read[nameless[0]].is_silent
-    left_out = () if alone else tuple(f"{path.name} was left out: {read[path].reason}" for path in nameless)
+    left_out = () if alone else tuple(f"{path.name} is left out: {read[path].reason}" for path in nameless)
     study = _study(folder, tree, left_out, patients)
     for path, name in read.items():
         if name.modality is not None:
@@ -159,7 +159,7 @@ def _one_study(
 
 
 def _only_image(study: Study, path: PurePosixPath, tree: Tree, data: DataPart) -> Iterator[StudyFile]:
-    """Yield the one image of a study, whatever its name: the one sequence asked for, or several as its channels."""
+    """Yield the only image of a study regardless of its name: as the one requested sequence, or as its channels."""
     named = data.channels or (data.inputs if len(data.inputs) == 1 else ()) or (SINGLE_CHANNEL,)
     for name, file in channel_files(tree.root / path, named).items():
         yield StudyFile(study, name, file.path, channel=file.channel, reason=ONLY_IMAGE)
@@ -200,7 +200,7 @@ def _ambiguous_folder(tree: Tree, folders: Sequence[PurePosixPath]) -> InputErro
     first = min(group_depth(example), len(example) - 2)
     answers = [f"{patterns[depth]} if {example[depth]} is one patient" for depth in range(first, len(example))]
     return InputError(
-        "nothing says whether a folder is a patient's or gathers patients",
+        "cannot tell whether a folder is one patient or a group of patients",
         where=tree.root,
         expected="patient/date, site/patient, or one folder per patient",
         got=", ".join(map(str, deep[:4])),
@@ -240,7 +240,7 @@ def _mixed(
     left_out: dict[str, list[str]] = defaultdict(list)
     for path, name in read.items():
         if name.modality is None:
-            left_out[_start(stem_of(path.name))].append(f"{path.name} was left out: {name.reason}")
+            left_out[_start(stem_of(path.name))].append(f"{path.name} is left out: {name.reason}")
     for path, name in read.items():
         start = _start(stem_of(path.name))
         study = Study(safe_id(start), start, folder / start, notes=tuple(left_out[start]))
@@ -264,7 +264,7 @@ def _no_patient(tree: Tree, folder: PurePosixPath, starts: Sequence[str]) -> Inp
     each = f"'([^/]+)$' if each study is a patient's own{patient}"
     proposed = propose_pattern(places)
     return InputError(
-        "nothing says which patient a study belongs to",
+        "cannot tell which patient a study belongs to",
         where=tree.root / folder,
         expected="one folder per study, or a pattern",
         got=f"{len(places)} studies in one folder: {', '.join(starts[:4])}",
@@ -286,11 +286,11 @@ def _start(stem: str) -> str:
 
 def _nameless(tree: Tree, names: Mapping[PurePosixPath, NamedSequence]) -> InputError:
     return InputError(
-        "the file names do not tell which sequence they are",
+        "the sequences are not recognised from the file names",
         where=tree.root / next(iter(names)).parent,
-        expected="t1n, t1c, t2w, t2f or their usual names",
+        expected="t1n, t1c, t2w, t2f or their common names",
         got="; ".join(f"{path.name}: {name.reason}" for path, name in list(names.items())[:4]),
-        cure="rename them, or name each with --modality t1c=FILE",
+        cure="rename the files, or assign each with --modality t1c=FILE",
         code="input.layout",
     )
 

@@ -1,4 +1,4 @@
-"""A layout of volumes: files that belong to a study, each with its role in it, become one source."""
+"""A layout of volumes: the files of a study, each with a role, are combined into one source."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from metseg.volume import BRAIN_MASK
 LESIONS = "lesions"
 
 #: Why a file is a sequence, where the layout says it of every file.
-NAMED_BY_LAYOUT = "named by the layout of the data set"
+NAMED_BY_LAYOUT = "assigned by the layout of the data set"
 
 
 @dataclass(frozen=True)
 class Study:
-    """Whose files they are.
+    """The study of a file.
 
     Args:
         case_id: names the outputs.
-        patient: who it is; every examination of one patient has the same.
-        place: where it lies, relative to the root; a pattern for the patient is searched in it.
-        timepoint: which examination.
+        patient: identifier; the same for every examination of a patient.
+        place: path relative to the root; patient patterns are searched in it.
+        timepoint: examination.
         attributes: what the layout says of the patient, as pairs.
-        notes: what was noticed, one sentence each.
+        notes: one sentence each.
     """
 
     case_id: str
@@ -56,14 +56,14 @@ class StudyFile:
     """A file and its role in a study.
 
     Args:
-        study: whose it is.
+        study: the study that it belongs to.
         role: a modality, `LESIONS` or `BRAIN_MASK`.
         path: the file.
         channel: see `ImageFile`.
         schemes: for `LESIONS`, the label schemes it may have, the likeliest first.
-        reason: why it has this role, in a clause; empty: the layout names its files so.
-        table: the data set's table of contents, which says what the file is; None: its name does.
-        labels: for `LESIONS`, what that table calls the values; None: it does not say.
+        reason: why it has this role, in a clause; empty: the layout's naming defines it.
+        table: the ``dataset.json`` that defines the file's content; None: its name defines it.
+        labels: for `LESIONS`, the names of the values in that table; None: not given.
     """
 
     study: Study
@@ -98,7 +98,7 @@ class Listing:
         return tuple(path for path in tree.volumes if tree.root / path not in known)
 
     def require_strays_only(self, tree: Tree) -> None:
-        """Refuse a tree of which more than stray files would be left out.
+        """Refuse a tree if more than a few stray files would be left out.
 
         A file is a stray where it lies in or below the folder of one study that is read. Elsewhere up to
         `MAX_STRAYS` files are, if none is named after a sequence: such a file is an image of a study.
@@ -132,11 +132,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class VolumeLayout(Layout):
-    """One arrangement of volumes.
+    """One layout of volumes.
 
     Args:
-        is_arranged: whether a tree is arranged so.
-        list_files: the role of each file, and what was left out.
+        is_arranged: returns whether a tree has this layout.
+        list_files: returns the role of each file, and the files left out.
     """
 
     is_arranged: Callable[[Tree], bool]
@@ -216,9 +216,9 @@ def _has_image(group: Iterable[StudyFile]) -> bool:
 
 
 def owners_of(studies: Sequence[Study], data: DataPart, tree: Tree) -> Owners:
-    """Return whose studies are: by the table or the pattern of `data`, else as the layout says.
+    """Return the patients of studies: from the table or the pattern of `data`, else from the layout.
 
-    Studies of patients whose names differ in a date alone are of one patient.
+    Patient names that differ only in a date are one patient.
     """
     if data.patients is not None:
         names = {study.place: (str(study.place), study.case_id, study.place.name) for study in studies}
@@ -291,7 +291,7 @@ def _ending(path: Path, case: str) -> str:
 
 
 def _ambiguous(paths: Sequence[Path], what: str) -> tuple[str, ...]:
-    """Return a note on files of which only one can be meant; guessing would be silent."""
+    """Return a note on several files of one kind, of which none is read because the choice is ambiguous."""
     if len(paths) < 2:
         return ()
     return (f"{len(paths)} files look like {what} ({', '.join(path.name for path in paths)}): none was read",)

@@ -1,4 +1,4 @@
-"""Brain masks: recognised by the name of the file; read for a DICOM study, whose axes may run otherwise."""
+"""Brain masks: recognise them by file name, and match their axes to a DICOM study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def name_sequences_or_masks(stems: Sequence[str]) -> list[NamedSequence]:
 def name_sequence_or_mask(stem: str, *, prefix: str = "") -> NamedSequence:
     """Return which sequence a file shows by its name, or that it is a brain mask; see `name_sequence`."""
     if is_brain_mask(without_patient(stem, prefix)):
-        return NamedSequence(BRAIN_MASK, "the name says brain mask")
+        return NamedSequence(BRAIN_MASK, "its name contains brain mask")
     return name_sequence(stem, prefix=prefix)
 
 
@@ -50,9 +50,9 @@ def read_brain_mask(path: Path, images: Mapping[str, Volume]) -> Volume:
     name, first = next(iter(images.items()))
     alike = any(sorted(image.shape) == sorted(mask.shape) for image in images.values())
     raise GeometryError(
-        f"the brain mask lies on no image's grid; against {name}: {grid_difference(first.grid, mask.grid)}",
+        f"the brain mask fits no image's grid; compared with {name}: {grid_difference(first.grid, mask.grid)}",
         where=path,
-        cure="masks are never resampled silently: make the mask from one of the series",
+        cure="create the mask from one of the series; masks are never resampled silently",
         code="input.affine_mismatch" if alike else "input.shape_mismatch",
     )
 

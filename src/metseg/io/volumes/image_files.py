@@ -1,4 +1,4 @@
-"""Images by file: a NIfTI file, a channel of one, or a DICOM series where it was named."""
+"""Images by file: a NIfTI file, a channel of one, or a DICOM series given by its path."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CHANNELS_OF_TABLE = "dataset.json names the channels in this order"
 
 @dataclass(frozen=True)
 class ImageFile:
-    """Where one image lies.
+    """The location of one image.
 
     Args:
         path: a NIfTI file; or a folder, ``.dcm`` or ``.zip`` with one DICOM series.
         channel: which index of its fourth axis, from 0; None: it holds one image only.
-        reason: why it is taken for its sequence, in a clause.
+        reason: why it has its sequence, in a clause.
     """
 
     path: Path
@@ -48,7 +48,7 @@ def channel_files(path: Path, names: Sequence[str], *, reason: str = NAMED_BY_US
 def read_images(files: Mapping[str, ImageFile]) -> tuple[dict[str, Volume], tuple[str, ...]]:
     """Return each image, in order, and notes that begin with its name; a file with several channels is read once.
 
-    A folder, ``.dcm`` or ``.zip`` is read as one DICOM series.
+    A folder, ``.dcm`` or ``.zip`` must contain one DICOM series.
 
     Raises:
         InputError: ``input.label_map``, or a file that cannot be used.

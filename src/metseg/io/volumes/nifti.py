@@ -1,6 +1,6 @@
-"""Volumes from NIfTI files: an image that is fit for use, or an error that says why it is not.
+"""Read volumes from NIfTI files and check that they are usable.
 
-What is repaired is said in a note; what cannot be repaired without guessing is refused.
+Each repair is reported in a note; a fault that cannot be repaired without guessing raises an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tuple[str, ...]]:
-    """Return one image, and what was noticed while reading it.
+    """Return one image and notes on reading it.
 
     Up to `MAX_NOT_FINITE` of the voxels may be NaN or infinite: they become 0, with a note.
 
@@ -32,8 +32,8 @@ def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tupl
         path: ``.nii`` or ``.nii.gz``.
         channel: which index of the fourth axis, from 0; None: the file holds one image only.
     Returns:
-        (X, Y, Z) in the file's own axis order and of its own integer type, or float32 where it holds floating-point
-        numbers or a scaling; and the notes, one sentence each.
+        (X, Y, Z) in the file's axis order and integer type, or float32 if the file has floating-point
+        values or a scaling; and the notes, one sentence each.
     Raises:
         InputError: see `metseg.io.volumes.nifti_file.read_nifti`; also ``input.scaling``, ``input.not_finite``.
         GeometryError: ``input.axes``, more than three axes, or no such channel; ``input.geometry``, an affine that is
@@ -95,11 +95,11 @@ def _channel(samples: Array, channel: int | None, path: Path) -> Array:
     _require_axes(samples.ndim, samples.shape, path)
     if count > 1 and channel is None:
         raise GeometryError(
-            f"the file holds {count} images, not one with three axes",
+            f"the file contains {count} images instead of one with three axes",
             where=path,
             expected="(X, Y, Z)",
             got=samples.shape,
-            cure="say which channel is meant, or name the channels in file order",
+            cure="select a channel, or give the channels in file order",
             code="input.axes",
         )
     if channel is not None and not 0 <= channel < count:
@@ -108,7 +108,7 @@ def _channel(samples: Array, channel: int | None, path: Path) -> Array:
             where=path,
             expected=f"0 to {count - 1}",
             got=channel,
-            cure="name as many sequences as the file has channels",
+            cure="give as many sequences as the file has channels",
             code="input.axes",
         )
     return samples[..., channel or 0] if samples.ndim == 4 else samples
@@ -152,11 +152,11 @@ def _scaled(stored: Array, header: Any, path: Path) -> Array:
 
 def _bad_scaling(path: Path, got: str) -> InputError:
     return InputError(
-        "the scaling of the values is impossible",
+        "invalid scaling of the values",
         where=path,
         expected="finite numbers",
         got=got,
-        cure="write the file anew with the program it comes from",
+        cure="export the file again",
         code="input.scaling",
     )
 
@@ -174,7 +174,7 @@ def _finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
             where=path,
             expected=f"at most {MAX_NOT_FINITE:.0%}",
             got=f"{count} of {data.size}",
-            cure="find out what wrote them",
+            cure="check the program that wrote the file",
             code="input.not_finite",
         )
     repaired = np.where(bad, np.float32(0), data)

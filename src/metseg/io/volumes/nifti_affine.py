@@ -1,4 +1,4 @@
-"""From a NIfTI header to the affine in millimetres, and what is remarkable about it."""
+"""Compute the affine in mm from a NIfTI header, and notes on unusual headers."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def affine_of(header: Any, shape: Sequence[int], path: Path) -> Affine:
         affine = _in_mm(_standard(header).get_best_affine(), header)
     except (nib.spatialimages.HeaderDataError, ValueError) as error:
         raise GeometryError(
-            "the file's place in space is wrong", where=path, got=error, cure="write the file anew with a right affine"
+            "the file's affine is invalid", where=path, got=error, cure="export the file again with a valid affine"
         ) from None
     _check_sizes(affine, shape, header, path)
     return affine
 
 
 def geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
-    """Return what is remarkable about where an image lies, one sentence each.
+    """Return notes on an unusual affine, one sentence each.
 
     Args:
         header: of the file.
@@ -64,20 +64,20 @@ def geometry_notes(header: Any, volume: Volume) -> tuple[str, ...]:
     assert affine is not None
     notes = [*_unit_notes(header)]
     if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        notes.append("the file does not say where it lies in space: only its voxel sizes are known")
+        notes.append("the file has no sform or qform: only its voxel sizes are known")
     elif int(header["sform_code"]) and int(header["qform_code"]):
         notes += _disagreement(header, affine, volume.shape)
     if is_sheared(affine):
         angle = f"{shear_degrees(affine):.1f} degrees off the right angle"
-        notes.append(f"the voxels are sheared ({angle}): work is done in voxel space")
+        notes.append(f"the affine is sheared ({angle}): processing uses voxel space")
     return tuple(notes)
 
 
 def _standard(header: Any) -> Any:
-    """Return a copy read as the standard and its reference library do, where nibabel refuses.
+    """Return a copy of the header, repaired as the standard and its reference library do, where nibabel raises.
 
-    A ``pixdim[0]`` that is neither 1 nor -1 counts as 1 (nifti1.h, method 2). A quaternion whose imaginary part is
-    longer than 1 by rounding is scaled to 1, and its real part is 0.
+    A ``pixdim[0]`` that is neither 1 nor -1 counts as 1 (nifti1.h, method 2). A quaternion with an imaginary part
+    longer than 1 by rounding is scaled to length 1, with a real part of 0.
     """
     mended = header.copy()
     mended["pixdim"][0] = -1.0 if float(header["pixdim"][0]) < 0 else 1.0
@@ -116,9 +116,9 @@ def _check_sizes(affine: Affine, shape: Sequence[int], header: Any, path: Path) 
         return
     extents = sizes[: len(shape)] * shape[:3]
     checks = (
-        ("the voxels have a size that no MR image of a head has", sizes, sizes, SMALLEST_MM, LARGEST_MM),
+        ("implausible voxel size for an MR image of a head", sizes, sizes, SMALLEST_MM, LARGEST_MM),
         (
-            "the whole image has a size that no MR image of a head has",
+            "implausible image size for an MR image of a head",
             extents,
             extents.max(),
             SMALLEST_EXTENT_MM,

@@ -1,4 +1,4 @@
-"""A NIfTI file to its last byte: one cut short, damaged or longer than it says is an error, never half an image.
+"""Read a NIfTI file completely; a truncated, damaged or overlong file raises an error.
 
 nibabel neither verifies a gzip checksum nor says when a file is longer than its header announces, and repairs headers
 silently. Only its tables of the header are used here.
@@ -46,7 +46,7 @@ class NiftiFile:
     """One file read whole.
 
     Args:
-        header: nibabel's header, as it stands in the file; nibabel has no types of its own.
+        header: nibabel's header, unmodified; nibabel provides no type annotations.
         samples: 1 to 7 axes, in the file's axis order and of the file's type, before any scaling; axes of length 1
             after the fourth are left out.
     """
@@ -138,7 +138,7 @@ def _read(stream: BinaryIO, path: Path) -> NiftiFile:
 
 
 def _refuse_more(stream: BinaryIO, path: Path) -> None:
-    """Refuse what follows the image, one byte of which is enough to know; a gzip's checksum is verified here."""
+    """Refuse data after the image, and verify the checksum of a gzip file."""
     try:
         more = bool(stream.read(1))
     except gzip.BadGzipFile as error:
@@ -155,7 +155,7 @@ def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
     shape = tuple(int(size) for size in header["dim"][1 : axes + 1])
     if not 1 <= axes <= 7 or min(shape) < 1:
         raise GeometryError(
-            "the header announces an image without voxels",
+            "the header declares an image without voxels",
             where=path,
             expected="1 to 7 axes, each of length 1 or more",
             got=shape if 1 <= axes <= 7 else f"{axes} axes",
@@ -173,7 +173,7 @@ def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
             where=path,
             expected=f"at most {MAX_BYTES / 2**30:.0f} GiB",
             got=f"{total / 2**30:.1f} GiB",
-            cure="this is no MR study; crop or resample it",
+            cure="crop or resample it; MR studies are smaller",
             code="input.too_large",
         )
     return _Plan(header, shape, dtype, offset, total)
@@ -194,7 +194,7 @@ def _header(start: bytes, stream: BinaryIO, path: Path) -> Any:
     header: Any = kind.from_fileobj(io.BytesIO(block), endianness=byte_order, check=False)
     if bytes(header["magic"].item())[:3] != kind.single_magic[:3]:
         raise InputError(
-            "not a NIfTI file in one piece",
+            "not a single-file NIfTI image",
             where=path,
             got=header["magic"].item(),
             cure="convert a pair of .hdr and .img to .nii.gz",
@@ -213,9 +213,9 @@ def _dtype(header: Any, path: Path) -> np.dtype[Any]:
         dtype = np.dtype(np.void)
     if dtype.kind not in "iuf":
         raise InputError(
-            "the file holds colours or complex numbers, or a type that is unknown",
+            "unsupported NIfTI data type",
             where=path,
-            expected="whole or floating-point numbers",
+            expected="integers or floating-point numbers",
             got=f"NIfTI data type {code}",
             cure="save it as int16 or float32",
             code="input.format",
@@ -228,7 +228,7 @@ def _offset(header: Any, path: Path) -> int:
     stored, least = float(header["vox_offset"]), int(header.single_vox_offset)
     if not least <= stored < math.inf:
         raise InputError(
-            "the NIfTI header is wrong: the samples begin within it",
+            "invalid NIfTI header: the voxel data begin inside it",
             where=path,
             expected=f"an offset of {least} or more",
             got=stored,
@@ -240,9 +240,9 @@ def _offset(header: Any, path: Path) -> int:
 
 def _trailing(path: Path) -> InputError:
     return InputError(
-        "there are data after the end of the image",
+        "unexpected data after the end of the image",
         where=path,
-        cure="write it anew with the program it comes from",
+        cure="export the file again",
         code="input.trailing_data",
     )
 

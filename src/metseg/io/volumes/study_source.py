@@ -1,4 +1,4 @@
-"""From found or named files to a study that reads what is asked for."""
+"""Build a study from detected or given files that reads the requested sequences."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from metseg.volume import BRAIN_MASK, MODALITY_ALIASES, canonical_modality
 def study_from_files(
     files: Mapping[str, str | Path | ImageFile], data: DataPart | None = None, *, case_id: str | None = None
 ) -> VolumeSource:
-    """Return a study whose files were named one by one, such as ``{"t1c": "after.nii.gz", "flair": "f.nii.gz"}``.
+    """Return a study of individually given files, such as ``{"t1c": "after.nii.gz", "flair": "f.nii.gz"}``.
 
     Args:
         files: modality, by any of its names, to a NIfTI file, or to the folder or archive of one DICOM series.
-        data: what is read of it, and in which order; None: everything.
+        data: the sequences to read and their order; None: all.
         case_id: names the outputs; None: the folder that holds all the files, else the first file.
     Raises:
-        UsageError: no file, two files for one modality, or a name that nobody knows.
+        UsageError: no file, two files for one modality, or an unknown modality.
     """
     images: dict[str, ImageFile] = {}
     for name, file in files.items():
         modality = canonical_modality(name)
         if modality in images:
             raise UsageError(
-                f"two files for {modality}",
+                f"two files are given for {modality}",
                 where="--modality",
                 got=", ".join(files),
-                cure="name one file for each sequence",
+                cure="give one file for each sequence",
             )
         images[modality] = file if isinstance(file, ImageFile) else ImageFile(Path(file))
     if not images:
-        raise UsageError("no file was named", where="--modality", cure="give at least one, as t1c=FILE")
+        raise UsageError("no file is given", where="--modality", cure="give at least one, as t1c=FILE")
     paths = [image.path for image in images.values()]
     folders = {path.resolve().parent for path in paths}
     name = case_id or (folders.pop().name if len(folders) == 1 else "") or stem_of(paths[0].name)
@@ -55,7 +55,7 @@ def study_from_files(
 
 
 def check_named(named: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Return a note for each sequence that is named in vain, by its name; refuse a name that nobody knows.
+    """Return a note for each given sequence that is not used; raise an error for an unknown name.
 
     Args:
         named: modalities, by metseg's names.
@@ -67,7 +67,7 @@ def check_named(named: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
         return {}
     known = {name: name for name in (*wanted, *MODALITY_ALIASES, BRAIN_MASK)}
     unused = [name for name in named if lookup("sequence", known, name) not in wanted]
-    return {name: f"{name} is named and not read: the model sees {', '.join(wanted)}" for name in unused}
+    return {name: f"{name} is given but not used: the model takes {', '.join(wanted)}" for name in unused}
 
 
 def asked_for(

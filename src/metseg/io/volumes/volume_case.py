@@ -1,4 +1,4 @@
-"""A study of volumes on disk as one `Case`: a file per sequence, or sequences as channels of one file."""
+"""Read a study of volumes as one `Case`: a file per sequence, or sequences as channels of one file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LabelRule:
     Args:
         files: scheme of the files.
         wanted: scheme of the case.
-        region: which region of the files' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
+        region: region of the files' scheme that is the lesion, where `wanted` is binary; None: every label above 0.
         named: what the data set's table calls the values; it takes the place of `files`, unless that was declared.
         declared: the user said what the files hold; a table that says otherwise is named in the case's warnings.
     """
@@ -85,10 +85,10 @@ class VolumeSource(CaseSource):
         brain_mask: file of a brain mask, or None; it becomes the image `BRAIN_MASK`.
         wanted: the modalities that are read, in this order; empty: all.
         optional: those of them that may be missing.
-        reference: the modality on whose grid results lie; None: the first that is read.
+        reference: the modality that defines the grid of results; None: the first that is read.
         rule: what becomes of the mask's values.
-        twins: modality to further files that claim to be it; which is meant, only the user knows.
-        notes: what was noticed when the files were found.
+        twins: modality to further files of the same modality; the choice is ambiguous.
+        notes: remarks from finding the files.
         table: the data set's table of contents, where that says what the files are.
     """
 
@@ -163,17 +163,17 @@ class VolumeSource(CaseSource):
         )
 
     def check(self) -> None:
-        """Refuse a study that lacks a sequence or has one twice; see `load`."""
+        """Refuse a study with a missing or duplicate sequence; see `load`."""
         require_sequences(
             self.case_id, tuple(self.images), wanted=self.wanted, optional=self.optional, remarks=self.notes
         )
         for name in self.chosen:
             if name in self.twins:
                 raise InputError(
-                    f"several files are {name}",
+                    f"several files match {name}",
                     where=f"case {self.case_id}",
                     got=", ".join(path.name for path in (self.images[name].path, *self.twins[name])),
-                    cure=f"say which is meant (--modality {name}=FILE), or move the others away",
+                    cure=f"choose one (--modality {name}=FILE), or move the others away",
                     code="input.duplicate_sequence",
                 )
 
@@ -182,7 +182,7 @@ class VolumeSource(CaseSource):
         return read_images({name: self.images[name] for name in self.chosen})
 
     def read_labels(self, images: Mapping[str, Volume]) -> tuple[Volume | None, tuple[str, ...]]:
-        """Return the mask in the scheme wanted, and on whose grid it lies where that is not the reference.
+        """Return the mask in the wanted scheme, and a note if it is on the grid of an image other than the reference.
 
         Args:
             images: the chosen images.
@@ -216,18 +216,19 @@ class VolumeSource(CaseSource):
         assert reference is not None
         for name, image in self._candidates(reference, images):
             if same_grid(image.grid, mask.grid):
-                return () if name == reference else (f"{path.name} lies on the grid of {name}, not of {reference}",)
+                return () if name == reference else (f"{path.name} is on the grid of {name}, not of {reference}",)
         alike = [name for name, image in images.items() if image.shape == mask.shape]
         nearest = alike[0] if alike and reference not in alike else reference
         raise GeometryError(
-            f"the mask lies on no image's grid; against {nearest}: {grid_difference(images[nearest].grid, mask.grid)}",
+            f"the mask fits no image's grid; compared with {nearest}: "
+            f"{grid_difference(images[nearest].grid, mask.grid)}",
             where=path,
-            cure=f"masks are never resampled silently: export the mask of case {self.case_id} on the grid of an image",
+            cure=f"export the mask of case {self.case_id} on the grid of an image; masks are never resampled silently",
             code="input.affine_mismatch" if alike else "input.shape_mismatch",
         )
 
     def _candidates(self, reference: str, images: Mapping[str, Volume]) -> Iterator[tuple[str, Volume]]:
-        """Yield the reference, the other images that were read, then those that nobody asked for, read only now."""
+        """Yield the reference, the other images that were read, then the remaining images, which are read only now."""
         yield reference, images[reference]
         yield from ((name, image) for name, image in images.items() if name != reference)
         for name, file in self.images.items():
@@ -258,7 +259,7 @@ def require_sequences(
         where=f"case {case_id}",
         expected=", ".join(wanted) or "at least one image",
         got=", ".join([*present, *remarks]) or "none",
-        cure="name the file or the DICOM series of each sequence (--modality t1c=FILE, --modality t1c=5), or use a "
-        "model trained for its absence",
+        cure="assign the file or the DICOM series of each sequence (--modality t1c=FILE, --modality t1c=5), or use a "
+        "model trained without it",
         code="input.missing_sequence",
     )

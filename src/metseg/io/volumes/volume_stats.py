@@ -1,4 +1,4 @@
-"""What one study shows: read once, reduced to a few numbers, its errors noted and not raised."""
+"""Compute summary statistics of one study; errors are recorded, not raised."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of one image.
+    """The statistics of one image.
 
     Args:
         shape: (X, Y, Z) in the file's axis order.
@@ -33,7 +33,7 @@ class ImageFacts:
         orientation: where the axes point, such as "LPS".
         dtype: type of the voxels.
         grid: number of its grid among the study's, from 0.
-        constant: whether every voxel has one value.
+        constant: whether all voxels are equal.
         digest: see `volume_digest`; None for a constant image.
     """
 
@@ -48,7 +48,7 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What is known of one study.
+    """The statistics of one study.
 
     Args:
         images: modality to facts, of those that can be read.
@@ -57,7 +57,7 @@ class StudyFacts:
         class_ml: name of each class to its volume in mL.
         lesion_ml: volume of each connected lesion in mL, the largest first.
         notes: from reading.
-        errors: what is wrong.
+        errors: one sentence each.
     """
 
     images: Mapping[str, ImageFacts] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class StudyFacts:
 
 
 def study_facts(source: CaseSource) -> StudyFacts:
-    """Return what one study shows; never raises for bad files, and one bad file does not hide the others."""
+    """Return the statistics of one study; damaged files never raise and do not hide the others."""
     return _by_file(source) if isinstance(source, VolumeSource) else _as_a_whole(source)
 
 
@@ -169,7 +169,7 @@ def volume_digest(image: Volume) -> str | None:
 
 
 def _in_own_order(data: Array) -> Array:
-    """Return a view whose axes and directions follow from the voxels alone, equal for flipped and turned copies.
+    """Return a view with axes and directions determined by the voxels alone, equal for flipped and rotated copies.
 
     The longest axis comes first, of equal ones that of the wider spread; the brighter half of each is the second.
     """
