@@ -79,7 +79,7 @@ def predict_paths(
     recipe = predictor.recipe
     if BRAIN in formats and brain_mask_options(recipe) is None:
         raise UsageError(
-            "the model uses no brain mask: it sees the whole images",
+            "the model makes no brain mask: it uses the whole images",
             where=f"format {BRAIN}",
             cure="leave the format out, or make a mask with metseg extract-brain",
             code="usage.format",
@@ -221,7 +221,7 @@ def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequen
         for target, image in targets(source, out, formats):
             if target in seen:
                 raise InputError(
-                    "two results would have the same name",
+                    "two inputs would give results of the same name",
                     where=image,
                     got=seen[target],
                     cure="predict them with different --out folders",
@@ -230,7 +230,7 @@ def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequen
             seen[target] = image
             if beside_inputs and not expected and target.exists():
                 raise InputError(
-                    "a result would overwrite a file that is there already",
+                    "a result would overwrite an existing file",
                     where=target,
                     cure="choose an --out that does not hold the images",
                     code="input.name_clash",

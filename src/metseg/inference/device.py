@@ -58,7 +58,7 @@ def find_device(name: str) -> torch.device:
             f"there is no device '{name}'",
             where="--device",
             expected=f"auto, {', '.join(there)}",
-            cure="leave --device out to take the fastest there is",
+            cure="leave --device out to use the fastest device",
             code="usage.device",
         )
     return device

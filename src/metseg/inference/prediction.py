@@ -99,7 +99,7 @@ class Prediction(PredictionData):
             return [*written, report.write(document_path(target, self.case.case_id))]
         if names != ("mask",):
             raise UsageError(
-                "a single file holds the mask alone",
+                "a single file can hold only the mask",
                 where=target,
                 got=", ".join(names) or "no format",
                 cure="give a folder to write other formats",
@@ -166,7 +166,7 @@ def _is_folder(path: Path) -> bool:
         return False
     if path.suffix and not path.is_dir():
         raise UsageError(
-            "the file would be of a kind that predictions are not saved as",
+            "predictions cannot be saved in this file format",
             where=path,
             expected=f"a folder, or a name that ends with {MASK_ENDING}",
             cure="choose a folder; it receives masks, overlays and the lesions as JSON",

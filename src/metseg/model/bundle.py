@@ -107,7 +107,7 @@ def save_bundle(
         raise UsageError("a bundle needs at least one network", where=target, code="usage.bundle")
     if target.exists() and not is_bundle(target) and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(
-            "refusing to replace something that is not a bundle",
+            "the folder exists and is not a bundle, so it is not replaced",
             where=target,
             cure="choose a new folder",
             code="usage.bundle",
@@ -164,9 +164,9 @@ def _load_network(path: Path, recipe: Recipe) -> SegmentationNetwork:
         network = build_from_recipe(recipe, initial_weights=False)
     except UsageError as error:
         raise BundleError(
-            f"the recipe's network '{recipe.model.name}' cannot be built: {error.one_line()}",
+            f"cannot build the recipe's network '{recipe.model.name}': {error.one_line()}",
             where=path.parent / RECIPE,
-            cure="use the version of metseg that made the bundle or a newer one, with the packages that it needs",
+            cure="install the version of metseg that made the bundle, or a newer one, with its optional packages",
         ) from None
     check_keys(weights, network.state_dict(), where=path, architecture=recipe.model.name)
     network.load_state_dict(weights)
@@ -178,7 +178,7 @@ def _read_recipe(folder: Path) -> Recipe:
         return parse_recipe(read_text(folder / RECIPE), where=str(folder / RECIPE))
     except UsageError as error:
         raise BundleError(
-            f"the bundle's recipe is damaged: {error.one_line()}", cure="copy the bundle anew", code="model.recipe"
+            f"the bundle's recipe is damaged: {error.one_line()}", cure="copy the bundle again", code="model.recipe"
         ) from None
 
 
@@ -187,14 +187,14 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path))
     except ValueError as error:
         raise BundleError(
-            "not valid JSON", where=path, got=error, cure="copy the bundle anew", code="model.invalid"
+            "not valid JSON", where=path, got=error, cure="copy the bundle again", code="model.invalid"
         ) from None
     if not isinstance(content, dict):
         raise BundleError(
             "not a JSON object",
             where=path,
             got=type(content).__name__,
-            cure="copy the bundle anew",
+            cure="copy the bundle again",
             code="model.invalid",
         )
     return content

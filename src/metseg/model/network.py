@@ -94,10 +94,10 @@ class SegmentationNetwork(nn.Module):
         letters = "(N, C, X, Y)" if self.dimensions == 2 else "(N, C, X, Y, Z)"
         if images.ndim != self.dimensions + 2 or 0 in images.shape[2:]:
             raise InputError(
-                f"a {self.dimensions}D network cannot take an array of this shape",
+                f"wrong array shape for a {self.dimensions}D network",
                 expected=letters,
                 got=tuple(images.shape),
-                cure="slices go to 2D networks one by one, volumes to 3D networks, and no axis may be empty",
+                cure="give single slices to 2D networks and volumes to 3D networks, without empty axes",
                 code="input.shape",
             )
         if images.shape[1] != self.in_channels:

@@ -63,7 +63,7 @@ def move_to_window(prepared: Prepared, step: str, *, start: Sequence[int], size:
     """
     if prepared.slice_names and (start[2] != 0 or size[2] != prepared.grid[2]):
         raise UsageError(
-            f"{step} would change the number of slices of a stack of pictures",
+            f"{step} cannot change the number of slices of a stack of pictures",
             expected=prepared.grid[2],
             got=size[2],
             cure="leave the third axis out",

@@ -62,7 +62,7 @@ def substitute_sequences(case: Case, data: DataPart, fill: SequenceFill, *, grey
         return {}
     if fill.reference >= len(data.inputs):
         raise UsageError(
-            "the reference of 'missing_sequence' is none of the network's inputs",
+            "the reference of 'missing_sequence' is not an input of the network",
             where="augment",
             expected=f"below {len(data.inputs)}",
             got=fill.reference,
@@ -89,6 +89,6 @@ def fill_missing(prepared: Prepared, standing_in: Mapping[str, str], fill: Seque
             continue
         copied = fill.fill == "copy" and reference in places
         prepared.image[places[name]] = prepared.image[places[reference]] if copied else 0
-        shown = f"a copy of {reference}" if copied else "nothing"
-        warnings.append(f"missing sequence {name}: the network sees {shown} in its place")
+        shown = f"a copy of {reference}" if copied else "zeros"
+        warnings.append(f"missing sequence {name}: the network gets {shown} in its place")
     return replace(prepared, warnings=(*prepared.warnings, *warnings))

@@ -30,7 +30,7 @@ def to_simpleitk(volume: Volume) -> Any:
             "the axes of the image are not at right angles",
             expected=90,
             got=f"{90 - shear_degrees(volume.affine):.1f} degrees",
-            cure='align by method = "resample", or resample the image with the program that made it',
+            cure='set method = "resample" for the step align, or resample the image with the program that made it',
         )
     affine = RAS_LPS @ volume.affine
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T))

@@ -108,7 +108,7 @@ def load_training_data(
     for part in ("train", "validation"):
         if not getattr(selection, part):
             raise InputError(
-                f"the split leaves no patient for {part}",
+                f"the split has no patient for {part}",
                 where="split",
                 cure="give more patients, or other shares under [split]",
                 code="input.too_few",
@@ -200,8 +200,8 @@ def _require_lesions(cache: Cache, train: Sequence[Part]) -> None:
     """
     if not any(_has_lesion(cache, part) for part in train):
         raise InputError(
-            f"none of the masks of {len(train)} training cases has a lesion",
-            cure="check the masks and their values with `metseg inspect`, or give a split with lesions for training",
+            f"the masks of all {len(train)} training cases are empty",
+            cure="check the masks and their values with `metseg inspect`, or use a split with lesions in training",
             code="input.no_lesion",
         )
 
@@ -212,8 +212,8 @@ def _warn_without_lesions(cache: Cache, validation: Sequence[Part]) -> None:
     with_lesion = {cache.entries[part.case].patient for part in validation if _has_lesion(cache, part)}
     if not with_lesion:
         sys.stderr.write(
-            "metseg: warning: no validation patient has a lesion, so there is no validation Dice: the weights of the "
-            "lowest validation loss are kept\n"
+            "metseg: warning: no validation patient has a lesion, so there is no validation Dice: the weights with "
+            "the lowest validation loss are kept\n"
         )
     elif len(with_lesion) < len(patients):
         count = len(patients) - len(with_lesion)
@@ -234,6 +234,6 @@ def _require_truth(cache: Cache) -> None:
         raise InputError(
             f"{pluralize(len(without), 'case')} without a mask",
             where=without[0],
-            cure="training and validation need the truth: add the masks or leave these cases out of the split",
+            cure="training and validation need masks: add them, or remove these cases from the split",
             code="input.no_truth",
         )

@@ -21,7 +21,7 @@ FORMAT, VERSION = "metseg-run-data", 1
 NAMED = 3
 
 #: What can be done where the data are others, or are not known to be the same.
-CURE = "choose another --out, or go on all the same with --allow-changed-data"
+CURE = "choose another --out, or continue anyway with --allow-changed-data"
 
 
 class DataRecord(NamedTuple):
@@ -59,7 +59,7 @@ def read_data(
     except UsageError as error:
         if not allow_changed:
             raise
-        may_differ = "the data of the finished run" if is_finished else "the run goes on with data that"
+        may_differ = "the data of the finished run" if is_finished else "the run continues with data that"
         remark = f"{may_differ} may have changed: {error.what}"
     now = _contents(sources, before)
     changed = [case for case in sorted(now.keys() & before.keys()) if now[case].content != before[case].content]
@@ -68,13 +68,13 @@ def read_data(
         named = ", ".join(changed[:NAMED]) + (f" and {len(changed) - NAMED} more" if len(changed) > NAMED else "")
         if not allow_changed:
             raise UsageError(
-                "the images or masks are not those that the run was begun with",
+                "images or masks have changed since the run was started",
                 where=None if path is None else path.parent,
-                got=f"{pluralize(len(changed), 'other case')}: {named}",
-                cure=f"give the data that it was begun with, {CURE}",
+                got=f"{pluralize(len(changed), 'changed case')}: {named}",
+                cure=f"restore the original data, {CURE}",
                 code="usage.changed_data",
             )
-        begins = "the run is finished and was not trained on" if is_finished else "the run goes on with"
+        begins = "the run is finished and was not trained on" if is_finished else "the run continues with"
         remark = f"{begins} {pluralize(len(changed), 'changed case')}: {named}"
     if remark is not None:
         sys.stderr.write(f"metseg: warning: {remark}\n")
@@ -117,7 +117,7 @@ def _read(path: Path) -> dict[str, CaseContent]:
 
 def _unreadable(path: Path, *, got: str) -> UsageError:
     return UsageError(
-        "the record of the data that the run was begun with cannot be read",
+        "cannot read the record of the run's original data",
         where=path,
         expected=f"{FORMAT} {VERSION}",
         got=got[:200],

@@ -136,9 +136,9 @@ def best_network(run: RunFolder, recipe: Recipe) -> SegmentationNetwork:
     """
     if not run.best_weights.exists():
         raise BundleError(
-            "the weights of the best validation are gone",
+            "the weights of the best epoch are missing",
             where=run.best_weights,
-            cure="begin anew in another folder with --out, or restore the file from a copy",
+            cure="restore the file from a copy, or start again in another folder with --out",
             code="model.missing",
         )
     network = build_from_recipe(recipe, initial_weights=False)

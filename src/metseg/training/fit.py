@@ -149,7 +149,7 @@ def _spent(job: Job, budget: Budget, ranks: Ranks, callbacks: Sequence[Callback]
     """
     best = next((one.best for one in callbacks if isinstance(one, BestWeights)), NOTHING_YET)
     if ranks.leads and best == NOTHING_YET:
-        raise diverged("no validation gave a loss that is a number", where=job.run.path)
+        raise diverged("the validation loss was never finite", where=job.run.path)
     return Spent(
         budget.steps,
         round(budget.elapsed_s / 60, 4),

@@ -58,9 +58,9 @@ def check_recipe(recipe: Recipe) -> None:
     recipe.model.parse(spec.options, key="model")
     if recipe.data.dimensions not in spec.dimensions:
         raise UsageError(
-            f"'{recipe.model.name}' has no {recipe.data.dimensions}D form",
+            f"the architecture '{recipe.model.name}' is not available in {recipe.data.dimensions}D",
             where=f"recipe {recipe.name}",
-            cure="set data.dimensions to what it has, or choose another of `metseg models architectures`",
+            cure="change data.dimensions, or choose another architecture (see `metseg models architectures`)",
         )
     check_loss(recipe.loss)
     lookup("optimizer", OPTIMIZERS, recipe.train.optimizer)
@@ -69,15 +69,15 @@ def check_recipe(recipe: Recipe) -> None:
     _check_optional(recipe)
     if not recipe.data.inputs:
         raise UsageError(
-            "the recipe does not say what the network sees",
+            "the recipe does not name the inputs of the network",
             where=f"recipe {recipe.name}",
-            cure='name the channels of the pictures, such as channels = ["t1n", "t2f", "t1c"], under [data]',
+            cure='name the channels of the pictures under [data], such as channels = ["t1n", "t2f", "t1c"]',
             code="usage.recipe",
         )
 
 
 def _check_optional(recipe: Recipe) -> None:
-    """Refuse sequences that may be missing and that nobody sees, or on whose grid results shall lie."""
+    """Reject optional sequences that are not inputs of the network, and an optional reference."""
     data = recipe.data
     wrong = [name for name in data.optional if name not in data.inputs or name == data.reference]
     if wrong:
@@ -86,13 +86,13 @@ def _check_optional(recipe: Recipe) -> None:
             where=f"recipe {recipe.name}, data.optional",
             expected=f"some of: {', '.join(name for name in data.inputs if name != data.reference)}",
             got=", ".join(data.optional),
-            cure="name there only sequences that the network sees, and not the reference",
+            cure="list only inputs of the network there, without the reference",
             code="usage.recipe",
         )
 
 
 def _refuse_ignored(recipe: Recipe) -> None:
-    """Refuse an entry that was changed and has no effect beside the others: who changed it believes it has."""
+    """Reject an entry that was changed but has no effect together with the other entries."""
     plain = Recipe(name=recipe.name, model=recipe.model)
     for entry, other, values in ONLY_WITH:
         if _entry(recipe, other) not in values and _entry(recipe, entry) != _entry(plain, entry):

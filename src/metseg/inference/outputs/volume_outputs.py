@@ -126,9 +126,9 @@ def affine_of(prediction: PredictionData) -> npt.NDArray[np.float64]:
     affine = prediction.reference_image.affine
     if affine is None:
         raise GeometryError(
-            "the images do not say where they lie in space",
+            "the images have no affine, so the result cannot be saved as NIfTI",
             where=prediction.case.case_id,
-            cure="give NIfTI or DICOM, or ask for masks as pictures",
+            cure="give NIfTI or DICOM images, or choose masks as pictures",
         )
     return affine
 

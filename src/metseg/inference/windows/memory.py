@@ -55,8 +55,8 @@ def require_memory_for(source: SliceStackSource, *, channels: int) -> None:
     free = free_memory()
     if need > free:
         raise ResourceError(
-            f"the {len(source.slices)} pictures of one folder do not fit into memory together, and the model takes "
-            "statistics over all of them",
+            f"the {len(source.slices)} pictures of one folder do not fit into memory together; the model normalises "
+            "over all of them",
             where=source.slices[0].image.parent,
             expected=f"at most {free / 1e9:.1f} GB",
             got=f"about {need / 1e9:.1f} GB",

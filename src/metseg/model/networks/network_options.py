@@ -1,7 +1,7 @@
-"""The options of every architecture, and what they ask of the input's size.
+"""Options of every architecture, and the input sizes that they require.
 
-They stand apart from the networks so that a recipe is checked, and its keys are documented, without importing torch.
-The first paragraph of a class's docstring says what the network is.
+They are separate from the networks so that recipes are checked, and their keys documented, without importing torch.
+The first paragraph of a class's docstring describes the network.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from metseg.recipe import Frozen
 
 _NORM_MEANING = (
     "Normalisation. `batch`: over the batch; `instance`: over each image; `group`: over groups of feature maps of each "
-    "image; `fixed`: by statistics that are measured once, before training, or come with the weights that it begins "
-    "with, so that windows agree with one another; for networks that begin with another's weights "
+    "image; `fixed`: with statistics that are measured once before training, or come with the initial weights, so that "
+    "all windows are normalised alike; for networks that start from another model's weights "
     "(`metseg train --init`)."
 )
 Norm = Annotated[Literal["batch", "instance", "group", "fixed"], Field(description=_NORM_MEANING)]
@@ -229,7 +229,9 @@ class MednextOptions(Frozen):
     @model_validator(mode="after")
     def _down_bottom_up(self) -> Self:
         if len(self.blocks) != len(self.expansion) or len(self.blocks) % 2 == 0:
-            raise ValueError("blocks and expansion name as many stages up as down and the bottom between, both alike")
+            raise ValueError(
+                "blocks and expansion must have the same odd length: stages down, the bottleneck, as many stages up"
+            )
         return self
 
     @property

@@ -37,9 +37,9 @@ class PlannedOptions(Frozen):
             if entries is not None and len(entries) != len(self.channels):
                 raise ValueError(f"{len(entries)} {name} for {len(self.channels)} levels")
             if entries is not None and len({len(entry) for entry in entries}) > 1:
-                raise ValueError(f"{name} of different numbers of axes")
+                raise ValueError(f"the entries of {name} must all have the same number of axes")
         if self.strides is not None and set(self.strides[0]) != {1}:
-            raise ValueError(f"the finest level is the input's own grid: its strides are 1, not {self.strides[0]}")
+            raise ValueError(f"the strides of the finest level must be 1, not {self.strides[0]}")
         return self
 
     def strides_in(self, dimensions: int) -> tuple[tuple[int, ...], ...]:
@@ -67,7 +67,7 @@ def divisor_of_strides(options: PlannedOptions) -> int | tuple[int, ...]:
 def _checked(name: str, entries: tuple[tuple[int, ...], ...], dimensions: int) -> tuple[tuple[int, ...], ...]:
     if len(entries[0]) != dimensions:
         raise UsageError(
-            f"{name} of another number of axes than the data",
+            f"{name} and data have different numbers of axes",
             where="model options",
             expected=f"{dimensions} numbers per level",
             got=entries[0],

@@ -189,7 +189,7 @@ def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, Case
     except BrokenProcessPool:
         raise ResourceError(
             "a preprocessing process died, most likely for lack of memory",
-            cure="give fewer workers; what is done is kept",
+            cure="use fewer workers; finished cases are kept",
             code="resources.memory",
         ) from None
     finally:

@@ -27,7 +27,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:  # noqa: ARG001
     """
     if prepared.affine is None and not prepared.slice_names:
         raise GeometryError(
-            "the volume does not say which way it lies",
+            "the volume has no orientation",
             expected="an affine",
             cure="leave reorient out of the recipe, or convert the volume to NIfTI with its affine",
             code="input.no_affine",

@@ -44,7 +44,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     """
     if prepared.affine is None:
         raise GeometryError(
-            "resample needs to know how large a voxel is",
+            "resample needs the voxel size",
             expected="an affine",
             cure="use resize or pad_or_crop for pictures",
             code="input.no_affine",
@@ -120,5 +120,5 @@ def _vanished(before: Array, after: Array) -> tuple[str, ...]:
 def describe(record: Details) -> str:
     """Return what the step did, in a sentence for the report of a study."""
     if all(step == 1 for step in record["steps"]):
-        return "The voxels had the size that the network expects; nothing was resampled."
+        return "The voxels already had the size that the network expects; nothing was resampled."
     return f"The images were resampled from {size_text(record['from'])} to {size_text(record['size'])} voxels."

@@ -117,7 +117,7 @@ def _read_template() -> tuple[FloatArray, FloatArray, FloatArray, Grid]:
         from nilearn import datasets
     except ImportError as error:
         raise UsageError(
-            "the phantom's anatomy comes with nilearn, which is not installed",
+            "nilearn, which provides the anatomy of the phantom, is not installed",
             cure="pip install 'metseg[simulate]'",
             code="usage.missing_extra",
         ) from error

@@ -268,7 +268,7 @@ def _require_cubes(case: Case) -> None:
         raise InputError(
             "the scan is not on one grid of cubic voxels",
             where=case.case_id,
-            cure="resample it first: metseg preprocess with the steps register and resample",
+            cure="register its images to one another and resample them to cubic voxels first",
             code="input.geometry",
         )
 

@@ -49,7 +49,7 @@ def _check_stamp(out: Path, stamp: dict[str, Any], *, same: bool) -> None:
         found = BEFORE | json.loads((out / STAMP).read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         raise UsageError(
-            f"the folder holds something else than a simulation (no {STAMP})",
+            f"the folder does not hold a simulation (no {STAMP})",
             where=out,
             cure="choose another folder",
             code="usage.output_exists",

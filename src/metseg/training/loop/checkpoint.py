@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         raise BundleError(
-            "the checkpoint cannot be read",
+            "cannot read the checkpoint",
             where=path,
             got=(str(error).splitlines() or [type(error).__name__])[0][:200],
             cure="restore the file from a copy, or remove it",
@@ -143,8 +143,8 @@ def other_version(path: Path, *, got: object) -> BundleError:
         where=path,
         expected=f"version {VERSION}, with the state of this recipe's network",
         got=got,
-        cure="resume with the version of metseg that began the run, or begin anew in another folder with --out, "
-        "perhaps with the weights of a bundle (--init)",
+        cure="resume with the version of metseg that started the run, or start again in another folder with --out "
+        "(--init starts from the weights of a bundle)",
         code="model.version",
     )
 
@@ -167,22 +167,22 @@ def latest_good(folder: Path) -> Path | None:
         else:
             for problem in problems:
                 told = problem.one_line()
-                sys.stderr.write(f"metseg: warning: {told}; going on from {path.name}, one epoch before\n")
+                sys.stderr.write(f"metseg: warning: {told}; resuming from {path.name}, one epoch earlier\n")
             if VERSION_KEY not in content:
                 sys.stderr.write(
-                    f"metseg: warning: {path}: the validation Dice of earlier versions also counted patients without "
-                    "a lesion and is not compared with new ones: the next validation begins the search for the best "
-                    "weights again\n"
+                    f"metseg: warning: {path}: earlier versions also counted patients without a lesion in the "
+                    "validation Dice, so it is not compared with new values: the search for the best weights starts "
+                    "again with the next validation\n"
                 )
             return path
     if any(problem.code == "model.version" for problem in problems):
         raise problems[0]
     if found:
         raise BundleError(
-            "no checkpoint of this run can be read",
+            "cannot read any checkpoint of this run",
             where=folder,
             got=", ".join(path.name for path in found),
-            cure="begin anew in another folder with --out, or restore the files from a copy",
+            cure="restore the files from a copy, or start again in another folder with --out",
             code="model.truncated",
         )
     return None

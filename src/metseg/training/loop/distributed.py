@@ -78,7 +78,7 @@ def find_ranks(devices: int, nodes: int) -> Ranks:
     """
     if devices < 1 or nodes < 1:
         raise UsageError(
-            "nothing to train on", where="--devices, --nodes", got=f"{devices}, {nodes}", cure="give 1 or more"
+            "no device to train on", where="--devices, --nodes", got=f"{devices}, {nodes}", cure="give 1 or more"
         )
     outside = _outside(several=devices * nodes > 1)
     if outside is not None:
@@ -91,7 +91,7 @@ def find_ranks(devices: int, nodes: int) -> Ranks:
         node, address, port = (os.environ[name] for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"))
     except KeyError as missing:
         raise UsageError(
-            "several machines have to find one another",
+            "training on several machines needs the address of the first one",
             where="--nodes",
             expected="NODE_RANK, MASTER_ADDR and MASTER_PORT in the environment",
             got=f"no {missing.args[0]}",
@@ -109,7 +109,7 @@ def require_devices(device: torch.device, devices: int) -> None:
     there = {"cuda": torch.cuda.device_count(), "cpu": processors()}.get(device.type, 1)
     if devices > there or (devices > 1 and device.index is not None):
         raise UsageError(
-            "not so many devices",
+            "too many devices",
             where="--devices",
             expected=f"at most {1 if device.index is not None else there} of {device}",
             got=devices,
@@ -129,11 +129,11 @@ def _outside(*, several: bool) -> ClusterEnvironment | None:
 def _check_world(devices: int, nodes: int, *, started: int) -> None:
     if started != devices * nodes:
         raise UsageError(
-            "as many processes are needed as there are devices",
+            "the number of processes differs from the number of devices",
             where="--devices, --nodes",
             expected=f"{devices * nodes} processes for {devices} devices on {nodes} machines",
             got=f"{started} processes",
-            cure="give --devices and --nodes as torchrun or srun were given their processes and machines",
+            cure="match --devices and --nodes to the processes and machines given to torchrun or srun",
         )
 
 

@@ -40,9 +40,9 @@ def build_blob(options: BlobOptions, outputs: Outputs) -> BlobLoss:
     inner = build_loss(options.inner, outputs)
     if not isinstance(inner, VoxelLoss):
         raise UsageError(
-            f"'{options.inner.name}' cannot be taken lesion by lesion",
+            f"'{options.inner.name}' cannot be computed per lesion",
             where="loss.inner",
-            cure="wrap a plain loss such as dice_bce; regions go outside: regions(inner = blob)",
+            cure="wrap a plain loss such as dice_bce; put regions outside: regions(inner = blob)",
             code="usage.loss",
         )
     return BlobLoss(inner, alpha=options.alpha, beta=options.beta)
@@ -51,7 +51,7 @@ def build_blob(options: BlobOptions, outputs: Outputs) -> BlobLoss:
 def build_regions(options: RegionsOptions, outputs: Outputs) -> Loss:
     if not outputs.regions:
         raise UsageError(
-            "the loss 'regions' decides what the network's outputs are, so it has to be the outermost",
+            "the loss 'regions' must be the outermost: it determines the outputs of the network",
             where="loss",
             cure='write loss = {name = "regions", inner = ...}',
             code="usage.loss",

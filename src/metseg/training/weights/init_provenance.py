@@ -45,7 +45,7 @@ def init_provenance(bundle: Bundle, selection: Selection) -> InitProvenance:
     """Return what a bundle brings to a training; say so where it has seen those who are to judge, or may have.
 
     Args:
-        bundle: whose weights are begun with.
+        bundle: provides the initial weights.
         selection: who is for what in the new training.
     """
     earlier = bundle.metrics.get("began_with") or {}
@@ -53,12 +53,12 @@ def init_provenance(bundle: Bundle, selection: Selection) -> InitProvenance:
     itself = _seen_before(bundle, selection)
     if itself:
         sys.stderr.write(
-            f"metseg: patients for validation or test whom '{bundle.name}' has seen, or others called like them: "
-            f"{itself}; scores will be too good (--split {bundle.folder / SPLIT} divides as it was)\n"
+            f"metseg: validation or test patients that '{bundle.name}' was trained or selected on, or others with the "
+            f"same names: {itself}; scores will be too good (--split {bundle.folder / SPLIT} keeps its split)\n"
         )
     seen = _together(itself, earlier.get("seen_before", 0))
     if seen is None:
-        sys.stderr.write(f"metseg: which patients '{bundle.name}' has seen is not known: scores may be too good\n")
+        sys.stderr.write(f"metseg: the training patients of '{bundle.name}' are not known: scores may be too good\n")
     # A bundle of a version that did not say so in its recipe may have begun with others' weights.
     own, before = bundle.recipe.data.licence or f"those of '{bundle.name}', not stated", earlier.get("data", "")
     data = own if not before or before in own else f"{own}; {before}"
@@ -66,7 +66,7 @@ def init_provenance(bundle: Bundle, selection: Selection) -> InitProvenance:
 
 
 def _together(itself: int | None, before: int | None) -> int | None:
-    """Return the sum; a positive one is told even where a part of it is not known."""
+    """Return the sum; None where a part is not known and the rest is 0."""
     known = (itself or 0) + (before or 0)
     return None if not known and None in (itself, before) else known
 

@@ -34,14 +34,14 @@ def initialise(network: SegmentationNetwork, bundle: Bundle) -> bool:
     kept = len(learned) - len(fresh)
     if kept < LEAST_SHARE * len(learned):
         raise BundleError(
-            "the bundle is of another architecture",
+            "the bundle has another architecture",
             where=bundle.folder,
             expected=f"most of {len(learned)} tensors",
-            got=f"{kept} that fit; first that do not: {', '.join(fresh[:5])}",
-            cure="use the recipe that the bundle was made with, with your changes by --set",
+            got=f"{kept} that fit; the first that do not: {', '.join(fresh[:5])}",
+            cure="use the recipe of the bundle, and change it with --set",
             code="model.architecture",
         )
     network.load_state_dict({**own, **fitting})
     if fresh:
-        sys.stderr.write(f"initial weights: {kept} tensors from {bundle.folder}; afresh: {', '.join(fresh)}\n")
+        sys.stderr.write(f"initial weights: {kept} tensors from {bundle.folder}; random: {', '.join(fresh)}\n")
     return fitting.keys() == own.keys()
