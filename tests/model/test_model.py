@@ -32,7 +32,7 @@ def test_slice_networks_refuse_volumes(name: str) -> None:
 
 
 def test_no_channels_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least one channel"):
+    with pytest.raises(UsageError, match="at least one input channel"):
         build_model("cnn", {}, in_channels=0, out_channels=1)
 
 
@@ -52,6 +52,6 @@ def test_channels_follow_from_the_recipe(data: dict[str, object], expected: tupl
 
 
 def test_a_recipe_without_channels_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"does not say what the network sees.*data\.channels") as caught:
+    with pytest.raises(UsageError, match=r"does not name the inputs of the network.*data\.channels") as caught:
         channels_of(recipe())
     assert caught.value.code == "usage.channels"

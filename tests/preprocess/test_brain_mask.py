@@ -73,7 +73,7 @@ def test_a_head_with_skull_is_refused_unless_the_recipe_says_otherwise(make_reci
         assert prepare(study(), make_recipe(step)).records[0].details["found"] == "nonzero"
     found = prepare(study(noise=9), make_recipe({"name": "brain_mask", "otherwise": "head"}))
     assert found.records[0].details["found"] == "head"
-    assert "the whole head counts" in found.warnings[-1]
+    assert "the whole head is used" in found.warnings[-1]
     assert (found.head != phantom.inside(GRID)).mean() < 0.03
 
 

@@ -63,7 +63,7 @@ def test_mixed_types_are_warned_of():
 
 
 def test_label_values_that_do_not_fit_are_refused(make_case):
-    with pytest.raises(InputError, match=r"no class ids 0\.\.255"):
+    with pytest.raises(InputError, match=r"not class ids \(0 to 255\)"):
         stack_case(make_case(np.zeros((1, 1, 1), np.uint8), np.array([[[300]]], np.int32)))
 
 

@@ -65,7 +65,7 @@ def test_patients_who_are_to_judge_what_learnt_from_them(
     origin = init_provenance(bundle(), selection(**parts))
     assert origin.seen_before == seen
     told = capsys.readouterr().err
-    assert (f"patients for validation or test whom 'first' has seen, or others called like them: {seen};" in told) == (
+    assert (f"patients that 'first' was trained or selected on, or others with the same names: {seen};" in told) == (
         seen > 0
     )
 
@@ -90,7 +90,7 @@ def test_a_bundle_that_does_not_say_whom_it_has_seen(
     bundle: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert init_provenance(bundle(None), selection(validation="a")).seen_before is None
-    assert capsys.readouterr().err == "metseg: which patients 'first' has seen is not known: scores may be too good\n"
+    assert capsys.readouterr().err == "metseg: the training patients of 'first' are not known: scores may be too good\n"
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from metseg.preprocess.step_text import Details
 from metseg.recipe import Frozen
 from metseg.volume import Array
 
-#: No brain is larger. An image with more voxels outside its erased background shows a head: a program has erased the
-#: air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four heads without air.
+#: No brain is larger. An image with more voxels outside its erased background shows a head: a scanner or program erased
+#: the air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four heads without air.
 LARGEST_BRAIN_ML = 2500.0
 
 

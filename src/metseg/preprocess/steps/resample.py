@@ -114,7 +114,7 @@ def _each(array: Array, weights: Sequence[Float32 | None]) -> Float32:
 
 def _vanished(before: Array, after: Array) -> tuple[str, ...]:
     lost = np.setdiff1d(np.unique(before), np.unique(after))
-    return tuple(f"resample: label {value} vanished: it is smaller than the new voxels" for value in lost)
+    return tuple(f"resample: label {value} was lost: it is smaller than the new voxels" for value in lost)
 
 
 def describe(record: Details) -> str:
