@@ -99,8 +99,9 @@ def test_the_first_five_keys_that_differ_are_described() -> None:
     with pytest.raises(BundleError) as caught:
         check_keys(found, expected, where="w.safetensors", architecture="unet")
     assert caught.value.one_line() == (
-        "w.safetensors: the weights belong to another architecture (expected unet, got b of shape (3,) instead of (2,), "
-        "c missing, d missing, e missing, f missing and 2 more); use them with the recipe that they were trained with"
+        "w.safetensors: the weights belong to another architecture (expected unet, got b of shape (3,) instead of "
+        "(2,), c missing, d missing, e missing, f missing and 2 more); "
+        "use them with the recipe that they were trained with"
     )
     assert (caught.value.code, caught.value.exit_status) == ("model.architecture", 4)
 

@@ -74,7 +74,7 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
         truncate(save(tmp_path / name, 1))
     with pytest.raises(
         BundleError,
-        match=r"cannot read any checkpoint of this run .*; restore the files from a copy, or start again in another folder",
+        match=r"cannot read any checkpoint of this run .*; restore the files from a copy, or start again",
     ):
         latest_good(tmp_path)
 

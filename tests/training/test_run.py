@@ -66,7 +66,7 @@ def test_the_card_names_the_data_that_were_trained_on(train: Train, tmp_path: Pa
     second = load_bundle(tmp_path / "second" / "bundle")
     assert "the recipe was written for TCGA-LGG slices" in err
     assert second.card.index("**Other data**: the recipe was written for TCGA-LGG") < second.card.index("| patients |")
-    assert second.recipe.data.licence == f"Ours: CC0; the weights it began with: {bundle.recipe.data.licence}"
+    assert second.recipe.data.licence == f"Ours: CC0; initial weights: {bundle.recipe.data.licence}"
 
 
 def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_init_begins_with_the_weights_of_a_bundle(
         made.metrics["began_with"]
         == InitProvenance("first", load_bundle(bundle).fingerprint, 0, 0, None, data).to_json()
     )
-    assert "- began with the weights of `first`" in made.card
+    assert "- initial weights: `first`" in made.card
     trained = made.networks[0].state_dict()
     weights = [key for key in given if given[key].is_floating_point() and "running" not in key]
     assert all(torch.allclose(given[key], trained[key], atol=1e-6) for key in weights)
@@ -255,7 +255,7 @@ def test_test_patients_that_the_first_weights_learnt_from_are_told_of(train: Tra
     assert status == 0
     assert f"--split {first / 'split.json'} keeps its split" in err
     made = load_bundle(tmp_path / "run" / "bundle")
-    assert "**Leaks patients**: the weights it began with had seen" in made.card
+    assert "**Leaks patients**: the initial weights were trained or selected on" in made.card
     assert made.metrics["began_with"]["seen_before"] > 0
     assert made.metrics["leaks_patients"] is True
     as_it_was = train("train.max_steps=2", out="same", more=("--init", first, "--split", first / "split.json"))

@@ -1,4 +1,4 @@
-"""Predict on whatever lies under a path; what cannot be read is listed and does not stop the rest."""
+"""Predict all cases under a path; unreadable cases are reported and do not stop the others."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def predict_paths(
 ) -> Outcome:
     """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
-    A few pictures at a time are in memory where the recipe prepares each by itself; where it takes statistics over
+    A few pictures at a time are in memory where the recipe prepares each separately; where it takes statistics over
     the whole case, so are all pictures of the case, and a case that cannot fit is refused beforehand.
 
     Args:
@@ -208,7 +208,7 @@ def _is_of_another_type(error: MetsegError) -> bool:
 
 
 def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequence[Format], *, expected: bool) -> None:
-    """Refuse inputs whose results would overwrite one another, or what lies beside the inputs.
+    """Reject inputs if their results would overwrite one another, or files beside the inputs.
 
     Args:
         expected: results of an earlier run may lie among the inputs.

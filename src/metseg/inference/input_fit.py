@@ -1,4 +1,4 @@
-"""Whether a case is of the kind that a network was trained on; differences are stated with every result."""
+"""Check that a case resembles the training data of a network; differences are reported with every result."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Prediction(PredictionData):
         warnings: of reading, preprocessing and prediction, one sentence each.
         model: name of the recipe that made the model.
         scheme: name of the label scheme of the class ids.
-        reference: name of the image on whose grid the result lies; empty: the first of the case.
+        reference: name of the image that the result shares its grid with; empty: the first of the case.
         records: what the preprocessing did, step by step.
         part: how masks were made of probabilities; None: not by a `Predictor`.
         fingerprint: of the model's bundle; empty: the model came from no bundle.

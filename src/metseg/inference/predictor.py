@@ -1,4 +1,4 @@
-"""One way for every network: a `Case` goes in, a mask on the case's own grid comes out."""
+"""Predict with any network: from a `Case` to a mask on the case's own grid."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Predictor:
         return self._predict(case, prepared, watch)
 
     def with_brain_mask(self, case: Case, *, on_share: OnShare = no_progress) -> Case:
-        """Return the case with a brain mask where one has to be made; the first of the four parts of a call.
+        """Return the case, with a brain mask where one must be made; the first of the four parts of a call.
 
         Args:
             case: as it was read.

@@ -1,9 +1,8 @@
-"""Thousands of studies over many processes: which are mine, which are done, and that no two work on one.
+"""Divide thousands of studies over many processes: select, skip finished cases, lock cases in progress.
 
-Nothing is agreed on beforehand but the folder of the results. A case is finished when its document is there, which is
-written last, names the same model and options, and lies beside every result that is asked for; it is being worked on
-while its lock is held. Shards may overlap, be repeated,
-or be killed: what is missing then is done by whoever comes next.
+The processes share only the folder of the results. A case is finished when its document exists, names the same model
+and options, and lies beside every requested result; the document is written last. A case is in progress while its lock
+is held. Shards may overlap, be repeated or be killed: the next process does what is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from filelock import FileLock, Timeout
 from metseg.errors import UsageError
 from metseg.recipe import PredictPart
 
-#: Folder of the locks inside the results; safe to delete when nobody works there.
+#: Folder of the locks inside the results; safe to delete when no process runs there.
 LOCKS = ".locks"
 
 Item = TypeVar("Item")

@@ -186,7 +186,7 @@ def check_grids(case: Case, wanted: Sequence[str]) -> None:
                 where=case.case_id,
                 expected=first.shape if first.shape != volume.shape else None,
                 got=volume.shape if first.shape != volume.shape else difference,
-                cure='resample the images of the case to one grid, or put the step {name = "align"} first in the recipe',
+                cure='resample all images to one grid, or put the step {name = "align"} first in the recipe',
                 code="input.affine_mismatch" if first.shape == volume.shape else "input.shape_mismatch",
             )
     if 0 in first.shape:

@@ -98,7 +98,7 @@ def load_training_data(
         sources: all cases.
         split: which patient is where.
         fold: which fold is validated on, for a split with folds.
-        cache: the folder for preprocessed cases; each way of preprocessing has a folder of its own in it.
+        cache: the folder for preprocessed cases, with a subfolder for each way of preprocessing.
         contents: of the cases' files, by case id, as far as they are known.
         quiet: show no progress.
     Raises:
@@ -193,7 +193,7 @@ def spare_workers() -> int:
 
 
 def _require_lesions(cache: Cache, train: Sequence[Part]) -> None:
-    """Refuse masks of which none has a lesion: a network would learn to mark nothing.
+    """Check that the training masks hold a lesion: else the network would learn to mark nothing.
 
     Raises:
         InputError: ``input.no_lesion``.
@@ -207,7 +207,7 @@ def _require_lesions(cache: Cache, train: Sequence[Part]) -> None:
 
 
 def _warn_without_lesions(cache: Cache, validation: Sequence[Part]) -> None:
-    """Say on whom weights cannot be chosen, before anything is trained."""
+    """Warn about validation patients without lesions, before the training starts."""
     patients = {cache.entries[part.case].patient for part in validation}
     with_lesion = {cache.entries[part.case].patient for part in validation if _has_lesion(cache, part)}
     if not with_lesion:

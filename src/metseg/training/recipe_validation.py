@@ -1,6 +1,6 @@
-"""Check every name and option of a recipe against the tables, before any data is touched.
+"""Check every name and option of a recipe against the tables, before any data are read.
 
-Most of it needs no torch, so that a slip of the pen is answered at once: `check_recipe`.
+Most checks do not import torch, so that typing errors are reported at once: `check_recipe`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metseg.registry import lookup
 from metseg.training.losses.loss_table import check_loss
 from metseg.training.optimizers import OPTIMIZERS, SCHEDULES
 
-#: Entries of `TrainPart` and `PredictPart` that mean something only where another entry has one of some values.
+#: Entries of `TrainPart` and `PredictPart` that have an effect only if another entry has one of some values.
 ONLY_WITH = (
     ("train.momentum", "train.optimizer", ("sgd",)),
     ("train.plateau_patience", "train.schedule", ("plateau",)),

@@ -1,4 +1,4 @@
-"""One training from beginning to bundle."""
+"""Train a network by a recipe, from the data to the bundle."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _of_these_data(recipe: Recipe, folder: RunFolder, root: Path, sources: Seque
     statement = data_statement(recipe.data.licence, root, {source.patient for source in sources})
     inherited = (folder.read_state().get("began_with") or {}).get("data", "")
     if inherited and inherited not in statement:
-        statement = f"{statement}; the weights it began with: {inherited}"
+        statement = f"{statement}; initial weights: {inherited}"
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": statement})})
 
 

@@ -1,4 +1,4 @@
-"""A run folder: where everything of one training lies, and who may write there."""
+"""Run folder: the files of one training, and the lock on them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class RunFolder:
         return self._begun_with(choices or {})
 
     def require_split(self, split: Split, *, where: Path) -> None:
-        """Refuse another split than the one that the run was begun with.
+        """Check that a split is the one that the run was started with.
 
         Args:
             split: the one that is asked for.

@@ -1,4 +1,4 @@
-"""Predict cases and compare them with their truth, each on its own grid; and keep what was seen."""
+"""Predict cases and score them against their masks, each on its own grid; save scores and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One slice of a scored case, kept so that results can be shown without holding every prediction."""
+"""One slice of a scored case, to show results without keeping every prediction in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the brain in heads with skull, and check what was found.
+"""Extract the brain from heads with skull, and check the mask.
 
 The network `brain-extraction` comes with the package and takes one image of any contrast, spacing and orientation.
 Nothing heavy is imported at the top: `ensure_brain_mask` goes to the processes that build a cache, and most of them

@@ -1,4 +1,4 @@
-"""The brain mask of one image as a file, for ``metseg extract-brain``."""
+"""Write the brain mask of one image, for ``metseg extract-brain``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def extract_brain_of_file(path: Path, out: Path, *, method: str = "network", dev
     """Write the brain mask of one image, uint8 0 and 1 on its own grid, and return it.
 
     Args:
-        path: a NIfTI file, or a folder with one DICOM study, of which T1c is taken, else T1, T2 or FLAIR.
+        path: a NIfTI file, or a folder with one DICOM study; its T1c is used, else T1, T2 or FLAIR.
         out: the ``.nii.gz`` to write.
         method: a name in `METHODS`.
         device: such as ``auto``, ``cpu``, ``cuda``.

@@ -1,4 +1,4 @@
-"""What ``metseg predict --format`` offers, for pictures and for volumes."""
+"""Output formats of ``metseg predict --format``, for pictures and for volumes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ INSTANCE_ENDINGS = ("_lesions.png", "-lesions.nii.gz")
 #: Of models with the step `brain_mask` only.
 BRAIN = "brain-mask"
 
-#: The JSON document of each case is written besides, whatever is chosen.
+#: The JSON document of each case is always written as well.
 FORMATS: Mapping[str, Format] = {
     "mask": Format("_mask.png", "-seg.nii.gz", image_outputs.write_mask, volume_outputs.write_mask),
     "overlay": Format("_overlay.png", "-overlay.png", image_outputs.write_overlay, volume_outputs.write_overlay),

@@ -1,4 +1,4 @@
-"""Which mirror images a prediction is averaged over."""
+"""Test-time augmentation: the mirror images that a prediction is averaged over."""
 
 from __future__ import annotations
 

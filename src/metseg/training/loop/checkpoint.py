@@ -1,4 +1,4 @@
-"""Checkpoints that survive anything: written whole or not at all, the last two kept."""
+"""Checkpoints: written atomically; the last two are kept."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content.
 
     Raises:
-        BundleError: the file is truncated, or holds something else than plain data and tensors.
+        BundleError: the file is truncated, or holds more than plain data and tensors.
     """
     try:
         with ZipFile(path) as archive:
@@ -98,7 +98,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _without_scores(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint of 0.1.0 without the best validation Dice so far, in whichever callback it is kept."""
+    """Return a checkpoint of 0.1.0 without the best validation Dice so far, from all callbacks."""
     count = {**NO_GAIN_YET, "since_epoch": int(content.get("epoch", -1))}
     callbacks = dict(content.get("callbacks", {}))
     if "BestWeights" in callbacks:
@@ -137,7 +137,7 @@ def require_restorable(path: Path, task: LightningModule, trainer: Trainer, call
 
 
 def other_version(path: Path, *, got: object) -> BundleError:
-    """Return the error of a checkpoint that this version of metseg cannot go on from."""
+    """Return the error for a checkpoint that this version of metseg cannot resume from."""
     return BundleError(
         "the checkpoint is of another version of metseg, or of another network",
         where=path,
@@ -150,12 +150,12 @@ def other_version(path: Path, *, got: object) -> BundleError:
 
 
 def latest_good(folder: Path) -> Path | None:
-    """Return the newest checkpoint that can be read, or None where there is none at all.
+    """Return the newest readable checkpoint, or None where there are no checkpoints.
 
-    A damaged newest one is passed over with a warning on stderr.
+    If the newest one is damaged, the one before is used, with a warning on stderr.
 
     Raises:
-        BundleError: there are checkpoints, and none can be read: training never begins anew unasked.
+        BundleError: there are checkpoints, but none can be read: training never starts again without a request.
     """
     found = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
     problems: list[BundleError] = []

@@ -1,4 +1,4 @@
-"""Build losses by name, combined ones from their parts."""
+"""Build losses by name; combined losses from their parts."""
 
 from __future__ import annotations
 

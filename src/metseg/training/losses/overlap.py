@@ -1,4 +1,4 @@
-"""Losses of overlap: what share of the lesion, and of what is called lesion, is right."""
+"""Overlap losses: Dice and Tversky."""
 
 from __future__ import annotations
 

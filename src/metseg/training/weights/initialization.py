@@ -1,4 +1,4 @@
-"""Begin with the weights of another model."""
+"""Initialise a network with the weights of another model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metseg.errors import BundleError
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
 
-#: A bundle that fits less than this share of the tensors is of another architecture.
+#: A bundle that fits less than this share of the tensors has another architecture.
 LEAST_SHARE = 0.5
 
 
@@ -23,7 +23,7 @@ def initialise(network: SegmentationNetwork, bundle: Bundle) -> bool:
     Returns:
         Whether everything came from the bundle, statistics of normalisations included.
     Raises:
-        BundleError: it is of another architecture.
+        BundleError: it has another architecture.
     """
     weights = bundle.networks[0].state_dict()
     own = network.state_dict()
