@@ -1,4 +1,4 @@
-"""What a recipe's network is shown of cached cases: slices for 2D networks, patches for 3D ones."""
+"""Build the data sets of a recipe from cached cases: slices for 2D networks, patches for 3D networks."""
 
 from __future__ import annotations
 

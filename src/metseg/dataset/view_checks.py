@@ -1,4 +1,4 @@
-"""Whether a recipe's options fit what its network sees: slices or volumes. Needs no torch."""
+"""Check a recipe's options against the inputs of its network, slices or volumes. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A bundle is a trained model as a folder: weights, the recipe that made them, what they score, checksums.
+"""A bundle is a folder with a trained model: weights, recipe, scores, checksums.
 
 model.safetensors | model_0.safetensors, model_1.safetensors, ...   one file per fold
-recipe.toml     how it was made, every default written out: all that is needed to build the network again
-card.md         what it is for, for people
-metrics.json    what it scored
-split.json      which patients it saw (optional: patient names may not be yours to pass on)
-sha256          checksums of the others, as ``sha256sum`` writes and checks them
+recipe.toml     how it was made, with all defaults: everything needed to build the network again
+card.md         the model card, for people
+metrics.json    its scores
+split.json      the patients of its training (optional: patient names may be confidential)
+sha256          checksums of the other files, in the format of ``sha256sum``
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _serialised(network: SegmentationNetwork | Weights, expected: Weights, recip
     check_keys(weights, expected, where="the network to save", architecture=recipe.model.name)
     # Contiguous: safetensors knows no channels-last layout, and the layout is the machine's affair, not the model's.
     plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
+    # One entry: safetensors does not keep the order of several, and equal networks should give equal files.
     return safetensors.torch.save(plain, {"metseg": __version__})
 
 

@@ -1,4 +1,4 @@
-"""Install a bundle where it is found by name."""
+"""Install a bundle in the user's folder, so that it is available by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read weights without running code: safetensors always, public checkpoints with torch's weights-only reader."""
+"""Read weights without running code: safetensors, and public checkpoints with torch's weights-only reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a `Case` to the array that a network sees, and back: the table of steps, and the rules of their order."""
+"""Preprocessing, from a `Case` to the input array of a network and back: table of steps, rules of their order."""
 
 from __future__ import annotations
 

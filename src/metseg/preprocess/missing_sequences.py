@@ -1,4 +1,4 @@
-"""Sequences that a case may lack, because the network was trained for it: what it is shown in their place."""
+"""Missing sequences: what replaces them, for networks that were trained with missing sequences."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def grey_sequence(recipe: Recipe) -> str | None:
 
 
 def substitute_sequences(case: Case, data: DataPart, fill: SequenceFill, *, grey: str | None = None) -> dict[str, str]:
-    """Return, for each sequence that the case lacks and may lack, the one whose image is stacked in its place.
+    """Return, for each missing optional sequence, the sequence that is stacked in its place.
 
     Args:
         case: as read.

@@ -1,4 +1,4 @@
-"""`Prepared`: a case on its way to the network, and the record of all that was done to it."""
+"""`Prepared`: a case during preprocessing, with the record of all steps so far."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def stack_case(
     Args:
         case: with images on one grid.
         modalities: which images, in this order; empty: all, in the case's order.
-        standing_in: missing modality to the one whose image is taken instead.
+        standing_in: from a missing modality to the modality that replaces it.
     Raises:
         InputError: a modality is missing (``input.missing_sequence``).
         GeometryError: images or labels of different shapes, or at different places.

@@ -1,4 +1,4 @@
-"""Between our volumes and SimpleITK's images, which have axes (z, y, x) in memory and coordinates in LPS."""
+"""Conversion to and from SimpleITK's images, which have axes (z, y, x) in memory and coordinates in LPS."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Brain:
     Args:
         mask: (X, Y, Z) bool on the grid of the image: the largest piece, with its holes filled.
         volume_ml: of the mask.
-        warnings: what speaks against it, one sentence each; empty: its volume is that of a brain, and it was one piece.
+        warnings: doubts about the mask, one sentence each; empty: it has the volume of a brain and was one piece.
     """
 
     mask: Mask

@@ -95,7 +95,7 @@ def document_path(out: Path, case_id: str) -> Path:
 def targets(source: CaseSource, out: Path, formats: Sequence[Format]) -> Iterator[tuple[Path, Path]]:
     """Yield every file that will be written for a case, each with the file that it comes from."""
     names = source.slice_names
-    # A study of which nothing is wanted, or nothing can be used, is refused when it is read, and by name.
+    # A study without wanted or usable images is rejected by name when it is read.
     files = source.files or (source.root,)
     yield document_path(out, source.case_id), files[0]
     pictures = [*(_pictures(source) if names else files[:1])] * len(formats)

@@ -1,4 +1,4 @@
-"""Inception U-Net: the InceptionV3 encoder under a U-Net decoder, or under a plain one as course notebooks have it.
+"""Inception U-Net: an InceptionV3 encoder with a U-Net decoder, or with a plain one as in course notebooks.
 
 Papers: Szegedy et al. 2016, arXiv:1512.00567 (encoder); Ronneberger et al. 2015, arXiv:1505.04597 (skips, decoder).
 The decoder follows the common recipe of segmentation_models (interpolate, join, two convolutions), written for metseg,

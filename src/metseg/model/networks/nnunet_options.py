@@ -1,7 +1,8 @@
-"""Strides and kernels by axis, as nnU-Net's plans give them: what volumes of thick slices need.
+"""Strides and kernels per axis, as in nnU-Net's plans, for volumes of thick slices.
 
-A volume of 0.5 x 0.5 x 5 mm is halved in plane first, and convolved across slices only where these have come as close
-as the pixels (Isensee et al. 2021, arXiv:1809.10486, Supplementary Note 2). `metseg.experiment.plan` finds the numbers.
+A volume of 0.5 x 0.5 x 5 mm is first halved in plane, and convolved across slices only at levels where slices and
+pixels are equally far apart (Isensee et al. 2021, arXiv:1809.10486, Supplementary Note 2). `metseg.experiment.plan`
+computes the numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How the voxels of a cached case lie in a file, so that what a network is given can be read without the rest.
+"""Layout of the voxels of a cached case in a file, for reading slices or patches without the rest.
 
-A slice network reads whole slices: (Z, ..., X, Y), one chunk per slice. A 3D network reads patches: (..., X, Y, Z) as
-it is, in small blocks, of which a patch touches few that it does not need.
+A slice network reads whole slices: (Z, ..., X, Y), one chunk per slice. A 3D network reads patches: (..., X, Y, Z),
+unchanged, in small blocks, so that a patch reads few voxels outside it.
 """
 
 from __future__ import annotations

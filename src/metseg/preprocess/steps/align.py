@@ -1,4 +1,4 @@
-"""Bring every image of a case onto the grid of one of them, the reference; results lie on that grid."""
+"""Align every image of a case to the grid of one of them, the reference; results are on that grid."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def apply(case: Case, options: Options, *, reference: str) -> tuple[Case, Record
 
     Images that are there already stay as they are, bit by bit, and so do those that only have their axes in another
     order. The others are resampled, after a rigid registration if the method says so. Labels and a brain mask go with
-    the image on whose grid they are; labels are resampled class by class. How well each image fits is told in the
-    record and among the warnings.
+    the image on their own grid; labels are resampled class by class. The record and the warnings state how well each
+    image fits.
 
     Raises:
         InputError: the heads do not fit (``input.registration``), by the limits in the options.
@@ -176,7 +176,7 @@ def _require_places(case: Case, reference: str) -> None:
 
 
 def _exactly(volume: Volume, target: Volume) -> Volume | None:
-    """Return a volume whose grid is the target's but for the order of its axes; None where it is another grid."""
+    """Return the volume with its axes in the target's order; None where the grids differ in more than that order."""
     assert volume.affine is not None
     assert target.affine is not None
     turn = turn_between(volume.affine, target.affine)

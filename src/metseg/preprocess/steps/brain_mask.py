@@ -1,9 +1,9 @@
-"""Say what the brain is: from here on it is what other steps take for the head.
+"""Use the brain mask: later steps use the brain instead of the head.
 
-The step takes the brain mask of the case. Where there is none and the images show a skull,
-`metseg.inference.brain.brain_extraction` finds the brain and adds its mask to the case before the steps run. A network
-that takes this step was trained on brains: a head with skull and scalp that comes here without a mask is refused,
-unless the recipe says that its network was trained on heads.
+The step uses the brain mask of the case. Where there is none and the images show a skull,
+`metseg.inference.brain.brain_extraction` extracts the brain and adds its mask to the case before the steps run. A
+network with this step was trained on brains: a head with skull and scalp and without a mask is rejected here, unless
+the recipe states that its network was trained on heads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cut off the darkest and the brightest values."""
+"""Clip the darkest and the brightest values."""
 
 from __future__ import annotations
 

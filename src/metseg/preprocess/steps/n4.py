@@ -1,4 +1,4 @@
-"""Take out the slow change of brightness across the head that the coil makes.
+"""Correct the bias field, the slow change of brightness across the head that the coil causes.
 
 Source: Tustison et al. 2010, "N4ITK: improved N3 bias correction", doi:10.1109/TMI.2010.2046908; SimpleITK's filter.
 """

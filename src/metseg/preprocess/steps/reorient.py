@@ -1,4 +1,4 @@
-"""Turn the axes towards right, anterior and superior, so that all heads lie alike. No value changes."""
+"""Reorient the axes to right, anterior and superior (RAS), so that all heads have one orientation. Values are kept."""
 
 from __future__ import annotations
 

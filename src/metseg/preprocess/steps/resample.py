@@ -1,4 +1,4 @@
-"""Bring voxels to one size in millimetres, axis by axis."""
+"""Resample the voxels to one size in millimetres, axis by axis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metseg.volume import Array
 Millimetres = Annotated[
     Annotated[float, Field(gt=0)] | Literal["keep"], BeforeValidator(lambda value: "keep" if value is None else value)
 ]
-#: An axis whose spacing differs by less than this share keeps its voxels, bit by bit.
+#: An axis keeps its voxels unchanged if its spacing differs by less than this share.
 SAME_SPACING = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Bring values to [0, 1]."""
+"""Rescale values to [0, 1]."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ def loss_of(recipe: Recipe) -> Loss:
 def deep_supervision_loss(loss: Loss, outputs: Tensor | list[Tensor], labels: Tensor) -> Tensor:
     """Return the loss of one output, or of several with weights 1, 1/2, 1/4, ... that sum to one.
 
-    The weights are those of nnU-Net (Isensee et al. 2021), whose last one, of the coarsest decoder level, is 0: the
-    residual-encoder U-Net has no head there. The loss is computed in float32 always.
+    The weights are those of nnU-Net (Isensee et al. 2021). The last one, of the coarsest decoder level, is 0: the
+    residual-encoder U-Net has no head there. The loss is always computed in float32.
     """
     if isinstance(outputs, Tensor):
         return loss(outputs.float(), labels)
