@@ -1,4 +1,4 @@
-"""What can be chosen about the phantoms: the only home of the defaults."""
+"""Options of the simulation, and the only place of their defaults."""
 
 from __future__ import annotations
 

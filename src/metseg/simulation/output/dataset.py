@@ -1,4 +1,4 @@
-"""A folder of simulated patients: many processes, each examination whole or absent, nothing lost by accident."""
+"""Write a folder of simulated patients with several processes; each examination is written atomically."""
 
 from __future__ import annotations
 

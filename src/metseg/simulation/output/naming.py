@@ -1,4 +1,4 @@
-"""What data sets call their patients, examinations and files: one table of conventions."""
+"""Names of patients, examinations and files in data sets: a table of conventions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NAMINGS: Mapping[str, Naming] = {
     "ucsf-bmsr": Naming(
         lambda index: str(FIRST_BMSR + index), _bmsr_case, _bmsr_case, "1" + "[0-9]" * 5 + "[A-Z]", len(ascii_uppercase)
     ),
-    # One folder per patient: that is how readers of pictures know whose they are.
+    # One folder per patient: readers of pictures identify patients by folders.
     "slices": Naming(patient_name, _brats_case, lambda index, _: patient_name(index), "BraTS-MET-*", 1, volumes=False),
 }
 
