@@ -198,7 +198,7 @@ def test_pictures_are_saved_as_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "formats", "message"),
     [
-        ("mask.nii", ("mask",), r"kind.*a folder, or a name that ends with \.nii\.gz"),
+        ("mask.nii", ("mask",), r"file format.*a folder, or a name that ends with \.nii\.gz"),
         ("mask.nii.gz", ("overlay",), "a single file can hold only the mask.*got overlay"),
         ("out", ("masks",), "Did you mean 'mask'"),
         ("out", "mask", "formats: .*list of texts, got str"),

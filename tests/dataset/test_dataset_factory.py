@@ -100,9 +100,9 @@ def test_volumes_are_trained_on_in_patches_and_validated_in_tiles(make_cache):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"neighbours": 1}, "data.neighbours chooses slices"),
-        ({"slice_range": (0, 3)}, "data.slice_range chooses slices"),
-        ({"with_brain": True}, "data.with_brain chooses slices"),
+        ({"neighbours": 1}, "data.neighbours selects slices"),
+        ({"slice_range": (0, 3)}, "data.slice_range selects slices"),
+        ({"with_brain": True}, "data.with_brain selects slices"),
         ({"train": {"patch_size": (64, 64)}}, r"train.patch_size \[64, 64\] must have three sides"),
         ({"predict": {"window": (64,)}}, r"predict.window \[64\] must have three sides"),
         ({"split": {"by": "slice"}}, "cannot be used with a 3D network"),

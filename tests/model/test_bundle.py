@@ -235,7 +235,7 @@ def test_truncated_weights_are_called_truncated(tmp_path: Path) -> None:
         (
             "recipe.toml",
             'name = "a"\n[model]\nname = "vnet"\n[data]\nchannels = ["t2f"]',
-            "cannot be built: Unknown",
+            "cannot build the recipe's network 'vnet': Unknown",
         ),
         ("metrics.json", "{", r"metrics\.json: not valid JSON"),
         ("metrics.json", "[]", r"metrics\.json: not a JSON object"),

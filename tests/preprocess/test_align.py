@@ -182,7 +182,7 @@ def test_which_image_is_the_reference():
 @pytest.mark.parametrize("before", ["clahe", "select_channels", "brain_mask", "reorient", "zscore"])
 def test_it_stands_first(before):
     options = {"modalities": ["t1c"]} if before == "select_channels" else {}
-    with pytest.raises(UsageError, match=f"align stands behind {before}"):
+    with pytest.raises(UsageError, match=f"align comes after {before}"):
         check_steps([Named(name=before, options=options), Named(name="align")])
 
 

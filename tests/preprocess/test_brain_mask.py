@@ -122,7 +122,7 @@ def test_behind_reorient_the_mask_turns_too(make_recipe):
 
 @pytest.mark.parametrize("before", ["clahe", "zscore", "crop_to_head", "n4"])
 def test_it_goes_by_the_files_own_values(before):
-    with pytest.raises(UsageError, match=f"brain_mask stands behind {before}") as caught:
+    with pytest.raises(UsageError, match=f"brain_mask comes after {before}") as caught:
         check_steps([Named(name=before), Named(name="brain_mask")])
     assert caught.value.code == "usage.step_order"
 

@@ -247,7 +247,10 @@ def test_every_step_has_a_sentence() -> None:
             {"step": "clip_percentiles", "lower": 0.5, "upper": 99.5, "scope": "slice", "region": "all"},
             "slice by slice",
         ),
-        ({"step": "rescale", "by": "type", "scope": "case", "region": "all"}, "the largest value that the files"),
+        (
+            {"step": "rescale", "by": "type", "scope": "case", "region": "all"},
+            "the largest value of the files' data type",
+        ),
         ({"step": "zscore", "scope": "nonsense", "region": "head"}, "Step: zscore."),
         ({"step": "crop_to_head"}, "Step: crop_to_head."),
         ({}, "Step: unknown."),

@@ -50,14 +50,14 @@ class UnetOptions(Frozen):
 
 
 class AttentionUnetOptions(Frozen):
-    """Attention U-Net: skip connections weighted by what the decoder is looking for."""
+    """Attention U-Net: skip connections weighted by attention gates."""
 
     #: Feature channels of the levels, the finest first; each level but the first halves the image.
     channels: Channels = (32, 64, 128, 256)
     #: Probability of dropping a feature map after each convolution; 0: no dropout.
     dropout: Dropout = 0.0
-    #: Normalisation where gated skip and decoder are joined. ``instance`` is what MONAI builds: it takes from the last
-    #: features of each picture their size, so small lesions are learnt slowly, and it is slow in bfloat16.
+    #: Normalisation where gated skip and decoder are joined. ``instance`` is what MONAI builds: it removes the scale of
+    #: each picture's last features, so small lesions are learnt slowly, and it is slow in bfloat16.
     merge: Literal["batch", "instance"] = "batch"
 
 
@@ -72,7 +72,7 @@ class UnetPlusPlusOptions(Frozen):
     norm: Literal["batch", "instance"] = "batch"
     #: Probability of dropping a feature map after each convolution; 0: no dropout.
     dropout: Dropout = 0.0
-    #: A head on each of the four depths, all trained; without it only the deepest has one.
+    #: Train a head on each of the four depths; False: only on the deepest.
     deep_supervision: bool = True
     #: Depth computed in evaluation mode; 4 is the whole network.
     inference_depth: Annotated[int, Field(ge=1, le=DEPTH)] = DEPTH
@@ -87,9 +87,7 @@ class UnetPlusPlusOptions(Frozen):
 
 
 class InceptionUnetOptions(Frozen):
-    """Inception U-Net: the InceptionV3 encoder under a U-Net decoder, or under a plain one as course notebooks have
-    it.
-    """
+    """Inception U-Net: an InceptionV3 encoder with a U-Net decoder, or with a plain one as in course notebooks."""
 
     #: Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size.
     decoder_channels: FiveLevels = (256, 128, 64, 32, 16)
@@ -122,7 +120,7 @@ class CnnOptions(Frozen):
 
 
 class FcnOptions(Frozen):
-    """FCN-8s: a VGG-like classifier made convolutional, its answer refined by two shallower ones.
+    """FCN-8s: a VGG-like classifier made convolutional; two shallower predictions refine its output.
 
     VGG16 itself has width 64 and 4096 classifier channels (134 million parameters).
     """
@@ -209,7 +207,7 @@ class SegresnetOptions(Frozen):
 
 
 class MednextOptions(Frozen):
-    """MedNeXt: a U-shaped network of ConvNeXt blocks, depthwise convolutions that widen, act and narrow.
+    """MedNeXt: a U-shaped network of ConvNeXt blocks: depthwise convolution, expansion, activation, compression.
 
     The paper's sizes, by ``blocks`` and ``expansion``: S, the defaults; B, (2, 3, 4, 4, 4, 4, 4, 3, 2) as expansion;
     M, that and (3, 4, 4, 4, 4, 4, 4, 4, 3) as blocks; L, (3, 4, 8, 8, 8, 8, 8, 4, 3) as both.
