@@ -194,7 +194,7 @@ def test_pictures_are_saved_as_pictures(tmp_path: Path) -> None:
     written = drawn_by_hand().save(tmp_path)
     assert [path.name for path in written] == ["c_0_mask.png", "c_1_mask.png", "c_2_mask.png", "c.json"]
     assert all(path.exists() for path in written)
-    with pytest.raises(metseg.GeometryError, match="where they lie in space"):
+    with pytest.raises(metseg.GeometryError, match="images have no affine"):
         drawn_by_hand().save(tmp_path / "mask.nii.gz")
 
 
@@ -213,8 +213,8 @@ def test_the_brain_mask_of_a_model_without_one_is_not_saved(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("path", "formats", "message"),
     [
-        ("mask.nii", ("mask",), r"kind.*a folder, or a name that ends with \.nii\.gz"),
-        ("mask.nii.gz", ("overlay",), "a single file holds the mask alone.*got overlay"),
+        ("mask.nii", ("mask",), r"file format.*a folder, or a name that ends with \.nii\.gz"),
+        ("mask.nii.gz", ("overlay",), "a single file can hold only the mask.*got overlay"),
         ("out", ("masks",), "Did you mean 'mask'"),
         ("out", "mask", "formats: .*list of texts, got str"),
         (5, ("mask",), "path: .*got int"),

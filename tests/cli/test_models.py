@@ -46,7 +46,7 @@ def test_a_second_bundle_needs_a_name_of_its_own(run_metseg: Run, run_bundle: Pa
     assert run_metseg("models", "add", run_bundle)[0] == 0
     status, out, err = run_metseg("models", "add", run_bundle)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert f"{home / 'tiny'}: there is a bundle called 'tiny' already; choose another name with --name" in err
+    assert f"{home / 'tiny'}: a bundle named 'tiny' already exists; choose another name with --name" in err
     status, out, _ = run_metseg("models", "add", run_bundle, "--name", "tiny-2", "--json")
     assert (status, json.loads(out)) == (0, {"name": "tiny-2", "bundle": str(home / "tiny-2")})
     assert json.loads(run_metseg("models", "show", "tiny-2", "--json").out)["name"] == "tiny-2"
@@ -56,7 +56,7 @@ def test_a_second_bundle_needs_a_name_of_its_own(run_metseg: Run, run_bundle: Pa
 def test_a_name_is_that_of_a_folder(run_metseg: Run, run_bundle: Path, home: Path, name: str) -> None:
     status, _, err = run_metseg("models", "add", run_bundle, "--name", name)
     assert status == 2
-    assert "a bundle cannot be called so" in err
+    assert "invalid bundle name" in err
     assert not home.exists()
 
 

@@ -306,7 +306,7 @@ def test_deep_supervision_halves_the_weight_at_each_depth():
 
 
 def test_regions_are_the_outermost_loss():
-    with pytest.raises(UsageError, match="has to be the outermost"):
+    with pytest.raises(UsageError, match="must be the outermost"):
         build_loss(Named(name="blob", options={"inner": "regions"}))
 
 

@@ -80,7 +80,7 @@ def test_neighbours_come_along_in_both(make_cache):
 
 def test_no_slice_left_is_an_error(make_cache):
     cache = make_cache({"a": brain_in(range(2, 6))})
-    with pytest.raises(InputError, match="no slice is left to train on") as caught:
+    with pytest.raises(InputError, match="no slices are left to train on") as caught:
         make_views(recipe(slice_range=(50, 130)), cache, [Part(0, None)], [Part(0, None)])
     assert caught.value.code == "input.too_few"
 
@@ -100,12 +100,12 @@ def test_volumes_are_trained_on_in_patches_and_validated_in_tiles(make_cache):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"neighbours": 1}, "data.neighbours chooses slices"),
-        ({"slice_range": (0, 3)}, "data.slice_range chooses slices"),
-        ({"with_brain": True}, "data.with_brain chooses slices"),
-        ({"train": {"patch_size": (64, 64)}}, r"train.patch_size \[64, 64\] has not three sides"),
-        ({"predict": {"window": (64,)}}, r"predict.window \[64\] has not three sides"),
-        ({"split": {"by": "slice"}}, "takes volumes apart"),
+        ({"neighbours": 1}, "data.neighbours selects slices"),
+        ({"slice_range": (0, 3)}, "data.slice_range selects slices"),
+        ({"with_brain": True}, "data.with_brain selects slices"),
+        ({"train": {"patch_size": (64, 64)}}, r"train.patch_size \[64, 64\] must have three sides"),
+        ({"predict": {"window": (64,)}}, r"predict.window \[64\] must have three sides"),
+        ({"split": {"by": "slice"}}, "cannot be used with a 3D network"),
     ],
 )
 def test_what_makes_no_sense_for_volumes_is_refused(parts, message):

@@ -392,7 +392,7 @@ def test_prediction_of_a_part_pairs_with_the_part(slices: Path, tmp_path: Path) 
         "predicted on: part 'test' of split.json: 2 patients",
         "not under the inputs: 1 of its 2 patients: C",
     ]
-    with pytest.raises(InputError, match="nothing under the inputs belongs to the part"):
+    with pytest.raises(InputError, match="the inputs hold no patient of the part"):
         InputOptions(part=part("test", Split(train=("A",), test=("C",)))).sources([slices], FLAIR, tmp_path)
     with pytest.raises(UsageError, match="the input is a file"):
         InputOptions(part=part("test", split)).sources([slices / "B" / "1.png"], FLAIR, tmp_path)

@@ -155,7 +155,7 @@ def test_a_run_of_another_recipe_is_not_taken_for_this_one(
     plan: Plan, out: Path, make_tiny_recipe: RecipeMaker
 ) -> None:
     changed = (make_tiny_recipe("name=first", "train.learning_rate=0.1"), plan.recipes[1])
-    with pytest.raises(UsageError, match="begun with another recipe"):
+    with pytest.raises(UsageError, match="started with another recipe"):
         compare(replace(plan, recipes=changed, overwrite=True))
 
 
@@ -163,7 +163,7 @@ def test_a_run_on_another_split_is_not_taken_for_this_one(plan: Plan, out: Path,
     split = Split.load(out / "split.json")
     file = out / "another.json"
     replace(split, validation=split.test, test=split.validation).save(file)
-    with pytest.raises(UsageError, match="begun with another split"):
+    with pytest.raises(UsageError, match="started with another split"):
         compare(replace(plan, split_file=file, overwrite=True))
     assert Split.load(out / "split.json") == split, "refused, so nothing was written"
 

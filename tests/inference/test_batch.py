@@ -200,7 +200,7 @@ def test_eight_and_sixteen_bits_may_lie_side_by_side(sees_bright: Predictor, tmp
 
 def test_results_of_one_name_are_refused(sees_bright: Predictor, tmp_path: Path) -> None:
     inputs = [save(tmp_path / name, picture(1, 1)) for name in ("a/x.png", "b/x.png")]
-    with pytest.raises(InputError, match="two results would have the same name") as raised:
+    with pytest.raises(InputError, match="two inputs would give results of the same name") as raised:
         predict_paths(inputs, sees_bright, tmp_path / "out", quiet=True)
     assert raised.value.code == "input.name_clash"
     assert not (tmp_path / "out").exists()
@@ -217,7 +217,7 @@ def test_nothing_beside_the_pictures_is_overwritten(sees_bright: Predictor, tmp_
     save(tmp_path / "1.png", picture(1, 1))
     truth = save(tmp_path / "1_mask.png", picture(5, 5))
     before = truth.read_bytes()
-    with pytest.raises(InputError, match="would overwrite a file that is there already"):
+    with pytest.raises(InputError, match="would overwrite an existing file"):
         predict_paths([tmp_path], sees_bright, tmp_path, quiet=True)
     assert truth.read_bytes() == before
     truth.unlink()
@@ -281,7 +281,7 @@ def test_pictures_of_two_people_do_not_share_a_case(
     assert not read(tmp_path / "out" / "ben_2_mask.png").any()
     # That Ben is one person, only names say; Ann is one picture.
     (note,) = outcome.warnings
-    assert note.startswith("2 pictures were taken for the slices of one patient")
+    assert note.startswith("2 pictures were read as slices of one patient")
     assert note in json.loads((tmp_path / "out" / "ben.json").read_text())["warnings"]
     assert json.loads((tmp_path / "out" / "ann_1.json").read_text())["warnings"] == []
 

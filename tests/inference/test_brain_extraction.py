@@ -156,14 +156,14 @@ def test_an_image_on_another_grid_is_taken_only_where_the_recipe_aligns(by_value
 
 def test_where_no_image_shows_a_brain_the_head_is_refused(by_value: list[Volume]) -> None:
     case = study(t1c=head(value=600), t2f=head(value=500))
-    with pytest.raises(InputError, match="no brain was found in images that show a head") as caught:
+    with pytest.raises(InputError, match="the images show a head with skull, but no brain was found") as caught:
         ensure_brain_mask(case, recipe())
     assert caught.value.code == "input.brain_mask"
     assert "0 mL in t1c, 0 mL in t2f" in str(caught.value.got)
     assert "--modality brain_mask=FILE" in str(caught.value.cure)
     heads = recipe("{ name = 'brain_mask', source = 'network', otherwise = 'head' }")
     assert ensure_brain_mask(case, heads) is case
-    assert "the whole head counts" in prepare(case, heads).warnings[-1]
+    assert "the whole head is used" in prepare(case, heads).warnings[-1]
 
 
 def test_source_file_still_refuses_a_head(by_value: list[Volume]) -> None:
@@ -182,7 +182,7 @@ def test_the_largest_piece_is_kept_and_filled(by_value: list[Volume]) -> None:
     assert np.array_equal(brain.mask, BRAIN_VOXELS)
     assert brain.warnings == ()  # eight voxels are a crumb
     data[:, :2] = 300
-    assert any("fell apart" in text for text in extract_brain(Volume(data, AFFINE)).warnings)
+    assert any("was not connected" in text for text in extract_brain(Volume(data, AFFINE)).warnings)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_largest_piece_is_kept_and_filled(by_value: list[Volume]) -> None:
 def test_a_volume_that_no_brain_has_is_said(by_value: list[Volume], zoom: float, warned: bool, possible: bool) -> None:
     brain = extract_brain(Volume(head().data, np.diag([5 * zoom] * 3 + [1])))
     assert brain.is_possible is possible
-    assert any("brains have 700 to 2000 mL" in text for text in brain.warnings) is warned
+    assert any("700 to 2000 mL is usual" in text for text in brain.warnings) is warned
 
 
 def test_an_image_without_a_place_is_refused(by_value: list[Volume]) -> None:
@@ -283,7 +283,7 @@ def test_the_brain_mask_is_written_on_request(
         (path,) = (tmp_path / "out").glob(f"*{name}-brain_mask.nii.gz")
         assert np.array_equal(np.asarray(nib.load(path).dataobj), BRAIN_VOXELS)
     of_heads = bright(recipe("{ name = 'zscore' }"))
-    with pytest.raises(UsageError, match="uses no brain mask"):
+    with pytest.raises(UsageError, match="makes no brain mask"):
         predict_paths([tmp_path / "in"], of_heads, tmp_path / "no", formats=["brain-mask"], quiet=True)
 
 

@@ -51,7 +51,7 @@ def test_a_network_of_volumes_refuses_pictures(
     predictor: Make, stack: Callable[..., Case], first_channel: Callable[..., object]
 ) -> None:
     of_volumes = predictor(first_channel(), changes=("data.dimensions=3", "train.patch_size=[8, 8, 8]"))
-    with pytest.raises(InputError, match="needs a volume, and pictures were given") as caught:
+    with pytest.raises(InputError, match="needs a volume, but pictures were given") as caught:
         of_volumes(stack(IMAGE))
     assert caught.value.code == "input.dimensions"
 
@@ -61,7 +61,7 @@ def test_a_brain_mask_that_the_model_does_not_use_is_not_ignored_silently(
 ) -> None:
     given = volume(**{BRAIN_MASK: np.ones(IMAGE.shape, np.uint8)})
     without = predictor(first_channel(), changes=ON_SLICES)
-    assert any("does not use" in text for text in without(given).warnings)
+    assert any("the brain mask is ignored" in text for text in without(given).warnings)
     using = predictor(first_channel(), changes=(*ON_SLICES, 'preprocess=[{name = "brain_mask"}]'))
     assert using(given).warnings == ()
 
@@ -113,7 +113,7 @@ def test_a_slice_network_on_a_volume_says_so_in_its_document(
 def test_that_a_sequence_may_be_missing_is_said_with_its_scores_or_as_unmeasured() -> None:
     recipe = load_recipe("mets-3d")
     case = Case("c", "p", {"t1c": Volume(IMAGE, np.eye(4)), "t2f": Volume(IMAGE, np.eye(4))})
-    assert unmeasured_without(case, recipe, {}) == ("how the model scores without t1n, t2w was not measured",)
+    assert unmeasured_without(case, recipe, {}) == ("the accuracy of the model without t1n, t2w was not measured",)
     assert unmeasured_without(case, recipe, {REQUIRED_ONLY: {}}) == ()
     whole = Case("c", "p", dict.fromkeys(recipe.data.inputs, Volume(IMAGE, np.eye(4))))
     assert unmeasured_without(whole, recipe, {}) == ()
@@ -125,4 +125,4 @@ def test_a_bundle_says_so_before_the_number(tiny_bundle: Path) -> None:
     changed = replace(bundle, recipe=bundle.recipe.model_copy(update={"data": data}))
     images = {name: Volume(np.full((16, 16, 1), 9, np.uint8)) for name in ("t1n", "t2f")}
     warnings = Predictor.from_bundle(changed, device="cpu")(Case("c", "p", images, slice_names=("0",))).warnings
-    assert warnings[0] == "how the model scores without t1c was not measured"
+    assert warnings[0] == "the accuracy of the model without t1c was not measured"

@@ -133,7 +133,7 @@ def test_only_what_training_mirrored_is_averaged(predictor: Make, stack: Stack, 
 
 
 def test_mirror_images_that_training_never_saw_are_refused(predictor: Make, first_channel: Body) -> None:
-    with pytest.raises(UsageError, match=r"not trained on any.*'flip'.*--no-tta"):
+    with pytest.raises(UsageError, match=r"trained with flips.*'flip'.*--no-tta"):
         predictor(first_channel(), changes=("predict.tta=true",))
 
 

@@ -100,7 +100,7 @@ def test_a_dicom_study(real_data: Path, run_metseg: Run, tmp_path: Path) -> None
     out = tmp_path / "m.nii.gz"
     status, _, err = run_metseg("extract-brain", real_data / "dicom_t1w", "--out", out)
     assert status == 0, err
-    assert "the images show a part of the head" in err
+    assert "the images show only a part of the head" in err
     assert np.asarray(nib.load(out).dataobj).any()
 
 

@@ -103,7 +103,7 @@ def test_a_state_dict_will_do(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_the_recipe_are_not_saved(tmp_path: Path) -> None:
     other = RECIPE.model_copy(update={"model": Named(name="cnn", options={"channels": [2, 2]})})
-    with pytest.raises(BundleError, match="the weights are of another architecture"):
+    with pytest.raises(BundleError, match="the weights belong to another architecture"):
         save_bundle(tmp_path / "x", networks=[network(recipe=other)], recipe=RECIPE, card="", metrics={})
     assert list(tmp_path.iterdir()) == []
 
@@ -121,7 +121,7 @@ def test_a_bundle_is_replaced_but_nothing_else(tmp_path: Path) -> None:
     holiday = tmp_path / "photos"
     holiday.mkdir()
     (holiday / "sea.jpg").write_bytes(b"")
-    with pytest.raises(UsageError, match="refusing to replace something that is not a bundle"):
+    with pytest.raises(UsageError, match="is not a bundle, so it is not replaced"):
         save(holiday)
     assert set(contents(holiday)) == {"sea.jpg"}
 
@@ -180,7 +180,7 @@ def test_one_flipped_bit_in_the_weights_is_noticed(tmp_path: Path) -> None:
 def test_a_pickle_in_place_of_the_weights_is_not_opened(tmp_path: Path, write: Any) -> None:
     folder, trace = save(tmp_path / "tiny"), tmp_path / "trace"
     write(Trap(trace), folder / "model.safetensors")
-    with pytest.raises(BundleError, match=r"model\.safetensors: this is a pickle.*it was not opened") as caught:
+    with pytest.raises(BundleError, match=r"model\.safetensors: the file is a pickle.*it was not loaded") as caught:
         load_bundle(folder)
     assert (caught.value.code, caught.value.exit_status) == ("model.pickle", 4)
     assert not trace.exists()
@@ -211,7 +211,7 @@ def test_weights_of_another_architecture_name_the_first_five_keys_that_differ(tm
     assert (caught.value.code, caught.value.exit_status) == ("model.architecture", 4)
     message = caught.value.one_line()
     assert (
-        "model.safetensors: the weights are of another architecture (expected attention_unet, got body.model.0"
+        "model.safetensors: the weights belong to another architecture (expected attention_unet, got body.model.0"
         in message
     )
     assert message.count(" of shape ") == 5
@@ -235,7 +235,7 @@ def test_truncated_weights_are_called_truncated(tmp_path: Path) -> None:
         (
             "recipe.toml",
             'name = "a"\n[model]\nname = "vnet"\n[data]\nchannels = ["t2f"]',
-            "cannot be built: Unknown",
+            "cannot build the recipe's network 'vnet': Unknown",
         ),
         ("metrics.json", "{", r"metrics\.json: not valid JSON"),
         ("metrics.json", "[]", r"metrics\.json: not a JSON object"),

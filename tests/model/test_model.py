@@ -26,13 +26,13 @@ def test_an_unknown_option_is_refused() -> None:
 
 @pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.dimensions == (2,)])
 def test_slice_networks_refuse_volumes(name: str) -> None:
-    with pytest.raises(UsageError, match="has no 3D form") as caught:
+    with pytest.raises(UsageError, match="is not available in 3D") as caught:
         build_model(name, {}, in_channels=1, out_channels=1, dimensions=3)
     assert name not in (caught.value.cure or "")
 
 
 def test_no_channels_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least one channel"):
+    with pytest.raises(UsageError, match="at least one input channel"):
         build_model("cnn", {}, in_channels=0, out_channels=1)
 
 
@@ -52,6 +52,6 @@ def test_channels_follow_from_the_recipe(data: dict[str, object], expected: tupl
 
 
 def test_a_recipe_without_channels_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"does not say what the network sees.*data\.channels") as caught:
+    with pytest.raises(UsageError, match=r"does not name the inputs of the network.*data\.channels") as caught:
         channels_of(recipe())
     assert caught.value.code == "usage.channels"

@@ -68,10 +68,10 @@ def test_halving_everywhere_is_what_the_strides_say_by_default(name: str, more: 
     [
         ({"strides": STRIDES[:2]}, "2 strides for 3 levels"),
         ({"kernels": (*KERNELS, (3, 3, 3))}, "4 kernels for 3 levels"),
-        ({"strides": ((2, 1, 1), (2, 2, 1), (2, 2, 2))}, "the finest level is the input's own grid"),
-        ({"strides": ((1, 1), (2, 2, 1), (2, 2, 2))}, "strides of different numbers of axes"),
+        ({"strides": ((2, 1, 1), (2, 2, 1), (2, 2, 2))}, "the strides of the finest level must be 1"),
+        ({"strides": ((1, 1), (2, 2, 1), (2, 2, 2))}, "entries of strides must all have the same number of axes"),
         ({"kernels": ((2, 3, 3),) * 3}, "kernels"),
-        ({"strides": ((1, 1), (2, 2), (2, 2))}, "strides of another number of axes than the data"),
+        ({"strides": ((1, 1), (2, 2), (2, 2))}, "strides and data have different numbers of axes"),
     ],
 )
 def test_plans_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:

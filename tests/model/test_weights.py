@@ -41,7 +41,7 @@ def test_reads_what_was_written(file: Path) -> None:
 def test_a_pickle_named_safetensors_is_not_opened(save: Any, tmp_path: Path) -> None:
     path, trace = tmp_path / "model.safetensors", tmp_path / "trace"
     save(Trap(trace), path)
-    with pytest.raises(BundleError, match="this is a pickle, which can run any code when it is opened") as caught:
+    with pytest.raises(BundleError, match="the file is a pickle, which can run any code when it is loaded") as caught:
         read_safetensors(path)
     assert (caught.value.code, caught.value.exit_status) == ("model.pickle", 4)
     assert not trace.exists()
@@ -88,9 +88,9 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_more_than_weights_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "state_dict": TENSORS}, tmp_path / "public.pth")
-    with pytest.raises(BundleError, match="holds more than a table of weights") as caught:
+    with pytest.raises(BundleError, match="holds more than weights") as caught:
         read_checkpoint(tmp_path / "public.pth")
-    assert caught.value.cure == "save the network's state_dict() alone"
+    assert caught.value.cure == "save only the network's state_dict()"
 
 
 def test_the_first_five_keys_that_differ_are_described() -> None:
@@ -99,8 +99,9 @@ def test_the_first_five_keys_that_differ_are_described() -> None:
     with pytest.raises(BundleError) as caught:
         check_keys(found, expected, where="w.safetensors", architecture="unet")
     assert caught.value.one_line() == (
-        "w.safetensors: the weights are of another architecture (expected unet, got b of shape (3,) instead of (2,), "
-        "c missing, d missing, e missing, f missing and 2 more); pair them with the recipe they were trained by"
+        "w.safetensors: the weights belong to another architecture (expected unet, got b of shape (3,) instead of "
+        "(2,), c missing, d missing, e missing, f missing and 2 more); "
+        "use them with the recipe that they were trained with"
     )
     assert (caught.value.code, caught.value.exit_status) == ("model.architecture", 4)
 

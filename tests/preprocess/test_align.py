@@ -122,14 +122,14 @@ def test_a_motion_is_found_and_labels_and_mask_move_along():
 
 def test_heads_that_do_not_fit_are_refused_loudly():
     away = moved(study().images["t2f"], phantom.rotation(shift_mm=(45, 0, 0)))
-    words = r"case: t2f and t1c do not fit .*overlap of the heads 0\.\d\d.*method = .rigid"
+    words = r"case: t2f and t1c are not aligned .*overlap of the heads 0\.\d\d.*method = .rigid"
     with pytest.raises(InputError, match=words) as caught:
         align.apply(study(t2f=away), RESAMPLE, reference="t1c")
     assert caught.value.code == "input.registration"
     grain = np.random.default_rng(0).normal(100, 10, OTHER.shape).astype(np.float32)
     noise = Volume(grain * phantom.inside(OTHER), OTHER.affine)
     strict = align.Options(method="resample", least_mutual_information=1.1)
-    with pytest.raises(InputError, match="t2f and t1c do not fit"):
+    with pytest.raises(InputError, match="t2f and t1c are not aligned"):
         align.apply(study(t2f=noise), strict, reference="t1c")
     assert align.apply(study(), strict, reference="t1c")[1].details["moved"]["t2f"]["after"]["mutual_information"] > 1.1
 
@@ -137,12 +137,12 @@ def test_heads_that_do_not_fit_are_refused_loudly():
 def test_an_image_of_nothing_is_warned_of():
     empty = Volume(np.zeros(OTHER.shape, np.float32), OTHER.affine)
     found, _ = align.apply(study(t2f=empty), RESAMPLE, reference="t1c")
-    assert "nothing is known of how they fit" in found.warnings[0]
+    assert "the fit is unknown" in found.warnings[0]
 
 
 def test_grids_without_a_place():
     case = Case("case", "p", {"t1c": Volume(np.ones((4, 4, 4))), "t2f": Volume(np.ones((5, 4, 4)))})
-    with pytest.raises(GeometryError, match="t1c does not say where it lies") as caught:
+    with pytest.raises(GeometryError, match="t1c has no affine") as caught:
         align.apply(case, align.Options(), reference="t1c")
     assert caught.value.code == "input.no_affine"
 
@@ -182,7 +182,7 @@ def test_which_image_is_the_reference():
 @pytest.mark.parametrize("before", ["clahe", "select_channels", "brain_mask", "reorient", "zscore"])
 def test_it_stands_first(before):
     options = {"modalities": ["t1c"]} if before == "select_channels" else {}
-    with pytest.raises(UsageError, match=f"align stands behind {before}"):
+    with pytest.raises(UsageError, match=f"align comes after {before}"):
         check_steps([Named(name=before, options=options), Named(name="align")])
 
 
@@ -225,5 +225,5 @@ def test_a_truth_is_scored_where_training_learns_it(method: str) -> None:
     with pytest.raises(GeometryError, match="labels is not on the grid of t1c"):
         score_case(replace(prediction, records=()))
     nowhere = replace(case, labels=Volume(case.labels.data))
-    with pytest.raises(GeometryError, match="labels does not say where it lies"):
+    with pytest.raises(GeometryError, match="labels has no affine"):
         score_case(replace(prediction, case=nowhere))

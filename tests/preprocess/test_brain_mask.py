@@ -73,7 +73,7 @@ def test_a_head_with_skull_is_refused_unless_the_recipe_says_otherwise(make_reci
         assert prepare(study(), make_recipe(step)).records[0].details["found"] == "nonzero"
     found = prepare(study(noise=9), make_recipe({"name": "brain_mask", "otherwise": "head"}))
     assert found.records[0].details["found"] == "head"
-    assert "the whole head counts" in found.warnings[-1]
+    assert "the whole head is used" in found.warnings[-1]
     assert (found.head != phantom.inside(GRID)).mean() < 0.03
 
 
@@ -122,7 +122,7 @@ def test_behind_reorient_the_mask_turns_too(make_recipe):
 
 @pytest.mark.parametrize("before", ["clahe", "zscore", "crop_to_head", "n4"])
 def test_it_goes_by_the_files_own_values(before):
-    with pytest.raises(UsageError, match=f"brain_mask stands behind {before}") as caught:
+    with pytest.raises(UsageError, match=f"brain_mask comes after {before}") as caught:
         check_steps([Named(name=before), Named(name="brain_mask")])
     assert caught.value.code == "usage.step_order"
 

@@ -338,7 +338,7 @@ def test_files_are_closed_again(three, make_recipe, tmp_path, monkeypatch):
 def test_another_recipes_arrays_are_not_read_as_ours(three, make_recipe, tmp_path):
     old = build(three, make_recipe(*STEPS), tmp_path)
     build(three, make_recipe(STEPS[0]), tmp_path)
-    with pytest.raises(InputError, match="replaced by another recipe's") as caught:
+    with pytest.raises(InputError, match="another recipe has overwritten the cached case") as caught:
         old.read_slice(0, 0)
     assert caught.value.code == "input.cache"
 

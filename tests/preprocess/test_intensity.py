@@ -104,7 +104,7 @@ def test_clip_percentiles_within_the_head_and_per_slice():
 
 
 def test_percentiles_have_to_be_in_order():
-    with pytest.raises(UsageError, match=r"lower \(60\.0\) has to be below upper \(40\.0\)"):
+    with pytest.raises(UsageError, match=r"lower \(60\.0\) must be below upper \(40\.0\)"):
         validated(clip_percentiles.Options, {"lower": 60, "upper": 40}, where="here")
 
 
@@ -126,7 +126,7 @@ def test_rescale_by_type_remembers_the_file_behind_a_resize(make_case, make_reci
 def test_rescale_by_type_says_that_12_bits_in_a_16_bit_file_become_dark():
     image = np.linspace(0, 4095, 4 * 4 * 2).astype(np.uint16).reshape(1, 4, 4, 2)
     found = rescale.apply(Prepared(image, ("t2f",), full_scale=65535), rescale.Options())
-    assert "6.2% of what the file's type can hold" in found.warnings[0]  # 4095 / 65535
+    assert "6.2% of what the file's data type can hold" in found.warnings[0]  # 4095 / 65535
     assert rescale.apply(Prepared(image * 16, ("t2f",), full_scale=65535), rescale.Options()).warnings == ()
 
 

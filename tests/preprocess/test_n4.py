@@ -61,7 +61,9 @@ def test_it_can_be_repeated():
 
 
 def test_normalised_images_are_refused():
-    with pytest.raises(InputError, match="n4 needs the scanner's own values, and t1n has some below 0") as caught:
+    with pytest.raises(
+        InputError, match="n4 needs the scanner's original intensities, but t1n has negative values"
+    ) as caught:
         corrected((tissue() - 120) * phantom.inside(GRID))
     assert caught.value.code == "input.value_range"
 
@@ -69,4 +71,4 @@ def test_normalised_images_are_refused():
 def test_nothing_to_find_is_warned_of():
     flat = corrected(np.full(GRID.shape, 50.0))
     assert (flat.image == 50).all()
-    assert flat.warnings == ("n4: t1n has no contrast within the head and stays as it is",)
+    assert flat.warnings == ("n4: t1n has no contrast within the head and was not changed",)

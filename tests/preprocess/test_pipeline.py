@@ -16,7 +16,7 @@ def steps(*names: str) -> list[Named]:
 
 @pytest.mark.parametrize("before", ["resize", "pad_or_crop", "crop_to_head", "zscore", "rescale", "clip_percentiles"])
 def test_clahe_comes_first(before):
-    with pytest.raises(UsageError, match=f"clahe stands behind {before}") as caught:
+    with pytest.raises(UsageError, match=f"clahe comes after {before}") as caught:
         check_steps(steps("select_channels", before, "clahe"))
     assert caught.value.code == "usage.step_order"
 

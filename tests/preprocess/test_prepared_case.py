@@ -59,11 +59,11 @@ def test_mixed_types_are_warned_of():
     images = {"t1n": Volume(np.full((1, 1, 1), 7, np.uint8)), "t2f": Volume(np.full((1, 1, 1), 700, np.uint16))}
     prepared = stack_case(Case("c", "p", images))
     assert prepared.image.ravel().tolist() == [7, 700]
-    assert "different types (uint8, uint16)" in prepared.warnings[0]
+    assert "different data types (uint8, uint16)" in prepared.warnings[0]
 
 
 def test_label_values_that_do_not_fit_are_refused(make_case):
-    with pytest.raises(InputError, match=r"no class ids 0\.\.255"):
+    with pytest.raises(InputError, match=r"not class ids \(0 to 255\)"):
         stack_case(make_case(np.zeros((1, 1, 1), np.uint8), np.array([[[300]]], np.int32)))
 
 

@@ -138,8 +138,8 @@ def test_a_lost_lesion_and_a_missing_affine():
     labels = np.zeros((12, 12, 4), np.uint8)
     labels[5, 5, 2] = 1
     result = resample.apply(prepared(noise(1, 12, 12, 4), labels), resample.Options(spacing_mm=(4, 4, "keep")))
-    assert result.warnings == ("resample: label 1 vanished: it is smaller than the new voxels",)
-    with pytest.raises(GeometryError, match="how large a voxel is"):
+    assert result.warnings == ("resample: label 1 was lost: it is smaller than the new voxels",)
+    with pytest.raises(GeometryError, match="resample needs the voxel size"):
         resample.apply(Prepared(noise(1, 3, 3, 1), ("t1n",)), resample.Options())
     with pytest.raises(UsageError, match=r"options of 'resample': 'preprocess\.0\.spacing_mm\.0'"):
         check_steps([Named(name="resample", options={"spacing_mm": [0, 1, 1]})])

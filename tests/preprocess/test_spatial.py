@@ -71,7 +71,7 @@ def test_labels_outside_the_head_are_warned_of(make_case):
 def test_slices_with_names_are_neither_added_nor_dropped():
     volume = Volume(head_picture((20, 24, 3)))
     prepared = stack_case(Case("c", "p", {"t1n": volume}, slice_names=("a", "b", "c")))
-    with pytest.raises(UsageError, match="pad_or_crop would change the number of slices"):
+    with pytest.raises(UsageError, match="pad_or_crop cannot change the number of slices"):
         pad_or_crop.apply(prepared, pad_or_crop.Options(size=(8, 8, 8)))
 
 

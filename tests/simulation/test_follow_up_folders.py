@@ -161,7 +161,7 @@ def test_an_older_data_set_can_be_gone_on_with(brats: Path, tmp_path: Path) -> N
 def test_pictures_refuse_what_they_cannot_show(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"one examination.*--as nifti or --as ucsf-bmsr"):
         simulate_dataset(tmp_path, patients=1, timepoints=2, output=SliceOptions(), quiet=True)
-    with pytest.raises(UsageError, match=r"grid of its own.*leave --challenge out"):
+    with pytest.raises(UsageError, match=r"on its own grid.*leave --challenge out"):
         simulate_dataset(tmp_path, patients=1, challenge=Difficulty(), output=SliceOptions(), quiet=True)
     with pytest.raises(UsageError, match=r"at most 26.*--as nifti"):
         simulate_dataset(tmp_path, patients=1, timepoints=27, output=BmsrOptions(), quiet=True)

@@ -53,8 +53,8 @@ def test_a_truncated_one_is_passed_over_with_a_warning(tmp_path: Path, capsys: p
     good = save(tmp_path / "previous.ckpt", 1)
     assert latest_good(tmp_path) == good
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"metseg: warning: {tmp_path / 'last.ckpt'}: the checkpoint cannot be read")
-    assert line.endswith("going on from previous.ckpt, one epoch before")
+    assert line.startswith(f"metseg: warning: {tmp_path / 'last.ckpt'}: cannot read the checkpoint")
+    assert line.endswith("resuming from previous.ckpt, one epoch earlier")
 
 
 def test_a_damaged_one_never_takes_the_place_of_the_good_one(tmp_path: Path) -> None:
@@ -72,7 +72,10 @@ def test_a_damaged_one_never_takes_the_place_of_the_good_one(tmp_path: Path) -> 
 def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
     for name in ("last.ckpt", "previous.ckpt"):
         truncate(save(tmp_path / name, 1))
-    with pytest.raises(BundleError, match=r"no checkpoint of this run can be read .*; begin anew in another folder"):
+    with pytest.raises(
+        BundleError,
+        match=r"cannot read any checkpoint of this run .*; restore the files from a copy, or start again",
+    ):
         latest_good(tmp_path)
 
 

@@ -18,7 +18,7 @@ from metseg.errors import UsageError
 from metseg.io.splits import Split
 from metseg.model.bundle import load_bundle
 
-GOES_ON = "the run goes on with 1 changed case: P1"
+GOES_ON = "the run continues with 1 changed case: P1"
 Train = Callable[..., tuple[int, str, str]]
 
 
@@ -74,7 +74,7 @@ def test_training_masks_without_a_lesion_are_refused(train: Train, data: Path, t
     without_lesions(data, "P0", "P1", "P2", "P3")
     status, out, err = train("--json")
     assert (status, out) == (3, "")
-    assert "metseg: none of the masks of 4 training cases has a lesion" in err.splitlines()[-1]
+    assert "metseg: the masks of all 4 training cases are empty" in err.splitlines()[-1]
     assert not (tmp_path / "run" / "bundle").exists()
 
 
@@ -114,12 +114,12 @@ def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, da
     Image.fromarray(255 - np.asarray(Image.open(mask))).save(mask)
     status, _, err = train("--resume")
     assert status == 2
-    assert "the images or masks are not those that the run was begun with" in err
+    assert "images or masks have changed since the run was started" in err
     assert "1 other case: P1" in err
     assert not (tmp_path / "run" / "bundle").exists()
     status, _, err = train("--resume", "--allow-changed-data")
     assert status == 0
-    assert "goes on with 1 changed case: P1" in err
+    assert "continues with 1 changed case: P1" in err
     _unfinish(tmp_path / "run")
     assert train("--resume")[0] == 0  # it is known now
     bundle = load_bundle(tmp_path / "run" / "bundle")
@@ -134,14 +134,14 @@ def test_changed_data_are_allowed_only_where_a_run_goes_on(
     out = tmp_path / "new"
     status, _, err = run_metseg(command, recipe_file(), "--data", data, "--out", out, "--allow-changed-data")
     assert status == 2
-    assert "--allow-changed-data is for a" in err
+    assert "--allow-changed-data needs --resume" in err
     assert not (out / "recipe.toml").exists()
     recipe = recipe_file()
     call = {
         "train": metseg.train,
         "compare": lambda recipe, *more, **options: metseg.compare([recipe], *more, **options),
     }
-    with pytest.raises(UsageError, match="--allow-changed-data is for a"):
+    with pytest.raises(UsageError, match="--allow-changed-data needs --resume"):
         call[command](recipe, data, out, allow_changed_data=True)
 
 
@@ -155,7 +155,7 @@ def test_an_interrupted_comparison_goes_on_with_changed_data_where_asked_for(
     (tmp_path / "out" / "results.json").unlink()
     without_lesions(data, "P1")
     status, _, err = run_metseg(*words, "--overwrite")
-    assert (status, "go on all the same with --allow-changed-data" in err) == (2, True)
+    assert (status, "continue anyway with --allow-changed-data" in err) == (2, True)
     status, _, err = run_metseg(*words, "--overwrite", "--allow-changed-data")
     assert status == 0, err
     assert load_bundle(tmp_path / "out" / "one" / "run" / "bundle").metrics["changed_data"] == [GOES_ON]
@@ -169,7 +169,7 @@ def test_a_run_of_another_recipe_keeps_its_record(train: Train, data: Path, tmp_
     before = (run / "data.json").read_bytes()
     without_lesions(data, "P1")
     status, _, err = train("--resume", "--allow-changed-data", changes=("train.max_steps=9",))
-    assert (status, "begun with another recipe" in err) == (2, True)
+    assert (status, "started with another recipe" in err) == (2, True)
     status, _, err = train("--resume", "--allow-changed-data", "--fold", 1)
     assert status != 0
     assert (run / "data.json").read_bytes() == before
@@ -184,10 +184,10 @@ def test_a_record_that_cannot_be_read_is_no_missing_one(train: Train, data: Path
     _unfinish(run)
     (run / "data.json").write_text(content)
     status, _, err = train("--resume", changes=("train.max_steps=4",))
-    assert (status, "record of the data that the run was begun with cannot be read" in err) == (2, True)
+    assert (status, "cannot read the record of the run's original data" in err) == (2, True)
     assert (run / "data.json").read_text() == content
     status, _, err = train("--resume", "--allow-changed-data", changes=("train.max_steps=4",))
-    assert (status, "the run goes on with data that may have changed" in err) == (0, True)
+    assert (status, "the run continues with data that may have changed" in err) == (0, True)
     assert len(json.loads((run / "data.json").read_text())["cases"]) == 8
 
 
@@ -260,7 +260,7 @@ def test_a_finished_run_is_not_taken_for_one_on_other_data(train: Train, data: P
     without_lesions(data, "P1")
     status, out, err = train("--resume")
     assert (status, out) == (2, "")
-    assert "the images or masks are not those that the run was begun with" in err
+    assert "images or masks have changed since the run was started" in err
     assert "1 other case: P1" in err
     status, out, err = train("--resume", "--allow-changed-data")
     assert (status, out) == (0, f"bundle: {tmp_path / 'run' / 'bundle'}\n")
@@ -280,7 +280,7 @@ def test_a_finished_run_is_not_taken_for_one_of_other_patients_or_another_split(
     assert "16 other cases: P0, P1, P2 and 13 more" in err
     Split(train=("P0", "P1", "P2"), validation=("P3", "P4", "P5"), test=("P6", "P7")).save(split_file)
     status, _, err = train("--resume")
-    assert (status, "the run was begun with another split" in err) == (2, True)
+    assert (status, "the run was started with another split" in err) == (2, True)
 
 
 def test_finished_runs_of_a_comparison_are_not_taken_for_runs_on_other_data(
@@ -316,7 +316,7 @@ def _refused_for_a_missing_sequence(data: Path, patch: pytest.MonkeyPatch) -> No
 
 
 REFUSALS = (
-    (_refused_without_lesions, 3, "has a lesion", False),
+    (_refused_without_lesions, 3, "training cases are empty", False),
     (_refused_for_an_unreadable_case, 3, "P0_1_mask.png", False),
     (_refused_for_memory, 5, "more memory than is free", True),
     (_refused_for_a_missing_sequence, 3, "P0", False),

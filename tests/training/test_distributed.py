@@ -128,10 +128,10 @@ def test_one_process_needs_nobody() -> None:
 def test_torchrun_must_have_started_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"WORLD_SIZE": "3", "RANK": "1", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "x"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match="as many processes") as caught:
+    with pytest.raises(UsageError, match="the number of processes") as caught:
         find_ranks(2, 1)
     assert caught.value.got == "3 processes"
-    with pytest.raises(UsageError, match="as many processes"):
+    with pytest.raises(UsageError, match="the number of processes"):
         find_ranks(1, 1)  # else three trainings would write into one folder
 
 
@@ -147,7 +147,7 @@ def test_under_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_machines_started_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="find one another"):
+    with pytest.raises(UsageError, match="several machines"):
         find_ranks(2, 2)
     for name, value in {"NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4711"}.items():
         monkeypatch.setenv(name, value)
@@ -155,9 +155,9 @@ def test_machines_started_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_devices_that_are_not_there() -> None:
-    with pytest.raises(UsageError, match="not so many devices"):
+    with pytest.raises(UsageError, match="too many devices"):
         require_devices(torch.device("cpu"), 4096)
-    with pytest.raises(UsageError, match="not so many devices"):
+    with pytest.raises(UsageError, match="too many devices"):
         require_devices(torch.device("cuda", 1), 2)
-    with pytest.raises(UsageError, match="nothing to train on"):
+    with pytest.raises(UsageError, match="no device to train on"):
         find_ranks(0, 1)

@@ -65,7 +65,7 @@ def test_patients_who_are_to_judge_what_learnt_from_them(
     origin = init_provenance(bundle(), selection(**parts))
     assert origin.seen_before == seen
     told = capsys.readouterr().err
-    assert (f"patients for validation or test whom 'first' has seen, or others called like them: {seen};" in told) == (
+    assert (f"patients that 'first' was trained or selected on, or others with the same names: {seen};" in told) == (
         seen > 0
     )
 
@@ -90,7 +90,7 @@ def test_a_bundle_that_does_not_say_whom_it_has_seen(
     bundle: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert init_provenance(bundle(None), selection(validation="a")).seen_before is None
-    assert capsys.readouterr().err == "metseg: which patients 'first' has seen is not known: scores may be too good\n"
+    assert capsys.readouterr().err == "metseg: the training patients of 'first' are not known: scores may be too good\n"
 
 
 @pytest.mark.parametrize(
@@ -134,17 +134,17 @@ def test_the_card_names_what_was_begun_with(make_tiny_recipe: Callable[..., Reci
     recipe = make_tiny_recipe()
     assert "began with" not in card(recipe, None)
     clean = card(recipe, InitProvenance("first", "f", 30, 2.0, 0))
-    assert "- began with the weights of `first` (from trainings of 30 steps, 2.0 minutes in all)\n" in clean
+    assert "- initial weights: `first` (trained for 30 steps, 2.0 minutes in total)\n" in clean
     assert "Leaks" not in clean
-    assert "whom they have seen is not known" in card(recipe, InitProvenance("first", "f", 30, 2.0, None))
+    assert "their training patients are not known" in card(recipe, InitProvenance("first", "f", 30, 2.0, None))
 
 
 def test_the_card_says_that_sequences_may_be_missing_only_with_the_scores(
     make_tiny_recipe: Callable[..., Recipe],
 ) -> None:
     recipe = make_tiny_recipe('data.optional=["t1n"]')
-    assert "takes studies without" not in card(make_tiny_recipe(), None)
-    assert "It takes studies without t1n; how it scores on them was not measured." in card(recipe, None)
+    assert "accepts studies without" not in card(make_tiny_recipe(), None)
+    assert "It accepts studies without t1n; its scores on them were not measured." in card(recipe, None)
     dice = {"mean": 0.5, "low": 0.25, "high": 0.75, "patients": 3}
     metrics = {"validation_required_only": {"regions": {"ET": {"metrics": {"dice": dice}}}}}
     text = card(recipe, None, **metrics)
@@ -154,7 +154,7 @@ def test_the_card_says_that_sequences_may_be_missing_only_with_the_scores(
 
 def test_the_card_has_every_way_by_which_patients_leaked(make_tiny_recipe: Callable[..., Recipe]) -> None:
     recipe, origin = make_tiny_recipe(), InitProvenance("first", "f", 30, 2.0, 3)
-    inherited = "the weights it began with had seen 3 of these patients, or others called like them"
+    inherited = "the initial weights were trained or selected on 3 of these patients, or others of the same names"
     for text, ways in (
         (card(recipe, origin), inherited),
         (card(recipe, None, "slice"), "the data were split by slice"),

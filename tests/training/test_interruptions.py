@@ -136,7 +136,7 @@ def test_the_holder_of_a_run_is_named(train: Callable, tmp_path: Path, make_tiny
         status, out, err = train()
     assert (status, out) == (6, "")
     assert err == (
-        f"metseg: {tmp_path / 'run'}: another training holds this run folder (got process {os.getpid()} on "
+        f"metseg: {tmp_path / 'run'}: another training is using this run folder (got process {os.getpid()} on "
         f"{socket.gethostname()} since {err.split('since ')[1].split(')')[0]}); wait for it, stop it, or choose "
         "another --out\n"
     )
@@ -154,7 +154,7 @@ def test_a_holder_that_died_holds_nothing(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_ends_the_training(train: Callable) -> None:
     status, _, err = train("train.learning_rate=1e30", 'train.optimizer="sgd"')
     assert status == 2
-    assert "training diverged: the loss is no longer a number" in err
+    assert "training diverged: the training loss is not finite" in err
     assert "train.learning_rate" in err
 
 

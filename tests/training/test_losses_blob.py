@@ -164,5 +164,5 @@ def test_lesions_of_deep_supervision_are_found_once_and_those_of_the_next_batch_
 
 
 def test_blobs_of_blobs_are_refused():
-    with pytest.raises(UsageError, match="cannot be taken lesion by lesion"):
+    with pytest.raises(UsageError, match="cannot be computed per lesion"):
         blob(inner={"name": "blob", "inner": "dice"})

@@ -68,7 +68,7 @@ def test_a_checkpoint_of_another_version_is_refused_with_a_cure(
     status, _, err = train("--resume")
     assert status == 4, err
     assert "the checkpoint is of another version of metseg, or of another network" in err
-    assert "begin anew in another folder with --out" in err
+    assert "start again in another folder with --out" in err
     assert "Traceback" not in err
 
 

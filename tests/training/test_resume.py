@@ -139,7 +139,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert not [path.name for path in run.rglob(".*") if path.name != ".lock"]  # nothing half-written is left
-    assert ("begins from the start" in err) == (moment == "in the first epoch")
+    assert ("it starts again" in err) == (moment == "in the first epoch")
 
 
 def test_the_run_has_what_makes_resuming_hard(uninterrupted: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_card_names_the_data_that_were_trained_on(train: Train, tmp_path: Pa
     second = load_bundle(tmp_path / "second" / "bundle")
     assert "the recipe was written for TCGA-LGG slices" in err
     assert second.card.index("**Other data**: the recipe was written for TCGA-LGG") < second.card.index("| patients |")
-    assert second.recipe.data.licence == f"Ours: CC0; the weights it began with: {bundle.recipe.data.licence}"
+    assert second.recipe.data.licence == f"Ours: CC0; initial weights: {bundle.recipe.data.licence}"
 
 
 def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
@@ -119,10 +119,10 @@ def test_a_second_run_in_one_folder_is_refused(train: Train, tmp_path: Path) -> 
     assert train()[0] == 0
     before = (tmp_path / "run" / "steps.csv").read_bytes()
     for more, changes, words in (
-        ((), (), "there is a run in this folder already"),
-        (("--resume",), ("train.learning_rate=0.5",), "the run was begun with another recipe"),
-        (("--resume", "--fold", 1), (), "the run was begun with another fold"),
-        (("--resume", "--init", "x"), (), "the run was begun with another init"),
+        ((), (), "the folder already holds a run"),
+        (("--resume",), ("train.learning_rate=0.5",), "the run was started with another recipe"),
+        (("--resume", "--fold", 1), (), "the run was started with another fold"),
+        (("--resume", "--init", "x"), (), "the run was started with another init"),
     ):
         status, out, err = train(*changes, more=more)
         assert (status, out) == (2, ""), err
@@ -152,7 +152,7 @@ def test_a_split_file_is_followed_and_kept(train: Train, split_file: Callable[..
     (tmp_path / "run" / "run.json").unlink()  # as if it had not finished
     status, _, err = train(more=("--resume", "--split", other))
     assert status == 2
-    assert "the run was begun with another split" in err
+    assert "the run was started with another split" in err
 
 
 def test_a_fold_is_validated_on_and_remembered(
@@ -206,7 +206,7 @@ def test_init_begins_with_the_weights_of_a_bundle(
         made.metrics["began_with"]
         == InitProvenance("first", load_bundle(bundle).fingerprint, 0, 0, None, data).to_json()
     )
-    assert "- began with the weights of `first`" in made.card
+    assert "- initial weights: `first`" in made.card
     trained = made.networks[0].state_dict()
     weights = [key for key in given if given[key].is_floating_point() and "running" not in key]
     assert all(torch.allclose(given[key], trained[key], atol=1e-6) for key in weights)
@@ -234,7 +234,7 @@ def test_init_after_an_interruption(
         assert train(more=("--init", bundle))[0] == 130
     status, _, err = train(more=("--resume",))
     assert status == 0
-    assert ("it begins from the start" in err) == (interrupted_at == "fit")
+    assert ("it starts again" in err) == (interrupted_at == "fit")
     losses = [list(pd.read_csv(tmp_path / name / "steps.csv", dtype=str)["loss"]) for name in ("run", "whole")]
     assert losses[0] == losses[1]
     origins = [load_bundle(tmp_path / name / "bundle").metrics["began_with"] for name in ("run", "whole")]
@@ -253,13 +253,13 @@ def test_test_patients_that_the_first_weights_learnt_from_are_told_of(train: Tra
     first = tmp_path / "first" / "bundle"
     status, _, err = train("train.max_steps=2", "split.seed=1", more=("--init", first))
     assert status == 0
-    assert f"--split {first / 'split.json'} divides as it was" in err
+    assert f"--split {first / 'split.json'} keeps its split" in err
     made = load_bundle(tmp_path / "run" / "bundle")
-    assert "**Leaks patients**: the weights it began with had seen" in made.card
+    assert "**Leaks patients**: the initial weights were trained or selected on" in made.card
     assert made.metrics["began_with"]["seen_before"] > 0
     assert made.metrics["leaks_patients"] is True
     as_it_was = train("train.max_steps=2", out="same", more=("--init", first, "--split", first / "split.json"))
-    assert (as_it_was[0], "divides as it was" in as_it_was[2]) == (0, False)
+    assert (as_it_was[0], "keeps its split" in as_it_was[2]) == (0, False)
 
 
 def test_a_mistyped_init_leaves_no_run_behind(train: Train, tmp_path: Path) -> None:
@@ -307,13 +307,13 @@ def test_fixed_normalisations_are_measured_once_before_training(
     assert all(torch.equal(on[key], slow[key]) for key in held)
     network = build_from_recipe(make_tiny_recipe('data.channels=["t1n", "t2f"]', 'model.norm="fixed"'))
     assert not initialise(network, load_bundle(tmp_path / "slow" / "bundle"))
-    assert "nobody has tried them" in train('model.norm="fixed"', out="random")[2]
+    assert "it is untested with random weights" in train('model.norm="fixed"', out="random")[2]
 
 
 def test_best_weights_that_are_gone(tmp_path: Path, make_tiny_recipe: Callable[..., Recipe]) -> None:
     from metseg.errors import BundleError
 
-    with pytest.raises(BundleError, match=r"best\.safetensors: the weights of the best validation are gone"):
+    with pytest.raises(BundleError, match=r"best\.safetensors: the weights of the best epoch are missing"):
         best_network(RunFolder(tmp_path), make_tiny_recipe())
 
 

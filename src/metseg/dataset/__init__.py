@@ -1,6 +1,6 @@
-"""From the cache to batches: which item when, augmented how.
+"""Training data: data sets that read the cache, sampling, augmentation and batches.
 
-The table of augmentations and the checks load without torch; the data sets are loaded when they are first used.
+The table of augmentations and the checks load without torch; the data sets are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Augmentation of images and masks together, in two and three dimensions by the same code.
 
-A recipe lists steps; each is one line in `augmentation_table.AUGMENTATIONS`. Spatial steps add to one map from output
-to input coordinates and are carried out in a single interpolation, so that several of them blur no more than one.
-Masks are looked up by nearest neighbour and stay integers. All randomness comes from the generator given.
+A recipe lists steps; each is an entry of `augmentation_table.AUGMENTATIONS`. Spatial steps add to one map from output
+to input coordinates and are applied in a single interpolation, so that several of them blur no more than one. Masks
+are resampled by nearest neighbour and stay integers. All randomness comes from the given generator.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The options of every augmentation. They need no torch, so that a recipe is checked without it."""
+"""Options of every augmentation. They do not import torch, so that a recipe is checked without it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Flip(RandomOptions, FlipAxes):
     """Mirror along each of these axes, each with the probability given. Axis 0 is left-right in RAS."""
 
     probability: Probability = 1.0
-    #: Probability that an axis is mirrored, for each axis by itself.
+    #: Probability of mirroring an axis, independently for each axis.
     axis_probability: Probability = 0.5
 
 

@@ -1,4 +1,4 @@
-"""The table of augmentations. It needs no torch, so that a recipe is checked without it."""
+"""Table of augmentations. It does not import torch, so that a recipe is checked without it."""
 
 from __future__ import annotations
 

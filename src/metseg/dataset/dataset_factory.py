@@ -1,4 +1,4 @@
-"""What a recipe's network is shown of cached cases: slices for 2D networks, patches for 3D ones."""
+"""Build the data sets of a recipe from cached cases: slices for 2D networks, patches for 3D networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_views(
 ) -> tuple[TrainingSet, ValidationSet]:
     """Return what is trained on and what is validated on.
 
-    Validation sees every slice, or all of the head, whatever training leaves out: it tells what a whole case gets.
+    Validation always uses every slice, or the whole head, even if training leaves some out: it scores whole cases.
 
     Raises:
         UsageError: see `check_view`.
@@ -39,10 +39,10 @@ def make_views(
     views = VIEWS[recipe.data.dimensions](recipe, cache, train, validation)
     if not len(views[0]):
         raise InputError(
-            "no slice is left to train on",
+            "no slices are left to train on",
             where=f"recipe {recipe.name}",
             got=f"slice_range {recipe.data.slice_range}, with_brain {recipe.data.with_brain}",
-            cure="choose slices that the prepared volumes have",
+            cure="choose slices that the preprocessed volumes have",
             code="input.too_few",
         )
     return views

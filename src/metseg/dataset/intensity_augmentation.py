@@ -1,4 +1,4 @@
-"""Augmentations of what the modalities show: image in, image out; the mask is not concerned."""
+"""Intensity augmentations: they change the image and leave the mask unchanged."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def bias_field(image: Tensor, options: BiasField, rng: Rng) -> Tensor:
         drift = random_fields.bias_field(
             tuple(modality.shape), strength=strength, scale_voxels=options.scale_voxels, rng=rng
         )
-        # A coil multiplies what there is above nothing, and nothing is the minimum, whatever normalisation made of it;
-        # but around a brain that was z-scored by itself it is 0, amid the values of tissue, and stays so.
+        # A coil multiplies the signal above the background, which is the minimum after any normalisation; but around a
+        # brain that was z-scored separately it is 0, amid the values of tissue, and stays 0.
         nothing = modality.amin()
         drifted.append(((modality - nothing) * torch.from_numpy(drift) + nothing).where(modality != 0, modality))
     return torch.stack(drifted)

@@ -1,4 +1,4 @@
-"""A loader whose epoch begins with its first batch, not before."""
+"""A data loader that starts an epoch with its first batch, not before."""
 
 from __future__ import annotations
 

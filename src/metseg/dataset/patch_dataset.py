@@ -1,6 +1,6 @@
-"""Patches of volumes for 3D networks: a lesion as likely as any other, however small, or anywhere in the head.
+"""Patches of volumes for 3D networks: on lesions, all equally likely regardless of size, or anywhere in the head.
 
-Where a patch lies and how it is augmented follows from (seed, epoch, position) and the cache alone.
+The place of a patch and its augmentation depend only on (seed, epoch, position) and the cache.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PatchItem(NamedTuple):
 def patch_items(cache: Cache, cases: Iterable[int], *, lesion_share: float | None) -> list[PatchItem]:
     """Return every lesion and every case as an item, for a `BatchPlan` that takes its share of each kind.
 
-    Lesions of all cases are items alike: each is drawn as often as any other, in whatever company it grew.
+    Every lesion is an item: each is drawn equally often, regardless of how many other lesions its case has.
 
     Args:
         cache: the preprocessed cases.

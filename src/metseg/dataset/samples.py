@@ -1,4 +1,4 @@
-"""`Sample` and `Batch`: what a network is trained on, slices and patches alike; and what a set of samples offers."""
+"""`Sample` and `Batch` of slices or patches, and the interface of a set of samples."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ValidationSet(Protocol):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Return samples as one batch; smaller ones are padded at the end with their own edge values, background labels.
+    """Return samples as a batch; smaller ones are padded at the end with their edge values and background labels.
 
     Sizes differ only where a recipe neither resizes nor crops; the network itself takes any size.
     """

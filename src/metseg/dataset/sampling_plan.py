@@ -1,4 +1,4 @@
-"""Which training item comes when: a plan that follows from (seed, epoch) alone, so that an epoch can be repeated."""
+"""Order of the training items: it depends only on (seed, epoch), so that an epoch can be repeated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Draw(NamedTuple):
 
 
 def random_generator(seed: int, epoch: int, position: int) -> np.random.Generator:
-    """Return the generator of one draw: the same triple, the same numbers, in whatever process they are drawn."""
+    """Return the generator of one draw: the same triple gives the same numbers in every process."""
     return np.random.default_rng(np.random.SeedSequence([seed, epoch, position]))
 
 
@@ -135,7 +135,7 @@ def share_out(batches: Sequence[list[int]], share: tuple[int, int]) -> tuple[lis
 
 
 def batches_of_one_shape(shapes: Sequence[tuple[int, ...]], batch_size: int) -> list[list[int]]:
-    """Return the numbers of all samples in batches within which shapes are equal, so that nothing has to be padded.
+    """Return the numbers of all samples in batches of equal shape, so that no sample is padded.
 
     Padding would be counted in a Dice as if it were image.
 

@@ -1,4 +1,4 @@
-"""Slices out of the cache as tensors, augmented when they are for training."""
+"""Slices from the cache as tensors, with augmentation for training."""
 
 from __future__ import annotations
 

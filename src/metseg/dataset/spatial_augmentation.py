@@ -1,4 +1,4 @@
-"""Spatial augmentations: each adds to the map from output to input coordinates (`augment.SpatialMap`)."""
+"""Spatial augmentations: each adds to the map from output to input coordinates (`spatial_map.SpatialMap`)."""
 
 from __future__ import annotations
 

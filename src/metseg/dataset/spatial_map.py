@@ -1,4 +1,4 @@
-"""`SpatialMap`: the one map that all spatial augmentations of an image add to, before anything is interpolated."""
+"""`SpatialMap`: the coordinate map that all spatial augmentations of an image add to, before interpolation."""
 
 from __future__ import annotations
 

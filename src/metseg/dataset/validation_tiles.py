@@ -1,4 +1,4 @@
-"""Whole volumes for validation, in tiles: every voxel of the head once, so that counts add up to those of the case."""
+"""Tiles of whole volumes for validation: each voxel of the head is in one tile, so that counts add up to the case."""
 
 from __future__ import annotations
 

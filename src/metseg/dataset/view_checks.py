@@ -1,4 +1,4 @@
-"""Whether a recipe's options fit what its network sees: slices or volumes. Needs no torch."""
+"""Check a recipe's options against the inputs of its network, slices or volumes. Does not import torch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def check_view(recipe: Recipe) -> None:
         return
     chosen = [name for name in OF_SLICES if getattr(data, name)]
     if chosen:
-        raise _misfit(recipe, f"data.{chosen[0]} chooses slices, and a 3D network sees volumes", "leave it out")
+        raise _misfit(recipe, f"data.{chosen[0]} selects slices, but a 3D network uses volumes", "leave it out")
     for name, sides in {"train.patch_size": recipe.train.patch_size, "predict.window": recipe.predict.window}.items():
         if sides is not None and len(sides) != 3:
-            raise _misfit(recipe, f"{name} {list(sides)} has not three sides", "give x, y and z: [96, 96, 96]")
+            raise _misfit(recipe, f"{name} {list(sides)} must have three sides", "give x, y and z: [96, 96, 96]")
     if recipe.split.by == "slice":
-        raise _misfit(recipe, "split.by = 'slice' takes volumes apart", "split by patient")
+        raise _misfit(recipe, "split.by = 'slice' cannot be used with a 3D network", 'set split.by = "patient"')
 
 
 def _misfit(recipe: Recipe, message: str, cure: str) -> UsageError:

@@ -1,1 +1,1 @@
-"""Prediction: a `Case` goes in, a mask on its own grid and a lesion table come out."""
+"""Prediction: from a `Case` to a mask on its own grid and a lesion table."""

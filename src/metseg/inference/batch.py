@@ -1,4 +1,4 @@
-"""Predict on whatever lies under a path; what cannot be read is listed and does not stop the rest."""
+"""Predict all cases under a path; unreadable cases are reported and do not stop the others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def predict_paths(
 ) -> Outcome:
     """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
-    A few pictures at a time are in memory where the recipe prepares each by itself; where it takes statistics over
+    A few pictures at a time are in memory where the recipe prepares each separately; where it takes statistics over
     the whole case, so are all pictures of the case, and a case that cannot fit is refused beforehand.
 
     Args:
@@ -209,7 +209,7 @@ def _is_of_another_type(error: MetsegError) -> bool:
 
 
 def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequence[Format], *, expected: bool) -> None:
-    """Refuse inputs whose results would overwrite one another, or what lies beside the inputs.
+    """Reject inputs if their results would overwrite one another, or files beside the inputs.
 
     Args:
         expected: results of an earlier run may lie among the inputs.
@@ -222,7 +222,7 @@ def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequen
         for target, image in targets(source, out, formats):
             if target in seen:
                 raise InputError(
-                    "two results would have the same name",
+                    "two inputs would give results of the same name",
                     where=image,
                     got=seen[target],
                     cure="predict them with different --out folders",
@@ -231,7 +231,7 @@ def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequen
             seen[target] = image
             if beside_inputs and not expected and target.exists():
                 raise InputError(
-                    "a result would overwrite a file that is there already",
+                    "a result would overwrite an existing file",
                     where=target,
                     cure="choose an --out that does not hold the images",
                     code="input.name_clash",

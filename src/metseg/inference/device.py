@@ -1,4 +1,4 @@
-"""Where and how networks are run: device, precision, memory layout."""
+"""Choose device, precision and memory layout for networks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def find_device(name: str) -> torch.device:
             f"there is no device '{name}'",
             where="--device",
             expected=f"auto, {', '.join(there)}",
-            cure="leave --device out to take the fastest there is",
+            cure="leave --device out to use the fastest device",
             code="usage.device",
         )
     return device
@@ -81,8 +81,8 @@ def choose_compute(
     """Return how to compute: the fastest way this machine has, unless told otherwise.
 
     Args:
-        device, precision, channels_last: what is told.
-        gains_by_channels_last: what is to be computed gains by that layout in float32 on a CPU too.
+        device, precision, channels_last: as requested.
+        gains_by_channels_last: the network is faster in that layout in float32 on a CPU too.
     Raises:
         UsageError: a device that is unknown, or that this machine does not have.
     """

@@ -1,4 +1,4 @@
-"""Whether a case is of the kind that a network was trained on; differences are stated with every result."""
+"""Check that a case resembles the training data of a network; differences are reported with every result."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from metseg.recipe import Recipe
 from metseg.volume import BRAIN_MASK, Case
 
 ON_A_VOLUME = (
-    "the model was trained on pictures, not on volumes: it sees each slice along the third axis of the file by itself,"
-    " whatever its orientation and pixel size; its results on volumes were not measured"
+    "the model was trained on pictures, not on volumes: it sees each slice along the third axis of the file alone and"
+    " ignores orientation and pixel size; its accuracy on volumes was not measured"
 )
 ON_PICTURES = (
-    "the model was trained on slices of volumes, not on pictures, which say nothing of orientation, pixel size or what"
-    " the scanner measured; its results on pictures were not measured"
+    "the model was trained on slices of volumes, not on pictures; pictures lack orientation, pixel size and the"
+    " scanner's intensity values; its accuracy on pictures was not measured"
 )
-UNMEASURED = "how the model scores without"
+UNMEASURED = "the accuracy of the model without"
 #: What a warning says where the input is not what the network was trained on: the number of lesions is then in doubt.
 MISFIT_TEXTS = (ON_A_VOLUME, ON_PICTURES, UNMEASURED, MEANINGLESS_OTHERWISE, EQUAL_CHANNELS)
 #: Entry of a bundle's metrics: the scores on cases that lack every sequence that may be missing.
 REQUIRED_ONLY = "validation_required_only"
-UNUSED_MASK = "a brain mask is given, and the model does not use one: it sees the whole images"
+UNUSED_MASK = "the brain mask is ignored: the model uses the whole images"
 
 
 def require_dimensions(case: Case, recipe: Recipe) -> None:
@@ -41,7 +41,7 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
         require_channels(case.images, recipe, where=case.case_id)
     if recipe.data.dimensions == 3 and case.is_slice_stack:
         raise InputError(
-            "the model needs a volume, and pictures were given",
+            "the model needs a volume, but pictures were given",
             where=case.case_id,
             cure="choose a model for pictures, or give the volume as NIfTI or DICOM",
             code="input.dimensions",

@@ -1,4 +1,4 @@
-"""How what is predicted on is read."""
+"""Options for reading the inputs of a prediction."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from metseg.io.splits import PartOfSplit
 from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
-#: Said where what is seen of a picture depends on the others of its patient, and only names say which those are.
+#: Warning where the result for a picture depends on the other pictures of its patient, and only names group them.
 GUESSED = (
-    "{count} pictures were taken for the slices of one patient, as their names differ in a number alone; if they are of"
-    " several, give each patient a folder, or say whose they are with a patient pattern such as '^([^_]+)_'"
+    "{count} pictures were read as slices of one patient, because their names differ only in a number; if they belong"
+    " to several patients, give each patient a folder, or set a patient pattern such as '^([^_]+)_'"
 )
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How inputs are read, where that cannot be known from themselves.
+    """How to read inputs, where the files alone do not determine it.
 
     Args:
-        patient_pattern: regular expression whose group is the patient, searched in the path.
+        patient_pattern: regular expression, searched in the path; its group is the patient.
         stack: read TIFFs of several pages as stacks of slices; None: as the model's recipe says.
         allow_gaps: fill slices missing from a DICOM series; None: as the model's recipe says.
         named: modality to the file or DICOM series that it is, as for `find_inputs`.
@@ -49,12 +49,12 @@ class InputOptions:
 
     def __post_init__(self) -> None:
         if self.patient_pattern is not None and self.patients is not None:
-            raise UsageError("a pattern and a table both say whose a file is", cure="give one of them")
+            raise UsageError("a patient pattern and a patient table were both given", cure="give only one of them")
 
     def sources(
         self, inputs: Sequence[Path], trained_on: DataPart, out: Path, *, grey: str | None = None
     ) -> list[CaseSource]:
-        """Return the cases under the inputs; results of an earlier run are none of them.
+        """Return the cases under the inputs, without the results of an earlier run.
 
         Args:
             inputs: files and folders; none: the sequences named are one study.
@@ -98,10 +98,10 @@ class InputOptions:
         """
         if not sources:
             raise InputError(
-                f"nothing under the inputs belongs to the part '{part.name}'",
+                f"the inputs hold no patient of the part '{part.name}'",
                 where=part.path,
                 expected=", ".join(sorted(part.units)[:3]),
-                cure="give the folder that the split was made of, and name patients as the split does "
+                cure="give the folder that the split was made from, and identify patients as the split does "
                 "(--patient-pattern or --patients)",
                 code="input.split",
             )
@@ -117,7 +117,7 @@ class InputOptions:
 def _places_of(inputs: Sequence[Path]) -> dict[Path, PurePosixPath]:
     """Return where each of several folders lies below the one that holds them all; nothing for a single input.
 
-    What is predicted on several folders of a data set is then called as if the whole had been given.
+    Results for several folders of a data set then have the same names as results for the whole data set.
     """
     folders = [path for path in inputs if path.is_dir()]
     if len(inputs) < 2:
@@ -133,14 +133,14 @@ def _places_of(inputs: Sequence[Path]) -> dict[Path, PurePosixPath]:
 
 
 def _without_results(path: Path, sources: Sequence[CaseSource], out: Path) -> list[CaseSource]:
-    """Return the cases of an input; results of an earlier run in a folder below it are none of them."""
+    """Return the cases of an input, without the results of an earlier run in a folder below it."""
     results = out.resolve()
     if not path.is_dir() or path.resolve() not in results.parents:
         return list(sources)
     left = [kept for source in sources if (kept := _without(source, results)) is not None]
     if not left:
         raise InputError(
-            "no images but the results of an earlier run",
+            "the folder holds no images, only the results of an earlier run",
             where=path,
             cure="give the folder of the images, or another --out",
             code="input.missing",

@@ -1,4 +1,4 @@
-"""On which side of the head a lesion lies, as far as the image alone can say it."""
+"""Side of the head that a lesion is on, as far as the image alone shows it."""
 
 from __future__ import annotations
 

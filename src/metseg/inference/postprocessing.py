@@ -1,4 +1,4 @@
-"""The last touches to a mask before it is handed out: holes, smallest size, one lesion only."""
+"""Postprocessing of a mask: fill holes, remove small pieces, keep one lesion only."""
 
 from __future__ import annotations
 

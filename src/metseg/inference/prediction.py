@@ -40,7 +40,7 @@ class Prediction(PredictionData):
         warnings: of reading, preprocessing and prediction, one sentence each.
         model: name of the recipe that made the model.
         scheme: name of the label scheme of the class ids.
-        reference: name of the image on whose grid the result lies; empty: the first of the case.
+        reference: name of the image that the result shares its grid with; empty: the first of the case.
         records: what the preprocessing did, step by step.
         part: how masks were made of probabilities; None: not by a `Predictor`.
         fingerprint: of the model's bundle; empty: the model came from no bundle.
@@ -102,7 +102,7 @@ class Prediction(PredictionData):
             return [*written, report.write(document_path(target, self.case.case_id))]
         if names != ("mask",):
             raise UsageError(
-                "a single file holds the mask alone",
+                "a single file can hold only the mask",
                 where=target,
                 got=", ".join(names) or "no format",
                 cure="give a folder to write other formats",
@@ -169,7 +169,7 @@ def _is_folder(path: Path) -> bool:
         return False
     if path.suffix and not path.is_dir():
         raise UsageError(
-            "the file would be of a kind that predictions are not saved as",
+            "predictions cannot be saved in this file format",
             where=path,
             expected=f"a folder, or a name that ends with {MASK_ENDING}",
             cure="choose a folder; it receives masks, overlays and the lesions as JSON",

@@ -32,7 +32,7 @@ class PredictionData:
         warnings: of reading, preprocessing and prediction.
         model: name of the recipe that made the model.
         scheme: name of the label scheme that the class ids are of.
-        reference: name of the image on whose grid the result lies; empty: the first of the case.
+        reference: name of the image that the result shares its grid with; empty: the first of the case.
         records: what the preparation did, step by step.
         part: how masks were made of probabilities; None: not by a `Predictor`.
         fingerprint: of the model's bundle; empty: the model came from no bundle.
@@ -54,7 +54,7 @@ class PredictionData:
 
     @property
     def reference_image(self) -> Volume:
-        """Return the image on whose grid the result lies."""
+        """Return the image that the result shares its grid with."""
         images = self.case.images
         return images[self.reference] if self.reference else next(iter(images.values()))
 

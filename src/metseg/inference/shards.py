@@ -1,4 +1,4 @@
-"""Thousands of studies over many processes: which are mine, which are done, and that no two work on one.
+"""Divide thousands of studies over many processes: select, skip finished cases, lock cases in progress.
 
 Nothing is agreed on beforehand but the folder of the results. A case is finished when its document is there, which is
 written last, names the same model and options, and lies beside every result that is asked for; it is being worked on

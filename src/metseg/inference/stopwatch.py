@@ -1,4 +1,4 @@
-"""How long each phase of a prediction takes."""
+"""Measure how long each phase of a prediction takes."""
 
 from __future__ import annotations
 

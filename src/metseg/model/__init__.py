@@ -1,6 +1,6 @@
-"""Architectures: one table, one way to build, one wrapper that takes any input size.
+"""Architectures: a table, a factory, and a wrapper for inputs of any size.
 
-The table and the options load without torch; what builds networks is loaded when it is first used.
+The table and the options load without torch; the networks are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What a network's outputs mean: classes that exclude one another, or regions that overlap.
+"""Outputs of a network: exclusive classes or overlapping regions.
 
-Classes: one class has one output (sigmoid), several share a softmax with the background. Regions: whole tumour, tumour
-core and enhancing tumour contain one another, so each has a sigmoid of its own and is learnt as it will be scored
-(nnU-Net's region-based training, Isensee et al. 2020, arXiv:2011.00848). Which of the two a network has follows from
-its recipe's loss: ``loss.name = "regions"`` asks for regions.
+Classes: one class has one output (sigmoid); several share a softmax with the background. Regions: whole tumour, tumour
+core and enhancing tumour contain one another, so each has its own sigmoid and is trained as it will be scored
+(nnU-Net's region-based training, Isensee et al. 2020, arXiv:2011.00848). The recipe's loss determines which of the two
+a network has: ``loss.name = "regions"`` selects regions.
 
-Between them stands one object, `Outputs`: losses take their binary targets from it, prediction its probabilities and
-its decision.
+The class `Outputs` serves both sides: losses get their binary targets from it, predictions their probabilities and
+decisions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of architectures. It needs no torch: each network is imported when it is built."""
+"""Table of architectures. It does not import torch: each network is imported when it is built."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A bundle is a trained model as a folder: weights, the recipe that made them, what they score, checksums.
+"""A bundle is a folder with a trained model: weights, recipe, scores, checksums.
 
 model.safetensors | model_0.safetensors, model_1.safetensors, ...   one file per fold
-recipe.toml     how it was made, every default written out: all that is needed to build the network again
-card.md         what it is for, for people
-metrics.json    what it scored
-split.json      which patients it saw (optional: patient names may not be yours to pass on)
-sha256          checksums of the others, as ``sha256sum`` writes and checks them
+recipe.toml     how it was made, with all defaults: everything needed to build the network again
+card.md         the model card, for people
+metrics.json    its scores
+split.json      the patients of its training (optional: patient names may be confidential)
+sha256          checksums of the other files, in the format of ``sha256sum``
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def save_bundle(
         raise UsageError("a bundle needs at least one network", where=target, code="usage.bundle")
     if target.exists() and not is_bundle(target) and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(
-            "refusing to replace something that is not a bundle",
+            "the folder exists and is not a bundle, so it is not replaced",
             where=target,
             cure="choose a new folder",
             code="usage.bundle",
@@ -154,7 +154,7 @@ def _serialised(network: SegmentationNetwork | Weights, expected: Weights, recip
     check_keys(weights, expected, where="the network to save", architecture=recipe.model.name)
     # Contiguous: safetensors knows no channels-last layout, and the layout is the machine's affair, not the model's.
     plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
+    # One entry: safetensors does not keep the order of several, and equal networks should give equal files.
     return safetensors.torch.save(plain, {"metseg": __version__})
 
 
@@ -164,9 +164,9 @@ def _load_network(path: Path, recipe: Recipe) -> SegmentationNetwork:
         network = build_from_recipe(recipe, initial_weights=False)
     except UsageError as error:
         raise BundleError(
-            f"the recipe's network '{recipe.model.name}' cannot be built: {error.one_line()}",
+            f"cannot build the recipe's network '{recipe.model.name}': {error.one_line()}",
             where=path.parent / RECIPE,
-            cure="use the version of metseg that made the bundle or a newer one, with the packages that it needs",
+            cure="install the version of metseg that made the bundle, or a newer one, with its optional packages",
         ) from None
     check_keys(weights, network.state_dict(), where=path, architecture=recipe.model.name)
     network.load_state_dict(weights)
@@ -178,7 +178,7 @@ def _read_recipe(folder: Path) -> Recipe:
         return parse_recipe(read_text(folder / RECIPE), where=str(folder / RECIPE))
     except UsageError as error:
         raise BundleError(
-            f"the bundle's recipe is damaged: {error.one_line()}", cure="copy the bundle anew", code="model.recipe"
+            f"the bundle's recipe is damaged: {error.one_line()}", cure="copy the bundle again", code="model.recipe"
         ) from None
 
 
@@ -187,14 +187,14 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path))
     except ValueError as error:
         raise BundleError(
-            "not valid JSON", where=path, got=error, cure="copy the bundle anew", code="model.invalid"
+            "not valid JSON", where=path, got=error, cure="copy the bundle again", code="model.invalid"
         ) from None
     if not isinstance(content, dict):
         raise BundleError(
             "not a JSON object",
             where=path,
             got=type(content).__name__,
-            cure="copy the bundle anew",
+            cure="copy the bundle again",
             code="model.invalid",
         )
     return content

@@ -1,4 +1,4 @@
-"""Install a bundle where it is found by name."""
+"""Install a bundle in the user's folder, so that it is available by name."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def install_bundle(path: Path, *, name: str | None = None) -> Path:
     chosen = bundle.recipe.name if name is None else name
     if not NAME.fullmatch(chosen):
         raise UsageError(
-            "a bundle cannot be called so",
+            "invalid bundle name",
             expected="letters, digits, . _ + -",
             got=repr(chosen),
-            cure="choose another with --name",
+            cure="choose another name with --name",
             code="usage.bundle_name",
         )
     target = user_bundles() / chosen
     there = list_bundles().get(chosen, target)
     if there.exists():
         raise UsageError(
-            f"there is a bundle called '{chosen}' already",
+            f"a bundle named '{chosen}' already exists",
             where=there,
-            cure="choose another name with --name, or remove that one",
+            cure="choose another name with --name, or remove the existing bundle",
             code="usage.bundle_exists",
         )
     with atomic_folder(target) as temporary:

@@ -1,9 +1,10 @@
-"""Instance normalisation in predictions: torch's numbers, in the layout that convolutions like, in less time.
+"""Instance normalisation in predictions: torch's results, in channels-last layout and in less time.
 
-torch computes it as batch normalisation of one sample with N x C channels. On a CPU, channels last have to be copied
-out of their layout for that, and the answer is not in it. Its group normalisation with a group for each channel is the
-same and quicker, but in channels last wrong where a volume is mostly air: there it subtracts the square of the mean
-from the mean of the squares. `benchmarks/instance_norm.py` has times and errors of each.
+torch computes it as batch normalisation of one sample with N x C channels. On a CPU, a channels-last input must be
+copied to another layout for that, and the output is not channels-last. torch's group normalisation with one group per
+channel gives the same and is faster, but in channels-last layout it is wrong where a volume is mostly air: there it
+subtracts the square of the mean from the mean of the squares. `benchmarks/instance_norm.py` has times and errors of
+each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the table of architectures holds about each family."""
+"""`ModelSpec`: an entry of the table of architectures."""
 
 from __future__ import annotations
 

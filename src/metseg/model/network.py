@@ -1,4 +1,4 @@
-"""`SegmentationNetwork`: any architecture behind one contract: any input size in, logits of the same size out."""
+"""`SegmentationNetwork`: wraps any architecture; takes inputs of any size and returns logits of the same size."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 class SegmentationNetwork(nn.Module):
     """Pad the input to a size that the architecture can halve often enough, run it, crop the answer.
 
-    The padding repeats the border. Zeros would draw an edge around every picture whose background is not zero (after
-    z-scoring it never is), and a mirror image needs a picture larger than the padding; repeating does neither. It is
-    added at the far end of each axis, so that pixel (0, 0) stays on the coarsest grid and cropping costs nothing.
+    The padding repeats the border. Zeros would draw an edge around every picture with a non-zero background (after
+    z-scoring it is never zero), and mirroring needs a picture larger than the padding; repeating avoids both. Padding
+    is added at the far end of each axis, so that pixel (0, 0) stays on the coarsest grid and cropping costs nothing.
 
     Args:
         body: the architecture; see `metseg.model.model_spec.ModelSpec`.
@@ -68,9 +68,9 @@ class SegmentationNetwork(nn.Module):
         return [_crop(self._at_full_resolution(logits, padded), sizes) for logits in answer]
 
     def folded(self) -> SegmentationNetwork:
-        """Return a network of the same answers that is only to predict, with weights of its own.
+        """Return a network with the same outputs, for predictions only, with its own weights.
 
-        Where the architecture has none, this network itself.
+        Where the architecture has no such form, return this network.
         """
         fold: Any = getattr(self.body, "folded", None)
         body = self.body if fold is None else fold()
@@ -94,10 +94,10 @@ class SegmentationNetwork(nn.Module):
         letters = "(N, C, X, Y)" if self.dimensions == 2 else "(N, C, X, Y, Z)"
         if images.ndim != self.dimensions + 2 or 0 in images.shape[2:]:
             raise InputError(
-                f"a {self.dimensions}D network cannot take an array of this shape",
+                f"wrong array shape for a {self.dimensions}D network",
                 expected=letters,
                 got=tuple(images.shape),
-                cure="slices go to 2D networks one by one, volumes to 3D networks, and no axis may be empty",
+                cure="give single slices to 2D networks and volumes to 3D networks, without empty axes",
                 code="input.shape",
             )
         if images.shape[1] != self.in_channels:

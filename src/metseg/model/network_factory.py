@@ -45,7 +45,7 @@ def build_model(
     require_dimensions(name, dimensions)
     if in_channels < 1 or out_channels < 1:
         raise UsageError(
-            f"'{name}' needs at least one channel in and one out",
+            f"'{name}' needs at least one input channel and one output channel",
             got=(in_channels, out_channels),
             code="usage.channels",
         )
@@ -66,18 +66,18 @@ def channels_of(recipe: Recipe) -> tuple[int, int]:
     """Return (channels in, channels out) of a recipe's network.
 
     One input per sequence, and per neighbouring slice where a slice network sees several. One class needs one logit
-    (sigmoid); several share a softmax with the background, or each region has a sigmoid of its own: see
+    (sigmoid); several share a softmax with the background, or each region has its own sigmoid: see
     `metseg.model.activation`.
 
     Raises:
-        UsageError: the recipe does not say which sequences the network sees.
+        UsageError: the recipe does not name the inputs of the network.
     """
     inputs = len(recipe.seen)
     if inputs == 0:
         raise UsageError(
-            "the recipe does not say what the network sees",
+            "the recipe does not name the inputs of the network",
             where=f"recipe {recipe.name}",
-            cure='name the channels of a picture, or the sequences: data.channels = ["t1c", "t2f"]',
+            cure='name the sequences, or the channels of the pictures: data.channels = ["t1c", "t2f"]',
             code="usage.channels",
         )
     slices = 2 * recipe.data.neighbours + 1 if recipe.data.dimensions == 2 else 1

@@ -1,16 +1,16 @@
-"""Convolutions that are right on a CPU whatever their shape, at the price of more digits where oneDNN is wrong.
+"""Convolutions with correct results on a CPU for all shapes, with higher precision where oneDNN is wrong.
 
-oneDNN, as torch 2.13 brings it, is right for the bulk of what a network does, and several times as fast in bfloat16 as
-in float32. It fails at the margins, forwards or backwards, with numbers that are off by half or by 1e35:
+oneDNN in torch 2.13 is correct for most operations of a network, and several times as fast in bfloat16 as in float32.
+It fails in rare cases, forwards or backwards, with results that are off by half or by 1e35:
 
-- a kernel that reaches beyond both ends of what it is given: in every precision, and it may write where it must not;
+- a kernel that reaches beyond both ends of its input: in every precision, and it may write outside its memory;
 - bfloat16: grouped convolutions of volumes; on processors with AMX also strides of 4, and sides of one voxel.
 
-A volume of few slices is enough to make a bottleneck so narrow. All of this, and a little around it, is computed in a
-precision in which it is right; narrow as it is, that costs next to nothing.
+A volume of few slices is enough for so narrow a bottleneck. These cases, with a small margin, are computed in a
+precision with correct results; the tensors are so small that this costs almost nothing.
 
-Where oneDNN is right and torch does not ask it, predictions ask it themselves: for single small volumes, to add what
-a convolution answers to a tensor that is there, and for biases that torch would round to bfloat16.
+Where oneDNN is correct but torch does not use it, predictions call it directly: for single small volumes, for adding
+the output of a convolution to an existing tensor, and for biases that torch would round to bfloat16.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Module = TypeVar("Module", bound=nn.Module)
 #: In bfloat16 there are no larger strides, and no sides of fewer voxels, going in or coming out.
 LARGEST_STRIDE, LEAST_SIDE = 3, 3
 
-#: Numbers of a volume's channels and first two axes up to which torch convolves a single one by itself.
+#: Product of a volume's channels and first two axes up to which torch does not use oneDNN for a single volume.
 SMALL = 20_480
 
 #: oneDNN's convolution, the one that adds to a tensor, and whether oneDNN has bfloat16 here. Of torch's own machinery:
@@ -45,10 +45,10 @@ def use_safe_convolutions(network: Network) -> Network:
 
 
 def with_parameters(module: Module, parameters: Mapping[str, Tensor | None]) -> Module:
-    """Return a module like another, which holds no further modules, with other parameters in the place of its own.
+    """Return a copy of a module without submodules, with other parameters.
 
-    The other is left as it is at every moment, for another thread may be using it; `torch.func.functional_call` changes
-    it for as long as a call takes.
+    The original is never changed, because another thread may use it; `torch.func.functional_call` would change it for
+    the duration of a call.
     """
     twin = copy.copy(module)
     twin._parameters = {**module._parameters, **parameters}  # type: ignore[dict-item]
@@ -56,13 +56,14 @@ def with_parameters(module: Module, parameters: Mapping[str, Tensor | None]) -> 
 
 
 def add_convolved(total: Tensor, convolution: nn.Module, volume: Tensor) -> Tensor:
-    """Return ``total`` with what a convolution answers added in place; for predictions, not where gradients are needed.
+    """Add the output of a convolution to ``total`` in place and return it; for predictions only, without gradients.
 
-    oneDNN adds while it convolves, and needs no tensor for its answer: 33 MB on the finest level of `mets-3d`.
+    oneDNN adds while it convolves, and needs no tensor for the output: this saves 33 MB on the finest level of
+    `mets-3d`.
 
     Args:
-        total: (N, K, ...), of the answer's shape.
-        convolution: from a network of `use_safe_convolutions`, or any other, which then answers by itself.
+        total: (N, K, ...), in the shape of the output.
+        convolution: from a network of `use_safe_convolutions`; any other is called as usual.
         volume: (N, C, ...); shares no memory with ``total``.
     """
     if isinstance(convolution, _CarefulDown) and convolution._may_add_to(total, volume):
@@ -125,7 +126,7 @@ class _CarefulDown(_Careful):
         return self._answer(input)
 
     def _may_add_to(self: Any, total: Tensor, volume: Tensor) -> bool:
-        """Return whether oneDNN is right for this, and has an answer of its own layout to add to."""
+        """Return whether oneDNN is correct for this input, and ``total`` has its layout."""
         return (
             _CONVOLVE_AND_ADD is not None
             and total.dtype == torch.float32
@@ -141,7 +142,7 @@ class _CarefulDown(_Careful):
         )
 
     def _onednn_may_predict(self: Any, volume: Tensor) -> bool:
-        """Return whether this is a prediction on a CPU that has oneDNN, and the padding is one that oneDNN knows."""
+        """Return whether this is a prediction on a CPU with oneDNN, with a padding that oneDNN supports."""
         onednn: Any = torch.backends.mkldnn
         return (
             volume.device.type == "cpu"
@@ -201,8 +202,8 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
     def _with_exact_bias(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return what autocast would, but for the bias, which is added in float32 before the sum is rounded.
 
-        A bias is the same for all voxels, and so is what rounding takes from it. Of what bfloat16 moved the logits of
-        `mets-sim` by, whose folded norms are biases, that was two thirds (`docs/experiments.md`).
+        A bias is the same for all voxels, and so is its rounding error. In `mets-sim`, where folded norms are biases,
+        it caused two thirds of the change of the logits by bfloat16 (`docs/experiments.md`).
         """
         volume, kernel = input.to(torch.bfloat16), weight.to(torch.bfloat16)
         with torch.autocast("cpu", enabled=False):
@@ -219,7 +220,7 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
         return answer
 
     def _is_small(self, input: Tensor) -> bool:
-        """Return whether torch would do in a prediction by itself what oneDNN does in less than half the time."""
+        """Return whether torch would not use oneDNN in a prediction, though it takes less than half the time."""
         return len(input) == 1 and input.shape[:-1].numel() <= SMALL and self._may_ask_onednn(input)
 
 

@@ -1,4 +1,4 @@
-"""Read weights without running code: safetensors always, public checkpoints with torch's weights-only reader."""
+"""Read weights without running code: safetensors, and public checkpoints with torch's weights-only reader."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     data = _read(path)
     if data.startswith(_PICKLE_STARTS):
         raise BundleError(
-            "this is a pickle, which can run any code when it is opened; it was not opened",
+            "the file is a pickle, which can run any code when it is loaded; it was not loaded",
             where=path,
             expected="safetensors",
-            cure="ask its author for safetensors, or convert it where you trust it",
+            cure="ask its author for safetensors, or convert it yourself if you trust it",
             code="model.pickle",
         )
     missing = _missing_bytes(data)
@@ -65,18 +65,18 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         first_line = (str(error).splitlines() or ["no reason given"])[0]
         raise BundleError(
-            "the checkpoint is damaged, or holds code and not only weights; nothing of it was run",
+            "the checkpoint is damaged, or holds code besides weights; no code was run",
             where=path,
             got=first_line,
-            cure="take the original file, or convert it to safetensors where you trust it",
+            cure="use the original file, or convert it to safetensors if you trust it",
             code="model.pickle",
         ) from None
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise BundleError(
-            "the checkpoint holds more than a table of weights",
+            "the checkpoint holds more than weights",
             where=path,
-            expected="name to tensor",
-            cure="save the network's state_dict() alone",
+            expected="a mapping from names to tensors",
+            cure="save only the network's state_dict()",
             code="model.invalid",
         )
     return dict(content)
@@ -96,11 +96,11 @@ def check_keys(
     if real:
         more = f" and {len(real) - _NAMED_KEYS} more" if len(real) > _NAMED_KEYS else ""
         raise BundleError(
-            "the weights are of another architecture",
+            "the weights belong to another architecture",
             where=where,
             expected=architecture,
             got=", ".join(real[:_NAMED_KEYS]) + more,
-            cure="pair them with the recipe they were trained by",
+            cure="use them with the recipe that they were trained with",
             code="model.architecture",
         )
 

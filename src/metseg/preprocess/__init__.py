@@ -1,4 +1,4 @@
-"""From a `Case` to the array that a network sees, and back: the table of steps, and the rules of their order."""
+"""Preprocessing, from a `Case` to the input array of a network and back: table of steps, rules of their order."""
 
 from __future__ import annotations
 
@@ -134,10 +134,10 @@ class Order(NamedTuple):
 ORDER: Mapping[Kind, Order] = {
     "case": Order(
         ("contrast", "channels", "region", "spatial", "normalise"),
-        "it works on the images before they are stacked into one array",
+        "it runs on the images before they are stacked into one array",
     ),
-    "contrast": Order(("spatial", "normalise"), "it works on the pictures as they lie in the files"),
-    "region": Order(("contrast", "spatial", "normalise"), "it goes by the files' own values"),
+    "contrast": Order(("spatial", "normalise"), "it needs the pictures unchanged"),
+    "region": Order(("contrast", "spatial", "normalise"), "it needs the original intensities"),
 }
 
 
@@ -165,7 +165,7 @@ def check_steps(named: Sequence[Named]) -> tuple[Step, ...]:
     """Return the steps of a recipe, ready to run.
 
     Raises:
-        UsageError: an unknown step or option, or a step behind one that it has to precede (``usage.step_order``).
+        UsageError: an unknown step or option, or a step after one that it must precede (``usage.step_order``).
     """
     steps: list[Step] = []
     for position, item in enumerate(named):
@@ -183,7 +183,7 @@ def _check_order(name: str, spec: StepSpec, before: Sequence[Step]) -> None:
         harmless = spec.kind == "region" and step.spec.keeps_values
         if step.spec.kind in order.behind and not harmless:
             raise UsageError(
-                f"{name} stands behind {step.name}",
+                f"{name} comes after {step.name}",
                 where="preprocess",
                 expected=f"{name} first: {order.reason}",
                 cure=f"move {name} before {step.name}",

@@ -1,8 +1,8 @@
-"""What a slice network sees besides a slice: the slices on each side of it, as further channels.
+"""Adjacent slices as additional input channels of a slice network.
 
-Training reads them out of the cache and prediction out of the prepared image; the order is said here, once, for both:
-all sequences of slice ``z - n`` come first, then all of ``z - n + 1``, and so on up to ``z + n``. Channel
-``n * C + c`` is sequence ``c`` of the slice itself. Beyond the ends of the volume its last slice is repeated.
+Training reads them from the cache, prediction from the prepared image; both use the order defined here: all sequences
+of slice ``z - n`` come first, then all of ``z - n + 1``, and so on up to ``z + n``. Channel ``n * C + c`` is sequence
+``c`` of the slice itself. Beyond the ends of the volume, its last slice is repeated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the brain has to be found in the images of a case before the steps of a recipe run."""
+"""Decide whether a case needs brain extraction before the steps of a recipe run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def brain_mask_options(recipe: Recipe) -> Options | None:
 
 
 def needs_brain_extraction(case: Case, recipe: Recipe) -> bool:
-    """Return whether a case shows a skull, has no brain mask, and the recipe finds the brain by itself.
+    """Return whether a case shows a skull, has no brain mask, and the recipe extracts the brain automatically.
 
     Pictures are left to the step `brain_mask`: their size is not known. So are cases without an image that the
     network sees: what is missing is said when they are stacked.

@@ -1,4 +1,4 @@
-"""Cut a window out of an array, beyond its edges where asked, and put it back.
+"""Crop a window from an array, padded beyond the edges where needed, and put it back.
 
 A window is ``start`` and ``size`` along the last axes of an array: voxel ``i`` of the window is voxel ``start + i`` of
 the array, where there is one.
@@ -56,14 +56,14 @@ def put_back(array: Array, start: Sequence[int], shape: Sequence[int]) -> Array:
 def move_to_window(prepared: Prepared, step: str, *, start: Sequence[int], size: Sequence[int]) -> Prepared:
     """Return everything of a case within a window; outside the image there is nothing, label 0 and no tissue.
 
-    Nothing is the smallest value of a channel, or the 0 around a brain that was z-scored by itself.
+    Empty voxels have the smallest value of a channel, or the 0 around a brain that was z-scored separately.
 
     Raises:
         UsageError: the window would add or drop slices that have names.
     """
     if prepared.slice_names and (start[2] != 0 or size[2] != prepared.grid[2]):
         raise UsageError(
-            f"{step} would change the number of slices of a stack of pictures",
+            f"{step} cannot change the number of slices of a stack of pictures",
             expected=prepared.grid[2],
             got=size[2],
             cure="leave the third axis out",

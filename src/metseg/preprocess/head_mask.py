@@ -1,4 +1,4 @@
-"""Where in the images there is tissue at all."""
+"""Head mask: the voxels of the images that show tissue."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def head_mask(image: Array) -> npt.NDArray[np.bool_]:
 def find_head(image: Array) -> Head:
     """Return where any of the images shows tissue.
 
-    An image whose background was erased (skull-stripped or masked) is tissue wherever it differs from the background;
-    so is one that keeps to the tissue of such images, however dark its own is: they were masked together. Any other
+    An image with an erased background (skull-stripped or masked) is tissue wherever it differs from the background;
+    so is one that keeps to the tissue of such images, even if its own is dark: they were masked together. Any other
     image is cut at half of Otsu's threshold (Otsu 1979) of the distance from the background; specks go and holes within
     a slice (ventricles, sinuses) are filled. The slices are those of the third axis, so that only for images with an
-    erased background the answer is the same whatever the order of the axes: a volume is turned first.
+    erased background the result is the same for any order of the axes: a volume is turned first.
 
     Args:
         image: (C, X, Y, Z) of any real type, before contrast is changed: CLAHE lifts the background off zero. What
@@ -114,7 +114,7 @@ def _background(channel: Array) -> tuple[float, bool]:
 def _half_otsu(positive: npt.NDArray[np.float32], *, zeros: int) -> float:
     """Return half of Otsu's threshold over 256 bins from 0 up; half, so that dark tissue stays.
 
-    The zeros, most of a volume, are told by their number: to sort each into its bin takes as long as all else here.
+    The zeros, most of a volume, are given as a count: sorting each into its bin takes as long as all else here.
     """
     counts, borders = np.histogram(positive, bins=256, range=(0.0, float(positive.max(initial=0)) or 1.0))
     counts[0] += zeros

@@ -1,4 +1,4 @@
-"""Values between voxels: axis by axis where the new grid runs along the old one, and onto any other grid.
+"""Interpolation: axis by axis where the new grid is parallel to the old one, and onto any other grid.
 
 Labels are never interpolated as numbers: each class is resampled as a share of the voxel, and the largest share wins.
 """
@@ -32,7 +32,7 @@ def axis_weights(size: int, count: int, *, step: float, start: float, method: Me
     """Return (count, size): how much each old voxel of an axis adds to each new one, at ``start + step * i``.
 
     Where the axis becomes coarser, a new voxel gets the mean over its own extent of the straight lines between the old
-    ones, whatever the method, so that nothing between two new centres is overlooked. Rows sum to 1.
+    ones, with every method, so that nothing between two new centres is skipped. Rows sum to 1.
 
     >>> axis_weights(2, 3, step=0.5, start=0.0).tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
@@ -124,7 +124,7 @@ def labels_onto_grid(source: Volume, target: Grid, *, world: Affine | None = Non
     assert source.affine is not None
     assert target.affine is not None
     out = strongest_class(source.data, lambda mask: onto_grid(Volume(mask, source.affine), target, world=world))
-    if 0 not in source.data:  # then background has no share of its own that could win outside
+    if 0 not in source.data:  # then there is no background share that could win outside
         out[~covered(source.shape, voxel_map(source.affine, target.affine, world), target.shape)] = 0
     return out
 

@@ -1,4 +1,4 @@
-"""Sequences that a case may lack, because the network was trained for it: what it is shown in their place."""
+"""Missing sequences: what replaces them, for networks that were trained with missing sequences."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def grey_sequence(recipe: Recipe) -> str | None:
 
 
 def substitute_sequences(case: Case, data: DataPart, fill: SequenceFill, *, grey: str | None = None) -> dict[str, str]:
-    """Return, for each sequence that the case lacks and may lack, the one whose image is stacked in its place.
+    """Return, for each missing optional sequence, the sequence that is stacked in its place.
 
     Args:
         case: as read.
@@ -62,7 +62,7 @@ def substitute_sequences(case: Case, data: DataPart, fill: SequenceFill, *, grey
         return {}
     if fill.reference >= len(data.inputs):
         raise UsageError(
-            "the reference of 'missing_sequence' is none of the network's inputs",
+            "the reference of 'missing_sequence' is not an input of the network",
             where="augment",
             expected=f"below {len(data.inputs)}",
             got=fill.reference,
@@ -89,6 +89,6 @@ def fill_missing(prepared: Prepared, standing_in: Mapping[str, str], fill: Seque
             continue
         copied = fill.fill == "copy" and reference in places
         prepared.image[places[name]] = prepared.image[places[reference]] if copied else 0
-        shown = f"a copy of {reference}" if copied else "nothing"
-        warnings.append(f"missing sequence {name}: the network sees {shown} in its place")
+        shown = f"a copy of {reference}" if copied else "zeros"
+        warnings.append(f"missing sequence {name}: the network gets {shown} in its place")
     return replace(prepared, warnings=(*prepared.warnings, *warnings))

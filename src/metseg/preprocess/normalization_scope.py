@@ -1,4 +1,4 @@
-"""Over which voxels the statistics of a normalisation are taken: one slice or the case, tissue or everything."""
+"""Scope of the statistics of a normalisation: one slice or the case, tissue or all voxels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Region = Literal["head", "interior", "all"]
 class Scope(Frozen):
     """Options shared by the steps that take statistics. Every channel is always treated on its own."""
 
-    #: slice: each picture by itself, as a single picture would be; case: one set of statistics per case.
+    #: slice: each picture separately, like a single picture; case: one set of statistics per case.
     scope: Literal["slice", "case"] = "case"
     #: head: tissue only (see `head_mask`); interior: deep in the head, without scalp and skull (see `interior`); all:
     #: every voxel.

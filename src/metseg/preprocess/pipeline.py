@@ -1,4 +1,4 @@
-"""Run the steps of a recipe on a case, and bring what a network says back to the case's own grid."""
+"""Run the steps of a recipe on a case, and bring a network's output back to the case's own grid."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def prepare_case(
 
 
 def _stacked(case: Case, data: DataPart, steps: Sequence[Step], *, standing_in: Mapping[str, str]) -> Prepared:
-    """Return a case as one array, its labels checked, after the steps that work on a case."""
+    """Run the steps that work on a case, check its labels, and return it stacked into an array."""
     case, records = _on_one_grid(case, data, steps)
     prepared = replace(stack_case(case, data.inputs, standing_in=standing_in), records=records)
     if prepared.labels is None:
@@ -84,7 +84,7 @@ def _stacked(case: Case, data: DataPart, steps: Sequence[Step], *, standing_in: 
 def _on_one_grid(case: Case, data: DataPart, steps: Sequence[Step]) -> tuple[Case, tuple[Record, ...]]:
     """Return the images that count, after the steps that work on a case, and the records of these.
 
-    Images that the network does not see are left out, but for the reference, whose grid results will lie on.
+    Images that are not inputs of the network are left out, except for the reference, which defines the result's grid.
     """
     reference = reference_name(case, data)
     kinds = {step.spec.kind for step in steps}

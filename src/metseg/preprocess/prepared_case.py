@@ -1,4 +1,4 @@
-"""`Prepared`: a case on its way to the network, and the record of all that was done to it."""
+"""`Prepared`: a case during preprocessing, with the record of all steps so far."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def stack_case(
     Args:
         case: with images on one grid.
         modalities: which images, in this order; empty: all, in the case's order.
-        standing_in: missing modality to the one whose image is taken instead.
+        standing_in: from a missing modality to the modality that replaces it.
     Raises:
         InputError: a modality is missing (``input.missing_sequence``).
         GeometryError: images or labels of different shapes, or at different places.
@@ -141,9 +141,9 @@ def _stack_warnings(types: Sequence[np.dtype[Any]], volume: Volume) -> list[str]
     warnings = []
     if len(set(types)) > 1:
         names = ", ".join(str(each) for each in types)
-        warnings.append(f"images of different types ({names}) were joined as {np.result_type(*types)}")
+        warnings.append(f"images of different data types ({names}) were combined as {np.result_type(*types)}")
     if volume.affine is not None and is_sheared(volume.affine):
-        warnings.append(f"the axes of the voxels are {shear_degrees(volume.affine):.1f} degrees off right angles")
+        warnings.append(f"the voxel axes deviate from right angles by {shear_degrees(volume.affine):.1f} degrees")
     return warnings
 
 
@@ -165,7 +165,7 @@ def check_present(wanted: Sequence[str], present: Sequence[str], *, where: objec
             where=where,
             expected=", ".join(wanted) or None,
             got=", ".join(present) or "none",
-            cure="give the missing sequence, or name in data.channels what the channels of the pictures are",
+            cure="give the missing sequence, or name the channels of the pictures in data.channels",
             code="input.missing_sequence",
         )
 
@@ -186,12 +186,12 @@ def check_grids(case: Case, wanted: Sequence[str]) -> None:
                 where=case.case_id,
                 expected=first.shape if first.shape != volume.shape else None,
                 got=volume.shape if first.shape != volume.shape else difference,
-                cure='bring all images of the case to one grid, or put the step {name = "align"} first in the recipe',
+                cure='resample all images to one grid, or put the step {name = "align"} first in the recipe',
                 code="input.affine_mismatch" if first.shape == volume.shape else "input.shape_mismatch",
             )
     if 0 in first.shape:
         raise GeometryError(
-            "an image without a voxel", where=case.case_id, got=first.shape, cure="remove the case, or export it anew"
+            "the image has no voxels", where=case.case_id, got=first.shape, cure="remove the case, or export it again"
         )
 
 
@@ -213,7 +213,7 @@ def _label_type(labels: Volume, where: str) -> npt.NDArray[np.uint8]:
     as_bytes = labels.data.astype(np.uint8)
     if not np.array_equal(as_bytes, labels.data):
         raise InputError(
-            "the mask holds values that are no class ids 0..255",
+            "the mask holds values that are not class ids (0 to 255)",
             where=where,
             cure="export the mask as class ids",
             code="input.labels",

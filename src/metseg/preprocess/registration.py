@@ -2,7 +2,7 @@
 
 Mattes' mutual information (Mattes et al. 2003, doi:10.1109/TMI.2003.809072), as SimpleITK has it, maximised over three
 angles and three shifts by steps that become smaller, from coarse images to fine ones. Everything is done on axes turned
-to RAS+, in one thread and with a fixed seed: the same images give the same answer in whatever order their axes lie.
+to RAS+, in one thread and with a fixed seed: the same images give the same result for any order of their axes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from metseg.volume import Volume
 
 Mask = npt.NDArray[np.bool_]
 #: From which position the search starts. header: where the scanner says the heads are; moments: the centres of the
-#: heads on each other; geometry: the centres of the images on each other; best: whichever of these leads furthest.
+#: heads on each other; geometry: the centres of the images on each other; best: the best of these.
 Start = Literal["best", "header", "moments", "geometry"]
 
 #: Voxel sizes of the coarse images, one after the other.
@@ -114,7 +114,7 @@ def register_rigid(
         raise InputError(
             "the images could not be registered",
             got=str(error).strip().splitlines()[-1],
-            cure='look at both images; align by method = "resample" if their coordinates are right',
+            cure='check both images; if their coordinates are right, set method = "resample" for the step align',
             code="input.registration",
         ) from None
     return rigid_matrix(transform)
@@ -141,7 +141,7 @@ def _from_afar(fixed: Side, moving: Side, *, start: Start) -> Any:
             if start != "best":
                 raise
     if not ends:
-        raise RuntimeError("the images do not meet from any start")
+        raise RuntimeError("the images do not overlap from any start")
     return min(ends, key=lambda end: end[0])[1]
 
 

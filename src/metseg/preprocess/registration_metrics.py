@@ -1,4 +1,4 @@
-"""How well two images of one head lie on each other."""
+"""Metrics of how well two images of one head are aligned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between our volumes and SimpleITK's images, which have axes (z, y, x) in memory and coordinates in LPS."""
+"""Conversion to and from SimpleITK's images, which have axes (z, y, x) in memory and coordinates in LPS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def to_simpleitk(volume: Volume) -> Any:
             "the axes of the image are not at right angles",
             expected=90,
             got=f"{90 - shear_degrees(volume.affine):.1f} degrees",
-            cure='align by method = "resample", or resample the image with the program that made it',
+            cure='set method = "resample" for the step align, or resample the image with the program that made it',
         )
     affine = RAS_LPS @ volume.affine
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T))

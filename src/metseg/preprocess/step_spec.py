@@ -1,4 +1,4 @@
-"""`StepSpec`: what the table of steps says of each step."""
+"""`StepSpec`: an entry of the table of preprocessing steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ArrayStep = Callable[[Prepared, Any], Prepared]
 
 
 class CaseStep(Protocol):
-    """A step that works on the images of a case; ``reference`` names the one on whose grid results lie."""
+    """A step that works on the images of a case; ``reference`` names the image that defines the result's grid."""
 
     def __call__(self, case: Case, options: Any, *, reference: str) -> tuple[Case, Record]: ...
 

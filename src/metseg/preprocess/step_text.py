@@ -1,4 +1,4 @@
-"""What the sentences of several steps have in common; see `StepSpec.describe`."""
+"""Text fragments shared by the descriptions of several steps; see `StepSpec.describe`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Details = Mapping[str, Any]
 
 
 def scope_text(record: Details) -> str:
-    """Return over what the statistics were taken."""
+    """Return the scope of the statistics in words."""
     whole = {"case": "over the study", "slice": "slice by slice"}[record["scope"]]
     region = {"head": "within the head", "interior": "within the head without its shell", "all": "over all voxels"}
-    return f"each sequence by itself, {whole}, {region[record['region']]}"
+    return f"each sequence separately, {whole}, {region[record['region']]}"
 
 
 def size_text(size: Sequence[int]) -> str:

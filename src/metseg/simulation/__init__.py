@@ -1,4 +1,4 @@
-"""A brain phantom with metastases: four sequences with exact truth, from a seed and nothing to download."""
+"""A brain phantom with metastases: four sequences with exact ground truth, from a seed, without downloads."""
 
 from metseg.simulation.difficulty import CHALLENGES, Difficulty, Stack, difficulty_level
 from metseg.simulation.examination import simulate_examination

@@ -1,4 +1,4 @@
-"""How far from a study for research a simulated examination is: one table of levels, each an options class."""
+"""Difficulty of a simulated examination, from research data to clinical routine: a table of levels with options."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from metseg.recipe import Fraction, Frozen
 from metseg.registry import lookup
 
-#: The sequence whose grid the labels lie on; it is never missing, and the others are offset against it.
+#: The labels are on the grid of this sequence; it is never missing, and the others are offset from it.
 REFERENCE = "t1c"
 
 Plane = Literal["axial", "sagittal", "coronal"]

@@ -1,4 +1,4 @@
-"""One examination of one patient: the first and clean one as the phantom makes it, every other as it is scanned."""
+"""Simulate one examination of one patient: the first, undisturbed one from the phantom, all others as scanned."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def simulate_examination(
     """Return examination ``timepoint`` of patient ``index`` of the data set ``seed``.
 
     The first one without a challenge is `simulate_patient`'s, to the bit. Each later one has the same head with the
-    lesions of its day, lies a little differently in the scanner, and has timing, drift and noise of its own.
+    lesions of its day, a slightly different position in the scanner, and its own timing, drift and noise.
 
     Args:
         seed: which data set.

@@ -1,4 +1,4 @@
-"""What can be chosen about the phantoms: the only home of the defaults."""
+"""Options of the simulation, and the only place of their defaults."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from metseg.recipe import Frozen, Modality
 SEQUENCES = ("t1n", "t1c", "t2w", "t2f")
 
 
-#: Diameters are drawn until they fall within the bounds; with less of the distribution there it would take for ever.
+#: Diameters are drawn until they fall within the bounds; with a smaller share of the distribution, this takes too long.
 SMALLEST_SHARE = 0.01
 
 
 class PhantomOptions(Frozen):
-    """How the patients are made. Lesion diameters are those of the sphere of the lesion core's volume."""
+    """Options of simulated patients. A lesion's diameter is that of a sphere with the volume of its core."""
 
     resolution_mm: Annotated[float, Field(ge=0.8, le=5)] = 1.0
     #: False: everything outside the brain is exactly 0, as in skull-stripped data sets.
@@ -28,9 +28,9 @@ class PhantomOptions(Frozen):
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.035
     #: Standard deviation of the logarithm of the coil's intensity drift.
     bias: Annotated[float, Field(ge=0, le=1)] = 0.08
-    #: "one": scanner and protocol, as within a hospital. "many": tissues and timings stray three times as far, and T1
-    #: is weighted by spin echo in some patients, by an inversion pulse in others, and the skull is taken off more or
-    #: less closely: for networks that shall go abroad.
+    #: "one": one scanner and protocol, as within a hospital. "many": tissues and timings vary three times as much, T1
+    #: is weighted by spin echo in some patients and by an inversion pulse in others, and the skull is removed more or
+    #: less closely: for networks meant for real data.
     scanners: Literal["one", "many"] = "one"
     lesions_min: Annotated[int, Field(ge=0)] = 1
     lesions_max: Annotated[int, Field(ge=0, le=60)] = 12
@@ -50,8 +50,8 @@ class PhantomOptions(Frozen):
             raise ValueError("the median diameter lies outside diameter_min_mm to diameter_max_mm")
         if self.diameter_log_std > 0 and self._share_within() < SMALLEST_SHARE:
             raise ValueError(
-                "hardly any diameter would fall between diameter_min_mm and diameter_max_mm: widen them, or lower"
-                " diameter_log_std (0 makes all lesions alike)"
+                "almost no diameter would fall between diameter_min_mm and diameter_max_mm: widen the range, or lower"
+                " diameter_log_std (0 gives all lesions the same diameter)"
             )
         return self
 
@@ -107,7 +107,7 @@ class CourseOptions(Frozen):
     #: Days between two examinations, evenly drawn.
     interval_min_days: Annotated[int, Field(ge=1)] = 60
     interval_max_days: Annotated[int, Field(ge=1)] = 120
-    #: How often lesions do what, relative to each other; `course.VOLUME_FACTORS` says by how much.
+    #: Relative frequencies of what lesions do in an interval; `progression.VOLUME_FACTORS` says by how much.
     growing: Annotated[float, Field(ge=0)] = 0.35
     stable: Annotated[float, Field(ge=0)] = 0.30
     shrinking: Annotated[float, Field(ge=0)] = 0.25
@@ -126,5 +126,5 @@ class CourseOptions(Frozen):
         if self.interval_min_days > self.interval_max_days:
             raise ValueError("interval_min_days is larger than interval_max_days")
         if self.growing + self.stable + self.shrinking + self.vanished == 0:
-            raise ValueError("something must happen: one of growing, stable, shrinking, vanished above 0")
+            raise ValueError("at least one of growing, stable, shrinking and vanished must be above 0")
         return self

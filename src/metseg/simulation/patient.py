@@ -1,7 +1,7 @@
-"""Who is simulated: one patient's head and lesions as a few numbers, before a single voxel is made.
+"""`Patient`: one patient's head and lesions as a few numbers, before any voxel is computed.
 
-A `Patient` is a pure function of (seed, index, options): it depends neither on how many patients are made nor on
-the voxel size, so that the same patient can be rendered coarse and fine.
+A `Patient` is a pure function of (seed, index, options): it depends neither on the number of patients nor on the
+voxel size, so that the same patient can be rendered coarse and fine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SimulatedLesion:
         uptake: how strongly it takes contrast agent up, 0 (weak) to 1 (strong).
         patchiness: standard deviation of the uptake within the lesion, as a share of its mean, before it is limited to
             0.05 to 1.
-        lobes: further round parts that have grown out of the first one, each with a middle of its own.
+        lobes: further round parts that have grown out of the first one, each with its own centre.
         fluidity: of what is necrotic: 0 dead tissue, 1 a cyst as watery as cerebrospinal fluid.
         eccentricity: how much faster the depth falls off on one side of the middle than on the other, 0 for a
             necrosis in the middle: the larger, the thicker the rim on one side.
@@ -115,7 +115,7 @@ class Patient:
         return patient_name(self.index)
 
     def stream(self, purpose: str) -> np.random.Generator:
-        """Return a generator of its own for one purpose, so that a new purpose changes none of the others."""
+        """Return a separate generator for one purpose, so that a new purpose does not change the others."""
         return random_stream(self.seed, self.index, purpose)
 
 
@@ -225,7 +225,7 @@ class Sites:
     def take(self, radius_mm: float) -> Point:
         """Return a site for a lesion, in MNI coordinates.
 
-        A lesion whose wished-for site does not exist (many large ones) comes nearest to what the others leave.
+        If no suitable site is free (as for many large lesions), the site farthest from the other lesions is used.
         """
         weights = self._junction if self._rng.random() < JUNCTION_SHARE else self._any
         inside = (self._depth > 0.55 * radius_mm + 1.5) & (self._ventricle > 0.8 * radius_mm)

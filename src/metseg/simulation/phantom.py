@@ -1,4 +1,4 @@
-"""One simulated patient: from the description through tissue shares to four sequences and the exact truth."""
+"""Simulate one patient: from the description through tissue shares to four sequences and the exact ground truth."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SimulatedPatient:
         instances: (X, Y, Z) uint8, the lesion each labelled voxel belongs to.
         brain: (X, Y, Z) bool, what a skull-stripping program would keep.
         lesions: what the voxels of each lesion measure.
-        examination: which one this is of several, and what happened until then; None where nobody asked.
+        examination: number and history of this examination; None: a single examination.
         scans: how each sequence was measured; empty for a first examination on the phantom's own grid.
     """
 
@@ -71,7 +71,7 @@ def simulate_patient(seed: int, index: int, options: PhantomOptions | None = Non
     """Return patient ``index`` of the data set ``seed``: always the same, however many others there are.
 
     Raises:
-        UsageError: nilearn, whose wheel carries the anatomy, is not installed.
+        UsageError: nilearn, which provides the anatomy, is not installed.
     """
     options = options or PhantomOptions()
     patient = describe_patient(seed, index, options)
@@ -151,7 +151,7 @@ def _brain_tissues(
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     """Return the shares of white and grey matter and fluid, and the texture of the brain.
 
-    One brain has crisper borders than the mean of 152, and sulci of its own: the averaged shares become
+    One brain has sharper borders than the mean of 152, and its own sulci: the averaged shares become
     ``w p^2 / sum w p^2`` with random smooth weights ``w``.
     """
     inside = _bounding_box(hull < 4)

@@ -1,1 +1,1 @@
-"""Training: losses, the Lightning module, runs that can be resumed and end in a bundle."""
+"""Training: losses, the Lightning module, and resumable runs that produce a bundle."""

@@ -98,7 +98,7 @@ def load_training_data(
         sources: all cases.
         split: which patient is where.
         fold: which fold is validated on, for a split with folds.
-        cache: the folder for preprocessed cases; each way of preprocessing has a folder of its own in it.
+        cache: the folder for preprocessed cases, with a subfolder for each way of preprocessing.
         contents: of the cases' files, by case id, as far as they are known.
         quiet: show no progress.
     Raises:
@@ -108,7 +108,7 @@ def load_training_data(
     for part in ("train", "validation"):
         if not getattr(selection, part):
             raise InputError(
-                f"the split leaves no patient for {part}",
+                f"the split has no patient for {part}",
                 where="split",
                 cure="give more patients, or other shares under [split]",
                 code="input.too_few",
@@ -193,27 +193,27 @@ def spare_workers() -> int:
 
 
 def _require_lesions(cache: Cache, train: Sequence[Part]) -> None:
-    """Refuse masks of which none has a lesion: a network would learn to mark nothing.
+    """Check that the training masks hold a lesion: else the network would learn to mark nothing.
 
     Raises:
         InputError: ``input.no_lesion``.
     """
     if not any(_has_lesion(cache, part) for part in train):
         raise InputError(
-            f"none of the masks of {len(train)} training cases has a lesion",
-            cure="check the masks and their values with `metseg inspect`, or give a split with lesions for training",
+            f"the masks of all {len(train)} training cases are empty",
+            cure="check the masks and their values with `metseg inspect`, or use a split with lesions in training",
             code="input.no_lesion",
         )
 
 
 def _warn_without_lesions(cache: Cache, validation: Sequence[Part]) -> None:
-    """Say on whom weights cannot be chosen, before anything is trained."""
+    """Warn about validation patients without lesions, before the training starts."""
     patients = {cache.entries[part.case].patient for part in validation}
     with_lesion = {cache.entries[part.case].patient for part in validation if _has_lesion(cache, part)}
     if not with_lesion:
         sys.stderr.write(
-            "metseg: warning: no validation patient has a lesion, so there is no validation Dice: the weights of the "
-            "lowest validation loss are kept\n"
+            "metseg: warning: no validation patient has a lesion, so there is no validation Dice: the weights with "
+            "the lowest validation loss are kept\n"
         )
     elif len(with_lesion) < len(patients):
         count = len(patients) - len(with_lesion)
@@ -234,6 +234,6 @@ def _require_truth(cache: Cache) -> None:
         raise InputError(
             f"{pluralize(len(without), 'case')} without a mask",
             where=without[0],
-            cure="training and validation need the truth: add the masks or leave these cases out of the split",
+            cure="training and validation need masks: add them, or remove these cases from the split",
             code="input.no_truth",
         )

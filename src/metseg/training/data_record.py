@@ -1,4 +1,4 @@
-"""What a run's images and masks were when it began, so that it is not gone on with on others unnoticed."""
+"""Record of a run's images and masks at its start, to detect changed data when the run is resumed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from metseg.preprocess.cache.cache_key import CaseContent, read_content
 from metseg.system_info import processors
 
 FORMAT, VERSION = "metseg-run-data", 1
-#: So many cases are named in a message.
+#: Maximum number of cases named in a message.
 NAMED = 3
 
-#: What can be done where the data are others, or are not known to be the same.
-CURE = "choose another --out, or go on all the same with --allow-changed-data"
+#: Hint where the data have changed, or may have changed.
+CURE = "choose another --out, or continue anyway with --allow-changed-data"
 
 
 class DataRecord(NamedTuple):
-    """What the cases of a run are now.
+    """The current cases of a run.
 
     Args:
         cases: by case id.
-        remark: how they differ from those that the run was begun with, one sentence; None: not at all.
+        remark: how they differ from the cases at the start of the run, one sentence; None: they are the same.
     """
 
     cases: Mapping[str, CaseContent]
@@ -39,18 +39,17 @@ class DataRecord(NamedTuple):
 def read_data(
     path: Path | None, sources: Sequence[CaseSource], *, allow_changed: bool, is_finished: bool = False
 ) -> DataRecord:
-    """Return what the cases are now; refuse a run whose cases were others, unless that is asked for.
+    """Return the current cases; raise if they have changed since the start of the run, unless that is allowed.
 
-    A run of an earlier version has no record: there is nothing to compare with. Nothing is written.
+    Runs of earlier versions have no record, so their cases are not compared. Nothing is written.
 
     Args:
         path: of the run's record; None: a new run.
-        sources: the cases as they are now.
-        allow_changed: go on all the same, and say so.
+        sources: the current cases.
+        allow_changed: continue with changed data, with a warning.
         is_finished: the run is finished: nothing is trained on the changed data.
     Raises:
-        UsageError: ``usage.changed_data``, cases that changed, by name; ``usage.data_record``, a record that cannot be
-            read.
+        UsageError: ``usage.changed_data``, names the changed cases; ``usage.data_record``, an unreadable record.
         InputError: a file cannot be read.
     """
     remark, before = None, {}
@@ -59,7 +58,7 @@ def read_data(
     except UsageError as error:
         if not allow_changed:
             raise
-        may_differ = "the data of the finished run" if is_finished else "the run goes on with data that"
+        may_differ = "the data of the finished run" if is_finished else "the run continues with data that"
         remark = f"{may_differ} may have changed: {error.what}"
     now = _contents(sources, before)
     changed = [case for case in sorted(now.keys() & before.keys()) if now[case].content != before[case].content]
@@ -68,13 +67,13 @@ def read_data(
         named = ", ".join(changed[:NAMED]) + (f" and {len(changed) - NAMED} more" if len(changed) > NAMED else "")
         if not allow_changed:
             raise UsageError(
-                "the images or masks are not those that the run was begun with",
+                "images or masks have changed since the run was started",
                 where=None if path is None else path.parent,
-                got=f"{pluralize(len(changed), 'other case')}: {named}",
-                cure=f"give the data that it was begun with, {CURE}",
+                got=f"{pluralize(len(changed), 'changed case')}: {named}",
+                cure=f"restore the original data, {CURE}",
                 code="usage.changed_data",
             )
-        begins = "the run is finished and was not trained on" if is_finished else "the run goes on with"
+        begins = "the run is finished and was not trained on" if is_finished else "the run continues with"
         remark = f"{begins} {pluralize(len(changed), 'changed case')}: {named}"
     if remark is not None:
         sys.stderr.write(f"metseg: warning: {remark}\n")
@@ -82,7 +81,7 @@ def read_data(
 
 
 def write_record(path: Path, record: DataRecord) -> None:
-    """Write what the cases of a run are from now on."""
+    """Write the record of a run's cases."""
     cases = {case: content._asdict() for case, content in record.cases.items()}
     write_text(path, json.dumps({"format": FORMAT, "version": VERSION, "cases": cases}))
 
@@ -117,7 +116,7 @@ def _read(path: Path) -> dict[str, CaseContent]:
 
 def _unreadable(path: Path, *, got: str) -> UsageError:
     return UsageError(
-        "the record of the data that the run was begun with cannot be read",
+        "cannot read the record of the run's original data",
         where=path,
         expected=f"{FORMAT} {VERSION}",
         got=got[:200],

@@ -1,6 +1,6 @@
-"""The end of a run: the best weights are scored on the cases' own grid and become a bundle.
+"""Finish a run: score the best weights on the cases' own grid and save them as a bundle.
 
-Only here are test patients read, once, when nothing can be chosen any more; what was seen of them stays in the run.
+Test patients are read only here, once, after all choices are made; their scores and figures stay in the run folder.
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ def best_network(run: RunFolder, recipe: Recipe) -> SegmentationNetwork:
     """
     if not run.best_weights.exists():
         raise BundleError(
-            "the weights of the best validation are gone",
+            "the weights of the best epoch are missing",
             where=run.best_weights,
-            cure="begin anew in another folder with --out, or restore the file from a copy",
+            cure="restore the file from a copy, or start again in another folder with --out",
             code="model.missing",
         )
     network = build_from_recipe(recipe, initial_weights=False)

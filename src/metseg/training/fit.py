@@ -1,4 +1,4 @@
-"""Run Lightning's loop over a run folder, from wherever the run stands."""
+"""Run Lightning's training loop in a run folder, from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         network: what is trained; of several processes, that of the first.
         ranks: which process this is.
     Raises:
-        UsageError: the loss, or a weight, is no longer a number.
+        UsageError: the loss, or a weight, is not finite.
         BundleError: the checkpoint is of another version or network.
         ResourceError: the disk is full.
     """
@@ -145,11 +145,11 @@ def _spent(job: Job, budget: Budget, ranks: Ranks, callbacks: Sequence[Callback]
     """Return what the training took.
 
     Raises:
-        UsageError: no validation gave a loss that is a number.
+        UsageError: the validation loss was never finite.
     """
     best = next((one.best for one in callbacks if isinstance(one, BestWeights)), NOTHING_YET)
     if ranks.leads and best == NOTHING_YET:
-        raise diverged("no validation gave a loss that is a number", where=job.run.path)
+        raise diverged("the validation loss was never finite", where=job.run.path)
     return Spent(
         budget.steps,
         round(budget.elapsed_s / 60, 4),
@@ -160,7 +160,7 @@ def _spent(job: Job, budget: Budget, ranks: Ranks, callbacks: Sequence[Callback]
 
 
 def _devices(compute: Compute, ranks: Ranks, network: SegmentationNetwork) -> dict[str, Any]:
-    """Return what Lightning is told of devices and processes.
+    """Return Lightning's arguments for devices and processes.
 
     Args:
         compute: kind of device.

@@ -1,4 +1,4 @@
-"""What a result was measured on: a duration means nothing without it."""
+"""Describe the machine that a result was measured on: a duration means nothing without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a step of a training will take, before it takes it."""
+"""Estimate the memory of a training step before the training starts."""
 
 from __future__ import annotations
 

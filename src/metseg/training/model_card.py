@@ -1,4 +1,4 @@
-"""The card of a bundle: what the model is, what it was trained on, how it scored, what it must not be used for."""
+"""Model card of a bundle: architecture, training data, scores and limits of use."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
 
 
 def trivial_remarks(metrics: Mapping[str, Any]) -> list[str]:
-    """Return in which way the model says nothing, one sentence for each part of the data; mostly empty.
+    """Return remarks on trivial predictions, one sentence for each part of the data; usually empty.
 
     Args:
         metrics: what `metseg.training.finalize` measured.
@@ -60,7 +60,7 @@ def trivial_remarks(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def about_model(recipe: Recipe, *, parameters: int) -> list[str]:
-    """Return the lines with which every card begins: what it is, whose data it saw, what it must not be used for.
+    """Return the first lines of every card: description, disclaimer, architecture and training data.
 
     Args:
         recipe: how the model was made.
@@ -85,31 +85,31 @@ def about_model(recipe: Recipe, *, parameters: int) -> list[str]:
 
 
 def _without_optional(recipe: Recipe, metrics: Mapping[str, Any]) -> list[str]:
-    """Say that sequences may be missing only with what the network scores then."""
+    """Return the lines on optional sequences, with the scores without them."""
     optional = ", ".join(recipe.data.optional)
     if not optional:
         return []
     if REQUIRED_ONLY not in metrics:
-        return [f"It takes studies without {optional}; how it scores on them was not measured.", ""]
+        return [f"It accepts studies without {optional}; its scores on them were not measured.", ""]
     rows = _rows(f"validation, without {optional}", metrics[REQUIRED_ONLY])
-    return [f"It takes studies without {optional}. Without all of them it scored:", "", *HEADER, *rows, ""]
+    return [f"It accepts studies without {optional}. Its scores without all of them:", "", *HEADER, *rows, ""]
 
 
 def _beginning(began_with: Mapping[str, Any] | None) -> list[str]:
-    """Say which weights the training began with, and how much training those had had."""
+    """Return the line on the initial weights and their training."""
     if began_with is None:
         return []
-    unknown = "; whom they have seen is not known" if began_with["seen_before"] is None else ""
+    unknown = "; their training patients are not known" if began_with["seen_before"] is None else ""
     return [
-        f"- began with the weights of `{began_with['name']}` (from trainings of {began_with['steps']} steps, "
-        f"{began_with['minutes']:.1f} minutes in all{unknown})"
+        f"- initial weights: `{began_with['name']}` (trained for {began_with['steps']} steps, "
+        f"{began_with['minutes']:.1f} minutes in total{unknown})"
     ]
 
 
 def _leaks(metrics: Mapping[str, Any]) -> str:
-    """Return by which ways patients who were scored have been learnt from."""
+    """Return the ways in which scored patients were part of the training."""
     seen = (metrics.get("began_with") or {}).get("seen_before")
-    inherited = f"the weights it began with had seen {seen} of these patients, or others called like them"
+    inherited = f"the initial weights were trained or selected on {seen} of these patients, or others of the same names"
     by_slice = ["the split was by slice"] if metrics["split_by"] == "slice" else []
     return " and ".join([*([inherited] if seen else []), *metrics.get("leaks", by_slice)])
 

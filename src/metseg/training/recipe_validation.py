@@ -1,4 +1,4 @@
-"""Check every name and option of a recipe against the tables, before any data is touched.
+"""Check every name and option of a recipe against the tables, before any data are read.
 
 `check_recipe` imports no torch, so that a wrong name or option is reported in about a second.
 """
@@ -63,9 +63,9 @@ def check_recipe(recipe: Recipe) -> None:
     _check_optional(recipe)
     if not recipe.data.inputs:
         raise UsageError(
-            "the recipe does not say what the network sees",
+            "the recipe does not name the inputs of the network",
             where=f"recipe {recipe.name}",
-            cure='name the channels of the pictures, such as channels = ["t1n", "t2f", "t1c"], under [data]',
+            cure='name the channels of the pictures under [data], such as channels = ["t1n", "t2f", "t1c"]',
             code="usage.recipe",
         )
 
@@ -80,7 +80,7 @@ def _check_optional(recipe: Recipe) -> None:
             where=f"recipe {recipe.name}, data.optional",
             expected=f"some of: {', '.join(name for name in data.inputs if name != data.reference)}",
             got=", ".join(data.optional),
-            cure="name there only sequences that the network sees, and not the reference",
+            cure="list only inputs of the network there, without the reference",
             code="usage.recipe",
         )
 

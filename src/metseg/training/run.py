@@ -1,4 +1,4 @@
-"""One training from beginning to bundle."""
+"""Train a network by a recipe, from the data to the bundle."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Run:
         out: the run folder.
         split_file: from ``metseg split``; None: the split that the recipe describes.
         fold: which fold is validated on, for a split with folds.
-        init: a bundle whose weights to begin with.
+        init: a bundle that provides the initial weights.
         resume: go on with the run in ``out``.
         allow_changed_data: go on with it even where images or masks are not what they were when it began.
         cache: where preprocessed cases are kept; None: in the run folder.
@@ -83,7 +83,7 @@ class Run:
 def train_run(recipe: Recipe, run: Run) -> Path:
     """Train by a recipe and return the bundle's folder. Safe to interrupt at any time; ``resume`` goes on.
 
-    Of several processes the first does everything but the training by itself, and the bundle is there when it is done.
+    With several processes, the first one does everything except the training alone; the bundle exists when it ends.
 
     Raises:
         UsageError: a wrong recipe, a run folder that holds another run, or devices that there are not.
@@ -104,7 +104,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     require_devices(compute.device, run.devices)
     folder = RunFolder(run.out)
     if not ranks.leads:
-        if not folder.is_finished:  # nobody would lead
+        if not folder.is_finished:  # otherwise no process leads
             train_along(ranks, compute.device.type)
         return folder.bundle
     with disk_full_is_an_error(folder.path), folder.locked() as start:
@@ -119,7 +119,7 @@ def _require_resumed(run: Run) -> None:
     """
     if run.allow_changed_data and not run.resume:
         raise UsageError(
-            "--allow-changed-data is for a run that is resumed",
+            "--allow-changed-data needs --resume",
             where=run.out,
             cure="add --resume, or leave --allow-changed-data out",
             code="usage.run",
@@ -138,11 +138,11 @@ def _lead(
     if folder.is_finished:
         _require_same(recipe, run, folder)
         return folder.bundle
-    again = "go on with --resume" if folder.exists else "repeat the command"
+    again = "continue with --resume" if folder.exists else "repeat the command"
     with _lack_is_an_error(recipe, again=again):
         job, network, data, sources = _prepare(recipe, run, folder, compute)
     start()
-    with _lack_is_an_error(recipe, again="go on with --resume"):
+    with _lack_is_an_error(recipe, again="continue with --resume"):
         with process_group(ranks, compute.device.type, other=train_along):
             spent = fit(broadcast(job), network, ranks)
         draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
@@ -211,7 +211,7 @@ def _of_these_data(recipe: Recipe, folder: RunFolder, root: Path, sources: Seque
     statement = data_statement(recipe.data.licence, root, {source.patient for source in sources})
     inherited = (folder.read_state().get("began_with") or {}).get("data", "")
     if inherited and inherited not in statement:
-        statement = f"{statement}; the weights it began with: {inherited}"
+        statement = f"{statement}; initial weights: {inherited}"
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"licence": statement})})
 
 
@@ -241,9 +241,9 @@ def _trains_faster_in_channels_last(recipe: Recipe) -> bool:
 
 @contextmanager
 def _lack_is_an_error(recipe: Recipe, *, again: str) -> Iterator[None]:
-    """Name a lack of memory, wherever in a training it is noticed; `again` says how to repeat what failed."""
+    """Report a lack of memory anywhere in a training as an error; `again` says how to repeat the failed step."""
     size = recipe.train.batch_size
-    smaller = f"begin in another folder with --set train.batch_size={size // 2}" if size > 1 else "use smaller pictures"
+    smaller = f"start in another folder with --set train.batch_size={size // 2}" if size > 1 else "use smaller pictures"
     cure = f"close other programs and {again}, or {smaller}"
     with out_of_memory_is_an_error("memory ran out while training", where=f"batch of {size}", cure=cure):
         yield
@@ -254,7 +254,7 @@ def _checkpoint(folder: RunFolder, run: Run) -> Path | None:
     remove_unfinished(folder.checkpoints)
     found = latest_good(folder.checkpoints)
     if run.resume and found is None:
-        sys.stderr.write("metseg: the run was interrupted before its first epoch ended; it begins from the start\n")
+        sys.stderr.write("metseg: the run was interrupted before the end of its first epoch; it starts again\n")
     return found
 
 
@@ -265,7 +265,7 @@ def _ready_network(
 
     Args:
         recipe: of the run.
-        init: whose weights it begins with; None: random ones, by the seed.
+        init: provides the initial weights; None: random weights from the seed.
         data: of the run; fixed normalisations that a bundle does not bring are measured on it.
         compute: device and precision.
         trained: whether a checkpoint will replace all of its weights.
@@ -281,8 +281,8 @@ def _ready_network(
     if has_fixed_norm(network) and not complete:
         if init is None:
             sys.stderr.write(
-                "metseg: fixed normalisations are meant for weights that are given (--init); from random ones"
-                " nobody has tried them\n"
+                "metseg: fixed normalisation is meant for pretrained weights (--init); it is untested with random"
+                " weights\n"
             )
         _measure(network, recipe, data, compute)
     return network

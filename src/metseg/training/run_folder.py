@@ -1,4 +1,4 @@
-"""A run folder: where everything of one training lies, and who may write there."""
+"""Run folder: the files of one training, and the lock on them."""
 
 from __future__ import annotations
 
@@ -98,28 +98,28 @@ class RunFolder:
                 raise UsageError(
                     "there is no run to resume",
                     where=self.path,
-                    cure="leave --resume out to begin one",
+                    cure="leave --resume out to start one",
                     code="usage.run",
                 )
             return None
         if not resume:
             raise UsageError(
-                "there is a run in this folder already",
+                "the folder already holds a run",
                 where=self.path,
-                cure="go on with --resume, or choose another --out",
+                cure="continue it with --resume, or choose another --out",
                 code="usage.run_exists",
             )
         if load_recipe(self.recipe_file) != recipe:
             raise UsageError(
-                "the run was begun with another recipe",
+                "the run was started with another recipe",
                 where=self.path,
-                cure=f"resume it with its own, {self.recipe_file}, or choose another --out",
+                cure=f"resume it with its own recipe, {self.recipe_file}, or choose another --out",
                 code="usage.run",
             )
         return self._begun_with(choices or {})
 
     def require_split(self, split: Split, *, where: Path) -> None:
-        """Refuse another split than the one that the run was begun with.
+        """Check that a split is the one that the run was started with.
 
         Args:
             split: the one that is asked for.
@@ -129,10 +129,10 @@ class RunFolder:
         """
         if self.split_file.exists() and Split.load(self.split_file) != split:
             raise UsageError(
-                "the run was begun with another split",
+                "the run was started with another split",
                 where=where,
-                expected=f"that in {self.split_file}",
-                cure="take that one, or choose another --out",
+                expected=f"the split in {self.split_file}",
+                cure="use that split, or choose another --out",
                 code="usage.run",
             )
 
@@ -141,7 +141,7 @@ class RunFolder:
         for name, value in choices.items():
             if value is not None and value != begun.get(name, value):
                 raise UsageError(
-                    f"the run was begun with another {name}",
+                    f"the run was started with another {name}",
                     where=self.path,
                     expected=begun[name],
                     got=value,
@@ -179,7 +179,7 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise LockedError(
-                "another training holds this run folder",
+                "another training is using this run folder",
                 where=self.path,
                 got=self._holder(),
                 cure="wait for it, stop it, or choose another --out",
@@ -229,4 +229,4 @@ class RunFolder:
             holder = json.loads(self._holder_file.read_text("utf-8"))
             return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError):
-            return "a process that has not said who it is"
+            return "an unknown process"

@@ -1,4 +1,4 @@
-"""Predict cases and compare them with their truth, each on its own grid; and keep what was seen."""
+"""Predict cases and score them against their masks, each on its own grid; save scores and figures."""
 
 from __future__ import annotations
 
@@ -78,17 +78,17 @@ class ScoredRun:
             return cls(scores, snapshots, float(document["slices_per_s"]))
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise InputError(
-                "what the run saw of its patients cannot be read",
+                "cannot read the saved scores and figures of the run",
                 where=folder,
                 got=type(error).__name__,
-                cure=f"remove {FIGURES} there, and the patients will be scored again",
+                cure=f"remove {FIGURES} there; the patients are then scored again",
             ) from error
 
 
 def score_run(
     predictor: Predictor, chosen: Sequence[SelectedCases], what: str, *, probabilities: bool = True, quiet: bool = False
 ) -> ScoredRun:
-    """Return what a model does on cases, each predicted as a whole; one prediction is in memory at a time.
+    """Score a model on cases, each predicted as a whole; one prediction is in memory at a time.
 
     Args:
         predictor: the model.
@@ -117,7 +117,7 @@ def _take_slices(prediction: Prediction, indices: Sequence[int]) -> Prediction:
     """Return the prediction for some slices, without the lesions, which are those of the whole.
 
     Slices are taken out after the prediction: what is measured over a case while it is prepared (intensities, the
-    head's box) is measured over the whole of it in training, and has to be the same here.
+    head's box) is measured over the whole of it in training, and must be the same here.
     """
     taken = list(indices)
     return replace(
@@ -141,9 +141,9 @@ def score_case(prediction: Prediction, *, probabilities: bool = True) -> CaseSco
     case, truth = prediction.case, prediction.truth
     if truth is None:
         raise InputError(
-            "the case has no mask to be scored against",
+            "the case has no mask to score against",
             where=case.case_id,
-            cure="add its masks, or leave it out of the split",
+            cure="add its mask, or remove the case from the split",
             code="input.no_truth",
         )
     scheme = LABEL_SCHEMES[prediction.scheme]

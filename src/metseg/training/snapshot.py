@@ -1,4 +1,4 @@
-"""One slice of a scored case, kept so that results can be shown without holding every prediction."""
+"""One slice of a scored case, to show results without keeping every prediction in memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Snapshot:
 def take_snapshot(prediction: Prediction) -> Snapshot:
     """Return the snapshot of a case with truth; of a case without any lesion, the middle slice."""
     case, known = prediction.case, prediction.truth
-    assert known is not None, "only cases with truth are scored"
+    assert known is not None, "only cases with a mask can be scored"
     scheme = LABEL_SCHEMES[prediction.scheme]
     truth = scheme_labels(np.asarray(known.data), scheme, where=case.case_id) > 0
     found = prediction.labels > 0

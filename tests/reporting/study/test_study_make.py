@@ -228,7 +228,7 @@ def test_every_step_has_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("record", "sentence"),
     [
-        ({"step": "align", "reference": "t1c", "method": "rigid", "moved": {}}, "All sequences lay on one grid"),
+        ({"step": "align", "reference": "t1c", "method": "rigid", "moved": {}}, "All sequences were on one grid"),
         (
             {
                 "step": "align",
@@ -240,12 +240,12 @@ def test_every_step_has_a_sentence() -> None:
         ),
         (
             {"step": "align", "reference": "t1c", "method": "resample", "moved": {"t2f": {}}},
-            "t2f was brought to the grid of t1c by the scanner's coordinates.",
+            "t2f was resampled to the grid of t1c by the scanner's coordinates.",
         ),
         ({"step": "reorient", "order": [0, 1, 2], "flipped": [False] * 3}, "The axes already ran"),
         ({"step": "resample", "from": [4, 5, 6], "size": [8, 5, 6], "steps": [0.5, 1, 1]}, "4 × 5 × 6 to 8 × 5 × 6"),
         ({"step": "resample", "from": [4, 5, 6], "size": [4, 5, 6], "steps": [1, 1, 1]}, "nothing was resampled"),
-        ({"step": "brain_mask", "found": "head"}, "skull and scalp included"),
+        ({"step": "brain_mask", "found": "head"}, "including skull and scalp"),
         (
             {"step": "brain_mask", "found": "network", "sequence": "t1c", "volume_ml": 1464.9},
             "The brain was outlined in t1c by the network brain-extraction, 1464.9 mL",
@@ -254,7 +254,10 @@ def test_every_step_has_a_sentence() -> None:
             {"step": "clip_percentiles", "lower": 0.5, "upper": 99.5, "scope": "slice", "region": "all"},
             "slice by slice",
         ),
-        ({"step": "rescale", "by": "type", "scope": "case", "region": "all"}, "the largest value that the files"),
+        (
+            {"step": "rescale", "by": "type", "scope": "case", "region": "all"},
+            "the largest value of the files' data type",
+        ),
         ({"step": "zscore", "scope": "nonsense", "region": "head"}, "Step: zscore."),
         ({"step": "crop_to_head"}, "Step: crop_to_head."),
         ({}, "Step: unknown."),

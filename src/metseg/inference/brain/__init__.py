@@ -1,1 +1,1 @@
-"""Brain masks of heads with skull: made, checked, written."""
+"""Brain masks of heads with skull: extraction, checks, files."""

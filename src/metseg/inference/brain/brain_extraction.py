@@ -1,4 +1,4 @@
-"""Find the brain in heads with skull, and check what was found.
+"""Extract the brain from heads with skull, and check the mask.
 
 The network `brain-extraction` comes with the package and takes one image of any contrast, spacing and orientation.
 Nothing heavy is imported at the top: `ensure_brain_mask` goes to the processes that build a cache, and most of them
@@ -57,7 +57,7 @@ class Brain:
     Args:
         mask: (X, Y, Z) bool on the grid of the image: the largest piece, with its holes filled.
         volume_ml: of the mask.
-        warnings: what speaks against it, one sentence each; empty: its volume is that of a brain, and it was one piece.
+        warnings: doubts about the mask, one sentence each; empty: it has the volume of a brain and was one piece.
     """
 
     mask: Mask
@@ -86,8 +86,8 @@ def extract_brain(
     """
     if image.affine is None:
         raise InputError(
-            "the image does not say how large its voxels are",
-            expected="NIfTI or DICOM with its place in space",
+            "the image has no voxel size",
+            expected="NIfTI or DICOM with an affine",
             cure="convert the original series again",
             code="input.no_affine",
         )
@@ -124,7 +124,7 @@ def ensure_brain_mask(case: Case, recipe: Recipe, *, device: str = "auto", on_sh
     if options is not None and options.otherwise == "head":
         return case
     raise no_brain_mask(
-        "no brain was found in images that show a head with skull",
+        "the images show a head with skull, but no brain was found in them",
         where=case.case_id,
         expected=f"{POSSIBLE_ML[0]:.0f} to {POSSIBLE_ML[1]:.0f} mL of brain",
         got=", ".join(tried) or f"no image that {method} can work on",
@@ -221,9 +221,9 @@ def _remarks(volume_ml: float, others_share: float, others: int) -> Iterator[str
     low, high = USUAL_ML
     if not low <= volume_ml <= high:
         yield (
-            f"the brain mask holds {volume_ml:.0f} mL, and brains have {low:.0f} to {high:.0f} mL: the images show a"
-            " part of the head, or the mask is wrong; check it"
+            f"the brain mask has a volume of {volume_ml:.0f} mL; {low:.0f} to {high:.0f} mL is usual: the images show"
+            " only a part of the head, or the mask is wrong; check it"
         )
     if others_share > PIECES_SHARE:
         pieces = pluralize(others, "piece was", "pieces were")
-        yield f"the brain mask fell apart: the largest piece was kept, {pieces} left out; check it"
+        yield f"the brain mask was not connected: the largest piece was kept, {pieces} left out; check it"

@@ -1,4 +1,4 @@
-"""The brain mask of one image as a file, for ``metseg extract-brain``."""
+"""Write the brain mask of one image, for ``metseg extract-brain``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def extract_brain_of_file(path: Path, out: Path, *, method: str = "network", dev
     """Write the brain mask of one image, uint8 0 and 1 on its own grid, and return it.
 
     Args:
-        path: a NIfTI file, or a folder with one DICOM study, of which T1c is taken, else T1, T2 or FLAIR.
+        path: a NIfTI file, or a folder with one DICOM study; its T1c is used, else T1, T2 or FLAIR.
         out: the ``.nii.gz`` to write.
         method: a name in `METHODS`.
         device: such as ``auto``, ``cpu``, ``cuda``.
@@ -47,7 +47,7 @@ def extract_brain_of_file(path: Path, out: Path, *, method: str = "network", dev
             where=path,
             expected=f"{POSSIBLE_ML[0]:.0f} to {POSSIBLE_ML[1]:.0f} mL of brain",
             got=f"{brain.volume_ml:.0f} mL",
-            cure="look whether the image shows a head",
+            cure="check that the image shows a head",
             code="input.brain_mask",
         )
     write_nifti(brain.mask.astype(np.uint8), image.affine, out)
@@ -58,7 +58,7 @@ def _tissue(image: Volume) -> Brain:
     """Return where an image without skull differs from its background: the network would cut its rim off."""
     assert image.affine is not None
     mask = without_holes(head_mask(image.data[None]))
-    note = "the image shows no skull: what differs from its background was taken for the brain"
+    note = "the image shows no skull: everything that differs from its background was taken as the brain"
     return Brain(mask, mask_volume_ml(mask, image.affine), (note,))
 
 
@@ -71,11 +71,11 @@ def _read_head(path: Path) -> Volume:
     studies = studies_asked_for(path, DataPart())
     if len(studies) != 1:
         raise InputError(
-            "there is not one DICOM study in the folder",
+            "the folder does not hold exactly one DICOM study",
             where=path,
             expected="a NIfTI file, or a folder with one DICOM study",
             got=pluralize(len(studies), "study", "studies"),
-            cure="name the file, or the folder of one study",
+            cure="give a NIfTI file, or the folder of one study",
             code="input.several_cases",
         )
     images = studies[0].load().images

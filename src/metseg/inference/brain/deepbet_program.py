@@ -1,6 +1,6 @@
 """Brain extraction by deepbet (Fisch et al. 2024, MIT licence), where the extra ``metseg[deepbet]`` is installed.
 
-It was trained on T1 images of healthy adults. Its weights lie in its own wheel; nothing is downloaded.
+It was trained on T1 images of healthy adults. Its wheel includes the weights; nothing is downloaded.
 """
 
 from __future__ import annotations

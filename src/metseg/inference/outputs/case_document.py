@@ -1,4 +1,4 @@
-"""What becomes the JSON document of a case."""
+"""The JSON document of a case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write what was predicted on pictures: for each of them a picture of its size."""
+"""Write predictions on pictures: one picture of the same size for each."""
 
 from __future__ import annotations
 

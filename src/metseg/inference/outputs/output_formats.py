@@ -1,4 +1,4 @@
-"""What ``metseg predict --format`` offers, for pictures and for volumes."""
+"""Output formats of ``metseg predict --format``, for pictures and for volumes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ INSTANCE_ENDINGS = ("_lesions.png", "-lesions.nii.gz")
 #: Of models with the step `brain_mask` only.
 BRAIN = "brain-mask"
 
-#: The JSON document of each case is written besides, whatever is chosen.
+#: The JSON document of each case is always written as well.
 FORMATS: Mapping[str, Format] = {
     "mask": Format("_mask.png", "-seg.nii.gz", image_outputs.write_mask, volume_outputs.write_mask),
     "overlay": Format("_overlay.png", "-overlay.png", image_outputs.write_overlay, volume_outputs.write_overlay),
@@ -121,7 +121,7 @@ def document_path(out: Path, case_id: str) -> Path:
 def targets(source: CaseSource, out: Path, formats: Sequence[Format]) -> Iterator[tuple[Path, Path]]:
     """Yield every file that will be written for a case, each with the file that it comes from."""
     names = source.slice_names
-    # A study of which nothing is wanted, or nothing can be used, is refused when it is read, and by name.
+    # A study without wanted or usable images is rejected by name when it is read.
     files = source.files or (source.root,)
     yield document_path(out, source.case_id), files[0]
     pictures = [*(_pictures(source) if names else files[:1])] * len(formats)

@@ -1,4 +1,4 @@
-"""Write what was predicted on a volume: NIfTI on the reference image's own grid, and a picture."""
+"""Write predictions on volumes: NIfTI on the reference image's own grid, and a picture."""
 
 from __future__ import annotations
 
@@ -118,17 +118,17 @@ def _turned(point: Sequence[float], shape: Sequence[int], turn: AxisTurn) -> tup
 
 
 def affine_of(prediction: PredictionData) -> npt.NDArray[np.float64]:
-    """Return the affine of the image on whose grid the result lies.
+    """Return the affine of the reference image, which the result shares.
 
     Raises:
-        GeometryError: it has none; NIfTI without a place in space would be a lie.
+        GeometryError: it has none; NIfTI would claim a false position in space.
     """
     affine = prediction.reference_image.affine
     if affine is None:
         raise GeometryError(
-            "the images do not say where they lie in space",
+            "the images have no affine, so the result cannot be saved as NIfTI",
             where=prediction.case.case_id,
-            cure="give NIfTI or DICOM, or ask for masks as pictures",
+            cure="give NIfTI or DICOM images, or choose masks as pictures",
         )
     return affine
 

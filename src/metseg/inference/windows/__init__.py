@@ -1,1 +1,1 @@
-"""Sliding windows: their grid, their sum, mirror images, and the memory that they need."""
+"""Sliding windows: grid, aggregation, test-time augmentation and memory."""

@@ -1,4 +1,4 @@
-"""What a network says of a case, gathered piece by piece and brought back to the case's own grid."""
+"""Aggregate a network's outputs for a case piece by piece, and resample them to the case's own grid."""
 
 from __future__ import annotations
 

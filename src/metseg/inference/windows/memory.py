@@ -1,4 +1,4 @@
-"""How much memory there is, and what it is called when it runs out."""
+"""Measure free memory, and report a lack of memory as an error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def free_memory(device: torch.device | None = None) -> int:
 
 
 def require_memory_for(source: SliceStackSource, *, channels: int) -> None:
-    """Refuse a case whose pictures cannot all be prepared at once.
+    """Reject a case if memory is too small to prepare all its pictures at once.
 
     Raises:
         ResourceError: more than is free; said before the first picture is read.
@@ -55,8 +55,8 @@ def require_memory_for(source: SliceStackSource, *, channels: int) -> None:
     free = free_memory()
     if need > free:
         raise ResourceError(
-            f"the {len(source.slices)} pictures of one folder do not fit into memory together, and the model takes "
-            "statistics over all of them",
+            f"the {len(source.slices)} pictures of one folder do not fit into memory together; the model normalises "
+            "over all of them",
             where=source.slices[0].image.parent,
             expected=f"at most {free / 1e9:.1f} GB",
             got=f"about {need / 1e9:.1f} GB",

@@ -1,8 +1,8 @@
 """Run a 3D network over a volume of any size in bounded memory.
 
-Windows come in order of the first axis. What no later window reaches is finished, handed on and forgotten, so that
-probabilities of all classes at full resolution are held for one window's length at a time, however long the volume.
-That also is why sums are kept in float32: half precision would save nothing here.
+Windows are ordered along the first axis. A slab that no later window reaches is passed on and freed, so that memory
+holds the probabilities of all classes at full resolution for one window length only, for volumes of any length.
+For the same reason sums are kept in float32: half precision would save nothing here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which mirror images a prediction is averaged over."""
+"""Test-time augmentation: the mirror images that a prediction is averaged over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mirror_axes(recipe: Recipe) -> list[tuple[int, ...]]:
     axes = [2 + axis for axis in flipped_axes(recipe.augment)]
     if not axes:
         raise UsageError(
-            "no mirror images to average over: the network was not trained on any",
+            "test-time augmentation needs a network that was trained with flips",
             where=f"recipe {recipe.name}",
             expected="a step 'flip' under [[augment]]",
             cure="predict with --no-tta, or train with flips",

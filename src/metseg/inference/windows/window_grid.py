@@ -1,4 +1,4 @@
-"""Where the windows of a 3D network lie, and how much each of their voxels counts.
+"""Positions of the windows of a 3D network, and the weights of their voxels.
 
 The network sees a volume window by window; where windows overlap, their probabilities are averaged with Gaussian
 weights, since a voxel near a window's border is seen without its surroundings (Isensee et al. 2021, arXiv:1809.10486).

@@ -1,4 +1,4 @@
-"""Attention U-Net: skip connections weighted by what the decoder is looking for.
+"""Attention U-Net: skip connections weighted by attention gates.
 
 Paper: Oktay et al. 2018, "Attention U-Net: Learning Where to Look for the Pancreas", arXiv:1804.03999.
 Code: MONAI's `AttentionUnet`, Apache-2.0.

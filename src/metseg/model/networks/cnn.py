@@ -2,8 +2,7 @@
 
 Paper: Pereira et al. 2016, "Brain Tumor Segmentation Using Convolutional Neural Networks in MRI Images",
 doi:10.1109/TMI.2016.2538465 (small kernels, stacked), made fully convolutional; the "CNN" that papers on metastases
-compare with. Written for metseg, Apache-2.0. It sees no further than its few layers, and so shows what context is
-worth.
+compare with. Written for metseg, Apache-2.0. Its receptive field is small, so it shows how much context helps.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """DynUNet: the network of nnU-Net.
 
 Papers: Isensee et al. 2021, nnU-Net, arXiv:1809.10486; Futrega et al. 2021, arXiv:2110.03352 (residual variant).
-Code: the blocks of MONAI's `DynUNet`, Apache-2.0. The order of computation is ours: MONAI registers every block twice
-(so that weights on disk would be doubled), interpolates the supervised levels itself and keeps them alive between
-steps.
+Code: the blocks of MONAI's `DynUNet`, Apache-2.0. The forward pass is ours: MONAI registers every block twice, which
+doubles the weights on disk, interpolates the supervised levels itself and keeps them in memory between steps.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def build(options: DynUnetOptions, *, in_channels: int, out_channels: int, dimen
 
 
 def monai_module(options: DynUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
-    """Return MONAI's own network, whose blocks ours takes; its weights have the names of ours, and further ones."""
+    """Return MONAI's network, which provides our blocks; its weights have the names of ours, and further ones."""
     from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 
     strides = options.strides_in(dimensions)
@@ -87,9 +86,9 @@ class DynUNet(nn.Module):
         return [logits, *(head(level) for head, level in zip(self.deep_supervision_heads, coarser, strict=True))]
 
     def folded(self) -> DynUNet:
-        """Return a twin for predictions, whose convolutions do what batch normalisation does after them.
+        """Return a copy for predictions, with batch normalisation folded into the convolutions.
 
-        Normalisations of other kinds depend on what they are given; a network of theirs is returned as it is.
+        Other normalisations depend on their input; a network with them is returned unchanged.
         """
         if not isinstance(self.input_block.norm1, _BatchNorm):
             return self
@@ -120,9 +119,9 @@ def _fold(block: Any) -> None:
 def _up_unjoined(up: Any, features: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
     """Return what a block of MONAI's decoder answers in evaluation, in little more than half the memory.
 
-    MONAI joins what has risen with the skip, in this order, for a convolution. That is the sum of what each half of its
-    weights answers, with its bias (where it has one, see `DynUNet.folded`) in one of them. So they need not be joined,
-    and the last of ``skips`` is forgotten before the rest rises.
+    MONAI concatenates the decoder's features and the skip, in this order, before a convolution. The result equals the
+    sum of two convolutions, one per half of the weights, with the bias (if any, see `DynUNet.folded`) in one of them.
+    So no concatenation is needed, and the last of ``skips`` is freed before the other levels are computed.
     """
     block = up.conv_block
     first = block.conv1.conv

@@ -1,4 +1,4 @@
-"""The way through a U-Net: down the encoder's levels, up the decoder's, joined at each size."""
+"""Forward pass of a U-Net: down the encoder, up the decoder, with a skip connection at each level."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""FCN-8s: a VGG-like classifier made convolutional, its answer refined by two shallower ones.
+"""FCN-8s: a VGG-like classifier made convolutional; two shallower predictions refine its output.
 
 Paper: Long, Shelhamer, Darrell 2015, "Fully Convolutional Networks for Semantic Segmentation", arXiv:1411.4038,
-Section 4.2 and Fig. 3. Reference code: fcn.berkeleyvision.org (BSD-2-Clause); written anew for metseg, Apache-2.0.
-Batch normalisation is added, for without a pretrained VGG16 the thirteen convolutions hardly train.
+Section 4.2 and Fig. 3. Reference code: fcn.berkeleyvision.org (BSD-2-Clause); rewritten for metseg, Apache-2.0.
+Batch normalisation is added: without a pretrained VGG16, the thirteen convolutions hardly train.
 """
 
 from __future__ import annotations

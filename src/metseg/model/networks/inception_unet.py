@@ -1,4 +1,4 @@
-"""Inception U-Net: the InceptionV3 encoder under a U-Net decoder, or under a plain one as course notebooks have it.
+"""Inception U-Net: an InceptionV3 encoder with a U-Net decoder, or with a plain one as in course notebooks.
 
 Papers: Szegedy et al. 2016, arXiv:1512.00567 (encoder); Ronneberger et al. 2015, arXiv:1505.04597 (skips, decoder).
 The decoder follows the common recipe of segmentation_models (interpolate, join, two convolutions), written for metseg,
@@ -39,11 +39,11 @@ def load_encoder(encoder: InceptionV3, path: Path, in_channels: int) -> None:
     """Load the public checkpoint from a file into an encoder; see `adapt_checkpoint` for other than 3 channels."""
     if not path.is_file():
         raise BundleError(
-            "no such file of encoder weights",
+            "the file of encoder weights does not exist",
             where=path,
-            cure=f"take {CHECKPOINT} (torchvision's Inception_V3_Weights.IMAGENET1K_V1, which the PyTorch project "
-            "publishes under download.pytorch.org/models) and put it there, nothing is downloaded by itself; or leave "
-            "encoder_weights out to start from random weights",
+            cure=f"download {CHECKPOINT} (torchvision's Inception_V3_Weights.IMAGENET1K_V1) from "
+            "download.pytorch.org/models and put it there (metseg does not download it); or leave encoder_weights out "
+            "to start from random weights",
             code="model.encoder_weights",
         )
     weights = adapt_checkpoint(read_checkpoint(path), in_channels)

@@ -1,8 +1,8 @@
 """InceptionV3 as an encoder, with the parameter names and shapes of the public ImageNet checkpoint.
 
 Paper: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", arXiv:1512.00567.
-Names and arrangement: torchvision's `inception_v3`, BSD-3-Clause; written anew for metseg as tables of branches, since
-torchvision does not install beside every build of torch. The classifier heads (``AuxLogits``, ``fc``) are left out.
+Names and structure: torchvision's `inception_v3`, BSD-3-Clause; rewritten for metseg as tables of branches, since
+torchvision does not install beside every build of torch. The classifier heads (``AuxLogits``, ``fc``) are omitted.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ _STEM = (
     _square("Conv2d_3b_1x1", 80, 1),
     _square("Conv2d_4a_3x3", 192, 3),
 )
-#: Modules that read what a max-pooling halved, and modules whose answer is the last of its scale.
+#: Modules that follow a max-pooling, and the last module of each scale.
 _AFTER_POOLING = ("Conv2d_3b_1x1", "Mixed_5b")
 _SCALES = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
 _BLOCKS: dict[str, tuple[Branch, ...]] = {

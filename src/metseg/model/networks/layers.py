@@ -1,4 +1,4 @@
-"""The small pieces that our own architectures share: convolution, normalisation, up-sampling, by dimension."""
+"""Layers shared by our own architectures: convolution, normalisation and up-sampling in 2D and 3D."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def with_classes(network: Network, classes: Mapping[type, type]) -> Network:
 
     Args:
         network: any; its modules are looked up by their very class.
-        classes: from a class to the one, derived from it and without a state of its own, that takes its place.
+        classes: from a class to its replacement, a subclass without additional state.
     """
     for module in network.modules():
         derived = classes.get(type(module))
@@ -53,7 +53,7 @@ def with_classes(network: Network, classes: Mapping[type, type]) -> Network:
 
 
 class _Fixed:
-    """Comes before batch normalisation's own class: goes by the statistics that it holds, in training too.
+    """Mixin for batch normalisation: always uses the stored statistics, in training too.
 
     An answer then depends on nothing else in the batch or the window, and windows agree with one another where they
     overlap. See `metseg.training.weights.fixed_norm` for where the statistics are from.

@@ -1,4 +1,4 @@
-"""MedNeXt: a U-shaped network of ConvNeXt blocks, depthwise convolutions that widen, act and narrow.
+"""MedNeXt: a U-shaped network of ConvNeXt blocks: depthwise convolution, expansion, activation, compression.
 
 Paper: Roy et al. 2023, "MedNeXt: Transformer-driven Scaling of ConvNets for Medical Image Segmentation",
 arXiv:2303.09975. Code: MONAI's `MedNeXt`, Apache-2.0. With deep supervision every level has a head, the coarsest one

@@ -15,8 +15,8 @@ from metseg.recipe import Frozen
 
 _NORM_MEANING = (
     "Normalisation. `batch`: over the batch; `instance`: over each image; `group`: over groups of feature maps of each "
-    "image; `fixed`: by statistics that are measured once, before training, or come with the weights that it begins "
-    "with, so that windows agree with one another; for networks that begin with another's weights "
+    "image; `fixed`: with statistics that are measured once before training, or come with the initial weights, so that "
+    "all windows are normalised alike; for networks that start from another model's weights "
     "(`metseg train --init`)."
 )
 Norm = Annotated[Literal["batch", "instance", "group", "fixed"], Field(description=_NORM_MEANING)]
@@ -70,7 +70,7 @@ class UnetPlusPlusOptions(Frozen):
     norm: Literal["batch", "instance"] = "batch"
     #: Probability of dropping a feature map after each convolution; 0: no dropout.
     dropout: Dropout = 0.0
-    #: A head on each of the four depths, all trained; without it only the deepest has one.
+    #: Train a head on each of the four depths; False: only on the deepest.
     deep_supervision: bool = True
     #: Depth computed in evaluation mode; 4 is the whole network.
     inference_depth: Annotated[int, Field(ge=1, le=DEPTH)] = DEPTH
@@ -205,7 +205,7 @@ class SegresnetOptions(Frozen):
 
 
 class MednextOptions(Frozen):
-    """MedNeXt: a U-shaped network of ConvNeXt blocks, depthwise convolutions that widen, act and narrow.
+    """MedNeXt: a U-shaped network of ConvNeXt blocks: depthwise convolution, expansion, activation, compression.
 
     The paper's sizes, by ``blocks`` and ``expansion``: S, the defaults; B, (2, 3, 4, 4, 4, 4, 4, 3, 2) as expansion;
     M, that and (3, 4, 4, 4, 4, 4, 4, 4, 3) as blocks; L, (3, 4, 8, 8, 8, 8, 8, 4, 3) as both.

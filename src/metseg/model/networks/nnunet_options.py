@@ -1,7 +1,8 @@
-"""Strides and kernels by axis, as nnU-Net's plans give them: what volumes of thick slices need.
+"""Strides and kernels per axis, as in nnU-Net's plans, for volumes of thick slices.
 
-A volume of 0.5 x 0.5 x 5 mm is halved in plane first, and convolved across slices only where these have come as close
-as the pixels (Isensee et al. 2021, arXiv:1809.10486, Supplementary Note 2). `metseg.experiment.plan` finds the numbers.
+A volume of 0.5 x 0.5 x 5 mm is first halved in plane, and convolved across slices only at levels where slices and
+pixels are equally far apart (Isensee et al. 2021, arXiv:1809.10486, Supplementary Note 2). `metseg.experiment.plan`
+computes the numbers.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class PlannedOptions(Frozen):
             if entries is not None and len(entries) != len(self.channels):
                 raise ValueError(f"{len(entries)} {name} for {len(self.channels)} levels")
             if entries is not None and len({len(entry) for entry in entries}) > 1:
-                raise ValueError(f"{name} of different numbers of axes")
+                raise ValueError(f"the entries of {name} must all have the same number of axes")
         if self.strides is not None and set(self.strides[0]) != {1}:
-            raise ValueError(f"the finest level is the input's own grid: its strides are 1, not {self.strides[0]}")
+            raise ValueError(f"the strides of the finest level must be 1, not {self.strides[0]}")
         return self
 
     def strides_in(self, dimensions: int) -> tuple[tuple[int, ...], ...]:
@@ -67,7 +68,7 @@ def divisor_of_strides(options: PlannedOptions) -> int | tuple[int, ...]:
 def _checked(name: str, entries: tuple[tuple[int, ...], ...], dimensions: int) -> tuple[tuple[int, ...], ...]:
     if len(entries[0]) != dimensions:
         raise UsageError(
-            f"{name} of another number of axes than the data",
+            f"{name} and data have different numbers of axes",
             where="model options",
             expected=f"{dimensions} numbers per level",
             got=entries[0],

@@ -3,8 +3,8 @@
 Papers: Isensee et al. 2024, "nnU-Net Revisited", arXiv:2404.09556 (ResEnc M, L, XL); He et al. 2019, arXiv:1812.01187
 (ResNet-D: a shortcut that changes size is averaged first, then projected). The authors' code is
 github.com/MIC-DKFZ/dynamic-network-architectures (Apache-2.0); that package needs timm, which does not install beside
-a CPU-only torch everywhere, so this is written anew for metseg, Apache-2.0. Differences: no bias before a
-normalisation, which takes it away again.
+a CPU-only torch everywhere, so this is rewritten for metseg, Apache-2.0. Difference: no bias before a normalisation,
+which would cancel it.
 """
 
 from __future__ import annotations

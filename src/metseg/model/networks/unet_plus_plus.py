@@ -4,8 +4,9 @@ Paper: Zhou et al. 2018, "UNet++: A Nested U-Net Architecture for Medical Image 
 Code: the blocks of MONAI's `BasicUNetPlusPlus`, Apache-2.0; the order of computation is ours, because MONAI's forward
 pass always computes all four depths.
 
-Node (level, j) takes what came up from node (level + 1, j - 1) and every earlier node of its own level. The head of
-depth d sits on node (0, d), which needs exactly the nodes with level + j <= d: the rest is not computed when pruned.
+The inputs of node (level, j) are the up-sampled node (level + 1, j - 1) and all earlier nodes of its own level. The
+head of depth d is on node (0, d), which needs exactly the nodes with level + j <= d: a pruned network computes only
+these.
 """
 
 from __future__ import annotations

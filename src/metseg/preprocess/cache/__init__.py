@@ -1,4 +1,4 @@
-"""Prepared cases on disk: made once, stamped with what made them, read by slices or patches."""
+"""Cache of preprocessed cases on disk: built once, identified by recipe and files, read by slices or patches."""
 
 from metseg.preprocess.cache.cache_build import build_cache
 from metseg.preprocess.cache.cache_entry import CaseEntry

@@ -1,7 +1,7 @@
-"""How the voxels of a cached case lie in a file, so that what a network is given can be read without the rest.
+"""Layout of the voxels of a cached case in a file, for reading slices or patches without the rest.
 
-A slice network reads whole slices: (Z, ..., X, Y), one chunk per slice. A 3D network reads patches: (..., X, Y, Z) as
-it is, in small blocks, of which a patch touches few that it does not need.
+A slice network reads whole slices: (Z, ..., X, Y), one chunk per slice. A 3D network reads patches: (..., X, Y, Z),
+unchanged, in small blocks, so that a patch reads few voxels outside it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATCH_BLOCK = (16, 16, 32)
 CHECKSUM_BLOCK = 1 << 20
 
 #: What to do about a cached file that cannot be used.
-REBUILD = "remove the file and repeat the command, a training with --resume: the case is prepared again"
+REBUILD = "remove the file and repeat the command (a training: with --resume); the case is then preprocessed again"
 
 Sizes = tuple[int, ...]
 #: First voxel and the one behind the last along each of the axes X, Y, Z.
@@ -147,9 +147,7 @@ def open_array(path: Path, stamp: str) -> Any:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise unreadable_cache(path, error) from None
     if found != stamp:
-        raise InputError(
-            "the cached case was replaced by another recipe's", where=path, cure=REBUILD, code="input.cache"
-        )
+        raise InputError("another recipe has overwritten the cached case", where=path, cure=REBUILD, code="input.cache")
     return array
 
 

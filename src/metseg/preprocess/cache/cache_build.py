@@ -1,4 +1,4 @@
-"""Prepare every case once, in parallel, and keep the result on disk."""
+"""Preprocess every case once, in parallel, and store the result on disk."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def build_cache(
         contents: what is known of the files by case id, so that they are not read once more for their checksums.
         find_brain: makes the brain mask of heads with skull, a function at the top of a module, for it goes to other
             processes; None: such heads are refused by the step `brain_mask`.
-        brain_model: what `find_brain` goes by; see `metseg.preprocess.cache.cache_key.recipe_stamp`.
+        brain_model: identifies the method of `find_brain`; see `metseg.preprocess.cache.cache_key.recipe_stamp`.
         workers: processes; None: as many as there are processors, and memory for volumes; 0: none, all is done in
             this one.
         quiet: no progress on stderr.
@@ -119,7 +119,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _fresh(folder: Path, source: CaseSource, rules: str) -> CaseEntry | None:
-    """Return the entry of a case that needs no work: same recipe, and files whose times say that nothing changed."""
+    """Return the entry of a case that needs no work: same recipe, and files with unchanged times."""
     entry = read_entry(folder, case_key(source.case_id))
     if entry is None or entry.recipe != rules:
         return None
@@ -178,7 +178,7 @@ def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, Case
     if count <= 1:
         yield from map(_make, todo)
         return
-    # Not "fork": the parent may hold threads (torch, blosc2) whose locks a forked child would wait for forever.
+    # Not "fork": a forked child would wait forever for locks of the parent's threads (torch, blosc2).
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
     try:
@@ -189,7 +189,7 @@ def _run(todo: Sequence[_Task], workers: int | None) -> Iterator[tuple[str, Case
     except BrokenProcessPool:
         raise ResourceError(
             "a preprocessing process died, most likely for lack of memory",
-            cure="give fewer workers; what is done is kept",
+            cure="use fewer workers; finished cases are kept",
             code="resources.memory",
         ) from None
     finally:
@@ -226,7 +226,7 @@ def _one_thread() -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of a build that was killed; called while nobody else builds here."""
+    """Remove temporary files of a killed build; called while no other process builds here."""
     for leftover in (*folder.glob(".*.b2nd"), *folder.glob(".*.json")):
         leftover.unlink(missing_ok=True)
 

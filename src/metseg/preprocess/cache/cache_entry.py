@@ -1,8 +1,8 @@
-"""`CaseEntry`: one cached case without its voxels, and the three files it lies in.
+"""`CaseEntry`: one cached case without its voxels, and its three files.
 
-``<key>.image.b2nd`` float16 and ``<key>.labels.b2nd`` uint8, laid out for slices or for patches (see `arrays`), and
-``<key>.json``. The JSON file is written last and taken away first: where it is, the case is whole. All three carry the
-same stamp.
+``<key>.image.b2nd`` float16 and ``<key>.labels.b2nd`` uint8, laid out for slices or patches (see `cache_arrays`), and
+``<key>.json``. The JSON file is written last and removed first: where it exists, the case is complete. All three hold
+the same stamp.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What made a cached case: the steps with all their options, and the content of every file it was read from.
+"""Cache keys: a stamp of a case's preprocessing steps with all options, and of the content of its files.
 
-The stamp is over contents, so that a copied or touched data set keeps its cache. Contents are read again only where a
-file's size or times differ from those noted beside the stamp.
+The stamp depends on contents, so that a copied or touched data set keeps its cache. Contents are read again only if a
+file's size or times differ from those stored beside the stamp.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from metseg.recipe import Recipe
 #: Goes up whenever the files of the cache change, or what a case becomes by the same recipe: what is decoded out of the
 #: same file (orientation of pictures, unused bits, units), and what a step computes.
 FORMAT_VERSION = 4
-#: What of a recipe's data part does not decide what a case becomes: words, what is read of it later, and the name of a
-#: table that says whose a file is, for who the case is stands in its stamp.
+#: Keys of a recipe's data part that do not affect a preprocessed case: texts, selections made when it is read, and the
+#: path of the table of patients, because the stamp holds the patient.
 NOT_STAMPED = frozenset({"licence", "written_for", "slice_range", "neighbours", "patients"})
 #: A file changed less than this before it was stamped may change again without its time showing it.
 CLOCK_GRAIN_NS = 2_000_000_000

@@ -17,7 +17,7 @@ from metseg.preprocess.cache.cache_arrays import Extent, open_array, unreadable_
 from metseg.preprocess.cache.cache_entry import CaseEntry
 from metseg.volume import Array
 
-#: Cases whose files one process holds open: two descriptors each, where 1024 is a usual limit for all of them.
+#: Number of cases with open files per process: two descriptors each; 1024 is a usual limit for all.
 OPEN_CASES = 128
 #: And how much of them: what was read of a mapped file counts as the process's memory until the file is closed.
 MAPPED_BYTES = 300_000_000

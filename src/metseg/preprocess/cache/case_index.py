@@ -1,4 +1,4 @@
-"""What is noted of a prepared case when it is cached, so that items can be chosen later without reading a voxel."""
+"""Index of a cached case (lesions, head), for selecting training items later without reading voxels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metseg.preprocess.head_mask import head_mask
 from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import DataPart
 
-#: The region whose pieces are the lesions, where a scheme has it: oedema often joins several metastases into one.
+#: The region that is split into lesions, where a scheme has it: oedema often joins several metastases into one.
 CORE = "TC"
 
 Labels = npt.NDArray[np.uint8]
@@ -27,8 +27,8 @@ class Content(NamedTuple):
     Args:
         label_counts: for each slice, class id to number of voxels, background left out; empty without truth.
         lesion_boxes: where each lesion is, see `lesion_boxes`.
-        head_slices: slices that show tissue; None where nobody asked.
-        head_box: the box around all tissue; None where nobody asked, or where there is none.
+        head_slices: slices that show tissue; None: not computed.
+        head_box: the box around all tissue; None: not computed, or no tissue.
     """
 
     label_counts: tuple[dict[int, int], ...]

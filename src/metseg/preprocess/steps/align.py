@@ -1,4 +1,4 @@
-"""Bring every image of a case onto the grid of one of them, the reference; results lie on that grid."""
+"""Align every image of a case to the grid of one of them, the reference; results are on that grid."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def apply(case: Case, options: Options, *, reference: str) -> tuple[Case, Record
 
     Images that are there already stay as they are, bit by bit, and so do those that only have their axes in another
     order. The others are resampled, after a rigid registration if the method says so. Labels and a brain mask go with
-    the image on whose grid they are; labels are resampled class by class. How well each image fits is told in the
-    record and among the warnings.
+    the image on their own grid; labels are resampled class by class. The record and the warnings state how well each
+    image fits.
 
     Raises:
         InputError: the heads do not fit (``input.registration``), by the limits in the options.
@@ -128,7 +128,7 @@ def truth_on_reference(case: Case, record: Record) -> Volume:
 
     Args:
         case: as it was read, with labels.
-        record: of `apply`; as it moved the image on whose grid the labels are, they are moved.
+        record: of `apply`; the labels move like the image on their grid.
     Raises:
         GeometryError: an image or the labels do not say where they lie.
     """
@@ -166,9 +166,9 @@ def _require_places(case: Case, reference: str) -> None:
     for name, volume in _everything(case).items():
         if volume.affine is None:
             raise GeometryError(
-                f"{name} does not say where it lies, and the images are on several grids",
+                f"{name} has no affine, and the images are on several grids",
                 where=case.case_id,
-                expected=f"an affine, or {case.images[reference].shape} for all",
+                expected=f"an affine, or the shape {case.images[reference].shape} for all",
                 got=f"{volume.shape} without affine",
                 cure="give NIfTI or DICOM files with their affine",
                 code="input.no_affine",
@@ -176,7 +176,7 @@ def _require_places(case: Case, reference: str) -> None:
 
 
 def _exactly(volume: Volume, target: Volume) -> Volume | None:
-    """Return a volume whose grid is the target's but for the order of its axes; None where it is another grid."""
+    """Return the volume with its axes in the target's order; None where the grids differ in more than that order."""
     assert volume.affine is not None
     assert target.affine is not None
     turn = turn_between(volume.affine, target.affine)
@@ -218,9 +218,9 @@ def _placed(volume: Volume, reference: Reference, options: Options, *, head: Mas
 
 
 def _mask_moved(case: Case, mask: Volume, target: Volume, worlds: Mapping[str, Affine]) -> Volume:
-    """Return labels or a brain mask on the target's grid, having moved with the image on whose grid they are.
+    """Return labels or a brain mask on the target's grid, moved like the image on their own grid.
 
-    Where that image is none of those that are used, they are where the scanner's coordinates say.
+    Where that image is not used, the scanner's coordinates give their place.
     """
     exact = _exactly(mask, target)
     if exact is not None:
@@ -233,19 +233,19 @@ def _mask_moved(case: Case, mask: Volume, target: Volume, worlds: Mapping[str, A
 
 
 def _require_fit(moved: Moved, options: Options, *, what: str, where: str) -> None:
-    """Refuse an image that does not fit: everything after it would be wrong, and look right."""
+    """Reject an image that is not aligned: every later result would be wrong and look right."""
     limits = Fit(options.least_mutual_information, options.least_head_overlap, options.least_coverage)
     if moved.after is None or all(value >= limit for value, limit in zip(moved.after, limits, strict=True)):
         return
     cure = (
-        'or say method = "rigid" for the step align' if options.method == "resample" else "and leave out the wrong one"
+        'or set method = "rigid" for the step align' if options.method == "resample" else "and leave out the wrong one"
     )
     raise InputError(
-        f"{what} do not fit on each other",
+        f"{what} are not aligned",
         where=where,
         expected=f"at least: {_words(limits)}",
         got=_words(moved.after),
-        cure=f"look whether both show the same head, {cure}",
+        cure=f"check that both show the same head, {cure}",
         code="input.registration",
     )
 
@@ -280,11 +280,11 @@ def _figures(moved: Moved) -> dict[str, Any]:
 
 def _sentence(moved: Moved) -> str:
     if moved.before is None or moved.after is None:
-        return "was brought to the reference's grid; without a head in both images nothing is known of how they fit"
+        return "was resampled to the reference's grid; the fit is unknown, because not both images show a head"
     degrees, shift_mm = _motion(moved)
     by = f"{shift_mm:.1f} mm and {degrees:.1f} degrees" if degrees or shift_mm else "the scanner's coordinates alone"
     return (
-        f"was brought onto the reference by {by}: normalised mutual information "
+        f"was aligned to the reference by {by}: normalised mutual information "
         f"{moved.before.mutual_information:.3f} before, {moved.after.mutual_information:.3f} after; heads overlap by "
         f"{moved.after.head_overlap:.2f}"
     )
@@ -294,12 +294,12 @@ def describe(record: Details) -> str:
     """Return what the step did, in a sentence for the report of a study."""
     moved: Mapping[str, Details] = record["moved"]
     if not moved:
-        return "All sequences lay on one grid; none was moved."
+        return "All sequences were on one grid; none was moved."
     return " ".join(_moved_text(name, figures, record) for name, figures in moved.items())
 
 
 def _moved_text(name: str, figures: Details, record: Details) -> str:
     if record["method"] == "resample":
-        return f"{name} was brought to the grid of {record['reference']} by the scanner's coordinates."
+        return f"{name} was resampled to the grid of {record['reference']} by the scanner's coordinates."
     by = f"{float(figures['moved_mm']):.1f} mm and {float(figures['turned_degrees']):.1f}°"
     return f"{name} was registered rigidly to {record['reference']}, by {by}, and resampled to its grid."

@@ -1,9 +1,9 @@
-"""Say what the brain is: from here on it is what other steps take for the head.
+"""Use the brain mask: later steps use the brain instead of the head.
 
-The step takes the brain mask of the case. Where there is none and the images show a skull,
-`metseg.inference.brain.brain_extraction` finds the brain and adds its mask to the case before the steps run. A network
-that takes this step was trained on brains: a head with skull and scalp that comes here without a mask is refused,
-unless the recipe says that its network was trained on heads.
+The step uses the brain mask of the case. Where there is none and the images show a skull,
+`metseg.inference.brain.brain_extraction` extracts the brain and adds its mask to the case before the steps run. A
+network with this step was trained on brains: a head with skull and scalp and without a mask is rejected here, unless
+the recipe states that its network was trained on heads.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Options(Frozen):
 def apply(prepared: Prepared, options: Options) -> Prepared:
     """Return the case with the brain as its head.
 
-    A mask of the case counts as it is. Where the background of every image was erased, the brain is where
+    A mask of the case is used unchanged. Where the background of every image was erased, the brain is the region where
     any of them differs from it, with holes filled, unless that is larger than a brain (`LARGEST_BRAIN_ML`): then only
-    the air around a head was erased. Part of a head without air is not told from a brain, nor is a head in pictures,
-    whose size is not known.
+    the air around a head was erased. Part of a head without air cannot be distinguished from a brain; neither can a
+    head in pictures, which have no voxel size.
 
     Raises:
         InputError: ``input.empty_brain_mask``; ``input.brain_mask``, a head with skull and ``otherwise = "refuse"``.
@@ -51,10 +51,10 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     if source == "head":
         if options.otherwise == "refuse":
             raise no_brain_mask(
-                "the images show a head with skull; the network was trained on brains without skull",
-                expected="images whose skull was removed, or a brain mask",
+                "the images show a head with skull; the network was trained on skull-stripped images",
+                expected="skull-stripped images, or a brain mask",
             )
-        warnings = ["brain_mask: neither a mask nor images without skull; the whole head counts as the region"]
+        warnings = ["brain_mask: no mask, and the images are not skull-stripped; the whole head is used as the region"]
     made = {} if prepared.brain_record is None or source in ("nonzero", "head") else asdict(prepared.brain_record)
     image = prepared.image
     if options.zero_outside:
@@ -77,8 +77,8 @@ def no_brain_mask(what: str, *, expected: str, got: str | None = None, where: st
         where=where,
         expected=expected,
         got=got,
-        cure="give a brain mask (metseg predict: --modality brain_mask=FILE, or a NIfTI file called"
-        " ..._brain_mask beside the images or the DICOM study), or remove the skull",
+        cure="give a brain mask (metseg predict: --modality brain_mask=FILE, or a NIfTI file named"
+        " ..._brain_mask beside the images or the DICOM study), or skull-strip the images",
         code="input.brain_mask",
     )
 
@@ -88,7 +88,7 @@ def show_brains_only(image: Array, affine: Affine | None) -> bool:
 
     Args:
         image: (C, X, Y, Z) as in `find_head`; constant images show no skull either.
-        affine: of all of them; None: plain pictures, whose size says nothing.
+        affine: of all of them; None: plain pictures, which have no voxel size.
     """
     head = find_head(image)
     if not head.mask.any():
@@ -123,11 +123,11 @@ def describe(record: Details) -> str:
     """Return what the step did, in a sentence for the report of a study."""
     found = {
         "file": "The brain mask that came with the study was used.",
-        "nonzero": "The images came without skull and scalp; what is not zero was taken as the brain.",
+        "nonzero": "The images came without skull and scalp; all non-zero voxels were taken as the brain.",
         "network": f"The brain was outlined in {record.get('sequence')} by the network brain-extraction, "
         f"{record.get('volume_ml')} mL; the skull was left out.",
         "deepbet": f"The brain was outlined in {record.get('sequence')} by deepbet, {record.get('volume_ml')} mL; the "
         "skull was left out.",
-        "head": "No brain mask was found; the whole head, skull and scalp included, was taken.",
+        "head": "No brain mask was found; the whole head, including skull and scalp, was used.",
     }
     return found[record["found"]]

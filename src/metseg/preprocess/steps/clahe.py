@@ -35,7 +35,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
 
     Raises:
         InputError: the values are not whole numbers from 0 to 65535: OpenCV knows the method for 8 and 16 bits only,
-            and to squeeze other values into them would be a normalisation that nobody asked for.
+            and squeezing other values into them would be an unrequested normalisation.
     """
     wanted = options.modalities or prepared.modalities
     check_present(wanted, prepared.modalities, where="clahe")

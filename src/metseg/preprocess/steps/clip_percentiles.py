@@ -1,4 +1,4 @@
-"""Cut off the darkest and the brightest values."""
+"""Clip the darkest and the brightest values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options(Scope):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.lower >= self.upper:
-            raise ValueError(f"lower ({self.lower}) has to be below upper ({self.upper})")
+            raise ValueError(f"lower ({self.lower}) must be below upper ({self.upper})")
         return self
 
 

@@ -35,7 +35,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     An image without tissue stays whole and is warned of. Labels outside the box are lost, and warned of.
 
     Raises:
-        UsageError: ``axes = "all"`` for a stack of pictures, whose slices have names.
+        UsageError: ``axes = "all"`` for a stack of pictures: its slices have names.
     """
     head = tissue(prepared)
     start, size = head_window(head, options)

@@ -1,4 +1,4 @@
-"""Take out the slow change of brightness across the head that the coil makes.
+"""Correct the bias field, the slow change of brightness across the head that the coil causes.
 
 Source: Tustison et al. 2010, "N4ITK: improved N3 bias correction", doi:10.1109/TMI.2010.2046908; SimpleITK's filter.
 """
@@ -59,12 +59,12 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
         Record("n4", options.model_dump(mode="json")),
         image=image,
         full_scale=None,
-        warnings=[f"n4: {name} has no contrast within the head and stays as it is" for name in flat],
+        warnings=[f"n4: {name} has no contrast within the head and was not changed" for name in flat],
     )
 
 
 def _parts(channel: Array, head: Mask) -> list[tuple[Any, Mask]]:
-    """Return views of what gets a field of its own, each with its part of the head."""
+    """Return views of the parts that are corrected separately, each with its part of the head."""
     if channel.shape[2] >= FEWEST_VOXELS:
         return [(channel, head)]
     return [(channel[:, :, z], head[:, :, z]) for z in range(channel.shape[2])]
@@ -77,10 +77,10 @@ def _divide(part: npt.NDArray[np.float32], head: Mask, options: Options, *, name
     dark = np.count_nonzero(part[head] < 0)  # zeros are what was erased around a brain, and are left out
     if dark > NEGATIVE_SHARE * np.count_nonzero(head):
         raise InputError(
-            f"n4 needs the scanner's own values, and {name} has some below 0 within the head",
-            expected="values from 0 up",
-            got=f"{dark} others, down to {part[head].min():g}",
-            cure="put n4 before zscore, or leave it out for images that were normalised",
+            f"n4 needs the scanner's original intensities, but {name} has negative values within the head",
+            expected="values of 0 or more",
+            got=f"{dark} negative values, down to {part[head].min():g}",
+            cure="put n4 before zscore, or leave it out for normalised images",
             code="input.value_range",
         )
     inside = head & (part > 0)

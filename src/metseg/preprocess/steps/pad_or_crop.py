@@ -26,7 +26,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     Added voxels get the smallest value of their channel, label 0.
 
     Raises:
-        UsageError: three sizes for a stack of pictures, whose slices have names.
+        UsageError: three sizes for a stack of pictures: its slices have names.
     """
     size = (*options.size, prepared.grid[2])[:3]
     start = tuple((extent - wanted) // 2 for extent, wanted in zip(prepared.grid, size, strict=True))

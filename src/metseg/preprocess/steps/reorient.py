@@ -1,4 +1,4 @@
-"""Turn the axes towards right, anterior and superior, so that all heads lie alike. No value changes."""
+"""Reorient the axes to right, anterior and superior (RAS), so that all heads have one orientation. Values are kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:  # noqa: ARG001
     """
     if prepared.affine is None and not prepared.slice_names:
         raise GeometryError(
-            "the volume does not say which way it lies",
+            "the volume has no orientation",
             expected="an affine",
             cure="leave reorient out of the recipe, or convert the volume to NIfTI with its affine",
             code="input.no_affine",

@@ -1,4 +1,4 @@
-"""Bring voxels to one size in millimetres, axis by axis."""
+"""Resample the voxels to one size in millimetres, axis by axis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metseg.volume import Array
 Millimetres = Annotated[
     Annotated[float, Field(gt=0)] | Literal["keep"], BeforeValidator(lambda value: "keep" if value is None else value)
 ]
-#: An axis whose spacing differs by less than this share keeps its voxels, bit by bit.
+#: An axis keeps its voxels unchanged if its spacing differs by less than this share.
 SAME_SPACING = 1e-3
 
 
@@ -44,7 +44,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
     """
     if prepared.affine is None:
         raise GeometryError(
-            "resample needs to know how large a voxel is",
+            "resample needs the voxel size",
             expected="an affine",
             cure="use resize or pad_or_crop for pictures",
             code="input.no_affine",
@@ -114,11 +114,11 @@ def _each(array: Array, weights: Sequence[Float32 | None]) -> Float32:
 
 def _vanished(before: Array, after: Array) -> tuple[str, ...]:
     lost = np.setdiff1d(np.unique(before), np.unique(after))
-    return tuple(f"resample: label {value} vanished: it is smaller than the new voxels" for value in lost)
+    return tuple(f"resample: label {value} was lost: it is smaller than the new voxels" for value in lost)
 
 
 def describe(record: Details) -> str:
     """Return what the step did, in a sentence for the report of a study."""
     if all(step == 1 for step in record["steps"]):
-        return "The voxels had the size that the network expects; nothing was resampled."
+        return "The voxels already had the size that the network expects; nothing was resampled."
     return f"The images were resampled from {size_text(record['from'])} to {size_text(record['size'])} voxels."

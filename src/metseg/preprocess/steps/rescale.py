@@ -1,4 +1,4 @@
-"""Bring values to [0, 1]."""
+"""Rescale values to [0, 1]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.preprocess.step_text import Details, scope_text
 from metseg.volume import Array
 
-#: Images whose largest value is below this share of what their type can hold are remarked on.
+#: Images with a largest value below this share of what their type can hold cause a warning.
 DARK_SHARE = 1 / 8
 
 
@@ -45,7 +45,7 @@ def apply(prepared: Prepared, options: Options) -> Prepared:
         raise InputError(
             "rescale by type needs 8 or 16 bit images",
             got=prepared.image.dtype,
-            cure='give the images as 8 or 16 bit files; a recipe of your own can say by = "range" for this step',
+            cure='give the images as 8 or 16 bit files; your own recipe can set by = "range" for this step',
             code="input.value_range",
         )
     largest = float(prepared.image.max(initial=0)) / prepared.full_scale
@@ -57,9 +57,7 @@ def _dark_warnings(largest: float) -> list[str]:
     """Return a warning for images that use a small part of what their type can hold, as 12 bits in a 16-bit file do."""
     if not 0 < largest < DARK_SHARE:
         return []
-    return [
-        f"rescale: the largest value is {largest:.1%} of what the file's type can hold; the network sees dark images"
-    ]
+    return [f"rescale: the largest value is {largest:.1%} of what the file's data type can hold; the images are dark"]
 
 
 def _by_range(part: Float32, values: Array) -> Float32:
@@ -70,5 +68,5 @@ def _by_range(part: Float32, values: Array) -> Float32:
 def describe(record: Details) -> str:
     """Return what the step did, in a sentence for the report of a study."""
     if record["by"] == "type":
-        return "Intensities were divided by the largest value that the files can hold."
+        return "Intensities were divided by the largest value of the files' data type."
     return f"Intensities were rescaled to the range 0 to 1, {scope_text(record)}."

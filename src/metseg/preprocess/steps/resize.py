@@ -1,4 +1,4 @@
-"""Resample every slice to one size. Through the slices nothing changes."""
+"""Resample every slice to one size. The third axis does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring the mean to 0 and the standard deviation to 1."""
+"""Normalise to mean 0 and standard deviation 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the patient's voxels to the average head: size, tilt, smooth warp, wider ventricles, displaced tissue."""
+"""Deformation from a patient to the average head: size, tilt, smooth warp, wider ventricles, displaced tissue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds the brain: dura and its folds, skull, scalp, face and eyes, as shares of each voxel."""
+"""Anatomy around the brain: dura and its folds, skull, scalp, face and eyes, as shares of each voxel."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def dura_share(patient: Patient, place: Place, *, fluid: FloatArray) -> FloatArr
     """Return the share of dura: a thin shell around the brain, patchy as it looks on MRI, the falx and the tentorium.
 
     Args:
-        patient: whose dura.
+        patient: has the dura.
         place: where the voxels lie.
         fluid: (X, Y, Z) share of fluid: the folds lie in fissures and never cut tissue.
     Returns:
@@ -96,7 +96,7 @@ def outer_shares(patient: Patient, place: Place, head_mm: FloatArray, *, vessel:
     """Return the shares of bone, marrow, fat, muscle, skin and eye; they add up to at most 1 outside the dura.
 
     Args:
-        patient: whose head.
+        patient: has the head.
         place: where the voxels lie.
         head_mm: (X, Y, Z) signed distance from the skin.
         vessel: (X, Y, Z) share of vessel, which runs through the bone here and there.

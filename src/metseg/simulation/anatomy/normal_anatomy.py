@@ -21,7 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 #: Mean intensity of each tissue in the template, which is scaled to [0, 1]; measured where a map exceeds 0.9.
 TEMPLATE_WHITE, TEMPLATE_GREY, TEMPLATE_FLUID = 0.875, 0.65, 0.27
 
-#: The grid on which slow quantities (distances, where lesions may lie) are worked out, whatever the resolution.
+#: Voxel size of the grid for smooth quantities (distances, possible sites of lesions), independent of the resolution.
 COARSE_MM = 2.0
 
 #: Millimetres by which the brain mask is closed: bridges the fissures, keeps the outline of the brain.
@@ -117,7 +117,7 @@ def _read_template() -> tuple[FloatArray, FloatArray, FloatArray, Grid]:
         from nilearn import datasets
     except ImportError as error:
         raise UsageError(
-            "the phantom's anatomy comes with nilearn, which is not installed",
+            "nilearn, which provides the anatomy of the phantom, is not installed",
             cure="pip install 'metseg[simulate]'",
             code="usage.missing_extra",
         ) from error

@@ -66,7 +66,7 @@ class Sequence:
     Args:
         repetition_ms, echo_ms, inversion_ms: TR, TE, TI; None: no inversion.
         agent: it follows the injection.
-        nulls_fluid: its TI is the one at which cerebrospinal fluid is dark, whatever its TR.
+        nulls_fluid: its TI suppresses the signal of cerebrospinal fluid, for any TR.
     """
 
     repetition_ms: float

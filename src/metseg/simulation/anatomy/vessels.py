@@ -1,7 +1,7 @@
-"""Vessels: what lights up after contrast agent and is no metastasis. Sinuses, arteries, cortical veins.
+"""Vessels: sinuses, arteries and cortical veins, which enhance after contrast agent but are not metastases.
 
-The large ones follow paths drawn once in the average head and are carried over by the patient's deformation; the
-small ones are random walks that keep to the sulci, branch and thin out. All are tubes of spheres.
+Large vessels follow fixed paths in the average head, moved by the patient's deformation; small vessels are random
+walks that stay in the sulci, branch and become thinner. All are tubes made of spheres.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def vessel_shares(
     """Return the shares of each voxel that are vessel and choroid plexus.
 
     Args:
-        patient: whose vessels.
+        patient: has the vessels.
         coordinates: (3, X, Y, Z) the map from the patient to the average head, voxels.
         fluid: (X, Y, Z) share of cerebrospinal fluid, which small vessels and the plexus lie in.
         hull_mm: (X, Y, Z) signed distance from the brain's outline, which small vessels keep inside of.
@@ -85,7 +85,7 @@ def draw_tubes(points: Points, radii_mm: Points, *, grid: Grid) -> FloatArray:
     Args:
         points: (N, 3) centres in voxels.
         radii_mm: (N,).
-        grid: whose voxels.
+        grid: of the output.
     Returns:
         (X, Y, Z) float32: 1 within the radius, falling off over one voxel; thinner than a voxel, it stays below 1.
 
@@ -156,7 +156,7 @@ def _resampled(nodes: Points) -> Points:
 
 
 class _Surroundings:
-    """What a walker feels: how much fluid there is and which way it lies, and which way is out."""
+    """Field that guides the random walks: amount and direction of fluid, and the outward direction."""
 
     def __init__(self, fluid: FloatArray, hull_mm: FloatArray, grid: Grid) -> None:
         self.grid, self.hull_mm = grid, hull_mm

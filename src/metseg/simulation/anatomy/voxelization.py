@@ -1,7 +1,7 @@
-"""Labels on another grid than the phantom's, from the shares that the images are made of and not from its labels.
+"""Labels on another grid than the phantom's, computed from the tissue shares of the images and not from its labels.
 
-As in the phantom, a core is a number of voxels: those with the largest shares of it, as many as have its volume, at
-least one. So volumes are right to half a voxel in thick slices too, and no lesion is lost.
+As in the phantom, a core consists of the voxels with the largest shares of it; their number is given by its volume and
+is at least one. So volumes are correct to half a voxel in thick slices too, and no lesion is lost.
 """
 
 from __future__ import annotations

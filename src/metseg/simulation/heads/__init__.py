@@ -1,1 +1,1 @@
-"""Heads painted from label maps, with exact brain masks."""
+"""Heads synthesised from label maps, with exact brain masks."""

@@ -1,4 +1,4 @@
-"""A data set of heads painted from label maps, in the layout of nnU-Net: images, and brain masks as their truth."""
+"""A data set of heads synthesised from label maps, in the layout of nnU-Net: images, and brain masks as labels."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _prepare(out: Path, stamp: dict[str, Any], *, resume: bool) -> None:
             raise UsageError(
                 "the folder is not empty" if not resume else "the folder was made with other options",
                 where=out,
-                cure="choose another folder, or go on with --resume and the same options",
+                cure="choose another folder, or continue with --resume and the same options",
                 code="usage.output_exists",
             )
     for name in (IMAGES, MASKS):

@@ -1,8 +1,8 @@
-"""Heads of random contrast, painted from label maps of real people: what brain extraction is trained on.
+"""Heads of random contrast, synthesised from label maps of real people: training data of brain extraction.
 
-Each tissue gets a random intensity, so that a network has to learn shapes instead of one contrast. Sources of the
-method: Hoopes et al. 2022, SynthStrip, arXiv:2203.09974; Billot et al. 2023, SynthSeg, arXiv:2107.09559, whose label
-maps of whole heads (Apache-2.0) this reads. Label ids are FreeSurfer's.
+Each tissue gets a random intensity, so that a network must learn shapes instead of one contrast. Sources of the
+method: Hoopes et al. 2022, SynthStrip, arXiv:2203.09974; Billot et al. 2023, SynthSeg, arXiv:2107.09559. This module
+reads the label maps of whole heads of the latter (Apache-2.0). Label ids are FreeSurfer's.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ WHITE_MATTER, GREY_MATTER, FLUID, BONE = (2, 7, 16), (3, 8, 10, 11, 12, 13, 17, 
 #: Sulci up to twice as wide belong to the brain mask, as in masks drawn by people.
 CLOSING_MM = 8.0
 
-#: Fluid this close to the brain belongs to the mask too: nobody cuts into the cortex, where metastases like to sit, and
-#: the masks that people and HD-BET draw hold it.
+#: Fluid this close to the brain belongs to the mask too: a mask must not cut into the cortex, where metastases are
+#: frequent, and masks by people and HD-BET include it.
 FLUID_MM = 2.0
 
 #: Relative intensity of white matter, grey matter, fluid, soft tissue and bone in common sequences.
@@ -60,7 +60,7 @@ class HeadOptions(Frozen):
 
     #: Edge of the voxels that are written.
     spacing_mm: Annotated[float, Field(ge=1, le=5)] = 2.0
-    #: Share of heads whose contrast is that of a common sequence; the others have a random intensity per tissue.
+    #: Share of heads with the contrast of a common sequence; the others have a random intensity per tissue.
     realistic: Share = 0.5
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 20.0
     #: Zoom per axis: at least, at most.
@@ -88,7 +88,7 @@ class HeadOptions(Frozen):
     #: Share of heads that the field of view cuts off, and by how much of each side at most.
     cropped: Share = 0.4
     crop_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.3
-    #: Share of heads whose air is exactly 0, as after de-facing or masking.
+    #: Share of heads with air of exactly 0, as after de-facing or masking.
     clean_air: Share = 0.3
 
 
@@ -163,7 +163,7 @@ def random_head(head: LabelMapHead, rng: Rng, *, options: HeadOptions | None = N
     """Return a head deformed at random, in random contrast, as a random scanner sees it.
 
     Args:
-        head: whose anatomy it is.
+        head: provides the anatomy.
         rng: where all random numbers come from.
         options: how much varies; None: the defaults.
     """

@@ -1,1 +1,1 @@
-"""Simulated metastases in real scans: the host scans, the lesions put into them, data sets of both."""
+"""Simulated metastases in real scans: host scans, insertion of lesions, data sets."""

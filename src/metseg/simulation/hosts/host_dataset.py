@@ -80,7 +80,7 @@ def simulate_in_hosts(
     rows = list(track(studies, "Simulating", total=len(hosts) * per_host, quiet=quiet))
     if not rows:
         raise InputError(
-            "no host is left",
+            "no usable host scan is left",
             where=out,
             expected="scans without a tumour, or with one in one half only",
             cure="keep the hosts' own tumours: leave --healthy-only out",

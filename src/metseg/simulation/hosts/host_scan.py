@@ -1,4 +1,4 @@
-"""A real scan that simulated metastases are put into: one grid, brain outline, and the share of each tissue."""
+"""Host scan, a real scan that receives simulated metastases: its grid, brain mask, and the share of each tissue."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MIDLINE_SEARCH_MM = 6.0
 
 @dataclass(frozen=True)
 class Canvas:
-    """The whole field of view of a scan, of which a box is worked on.
+    """The whole field of view of a scan; the simulation works on a box in it.
 
     Args:
         shape: of the whole.

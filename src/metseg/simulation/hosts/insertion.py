@@ -1,8 +1,8 @@
-"""Simulated metastases drawn into a real scan: shapes and oedema of the phantom, intensities on the scan's own scale.
+"""Insert simulated metastases into a real scan: shapes and oedema of the phantom, intensities on the scan's own scale.
 
 The signal of each part of a lesion follows from its relaxation times (`metseg.simulation.anatomy.tissues`), and is
-moved to the scan by the three tissues that both have: what lies between grey and white matter in the model lies there
-in the scan. A share of the lesions gets random intensities, so that a network learns more than one scanner.
+mapped to the scan by the three tissues that both have: a signal between grey and white matter in the model is between
+them in the scan. A share of the lesions gets random intensities, so that a network learns more than one scanner.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class HostWithLesions:
 
     Args:
         images: sequence to image.
-        labels: (X, Y, Z) NETC 1, SNFH 2, ET 3; the host's own tumour, if it has one, among them.
+        labels: (X, Y, Z) NETC 1, SNFH 2, ET 3; they include the host's own tumour, if any.
         instances: the inserted lesion each voxel belongs to, 1..N; 0 for the host's own tumour.
         lesions: in the order of their numbers.
     """

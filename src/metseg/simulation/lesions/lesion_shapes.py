@@ -1,7 +1,7 @@
 """Metastases as voxels: the core and its necrosis. The labels are exact by construction.
 
-Every part is a share of the voxel in 0..1 that falls off over one voxel at the part's surface, and the label is
-where that share is at least one half. So picture and truth come from one number and cannot disagree.
+Every part is a share of the voxel in 0..1 that falls off over one voxel at the part's surface; the label is set where
+that share is at least one half. So image and label derive from the same number and cannot disagree.
 """
 
 from __future__ import annotations

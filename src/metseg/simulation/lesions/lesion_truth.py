@@ -1,4 +1,4 @@
-"""What the voxels of a simulated patient hold, measured from the voxels alone."""
+"""Ground truth of a simulated patient's lesions, measured from the voxels alone."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def add_oedema(
 
     Args:
         maps: changed; holds the lesion's core.
-        lesion: whose oedema.
+        lesion: has the oedema.
         grid: of the patient.
         white, grey: (X, Y, Z) tissue shares of the patient.
         rng: for the ragged front.

@@ -1,4 +1,4 @@
-"""What becomes of a patient's lesions from one examination to the next, as numbers, before a single voxel is made.
+"""Progression of a patient's lesions from one examination to the next, as numbers, before any voxel is computed.
 
 An `Examination` is a pure function of (seed, index, timepoint, options): it does not depend on how many examinations
 are made. Examination 0 is the patient as `describe_patient` describes it.

@@ -1,4 +1,4 @@
-"""A folder of simulated patients: many processes, each examination whole or absent, nothing lost by accident."""
+"""Write a folder of simulated patients with several processes; each examination is written atomically."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def _run(jobs: Sequence[Job], workers: int) -> Iterator[int]:
             yield future.result()
     except BrokenProcessPool:
         raise ResourceError(
-            "a process ended without a word, most likely for lack of memory",
+            "a worker process died, most likely for lack of memory",
             got=pluralize(workers, "worker"),
-            cure="go on with --resume and fewer --workers, or a coarser --resolution-mm",
+            cure="continue with --resume and fewer --workers, or use a coarser --resolution-mm",
             code="resources.memory",
         ) from None
     finally:

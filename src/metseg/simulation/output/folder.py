@@ -1,4 +1,4 @@
-"""The folder of a simulated data set: what it was made with, and what may be kept or removed."""
+"""The folder of a simulated data set: its options, and the checks before files are kept or removed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prepare_folder(out: Path, stamp: dict[str, Any], existing: Existing) -> None
             raise UsageError(
                 "the folder is not empty",
                 where=out,
-                cure="choose another folder, or go on with --resume, or replace an earlier simulation with --overwrite",
+                cure="choose another folder, continue with --resume, or replace an earlier simulation with --overwrite",
                 code="usage.output_exists",
             )
         _check_stamp(out, stamp, same=existing == "resume")
@@ -44,12 +44,12 @@ def prepare_folder(out: Path, stamp: dict[str, Any], existing: Existing) -> None
 
 
 def _check_stamp(out: Path, stamp: dict[str, Any], *, same: bool) -> None:
-    """Refuse a folder that no simulation made, and for going on one that was made otherwise."""
+    """Check that the folder holds a simulation; to continue it, the options must be the same."""
     try:
         found = BEFORE | json.loads((out / STAMP).read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         raise UsageError(
-            f"the folder holds something else than a simulation (no {STAMP})",
+            f"the folder does not hold a simulation (no {STAMP})",
             where=out,
             cure="choose another folder",
             code="usage.output_exists",

@@ -1,4 +1,4 @@
-"""What data sets call their patients, examinations and files: one table of conventions."""
+"""Names of patients, examinations and files in data sets: a table of conventions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NAMINGS: Mapping[str, Naming] = {
     "ucsf-bmsr": Naming(
         lambda index: str(FIRST_BMSR + index), _bmsr_case, _bmsr_case, "1" + "[0-9]" * 5 + "[A-Z]", len(ascii_uppercase)
     ),
-    # One folder per patient: that is how readers of pictures know whose they are.
+    # One folder per patient: readers of pictures identify patients by folders.
     "slices": Naming(patient_name, _brats_case, lambda index, _: patient_name(index), "BraTS-MET-*", 1, volumes=False),
 }
 
@@ -78,22 +78,22 @@ def check_output(output: OutputOptions, timepoints: int, challenge: Difficulty |
     volumes = " or ".join(f"--as {kind}" for kind, other in NAMINGS.items() if other.volumes)
     if not naming.volumes and timepoints > 1:
         raise UsageError(
-            "a folder of pictures holds one examination of each patient",
+            "a folder of pictures can hold only one examination of each patient",
             got=f"--timepoints {timepoints}",
             cure=f"use {volumes}, or leave --timepoints out",
             code="usage.options",
         )
     if not naming.volumes and challenge is not None:
         raise UsageError(
-            "a challenge puts each sequence on a grid of its own, and pictures need one grid for all",
+            "--challenge puts each sequence on its own grid, but pictures need one grid for all sequences",
             cure=f"use {volumes}, or leave --challenge out",
             code="usage.options",
         )
     if timepoints > naming.examinations:
         raise UsageError(
-            "more examinations than there are names for",
+            "too many examinations for this naming scheme",
             expected=f"at most {naming.examinations}",
             got=timepoints,
-            cure="fewer --timepoints" if output.kind == "nifti" else "fewer --timepoints, or --as nifti",
+            cure="lower --timepoints" if output.kind == "nifti" else "lower --timepoints, or use --as nifti",
             code="usage.options",
         )

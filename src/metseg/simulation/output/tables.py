@@ -1,4 +1,4 @@
-"""The two tables of a data set: one row per patient, and one per lesion and examination."""
+"""The two tables of a data set: a row per patient, and a row per lesion and examination."""
 
 from __future__ import annotations
 

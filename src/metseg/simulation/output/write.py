@@ -1,4 +1,4 @@
-"""A simulated patient on disk: volumes in the naming of a public data set, or pictures with masks; and the truth."""
+"""Write a simulated patient: volumes named like a public data set, or pictures with masks; and the ground truth."""
 
 from __future__ import annotations
 

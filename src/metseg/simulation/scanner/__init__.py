@@ -1,1 +1,1 @@
-"""What a scanner makes of the phantom: grids, signal, motion."""
+"""Simulated scanner: grids, signal, motion."""

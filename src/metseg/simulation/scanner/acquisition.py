@@ -1,4 +1,4 @@
-"""Where each sequence of an examination lies: its grid, and how the head moved between the sequences."""
+"""Acquisition of each sequence of an examination: its grid, and the motion of the head between sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Voxels of one grid laid over another, turned, shifted, and as thick as they are."""
+"""Resampling to a rotated and shifted grid, averaged over the slice thickness."""
 
 from __future__ import annotations
 

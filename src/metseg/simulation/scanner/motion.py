@@ -1,8 +1,8 @@
-"""A head that moves while a slice is measured: lines of k-space that saw it in different places.
+"""Motion artefacts: the head moves while a slice is measured, so that lines of k-space differ in its position.
 
 A shift by ``d`` multiplies the Fourier transform at the wave number ``k`` by ``exp(-2 pi i k d)``. One line of
-k-space is measured at once, so that each line carries the phase of its own moment; sudden moves then blur and ring,
-periodic ones throw ghosts along the phase-encoding direction (Zaitsev et al. 2015, J Magn Reson Imaging 42:887).
+k-space is measured at once, so each line has the phase of its own moment; sudden motion causes blur and ringing,
+periodic motion ghosts along the phase-encoding direction (Zaitsev et al. 2015, J Magn Reson Imaging 42:887).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PERIOD_LINES, RHYTHM_SHARE = (5.0, 16.0), 0.12
 
 
 def measured_while_moving(image: FloatArray, shifts: npt.NDArray[np.floating]) -> FloatArray:
-    """Return what a scanner makes of slices whose content moves in their plane.
+    """Return slices as measured while their content moves in plane.
 
     Args:
         image: (X, Y, Z), not negative; each z is a slice, x read out, y phase-encoded, one line after the other from

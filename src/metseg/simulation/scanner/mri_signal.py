@@ -1,4 +1,4 @@
-"""What the scanner makes of a head: signal of every tissue, coil drift, noise, whole numbers."""
+"""MRI signal of a head: signal of every tissue, coil drift, noise, rounding to integers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def render_sequences(
     """Return the four sequences.
 
     Args:
-        patient: whose relaxation times, timings, drift and noise.
+        patient: provides relaxation times, timings, drift and noise.
         shares: tissue to its (X, Y, Z) share of each voxel.
         texture: (X, Y, Z) factor on the signal of brain tissue.
         brain: (X, Y, Z) what is left when the skull is off.

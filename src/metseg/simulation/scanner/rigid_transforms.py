@@ -1,4 +1,4 @@
-"""Rigid moves of the head in the scanner, as matrices on RAS millimetres."""
+"""Rigid motion of the head in the scanner, as matrices on RAS millimetres."""
 
 from __future__ import annotations
 

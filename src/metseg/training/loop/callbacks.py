@@ -1,6 +1,6 @@
-"""What goes on beside the training steps: budget, learning rate, early stopping, averaging, seeds, the best weights.
+"""Training callbacks: budget, learning rate, early stopping, weight averaging, seeds, best weights.
 
-Whatever decides how a training goes on is in a callback's `state_dict`, so that a resumed one decides the same.
+Everything that affects the further training is in a callback's `state_dict`, so that a resumed run behaves the same.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Budget(Callback):
             self._noted_s = trainer.strategy.broadcast(self.elapsed_s)  # their clocks differ
         if self.progress >= 1:
             trainer.should_stop = True
-            # The last weights are looked at whatever the rhythm of validations, or nothing might ever be.
+            # Always validate the last weights, or a short run might never validate.
             trainer.check_val_every_n_epoch = 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class BestWeights(Callback):
 
     Args:
         path: the file.
-        average: whose weights are kept instead of the raw ones, where there is one.
+        average: its weights are saved instead of the raw ones; None: no averaging.
     """
 
     def __init__(self, path: Path, average: MovingAverage | None) -> None:
@@ -283,7 +283,7 @@ class BestWeights(Callback):
             for key, value in (state or {}).items()
             if key.startswith("network.")
         }
-        # One entry: safetensors writes several in an order of its own, and equal networks should give equal files.
+        # One entry: safetensors does not keep the order of several, and equal networks should give equal files.
         write_bytes(self._path, safetensors.torch.save(network, {BEST_NOTE: _note(found)}))
         self.best = found
 

@@ -1,4 +1,4 @@
-"""Checkpoints that survive anything: written whole or not at all, the last two kept."""
+"""Checkpoints: written atomically; the last two are kept."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content.
 
     Raises:
-        BundleError: the file is truncated, or holds something else than plain data and tensors.
+        BundleError: the file is truncated, or holds more than plain data and tensors.
     """
     try:
         with ZipFile(path) as archive:
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         raise BundleError(
-            "the checkpoint cannot be read",
+            "cannot read the checkpoint",
             where=path,
             got=(str(error).splitlines() or [type(error).__name__])[0][:200],
             cure="restore the file from a copy, or remove it",
@@ -98,7 +98,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _without_scores(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint of 0.1.0 without the best validation Dice so far, in whichever callback it is kept."""
+    """Return a checkpoint of 0.1.0 without the best validation Dice so far, from all callbacks."""
     count = {**NO_GAIN_YET, "since_epoch": int(content.get("epoch", -1))}
     callbacks = dict(content.get("callbacks", {}))
     if "BestWeights" in callbacks:
@@ -137,25 +137,25 @@ def require_restorable(path: Path, task: LightningModule, trainer: Trainer, call
 
 
 def other_version(path: Path, *, got: object) -> BundleError:
-    """Return the error of a checkpoint that this version of metseg cannot go on from."""
+    """Return the error for a checkpoint that this version of metseg cannot resume from."""
     return BundleError(
         "the checkpoint is of another version of metseg, or of another network",
         where=path,
         expected=f"version {VERSION}, with the state of this recipe's network",
         got=got,
-        cure="resume with the version of metseg that began the run, or begin anew in another folder with --out, "
-        "perhaps with the weights of a bundle (--init)",
+        cure="resume with the version of metseg that started the run, or start again in another folder with --out "
+        "(--init starts from the weights of a bundle)",
         code="model.version",
     )
 
 
 def latest_good(folder: Path) -> Path | None:
-    """Return the newest checkpoint that can be read, or None where there is none at all.
+    """Return the newest readable checkpoint, or None where there are no checkpoints.
 
-    A damaged newest one is passed over with a warning on stderr.
+    If the newest one is damaged, the one before is used, with a warning on stderr.
 
     Raises:
-        BundleError: there are checkpoints, and none can be read: training never begins anew unasked.
+        BundleError: there are checkpoints, but none can be read: training never starts again without a request.
     """
     found = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
     problems: list[BundleError] = []
@@ -167,22 +167,22 @@ def latest_good(folder: Path) -> Path | None:
         else:
             for problem in problems:
                 told = problem.one_line()
-                sys.stderr.write(f"metseg: warning: {told}; going on from {path.name}, one epoch before\n")
+                sys.stderr.write(f"metseg: warning: {told}; resuming from {path.name}, one epoch earlier\n")
             if VERSION_KEY not in content:
                 sys.stderr.write(
-                    f"metseg: warning: {path}: the validation Dice of earlier versions also counted patients without "
-                    "a lesion and is not compared with new ones: the next validation begins the search for the best "
-                    "weights again\n"
+                    f"metseg: warning: {path}: earlier versions also counted patients without a lesion in the "
+                    "validation Dice, so it is not compared with new values: the search for the best weights starts "
+                    "again with the next validation\n"
                 )
             return path
     if any(problem.code == "model.version" for problem in problems):
         raise problems[0]
     if found:
         raise BundleError(
-            "no checkpoint of this run can be read",
+            "cannot read any checkpoint of this run",
             where=folder,
             got=", ".join(path.name for path in found),
-            cure="begin anew in another folder with --out, or restore the files from a copy",
+            cure="restore the files from a copy, or start again in another folder with --out",
             code="model.truncated",
         )
     return None

@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: a live bar on a terminal, a line per epoch when piped."""
+"""Show the progress of a training: a live bar on a terminal, a line per epoch when piped."""
 
 from __future__ import annotations
 

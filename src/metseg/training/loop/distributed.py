@@ -1,7 +1,7 @@
-"""Several processes that train one network together: on the devices of a machine, or under torchrun or Slurm.
+"""Distributed training: several processes on the devices of a machine, or under torchrun or Slurm.
 
-Process 0 leads. It alone reads the data set, writes the run folder and scores; when everything is prepared it hands the
-others their work. Lightning's data-parallel strategy does the training itself.
+Process 0 leads. Only process 0 reads the data set, writes the run folder and scores; when everything is prepared, it
+sends the others their work. Lightning's data-parallel strategy does the training.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def find_ranks(devices: int, nodes: int) -> Ranks:
     """
     if devices < 1 or nodes < 1:
         raise UsageError(
-            "nothing to train on", where="--devices, --nodes", got=f"{devices}, {nodes}", cure="give 1 or more"
+            "no device to train on", where="--devices, --nodes", got=f"{devices}, {nodes}", cure="give 1 or more"
         )
     outside = _outside(several=devices * nodes > 1)
     if outside is not None:
@@ -91,7 +91,7 @@ def find_ranks(devices: int, nodes: int) -> Ranks:
         node, address, port = (os.environ[name] for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"))
     except KeyError as missing:
         raise UsageError(
-            "several machines have to find one another",
+            "training on several machines needs the address of the first one",
             where="--nodes",
             expected="NODE_RANK, MASTER_ADDR and MASTER_PORT in the environment",
             got=f"no {missing.args[0]}",
@@ -101,15 +101,15 @@ def find_ranks(devices: int, nodes: int) -> Ranks:
 
 
 def require_devices(device: torch.device, devices: int) -> None:
-    """Refuse more devices than there are, and one by number where several are wanted.
+    """Check that enough devices exist; a device with a number counts as one.
 
     Raises:
-        UsageError: as said.
+        UsageError: too many devices.
     """
     there = {"cuda": torch.cuda.device_count(), "cpu": processors()}.get(device.type, 1)
     if devices > there or (devices > 1 and device.index is not None):
         raise UsageError(
-            "not so many devices",
+            "too many devices",
             where="--devices",
             expected=f"at most {1 if device.index is not None else there} of {device}",
             got=devices,
@@ -118,7 +118,7 @@ def require_devices(device: torch.device, devices: int) -> None:
 
 
 def _outside(*, several: bool) -> ClusterEnvironment | None:
-    """Return what torchrun or srun told this process; None where neither started it as one of several."""
+    """Return the environment set by torchrun or srun; None where neither started this process as part of a group."""
     if TorchElasticEnvironment.detect() and (several or int(os.environ["WORLD_SIZE"]) > 1):
         return TorchElasticEnvironment()
     if several and int(os.environ.get("SLURM_NTASKS", 1)) > 1 and SLURMEnvironment.detect():
@@ -129,11 +129,11 @@ def _outside(*, several: bool) -> ClusterEnvironment | None:
 def _check_world(devices: int, nodes: int, *, started: int) -> None:
     if started != devices * nodes:
         raise UsageError(
-            "as many processes are needed as there are devices",
+            "the number of processes differs from the number of devices",
             where="--devices, --nodes",
             expected=f"{devices * nodes} processes for {devices} devices on {nodes} machines",
             got=f"{started} processes",
-            cure="give --devices and --nodes as torchrun or srun were given their processes and machines",
+            cure="match --devices and --nodes to the processes and machines given to torchrun or srun",
         )
 
 
@@ -145,7 +145,7 @@ def _free_port() -> int:
 
 @contextmanager
 def process_group(ranks: Ranks, device: str, *, other: Callable[[Ranks, str], None]) -> Iterator[None]:
-    """Join the other processes for the time of the block; on a machine of its own metseg starts them first.
+    """Join the other processes for the duration of the block; on a single machine metseg starts them first.
 
     Args:
         ranks: which process this is.

@@ -60,7 +60,7 @@ class SegmentationModule(lightning.LightningModule):
         loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
         if not torch.isfinite(loss):
             raise diverged(
-                "the loss is no longer a number",
+                "the training loss is not finite",
                 where=f"epoch {self.current_epoch}, step {self.global_step}",
                 got=float(loss.detach()),
             )
@@ -68,15 +68,15 @@ class SegmentationModule(lightning.LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Notice what the last step did to the weights, before a checkpoint holds them.
+        """Check that all weights are finite, before they are saved in a checkpoint.
 
         Raises:
-            UsageError: a weight is no longer a number.
+            UsageError: a weight is not finite.
         """
         odd = [name for name, weight in self.network.named_parameters() if not torch.isfinite(weight).all()]
         if odd:
             raise diverged(
-                f"{len(odd)} of the network's tensors have values that are not finite",
+                f"{len(odd)} of the network's weight tensors have values that are not finite",
                 where=f"epoch {self.current_epoch}, after step {self.global_step}",
                 got=odd[0],
             )
@@ -132,6 +132,6 @@ def diverged(what: str, *, where: object, got: object = None) -> UsageError:
         f"training diverged: {what}",
         where=where,
         got=got,
-        cure="begin in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
+        cure="start again in another folder with a lower --set train.learning_rate, or --set train.gradient_clip=1.0",
         code="usage.diverged",
     )

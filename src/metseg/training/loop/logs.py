@@ -1,4 +1,4 @@
-"""What a training notes while it runs: rows of steps and epochs, and the memory it took."""
+"""Training logs: rows of steps and epochs, and peak memory."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class CsvLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
-        # Lightning keeps the figures of the last validation, of whichever epoch it was.
+        # Lightning keeps the figures of the last validation, which may be of an earlier epoch.
         validation = ("val_loss", "val_dice") if self._validated_epoch == trainer.current_epoch else ()
         figures = {name: float(metrics[name]) for name in ("train_loss_epoch", *validation) if name in metrics}
         values = [figures.get(name, float("nan")) for name in ("train_loss_epoch", "val_loss", "val_dice")]

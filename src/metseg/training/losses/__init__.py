@@ -1,9 +1,9 @@
-"""Losses: each takes logits and class indices and returns a scalar; low is good.
+"""Losses: each takes logits and class indices and returns a scalar; lower is better.
 
-``logits`` (N, K, X, Y[, Z]); what the K outputs mean, classes or regions, says `metseg.model.activation`.
-``labels`` (N, X, Y[, Z]) uint8 class indices, 0 being background.
+``logits`` (N, K, X, Y[, Z]); the K outputs are classes or regions, see `metseg.model.activation`.
+``labels`` (N, X, Y[, Z]) uint8 class indices; 0 is background.
 
-The table and the options load without torch; what builds losses is loaded when it is first used.
+The table and the options load without torch; the losses are imported on first use.
 """
 
 from __future__ import annotations

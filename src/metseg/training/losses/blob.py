@@ -1,12 +1,13 @@
-"""Blob loss: every lesion counts alike, however small.
+"""Blob loss: every lesion has the same weight, regardless of its size.
 
 Paper: Kofler et al. 2022, "blob loss: instance imbalance aware loss functions for semantic segmentation",
-arXiv:2205.08209. Beside the loss of the whole image stands, for each lesion, the loss of the image without the other
-lesions (they are taken out of truth and prediction both), averaged over the lesions of an item and then over the items
-that have any. Several classes, or regions, are taken one against the rest and averaged.
+arXiv:2205.08209. The loss of the whole image is combined with a loss per lesion: the loss of the image without the
+other lesions, which are removed from truth and prediction. It is averaged over the lesions of an item and then over
+the items with lesions. Several classes, or regions, are computed one against the rest and averaged.
 
 The authors' code runs the inner loss once per lesion over the whole image. Here each voxel's contribution is added to
-its own lesion's sums, and a lesion's loss follows from its sums and the background's: one pass, whatever the number.
+the sums of its own lesion, and a lesion's loss follows from its sums and those of the background: one pass for any
+number of lesions.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _mean_over_lesions(term: Term, logits: Tensor, labels: Tensor, lesions: list
 
 
 def _of_each(term: Term, quantities: Sequence[Tensor], lesions: LesionVoxels) -> Tensor:
-    """Return the loss of each lesion: of its own voxels and the background's, the other lesions left out."""
+    """Return the loss of each lesion, over its own voxels and the background, without the other lesions."""
     sums = []
     for quantity in quantities:
         own = quantity.new_zeros(lesions.total).index_add(0, lesions.numbers, quantity[lesions.voxels])

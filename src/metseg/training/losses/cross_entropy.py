@@ -1,4 +1,4 @@
-"""Losses that look at each voxel by itself: cross-entropy and its focal form."""
+"""Losses of single voxels: cross-entropy and focal loss."""
 
 from __future__ import annotations
 

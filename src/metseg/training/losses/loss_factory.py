@@ -1,4 +1,4 @@
-"""Build losses by name, combined ones from their parts."""
+"""Build losses by name; combined losses from their parts."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def build_blob(options: BlobOptions, outputs: Outputs) -> BlobLoss:
     inner = build_loss(options.inner, outputs)
     if not isinstance(inner, VoxelLoss):
         raise UsageError(
-            f"'{options.inner.name}' cannot be taken lesion by lesion",
+            f"'{options.inner.name}' cannot be computed per lesion",
             where="loss.inner",
-            cure="wrap a plain loss such as dice_bce; regions go outside: regions(inner = blob)",
+            cure="wrap a plain loss such as dice_bce; put regions outside: regions(inner = blob)",
             code="usage.loss",
         )
     return BlobLoss(inner, alpha=options.alpha, beta=options.beta)
@@ -51,7 +51,7 @@ def build_blob(options: BlobOptions, outputs: Outputs) -> BlobLoss:
 def build_regions(options: RegionsOptions, outputs: Outputs) -> Loss:
     if not outputs.regions:
         raise UsageError(
-            "the loss 'regions' decides what the network's outputs are, so it has to be the outermost",
+            "the loss 'regions' must be the outermost: it determines the outputs of the network",
             where="loss",
             cure='write loss = {name = "regions", inner = ...}',
             code="usage.loss",
@@ -86,8 +86,8 @@ def loss_of(recipe: Recipe) -> Loss:
 def deep_supervision_loss(loss: Loss, outputs: Tensor | list[Tensor], labels: Tensor) -> Tensor:
     """Return the loss of one output, or of several with weights 1, 1/2, 1/4, ... that sum to one.
 
-    The weights are those of nnU-Net (Isensee et al. 2021), whose last one, of the coarsest decoder level, is 0: the
-    residual-encoder U-Net has no head there. The loss is computed in float32 always.
+    The weights are those of nnU-Net (Isensee et al. 2021). The last one, of the coarsest decoder level, is 0: the
+    residual-encoder U-Net has no head there. The loss is always computed in float32.
     """
     if isinstance(outputs, Tensor):
         return loss(outputs.float(), labels)

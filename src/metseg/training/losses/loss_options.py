@@ -1,4 +1,4 @@
-"""The options of every loss. They need no torch, so that a recipe is checked without it.
+"""Options of every loss. They do not import torch, so that a recipe is checked without it.
 
 The first paragraph of a class's docstring describes the loss.
 """

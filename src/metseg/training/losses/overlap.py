@@ -1,4 +1,4 @@
-"""Losses of overlap: what share of the lesion, and of what is called lesion, is right."""
+"""Overlap losses: Dice and Tversky."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def _overlap_term(options: DiceOptions, outputs: Outputs, formula: object, weigh
 def _check_background(options: DiceOptions, outputs: Outputs, channels: int) -> None:
     if options.include_background and (outputs.regions or channels == 1):
         raise UsageError(
-            "there is no background to include: every output has a sigmoid of its own",
+            "include_background needs a background channel, but every output has its own sigmoid",
             where="options of the loss",
-            expected="include_background with a softmax over several classes",
+            expected="a softmax over several classes",
             cure="leave include_background out",
             code="usage.recipe",
         )

@@ -1,8 +1,8 @@
-"""Losses as what they are: quantities added up over voxels, and a small formula of the sums.
+"""Base class of losses that are a formula of sums over voxels.
 
-Cross-entropy, focal, Dice and Tversky losses differ in the quantities and the formula only. Said that way, they can be
-asked for any part of a volume: the loss of each lesion (see `metseg.training.losses.blob`) costs one more pass, not one
-per lesion.
+Cross-entropy, focal, Dice and Tversky losses differ only in the summed quantities and the formula. In this form they
+can be computed for any part of a volume: the loss of each lesion (see `metseg.training.losses.blob`) costs one more
+pass, not one per lesion.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Term:
             entry per output that is scored, or a single one for all outputs together.
         formula: from as many sums of one shape to losses of that shape.
         weight: its factor in the whole.
-        pooled: whether the items of a batch are added up first, or each has a loss of its own.
+        pooled: whether the items of a batch are summed first; otherwise each item has its own loss.
         shares: from K to the weight of each of the K' entries; None: all alike.
     """
 

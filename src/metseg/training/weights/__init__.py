@@ -1,1 +1,1 @@
-"""Initial and trained weights: where they come from, fixed normalisation, pruning."""
+"""Initial and trained weights: provenance, fixed normalisation, pruning."""

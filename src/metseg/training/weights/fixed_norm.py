@@ -1,9 +1,9 @@
-"""Measure the statistics that fixed normalisations go by, once, before a training begins.
+"""Measure the statistics of fixed normalisation once, before a training.
 
-Cumulative means over batches, each layer given what batch normalisation makes of the layers before it: the "precise
-batch normalisation" of Wu and Johnson 2021, arXiv:2105.07576. From random weights it is the data-dependent start of
-Mishkin and Matas 2016, arXiv:1511.06422, on whose merits for these networks we know nothing: fixed normalisations are
-meant for networks that begin with the weights of another.
+They are cumulative means over batches; the layers before use batch normalisation meanwhile: the "precise batch
+normalisation" of Wu and Johnson 2021, arXiv:2105.07576. With random weights this is the data-dependent initialisation
+of Mishkin and Matas 2016, arXiv:1511.06422, which is untested for these networks: fixed normalisation is meant for
+networks that start from the weights of another model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a training that begins with the weights of a bundle takes over from it, and whom those weights have seen."""
+"""Provenance of initial weights: the bundle that they come from, and the patients that it was trained on."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class InitProvenance:
         steps: of the training that it is from, with those of the trainings before it; the weights may be of an earlier
             one of its steps.
         minutes: of the same.
-        seen_before: how many patients who are to judge the new weights the old ones have seen, or others called like
-            them, with those whom the old ones had been marked for already; None: it is not known.
-        data: whose images those trainings have read, and their licence.
+        seen_before: number of validation and test patients of the new training that the bundle was trained or selected
+            on, or others of the same names, including those that the bundle itself had inherited; None: not known.
+        data: the data of those trainings, and their licence.
     """
 
     name: str
@@ -42,31 +42,31 @@ class InitProvenance:
 
 
 def init_provenance(bundle: Bundle, selection: Selection) -> InitProvenance:
-    """Return what a bundle brings to a training; say so where it has seen those who are to judge, or may have.
+    """Return the provenance of a bundle's weights; warn if it has seen validation or test patients, or may have.
 
     Args:
-        bundle: whose weights are begun with.
-        selection: who is for what in the new training.
+        bundle: provides the initial weights.
+        selection: the patients of each part of the new training.
     """
     earlier = bundle.metrics.get("began_with") or {}
     steps, minutes = (bundle.metrics.get(name, 0) + earlier.get(name, 0) for name in ("steps", "minutes"))
     itself = _seen_before(bundle, selection)
     if itself:
         sys.stderr.write(
-            f"metseg: patients for validation or test whom '{bundle.name}' has seen, or others called like them: "
-            f"{itself}; scores will be too good (--split {bundle.folder / SPLIT} divides as it was)\n"
+            f"metseg: validation or test patients that '{bundle.name}' was trained or selected on, or others with the "
+            f"same names: {itself}; scores will be too good (--split {bundle.folder / SPLIT} keeps its split)\n"
         )
     seen = _together(itself, earlier.get("seen_before", 0))
     if seen is None:
-        sys.stderr.write(f"metseg: which patients '{bundle.name}' has seen is not known: scores may be too good\n")
-    # A bundle of a version that did not say so in its recipe may have begun with others' weights.
+        sys.stderr.write(f"metseg: the training patients of '{bundle.name}' are not known: scores may be too good\n")
+    # Recipes of earlier versions do not state the data of their initial weights.
     own, before = bundle.recipe.data.licence or f"those of '{bundle.name}', not stated", earlier.get("data", "")
     data = own if not before or before in own else f"{own}; {before}"
     return InitProvenance(bundle.name, bundle.fingerprint, steps, minutes, seen, data)
 
 
 def _together(itself: int | None, before: int | None) -> int | None:
-    """Return the sum; a positive one is told even where a part of it is not known."""
+    """Return the sum; None where a part is not known and the rest is 0."""
     known = (itself or 0) + (before or 0)
     return None if not known and None in (itself, before) else known
 

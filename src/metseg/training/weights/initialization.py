@@ -1,4 +1,4 @@
-"""Begin with the weights of another model."""
+"""Initialise a network with the weights of another model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metseg.errors import BundleError
 from metseg.model import SegmentationNetwork
 from metseg.model.bundle import Bundle
 
-#: A bundle that fits less than this share of the tensors is of another architecture.
+#: A bundle that fits less than this share of the tensors has another architecture.
 LEAST_SHARE = 0.5
 
 
@@ -23,7 +23,7 @@ def initialise(network: SegmentationNetwork, bundle: Bundle) -> bool:
     Returns:
         Whether everything came from the bundle, statistics of normalisations included.
     Raises:
-        BundleError: it is of another architecture.
+        BundleError: it has another architecture.
     """
     weights = bundle.networks[0].state_dict()
     own = network.state_dict()
@@ -34,14 +34,14 @@ def initialise(network: SegmentationNetwork, bundle: Bundle) -> bool:
     kept = len(learned) - len(fresh)
     if kept < LEAST_SHARE * len(learned):
         raise BundleError(
-            "the bundle is of another architecture",
+            "the bundle has another architecture",
             where=bundle.folder,
             expected=f"most of {len(learned)} tensors",
-            got=f"{kept} that fit; first that do not: {', '.join(fresh[:5])}",
-            cure="use the recipe that the bundle was made with, with your changes by --set",
+            got=f"{kept} that fit; the first that do not: {', '.join(fresh[:5])}",
+            cure="use the recipe of the bundle, and change it with --set",
             code="model.architecture",
         )
     network.load_state_dict({**own, **fitting})
     if fresh:
-        sys.stderr.write(f"initial weights: {kept} tensors from {bundle.folder}; afresh: {', '.join(fresh)}\n")
+        sys.stderr.write(f"initial weights: {kept} tensors from {bundle.folder}; random: {', '.join(fresh)}\n")
     return fitting.keys() == own.keys()

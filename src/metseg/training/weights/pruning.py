@@ -1,4 +1,4 @@
-"""Choose the cheapest form of a trained network that validation patients allow (U-Net++: its depth)."""
+"""Choose the cheapest form of a trained network (U-Net++: its depth) by validation Dice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cheapest_form(recipe: Recipe, validation_dice: Callable[[Recipe], float]) ->
         recipe: as trained.
         validation_dice: the mean Dice over validation patients of the trained weights in the form of a recipe.
     Returns:
-        the recipe itself, and nothing, where the architecture has one form only.
+        the unchanged recipe, and nothing, where the architecture has only one form.
     """
     spec = MODELS.lookup(recipe.model.name)
     forms = spec.inference_forms(recipe.model.parse(spec.options))
