@@ -148,7 +148,7 @@ def image_array(name: str, value: object) -> npt.NDArray[np.generic]:
         array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
             raise InputError(
-                "the image holds values that are NaN or infinite",
+                "the image contains values that are NaN or infinite",
                 where=name,
                 expected="finite numbers",
                 got=f"{np.count_nonzero(~np.isfinite(array))} of {array.size} voxels",
@@ -172,7 +172,7 @@ def label_array(name: str, value: object) -> npt.NDArray[np.uint8]:
     wrong = (array != np.rint(array)) | (array < 0) | (array > MAX_CLASS_ID) if array.dtype != np.bool_ else None
     if wrong is not None and wrong.any():
         raise InputError(
-            "the labels hold a value that is no class id",
+            "the labels contain a value that is not a class id",
             where=name,
             expected=f"whole numbers from 0 to {MAX_CLASS_ID}",
             got=array[wrong][0],
@@ -225,7 +225,7 @@ def number_array(name: str, value: object) -> npt.NDArray[np.generic]:
             where=name,
             expected="(X, Y, Z) or (X, Y)",
             got=array.shape,
-            cure="pass each sequence or channel as an array of its own",
+            cure="pass each sequence or channel as a separate array",
             code="input.axes",
         )
     return array[:, :, np.newaxis] if array.ndim == 2 else array

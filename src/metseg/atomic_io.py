@@ -19,7 +19,7 @@ ASIDE = ".old"
 #: How the system says that no more can be written, and what that is called. The largest file of a FAT disk has 4 GB.
 LACKS: Mapping[int, str] = {
     errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk is full: the quota is spent",
+    errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file is larger than this disk or a limit of this process allows",
 }
 
@@ -114,10 +114,10 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise ResourceError(
-            f"{reason}; what was written before is untouched",
+            f"{reason}; existing files are unchanged",
             where=path,
             got=_free_space(path),
-            cure="free some space or choose another folder, and repeat; a training goes on with --resume",
+            cure="free some space or choose another folder, then repeat; resume a training with --resume",
             code="resources.disk",
         ) from error
 

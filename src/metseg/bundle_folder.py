@@ -38,7 +38,7 @@ def find_bundle(path_or_name: str | Path) -> Path:
             where=path,
             expected=f"a folder with model.safetensors, {RECIPE}, {CARD}, {METRICS}, {CHECKSUMS}",
             got=describe(path),
-            cure="pickles are never opened; train with metseg, or convert the weights to safetensors",
+            cure="metseg never opens pickles; train with metseg, or convert the weights to safetensors",
             code="model.pickle" if path.suffix in _PICKLE_SUFFIXES else "model.invalid",
         )
     if is_name:
@@ -107,11 +107,11 @@ def weights_files(folder: Path) -> list[Path]:
     files = [path for path in folder.iterdir() if WEIGHTS_NAME.fullmatch(path.name)]
     if not files:
         raise BundleError(
-            "no weights here",
+            "the bundle has no weights",
             where=folder,
             expected="model.safetensors",
             got=describe(folder),
-            cure="pickles are never opened; convert the weights to safetensors where you trust them",
+            cure="metseg never opens pickles; convert the weights to safetensors if you trust them",
             code="model.missing",
         )
     return sorted(files, key=lambda path: int("0" + "".join(re.findall(r"\d", path.stem))))
@@ -129,9 +129,9 @@ def verify_bundle(folder: str | Path) -> None:
     wrong = sorted(name for name in stated.keys() | actual.keys() if stated.get(name) != actual.get(name))
     if wrong:
         raise BundleError(
-            f"{', '.join(wrong)}: not what the checksums say",
+            f"{', '.join(wrong)}: checksum mismatch",
             where=folder,
-            cure=f"copy the bundle again; after a change on purpose, write {CHECKSUMS} anew with sha256sum",
+            cure=f"copy the bundle again; after an intended change, rewrite {CHECKSUMS} with sha256sum",
             code="model.checksum",
         )
 
@@ -154,7 +154,7 @@ def read_text(path: Path) -> str:
             "cannot read a file of the bundle",
             where=path,
             got=error,
-            cure="check its permissions, or copy the bundle anew",
+            cure="check its permissions, or copy the bundle again",
             code="model.missing",
         ) from None
 

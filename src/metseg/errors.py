@@ -18,12 +18,12 @@ CURES_WITHOUT_OPTIONS: Mapping[str, str] = {
     "input.missing_sequence": "name NIfTI files after their sequences (t1n, t1c, t2w, t2f), or move the case away",
     "input.duplicate_sequence": "move all of them but one away",
     "input.brain_mask": "put a NIfTI file called ..._brain_mask beside the images, or remove the skull",
-    "input.no_patient": "give each patient a folder of its own, or set data.patients in the recipe to a table (CSV, "
+    "input.no_patient": "put each patient in a separate folder, or set data.patients in the recipe to a table (CSV, "
     "columns file and patient)",
     "input.layout": "arrange and name the files as expected",
     "input.missing_prediction": "add or rename the files",
     "input.missing_truth": "add or rename the files",
-    "input.affine_mismatch": "bring the prediction onto the truth's grid; nothing is resampled here",
+    "input.affine_mismatch": "resample the prediction to the truth's grid; metseg does not resample it",
 }
 
 

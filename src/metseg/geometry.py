@@ -250,7 +250,7 @@ def grid_difference(one: Grid, other: Grid, *, tolerance_mm: float = GRID_TOLERA
     """
     facts = [] if one.shape == other.shape else [f"shapes {one.shape} and {other.shape}"]
     if one.affine is None or other.affine is None:
-        facts += [] if one.affine is other.affine else ["only one of them says where it lies in space"]
+        facts += [] if one.affine is other.affine else ["only one of them has a position in space"]
         return ", ".join(facts) or None
     apart_mm = 0.0 if facts else float(np.linalg.norm(corners_mm(one) - corners_mm(other), axis=1).max())
     if not facts and apart_mm <= tolerance_mm:

@@ -117,11 +117,11 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
     off = np.abs(values.astype(np.float64) - rounded) > ROUNDING_TOLERANCE
     if off.any() or not np.isfinite(rounded).all():
         raise InputError(
-            "the mask holds a value that is no class id",
+            "the mask contains a value that is not a class id",
             where=where,
             expected=scheme.values,
             got=float(values[off][0]) if off.any() else "NaN or infinity",
-            cure="masks hold whole numbers; a probability map has to be thresholded first",
+            cure="masks contain whole numbers; threshold a probability map first",
             code="input.labels",
         )
     present = [int(value) for value in rounded]
@@ -167,7 +167,7 @@ def label_map(files: str, wanted: str, *, region: str | None = None) -> Mapping[
     if (files, wanted) not in LABEL_MAPS:
         ways = ", ".join(target for source, target in LABEL_MAPS if source == files)
         raise UsageError(
-            f"labels '{files}' cannot become '{wanted}'",
+            f"cannot convert labels '{files}' to '{wanted}'",
             where="labels",
             expected=f"{files}, {ways + ', ' if ways else ''}{BINARY}",
             cure="set labels to one of these, or file_labels to what the files hold",
@@ -287,7 +287,7 @@ class NamedLabels:
             raise self._refusal(f"unknown class '{kinds[None]}'", value)
         classes = [tissue for tissue in TISSUES if tissue in kinds]
         if len(classes) > 1 or (classes in (["ED"], ["RC"]) and "TC" in kinds):
-            raise self._refusal(f"value {value} is said to be {' and '.join(kinds.values())}", value)
+            raise self._refusal(f"value {value} has contradictory names: {' and '.join(kinds.values())}", value)
         if classes:
             return classes[0]
         if "TC" in kinds:
@@ -318,12 +318,12 @@ class NamedLabels:
         for value, tissue in self.tissues.items():
             target = ids.get(tissue, ids.get(JOINED.get(tissue, "")))
             if target is None:
-                raise self._refusal(f"'{self.title(value)}' is none of the classes wanted", value, wanted)
+                raise self._refusal(f"'{self.title(value)}' is not one of the requested classes", value, wanted)
             table[value] = target
         # Metastases before treatment have no resection cavity; all other classes have to be told apart in the files.
         lacking = set(wanted.classes) - set(table.values()) - {ids.get("RC")}
         if lacking:
-            raise self._refusal(f"the masks do not tell {wanted.classes[min(lacking)]} apart", None, wanted)
+            raise self._refusal(f"the masks have no separate class {wanted.classes[min(lacking)]}", None, wanted)
         return table
 
     def is_like(self, scheme: str) -> bool:
@@ -433,7 +433,7 @@ def labels_of_scheme(scheme: str, source: str) -> NamedLabels:
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:
     looks_like_instances = len(present) > 6 and max(present) <= 2 * len(present)
     cure = (
-        "these look like lesion numbers (instances), not classes: binarise the mask, or say so if every id is a class"
+        "these look like lesion numbers (instances), not classes: binarise the mask, or name a scheme with all ids"
         if looks_like_instances
         else f"name the mask's label scheme, one of {', '.join(LABEL_SCHEMES)}"
     )

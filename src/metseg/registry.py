@@ -152,7 +152,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
         make = self._make
         if make is None:
-            raise TypeError(f"give the entry: register('{name}', entry) of {self.group} decorates nothing")
+            raise TypeError(f"pass the entry: register('{name}', entry) of {self.group} is not a decorator")
 
         def decorate(function: Made) -> Made:
             self._add(name, make(function, **details))
@@ -205,7 +205,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                         f"the {self.kind} '{point.name}' cannot be loaded",
                         where=where,
                         got=f"{type(error).__name__}: {error}",
-                        cure="repair the package or uninstall it",
+                        cure="fix the package or uninstall it",
                         code="usage.entry_point",
                     ) from error
                 self._loaded[point.name] = self._checked(point.name, entry, where=where)
@@ -240,9 +240,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def _taken(self, name: str, by: str, *, package: str | None = None) -> UsageError:
         cure = "choose another name" if package is None else f"uninstall {package.split()[0]} or rename its entry"
         return UsageError(
-            f"the name '{name}' is taken twice in {self.group}",
+            f"two entries of {self.group} have the name '{name}'",
             where=None if package is None else f"package {package}",
-            expected=f"a {self.kind} of another name",
+            expected=f"a {self.kind} with another name",
             got=f"{name}, which {by} adds",
             cure=cure,
             code="usage.name_taken",

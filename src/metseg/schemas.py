@@ -152,7 +152,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong here, what was expected and found, and the cure.")
     code: str = Field(description="Stable name of the cause, the same everywhere in metseg.")
     where: str | None = Field(default=None, description="The file by its number in the upload, or the field.")
-    cure: str | None = Field(default=None, description="What can be done about it.")
+    cure: str | None = Field(default=None, description="How to fix the problem.")
     request: str | None = Field(default=None, description="Id of the request, as in the header X-Request-Id.")
 
 
@@ -275,7 +275,9 @@ class StudyList(Wire):
     """Studies, newest first, and where to go on."""
 
     studies: tuple[StudySummary, ...]
-    next: str | None = Field(default=None, description="Give this as `after` to get what follows; null: the end.")
+    next: str | None = Field(
+        default=None, description="Pass this as `after` to get the next page; null on the last page."
+    )
 
 
 class Answer(Wire):
@@ -305,7 +307,7 @@ class Model(Wire):
     labels: str
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
-    data: str = Field(default="", description="Whose images it was trained on, and their licence; may be unknown.")
+    data: str = Field(default="", description="Training images and their licence; may be unknown.")
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}
     fingerprint: str
@@ -329,4 +331,4 @@ class Readiness(Wire):
     checks: dict[str, bool]
     queued: int
     running: int
-    workers: int = Field(description="Workers whose heartbeat is recent.")
+    workers: int = Field(description="Number of workers with a recent heartbeat.")

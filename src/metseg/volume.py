@@ -314,11 +314,11 @@ class Case:
             difference = grid_difference(first.grid, other.grid)
             if difference is not None:
                 raise GeometryError(
-                    "the arrays of a case have one shape",
+                    "the arrays of a case differ in shape",
                     where=name,
                     expected=f"{first.shape}, as {first_name}",
                     got=other.shape,
-                    cure="pass images on grids of their own with Case.from_nibabel",
+                    cure="pass images on different grids with Case.from_nibabel",
                     code="input.shape_mismatch",
                 )
         depth = first.shape[2]
@@ -374,7 +374,7 @@ class Case:
     def take_slices(self, indices: Sequence[int]) -> Case:
         """Return the case with these slices only, in this order; for stacks of pictures, which have no affine."""
         if not self.is_slice_stack:
-            raise GeometryError("only stacks of pictures can be taken apart", where=self.case_id)
+            raise GeometryError("only stacks of pictures can be split into slices", where=self.case_id)
         chosen = list(indices)
         images = {name: Volume(image.data[:, :, chosen]) for name, image in self.images.items()}
         labels = None if self.labels is None else Volume(self.labels.data[:, :, chosen])

@@ -58,7 +58,7 @@ def test_pictures_are_scored_too(truth: np.ndarray, tmp_path: Path) -> None:
 
 def test_what_contradicts_itself_is_refused(truth: np.ndarray, tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(truth, AFFINE)
-    with pytest.raises(UsageError, match="spacing_mm: the images have a voxel size of their own"):
+    with pytest.raises(UsageError, match="spacing_mm: the images already have a voxel size"):
         evaluate_case(image, truth, SPACING)
     with pytest.raises(UsageError, match="affine: the images have"):
         evaluate_case(truth, image, affine=AFFINE)

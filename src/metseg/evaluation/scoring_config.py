@@ -85,7 +85,7 @@ class ScoringConfig:
         """
         if isinstance(self.scheme, LabelScheme):
             raise UsageError(
-                "labels of files become those of a scheme with a name only",
+                "labels of files can be converted to a named scheme only",
                 where="labels",
                 got="a scheme of your own",
                 cure=f"give one of {', '.join(LABEL_SCHEMES)}, or convert the masks",

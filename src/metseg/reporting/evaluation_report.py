@@ -13,7 +13,7 @@ from metseg.reporting.provenance import Fact, folder_name, making_facts, scoring
 from metseg.reporting.report_data import Contents, Scored, compared
 from metseg.reporting.report_page import write_report
 
-NO_IMAGES = "No images were given (--images ROOT), so there is nothing to draw the masks on."
+NO_IMAGES = "No images were given (--images ROOT), so no overlays were drawn."
 
 
 def write_evaluation_report(

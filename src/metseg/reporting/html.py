@@ -42,7 +42,7 @@ def data_uri(path: Path) -> str:
     """
     media = MEDIA_TYPES.get(path.suffix.lower())
     if media is None:
-        raise UsageError("no kind of picture that a page takes in", where=path, expected=" or ".join(MEDIA_TYPES))
+        raise UsageError("unsupported picture format", where=path, expected=" or ".join(MEDIA_TYPES))
     return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 

@@ -26,10 +26,10 @@ def rules(manner: ScoringConfig) -> tuple[str, ...]:
         *_lesions(protocol.rule),
         *_ignored(manner),
         *_empty(protocol.penalty.text),
-        "A figure that the data or the protocol do not define is left out of the mean, and of how many patients it is "
-        "a mean stands beside it. No figure in mm is given for pictures without a voxel size.",
-        f"Means are over patients: several cases of one are averaged first. Intervals are {LEVEL:.0%} percentile "
-        f"intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
+        "A figure that the data or the protocol do not define is left out of the mean; the number of "
+        "patients in a mean is given beside it. Pictures without a voxel size have no figures in mm.",
+        f"Means are over patients: several cases of one patient are averaged first. Intervals are {LEVEL:.0%} "
+        f"percentile intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
         "Models are compared on the same patients by Wilcoxon's signed-rank test, corrected by Holm's procedure within "
         f"each table, and by the interval of the mean difference. Where that includes 0, or the corrected "
         f"p-value is not below {SIGNIFICANCE}, there is {NO_DIFFERENCE}.",
@@ -41,11 +41,11 @@ def _lesions(rule: MatchRule) -> list[str]:
     if rule.dilations:
         sides = "truth and prediction alike" if rule.merge_predictions else "the truth"
         sentences.append(
-            f"Pieces that meet when dilated {pluralize(rule.dilations, 'time')} are one lesion, in {sides}; a lesion "
-            "is found if a predicted one touches it, dilated as often."
+            f"Pieces that touch after {pluralize(rule.dilations, 'dilation')} are one lesion, in {sides}; a lesion is "
+            "found if a predicted lesion touches it after the same dilation."
         )
     else:
-        sentences.append("A lesion is found if the prediction has a voxel of it.")
+        sentences.append("A lesion is found if the prediction contains at least one of its voxels.")
     if rule.drop_truth_up_to_mm3 is not None:
         sentences.append(f"Lesions of the truth of at most {rule.drop_truth_up_to_mm3:g} mm³ are not scored.")
     if rule.delete_predicted_up_to_voxels:

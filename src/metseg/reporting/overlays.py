@@ -66,7 +66,7 @@ def draw_worst(scores: Sequence[CaseScores], pairs: Sequence[CasePair], manner: 
 def _image_of(mask: Path, *, images: Images, masks: Collection[Path]) -> Path:
     path = images.of(mask, masks=masks)
     if path is None:
-        raise InputError("there is no image of that name, or several", where=mask)
+        raise InputError("no image, or more than one, matches the mask by name", where=mask)
     return path
 
 
@@ -82,7 +82,7 @@ def _panel(worst: Worst, pair: CasePair, manner: ScoringConfig, find: Callable[[
         return _of_slices(pair, truth, prediction, find)
     image, _ = read_volume(find(pair.truth[0]), channel=0)
     if difference := grid_difference(image.grid, Volume(masks.truth, masks.affine).grid):
-        raise GeometryError(f"the image lies on another grid than the masks: {difference}")
+        raise GeometryError(f"the image and the masks are on different grids: {difference}")
     return _of_volume(image, truth, prediction)
 
 
@@ -99,7 +99,7 @@ def _of_slices(pair: CasePair, truth: Mask, prediction: Mask, find: Callable[[Pa
     pixels = read_picture(find(pair.truth[z])).pixels
     picture = luminance(pixels) if pixels.shape[2] == 3 else pixels[..., 0]
     if picture.T.shape != truth.shape[:2]:
-        raise GeometryError("the image is of another size than the masks")
+        raise GeometryError("the image and the masks differ in size")
     return Panel(picture.T, truth[:, :, z], prediction[:, :, z], ""), f"slice {z + 1} of {truth.shape[2]}"
 
 

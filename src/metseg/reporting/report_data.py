@@ -101,7 +101,7 @@ class Contents:
     readers: Readers | None = None
     warnings: tuple[str, ...] = ()
     no_overlays: str = ""
-    shown: str = "the slice in which most is wrong, in the region that went worst"
+    shown: str = "the slice with the most wrong voxels, in the region with the lowest score"
 
     @property
     def regions(self) -> tuple[str, ...]:

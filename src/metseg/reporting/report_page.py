@@ -70,6 +70,6 @@ def _summary(contents: Contents) -> tuple[Block, ...]:
         blocks += [Paragraph(text, label=name, tone="warning") for text in one.summary.trivial]
     cases = sum(len(one.summary.warnings) for one in contents.scored)
     if cases:
-        noun = "warning stands" if cases == 1 else "warnings stand"
+        noun = "warning is listed" if cases == 1 else "warnings are listed"
         blocks.append(Paragraph(f"{cases} {noun} under Rules and warnings.", tone="warning"))
     return tuple(blocks)

@@ -189,8 +189,8 @@ def test_the_command_in_json_with_a_pseudonym(
     [
         (("--format", "docx"), 2, "Unknown report format 'docx'"),
         (("--paper", "A3"), 2, "Unknown paper 'A3'"),
-        (("--pseudonym", "../x"), 2, "a study cannot be called so"),
-        (("--pseudonym", ""), 2, "a study cannot be called so"),
+        (("--pseudonym", "../x"), 2, "not a valid pseudonym"),
+        (("--pseudonym", ""), 2, "not a valid pseudonym"),
         (("--model", "nowhere"), 2, "Unknown bundle 'nowhere'"),
         (("--key-images", "-1"), 2, "--key-images"),
     ],

@@ -128,7 +128,7 @@ def test_pictures_have_no_millimetres(picture_document: Make, picture_masks: np.
     assert "mm" not in words.replace("millimetres", "").replace("commonly", "").replace("summ", "")
     assert " mL" not in words
     assert "Side" not in words
-    assert "pictures do not say how large a pixel is" in words
+    assert "pictures do not state the pixel size" in words
     assert "2 pictures of 30 × 20 pixels" in words
 
 
@@ -166,7 +166,7 @@ def test_a_pseudonym_hides_the_names(picture_document: Make, picture_masks: np.n
 def test_what_could_not_be_read_is_counted_without_its_name(picture_document: Make) -> None:
     failed = [{"code": "input.truncated", "message": f"/home/Jane/{n}.png: cut"} for n in range(2)]
     words = words_of(report_of(picture_document(failed=failed)))
-    assert "2 images could not be read and were not looked at." in words
+    assert "2 images could not be read and were not analysed." in words
     assert "2 images could not be read (input.truncated)." in words
     assert "Jane" not in words
 

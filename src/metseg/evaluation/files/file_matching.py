@@ -72,9 +72,11 @@ def match_files(
             and a table.
     """
     if missing not in get_args(Missing):
-        raise UsageError("not a way with missing files", where="missing", expected=get_args(Missing), got=missing)
+        raise UsageError(
+            "unknown way to handle missing files", where="missing", expected=get_args(Missing), got=missing
+        )
     if patient_pattern is not None and patients is not None:
-        raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
+        raise UsageError("both a pattern and a table of patients were given", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
         return _complete(_one_file_each(predictions, truth), predictions)
     true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
@@ -176,7 +178,7 @@ def _ambiguous(pairs: Iterable[tuple[MaskFile, MaskFile]], truths: Iterable[Mask
     for mask, guess in pairs:
         if others := called[str(guess.key)]:
             name = guess.path.name
-            yield f"{name} is scored as case {mask.key}, but also has the name of the folder of {examples_text(others)}"
+            yield f"{name} is scored as case {mask.key}, but also matches the folder of {examples_text(others)}"
 
 
 def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskFile]:
@@ -255,7 +257,9 @@ class _Patients:
         if part.split.by == "patient":
             return {mask.key: self.patient(mask) for mask in masks}
         if not self.is_slices:
-            raise UsageError("the split is by slice, and these are volumes", where=part.path, cure="split by patient")
+            raise UsageError(
+                "the split is by slice, but the masks are volumes", where=part.path, cure="split by patient"
+            )
         pairs = [Pair(mask.key, mask.path, mask.path, mask.place or mask.key) for mask in masks]
         assert self._find is not None
         return units_of_pairs(pairs, self._find, by="slice")
@@ -304,10 +308,10 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
     alone = [mask.key for mask in sides.truths]
     if not sides.pairs:
         raise InputError(
-            "no prediction has the name of a truth",
+            "no prediction matches a truth by name",
             expected=examples_text(alone),
             got=examples_text(extra),
-            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are stripped",
+            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are ignored",
             code="input.no_cases",
         )
     if (alone or extra) and missing == "error":

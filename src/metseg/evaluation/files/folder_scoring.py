@@ -174,7 +174,7 @@ def _result(future: Future[Result]) -> Result:
         return future.result()
     except BrokenProcessPool:
         raise ResourceError(
-            "a scoring process died, most likely for lack of memory",
+            "a scoring process died, probably because memory ran out",
             cure="try again with fewer processes (--jobs 1); in a script, call under if __name__ == '__main__'",
             code="resources.memory",
         ) from None

@@ -48,8 +48,8 @@ _UNNAMED_LAYOUTS = ("study", "nnunet", "decathlon")
 
 #: Said where a data set of studies is scored of which a training would ask whose they are.
 _NOBODY_SAYS = (
-    "{root}: nothing says whose the studies are, so each counts as a patient of its own; say it with a pattern "
-    "(--patient-pattern) or a table (--patients)"
+    "{root}: the patients of the studies are not known, so each study counts as one patient; name them with a "
+    "pattern (--patient-pattern) or a table (--patients)"
 )
 
 #: What `DataPart` asks of images does not matter where masks alone are wanted.
@@ -313,10 +313,10 @@ def _beside_volumes(tree: Tree, keys: set[PurePosixPath]) -> tuple[str, ...]:
     masks = [path for path in tree.pictures if _is_marked(path) and volume_key(path.name) not in keys]
     if masks:
         raise InputError(
-            "volumes and pictures that both look like masks lie in one folder",
+            "one folder contains volumes and pictures that both look like masks",
             where=tree.root,
             got=examples_text(masks),
-            cure="give each kind a folder of its own",
+            cure="put each kind in a separate folder",
             code="input.mixed_masks",
         )
     if not tree.pictures:
@@ -431,5 +431,5 @@ def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PureP
     if not left:
         return ()
     return (
-        f"{tree.root}: {pluralize(len(left), 'file')} without a mask beside, taken for images: {examples_text(left)}",
+        f"{tree.root}: {pluralize(len(left), 'file')} without a matching mask, read as images: {examples_text(left)}",
     )

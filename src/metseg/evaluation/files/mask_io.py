@@ -26,7 +26,7 @@ Samples = TypeVar("Samples", bound=np.generic)
 #: formats store them as 32-bit floats or as quaternions, so they never agree to the last digit.
 AFFINE_TOLERANCE = 0.01
 
-_CURE = "bring the prediction onto the truth's grid yourself; nothing is resampled here"
+_CURE = "resample the prediction to the truth's grid; metseg does not resample it"
 
 
 def read_pair(pair: CasePair, manner: ScoringConfig) -> MaskPair:
@@ -157,16 +157,16 @@ def on_truth_grid(truth: Volume, prediction: Volume, manner: ScoringConfig, *, c
         return near, []
     if not manner.allow_affine_mismatch or prediction.shape != truth.shape:
         raise GeometryError(
-            "prediction and truth lie differently in space",
+            "prediction and truth differ in position or orientation",
             where=case,
             expected=np.round(_affine(truth)[:3], 4).tolist(),
             got=np.round(_affine(prediction)[:3], 4).tolist(),
-            cure=f"up to {apart_mm:.3g} mm apart: {_CURE}; where a header is wrong and the voxels are in the truth's "
-            "order all the same, say --allow-affine-mismatch",
+            cure=f"up to {apart_mm:.3g} mm apart: {_CURE}; if only a header is wrong and the voxels are "
+            "in the truth's order, pass --allow-affine-mismatch",
             code="input.affine_mismatch",
         )
-    noticed = f"{case}: prediction and truth lie up to {apart_mm:.3g} mm apart by their files"
-    return prediction, [f"{noticed}; compared voxel by voxel as they are stored, which was allowed"]
+    noticed = f"{case}: prediction and truth are up to {apart_mm:.3g} mm apart by their headers"
+    return prediction, [f"{noticed}; compared voxel by voxel as stored, as requested"]
 
 
 def _turned(volume: Volume, truth: Volume) -> Volume:
@@ -232,7 +232,10 @@ def _probability_slice(path: Path, *, like: Array) -> npt.NDArray[np.float32]:
     pixels = read_picture(path).pixels
     if pixels.shape[2] != 1:
         raise GeometryError(
-            "a probability map has one channel", where=path, got=pixels.shape[2], cure="save it as a grey picture"
+            "the probability map has several channels",
+            where=path,
+            got=pixels.shape[2],
+            cure="save it as a greyscale picture",
         )
     plane = pixels[..., 0]
     _require_same_size(like, plane, where=path, expected_like="its truth")
@@ -242,11 +245,11 @@ def _probability_slice(path: Path, *, like: Array) -> npt.NDArray[np.float32]:
 def _require_same_size(expected: Array, got: Array, *, where: Path | None, expected_like: str) -> None:
     if expected.shape != got.shape:
         raise GeometryError(
-            f"the mask is not of the size of {expected_like}",
+            f"the mask differs in size from {expected_like}",
             where=where,
             expected=f"{expected.shape[1]} x {expected.shape[0]}",
             got=f"{got.shape[1]} x {got.shape[0]}",
-            cure="slices of different size are different cases; nothing is resampled here",
+            cure="make slices of different size separate cases; metseg does not resample them",
             code="input.shape_mismatch",
         )
 

@@ -59,7 +59,7 @@ class PredictionSets:
         wrong = [name for name in self.predictions if name in ("", ".", "..", READERS_FOLDER) or "/" in name]
         if wrong and named:
             raise UsageError(
-                "predictions cannot be called so, for each set has a folder of its name",
+                "not a valid name for a set of predictions: it also names a folder",
                 got=repr(wrong[0]),
                 cure="give another name: NAME=FOLDER",
                 code="usage.options",
@@ -189,7 +189,7 @@ def _against(between: Pairs, model: Pairs, *, second: bool) -> Pairs:
     left_out = [truth for pair in between.cases for truth in pair.truth if truth not in prediction_of]
     if left_out:
         raise InputError(
-            f"no prediction of {pluralize(len(left_out), 'mask')} that both readers have drawn",
+            f"no prediction of {pluralize(len(left_out), 'mask')} that both readers drew",
             where=left_out[0],
             cure="predict these too, score them as empty with --missing empty, or leave out --second-truth",
             code="input.unpaired",

@@ -83,7 +83,7 @@ def choose_operating_point(
     table = np.stack([_patient(cases) for cases in sweeps.values()])  # (patients, 4, T, M)
     found, lesions, false, overlap = np.moveaxis(table, 1, 0)
     if not lesions.any():
-        raise InputError("the validation patients have no lesion to be found", code="input.no_lesions")
+        raise InputError("the validation patients have no lesions to find", code="input.no_lesions")
     figures = _Figures(ratio(found.sum(axis=0), lesions.sum(axis=0)), false.mean(axis=0), overlap.mean(axis=0))
     place = _best(figures, false_positives, grid)
     of_place = np.column_stack([table[:, :, place[0], place[1]], np.ones(len(table))])
@@ -142,10 +142,10 @@ def _best(figures: _Figures, false_positives: float, grid: Grid) -> tuple[int, i
     allowed = figures.false_positives <= false_positives + _SAME
     if not allowed.any():
         raise InputError(
-            "no threshold and size keep within this rate of false positives per patient",
+            "no threshold and size stay within this rate of false positives per patient",
             expected=f"at least {figures.false_positives.min():.3g}",
             got=f"{false_positives:g}",
-            cure="ask for more, or train a better model",
+            cure="allow a higher rate, or train a better model",
             code="input.false_positives",
         )
     thresholds, sizes = np.meshgrid(grid.thresholds, grid.minimum_sizes, indexing="ij")

@@ -145,11 +145,11 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.leading and (self.better != "higher" or self.unit):
-            raise self._refused("leading needs a share of which more is better")
+            raise self._refused("leading needs a share with higher values better")
         if "readers" in self.places and not self.symmetric:
             raise self._refused('the place "readers" needs a symmetric metric: neither reader is the truth')
         if "tests" in self.places and self.better == "neither":
-            raise self._refused('the place "tests" needs a metric that says what is better')
+            raise self._refused('the place "tests" needs a metric with a better direction')
 
     def _refused(self, what: str) -> UsageError:
         return UsageError(what, where=f"metric '{self.title}'", code="usage.metric")
@@ -188,7 +188,7 @@ def metric_of_masks(
             raise UsageError(
                 f"the metric '{title}' returned {value}",
                 expected="a finite number",
-                cure="say with `empty` what empty masks are worth, and return a number for all others",
+                cure="set the value for empty masks with `empty`, and return a number for all other masks",
                 code="usage.metric",
             )
         return value

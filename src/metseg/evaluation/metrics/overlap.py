@@ -80,11 +80,11 @@ def require_same_shape(truth: npt.NDArray[np.generic], prediction: npt.NDArray[n
             "prediction and truth differ in shape",
             expected=truth.shape,
             got=prediction.shape,
-            cure="compare them on one grid; nothing is resampled here",
+            cure="bring them to one grid; metseg does not resample them",
             code="input.shape_mismatch",
         )
     if truth.size == 0:
-        raise GeometryError("there is not a single voxel to compare", got=truth.shape)
+        raise GeometryError("the masks contain no voxels", got=truth.shape)
 
 
 def joint_counts(

@@ -139,10 +139,10 @@ def check_spacing(spacing_mm: tuple[float, ...], axes: int = 3) -> Spacing:
     """
     if axes != 3 or len(spacing_mm) != 3 or not all(np.isfinite(side) and side > 0 for side in spacing_mm):
         raise GeometryError(
-            "distances need a volume of three axes and its voxel size in mm",
+            "distances need a volume with three axes and its voxel size in mm",
             expected="three positive numbers",
             got=f"{tuple(spacing_mm)} for {axes} axes",
-            cure="give spacing_mm along the array's axes, or leave it out where the data have none",
+            cure="give spacing_mm along the array's axes, or leave it out if the data have none",
             code="input.spacing",
         )
     x, y, z = (float(side) for side in spacing_mm)

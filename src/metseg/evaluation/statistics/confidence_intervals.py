@@ -65,8 +65,8 @@ def few_patients(patients: int) -> str | None:
     if not 1 < patients < FEW_PATIENTS:
         return None
     return (
-        f"resampling {patients} patients gives intervals that are too narrow, as any of fewer than {FEW_PATIENTS} are. "
-        "Look at the p-values and at every patient too."
+        f"bootstrap intervals of fewer than {FEW_PATIENTS} patients (here {patients}) are too narrow. "
+        "Also check the p-values and every patient."
     )
 
 

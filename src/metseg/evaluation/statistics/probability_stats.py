@@ -77,7 +77,7 @@ def checked_probability(
             where=where,
             expected=shape,
             got=probability.shape,
-            cure="save probabilities on the grid of the masks; nothing is resampled here",
+            cure="save probabilities on the grid of the masks; metseg does not resample them",
             code="input.shape_mismatch",
         )
     is_float = np.issubdtype(probability.dtype, np.floating)
@@ -85,7 +85,7 @@ def checked_probability(
     low, high = float(floats.min()), float(floats.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
         raise InputError(
-            "the probability map holds values that are none",
+            "the probability map contains values that are not probabilities",
             where=where,
             expected="0 to 1",
             got=f"{low:g} to {high:g}",

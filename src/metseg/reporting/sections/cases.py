@@ -36,10 +36,10 @@ def cases(contents: Contents, _figures: Path) -> Section:
         "region",
         *(titled(METRICS[name].title, METRICS[name].unit) for name in shown),
     )
-    caption = f"The lowest {METRICS[column].title} first; a click on a title sorts"
+    caption = f"The lowest {METRICS[column].title} first; click a title to sort"
     blocks: list[Block] = [Table(titles, rows, words=2 + several, caption=caption, sortable=True)]
     if len(entries) > MOST_ROWS:
-        blocks.append(Paragraph(f"{len(entries) - MOST_ROWS:,} more rows, all better ones, are in cases.csv."))
+        blocks.append(Paragraph(f"{len(entries) - MOST_ROWS:,} more rows, all with better scores, are in cases.csv."))
     return Section("cases", "Cases", tuple(blocks))
 
 

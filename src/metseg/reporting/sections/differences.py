@@ -29,7 +29,7 @@ EXPLAINED = (
 def paired_tests(contents: Contents, figures: Path) -> Section:
     """Return the verdicts in words, pictures of the leading differences, and the table of all tests."""
     if not contents.comparisons:
-        only = Paragraph("There is one set of predictions: nothing to compare it with.")
+        only = Paragraph("There is only one set of predictions, so there is nothing to compare.")
         return Section("tests", TITLE, (only,))
     told = tuple(f"{title}: {text}" for title, text in verdicts(contents.comparisons))
     blocks: list[Block] = [Paragraph(EXPLAINED), Bullets(told)]

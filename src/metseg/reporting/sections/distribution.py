@@ -25,7 +25,7 @@ def distribution(contents: Contents, figures: Path) -> Section:
         if drawn:
             blocks.append(_figure(name, drawn, figures / f"distribution_{name}.svg"))
     if not blocks:
-        blocks.append(Paragraph("No patient has a figure that could be drawn."))
+        blocks.append(Paragraph("No patient has a value to draw."))
     return Section("distribution", "Distribution over patients", tuple(blocks))
 
 

@@ -29,9 +29,9 @@ def froc(contents: Contents, figures: Path) -> Section:
     draw_froc(curves, path)
     caption = (
         "Share of lesions (of any class and size) found against false positives per patient; each marker is a "
-        f"threshold on the probability; bars: {BOOTSTRAP}. Not shown: thresholds at which fewer are found at as many "
-        f"false positives as at another, and more than {MOST_FALSE:g} false positives."
-        + (" Large marker: the masks as they were given." if any(chosen.values()) else "")
+        f"threshold on the probability; bars: {BOOTSTRAP}. Not shown: thresholds that find fewer lesions than another "
+        f"with as many false positives, and rates above {MOST_FALSE:g} false positives."
+        + (" Large marker: the masks as given." if any(chosen.values()) else "")
     )
     rates = ", ".join(f"{rate:g}" for rate in FROC_RATES)
     rows = tuple((name, str(known[name].lesions), interval_text(known[name].score)) for name in curves)

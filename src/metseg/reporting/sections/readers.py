@@ -19,12 +19,11 @@ def readers(contents: Contents, _figures: Path) -> Section | None:
         return None
     explained = (
         f"{pluralize(known.cases, 'case')} of {pluralize(known.patients, 'patient')} drawn by both readers. Only "
-        "figures that do not change when two masks change places: neither reader is the truth of the other. The "
-        "difference is the agreement with the readers (mean of both) minus theirs with each other, paired over "
-        "patients."
+        "symmetric figures are shown, because neither reader is the ground truth. The difference is the agreement "
+        "with the readers (mean of both) minus the agreement between the readers, paired over patients."
     )
     blocks: list[Block] = [Paragraph(explained), _agreements(known), _lesions(known)]
-    return Section("readers", "Beside human readers", tuple(blocks))
+    return Section("readers", "Comparison with human readers", tuple(blocks))
 
 
 def _agreements(known: Readers) -> Table:

@@ -13,9 +13,9 @@ from metseg.reporting.report_data import Contents
 
 #: Kind of empty case to how it is called.
 EMPTY = {
-    "both": "Cases with nothing in both",
-    "truth_only": "Cases with nothing in the truth only",
-    "prediction_only": "Cases with nothing in the prediction only",
+    "both": "Cases empty in truth and prediction",
+    "truth_only": "Cases empty in the truth only",
+    "prediction_only": "Cases empty in the prediction only",
 }
 
 
@@ -73,7 +73,7 @@ def all_pixels(summaries: Mapping[str, Summary]) -> list[Block]:
     if not rows:
         return []
     caution = Paragraph(
-        "Figures over all pixels of all classes count the background as a class. They are near 1 whatever the model "
-        "does, and stand here only so that published tables that print them can be compared."
+        "Figures over all pixels of all classes count the background as a class. They are close to 1 for "
+        "any model and are given only for comparison with published tables that print them."
     )
     return [Table(("all pixels of all classes", *summaries), rows, caption="Pooled over all cases"), caution]

@@ -43,15 +43,15 @@ def volumes(contents: Contents, figures: Path) -> Section:
             if known.lesions is not None:
                 rows += [(region, one.name, "found lesions", *cells) for cells in _rows(known.lesions)]
     if not panels:
-        why = "There is nothing in truth and predictions" if empty else "The data have no voxel size"
-        return Section("volumes", title, (Paragraph(f"{why}, so no volume is known."),))
+        why = "Truth and predictions are empty" if empty else "The data have no voxel size"
+        return Section("volumes", title, (Paragraph(f"{why}, so there are no volumes to compare."),))
     path = figures / "bland_altman.svg"
     draw_bland_altman(panels, path)
     caption = (
         "Predicted minus true volume against the mean of the two; each point is a case. Solid line: bias; dashed: "
         f"limits of agreement (bias ± {LIMIT_SD:g} standard deviations); bands: {BOOTSTRAP}. "
         f"Where volumes differ widely, the lower axis is logarithmic beyond {LINEAR_ML:g} mL."
-        + (f" Not shown: {', '.join(empty)}, of which there is nothing in any case." if empty else "")
+        + (f" Not shown (empty in every case): {', '.join(empty)}." if empty else "")
     )
     table = Table(
         TITLES,

@@ -19,8 +19,8 @@ def overlays(contents: Contents, figures: Path) -> Section:
     column = leading_figure(contents.scored[0].scores)
     blocks: list[Block] = [
         Paragraph(
-            f"The lowest {METRICS[column].title} first. Thick green line: truth; thin orange line: prediction. Shown "
-            f"is {contents.shown}."
+            f"The lowest {METRICS[column].title} first. Thick green line: truth; thin orange line: prediction. "
+            f"Shown: {contents.shown}."
         )
     ]
     for place, one in enumerate(contents.scored):

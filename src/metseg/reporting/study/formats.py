@@ -82,12 +82,14 @@ def check_pseudonym(pseudonym: str | None, *, studies: int) -> None:
         return
     where, code = "--pseudonym", "usage.pseudonym"
     if studies > 1:
-        raise UsageError("one pseudonym for several studies", where=where, cure="report them one by one", code=code)
+        raise UsageError(
+            "one pseudonym was given for several studies", where=where, cure="report them one by one", code=code
+        )
     if not pseudonym.strip() or not pseudonym.isprintable() or set(pseudonym) & set("/\\") or pseudonym[0] == ".":
         raise UsageError(
-            "a study cannot be called so",
+            "not a valid pseudonym",
             where=where,
-            expected="a name that can be that of a file",
+            expected="a valid file name",
             got=repr(pseudonym),
             code=code,
         )

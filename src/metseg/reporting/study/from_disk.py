@@ -32,8 +32,8 @@ from metseg.volume import BRAIN_MASK, Volume
 
 Source = TypeVar("Source", bound=CaseSource)
 
-NO_MASK = "The mask is not beside the document: there are no key images."
-NO_IMAGES = "The images were not given: outlines are drawn on black."
+NO_MASK = "No mask was found beside the document, so there are no key images."
+NO_IMAGES = "No images were given, so outlines are drawn on black."
 #: Where neither document nor images say it.
 NO_SIDES = "The side of a lesion is not known."
 
@@ -133,7 +133,7 @@ def _require_grid(expected: Grid, got: Grid, *, what: str, where: Path) -> None:
             f"{what} is not on the grid of the result",
             where=where,
             got=difference,
-            cure="give the document, the mask and the images of one prediction",
+            cure="give the document, the mask and the images of the same prediction",
             code="input.affine_mismatch" if expected.shape == got.shape else "input.shape_mismatch",
         )
 
@@ -181,7 +181,7 @@ def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> V
     missing = [name for name in names if name not in by_name]
     if missing:
         raise InputError(
-            "the images lack a picture that was read",
+            "a picture that the prediction used is missing",
             where=images,
             expected=missing[0],
             cure="give the folder that was predicted on, with all its pictures",
@@ -196,10 +196,10 @@ def _only(sources: Sequence[Source], document: Document, images: Path) -> Source
     if len(chosen) == 1:
         return chosen[0]
     raise InputError(
-        "none of the studies, or several, may be that of the document",
+        "no study, or more than one, matches the document",
         where=images,
         expected=f"one study, or one called {document.case}",
         got=f"{len(chosen)} studies",
-        cure="give the study's own file or folder",
+        cure="give the file or folder of this study only",
         code="input.several_cases",
     )

@@ -244,6 +244,6 @@ def not_the_mask(lesion: Lesion) -> InputError:
     return InputError(
         f"lesion {lesion.id} of the table is not in the mask",
         expected=f"{lesion.voxels} voxels about {lesion.centre_voxel}",
-        cure="give document and mask of one prediction; after editing a mask, predict again",
+        cure="give the document and the mask of the same prediction; after editing a mask, predict again",
         code="input.mask_mismatch",
     )

@@ -74,11 +74,11 @@ def require_same_model(model: Model, fingerprint: str, *, where: object) -> Mode
     if model.fingerprint == fingerprint:
         return model
     raise UsageError(
-        "the study was not read by this model",
+        "the study was not predicted with this model",
         where=where,
-        expected=f"the bundle {fingerprint}" if fingerprint else "no bundle: its networks came from elsewhere",
+        expected=f"the bundle {fingerprint}" if fingerprint else "no bundle: the networks did not come from one",
         got=f"the bundle {model.fingerprint}",
-        cure="name the bundle that made the prediction with --model, or predict again",
+        cure="give the bundle that made the prediction as --model, or predict again",
         code="usage.bundle_mismatch",
     )
 

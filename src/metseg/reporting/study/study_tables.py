@@ -24,7 +24,7 @@ CLASSES: Mapping[str, str] = {
 
 CONFIDENCE_NOTE = (
     "Confidence: the mean of the network's probability over the lesion, calibrated on the model's validation patients: "
-    "of predicted lesions with 0.90 about nine of ten were real there. On other patients it can be wrong."
+    "there, about nine of ten predicted lesions with 0.90 were real. On other patients it can be wrong."
 )
 UNRECORDED_NOTE = (
     "Mean probability: the mean of the network's own probability over the lesion. Whether it was calibrated is not "
@@ -35,8 +35,8 @@ PROBABILITY_NOTE = (
     "mean that nine of ten such lesions are real."
 )
 SIZE_NOTE = (
-    "Diameters are the largest distance between two voxel corners, in space and within one axial slice; no lesion is "
-    "measured more finely than the voxels are."
+    "Diameters are the largest distance between two voxel corners, in space and within one axial slice; their "
+    "precision is limited by the voxel size."
 )
 CENTRE_NOTE = (
     "Centre of mass in the coordinates of the file, in mm from its origin: R right, L left, A anterior, P posterior, "
@@ -160,10 +160,10 @@ def performance_table(model: Model) -> Table:
     """Return what a model scored. There is at least one region."""
     first = model.performance[0]
     whose = {
-        "test": "Scored on test patients, whom the model did not see in training.",
+        "test": "Scored on test patients, who were not part of the training.",
         "validation": (
-            "Scored on validation patients, by whom the end of the training was chosen: on others it is likely to do "
-            "worse."
+            "Scored on validation patients, who decided which epoch was kept: scores on other patients are likely "
+            "to be lower."
         ),
     }
     return Table(
@@ -187,6 +187,6 @@ def performance_table(model: Model) -> Table:
         ),
         notes=(
             whose[first.part],
-            "Dice coefficient: 1 where outline and truth agree wholly, 0 where they do not meet; mean over patients.",
+            "Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over patients.",
         ),
     )
