@@ -1,7 +1,6 @@
 """metseg finds and outlines brain metastases and gliomas in MRI. Research use only.
 
-Each public name is loaded when it is first used, so that ``import metseg`` costs nothing and reading or scoring does
-not load PyTorch::
+Public names are imported on first use, so ``import metseg`` is fast, and reading or scoring does not load PyTorch::
 
     import metseg
 
@@ -120,7 +119,7 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module 'metseg' has no attribute '{name}'")
-    # Kept, so that the next access is an ordinary one.
+    # Cached: the next access does not call `__getattr__` again.
     value = globals()[name] = getattr(import_module(module), name)
     return value
 

@@ -1,4 +1,4 @@
-"""Tables of named entries: look a name up, and let other packages add entries."""
+"""Tables of named entries: look up a name, and let other packages add entries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Entry = TypeVar("Entry")
 Made = TypeVar("Made", bound=Callable[..., Any])
 
-#: Starts the name of every entry-point group; the table's name ends it.
+#: Prefix of every entry-point group; the table's name follows.
 GROUP_PREFIX = "metseg."
 
 
@@ -25,10 +25,10 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str, *, cure: str | None
     """Return ``table[name]``.
 
     Args:
-        kind: what the table holds, in the singular, for the message ("model", "loss").
+        kind: kind of the entries, in the singular, for the message ("model", "loss").
         table: name to entry.
-        name: the name asked for.
-        cure: what the user can do besides correcting the name.
+        name: the requested name.
+        cure: another fix besides correcting the name.
     Raises:
         UsageError: the name is not in the table; the message offers the nearest one and lists all.
 
@@ -43,14 +43,14 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str, *, cure: str | None
 
 
 def unknown_name(kind: str, names: Sequence[str], name: str, *, cure: str | None = None) -> UsageError:
-    """Return the error for a name that is not in a table; arguments as for `lookup`, ``names`` being those known."""
+    """Return the error for a name that is not in a table; ``names`` are the known ones, the rest as for `lookup`."""
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}", cure=cure, code="usage.unknown_name")
 
 
 def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return a function that a table names, imported now if it is named as ``package.module:function``.
+    """Return a function of a table; import it now if it is given as ``package.module:function``.
 
     >>> resolved("math:hypot")(3, 4)
     5.0
@@ -59,14 +59,14 @@ def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """A table of named entries that other packages can extend; reads like a dict from name to entry.
+    """Mapping from name to entry that other packages can extend.
 
     It holds metseg's own entries, those that `register` added in this process, and those that installed packages
-    declare as entry points of the group ``metseg.<table>``. Entry points are listed when the table is first read, and
-    each is imported when its entry is first used, so a table costs nothing before.
+    declare as entry points of the group ``metseg.<table>``. Entry points are listed on the first read of the table, and
+    each is imported on the first use of its entry, so an unused table costs nothing.
 
     Args:
-        kind: what an entry is, in the singular, for messages ("model").
+        kind: kind of an entry, in the singular, for messages ("model").
         table: ends the name of the entry-point group ("models").
         entry_type: class of the entries.
         own: metseg's own entries, in order.
@@ -94,7 +94,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @property
     def cure(self) -> str:
-        """Return what the user can do about a name that is not in the table."""
+        """Return the fix for a name that is not in the table."""
         return f"correct the name, or install the package that adds it (entry-point group {self.group})"
 
     @property
@@ -104,7 +104,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @property
     def registered(self) -> tuple[str, ...]:
-        """Return the names that `register` added: other processes know them only if they run the same code."""
+        """Return the names that `register` added; other processes know them only if they run the same code."""
         return tuple(self._registered)
 
     @property
@@ -113,7 +113,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return (*self._registered, *self._points)
 
     def package_of(self, name: str) -> str | None:
-        """Return the name and version of the package whose entry point adds this entry; None for any other entry."""
+        """Return the name and version of the package that adds this entry by an entry point; None for other entries."""
         point = self._points.get(name)
         return None if point is None else _package(point)
 
@@ -121,8 +121,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Return the entry of this name.
 
         Raises:
-            UsageError: ``usage.unknown_name``, naming the nearest one; ``usage.entry_point``, the package that adds
-                it cannot be used; ``usage.name_taken``, two packages add the same name.
+            UsageError: ``usage.unknown_name``, with the nearest name; ``usage.entry_point``, the package that adds the
+                entry cannot be loaded; ``usage.name_taken``, two packages add the same name.
         """
         return lookup(self.kind, self, name, cure=self.cure)
 
@@ -133,11 +133,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def register(self, name: str, /, **details: Any) -> Callable[[Made], Made]: ...
 
     def register(self, name: str, entry: Entry | None = None, /, **details: Any) -> Entry | Callable[[Made], Made]:
-        """Add an entry in this process; an installed package declares an entry point instead.
+        """Add an entry in this process. Installed packages declare an entry point instead.
 
         Args:
-            name: what recipes and options call it.
-            entry: the entry; without it this is a decorator for the function that the entry is made of.
+            name: its name in recipes and options.
+            entry: the entry; without it this is a decorator for the function that the entry is built from.
             details: for the decorator, the other fields of the entry.
         Returns:
             the entry, or the decorator, which returns the function unchanged.
@@ -225,7 +225,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @cached_property
     def _points(self) -> Mapping[str, EntryPoint]:
-        """Return the entry points of this table by name; refuse two of one name, and metseg's own names."""
+        """Return the entry points of this table by name; reject duplicates and metseg's own names."""
         from importlib.metadata import entry_points  # takes longer to import than the rest of this file
 
         points: dict[str, EntryPoint] = {}

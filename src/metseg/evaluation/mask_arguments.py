@@ -1,4 +1,4 @@
-"""The masks that callers of `evaluate_case` pass in: arrays, nibabel images and paths become one `MaskPair`."""
+"""Convert the mask arguments of `evaluate_case` (arrays, nibabel images or paths) to a `MaskPair`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ EXPECTED = "an array, a nibabel image, or the path of a mask"
 
 
 class _Mask(NamedTuple):
-    """A mask as it was read.
+    """A mask as read.
 
     Args:
         data: (X, Y, Z).
-        affine: (4, 4) voxel-to-RAS matrix, mm; None: the source does not know it.
+        affine: (4, 4) voxel-to-RAS matrix, mm; None: not known to the source.
     """
 
     data: Array

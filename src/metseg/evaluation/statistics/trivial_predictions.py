@@ -41,4 +41,4 @@ def trivial_predictions(scores: Sequence[CaseScores]) -> tuple[str, ...]:
 
 def _nothing(what: str, scores: Sequence[CaseScores], having: int) -> str:
     name = "any lesion" if what == "lesion" else f"any {what}"
-    return f"the predictions do not mark {name} in {pluralize(len(scores), 'case')}; {having} of them have one"
+    return f"the predictions do not mark {name} in {pluralize(len(scores), 'case')}; the truth has one in {having}"
