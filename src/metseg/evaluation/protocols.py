@@ -1,7 +1,7 @@
 """The evaluation protocols: regions, metrics, and the rule for matching lesions.
 
 `voxel` is metseg's own protocol. The `brats-*` ones follow the challenges' public scripts (BraTS-METS 2023,
-arXiv:2306.00838; BraTS 2023 glioma; BraTS-METS 2024, arXiv:2504.12527) and are tested against the output of those scripts.
+arXiv:2306.00838; BraTS 2023 glioma; BraTS-METS 2024, arXiv:2504.12527) and are tested against the scripts' output.
 """
 
 from __future__ import annotations
