@@ -1,4 +1,4 @@
-"""By what rules a report's figures were made, in words; every number is taken from where the evaluator has it."""
+"""Describe the rules behind a report's values; all numbers come from the evaluator's own constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, SIGNIFICANCE
 from metseg.message_text import pluralize
 
-#: What a kind of figure is called where the rule for empty masks is told.
+#: Names of the kinds of metrics in the rule for empty masks.
 KINDS: Mapping[Kind, str] = {
     Kind.OVERLAP: "overlap (Dice, IoU)",
     Kind.SURFACE_OVERLAP: "surface overlap (NSD)",
@@ -20,7 +20,7 @@ KINDS: Mapping[Kind, str] = {
 
 
 def rules(manner: ScoringConfig) -> tuple[str, ...]:
-    """Return the rules of a protocol, one or a few sentences each."""
+    """Return the rules of a protocol, one or more sentences each."""
     protocol = manner.rules
     return (
         *_lesions(protocol.rule),

@@ -73,8 +73,8 @@ def reliability_histogram(probability: npt.NDArray[np.floating], truth: npt.NDAr
         probability: any shape, 0..1 and finite.
         truth: the same shape; True for lesion.
     Returns:
-        (bins, 4) float64: the number of entries, the sum of their probabilities, the number that is lesion, and the sum of
-        the squared differences. Histograms of several cases can be added.
+        (bins, 4) float64: the number of entries, the sum of their probabilities, the number that is lesion, and the sum
+        of the squared differences. Histograms of several cases can be added.
 
     >>> reliability_histogram(np.array([0.0, 0.95, 0.95]), np.array([False, True, False]))[-1].round(4).tolist()
     [2.0, 1.9, 1.0, 0.905]

@@ -1,4 +1,4 @@
-"""Whether probabilities, of voxels and of lesions, mean what they say."""
+"""Calibration of the probabilities of voxels and lesions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _part(known: Mapping[str, Calibration], path: Path, *, axis: Axis, what: str
 
 
 def _bins(known: Mapping[str, Calibration], *, axis: Axis, what: str) -> Table:
-    """Return the points of the curves, which say how much each rests on."""
+    """Return the points of the curves with their counts."""
     titles = ("predictions", "bin", axis.counted, "patients", f"mean {axis.predicted}", axis.observed)
     rows = tuple(
         (name, f"{one.low:g} to {one.high:g}", f"{one.count:,}", str(one.observed.patients), mean, share)

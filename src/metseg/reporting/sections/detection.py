@@ -1,4 +1,4 @@
-"""Which lesions were found, by how large they are."""
+"""Lesion detection by size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metseg.reporting.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, OVER_PATIENTS, bounds_of, interval_text
 from metseg.reporting.report_data import Contents
 
-#: Bin to how it is written for people.
+#: Bin to its display text.
 BINS: Mapping[str, str] = dict(
     zip(
         DIAMETER_BINS,
@@ -26,7 +26,7 @@ BINS: Mapping[str, str] = dict(
     )
 )
 
-#: Region to set of predictions to what it found.
+#: Region to set of predictions to its detection results.
 Detections = Mapping[str, Mapping[str, Detection]]
 
 

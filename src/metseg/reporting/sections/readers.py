@@ -1,4 +1,4 @@
-"""The predictions beside people: two readers' agreement with each other, and the predictions' with either."""
+"""Comparison with human readers: agreement between two readers, and of the predictions with each reader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metseg.reporting.report_data import Contents
 
 
 def readers(contents: Contents, _figures: Path) -> Section | None:
-    """Return how far two readers agree, and whether a set of predictions can be told from them; None without them."""
+    """Return the agreement of the readers and of the predictions with them; None without two readers."""
     known = contents.readers
     if known is None:
         return None
