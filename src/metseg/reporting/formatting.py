@@ -17,10 +17,10 @@ INTERVAL, OVER_PATIENTS, BOOTSTRAP = (
     f"{LEVEL:.0%} bootstrap intervals over patients",
 )
 
-#: Unit to how a figure of it is written; what has no unit is a share or a count.
+#: Unit to number format; values without a unit are shares or counts.
 FORMATS: Mapping[str, str] = {"": ".3f", "mm": ".2f", "mm³": ",.0f", "mL": ".3g", "%": ".1f"}
 
-#: How a figure of any other unit is written: metrics of other packages bring their own.
+#: Number format of any other unit, for metrics of other packages.
 OTHER_UNITS = ".3g"
 
 

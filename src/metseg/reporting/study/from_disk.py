@@ -1,4 +1,4 @@
-"""A study report of what ``metseg predict`` wrote: the JSON document, the masks beside it, and the images, if given."""
+"""Create a study report from the output of ``metseg predict``: JSON document, masks and, if given, the images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Source = TypeVar("Source", bound=CaseSource)
 
 NO_MASK = "No mask was found beside the document, so there are no key images."
 NO_IMAGES = "No images were given, so outlines are drawn on black."
-#: Where neither document nor images say it.
+#: Text if neither the document nor the images contain the sides.
 NO_SIDES = "The side of a lesion is not known."
 
 
@@ -44,12 +44,12 @@ def report_of_document(
     """Return the report of a case that ``metseg predict`` wrote.
 
     Args:
-        path: the document ``<case>.json``; masks are looked for beside it.
-        images: the study itself, a file or a folder as it was given to ``metseg predict``; None: outlines on black.
-        model: the bundle that made the prediction, its name or its folder; None: it is looked for by its fingerprint.
+        path: the document ``<case>.json``; masks are expected beside it.
+        images: the study, a file or a folder as passed to ``metseg predict``; None: outlines on black.
+        model: name or folder of the bundle that made the prediction; None: it is searched by its fingerprint.
         options: of the report.
     Raises:
-        InputError: no such document, a mask or images that are not those of the prediction.
+        InputError: no such document, or a mask or images that do not belong to the prediction.
         GeometryError: images on another grid than the mask.
         UsageError: another model, or an unknown name.
         BundleError: the bundle is damaged.
@@ -92,12 +92,12 @@ def _brain(path: Path, mask: Volume) -> npt.NDArray[np.bool_] | None:
 
 
 def _lacking(what: str, document: Document) -> str:
-    """Return what is lacking, and what follows for a document of 0.1.0, which leaves sides to the report."""
+    """Return the text on missing data, with a note on sides for documents of 0.1.0, which lack them."""
     return what if document.has_sides else f"{what} {NO_SIDES}"
 
 
 def _checked(mask: Volume, document: Document, place: Path) -> Labels:
-    """Return class ids; where the document does not name their scheme, whatever the mask holds."""
+    """Return class ids; if the document names no scheme, the values of the mask are not checked."""
     scheme = LABEL_SCHEMES.get(document.technique.labels or "")
     if scheme is None:
         return np.asarray(mask.data, dtype=np.uint8)
@@ -105,7 +105,7 @@ def _checked(mask: Volume, document: Document, place: Path) -> Labels:
 
 
 def _reference_image(document: Document, images: Path) -> tuple[str, Volume]:
-    """Return the image on whose grid the result lies, and its name."""
+    """Return the image that defines the grid of the result, and its name."""
     names = tuple(name for name in document.technique.images if name != BRAIN_MASK)
     reference = document.technique.reference or next(iter(names), "")
     recorded = _recorded_file(document, reference, images)
@@ -118,7 +118,7 @@ def _reference_image(document: Document, images: Path) -> tuple[str, Volume]:
 
 
 def _recorded_file(document: Document, sequence: str, images: Path) -> Path | None:
-    """Return the file that was read as a sequence, as the document says; None where it is not at hand."""
+    """Return the file that was read as a sequence according to the document; None if it is missing."""
     source = next((record.source for record in document.sequences if record.sequence == sequence), None)
     if source is None or PurePath(source).name != source:
         return None
@@ -139,7 +139,7 @@ def _require_grid(expected: Grid, got: Grid, *, what: str, where: Path) -> None:
 
 
 def _pictures(document: Document, path: Path, images: Path | None, options: Options) -> Pixels:
-    """Return the pictures that are shown, each with its mask."""
+    """Return the pictures to show, each with its mask."""
     numbers = [number for number in shown_numbers(document, options) if number <= len(document.slices)]
     names = [document.slices[number - 1] for number in numbers]
     places = [_mask_place(path, name) for name in names]
@@ -159,10 +159,10 @@ def _pictures(document: Document, path: Path, images: Path | None, options: Opti
 
 
 def _mask_place(path: Path, name: str) -> Path:
-    """Return where the mask of a picture lies: beside the document or below, whatever its name says.
+    """Return the path of the mask of a picture, which is always in the document's folder or below it.
 
     Raises:
-        InputError: the name leads elsewhere.
+        InputError: the name points outside of that folder.
     """
     place = path.parent / f"{name}_mask.png"
     if not place.resolve().is_relative_to(path.parent.resolve()):
@@ -171,9 +171,9 @@ def _mask_place(path: Path, name: str) -> Path:
 
 
 def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> Volume:
-    """Return pictures by name, as a stack in this order; of several sequences the one that results are drawn on.
+    """Return pictures by name, as a stack in this order; of several sequences, the one for drawing results.
 
-    By name, whoever they are of: prediction may have been told what a patient is, and the document does not say it.
+    Pictures are matched by name only, because the document does not contain the patients that prediction used.
     """
     found = find_inputs(images, channels=tuple(document.technique.images))
     stacks = [stack for stack in found if isinstance(stack, SliceStackSource)]
@@ -191,7 +191,7 @@ def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> V
 
 
 def _only(sources: Sequence[Source], document: Document, images: Path) -> Source:
-    """Return the study that the document is of: the one of its name, or the only one there is."""
+    """Return the study of the document: the one with its name, or the only one."""
     chosen = [source for source in sources if source.case_id == document.case] or list(sources)
     if len(chosen) == 1:
         return chosen[0]

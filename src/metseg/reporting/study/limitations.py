@@ -1,13 +1,13 @@
-"""What a reader of a study report must not conclude from it: the limits that hold for this very study."""
+"""The limitations section of a study report, for the study at hand."""
 
 from __future__ import annotations
 
 from metseg.reporting.study.number_format import millimetres
 from metseg.reporting.study.study_report import RESEARCH_USE, StudyReport
 
-#: From this distance on, slices are called thick.
+#: Least slice distance of thick slices.
 THICK_MM = 2.5
-#: Axes that lean further away from those of the body are worth a word.
+#: Least angle between the axes of the image and the body for a note.
 OBLIQUE_DEGREES = 10.0
 
 
@@ -43,7 +43,7 @@ def _of_pictures(report: StudyReport) -> str:
 
 
 def _of_grid(spacing_mm: tuple[float, float, float] | None) -> str:
-    """Return what thick slices hide."""
+    """Return the limitation of thick slices."""
     if spacing_mm is None or max(spacing_mm) < THICK_MM:
         return ""
     thick = millimetres(max(spacing_mm))

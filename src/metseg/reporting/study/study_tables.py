@@ -12,7 +12,7 @@ from metseg.reporting.study.number_format import chance, millilitres, millimetre
 from metseg.reporting.study.page_parts import Column, Table
 from metseg.reporting.study.study_report import Model, StudyReport
 
-#: What the abbreviations of the label schemes stand for.
+#: Meaning of the abbreviations in the label schemes.
 CLASSES: Mapping[str, str] = {
     "NETC": "non-enhancing tumour core",
     "SNFH": "surrounding non-enhancing FLAIR hyperintensity (oedema, infiltration)",
@@ -50,7 +50,7 @@ SIDE_NOTE = (
 
 @dataclass(frozen=True)
 class _Cell:
-    """A column of the lesion table and what stands in it."""
+    """A column of the lesion table and the function for its cells."""
 
     column: Column
     text: Callable[[Lesion], str]
@@ -61,7 +61,7 @@ _CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: 
 _CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.confidence))
 _CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.confidence))
 
-#: By whether probabilities are calibrated: their column, and what it holds.
+#: Whether probabilities are calibrated, to their column and its note.
 CHANCES: Mapping[bool | None, tuple[_Cell, str]] = {
     True: (_CONFIDENCE, CONFIDENCE_NOTE),
     False: (_CHANCE, PROBABILITY_NOTE),
@@ -82,7 +82,7 @@ UNLETTERED_NOTE = (
 
 
 def _pictures_of(lesion: Lesion) -> str:
-    """Return the picture with most of a lesion, and in how many it lies."""
+    """Return the picture with the largest part of a lesion, and the number of its pictures."""
     number = str(picture_number(lesion))
     return number if len(lesion.slices) < 2 else f"{number} (in {len(lesion.slices)} slices)"
 
@@ -103,7 +103,7 @@ def _centre(*, lettered: bool) -> _Cell:
 
 
 def lesion_table(report: StudyReport) -> Table:
-    """Return the lesions, a row each. There is at least one."""
+    """Return the table of lesions, one row each. There is at least one."""
     chance_cell, chance_note = CHANCES[report.technique.is_calibrated]
     several = [_CLASS] if len(report.classes) > 1 else []
     if report.technique.is_pictures:
@@ -157,7 +157,7 @@ def class_table(report: StudyReport) -> Table:
 
 
 def performance_table(model: Model) -> Table:
-    """Return what a model scored. There is at least one region."""
+    """Return the scores of a model. There is at least one region."""
     first = model.performance[0]
     whose = {
         "test": "Scored on test patients, who were not part of the training.",

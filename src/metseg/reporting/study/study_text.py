@@ -1,4 +1,4 @@
-"""The words of a study report: what each section says, whatever format it is printed in."""
+"""The text of a study report, section by section, for all formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metseg.reporting.study.study_tables import class_table, lesion_table, perfo
 
 TITLE = "Brain MRI: automated lesion outlining"
 
-#: What radiologists call the modalities.
+#: Radiological names of the modalities.
 SEQUENCES: Mapping[str, str] = {
     "t1n": "T1 without contrast",
     "t1c": "T1 with contrast",
@@ -38,7 +38,7 @@ UNCONFIRMED = "Found by a program; not yet confirmed by a radiologist."
 
 
 def study_page(report: StudyReport) -> Page:
-    """Return the whole report in words."""
+    """Return the complete report as a page."""
     fingerprint = report.model.fingerprint or "no bundle"
     return Page(
         title=TITLE,
@@ -151,7 +151,7 @@ def _images(report: StudyReport) -> tuple[str, ...]:
 
 
 def _common_reason(images: Sequence[ReadImage]) -> str:
-    """Return why images were taken for their sequences where that is the same for several, else nothing."""
+    """Return the reason for the choice of sequences if several images share it, else nothing."""
     reasons = {image.reason for image in images}
     return reasons.pop() if len(images) > 1 and len(reasons) == 1 else ""
 
@@ -165,11 +165,11 @@ def _image(image: ReadImage, *, without: str) -> str:
 
 
 def _origin(image: ReadImage, *, without: str) -> str:
-    """Return from which file or series an image was read, and why it was taken for its sequence.
+    """Return the file or series of an image, and why it was read as its sequence.
 
     Args:
         image: of the study.
-        without: a reason that is given once for all images, and not here.
+        without: a reason given once for all images, left out here.
     """
     reason = f" ({image.reason})" if image.reason and image.reason != without else ""
     return f", read from {image.source}{reason}" if image.source and image.reason else reason
@@ -181,7 +181,7 @@ def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | 
 
 
 def _sequence(name: str) -> str:
-    """Return a modality as radiologists call it, with metseg's name of it."""
+    """Return the radiological name of a modality, with metseg's name."""
     return f"{SEQUENCES[name]} ({name})" if name in SEQUENCES else name
 
 
@@ -211,7 +211,7 @@ def _lesions(report: StudyReport) -> Section:
 
 
 def _about_pictures(report: StudyReport) -> tuple[str, ...]:
-    """Return how lesions of pictures are counted and measured."""
+    """Return the note on how lesions of pictures are counted and measured."""
     return (COUNTED_ONCE, NO_SCALE) if report.technique.shape[2] > 1 else (NO_SCALE,)
 
 
