@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from metseg.plot.colours import LINE_COLOURS, hexadecimal
 
-#: Dash styles of successive lines.
+#: Colours of successive lines.
 COLOURS = tuple(map(hexadecimal, LINE_COLOURS))
 
 _STYLE: dict[Any, Any] = {
