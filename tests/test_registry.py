@@ -74,7 +74,7 @@ def test_register_takes_an_entry_or_decorates_what_it_is_made_of(shapes: Registr
 
 def test_register_decorates_only_where_a_function_makes_an_entry() -> None:
     plain = Registry("shape", "shapes", Shape, {"triangle": Shape(3)})
-    with pytest.raises(TypeError, match="decorates nothing"):
+    with pytest.raises(TypeError, match="is not a decorator"):
         plain.register("ring", colour="blue")
 
 

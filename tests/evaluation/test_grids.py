@@ -124,7 +124,7 @@ def test_a_place_that_was_lost_is_overruled_only_on_demand_and_marked(tmp_path: 
     with pytest.raises(GeometryError, match="--allow-affine-mismatch"):
         scored(guess, known)
     allowed = scored(guess, known, ScoringConfig(scheme="brats-gli-2023", allow_affine_mismatch=True))
-    assert "c: prediction and truth lie up to" in allowed.warnings[0]
+    assert "c: prediction and truth are up to" in allowed.warnings[0]
     assert "voxel by voxel" in allowed.warnings[0]
     same = scored(save(tmp_path / "q" / "c-seg.nii.gz", prediction, STRAIGHT), known)
     assert figures(replace(allowed, warnings=())) == figures(same)
@@ -213,7 +213,7 @@ def test_two_files_of_one_real_segmentation(real_data: Path, run_metseg, tmp_pat
     assert "up to 239 mm apart" in message
     status, _, _ = run_metseg(*paths, *labels, "--allow-affine-mismatch")
     assert status == 0
-    assert "which was allowed" in (tmp_path / "out" / "summary.json").read_text("utf-8")
+    assert "as stored, as requested" in (tmp_path / "out" / "summary.json").read_text("utf-8")
     rows = (tmp_path / "out" / "cases.csv").read_text("utf-8").splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["WT", "TC", "ET"]
     dice = rows[0].split(",").index("dice")

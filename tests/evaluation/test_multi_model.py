@@ -120,7 +120,7 @@ def test_names_of_sets() -> None:
     with pytest.raises(UsageError, match="no predictions"):
         PredictionSets({}, Path("truth"))
     for wrong in ("", "..", "a/b", "readers"):
-        with pytest.raises(UsageError, match="cannot be called"):
+        with pytest.raises(UsageError, match="not a valid name"):
             PredictionSets({wrong: Path("a"), "b": Path("b")}, Path("truth"))
 
 

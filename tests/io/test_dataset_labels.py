@@ -122,9 +122,13 @@ def test_inspect_counts_tissues_by_their_names(data_set: Make, said: str) -> Non
         ({"background": 0, "brain": 1}, "binary", "unknown class 'brain'"),
         ({"background": 0, "ED": 1, "ET": 2}, "brats-gli-2023", "have no separate class NCR"),
         ({"background": 0, "WT": [1, 2], "ET": [2]}, "brats-gli-2023", "'WT' is not one of the requested classes"),
-        ({"background": 0, "ED": 1, "NCR": 2, "ET": 3, "RC": 4}, "brats-gli-2023", "'RC' is none of the classes"),
+        (
+            {"background": 0, "ED": 1, "NCR": 2, "ET": 3, "RC": 4},
+            "brats-gli-2023",
+            "'RC' is not one of the requested classes",
+        ),
         ({"background": 0, "ED": [1, 2], "NCR": [2, 3], "ET": 4}, "brats-gli-2023", "said to be ED and NCR"),
-        ({"background": 0, "tumor": 1}, "brats-gli-2023", "none of the classes wanted"),
+        ({"background": 0, "tumor": 1}, "brats-gli-2023", "not one of the requested classes"),
         ({"background": 0, "NCR": 1, "ED": 2, "ET": 3}, "brats-2015", "'NCR' is not one of the requested classes"),
     ],
 )

@@ -109,7 +109,7 @@ def test_what_the_sets_have_in_common_gives_no_difference(
         ({}, "There are no probabilities"),
         ({"spacing_mm": None}, "The data have no voxel size"),
         ({"spacing_mm": None, "slices": True}, "Dice on positive slices"),
-        ({"cases": ("c1",)}, "There is one set of predictions"),
+        ({"cases": ("c1",)}, "There is only one set of predictions"),
         ({"protocol": "brats-met-2024", "probability": True}, "at most 2 mm³ are not scored"),
     ],
 )

@@ -303,7 +303,7 @@ def test_what_puts_the_result_in_doubt_stands_before_it(volume_document: Make, l
 
 def test_regions_that_overlap_in_neighbouring_pictures_are_said_to_be_one_lesion(picture_document: Make) -> None:
     words = words_of(report_of(picture_document()))
-    assert "Regions of neighbouring pictures that overlap are counted as one lesion" in words
+    assert "Overlapping regions of neighbouring pictures are counted as one lesion" in words
     assert "counted in each" not in words
     single = picture_document(shape=[30, 20, 1], slices=["first"])
     single["lesions"][0] |= {"slice_index": 0, "centre_voxel": [11.0, 5.5, 0.0]}
