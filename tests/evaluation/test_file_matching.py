@@ -444,7 +444,7 @@ def test_a_table_of_patients_leads_from_split_to_evaluation(tmp_path: Path, run_
     assert json.loads(out)["patients"] == 1
     status, _, err = run_metseg(*command, "--out", tmp_path / "out", "--no-report")
     assert status == 3
-    with pytest.raises(UsageError, match="both say"):
+    with pytest.raises(UsageError, match="both a pattern and a table"):
         match_files(results, root, patients=str(table), patient_pattern="(.)")
 
 

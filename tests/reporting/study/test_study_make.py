@@ -90,7 +90,7 @@ def test_the_technique_is_told(volume_document: Make) -> None:
     words = words_of(report_of(volume_document())).splitlines()
     assert "Images: T1 with contrast (t1c): 40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words
     assert "Preprocessing: The axes were turned to right, anterior and superior; no value was changed." in words
-    assert "Mask: A voxel counts as lesion from a probability of 0.40 on." in words
+    assert "Mask: A voxel counts as lesion at a probability of 0.40 or more." in words
     assert "Mask: Probabilities are the average over mirror images of the study." in words
     assert "t1c: a voxel was not finite" in words
     assert any("slices lie 5.0 mm apart" in line for line in words)
