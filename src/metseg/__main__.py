@@ -1,4 +1,4 @@
-"""``python -m metseg`` is ``metseg``."""
+"""Run the command line with ``python -m metseg``."""
 
 from metseg.cli import main
 

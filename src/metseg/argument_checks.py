@@ -1,4 +1,4 @@
-"""Checks of what callers of the Python API pass in: each returns the checked value or raises an error that names it."""
+"""Check arguments of the Python API: each function returns the checked value or raises an error that names it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_CLASS_ID = 255
 
 
 def describe_type(value: object) -> str:
-    """Return what a value is, in a few words for a message.
+    """Describe a value in a few words for a message.
 
     >>> describe_type(None), describe_type(5), describe_type(np.zeros((2, 3)))
     ('None', 'int', 'an array of shape (2, 3)')
@@ -31,13 +31,13 @@ def describe_type(value: object) -> str:
 
 
 def wrong_type(name: str, value: object, *, expected: str, cure: str | None = None) -> UsageError:
-    """Return the error for an argument of a wrong type.
+    """Return the error for an argument of the wrong type.
 
     Args:
         name: of the argument.
         value: what was passed.
-        expected: what would have been right.
-        cure: what the caller can do about it.
+        expected: the accepted type.
+        cure: how the caller can fix it.
     """
     return UsageError(
         "the argument has a wrong type",
@@ -82,7 +82,7 @@ def optional_path(name: str, value: object) -> Path | None:
 
 
 def require_texts(name: str, value: object) -> tuple[str, ...]:
-    """Return a list of texts; a single text is refused, because Python would take it for a list of letters.
+    """Return a list of texts. A single text is rejected, because Python would iterate over its letters.
 
     Raises:
         UsageError: ``usage.type``.
@@ -98,10 +98,10 @@ def require_texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def require_mapping(name: str, value: object, *, expected: str) -> Mapping[str, Any]:
-    """Return a mapping with at least one entry whose keys are texts.
+    """Return a mapping with at least one entry and text keys.
 
     Raises:
-        UsageError: ``usage.type``, it is none; ``usage.empty``, it is empty.
+        UsageError: ``usage.type``, not a mapping or a key is not a text; ``usage.empty``, the mapping is empty.
     """
     if not isinstance(value, Mapping):
         raise wrong_type(name, value, expected=expected)
@@ -148,7 +148,7 @@ def image_array(name: str, value: object) -> npt.NDArray[np.generic]:
         array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
             raise InputError(
-                "the image holds values that are NaN or infinite",
+                "the image contains values that are NaN or infinite",
                 where=name,
                 expected="finite numbers",
                 got=f"{np.count_nonzero(~np.isfinite(array))} of {array.size} voxels",
@@ -166,13 +166,13 @@ def label_array(name: str, value: object) -> npt.NDArray[np.uint8]:
         value: (X, Y, Z), or (X, Y) for one slice; whole numbers from 0 to 255 of any type, or bool.
     Raises:
         UsageError, GeometryError: as `image_array`.
-        InputError: ``input.labels``, a value that is no class id.
+        InputError: ``input.labels``, a value that is not a class id.
     """
     array: npt.NDArray[Any] = number_array(name, value)
     wrong = (array != np.rint(array)) | (array < 0) | (array > MAX_CLASS_ID) if array.dtype != np.bool_ else None
     if wrong is not None and wrong.any():
         raise InputError(
-            "the labels hold a value that is no class id",
+            "the labels contain a value that is not a class id",
             where=name,
             expected=f"whole numbers from 0 to {MAX_CLASS_ID}",
             got=array[wrong][0],
@@ -225,7 +225,7 @@ def number_array(name: str, value: object) -> npt.NDArray[np.generic]:
             where=name,
             expected="(X, Y, Z) or (X, Y)",
             got=array.shape,
-            cure="pass each sequence or channel as an array of its own",
+            cure="pass each sequence or channel as a separate array",
             code="input.axes",
         )
     return array[:, :, np.newaxis] if array.ndim == 2 else array

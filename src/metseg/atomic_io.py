@@ -1,4 +1,4 @@
-"""Write files so that nobody ever sees half of one."""
+"""Write files and folders atomically: readers see the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 
 from metseg.errors import MetsegError, ResourceError
 
-#: What the name of a folder ends in that is set aside while another takes its place.
+#: Suffix of a folder that is set aside while another one replaces it.
 ASIDE = ".old"
 
-#: How the system says that no more can be written, and what that is called. The largest file of a FAT disk has 4 GB.
+#: Error numbers for a disk that accepts no more data, and their messages. On FAT disks a file is limited to 4 GB.
 LACKS: Mapping[int, str] = {
     errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk is full: the quota is spent",
+    errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file is larger than this disk or a limit of this process allows",
 }
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what was written there becomes ``path`` at the end, or never existed.
+    """Yield a temporary path beside ``path``. On success it replaces ``path``; on an error it is removed.
 
     Raises:
         ResourceError: the disk is full; what was at ``path`` before is untouched.
@@ -48,7 +48,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; it replaces ``path`` at the end, or never existed.
+    """Yield a temporary folder beside ``path``. On success it replaces ``path``; on an error it is removed.
 
     Raises:
         ResourceError: the disk is full; what was at ``path`` before is untouched.
@@ -69,17 +69,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; see `atomic_file`.
+    """Write a file atomically; see `atomic_file`.
 
-    The way to write what a library can also give as bytes: libraries that write files by themselves report a full
-    disk each in its own way, safetensors and ``torch.save`` not as an OSError.
+    Prefer this when a library can return bytes: libraries that write files themselves report a full disk in different
+    ways, safetensors and ``torch.save`` not as an OSError.
     """
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all; see `atomic_file`."""
+    """Write a UTF-8 text file atomically; see `atomic_file`."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, "utf-8")
 
@@ -87,8 +87,8 @@ def write_text(path: Path, text: str) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files and folders beside ``path`` that a killed process left behind.
 
-    Where it was killed while it replaced a folder, after the old one was set aside, the move is completed first.
-    Only for whoever alone may write ``path``.
+    If the process was killed while it replaced a folder, after setting the old one aside, the move is completed first.
+    Call this only while no other process writes ``path``.
     """
     _complete_swap(path)
     for leftover in path.parent.glob(f".{path.name}.*"):
@@ -100,10 +100,9 @@ def remove_leftovers(path: Path) -> None:
 
 @contextmanager
 def disk_full_is_an_error(path: Path) -> Iterator[None]:
-    """Turn "no space left", "quota exceeded" and "file too large" into an error with a cure; every other one passes.
+    """Turn "no space left", "quota exceeded" and "file too large" into a `ResourceError`; other errors pass unchanged.
 
-    ``torch.save`` raises a RuntimeError while the system's own error is being handled, so the errors before are looked
-    at too.
+    ``torch.save`` raises a RuntimeError while it handles the system's error, so the chain of errors is searched too.
     """
     try:
         yield
@@ -114,29 +113,29 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise ResourceError(
-            f"{reason}; what was written before is untouched",
+            f"{reason}; existing files are unchanged",
             where=path,
             got=_free_space(path),
-            cure="free some space or choose another folder, and repeat; a training goes on with --resume",
+            cure="free some space or choose another folder, then repeat; resume a training with --resume",
             code="resources.disk",
         ) from error
 
 
 def _chain(error: BaseException | None) -> Iterator[Any]:
-    """Yield an error and those during whose handling it was raised."""
+    """Yield an error, then the errors in its chain of contexts."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def flush_to_disk(path: Path) -> None:
-    """Make the content of a file durable: after that, not even a power cut loses it."""
+    """Flush a file to disk, so that it survives a power cut."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def flush_renames(folder: Path) -> None:
-    """Make renames inside a folder durable, where the system lets a folder be opened (Windows does not)."""
+    """Flush renames inside a folder to disk, if the system can open folders (Windows cannot)."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -161,7 +160,7 @@ def _swap_in(temporary: Path, path: Path) -> None:
 
 
 def _complete_swap(path: Path) -> None:
-    """Put the new folder in place, or else the old one, where a killed `_swap_in` left none: both are whole."""
+    """Put the new folder, or else the old one, in place after a killed `_swap_in` left neither; both are complete."""
     if path.exists():
         return
     for aside in path.parent.glob(f".{path.name}.*{ASIDE}"):

@@ -1,4 +1,4 @@
-"""A bundle as a folder: how its files are called, their checksums, and where bundles are found by name."""
+"""The folder of a model bundle: file names, checksums, and the places where bundles are found by name."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def find_bundle(path_or_name: str | Path) -> Path:
     """Return the folder of a bundle given by its folder, or by its name in one of the places of `bundle_places`.
 
     Raises:
-        BundleError: the path is there but holds no bundle.
-        UsageError: there is neither such a folder nor such a name.
+        BundleError: the path exists but is not a bundle.
+        UsageError: there is no such folder and no bundle of that name.
     """
     path = Path(path_or_name)
     if is_bundle(path):
@@ -38,7 +38,7 @@ def find_bundle(path_or_name: str | Path) -> Path:
             where=path,
             expected=f"a folder with model.safetensors, {RECIPE}, {CARD}, {METRICS}, {CHECKSUMS}",
             got=describe(path),
-            cure="pickles are never opened; train with metseg, or convert the weights to safetensors",
+            cure="metseg never opens pickles; train with metseg, or convert the weights to safetensors",
             code="model.pickle" if path.suffix in _PICKLE_SUFFIXES else "model.invalid",
         )
     if is_name:
@@ -47,7 +47,7 @@ def find_bundle(path_or_name: str | Path) -> Path:
 
 
 def list_bundles() -> dict[str, Path]:
-    """Return the folder of every bundle that can be called by name, sorted by name; the first place wins."""
+    """Return the folder of every bundle that can be given by name, sorted by name; the first place wins."""
     found: dict[str, Path] = {}
     for place in bundle_places():
         for folder in sorted(place.iterdir()) if place.is_dir() else ():
@@ -57,7 +57,7 @@ def list_bundles() -> dict[str, Path]:
 
 
 def bundle_places() -> tuple[Path, ...]:
-    """Return where bundles are looked for: the package, a checkout it runs from, ``$METSEG_HOME`` (``~/.metseg``)."""
+    """Return where bundles are searched for: the package, a checkout it runs from, ``$METSEG_HOME`` (``~/.metseg``)."""
     package = Path(str(resources.files("metseg")))
     checkout = package.parents[1]
     in_checkout = (checkout / "bundles",) if (checkout / "pyproject.toml").is_file() else ()
@@ -65,12 +65,12 @@ def bundle_places() -> tuple[Path, ...]:
 
 
 def packaged_bundle(name: str) -> Path:
-    """Return the folder of a bundle that comes with the package, whatever else is called so."""
+    """Return the folder of a bundle of the package, ignoring bundles of the same name elsewhere."""
     return Path(str(resources.files("metseg"))) / "bundles" / name
 
 
 def user_bundles() -> Path:
-    """Return the user's own folder of bundles."""
+    """Return the user's folder of bundles."""
     return Path(os.environ.get("METSEG_HOME") or Path.home() / ".metseg") / "bundles"
 
 
@@ -107,11 +107,11 @@ def weights_files(folder: Path) -> list[Path]:
     files = [path for path in folder.iterdir() if WEIGHTS_NAME.fullmatch(path.name)]
     if not files:
         raise BundleError(
-            "no weights here",
+            "the bundle has no weights",
             where=folder,
             expected="model.safetensors",
             got=describe(folder),
-            cure="pickles are never opened; convert the weights to safetensors where you trust them",
+            cure="metseg never opens pickles; convert the weights to safetensors if you trust them",
             code="model.missing",
         )
     return sorted(files, key=lambda path: int("0" + "".join(re.findall(r"\d", path.stem))))
@@ -129,24 +129,24 @@ def verify_bundle(folder: str | Path) -> None:
     wrong = sorted(name for name in stated.keys() | actual.keys() if stated.get(name) != actual.get(name))
     if wrong:
         raise BundleError(
-            f"{', '.join(wrong)}: not what the checksums say",
+            f"{', '.join(wrong)}: checksum mismatch",
             where=folder,
-            cure=f"copy the bundle again; after a change on purpose, write {CHECKSUMS} anew with sha256sum",
+            cure=f"copy the bundle again; after an intended change, rewrite {CHECKSUMS} with sha256sum",
             code="model.checksum",
         )
 
 
 def fingerprint_of(folder: Path) -> str:
-    """Return what tells a bundle from every other: a hash over the checksums of all its files.
+    """Return the fingerprint of a bundle: a hash over the checksums of all its files.
 
     Raises:
-        BundleError: it has no checksums that can be read.
+        BundleError: the checksums are missing or cannot be read.
     """
     return hashlib.sha256(read_text(folder / CHECKSUMS).encode()).hexdigest()[:16]
 
 
 def read_text(path: Path) -> str:
-    """Return the text of one of a bundle's files; a BundleError where that cannot be done."""
+    """Return the text of a file of a bundle, or raise a BundleError."""
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -154,13 +154,13 @@ def read_text(path: Path) -> str:
             "cannot read a file of the bundle",
             where=path,
             got=error,
-            cure="check its permissions, or copy the bundle anew",
+            cure="check its permissions, or copy the bundle again",
             code="model.missing",
         ) from None
 
 
 def describe(path: Path) -> str:
-    """Return in a few words what is at a path, for messages."""
+    """Describe in a few words what is at a path, for messages."""
     if not path.is_dir():
         return f"a file ({path.suffix or 'no suffix'})"
     return ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "an empty folder"

@@ -1,7 +1,7 @@
-"""The errors a user meets: each says what is wrong, where, what was expected, what was found and how to cure it.
+"""Errors for users: each states what is wrong, where, what was expected, what was found and how to fix it.
 
-One class per exit status of the command line, one stable `code` per cause. The service answers with the same
-codes as problem documents, so a code, once published, never changes its meaning.
+There is one class per exit status of the command line and one stable `code` per cause. The service returns the same
+codes in problem documents, so a published code never changes its meaning.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-#: An option of the command line, as cures name it.
+#: A command-line option in the text of a cure.
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
-#: Code to cure, where an option that the usual cure names does not exist: few commands can name a single file.
+#: Code to cure, for commands without the option that the usual cure names: few commands can name a single file.
 CURES_WITHOUT_OPTIONS: Mapping[str, str] = {
     "input.missing_sequence": "name NIfTI files after their sequences (t1n, t1c, t2w, t2f), or move the case away",
     "input.duplicate_sequence": "move all of them but one away",
     "input.brain_mask": "put a NIfTI file called ..._brain_mask beside the images, or remove the skull",
-    "input.no_patient": "give each patient a folder of its own, or set data.patients in the recipe to a table (CSV, "
+    "input.no_patient": "put each patient in a separate folder, or set data.patients in the recipe to a table (CSV, "
     "columns file and patient)",
     "input.layout": "arrange and name the files as expected",
     "input.missing_prediction": "add or rename the files",
     "input.missing_truth": "add or rename the files",
-    "input.affine_mismatch": "bring the prediction onto the truth's grid; nothing is resampled here",
+    "input.affine_mismatch": "resample the prediction to the truth's grid; metseg does not resample it",
 }
 
 
@@ -33,9 +33,9 @@ class MetsegError(Exception):
     Args:
         what: what is wrong, one clause, no full stop.
         where: the file, case, key or option concerned.
-        expected: what would have been right.
+        expected: what is accepted.
         got: what was found instead.
-        cure: what the user can do about it, an imperative clause.
+        cure: how the user can fix it, an imperative clause.
         code: stable machine-readable name of the cause, such as ``input.truncated``.
     """
 
@@ -77,7 +77,7 @@ class MetsegError(Exception):
         return " ".join(f"{place}{self.what}{detail}{f'; {cure}' if cure else ''}".split())
 
     def cure_among(self, options: Collection[str], cures: Mapping[str, str] = CURES_WITHOUT_OPTIONS) -> str | None:
-        """Return the cure; if it names an option that does not exist here, the one in `cures` instead, if any.
+        """Return the cure. If it names an option that does not exist here, return the one in `cures` instead, if any.
 
         Args:
             options: those that exist, such as ``--modality``.
@@ -92,19 +92,19 @@ class MetsegError(Exception):
         return cures.get(self.code, self.cure)
 
     def data_set_line(self) -> str:
-        """Return `one_line` for a case of a data set: with a cure that names no option."""
+        """Return `one_line` for a case of a data set, with a cure that names no option."""
         return self._line(self.cure_among(()))
 
 
 class UsageError(MetsegError):
-    """The command, a recipe or an option is wrong: nothing was read yet."""
+    """The command, a recipe or an option is wrong; no data were read."""
 
     exit_status = 2
     default_code = "usage"
 
 
 class InputError(MetsegError):
-    """Data given by the user cannot be used."""
+    """The user's data cannot be used."""
 
     exit_status = 3
     default_code = "input.invalid"
@@ -117,21 +117,21 @@ class GeometryError(InputError):
 
 
 class BundleError(MetsegError):
-    """A model bundle or checkpoint is damaged, of another architecture, or not one at all."""
+    """A model bundle or checkpoint is damaged, has another architecture, or is not one at all."""
 
     exit_status = 4
     default_code = "model.invalid"
 
 
 class ResourceError(MetsegError):
-    """Memory or disk does not suffice."""
+    """Memory or disk space is not sufficient."""
 
     exit_status = 5
     default_code = "resources"
 
 
 class LockedError(MetsegError):
-    """Another process holds the run folder."""
+    """Another process has locked the run folder."""
 
     exit_status = 6
     default_code = "locked"

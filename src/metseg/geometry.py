@@ -1,4 +1,4 @@
-"""Where voxels lie in space: axes, turns, windows and steps of a grid, and whether two grids are the same.
+"""Positions of voxels in space: axes, turns, windows and steps of a grid, and the comparison of two grids.
 
 An affine is the (4, 4) matrix from voxel indices to millimetres in RAS+ (right, anterior, superior are positive), as in
 NIfTI. Voxel indices name the centres of voxels: a grid of n voxels reaches from -1/2 to n - 1/2.
@@ -16,15 +16,15 @@ import numpy.typing as npt
 Affine = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
 
-#: Grids whose voxels lie closer than this are the same: some 20 times what headers lose by rounding (float32, or
-#: cosines with six digits), and a twentieth of a usual voxel.
+#: Grids are the same if their voxels are closer than this: about 20 times what headers lose by rounding (float32, or
+#: cosines with six digits), and a twentieth of a typical voxel.
 GRID_TOLERANCE_MM = 0.05
-#: Axes further from right angles than this are sheared; rounding in headers stays far below.
+#: Axes that deviate more than this from right angles are sheared; rounding in headers stays far below.
 SHEAR_TOLERANCE_DEGREES = 0.1
 
 
 class Grid(NamedTuple):
-    """Shape and place of a volume; without an affine its place is unknown."""
+    """Shape and position of a volume; without an affine its position is unknown."""
 
     shape: Shape
     affine: Affine | None
@@ -41,12 +41,12 @@ def spacing_mm(affine: Affine) -> tuple[float, float, float]:
 
 
 def directions(affine: Affine) -> Affine:
-    """Return (3, 3): in column i the unit vector along array axis i."""
+    """Return (3, 3): column i is the unit vector along array axis i."""
     return np.asarray(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0), dtype=np.float64)
 
 
 def axis_codes(affine: Affine) -> str:
-    """Return towards what each array axis points, by the nearest axis of the body.
+    """Return the direction of each array axis, as the nearest axis of the body.
 
     >>> axis_codes(np.diag([-1.0, -1.0, 3.0, 1.0]))
     'LPS'
@@ -57,7 +57,7 @@ def axis_codes(affine: Affine) -> str:
 
 
 def shear_degrees(affine: Affine) -> float:
-    """Return by how much the angle between two of the axes differs from a right one, the worst of the three.
+    """Return the largest deviation from a right angle between two of the axes, in degrees.
 
     >>> sheared = np.eye(4); sheared[1, 2] = np.tan(np.radians(15))
     >>> round(shear_degrees(sheared), 6), shear_degrees(np.diag([2.0, -1, 3, 1]))
@@ -75,10 +75,10 @@ def is_sheared(affine: Affine) -> bool:
 
 @dataclass(frozen=True)
 class AxisTurn:
-    """Axes in another order, some of them reversed. No voxel changes its value.
+    """Reorder axes and reverse some of them. Voxel values do not change.
 
     Args:
-        order: axis i of the result is axis ``order[i]`` of what is turned.
+        order: axis i of the result is axis ``order[i]`` of the input.
         flipped: whether axis i of the result runs backwards.
 
     >>> turn = AxisTurn((1, 0, 2), (False, True, False))
@@ -97,7 +97,7 @@ class AxisTurn:
         return self == AxisTurn()
 
     def pairs(self) -> list[tuple[int, bool]]:
-        """Return, for each axis of the result, which axis it was and whether it is reversed."""
+        """Return the input axis of each axis of the result, and whether it is reversed."""
         return list(zip(self.order, self.flipped, strict=True))
 
     def __call__(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -113,7 +113,7 @@ class AxisTurn:
         return x, y, z
 
     def affine(self, affine: Affine, shape: Sequence[int]) -> Affine:
-        """Return the affine after turning a grid of ``shape``: every voxel stays where it is in space."""
+        """Return the affine after turning a grid of ``shape``: every voxel keeps its position in space."""
         change = np.zeros((4, 4))
         change[3, 3] = 1
         for place, (axis, flip) in enumerate(self.pairs()):
@@ -129,7 +129,7 @@ class AxisTurn:
         return AxisTurn((x, y, z), (flip_x, flip_y, flip_z))
 
     def then(self, after: AxisTurn) -> AxisTurn:
-        """Return the one turn that does this and then ``after``.
+        """Return the single turn equal to this one followed by ``after``.
 
         >>> turn = AxisTurn((2, 0, 1), (True, False, True))
         >>> turn.then(turn.inverse()).is_identity
@@ -141,7 +141,7 @@ class AxisTurn:
 
 
 def turn_to_ras(affine: Affine) -> AxisTurn:
-    """Return the turn after which the array's axes point right, anterior and superior, as nearly as they can.
+    """Return the turn that points the array's axes right, anterior and superior, as closely as possible.
 
     Oblique axes stay oblique. The axis is chosen by nibabel's `io_orientation`.
 
@@ -158,7 +158,7 @@ def turn_to_ras(affine: Affine) -> AxisTurn:
 
 
 def turn_between(affine: Affine, wanted: Affine) -> AxisTurn:
-    """Return the turn that gives a grid the axis codes of another.
+    """Return the turn that gives one grid the axis codes of another.
 
     >>> turn_between(np.diag([-1.0, 1, 1, 1]), np.diag([-3.0, 1, -1, 1])).flipped
     (False, False, True)
@@ -167,10 +167,10 @@ def turn_between(affine: Affine, wanted: Affine) -> AxisTurn:
 
 
 def turn_onto(affine: Affine, wanted: Affine) -> AxisTurn:
-    """Return the turn that lays the axes of a grid along those of another, or none where they do not follow them.
+    """Return the turn that aligns the axes of a grid with those of another, or none if they do not align.
 
-    Axes are compared with axes and not, as in `turn_between`, with those of the body: it is right at 45 degrees too.
-    Whether the grids are then the same remains to be asked.
+    Axes are compared with each other and not with those of the body as in `turn_between`, so this also holds at 45
+    degrees. It does not check whether the turned grid equals the other.
 
     >>> turned = AxisTurn((2, 0, 1), (True, False, True)).affine(np.diag([1.0, 2, 3, 1]), (4, 5, 6))
     >>> turn_onto(turned, np.diag([1.0, 2, 3, 1])) == AxisTurn((2, 0, 1), (True, False, True)).inverse()
@@ -188,7 +188,7 @@ def turn_onto(affine: Affine, wanted: Affine) -> AxisTurn:
 
 
 def stepped_affine(affine: Affine, *, step: Sequence[float] = (1, 1, 1), start: Sequence[float] = (0, 0, 0)) -> Affine:
-    """Return the affine of the grid whose voxel i lies where ``start + step * i`` lay, in voxels along each axis.
+    """Return the affine of a grid with voxel i at the old position ``start + step * i``, in voxels along each axis.
 
     Crops have a start, pads a negative one; resampling has a step too.
 
@@ -201,7 +201,7 @@ def stepped_affine(affine: Affine, *, step: Sequence[float] = (1, 1, 1), start: 
 
 
 def centred_steps(size: int, step: float) -> tuple[int, float]:
-    """Return how many steps cover an axis of ``size`` voxels, and where the first lies so that their centres agree.
+    """Return the number of steps that cover an axis of ``size`` voxels, and the first position for equal centres.
 
     The new voxels cover the old ones whole; at either end they may reach less than half a step further.
 
@@ -217,7 +217,7 @@ def voxel_map(source: Affine, target: Affine, world: Affine | None = None) -> Af
 
     Args:
         source, target: affines of the two grids.
-        world: from a point (mm, RAS) of the target's space to where it lies in the source's; None: the same place.
+        world: maps a point (mm, RAS) of the target's space to the source's space; None: the identity.
 
     >>> voxel_map(np.diag([2.0, 2, 2, 1]), np.eye(4)) @ [6, 4, 2, 1]
     array([3., 2., 1., 1.])
@@ -227,7 +227,7 @@ def voxel_map(source: Affine, target: Affine, world: Affine | None = None) -> Af
 
 
 def corners_mm(grid: Grid) -> npt.NDArray[np.float64]:
-    """Return (8, 3): where the centres of the corner voxels lie. The grid has an affine."""
+    """Return the centres of the corner voxels, (8, 3) mm. The grid must have an affine."""
     assert grid.affine is not None
     last = np.asarray(grid.shape, dtype=np.float64) - 1
     corners = np.indices((2, 2, 2)).reshape(3, 8).T * last
@@ -240,17 +240,17 @@ def same_grid(one: Grid, other: Grid, *, tolerance_mm: float = GRID_TOLERANCE_MM
 
 
 def grid_difference(one: Grid, other: Grid, *, tolerance_mm: float = GRID_TOLERANCE_MM) -> str | None:
-    """Return in words how two grids differ, or None where no voxel of one is further off than the tolerance.
+    """Describe how two grids differ, or return None if all voxels agree within the tolerance.
 
-    Distances are largest at corners, for the map between two grids is affine. Two grids without place are the same if
-    their shapes are.
+    Distances are largest at corners, because the map between two grids is affine. Two grids without an affine are the
+    same if their shapes are.
 
     >>> grid_difference(Grid((4, 4, 2), np.eye(4)), Grid((4, 4, 2), np.diag([-1.0, 1, 1, 1])))
     'axes RAS and LAS, voxels up to 6 mm apart'
     """
     facts = [] if one.shape == other.shape else [f"shapes {one.shape} and {other.shape}"]
     if one.affine is None or other.affine is None:
-        facts += [] if one.affine is other.affine else ["only one of them says where it lies in space"]
+        facts += [] if one.affine is other.affine else ["only one of them has a position in space"]
         return ", ".join(facts) or None
     apart_mm = 0.0 if facts else float(np.linalg.norm(corners_mm(one) - corners_mm(other), axis=1).max())
     if not facts and apart_mm <= tolerance_mm:

@@ -1,4 +1,4 @@
-"""Label schemes: which class ids a mask may hold, and which unions of them (regions) are scored.
+"""Label schemes: the class ids that a mask may contain, and the unions of classes (regions) that are scored.
 
 Sources: the papers of BraTS-METS (arXiv:2306.00838) and BraTS glioma (arXiv:2107.02314), and the data sets' notes.
 """
@@ -20,7 +20,7 @@ from metseg.registry import lookup
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """The meaning of the class ids in a mask.
+    """Meaning of the class ids in a mask.
 
     Args:
         classes: class id to short name, background left out.
@@ -32,11 +32,11 @@ class LabelScheme:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Return every value a mask of this scheme may hold, background first."""
+        """Return every value that a mask of this scheme may contain, background first."""
         return (0, *self.classes)
 
     def region_mask(self, labels: npt.NDArray[np.integer], region: str) -> npt.NDArray[np.bool_]:
-        """Return where ``labels`` (any shape) belongs to ``region``."""
+        """Return a boolean mask of ``region`` in ``labels`` (any shape)."""
         # A region has few ids: comparing with each in turn is several times as fast as `np.isin`.
         inside = np.zeros(labels.shape, dtype=bool)
         for value in lookup("region", self.regions, region):
@@ -44,13 +44,13 @@ class LabelScheme:
         return inside
 
     def to_indices(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """Return class ids as consecutive indices 0..K, as a softmax network needs them (1, 2, 4 -> 1, 2, 3)."""
+        """Convert class ids to consecutive indices 0..K, as a softmax network needs them (1, 2, 4 -> 1, 2, 3)."""
         table = np.zeros(max(self.values) + 1, dtype=np.uint8)
         table[list(self.values)] = np.arange(len(self.values))
         return np.asarray(table[labels], dtype=np.uint8)
 
     def from_indices(self, indices: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """Return class ids from indices 0..K; the inverse of `to_indices`."""
+        """Convert indices 0..K to class ids; the inverse of `to_indices`."""
         return np.asarray(np.asarray(self.values)[indices], dtype=np.uint8)
 
 
@@ -69,8 +69,8 @@ LABEL_SCHEMES: Mapping[str, LabelScheme] = {
     "decathlon-brain": LabelScheme({1: "ED", 2: "NCR", 3: "ET"}, {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}),
 }
 
-#: (scheme of the files, scheme wanted) to what each class id becomes. To `binary` every scheme has a map; none leads
-#: from fewer classes to more.
+#: (scheme of the files, requested scheme) to the new id of each class id. Every scheme can be mapped to `binary`; no
+#: map leads from fewer classes to more.
 LABEL_MAPS: Mapping[tuple[str, str], Mapping[int, int]] = {
     ("brats-gli-2021", "brats-gli-2023"): {1: 1, 2: 2, 4: 3},
     ("brats-gli-2023", "brats-gli-2021"): {1: 1, 2: 2, 3: 4},
@@ -96,12 +96,12 @@ LABEL_MAPS: Mapping[tuple[str, str], Mapping[int, int]] = {
 #: Lesion or not: the union of a scheme's labels, or one of its regions.
 BINARY = "binary"
 
-#: A label this far from an integer is still that integer: float masks store 1 as 0.99999997.
+#: Labels this close to an integer are rounded to it: float masks store 1 as 0.99999997.
 ROUNDING_TOLERANCE = 1e-3
 
 
 def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where: object) -> npt.NDArray[np.uint8]:
-    """Return a mask as uint8 class ids of a scheme.
+    """Check a mask and return it as uint8 class ids of a scheme.
 
     Two-valued masks {0, 255} of a one-class scheme become {0, 1}.
 
@@ -110,18 +110,18 @@ def check_labels(labels: npt.NDArray[np.generic], scheme: LabelScheme, *, where:
         scheme: which values may occur.
         where: the file or case, for messages.
     Raises:
-        InputError: a fraction that is not rounding noise, instance ids, or a value outside the scheme, by name.
+        InputError: a fraction beyond rounding noise, instance ids, or a value outside the scheme; the message names it.
     """
     values = _values(labels)
     rounded = np.rint(values.astype(np.float64))
     off = np.abs(values.astype(np.float64) - rounded) > ROUNDING_TOLERANCE
     if off.any() or not np.isfinite(rounded).all():
         raise InputError(
-            "the mask holds a value that is no class id",
+            "the mask contains a value that is not a class id",
             where=where,
             expected=scheme.values,
             got=float(values[off][0]) if off.any() else "NaN or infinity",
-            cure="masks hold whole numbers; a probability map has to be thresholded first",
+            cure="masks contain whole numbers; threshold a probability map first",
             code="input.labels",
         )
     present = [int(value) for value in rounded]
@@ -145,14 +145,14 @@ def _values(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 def label_map(files: str, wanted: str, *, region: str | None = None) -> Mapping[int, int]:
-    """Return what each class id of the files becomes; background stays background.
+    """Return the new class id of each class id of the files; background stays background.
 
     Args:
         files: name of the files' scheme.
-        wanted: name of the scheme wanted.
-        region: which region of the files' scheme is the lesion, where `wanted` is binary; None: whatever is labelled.
+        wanted: name of the requested scheme.
+        region: region of the files' scheme that is the lesion, if `wanted` is binary; None: all labels.
     Raises:
-        UsageError: an unknown scheme or region, or no way from one scheme to the other.
+        UsageError: an unknown scheme or region, or no conversion from one scheme to the other.
 
     >>> label_map("brats-2015", "brats-gli-2023"), label_map("brats-2015", "binary", region="ET")
     ({1: 1, 2: 2, 3: 1, 4: 3}, {1: 0, 2: 0, 3: 0, 4: 1})
@@ -167,7 +167,7 @@ def label_map(files: str, wanted: str, *, region: str | None = None) -> Mapping[
     if (files, wanted) not in LABEL_MAPS:
         ways = ", ".join(target for source, target in LABEL_MAPS if source == files)
         raise UsageError(
-            f"labels '{files}' cannot become '{wanted}'",
+            f"cannot convert labels '{files}' to '{wanted}'",
             where="labels",
             expected=f"{files}, {ways + ', ' if ways else ''}{BINARY}",
             cure="set labels to one of these, or file_labels to what the files hold",
@@ -177,7 +177,7 @@ def label_map(files: str, wanted: str, *, region: str | None = None) -> Mapping[
 
 
 def convert_labels(labels: npt.NDArray[np.uint8], table: Mapping[int, int]) -> npt.NDArray[np.uint8]:
-    """Return class ids (any shape) of one scheme as those of another; see `label_map`.
+    """Convert class ids (any shape) from one scheme to another; see `label_map`.
 
     >>> convert_labels(np.array([0, 4, 2], dtype=np.uint8), {1: 1, 2: 2, 4: 3}).tolist()
     [0, 3, 2]
@@ -189,7 +189,7 @@ def convert_labels(labels: npt.NDArray[np.uint8], table: Mapping[int, int]) -> n
     return np.asarray(lookup_table[labels], dtype=np.uint8)
 
 
-#: Tissue to what data sets call it, in the spelling of `plain_name`; schemes call theirs by one of these too.
+#: Tissue to its names in data sets, in the spelling of `plain_name`; label schemes use one of these too.
 TISSUES: Mapping[str, tuple[str, ...]] = {
     "NCR": (
         *("ncr", "netc", "ncr net", "net ncr", "net", "ncr ncet", "necrotic core", "necrotic tumor core"),
@@ -211,22 +211,22 @@ TISSUES: Mapping[str, tuple[str, ...]] = {
     "non-enhancing": ("non enhancing", "nonenhancing"),
 }
 
-#: Region to what data sets call it, where they list the values that belong to it; ET is a tissue and a region.
+#: Region to its names in data sets that list the values of a region; ET is a tissue and a region.
 REGIONS: Mapping[str, tuple[str, ...]] = {
     "WT": ("wt", "whole tumor", "complete tumor", "whole lesion"),
     "TC": ("tc", "tumor core", "core"),
 }
 
-#: Lesion of any kind: all that a mask of one class can say, and nothing but `BINARY` can be made of it.
+#: Lesion of any kind: the only information in a mask of one class, which can be converted to `BINARY` only.
 ANY_LESION = "lesion"
 
-#: What data sets call a lesion without saying more.
+#: Names of an unspecified lesion in data sets.
 LESION_NAMES = ("lesion", "lesions", "tumor", "tumors", "metastasis", "metastases", "met", "mets", "gtv", "foreground")
 
 #: Names that no lesion has.
 NOT_LESIONS = ("background", "brain", "brainmask", "brain mask", "head", "skull", "ignore", "healthy", "normal")
 
-#: Two tissues that most schemes keep as one.
+#: Two tissues that most schemes combine.
 JOINED: Mapping[str, str] = {"necrosis": "NCR", "non-enhancing": "NCR"}
 
 
@@ -250,7 +250,7 @@ def _known(name: str, table: Mapping[str, tuple[str, ...]]) -> str | None:
 
 @dataclass(frozen=True)
 class NamedLabels:
-    """The values of a data set's masks by the names that its own table of contents gives them.
+    """Names of the mask values of a data set, from its own table of contents.
 
     Args:
         names: each value but background, and the names of the classes or regions that hold it, in the table's order.
@@ -262,15 +262,15 @@ class NamedLabels:
 
     @property
     def is_one_class(self) -> bool:
-        """Return whether the masks hold one value: lesion or not, whatever it is called."""
+        """Return whether the masks contain a single value besides background (lesion or not), under any name."""
         return len(self.names) == 1
 
     @cached_property
     def tissues(self) -> Mapping[int, str]:
-        """Return what each value is: a name of `TISSUES`, or `ANY_LESION` where the names say no more.
+        """Return the tissue of each value: a name of `TISSUES`, or `ANY_LESION` if the names say no more.
 
         Raises:
-            InputError: ``input.labels``, a name that is not known, or names that contradict one another.
+            InputError: ``input.labels``, an unknown name, or contradictory names.
         """
         defined = {name for _, names in self.names for name in map(_kind, names)}
         return {
@@ -278,16 +278,16 @@ class NamedLabels:
         }
 
     def _tissue(self, value: int, kinds: Mapping[str | None, str], defined: set[str | None]) -> str:
-        """Return what a value is.
+        """Return the tissue of a value.
 
-        A value of the whole tumour that is in no other region is oedema, if the table says which values are the core;
-        one of the core is not enhancing, if it says which are.
+        A value of the whole tumour that is in no other region is oedema, if the table defines the core. A value of the
+        core that is in no other region is not enhancing, if the table defines the enhancing tumour.
         """
         if None in kinds and not (self.is_one_class and plain_name(kinds[None]) not in NOT_LESIONS):
             raise self._refusal(f"unknown class '{kinds[None]}'", value)
         classes = [tissue for tissue in TISSUES if tissue in kinds]
         if len(classes) > 1 or (classes in (["ED"], ["RC"]) and "TC" in kinds):
-            raise self._refusal(f"value {value} is said to be {' and '.join(kinds.values())}", value)
+            raise self._refusal(f"value {value} has contradictory names: {' and '.join(kinds.values())}", value)
         if classes:
             return classes[0]
         if "TC" in kinds:
@@ -306,10 +306,10 @@ class NamedLabels:
         return tuple(name for name, scheme in LABEL_SCHEMES.items() if tissues_of(scheme) == dict(self.tissues))
 
     def map_to(self, wanted: LabelScheme) -> Mapping[int, int]:
-        """Return what each value becomes in a scheme, by what both call it.
+        """Return the class id of each value in a scheme, matched by name.
 
         Raises:
-            InputError: ``input.labels``, see `tissues`, or the masks lack a class of the scheme, or have one too many.
+            InputError: ``input.labels``, see `tissues`, or the masks lack a class of the scheme, or have an extra one.
         """
         if len(wanted.classes) == 1:
             return dict.fromkeys(self.tissues, next(iter(wanted.classes)))
@@ -318,12 +318,12 @@ class NamedLabels:
         for value, tissue in self.tissues.items():
             target = ids.get(tissue, ids.get(JOINED.get(tissue, "")))
             if target is None:
-                raise self._refusal(f"'{self.title(value)}' is none of the classes wanted", value, wanted)
+                raise self._refusal(f"'{self.title(value)}' is not one of the requested classes", value, wanted)
             table[value] = target
-        # Metastases before treatment have no resection cavity; all other classes have to be told apart in the files.
+        # Metastases before treatment have no resection cavity; all other classes must be separate in the files.
         lacking = set(wanted.classes) - set(table.values()) - {ids.get("RC")}
         if lacking:
-            raise self._refusal(f"the masks do not tell {wanted.classes[min(lacking)]} apart", None, wanted)
+            raise self._refusal(f"the masks have no separate class {wanted.classes[min(lacking)]}", None, wanted)
         return table
 
     def is_like(self, scheme: str) -> bool:
@@ -334,7 +334,7 @@ class NamedLabels:
             return False
 
     def as_scheme(self) -> LabelScheme:
-        """Return the masks' own scheme; the union of all its classes is its only region.
+        """Return the masks' own scheme. Its only region is the union of all its classes.
 
         Raises:
             InputError: see `tissues`.
@@ -345,7 +345,7 @@ class NamedLabels:
         return LabelScheme(classes, {"lesion": tuple(classes)})
 
     def nearest(self) -> str:
-        """Return the label scheme that these labels can become and that has most of their names; `BINARY` if none."""
+        """Return the label scheme that these labels convert to and share most names with; `BINARY` if none."""
         said = {name for _, names in self.names for name in names}
         possible = [name for name, scheme in LABEL_SCHEMES.items() if name != BINARY and self._can_become(scheme)]
 
@@ -356,12 +356,12 @@ class NamedLabels:
         return max(possible, key=fit, default=BINARY)
 
     def title(self, value: int) -> str:
-        """Return what a value is called: its tissue, or where that is not known, the table's own name."""
+        """Return the name of a value: its tissue, or the table's own name if the tissue is not known."""
         tissue = self.tissues[value]
         return tissue if tissue in TISSUES else self._of(value)[-1]
 
     def describe(self) -> str:
-        """Return the table in words.
+        """Describe the table in words.
 
         >>> NamedLabels(((1, ("WT",)), (2, ("WT", "TC"))), "dataset.json").describe()
         '1 = WT, 2 = WT + TC'
@@ -392,13 +392,13 @@ class NamedLabels:
 
 
 def _kind(name: str) -> str | None:
-    """Return the tissue or region of a name, `ANY_LESION` where it says no more, or None where it is not known."""
+    """Return the tissue or region of a name, `ANY_LESION` if it is unspecific, or None if it is unknown."""
     known = _known(name, TISSUES) or _known(name, REGIONS)
     return known or (ANY_LESION if plain_name(name) in LESION_NAMES else None)
 
 
 def tissues_of(scheme: LabelScheme) -> Mapping[int, str]:
-    """Return what each class id of a scheme is, by the names of `TISSUES`; other names stand as they are.
+    """Return the tissue of each class id of a scheme, by the names of `TISSUES`; other names are unchanged.
 
     >>> dict(tissues_of(LABEL_SCHEMES["brats-met-2023"]))
     {1: 'NCR', 2: 'ED', 3: 'ET'}
@@ -421,7 +421,7 @@ def named_labels(entries: Iterable[tuple[str, Iterable[int]]], source: str) -> N
 
 
 def labels_of_scheme(scheme: str, source: str) -> NamedLabels:
-    """Return the values of masks that a file says have a label scheme.
+    """Return the mask values of a label scheme that a file declares.
 
     >>> labels_of_scheme("binary", "P1.json").describe()
     '1 = lesion'
@@ -433,7 +433,7 @@ def labels_of_scheme(scheme: str, source: str) -> NamedLabels:
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:
     looks_like_instances = len(present) > 6 and max(present) <= 2 * len(present)
     cure = (
-        "these look like lesion numbers (instances), not classes: binarise the mask, or say so if every id is a class"
+        "these look like lesion numbers (instances), not classes: binarise the mask, or name a scheme with all ids"
         if looks_like_instances
         else f"name the mask's label scheme, one of {', '.join(LABEL_SCHEMES)}"
     )

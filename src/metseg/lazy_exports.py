@@ -1,4 +1,4 @@
-"""Names of a package that are imported from its modules when they are first used."""
+"""Import the public names of a package from its modules on first use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 def lazy_exports(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a package.
 
-    Importing one light module of a package then does not import the heavy ones (torch) beside it.
+    Importing a light module of the package then does not import its heavy ones (torch).
 
     Args:
         package: its ``__name__``.

@@ -1,4 +1,4 @@
-"""The record of one lesion: the same in a prediction, its JSON document, the service, the page and the reports."""
+"""The record of one lesion, shared by predictions, their JSON documents, the service, the page and the reports."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Point = tuple[Finite, Finite, Finite]
 
-#: What the service of 0.1.0 called two fields, and their names here.
+#: Old names of two fields in the service of 0.1.0, and their names here.
 _OLD_NAMES: Final = {"number": "id", "slice": "slice_index"}
 
 
 class Lesion(BaseModel):
-    """One connected lesion. What is in mm or mL is null where the images have no spacing."""
+    """One connected lesion. Values in mm or mL are null if the images have no spacing."""
 
-    # Keys that a later version adds are no reason to refuse a record; values of another kind are.
+    # Unknown keys of later versions are accepted; values of the wrong type are not.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: int = Field(ge=1, description="1 is the largest. The same number marks the lesion in the instance map.")
@@ -60,7 +60,7 @@ class Lesion(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_old_names(cls, content: Any) -> Any:
-        """Read what the service of 0.1.0 wrote: two fields had other names, and the side was part of a text."""
+        """Read records of the service of 0.1.0: two fields had other names, and the side was part of a text."""
         if not isinstance(content, dict) or "number" not in content:
             return content
         renamed = {_OLD_NAMES.get(name, name): value for name, value in content.items()}
@@ -68,9 +68,9 @@ class Lesion(BaseModel):
         return {**renamed, "side": place if place in ("right", "left", "near midline") else None}
 
     def to_row(self) -> dict[str, Any]:
-        """Return the record as a row of a table: a column for each number.
+        """Return the record as a table row with one column per number.
 
-        Points become three columns, ``centre_mm_x`` and so on; what is known by class becomes a column for each of the
+        Points become three columns, ``centre_mm_x`` and so on. Values by class become one column for each of the
         lesion's classes, ``volume_ml_ET`` and so on.
         """
         row: dict[str, Any] = {}
@@ -101,16 +101,16 @@ COLUMNS: Final = (
     "slices",
 )
 
-#: What is known by class, in the order of its columns.
+#: Fields with values by class, in the order of their columns.
 _BY_LABEL: Final = ("voxels", "volume_ml", "longest_diameter_mm", "longest_axial_diameter_mm")
 
 
 def lesions_csv(lesions: Sequence[Lesion], labels: Sequence[str] = ()) -> str:
-    """Return lesions as CSV with a header; what is not known is left empty.
+    """Return lesions as CSV with a header; unknown values are empty.
 
     Args:
-        lesions: a row each.
-        labels: classes that the model tells apart; with more than one, columns by class are added.
+        lesions: one row each.
+        labels: classes of the model; with more than one, columns by class are added.
 
     >>> lesions_csv([]).split(",")[:3], lesions_csv([], ["NETC", "ET"]).strip().split(",")[-1]
     (['id', 'label', 'voxels'], 'longest_axial_diameter_mm_ET')

@@ -1,7 +1,7 @@
-"""Whether memory that has been freed goes back to the system: what glibc, the C library of most Linux systems, is told.
+"""Configure when glibc, the C library of most Linux systems, returns freed memory to the system.
 
-By itself it learns from what is freed: blocks of up to 32 MB then come from a heap, whose holes stay where they are,
-and larger ones from the system each time, which clears every page of them. On other systems nothing here has an effect.
+By default glibc adapts to what is freed: blocks of up to 32 MB come from a heap and leave holes in it; larger blocks
+come from the system each time, which clears all their pages. On other systems these functions have no effect.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import ctypes
 import os
 import platform
 
-#: Of `mallopt`. Larger blocks are fetched from the system by themselves, and given back when freed.
+#: Parameter of `mallopt`: larger blocks are requested from the system one by one and returned when freed.
 M_MMAP_THRESHOLD = -3
-#: So much free memory at the end of the heap is left there.
+#: Parameter of `mallopt`: amount of free memory that stays at the end of the heap.
 M_TRIM_THRESHOLD = -1
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, for the next step of a training to use.
+    """Keep freed memory in this process for the next training step.
 
     Clearing pages took 10 to 20 % of a training step on a CPU, measured with U-Net, U-Net++ and Attention U-Net.
     """
@@ -25,17 +25,17 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Let this process hold little more than it uses, for predictions; called before torch makes its first tensor.
+    """Return freed memory to the system, for predictions. Call it before torch creates its first tensor.
 
-    Windows of a volume left holes in the heap that were half as large as what they used. Pages of 2 MB, which torch
-    asks for then, make up for most of the clearing: `docs/experiments.md` has the figures.
+    The windows of a volume left holes in the heap of half the size of the memory in use. With this setting torch asks
+    for pages of 2 MB, which offsets most of the time for clearing pages: see `docs/experiments.md`.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     _tell_glibc({M_MMAP_THRESHOLD: 2**20, M_TRIM_THRESHOLD: 2**20})
 
 
 def _tell_glibc(settings: dict[int, int]) -> None:
-    """Set what glibc accepts; an old one that refuses a value goes on as it was, which is right and only slower."""
+    """Set the values that glibc accepts. An old version that rejects a value keeps its default and is only slower."""
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
         for setting, value in settings.items():

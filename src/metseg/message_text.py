@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Names shown one by one in a message; more are counted.
+#: Maximum number of names listed in a message; the others are counted.
 SHOWN_NAMES = 6
 
 
 def pluralize(count: int, thing: str, things: str | None = None) -> str:
-    """Return how many there are of a thing.
+    """Return a count with its noun.
 
     Args:
         count: how many.
-        thing: one of them.
-        things: several; None: with an s.
+        thing: singular.
+        things: plural; None: the singular with an s.
 
     >>> pluralize(1, "case"), pluralize(1200, "patient"), pluralize(0, "study", "studies")
     ('1 case', '1,200 patients', '0 studies')
@@ -23,7 +23,7 @@ def pluralize(count: int, thing: str, things: str | None = None) -> str:
 
 
 def examples_text(names: Sequence[object]) -> str:
-    """Return the first few names, and how many more there are.
+    """Return the first few names and the number of the others.
 
     >>> examples_text(["a", "b"]), examples_text(range(8)), examples_text([])
     ('a, b', '0, 1, 2, 3, 4, 5 and 2 more', 'nothing')

@@ -1,9 +1,9 @@
-"""MONAI without the packages that it imports just in case: for programs, which use nothing of it but networks.
+"""Import MONAI without its optional packages, for programs that use only its networks.
 
-MONAI imports all of its own parts at once, and they whatever is there of pandas, scikit-learn, OpenCV, Matplotlib and
-TensorBoard: 130 MB and two thirds of the time of the import, in every process that loads a network. Each of them is
-optional to MONAI, which is told that it is not there; everybody else may import it as ever, and what somebody has
-imported before stays visible to MONAI too.
+MONAI imports all of its modules at once, and these import pandas, scikit-learn, OpenCV, Matplotlib and TensorBoard if
+they are installed: 130 MB and two thirds of the import time in every process that loads a network. All of them are
+optional for MONAI. The filter makes them look uninstalled to MONAI only. Other modules can import them as usual, and
+MONAI still sees packages that were imported before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNNEEDED = frozenset(
 
 
 class _Hidden(MetaPathFinder):
-    """Finds nothing; refuses what MONAI asks for and does not need."""
+    """Finder that rejects MONAI's imports of optional packages and leaves all others to the next finder."""
 
     def find_spec(self, fullname: str, *_path_and_target: object) -> ModuleSpec | None:
         if fullname in UNNEEDED and _who_imports().partition(".")[0] == IMPORTER:
@@ -39,7 +39,7 @@ class _Hidden(MetaPathFinder):
 
 
 def _who_imports() -> str:
-    """Return the name of the module whose code made Python look for another one."""
+    """Return the name of the module that triggered the current import."""
     frame = sys._getframe(2)
     while frame.f_back is not None and _name(frame.f_globals).partition(".")[0] == "importlib":
         frame = frame.f_back
@@ -51,9 +51,9 @@ def _name(names: dict[str, object]) -> str:
 
 
 def import_lean() -> None:
-    """Keep MONAI lean in this process, from now on.
+    """Install the filter in this process.
 
-    Not for a library: who goes on to use MONAI's own tables or plots would be told that pandas is not installed.
+    Programs only, not libraries: MONAI's own tables and plots would then report that pandas is not installed.
     """
     if not any(isinstance(finder, _Hidden) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Hidden())

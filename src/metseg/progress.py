@@ -1,6 +1,6 @@
-"""Progress of long work: a bar with rate and time left on a terminal, plain lines every few seconds when piped.
+"""Show the progress of long tasks: a bar with rate and time left on a terminal, plain lines when piped.
 
-Always on stderr, so that stdout stays one JSON document or one table.
+Progress goes to stderr, so stdout contains only the JSON document or the table.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-#: Called with the share of the work that is done, 0 to 1.
+#: Callback for the completed share of the work, 0 to 1.
 OnShare = Callable[[float], None]
 
-#: Seconds between two plain lines when no terminal is attached.
+#: Seconds between two plain lines without a terminal.
 PLAIN_INTERVAL_S = 10.0
 
 
@@ -24,12 +24,12 @@ def no_progress(_share: float) -> None:
 
 
 def track(items: Iterable[Item], what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Item]:
-    """Yield the items one by one and show how far the work is.
+    """Yield the items one by one and show the progress.
 
     Args:
-        items: what is worked on.
+        items: the items to process.
         what: the activity, such as "Preprocessing".
-        total: how many there are, where ``items`` has no length.
+        total: number of items, if ``items`` has no length.
         quiet: show nothing.
     """
     count = total if total is not None else (len(items) if isinstance(items, Sized) else None)
@@ -56,7 +56,7 @@ def _on_terminal(items: Iterable[Item], what: str, count: int | None) -> Iterato
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """Items per second; nothing before there are any."""
+        """Column of items per second; empty until the first item is done."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
@@ -82,7 +82,7 @@ def _in_lines(items: Iterable[Item], what: str, count: int | None) -> Iterator[I
 
 
 def progress_line(what: str, done: int, count: int | None, elapsed_s: float) -> str:
-    """Return one plain line on how far the work is.
+    """Return a plain line with the progress.
 
     >>> progress_line("Reading", 50, 200, 10.0)
     'Reading: 50/200, 5.0/s, 30 s left'

@@ -1,7 +1,7 @@
-"""Smooth random fields and what is made of them: bias, noise, elastic displacement. Pure maths on numpy arrays.
+"""Smooth random fields, and bias, noise and elastic displacement made from them, on numpy arrays.
 
-The phantom and the augmentation share these functions; all work in any number of dimensions and draw every random
-number from the generator they are given.
+The phantom and the augmentation share these functions. All work in any number of dimensions and draw every random
+number from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Number = TypeVar("Number", bound="np.number[Any]")
 
 
 def cubic_weights(size: int, scale: float) -> FloatArray:
-    """Return how a coarse row of random numbers becomes a fine, smooth one of unit variance.
+    """Return the weights that turn a coarse row of random numbers into a fine, smooth one of unit variance.
 
     Row ``i`` holds the four uniform cubic B-spline weights of the fine point ``i`` at the coarse coordinate
     ``i / scale``, divided by their Euclidean length: a sum of independent unit normals weighted so is again a unit

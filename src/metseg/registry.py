@@ -1,4 +1,4 @@
-"""Tables of named entries: look a name up, and let other packages add entries."""
+"""Tables of named entries: look up a name, and let other packages add entries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Entry = TypeVar("Entry")
 Made = TypeVar("Made", bound=Callable[..., Any])
 
-#: Starts the name of every entry-point group; the table's name ends it.
+#: Prefix of every entry-point group; the table's name follows.
 GROUP_PREFIX = "metseg."
 
 
@@ -25,10 +25,10 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str, *, cure: str | None
     """Return ``table[name]``.
 
     Args:
-        kind: what the table holds, in the singular, for the message ("model", "loss").
+        kind: kind of the entries, in the singular, for the message ("model", "loss").
         table: name to entry.
-        name: the name asked for.
-        cure: what the user can do besides correcting the name.
+        name: the requested name.
+        cure: another fix besides correcting the name.
     Raises:
         UsageError: the name is not in the table; the message offers the nearest one and lists all.
 
@@ -43,7 +43,7 @@ def lookup(kind: str, table: Mapping[str, Entry], name: str, *, cure: str | None
 
 
 def unknown_name(kind: str, names: Sequence[str], name: str, *, cure: str | None = None) -> UsageError:
-    """Return the error for a name that is not in a table; arguments as for `lookup`, ``names`` being those known."""
+    """Return the error for a name that is not in a table; ``names`` are the known ones, the rest as for `lookup`."""
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}", cure=cure, code="usage.unknown_name")
@@ -75,11 +75,11 @@ def resolve_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """A table of named entries that other packages can extend; reads like a dict from name to entry.
+    """Mapping from name to entry that other packages can extend.
 
     It holds metseg's own entries, those that `register` added in this process, and those that installed packages
-    declare as entry points of the group ``metseg.<table>``. Entry points are listed when the table is first read, and
-    each is imported when its entry is first used, so a table costs nothing before.
+    declare as entry points of the group ``metseg.<table>``. Entry points are listed on the first read of the table, and
+    each is imported on the first use of its entry, so an unused table costs nothing.
 
     Args:
         kind: what an entry is, in the singular, for messages ("model").
@@ -110,7 +110,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @property
     def cure(self) -> str:
-        """Return what the user can do about a name that is not in the table."""
+        """Return the fix for a name that is not in the table."""
         return f"correct the name, or install the package that adds it (entry-point group {self.group})"
 
     @property
@@ -120,7 +120,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @property
     def registered(self) -> tuple[str, ...]:
-        """Return the names that `register` added: other processes know them only if they run the same code."""
+        """Return the names that `register` added; other processes know them only if they run the same code."""
         return tuple(self._registered)
 
     @property
@@ -129,7 +129,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return (*self._registered, *self._points)
 
     def package_of(self, name: str) -> str | None:
-        """Return the name and version of the package whose entry point adds this entry; None for any other entry."""
+        """Return the name and version of the package that adds this entry by an entry point; None for other entries."""
         point = self._points.get(name)
         return None if point is None else _package(point)
 
@@ -137,8 +137,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Return the entry of this name.
 
         Raises:
-            UsageError: ``usage.unknown_name``, naming the nearest one; ``usage.entry_point``, the package that adds
-                it cannot be used; ``usage.name_taken``, two packages add the same name.
+            UsageError: ``usage.unknown_name``, with the nearest name; ``usage.entry_point``, the package that adds the
+                entry cannot be loaded; ``usage.name_taken``, two packages add the same name.
         """
         return lookup(self.kind, self, name, cure=self.cure)
 
@@ -149,7 +149,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def register(self, name: str, /, **details: Any) -> Callable[[Made], Made]: ...
 
     def register(self, name: str, entry: Entry | None = None, /, **details: Any) -> Entry | Callable[[Made], Made]:
-        """Add an entry in this process; an installed package declares an entry point instead.
+        """Add an entry in this process. Installed packages declare an entry point instead.
 
         Args:
             name: what recipes and options call it.
@@ -221,7 +221,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                         f"the {self.kind} '{point.name}' cannot be loaded",
                         where=where,
                         got=f"{type(error).__name__}: {error}",
-                        cure="repair the package or uninstall it",
+                        cure="fix the package or uninstall it",
                         code="usage.entry_point",
                     ) from error
                 self._loaded[point.name] = self._checked(point.name, entry, where=where)
@@ -241,7 +241,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @cached_property
     def _points(self) -> Mapping[str, EntryPoint]:
-        """Return the entry points of this table by name; refuse two of one name, and metseg's own names."""
+        """Return the entry points of this table by name; reject duplicates and metseg's own names."""
         from importlib.metadata import entry_points  # takes longer to import than the rest of this file
 
         points: dict[str, EntryPoint] = {}
@@ -256,9 +256,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def _taken(self, name: str, by: str, *, package: str | None = None) -> UsageError:
         cure = "choose another name" if package is None else f"uninstall {package.split()[0]} or rename its entry"
         return UsageError(
-            f"the name '{name}' is taken twice in {self.group}",
+            f"two entries of {self.group} have the name '{name}'",
             where=None if package is None else f"package {package}",
-            expected=f"a {self.kind} of another name",
+            expected=f"a {self.kind} with another name",
             got=f"{name}, which {by} adds",
             cure=cure,
             code="usage.name_taken",

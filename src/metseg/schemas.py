@@ -1,7 +1,7 @@
-"""What goes over the wire: requests and answers of the service, shared by the API, the workers and the page.
+"""Requests and responses of the service, shared by the API, the workers and the page.
 
-Nothing here names a patient or a path: files are known by their number in the upload, studies by a random id. Errors
-are problem documents (RFC 9457) whose ``code`` is that of a `metseg.errors.MetsegError`.
+No field names a patient or a path: files are identified by their number in the upload, studies by a random id. Errors
+are problem documents (RFC 9457) with the ``code`` of a `metseg.errors.MetsegError`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from metseg.lesion import Lesion
 NOTICE: Final = "Research use only: not a medical device."
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
-#: Names by which a machine calls itself: where there is no key, the service and its page answer to no other.
+#: Host names of the local machine: without an API key, the service and its page accept no others.
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL, in brackets where it is an IPv6 address; nothing where there is none.
+    """Return the host of a URL, an IPv6 address in brackets; empty if there is none.
 
     >>> host_of("//[::1]:8000"), host_of("http://Localhost:8501"), host_of("null")
     ('[::1]', 'localhost', '')
@@ -37,13 +37,13 @@ def host_of(url: str) -> str:
 
 
 class Wire(BaseModel):
-    """A document on the wire: immutable, unknown keys refused."""
+    """Base of the documents: immutable, unknown keys are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class State(StrEnum):
-    """Where a study stands; the last three are final."""
+    """Status of a study; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -60,7 +60,7 @@ FINAL_STATES: Final = frozenset((State.DONE, State.FAILED, State.CANCELLED))
 
 
 class Phase(StrEnum):
-    """What is being done with a study, in this order."""
+    """Processing phases of a study, in order."""
 
     RECEIVE = "receive"
     READ = "read"
@@ -70,7 +70,7 @@ class Phase(StrEnum):
     RENDER = "render"
 
 
-#: The share of the whole work at which a phase begins; progress within a phase moves towards the next one's.
+#: Overall progress at the start of each phase; within a phase it moves towards the start of the next one.
 PHASE_BEGINS: Final[Mapping[Phase, float]] = {
     Phase.RECEIVE: 0.0,
     Phase.READ: 0.02,
@@ -82,7 +82,7 @@ PHASE_BEGINS: Final[Mapping[Phase, float]] = {
 
 
 def overall_progress(phase: Phase, share: float) -> float:
-    """Return the progress of a whole study, 0 to 1, from the share of a phase that is done.
+    """Return the overall progress of a study, 0 to 1, from the progress of a phase.
 
     >>> overall_progress(Phase.PREDICT, 0.5)
     0.55
@@ -93,7 +93,7 @@ def overall_progress(phase: Phase, share: float) -> float:
 
 
 class Kind(StrEnum):
-    """What an uploaded file is, by its content."""
+    """Type of an uploaded file, by its content."""
 
     PICTURE = "picture"
     NIFTI = "nifti"
@@ -102,7 +102,7 @@ class Kind(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a key lets its holder do."""
+    """Permissions of an API key."""
 
     PREDICT = "predict"
     READ = "read"
@@ -110,7 +110,7 @@ class Scope(StrEnum):
     METRICS = "metrics"
 
 
-#: What the artifacts of a study may be called. For pictures, those with ``{number}`` exist once for each slice.
+#: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice.
 ARTIFACTS: Final[Mapping[str, str]] = {
     "mask.nii.gz": "application/gzip",
     "probability.nii.gz": "application/gzip",
@@ -142,7 +142,7 @@ BRAIN_MASK: Final = "brain_mask"
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it; further members may be added."""
+    """An error as defined by RFC 9457; more members may be added."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -152,12 +152,12 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong here, what was expected and found, and the cure.")
     code: str = Field(description="Stable name of the cause, the same everywhere in metseg.")
     where: str | None = Field(default=None, description="The file by its number in the upload, or the field.")
-    cure: str | None = Field(default=None, description="What can be done about it.")
+    cure: str | None = Field(default=None, description="How to fix the problem.")
     request: str | None = Field(default=None, description="Id of the request, as in the header X-Request-Id.")
 
 
 class Failure(Wire):
-    """Why a study failed: what a `Problem` would have said, had it been known at once."""
+    """Why a study failed, with the fields of a `Problem`."""
 
     code: str
     detail: str
@@ -167,14 +167,14 @@ class Failure(Wire):
 
 
 class Warned(Wire):
-    """Something that was noticed or repaired."""
+    """An observation or an automatic correction."""
 
     phase: Phase
     text: str
 
 
 class InputFile(Wire):
-    """One uploaded file. Its name is not kept."""
+    """One uploaded file. Its name is not stored."""
 
     number: int = Field(ge=1, description="Its place in the upload.")
     kind: Kind
@@ -187,7 +187,7 @@ class InputFile(Wire):
 
 
 class Artifact(Wire):
-    """One result that can be fetched."""
+    """One result file for download."""
 
     name: str
     media_type: str
@@ -197,20 +197,20 @@ class Artifact(Wire):
 
 
 class Options(Wire):
-    """What may be asked for beside the files."""
+    """Options of an upload."""
 
-    #: Name of a bundle; None: the service's own choice for this kind of study.
+    #: Name of a bundle; None: the service's default for this kind of study.
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")] | None = None
-    #: Read the pages of a TIFF as the slices of a stack; files of several pages are refused otherwise.
+    #: Read the pages of a TIFF as the slices of a stack; otherwise files with several pages are rejected.
     stack: bool = False
     #: Fill missing slices of a DICOM series between their neighbours, and mark every output.
     allow_gaps: bool = False
-    #: Which DICOM series shows which sequence, where it is not recognised: ``{"t1c": "3"}``.
+    #: DICOM series of each sequence that is not recognised: ``{"t1c": "3"}``.
     series: dict[Sequence, Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]] = {}
 
 
 class SequenceRecord(Wire):
-    """Which file or series of the upload was read as a sequence, and why."""
+    """The file or series of the upload that was read as a sequence, and the reason."""
 
     sequence: Sequence
     source: str = Field(description="The file by its number in the upload, or the DICOM series.")
@@ -218,7 +218,7 @@ class SequenceRecord(Wire):
 
 
 class Facts(Wire):
-    """What became known while a study was worked on."""
+    """Details found while a study was processed."""
 
     model: str | None = None
     fingerprint: str | None = None
@@ -235,7 +235,7 @@ class Facts(Wire):
 
 
 class Study(Wire):
-    """A study and how far it is."""
+    """A study and its progress."""
 
     id: StudyId
     state: State
@@ -272,14 +272,16 @@ class StudySummary(Wire):
 
 
 class StudyList(Wire):
-    """Studies, newest first, and where to go on."""
+    """A page of studies, newest first, and the key of the next page."""
 
     studies: tuple[StudySummary, ...]
-    next: str | None = Field(default=None, description="Give this as `after` to get what follows; null: the end.")
+    next: str | None = Field(
+        default=None, description="Pass this as `after` to get the next page; null on the last page."
+    )
 
 
 class Answer(Wire):
-    """What `POST /predict/` says of one picture."""
+    """Response of `POST /predict/` for one picture."""
 
     segmentation: list[list[int]] = Field(description="Class ids, rows from the top, columns from the left.")
     rows: int
@@ -294,7 +296,7 @@ class Answer(Wire):
 
 
 class Model(Wire):
-    """A bundle that can be asked for by name."""
+    """A bundle that can be selected by name."""
 
     name: str
     recipe: str
@@ -305,7 +307,7 @@ class Model(Wire):
     labels: str
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
-    data: str = Field(default="", description="Whose images it was trained on, and their licence; may be unknown.")
+    data: str = Field(default="", description="Training images and their licence; may be unknown.")
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}
     fingerprint: str
@@ -323,10 +325,10 @@ class Health(Wire):
 
 
 class Readiness(Wire):
-    """Whether studies can be accepted now, and by what that is judged."""
+    """Whether the service accepts studies now, with the facts behind it."""
 
     ready: bool
     checks: dict[str, bool]
     queued: int
     running: int
-    workers: int = Field(description="Workers whose heartbeat is recent.")
+    workers: int = Field(description="Number of workers with a recent heartbeat.")

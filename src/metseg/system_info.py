@@ -1,4 +1,4 @@
-"""What the machine is, and what it lets this process use: a duration means nothing without it."""
+"""Describe the machine and the processors that this process may use, so that durations can be compared."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CPU_FACTS = Path("/proc/cpuinfo")
 
 
 def processors() -> int:
-    """Return on how many processors this process may run.
+    """Return the number of processors that this process may use.
 
-    Containers, batch systems and ``taskset`` give a process fewer than the machine has; ``os.cpu_count`` does not see
-    that, and as many processes as it says would wait for one another.
+    Containers, batch systems and ``taskset`` can restrict a process to some processors. ``os.cpu_count`` ignores this,
+    and starting that many processes would make them wait for one another.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -31,7 +31,7 @@ def processor_name() -> str:
 
 
 def machine_facts() -> dict[str, str]:
-    """Return processor, memory and Python, each as a person would write it; nothing that names a machine or a user."""
+    """Return processor, memory and Python version as text, without the name of the machine or the user."""
     import psutil
 
     return {
@@ -42,7 +42,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def machine_line(machine: Mapping[str, str]) -> str:
-    """Return facts of a machine on one line.
+    """Return the facts about a machine on one line.
 
     >>> machine_line({"processor": "X, 2 cores", "device": "cpu"})
     'X, 2 cores; device cpu'

@@ -1,3 +1,3 @@
-"""The version of metseg; it has a file of its own so that low layers can name it without importing the package."""
+"""The version of metseg, in a separate file so that low layers can use it without importing the package."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""What metseg works on: a `Volume` is one image and its place in space, a `Case` all there is of one examination.
+"""The data classes of metseg: `Volume` is one image with its position in space, `Case` all images of one examination.
 
-Axes, said once for the whole project:
+Conventions for axes in the whole project:
 
 - A volume is ``(X, Y, Z)``. With an affine, it is in the file's own axis order until `reorient` brings it to RAS+.
 - A stack of slices is a volume too: ``x`` is the column of the picture, ``y`` its row, ``z`` the slice in numeric
@@ -33,7 +33,7 @@ from metseg.geometry import Grid, grid_difference, spacing_mm
 
 Array = npt.NDArray[np.generic]
 
-#: Canonical modality names and what else they are called in file names, headers and recipes.
+#: Canonical modality names and their synonyms in file names, headers and recipes.
 MODALITY_ALIASES: Mapping[str, tuple[str, ...]] = {
     "t1n": ("t1", "t1w", "t1pre", "t1_pre", "t1native"),
     "t1c": ("t1ce", "t1gd", "t1post", "t1_post", "t1wce", "t1contrast"),
@@ -41,12 +41,12 @@ MODALITY_ALIASES: Mapping[str, tuple[str, ...]] = {
     "t2f": ("flair", "t2flair", "t2_flair", "fla"),
 }
 
-#: Under this name a case holds the brain mask that came with it, among its images: above 1/2 is brain.
+#: Name of the brain mask among the images of a case; values above 1/2 are brain.
 BRAIN_MASK = "brain_mask"
 
 
 def canonical_modality(name: str) -> str:
-    """Return metseg's name of a modality: ``FLAIR`` -> ``t2f``. Unknown names come back in lower case.
+    """Return metseg's name of a modality: ``FLAIR`` -> ``t2f``. Unknown names are returned in lower case.
 
     >>> canonical_modality("T1ce"), canonical_modality("flair"), canonical_modality("adc")
     ('t1c', 't2f', 'adc')
@@ -64,7 +64,7 @@ class Volume:
 
     Args:
         data: (X, Y, Z) of any real type.
-        affine: (4, 4) voxel-to-RAS matrix in mm, or None where the file says nothing about space.
+        affine: (4, 4) voxel-to-RAS matrix in mm, or None if the position in space is unknown.
     Raises:
         GeometryError: the array is not three-dimensional, or the affine is not (4, 4), finite and invertible.
         UsageError: data or affine are not numpy arrays.
@@ -107,16 +107,16 @@ class Volume:
 
     @property
     def grid(self) -> Grid:
-        """Return shape and affine, to compare by `metseg.geometry.same_grid`."""
+        """Return shape and affine, for `metseg.geometry.same_grid`."""
         return Grid(self.shape, self.affine)
 
     @classmethod
     def from_nibabel(cls, image: Any, *, name: str = "image") -> Volume:
-        """Return an image that nibabel has loaded, with its scaling applied and in its own axis order.
+        """Return a volume from a nibabel image, with its scaling applied and in its own axis order.
 
         Args:
-            image: a ``nibabel`` image with three axes, or four where the last has length 1.
-            name: what messages call it.
+            image: a ``nibabel`` image with three axes, or four if the last has length 1.
+            name: its name in messages.
         Raises:
             UsageError: ``usage.type``, not a nibabel image.
             GeometryError: more axes, or an affine that is singular or not finite.
@@ -136,7 +136,7 @@ def _spacing_text(volume: Volume) -> str:
 
 
 def is_nibabel_image(value: object) -> bool:
-    """Return whether a value is an image of nibabel, which has voxels and a place in space."""
+    """Return whether a value is a nibabel image with voxels and an affine."""
     return hasattr(value, "dataobj") and hasattr(value, "affine")
 
 
@@ -150,7 +150,7 @@ def nibabel_arrays(image: Any, name: str) -> tuple[Array, Any]:
 
 
 def _by_sequence(images: object, *, expected: str) -> dict[str, tuple[str, Any]]:
-    """Return the caller's key and image of each sequence, by metseg's name of it."""
+    """Return the caller's key and image of each sequence, by metseg's name of the sequence."""
     named: dict[str, tuple[str, Any]] = {}
     for key, image in require_mapping("images", images, expected=expected).items():
         name = canonical_modality(key)
@@ -168,12 +168,12 @@ def _by_sequence(images: object, *, expected: str) -> dict[str, tuple[str, Any]]
 
 @dataclass(frozen=True)
 class SequenceRecord:
-    """Which file or series was read as a sequence, and why; carried into every result.
+    """The file or series that was read as a sequence, and the reason; part of every result.
 
     Args:
         sequence: metseg's name of it, such as ``t1c``.
         source: name of the file without its folders, or of the DICOM series.
-        reason: how it was decided, in a clause that repeats no header and no name.
+        reason: how it was chosen, a clause without text from headers or names.
     """
 
     sequence: str
@@ -183,10 +183,10 @@ class SequenceRecord:
 
 @dataclass(frozen=True)
 class BrainMaskRecord:
-    """How a brain mask was made that did not come with the case.
+    """How metseg made a brain mask that did not come with the case.
 
     Args:
-        method: what made it: a value of the option ``source`` of the step `brain_mask`, such as ``network``.
+        method: a value of the option ``source`` of the step `brain_mask`, such as ``network``.
         sequence: the image it was made from; the mask lies on its grid.
         volume_ml: of the mask.
         model: fingerprint of the bundle; empty for another program.
@@ -204,17 +204,16 @@ class Case:
 
     Args:
         case_id: unique in a data set; names the output files.
-        patient: who it is; splits, folds and bootstraps are by this.
-        images: modality name to volume, in the order the data set names them.
-        labels: the truth as class ids, or None.
-        timepoint: which examination of the patient, where the data set says so.
+        patient: id of the patient; splits, folds and bootstraps are by patient.
+        images: modality name to volume, in the order of the data set.
+        labels: the ground truth as class ids, or None.
+        timepoint: the examination of the patient, if the data set names it.
         slice_names: for stacks of pictures, the relative path of each slice without ending, in order of z.
-        slice_gaps: for stacks of pictures, before which slices others are missing: for each slice, whether it does not
-            follow the one before it. Empty: each follows the one before.
-        attributes: what tables beside the data say of the patient (institution, grade), for stratified splits.
-        warnings: what was noticed while reading, one sentence each; carried into every result.
-        sequence_records: where each image came from and why it was taken for its sequence; empty where that is not
-            known, as for simulated cases.
+        slice_gaps: for stacks of pictures, whether slices are missing before each slice. Empty: no slices are missing.
+        attributes: values for the patient from tables beside the data (institution, grade), for stratified splits.
+        warnings: from reading, one sentence each; part of every result.
+        sequence_records: the source of each image and why it was read as its sequence; empty if that is not known,
+            as for simulated cases.
         brain_mask_record: how the image `BRAIN_MASK` was made; None: it came with the case, or there is none.
 
     Build one with `from_arrays` or `from_nibabel`, or read one with `metseg.load`.
@@ -242,7 +241,7 @@ class Case:
         case_id: str = "case",
         patient: str | None = None,
     ) -> Case:
-        """Return a case made of arrays, all on one grid.
+        """Create a case from arrays on one grid.
 
         Args:
             images: sequence to array, such as ``{"t1c": ..., "flair": ...}``: (X, Y, Z), or (X, Y) for one slice. The
@@ -250,13 +249,13 @@ class Case:
                 Pillow, OpenCV or imageio return.
             affine: (4, 4) voxel-to-RAS matrix, mm; None: the arrays are pictures, with Z as the slice number, and
                 nothing is measured in millimetres.
-            labels: the truth as class ids, of the same shape; None: not known.
+            labels: the ground truth as class ids, of the same shape; None: not known.
             case_id: names the output files.
-            patient: who it is; None: the case is the patient.
+            patient: id of the patient; None: the case id.
         Raises:
-            UsageError: an argument of a wrong type (``usage.type``), or two arrays of one sequence.
-            GeometryError: shapes that differ, another number of axes, or an affine that cannot be one.
-            InputError: values that are NaN or infinite, or labels that are no class ids.
+            UsageError: an argument of the wrong type (``usage.type``), or two arrays of one sequence.
+            GeometryError: different shapes, another number of axes, or an invalid affine.
+            InputError: values that are NaN or infinite, or labels that are not class ids.
 
         Examples:
             >>> image = np.zeros((4, 5, 6), np.float32)
@@ -273,18 +272,18 @@ class Case:
     def from_nibabel(
         cls, images: Mapping[str, Any], labels: Any = None, *, case_id: str = "case", patient: str | None = None
     ) -> Case:
-        """Return a case made of nibabel images, each on its own grid.
+        """Create a case from nibabel images, each on its own grid.
 
         Args:
             images: sequence to nibabel image, such as ``{"t1c": nibabel.load("t1c.nii.gz")}``. The sequences may have
                 any of their usual names.
-            labels: the truth as class ids, a nibabel image; None: not known.
+            labels: the ground truth as class ids, a nibabel image; None: not known.
             case_id: names the output files.
-            patient: who it is; None: the case is the patient.
+            patient: id of the patient; None: the case id.
         Raises:
-            UsageError: an argument of a wrong type (``usage.type``), or two images of one sequence.
-            GeometryError: more than three axes, or an affine that cannot be one.
-            InputError: values that are NaN or infinite, or labels that are no class ids.
+            UsageError: an argument of the wrong type (``usage.type``), or two images of one sequence.
+            GeometryError: more than three axes, or an invalid affine.
+            InputError: values that are NaN or infinite, or labels that are not class ids.
 
         Examples:
             >>> import nibabel
@@ -314,11 +313,11 @@ class Case:
             difference = grid_difference(first.grid, other.grid)
             if difference is not None:
                 raise GeometryError(
-                    "the arrays of a case have one shape",
+                    "the arrays of a case differ in shape",
                     where=name,
                     expected=f"{first.shape}, as {first_name}",
                     got=other.shape,
-                    cure="pass images on grids of their own with Case.from_nibabel",
+                    cure="pass images on different grids with Case.from_nibabel",
                     code="input.shape_mismatch",
                 )
         depth = first.shape[2]
@@ -332,7 +331,7 @@ class Case:
 
     @property
     def is_slice_stack(self) -> bool:
-        """Return whether the case came from pictures, which know nothing of space."""
+        """Return whether the case came from pictures, which have no position in space."""
         return bool(self.slice_names)
 
     @property
@@ -341,15 +340,15 @@ class Case:
         return self.images.get("t2f") or next(iter(self.images.values()))
 
     def plot(self, z: int | None = None) -> npt.NDArray[np.object_]:
-        """Draw one slice of every sequence side by side, with the truth outlined where it is known.
+        """Draw one slice of every sequence side by side, with the ground truth outlined if it is known.
 
-        Volumes are turned so that the patient's right is left and the nose is up. The truth is outlined on images that
-        lie on its grid.
+        Volumes are shown with the patient's right on the left and the nose up. The ground truth is outlined on images
+        that are on its grid.
 
         Args:
-            z: slice number, from 0: of volumes from the feet up, of pictures in their order. It counts in the truth,
-                or in the first image where there is none; other images show the slice at the same height. None: the
-                slice with the most lesion, or the middle one.
+            z: slice number, from 0: of volumes from the feet up, of pictures in their order. It refers to the ground
+                truth, or to the first image if there is none; other images show the slice at the same height. None:
+                the slice with the largest lesion area, or the middle one.
         Returns:
             (1, number of sequences) Matplotlib axes of a new pyplot figure; ``plt.show()`` displays it in a script.
         Raises:
@@ -372,9 +371,9 @@ class Case:
         return f"<Case {self.case_id}: {', '.join(self.images)}; {' and '.join(grids)}{truth}>"
 
     def take_slices(self, indices: Sequence[int]) -> Case:
-        """Return the case with these slices only, in this order; for stacks of pictures, which have no affine."""
+        """Return the case with these slices only, in this order; for stacks of pictures without an affine."""
         if not self.is_slice_stack:
-            raise GeometryError("only stacks of pictures can be taken apart", where=self.case_id)
+            raise GeometryError("only stacks of pictures can be split into slices", where=self.case_id)
         chosen = list(indices)
         images = {name: Volume(image.data[:, :, chosen]) for name, image in self.images.items()}
         labels = None if self.labels is None else Volume(self.labels.data[:, :, chosen])
@@ -382,7 +381,7 @@ class Case:
         return replace(self, images=images, labels=labels, slice_names=names, slice_gaps=self._gaps_of(chosen))
 
     def _gaps_of(self, chosen: Sequence[int]) -> tuple[bool, ...]:
-        """Return `slice_gaps` of some slices; the first keeps its own, for the parts of a stack are joined again."""
+        """Return `slice_gaps` of some slices; the first keeps its own, since the parts of a stack are joined again."""
         known = self.slice_gaps or (False,) * len(self.slice_names)
         before = [chosen[0] - 1, *chosen[:-1]] if chosen else []
         gaps = tuple(known[index] or index != last + 1 for last, index in zip(before, chosen, strict=True))

@@ -65,7 +65,7 @@ def test_labels_become_class_ids_of_one_byte(dtype: type) -> None:
             r"images\['t2f'\]: .*expected \(2, 2, 2\), as t1c, got \(2, 2, 3\)",
         ),
         ({"labels": np.zeros((2, 2, 3))}, metseg.GeometryError, r"labels: .*got \(2, 2, 3\)"),
-        ({"labels": np.full((2, 2, 2), 0.5)}, metseg.InputError, "labels: .*no class id.*got 0.5"),
+        ({"labels": np.full((2, 2, 2), 0.5)}, metseg.InputError, "labels: .*not a class id.*got 0.5"),
         ({"labels": np.full((2, 2, 2), 256)}, metseg.InputError, "labels: .*got 256"),
         ({"labels": np.full((2, 2, 2), np.nan)}, metseg.InputError, "labels: .*got nan"),
         ({"affine": np.eye(3)}, metseg.GeometryError, r"affine: .*got \(3, 3\)"),

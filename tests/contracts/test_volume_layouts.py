@@ -335,7 +335,7 @@ def test_a_region_is_the_lesion(build):
 
 def test_labels_that_cannot_be_had_are_refused_before_reading(build):
     root = build("brats_2023")
-    with pytest.raises(UsageError, match="'brats-met-2023' cannot become 'brats-2015'") as caught:
+    with pytest.raises(UsageError, match="cannot convert labels 'brats-met-2023' to 'brats-2015'") as caught:
         find_cases(root, labels="brats-2015")
     assert caught.value.code == "usage.labels"
 

@@ -115,7 +115,7 @@ def test_what_is_done_about_it(sides: tuple[Path, Path], tmp_path: Path, missing
 
 
 def test_no_other_way() -> None:
-    with pytest.raises(UsageError, match="not a way with missing files"):
+    with pytest.raises(UsageError, match="unknown way to handle missing files"):
         match_files(Path(), Path(), missing="ignore")
 
 
@@ -149,7 +149,7 @@ def test_where_images_lie_beside_masks_a_file_without_a_mask_is_an_image(sides: 
     with pytest.raises(InputError, match=r"no truth for 3 of 5 predictions: P01, P02, P03"):
         match_files(predictions, truth)
     pairs = match_files(predictions, truth, missing="skip")
-    assert any("3 files without a mask beside, taken for images: P01" in warning for warning in pairs.warnings)
+    assert any("3 files without a matching mask, read as images: P01" in warning for warning in pairs.warnings)
 
 
 def test_numbered_cases_are_cases(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_studies_of_which_nobody_says_whose_they_are(tmp_path: Path) -> None:
     sides = tmp_path / "P", tmp_path / "data"
     pairs = match_files(*sides)
     assert len({pair.patient for pair in pairs.cases}) == 3
-    assert any("nothing says whose the studies are" in warning for warning in pairs.warnings)
+    assert any("the patients of the studies are not known" in warning for warning in pairs.warnings)
     pairs = match_files(*sides, patient_pattern="^([^/]+)/")
     assert [pair.patient for pair in pairs.cases] == ["ann", "ann", "ben"]
     assert pairs.warnings == ()
@@ -444,7 +444,7 @@ def test_a_table_of_patients_leads_from_split_to_evaluation(tmp_path: Path, run_
     assert json.loads(out)["patients"] == 1
     status, _, err = run_metseg(*command, "--out", tmp_path / "out", "--no-report")
     assert status == 3
-    with pytest.raises(UsageError, match="both say"):
+    with pytest.raises(UsageError, match="both a pattern and a table"):
         match_files(results, root, patients=str(table), patient_pattern="(.)")
 
 
@@ -566,7 +566,7 @@ def test_a_prediction_of_fewer_classes_than_are_scored_is_refused(tmp_path: Path
     sides = tmp_path / "predictions", tmp_path / "truth"
     document(tmp_path / "predictions" / "c1.json", "binary")
     (tmp_path / "predictions" / "notes.json").write_text("[1", "utf-8")  # another file is none of our documents
-    with pytest.raises(MetsegError, match=r"c1\.json: 'lesion' is none of the classes wanted"):
+    with pytest.raises(MetsegError, match=r"c1\.json: 'lesion' is not one of the requested classes"):
         evaluate_folders(*sides, out=tmp_path / "out", manner=ScoringConfig("voxel", "brats-gli-2023"), quiet=True)
     summary = evaluate_folders(*sides, out=tmp_path / "out", quiet=True)
     assert summary.regions["lesion"].metrics["dice"].mean == 1.0

@@ -308,7 +308,7 @@ def test_what_cannot_be_paired(volumes: tuple[Path, Path], tmp_path: Path) -> No
     with pytest.raises(InputError, match="no masks found"):
         match_files(predictions, tmp_path / "bare")
     save(tmp_path / "others" / "x-seg.nii.gz", blobs(0))
-    with pytest.raises(InputError, match="no prediction has the name"):
+    with pytest.raises(InputError, match="no prediction matches a truth"):
         match_files(predictions, tmp_path / "others")
     save(predictions / "again" / "BraTS-MET-00001-000-pred.nii.gz", blobs(0))
     with pytest.raises(InputError, match="two cases are called 'BraTS-MET-00001-000'"):

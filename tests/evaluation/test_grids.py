@@ -97,11 +97,11 @@ def test_another_grid_is_refused_whatever_the_order_of_its_axes(
     truth, prediction = masks()
     there = STRAIGHT @ moved
     guess = save(tmp_path / "p" / "c-seg.nii.gz", turn(prediction), turn.affine(there, truth.shape))
-    with pytest.raises(GeometryError, match="lie differently in space") as caught:
+    with pytest.raises(GeometryError, match="differ in position or orientation") as caught:
         scored(guess, save(tmp_path / "t" / "c-seg.nii.gz", truth, STRAIGHT))
     assert caught.value.code == "input.affine_mismatch"
     assert "mm apart" in str(caught.value.cure)
-    assert "nothing is resampled" in str(caught.value.cure)
+    assert "metseg does not resample it" in str(caught.value.cure)
 
 
 def test_a_shape_that_no_turn_mends_is_refused_as_it_is_stored(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_place_that_was_lost_is_overruled_only_on_demand_and_marked(tmp_path: 
     with pytest.raises(GeometryError, match="--allow-affine-mismatch"):
         scored(guess, known)
     allowed = scored(guess, known, ScoringConfig(scheme="brats-gli-2023", allow_affine_mismatch=True))
-    assert "c: prediction and truth lie up to" in allowed.warnings[0]
+    assert "c: prediction and truth are up to" in allowed.warnings[0]
     assert "voxel by voxel" in allowed.warnings[0]
     same = scored(save(tmp_path / "q" / "c-seg.nii.gz", prediction, STRAIGHT), known)
     assert figures(replace(allowed, warnings=())) == figures(same)
@@ -209,11 +209,11 @@ def test_two_files_of_one_real_segmentation(real_data: Path, run_metseg, tmp_pat
     labels = ("--labels", "brats-gli-2023", "--prediction-labels", "brats-gli-2021")
     status, _, message = run_metseg(*paths, *labels)
     assert status == 3
-    assert "lie differently in space" in message
+    assert "differ in position or orientation" in message
     assert "up to 239 mm apart" in message
     status, _, _ = run_metseg(*paths, *labels, "--allow-affine-mismatch")
     assert status == 0
-    assert "which was allowed" in (tmp_path / "out" / "summary.json").read_text("utf-8")
+    assert "as stored, as requested" in (tmp_path / "out" / "summary.json").read_text("utf-8")
     rows = (tmp_path / "out" / "cases.csv").read_text("utf-8").splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["WT", "TC", "ET"]
     dice = rows[0].split(",").index("dice")

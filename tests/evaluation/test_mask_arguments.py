@@ -58,14 +58,14 @@ def test_pictures_are_scored_too(truth: np.ndarray, tmp_path: Path) -> None:
 
 def test_what_contradicts_itself_is_refused(truth: np.ndarray, tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(truth, AFFINE)
-    with pytest.raises(UsageError, match="spacing_mm: the images have a voxel size of their own"):
+    with pytest.raises(UsageError, match="spacing_mm: the images already have a voxel size"):
         evaluate_case(image, truth, SPACING)
     with pytest.raises(UsageError, match="affine: the images have"):
         evaluate_case(truth, image, affine=AFFINE)
-    with pytest.raises(UsageError, match="affine: spacing and affine"):
+    with pytest.raises(UsageError, match="affine: both a spacing and an affine"):
         evaluate_case(truth, truth, SPACING, affine=AFFINE)
     moved = nibabel.Nifti1Image(truth, AFFINE + np.eye(4, k=3) * 5)
-    with pytest.raises(GeometryError, match="differently in space"):
+    with pytest.raises(GeometryError, match="differ in position or orientation"):
         evaluate_case(image, moved)
     with pytest.raises(GeometryError, match="differ in shape"):
         evaluate_case(image, truth[:-1])

@@ -120,7 +120,7 @@ def test_names_of_sets() -> None:
     with pytest.raises(UsageError, match="no predictions"):
         PredictionSets({}, Path("truth"))
     for wrong in ("", "..", "a/b", "readers"):
-        with pytest.raises(UsageError, match="cannot be called"):
+        with pytest.raises(UsageError, match="not a valid name"):
             PredictionSets({wrong: Path("a"), "b": Path("b")}, Path("truth"))
 
 
@@ -155,7 +155,7 @@ def test_what_marks_everything_or_nothing_is_named_before_any_figure(folders: Pa
         print_evaluation(evaluation, tmp_path / "out")
     lines = told.getvalue().splitlines()
     assert lines[0].startswith("warning: all: the predictions mark nearly everything as lesion: 100% of all voxels")
-    assert lines[1] == "warning: none: the predictions do not mark any lesion in 6 cases, 6 of which have one"
+    assert lines[1] == "warning: none: the predictions do not mark any lesion in 6 cases; the truth has one in 6"
     assert told.getvalue().count("the predictions ") == 2
-    few = next(number for number, line in enumerate(lines) if "intervals that are too narrow" in line)
+    few = next(number for number, line in enumerate(lines) if "are too narrow" in line)
     assert few < next(number for number, line in enumerate(lines) if "all - none" in line)

@@ -25,7 +25,7 @@ def said(*pairs: tuple[np.ndarray, np.ndarray]) -> tuple[str, ...]:
 
 def test_a_model_that_marks_nothing_is_named() -> None:
     pairs = [(lesion(8), NOTHING), (lesion(4), NOTHING), (NOTHING, NOTHING)]
-    assert said(*pairs) == ("the predictions do not mark any lesion in 3 cases, 2 of which have one",)
+    assert said(*pairs) == ("the predictions do not mark any lesion in 3 cases; the truth has one in 2",)
 
 
 @pytest.mark.parametrize("guess", [EVERYTHING, lesion(700)])
@@ -54,8 +54,8 @@ def test_a_region_that_is_never_marked_is_named() -> None:
     guess[2:5, 2:5, 2:5] = 2  # oedema alone: whole tumour, no core and nothing enhancing
     scores = [evaluate_masks(MaskPair(truth, guess, case="c"), ScoringConfig(scheme="brats-met-2023"))]
     assert trivial_predictions(scores) == (
-        "the predictions do not mark any TC in 1 case, 1 of which have one",
-        "the predictions do not mark any ET in 1 case, 1 of which have one",
+        "the predictions do not mark any TC in 1 case; the truth has one in 1",
+        "the predictions do not mark any ET in 1 case; the truth has one in 1",
     )
 
 

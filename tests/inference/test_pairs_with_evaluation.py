@@ -64,7 +64,7 @@ def test_predictions_of_a_folder_and_of_its_parts_pair_with_it(
 
 def test_slices_that_fit_two_truths_are_not_guessed(slices: Path, sees_bright: Predictor, tmp_path: Path) -> None:
     predict_paths([slices / "A"], sees_bright, tmp_path / "P", quiet=True)
-    with pytest.raises(InputError, match="no prediction has the name of a truth"):
+    with pytest.raises(InputError, match="no prediction matches a truth by name"):
         match_files(tmp_path / "P", slices)
 
 
@@ -103,7 +103,7 @@ def test_a_patients_folder_predicted_alone_pairs_with_that_folder_only(
 ) -> None:
     predict_paths([sites / "siteA" / "p1"], sees_bright, tmp_path / "P", quiet=True)
     assert (tmp_path / "P" / "p1-seg.nii.gz").exists()
-    with pytest.raises(InputError, match="no prediction has the name of a truth"):
+    with pytest.raises(InputError, match="no prediction matches a truth by name"):
         match_files(tmp_path / "P", sites, missing=missing)
     pairs = match_files(tmp_path / "P", sites / "siteA" / "p1", missing=missing)
     summary = evaluate_pairs(pairs, ScoringConfig(), out=tmp_path / "out", quiet=True)

@@ -120,12 +120,16 @@ def test_inspect_counts_tissues_by_their_names(data_set: Make, said: str) -> Non
         ({"background": 0, "Anterior": 1, "Posterior": 2}, "binary", "unknown class 'Anterior'"),
         ({"background": 0, "ED": 1, "NCR": 2, "ET": 3, "ignore": 4}, "brats-gli-2023", "unknown class 'ignore'"),
         ({"background": 0, "brain": 1}, "binary", "unknown class 'brain'"),
-        ({"background": 0, "ED": 1, "ET": 2}, "brats-gli-2023", "do not tell NCR apart"),
-        ({"background": 0, "WT": [1, 2], "ET": [2]}, "brats-gli-2023", "'WT' is none of the classes wanted"),
-        ({"background": 0, "ED": 1, "NCR": 2, "ET": 3, "RC": 4}, "brats-gli-2023", "'RC' is none of the classes"),
+        ({"background": 0, "ED": 1, "ET": 2}, "brats-gli-2023", "have no separate class NCR"),
+        ({"background": 0, "WT": [1, 2], "ET": [2]}, "brats-gli-2023", "'WT' is not one of the requested classes"),
+        (
+            {"background": 0, "ED": 1, "NCR": 2, "ET": 3, "RC": 4},
+            "brats-gli-2023",
+            "'RC' is not one of the requested classes",
+        ),
         ({"background": 0, "ED": [1, 2], "NCR": [2, 3], "ET": 4}, "brats-gli-2023", "said to be ED and NCR"),
-        ({"background": 0, "tumor": 1}, "brats-gli-2023", "none of the classes wanted"),
-        ({"background": 0, "NCR": 1, "ED": 2, "ET": 3}, "brats-2015", "'NCR' is none of the classes wanted"),
+        ({"background": 0, "tumor": 1}, "brats-gli-2023", "not one of the requested classes"),
+        ({"background": 0, "NCR": 1, "ED": 2, "ET": 3}, "brats-2015", "'NCR' is not one of the requested classes"),
     ],
 )
 def test_what_cannot_become_the_labels_wanted_is_refused(

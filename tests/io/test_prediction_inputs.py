@@ -189,7 +189,7 @@ def test_masks_of_a_scheme_that_the_model_does_not_know_are_left_out(tmp_path):
     (source,) = find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="decathlon-brain")
     assert set(source.images) == {"t1c", "t2f"}
     assert source.load().labels is None
-    with pytest.raises(UsageError, match="cannot become"):
+    with pytest.raises(UsageError, match="cannot convert labels"):
         find_inputs(tmp_path, modalities=("t1c", "t2f"), labels="decathlon-brain", rules=InputRules(with_masks=True))
 
 

@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.M
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full_after_four)
-    with pytest.raises(ResourceError, match=r"tiny: the disk is full; what was written before is untouched") as caught:
+    with pytest.raises(ResourceError, match=r"tiny: the disk is full; existing files are unchanged") as caught:
         save(folder, network(1), network(2))
     assert (caught.value.code, caught.value.exit_status) == ("resources.disk", 5)
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     folder = save(tmp_path / "tiny")
     (folder / "card.md").write_text("# Better\n")
     for check in (verify_bundle, load_bundle):
-        with pytest.raises(BundleError, match=r"tiny: card\.md: not what the checksums say") as caught:
+        with pytest.raises(BundleError, match=r"tiny: card\.md: checksum mismatch") as caught:
             check(folder)
         assert caught.value.code == "model.checksum"
     renew_checksums(folder)
@@ -171,7 +171,7 @@ def test_one_flipped_bit_in_the_weights_is_noticed(tmp_path: Path) -> None:
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (folder / "model.safetensors").write_bytes(data)
-    with pytest.raises(BundleError, match=r"model\.safetensors: not what the checksums say"):
+    with pytest.raises(BundleError, match=r"model\.safetensors: checksum mismatch"):
         load_bundle(folder)
 
 
@@ -189,13 +189,13 @@ def test_a_pickle_in_place_of_the_weights_is_not_opened(tmp_path: Path, write: A
 def test_a_pickle_as_a_model_is_refused(tmp_path: Path) -> None:
     trace, path = tmp_path / "trace", tmp_path / "model.pth"
     torch.save(Trap(trace), path)
-    with pytest.raises(BundleError, match=r"model\.pth: not a model bundle.*pickles are never opened") as caught:
+    with pytest.raises(BundleError, match=r"model\.pth: not a model bundle.*metseg never opens pickles") as caught:
         load_bundle(path)
     assert (caught.value.code, caught.value.exit_status) == ("model.pickle", 4)
     folder = save(tmp_path / "tiny")
     (folder / "model.safetensors").unlink()
     shutil.copy(path, folder / "model.pth")
-    with pytest.raises(BundleError, match=r"no weights here \(expected model\.safetensors, got .*model\.pth"):
+    with pytest.raises(BundleError, match=r"the bundle has no weights \(expected model\.safetensors, got .*model\.pth"):
         load_bundle(folder)
     assert not trace.exists()
 

@@ -80,7 +80,7 @@ def test_a_picture_is_taken_in_byte_by_byte(picture: Path) -> None:
     media, _, data = data_uri(picture).partition(";base64,")
     assert media == "data:image/png"
     assert base64.b64decode(data) == picture.read_bytes()
-    with pytest.raises(UsageError, match="no kind of picture"):
+    with pytest.raises(UsageError, match="unsupported picture format"):
         data_uri(picture.with_suffix(".bmp"))
 
 

@@ -16,10 +16,10 @@ def test_every_kind_of_figure_has_words() -> None:
 @pytest.mark.parametrize(
     ("protocol", "told"),
     [
-        ("voxel", ("has a voxel of it", "distances (HD95, ASD) the diagonal of the image in mm")),
-        ("brats-met-2023", ("dilated 1 time ", "at most 2 mm³", "374 mm", "The label 4 is not scored")),
+        ("voxel", ("at least one of its voxels", "distances (HD95, ASD) the diagonal of the image in mm")),
+        ("brats-met-2023", ("after 1 dilation ", "at most 2 mm³", "374 mm", "The label 4 is not scored")),
         ("brats-met-2024", ("truth and prediction alike", "at most 2 voxels", "diagonal of the image in voxels")),
-        ("brats-gli-2023", ("dilated 3 times", "at most 50 mm³")),
+        ("brats-gli-2023", ("after 3 dilations", "at most 50 mm³")),
     ],
 )
 def test_a_protocol_is_told_by_its_numbers(protocol: str, told: tuple[str, ...]) -> None:

@@ -86,8 +86,8 @@ def test_what_cannot_be_drawn_is_named_without_its_path(tmp_path: Path) -> None:
     assert found.overlays == ()
     by_case = dict(problem.split(": ", 1) for problem in found.problems)
     assert set(by_case) == {"gone", "other", "broken"}
-    assert "there is no image of that name" in by_case["gone"]
-    assert "another grid" in by_case["other"]
+    assert "no image, or more than one, matches the mask" in by_case["gone"]
+    assert "different grids" in by_case["other"]
     assert str(tmp_path) not in " ".join(found.problems)
 
 

@@ -109,7 +109,7 @@ def test_what_the_sets_have_in_common_gives_no_difference(
         ({}, "There are no probabilities"),
         ({"spacing_mm": None}, "The data have no voxel size"),
         ({"spacing_mm": None, "slices": True}, "Dice on positive slices"),
-        ({"cases": ("c1",)}, "There is one set of predictions"),
+        ({"cases": ("c1",)}, "There is only one set of predictions"),
         ({"protocol": "brats-met-2024", "probability": True}, "at most 2 mm³ are not scored"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_set_without_any_lesion_can_be_reported(
     read = outline(write_report(contents, tmp_path).read_text("utf-8"))
     assert "No case has an error." in read.text
     assert "the truth has no lesion" in read.text
-    assert ["Cases with nothing in both", "2"] in read.cells
+    assert ["Cases empty in truth and prediction", "2"] in read.cells
 
 
 def test_two_readers_have_a_section(
@@ -155,7 +155,7 @@ def test_two_readers_have_a_section(
     row = next(row for row in read.cells if row[:3] == ["lesion", "Dice", "one"])
     assert (row[3], row[-1]) == (row[4], "no difference shown (4 patients, at least 6 are needed)")
     assert ["lesion", "2", "1", "1"] in read.cells  # found both times, missed once, false once
-    assert "Beside human readers" in read.text
+    assert "Comparison with human readers" in read.text
 
 
 def test_figures_of_an_earlier_report_go_and_others_stay(
@@ -188,7 +188,7 @@ def test_few_patients_are_told_of(
 ) -> None:
     contents = make_contents("one", cases=[f"c{number}" for number in range(cases)])
     read = outline(write_report(contents, tmp_path).read_text("utf-8"))
-    assert (f"resampling {cases} patients gives intervals that are too narrow" in read.text) is told
+    assert (f"fewer than 20 patients (here {cases}) are too narrow" in read.text) is told
 
 
 def test_points_of_the_reliability_curves_are_a_folded_table(full: Path, read: Any) -> None:
@@ -209,7 +209,7 @@ def test_a_region_of_which_there_is_nothing_has_no_volumes(
     make_contents: Callable[..., Contents], outline: Callable[[str], Any], tmp_path: Path
 ) -> None:
     read = outline(write_report(make_contents("one", protocol="brats-met-2024"), tmp_path).read_text("utf-8"))
-    assert "Not shown: RC, of which there is nothing in any case." in read.text
+    assert "Not shown (empty in every case): RC." in read.text
     titles = read.cells.index(
         ["region", "predictions", "of", "in", "n", "bias", "lower limit", "upper limit", "concordance"]
     )

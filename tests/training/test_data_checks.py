@@ -102,7 +102,9 @@ def test_a_validation_patient_without_a_lesion_does_not_count(train: Train, data
     # One of the two has a lesion; of the two for the test, both.
     card = load_bundle(tmp_path / "run" / "bundle").card
     for part, having in (("validation", 1), ("test", 2)):
-        said = f"on the {part} patients the predictions do not mark any lesion in 2 cases, {having} of which have one"
+        said = (
+            f"on the {part} patients the predictions do not mark any lesion in 2 cases; the truth has one in {having}"
+        )
         assert f"**Says nothing**: {said}." in card
         assert f"warning: tiny: {said}" in err
 

@@ -1,6 +1,6 @@
-"""Evaluation: overlap, surfaces, lesions, intervals and paired tests. Every number metseg prints comes from here.
+"""Evaluation: overlap, surface distances, lesion detection, confidence intervals and paired tests.
 
-Usable alone and without torch::
+It can be used on its own, without torch::
 
     from metseg.evaluation import evaluate_case
 

@@ -1,4 +1,4 @@
-"""Score one case: two masks in, every metric of a protocol out. Needs numpy and scipy, no torch."""
+"""Score one case: compute every metric of a protocol from two masks, with numpy and scipy only."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def evaluate_case(
     protocol: str = "voxel",
     scheme: str | LabelScheme | None = None,
 ) -> CaseScores:
-    """Score one prediction against the truth.
+    """Score one prediction against the ground truth.
 
     Args:
         truth: class ids of ``scheme``: an array (X, Y, Z), or (X, Y) for one slice; a nibabel image; or the path of a
             NIfTI file or a picture.
-        prediction: the same. Two images are compared on the truth's grid: axes are turned where they run the other
-            way, and nothing is resampled. An array beside an image lies on the image's grid.
+        prediction: the same. Two images are compared on the truth's grid: axes are flipped or reordered if needed, and
+            nothing is resampled. An array is assumed to be on the grid of the image that it is compared with.
         spacing_mm: voxel size along the three axes, for arrays and pictures; without it every metric in mm is None.
-        affine: (4, 4) voxel-to-RAS matrix, mm, instead of the spacing: then axial diameters follow head-foot.
+        affine: (4, 4) voxel-to-RAS matrix, mm, in place of the spacing; axial diameters then follow head-foot.
         protocol: a name in `metseg.evaluation.PROTOCOLS`.
         scheme: a name in `metseg.labels.LABEL_SCHEMES`, or a scheme of your own; None: the protocol's (``binary`` for
             ``voxel``).
@@ -79,16 +79,16 @@ def evaluate_case(
 
 
 def evaluate_masks(masks: MaskPair, manner: ScoringConfig = VOXELWISE) -> CaseScores:
-    """Score the two masks of a case; for arrays alone there is `evaluate_case`.
+    """Score the two masks of a case. For plain arrays use `evaluate_case`.
 
     Args:
-        masks: truth and prediction, whose they are, and what is known of their grid.
+        masks: truth and prediction, with case, patient and grid.
         manner: protocol and label scheme.
     Returns:
         the figures of every region; each float is finite, None where it is not defined.
     Raises:
         GeometryError: the shapes differ, or an affine is wrong or missing where the protocol needs one.
-        InputError: a value that is not of the scheme, or probabilities that are none.
+        InputError: a value that is not in the scheme, or values that are not probabilities.
     """
     warnings = list(masks.warnings)
     comparison = _compared(masks, manner, warnings)
@@ -105,7 +105,7 @@ def evaluate_masks(masks: MaskPair, manner: ScoringConfig = VOXELWISE) -> CaseSc
 
 
 def _compared(masks: MaskPair, manner: ScoringConfig, warnings: list[str]) -> ComparedMasks:
-    """Return the masks checked and cut out, and add to the warnings what was noticed."""
+    """Check and crop the masks, and add to the warnings."""
     protocol = manner.rules
     if masks.stack_of_slices:
         protocol = replace(protocol, rule=replace(protocol.rule, across_slices=False))
@@ -139,7 +139,7 @@ def _probability(masks: MaskPair) -> npt.NDArray[np.floating] | None:
 
 
 def _chances(comparison: ComparedMasks) -> ProbabilityStats | None:
-    """Return what is kept of the probability map; it is looked at as a whole, for it may reach beyond both masks."""
+    """Return the statistics of the whole probability map, which may extend beyond both masks."""
     if comparison.probability is None:
         return None
     truth = np.zeros(comparison.shape, dtype=bool)
@@ -149,7 +149,7 @@ def _chances(comparison: ComparedMasks) -> ProbabilityStats | None:
 
 @dataclass(frozen=True)
 class LesionProbabilities:
-    """Probabilities and truth of a case, lesion or not, as sweeps over thresholds need them.
+    """Probabilities and binary truth of a case, for threshold sweeps.
 
     Args:
         probability: (X, Y, Z) of lesion of any class, 0..1.
@@ -163,14 +163,14 @@ class LesionProbabilities:
 
 
 def lesion_probabilities(masks: MaskPair, manner: ScoringConfig, *, region: str | None = None) -> LesionProbabilities:
-    """Return what sweeps need of a case with a probability map; its predicted mask does not matter.
+    """Return the input for threshold sweeps of a case with a probability map; its predicted mask is ignored.
 
     Args:
         masks: the case.
         manner: protocol and label scheme.
-        region: which region of the scheme is the lesion; None: whatever is labelled.
+        region: region of the scheme that is the lesion; None: all labels.
     Raises:
-        InputError: no probability map, or one with values that are none; a label that is not of the scheme.
+        InputError: no probability map, values that are not probabilities, or a label that is not in the scheme.
         GeometryError: the shapes differ, or the protocol needs a voxel size.
     """
     probability = _probability(masks)
@@ -181,7 +181,7 @@ def lesion_probabilities(masks: MaskPair, manner: ScoringConfig, *, region: str 
             cure="predict with --format mask --format probability",
             code="input.no_probability",
         )
-    # Nothing is compared with the prediction; the truth in its place leaves the checks with one mask.
+    # The prediction is not used. With the truth in its place, the checks see one mask only.
     comparison = _compared(replace(masks, prediction=masks.truth), manner, [])
     truth = np.zeros(comparison.shape, dtype=bool)
     labels = comparison.truth
@@ -190,10 +190,10 @@ def lesion_probabilities(masks: MaskPair, manner: ScoringConfig, *, region: str 
 
 
 def sweep_rule(protocol: Protocol, affine: npt.NDArray[np.float64] | None) -> SweepRule:
-    """Return by what a case is swept over thresholds under a protocol.
+    """Return the rule of a protocol for threshold sweeps.
 
     Args:
-        protocol: whose rule.
+        protocol: the protocol.
         affine: (4, 4) voxel-to-RAS, mm; None: sizes are counted in voxels.
     """
     if affine is None:
@@ -227,7 +227,7 @@ def _space(
 
 
 def _checked_labels(array: Array, manner: ScoringConfig, *, where: str) -> tuple[Labels, list[str]]:
-    """Return class ids; those the protocol knows and does not score become background, each with a counted warning."""
+    """Return class ids. Classes that the protocol does not score become background, with a warning and a count."""
     warnings = []
     for label in manner.rules.ignored_labels:
         if label in manner.labels.values:

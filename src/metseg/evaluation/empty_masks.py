@@ -1,8 +1,8 @@
-"""What a figure is worth when truth, prediction or both hold nothing: stated once, used everywhere.
+"""The value of a metric if the truth, the prediction or both are empty. All metrics use this definition.
 
 Both empty: the prediction is right, so overlap 1, distance 0, surface overlap 1.
 One of the two empty: overlap 0, surface overlap 0, distance = the protocol's penalty.
-No figure is ever NaN, so none can drop out of a mean (a missed lesion whose distance is NaN would *improve* the mean).
+No value is ever NaN, so none can drop out of a mean (a NaN distance of a missed lesion would *improve* the mean).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 class Emptiness(Enum):
-    """Which of truth and prediction hold nothing of the region."""
+    """Which of truth and prediction are empty in the region."""
 
     NEITHER = "neither"
     TRUTH = "truth"
@@ -39,7 +39,7 @@ _BY_PRESENCE = {
 
 
 class Kind(Enum):
-    """The kinds of figures that emptiness settles."""
+    """The kinds of metrics with a fixed value for empty masks."""
 
     OVERLAP = "overlap"
     SURFACE_OVERLAP = "surface overlap"
@@ -57,14 +57,14 @@ EMPTY_VALUES: Mapping[Kind, tuple[float, float | None]] = MappingProxyType(
 
 
 def empty_mask_value(kind: Kind, emptiness: Emptiness, *, penalty: float | None = None) -> float | None:
-    """Return the figure that emptiness alone decides, or None where there is something to compute.
+    """Return the value for empty masks, or None if neither mask is empty.
 
     Args:
         kind: overlap, surface overlap or distance.
-        emptiness: what is empty.
+        emptiness: which masks are empty.
         penalty: the distance charged when one of the two is empty, in the protocol's unit; needed for distances only.
     Raises:
-        ValueError: a distance with one side empty and no penalty: there is no honest number then.
+        ValueError: a distance with one empty mask and no penalty.
 
     >>> empty_mask_value(Kind.OVERLAP, Emptiness.BOTH), empty_mask_value(Kind.DISTANCE, Emptiness.TRUTH, penalty=374.0)
     (1.0, 374.0)

@@ -1,4 +1,4 @@
-"""The masks that callers of `evaluate_case` pass in: arrays, nibabel images and paths become one `MaskPair`."""
+"""Convert the mask arguments of `evaluate_case` (arrays, nibabel images or paths) to a `MaskPair`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ EXPECTED = "an array, a nibabel image, or the path of a mask"
 
 
 class _Mask(NamedTuple):
-    """A mask as it was read.
+    """A mask as read.
 
     Args:
         data: (X, Y, Z).
-        affine: (4, 4) voxel-to-RAS matrix, mm; None: the source does not know it.
+        affine: (4, 4) voxel-to-RAS matrix, mm; None: not known to the source.
     """
 
     data: Array
@@ -53,7 +53,7 @@ def mask_pair(
     known = one.affine if one.affine is not None else two.affine
     if given is not None and known is not None:
         raise UsageError(
-            "the images have a voxel size of their own",
+            "the images already have a voxel size",
             where="affine" if spacing_mm is None else "spacing_mm",
             cure="leave it out, or pass arrays",
             code="usage.spacing",
@@ -88,7 +88,7 @@ def _from_file(path: Path, manner: ScoringConfig) -> _Mask:
 
 def _given_affine(spacing_mm: Sequence[float] | None, affine: npt.ArrayLike | None) -> Affine | None:
     if affine is not None and spacing_mm is not None:
-        raise UsageError("spacing and affine say the same thing", where="affine", cure="pass one of them")
+        raise UsageError("both a spacing and an affine were given", where="affine", cure="pass one of them")
     if affine is not None:
         return affine_matrix("affine", affine)
     if spacing_mm is None:

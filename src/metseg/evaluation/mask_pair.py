@@ -1,4 +1,4 @@
-"""What is scored: truth and prediction of a case on one grid."""
+"""The input of scoring: truth and prediction of a case on one grid."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class MaskPair:
     Args:
         truth: (X, Y, Z), or (X, Y) for one slice; class ids.
         prediction: the same shape and label scheme.
-        affine: (4, 4) voxel-to-RAS matrix, mm; None for pictures, which know nothing of space: no figure in mm.
+        affine: (4, 4) voxel-to-RAS matrix, mm; None for pictures, which then have no metrics in mm.
         case: its id, for messages and tables.
-        patient: who it is; None: the case is the patient.
-        stack_of_slices: the last axis counts pictures, whose distance nobody knows: no lesion goes on from one to the
-            next, and there are slice-wise figures beside the patient's.
-        warnings: what was noticed while reading, one sentence each.
-        probability: (X, Y, Z) float, the probability of lesion of any class, 0..1; None: not known. With it there are
+        patient: id of the patient; None: the case id.
+        stack_of_slices: the last axis counts pictures at unknown distances: lesions do not continue from one to the
+            next, and slice-wise metrics are computed in addition to the patient's.
+        warnings: from reading, one sentence each.
+        probability: (X, Y, Z) float, the probability of lesion of any class, 0..1; None: not known. It is needed for
             calibration, FROC and lesion confidences.
     """
 

@@ -1,7 +1,7 @@
-"""The evaluation protocols: which regions, which figures, and by what rule lesions are matched.
+"""The evaluation protocols: regions, metrics, and the rule for matching lesions.
 
-`voxel` is this project's own. The `brats-*` ones follow the challenges' public scripts (BraTS-METS 2023,
-arXiv:2306.00838; BraTS 2023 glioma; BraTS-METS 2024, arXiv:2504.12527) and are tested against what those print.
+`voxel` is metseg's own protocol. The `brats-*` ones follow the challenges' public scripts (BraTS-METS 2023,
+arXiv:2306.00838; BraTS 2023 glioma; BraTS-METS 2024, arXiv:2504.12527) and are tested against the scripts' output.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Penalty:
-    """The distance that a protocol charges where one mask is empty.
+    """Distance that a protocol assigns if one mask is empty.
 
     Args:
-        distance: of the shape of the image and its spacing.
-        text: what it is, for reports.
+        distance: function of the image's shape and spacing.
+        text: description for reports.
     """
 
     distance: Callable[[Shape, Spacing], float]
@@ -41,18 +41,18 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to score.
+    """A scoring protocol.
 
     Args:
-        scheme: the label scheme assumed where none is named.
-        regions: the regions scored, or None for all of the scheme.
+        scheme: default label scheme.
+        regions: the scored regions, or None for all regions of the scheme.
         rule: how lesions are made and matched.
-        own_figures: column of `METRICS` to function, for columns that only this protocol has, or has in its own way.
-        lesion_figures: figures of each lesion.
-        penalty: the distance charged where one mask is empty.
-        needs_spacing: whether it makes no sense without one.
+        own_figures: column of `METRICS` to function, for columns that only this protocol has or defines differently.
+        lesion_figures: metrics of each lesion.
+        penalty: the distance if one mask is empty.
+        needs_spacing: whether a voxel size is required.
         ignored_labels: class ids that may occur, are not scored, and are counted in a warning.
-        joined_by: region to the class that joins its pieces into one lesion (ET pieces around one necrosis).
+        joined_by: region to the class that merges its components into one lesion (ET components around one necrosis).
     """
 
     scheme: str
@@ -76,7 +76,7 @@ class Protocol:
 
 
 def diagonal_mm(shape: Shape, spacing_mm: Spacing) -> float:
-    """Return the diagonal of the image in mm: no two of its points are further apart.
+    """Return the diagonal of the image in mm, the largest distance between two of its points.
 
     >>> diagonal_mm((3, 4, 6), (1.0, 1.0, 2.0))
     13.0
@@ -85,12 +85,12 @@ def diagonal_mm(shape: Shape, spacing_mm: Spacing) -> float:
 
 
 def diagonal_voxels(shape: Shape, _spacing_mm: Spacing) -> float:
-    """Return the diagonal of the image in voxels, as BraTS-METS 2024 charges it beside distances in mm."""
+    """Return the diagonal of the image in voxels, which BraTS-METS 2024 uses together with distances in mm."""
     return float(np.linalg.norm(shape))
 
 
 def brain_diagonal_mm(_shape: Shape, _spacing_mm: Spacing) -> float:
-    """Return 374 mm, the diagonal of the BraTS volume of 240×240×155 mm, whatever the image."""
+    """Return 374 mm, the diagonal of the BraTS volume of 240×240×155 mm, for any image."""
     return 374.0
 
 
@@ -133,7 +133,7 @@ _BRATS_2024_FIGURES: Mapping[str, Figure] = {
     "lesionwise_nsd_1.0": lesionwise("nsd_1.0", Kind.SURFACE_OVERLAP),
 }
 
-_BRAIN_DIAGONAL = Penalty(brain_diagonal_mm, f"{brain_diagonal_mm((), (1.0, 1.0, 1.0)):g} mm, whatever the image")
+_BRAIN_DIAGONAL = Penalty(brain_diagonal_mm, f"{brain_diagonal_mm((), (1.0, 1.0, 1.0)):g} mm, for any image")
 
 PROTOCOLS: Registry[Protocol] = Registry(
     "protocol",
@@ -190,7 +190,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
 
 
 def lesion_columns() -> tuple[str, ...]:
-    """Return the figures of single lesions that any protocol has, in the order of `METRICS`, others behind.
+    """Return the lesion metrics of all protocols, in the order of `METRICS`, then the others.
 
     >>> lesion_columns()
     ('dice', 'hd95_mm', 'nsd_0.5', 'nsd_1.0')

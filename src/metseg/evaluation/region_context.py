@@ -1,4 +1,4 @@
-"""All that the figures of one region of one case are computed from; each part at most once, when first asked for."""
+"""The data behind the metrics of one region of one case; each part is computed on first use and cached."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class RegionContext:
         prediction: the same of the prediction.
         counts: confusion counts over the whole image.
         lesions: lesions of the truth and false positives, by the protocol's rule.
-        spacing_mm: voxel size, or None where the data have none: then no figure in mm exists.
+        spacing_mm: voxel size, or None if the data have none; then there are no metrics in mm.
         affine: voxel-to-mm matrix, or None likewise.
-        penalty: the protocol's distance where one mask is empty.
-        pieces: the surfaces of both masks, lesion by lesion, where they are known and nothing is missing.
+        penalty: the protocol's distance if one mask is empty.
+        pieces: the surfaces of both masks, lesion by lesion, if they are known and complete.
     """
 
     truth: Mask

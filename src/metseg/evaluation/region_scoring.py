@@ -1,4 +1,4 @@
-"""Score one region of one case: lesions made and matched once, every figure of the protocol from what they are."""
+"""Score one region of one case: find and match lesions once, then compute every metric of the protocol."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ComparedMasks:
-    """Truth and prediction on one grid, cut to the box that holds anything, and what is known of the grid."""
+    """Truth and prediction on one grid, cropped to the box around their labels, with the geometry of the grid."""
 
     truth: Labels
     prediction: Labels
@@ -50,7 +50,7 @@ class ComparedMasks:
 
     @property
     def penalty(self) -> float:
-        # Without a spacing no distance is computed, so nothing is ever charged.
+        # Without a spacing no distance is computed, so the penalty is never used.
         return 0.0 if self.spacing_mm is None else self.protocol.penalty(self.shape, self.spacing_mm)
 
     @cached_property
@@ -62,7 +62,7 @@ class ComparedMasks:
 
 
 def region_scores(comparison: ComparedMasks, region: str) -> RegionScores:
-    """Return every figure that the protocol has of one region of a case."""
+    """Return every metric of the protocol for one region of a case."""
     scheme, protocol = comparison.scheme, comparison.protocol
     truth = scheme.region_mask(comparison.truth, region)
     prediction = scheme.region_mask(comparison.prediction, region)
@@ -88,7 +88,7 @@ def region_scores(comparison: ComparedMasks, region: str) -> RegionScores:
         spacing_mm=comparison.spacing_mm,
         affine=comparison.affine,
         penalty=comparison.penalty,
-        # Predicted lesions that do not exist for the protocol are part of the region's surface all the same.
+        # Predicted lesions that the protocol ignores are still part of the region's surface.
         pieces=surfaces if len(matching.prediction.numbers) == counts.predicted else None,
     )
     figures = protocol.figures

@@ -1,4 +1,4 @@
-"""The scores of a case as they are handed out: every figure of every region."""
+"""The scores of a case: every metric of every region."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from metseg.registry import lookup
 
 @dataclass(frozen=True)
 class RegionScores:
-    """The figures of one region of one case.
+    """The scores of one region of one case.
 
     Args:
-        values: column of `METRICS` to figure; None where protocol or data do not define it.
+        values: column of `METRICS` to value; None if the protocol or the data do not define it.
         counts: confusion counts over all voxels, so that cases can be pooled.
         lesions: the lesions of the truth, then the false positives.
         slices: slice-wise Dice, for stacks of slices.
-        tally: what summaries need of the lesions; None for scores stored by an older version.
+        tally: lesion counts for summaries; None for scores stored by an older version.
     """
 
     values: Mapping[str, float | None]
@@ -40,16 +40,16 @@ class RegionScores:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """The figures of one case under one protocol.
+    """The scores of one case under one protocol.
 
     Args:
         case: its id.
-        patient: who it is; means, intervals and tests are over patients.
-        protocol: the protocol's name; the same column can mean different things under another.
-        regions: region name to figures.
+        patient: id of the patient; means, intervals and tests are over patients.
+        protocol: name of the protocol; columns can have another meaning under another protocol.
+        regions: region name to scores.
         joint: (K, K) counts of true (rows) and predicted (columns) classes, background first.
-        warnings: what was noticed, one sentence each.
-        chances: what is kept of the probability map; None where the case has none.
+        warnings: one sentence each.
+        chances: statistics of the probability map; None if the case has none.
     """
 
     case: str
@@ -65,5 +65,5 @@ class CaseScores:
 
 
 def without_lesions(scores: CaseScores) -> CaseScores:
-    """Return what summaries need: lesions are in tables by then, and thousands of cases have many."""
+    """Return the scores without single lesions, which are in the tables and would use much memory."""
     return replace(scores, regions={name: replace(region, lesions=()) for name, region in scores.regions.items()})

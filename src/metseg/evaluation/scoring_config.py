@@ -1,4 +1,4 @@
-"""By which protocol and which label scheme masks are scored, and what is known of their files."""
+"""Settings of scoring: the protocol, the label scheme, and the labels of the files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from metseg.registry import lookup
 
 @dataclass(frozen=True)
 class ScoringConfig:
-    """How masks are scored; what cannot be is refused when it is made, before any mask is read.
+    """How masks are scored. Invalid settings raise an error on creation, before any mask is read.
 
     Args:
         protocol: a name of `PROTOCOLS`.
         scheme: a name of `LABEL_SCHEMES` or a scheme of your own; None: the protocol's (``binary`` for ``voxel``).
-        truth_labels: label scheme of the truth's files, where it is another than `scheme`; see `LABEL_MAPS`.
-        prediction_labels: that of the predictions' files. Values cannot tell it: 4 was enhancing tumour until 2021,
-            and is a resection cavity since 2024.
-        allow_affine_mismatch: masks of one shape that their files put in different places are compared voxel by voxel,
-            as they are stored, with a warning; they are refused otherwise.
+        truth_labels: label scheme of the truth's files, if it differs from `scheme`; see `LABEL_MAPS`.
+        prediction_labels: label scheme of the predictions' files. Values are ambiguous: 4 was enhancing tumour until
+            2021 and is a resection cavity since 2024.
+        allow_affine_mismatch: masks of the same shape in different positions are compared voxel by voxel, as stored,
+            with a warning; otherwise they raise an error.
     Raises:
         UsageError: an unknown protocol or scheme, a scheme that lacks a region of the protocol, or labels of files
-            that cannot become those of the scheme.
+            that cannot be converted to the scheme.
     """
 
     protocol: str = "voxel"
@@ -63,13 +63,13 @@ class ScoringConfig:
 
     @property
     def scheme_name(self) -> str | None:
-        """Return what the label scheme is called; None for one of your own."""
+        """Return the name of the label scheme; None for your own scheme."""
         scheme = self.scheme or self.rules.scheme
         return scheme if isinstance(scheme, str) else None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what stands in every result: which labels were given another number."""
+        """Return notes for every result on labels that were converted."""
         files = {"truth": self.truth_labels, "predictions": self.prediction_labels}
         return tuple(
             f"labels of the {side} were read as {scheme} and scored as {self.scheme or self.rules.scheme}"
@@ -78,14 +78,14 @@ class ScoringConfig:
         )
 
     def map_of(self, files: str) -> Mapping[int, int]:
-        """Return what each class id of files of a scheme becomes.
+        """Return the new class id of each class id in files of a scheme.
 
         Raises:
-            UsageError: there is no way from their scheme to the one that is scored.
+            UsageError: their scheme cannot be converted to the scored one.
         """
         if isinstance(self.scheme, LabelScheme):
             raise UsageError(
-                "labels of files become those of a scheme with a name only",
+                "labels of files can be converted to a named scheme only",
                 where="labels",
                 got="a scheme of your own",
                 cure=f"give one of {', '.join(LABEL_SCHEMES)}, or convert the masks",
@@ -94,9 +94,9 @@ class ScoringConfig:
         return label_map(files, self.scheme or self.rules.scheme)
 
     def between_truths(self) -> Self:
-        """Return the same manner where a second reader's masks stand in the predictions' place."""
+        """Return the same settings with a second reader's masks in place of the predictions."""
         return replace(self, prediction_labels=self.truth_labels)
 
 
-#: This project's own protocol on masks of one class.
+#: metseg's own protocol for masks of one class.
 VOXELWISE = ScoringConfig()

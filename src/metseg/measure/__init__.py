@@ -1,4 +1,4 @@
-"""Measuring lesions: components, boxes, volumes, diameters, centres. Needed by prediction and evaluation alike."""
+"""Measure lesions: components, boxes, volumes, diameters, centres. Shared by prediction and evaluation."""
 
 from metseg.measure.boxes import Box, bounding_box, grown, instance_boxes, shifted
 from metseg.measure.confidence import IDENTITY, ConfidenceMap

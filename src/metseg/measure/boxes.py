@@ -1,4 +1,4 @@
-"""Bounding boxes: work on a lesion happens in its box, never in the whole volume."""
+"""Bounding boxes, so that lesions are processed in their boxes and not in the whole volume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Box = tuple[slice, ...]
 
 
 def bounding_box(mask: npt.NDArray[np.generic]) -> Box | None:
-    """Return the smallest box that holds everything not zero, or None for an empty mask.
+    """Return the bounding box of all nonzero entries, or None for an empty mask.
 
     Args:
         mask: any number of axes, any type.
@@ -28,13 +28,13 @@ def bounding_box(mask: npt.NDArray[np.generic]) -> Box | None:
             return None
         extent = slice(int(positions[0]), int(positions[-1]) + 1)
         box.append(extent)
-        # An axis that was searched is cut and folded away, so the later ones look at little.
+        # Each searched axis is cropped and reduced, so later axes search less data.
         occupied = occupied[extent].any(axis=0)
     return tuple(box)
 
 
 def grown(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
-    """Return the box with ``margin`` voxels more on every side, as far as the image goes.
+    """Return the box with a margin in voxels on every side, clipped to the image.
 
     >>> grown((slice(0, 2), slice(3, 4)), 2, (10, 5))
     (slice(0, 4, None), slice(1, 5, None))
@@ -45,7 +45,7 @@ def grown(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
 
 
 def shifted(box: Box, origin: Box) -> Box:
-    """Return a box found inside the cut-out ``origin`` in the coordinates of the whole image."""
+    """Convert a box inside the crop ``origin`` to the coordinates of the whole image."""
     return tuple(
         slice(inner.start + outer.start, inner.stop + outer.start) for inner, outer in zip(box, origin, strict=True)
     )

@@ -1,7 +1,7 @@
 """Diameters of a lesion: the longest in space, and the longest in an axial slice (RANO-BM, Lin et al. 2015).
 
-A lesion is the union of its voxels as boxes, so a single voxel has a diameter: its space diagonal. The two points that
-lie farthest apart are corners of the outermost voxels of each row, and lie far from the middle.
+A lesion is the union of its voxels as boxes, so a single voxel has a diameter: its space diagonal. The two most distant
+points are corners of the outermost voxels of a row, far from the middle.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from scipy.spatial.distance import cdist
 
 from metseg.measure.boxes import bounding_box, instance_boxes
 
-#: Distances to all other points are computed from so many at a time.
+#: Number of points per batch for distances to all other points.
 _POINTS_AT_ONCE = 16
 
-#: (2, 8) unit vectors, evenly over half a turn.
+#: (2, 8) unit vectors, evenly spaced over half a turn.
 _DIRECTIONS = np.stack([function(np.arange(8) * np.pi / 8) for function in (np.cos, np.sin)])
 
-#: A bound that rounding made too small would leave out the longest distance.
+#: Safety factor: a bound that is too small from rounding would miss the longest distance.
 _ROUNDING = 1 + 1e-9
 
 
@@ -63,19 +63,19 @@ def longest_axial_diameter_mm(mask: npt.NDArray[np.generic], affine: npt.NDArray
 
 
 def _planes(affine: npt.NDArray[np.float64]) -> tuple[int, npt.NDArray[np.float64]]:
-    """Return the axis across the axial planes and (2, 2) one step along each of the other two, mm, as rows.
+    """Return the axis across the axial planes, and one step along each of the other two, (2, 2) mm, as rows.
 
-    The steps are given on two axes at right angles in the plane.
+    The steps are given in two orthogonal coordinates in the plane.
     """
     axis = axial_axis(affine)
     return axis, np.linalg.qr(np.delete(affine[:3, :3], axis, axis=1))[1].T
 
 
 def _longest_in_planes(mask: npt.NDArray[np.bool_], axis: int, steps_mm: npt.NDArray[np.float64]) -> float:
-    """Return the largest distance of two corners of one plane.
+    """Return the largest distance between two corners in one plane.
 
-    Most planes need not be looked at. A distance is seen nearly whole from one of a few directions, so the widest
-    extent in these, a little lengthened, is a bound on all distances of a plane.
+    Most planes can be skipped. The projection of a distance on the nearest of a few directions has nearly its full
+    length, so the largest extent over these directions, slightly enlarged, bounds all distances of a plane.
 
     Args:
         mask: (X, Y, Z) of a lesion, not empty.
@@ -87,7 +87,7 @@ def _longest_in_planes(mask: npt.NDArray[np.bool_], axis: int, steps_mm: npt.NDA
     placed = corners[:, ::2] @ steps_mm
     seen = placed @ _DIRECTIONS
     widths = np.maximum.reduceat(seen, starts) - np.minimum.reduceat(seen, starts)
-    # Half a step between directions is the most that a distance can be turned away from the nearest.
+    # The angle between a distance and the nearest direction is at most half a step.
     bounds = widths.max(axis=1) / np.cos(np.pi / (2 * _DIRECTIONS.shape[1])) * _ROUNDING
     stops = [*starts[1:], len(corners)]
     longest = 0.0
@@ -125,7 +125,7 @@ def diameters_mm(masks: Iterable[npt.NDArray[np.bool_]], affine: npt.NDArray[np.
     """Return both diameters of every lesion.
 
     Args:
-        masks: (X, Y, Z) of each of N lesions, none of them empty, cut to its box.
+        masks: (X, Y, Z) of each of N lesions, not empty, cropped to its box.
         affine: (4, 4) voxel-to-RAS matrix, mm.
     Returns:
         (N, 2) float64: longest diameter, longest axial diameter.
@@ -141,16 +141,16 @@ def diameters_mm(masks: Iterable[npt.NDArray[np.bool_]], affine: npt.NDArray[np.
 def _outer_corners(mask: npt.NDArray[np.bool_], *, planes: bool = False) -> npt.NDArray[np.int64]:
     """Return the first and the last voxel corner on each grid line along the first axis, (N, D) in voxel units.
 
-    Every voxel corner lies between two of these or is one of them, so the convex hull is theirs.
+    Every voxel corner is one of these or between two of them, so they have the same convex hull.
 
     Args:
         mask: what is not zero is the lesion.
-        planes: the second axis counts planes, each with corners of its own, one plane's after the other's.
+        planes: the second axis counts planes with separate corners, returned plane by plane.
     """
     columns = mask.any(axis=0)
     first = np.where(columns, mask.argmax(axis=0), len(mask))
     last = np.where(columns, len(mask) - mask[::-1].argmax(axis=0), 0)
-    # A grid line borders on 2 (in a plane) or 4 (in space) rows of voxels; the outermost of them counts.
+    # A grid line borders 2 (in a plane) or 4 (in space) rows of voxels; the outermost one counts.
     for axis in range(1 if planes else 0, columns.ndim):
         first = _of_neighbours(np.minimum, first, axis, len(mask))
         last = _of_neighbours(np.maximum, last, axis, 0)
@@ -160,7 +160,7 @@ def _outer_corners(mask: npt.NDArray[np.bool_], *, planes: bool = False) -> npt.
 
 
 def _of_neighbours(choose: np.ufunc, values: npt.NDArray[np.int64], axis: int, outside: int) -> npt.NDArray[np.int64]:
-    """Return what ``choose`` makes of the two neighbours of each grid line along an axis; one more than voxels."""
+    """Apply ``choose`` to the two neighbours of each grid line along an axis; there is one line more than voxels."""
     lines = np.full([size + (other == axis) for other, size in enumerate(values.shape)], outside, dtype=np.int64)
     before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
     lines[before] = values
@@ -171,8 +171,8 @@ def _of_neighbours(choose: np.ufunc, values: npt.NDArray[np.int64], axis: int, o
 def _largest_distance(points: npt.NDArray[np.float64]) -> float:
     """Return the largest distance of any two points, (N, D) mm, N > 0.
 
-    Two points are no further apart than their distances from the middle together, so one of them is at least half of
-    that away from it, and the other makes up for the rest: going inwards, few points have to be looked at.
+    The distance of two points is at most the sum of their distances from the middle. So one of them is at least half of
+    it away from the middle, and points are searched from the outside until no pair can be longer.
     """
     from_middle = np.linalg.norm(points - points.mean(axis=0), axis=1)
     inwards = np.argsort(-from_middle)

@@ -12,15 +12,16 @@ Bits = npt.NDArray[np.uint8]
 
 
 def dilated(mask: Mask, times: int = 1, *, across_slices: bool = True) -> Mask:
-    """Return the mask grown by its 18 neighbours, ``times`` over, within the array.
+    """Dilate the mask by its 18 neighbours, ``times`` times, within the array.
 
     The 18 neighbours and the voxel are three 3×3 plates at right angles, and a plate is two lines one after the other;
-    whole-array ORs of shifted copies, eight voxels in a byte, are many times faster than a general structuring element.
+    whole-array ORs of shifted copies, with eight voxels per byte, are many times faster than a general structuring
+    element.
 
     Args:
         mask: (X, Y, Z).
-        times: how often; 0 gives the mask itself.
-        across_slices: False: each slice along the last axis grows within itself, by its 8 neighbours.
+        times: number of dilations; 0 returns the mask itself.
+        across_slices: False: each slice along the last axis is dilated separately, by its 8 neighbours.
 
     >>> point = np.zeros((3, 3, 3), bool); point[1, 1, 1] = True
     >>> int(dilated(point).sum())
@@ -37,8 +38,8 @@ def dilated(mask: Mask, times: int = 1, *, across_slices: bool = True) -> Mask:
             continue
         edges = _line(bits, 1)
         edges |= along_x
-        # The lines along z of both plates at once. Bits past the end of z mirror those before it: none comes back
-        # that would not be there anyway.
+        # The lines along z of both plates at once. Bits past the end of z mirror those before it, so they add no voxel
+        # that is not there anyway.
         bits = plate | _line_of_bits(edges)
     return np.unpackbits(bits, axis=-1, count=mask.shape[-1], bitorder="little").view(np.bool_)
 

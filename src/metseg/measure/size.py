@@ -1,4 +1,4 @@
-"""How large lesions are: voxels, cubic millimetres, millilitres; and where they lie."""
+"""Size of lesions in voxels, cubic millimetres and millilitres, and their centres."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_BRAIN_ML = 2500.0
 
 
 def voxel_volume_mm3(affine: npt.NDArray[np.float64]) -> float:
-    """Return the volume of one voxel, right under shear too: the absolute determinant of the affine.
+    """Return the volume of one voxel, the absolute determinant of the affine; correct for sheared grids too.
 
     Args:
         affine: (4, 4) voxel-to-RAS matrix, mm.
@@ -36,9 +36,9 @@ def voxel_volume_mm3(affine: npt.NDArray[np.float64]) -> float:
 
 
 def voxels_needed(volume: float, voxel_volume: float) -> int:
-    """Return how many voxels a piece needs to have at least this volume; both in one unit.
+    """Return the number of voxels that reach at least a volume; both arguments in the same unit.
 
-    Voxel volumes come out of determinants with rounding in the last digits: a millionth of a voxel is forgiven.
+    Voxel volumes from determinants have rounding errors, so a millionth of a voxel is tolerated.
 
     >>> voxels_needed(5.0, 2.0), voxels_needed(3.0, 0.1 * 3), voxels_needed(0.0, 1.0)
     (3, 10, 0)
@@ -84,7 +84,7 @@ def lesion_centres(
 
     Args:
         instances: (X, Y, Z) int; 0 background, lesions 1..N without gaps.
-        affine: (4, 4) voxel-to-RAS matrix, mm; None: the answer is in voxel indices.
+        affine: (4, 4) voxel-to-RAS matrix, mm; None: the result is in voxel indices.
     Returns:
         (N, 3) float64; row i belongs to lesion i + 1: RAS mm with an affine, voxel indices without.
     """

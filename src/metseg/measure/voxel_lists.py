@@ -1,4 +1,4 @@
-"""The voxels of every lesion, lesion by lesion: what is measured of a lesion comes from these, not from the image."""
+"""Lists of voxels per lesion, from which lesions are measured without access to the whole image."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class VoxelGroups:
-    """The voxels of lesions 1..L, none of which is empty.
+    """The voxels of lesions 1..L, each with at least one voxel.
 
     Args:
-        positions: (N, 3) voxel indices, those of a lesion one after the other.
-        starts: (L + 1,) where in ``positions`` each lesion begins, and N.
+        positions: (N, 3) voxel indices, grouped by lesion.
+        starts: (L + 1,) index of the first voxel of each lesion in ``positions``, and N.
     """
 
     positions: Integers
@@ -60,11 +60,11 @@ class VoxelGroups:
         return np.asarray((sums - low * counts) / counts + low, dtype=np.float64)
 
     def masks(self) -> Iterator[Mask]:
-        """Return where in its box each lesion is, one after the other."""
+        """Yield the mask of each lesion in its box."""
         return (self.mask([number], box) for number, box in enumerate(self.boxes, start=1))
 
     def mask(self, numbers: Iterable[int], box: Box) -> Mask:
-        """Return where in a box that holds them these lesions are."""
+        """Return the mask of some lesions in a box that contains them."""
         low = [side.start for side in box]
         mask = np.zeros([side.stop - side.start for side in box], dtype=bool)
         for number in numbers:
@@ -73,12 +73,12 @@ class VoxelGroups:
 
 
 def voxel_groups(voxels: tuple[Integers, ...], numbers: npt.NDArray[np.integer], count: int) -> VoxelGroups:
-    """Return the voxels of lesions lesion by lesion.
+    """Group voxels by lesion.
 
     Args:
         voxels: three arrays, (N,) each, of the voxels' indices.
-        numbers: (N,) of the lesion of each, 1..count, every one of them there.
-        count: of lesions.
+        numbers: (N,) lesion of each voxel, 1..count, without gaps.
+        count: number of lesions.
     Raises:
         ValueError: a lesion has no voxel.
 
@@ -90,6 +90,6 @@ def voxel_groups(voxels: tuple[Integers, ...], numbers: npt.NDArray[np.integer],
     sizes = np.bincount(numbers, minlength=count + 1)[1:]
     if not sizes.all():
         raise ValueError("instances have to be numbered 1..N without gaps")
-    # Numbers in the smallest type are sorted digit by digit, in one or two passes.
+    # Small integer types use radix sort with one or two passes.
     order = np.argsort(numbers.astype(np.min_scalar_type(count)), kind="stable")
     return VoxelGroups(np.column_stack([axis[order] for axis in voxels]), np.concatenate([[0], np.cumsum(sizes)]))

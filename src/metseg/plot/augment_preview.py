@@ -1,4 +1,4 @@
-"""What training sees of a few slices: as read, as prepared, and augmented in several ways, the mask outlined."""
+"""Preview of training slices: as read, preprocessed, and with several augmentations, with the mask outlined."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class PreviewRow:
     """One slice.
 
     Args:
-        title: whose it is.
-        as_read: as it lies in the file.
+        title: name of the slice.
+        as_read: as stored in the file.
         prepared: after preprocessing.
-        augmented: versions of it, as many in every row; none where a recipe has no augmentation.
+        augmented: augmented versions, the same number in every row; none if the recipe has no augmentation.
     """
 
     title: str
@@ -39,7 +39,7 @@ class PreviewRow:
 
 
 def augment_preview(rows: Sequence[PreviewRow], path: Path, *, heading: str = "") -> None:
-    """Write a picture of one row per slice; the ending of the path says which kind.
+    """Write a picture with one row per slice; the suffix of the path sets the format.
 
     All versions of a slice are shown with the grey values of the prepared one, so that brightness and contrast can be
     compared.

@@ -1,4 +1,4 @@
-"""Do two measurements agree, and does that depend on the size: Bland & Altman 1986, on lesion volumes."""
+"""Bland-Altman plots (1986) of lesion volumes: agreement of two measurements, by size."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ACROSS, PANEL_WIDTH, PANEL_HEIGHT = 2, 4.2, 3.4
 #: Volumes spread wider than this times their median are shown on a logarithmic axis, linear below `LINEAR_ML`.
 WIDE, LINEAR_ML = 8.0, 0.1
 
-#: How far beyond the largest volume a logarithmic axis ends, as a factor.
+#: End of a logarithmic axis, as a factor of the largest volume.
 BEYOND = 1.5
 
-#: Dark grey of the lines that sum up the points, and how they are told apart in grey.
+#: Dark grey of the summary lines, and their dash styles.
 LINE_COLOUR, BAND = "#404040", 0.12
 
 
@@ -38,8 +38,8 @@ class Agreement:
         predicted_ml: (N,) predicted volumes.
         bias_ml: mean of predicted minus true.
         lower_ml: lower limit of agreement, bias - 1.96 standard deviations; None with a single case.
-        upper_ml: upper limit, bias + 1.96 standard deviations; None likewise.
-        series: whose volumes they are, counted from 0: each is drawn alike in every panel, as in other figures.
+        upper_ml: upper limit, bias + 1.96 standard deviations; None with a single case.
+        series: index of the series, from 0; each series has the same style in every panel and figure.
     """
 
     truth_ml: Sequence[float]
@@ -81,13 +81,13 @@ def _draw_panel(axes: Axes, agreement: Agreement) -> None:
         (f"{MINUS}1.96 SD", agreement.lower_ml, "--"),
     )
     for name, line, dashes in limits:
-        # Where all differences are the same the limits lie on the bias, and its line says it all.
+        # If all differences are the same, the limits coincide with the line of the bias.
         if line is not None and (name == "bias" or line.value != agreement.bias_ml.value):
             _draw_line(axes, line, dashes, name)
     positive = mean[mean > 0]
     if positive.size and positive.max() > WIDE * np.median(positive):
         axes.set_xscale("symlog", linthresh=LINEAR_ML)
-        axes.set_xlim(0, BEYOND * positive.max())  # a margin in mL would be none on this axis
+        axes.set_xlim(0, BEYOND * positive.max())  # a margin in mL would be invisible on this axis
     axes.set_xlim(left=0)
     axes.set(xlabel="mean of true and predicted volume (mL)", ylabel=f"predicted {MINUS} true (mL)")
 

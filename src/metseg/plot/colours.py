@@ -34,12 +34,12 @@ CLASS_COLOURS: Mapping[int, Colour] = {
     7: GREEN,
 }
 
-#: Lines one after another, on white: yellow would not be seen.
+#: Colours of successive lines on white, without yellow, which is hard to see.
 LINE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, GREY)
 
 
 def class_colour(label: int) -> Colour:
-    """Return the colour of a class id, 1 or more; after the last one the colours begin again.
+    """Return the colour of a class id, 1 or more; colours repeat after the last one.
 
     >>> class_colour(1) == class_colour(8) == ORANGE
     True
@@ -48,7 +48,7 @@ def class_colour(label: int) -> Colour:
 
 
 def hexadecimal(colour: Colour) -> str:
-    """Return a colour as matplotlib and the web write it.
+    """Return a colour in hexadecimal notation, as in matplotlib and CSS.
 
     >>> hexadecimal(BLUE)
     '#0072B2'

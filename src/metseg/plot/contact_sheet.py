@@ -1,4 +1,4 @@
-"""One slice per patient on one page, its lesion outlined: the quickest way to see what a data set is."""
+"""A contact sheet with one slice per patient and its lesion outlined, for an overview of a data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metseg.plot.overlay import grey
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches of one tile, on a sheet of few tiles and on one of many; the share of it that separates neighbours.
+#: Size of a tile in inches, on sheets with few and with many tiles; gap between tiles as a share of the size.
 LARGE_TILE_INCHES, TILE_INCHES, FEW_TILES, GAP = 2.4, 1.35, 30, 0.04
 HEADING_INCHES, MIN_WIDTH_INCHES = 0.35, 4.0
 
@@ -36,7 +36,7 @@ class Tile:
     Args:
         picture: (rows, cols), any real type.
         labels: (rows, cols) class ids, or None.
-        title: what is written into the corner.
+        title: text in the corner.
         window: the values shown black and white; None: from the picture itself, see `metseg.plot.overlay.grey`.
     """
 
@@ -54,14 +54,14 @@ def contact_sheet(
     columns: int | None = None,
     column_titles: Sequence[str] = (),
 ) -> None:
-    """Write a contact sheet as a picture; the ending of the path says which kind.
+    """Write a contact sheet as a picture; the suffix of the path sets the format.
 
     Args:
         tiles: at least one, in reading order.
-        path: where to; its folder is made.
+        path: path of the picture; its folder is created.
         heading: one line above.
-        columns: how many tiles lie side by side; None: a sheet somewhat wider than high.
-        column_titles: what stands above the first row, one for each column or none.
+        columns: number of tiles side by side; None: a sheet slightly wider than high.
+        column_titles: titles above the first row, one for each column or none.
     """
     from metseg.plot.style import figure, save
 
@@ -87,7 +87,7 @@ def contact_sheet(
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Return names without the parts that all share and without trailing parts that tell nobody apart.
+    """Shorten names by removing parts that all share and trailing parts that are not needed to distinguish them.
 
     >>> short_names(["TCGA_CS_4941_19960909", "TCGA_DU_4942_19970222"])
     ['CS', 'DU']

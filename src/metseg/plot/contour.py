@@ -1,4 +1,4 @@
-"""The border of a mask as a line in a figure."""
+"""Draw the border of a mask as a line in a figure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Extent = tuple[float, float, float, float]
 def draw_contour(
     axes: Axes, mask: npt.NDArray[np.bool_], *, colour: Colour, width: float, extent: Extent | None = None
 ) -> None:
-    """Draw the border of a mask along the edges between pixels in and out of it.
+    """Draw the border of a mask along the edges between inner and outer pixels.
 
     Args:
-        axes: where the picture is shown.
+        axes: axes of the picture.
         mask: (rows, cols); nothing is drawn if it is empty.
         colour: of the line.
         width: of the line, in points.
-        extent: where the picture lies; None: where ``imshow`` puts it by itself.
+        extent: position of the picture; None: the default position of ``imshow``.
     """
     if not mask.any():
         return

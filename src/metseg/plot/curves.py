@@ -18,8 +18,8 @@ def draw_curves(epochs: Mapping[str, pd.DataFrame], path: Path) -> None:
     """Write the curves of one or several runs: loss on the left, validation Dice on the right.
 
     Args:
-        epochs: name of the run to its `epochs.csv`; of rows with the same epoch the last counts. Epochs without a
-            validation have NaN there and leave no gap.
+        epochs: name of the run to its `epochs.csv`; of several rows for an epoch the last one is used. Epochs without a
+            validation contain NaN and leave no gap.
         path: PNG or SVG.
     """
     with figure(width=9, height=3.4 + 0.2 * len(epochs)) as drawn:
@@ -33,7 +33,7 @@ def draw_curves(epochs: Mapping[str, pd.DataFrame], path: Path) -> None:
         scores.set(
             xlabel="minutes", ylabel="mean Dice by patient", title="Validation Dice", ylim=(-0.02, 1.02), xlim=(0, None)
         )
-        # Below the axes, where it hides no curve however many runs there are.
+        # Below the axes, where it hides no curve for any number of runs.
         lines = list(scores.lines)
         drawn.legend(lines, list(epochs), loc="outside lower center", ncols=min(3, len(epochs)))
         save(drawn, path)

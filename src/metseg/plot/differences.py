@@ -1,4 +1,4 @@
-"""Differences between models with their intervals, one under the other: the paired tests as a picture."""
+"""Forest plot of the paired differences between models with their intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from metseg.plot.error_bars import ErrorBounds, error_bars
 from metseg.plot.style import figure, save_for_print
 
-#: Inches of a row, and of what stands above and below the rows.
+#: Height of a row in inches, and of the space above and below the rows.
 ROW_INCHES, FRAME_INCHES = 0.38, 1.0
 
 LINE_COLOUR = "#404040"
@@ -17,13 +17,13 @@ LINE_COLOUR = "#404040"
 def draw_differences(rows: Mapping[str, ErrorBounds], path: Path, *, shown: Container[str], label: str) -> None:
     """Write one row per pair: the mean difference and its interval beside the line of no difference.
 
-    A filled marker is a difference that was shown; an open one shows none.
+    A filled marker is a significant difference; an open one is not.
 
     Args:
         rows: name of the pair, as "A - B", to the difference A minus B; the first is drawn on top.
         path: of the PNG and the SVG.
-        shown: names of the pairs of which one is shown to be better.
-        label: what differs, with its unit.
+        shown: names of the pairs with a better model.
+        label: name of the metric, with its unit.
     """
     with figure(width=6.8, height=FRAME_INCHES + ROW_INCHES * len(rows)) as drawn:
         axes = drawn.add_subplot()

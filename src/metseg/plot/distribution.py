@@ -1,4 +1,4 @@
-"""How a figure is distributed over patients, model by model: every patient a point, quartiles as a box."""
+"""Distribution of a metric over patients, by model: every patient a point, quartiles as a box."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from metseg.plot.style import figure, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches of a model's row and of what stands above and below the rows.
+#: Height of a model's row in inches, and of the space above and below the rows.
 ROW_INCHES, FRAME_INCHES = 0.62, 1.0
-#: How thick a row's cloud of points and its box are, in rows.
+#: Thickness of the points and of the box, in rows.
 CLOUD, BOX = 0.5, 0.6
 
 
 def draw_distribution(figures: Mapping[str, Sequence[float]], path: Path, *, label: str) -> None:
     """Write one row per model: a point per patient, a box from the 1st to the 3rd quartile, the mean as a diamond.
 
-    The whiskers reach the last patient within 1.5 box lengths (Tukey 1977). Every patient is drawn: nothing is hidden.
+    The whiskers reach the last patient within 1.5 box lengths (Tukey 1977). Every patient is drawn.
 
     Args:
-        figures: model to one figure per patient, each between 0 and 1; the first model is drawn on top, and has the
-            same colour here as in the training curves.
+        figures: model to one value per patient, each between 0 and 1; the first model is drawn on top. Colours are the
+            same as in the training curves.
         path: PNG or SVG.
-        label: what the figure is, under the axis.
+        label: name of the metric, under the axis.
     """
     with figure(width=8, height=FRAME_INCHES + ROW_INCHES * len(figures)) as drawn:
         axes = drawn.add_subplot()
@@ -39,7 +39,7 @@ def draw_distribution(figures: Mapping[str, Sequence[float]], path: Path, *, lab
 
 
 def draw_rows(axes: Axes, figures: Mapping[str, Sequence[float]]) -> None:
-    """Draw the rows of `draw_distribution` into axes of any range; a row without a figure stays empty."""
+    """Draw the rows of `draw_distribution` into axes of any range; a row without values stays empty."""
     for row, values in enumerate(figures.values()):
         if not len(values):
             continue
@@ -64,8 +64,8 @@ def draw_rows(axes: Axes, figures: Mapping[str, Sequence[float]]) -> None:
 
 
 def _spread(count: int) -> npt.NDArray[np.float64]:
-    """Return how far each point lies beside its row, so that equal figures do not hide one another.
+    """Return the offset of each point from its row, so that equal values do not hide one another.
 
-    Multiples of the golden ratio, modulo one: neighbours are far apart, and every drawing of the data is the same.
+    Offsets are multiples of the golden ratio, modulo one: neighbours are far apart, and the drawing is deterministic.
     """
     return np.asarray(CLOUD * ((np.arange(count) * 0.6180339887) % 1.0 - 0.5), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How a figure is distributed over patients, region by region and model by model."""
+"""Distribution of a metric over patients, by region and model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from metseg.plot.distribution import FRAME_INCHES, ROW_INCHES, draw_rows
 from metseg.plot.style import figure, save_for_print
 
-#: What stands above and below the rows of every panel but the last, which carries the axis's label.
+#: Space above and below the rows of every panel except the last, which has the axis label.
 PANEL_INCHES = 0.45
 
 #: Shares are shown from 0 to 1, with room for the points at both ends.
@@ -21,10 +21,10 @@ def draw_distribution_by_region(
     """Write one panel per region, one row per model in each: every patient a point, quartiles, mean.
 
     Args:
-        regions: region to model to one figure per patient.
+        regions: region to model to one value per patient.
         path: of the PNG and the SVG.
-        label: what the figure is, with its unit.
-        is_share: lies between 0 and 1; otherwise the axis begins at 0 and ends where the figures do.
+        label: name of the metric, with its unit.
+        is_share: values are between 0 and 1; otherwise the axis goes from 0 to the largest value.
     """
     rows = max((len(models) for models in regions.values()), default=1)
     height = FRAME_INCHES + len(regions) * (ROW_INCHES * rows + PANEL_INCHES)

@@ -1,4 +1,4 @@
-"""A figure with its interval, as error bars and bands want it; the statistics themselves come from elsewhere."""
+"""Values with intervals, for error bars and bands. Intervals are computed in `metseg.evaluation`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 class ErrorBounds(NamedTuple):
-    """A value between the ends of its interval; None where it has none, as with a single patient."""
+    """A value with the ends of its interval; None without an interval, as with a single patient."""
 
     value: float
     low: float | None = None
@@ -18,9 +18,9 @@ class ErrorBounds(NamedTuple):
 
 
 def error_bars(bounds: Sequence[ErrorBounds]) -> npt.NDArray[np.float64]:
-    """Return (2, N): how far each bar reaches below and above its value, as ``Axes.errorbar`` takes it.
+    """Return the lengths of each bar below and above its value, (2, N), for ``Axes.errorbar``.
 
-    Rounding can put a value a hair outside its own interval; a bar never has a negative length.
+    Rounding can put a value slightly outside its interval; negative lengths are set to 0.
 
     >>> error_bars([ErrorBounds(0.5, 0.25, 1.0), ErrorBounds(0.7)]).tolist()
     [[0.25, 0.0], [0.5, 0.0]]

@@ -1,4 +1,4 @@
-"""Free-response curves: which share of the lesions is found at which price in false ones (Bunch et al. 1978)."""
+"""Free-response (FROC) curves: sensitivity against false positives per patient (Bunch et al. 1978)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from metseg.plot.style import Style, figure, save_for_print, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Rates beyond this are off the axis: nobody would read so many false alarms.
+#: Upper limit of the axis: higher rates of false positives are of no practical use.
 MOST_FALSE = 10.0
 
 
 @dataclass(frozen=True)
 class FrocCurve:
-    """One model, one entry per threshold, in the order of the line.
+    """Curve of one model, one entry per threshold, in the order of the line.
 
     Args:
         false_positives: per patient.
         sensitivity: as many, each with its interval.
-        chosen: false positives per patient and sensitivity where the model is used, or None.
+        chosen: false positives per patient and sensitivity at the operating point, or None.
     """
 
     false_positives: Sequence[float]
@@ -35,7 +35,7 @@ class FrocCurve:
 def draw_froc(models: Mapping[str, FrocCurve], path: Path) -> None:
     """Write sensitivity against false positives per patient, a marker with its interval for each threshold.
 
-    The large marker is where a model is used. A model of which only masks are known is one point.
+    The large marker is the operating point. A model with masks only is a single point.
 
     Args:
         models: model to curve.

@@ -1,4 +1,4 @@
-"""Pictures side by side, truth and prediction outlined: what a score means, seen."""
+"""Pictures side by side, with truth and prediction outlined."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Panel:
         truth: (X, Y) bool.
         prediction: (X, Y) bool.
         title: one line or two.
-        aspect: how much longer a pixel is along Y than along X.
+        aspect: ratio of the pixel size along Y to that along X.
     """
 
     picture: npt.NDArray[np.generic]
@@ -73,7 +73,7 @@ def draw_outlines(panels: Sequence[Panel], path: Path) -> None:
 
 
 def draw_outline_picture(panel: Panel, path: Path) -> None:
-    """Write one panel alone, without margin, title and legend: what stands in a page that has both in words.
+    """Write one panel without margin, title and legend, for pages that have both as text.
 
     Args:
         panel: the picture.

@@ -1,4 +1,4 @@
-"""A mask drawn over a picture: outline or fill, in colours that everybody can tell apart."""
+"""Draw a mask over a picture, as outline or fill, in colours that are safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def grey(picture: npt.NDArray[np.generic], window: tuple[float, float] | None = 
 
     Args:
         picture: either order of axes.
-        window: the values shown black and white; None: what `window_of` says. A constant picture is black.
+        window: the values shown black and white; None: from `window_of`. A constant picture is black.
     """
     values = np.asarray(picture, dtype=np.float32)
     low, high = window or window_of(values)
@@ -27,7 +27,7 @@ def grey(picture: npt.NDArray[np.generic], window: tuple[float, float] | None = 
 
 
 def window_of(picture: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """Return the values to show black and white: the 1st and 99.5th percentile, or the extremes if these are one."""
+    """Return the values to show black and white: the 1st and 99.5th percentile, or the extremes if these are equal."""
     values = np.asarray(picture, dtype=np.float32)
     low, high = np.percentile(values, [1, 99.5])
     return (float(low), float(high)) if high > low else (float(values.min()), float(values.max()))
@@ -51,7 +51,7 @@ def draw_labels(picture: Rgb, labels: npt.NDArray[np.uint8], *, opacity: float =
     Args:
         picture: from `grey`.
         labels: (X, Y) class ids.
-        opacity: of the filling; 0 leaves the outline alone.
+        opacity: of the fill; 0 draws only the outline.
     """
     painted = picture.astype(np.float32)
     for value in np.unique(labels[labels > 0]):

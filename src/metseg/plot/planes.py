@@ -1,4 +1,4 @@
-"""A volume in three planes through a lesion, as radiologists see it: the patient's right is left, the nose is up."""
+"""A volume in three planes through a lesion, with the patient's right on the left and the nose up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKGROUND, TEXT = "#111111", "#ffffff"
 #: Where the planes meet.
 CROSS: Mapping[str, Any] = {"color": "#ffffff", "linewidth": 0.6, "alpha": 0.35}
 
-#: What is brighter than this share of the 99th percentile is shown with so many voxels around it; the rest is air.
+#: Voxels brighter than this share of the 99th percentile are shown with this margin in voxels; the rest is air.
 AIR_SHARE, MARGIN_VOXELS = 0.05, 4
 
 
@@ -35,7 +35,7 @@ class Cut:
 
     Args:
         centre: (x, y, z) voxel where the planes meet.
-        title: what lies there.
+        title: description of the point.
     """
 
     centre: tuple[int, int, int]
@@ -110,7 +110,7 @@ def _fill(
 
 
 def shown_box(image: npt.NDArray[np.generic]) -> tuple[slice, slice, slice]:
-    """Return the part of a volume (X, Y, Z) that is worth showing: without the air around the head."""
+    """Return the visible part of a volume (X, Y, Z): without the air around the head."""
     values = np.asarray(image, dtype=np.float32)
     low, high = float(values.min()), float(np.percentile(values, 99))
     bright = values > low + AIR_SHARE * (high - low)
@@ -128,7 +128,7 @@ def plane_picture(
 ) -> npt.NDArray[np.uint8]:
     """Return (rows, columns, 3) uint8 of a plane of a volume in RAS+, its labels drawn on.
 
-    What is right in the patient (or front, in the sagittal plane) comes left; what is up or in front comes first.
+    The patient's right (or the front, in the sagittal plane) is on the left; superior or anterior is at the top.
     """
     plane = draw_labels(grey(np.take(image, index, axis=across)), np.take(labels, index, axis=across))
     return np.ascontiguousarray(plane[::-1, ::-1].transpose(1, 0, 2))

@@ -1,4 +1,4 @@
-"""Is a probability what it says: among voxels (or lesions) given 80 %, are 80 % lesion? (DeGroot & Fienberg 1983)."""
+"""Reliability diagrams: the observed share of lesion against the predicted probability (DeGroot & Fienberg 1983)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 #: Of the two panels, one above the other.
 HEIGHTS = (3, 1)
 
-#: Counts that spread less than this are written as they are, and not as powers of ten.
+#: Counts with a smaller spread than this are written as plain numbers, not as powers of ten.
 FEW_DECADES = 200.0
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """One model; bins without anything in them are left out.
+    """Curve of one model; empty bins are left out.
 
     Args:
         predicted: mean probability of each bin.
-        observed: which share of it was right, with its interval.
-        counts: how many voxels or lesions are in each.
+        observed: share that was correct in each bin, with its interval.
+        counts: number of voxels or lesions in each bin.
         error: expected calibration error, or None.
     """
 
@@ -41,7 +41,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Axis:
-    """What is on the axes: ``predicted`` below, ``observed`` at the left, and what is counted."""
+    """Labels of the axes: ``predicted`` for x, ``observed`` for y, and the name of the counted entries."""
 
     predicted: str
     observed: str
@@ -55,7 +55,7 @@ LESIONS = Axis("confidence of a predicted lesion", "share that are lesions", "le
 def draw_reliability(models: Mapping[str, Reliability], path: Path, *, axis: Axis = VOXELS) -> None:
     """Write the reliability curve of every model, and below it how many entries each bin holds.
 
-    On the dotted diagonal a probability is exactly right; below it, too sure.
+    On the dotted diagonal probabilities are exactly right; below it they are too high.
 
     Args:
         models: model to curve.

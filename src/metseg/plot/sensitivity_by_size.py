@@ -1,4 +1,4 @@
-"""Which share of the lesions is found, by how large they are: where a detector of metastases is judged."""
+"""Sensitivity by lesion size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metseg.plot.style import figure, save_for_print, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: What the models of one bin take of its width; the points of two models never lie on one another.
+#: Share of a bin's width for the points of its models, which are placed side by side.
 SPREAD = 0.6
 
 #: Panels side by side, and inches of one.
@@ -26,8 +26,8 @@ class SizeSensitivity:
     """The lesions of one size.
 
     Args:
-        lesions: how many there are.
-        share: how many of them were found, as a share with its interval; None where there is no lesion of this size.
+        lesions: number of lesions.
+        share: share of found lesions with its interval; None if there is no lesion of this size.
     """
 
     lesions: int
@@ -41,9 +41,9 @@ def draw_sensitivity_by_size(
 
     Args:
         regions: region, at least one, to model to its bins; the number of lesions under a bin is that of the first
-            model, for the truth is the same for all.
+            model, since all have the same truth.
         path: of the PNG and the SVG.
-        bins: what each bin is called, from small to large.
+        bins: names of the bins, from small to large.
     """
     across, down = min(ACROSS, len(regions)), math.ceil(len(regions) / ACROSS)
     models = next(iter(regions.values()))

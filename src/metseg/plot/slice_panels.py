@@ -24,7 +24,7 @@ OUTLINE_WIDTH = 1.2
 
 
 class Image(NamedTuple):
-    """An image and where it lies.
+    """An image and its position in space.
 
     Args:
         data: (X, Y, Z).
@@ -66,7 +66,7 @@ class Panel:
 
     Args:
         picture: (rows, columns) of any range, or (rows, columns, 3) uint8.
-        title: what is written above.
+        title: text above the panel.
         labels: (rows, columns) class ids, which are outlined; None: nothing is.
         aspect: height of a pixel relative to its width.
     """
@@ -82,7 +82,7 @@ def show_panels(panels: Sequence[Panel], *, columns: int | None = None) -> npt.N
 
     Args:
         panels: at least one, in reading order.
-        columns: how many lie side by side; None: all of them.
+        columns: number of panels side by side; None: all of them.
     Returns:
         (rows, columns) Matplotlib axes.
     """
@@ -114,9 +114,9 @@ def show_images(
 
     Args:
         images: sequence to image; at least one.
-        labels: class ids, outlined on the images that lie on their grid.
-        z: slice number in the labels, or in the first image where there are none: from the feet up, of pictures in
-            their order; None: the slice with the most labels, or the middle one.
+        labels: class ids, outlined on the images that are on their grid.
+        z: slice number in the labels, or in the first image if there are none: from the feet up, or in the order of
+            the pictures; None: the slice with the most labels, or the middle one.
     Returns:
         (1, number of images) Matplotlib axes.
     Raises:
@@ -146,7 +146,7 @@ def fullest_slice(labels: Image | None) -> int | None:
 
 
 def _same_height(image: Image, reference: Image, z: int) -> int:
-    """Return the slice of an image that lies nearest to the middle of a slice of another one."""
+    """Return the slice of an image that is nearest to the middle of a slice of another image."""
     depth = image.data.shape[2]
     if image.affine is None or reference.affine is None:
         return int(min(z, depth - 1))

@@ -1,4 +1,4 @@
-"""One style for every figure: quiet, readable when small, safe for colour-blind readers."""
+"""The style of all figures: plain, readable at small sizes, safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from metseg.plot.colours import LINE_COLOURS, hexadecimal
 
-#: Lines one after another.
+#: Colours of successive lines.
 COLOURS = tuple(map(hexadecimal, LINE_COLOURS))
 
 _STYLE: dict[Any, Any] = {
@@ -30,21 +30,21 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 150,
-    # Text stays text: it can be searched and edited, as journals ask for.
+    # Text stays text, so that it can be searched and edited, as journals require.
     "svg.fonttype": "none",
-    # The same data give the same file: names inside it are not drawn at random, and no date is written.
+    # Deterministic files: ids are not random, and no date is written.
     "svg.hashsalt": "metseg",
 }
 
-#: As on the axes; a hyphen is shorter.
+#: Minus sign as on the axes.
 MINUS = "\N{MINUS SIGN}"
 
-#: Dots per inch of a picture that goes into print beside its SVG.
+#: Dots per inch of the PNG written together with an SVG.
 PRINT_DPI = 300
 
 
 class Style(NamedTuple):
-    """How one of several series is drawn: marker and dashes tell it apart where colours cannot be seen."""
+    """Style of one of several series; marker and dashes distinguish it without colours."""
 
     colour: str
     marker: str
@@ -56,7 +56,7 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1.2, 2))
 
 
 def style(place: int) -> Style:
-    """Return how the series at a place, from 0, is drawn in every figure.
+    """Return the style of a series by its index, from 0, for every figure.
 
     >>> style(0)
     Style(colour='#0072B2', marker='o', dashes='-')
@@ -66,9 +66,9 @@ def style(place: int) -> Style:
 
 @contextmanager
 def figure(*, width: float, height: float) -> Iterator[Figure]:
-    """Give an empty figure in the common style.
+    """Create an empty figure in the common style.
 
-    It is made without pyplot, whose backend belongs to the user: in a notebook their own figures still show.
+    It is created without pyplot, so that the user's backend is not changed and notebooks still show their own figures.
 
     Args:
         width: inches.
@@ -79,7 +79,7 @@ def figure(*, width: float, height: float) -> Iterator[Figure]:
 
 
 def save(drawn: Figure, path: Path) -> None:
-    """Write a figure whole or not at all; the ending of the path chooses the format."""
+    """Write a figure atomically; the suffix of the path sets the format."""
     from metseg.atomic_io import atomic_file
 
     kind = path.suffix.removeprefix(".")
@@ -92,7 +92,7 @@ def save_for_print(drawn: Figure, path: Path) -> None:
 
     Args:
         drawn: from `figure`.
-        path: without ending, or with one of the two, which is left aside.
+        path: without a suffix, or with one of the two, which is ignored.
     """
     with matplotlib.rc_context({"savefig.dpi": PRINT_DPI}):
         for ending in (".svg", ".png"):
@@ -100,7 +100,7 @@ def save_for_print(drawn: Figure, path: Path) -> None:
 
 
 def plain_name(name: str) -> str:
-    """Return a figure's file name without the ending of a picture; a point inside it is no ending.
+    """Return a figure's file name without the suffix of a picture; other dots are kept.
 
     >>> plain_name("nsd_1.0"), plain_name("froc.png")
     ('nsd_1.0', 'froc')

@@ -1,6 +1,6 @@
-"""Reports for people: of an evaluation or a comparison, and of one study.
+"""Reports of an evaluation, a comparison or a single study.
 
-`evaluation.evaluation_contents` gathers what `page` makes one HTML file of. The report of a study:
-`study.report_builder.report_of_prediction` or `study.from_disk.report_of_document` gather it,
-`study.model_info` says what is known of the model, `study.formats.write_report` writes it as PDF and HTML.
+`evaluation_report` collects the contents of an evaluation, and `report_page` writes them as one HTML file. For a study,
+`study.report_builder.report_of_prediction` or `study.from_disk.report_of_document` collect the contents,
+`study.model_info` describes the model, and `study.formats.write_report` writes PDF and HTML.
 """

@@ -1,6 +1,6 @@
-"""What a page is made of: paragraphs, tables, figures. The same blocks become HTML and Markdown.
+"""The blocks of a page: paragraphs, tables, figures. The same blocks are written as HTML and Markdown.
 
-A new kind of block is a class here, a template ``blocks/<kind>.html``, and a line in
+To add a kind of block, add a class here, a template ``blocks/<kind>.html``, and an entry in
 `metseg.reporting.markdown.WRITERS`.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-#: Where there is no figure to print.
+#: Text of a cell without a value.
 NOTHING = "–"
 
 
@@ -19,9 +19,9 @@ class Paragraph:
     """A few sentences.
 
     Args:
-        text: plain, without markup of any kind.
-        label: a word or two in bold before it; alone where there is no text.
-        tone: how it looks.
+        text: plain text without markup.
+        label: one or two words in bold before the text; without text, the label alone.
+        tone: the style.
     """
 
     kind: ClassVar[str] = "paragraph"
@@ -32,11 +32,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Bullets:
-    """Several sentences, one under the other.
+    """A list of sentences.
 
     Args:
         items: at least one, plain text.
-        tone: how they look.
+        tone: the style.
     """
 
     kind: ClassVar[str] = "bullets"
@@ -46,7 +46,7 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known, as pairs of a term and what it is."""
+    """Facts as pairs of a term and its value."""
 
     kind: ClassVar[str] = "facts"
     items: tuple[tuple[str, str], ...]
@@ -54,16 +54,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts; a cell without a figure is empty or `NOTHING`.
+    """A table of texts; a cell without a value is empty or `NOTHING`.
 
     Args:
         titles: one per column.
         rows: as many cells each.
-        words: how many of the first columns hold words; the others hold figures and are set to the right.
-        caption: what is in it.
-        sortable: by any column, where scripts run.
-        trailing_words: how many of the last columns hold words too.
-        folded: only the caption is shown until it is clicked on; for details that few look at. Printed whole.
+        words: number of leading columns with words; the others contain numbers and are aligned right.
+        caption: description of the contents.
+        sortable: sortable by any column, if scripts run.
+        trailing_words: number of trailing columns with words.
+        folded: only the caption is shown until a click, for details. Printed in full.
     """
 
     kind: ClassVar[str] = "table"
@@ -76,19 +76,19 @@ class Table:
     folded: bool = False
 
     def holds_words(self, column: int) -> bool:
-        """Return whether a column, from 0, holds words."""
+        """Return whether a column, counted from 0, contains words."""
         return column < self.words or column >= len(self.titles) - self.trailing_words
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture that lies in a file, which the page takes in whole.
+    """A picture from a file, embedded in the page.
 
     Args:
         path: SVG or PNG.
-        caption: what is seen: axes, n, what the bars and bands are.
-        alt: the same in a few words, for who does not see it.
-        wide: takes the whole width of the page.
+        caption: description: axes, n, meaning of the bars and bands.
+        alt: short alternative text.
+        wide: uses the full width of the page.
     """
 
     kind: ClassVar[str] = "figure"
@@ -111,10 +111,10 @@ Block = Paragraph | Bullets | Facts | Table | Figure | Gallery
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
+    """A section of a page.
 
     Args:
-        name: its anchor, a word in lower case.
+        name: anchor, a word in lower case.
         title: its heading.
         blocks: in order.
     """
@@ -126,12 +126,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report.
+    """A complete report.
 
     Args:
-        title: what it is.
-        notice: what it must not be used for; stands at its top and its end.
-        summary: what stands before the first heading.
+        title: the title.
+        notice: the disclaimer, shown at the top and the end.
+        summary: blocks before the first heading.
         sections: in order.
     """
 

@@ -13,7 +13,7 @@ from metseg.reporting.provenance import Fact, folder_name, making_facts, scoring
 from metseg.reporting.report_data import Contents, Scored, compared
 from metseg.reporting.report_page import write_report
 
-NO_IMAGES = "No images were given (--images ROOT), so there is nothing to draw the masks on."
+NO_IMAGES = "No images were given (--images ROOT), so no overlays were drawn."
 
 
 def write_evaluation_report(
@@ -23,11 +23,11 @@ def write_evaluation_report(
 
     Args:
         evaluation: of `evaluate_sets`.
-        sets: what was scored against what.
+        sets: the predictions and the truth.
         manner: protocol and label scheme.
         out: folder of ``report.html`` and ``figures``.
-        images: for the overlays of the worst cases; None: without them. An image that is missing or cannot be read is
-            named in the report.
+        images: for the overlays of the worst cases; None: no overlays. The report names images that are missing or
+            cannot be read.
     Returns:
         the path of ``report.html``.
     """
@@ -37,7 +37,7 @@ def write_evaluation_report(
 def evaluation_contents(
     evaluation: Evaluation, sets: PredictionSets, manner: ScoringConfig, *, images: Images | None = None
 ) -> Contents:
-    """Return what the report of an evaluation tells; see `write_evaluation_report`."""
+    """Return the contents of the report of an evaluation; see `write_evaluation_report`."""
     scored = tuple(
         Scored(name, one.summary, one.scores, drawn.overlays, drawn.problems)
         for name, one in evaluation.sets.items()

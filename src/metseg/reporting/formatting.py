@@ -1,4 +1,4 @@
-"""Figures in words, the same in every table."""
+"""Format values as text, the same way in every table."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from metseg.evaluation.statistics.confidence_intervals import LEVEL
 from metseg.plot.error_bars import ErrorBounds
 from metseg.reporting.blocks import NOTHING
 
-#: What stands beside means; and what bars and bands are.
+#: Labels for intervals beside means, and for bars and bands.
 INTERVAL, OVER_PATIENTS, BOOTSTRAP = (
     f"{LEVEL:.0%} interval",
     f"{LEVEL:.0%} interval over patients",
     f"{LEVEL:.0%} bootstrap intervals over patients",
 )
 
-#: Unit to how a figure of it is written; what has no unit is a share or a count.
+#: Unit to number format; values without a unit are shares or counts.
 FORMATS: Mapping[str, str] = {"": ".3f", "mm": ".2f", "mm³": ",.0f", "mL": ".3g", "%": ".1f"}
 
-#: How a figure of any other unit is written: metrics of other packages bring their own.
+#: Number format of any other unit, for metrics of other packages.
 OTHER_UNITS = ".3g"
 
 
 def figure_text(value: float | None, unit: str = "", number_format: str = "") -> str:
-    """Return a figure without its unit, which stands in the title.
+    """Format a value without its unit, which is in the title.
 
-    A share that is almost 1, as accuracies are where lesions are small, is not written as if it were 1.
+    A share just below 1, such as the accuracy for small lesions, is not rounded to 1.
 
     Args:
         value: None: not defined.
-        unit: decides the digits.
-        number_format: a format specification that decides them instead.
+        unit: determines the digits.
+        number_format: format specification that overrides them.
 
     >>> figure_text(0.66667), figure_text(12345.6, "mm³"), figure_text(None)
     ('0.667', '12,346', '–')
@@ -49,7 +49,7 @@ def figure_text(value: float | None, unit: str = "", number_format: str = "") ->
 
 
 def interval_text(interval: Interval | None, unit: str = "", *, number_format: str = "", nothing: str = NOTHING) -> str:
-    """Return a mean with its interval; where some patients do not have the figure, over how many it is.
+    """Format a mean with its interval, and the number of patients if some have no value.
 
     >>> interval_text(Interval(0.5, 0.25, 0.75, 8)), interval_text(Interval(0.5, None, None, 1, undefined=2))
     ('0.500 (0.250 to 0.750)', '0.500, 1 of 3 patients')
@@ -65,7 +65,7 @@ def interval_text(interval: Interval | None, unit: str = "", *, number_format: s
 
 
 def metric_text(metric: Metric, interval: Interval | None, *, nothing: str = NOTHING) -> str:
-    """Return the mean of a metric with its interval, as `interval_text` does."""
+    """Format the mean of a metric with its interval; see `interval_text`."""
     return interval_text(interval, metric.unit, number_format=metric.number_format, nothing=nothing)
 
 
@@ -79,5 +79,5 @@ def titled(title: str, unit: str) -> str:
 
 
 def bounds_of(interval: Interval) -> ErrorBounds:
-    """Return an interval as figures draw it."""
+    """Return an interval as error bounds for figures."""
     return ErrorBounds(interval.mean, interval.low, interval.high)

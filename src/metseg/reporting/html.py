@@ -1,4 +1,4 @@
-"""A page as one HTML file that needs nothing else: style, script and pictures are inside, and it opens offline."""
+"""Write a page as one self-contained HTML file with style, script and pictures, which opens offline."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from metseg.atomic_io import write_text
 from metseg.errors import UsageError
 from metseg.reporting.blocks import Page
 
-#: Ending of a picture to its media type.
+#: Suffix of a picture to its media type.
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 TEMPLATE = "page.html"
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Write a page as HTML, whole or not at all."""
+    """Write a page as HTML, atomically."""
     write_text(path, page_html(page))
 
 
 def page_html(page: Page) -> str:
-    """Return a page as HTML; every text is escaped, whatever cases and folders are called.
+    """Return a page as HTML. All text is escaped, including names of cases and folders.
 
     Raises:
-        UsageError: a picture of another kind than `MEDIA_TYPES`.
-        OSError: a picture is not there.
+        UsageError: a picture format that is not in `MEDIA_TYPES`.
+        OSError: a picture is missing.
     """
     return _environment().get_template(TEMPLATE).render(page=page)
 
 
 def data_uri(path: Path) -> str:
-    """Return a picture as an address that holds it whole.
+    """Return a picture as a data URL.
 
-    An SVG is given as a picture too and not as elements of the page: the names inside it (clip paths, markers) would
-    meet those of the next one.
+    An SVG is embedded as a picture too and not as elements of the page, because its ids (clip paths, markers) would
+    clash with those of other SVGs.
     """
     media = MEDIA_TYPES.get(path.suffix.lower())
     if media is None:
-        raise UsageError("no kind of picture that a page takes in", where=path, expected=" or ".join(MEDIA_TYPES))
+        raise UsageError("unsupported picture format", where=path, expected=" or ".join(MEDIA_TYPES))
     return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
-#: What stays on one line in a cell with a figure: an interval, and over how many patients the figure is.
+#: Parts of a cell that stay on one line: an interval, and the number of patients.
 UNBROKEN = re.compile(r"\([^()]*\)|\d[\d,]* of \d[\d,]* patients")
 
 
 def unbroken(text: str) -> str:
-    """Return the text of a figure so that it can be broken before its interval and not inside it.
+    """Return a value's text with line breaks allowed before its interval and not inside it.
 
     >>> unbroken("0.5 (0.2 to 0.7), 8 of 9 patients").split(" ")
     ['0.5', '(0.2\\xa0to\\xa00.7),', '8\\xa0of\\xa09\\xa0patients']
@@ -59,12 +59,12 @@ def unbroken(text: str) -> str:
     return UNBROKEN.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
-#: A name of so many characters is not broken at its hyphens; longer ones may be.
+#: Names up to this length are not broken at hyphens.
 SHORT = 24
 
 
 def short(text: str) -> str:
-    """Return the class, behind another one, of a cell whose words stay on one line; nothing for longer texts."""
+    """Return the additional CSS class of a cell that stays on one line; empty for longer texts."""
     return " short" if len(text) <= SHORT else ""
 
 

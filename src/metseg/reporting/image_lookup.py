@@ -1,4 +1,4 @@
-"""The image that belongs to a mask, found by what the mask is called."""
+"""Find the image of a mask by the name of the mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
 
 Key = tuple[str, ...]
 
-#: How nnU-Net numbers the channels of a case.
+#: nnU-Net's numbering of the channels of a case.
 _CHANNEL_NUMBER = re.compile(r"_\d{4}$")
 
 _LAST_WORD = re.compile(r"(?:^|[-_])([^-_]+)$")
@@ -25,11 +25,11 @@ _LAST_WORD = re.compile(r"(?:^|[-_])([^-_]+)$")
 class Images:
     """The pictures or volumes under a root.
 
-    An image belongs to a mask if it is called like it, the ending of masks (``_mask``, ``-seg``) and the name of a
-    sequence (``-t1c``, ``_0000``) aside, and lies in a folder of the same name where that is needed to tell two apart.
+    An image belongs to a mask if their names are equal, apart from the ending of masks (``_mask``, ``-seg``) and the
+    name of a sequence (``-t1c``, ``_0000``). If several images match, the names of their folders must match too.
 
     Args:
-        root: folder of the images, searched to its depths.
+        root: folder of the images, searched recursively.
     Raises:
         InputError: there is no such folder.
     """
@@ -46,13 +46,13 @@ class Images:
                 self._by_ending[ending].append(path)
 
     def of(self, mask: Path, *, masks: Collection[Path] = ()) -> Path | None:
-        """Return the image of a mask, or None where there is none, or several of different folders.
+        """Return the image of a mask, or None if there is none, or several in different folders.
 
-        Of several sequences of a study the one is taken on which metastases are seen best.
+        Of several sequences of a study, the one that shows metastases best is used.
 
         Args:
-            mask: its file.
-            masks: files that are no images, whatever they are called; absolute.
+            mask: the file of the mask.
+            masks: absolute paths of files that are masks and not images.
         """
         key = (*_folders(mask), case_id(mask.name))
         for begin in range(len(key)):
@@ -72,7 +72,7 @@ def _folders(path: PurePath) -> Key:
 
 
 def _image_keys(path: PurePath) -> set[Key]:
-    """Return what the mask of an image can be called: its folders, then the case.
+    """Return the possible names of the mask of an image: its folders, then the case.
 
     >>> sorted(_image_keys(PurePath("images/P1/P1_3.png"))), sorted(_image_keys(PurePath("flat/P1-t1c.nii.gz")))
     ([('P1', 'P1_3')], [('flat', 'P1'), ('flat', 'P1-t1c')])
@@ -88,7 +88,7 @@ def _image_keys(path: PurePath) -> set[Key]:
 
 
 def _without_sequence(stem: str) -> str:
-    """Return a name without what tells the sequence at its end; nothing where that is all it tells.
+    """Return a name without the sequence at its end; empty if the name is only that of a sequence.
 
     >>> [_without_sequence(stem) for stem in ("P1_b-t1c", "P1_T1_post", "case_07_0000", "T2_FLAIR", "case_07")]
     ['P1_b', 'P1', 'case_07', '', 'case_07']

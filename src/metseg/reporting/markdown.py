@@ -1,4 +1,4 @@
-"""Blocks as Markdown."""
+"""Write blocks as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metseg.reporting.blocks import Block, Bullets, Facts, Figure, Gallery, Para
 
 
 def markdown(blocks: Iterable[Block]) -> str:
-    """Return blocks as Markdown, an empty line between any two."""
+    """Return blocks as Markdown, separated by empty lines."""
     return "\n\n".join(WRITERS[type(block)](block) for block in blocks)
 
 

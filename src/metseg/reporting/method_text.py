@@ -1,4 +1,4 @@
-"""By what rules a report's figures were made, in words; every number is taken from where the evaluator has it."""
+"""Describe the rules behind a report's values; all numbers come from the evaluator's own constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE, SIGNIFICANCE
 from metseg.message_text import pluralize
 
-#: What a kind of figure is called where the rule for empty masks is told.
+#: Names of the kinds of metrics in the rule for empty masks.
 KINDS: Mapping[Kind, str] = {
     Kind.OVERLAP: "overlap (Dice, IoU)",
     Kind.SURFACE_OVERLAP: "surface overlap (NSD)",
@@ -20,16 +20,16 @@ KINDS: Mapping[Kind, str] = {
 
 
 def rules(manner: ScoringConfig) -> tuple[str, ...]:
-    """Return the rules of a protocol, one or a few sentences each."""
+    """Return the rules of a protocol, one or more sentences each."""
     protocol = manner.rules
     return (
         *_lesions(protocol.rule),
         *_ignored(manner),
         *_empty(protocol.penalty.text),
-        "A figure that the data or the protocol do not define is left out of the mean, and of how many patients it is "
-        "a mean stands beside it. No figure in mm is given for pictures without a voxel size.",
-        f"Means are over patients: several cases of one are averaged first. Intervals are {LEVEL:.0%} percentile "
-        f"intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
+        "A figure that the data or the protocol do not define is left out of the mean; the number of "
+        "patients in a mean is given beside it. Pictures without a voxel size have no figures in mm.",
+        f"Means are over patients: several cases of one patient are averaged first. Intervals are {LEVEL:.0%} "
+        f"percentile intervals of {RESAMPLES:,} bootstrap resamples of patients; a single patient has none.",
         "Models are compared on the same patients by Wilcoxon's signed-rank test, corrected by Holm's procedure within "
         f"each table, and by the interval of the mean difference. Where that includes 0, or the corrected "
         f"p-value is not below {SIGNIFICANCE}, there is {NO_DIFFERENCE}.",
@@ -41,11 +41,11 @@ def _lesions(rule: MatchRule) -> list[str]:
     if rule.dilations:
         sides = "truth and prediction alike" if rule.merge_predictions else "the truth"
         sentences.append(
-            f"Pieces that meet when dilated {pluralize(rule.dilations, 'time')} are one lesion, in {sides}; a lesion "
-            "is found if a predicted one touches it, dilated as often."
+            f"Pieces that touch after {pluralize(rule.dilations, 'dilation')} are one lesion, in {sides}; a lesion is "
+            "found if a predicted lesion touches it after the same dilation."
         )
     else:
-        sentences.append("A lesion is found if the prediction has a voxel of it.")
+        sentences.append("A lesion is found if the prediction contains at least one of its voxels.")
     if rule.drop_truth_up_to_mm3 is not None:
         sentences.append(f"Lesions of the truth of at most {rule.drop_truth_up_to_mm3:g} mm³ are not scored.")
     if rule.delete_predicted_up_to_voxels:

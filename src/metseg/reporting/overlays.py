@@ -1,4 +1,4 @@
-"""The worst cases as pictures: the slice with the most that is wrong, truth and prediction outlined."""
+"""Overlays of the worst cases: the slice with the most errors, with truth and prediction outlined."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What could be drawn of the worst cases, and of the others why not."""
+    """The overlays of the worst cases, and the reasons for those that are missing."""
 
     overlays: tuple[Overlay, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def draw_worst(scores: Sequence[CaseScores], pairs: Sequence[CasePair], manner: ScoringConfig, images: Images) -> Drawn:
-    """Return the worst cases over their images; a case that cannot be drawn is named, and the others are drawn.
+    """Draw the worst cases on their images. Cases that cannot be drawn are listed with the reason.
 
     Args:
         scores: of all cases.
         pairs: the files of all cases.
-        manner: by which they were scored.
-        images: where the pictures are.
+        manner: settings of the scoring.
+        images: lookup of the images.
     """
-    # Masks may lie among the images, and be called like them.
+    # Masks may be in the folder of the images and have the same names.
     masks = {path.resolve() for pair in pairs for path in (*pair.truth, *pair.prediction) if path is not None}
     find = partial(_image_of, images=images, masks=masks)
     by_case = {pair.case: pair for pair in pairs}
@@ -54,7 +54,7 @@ def draw_worst(scores: Sequence[CaseScores], pairs: Sequence[CasePair], manner: 
         case = worst.scores.case
         try:
             panel, where = _panel(worst, by_case[case], manner, find)
-        except MetsegError as error:  # where it happened is a path, and no business of who reads the report
+        except MetsegError as error:  # `where` is a path, which a shared report must not reveal
             problems.append(f"{case}: {error.what}")
             continue
         region = f"{worst.region}, " if len(worst.scores.regions) > 1 else ""
@@ -66,15 +66,15 @@ def draw_worst(scores: Sequence[CaseScores], pairs: Sequence[CasePair], manner: 
 def _image_of(mask: Path, *, images: Images, masks: Collection[Path]) -> Path:
     path = images.of(mask, masks=masks)
     if path is None:
-        raise InputError("there is no image of that name, or several", where=mask)
+        raise InputError("no image, or more than one, matches the mask by name", where=mask)
     return path
 
 
 def _panel(worst: Worst, pair: CasePair, manner: ScoringConfig, find: Callable[[Path], Path]) -> tuple[Panel, str]:
-    """Return the panel, and which slice it is.
+    """Return the panel and the name of its slice.
 
     Raises:
-        InputError, GeometryError: there is no image, it cannot be read, or it does not fit the masks.
+        InputError, GeometryError: the image is missing, cannot be read, or does not fit the masks.
     """
     masks = read_pair(replace(pair, probability=()), manner)
     truth, prediction = (_region(mask, manner, worst.region) for mask in (masks.truth, masks.prediction))
@@ -82,15 +82,15 @@ def _panel(worst: Worst, pair: CasePair, manner: ScoringConfig, find: Callable[[
         return _of_slices(pair, truth, prediction, find)
     image, _ = read_volume(find(pair.truth[0]), channel=0)
     if difference := grid_difference(image.grid, Volume(masks.truth, masks.affine).grid):
-        raise GeometryError(f"the image lies on another grid than the masks: {difference}")
+        raise GeometryError(f"the image and the masks are on different grids: {difference}")
     return _of_volume(image, truth, prediction)
 
 
 def _region(mask: Array, manner: ScoringConfig, region: str) -> Mask:
-    """Return where a mask, as read from its file, belongs to a region; scoring it has checked its values already."""
+    """Return the boolean mask of a region from a mask as read; scoring has already checked its values."""
     scheme = manner.labels
     ids = np.rint(np.asarray(mask)).astype(np.int64)
-    # A mask of one class may hold 255 instead of 1.
+    # A mask of one class may contain 255 instead of 1.
     return ids > 0 if len(scheme.classes) == 1 else scheme.region_mask(ids, region)
 
 
@@ -99,7 +99,7 @@ def _of_slices(pair: CasePair, truth: Mask, prediction: Mask, find: Callable[[Pa
     pixels = read_picture(find(pair.truth[z])).pixels
     picture = luminance(pixels) if pixels.shape[2] == 3 else pixels[..., 0]
     if picture.T.shape != truth.shape[:2]:
-        raise GeometryError("the image is of another size than the masks")
+        raise GeometryError("the image and the masks differ in size")
     return Panel(picture.T, truth[:, :, z], prediction[:, :, z], ""), f"slice {z + 1} of {truth.shape[2]}"
 
 
@@ -109,11 +109,11 @@ def _of_volume(image: Volume, truth: Mask, prediction: Mask) -> tuple[Panel, str
     planes = [turn(part) for part in (image.data, truth, prediction)]
     z = _worst_slice(planes[1], planes[2])
     x_mm, y_mm, _ = spacing_mm(turn.affine(image.affine, image.shape))
-    # As a radiologist sees it: the patient's right is left, the nose is up.
+    # Radiological convention: the patient's right is on the left, the nose is up.
     picture, true, predicted = (plane[::-1, ::-1, z] for plane in planes)
     return Panel(picture, true, predicted, "", aspect=y_mm / x_mm), f"axial slice {z + 1} of {planes[0].shape[2]}"
 
 
 def _worst_slice(truth: Mask, prediction: Mask) -> int:
-    """Return the slice in which most voxels are wrong, or the first of them."""
+    """Return the first slice with the most wrong voxels."""
     return int(np.count_nonzero(truth != prediction, axis=(0, 1)).argmax())

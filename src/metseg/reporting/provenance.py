@@ -1,4 +1,4 @@
-"""When and on what a report was made, and what lies behind its intervals; nothing that names a user or a path."""
+"""The date, version and machine of a report, and the basis of its intervals, without names of users or paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Fact = tuple[str, str]
 
 
 def scoring_facts(summary: Summary) -> tuple[Fact, ...]:
-    """Return how much was scored and how sure the means are."""
+    """Return the numbers of cases and patients, and the settings of the intervals."""
     return (
         ("Scored", f"{pluralize(summary.cases, 'case')} of {pluralize(summary.patients, 'patient')}"),
         (
@@ -29,7 +29,7 @@ def making_facts(now: datetime | None = None) -> tuple[Fact, ...]:
     """Return version, date and machine of the scoring.
 
     Args:
-        now: when; None: this moment.
+        now: the time; None: the current time.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     return (
@@ -40,7 +40,7 @@ def making_facts(now: datetime | None = None) -> tuple[Fact, ...]:
 
 
 def folder_name(path: Path) -> str:
-    """Return what a folder or file is called, without where it lies: a report is passed on, a path is private.
+    """Return the name of a folder or file without its path, which is private.
 
     >>> folder_name(Path("/home/somebody/study/truth")), folder_name(Path("/"))
     ('truth', '/')

@@ -1,4 +1,4 @@
-"""What a report is about: the one data model that every section is written from, whoever did the scoring."""
+"""The data model of an evaluation or comparison report, shared by all sections."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from metseg.plot.outlines import Panel
 
 @dataclass(frozen=True)
 class Overlay:
-    """A case as a picture, truth and prediction outlined.
+    """A picture of a case with truth and prediction outlined.
 
     Args:
-        caption: whose it is, and how it scored.
+        caption: the case and its score.
         panel: the picture.
     """
 
@@ -29,11 +29,11 @@ class Scored:
     """One set of predictions: a folder of masks, or a recipe after its runs.
 
     Args:
-        name: a short one, the same in tables and figures.
-        summary: all cases together.
-        scores: each case; their single lesions are not needed.
+        name: short name, the same in tables and figures.
+        summary: of all cases.
+        scores: of each case; single lesions are not needed.
         overlays: the worst cases, the worst first.
-        problems: of which cases there is no picture, and why, one sentence each.
+        problems: cases without a picture and the reason, one sentence each.
     """
 
     name: str
@@ -45,15 +45,15 @@ class Scored:
 
 @dataclass(frozen=True)
 class Compared:
-    """Every two sets of predictions, compared on one figure.
+    """All pairs of sets of predictions, compared on one metric.
 
     Args:
-        figure: what is compared, such as "Dice".
-        region: of which region; empty where regions were averaged.
+        figure: name of the metric, such as "Dice".
+        region: the region; empty if regions were averaged.
         pairs: the tests.
-        unit: of the figure.
-        number_format: of its numbers; "": by the unit.
-        undefined: how many patients are left out because they do not have the figure in every set.
+        unit: unit of the metric.
+        number_format: format of its numbers; "": by the unit.
+        undefined: number of patients who are left out because a set has no value for them.
     """
 
     figure: str
@@ -69,7 +69,7 @@ class Compared:
 
 
 def compared(comparisons: Sequence[FigureComparison]) -> tuple[Compared, ...]:
-    """Return comparisons as the evaluator hands them out, with titles and units for people."""
+    """Return the evaluator's comparisons with titles and units for display."""
     return tuple(
         Compared(metric.title, one.region, one.pairs, metric.unit, one.undefined, metric.number_format)
         for one in comparisons
@@ -79,18 +79,18 @@ def compared(comparisons: Sequence[FigureComparison]) -> tuple[Compared, ...]:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything a report tells.
+    """Contents of a report.
 
     Args:
-        title: what it is.
-        facts: what was compared with what, when, on what: a term and what it is.
-        manner: protocol and labels, for the rules in words.
-        scored: at least one; all of the same cases under the same protocol.
-        comparisons: the paired tests; empty where there is one set only.
-        readers: the same cases drawn by two people, where they were.
-        warnings: of the data set as a whole; those of the cases are in the summaries.
-        no_overlays: why there is no picture, where there is none.
-        shown: which slice the pictures show.
+        title: title of the report.
+        facts: what was compared, when, and on which machine: pairs of a term and its value.
+        manner: protocol and labels, for the description of the rules.
+        scored: at least one; all with the same cases and protocol.
+        comparisons: the paired tests; empty for a single set.
+        readers: the comparison with two human readers, if any.
+        warnings: on the data set as a whole; warnings on cases are in the summaries.
+        no_overlays: reason for missing pictures, if there are none.
+        shown: the slice that the pictures show.
     """
 
     title: str
@@ -101,7 +101,7 @@ class Contents:
     readers: Readers | None = None
     warnings: tuple[str, ...] = ()
     no_overlays: str = ""
-    shown: str = "the slice in which most is wrong, in the region that went worst"
+    shown: str = "the slice with the most wrong voxels, in the region with the lowest score"
 
     @property
     def regions(self) -> tuple[str, ...]:

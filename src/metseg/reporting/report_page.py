@@ -1,4 +1,4 @@
-"""From contents to the file `report.html` and its figures."""
+"""Write the file `report.html` and its figures."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from metseg.reporting.worst_cases import leading_figure
 
 REPORT, FIGURES = "report.html", "figures"
 
-#: What the figures of reports are called, so that those of an earlier one are known.
+#: File names of report figures, for removing those of an earlier report.
 OURS = ("distribution_*", "differences_*", "sensitivity_by_size", "froc", "bland_altman", "reliability_*", "worst_*_*")
 
 
 def write_report(contents: Contents, out: Path, *, more: tuple[Section, ...] = ()) -> Path:
     """Write ``report.html``, and the folder ``figures`` with every figure as SVG and PNG.
 
-    Figures of an earlier report that this one does not have are removed, so that none is taken for one of this. Other
-    files in that folder are left alone.
+    Figures of an earlier report that this one does not have are removed. Other files in that folder are kept.
 
     Args:
-        contents: what it tells.
+        contents: the contents.
         out: folder of both.
-        more: sections that only the caller knows of; they come first, their figures are where they like.
+        more: additional sections, placed first; their figures may be anywhere.
     Returns:
         the path of the page.
     """
@@ -50,14 +49,14 @@ def _figures(page: Page) -> Iterator[Figure]:
 
 
 def page_of(contents: Contents, figures: Path, *, more: tuple[Section, ...] = ()) -> Page:
-    """Return the page, its figures written into a folder."""
+    """Write the figures into a folder and return the page."""
     made = (make(contents, figures) for make in SECTIONS)
     sections = (*more, *(section for section in made if section is not None))
     return Page(contents.title, NOTICE, summary=_summary(contents), sections=sections)
 
 
 def _summary(contents: Contents) -> tuple[Block, ...]:
-    """Return what was compared with what, the verdicts that matter most, and how many warnings there are."""
+    """Return the facts, the main verdicts, and the number of warnings."""
     blocks: list[Block] = [Facts(contents.facts)]
     column = leading_figure([score for one in contents.scored for score in one.scores])
     leading = [one for one in contents.comparisons if one.figure == METRICS[column].title] or contents.comparisons[:1]
@@ -70,6 +69,6 @@ def _summary(contents: Contents) -> tuple[Block, ...]:
         blocks += [Paragraph(text, label=name, tone="warning") for text in one.summary.trivial]
     cases = sum(len(one.summary.warnings) for one in contents.scored)
     if cases:
-        noun = "warning stands" if cases == 1 else "warnings stand"
+        noun = "warning is listed" if cases == 1 else "warnings are listed"
         blocks.append(Paragraph(f"{cases} {noun} under Rules and warnings.", tone="warning"))
     return tuple(blocks)

@@ -1,4 +1,4 @@
-"""Which cases went worst, and on which figure that is decided."""
+"""Select the cases with the lowest scores, and the metric for ranking them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from metseg.evaluation import CaseScores
 from metseg.evaluation.metrics.metric_table import leading_metrics
 
-#: How many are shown.
+#: Number of cases shown.
 WORST = 10
 
 
 @dataclass(frozen=True)
 class Worst:
-    """A case that went badly.
+    """A case with a low score.
 
     Args:
-        scores: its figures.
-        region: in which it went worst.
-        value: the leading figure, mean over its regions.
+        scores: the scores of the case.
+        region: the region with the lowest score.
+        value: the leading metric, mean over its regions.
     """
 
     scores: CaseScores
@@ -28,17 +28,17 @@ class Worst:
 
 
 def leading_figure(scores: Sequence[CaseScores]) -> str:
-    """Return the column that cases are ranked and models are compared by."""
+    """Return the column for ranking cases and comparing models."""
     leading = leading_metrics()
     values = [region.values for one in scores for region in one.regions.values()]
     return next((name for name in leading if any(one[name] is not None for one in values)), leading[-1])
 
 
 def worst_cases(scores: Sequence[CaseScores], *, count: int = WORST) -> tuple[Worst, ...]:
-    """Return the cases of the lowest figure, mean over regions, the lowest first.
+    """Return the cases with the lowest value, mean over regions, the lowest first.
 
-    Of equal ones that with more in the truth comes first: it is worse to miss a large lesion than a small one. Cases
-    without any error are left out, and those that do not have the figure.
+    Ties are ordered by the size of the truth, the largest first: missing a large lesion is worse than missing a small
+    one. Cases without any error or without a value are left out.
     """
     column = leading_figure(scores)
     found = [worst for one in scores if (worst := _judged(one, column)) is not None and worst.value < 1]

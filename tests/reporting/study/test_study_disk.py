@@ -100,7 +100,7 @@ def test_without_the_mask_there_is_a_report_all_the_same(predicted: Path) -> Non
     predicted.with_name("head-seg.nii.gz").unlink()
     report = report_of_document(predicted)
     assert report.key_images == ()
-    assert "mask is not beside the document" in report.lacking
+    assert "No mask was found beside the document" in report.lacking
     assert len(report.lesions) == 2
 
 
@@ -189,8 +189,8 @@ def test_the_command_in_json_with_a_pseudonym(
     [
         (("--format", "docx"), 2, "Unknown report format 'docx'"),
         (("--paper", "A3"), 2, "Unknown paper 'A3'"),
-        (("--pseudonym", "../x"), 2, "a study cannot be called so"),
-        (("--pseudonym", ""), 2, "a study cannot be called so"),
+        (("--pseudonym", "../x"), 2, "not a valid pseudonym"),
+        (("--pseudonym", ""), 2, "not a valid pseudonym"),
         (("--model", "nowhere"), 2, "Unknown bundle 'nowhere'"),
         (("--key-images", "-1"), 2, "--key-images"),
     ],
@@ -209,7 +209,7 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(
 def test_one_pseudonym_names_one_study(run_metseg: Run, predicted: Path) -> None:
     answer = run_metseg("report", predicted, predicted, "--pseudonym", "A")
     assert answer.status == 2
-    assert "one pseudonym for several studies" in answer.err
+    assert "one pseudonym was given for several studies" in answer.err
 
 
 def test_another_model_is_refused(run_metseg: Run, predicted: Path, make_bundle: MakeBundle) -> None:

@@ -97,7 +97,7 @@ def test_the_technique_is_told(volume_document: Make) -> None:
     words = words_of(report_of(volume_document())).splitlines()
     assert "Images: T1 with contrast (t1c): 40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words
     assert "Preprocessing: The axes were turned to right, anterior and superior; no value was changed." in words
-    assert "Mask: A voxel counts as lesion from a probability of 0.40 on." in words
+    assert "Mask: A voxel counts as lesion at a probability of 0.40 or more." in words
     assert "Mask: Probabilities are the average over mirror images of the study." in words
     assert "t1c: a voxel was not finite" in words
     assert any("slices lie 5.0 mm apart" in line for line in words)
@@ -135,7 +135,7 @@ def test_pictures_have_no_millimetres(picture_document: Make, picture_masks: np.
     assert "mm" not in words.replace("millimetres", "").replace("commonly", "").replace("summ", "")
     assert " mL" not in words
     assert "Side" not in words
-    assert "pictures do not say how large a pixel is" in words
+    assert "pictures do not state the pixel size" in words
     assert "2 pictures of 30 × 20 pixels" in words
 
 
@@ -173,7 +173,7 @@ def test_a_pseudonym_hides_the_names(picture_document: Make, picture_masks: np.n
 def test_what_could_not_be_read_is_counted_without_its_name(picture_document: Make) -> None:
     failed = [{"code": "input.truncated", "message": f"/home/Jane/{n}.png: cut"} for n in range(2)]
     words = words_of(report_of(picture_document(failed=failed)))
-    assert "2 images could not be read and were not looked at." in words
+    assert "2 images could not be read and were not analysed." in words
     assert "2 images could not be read (input.truncated)." in words
     assert "Jane" not in words
 
@@ -319,7 +319,7 @@ def test_what_puts_the_result_in_doubt_stands_before_it(volume_document: Make, l
 
 def test_regions_that_overlap_in_neighbouring_pictures_are_said_to_be_one_lesion(picture_document: Make) -> None:
     words = words_of(report_of(picture_document()))
-    assert "Regions of neighbouring pictures that overlap are counted as one lesion" in words
+    assert "Overlapping regions of neighbouring pictures are counted as one lesion" in words
     assert "counted in each" not in words
     single = picture_document(shape=[30, 20, 1], slices=["first"])
     single["lesions"][0] |= {"slice_index": 0, "centre_voxel": [11.0, 5.5, 0.0]}

@@ -90,7 +90,7 @@ def test_what_another_model_scored_says_nothing(make_bundle: MakeBundle) -> None
     model = model_of_folder(folder)
     assert require_same_model(model, fingerprint, where="x") is model
     for other in ("", "0123456789abcdef"):
-        with pytest.raises(UsageError, match="not read by this model") as raised:
+        with pytest.raises(UsageError, match="not predicted with this model") as raised:
             require_same_model(model, other, where="case.json")
         assert raised.value.code == "usage.bundle_mismatch"
         assert fingerprint in raised.value.one_line()

@@ -133,7 +133,7 @@ def test_pictures(picture_document: Make) -> None:
     assert "1 lesion found in 1 of 2 pictures." in whole
     assert " mm" not in whole
     assert " mL" not in whole
-    assert "how well it finds and outlines lesions is not known here" in whole
+    assert "so its scores are not known here" in whole
 
 
 def test_long_names_are_broken_and_shortened_and_never_run_out_of_the_page(picture_document: Make) -> None:

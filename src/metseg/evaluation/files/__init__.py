@@ -1,1 +1,1 @@
-"""Masks and scores as files: matched, read, scored in parallel, written as tables."""
+"""Evaluation of files: match and read masks, score them in parallel, and write tables."""

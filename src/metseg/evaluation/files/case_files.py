@@ -1,4 +1,4 @@
-"""The files of a case by their names: which case a file stands for, and the probability map beside a mask."""
+"""Find the files of a case by name: the case of a file, and the probability map beside a mask."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from metseg.io.volumes.nifti import NIFTI_ENDINGS
 from metseg.labels import NamedLabels
 from metseg.message_text import examples_text, pluralize
 
-#: What prediction calls an instance map, and the mask beside it.
+#: Endings of an instance map and of the mask beside it, as written by prediction.
 INSTANCE_ENDINGS = {"-lesions.nii.gz": "-seg.nii.gz", "_lesions.png": "_mask.png"}
 
-#: What is put behind the case id in the name of a probability map, as prediction writes it beside the mask.
+#: Endings after the case id in the name of a probability map, as written by prediction.
 PROBABILITY_ENDINGS = ("-probability", "_probability")
 
-#: The same of a picture with the prediction drawn on it.
+#: The same for a picture with the prediction drawn on it.
 OVERLAY_ENDINGS = ("-overlay", "_overlay")
 
 
@@ -30,10 +30,10 @@ class CasePair:
         case: its id.
         patient: who it is.
         truth: one volume, or the slices in numeric order.
-        prediction: as many; None where there is none.
+        prediction: as many; None if there is none.
         is_slices: pictures, not a volume.
         probability: the probability maps beside the predictions, as many; empty where there are none.
-        truth_labels, prediction_labels: what a ``dataset.json`` or a document of `metseg predict` calls the values,
+        truth_labels, prediction_labels: names of the values from a ``dataset.json`` or a document of `metseg predict`,
             or None.
     """
 
@@ -49,14 +49,14 @@ class CasePair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Every case of two folders, and what was left out."""
+    """All cases of two folders, and warnings on files that were left out."""
 
     cases: tuple[CasePair, ...]
     warnings: tuple[str, ...] = ()
 
 
 def case_id(name: str) -> str:
-    """Return the case a file name stands for: without its ending and without what masks and predictions are called.
+    """Return the case id in a file name: without its ending and without the affixes of masks and predictions.
 
     >>> case_id("BraTS-MET-00001-000-seg.nii.gz"), case_id("TCGA_4_mask.png"), case_id("GOLD_STANDARD_P1.nii")
     ('BraTS-MET-00001-000', 'TCGA_4', 'P1')
@@ -76,7 +76,7 @@ def stem_of(name: str) -> str:
 
 
 def with_probabilities(pairs: Pairs) -> Pairs:
-    """Return the cases with the probability maps that lie beside their predictions."""
+    """Add the probability maps beside the predictions to the cases."""
     maps_in: dict[Path, Mapping[str, Path]] = {}  # each folder is read once
     cases, partly = [], []
     for pair in pairs.cases:
@@ -93,7 +93,7 @@ def with_probabilities(pairs: Pairs) -> Pairs:
 
 
 def _map_beside(prediction: Path | None, maps_in: dict[Path, Mapping[str, Path]]) -> Path | None:
-    """Return the probability map beside a prediction, and remember what lies in its folder."""
+    """Return the probability map beside a prediction, and cache the listing of its folder."""
     if prediction is None:
         return None
     folder = prediction.parent
@@ -103,20 +103,20 @@ def _map_beside(prediction: Path | None, maps_in: dict[Path, Mapping[str, Path]]
 
 
 def is_overlay(path: PurePath) -> bool:
-    """Return whether a file is a picture with a prediction drawn on it by its name, as prediction writes it."""
+    """Return whether a file name is that of an overlay, a picture with the prediction drawn on it."""
     return stem_of(path.name).lower().endswith(OVERLAY_ENDINGS) and path.name.lower().endswith(PICTURE_ENDINGS)
 
 
 def is_map(path: PurePath) -> bool:
-    """Return whether a file is a probability map by its name."""
+    """Return whether a file name is that of a probability map."""
     is_image = path.name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS))
     return is_image and stem_of(path.name).lower().endswith(PROBABILITY_ENDINGS)
 
 
 def is_instance_map(path: PurePath, names: Collection[str]) -> bool:
-    """Return whether a file holds lesion ids, as prediction writes them beside its mask.
+    """Return whether a file name is that of an instance map, as prediction writes it beside its mask.
 
-    A truth may be called ``P1-lesions.nii.gz`` too, so the mask has to be there.
+    A truth may have a name such as ``P1-lesions.nii.gz`` too, so the mask must exist beside it.
 
     Args:
         path: of the file.
@@ -134,5 +134,5 @@ def is_instance_map(path: PurePath, names: Collection[str]) -> bool:
 
 
 def _mapped_case(path: Path) -> str:
-    """Return whose probabilities a file holds: its name without ending and ``-probability``; both words are as long."""
+    """Return the name of the case of a probability map; both endings have the same length."""
     return stem_of(path.name)[: -len(PROBABILITY_ENDINGS[0])]

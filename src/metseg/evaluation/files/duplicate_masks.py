@@ -1,6 +1,6 @@
-"""Several masks of one case in one folder: which of them is scored, by the labels asked for.
+"""Choose between several masks of one case in one folder by the requested labels.
 
-UCSF-BMSR has two of each examination, lesion or not (``_seg``) and in classes (``_BraTS-seg``).
+UCSF-BMSR has two masks per examination: binary (``_seg``) and with classes (``_BraTS-seg``).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from metseg.labels import LABEL_MAPS
 
 
 def select_one_mask(files: Iterable[Path], labels: str | None) -> tuple[list[Path], tuple[str, ...]]:
-    """Return the masks to be scored, and a note on those left out.
+    """Return the masks to score, and a note on those left out.
 
     Args:
         files: masks of one folder, in order.
-        labels: name of the label scheme asked for; None: one that has no name.
+        labels: name of the requested label scheme; None: a scheme without a name.
     Returns:
         the same files but those beside the one mask of their case that holds, or can become, the labels asked for.
         Where no one mask of a case does, all of its masks are kept: nothing here is guessed.
@@ -43,11 +43,11 @@ def select_one_mask(files: Iterable[Path], labels: str | None) -> tuple[list[Pat
 
 
 def _possible(path: Path) -> set[str]:
-    """Return every label scheme that a mask has by its name, or can become without losing a class."""
+    """Return every label scheme that a mask has by its name, or converts to without losing a class."""
     known = mask_schemes(stem_of(path.name))
     return {*known, *(wanted for files, wanted in LABEL_MAPS if files in known)}
 
 
 def _ending(path: Path) -> str:
-    """Return what a file is called in every case: ``*_seg.nii.gz``."""
+    """Return the name pattern of a file: ``*_seg.nii.gz``."""
     return f"*{path.name.removeprefix(case_id(path.name))}"

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which truth: two files, two folders of volumes, or two folders of slice masks."""
+"""Match predictions to truths: two files, two folders of volumes, or two folders of slice masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from metseg.message_text import examples_text, pluralize
 
 __all__ = ["PLAIN_FOLDERS", "CasePair", "Missing", "Pairs", "case_id", "match_files"]
 
-#: What is done about files that only one side has: refused, scored as an empty prediction, or left out.
+#: How to handle files that only one side has: raise an error, score an empty prediction, or skip them.
 Missing = Literal["error", "empty", "skip"]
 
 Match = tuple[MaskFile, MaskFile | None]
@@ -46,35 +46,37 @@ def match_files(
 ) -> Pairs:
     """Pair the files of two folders by case id, or one file with another.
 
-    Either folder may hold masks alone, or be a data set with its images, whose layout then says which case a mask is
-    of: as `metseg predict` names its results. Volumes are one case each. Slice masks of one folder are one case, that
-    of a patient; where the folders differ, the ends of their paths decide, as far as they fit one file only.
-    Probability maps that prediction wrote beside its masks (``-probability``) are taken along.
+    Each folder may contain masks only, or be a data set with its images. In a data set the layout defines the case of
+    each mask, as in `metseg predict`. Each volume is one case. The slice masks in one folder are one case, that of a
+    patient; if the folders differ, masks are matched by the ends of their paths, as far as only one file fits.
+    Probability maps that prediction wrote beside its masks (``-probability``) are included.
 
     Args:
-        predictions: a file or a folder, searched to its depths.
+        predictions: a file or a folder, searched recursively.
         truth: likewise.
-        missing: ``error`` refuses files that only one side has; ``empty`` scores a truth without a prediction as an
-            empty prediction, and ``skip`` leaves it out; both leave out a prediction without a truth. Whatever is not
-            refused is named in a warning. A prediction of a case that the truth's data set holds without a mask is
-            left out with a warning in any case.
-        part: score the cases of this part of a split alone; None: all.
-        needed: patients whose truths need a prediction; None: all.
-        patient_pattern: regular expression whose first group, searched in the relative path, is the patient; None:
-            the folder of slice masks; for volumes what their layout says, or the case id without the time point of
+        missing: ``error`` raises an error for files that only one side has; ``empty`` scores a truth without a
+            prediction as an empty prediction; ``skip`` leaves it out. With ``empty`` and ``skip``, predictions without
+            a truth are left out, and a warning names all such files. A prediction for a case that has no mask in the
+            truth's data set is always left out with a warning.
+        part: score only the cases of this part of a split; None: all.
+        needed: patients with truths that need a prediction; None: all.
+        patient_pattern: regular expression, searched in the relative path; its first group is the patient. None:
+            the folder of slice masks; for volumes the patient in the layout, or the case id without the time point of
             BraTS and UCSF-BMSR names.
-        patients: path of a table (CSV) that says of each case or file of the truth whose it is, as for `find_cases`.
-        labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken; None: that there
-            are two is refused.
+        patients: path of a table (CSV) with the patient of each case or file of the truth, as for `find_cases`.
+        labels: the requested label scheme, which selects one of UCSF-BMSR's two masks of a case; None: two masks of a
+            case raise an error.
     Raises:
-        InputError: nothing there, nothing to pair, two files of one case, or files that only one side has.
-        UsageError: volumes on one side and pictures on the other, no such way with missing files, or both a pattern
+        InputError: no files, nothing to pair, two files of one case, or files that only one side has.
+        UsageError: volumes on one side and pictures on the other, an unknown value of ``missing``, or both a pattern
             and a table.
     """
     if missing not in get_args(Missing):
-        raise UsageError("not a way with missing files", where="missing", expected=get_args(Missing), got=missing)
+        raise UsageError(
+            "unknown way to handle missing files", where="missing", expected=get_args(Missing), got=missing
+        )
     if patient_pattern is not None and patients is not None:
-        raise UsageError("a pattern and a table both say whose a file is", where=patients, cure="give one of them")
+        raise UsageError("both a pattern and a table of patients were given", where=patients, cure="give one of them")
     if truth.is_file() and predictions.is_file():
         return _complete(_one_file_each(predictions, truth), predictions)
     true = find_masks(truth, labels=labels, without=predictions, patient_pattern=patient_pattern, patients=patients)
@@ -98,7 +100,7 @@ def match_files(
 
 @dataclass(frozen=True)
 class _Sides:
-    """What fits together, and what only one side has."""
+    """Matched masks, and masks that only one side has."""
 
     pairs: tuple[tuple[MaskFile, MaskFile], ...]
     truths: tuple[MaskFile, ...]
@@ -118,9 +120,9 @@ def _one_file_each(predictions: Path, truth: Path) -> Pairs:
 
 
 def _complete(pairs: Pairs, predictions: Path) -> Pairs:
-    """Return the cases with the probability maps beside their predictions, and what is stated about their labels.
+    """Add the probability maps beside the predictions and the declared labels to the cases.
 
-    A document that `metseg predict` wrote states the labels of its own case; a ``dataset.json`` those of a folder.
+    A document that `metseg predict` wrote declares the labels of its case; a ``dataset.json`` those of a folder.
     """
     in_folder = cache(lambda folder: labels_of_mask(folder / "mask"))
     documents = Documents(predictions)
@@ -142,7 +144,7 @@ def _complete(pairs: Pairs, predictions: Path) -> Pairs:
 
 
 def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
-    """Pair the files of equal keys, then those that fit one file of the other side only."""
+    """Pair files with equal keys, then those that fit only one file of the other side."""
     by_key = {mask.key: mask for mask in guessed.masks}
     pairs = [(mask, by_key[mask.key]) for mask in true.masks if mask.key in by_key]
     truths = _without(true.masks, [mask for mask, _ in pairs])
@@ -166,8 +168,9 @@ def _match(true: MaskFiles, guessed: MaskFiles) -> _Sides:
 
 
 def _ambiguous(pairs: Iterable[tuple[MaskFile, MaskFile]], truths: Iterable[MaskFile]) -> Iterator[str]:
-    """Yield a warning on each prediction that may also be of a truth without one: a folder predicted alone gives its
-    own name to the results, not its path in the data set.
+    """Yield a warning on each prediction that may also belong to a truth without a prediction.
+
+    Results of a single predicted folder have the name of the folder, not its path in the data set.
     """
     called: dict[str, list[str]] = defaultdict(list)
     for mask in truths:
@@ -176,7 +179,7 @@ def _ambiguous(pairs: Iterable[tuple[MaskFile, MaskFile]], truths: Iterable[Mask
     for mask, guess in pairs:
         if others := called[str(guess.key)]:
             name = guess.path.name
-            yield f"{name} is scored as case {mask.key}, but also has the name of the folder of {examples_text(others)}"
+            yield f"{name} is scored as case {mask.key}, but also matches the folder of {examples_text(others)}"
 
 
 def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskFile]:
@@ -185,12 +188,12 @@ def _without(masks: Sequence[MaskFile], taken: Iterable[MaskFile]) -> list[MaskF
 
 
 def _names(mask: MaskFile) -> set[PurePosixPath]:
-    """Return what a mask may be called."""
+    """Return the possible names of a mask."""
     return {mask.key} if mask.other_key is None else {mask.key, mask.other_key}
 
 
 def _ends(mask: MaskFile) -> set[PurePosixPath]:
-    """Return the ends of a slice's path."""
+    """Return the trailing parts of a slice's path."""
     return {PurePosixPath(*name.parts[first:]) for name in _names(mask) for first in range(len(name.parts))}
 
 
@@ -199,7 +202,7 @@ def _unique_pairs(
     predictions: Sequence[MaskFile],
     ways: Callable[[MaskFile], set[PurePosixPath]],
 ) -> list[tuple[MaskFile, MaskFile]]:
-    """Return the pairs in which the key of one is among the names of the other, and which leave no choice."""
+    """Return the unambiguous pairs in which the key of one mask is among the names of the other."""
     partners: dict[PurePosixPath, dict[PurePosixPath, MaskFile]] = defaultdict(dict)
     suitors: dict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
     for side, others, truth_first in ((truths, predictions, True), (predictions, truths, False)):
@@ -217,7 +220,7 @@ def _unique_pairs(
 
 
 class _Patients:
-    """Whose masks they are, on both sides.
+    """Patients of the masks on both sides.
 
     Args:
         true: the masks of the truth.
@@ -239,7 +242,7 @@ class _Patients:
             places = [mask.place or mask.key for mask in true.masks]
             self._find = patient_finder(places, pattern, root=true.root)
         else:
-            # Masks by themselves, called as prediction calls them: dates tell the same as in the names of folders.
+            # Masks without images, named as prediction names them: dates mean the same as in the names of folders.
             self._merged = same_patients(_named_patient(mask) for mask in true.masks)
             self.notes = same_patients_note(self._merged)
 
@@ -255,17 +258,19 @@ class _Patients:
         if part.split.by == "patient":
             return {mask.key: self.patient(mask) for mask in masks}
         if not self.is_slices:
-            raise UsageError("the split is by slice, and these are volumes", where=part.path, cure="split by patient")
+            raise UsageError(
+                "the split is by slice, but the masks are volumes", where=part.path, cure="split by patient"
+            )
         pairs = [Pair(mask.key, mask.path, mask.path, mask.place or mask.key) for mask in masks]
         assert self._find is not None
         return units_of_pairs(pairs, self._find, by="slice")
 
 
 def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missing) -> tuple[_Sides, list[str]]:
-    """Return what belongs to a part of a split; a prediction without a truth that no part has stays.
+    """Return the masks in a part of a split; a prediction without a truth that is in no part is kept.
 
     Raises:
-        InputError: ``input.split``, the part holds what the truth does not, or nothing of it.
+        InputError: ``input.split``, the truth lacks units of the part, or all of them.
     """
     units = whose.units([*(mask for mask, _ in sides.pairs), *sides.truths], part)
     of_guess = whose.units(sides.predictions, part)
@@ -298,16 +303,16 @@ def _of_part(sides: _Sides, part: PartOfSplit, whose: _Patients, missing: Missin
 
 
 def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> tuple[list[Match], tuple[str, ...]]:
-    """Return truths with their predictions after what is asked for is done about those that only one side has."""
+    """Return truths with their predictions, after handling those that only one side has."""
     apart = [mask for mask in sides.predictions if str(mask.key) in unlabelled]
     extra = [mask.key for mask in sides.predictions if str(mask.key) not in unlabelled]
     alone = [mask.key for mask in sides.truths]
     if not sides.pairs:
         raise InputError(
-            "no prediction has the name of a truth",
+            "no prediction matches a truth by name",
             expected=examples_text(alone),
             got=examples_text(extra),
-            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are stripped",
+            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are ignored",
             code="input.no_cases",
         )
     if (alone or extra) and missing == "error":
@@ -329,7 +334,7 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
 
 
 def _unpaired(sides: _Sides, truths: Sequence[PurePosixPath], predictions: Sequence[PurePosixPath]) -> InputError:
-    """Return the refusal of files that only one side has, each named on its own side."""
+    """Return the error for files that only one side has, naming the files of each side."""
     count = len(sides.pairs)
     parts = []
     if truths:
@@ -363,7 +368,7 @@ def _volume_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair,
 
 
 def _slice_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair, ...]:
-    """Return one case per patient's folder, its slices in numeric order."""
+    """Return one case per folder of a patient, with slices in numeric order."""
     found: Mapping[PurePosixPath, Match] = {match[0].key: match for match in matches}
     stacks: dict[tuple[str, PurePosixPath], list[PurePosixPath]] = defaultdict(list)
     for name, (mask, _) in found.items():
@@ -371,7 +376,7 @@ def _slice_cases(matches: Sequence[Match], whose: _Patients) -> tuple[CasePair, 
     several = [folder for _, folder in stacks]
     cases = []
     for (patient, folder), names in sorted(stacks.items()):
-        # With a pattern, one folder can hold several patients, and one patient can have several folders.
+        # With a pattern, one folder can contain several patients, and one patient can have several folders.
         alone = several.count(folder) == 1 and str(folder) != "."
         ordered = sorted(names, key=lambda name: (slice_number(name.name) or 0, name.name))
         files = [found[name] for name in ordered]

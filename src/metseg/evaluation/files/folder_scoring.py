@@ -1,6 +1,6 @@
-"""Score a folder of predictions against a folder of truth: many cases in parallel, tables written as they come.
+"""Score a folder of predictions against a folder of truths, in parallel, and write the tables.
 
-Memory does not grow with the images: of a finished case its figures are kept, a few kilobytes, and nothing else.
+Memory does not grow with the images: only the scores of a finished case are kept, a few kilobytes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from metseg.evaluation.statistics.summary import Summary, summarize
 from metseg.message_text import pluralize
 from metseg.progress import track
 
-#: Cases handed to each process ahead of time: enough to keep it busy, few enough to keep memory flat.
+#: Cases submitted ahead for each process: enough to keep it busy, few enough to keep memory constant.
 _AHEAD = 4
 
-#: Cases named one by one when several cannot be scored.
+#: Maximum number of cases named in the error if several cannot be scored.
 _SHOWN = 5
 
 Result = TypeVar("Result")
@@ -44,7 +44,7 @@ class FolderScores:
 
     Args:
         summary: as in ``summary.json``.
-        scores: of each case, without their single lesions, which are in ``lesions.csv``.
+        scores: of each case, without single lesions, which are in ``lesions.csv``.
     """
 
     summary: Summary
@@ -64,18 +64,19 @@ def evaluate_folders(
 
     Args:
         predictions: folder (or file) of predicted masks: NIfTI volumes, or slice masks in a folder per patient.
-        truth: the same of the truth; files are paired by case id, see
+        truth: the same for the truth; files are paired by case id, see
             `metseg.evaluation.files.file_matching.match_files`.
         out: where ``cases.csv``, ``lesions.csv``, ``summary.json`` (and ``slices.csv`` for slices) are written.
         manner: protocol and label scheme.
-        jobs: processes; with more than 1 they are started anew, so a script needs its ``if __name__ == "__main__"``.
+        jobs: number of processes; with more than 1 a script needs ``if __name__ == "__main__"``, as they are spawned.
         quiet: no progress bar.
     Returns:
         the summary, as in ``summary.json``.
     Raises:
-        InputError: nothing to pair, missing predictions, or cases that cannot be scored, named; nothing is written.
+        InputError: nothing to pair, missing predictions, or cases that cannot be scored; the message names them, and
+            nothing is written.
 
-    Missing predictions scored as empty, patients found by a pattern: `match_files`, then `evaluate_pairs`.
+    To score missing predictions as empty or to find patients by a pattern, call `match_files`, then `evaluate_pairs`.
     """
     pairs = match_files(predictions, truth, labels=manner.scheme_name)
     return evaluate_pairs(pairs, manner, out=out, jobs=jobs, quiet=quiet)
@@ -99,7 +100,7 @@ def score_pairs(
         out: where ``cases.csv``, ``lesions.csv`` (and ``slices.csv``) are written.
         jobs: processes.
         quiet: no progress bar.
-        what: shown beside it.
+        what: text beside it.
     """
     kept: list[CaseScores] = []
     with Tables(out, with_slices=any(pair.is_slices for pair in pairs.cases)) as tables:
@@ -122,17 +123,17 @@ def score_pair(pair: CasePair, manner: ScoringConfig) -> CaseScores:
 def map_pairs(
     work: Callable[[CasePair], Result], pairs: Sequence[CasePair], *, jobs: int = 1
 ) -> Iterator[Result | MetsegError]:
-    """Yield what becomes of every case, in order: a result, or the error that it ended with.
+    """Yield the result or the error of every case, in order.
 
     Args:
-        work: done for each case; with several processes it is pickled, so it has to be found by name.
-        pairs: the cases; a few are handed out ahead, so that neither they nor their results pile up.
-        jobs: processes; one costs as much as a few cases, so for few cases there are fewer.
+        work: function for each case; with several processes it is pickled, so it must be importable by name.
+        pairs: the cases; only a few are submitted ahead, so that neither they nor their results accumulate.
+        jobs: number of processes; starting one costs as much as a few cases, so few cases use fewer.
     Raises:
         ResourceError: a process died.
     """
     attempt = partial(_attempt, work)
-    # Other processes do not know what `register` added in this one.
+    # Entries that `register` added exist in this process only.
     workers = 1 if METRICS.registered or PROTOCOLS.registered else min(jobs, len(pairs) // _AHEAD)
     if workers <= 1:
         yield from map(attempt, pairs)
@@ -147,10 +148,10 @@ def map_pairs(
 
 
 def without_errors(outcomes: Iterator[Result | MetsegError], cases: int) -> Iterator[Result]:
-    """Yield results until the first error; then look at the rest and refuse all that cannot be scored at once.
+    """Yield results until the first error; then check the remaining cases and report all errors together.
 
     Raises:
-        InputError: naming the cases that cannot be scored.
+        InputError: some cases cannot be scored; the message names them.
     """
     errors: list[MetsegError] = []
     for outcome in outcomes:
@@ -174,7 +175,7 @@ def _result(future: Future[Result]) -> Result:
         return future.result()
     except BrokenProcessPool:
         raise ResourceError(
-            "a scoring process died, most likely for lack of memory",
+            "a scoring process died, probably because memory ran out",
             cure="try again with fewer processes (--jobs 1); in a script, call under if __name__ == '__main__'",
             code="resources.memory",
         ) from None

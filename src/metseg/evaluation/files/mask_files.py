@@ -1,7 +1,8 @@
-"""The masks of one side of an evaluation: which files of a folder are masks, and of which case each is.
+"""Find the masks of one side of an evaluation: which files of a folder are masks, and the case of each.
 
-A folder may hold masks alone, or be a whole data set with its images. What a data set's layout says of its files
-counts; names decide about the others. Nothing is dropped in silence: what is neither mask nor image is named.
+A folder may contain masks only, or be a whole data set with its images. Files that the layout of a data set knows are
+classified by the layout, the others by name. Nothing is dropped silently: a warning names files that are neither mask
+nor image.
 """
 
 from __future__ import annotations
@@ -34,25 +35,25 @@ from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
-#: Folders that say what a file is, not whose: left out when the two sides are matched.
+#: Folders that name the kind of a file, not its case: ignored when the two sides are matched.
 PLAIN_FOLDERS = (*NOT_PATIENTS, *MASK_FOLDERS, "predictions")
 
-#: Folders whose files are images where other files of the same side are masks, in lower case.
+#: Folders of images, if other files of the same side are masks; in lower case.
 IMAGE_FOLDERS = frozenset((*PICTURE_FOLDERS, "imagestr", "imagests"))
 
-#: Files of masks in formats that are not read here.
+#: Mask formats that evaluation does not read.
 _UNREAD_MASKS = (*sorted(UNREAD_ENDINGS), ".npy", ".npz", ".dcm", ".gif")
 
-#: Layouts of volumes that a folder of masks alone does not show: the first takes any name, the others ask the folders.
+#: Layouts that a folder of masks alone cannot have: the first matches any name, the others depend on the folders.
 _UNNAMED_LAYOUTS = ("study", "nnunet", "decathlon")
 
-#: Said where a data set of studies is scored of which a training would ask whose they are.
+#: Warning for a data set of studies without known patients, which a training would reject.
 _NOBODY_SAYS = (
-    "{root}: nothing says whose the studies are, so each counts as a patient of its own; say it with a pattern "
-    "(--patient-pattern) or a table (--patients)"
+    "{root}: the patients of the studies are not known, so each study counts as one patient; name them with a "
+    "pattern (--patient-pattern) or a table (--patients)"
 )
 
-#: What `DataPart` asks of images does not matter where masks alone are wanted.
+#: The image options of `DataPart` do not matter here, because only masks are read.
 _ANY = DataPart(channels=("image",))
 
 
@@ -61,13 +62,13 @@ class MaskFile:
     """One mask.
 
     Args:
-        key: what it is matched by: the case of a volume; the folder and the stem of a slice.
+        key: used for matching: the case of a volume; the folder and the stem of a slice.
         path: the file.
-        other_key: a second name of the case: what the file itself is called where a layout calls the case otherwise,
-            or with the word in front that says mask, which may be part of a name.
-        place: where a pattern looks for the patient; None: the key.
-        patient: who it is, as the layout says; None: it does not.
-        names: what a table of patients may call it, the longest first.
+        other_key: a second name of the case: the name of the file if the layout has another one for the case, or the
+            name with a leading word for masks, which may be part of the name.
+        place: text in which a pattern searches for the patient; None: the key.
+        patient: id of the patient from the layout; None: not in the layout.
+        names: possible names in a table of patients, the longest first.
     """
 
     key: PurePosixPath
@@ -86,7 +87,7 @@ class MaskFiles:
         root: the folder, or the only file.
         masks: in order.
         is_slices: pictures, not volumes.
-        warnings: what was not read.
+        warnings: on files that were not read.
         unlabelled: cases of the data set without a mask.
     """
 
@@ -105,15 +106,15 @@ def find_masks(
     patient_pattern: str | None = None,
     patients: str | None = None,
 ) -> MaskFiles:
-    """Return the masks under a folder, or the only one.
+    """Return the masks in a folder, or a single mask.
 
     Args:
         root: a folder of masks, a data set with its images, or one file.
-        labels: the label scheme asked for, by which one of UCSF-BMSR's two masks of a case is taken.
-        without: a folder below it that does not count: that of the other side.
-        patient_pattern, patients: with a pattern or a table it need not be known from folders whose studies they are.
+        labels: the requested label scheme, which selects one of UCSF-BMSR's two masks of a case.
+        without: a folder below it to ignore: that of the other side.
+        patient_pattern, patients: a pattern or a table of patients, for studies without known patients.
     Raises:
-        InputError: nothing there, no mask, two masks of one case, or volumes and pictures that both look like masks.
+        InputError: no files, no mask, two masks of one case, or volumes and pictures that both look like masks.
     """
     if not root.exists():
         raise InputError("no such file or folder", where=root, code="input.missing")
@@ -131,12 +132,12 @@ def find_masks(
 
 
 def volume_key(name: str) -> PurePosixPath:
-    """Return what a volume is matched by: one side may have a folder per case, the other none."""
+    """Return the key of a volume: one side may have a folder per case, the other none."""
     return PurePosixPath(case_id(name))
 
 
 def slice_key(relative: PurePosixPath) -> PurePosixPath:
-    """Return what a slice is matched by: folder and stem, since two patients may both have a slice ``1``."""
+    """Return the key of a slice: folder and stem, since two patients may both have a slice ``1``."""
     folders = [part for part in relative.parent.parts if part.lower() not in PLAIN_FOLDERS]
     return PurePosixPath(*folders, case_id(relative.name))
 
@@ -149,7 +150,7 @@ def _one_file(path: Path) -> MaskFiles:
 
 
 def _tree(root: Path, without: Path | None) -> Tree:
-    """Return what lies under a root, but for probability maps, overlays, instance maps, and the folder left out."""
+    """Return the files under a root without probability maps, overlays, instance maps and the ignored folder."""
     tree = scan(root)
     base, other = root.resolve(), root.resolve() if without is None else without.resolve()
     left_out = PurePosixPath(other.relative_to(base).as_posix()) if base in other.parents else None
@@ -176,7 +177,7 @@ def _no_masks(root: Path) -> InputError:
 
 
 def _unread(tree: Tree) -> tuple[str, ...]:
-    """Return a warning on files that may be masks, in formats that are not read here."""
+    """Return a warning on possible masks in formats that evaluation does not read."""
     left = [path for path in tree.rest if path.name.lower().endswith(_UNREAD_MASKS)]
     if not left:
         return ()
@@ -213,14 +214,14 @@ def _from_layout(file: StudyFile) -> MaskFile:
 
 
 def _named_only(key: PurePosixPath, path: PurePosixPath, tree: Tree) -> MaskFile:
-    """Return a mask that no layout knows."""
+    """Return a mask that is in no layout."""
     case = case_id(path.name)
     whole = key.with_name(stem_of(path.name))
     return MaskFile(key, tree.root / path, whole, names=(str(path.parent / case), str(key), case))
 
 
 def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...]]:
-    """Return the files that a layout knows, each with its role and its patient as in a training, and warnings."""
+    """Return the files in a layout, each with its role and its patient as in a training, and warnings."""
     if parts := parts_of(tree):
         files = [file for part in parts for file in _files_of_part(tree, part)]
     else:
@@ -234,7 +235,7 @@ def _listed(tree: Tree, data: DataPart) -> tuple[list[StudyFile], tuple[str, ...
     known = {file.path for file in files}
     studies, others, warnings = _studies(tree, [path for path in tree.volumes if tree.root / path not in known], data)
     listed = [*files, *studies]
-    # Names are compared with those of all studies, also of those whose masks are looked at by themselves.
+    # Names are compared with those of all studies, including studies with masks that are examined one by one.
     owners = owners_of([*dict.fromkeys((*(file.study for file in listed), *others))], _ANY, tree)
     named = [replace(file, study=replace(file.study, patient=owners.of[file.study.place].patient)) for file in listed]
     return named, (*warnings, *owners.notes)
@@ -256,15 +257,15 @@ def _files_of_part(tree: Tree, part: Part) -> Iterator[StudyFile]:
 def _studies(
     tree: Tree, paths: Sequence[PurePosixPath], data: DataPart
 ) -> tuple[list[StudyFile], list[Study], tuple[str, ...]]:
-    """Return the files of studies with one mask, by the names of sequences; all other studies; and warnings.
+    """Return the files of studies with one mask, found by the names of sequences; all other studies; and warnings.
 
-    The whole tree is listed at once, as for a training: names of patients depend on all folders.
+    The whole tree is listed at once, as for a training, because names of patients depend on all folders.
     """
     rest = replace(tree, volumes=tuple(paths))
     warnings: tuple[str, ...] = ()
     listing = _list_studies(rest, data)
     if listing is None:
-        # Several studies in one folder, or names that say nothing: there each file is looked at by itself.
+        # Several studies in one folder, or names without information: each file is examined separately.
         rest = replace(rest, volumes=tuple(_listable(rest, data)))
         listing = _list_studies(rest, data)
     if listing is None:
@@ -289,7 +290,7 @@ def _list_studies(tree: Tree, data: DataPart) -> Listing | None:
 
 
 def _listable(tree: Tree, data: DataPart) -> Iterator[PurePosixPath]:
-    """Yield the files of the folders that can be listed each by itself."""
+    """Yield the files of the folders that can be listed separately."""
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in tree.volumes:
         folders[path.parent].append(path)
@@ -299,7 +300,7 @@ def _listable(tree: Tree, data: DataPart) -> Iterator[PurePosixPath]:
 
 
 def _is_study(files: Sequence[StudyFile]) -> bool:
-    """Return whether files are the images and the mask of one study, and do not only look so for want of names."""
+    """Return whether the names show that files are the images and the mask of one study."""
     if sum(file.role == LESIONS for file in files) != 1:
         return False
     images = [file for file in files if file.role not in (LESIONS, BRAIN_MASK)]
@@ -309,14 +310,14 @@ def _is_study(files: Sequence[StudyFile]) -> bool:
 
 
 def _beside_volumes(tree: Tree, keys: set[PurePosixPath]) -> tuple[str, ...]:
-    """Return a warning on pictures beside volumes; refuse those that are masks of cases of their own."""
+    """Return a warning on pictures beside volumes; raise an error if they are masks of separate cases."""
     masks = [path for path in tree.pictures if _is_marked(path) and volume_key(path.name) not in keys]
     if masks:
         raise InputError(
-            "volumes and pictures that both look like masks lie in one folder",
+            "one folder contains volumes and pictures that both look like masks",
             where=tree.root,
             got=examples_text(masks),
-            cure="give each kind a folder of its own",
+            cure="put each kind in a separate folder",
             code="input.mixed_masks",
         )
     if not tree.pictures:
@@ -361,16 +362,16 @@ def _pictures(tree: Tree, labels: str | None) -> MaskFiles:
 def _by_name(
     tree: Tree, paths: Sequence[PurePosixPath], *, has_masks: bool, folders: set[Path]
 ) -> tuple[list[PurePosixPath], tuple[str, ...]]:
-    """Return the files that are masks by their names, and warnings on those that may be neither mask nor image.
+    """Return the files that are masks by name, and warnings on those that may be neither mask nor image.
 
-    A name with the ending of masks is a mask's. Others are images where a mask of the same name lies beside one of
-    them, or in a folder of images, or by the name of a sequence; else masks without an ending.
+    A file with the ending of masks is a mask. Other files are images if a mask of the same name is beside them, if they
+    are in a folder of images, or if they have the name of a sequence; otherwise they are masks.
 
     Args:
         tree: for messages.
-        paths: of which no layout knows what they are.
-        has_masks: the layout knows masks already.
-        folders: those in which a layout knows files.
+        paths: files that are in no layout.
+        has_masks: the layout has masks already.
+        folders: folders with files in a layout.
     """
     marked = [path for path in paths if _is_marked(path)]
     plain = [path for path in paths if not _is_marked(path)]
@@ -405,7 +406,7 @@ def _in_image_folder(path: PurePosixPath) -> bool:
 
 
 def _belongs_to(stem: str, cases: Collection[str]) -> bool:
-    """Return whether a file is another one of a case with a mask beside it: its sequence, its channel, its picture.
+    """Return whether a file is a sequence, a channel or a picture of a case with a mask beside it.
 
     >>> [_belongs_to(stem, {"P1"}) for stem in ("P1", "P1-t1c", "P1_0000", "P1_2", "P12")]
     [True, True, True, False, False]
@@ -425,11 +426,11 @@ def _stray(tree: Tree, paths: Sequence[PurePosixPath]) -> tuple[str, ...]:
 
 
 def _without_mask(tree: Tree, images: Sequence[PurePosixPath], cases: dict[PurePosixPath, set[str]]) -> tuple[str, ...]:
-    """Return a warning on files taken for images though no mask of the same name lies beside them."""
+    """Return a warning on files read as images without a mask of the same name beside them."""
     left = [path for path in images if not _belongs_to(stem_of(path.name), cases[path.parent])]
     left = [path for path in left if not _in_image_folder(path) and sequence_of(stem_of(path.name)) is None]
     if not left:
         return ()
     return (
-        f"{tree.root}: {pluralize(len(left), 'file')} without a mask beside, taken for images: {examples_text(left)}",
+        f"{tree.root}: {pluralize(len(left), 'file')} without a matching mask, read as images: {examples_text(left)}",
     )

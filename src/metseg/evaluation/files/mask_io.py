@@ -1,4 +1,4 @@
-"""Read the two masks of a case and make sure they lie on one grid."""
+"""Read the two masks of a case and check that they are on one grid."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ Samples = TypeVar("Samples", bound=np.generic)
 #: formats store them as 32-bit floats or as quaternions, so they never agree to the last digit.
 AFFINE_TOLERANCE = 0.01
 
-_CURE = "bring the prediction onto the truth's grid yourself; nothing is resampled here"
+_CURE = "resample the prediction to the truth's grid; metseg does not resample it"
 
 
 def read_pair(pair: CasePair, manner: ScoringConfig) -> MaskPair:
     """Return both masks of a case, in the truth's axis order.
 
-    A volume whose axes have another order or direction than the truth's is turned, which changes no value.
+    If the axes of a volume have another order or direction than the truth's, they are reordered or flipped. Values do
+    not change.
 
     Args:
         pair: its files.
         manner: label scheme, and those of the files.
     Raises:
-        InputError: a file that cannot be read, or a label that is not of its file's scheme; named.
-        GeometryError: shapes or affines that differ, named; nothing is ever resampled.
+        InputError: a file that cannot be read, or a label that is not in the scheme of its file.
+        GeometryError: different shapes or affines; nothing is ever resampled.
     """
     return _read_slices(pair, manner) if pair.is_slices else _read_volumes(pair, manner)
 
@@ -70,11 +71,11 @@ def _read_volumes(pair: CasePair, manner: ScoringConfig) -> MaskPair:
 
 @dataclass(frozen=True)
 class FileLabels:
-    """What is known of the labels in the files of one side.
+    """Known labels in the files of one side.
 
     Args:
-        declared: the label scheme that the user says they have; None: nothing was said.
-        named: what a ``dataset.json`` or a document of `metseg predict` calls their values; None: there is neither.
+        declared: the label scheme that the user declared; None: not declared.
+        named: names of the values from a ``dataset.json`` or a document of `metseg predict`; None: no such file.
     """
 
     declared: str | None
@@ -82,7 +83,7 @@ class FileLabels:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return a note where the user and the table say different things."""
+        """Return a note if the user and the table declare different labels."""
         if self.declared is None or self.named is None or self.named.is_like(self.declared):
             return ()
         return (f"{self.named.source} says {self.named.describe()}; the masks were read as '{self.declared}'",)
@@ -96,7 +97,7 @@ class FileLabels:
         return self.named.as_scheme()
 
     def table(self, manner: ScoringConfig) -> Mapping[int, int] | None:
-        """Return what each value of the files becomes; None: it stays as it is."""
+        """Return the new value of each value of the files; None: values stay unchanged."""
         if self.declared is not None:
             return manner.map_of(self.declared)
         if self.named is None or _is_binary(self.named, manner.labels):
@@ -104,10 +105,10 @@ class FileLabels:
         return self.named.map_to(manner.labels)
 
     def as_scored(self, labels: Array, manner: ScoringConfig, *, where: Path) -> Array:
-        """Return labels of a volume in the scheme that is scored.
+        """Convert the labels of a volume to the scored scheme.
 
         Raises:
-            InputError: a value that the files' scheme does not have, or a table whose classes are not those scored.
+            InputError: a value that is not in the files' scheme, or a table with other classes than the scored ones.
         """
         table = self.table(manner)
         if table is None:
@@ -116,7 +117,7 @@ class FileLabels:
 
 
 def _is_binary(named: NamedLabels, scored: LabelScheme) -> bool:
-    """Return whether both are lesion or not: whether that is stored as 1 or 255 makes no difference."""
+    """Return whether both are binary schemes: lesion may be stored as 1 or 255."""
     return named.schemes() == (BINARY,) and len(scored.classes) == 1
 
 
@@ -131,15 +132,15 @@ def _probability_volume(
 
 
 def on_truth_grid(truth: Volume, prediction: Volume, manner: ScoringConfig, *, case: str) -> tuple[Volume, list[str]]:
-    """Return a prediction with its axes turned onto those of the truth, and a warning where it is compared unturned.
+    """Align the axes of a prediction with those of the truth; return a warning if it is compared without alignment.
 
     Args:
         truth: with an affine.
         prediction: with an affine.
-        manner: whether masks that lie differently in space are compared all the same.
+        manner: whether masks in different positions are compared anyway.
         case: its id, for messages.
     Raises:
-        GeometryError: it lies on another grid.
+        GeometryError: the grids differ.
     """
     turned = _turned(prediction, truth)
     near = turned if turned.shape == truth.shape else prediction
@@ -157,31 +158,31 @@ def on_truth_grid(truth: Volume, prediction: Volume, manner: ScoringConfig, *, c
         return near, []
     if not manner.allow_affine_mismatch or prediction.shape != truth.shape:
         raise GeometryError(
-            "prediction and truth lie differently in space",
+            "prediction and truth differ in position or orientation",
             where=case,
             expected=np.round(_affine(truth)[:3], 4).tolist(),
             got=np.round(_affine(prediction)[:3], 4).tolist(),
-            cure=f"up to {apart_mm:.3g} mm apart: {_CURE}; where a header is wrong and the voxels are in the truth's "
-            "order all the same, say --allow-affine-mismatch",
+            cure=f"up to {apart_mm:.3g} mm apart: {_CURE}; if only a header is wrong and the voxels are "
+            "in the truth's order, pass --allow-affine-mismatch",
             code="input.affine_mismatch",
         )
-    noticed = f"{case}: prediction and truth lie up to {apart_mm:.3g} mm apart by their files"
-    return prediction, [f"{noticed}; compared voxel by voxel as they are stored, which was allowed"]
+    noticed = f"{case}: prediction and truth are up to {apart_mm:.3g} mm apart by their headers"
+    return prediction, [f"{noticed}; compared voxel by voxel as stored, as requested"]
 
 
 def _turned(volume: Volume, truth: Volume) -> Volume:
-    """Return a volume with its axes in the order and direction of the truth's, where they lie along them."""
+    """Return a volume with its axes in the order and direction of the truth's, if they are parallel."""
     turn = turn_onto(_affine(volume), _affine(truth))
     return volume if turn.is_identity else Volume(turn(volume.data), turn.affine(_affine(volume), volume.shape))
 
 
 def _affine(volume: Volume) -> Affine:
-    assert volume.affine is not None  # volumes come from files that have one
+    assert volume.affine is not None  # volumes come from files with an affine
     return volume.affine
 
 
 def _largest_shift_mm(one: Affine, other: Affine, *, shape: tuple[int, int, int]) -> float:
-    """Return how far apart two affines put a corner of the image at most; everything inside is nearer."""
+    """Return the largest distance between corners of the image under two affines; all other points are closer."""
     corners = np.array([[x, y, z, 1.0] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])])
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
@@ -218,12 +219,12 @@ def _read_slices(pair: CasePair, manner: ScoringConfig) -> MaskPair:
 
 
 def _read_slice(path: Path, manner: ScoringConfig, files: FileLabels) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Return the labels (rows, columns) of a picture in the scheme that is scored, and notes."""
+    """Return the labels (rows, columns) of a picture in the scored scheme, and notes."""
     mask, table = read_mask(path, files.scheme(manner)), files.table(manner)
     return mask.labels if table is None else convert_labels(mask.labels, table), mask.notes
 
 
-#: What a probability of 1 is stored as.
+#: Stored value of a probability of 1.
 _ONE = {np.dtype(np.uint8): UINT8_MAX, np.dtype(np.uint16): UINT16_MAX}
 
 
@@ -232,7 +233,10 @@ def _probability_slice(path: Path, *, like: Array) -> npt.NDArray[np.float32]:
     pixels = read_picture(path).pixels
     if pixels.shape[2] != 1:
         raise GeometryError(
-            "a probability map has one channel", where=path, got=pixels.shape[2], cure="save it as a grey picture"
+            "the probability map has several channels",
+            where=path,
+            got=pixels.shape[2],
+            cure="save it as a greyscale picture",
         )
     plane = pixels[..., 0]
     _require_same_size(like, plane, where=path, expected_like="its truth")
@@ -242,11 +246,11 @@ def _probability_slice(path: Path, *, like: Array) -> npt.NDArray[np.float32]:
 def _require_same_size(expected: Array, got: Array, *, where: Path | None, expected_like: str) -> None:
     if expected.shape != got.shape:
         raise GeometryError(
-            f"the mask is not of the size of {expected_like}",
+            f"the mask differs in size from {expected_like}",
             where=where,
             expected=f"{expected.shape[1]} x {expected.shape[0]}",
             got=f"{got.shape[1]} x {got.shape[0]}",
-            cure="slices of different size are different cases; nothing is resampled here",
+            cure="make slices of different size separate cases; metseg does not resample them",
             code="input.shape_mismatch",
         )
 

@@ -1,7 +1,7 @@
-"""One or several sets of predictions against one truth, and a second reader's: all scored, compared, written.
+"""Score one or several sets of predictions against one truth and a second reader, compare them, and write results.
 
-With one set, its tables and ``summary.json`` lie in ``out``. With several, each set has a folder there with its own,
-and ``out/summary.json`` holds all summaries and the comparison. A second reader is scored in ``out/readers``.
+With one set, its tables and ``summary.json`` are in ``out``. With several, each set has a folder in ``out``, and
+``out/summary.json`` contains all summaries and the comparison. A second reader is scored in ``out/readers``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from metseg.evaluation.statistics.model_comparison import FigureComparison, comp
 from metseg.io.splits import PartOfSplit
 from metseg.message_text import pluralize
 
-#: The folder of what concerns the second reader, and in it that of the second reader's own masks.
+#: Folder of the second reader's results, and its subfolder for the second reader's own masks.
 READERS_FOLDER, SECOND_READER = "readers", "second-reader"
 
 SUMMARY = "summary.json"
@@ -29,18 +29,18 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class PredictionSets:
-    """What is scored against what.
+    """The sets of predictions and the truth to score.
 
     Args:
         predictions: name to folder or file; at least one.
         truth: folder or file of the first reader's masks.
-        second_truth: of the second reader's, who may have drawn some of the cases only; None: there was one reader.
-        missing: what is done about files that only one side has, see
+        second_truth: folder of the second reader's masks, which may cover some cases only; None: there is one reader.
+        missing: how to handle files that only one side has, see
             `metseg.evaluation.files.file_matching.match_files`.
         part: the part of a split that is scored; None: everything.
         patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`.
     Raises:
-        UsageError: no predictions, or a name that cannot be that of a folder.
+        UsageError: no predictions, or a name that is not a valid folder name.
     """
 
     predictions: Mapping[str, Path]
@@ -54,12 +54,12 @@ class PredictionSets:
     def __post_init__(self) -> None:
         if not self.predictions:
             raise UsageError("there are no predictions to score", code="usage.options")
-        # A single set lies in `out` itself, so it may be called anything, unless readers are set beside it.
+        # A single set is written to `out` itself, so it may have any name, unless there is a second reader.
         named = len(self.predictions) > 1 or self.second_truth is not None
         wrong = [name for name in self.predictions if name in ("", ".", "..", READERS_FOLDER) or "/" in name]
         if wrong and named:
             raise UsageError(
-                "predictions cannot be called so, for each set has a folder of its name",
+                "not a valid name for a set of predictions: it also names a folder",
                 got=repr(wrong[0]),
                 cure="give another name: NAME=FOLDER",
                 code="usage.options",
@@ -68,12 +68,12 @@ class PredictionSets:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome.
+    """Results of an evaluation.
 
     Args:
-        sets: name to what was scored; in the order given.
-        comparisons: every two sets on every compared figure; empty for one set.
-        readers: the sets beside two readers; None where there was one.
+        sets: name to the scored set, in the given order.
+        comparisons: every pair of sets on every compared metric; empty for one set.
+        readers: comparison of the sets with two readers; None for one reader.
     """
 
     sets: Mapping[str, FolderScores]
@@ -81,7 +81,7 @@ class Evaluation:
     readers: Readers | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of ``summary.json``: that of the only set, or those of all under ``models``."""
+        """Return the document of ``summary.json``: that of a single set, or those of all sets under ``models``."""
         documents = {name: one.summary.to_json() for name, one in self.sets.items()}
         body = next(iter(documents.values())) if len(documents) == 1 else {"models": documents}
         return {
@@ -97,16 +97,16 @@ def evaluate_sets(
     """Score one or several sets of predictions, and write tables and summaries.
 
     Args:
-        sets: what is scored against what.
+        sets: the predictions and the truth.
         manner: protocol and label scheme.
         out: folder for the tables, see this module.
-        jobs: processes; with more than 1 they are started anew, so a script needs its ``if __name__ == "__main__"``.
+        jobs: number of processes; with more than 1 a script needs ``if __name__ == "__main__"``, as they are spawned.
         quiet: no progress bar.
     Raises:
-        InputError: nothing to pair, missing predictions, or cases that cannot be scored, named.
+        InputError: nothing to pair, missing predictions, or cases that cannot be scored; the message names them.
         UsageError: volumes on one side and pictures on the other.
     """
-    # All are paired before anything is scored: a missing file should not be found after an hour.
+    # Pair all files before scoring, so that a missing file is reported at once and not after an hour.
     pairs = {name: paired(sets, folder, manner) for name, folder in sets.predictions.items()}
     between = None if sets.second_truth is None else _between(sets, sets.second_truth, manner)
     score = _Scoring(manner, out, jobs, quiet)
@@ -152,7 +152,7 @@ def _between(sets: PredictionSets, second_truth: Path, manner: ScoringConfig) ->
 
 @dataclass(frozen=True)
 class _Scoring:
-    """How and where pairs are scored."""
+    """Score pairs with fixed settings and an output folder."""
 
     manner: ScoringConfig
     out: Path
@@ -167,7 +167,7 @@ class _Scoring:
 
 
 def _readers(between: Pairs, models: Mapping[str, Pairs], score: _Scoring) -> Readers:
-    """Return the sets beside two readers, on what both have drawn: some cases, of a case perhaps some slices."""
+    """Compare the sets with two readers, on the cases and slices that both readers drew."""
     readers = replace(score, manner=score.manner.between_truths())
     return compare_with_readers(
         readers(SECOND_READER, between, "Scoring the second reader").scores,
@@ -182,14 +182,14 @@ def _readers(between: Pairs, models: Mapping[str, Pairs], score: _Scoring) -> Re
 
 
 def _against(between: Pairs, model: Pairs, *, second: bool) -> Pairs:
-    """Return a model's predictions paired with one reader's masks of what both have drawn."""
+    """Pair a model's predictions with one reader's masks of the cases and slices that both readers drew."""
     prediction_of = {
         truth: prediction for pair in model.cases for truth, prediction in zip(pair.truth, pair.prediction, strict=True)
     }
     left_out = [truth for pair in between.cases for truth in pair.truth if truth not in prediction_of]
     if left_out:
         raise InputError(
-            f"no prediction of {pluralize(len(left_out), 'mask')} that both readers have drawn",
+            f"no prediction of {pluralize(len(left_out), 'mask')} that both readers drew",
             where=left_out[0],
             cure="predict these too, score them as empty with --missing empty, or leave out --second-truth",
             code="input.unpaired",

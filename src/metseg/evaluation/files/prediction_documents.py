@@ -1,4 +1,4 @@
-"""The JSON documents that prediction writes beside its masks: by which model a mask was made, and its labels."""
+"""Read the JSON documents that prediction writes beside its masks: the model and the labels of a mask."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from metseg.labels import LABEL_SCHEMES, NamedLabels, labels_of_scheme
 
 
 class Documents:
-    """The documents among predicted masks, found by the masks that each is about.
+    """The documents among predicted masks, by mask.
 
     Args:
-        predictions: the folder of the predictions, searched to its depths, or the only mask.
+        predictions: the folder of the predictions, searched recursively, or a single mask.
     """
 
     def __init__(self, predictions: Path) -> None:
@@ -27,12 +27,12 @@ class Documents:
                 self._by_mask[path.parent / str(name)] = path, document
 
     def of(self, pair: CasePair) -> Sequence[dict[str, Any]]:
-        """Return the documents on the masks of a case; an empty one for masks without."""
+        """Return the documents of the masks of a case; an empty one for masks without a document."""
         found = [(self._find(mask) or (mask, {}))[1] for mask in pair.prediction if mask is not None]
         return [document for index, document in enumerate(found) if document not in found[:index]]
 
     def labels_of(self, mask: Path) -> NamedLabels | None:
-        """Return the labels that a mask has by its document; None where there is none, or it names no scheme."""
+        """Return the labels of a mask from its document; None if there is no document, or it names no scheme."""
         path, document = self._find(mask) or (mask, {})
         technique = document.get("technique")
         scheme = technique.get("labels") if isinstance(technique, dict) else None
@@ -41,12 +41,12 @@ class Documents:
         return labels_of_scheme(scheme, str(path))
 
     def _find(self, mask: Path) -> tuple[Path, dict[str, Any]] | None:
-        # A document that lists no slices is called after their folder.
+        # A document without a list of slices has the name of their folder.
         return self._by_mask.get(mask.parent / case_id(mask.name)) or self._by_mask.get(mask.parent)
 
 
 def _prediction_document(path: Path) -> dict[str, Any]:
-    """Return what a prediction wrote on a case, but for its lesions; empty for any other file."""
+    """Return the document of a predicted case without its lesions; empty for any other file."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

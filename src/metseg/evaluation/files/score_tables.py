@@ -1,4 +1,4 @@
-"""Write what was scored: `cases.csv`, `lesions.csv`, `slices.csv`, `summary.json`; all of them or none."""
+"""Write the scores: `cases.csv`, `lesions.csv`, `slices.csv`, `summary.json`; all of them or none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLICE_COLUMNS = ("case", "region", *SLICE_METRICS, "n_positive_slices", "n_slice
 
 
 def lesion_table_columns() -> tuple[str, ...]:
-    """Return the columns of `lesions.csv`; figures that a protocol does not define stay empty."""
+    """Return the columns of `lesions.csv`; metrics that a protocol does not define stay empty."""
     return (
         *("case", "region", "lesion", "kind", "scored", "detected", "joined_predictions"),
         *lesion_columns(),
@@ -31,9 +31,9 @@ def lesion_table_columns() -> tuple[str, ...]:
 
 
 class Tables:
-    """The tables of one evaluation, written row by row so that memory does not grow with the cases.
+    """Writer for the tables of one evaluation, row by row, so that memory does not grow with the cases.
 
-    Used as a context: at its end the files appear under their names; on an error none does.
+    Use it as a context manager: the files appear at the end, or not at all on an error.
     """
 
     def __init__(self, out: Path, *, with_slices: bool) -> None:
@@ -73,7 +73,7 @@ class Tables:
 
 
 def write_summary(document: Mapping[str, Any], path: Path) -> None:
-    """Write `summary.json`; a NaN would be an error, not a word that JSON does not know."""
+    """Write `summary.json`. A NaN raises an error, because JSON has no value for it."""
     write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
@@ -108,7 +108,7 @@ def _lesion_row(case: str, lesion: LesionScore, figures: Sequence[str]) -> list[
 
 
 def _cell(value: float | None) -> str:
-    """Return a figure with all its digits, a whole number without a point, nothing where it is not defined."""
+    """Return a value with all its digits, a whole number without a decimal point, and an empty text if undefined."""
     if value is None:
         return ""
     return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,4 +1,4 @@
-"""Scores as plain JSON and back, digit for digit: what was scored once need not be scored again."""
+"""Convert scores to JSON and back without loss, so that they can be reused."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from metseg.evaluation.statistics.probability_stats import ProbabilityStats
 
 
 def scores_to_json(scores: CaseScores) -> dict[str, Any]:
-    """Return the scores of a case as JSON can hold them; its single lesions, which no summary needs, are left out.
+    """Return the scores of a case as JSON values, without single lesions, which no summary needs.
 
-    Documents of older versions know neither tally nor chances; they are read all the same.
+    Documents of older versions without ``tally`` and ``chances`` can be read too.
     """
     return {
         "case": scores.case,
@@ -41,12 +41,12 @@ def scores_to_json(scores: CaseScores) -> dict[str, Any]:
 
 
 def scores_from_json(document: Mapping[str, Any]) -> CaseScores:
-    """Return the scores that `scores_to_json` was given, without their lesions.
+    """Return the scores from the output of `scores_to_json`, without lesions.
 
-    A metric that there was not when they were stored is not known of them.
+    Metrics that did not exist when the scores were stored are None.
 
     Raises:
-        KeyError, TypeError, ValueError: the document is another one.
+        KeyError, TypeError, ValueError: the document has another format.
     """
     return CaseScores(
         case=document["case"],

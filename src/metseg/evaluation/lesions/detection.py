@@ -1,6 +1,6 @@
-"""Which lesions were found: by size, how many false ones that cost, and how the two trade over the threshold (FROC).
+"""Lesion detection: sensitivity by size, false positives, and their trade-off over the threshold (FROC).
 
-A lesion is found where the protocol's own rule matches it. Sensitivity is pooled over the lesions of all patients,
+A lesion is found if the rule of the protocol matches it. Sensitivity is pooled over the lesions of all patients,
 false positives are a mean over patients; intervals come from resampling patients with all their lesions.
 FROC: Bunch et al. 1978; Chakraborty, Med Phys 1989.
 """
@@ -27,10 +27,10 @@ class SizeClass:
 
     Args:
         diameter_mm: the bin, half open: "[0,3)", "[3,5)", "[5,10)", "[10,inf)".
-        lesions: how many of the truth are scored.
-        found: how many of these were found.
-        sensitivity: found / lesions; None where there is no lesion of this size.
-        false_positives: predicted lesions of this size that are none.
+        lesions: number of scored true lesions.
+        found: number of these that were found.
+        sensitivity: found / lesions; None if there is no lesion of this size.
+        false_positives: number of false positive lesions of this size.
     """
 
     diameter_mm: str
@@ -42,17 +42,17 @@ class SizeClass:
 
 @dataclass(frozen=True)
 class Detection:
-    """What was found of one region's lesions, over all patients.
+    """Detection of one region's lesions, over all patients.
 
     Args:
-        lesions: scored lesions of the truth.
-        found: how many of these were found.
-        false_positives: predicted lesions that are none.
+        lesions: number of scored true lesions.
+        found: number of these that were found.
+        false_positives: number of false positive lesions.
         sensitivity: found / lesions; None without lesions.
-        precision: found / (found + false positives); None where both are 0.
-        f1: 2 found / (lesions + found + false positives): the harmonic mean of the two; None where all are 0.
+        precision: found / (found + false positives); None if both are 0.
+        f1: 2 found / (lesions + found + false positives): the harmonic mean of the two; None if all are 0.
         false_positives_per_patient: mean over patients (of the mean over each patient's cases).
-        by_diameter: the same by longest diameter; empty where the data have no spacing.
+        by_diameter: the same by longest diameter; empty if the data have no spacing.
     """
 
     lesions: int
@@ -67,7 +67,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class FrocPoint:
-    """What one threshold on the probability gives: every connected piece of what reaches it is a predicted lesion.
+    """Detection at one probability threshold. Each connected component at or above it is a predicted lesion.
 
     Args:
         threshold: least probability of lesion.
@@ -82,7 +82,7 @@ class FrocPoint:
 
 @dataclass(frozen=True)
 class Froc:
-    """Sensitivity against false positives, over the threshold; of lesions of any class, of all sizes.
+    """Sensitivity against false positives over the threshold, for lesions of any class and size.
 
     Args:
         lesions: scored lesions of the truth.
@@ -99,11 +99,11 @@ class Froc:
 def detection_rates(
     tallies: Sequence[LesionCounts], false_positives: Interval, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Detection:
-    """Return what was found in one region.
+    """Return the detection results of one region.
 
     Args:
         tallies: one per patient, at least one; see `metseg.evaluation.lesions.lesion_counts.add_counts`.
-        false_positives: the mean number per patient, which the table of figures has already.
+        false_positives: the mean number per patient, already in the table of metrics.
         resamples: of the bootstrap over patients.
         seed: of its draws.
     """
@@ -113,7 +113,7 @@ def detection_rates(
         sums, _shares, having=having, resamples=resamples, seed=seed
     )
     lesions, found, false = sums.sum(axis=0).astype(int).reshape(3, -1)
-    # The last of each holds lesions whose diameter nobody knows: then there are no bins.
+    # The last bin contains lesions without a known diameter. If there are any, no bins are reported.
     known = not (lesions[-1] or false[-1])
     bins = zip(DIAMETER_BINS, lesions[:-1], found[:-1], by_size[:-1], false[:-1], strict=True) if known else ()
     return Detection(
@@ -137,7 +137,7 @@ def _shares(sums: Floats) -> Floats:
 
 
 def froc_curve(sweeps: Sequence[Sequence[Sweep]], *, resamples: int = RESAMPLES, seed: int = 0) -> Froc:
-    """Return the FROC curve, no smallest size demanded.
+    """Return the FROC curve, without a minimum size.
 
     Args:
         sweeps: for each patient those of its cases, at least one; all of one grid.
@@ -161,7 +161,7 @@ def froc_curve(sweeps: Sequence[Sequence[Sweep]], *, resamples: int = RESAMPLES,
     count = len(thresholds)
     points = []
     for threshold, sensitivity, false in zip(thresholds, of_points[:count], of_points[count:], strict=True):
-        assert false is not None  # a mean over patients, of whom there is at least one
+        assert false is not None  # a mean over at least one patient
         points.append(FrocPoint(threshold, sensitivity, false))
     return Froc(int(sum(row[-2] for row in rows)), tuple(points), score)
 
@@ -172,6 +172,6 @@ def _froc_figures(sums: Floats) -> Floats:
     sensitivity, rate = ratio(found, lesions), false / patients
     allowed = rate[:, :, np.newaxis] <= np.array(FROC_RATES)
     best = np.where(allowed, sensitivity[:, :, np.newaxis], 0.0).max(axis=1)
-    # Without a lesion there is nothing to find, whether or not a threshold keeps within the rates.
+    # Without a lesion the score is undefined, even if a threshold stays within the rates.
     score = np.where(lesions[:, 0] > 0, best.mean(axis=1), np.nan)
     return np.column_stack([sensitivity, rate, score])

@@ -1,4 +1,4 @@
-"""What summaries need of a case's lesions: a few numbers for each region, however many lesions there are."""
+"""Lesion counts of a case for summaries: a fixed set of numbers per region, for any number of lesions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class LesionCounts:
     """The lesions of one region of one case, or of all cases of a patient, as numbers that add up.
 
     Args:
-        lesions: scored lesions of the truth by bin of the longest diameter (`DIAMETER_BINS`), and last those whose
-            diameter is not known because the data have no spacing.
-        found: how many of these were found.
+        lesions: number of scored true lesions by bin of the longest diameter (`DIAMETER_BINS`); the last entry counts
+            lesions without a known diameter, because the data have no spacing.
+        found: number of these that were found.
         false: false positives, in the same bins.
         volumes: of the found lesions against the predicted ones joined to them; all 0 without a spacing.
         confidence: (bins, 4) `reliability_histogram` of the confidences of all predicted lesions against whether they
@@ -41,7 +41,7 @@ class LesionCounts:
     confidence: Floats | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it as JSON values."""
         return {
             "lesions": list(self.lesions),
             "found": list(self.found),
@@ -52,10 +52,10 @@ class LesionCounts:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LesionCounts:
-        """Return what `to_json` was given.
+        """Create it from the output of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the document is another one.
+            KeyError, TypeError, ValueError: the document has another format.
         """
         confidence = document["confidence"]
         return cls(
@@ -81,7 +81,7 @@ def count_lesions(table: LesionTable) -> LesionCounts:
 
 
 def add_counts(tallies: Sequence[LesionCounts]) -> LesionCounts:
-    """Return the sum of tallies, of which there is at least one, all with confidences or all without."""
+    """Return the sum of at least one tally; either all have confidences or none has."""
     confidences = [tally.confidence for tally in tallies if tally.confidence is not None]
     return LesionCounts(
         lesions=_summed([tally.lesions for tally in tallies]),

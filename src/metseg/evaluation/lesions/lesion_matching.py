@@ -1,6 +1,6 @@
-"""Which lesion of the truth was found by which of the prediction: once per region, for every protocol.
+"""Match true and predicted lesions, once per region, for every protocol.
 
-The protocols differ in a few numbers, gathered in `MatchRule`; everything happens inside the box around both masks.
+The protocols differ in a few parameters, see `MatchRule`. All work is done inside the box around both masks.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ Indices = tuple[npt.NDArray[np.int64], ...]
 
 @dataclass(frozen=True)
 class MatchRule:
-    """How a protocol makes and matches lesions.
+    """How a protocol separates and matches lesions.
 
     Args:
-        dilations: how often truth is dilated, both to merge near pieces into one lesion and to meet predictions.
-        merge_predictions: whether predicted pieces are merged by dilation in the same way.
+        dilations: number of dilations of the truth, both to merge close components into one lesion and to match
+            predictions.
+        merge_predictions: whether predicted components are merged by dilation in the same way.
         drop_truth_up_to_mm3: truth lesions of at most this volume are not scored; None: all are.
-        delete_predicted_up_to_voxels: predicted lesions of at most this size do not exist.
-        across_slices: whether a lesion goes on from slice to slice (26 neighbours) or not (8).
+        delete_predicted_up_to_voxels: predicted lesions of at most this size are deleted.
+        across_slices: whether a lesion continues across slices (26 neighbours) or not (8).
     """
 
     dilations: int = 0
@@ -42,10 +43,10 @@ class NumberedLesions:
     """The lesions of one mask.
 
     Args:
-        reach: (X, Y, Z) uint32; 0 background, lesions 1..count, grown by the rule's dilation: what they can touch.
+        reach: (X, Y, Z) uint32; 0 background, lesions 1..count, dilated by the rule: the area that they can touch.
         voxels: the lesions themselves: three arrays, (N,) each, of the voxels' indices, in the image's order.
-        numbers: (N,) uint32, to which lesion each of these belongs.
-        count: how many.
+        numbers: (N,) uint32, the lesion of each of these voxels.
+        count: number of lesions.
     """
 
     reach: Instances
@@ -68,13 +69,13 @@ class NumberedLesions:
 
 @dataclass(frozen=True)
 class Matching:
-    """Truth and prediction as lesions, inside a common box, and who touches whom.
+    """True and predicted lesions inside a common box, and which of them touch.
 
     Args:
         truth: lesions of the truth.
         prediction: lesions of the prediction.
-        touching: for each truth lesion, in order, the ids of the predicted ones that its reach meets.
-        box: where in the image the arrays lie.
+        touching: for each truth lesion, in order, the ids of the predicted ones that its reach overlaps.
+        box: position of the arrays in the image.
     """
 
     truth: NumberedLesions
@@ -90,30 +91,30 @@ class Matching:
 
 
 def match_lesions(truth: Mask, prediction: Mask, rule: MatchRule) -> Matching:
-    """Make lesions of two masks and match them.
+    """Separate the lesions of two masks and match them.
 
     Args:
         truth: (X, Y, Z).
         prediction: (X, Y, Z).
-        rule: the protocol's numbers.
+        rule: the parameters of the protocol.
     """
     box = common_box(truth, prediction, rule.dilations)
     return matching_of(truth_lesions(truth[box], rule), predicted_lesions(prediction[box], rule), box)
 
 
 def common_box(truth: Mask, prediction: Mask, margin: int) -> Box:
-    """Return the box around both masks with a margin, cut at the image's edge; one corner voxel if both are empty."""
+    """Return the box around both masks with a margin, clipped to the image; one corner voxel if both are empty."""
     box = bounding_box(truth | prediction) or (slice(0, 1),) * truth.ndim
     return grown(box, margin, truth.shape)
 
 
 def truth_lesions(mask: Mask, rule: MatchRule) -> NumberedLesions:
-    """Return the lesions of a truth mask: pieces whose dilations touch are one."""
+    """Return the lesions of a truth mask; components that touch after dilation are one lesion."""
     return _merged(mask, rule)
 
 
 def predicted_lesions(mask: Mask, rule: MatchRule) -> NumberedLesions:
-    """Return the lesions of a predicted mask, merged if the rule says so, tiny ones deleted after that."""
+    """Return the lesions of a predicted mask, merged if the rule requires it, without those that are too small."""
     if rule.merge_predictions:
         return remove_tiny(_merged(mask, rule), rule.delete_predicted_up_to_voxels)
     ids, count = label_instances(mask, across_slices=rule.across_slices)
@@ -127,7 +128,7 @@ def _merged(mask: Mask, rule: MatchRule) -> NumberedLesions:
 
 
 def _lesions(mask: Mask, reach: Instances, count: int) -> NumberedLesions:
-    # Flat: numpy finds what is set along several axes ten times as slowly.
+    # Use flat indices: numpy needs ten times as long to find nonzero entries along several axes.
     voxels = np.unravel_index(np.flatnonzero(mask), mask.shape)
     return NumberedLesions(reach, voxels, reach[voxels], count)
 
@@ -157,7 +158,7 @@ def renumber(lesions: NumberedLesions, new_ids: npt.NDArray[np.integer]) -> Numb
 
 
 def matching_of(truth: NumberedLesions, prediction: NumberedLesions, box: Box) -> Matching:
-    """Return who touches whom: a predicted lesion is met where it lies in the reach of one of the truth."""
+    """Return the matches: a predicted lesion touches a true one if it overlaps the true one's reach."""
     touching: list[list[int]] = [[] for _ in range(truth.count)]
     for true_id, predicted_id in reached_pairs(truth.reach, prediction):
         touching[true_id - 1].append(predicted_id)
@@ -165,19 +166,19 @@ def matching_of(truth: NumberedLesions, prediction: NumberedLesions, box: Box) -
 
 
 def reached_pairs(reach: Instances, lesions: NumberedLesions) -> list[tuple[int, int]]:
-    """Return every pair of a number of ``reach``, (X, Y, Z), and a lesion that has a voxel there, in rising order."""
+    """Return every pair of an id in ``reach``, (X, Y, Z), and a lesion with a voxel there, in ascending order."""
     return _different_pairs(reach[lesions.voxels], lesions.numbers)
 
 
 def touching_pairs(one: Instances, other: Instances) -> list[tuple[int, int]]:
-    """Return every pair of ids, (X, Y, Z) both, that share a voxel, in rising order."""
+    """Return every pair of ids, (X, Y, Z) both, that share a voxel, in ascending order."""
     inside = other > 0
     return _different_pairs(one[inside], other[inside])
 
 
 def _different_pairs(one: Instances, other: Instances) -> list[tuple[int, int]]:
-    """Return the different pairs of numbers at the same place, (N,) both, where there is one, in rising order."""
-    # As one number each: sorting rows of two takes many times as long.
+    """Return the distinct pairs of nonzero ids at the same index, (N,) both, in ascending order."""
+    # Encode each pair as one number: sorting rows of two takes many times as long.
     width = int(other.max(initial=0)) + 1
     codes = np.unique(one[one > 0].astype(np.int64) * width + other[one > 0])
     return [(int(code) // width, int(code) % width) for code in codes]

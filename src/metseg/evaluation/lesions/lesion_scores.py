@@ -1,4 +1,4 @@
-"""What is recorded of each lesion: size, place, whether it was found, and the protocol's figures for it."""
+"""The scores of each lesion: size, position, whether it was found, and the protocol's metrics."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def diameter_bin(diameter_mm: float) -> str:
 
 @dataclass(frozen=True)
 class LesionPair:
-    """A lesion of the truth and all the predicted ones that it touches: what its figures are computed from.
+    """A true lesion and all predicted lesions that it touches, for computing its metrics.
 
     Args:
         truth: (X, Y, Z) the lesion, in a box around both.
-        prediction: (X, Y, Z) the predicted ones, not empty.
+        prediction: (X, Y, Z) the predicted lesions, not empty.
         spacing_mm: voxel size, or None.
         penalty: the protocol's distance for a missed lesion.
-        known_distances: gives the distances between both surfaces, where the region's are known.
+        known_distances: returns the distances between both surfaces, if those of the region are known.
     """
 
     truth: Mask
@@ -51,7 +51,7 @@ class LesionPair:
 
     @property
     def distances(self) -> SurfaceDistances:
-        """Return the distances between both surfaces; there has to be a spacing."""
+        """Return the distances between both surfaces; requires a spacing."""
         assert self.spacing_mm is not None
         if self.known_distances is not None:
             return self.known_distances()
@@ -60,13 +60,13 @@ class LesionPair:
 
 @dataclass(frozen=True)
 class LesionMetric:
-    """A figure per lesion: its kind decides what a missed lesion gets, ``compute`` what a found one gets."""
+    """A metric per lesion: its kind defines the value of a missed lesion, ``compute`` that of a found one."""
 
     kind: Kind
     compute: Callable[[LesionPair], float]
 
     def when_missed(self, penalty: float) -> float:
-        """Return what a missed lesion, or a false one, is charged."""
+        """Return the value of a missed or a false positive lesion."""
         value = empty_mask_value(self.kind, Emptiness.PREDICTION, penalty=penalty)
         assert value is not None
         return value
@@ -74,7 +74,7 @@ class LesionMetric:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a lesion is; what needs a spacing is None without one."""
+    """Size of a lesion; values that need a spacing are None without one."""
 
     voxels: int
     volume_mm3: float | None
@@ -84,22 +84,22 @@ class Size:
 
 @dataclass(frozen=True)
 class LesionScore:
-    """One lesion of the truth, or one of the prediction that is none.
+    """A true lesion, or a false positive.
 
     Args:
-        region: which region it is a piece of.
-        number: its id among the truth's lesions, or among the predicted ones.
-        is_true: a lesion of the truth; otherwise a false positive.
-        scored: False for lesions so small that the protocol leaves them out.
+        region: the region of the lesion.
+        number: its id among the true lesions, or among the predicted ones.
+        is_true: a true lesion; otherwise a false positive.
+        scored: False for lesions that are too small for the protocol.
         detected: matched by the protocol's rule.
-        joined: ids of the predicted lesions that are joined and compared with it.
+        joined: ids of the predicted lesions that are merged and compared with it.
         size: voxels, volume, diameters.
         centre_voxel: centre of mass in voxel indices of the image.
-        figures: the protocol's figures for it (Dice, HD95, ...).
-        predicted_volume_mm3: of the predicted lesions that were joined, together; of a false positive its own; None
+        figures: the protocol's metrics for it (Dice, HD95, ...).
+        predicted_volume_mm3: total volume of the merged predicted lesions; for a false positive its own volume; None
             for a missed lesion and without a spacing.
-        confidence: mean probability over the voxels of the predicted lesion, of several joined the highest; None for
-            a missed lesion, and where no probabilities were given.
+        confidence: mean probability over the voxels of the predicted lesion, the highest of several merged ones; None
+            for a missed lesion, and if no probabilities were given.
     """
 
     region: str
@@ -120,8 +120,8 @@ class LesionTable:
     """The lesions of one region of one case.
 
     Args:
-        lesions: of the truth, in order, then the false positives.
-        confidences: (P,) of all P predicted lesions; None where no probabilities were given.
+        lesions: the true lesions, in order, then the false positives.
+        confidences: (P,) of all P predicted lesions; None if no probabilities were given.
         hits: (P,) whether each of them was matched to a lesion of the truth.
     """
 
@@ -132,16 +132,16 @@ class LesionTable:
 
 @dataclass(frozen=True)
 class LesionContext:
-    """What scoring the lesions of a region needs besides the matching.
+    """Inputs for scoring the lesions of a region besides the matching.
 
     Args:
         region: its name.
-        rule: the protocol's numbers.
-        figures: the protocol's figures per lesion.
+        rule: the parameters of the protocol.
+        figures: the protocol's metrics per lesion.
         affine: voxel-to-mm matrix, or None.
         spacing_mm: voxel size, or None.
         penalty: the protocol's distance for a missed lesion.
-        probability: of any lesion, on the grid that the matching's box lies in; None: nobody knows.
+        probability: of any lesion, on the grid that contains the matching's box; None: not known.
         surfaces: of the matching's lesions, if they are known.
     """
 
@@ -156,7 +156,7 @@ class LesionContext:
 
 
 def scored_lesions(matching: Matching, context: LesionContext) -> LesionTable:
-    """Return every lesion of the truth, in order, then every false positive; and all predicted ones as hits or not."""
+    """Return the true lesions, in order, then the false positives; and whether each predicted lesion is a hit."""
     confidences = _confidences(matching, context.probability)
     hits = np.ones(matching.prediction.count, dtype=bool)
     hits[[number - 1 for number in matching.false_positives]] = False
@@ -230,7 +230,7 @@ def _highest(joined: tuple[int, ...], confidences: npt.NDArray[np.float64] | Non
 
 
 def _found(matching: Matching, context: LesionContext, *, number: int) -> dict[str, float]:
-    """Return the figures of a true lesion against all the predicted ones that it touches, inside their common box."""
+    """Return the metrics of a true lesion against all predicted ones that it touches, inside their common box."""
     truth, prediction, joined = matching.truth.groups, matching.prediction.groups, matching.touching[number - 1]
     box = _union([truth.boxes[number - 1], *(prediction.boxes[other - 1] for other in joined)])
     surfaces = context.surfaces

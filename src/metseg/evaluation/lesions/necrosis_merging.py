@@ -1,7 +1,7 @@
-"""BraTS-METS 2024: pieces of enhancing tumour around one necrosis are one lesion.
+"""BraTS-METS 2024: components of enhancing tumour around one necrosis are one lesion.
 
-Both classes are made into instances by dilation. An ET and a NETC instance touch when one, dilated once, meets the
-other. With more than one touching pair, every ET instance that touches some NETC takes the identity of the
+Both classes are split into instances by dilation. An ET and a NETC instance touch if one, dilated once, overlaps the
+other. With more than one touching pair, every ET instance that touches a NETC instance takes the id of the
 lowest-numbered NETC instance it touches. Not transitive; with one pair or none, nothing changes.
 """
 
@@ -13,19 +13,19 @@ from metseg.evaluation.lesions.lesion_matching import NumberedLesions, reached_p
 
 
 def merge_around_necrosis(pieces: NumberedLesions, cores: NumberedLesions) -> NumberedLesions:
-    """Return the pieces with those around one core made one lesion.
+    """Merge the components around one core into one lesion.
 
     Args:
         pieces: lesions of the enhancing tumour, in a box with room for their reach.
         cores: lesions of the necrosis, in the same box.
     """
-    # Dilation by one symmetric element: where a piece's reach meets a core, the core's reach meets the piece.
+    # The structuring element is symmetric: a piece's reach overlaps a core if the core's reach overlaps the piece.
     pairs = reached_pairs(pieces.reach, cores)
     if len(pairs) <= 1:
         return pieces
     core_of: dict[int, int] = {}
     for piece, core in pairs:
-        core_of.setdefault(piece, core)  # pairs rise, so the first is the lowest-numbered
+        core_of.setdefault(piece, core)  # pairs are ascending, so the first is the lowest-numbered
     identities = [("core", core_of[piece]) if piece in core_of else ("piece", piece) for piece in _numbers(pieces)]
     order = {identity: number for number, identity in enumerate(dict.fromkeys(identities), start=1)}
     return renumber(pieces, np.array([0, *(order[identity] for identity in identities)]))

@@ -1,8 +1,8 @@
-"""The operating point: from which probability on, and from which size on, something is called a lesion.
+"""The operating point: the least probability and the least size of a predicted lesion.
 
-Chosen on validation patients for a stated rate of false positives: of all pairs of threshold and smallest size on a
-grid that keep within the rate, the one that finds most lesions. Patients that were trained on would make it look
-better than it is, and test patients would be spent; whoever calls this sees to it that there are none.
+It is chosen on validation patients for a given rate of false positives: of all pairs of threshold and minimum size on
+a grid that stay within the rate, the one that finds most lesions. Callers must pass validation patients only: training
+patients would give results that are too good, and test patients could no longer serve as a test.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from metseg.evaluation.statistics.confidence_intervals import RESAMPLES, Floats,
 from metseg.measure import IDENTITY, ConfidenceMap
 from metseg.measure.confidence import logits
 
-#: Figures that two points share up to rounding are the same: neither is better.
+#: Values that are equal up to rounding count as equal.
 _SAME = 1e-12
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What was chosen, and what it does on the patients that it was chosen on: that is a little too good.
+    """The chosen point and its results on the patients it was chosen on, which are slightly too good.
 
     Args:
         threshold: least probability of lesion.
         minimum_size: least size of a connected piece, in `unit`.
-        unit: "mm3", or "voxels" where the data have no spacing (pixels of pictures).
-        asked_false_positives: the rate that was asked for, per patient.
+        unit: "mm3", or "voxels" if the data have no spacing (pixels of pictures).
+        asked_false_positives: the requested rate, per patient.
         false_positives_per_patient: mean over patients.
         sensitivity: found / lesions, all patients together.
         dice: mean over patients, of voxels pooled over each patient's cases.
-        lesions: how many scored lesions the choice rests on.
-        patients: of how many patients.
+        lesions: number of scored lesions behind the choice.
+        patients: number of patients.
     """
 
     threshold: float
@@ -53,7 +53,7 @@ class OperatingPoint:
     patients: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a bundle's `metrics.json` holds it."""
+        """Return it as stored in a bundle's `metrics.json`."""
         return asdict(self)
 
 
@@ -65,25 +65,25 @@ def choose_operating_point(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> OperatingPoint:
-    """Return the point that finds most lesions at no more than a rate of false positives per patient.
+    """Return the point that finds most lesions within a rate of false positives per patient.
 
-    Of points that find as many, the one of the highest Dice is taken; of these the one with fewer false positives,
-    then the threshold nearest to 0.5, then the smaller size.
+    Ties are broken by the highest Dice, then by fewer false positives, then by the threshold nearest to 0.5, then by
+    the smaller size.
 
     Args:
         sweeps: patient to its cases, at least one patient and one case each; all of one grid.
         false_positives: the rate, at least 0; mean over patients of the mean over each patient's cases.
-        unit: what the grid's smallest sizes are in, "mm3" or "voxels".
+        unit: unit of the grid's minimum sizes, "mm3" or "voxels".
         resamples: of the bootstrap over patients.
         seed: of its draws.
     Raises:
-        InputError: ``input.no_lesions``, no lesion to find; ``input.false_positives``, no point keeps within the rate.
+        InputError: ``input.no_lesions``, no lesion to find; ``input.false_positives``, no point stays within the rate.
     """
     grid = next(iter(sweeps.values()))[0].grid
     table = np.stack([_patient(cases) for cases in sweeps.values()])  # (patients, 4, T, M)
     found, lesions, false, overlap = np.moveaxis(table, 1, 0)
     if not lesions.any():
-        raise InputError("the validation patients have no lesion to be found", code="input.no_lesions")
+        raise InputError("the validation patients have no lesions to find", code="input.no_lesions")
     figures = _Figures(ratio(found.sum(axis=0), lesions.sum(axis=0)), false.mean(axis=0), overlap.mean(axis=0))
     place = _best(figures, false_positives, grid)
     of_place = np.column_stack([table[:, :, place[0], place[1]], np.ones(len(table))])
@@ -142,10 +142,10 @@ def _best(figures: _Figures, false_positives: float, grid: Grid) -> tuple[int, i
     allowed = figures.false_positives <= false_positives + _SAME
     if not allowed.any():
         raise InputError(
-            "no threshold and size keep within this rate of false positives per patient",
+            "no threshold and size stay within this rate of false positives per patient",
             expected=f"at least {figures.false_positives.min():.3g}",
             got=f"{false_positives:g}",
-            cure="ask for more, or train a better model",
+            cure="allow a higher rate, or train a better model",
             code="input.false_positives",
         )
     thresholds, sizes = np.meshgrid(grid.thresholds, grid.minimum_sizes, indexing="ij")
@@ -162,13 +162,13 @@ def _figures_of_point(sums: Floats) -> Floats:
     return np.column_stack([ratio(found, lesions), false / patients, overlap / patients])
 
 
-#: How many lesions' worth of doubt there is that the map is any other than the identity: it keeps a fit to few lesions,
-#: or to hits and misses that no confidence mixes up, from running away.
+#: Weight of the prior towards the identity map, in lesions. It keeps the fit finite with few lesions, or if the
+#: confidence separates hits and misses completely.
 _PRIOR = 4.0
 
 
 def fit_confidence(confidences: Floats, hits: npt.NDArray[np.bool_]) -> ConfidenceMap:
-    """Return the map that makes the confidences of predicted lesions fit their share of hits.
+    """Fit the map from the confidences of predicted lesions to their share of hits.
 
     Logistic regression of hits on the logits of the confidences, with a normal prior around the identity.
 
@@ -176,7 +176,7 @@ def fit_confidence(confidences: Floats, hits: npt.NDArray[np.bool_]) -> Confiden
         confidences: (N,) mean probabilities of predicted lesions of validation patients.
         hits: (N,) whether each was a lesion.
     Returns:
-        the identity where there is no predicted lesion.
+        the map; the identity if there is no predicted lesion.
     """
     if len(confidences) == 0:
         return IDENTITY

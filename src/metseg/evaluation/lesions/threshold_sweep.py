@@ -1,10 +1,10 @@
-"""Lesions found and false ones over a grid of thresholds and smallest sizes: what FROC and operating points need.
+"""Count found and false positive lesions over a grid of thresholds and minimum sizes, for FROC and operating points.
 
-At each threshold, the connected pieces of what reaches it are the predicted lesions; pieces smaller than the smallest
-size are removed, as prediction does; the rest is matched by the protocol's own rule, but for pieces that are flooded:
-at low thresholds pieces flow together, and one that covers the head would touch every lesion and be no false one. A
-piece that is nearly all outside of lesions finds none, and is false. A case is kept as counts on the grid, whatever
-its lesions, so memory does not grow with them.
+At each threshold, the connected components of the voxels at or above it are the predicted lesions. Components below
+the minimum size are removed, as in prediction. The rest are matched by the rule of the protocol, with one exception: at
+low thresholds components merge, and one that covers the head would touch every lesion and not count as a false
+positive. A component that is almost entirely outside of lesions therefore finds none and is a false positive. A case
+is stored as counts on the grid, so memory does not grow with its lesions.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ Mask = npt.NDArray[np.bool_]
 Probability = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
 
-#: Turns what reaches a threshold into the mask that prediction would make of it (fills holes, say).
+#: Turns the voxels at or above a threshold into the mask that prediction would produce (fills holes, for example).
 Shape = Callable[[Mask], Mask]
 
-#: Close together at both ends, where FROC curves are steep.
+#: Denser at both ends, where FROC curves are steep.
 THRESHOLDS = (0.01, 0.02, *(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99)
 
-#: Least share of a predicted lesion that has to be within reach of true ones for it to find any. A tenth is the least
-#: overlap that detection is commonly counted with (nnDetection, arXiv:2106.00817; the challenge PI-CAI's picai_eval).
+#: Least share of a predicted lesion within reach of true ones that counts as a hit. A tenth is the smallest overlap
+#: in common use for detection (nnDetection, arXiv:2106.00817; the challenge PI-CAI's picai_eval).
 LEAST_SHARE = 0.1
 
-#: Smallest sizes that an operating point chooses among: mm³, or pixels of pictures. 0: nothing is removed.
+#: Candidate minimum sizes of an operating point: mm³, or pixels of pictures. 0: nothing is removed.
 MINIMUM_SIZES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 80.0, 120.0, 200.0)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a case is looked at.
+    """Grid of thresholds and minimum sizes.
 
     Args:
-        thresholds: least probability of lesion, rising.
-        minimum_sizes: least size of a predicted piece, rising.
+        thresholds: least probability of lesion, ascending.
+        minimum_sizes: least size of a predicted component, ascending.
     """
 
     thresholds: tuple[float, ...] = THRESHOLDS
@@ -68,13 +68,13 @@ FULL_GRID = Grid(minimum_sizes=MINIMUM_SIZES)
 
 @dataclass(frozen=True)
 class Sweep:
-    """One case on the grid; T thresholds, M smallest sizes.
+    """Counts of one case on the grid; T thresholds, M minimum sizes.
 
     Args:
         grid: the thresholds and sizes.
-        lesions: scored lesions of the truth.
-        found: (T, M) how many of these are found.
-        false: (T, M) how many predicted lesions are none.
+        lesions: number of scored true lesions.
+        found: (T, M) number of these that are found.
+        false: (T, M) number of false positive lesions.
         true_positive: (T, M) voxels in common.
         predicted: (T, M) voxels predicted.
         truth: voxels of the truth.
@@ -89,7 +89,7 @@ class Sweep:
     truth: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it as JSON values."""
         return {
             "thresholds": list(self.grid.thresholds),
             "minimum_sizes": list(self.grid.minimum_sizes),
@@ -100,10 +100,10 @@ class Sweep:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Sweep:
-        """Return what `to_json` was given.
+        """Create it from the output of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the document is another one.
+            KeyError, TypeError, ValueError: the document has another format.
         """
         return cls(
             Grid(tuple(document["thresholds"]), tuple(document["minimum_sizes"])),
@@ -118,13 +118,13 @@ _TABLES = ("found", "false", "true_positive", "predicted")
 
 @dataclass(frozen=True)
 class SweepRule:
-    """By what a case is swept.
+    """Rule of a threshold sweep.
 
     Args:
-        match: the protocol's numbers.
-        voxel_size: mm³ of a voxel, which smallest sizes are counted in; 1 where the data have no spacing.
-        spacing_known: whether the data have one: a protocol leaves out truth lesions up to a volume only then.
-        shape: what prediction does to a mask before small pieces are removed; None: nothing.
+        match: the parameters of the protocol.
+        voxel_size: volume of a voxel in mm³, for the minimum sizes; 1 if the data have no spacing.
+        spacing_known: whether the data have a spacing; only then a protocol drops small true lesions.
+        shape: changes that prediction makes to a mask before it removes small components; None: none.
     """
 
     match: MatchRule
@@ -134,7 +134,7 @@ class SweepRule:
 
 
 def sweep(probability: Probability, truth: Mask, rule: SweepRule, grid: Grid = FROC_GRID) -> Sweep:
-    """Return how many lesions are found, and how many predicted ones are none, at every point of a grid.
+    """Return the numbers of found and false positive lesions at every point of a grid.
 
     Args:
         probability: (X, Y, Z) of lesion, 0..1.
@@ -154,7 +154,7 @@ def sweep(probability: Probability, truth: Mask, rule: SweepRule, grid: Grid = F
 def confidences_at(
     probability: Probability, truth: Mask, rule: SweepRule, *, threshold: float, minimum_size: float
 ) -> tuple[npt.NDArray[np.float64], Mask]:
-    """Return the mean probability of every predicted piece at one point, and whether it is a hit; (N,) each.
+    """Return the mean probability of every predicted component at one point, and whether it is a hit; (N,) each.
 
     Args:
         probability: (X, Y, Z) of lesion, 0..1.
@@ -179,7 +179,7 @@ def confidences_at(
 
 
 def finding_pairs(reach: Instances, pieces: Instances, count: int) -> list[tuple[int, int]]:
-    """Return which lesion of the truth is found by which predicted piece: those that touch, but for flooded pieces.
+    """Return the true lesions and predicted components that touch, without components mostly outside of lesions.
 
     Args:
         reach: (X, Y, Z) true lesions, grown by the rule's dilation.
@@ -197,7 +197,7 @@ def finding_pairs(reach: Instances, pieces: Instances, count: int) -> list[tuple
 
 @dataclass(frozen=True)
 class _Case:
-    """The truth of a case, and how its predictions are looked at."""
+    """The truth of a case, and the evaluation of its predictions."""
 
     truth: Mask
     lesions: NumberedLesions
@@ -206,7 +206,7 @@ class _Case:
 
     @cached_property
     def scored(self) -> Mask:
-        """Return (N,) whether each lesion of the truth counts."""
+        """Return whether each true lesion is scored, (N,)."""
         sizes = np.bincount(self.lesions.numbers, minlength=self.lesions.count + 1)[1:] * self.rule.voxel_size
         dropped = self.rule.match.drop_truth_up_to_mm3
         if dropped is None or not self.rule.spacing_known:
@@ -224,7 +224,7 @@ class _Case:
         return *matched(pieces, voxels, kept), kept @ right, kept @ voxels
 
     def _at_once(self, pieces: Instances, voxels: Integers, kept: Mask) -> tuple[Integers, Integers]:
-        """Return found and false, where every piece is a predicted lesion: one matching tells all sizes."""
+        """Return found and false counts if every component is a predicted lesion: one matching serves all sizes."""
         kept = kept & (voxels > self.rule.match.delete_predicted_up_to_voxels)
         largest = np.zeros((self.lesions.count, len(kept)), dtype=bool)
         touched = np.zeros(len(voxels), dtype=bool)
@@ -234,7 +234,7 @@ class _Case:
         return largest[self.scored].sum(axis=0), (kept & ~touched).sum(axis=1)
 
     def _each_size(self, pieces: Instances, _voxels: Integers, kept: Mask) -> tuple[Integers, Integers]:
-        """Return found and false, where pieces are merged after small ones were removed: one matching for each size."""
+        """Return found and false counts if components are merged after small ones are removed: one match per size."""
         outcomes: list[tuple[int, int]] = []
         for number, chosen in enumerate(kept):
             if number and np.array_equal(chosen, kept[number - 1]):

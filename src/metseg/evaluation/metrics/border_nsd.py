@@ -1,8 +1,8 @@
-"""Surface agreement counted on border voxels, as the script of BraTS-METS 2024 does.
+"""Surface agreement counted on border voxels, as in the script of BraTS-METS 2024.
 
-A border voxel has at least one of its six neighbours outside (medpy's surface, connectivity 1). Not the same number as
-`metseg.evaluation.metrics.surface_distance.surface_dice`, which weighs by area; the protocol says which one a column
-holds.
+A border voxel has at least one of its six neighbours outside (medpy's surface, connectivity 1). The result differs from
+`metseg.evaluation.metrics.surface_distance.surface_dice`, which weighs by area; the protocol defines which of them a
+column contains.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def border_voxels(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
 def border_dice(
     truth: npt.NDArray[np.generic], prediction: npt.NDArray[np.generic], spacing_mm: Spacing, tolerance_mm: float
 ) -> float:
-    """Return the mean of two shares: of each mask's border voxels, those within the tolerance of the other's border.
+    """Return the mean, over both masks, of the share of border voxels within the tolerance of the other's border.
 
     Args:
-        truth: (X, Y, Z); what is not zero is inside.
+        truth: (X, Y, Z); nonzero voxels are inside.
         prediction: (X, Y, Z).
         spacing_mm: voxel size along the three axes.
-        tolerance_mm: a border voxel this near counts as agreeing.
+        tolerance_mm: border voxels within this distance agree.
     """
     of_truth, of_prediction = border_voxels(truth), border_voxels(prediction)
     decided = empty_mask_value(Kind.SURFACE_OVERLAP, Emptiness.of(len(of_truth), len(of_prediction)))

@@ -1,8 +1,9 @@
-"""The surfaces of a region, computed piece by piece, once, for the region as a whole and for every pair of lesions.
+"""The surfaces of a region, computed once per lesion, for the whole region and for every pair of lesions.
 
-All voxels around a corner are neighbours, so no surface element lies on two pieces that do not touch: a mask's surface
-is that of its pieces. The element that is nearest of all is also the nearest of those of its own lesion; so only where
-the nearest of all belongs to another lesion has a pair of lesions to be searched for itself.
+All voxels around a corner are neighbours, so no surface element belongs to two components that do not touch: the
+surface of a mask is the union of the surfaces of its components. The nearest element of the whole mask is also the
+nearest element of its own lesion. A pair of lesions is therefore searched separately only if the nearest element
+belongs to another lesion.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class ComponentSurfaces:
     """The surface elements of a mask, lesion by lesion.
 
     Args:
-        surface: N elements, those of a lesion one after the other.
-        starts: (L + 1,) where each lesion's begin, and N.
+        surface: N elements, grouped by lesion.
+        starts: (L + 1,) index of the first element of each lesion, and N.
     """
 
     surface: Surface
@@ -67,7 +68,7 @@ def component_surfaces(lesions: VoxelGroups, spacing_mm: Spacing) -> ComponentSu
 
 @dataclass(frozen=True)
 class _Way:
-    """The distances from one mask's surface to another's, neither of them empty."""
+    """The distances from one mask's surface to another's, both not empty."""
 
     start: ComponentSurfaces
     goal: ComponentSurfaces
@@ -75,7 +76,7 @@ class _Way:
 
     @cached_property
     def nearest(self) -> tuple[Floats, npt.NDArray[np.int32]]:
-        """Return the distance of each element to the nearest one, (N,) mm, and whose that is, (N,)."""
+        """Return the distance of each element to the nearest one, (N,) mm, and the lesion of the nearest one, (N,)."""
         distances, nearest = nearest_points(self.start.surface.positions, self.goal.surface.positions, self.spacing_mm)
         return distances, self.goal.owners[nearest]
 
@@ -84,7 +85,7 @@ class _Way:
         return Directed.of(self.nearest[0], self.start.surface.areas_mm2)
 
     def between(self, some: Sequence[int], others: Sequence[int]) -> Directed:
-        """Return the distances from some lesions to some of the other mask."""
+        """Return the distances from some lesions to some lesions of the other mask."""
         elements = self.start.elements(some)
         distances = self.nearest[0][elements]
         astray = ~np.isin(self.nearest[1][elements], others)
@@ -118,7 +119,7 @@ class RegionSurfaces:
 
     @cached_property
     def whole(self) -> SurfaceDistances:
-        """Return the distances between both surfaces as wholes."""
+        """Return the distances between both whole surfaces."""
         emptiness = Emptiness.of(len(self.truth.surface), len(self.prediction.surface))
         if emptiness is not Emptiness.NEITHER:
             return SurfaceDistances(emptiness)
@@ -126,13 +127,13 @@ class RegionSurfaces:
         return SurfaceDistances(emptiness, there.whole(), back.whole())
 
     def between(self, number: int, joined: Sequence[int]) -> SurfaceDistances:
-        """Return the distances between a lesion of the truth and some of the predicted ones, at least one."""
+        """Return the distances between a true lesion and one or more predicted ones."""
         there, back = self._ways
         return SurfaceDistances(Emptiness.NEITHER, there.between([number], joined), back.between(joined, [number]))
 
 
 def region_surfaces(matching: Matching, rule: MatchRule, spacing_mm: Spacing | None) -> RegionSurfaces | None:
-    """Return the surfaces of the lesions; None without a spacing, and where lesions of two slices may touch."""
+    """Return the surfaces of the lesions; None without a spacing, or if lesions of two slices may touch."""
     if spacing_mm is None or not rule.across_slices:
         return None
     truth, prediction = (component_surfaces(side.groups, spacing_mm) for side in (matching.truth, matching.prediction))

@@ -1,7 +1,7 @@
-"""The table of metrics: what each column of `cases.csv` is, how it is computed, and where it is shown.
+"""The table of metrics: the meaning of each column of `cases.csv`, its computation, and where it is shown.
 
-A new metric is a `Metric` here, or one that another package adds (see `metseg.registry`); tables, reports and tests
-take everything else from it. The functions at the beginning compute the metrics from a `RegionContext`.
+To add a metric, add a `Metric` here or in another package (see `metseg.registry`); tables, reports and tests read the
+rest from it. The functions at the top compute the metrics from a `RegionContext`.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from metseg.registry import Registry
 
 Mask = npt.NDArray[np.bool_]
 
-#: A figure of one region of one case; None: the data or the protocol do not define it.
+#: Metric of one region of one case; None: the data or the protocol do not define it.
 Figure = Callable[[RegionContext], float | None]
 
-#: A figure of two masks (X, Y, Z) and the voxel size in mm, None for pictures.
+#: Metric of two masks (X, Y, Z) and the voxel size in mm, None for pictures.
 MaskFigure = Callable[[Mask, Mask, Spacing | None], float]
 
-#: Where a metric is shown if anything has it; `cases.csv`, `summary.json` and the report's table of results have all.
+#: Where a metric is shown if any case has it; `cases.csv`, `summary.json` and the report's table of results have all.
 #: terminal: what `metseg evaluate` prints. cases: the report's table of cases. models: the table of `metseg compare`.
 #: tests: sets of predictions are compared on it by paired tests. readers: beside two human readers. distribution: the
 #: report's figures of patients.
 Place = Literal["terminal", "cases", "models", "tests", "readers", "distribution"]
 
-#: Where a new metric appears by itself. Tests are chosen beforehand, one metric for each question.
+#: Default places of a new metric. Paired tests must be chosen in advance, one metric per question.
 EVERY_TABLE: tuple[Place, ...] = ("terminal", "cases", "models")
 
 
 def from_counts(formula: Callable[[Confusion], float]) -> Figure:
-    """Return a figure that needs the confusion counts only."""
+    """Return a metric that needs the confusion counts only."""
     return lambda evidence: formula(evidence.counts)
 
 
 def n_tp(evidence: RegionContext) -> float:
-    """Return how many scored lesions of the truth were found."""
+    """Return the number of scored true lesions that were found."""
     return float(sum(lesion.detected for lesion in evidence.scored_truth))
 
 
 def n_fn(evidence: RegionContext) -> float:
-    """Return how many scored lesions of the truth were missed."""
+    """Return the number of scored true lesions that were missed."""
     return float(sum(not lesion.detected for lesion in evidence.scored_truth))
 
 
 def n_fp(evidence: RegionContext) -> float:
-    """Return how many predicted lesions are none."""
+    """Return the number of false positive lesions."""
     return float(len(evidence.false_positives))
 
 
@@ -100,11 +100,11 @@ def predicted_volume_mm3(evidence: RegionContext) -> float | None:
 
 
 def lesionwise(name: str, kind: Kind) -> Figure:
-    """Return the lesion-wise mean of a figure: summed over scored lesions and false positives, divided by their number.
+    """Return the lesion-wise mean of a metric over scored lesions and false positives.
 
     Args:
-        name: the figure of each lesion.
-        kind: decides what a case with neither is worth.
+        name: the metric of each lesion.
+        kind: defines the value of a case with neither.
     """
 
     def figure(evidence: RegionContext) -> float:
@@ -118,18 +118,19 @@ def lesionwise(name: str, kind: Kind) -> Figure:
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of `cases.csv`; see `metric_of_masks` for one that is a function of two masks.
+    """A column of `cases.csv`. For a function of two masks use `metric_of_masks`.
 
     Args:
         title: for tables and figures.
-        better: whether more is better, less is better, or neither.
+        better: whether higher values are better, lower values are better, or neither.
         unit: "" for a share or a count.
-        compute: for every protocol that has no rule of its own for this column; None: only where a protocol has one.
+        compute: used by every protocol without its own rule for this column; None: only protocols with a rule have it.
         places: where it is shown; see `Place`.
-        leading: cases are ranked, and models compared, by the metric of the highest number that the protocol defines;
-            leading metrics also come first in tables. 0: all others. It has to be a share whose best value is 1.
-        symmetric: it does not change when truth and prediction change places.
-        whole: a count: of one case it is a whole number.
+        leading: priority for ranking cases and comparing models: the metric with the highest number that the protocol
+            defines is used. Leading metrics also come first in tables and must be shares with 1 as the best value. 0:
+            not leading.
+        symmetric: it stays the same if truth and prediction are swapped.
+        whole: a count, which is a whole number for a single case.
         number_format: format specification of its numbers, such as ".2f"; "": by the unit.
     """
 
@@ -145,11 +146,11 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.leading and (self.better != "higher" or self.unit):
-            raise self._refused("leading needs a share of which more is better")
+            raise self._refused("leading needs a share with higher values better")
         if "readers" in self.places and not self.symmetric:
             raise self._refused('the place "readers" needs a symmetric metric: neither reader is the truth')
         if "tests" in self.places and self.better == "neither":
-            raise self._refused('the place "tests" needs a metric that says what is better')
+            raise self._refused('the place "tests" needs a metric with a better direction')
 
     def _refused(self, what: str) -> UsageError:
         return UsageError(what, where=f"metric '{self.title}'", code="usage.metric")
@@ -164,16 +165,16 @@ def metric_of_masks(
     needs_spacing: bool = False,
     **details: Any,
 ) -> Metric:
-    """Return a metric that every protocol has, from a function of two masks.
+    """Create a metric for every protocol from a function of two masks.
 
     Args:
         function: called with truth and prediction, boolean (X, Y, Z) cut to a box that holds both, and the voxel size
             in mm or None; returns a finite number.
         title: for tables and figures.
-        better: whether more is better, less is better, or neither.
-        empty: decides the value where a mask is empty (`metseg.evaluation.empty_masks`), so that ``function`` sees
-            masks with voxels only; None: ``function`` gets empty masks too.
-        needs_spacing: pictures without a voxel size do not have it; distances always need one.
+        better: whether higher values are better, lower values are better, or neither.
+        empty: defines the value for empty masks (`metseg.evaluation.empty_masks`), so ``function`` gets masks with
+            voxels only; None: ``function`` gets empty masks too.
+        needs_spacing: not defined for pictures without a voxel size; distances always need one.
         details: other fields of `Metric`; `places` defaults to `EVERY_TABLE`.
     """
     in_mm = needs_spacing or empty is Kind.DISTANCE
@@ -188,7 +189,7 @@ def metric_of_masks(
             raise UsageError(
                 f"the metric '{title}' returned {value}",
                 expected="a finite number",
-                cure="say with `empty` what empty masks are worth, and return a number for all others",
+                cure="set the value for empty masks with `empty`, and return a number for all other masks",
                 code="usage.metric",
             )
         return value
@@ -246,7 +247,7 @@ METRICS: Registry[Metric] = Registry(
     make=metric_of_masks,
 )
 
-#: Figures of slice stacks, shown beside the patient's own; see `metseg.evaluation.metrics.slice_metrics`.
+#: Metrics of slice stacks, in addition to the patient's own; see `metseg.evaluation.metrics.slice_metrics`.
 SLICE_METRICS: Mapping[str, Metric] = {
     "dice_positive_slices": Metric("Dice on positive slices", "higher"),
     "dice_all_slices": Metric("Mean Dice over all slices", "higher"),
@@ -254,7 +255,7 @@ SLICE_METRICS: Mapping[str, Metric] = {
 
 
 def metrics_shown(place: Place) -> tuple[str, ...]:
-    """Return the columns that are shown in a place: leading ones first, then in the order of the table.
+    """Return the columns shown in a place: leading ones first, then in the order of the table.
 
     >>> metrics_shown("models")
     ('dice', 'sensitivity', 'specificity', 'precision', 'accuracy', 'iou')
@@ -264,7 +265,7 @@ def metrics_shown(place: Place) -> tuple[str, ...]:
 
 
 def leading_metrics() -> tuple[str, ...]:
-    """Return the leading columns, the one to prefer first.
+    """Return the leading columns by priority.
 
     >>> leading_metrics()
     ('lesionwise_dice', 'dice')

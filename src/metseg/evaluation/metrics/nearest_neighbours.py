@@ -1,7 +1,7 @@
-"""From each of many grid points the nearest of many others: most are found next door, the rest by a k-d tree.
+"""Find the nearest of many grid points from each of many others: most in a small neighbourhood, the rest by k-d tree.
 
-Two outlines of one lesion are often the same, and mostly one or two voxels apart. So an image of the goal is asked at
-a few dozen steps from each point, the shortest first; only points with nothing so near are searched for in the tree.
+Two outlines of one lesion are often equal, and mostly one or two voxels apart. So a few dozen steps around each point
+are looked up in an image of the goal, the shortest first. Only points without a neighbour there use the tree.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Spacing = tuple[float, float, float]
 
-#: Above so many points (surfaces of noise in every voxel, hardly anything else), a distance map is cheaper than a tree.
+#: Above this number of points (only surfaces of noise have so many), a distance map is cheaper than a tree.
 _TREE_LIMIT = 2_000_000
 
-#: Next door is up to so many voxels along an axis, and of these steps the shortest, first one, then a few more at once.
+#: Neighbourhood in voxels along an axis, and the numbers of its shortest steps that are tried in turn.
 _NEXT_DOOR = 3
 _STEPS_TRIED = (1, 7, 19, 33, 64)
 
-#: So many points are looked at at once, which bounds the memory.
+#: Number of points per batch, which limits the memory.
 _POINTS_AT_ONCE = 1 << 16
 
-#: An image of more voxels per point takes longer to set up than the tree it saves.
+#: With more voxels per point, the image takes longer to create than the tree that it replaces.
 _VOXELS_PER_POINT = 512
 
 
 def nearest_points(start: Points, goal: Points, spacing_mm: Spacing) -> tuple[Floats, Integers]:
-    """Return the distance of each grid point of ``start`` to the nearest of ``goal``, and which that is.
+    """Return the distance from each grid point of ``start`` to the nearest of ``goal``, and the index of that point.
 
-    Distances are computed from the whole steps between the two points: one voxel is exactly the spacing, so that
-    "within 1 mm" does not depend on rounding.
+    Distances are computed from the integer steps between two points: one voxel is exactly the spacing, so "within 1 mm"
+    does not depend on rounding.
 
     Args:
         start: (N, 3) grid points.
-        goal: (M, 3) grid points, M > 0, each of them once.
+        goal: (M, 3) grid points, M > 0, without duplicates.
         spacing_mm: grid step along the three axes.
     Returns:
         (N,) float64, mm, and (N,) indices into ``goal``.
@@ -52,7 +52,7 @@ def nearest_points(start: Points, goal: Points, spacing_mm: Spacing) -> tuple[Fl
         nearest = _next_door(start, goal, spacing_mm)
         far = np.flatnonzero(nearest < 0)
         if far.size:
-            # From afar many leaves are equally near: fewer and larger ones are quicker looked through.
+            # For distant points many leaves are equally near: fewer and larger ones are faster to search.
             tree = cKDTree(goal * np.asarray(spacing_mm), leafsize=64, balanced_tree=False, compact_nodes=False)
             nearest[far] = tree.query(start[far] * np.asarray(spacing_mm))[1]
     steps = goal[nearest]
@@ -61,7 +61,7 @@ def nearest_points(start: Points, goal: Points, spacing_mm: Spacing) -> tuple[Fl
 
 
 def _next_door(start: Points, goal: Points, spacing_mm: Spacing) -> Integers:
-    """Return which point of the goal is nearest to each, (N,); -1 where none is next door."""
+    """Return the index of the nearest goal point, (N,); -1 if none is in the neighbourhood."""
     nearest = np.full(len(start), -1, dtype=np.int64)
     low, high = goal.min(axis=0), goal.max(axis=0)
     origin, shape = low - 2 * _NEXT_DOOR, high - low + 4 * _NEXT_DOOR + 1
@@ -84,7 +84,7 @@ def _parts(indices: Integers) -> list[Integers]:
 
 
 def _first_hits(image: npt.NDArray[np.bool_], places: Integers, steps: Integers) -> Integers:
-    """Return the first place of the flat image, of those a step away from each place, that is set; -1: none is."""
+    """Return the first nonzero index of the flat image among the steps from each index; -1 if there is none."""
     hits = np.full(len(places), -1, dtype=np.int64)
     waiting = np.arange(len(places))
     for first, last in itertools.pairwise((0, *_STEPS_TRIED)):
@@ -101,7 +101,7 @@ def _first_hits(image: npt.NDArray[np.bool_], places: Integers, steps: Integers)
 
 @lru_cache(maxsize=64)
 def _shortest_steps(spacing_mm: Spacing) -> Points:
-    """Return steps on the grid, (K, 3), such that none that is left out is shorter than one that is there."""
+    """Return the K shortest steps on the grid, (K, 3)."""
     reach = range(-_NEXT_DOOR, _NEXT_DOOR + 1)
     steps = np.array(list(itertools.product(reach, repeat=3)))
     lengths = _lengths_mm(steps, spacing_mm)
@@ -124,7 +124,7 @@ def _by_map(start: Points, goal: Points, spacing_mm: Spacing) -> Integers:
 
 
 def _indices_of(wanted: Integers, numbers: Integers) -> Integers:
-    """Return where each wanted number stands among the numbers, all of which differ."""
+    """Return the index of each wanted number among distinct numbers."""
     order = np.argsort(numbers)
     return order[np.searchsorted(numbers, wanted, sorter=order)]
 

@@ -1,7 +1,7 @@
-"""Overlap of two masks: one pass over the voxels gives the counts, plain formulas give the figures.
+"""Overlap of two masks: one pass over the voxels gives the counts, and simple formulas give the metrics.
 
-Every function here takes counts, not arrays, so that slices can be pooled over a patient by adding their counts.
-What happens with empty masks is decided in `metseg.evaluation.empty_masks`, nowhere else.
+The metrics take counts, not arrays, so that slices can be pooled over a patient by adding their counts. The values for
+empty masks are defined in `metseg.evaluation.empty_masks` only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from metseg.labels import LabelScheme
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many voxels are true positive, false positive, false negative, true negative. Counts add up."""
+    """Numbers of true positive, false positive, false negative and true negative voxels. Counts can be added."""
 
     tp: int
     fp: int
@@ -49,7 +49,7 @@ def confusion(truth: npt.NDArray[np.generic], prediction: npt.NDArray[np.generic
     """Return the counts of two masks.
 
     Args:
-        truth: any shape; what is not zero is lesion.
+        truth: any shape; nonzero voxels are lesion.
         prediction: the same shape.
     Raises:
         GeometryError: the shapes differ, or there is not a single voxel.
@@ -70,7 +70,7 @@ def _as_mask(array: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 
 
 def require_same_shape(truth: npt.NDArray[np.generic], prediction: npt.NDArray[np.generic]) -> None:
-    """Refuse arrays that cannot be compared voxel by voxel.
+    """Raise an error for arrays that cannot be compared voxel by voxel.
 
     Raises:
         GeometryError: the shapes differ, or there is not a single voxel.
@@ -80,11 +80,11 @@ def require_same_shape(truth: npt.NDArray[np.generic], prediction: npt.NDArray[n
             "prediction and truth differ in shape",
             expected=truth.shape,
             got=prediction.shape,
-            cure="compare them on one grid; nothing is resampled here",
+            cure="bring them to one grid; metseg does not resample them",
             code="input.shape_mismatch",
         )
     if truth.size == 0:
-        raise GeometryError("there is not a single voxel to compare", got=truth.shape)
+        raise GeometryError("the masks contain no voxels", got=truth.shape)
 
 
 def joint_counts(
@@ -95,7 +95,7 @@ def joint_counts(
     Args:
         truth: any shape, class ids of ``scheme`` (see `metseg.labels.check_labels`).
         prediction: the same shape.
-        scheme: which ids there are.
+        scheme: the label scheme.
     Returns:
         (K, K) counts: row = true class, column = predicted class, in the order of ``scheme.values``, background first.
     Raises:
@@ -107,7 +107,7 @@ def joint_counts(
     """
     require_same_shape(truth, prediction)
     size = len(scheme.values)
-    # Only what either mask holds is looked up: nearly all of an image is background in both.
+    # Only voxels that are labelled in either mask are counted: most of an image is background in both.
     labelled = (truth != 0) | (prediction != 0)
     of_truth, of_prediction = (scheme.to_indices(mask[labelled]) for mask in (truth, prediction))
     codes = of_truth.astype(np.min_scalar_type(size * size - 1), copy=False)
@@ -119,7 +119,7 @@ def joint_counts(
 
 
 def region_counts(joint: npt.NDArray[np.int64], scheme: LabelScheme, region: str) -> Confusion:
-    """Return the counts of one region out of `joint_counts`, without looking at a voxel again."""
+    """Return the counts of one region from `joint_counts`."""
     inside = np.isin(scheme.values, scheme.regions[region])
     return Confusion(
         tp=int(joint[np.ix_(inside, inside)].sum()),
@@ -149,7 +149,7 @@ def iou(counts: Confusion) -> float:
 
 
 def precision(counts: Confusion) -> float:
-    """Return TP / (TP + FP): the share of what was predicted that is lesion."""
+    """Return TP / (TP + FP): the share of the predicted voxels that are lesion."""
     return _ratio(counts.tp, counts.predicted, counts)
 
 
@@ -159,21 +159,22 @@ def sensitivity(counts: Confusion) -> float:
 
 
 def specificity(counts: Confusion) -> float:
-    """Return TN / (TN + FP); 1 where the truth fills the image, since nothing could be marked wrongly."""
+    """Return TN / (TN + FP); 1 if the truth fills the image, since no voxel can be a false positive."""
     background = counts.tn + counts.fp
     return counts.tn / background if background else 1.0
 
 
 def accuracy(counts: Confusion) -> float:
-    """Return (TP + TN) / all. Close to 1 for any small lesion, found or not: never read it alone."""
+    """Return (TP + TN) / all. Close to 1 for any small lesion, found or not: do not use it alone."""
     return (counts.tp + counts.tn) / counts.total
 
 
 def micro_averaged_with_background(joint: npt.NDArray[np.int64]) -> dict[str, float]:
     """Return accuracy, IoU and precision over all pixels of all classes, background included.
 
-    Papers print these under the bare names. Summed over the classes (of which every pixel has exactly one), TP is the
-    number of right pixels, and every wrong pixel is one FP and one FN; so precision equals accuracy, and IoU is
+    Papers report these as plain accuracy, IoU and precision. Every pixel has exactly one class, so summed over the
+    classes TP is the number of correct pixels, and every wrong pixel is one FP and one FN. Precision equals accuracy
+    and IoU is
     ``right / (all + wrong)``. With 2 % lesion they exceed 0.95 for an empty prediction.
 
     Args:

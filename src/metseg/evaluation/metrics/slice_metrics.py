@@ -1,7 +1,7 @@
-"""Figures of slice stacks that published tables print under the bare name "Dice": each named here, none of them ours.
+"""Slice-wise Dice scores that publications report as "Dice", under distinct names.
 
-The patient's own Dice pools the voxels of all slices. "Dice on positive slices" is the mean over slices that hold
-lesion in the truth; "mean Dice over all slices" counts 1 for every slice where truth and prediction are both empty.
+metseg's Dice pools the voxels of all slices of a patient. "Dice on positive slices" is the mean over slices with lesion
+in the truth; "mean Dice over all slices" counts 1 for every slice with an empty truth and an empty prediction.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class SliceScores:
     Args:
         dice_positive_slices: mean over the slices with lesion in the truth; None if there is none.
         dice_all_slices: mean over all slices.
-        n_positive_slices: how many slices hold lesion in the truth.
-        n_slices: how many there are.
+        n_positive_slices: number of slices with lesion in the truth.
+        n_slices: number of slices.
     """
 
     dice_positive_slices: float | None
@@ -35,9 +35,9 @@ def slice_scores(truth: npt.NDArray[np.bool_], prediction: npt.NDArray[np.bool_]
     """Return the slice-wise Dice of one region of one stack.
 
     Args:
-        truth: (X, Y, Z) the region in the truth; empty slices may have been cut off at both ends.
+        truth: (X, Y, Z) the region in the truth; empty slices may be cropped at both ends.
         prediction: (X, Y, Z) likewise.
-        n_slices: how many slices the stack has in all; those cut off are empty in both.
+        n_slices: number of slices in the whole stack; the cropped ones are empty in both.
     """
     tp = np.count_nonzero(truth & prediction, axis=(0, 1))
     in_truth = np.count_nonzero(truth, axis=(0, 1))

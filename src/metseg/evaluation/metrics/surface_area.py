@@ -1,8 +1,8 @@
-"""The area of the surface inside a cube of 2×2×2 voxels, for each of the 256 ways to fill it.
+"""The area of the surface inside a cube of 2×2×2 voxels, for each of its 256 configurations.
 
 Marching cubes with vertices at the midpoints of the cut edges. Corners that share an edge of the cube are joined,
-corners that touch across a diagonal are not; with more than four corners filled, the empty ones are looked at instead
-(the surface is the same). What remains are six shapes, of which the pentagon and the bent hexagon are not flat:
+corners that touch across a diagonal are not; with more than four corners filled, the empty ones are used instead
+(the surface is the same). Six shapes remain; the pentagon and the bent hexagon are not flat:
 
 - one corner: a triangle;
 - two: a rectangle;

@@ -1,11 +1,12 @@
 """Distances between two surfaces, weighted by surface area: HD95, average surface distance, surface Dice (NSD).
 
-Definitions of DeepMind's surface-distance package (Nikolov et al., arXiv:1809.04430): the surface elements lie at the
-corners of the voxels, wherever the 2×2×2 voxels around a corner are neither all inside nor all outside; each weighs as
-much as the surface inside its cube (`surface_area`); distances run from element to nearest element of the other mask.
+Definitions of DeepMind's surface-distance package (Nikolov et al., arXiv:1809.04430): surface elements are at the
+corners of voxels, if the 2×2×2 voxels around a corner are neither all inside nor all outside. The weight of an element
+is the surface area inside its cube (`surface_area`). Distances go from each element to the nearest element of the
+other mask.
 
-Only the surface elements are kept (a few thousand points), and distances run between these (`nearest`): time and
-memory grow with the surface, not with the image.
+Only the surface elements are stored (a few thousand points), and distances are computed between them (`nearest`): time
+and memory grow with the surface, not with the image.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Spacing = tuple[float, float, float]
 HD_PERCENT = 95.0
 
 
-#: By how much of itself a distance may be off, coming from four-byte affines.
+#: Relative error of a distance from affines in single precision.
 _ROUNDING = 1e-6
 
 
@@ -37,7 +38,7 @@ class Surface:
     """The surface elements of one mask.
 
     Args:
-        positions: (N, 3) int32, for there may be millions; corner (i, j, k) lies between voxels i - 1 and i, and so on.
+        positions: (N, 3) int32, to save memory; corner (i, j, k) lies between voxels i - 1 and i, and so on.
         areas_mm2: (N,) area of the surface around each.
     """
 
@@ -57,12 +58,12 @@ class Directed:
 
     @classmethod
     def of(cls, distances_mm: npt.NDArray[np.float64], areas_mm2: npt.NDArray[np.float64]) -> Directed:
-        """Return distances and areas, (N,) each, in order; ties by area, so that the order of the axes is no matter."""
+        """Return distances and areas, (N,) each, sorted, ties by area: independent of the order of the axes."""
         order = np.lexsort((areas_mm2, distances_mm))
         return cls(distances_mm[order], areas_mm2[order])
 
     def percentile(self, percent: float) -> float:
-        """Return the distance below which ``percent`` of the area lies."""
+        """Return the area-weighted percentile of the distance."""
         share = np.cumsum(self.areas_mm2) / np.sum(self.areas_mm2)
         position = int(np.searchsorted(share, percent / 100.0))
         return float(self.distances_mm[min(position, len(share) - 1)])
@@ -77,20 +78,20 @@ class Directed:
 
 
 def within(distances_mm: npt.NDArray[np.float64], tolerance_mm: float) -> npt.NDArray[np.bool_]:
-    """Return which distances are no longer than a tolerance, give or take the rounding of a file's affine.
+    """Return which distances are within a tolerance, with an allowance for the rounding of a file's affine.
 
-    The affine of an oblique image of 1 mm voxels, in the four bytes a number of NIfTI, has a spacing of 1.00000002 mm:
-    without this allowance, a border one voxel away would be further than 1 mm.
+    The affine of an oblique image with 1 mm voxels, in single precision as in NIfTI, has a spacing of 1.00000002 mm.
+    Without this allowance, a border one voxel away would be further than 1 mm.
     """
     return np.asarray(distances_mm <= tolerance_mm * (1 + _ROUNDING), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Everything the surface figures of one pair of masks need; computed once, read by all of them.
+    """Surface distances of one pair of masks, computed once and shared by all surface metrics.
 
     Args:
-        emptiness: which of the masks is empty; the directed distances exist only where neither is.
+        emptiness: which of the masks is empty; the directed distances exist only if neither is.
         to_prediction: from the truth's surface to the prediction's.
         to_truth: from the prediction's surface to the truth's.
     """
@@ -139,10 +140,10 @@ def check_spacing(spacing_mm: tuple[float, ...], axes: int = 3) -> Spacing:
     """
     if axes != 3 or len(spacing_mm) != 3 or not all(np.isfinite(side) and side > 0 for side in spacing_mm):
         raise GeometryError(
-            "distances need a volume of three axes and its voxel size in mm",
+            "distances need a volume with three axes and its voxel size in mm",
             expected="three positive numbers",
             got=f"{tuple(spacing_mm)} for {axes} axes",
-            cure="give spacing_mm along the array's axes, or leave it out where the data have none",
+            cure="give spacing_mm along the array's axes, or leave it out if the data have none",
             code="input.spacing",
         )
     x, y, z = (float(side) for side in spacing_mm)
@@ -160,7 +161,7 @@ def surface_of(mask: npt.NDArray[np.generic], spacing_mm: Spacing) -> Surface:
     if box is None:
         return Surface(np.zeros((0, 3), dtype=np.int32), np.zeros(0))
     codes = _neighbour_codes(mask[box] != 0)
-    # Flat: numpy finds what is set along several axes ten times as slowly.
+    # Use flat indices: numpy needs ten times as long to find nonzero entries along several axes.
     places = np.flatnonzero((codes != 0) & (codes != FULL))
     positions = np.column_stack(np.unravel_index(places, codes.shape)).astype(np.int32)
     positions += np.array([side.start for side in box], dtype=np.int32)
@@ -184,7 +185,7 @@ def hd95_mm(distances: SurfaceDistances, penalty: float) -> float:
 
     Args:
         distances: of `surface_distances`.
-        penalty: what is charged where one mask is empty, mm.
+        penalty: the value if one mask is empty, mm.
     """
     decided = empty_mask_value(Kind.DISTANCE, distances.emptiness, penalty=penalty)
     return max(side.percentile(HD_PERCENT) for side in distances.both) if decided is None else decided
@@ -200,7 +201,7 @@ def asd_mm(distances: SurfaceDistances, penalty: float) -> float:
 
 
 def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
-    """Return the share of both surfaces' area that lies within the tolerance of the other surface (NSD)."""
+    """Return the share of the area of both surfaces within the tolerance of the other surface (NSD)."""
     decided = empty_mask_value(Kind.SURFACE_OVERLAP, distances.emptiness)
     if decided is not None:
         return decided

@@ -1,12 +1,12 @@
-"""Whether a probability means what it says: expected calibration error, reliability curve, Brier score.
+"""Calibration of probabilities: expected calibration error, reliability curve, Brier score.
 
-Of all voxels to which a model gives 0.7, seven in ten should be lesion (Murphy & Winkler 1977); the expected
+Of all voxels with a predicted probability of 0.7, seven in ten should be lesion (Murphy & Winkler 1977). The expected
 calibration error is the mean gap over bins of probability, weighted by how many voxels each holds (Naeini et al. 2015;
-Guo et al., arXiv:1706.04599). A case is kept as the counts of a fixed number of bins, so memory does not grow.
+Guo et al., arXiv:1706.04599). A case is stored as counts in a fixed number of bins, so memory does not grow.
 
-Nearly all voxels of a head are background to which every model gives nearly 0: over all of them the error is tiny
-whatever the model does. So it is also given for the voxels with a probability of at least 1 %, which is still an
-honest condition, for it looks at the probability alone and never at the truth.
+Nearly all voxels of a head are background with a probability close to 0 in every model, so the error over all voxels is
+tiny for any model. It is therefore also computed over the voxels with a probability of at least 1 %. This selection is
+unbiased, because it depends on the probability only and not on the truth.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from metseg.evaluation.statistics.confidence_intervals import RESAMPLES, Floats, Interval, bootstrap_pooled, ratio
 
-#: Bins of probability: tenths, the lowest cut in two at the edge of the foreground. The last one holds 1 too.
+#: Bins of probability: tenths, the lowest split at the edge of the foreground. The last one includes 1.
 EDGES = (0.0, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-#: From this probability on, a voxel counts as foreground.
+#: Least probability of a foreground voxel.
 FOREGROUND = EDGES[1]
 
 #: Columns of a histogram.
@@ -34,12 +34,12 @@ class ReliabilityBin:
     """One point of the reliability curve.
 
     Args:
-        low: least probability in the bin.
-        high: the next bin's least.
-        count: how many voxels (or predicted lesions) fall into it.
-        mean_probability: their mean probability, the point's place on the x axis; None for an empty bin.
-        observed: the share of them that is lesion (of predicted lesions: that is a hit), on the y axis; its `patients`
-            are those that have something in the bin, and there is no interval where that is one; None likewise.
+        low: lower edge of the bin, included.
+        high: upper edge of the bin.
+        count: number of voxels (or predicted lesions) in the bin.
+        mean_probability: their mean probability, the x coordinate of the point; None for an empty bin.
+        observed: the share of them that is lesion (for predicted lesions: that is a hit), the y coordinate. `patients`
+            counts the patients with entries in the bin; with only one there is no interval. None for an empty bin.
     """
 
     low: float
@@ -51,12 +51,12 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far probabilities can be believed; pooled over all patients, intervals by resampling patients.
+    """Calibration pooled over all patients, with intervals from resampling patients.
 
     Args:
         bins: the reliability curve.
         ece: expected calibration error over everything, 0 (perfect) to 1.
-        ece_foreground: the same over what has a probability of at least 0.01; None where nothing has.
+        ece_foreground: the same over entries with a probability of at least 0.01; None if there are none.
         brier: mean squared difference of probability and truth (Brier 1950).
     """
 
@@ -67,21 +67,21 @@ class Calibration:
 
 
 def reliability_histogram(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> Floats:
-    """Return what is kept of the probabilities of one case.
+    """Return the reliability histogram of the probabilities of one case.
 
     Args:
         probability: any shape, 0..1 and finite.
-        truth: the same shape; whether it is lesion.
+        truth: the same shape; True for lesion.
     Returns:
-        (bins, 4) float64: how many, the sums of their probabilities, how many are lesion, and the sum of the squared
-        differences; histograms of several cases add up.
+        (bins, 4) float64: the number of entries, the sum of their probabilities, the number that is lesion, and the sum
+        of the squared differences. Histograms of several cases can be added.
 
     >>> reliability_histogram(np.array([0.0, 0.95, 0.95]), np.array([False, True, False]))[-1].round(4).tolist()
     [2.0, 1.9, 1.0, 0.905]
     """
     background = probability < FOREGROUND
     histogram = np.zeros((len(EDGES) - 1, 4))
-    # Nearly everything is background: it is summed without being sorted into bins.
+    # Nearly all voxels are background: they are summed without sorting them into bins.
     histogram[0] = _sums(probability[background], truth[background])
     chances, lesion = probability[~background].astype(np.float64), truth[~background]
     bins = np.digitize(chances, EDGES[1:-1])
@@ -108,7 +108,7 @@ def calibration_error(histograms: Sequence[Floats], *, resamples: int = RESAMPLE
         resamples: of the bootstrap over patients.
         seed: of its draws.
     Returns:
-        None where there is no patient, or nothing at all was given a probability.
+        None if there is no patient or no entry with a probability.
     """
     if not histograms or not any(histogram[:, COUNT].any() for histogram in histograms):
         return None

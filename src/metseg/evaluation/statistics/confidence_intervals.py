@@ -1,8 +1,8 @@
-"""How sure a mean is: patient-level bootstrap intervals, all figures at once.
+"""Confidence intervals of means by a bootstrap over patients, for all metrics at once.
 
-A patient is drawn with everything that belongs to it, because slices and time points of one patient are not
-independent (Efron & Tibshirani 1993, percentile interval). The draws are turned into how often each patient was
-drawn, so that 10,000 resampled means of all columns are one matrix product.
+A patient is drawn with all its data, because slices and time points of one patient are not independent (Efron &
+Tibshirani 1993, percentile interval). The draws are converted to counts per patient, so that 10,000 resampled means of
+all columns are one matrix product.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metseg.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
-#: Figures (R, K) from sums over patients (R, C); NaN where a sum leaves a figure undefined.
+#: Statistics (R, K) from sums over patients (R, C); NaN if undefined.
 Statistic = Callable[[Floats], Floats]
 
 Flags = npt.NDArray[np.bool_]
@@ -25,11 +25,11 @@ Flags = npt.NDArray[np.bool_]
 RESAMPLES = 10_000
 LEVEL = 0.95
 
-#: Of fewer patients than this the percentile interval is too narrow: that of 5 holds the true mean about 83 times in
-#: 100, of 10 about 90 times, of 20 about 93 times, and not 95 times (tested).
+#: With fewer patients the percentile interval is too narrow: with 5 it covers the true mean about 83 times in 100, with
+#: 10 about 90 times, with 20 about 93 times, instead of 95 times (tested).
 FEW_PATIENTS = 20
 
-#: Draws held in memory at once: 16 MB of patient indices.
+#: Size of a batch of draws in memory: 16 MB of patient indices.
 _DRAWS_AT_ONCE = 2_000_000
 
 
@@ -38,11 +38,11 @@ class Interval:
     """A mean over patients and its bootstrap interval.
 
     Args:
-        mean: of the patients that have the figure.
-        low: lower end; None with a single patient, of whom nothing can be said.
-        high: upper end; None likewise.
-        patients: how many have the figure.
-        undefined: how many have not (no spacing, no positive slice); they are in no mean, and counted here.
+        mean: over the patients with a value.
+        low: lower end; None with a single patient.
+        high: upper end; None with a single patient.
+        patients: number of patients with a value.
+        undefined: number of patients without a value (no spacing, no positive slice); they are not in the mean.
     """
 
     mean: float
@@ -57,7 +57,7 @@ class Interval:
 
 
 def few_patients(patients: int) -> str | None:
-    """Return the caution that belongs beside intervals over few patients; None where there are enough.
+    """Return a warning for intervals over few patients; None if there are enough.
 
     >>> few_patients(20) is None
     True
@@ -65,18 +65,18 @@ def few_patients(patients: int) -> str | None:
     if not 1 < patients < FEW_PATIENTS:
         return None
     return (
-        f"resampling {patients} patients gives intervals that are too narrow, as any of fewer than {FEW_PATIENTS} are. "
-        "Look at the p-values and at every patient too."
+        f"bootstrap intervals of fewer than {FEW_PATIENTS} patients (here {patients}) are too narrow. "
+        "Also check the p-values and every patient."
     )
 
 
 def patient_means(values: Iterable[tuple[str, float | None]]) -> dict[str, float | None]:
-    """Return one figure per patient: the mean over the patient's cases that have it, None if none has.
+    """Return one value per patient: the mean over the cases with a value, or None if there are none.
 
     Args:
-        values: (patient, figure) of each case.
+        values: (patient, value) of each case.
     Raises:
-        InputError: a figure is NaN or infinite; none may drop out of a mean or spoil it silently.
+        InputError: a value is NaN or infinite, which would distort the mean.
 
     >>> patient_means([("a", 1.0), ("b", 0.5), ("a", 0.0), ("c", None)])
     {'a': 0.5, 'b': 0.5, 'c': None}
@@ -95,9 +95,9 @@ def bootstrap_mean(
     """Return the mean over patients with its 95 % bootstrap interval.
 
     Args:
-        values: one figure per patient, N > 0.
-        weights: how much each patient weighs (its number of slices, say); None: all the same.
-        resamples: how many.
+        values: one value per patient, N > 0.
+        weights: weight of each patient (its number of slices, for example); None: equal weights.
+        resamples: number of resamples.
         seed: of the draws; the same seed and number of patients give the same draws.
     Raises:
         InputError: no patient, NaN or infinity, or a weight that is not positive.

@@ -1,9 +1,8 @@
-"""A model beside people: where two readers have drawn the same cases, how far do they agree, and how far does a model?
+"""Compare models with two readers who drew the same cases: agreement between the readers, and of a model with them.
 
-Only figures that do not change when the two masks change places are used, for neither reader is the truth of the
-other. A model's agreement with the readers is the mean of that with either; its difference from the readers' own
-agreement is paired over patients. A model that agrees with people as well as they agree with each other cannot be
-told from one of them by these figures.
+Only symmetric metrics are used, because neither reader is the ground truth. A model's agreement with the readers is the
+mean over both readers. Its difference from the agreement between the readers is paired over patients. A model that
+agrees with the readers as well as they agree with each other cannot be distinguished from a reader by these metrics.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ class ModelAgainstReaders:
     """One set of predictions against both readers.
 
     Args:
-        with_first: figure against the first reader, mean over patients.
+        with_first: metric against the first reader, mean over patients.
         with_second: against the second.
         with_readers: mean of the two.
-        difference: `with_readers` minus the figure between the readers, paired over patients.
+        difference: `with_readers` minus the metric between the readers, paired over patients.
         p_value: Wilcoxon signed-rank of these differences, two-sided.
-        p_holm: corrected for all regions and models of this figure.
+        p_holm: corrected for all regions and models of this metric.
         verdict: "agrees better", "agrees worse" or "no difference shown", by the rule of `better_model`.
     """
 
@@ -45,13 +44,13 @@ class ModelAgainstReaders:
 
 @dataclass(frozen=True)
 class Agreement:
-    """One figure of one region.
+    """Agreement on one metric in one region.
 
     Args:
-        region: which region.
-        metric: a column of `METRICS` that is shown beside readers.
+        region: the region.
+        metric: a column of `METRICS` with the place "readers".
         readers: between the two readers, mean over patients.
-        models: each set of predictions beside them.
+        models: each set of predictions compared with them.
     """
 
     region: str
@@ -62,11 +61,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class LesionAgreement:
-    """Which lesions two readers have in common; matched by the protocol's rule with the first one as the truth.
+    """Lesions that two readers have in common, matched by the protocol's rule with the first reader as the truth.
 
     Args:
         both: lesions of the first that the second has too.
-        first_only: lesions of the first that the second has not.
+        first_only: lesions of the first that the second does not have.
         second_only: lesions of the second that touch none of the first.
     """
 
@@ -77,12 +76,12 @@ class LesionAgreement:
 
 @dataclass(frozen=True)
 class Readers:
-    """Two readers and any number of models on the cases that both readers have drawn.
+    """Two readers and any number of models on the cases that both readers drew.
 
     Args:
-        cases: how many both have drawn.
-        patients: of how many patients.
-        agreements: one per figure and region.
+        cases: number of cases that both readers drew.
+        patients: number of patients.
+        agreements: one per metric and region.
         lesions: by region.
     """
 
@@ -92,24 +91,24 @@ class Readers:
     lesions: Mapping[str, LesionAgreement]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as `summary.json` holds it."""
+        """Return it as stored in `summary.json`."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class AgainstReaders:
-    """The scores of one set of predictions, taking one reader and then the other for the truth; the same cases."""
+    """The scores of one set of predictions against each reader, on the same cases."""
 
     first: Sequence[CaseScores]
     second: Sequence[CaseScores]
 
 
 def compare_with_readers(between: Sequence[CaseScores], models: Mapping[str, AgainstReaders]) -> Readers:
-    """Set models beside two readers.
+    """Compare models with two readers.
 
     Args:
         between: the second reader scored against the first.
-        models: name to scores against either, at least on the cases of ``between``; others are left out.
+        models: name to scores against both readers, at least on the cases of ``between``; other cases are ignored.
     Raises:
         InputError: no case, or a model that was not scored on all of them.
     """
@@ -147,7 +146,7 @@ def _of_cases(scores: Sequence[CaseScores], cases: Sequence[str], name: str) -> 
 def _agreement(
     between: Sequence[CaseScores], models: Mapping[str, AgainstReaders], region: str, metric: str
 ) -> Agreement | None:
-    """Return the figure of readers and models; None where the data or the protocol do not define it."""
+    """Return the agreement of readers and models; None if the data or the protocol do not define the metric."""
     readers = _by_patient(between, region, metric)
     if not readers:
         return None
@@ -170,7 +169,7 @@ def _by_patient(scores: Sequence[CaseScores], region: str, metric: str) -> dict[
 def _model(
     readers: Mapping[str, float], first: Mapping[str, float], second: Mapping[str, float]
 ) -> ModelAgainstReaders:
-    """Return one model beside the readers; its p-value is not corrected yet and nothing is claimed."""
+    """Return the comparison of one model with the readers, without correction of the p-value and without a verdict."""
     with_readers = [(first[patient] + second[patient]) / 2 for patient in readers]
     differences = [mean - own for mean, own in zip(with_readers, readers.values(), strict=True)]
     difference = bootstrap_mean(differences)
@@ -186,7 +185,7 @@ def _model(
 
 
 def _corrected(agreements: Sequence[Agreement]) -> list[Agreement]:
-    """Return the agreements with Holm's correction over regions and models of each figure, and what that shows."""
+    """Return the agreements with Holm's correction over regions and models of each metric, and the verdicts."""
     corrected: dict[tuple[str, str, str], float] = {}
     for metric in metrics_shown("readers"):
         tests = [

@@ -1,4 +1,4 @@
-"""Several sets of predictions on the same cases: which is better, on which figure, and how sure that is."""
+"""Compare several sets of predictions on the same cases: differences, intervals and tests for each metric."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from metseg.evaluation.statistics.paired_tests import PairedComparison, compare_
 
 @dataclass(frozen=True)
 class FigureComparison:
-    """Every two sets of predictions compared on one figure of one region.
+    """All pairwise comparisons of sets of predictions on one metric of one region.
 
     Args:
-        region: which region.
-        metric: which column of `METRICS`.
-        patients: how many have the figure in every set: the pairs of the tests.
-        undefined: how many have not, and are left out.
-        pairs: every two sets, first minus second. Holm's correction is over all regions and pairs of this figure.
+        region: the region.
+        metric: a column of `METRICS`.
+        patients: number of patients with a value in every set: the pairs of the tests.
+        undefined: number of patients without a value, who are left out.
+        pairs: every pair of sets, first minus second. Holm's correction is over all regions and pairs of this metric.
     """
 
     region: str
@@ -34,7 +34,7 @@ class FigureComparison:
 
     @property
     def title(self) -> str:
-        """Return what is compared, in words.
+        """Return the title of the comparison.
 
         >>> FigureComparison("ET", "dice", 3, 0, ()).title
         'ET, Dice'
@@ -42,7 +42,7 @@ class FigureComparison:
         return f"{self.region}, {METRICS[self.metric].title}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as `summary.json` holds it."""
+        """Return it as stored in `summary.json`."""
         return {
             "region": self.region,
             "metric": self.metric,
@@ -63,11 +63,11 @@ def compare_sets(
 
     Args:
         sets: name to scores; the same cases in each.
-        metrics: columns of `METRICS`; those that no patient has are left out. None: those with the place "tests".
+        metrics: columns of `METRICS`; columns without any value are left out. None: those with the place "tests".
         resamples: of the bootstrap of the differences.
         seed: of its draws.
     Returns:
-        one comparison per figure and region; nothing for a single set.
+        one comparison per metric and region; empty for a single set.
     Raises:
         InputError: the sets do not have the same cases.
     """
@@ -98,7 +98,7 @@ def _compared(
     if not common:
         return None
     better = METRICS[metric].better
-    assert better != "neither"  # such a column says nothing about who is better
+    assert better != "neither"  # such a column does not show which set is better
     pairs = compare_models(
         {name: {patient: of_set[patient] for patient in common} for name, of_set in defined.items()},
         better=better,
@@ -109,7 +109,7 @@ def _compared(
 
 
 def _corrected(comparisons: Sequence[FigureComparison]) -> list[FigureComparison]:
-    """Return the comparisons of one figure with Holm's correction over all its regions and pairs."""
+    """Return the comparisons of one metric with Holm's correction over all its regions and pairs."""
     p_values = iter(holm([pair.p_value for one in comparisons for pair in one.pairs]))
     return [
         replace(one, pairs=tuple(replace(pair, p_holm=next(p_values)) for pair in one.pairs)) for one in comparisons

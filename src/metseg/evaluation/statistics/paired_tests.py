@@ -1,8 +1,8 @@
-"""Is one model better than another: paired over patients, corrected for many comparisons, and honest about "no".
+"""Paired tests of models over patients, corrected for multiple comparisons.
 
 Wilcoxon's signed-rank test over patients (1945), Holm's step-down correction (1979), and the bootstrap interval of the
-mean paired difference. A model is called better only where the interval excludes 0, the corrected p-value is below
-5 %, and there are enough patients for that test to show anything.
+mean paired difference. A model counts as better only if the interval excludes 0, the corrected p-value is below
+5 %, and there are enough patients for the test to be able to show a difference.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ NO_DIFFERENCE = "no difference shown"
 
 Direction = Literal["higher", "lower"]
 
-#: A corrected p-value has to be below this.
+#: Significance level of corrected p-values.
 SIGNIFICANCE = 0.05
 
-#: With fewer patients the signed-rank test cannot show a difference: of 5 patients who all favour one model, its exact
-#: two-sided p-value is 2/2^5 = 0.06, of 6 it is 0.03.
+#: With fewer patients the signed-rank test cannot show a difference: if 5 patients all favour one model, its exact
+#: two-sided p-value is 2/2^5 = 0.06; with 6 it is 0.03.
 LEAST_PATIENTS = 6
 
 
@@ -40,7 +40,7 @@ class PairedComparison:
         difference: first minus second, mean over patients, with its bootstrap interval.
         p_value: Wilcoxon signed-rank, two-sided.
         p_holm: corrected for all comparisons made together.
-        direction: which way the figure is better.
+        direction: whether higher or lower values are better.
     """
 
     first: str
@@ -52,18 +52,18 @@ class PairedComparison:
 
     @property
     def better(self) -> str | None:
-        """Return the name of the model that is shown to be better; None: no difference was shown."""
+        """Return the name of the better model; None if no difference was shown."""
         return better_model(
             self.first, self.second, difference=self.difference, p_value=self.p_holm, better=self.direction
         )
 
     @property
     def verdict(self) -> str:
-        """Return the same in words."""
+        """Return the result as text."""
         return no_difference(self.difference) if self.better is None else f"{self.better} is better"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as `summary.json` holds it."""
+        """Return it as stored in `summary.json`."""
         return {
             "first": self.first,
             "second": self.second,
@@ -76,7 +76,7 @@ class PairedComparison:
 
 
 def no_difference(difference: Interval) -> str:
-    """Return that no difference was shown, and whether there were too few patients to show one.
+    """Return the text for no difference, with a note if there were too few patients to show one.
 
     >>> no_difference(Interval(0.1, 0.02, 0.2, 4))
     'no difference shown (4 patients, at least 6 are needed)'
@@ -87,10 +87,10 @@ def no_difference(difference: Interval) -> str:
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test; 1 where no pair differs.
+    """Return the two-sided p-value of Wilcoxon's signed-rank test; 1 if no pair differs.
 
     Args:
-        differences: one per patient; zeros are dropped, as Wilcoxon did.
+        differences: one per patient; zeros are dropped, as in Wilcoxon's paper.
     Raises:
         InputError: no patient, NaN or infinity.
     """
@@ -125,7 +125,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def better_model(
     first: str, second: str, *, difference: Interval, p_value: float, better: Direction = "higher"
 ) -> str | None:
-    """Return the better one if interval, test and number of patients all show it; None where they do not.
+    """Return the better model if interval, test and number of patients all show it; otherwise None.
 
     Args:
         first, second: names.
@@ -152,17 +152,17 @@ def compare_models(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[PairedComparison]:
-    """Compare every two models on one figure.
+    """Compare all pairs of models on one metric.
 
     Args:
-        figures: model to patient to figure; every model has the same patients.
+        figures: model to patient to value; every model has the same patients.
         better: which way the figure is better.
         resamples: of the bootstrap.
         seed: of its draws.
     Returns:
         one comparison per pair, in the order of the models; p-values corrected for all of them.
     Raises:
-        InputError: the models do not have the same patients, or a figure is not finite.
+        InputError: the models do not have the same patients, or a value is not finite.
     """
     _require_same_patients(figures)
     pairs = list(itertools.combinations(figures, 2))

@@ -1,4 +1,4 @@
-"""What is kept of a case's probability map: counts of a fixed size, whatever the image."""
+"""Statistics of a case's probability map, with a size that does not depend on the image."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from metseg.evaluation.lesions.threshold_sweep import Sweep, SweepRule, sweep
 from metseg.evaluation.statistics.calibration import EDGES, reliability_histogram
 from metseg.evaluation.statistics.confidence_intervals import Floats
 
-#: Probabilities this far outside of 0..1 are rounding of a stored slope, and are cut off.
+#: Probabilities outside of 0..1 by at most this are due to the rounding of a stored slope; they are clipped.
 ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
 class ProbabilityStats:
-    """The probability map of one case, as summaries need it.
+    """Statistics of the probability map of one case, for summaries.
 
     Args:
         voxels: (bins, 4) `reliability_histogram` of all voxels against lesion of any class.
-        sweep: lesions found and false ones over the threshold.
+        sweep: found and false positive lesions over the threshold.
     """
 
     voxels: Floats
     sweep: Sweep
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it as JSON values."""
         return {"voxels": self.voxels.tolist(), "sweep": self.sweep.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ProbabilityStats:
-        """Return what `to_json` was given.
+        """Create it from the output of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the document is another one.
+            KeyError, TypeError, ValueError: the document has another format.
         """
         voxels = np.array(document["voxels"], dtype=np.float64).reshape(len(EDGES) - 1, 4)
         return cls(voxels, Sweep.from_json(document["sweep"]))
@@ -48,12 +48,12 @@ class ProbabilityStats:
 def probability_stats(
     probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], rule: SweepRule
 ) -> ProbabilityStats:
-    """Return what is kept of a probability map.
+    """Return the statistics of a probability map.
 
     Args:
         probability: (X, Y, Z), 0..1.
         truth: (X, Y, Z); lesion of any class.
-        rule: by which lesions are made and matched.
+        rule: how lesions are separated and matched.
     """
     return ProbabilityStats(reliability_histogram(probability, truth), sweep(probability, truth, rule))
 
@@ -77,7 +77,7 @@ def checked_probability(
             where=where,
             expected=shape,
             got=probability.shape,
-            cure="save probabilities on the grid of the masks; nothing is resampled here",
+            cure="save probabilities on the grid of the masks; metseg does not resample them",
             code="input.shape_mismatch",
         )
     is_float = np.issubdtype(probability.dtype, np.floating)
@@ -85,7 +85,7 @@ def checked_probability(
     low, high = float(floats.min()), float(floats.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
         raise InputError(
-            "the probability map holds values that are none",
+            "the probability map contains values that are not probabilities",
             where=where,
             expected="0 to 1",
             got=f"{low:g} to {high:g}",

@@ -1,4 +1,4 @@
-"""Many cases become one summary: means over patients with intervals, empty cases counted, nothing dropped silently."""
+"""Summarise many cases: means over patients with intervals, and counts of empty and undefined cases."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class RegionSummary:
     """One region over all patients.
 
     Args:
-        metrics: column of `METRICS` to interval; None where no patient has the figure.
+        metrics: column of `METRICS` to interval; None if no patient has a value.
         slice_metrics: slice-wise Dice over all slices of the set, resampled by patient; empty for volumes.
-        empty: how many cases have nothing in the truth only, in the prediction only, in both.
-        lesions: how many lesions were found, missed, and predicted falsely in all.
+        empty: numbers of cases with an empty truth only, an empty prediction only, and both empty.
+        lesions: total numbers of found, missed and false positive lesions.
         detection: by size of the lesions, with precision and F1; None for scores of an older version.
-        volume: agreement of volumes; None where the data have no spacing.
-        confidence: whether the confidence of a predicted lesion tells how likely it is a hit: its bins are over
-            predicted lesions, `observed` is the share of hits; None without probabilities or without a prediction.
+        volume: agreement of volumes; None if the data have no spacing.
+        confidence: calibration of the confidence of predicted lesions: bins are over predicted lesions, `observed` is
+            the share of hits; None without probabilities or without a predicted lesion.
     """
 
     metrics: dict[str, Interval | None]
@@ -67,12 +67,12 @@ class Summary:
     Args:
         protocol: its name.
         cases: how many.
-        patients: how many; means and intervals are over these.
+        patients: number of patients; means and intervals are over these.
         regions: region name to summary.
         pixels: micro-averaged figures over all pixels of all classes, background included.
         warnings: of all cases, after those in `trivial`.
-        trivial: in which way the predictions say nothing, see `trivial_predictions`; mostly empty.
-        probabilities: None where no case has a probability map.
+        trivial: warnings on trivial predictions, see `trivial_predictions`; usually empty.
+        probabilities: None if no case has a probability map.
         resamples: of the bootstrap.
         seed: of its draws.
     """
@@ -89,7 +89,7 @@ class Summary:
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document that `summary.json` holds."""
+        """Return the document of `summary.json`."""
         return {
             "protocol": self.protocol,
             "cases": self.cases,
@@ -163,7 +163,7 @@ LESION_COUNTS = ("n_tp", "n_fn", "n_fp")
 
 
 def _slice_metrics(scores: Sequence[CaseScores], region: str, draws: Draws) -> dict[str, Interval | None]:
-    """Return the slice-wise figures as tables print them: over all slices of the set, each slice weighing the same."""
+    """Return the slice-wise metrics as published tables report them: over all slices of the set, equally weighted."""
     stacks = [(score.patient, slices) for score in scores if (slices := score[region].slices) is not None]
     if not stacks:
         return {}
@@ -177,7 +177,7 @@ def _slice_metrics(scores: Sequence[CaseScores], region: str, draws: Draws) -> d
 
 
 def _over_slices(stacks: Sequence[tuple[str, float | None, int]], draws: Draws) -> Interval | None:
-    """Return the mean over slices from (patient, mean over the stack's slices, how many slices) of each stack."""
+    """Return the mean over slices from (patient, mean over the stack's slices, number of slices) of each stack."""
     sums: dict[str, float] = {}
     slices: dict[str, int] = {}
     for patient, mean, count in stacks:
@@ -205,5 +205,5 @@ def _region_json(region: RegionSummary) -> dict[str, Any]:
 
 
 def _json(section: Interval | Detection | Volumes | Calibration | Probabilities | None) -> dict[str, Any] | None:
-    """Return a section with its fields as keys; None stays null: not defined."""
+    """Return a section with its fields as keys; undefined sections stay null."""
     return None if section is None else asdict(section)

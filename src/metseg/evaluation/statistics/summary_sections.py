@@ -1,4 +1,4 @@
-"""The sections of a summary that need more than figures per case: detection, volumes, calibration, FROC."""
+"""The sections of a summary that need more than metrics per case: detection, volumes, calibration, FROC."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Draws:
-    """The bootstrap.
+    """Settings of the bootstrap.
 
     Args:
         resamples: how many.
@@ -34,10 +34,10 @@ class Draws:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What the probability maps of a set are worth; of lesion of any class, for that is what they hold.
+    """Quality of the probability maps of a set, for lesion of any class.
 
     Args:
-        cases: how many have one; the others are not part of this.
+        cases: number of cases with a probability map; the others are ignored.
         voxels: calibration over voxels.
         froc: sensitivity against false positives over the threshold.
     """
@@ -48,7 +48,7 @@ class Probabilities:
 
 
 def by_patient(scores: Sequence[CaseScores], part: Callable[[CaseScores], Part | None]) -> Mapping[str, list[Part]]:
-    """Return what each patient's cases hold, in the order of the cases; cases without it are left out."""
+    """Return the values of each patient's cases, in the order of the cases; cases without a value are left out."""
     gathered: dict[str, list[Part]] = {}
     for score in scores:
         found = part(score)
@@ -60,7 +60,7 @@ def by_patient(scores: Sequence[CaseScores], part: Callable[[CaseScores], Part |
 def detection_section(
     scores: Sequence[CaseScores], region: str, false_positives: Interval | None, draws: Draws
 ) -> Detection | None:
-    """Return what was found in a region; None where scores were stored without their lesions' numbers."""
+    """Return the detection results of a region; None if the scores were stored without lesion counts."""
     tallies = _tallies(scores, region)
     if false_positives is None or not tallies:
         return None
@@ -68,7 +68,7 @@ def detection_section(
 
 
 def confidence_section(scores: Sequence[CaseScores], region: str, draws: Draws) -> Calibration | None:
-    """Return whether lesion confidences can be believed; None where there are none."""
+    """Return the calibration of lesion confidences; None if there are none."""
     histograms = [tally.confidence for tally in _tallies(scores, region) if tally.confidence is not None]
     return calibration_error(histograms, resamples=draws.resamples, seed=draws.seed)
 
@@ -86,7 +86,7 @@ def volumes_section(scores: Sequence[CaseScores], region: str, draws: Draws) -> 
 
 
 def probabilities_section(scores: Sequence[CaseScores], draws: Draws) -> Probabilities | None:
-    """Return what the probability maps are worth; None without any."""
+    """Return the quality of the probability maps; None if there are none."""
     chances = by_patient(scores, lambda score: score.chances)
     if not chances:
         return None
@@ -102,7 +102,7 @@ def probabilities_section(scores: Sequence[CaseScores], draws: Draws) -> Probabi
 
 
 def _tallies(scores: Sequence[CaseScores], region: str) -> list[LesionCounts]:
-    """Return the numbers of each patient's lesions; nothing where a case lacks them."""
+    """Return the lesion counts of each patient; nothing if a case lacks them."""
     if any(score[region].tally is None for score in scores):
         return []
     return [add_counts(cases) for cases in by_patient(scores, lambda score: score[region].tally).values()]

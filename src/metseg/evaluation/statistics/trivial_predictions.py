@@ -1,4 +1,4 @@
-"""Recognise predictions that say nothing: a model that marks no voxel in any case, or nearly all of them."""
+"""Detect trivial predictions: a model that marks no voxel in any case, or nearly all voxels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from metseg.evaluation.scores import CaseScores
 from metseg.message_text import pluralize
 
-#: A model that marks at least this share of all voxels, and `EXCESS` times what the truth marks, marks everything: no
+#: A model that marks at least this share of all voxels, and `EXCESS` times as many as the truth, marks everything: no
 #: lesion fills half of an image.
 SHARE_OF_EVERYTHING = 0.5
 EXCESS = 2.0
@@ -41,4 +41,4 @@ def trivial_predictions(scores: Sequence[CaseScores]) -> tuple[str, ...]:
 
 def _nothing(what: str, scores: Sequence[CaseScores], having: int) -> str:
     name = "any lesion" if what == "lesion" else f"any {what}"
-    return f"the predictions do not mark {name} in {pluralize(len(scores), 'case')}, {having} of which have one"
+    return f"the predictions do not mark {name} in {pluralize(len(scores), 'case')}; the truth has one in {having}"

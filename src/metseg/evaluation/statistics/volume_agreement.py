@@ -1,4 +1,4 @@
-"""Volume agreement: what treatment response is read from (Bland & Altman, Lancet 1986; Stat Methods Med Res 1999).
+"""Volume agreement, the basis of response assessment (Bland & Altman, Lancet 1986; Stat Methods Med Res 1999).
 
 The difference is always prediction minus truth. Limits of agreement are bias ± 1.96 standard deviations: 19 of 20
 differences lie between them if they are normally distributed. Several cases or lesions of one patient are not
@@ -20,12 +20,12 @@ LIMIT_SD = 1.96
 
 
 class Moments(NamedTuple):
-    """Sums over pairs of volumes, mL: all that agreement needs, of any number of pairs. Sums add up.
+    """Sums over any number of pairs of volumes, mL, from which agreement is computed. Sums can be added.
 
     Args:
         n: pairs.
         difference, difference_2: Σ d and Σ d², d = prediction - truth.
-        n_relative: pairs with something in the truth.
+        n_relative: pairs with a nonempty truth.
         relative, relative_2: Σ r and Σ r² over these, r = 100 d / truth, percent.
         truth, predicted, truth_2, predicted_2, product: Σ t, Σ p, Σ t², Σ p², Σ t p.
     """
@@ -49,7 +49,7 @@ class BlandAltman:
 
     Args:
         unit: "mL" or "%".
-        observations: how many differences.
+        observations: number of differences.
         bias: mean difference, prediction minus truth; positive: too much is marked.
         lower_limit: bias - 1.96 standard deviations.
         upper_limit: bias + 1.96 standard deviations.
@@ -64,16 +64,16 @@ class BlandAltman:
 
 @dataclass(frozen=True)
 class VolumeAgreement:
-    """How well predicted volumes agree with true ones.
+    """Agreement of predicted with true volumes.
 
     The points of the Bland-Altman plot are in the tables: `truth_volume_mm3` and `predicted_volume_mm3` of `cases.csv`
     for the total, `volume_mm3` and `predicted_volume_mm3` of the found lesions in `lesions.csv`.
 
     Args:
         absolute: differences in mL.
-        relative: differences in percent of the true volume, where there is any; None where there is none.
-        concordance: Lin's concordance correlation coefficient (Biometrics 1989), 1 for equal volumes; None where
-            all volumes are the same.
+        relative: differences in percent of nonzero true volumes; None if there are none.
+        concordance: Lin's concordance correlation coefficient (Biometrics 1989), 1 for equal volumes; None if all
+            volumes are the same.
     """
 
     absolute: BlandAltman
@@ -87,8 +87,8 @@ class Volumes:
 
     Args:
         total: of the region's whole volume; one observation per case.
-        lesions: of each found lesion with the predicted ones that were joined to it; missed ones are no
-            observations, they are counted under detection. None where no lesion was found.
+        lesions: of each found lesion and the predicted ones merged with it. Missed lesions are not included; they are
+            counted under detection. None if no lesion was found.
     """
 
     total: VolumeAgreement
@@ -128,7 +128,7 @@ def volume_agreement(sums: Sequence[Moments], *, resamples: int = RESAMPLES, see
         resamples: of the bootstrap over patients.
         seed: of its draws.
     Returns:
-        None where no patient has a pair of volumes.
+        None if no patient has a pair of volumes.
     """
     table = np.array(sums, dtype=np.float64).reshape(len(sums), len(Moments._fields))
     total = Moments(*table.sum(axis=0).tolist())
@@ -162,7 +162,7 @@ def _statistics(sums: Floats) -> Floats:
 def _limits(n: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats, Floats]:
     """Return bias, lower and upper limit; the limits are not defined for a single observation."""
     bias = ratio(total, n)
-    # The rounding of the sums may leave a negative trace where all differences are the same.
+    # Rounding of the sums may give a slightly negative value if all differences are the same.
     deviation = np.sqrt(np.maximum(ratio(squares - n * bias**2, n - 1), 0.0))
     return bias, bias - LIMIT_SD * deviation, bias + LIMIT_SD * deviation
 

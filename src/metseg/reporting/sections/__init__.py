@@ -1,7 +1,7 @@
-"""The parts of a report, in order: each a function of the contents and of the folder that figures are written to.
+"""The sections of a report, in order. Each is a function of the contents and the folder for figures.
 
-Every part is always there, but for a second reader's, whom few have. Where the data have nothing for a part, it says
-why: nobody should have to wonder whether something was forgotten.
+Every section is always present, except for the comparison with a second reader. If the data have nothing for a section,
+it states the reason, so that it does not seem forgotten.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether probabilities, of voxels and of lesions, mean what they say."""
+"""Calibration of the probabilities of voxels and lesions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def calibration(contents: Contents, figures: Path) -> Section:
         what = f"predicted lesions ({region}), by their confidence"
         blocks += _part(found, path, axis=LESIONS, what=what, right="hits")
     if not blocks:
-        blocks.append(Paragraph("There are no probabilities, so nothing can be said about them."))
+        blocks.append(Paragraph("No probabilities were given, so calibration is not reported."))
     return Section("calibration", title, tuple(blocks))
 
 
@@ -41,8 +41,8 @@ def _part(known: Mapping[str, Calibration], path: Path, *, axis: Axis, what: str
     draw_reliability({name: _reliability(one) for name, one in known.items()}, path, axis=axis)
     caption = (
         f"Reliability of {what}: the share that are {right} against the mean probability in each bin, all patients "
-        f"together; underneath, how many each bin holds. Bars: {BOOTSTRAP}; no bar: all of the bin is of one patient. "
-        "On the dotted line a probability is exactly right, below it too sure."
+        f"together; below, the number in each bin. Bars: {BOOTSTRAP}; no bar: the whole bin is from one patient. "
+        "On the dotted line probabilities are exactly right; below it they are too high."
     )
     titles = ("predictions", "ECE", f"ECE from {FOREGROUND:g} on", "Brier score")
     rows = tuple(
@@ -54,7 +54,7 @@ def _part(known: Mapping[str, Calibration], path: Path, *, axis: Axis, what: str
 
 
 def _bins(known: Mapping[str, Calibration], *, axis: Axis, what: str) -> Table:
-    """Return the points of the curves, which say how much each rests on."""
+    """Return the points of the curves with their counts."""
     titles = ("predictions", "bin", axis.counted, "patients", f"mean {axis.predicted}", axis.observed)
     rows = tuple(
         (name, f"{one.low:g} to {one.high:g}", f"{one.count:,}", str(one.observed.patients), mean, share)
@@ -63,7 +63,7 @@ def _bins(known: Mapping[str, Calibration], *, axis: Axis, what: str) -> Table:
         if one.observed is not None
         for mean, share in [(figure_text(one.mean_probability), interval_text(replace(one.observed, undefined=0)))]
     )
-    caption = f"Points of the curves of {what} ({OVER_PATIENTS}; bins with nothing in them are left out)"
+    caption = f"Points of the curves of {what} ({OVER_PATIENTS}; empty bins are left out)"
     return Table(titles, rows, words=2, caption=caption, folded=True)
 
 

@@ -1,4 +1,4 @@
-"""Every case in a table that can be sorted."""
+"""A sortable table of all cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.reporting.formatting import figure_text, titled
 from metseg.reporting.report_data import Contents
 from metseg.reporting.worst_cases import leading_figure
 
-#: A page of more rows than this is slow to open.
+#: Maximum number of rows: a page with more is slow to open.
 MOST_ROWS = 4000
 
 
@@ -36,15 +36,15 @@ def cases(contents: Contents, _figures: Path) -> Section:
         "region",
         *(titled(METRICS[name].title, METRICS[name].unit) for name in shown),
     )
-    caption = f"The lowest {METRICS[column].title} first; a click on a title sorts"
+    caption = f"The lowest {METRICS[column].title} first; click a title to sort"
     blocks: list[Block] = [Table(titles, rows, words=2 + several, caption=caption, sortable=True)]
     if len(entries) > MOST_ROWS:
-        blocks.append(Paragraph(f"{len(entries) - MOST_ROWS:,} more rows, all better ones, are in cases.csv."))
+        blocks.append(Paragraph(f"{len(entries) - MOST_ROWS:,} more rows, all with better scores, are in cases.csv."))
     return Section("cases", "Cases", tuple(blocks))
 
 
 def _rank(score: CaseScores, region: str, column: str) -> float:
-    """Return what rows are sorted by; what has no figure comes last."""
+    """Return the sort key of a row; rows without a value come last."""
     value = score[region].values[column]
     return float("inf") if value is None else value
 

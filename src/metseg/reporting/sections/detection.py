@@ -1,4 +1,4 @@
-"""Which lesions were found, by how large they are."""
+"""Lesion detection by size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metseg.reporting.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, OVER_PATIENTS, bounds_of, interval_text
 from metseg.reporting.report_data import Contents
 
-#: Bin to how it is written for people.
+#: Bin to its display text.
 BINS: Mapping[str, str] = dict(
     zip(
         DIAMETER_BINS,
@@ -26,7 +26,7 @@ BINS: Mapping[str, str] = dict(
     )
 )
 
-#: Region to set of predictions to what it found.
+#: Region to set of predictions to its detection results.
 Detections = Mapping[str, Mapping[str, Detection]]
 
 
@@ -41,7 +41,7 @@ def detection(contents: Contents, figures: Path) -> Section:
     }
     found = {region: models for region, models in found.items() if models}
     if not found:
-        return Section("detection", title, (Paragraph("These scores say nothing of single lesions."),))
+        return Section("detection", title, (Paragraph("These scores contain no results for single lesions."),))
     blocks: list[Block] = [_overall(found), *_sizes(found, figures / "sensitivity_by_size.svg")]
     return Section("detection", title, tuple(blocks))
 
@@ -79,7 +79,7 @@ def _sizes(found: Detections, path: Path) -> list[Block]:
         if all(one.by_diameter for one in models.values()) and any(one.lesions for one in models.values())
     }
     if not sized:
-        return [Paragraph("Nothing is known by size: the data have no voxel size, or the truth has no lesion.")]
+        return [Paragraph("There are no results by size: the data have no voxel size, or the truth has no lesion.")]
     drawn = {
         region: {name: [_drawn(size) for size in sizes] for name, sizes in models.items()}
         for region, models in sized.items()
@@ -87,7 +87,7 @@ def _sizes(found: Detections, path: Path) -> list[Block]:
     draw_sensitivity_by_size(drawn, path, bins=list(BINS.values()))
     caption = (
         "Share of lesions found by longest diameter in three dimensions, all patients together. Bars: "
-        f"{BOOTSTRAP}; no bar: one patient has them all; n: lesions of the truth. No marker: no lesion of that size."
+        f"{BOOTSTRAP}; no bar: all are in one patient; n: lesions of the truth. No marker: no lesion of that size."
     )
     rows = tuple(
         _row(region, name, size) for region, models in sized.items() for name, sizes in models.items() for size in sizes

@@ -1,4 +1,4 @@
-"""Which set of predictions is better, if that can be said."""
+"""Paired tests between sets of predictions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ EXPLAINED = (
 
 
 def paired_tests(contents: Contents, figures: Path) -> Section:
-    """Return the verdicts in words, pictures of the leading differences, and the table of all tests."""
+    """Return the verdicts, figures of the leading differences, and the table of all tests."""
     if not contents.comparisons:
-        only = Paragraph("There is one set of predictions: nothing to compare it with.")
+        only = Paragraph("There is only one set of predictions, so there is nothing to compare.")
         return Section("tests", TITLE, (only,))
     told = tuple(f"{title}: {text}" for title, text in verdicts(contents.comparisons))
     blocks: list[Block] = [Paragraph(EXPLAINED), Bullets(told)]
@@ -45,7 +45,7 @@ def paired_tests(contents: Contents, figures: Path) -> Section:
 
 
 def too_narrow(patients: int) -> tuple[Paragraph, ...]:
-    """Return the warning that stands beside a difference shown on few patients.
+    """Return the warning for differences on few patients.
 
     >>> too_narrow(20)
     ()
@@ -55,7 +55,7 @@ def too_narrow(patients: int) -> tuple[Paragraph, ...]:
 
 
 def verdicts(comparisons: Sequence[Compared]) -> list[tuple[str, str]]:
-    """Return each figure that is compared and what is shown; regions of which the same is shown stand together."""
+    """Return each compared metric with its verdict; regions with the same verdict are grouped."""
     told: dict[str, dict[str, list[Compared]]] = defaultdict(lambda: defaultdict(list))
     for one in comparisons:
         told[one.figure][verdict(one.pairs)].append(one)
@@ -70,7 +70,7 @@ def verdicts(comparisons: Sequence[Compared]) -> list[tuple[str, str]]:
 
 
 def verdict(pairs: Sequence[PairedComparison]) -> str:
-    """Return who is shown to be better than whom.
+    """Return the verdict: which sets are better than which.
 
     >>> verdict([])
     'no difference shown'
@@ -84,7 +84,7 @@ def verdict(pairs: Sequence[PairedComparison]) -> str:
 
 
 def pairs_table(comparisons: Sequence[Compared]) -> Table:
-    """Return every test; where only one thing is compared, it needs no column."""
+    """Return the table of all tests; a column for the comparison is left out if there is only one."""
     several = len(comparisons) > 1
     titles = ("first", "second", f"difference ({INTERVAL})", "p (Wilcoxon)", "p (Holm)", "verdict")
     rows = tuple(

@@ -1,4 +1,4 @@
-"""How figures are distributed over patients, region by region."""
+"""Distribution of metrics over patients, by region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metseg.reporting.report_data import Contents
 
 
 def distribution(contents: Contents, figures: Path) -> Section:
-    """Return a figure per column with the place "distribution"; a column that no patient has is left out."""
+    """Return a figure per column with the place "distribution"; columns without values are left out."""
     blocks: list[Block] = []
     for name in metrics_shown("distribution"):
         values = {
@@ -25,12 +25,12 @@ def distribution(contents: Contents, figures: Path) -> Section:
         if drawn:
             blocks.append(_figure(name, drawn, figures / f"distribution_{name}.svg"))
     if not blocks:
-        blocks.append(Paragraph("No patient has a figure that could be drawn."))
+        blocks.append(Paragraph("No patient has a value to draw."))
     return Section("distribution", "Distribution over patients", tuple(blocks))
 
 
 def by_patient(scores: Sequence[CaseScores], region: str, column: str) -> list[float]:
-    """Return the figure of each patient that has it, the mean over the patient's cases."""
+    """Return the mean over the cases of each patient with a value."""
     means = patient_means((one.patient, one[region].values[column]) for one in scores)
     return [value for value in means.values() if value is not None]
 

@@ -1,4 +1,4 @@
-"""What a found lesion costs in false ones."""
+"""Sensitivity against false positives (FROC)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def froc(contents: Contents, figures: Path) -> Section:
     draw_froc(curves, path)
     caption = (
         "Share of lesions (of any class and size) found against false positives per patient; each marker is a "
-        f"threshold on the probability; bars: {BOOTSTRAP}. Not shown: thresholds at which fewer are found at as many "
-        f"false positives as at another, and more than {MOST_FALSE:g} false positives."
-        + (" Large marker: the masks as they were given." if any(chosen.values()) else "")
+        f"threshold on the probability; bars: {BOOTSTRAP}. Not shown: thresholds that find fewer lesions than another "
+        f"with as many false positives, and rates above {MOST_FALSE:g} false positives."
+        + (" Large marker: the masks as given." if any(chosen.values()) else "")
     )
     rates = ", ".join(f"{rate:g}" for rate in FROC_RATES)
     rows = tuple((name, str(known[name].lesions), interval_text(known[name].score)) for name in curves)
@@ -44,7 +44,7 @@ def froc(contents: Contents, figures: Path) -> Section:
 
 
 def whole_region(manner: ScoringConfig) -> str | None:
-    """Return the region that holds every class, as the curve does; None where the scheme has none.
+    """Return the region that contains every class, as the curve does; None if the scheme has none.
 
     >>> whole_region(ScoringConfig("brats-met-2023")), whole_region(ScoringConfig("brats-met-2024"))
     ('WT', None)
@@ -62,7 +62,7 @@ def _chosen(summary: Summary, region: str) -> tuple[float, float] | None:
 
 
 def _curve(one: Froc, chosen: tuple[float, float] | None) -> FrocCurve | None:
-    """Return the points that no other beats: where pieces flow together, both figures fall and the line would turn."""
+    """Return the points that no other dominates: if components merge, both values fall and the line would turn back."""
     points = [(point.false_positives_per_patient.mean, point.sensitivity) for point in one.points]
     known = [(rate, bounds_of(share)) for rate, share in points if share is not None]
     best: list[tuple[float, ErrorBounds]] = []

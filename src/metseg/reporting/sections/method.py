@@ -1,4 +1,4 @@
-"""By what rules the figures were made, and what was noticed on the way."""
+"""The rules behind the values, and the warnings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from metseg.reporting.blocks import Block, Bullets, Paragraph, Section
 from metseg.reporting.method_text import rules
 from metseg.reporting.report_data import Contents
 
-#: More warnings than this are counted; `summary.json` has them all.
+#: Maximum number of warnings shown; `summary.json` contains all.
 MOST_WARNINGS = 50
 
 
 def method(contents: Contents, _figures: Path) -> Section:
-    """Return the rules of the protocol, the policy of empty masks, and every warning."""
+    """Return the rules of the protocol, the policy for empty masks, and the warnings."""
     blocks: list[Block] = [Bullets(rules(contents.manner))]
     warnings = tuple(dict.fromkeys((*contents.warnings, *_of_cases(contents))))
     if not warnings:
@@ -27,7 +27,7 @@ def method(contents: Contents, _figures: Path) -> Section:
 
 
 def _of_cases(contents: Contents) -> list[str]:
-    """Return the warnings of every set of predictions, with its name where there are several."""
+    """Return the warnings of every set of predictions, with the name of the set if there are several."""
     return [
         f"{one.name}: {warning}" if contents.is_comparison else warning
         for one in contents.scored

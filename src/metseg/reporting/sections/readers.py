@@ -1,4 +1,4 @@
-"""The predictions beside people: two readers' agreement with each other, and the predictions' with either."""
+"""Comparison with human readers: agreement between two readers, and of the predictions with each reader."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from metseg.reporting.report_data import Contents
 
 
 def readers(contents: Contents, _figures: Path) -> Section | None:
-    """Return how far two readers agree, and whether a set of predictions can be told from them; None without them."""
+    """Return the agreement of the readers and of the predictions with them; None without two readers."""
     known = contents.readers
     if known is None:
         return None
     explained = (
         f"{pluralize(known.cases, 'case')} of {pluralize(known.patients, 'patient')} drawn by both readers. Only "
-        "figures that do not change when two masks change places: neither reader is the truth of the other. The "
-        "difference is the agreement with the readers (mean of both) minus theirs with each other, paired over "
-        "patients."
+        "symmetric figures are shown, because neither reader is the ground truth. The difference is the agreement "
+        "with the readers (mean of both) minus the agreement between the readers, paired over patients."
     )
     blocks: list[Block] = [Paragraph(explained), _agreements(known), _lesions(known)]
-    return Section("readers", "Beside human readers", tuple(blocks))
+    return Section("readers", "Comparison with human readers", tuple(blocks))
 
 
 def _agreements(known: Readers) -> Table:

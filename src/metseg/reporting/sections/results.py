@@ -1,4 +1,4 @@
-"""The table of means with intervals."""
+"""The tables of means with intervals."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from metseg.reporting.blocks import NOTHING, Block, Paragraph, Section, Table
 from metseg.reporting.formatting import INTERVAL, figure_text, interval_text, metric_text, titled
 from metseg.reporting.report_data import Contents
 
-#: Kind of empty case to how it is called.
+#: Kind of empty case to its display text.
 EMPTY = {
-    "both": "Cases with nothing in both",
-    "truth_only": "Cases with nothing in the truth only",
-    "prediction_only": "Cases with nothing in the prediction only",
+    "both": "Cases empty in truth and prediction",
+    "truth_only": "Cases empty in the truth only",
+    "prediction_only": "Cases empty in the prediction only",
 }
 
 
 def results(contents: Contents, _figures: Path) -> Section:
-    """Return one table of regions where there is one set of predictions, else a table of sets for each region."""
+    """Return one table of regions for a single set of predictions, or else a table of sets for each region."""
     blocks: list[Block] = []
     if contents.is_comparison:
         for region in contents.regions:
@@ -33,7 +33,7 @@ def results(contents: Contents, _figures: Path) -> Section:
 
 
 def summary_table(columns: Mapping[str, RegionSummary], *, caption: str) -> Table:
-    """Return every figure that any of the columns has: means first, then slice-wise ones, counts, empty cases."""
+    """Return a row for every metric with a value: means first, then slice-wise means, counts, empty cases."""
     summaries = columns.values()
     rows: list[tuple[str, ...]] = [
         (
@@ -41,7 +41,7 @@ def summary_table(columns: Mapping[str, RegionSummary], *, caption: str) -> Tabl
             *(metric_text(METRICS[name], one.metrics[name]) for one in summaries),
         )
         for name in METRICS
-        # Counts of lesions stand as sums below: "12 of 14" says more than "1.2 a patient".
+        # Counts of lesions are shown as sums below: "12 of 14" is clearer than "1.2 per patient".
         if name not in LESION_COUNTS and any(one.metrics[name] for one in summaries)
     ]
     rows += [
@@ -61,7 +61,7 @@ def _found(lesions: Mapping[str, int]) -> str:
 
 
 def all_pixels(summaries: Mapping[str, Summary]) -> list[Block]:
-    """Return figures that tables in publications print under shorter names, each under its whole name."""
+    """Return metrics that publications report under shorter names, under their full names."""
     names = next(iter(summaries.values())).pixels
     rows = tuple(
         (
@@ -73,7 +73,7 @@ def all_pixels(summaries: Mapping[str, Summary]) -> list[Block]:
     if not rows:
         return []
     caution = Paragraph(
-        "Figures over all pixels of all classes count the background as a class. They are near 1 whatever the model "
-        "does, and stand here only so that published tables that print them can be compared."
+        "Figures over all pixels of all classes count the background as a class. They are close to 1 for "
+        "any model and are given only for comparison with published tables that print them."
     )
     return [Table(("all pixels of all classes", *summaries), rows, caption="Pooled over all cases"), caution]

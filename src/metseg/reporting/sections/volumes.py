@@ -1,4 +1,4 @@
-"""Whether predicted volumes agree with true ones: treatment response is read from volume."""
+"""Agreement of predicted and true volumes, the basis of response assessment."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def volumes(contents: Contents, figures: Path) -> Section:
             if known.lesions is not None:
                 rows += [(region, one.name, "found lesions", *cells) for cells in _rows(known.lesions)]
     if not panels:
-        why = "There is nothing in truth and predictions" if empty else "The data have no voxel size"
-        return Section("volumes", title, (Paragraph(f"{why}, so no volume is known."),))
+        why = "Truth and predictions are empty" if empty else "The data have no voxel size"
+        return Section("volumes", title, (Paragraph(f"{why}, so there are no volumes to compare."),))
     path = figures / "bland_altman.svg"
     draw_bland_altman(panels, path)
     caption = (
         "Predicted minus true volume against the mean of the two; each point is a case. Solid line: bias; dashed: "
         f"limits of agreement (bias ± {LIMIT_SD:g} standard deviations); bands: {BOOTSTRAP}. "
         f"Where volumes differ widely, the lower axis is logarithmic beyond {LINEAR_ML:g} mL."
-        + (f" Not shown: {', '.join(empty)}, of which there is nothing in any case." if empty else "")
+        + (f" Not shown (empty in every case): {', '.join(empty)}." if empty else "")
     )
     table = Table(
         TITLES,
@@ -63,7 +63,7 @@ def volumes(contents: Contents, figures: Path) -> Section:
 
 
 def _is_empty(contents: Contents, region: str) -> bool:
-    """Return whether no truth and no prediction has anything of a region, though its volume could be told."""
+    """Return whether a region is empty in all truths and predictions with a known volume."""
     sides = ("truth_volume_mm3", "predicted_volume_mm3")
     return all(score[region].values[side] == 0 for one in contents.scored for score in one.scores for side in sides)
 
@@ -87,7 +87,7 @@ def _agreement(scores: Sequence[CaseScores], region: str, known: BlandAltman, *,
 
 
 def _rows(one: VolumeAgreement) -> list[tuple[str, ...]]:
-    """Return the agreement in mL, with the concordance, and in percent of the true volume where there is any."""
+    """Return the agreement in mL with the concordance, and in percent of nonzero true volumes."""
     rows = [(*_bias_and_limits(one.absolute), interval_text(one.concordance))]
     return rows if one.relative is None else [*rows, (*_bias_and_limits(one.relative), "")]
 

@@ -1,4 +1,4 @@
-"""The worst cases, seen."""
+"""Overlays of the worst cases."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def overlays(contents: Contents, figures: Path) -> Section:
     column = leading_figure(contents.scored[0].scores)
     blocks: list[Block] = [
         Paragraph(
-            f"The lowest {METRICS[column].title} first. Thick green line: truth; thin orange line: prediction. Shown "
-            f"is {contents.shown}."
+            f"The lowest {METRICS[column].title} first. Thick green line: truth; thin orange line: prediction. "
+            f"Shown: {contents.shown}."
         )
     ]
     for place, one in enumerate(contents.scored):
@@ -31,7 +31,7 @@ def overlays(contents: Contents, figures: Path) -> Section:
 def _of(one: Scored, figures: Path, *, place: int, named: bool) -> list[Block]:
     drawn = []
     for rank, overlay in enumerate(one.overlays, start=1):
-        # Cases are called what their folders are called; a file's name is better made up.
+        # Names of cases come from folders and may be invalid file names, so files are numbered.
         path = figures / f"worst_{place + 1}_{rank}.png"
         draw_outline_picture(overlay.panel, path)
         drawn.append(Figure(path, overlay.caption, alt=f"Overlay of {overlay.caption}", wide=False))

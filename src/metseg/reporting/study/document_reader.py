@@ -1,4 +1,4 @@
-"""What ``metseg predict`` wrote of a case, read again: the JSON document, checked before anything is made of it."""
+"""Read and validate the JSON document that ``metseg predict`` wrote for a case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metseg.volume import Volume
 
 
 class _Part(BaseModel):
-    """Keys that a later version adds are no reason to refuse a document; values of another kind are."""
+    """Base of the parts: unknown keys of later versions are accepted, values of the wrong type are not."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -52,12 +52,12 @@ class MaskFacts(_Part):
 
     @property
     def is_calibrated(self) -> bool:
-        """Return whether a lesion's confidence is another number than its mean probability."""
+        """Return whether the confidence of a lesion differs from its mean probability."""
         return ConfidenceMap(self.confidence_slope, self.confidence_intercept) != IDENTITY
 
 
 class TechniqueFacts(_Part):
-    """The part ``technique``; documents from before it existed say nothing of it."""
+    """The part ``technique``; older documents lack it."""
 
     labels: str | None = None
     reference: str = ""
@@ -67,7 +67,7 @@ class TechniqueFacts(_Part):
 
 
 class Failure(_Part):
-    """An entry of ``failed``. Its message may name a file and is left where it is."""
+    """An entry of ``failed``. Its message may name a file and is not read."""
 
     code: str
 
@@ -95,11 +95,11 @@ class Document(_Part):
 
     @property
     def has_sides(self) -> bool:
-        """Return whether prediction looked for the side of each lesion; 0.1.0 left that to the report."""
+        """Return whether prediction determined the side of each lesion; 0.1.0 left that to the report."""
         return all("side" in lesion.model_fields_set for lesion in self.lesions)
 
     def completed(self) -> Self:
-        """Return the document with what 0.1.0 did not write of a lesion and what follows from the rest."""
+        """Return the document with the lesion fields that 0.1.0 did not write, derived from the others."""
         return self.model_copy(update={"lesions": tuple(map(self._completed, self.lesions))})
 
     def _completed(self, lesion: Lesion) -> Lesion:
@@ -114,14 +114,14 @@ class Document(_Part):
 
 
 def parse_document(content: Any, *, where: object) -> Document:
-    """Return a document as JSON holds it, checked.
+    """Return a validated document from JSON values.
 
     Raises:
-        InputError: it is none (``input.document``); the message names the first key that is wrong.
+        InputError: it is invalid (``input.document``); the message names the first wrong key.
     """
     try:
         document = Document.model_validate(content)
-        # A volume of one voxel tries the affine as every reader of images does.
+        # Creating a volume of one voxel validates the affine as for images.
         Volume(np.zeros((1, 1, 1)), document.matrix)
     except ValidationError as error:
         first = error.errors()[0]
@@ -133,7 +133,7 @@ def parse_document(content: Any, *, where: object) -> Document:
 
 
 def read_document(path: Path) -> Document:
-    """Return the document in a file.
+    """Read the document in a file.
 
     Raises:
         InputError: there is no such file (``input.missing``), or it is no such document (``input.document``).
@@ -145,7 +145,7 @@ def read_document(path: Path) -> Document:
         raise InputError("no such file", where=path, cure=cure, code="input.missing") from None
     except IsADirectoryError:
         raise _no_document("a folder", path) from None
-    except (UnicodeDecodeError, ValueError):  # ValueError: what json raises, and for numbers of too many digits
+    except (UnicodeDecodeError, ValueError):  # json raises ValueError, also for numbers with too many digits
         raise _no_document("not JSON", path) from None
     return parse_document(content, where=path)
 

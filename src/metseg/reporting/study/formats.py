@@ -16,7 +16,7 @@ EXTRA = ("jinja2", "reportlab")
 
 Writer = Callable[[StudyReport, Path, Paper], None]
 
-#: Name of a format, which is also the ending of its files, to what writes it.
+#: Name of a format, which is also the suffix of its files, to its writer.
 FORMATS: Mapping[str, Writer] = {
     "pdf": lambda report, path, paper: write_study_pdf(report, path, paper=paper),
     "html": lambda report, path, _: write_study_html(report, path),
@@ -26,13 +26,13 @@ FORMATS: Mapping[str, Writer] = {
 def write_report(
     report: StudyReport, stem: Path, formats: Sequence[str], *, paper: Paper = DEFAULT_PAPER
 ) -> list[Path]:
-    """Write a report in several formats and return the files.
+    """Write a report in one or more formats and return the files.
 
     Args:
         report: from `metseg.reporting.study.report_builder` or `metseg.reporting.study.from_disk`.
-        stem: path of the files without their ending.
+        stem: path of the files without their suffix.
         formats: names in `FORMATS`.
-        paper: of a format that has pages.
+        paper: paper size, for formats with pages.
     Raises:
         UsageError: an unknown format, or a package that it needs is not installed.
         ResourceError: the disk is full.
@@ -61,7 +61,7 @@ def _raise_if_extra(error: ModuleNotFoundError) -> None:
 
 
 def check_request(formats: Sequence[str], *, paper: str) -> Paper:
-    """Return the paper, after a look at what was asked for: nothing is read before it is known to be right.
+    """Check formats and paper before anything is read, and return the paper.
 
     Raises:
         UsageError: an unknown format or paper.
@@ -73,7 +73,7 @@ def check_request(formats: Sequence[str], *, paper: str) -> Paper:
 
 
 def check_pseudonym(pseudonym: str | None, *, studies: int) -> None:
-    """Refuse a pseudonym that would name several studies, or that cannot name a file.
+    """Raise an error for a pseudonym that would name several studies, or that is not a valid file name.
 
     Raises:
         UsageError: one of these.
@@ -82,12 +82,14 @@ def check_pseudonym(pseudonym: str | None, *, studies: int) -> None:
         return
     where, code = "--pseudonym", "usage.pseudonym"
     if studies > 1:
-        raise UsageError("one pseudonym for several studies", where=where, cure="report them one by one", code=code)
+        raise UsageError(
+            "one pseudonym was given for several studies", where=where, cure="report them one by one", code=code
+        )
     if not pseudonym.strip() or not pseudonym.isprintable() or set(pseudonym) & set("/\\") or pseudonym[0] == ".":
         raise UsageError(
-            "a study cannot be called so",
+            "not a valid pseudonym",
             where=where,
-            expected="a name that can be that of a file",
+            expected="a valid file name",
             got=repr(pseudonym),
             code=code,
         )

@@ -1,4 +1,4 @@
-"""A study report of what ``metseg predict`` wrote: the JSON document, the masks beside it, and the images, if given."""
+"""Create a study report from the output of ``metseg predict``: JSON document, masks and, if given, the images."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from metseg.volume import BRAIN_MASK, Volume
 
 Source = TypeVar("Source", bound=CaseSource)
 
-NO_MASK = "The mask is not beside the document: there are no key images."
-NO_IMAGES = "The images were not given: outlines are drawn on black."
-#: Where neither document nor images say it.
+NO_MASK = "No mask was found beside the document, so there are no key images."
+NO_IMAGES = "No images were given, so outlines are drawn on black."
+#: Text if neither the document nor the images contain the sides.
 NO_SIDES = "The side of a lesion is not known."
 
 
@@ -44,12 +44,12 @@ def report_of_document(
     """Return the report of a case that ``metseg predict`` wrote.
 
     Args:
-        path: the document ``<case>.json``; masks are looked for beside it.
-        images: the study itself, a file or a folder as it was given to ``metseg predict``; None: outlines on black.
-        model: the bundle that made the prediction, its name or its folder; None: it is looked for by its fingerprint.
+        path: the document ``<case>.json``; masks are expected beside it.
+        images: the study, a file or a folder as passed to ``metseg predict``; None: outlines on black.
+        model: name or folder of the bundle that made the prediction; None: it is searched by its fingerprint.
         options: of the report.
     Raises:
-        InputError: no such document, a mask or images that are not those of the prediction.
+        InputError: no such document, or a mask or images that do not belong to the prediction.
         GeometryError: images on another grid than the mask.
         UsageError: another model, or an unknown name.
         BundleError: the bundle is damaged.
@@ -93,7 +93,7 @@ def _brain(document: Document, path: Path, mask: Volume) -> npt.NDArray[np.bool_
 
 
 def _lacking(what: str, document: Document) -> str:
-    """Return what is lacking, and what follows for a document of 0.1.0, which leaves sides to the report."""
+    """Return the text on missing data, with a note on sides for documents of 0.1.0, which lack them."""
     return what if document.has_sides else f"{what} {NO_SIDES}"
 
 
@@ -106,7 +106,7 @@ def _checked(mask: Volume, document: Document, place: Path) -> Labels:
 
 
 def _reference_image(document: Document, images: Path) -> tuple[str, Volume]:
-    """Return the image on whose grid the result lies, and its name."""
+    """Return the image that defines the grid of the result, and its name."""
     names = tuple(name for name in document.technique.images if name != BRAIN_MASK)
     reference = document.technique.reference or next(iter(names), "")
     recorded = _recorded_file(document, reference, images)
@@ -119,7 +119,7 @@ def _reference_image(document: Document, images: Path) -> tuple[str, Volume]:
 
 
 def _recorded_file(document: Document, sequence: str, images: Path) -> Path | None:
-    """Return the file that was read as a sequence, as the document says; None where it is not at hand."""
+    """Return the file that was read as a sequence according to the document; None if it is missing."""
     source = next((record.source for record in document.sequences if record.sequence == sequence), None)
     if source is None or PurePath(source).name != source:
         return None
@@ -134,13 +134,13 @@ def _require_grid(expected: Grid, got: Grid, *, what: str, where: Path) -> None:
             f"{what} is not on the grid of the result",
             where=where,
             got=difference,
-            cure="give the document, the mask and the images of one prediction",
+            cure="give the document, the mask and the images of the same prediction",
             code="input.affine_mismatch" if expected.shape == got.shape else "input.shape_mismatch",
         )
 
 
 def _pictures(document: Document, path: Path, images: Path | None, options: Options) -> Pixels:
-    """Return the pictures that are shown, each with its mask."""
+    """Return the pictures to show, each with its mask."""
     numbers = [number for number in shown_numbers(document, options) if number <= len(document.slices)]
     names = [document.slices[number - 1] for number in numbers]
     places = [_mask_place(path, name) for name in names]
@@ -160,10 +160,10 @@ def _pictures(document: Document, path: Path, images: Path | None, options: Opti
 
 
 def _mask_place(path: Path, name: str) -> Path:
-    """Return where the mask of a picture lies: beside the document or below, whatever its name says.
+    """Return the path of the mask of a picture, which is always in the document's folder or below it.
 
     Raises:
-        InputError: the name leads elsewhere.
+        InputError: the name points outside of that folder.
     """
     place = path.parent / f"{name}_mask.png"
     if not place.resolve().is_relative_to(path.parent.resolve()):
@@ -172,7 +172,7 @@ def _mask_place(path: Path, name: str) -> Path:
 
 
 def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> Volume:
-    """Return pictures by name, as a stack in this order; of several sequences the one that results are drawn on.
+    """Return pictures by name, as a stack in this order; of several sequences, the one for drawing results.
 
     By name, of any patient: an option of the prediction may have named the patients, and the document does not.
     """
@@ -182,7 +182,7 @@ def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> V
     missing = [name for name in names if name not in by_name]
     if missing:
         raise InputError(
-            "the images lack a picture that was read",
+            "a picture that the prediction used is missing",
             where=images,
             expected=missing[0],
             cure="give the folder that was predicted on, with all its pictures",
@@ -192,15 +192,15 @@ def _named_pictures(document: Document, images: Path, names: Sequence[str]) -> V
 
 
 def _only(sources: Sequence[Source], document: Document, images: Path) -> Source:
-    """Return the study that the document is of: the one of its name, or the only one there is."""
+    """Return the study of the document: the one with its name, or the only one."""
     chosen = [source for source in sources if source.case_id == document.case] or list(sources)
     if len(chosen) == 1:
         return chosen[0]
     raise InputError(
-        "none of the studies, or several, may be that of the document",
+        "no study, or more than one, matches the document",
         where=images,
         expected=f"one study, or one called {document.case}",
         got=f"{len(chosen)} studies",
-        cure="give the study's own file or folder",
+        cure="give the file or folder of this study only",
         code="input.several_cases",
     )

@@ -1,4 +1,4 @@
-"""The study report as one HTML file: nothing is fetched, nothing runs, and every text is escaped."""
+"""Write the study report as one self-contained HTML file, without scripts and with all text escaped."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TEMPLATE = Path(__file__).with_name("study.html.j2")
 
 
 def study_html(report: StudyReport) -> str:
-    """Return the report as the text of an HTML file; equal reports give equal texts."""
+    """Return the report as the text of an HTML file; the output is deterministic."""
     return _template().render(page=study_page(report))
 
 
 def write_study_html(report: StudyReport, path: Path) -> None:
-    """Write the report as an HTML file, whole or not at all."""
+    """Write the report as an HTML file, atomically."""
     write_text(path, study_html(report))
 
 
@@ -31,7 +31,7 @@ def write_study_html(report: StudyReport, path: Path) -> None:
 def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
-    # Escaping is on for every text, whatever the template's name; a misspelt name is an error and no empty place.
+    # Escape all text, for any template name. An undefined variable is an error and not an empty text.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
     return environment.from_string(TEMPLATE.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Square panels side by side on black: a cut, outlines, a scale bar and letters for the sides of the body."""
+"""Square panels side by side on black, with a slice, outlines, a scale bar and orientation letters."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from metseg.plot.style import figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: As black as the air in the images, so that a panel does not end where its picture does.
+#: Black like the air in the images, so that the edge of the picture is not visible.
 BACKGROUND = "#000000"
 
-#: Side of a panel in print, and how finely it is drawn there.
+#: Side of a panel in print, and its resolution.
 PANEL_INCHES, DOTS_PER_INCH = 1.72, 220
-#: Share of a panel's width that is left black to its right.
+#: Black gap to the right of a panel, as a share of its width.
 GAP = 0.015
 
-#: A scale bar is the longest of these that is no longer than this share of what the panel shows.
+#: A scale bar is the longest of these lengths up to this share of the panel's field of view.
 BAR_LENGTHS_MM = (1, 2, 5, 10, 20, 50, 100)
 BAR_SHARE = 0.35
 
-#: The cross ends at this share of the panel before the point, so that it hides nothing there.
+#: Gap between the cross and its point, as a share of the panel, so that the point stays visible.
 CROSS_GAP = 0.12
-#: Distance of writing from the edge, as a share of the panel.
+#: Margin of text, as a share of the panel.
 MARGIN = 0.035
 LETTER_POINTS, NAME_POINTS = 7.5, 6.5
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The border of something.
+    """The outline of a mask.
 
     Args:
-        mask: (rows, columns) as the picture is shown.
+        mask: (rows, columns) in display orientation.
         colour: of the line.
         width: of the line, in points.
     """
@@ -56,19 +56,19 @@ class Outline:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row. Lengths are in millimetres, or in pixels where the pictures know nothing of these.
+    """One panel of a row. Lengths are in millimetres, or in pixels for plain pictures.
 
     Args:
-        name: of the plane; stands in a corner.
-        picture: (rows, columns) as it is shown, of any range.
-        window: the values shown black and white; None: by the picture itself.
+        name: name of the plane, shown in a corner.
+        picture: (rows, columns) in display orientation, of any range.
+        window: the values shown black and white; None: from the picture.
         size: width and height of the picture.
-        centre: what lies in the middle of the panel: to the right and down from the picture's corner.
-        field: side of the square that is shown.
+        centre: point in the middle of the panel: right and down from the picture's corner.
+        field: side of the visible square.
         outlines: drawn in this order.
-        letters: what lies left, right, above and below; empty where that is not known.
+        letters: letters at the left, right, top and bottom; empty if not known.
         has_bar: whether lengths are millimetres, and a scale bar is drawn.
-        cross: point that thin lines lead to; None for none.
+        cross: point marked by thin lines from the edges; None for none.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Panel:
 
 
 def draw_row(panels: Sequence[Panel]) -> tuple[bytes, tuple[int, int]]:
-    """Return panels side by side as an encoded PNG, and its columns and rows.
+    """Draw panels side by side; return the encoded PNG, and its columns and rows.
 
     Args:
         panels: at least one.
@@ -100,7 +100,7 @@ def draw_row(panels: Sequence[Panel]) -> tuple[bytes, tuple[int, int]]:
             _draw(axes, panel)
         canvas: Any = FigureCanvasAgg(drawn)  # matplotlib has no types for the two methods
         canvas.draw()
-        # Not by `savefig`, which adds a channel of transparency, and the name of the program.
+        # Not `savefig`, which adds an alpha channel and the name of the program.
         pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, format="PNG")
@@ -108,7 +108,7 @@ def draw_row(panels: Sequence[Panel]) -> tuple[bytes, tuple[int, int]]:
 
 
 def bar_length(field_mm: float) -> int:
-    """Return how long the scale bar of a panel is that shows so many millimetres.
+    """Return the length of the scale bar for a panel with a field of view in millimetres.
 
     >>> bar_length(200), bar_length(40), bar_length(1)
     (50, 10, 1)
@@ -135,7 +135,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
         _draw_bar(axes, panel)
 
 
-#: Where the letters for left, right, above and below stand, and how they are aligned.
+#: Position and alignment of the letters at the left, right, top and bottom.
 _LETTER_PLACES = (
     (MARGIN, 0.5, "left", "center"),
     (1 - MARGIN, 0.5, "right", "center"),
@@ -172,7 +172,7 @@ def _draw_bar(axes: Axes, panel: Panel) -> None:
 
 
 def _write(axes: Axes, text: str, place: tuple[float, float], points: float, **options: Any) -> None:
-    """Write a text that can be read on dark and bright tissue."""
+    """Draw text that is readable on dark and bright tissue."""
     axes.text(*place, text, color=TEXT, fontsize=points, transform=axes.transAxes, path_effects=_dark_edge(), **options)
 
 

@@ -1,6 +1,6 @@
 """Key images of a volume: the largest lesions, each in three planes and magnified.
 
-They are shown as radiologists see them: the patient's right is left, the nose is up.
+They follow the radiological convention: the patient's right is on the left, the nose is up.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ Labels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.generic]
 Voxel = tuple[int, int, int]
 
-#: What lies left, right, above and below in each of `PLANES`.
+#: Letters at the left, right, top and bottom of each of `PLANES`.
 LETTERS = ("RLAP", "RLSI", "APSI")
 
 #: Widths of the outlines of the lesion that is meant and of the others, in points.
 FOCUS_WIDTH, OTHER_WIDTH = 1.1, 0.6
 
-#: A magnified panel shows at least this much, and at least so many times the lesion.
+#: Minimum field of view of a magnified panel, absolute and as a multiple of the lesion.
 LEAST_FIELD_MM, TIMES_LESION = 40.0, 2.2
 
-#: Lesions of the table and of the mask are the same if their centres are no further apart, in voxels.
+#: Maximum distance between the centres of the same lesion in the table and in the mask, in voxels.
 SAME_CENTRE = 0.01
 
 
 @dataclass(frozen=True)
 class VolumePixels:
-    """What the key images of a volume are made of.
+    """Data for the key images of a volume.
 
     Args:
         labels: (X, Y, Z) class ids.
         affine: (4, 4) voxel-to-RAS, mm.
         image: (X, Y, Z) on the same grid; None: outlines on black.
         name: of the image, such as ``t1c``.
-        brain: (X, Y, Z) bool, a brain mask that metseg made; None: it made none.
+        brain: (X, Y, Z) bool, the brain mask made by metseg; None: there is none.
     """
 
     labels: Labels
@@ -60,12 +60,12 @@ class VolumePixels:
 
 
 def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: int) -> tuple[KeyImage, ...]:
-    """Return a key image for each of the largest lesions; without any, one of the middle of the head.
+    """Return a key image for each of the largest lesions; without lesions, one of the middle of the head.
 
     Args:
         pixels: of the study.
         lesions: of the table.
-        most: how many are shown; 0: no key image at all.
+        most: maximum number of images; 0: no key images.
     Raises:
         InputError: a lesion of the table is not in the mask.
     """
@@ -80,7 +80,7 @@ def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: 
 
 @dataclass(frozen=True)
 class _View:
-    """A volume turned to right, anterior, superior, and what all its panels have in common."""
+    """A volume in RAS orientation, with the settings that all its panels share."""
 
     pixels: VolumePixels
     lettered: bool
@@ -108,7 +108,7 @@ class _View:
 
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
-        """Return what is shown: without the air around the head, or everything where there is no image."""
+        """Return the visible part: without the air around the head, or the whole volume if there is no image."""
         whole = tuple(slice(0, size) for size in self.labels.shape)
         return shown_box(self.image) if self.pixels.image is not None else (whole[0], whole[1], whole[2])
 
@@ -126,21 +126,21 @@ class _View:
         return label_instances(self.labels)[0]
 
     def voxel_of_file(self, point: Voxel) -> Voxel:
-        """Return the indices that a point of the turned volume has in the file."""
+        """Convert a point of the turned volume to indices in the file."""
         place = {axis: (at, flip) for at, (axis, flip) in zip(point, self.turn.pairs(), strict=True)}
         sizes = self.pixels.labels.shape
         x, y, z = (sizes[axis] - 1 - place[axis][0] if place[axis][1] else place[axis][0] for axis in range(3))
         return x, y, z
 
     def turned(self, centre: Point) -> npt.NDArray[np.float64]:
-        """Return where a point of the file lies in the turned volume."""
+        """Convert a point of the file to indices in the turned volume."""
         sizes = self.pixels.labels.shape
         return np.array([sizes[axis] - 1 - centre[axis] if flip else centre[axis] for axis, flip in self.turn.pairs()])
 
 
 def _of_lesion(view: _View, lesion: Lesion) -> KeyImage:
     number = _instance_of(lesion, view)
-    # A lesion is connected: each plane through its centre of mass shows it, even where the centre lies beside it.
+    # A lesion is connected, so each plane through its centre of mass shows it, even if the centre is outside of it.
     point = cut_through(view.labels.shape, view.turned(lesion.centre_voxel).tolist(), "").centre
     whole = [_plane(view, index, point, focus=number) for index in range(len(PLANES))]
     field = min(max(LEAST_FIELD_MM, TIMES_LESION * (lesion.longest_diameter_mm or 0)), view.field_mm)
@@ -172,7 +172,7 @@ def _overview(view: _View) -> KeyImage:
 
 
 def _place_of_cut(view: _View, point: Voxel) -> str:
-    """Return in words where the planes meet, for a reader who wants to go there."""
+    """Describe the point where the planes meet, so that readers can find it."""
     voxel = view.voxel_of_file(point)
     x, y, z = (float(mm) for mm in view.pixels.affine[:3, :3] @ voxel + view.pixels.affine[:3, 3])
     image = f"Image: {view.pixels.name}. " if view.pixels.name and view.pixels.image is not None else ""
@@ -182,12 +182,12 @@ def _place_of_cut(view: _View, point: Voxel) -> str:
 
 
 def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:
-    """Return the panel of one of `PLANES` through a point, the lesion ``focus`` outlined more strongly."""
+    """Return the panel of one of `PLANES` through a point, with a thicker outline for the lesion ``focus``."""
     name, across, right, up = PLANES[index]
     shape, step = view.labels.shape, view.spacing_mm
 
     def shown(volume: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        # Turned by half a circle: what is right in the patient comes left, what is above comes first.
+        # Rotated by 180 degrees: the patient's right is on the left, superior is at the top.
         plane: npt.NDArray[np.generic] = np.take(volume, point[across], axis=across)
         return plane[::-1, ::-1].T
 
@@ -209,18 +209,18 @@ def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:
 
 
 def _brain_outline(view: _View, shown: Callable[[Array], Array]) -> list[Outline]:
-    """Return the outline of the brain mask in a plane, below all others; none where there is no mask to check."""
+    """Return the outline of the brain mask in a plane, below all others; none without a brain mask."""
     if view.brain is None:
         return []
     return [Outline(np.asarray(shown(view.brain), dtype=np.bool_), GREEN, OTHER_WIDTH)]
 
 
 def outlines(labels: Array, meant: npt.NDArray[np.bool_]) -> list[Outline]:
-    """Return the outlines of every class, those of the lesion that is meant stronger and on top.
+    """Return the outlines of all classes, those of the lesion in focus thicker and on top.
 
     Args:
         labels: (rows, columns) class ids.
-        meant: where the lesion is.
+        meant: mask of the lesion in focus.
     """
     classes = [int(value) for value in np.unique(np.asarray(labels)) if value]
     return [
@@ -231,7 +231,7 @@ def outlines(labels: Array, meant: npt.NDArray[np.bool_]) -> list[Outline]:
 
 
 def _instance_of(lesion: Lesion, view: _View) -> int:
-    """Return the number that a lesion of the table has among the connected pieces of the mask."""
+    """Return the number of a table's lesion among the connected components of the mask."""
     near = np.abs(lesion_centres(view.instances) - view.turned(lesion.centre_voxel)).max(axis=1) <= SAME_CENTRE
     found = np.flatnonzero(near & (lesion_voxels(view.instances) == lesion.voxels))
     if found.size == 0:
@@ -240,10 +240,10 @@ def _instance_of(lesion: Lesion, view: _View) -> int:
 
 
 def not_the_mask(lesion: Lesion) -> InputError:
-    """Return the error for a lesion of the table that the mask does not hold."""
+    """Return the error for a lesion of the table that is not in the mask."""
     return InputError(
         f"lesion {lesion.id} of the table is not in the mask",
         expected=f"{lesion.voxels} voxels about {lesion.centre_voxel}",
-        cure="give document and mask of one prediction; after editing a mask, predict again",
+        cure="give the document and the mask of the same prediction; after editing a mask, predict again",
         code="input.mask_mismatch",
     )

@@ -1,6 +1,6 @@
-"""Key images of plain pictures: each of the largest lesions on its picture, bare, outlined and magnified.
+"""Key images of plain pictures: each of the largest lesions on its picture, plain, outlined and magnified.
 
-Pictures know nothing of space: no scale and no letters for the sides of the body are drawn.
+Pictures have no scale and no orientation, so no scale bar and no orientation letters are drawn.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from metseg.reporting.study.key_images import SAME_CENTRE, TIMES_LESION, Array, 
 from metseg.reporting.study.number_format import picture_number
 from metseg.reporting.study.study_report import KeyImage
 
-#: A magnified panel shows at least this much.
+#: Minimum field of view of a magnified panel.
 LEAST_FIELD_PIXELS = 48.0
 
 
 @dataclass(frozen=True)
 class PicturePixels:
-    """A picture with what was found on it.
+    """A picture with its predicted mask.
 
     Args:
         labels: (columns, rows) class ids.
@@ -39,13 +39,13 @@ class PicturePixels:
 def picture_key_images(
     pictures: Mapping[int, PicturePixels], lesions: Sequence[Lesion], *, names: Sequence[str] = (), most: int
 ) -> tuple[KeyImage, ...]:
-    """Return a key image for each of the largest lesions; without any, one of the first picture given.
+    """Return a key image for each of the largest lesions; without lesions, one of the first picture.
 
     Args:
-        pictures: number of a picture, from 1, to it; at least those that the largest lesions lie in.
+        pictures: number, from 1, to picture; at least those of the largest lesions.
         lesions: of the table.
         names: of all pictures; empty: they are not named.
-        most: how many are shown; 0: no key image at all.
+        most: maximum number of images; 0: no key images.
     Raises:
         InputError: a lesion of the table is not in the mask.
     """
@@ -83,7 +83,7 @@ def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Se
 
 
 def _piece(labels: Labels, lesion: Lesion) -> npt.NDArray[np.bool_]:
-    """Return where the largest region of a lesion of the table lies on its picture."""
+    """Return the mask of the largest region of a table's lesion on its picture."""
     instances = label_instances(labels[:, :, None], across_slices=False)[0]
     centre = lesion.slice_centre or lesion.centre_voxel[:2]
     voxels = lesion.slice_voxels or lesion.voxels
@@ -124,5 +124,5 @@ def _picture_name(number: int, names: Sequence[str]) -> str:
 
 
 def shown_pictures(lesions: Iterable[Lesion], *, count: int) -> list[int]:
-    """Return the numbers of the pictures that lesions lie in, or of the one in the middle where there is no lesion."""
+    """Return the numbers of the pictures with lesions, or of the middle one if there is no lesion."""
     return sorted(set(map(picture_number, lesions))) or [(count + 1) // 2]

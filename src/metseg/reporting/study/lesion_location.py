@@ -1,6 +1,6 @@
-"""Where a lesion lies, in words: its coordinates, with letters where these hold.
+"""Describe the location of a lesion by its coordinates, with letters for directions if these are reliable.
 
-A lobe is not named: without an atlas registered to the patient it would be a guess.
+Lobes are not named, because that needs an atlas registered to the patient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ORIGIN_MARGINS = (0.3, 0.1, 0.1)
 
 
 def is_origin_in_head(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> bool:
-    """Return whether coordinates are counted from somewhere in the middle of the image, as those of scanners are.
+    """Return whether the origin of the coordinates is near the middle of the image, as with scanners.
 
     Public data sets have the origin in a corner: there every point would be to the right, anterior and superior.
 
@@ -40,7 +40,7 @@ def is_origin_in_head(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> 
 def letters_hold(
     affine: npt.NDArray[np.float64], shape: Sequence[int], places: Iterable[tuple[Point | None, Side | None]]
 ) -> bool:
-    """Return whether letters may stand beside coordinates: the origin is in the head, and no letter contradicts a side.
+    """Return whether coordinates may have letters: the origin is in the head, and no letter contradicts a side.
 
     Args:
         affine, shape: as in `is_origin_in_head`.
@@ -59,11 +59,11 @@ def letters_hold(
 
 
 def coordinates(centre_mm: Point, *, lettered: bool = True) -> str:
-    """Return a point as radiologists write it: towards which side, and how many millimetres.
+    """Return a point as radiologists write it: direction and millimetres.
 
     Args:
         centre_mm: RAS.
-        lettered: the origin lies in the middle of the head, so that a sign tells a side.
+        lettered: the origin is in the middle of the head, so signs indicate sides.
 
     >>> coordinates((12.4, -30.0, -0.2))
     'R 12, P 30, S 0'

@@ -1,13 +1,13 @@
-"""What a reader of a study report must not conclude from it: the limits that hold for this very study."""
+"""The limitations section of a study report, for the study at hand."""
 
 from __future__ import annotations
 
 from metseg.reporting.study.number_format import millimetres
 from metseg.reporting.study.study_report import RESEARCH_USE, StudyReport
 
-#: From this distance on, slices are called thick.
+#: Least slice distance of thick slices.
 THICK_MM = 2.5
-#: Axes that lean further away from those of the body are worth a word.
+#: Least angle between the axes of the image and the body for a note.
 OBLIQUE_DEGREES = 10.0
 
 
@@ -17,12 +17,12 @@ def limits(report: StudyReport) -> tuple[str, ...]:
     always = (
         f"{RESEARCH_USE}. metseg is not a medical device. Diagnosis, treatment and its planning must not rest on this "
         "report.",
-        "Lesions can be missed, and what is outlined need not be a lesion: vessels, haemorrhage, scars and artefacts "
-        "look alike to a network. Every outline has to be compared with the original images.",
-        "The model sees this one examination: no earlier images, no history, no other findings. It does not say what "
-        "kind of lesion it is, nor whether it has changed.",
-        "A lesion is a connected piece of the mask: lesions that touch are counted as one, one that falls into "
-        "pieces as several.",
+        "Lesions can be missed, and an outlined area may not be a lesion: vessels, haemorrhage, scars and artefacts "
+        "can look like one to a network. Compare every outline with the original images.",
+        "The model sees this examination only: no earlier images, no history, no other findings. It does not tell the "
+        "kind of a lesion or whether a lesion has changed.",
+        "A lesion is a connected piece of the mask: lesions that touch are counted as one, and a lesion in "
+        "several pieces is counted as several.",
     )
     told = (
         _of_pictures(report) if technique.is_pictures else _of_grid(technique.spacing_mm),
@@ -43,13 +43,13 @@ def _of_pictures(report: StudyReport) -> str:
 
 
 def _of_grid(spacing_mm: tuple[float, float, float] | None) -> str:
-    """Return what thick slices hide."""
+    """Return the limitation of thick slices."""
     if spacing_mm is None or max(spacing_mm) < THICK_MM:
         return ""
     thick = millimetres(max(spacing_mm))
     return (
         f"The slices lie {thick} mm apart: a lesion smaller than that can be missed, and sizes across the slices are "
-        "uncertain by as much."
+        "uncertain by the same distance."
     )
 
 
@@ -65,10 +65,10 @@ def _of_axes(oblique_degrees: float | None) -> str:
 def _of_training(report: StudyReport) -> str:
     if not report.model.trained_on:
         return (
-            "On whose images the model was trained is not known here; on images of another kind it may fail without "
-            "notice."
+            "The training data of the model are not known here; on images of another kind the model may fail without "
+            "warning."
         )
     return (
         f"The model was trained on {report.model.trained_on}. On other scanners, sequences, diseases or ages it may "
-        "fail, and it will not say so."
+        "fail without warning."
     )

@@ -1,4 +1,4 @@
-"""What is known of a model, out of its bundle: recipe, card and metrics, without its weights."""
+"""Describe a model from its bundle: recipe, card and metrics, without loading the weights."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from metseg.reporting.study.study_report import Model, Performance
 if TYPE_CHECKING:
     from metseg.model.bundle import Bundle
 
-#: Parts of a bundle's metrics in the order in which they are believed; only the first that is there is reported.
+#: Parts of a bundle's metrics by priority; only the first one present is reported.
 PARTS: tuple[Literal["test", "validation"], ...] = ("test", "validation")
 
 
 def model_of_bundle(bundle: Bundle) -> Model:
-    """Return what a loaded bundle says of itself."""
+    """Return the description of a loaded bundle."""
     return _model(bundle.recipe, bundle.metrics, bundle.fingerprint)
 
 
 def model_of_folder(folder: str | Path) -> Model:
-    """Return what the bundle in a folder, or of a name, says of itself; its checksums are verified.
+    """Return the description of a bundle by folder or name; its checksums are verified.
 
     Raises:
         BundleError: no bundle, or a damaged one.
@@ -50,11 +50,11 @@ def model_of_folder(folder: str | Path) -> Model:
 
 
 def find_model(name: str, fingerprint: str) -> Model:
-    """Return the model by which a study was read, if its bundle is among those that can be called by name.
+    """Return the model of a prediction, if its bundle can be found by name.
 
     Args:
         name: of the recipe that made it.
-        fingerprint: of its bundle; empty where it came from no bundle.
+        fingerprint: of its bundle; empty if it did not come from a bundle.
     """
     unknown = Model(name, fingerprint)
     if not fingerprint:
@@ -66,19 +66,19 @@ def find_model(name: str, fingerprint: str) -> Model:
 
 
 def require_same_model(model: Model, fingerprint: str, *, where: object) -> Model:
-    """Return the model if a study was read by it: what another scored says nothing about this result.
+    """Return the model if it made the prediction; the scores of another model do not apply to the result.
 
     Raises:
-        UsageError: it was read by another (``usage.bundle_mismatch``).
+        UsageError: another model made the prediction (``usage.bundle_mismatch``).
     """
     if model.fingerprint == fingerprint:
         return model
     raise UsageError(
-        "the study was not read by this model",
+        "the study was not predicted with this model",
         where=where,
-        expected=f"the bundle {fingerprint}" if fingerprint else "no bundle: its networks came from elsewhere",
+        expected=f"the bundle {fingerprint}" if fingerprint else "no bundle: the networks did not come from one",
         got=f"the bundle {model.fingerprint}",
-        cure="name the bundle that made the prediction with --model, or predict again",
+        cure="give the bundle that made the prediction as --model, or predict again",
         code="usage.bundle_mismatch",
     )
 
@@ -98,11 +98,11 @@ def _model(recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Mode
 
 
 def trained_on_text(patients: int | None, licence: str) -> str:
-    """Return whose images a model was trained on, a noun phrase; empty where neither is known.
+    """Return the training data of a model as a noun phrase; empty if neither argument is known.
 
     Args:
-        patients: how many; None: not known.
-        licence: what the bundle says of the images and their licence.
+        patients: number of patients; None: not known.
+        licence: text of the bundle on the images and their licence.
 
     >>> trained_on_text(105, "none: simulated patients (metseg simulate), images of nobody; the weights are free")
     '105 simulated patients (metseg simulate); the weights are free'
@@ -111,7 +111,7 @@ def trained_on_text(patients: int | None, licence: str) -> str:
     """
     if is_simulated(licence):
         counted = "simulated patients" if patients is None else pluralize(patients, "simulated patient")
-        # "none" says that no licence binds, and reads as if there were no data.
+        # "none" means that there is no licence, but would read as if there were no data.
         rest = licence.partition(";")[2].strip()
         return "; ".join(filter(None, (f"{counted} (metseg simulate)", rest)))
     counted = "" if patients is None else pluralize(patients, "patient")
@@ -119,7 +119,7 @@ def trained_on_text(patients: int | None, licence: str) -> str:
 
 
 def _performance(metrics: Mapping[str, Any]) -> tuple[Performance, ...]:
-    """Return what the first part of the metrics says that says anything."""
+    """Return the scores of the first part of the metrics that has any."""
     for part in PARTS:
         regions = _object(_object(metrics, part), "regions")
         scored = [_of_region(part, str(name), region) for name, region in regions.items()]
@@ -130,7 +130,7 @@ def _performance(metrics: Mapping[str, Any]) -> tuple[Performance, ...]:
 
 
 def _of_region(part: Literal["test", "validation"], name: str, region: Any) -> Performance | None:
-    """Return the figures of a region; None without a Dice coefficient."""
+    """Return the scores of a region; None without a Dice coefficient."""
     if not isinstance(region, Mapping):
         return None
     dice = _object(_object(region, "metrics"), "dice")
@@ -152,7 +152,7 @@ def _of_region(part: Literal["test", "validation"], name: str, region: Any) -> P
 
 
 def _object(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return what lies under a key, or nothing where that is no object: anybody may write a bundle."""
+    """Return the object under a key, or an empty one if it is not an object, because bundles are not trusted."""
     inner = content.get(key)
     return inner if isinstance(inner, Mapping) else {}
 
@@ -167,7 +167,7 @@ def _count(value: Any) -> int | None:
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
-    """Return the metrics; a bundle whose metrics are no object has none to report."""
+    """Return the metrics; empty if they are not an object."""
     try:
         content = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Figures as a report prints them: with their unit, rounded to what they are worth, and never surer than they are."""
+"""Format numbers for a report, rounded to their precision and never to false certainty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metseg.lesion import Lesion
 
 
 def millilitres(volume_ml: float | None) -> str:
-    """Return a volume without its unit; what is there but rounds to nothing is not called 0.
+    """Format a volume without its unit; small positive volumes are not rounded to 0.
 
     >>> millilitres(3.456), millilitres(0.003), millilitres(0), millilitres(None)
     ('3.46', '< 0.01', '0.00', '–')
@@ -19,7 +19,7 @@ def millilitres(volume_ml: float | None) -> str:
 
 
 def millimetres(length_mm: float | None) -> str:
-    """Return a length without its unit, to a tenth.
+    """Format a length without its unit, to a tenth.
 
     >>> millimetres(23.44), millimetres(None)
     ('23.4', '–')
@@ -28,7 +28,7 @@ def millimetres(length_mm: float | None) -> str:
 
 
 def chance(probability: float) -> str:
-    """Return a probability; one that would round to certainty is not called certain.
+    """Format a probability; it is never rounded to 0 or 1.
 
     >>> chance(0.873), chance(0.9999), chance(0.0001)
     ('0.87', '> 0.99', '< 0.01')
@@ -39,7 +39,7 @@ def chance(probability: float) -> str:
 
 
 def score(value: float, low: float | None, high: float | None) -> str:
-    """Return a mean with its interval.
+    """Format a mean with its interval.
 
     >>> score(0.8126, 0.74, 0.871), score(0.8, None, None)
     ('0.81 (0.74 to 0.87)', '0.80')
@@ -48,7 +48,7 @@ def score(value: float, low: float | None, high: float | None) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Return a part of a whole, in percent too where that says more than the counts do.
+    """Format a part of a whole, with a percentage if the whole is at least 10.
 
     >>> share(45, 60), share(2, 3), share(0, 0)
     ('45 of 60 (75 %)', '2 of 3', '0 of 0')
@@ -57,7 +57,7 @@ def share(part: int, whole: int) -> str:
 
 
 def product(sizes: Sequence[float], *, digits: int = 0) -> str:
-    """Return sizes along axes.
+    """Format sizes along axes.
 
     >>> product((240, 240, 155)), product((0.9, 0.9, 5.5), digits=2)
     ('240 × 240 × 155', '0.90 × 0.90 × 5.50')
@@ -66,12 +66,12 @@ def product(sizes: Sequence[float], *, digits: int = 0) -> str:
 
 
 def picture_number(lesion: Lesion) -> int:
-    """Return the number, from 1, of the picture that holds most of a lesion of pictures."""
+    """Return the number, from 1, of the picture with the largest part of a lesion."""
     return (lesion.slice_index or 0) + 1
 
 
 def sentence(clause: str) -> str:
-    """Return a clause as a sentence.
+    """Format a clause as a sentence.
 
     >>> sentence("the picture is grey"), sentence("moved by 3 mm.")
     ('The picture is grey.', 'Moved by 3 mm.')

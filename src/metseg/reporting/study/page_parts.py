@@ -1,4 +1,4 @@
-"""A page as parts, before it is drawn: the same words for every format."""
+"""The parts of a page, shared by all formats."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Column:
 
     Args:
         title: with its unit.
-        is_number: numbers are aligned at their right.
-        width: share of the table's width, in relation to the other columns'.
-        wraps: whether its texts may be long, and are broken into lines.
+        is_number: numbers are aligned right.
+        width: relative width of the column.
+        wraps: whether long texts are wrapped.
     """
 
     title: str
@@ -29,10 +29,10 @@ class Table:
     """A table.
 
     Args:
-        caption: what it is of, for readers who do not see it.
+        caption: description, for readers who cannot see the table.
         columns: at least one.
         rows: each with a text per column.
-        total: a last row that sums up the others; empty for none.
+        total: a last row with totals; empty for none.
         notes: below the table.
     """
 
@@ -45,20 +45,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, drawn in the order of these.
+    """A section of a page; its parts are drawn in this order.
 
     Args:
         title: heading.
-        doubts: sentences that put what follows in doubt, before all else.
-        lead: sentences that matter most, printed larger.
-        figures: (figure, what it is), printed large.
-        caution: sentences that must not be overlooked.
-        facts: (what, lines).
+        doubts: warnings about the results below, first in the section.
+        lead: main sentences, printed larger.
+        figures: (value, label), printed large.
+        caution: warnings.
+        facts: (term, lines).
         paragraphs: plain text.
         tables: with their captions.
         key_images: with their captions.
         bullets: a list.
-        blanks: lines to write on, by what belongs there.
+        blanks: labels of lines for handwriting.
     """
 
     title: str
@@ -76,14 +76,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report.
+    """A complete report.
 
     Args:
         title: of the report.
-        subject: what it is about, in a line.
-        keywords: for catalogues.
-        banner: stands on every page.
-        footer: stands on every page, beside its number.
+        subject: the subject, one line.
+        keywords: document keywords.
+        banner: text on every page.
+        footer: text on every page, beside the page number.
         sections: in order.
     """
 

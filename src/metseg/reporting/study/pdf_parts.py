@@ -1,4 +1,4 @@
-"""The parts of a page as ReportLab's flowables."""
+"""Convert the parts of a page to ReportLab flowables."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from metseg.reporting.study.pdf_style import (
 )
 from metseg.reporting.study.study_report import KeyImage
 
-#: ReportLab says nothing of its types.
+#: ReportLab has no type hints.
 Flowable = Any
 
 #: Share of the width that names of facts take, and the width of a figure, in points.
 FACT_SHARE, FIGURE_POINTS = 0.2, 110.0
-#: A table of no more rows than this is kept on one page.
+#: Maximum number of rows of a table that is kept on one page.
 SHORT_ROWS = 12
 #: Room that a page must have for a section to begin on it, and the gap between sections, in points.
 LEAST_ROOM, SECTION_GAP = 90.0, 10.0
-#: Columns that together are narrower than this leave room at the right: numbers far apart are hard to follow.
+#: Minimum total width of columns that fill the page; narrower tables stay narrow, so that rows are easy to read.
 FULL_WIDTH = 5.0
 #: Space between a table's columns, in points on either side.
 CELL_PADDING = 4.0
 
 
 def section_parts(section: Section, width: float) -> list[Flowable]:
-    """Return a section, its heading kept with what follows it.
+    """Return a section, with its heading on the same page as the part that follows.
 
     Args:
         section: of the report.
@@ -45,18 +45,18 @@ def section_parts(section: Section, width: float) -> list[Flowable]:
     from reportlab.platypus import CondPageBreak, KeepTogether, Spacer
 
     first, *others = _groups(section, width) or [[]]
-    if section.blanks:  # a signature belongs to what it signs
+    if section.blanks:  # keep the signature with the signed text
         kept = [[_heading(section.title, width), *first, *(part for group in others for part in group)]]
     else:
         kept = [[_heading(section.title, width), *first], *others]
-    # A table that goes over pages cannot be kept with its heading; it is not begun where hardly a row has room.
+    # A table over several pages cannot be kept with its heading; it starts on a new page if there is room for few rows.
     parts: list[Flowable] = [CondPageBreak(LEAST_ROOM)]
     parts += [group[0] if len(group) == 1 else KeepTogether(group) for group in kept]
     return [*parts, Spacer(1, SECTION_GAP)]
 
 
 def _groups(section: Section, width: float) -> list[list[Flowable]]:
-    """Return the parts of a section; what stands in one group stays on one page."""
+    """Return the parts of a section; each group stays on one page."""
     groups = [[_caution(text, width)] for text in section.doubts]
     groups += [[paragraph(text, "body" if place else "lead")] for place, text in enumerate(section.lead)]
     groups += [[_figures(section.figures, width)]] if section.figures else []
@@ -71,7 +71,7 @@ def _groups(section: Section, width: float) -> list[list[Flowable]]:
 
 
 def paragraph(text: str, style: str, **options: Any) -> Flowable:
-    """Return a text in one of `styles`; nothing in it is taken as markup."""
+    """Return a text in one of `styles`; markup in it is escaped."""
     from reportlab.platypus import Paragraph
 
     return Paragraph(marked_up(text), styles()[style], **options)
@@ -83,7 +83,7 @@ def _heading(title: str, width: float) -> Flowable:
     made = Grid([[paragraph(title, "heading")]], colWidths=[width])
     made.setStyle([*_flat(), ("LINEBELOW", (0, 0), (-1, -1), 0.6, RULE), ("BOTTOMPADDING", (0, 0), (-1, -1), 1)])
     made.spaceAfter = 5
-    made.section_title = title  # read by the hook that makes the outline of the document
+    made.section_title = title  # read by the hook that creates the outline of the document
     return made
 
 
@@ -104,7 +104,7 @@ def _figures(figures: Sequence[tuple[str, str]], width: float) -> Flowable:
 def _facts(facts: Sequence[tuple[str, Sequence[str]]], width: float) -> Flowable:
     from reportlab.platypus import Table as Grid
 
-    # A row per line, for a row cannot be broken over pages.
+    # One row per line, because a row cannot be split across pages.
     rows = [
         [paragraph(what if place == 0 else "", "fact"), paragraph(line, "value")]
         for what, lines in facts
@@ -134,7 +134,7 @@ def _caution(text: str, width: float) -> Flowable:
 
 
 def _table(table: Table, width: float) -> list[list[Flowable]]:
-    """Return a table; a short one in one group, a long one over pages with its head repeated."""
+    """Return a table; a short one stays together, a long one is split across pages with a repeated header."""
     from reportlab.platypus import LongTable, Spacer
 
     whole = max(sum(column.width for column in table.columns), FULL_WIDTH)
@@ -175,11 +175,11 @@ def _lines(rows: int, *, has_total: bool) -> list[Any]:
 
 
 def _key_image(image: KeyImage, width: float) -> list[Flowable]:
-    """Return a picture with its caption above it; no picture is drawn larger than it is meant to be."""
+    """Return a picture with its caption above it, not larger than its intended size."""
     from reportlab.platypus import Image, Paragraph, Spacer
 
     columns, rows = image.size
-    # A row of four panels takes the whole width; fewer panels take as much each.
+    # A row of four panels takes the full width; fewer panels have the same size.
     shown = min(width, width * columns / (4 * rows))
     text = Paragraph(f"<b>{marked_up(image.title)}</b>&nbsp; {marked_up(image.caption)}", styles()["caption"])
     picture = Image(io.BytesIO(image.png), width=shown, height=shown * rows / columns, hAlign="LEFT")
@@ -187,7 +187,7 @@ def _key_image(image: KeyImage, width: float) -> list[Flowable]:
 
 
 def _blanks(blanks: Sequence[str], width: float) -> Flowable:
-    """Return lines to write on."""
+    """Return lines for handwriting."""
     from reportlab.platypus import Table as Grid
 
     gap = 18.0
@@ -204,15 +204,15 @@ def _blanks(blanks: Sequence[str], width: float) -> Flowable:
 
 
 def _embedded_font() -> Any:
-    """Return the entry of a grid's style that sets its font: by default it is one that is not embedded.
+    """Return the style entry that sets the font of a grid; the default font is not embedded.
 
-    The cells are paragraphs with fonts of their own, but a grid names its own in the file nonetheless.
+    The cells are paragraphs with their own fonts, but the file also names the font of the grid.
     """
     return ("FONTNAME", (0, 0), (-1, -1), fonts()[0])
 
 
 def _flat() -> list[Any]:
-    """Return the style of a grid that only arranges: no lines and no padding."""
+    """Return the style of a layout grid: no lines and no padding."""
     return [
         _embedded_font(),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),

@@ -1,4 +1,4 @@
-"""How a printed report looks: fonts, colours, paragraph styles, and texts made fit for them."""
+"""Style of the printed report: fonts, colours, paragraph styles, and text conversion."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from xml.sax.saxutils import escape
 INK, MUTED, RULE, FAINT, ACCENT = "#1c2833", "#5a6875", "#d5dce2", "#f4f6f8", "#0f4c6b"
 CAUTION, CAUTION_PAPER, CAUTION_RULE = "#8a3b0a", "#fdf4ec", "#e3b58f"
 
-#: DejaVu Sans has Latin, Greek and Cyrillic letters and the signs of measurement, and may be embedded; matplotlib
-#: brings it along.
+#: DejaVu Sans has Latin, Greek and Cyrillic letters and the symbols of units, and may be embedded; it comes with
+#: matplotlib.
 REGULAR, BOLD = "DejaVuSans", "DejaVuSans-Bold"
 
-#: What a font is registered under in ReportLab, so that no font of another program's is overwritten.
+#: Name of a font in ReportLab, with a prefix so that fonts of other programs are not overwritten.
 PREFIX = "metseg-"
 
 
@@ -34,17 +34,17 @@ def fonts() -> tuple[str, str]:
 
 
 def printable(text: str) -> str:
-    """Return a text with what the font cannot show spelt out: a sign that is missing must not vanish from a name."""
+    """Return a text with characters that the font lacks replaced by their code, so that they do not disappear."""
     return "".join(_sign(sign) for sign in unicodedata.normalize("NFC", text))
 
 
 def marked_up(text: str) -> str:
-    """Return a text as a paragraph takes it: what looks like markup is printed, not obeyed."""
+    """Return a text for a paragraph, with markup escaped."""
     return escape(printable(text))
 
 
 def shortened(text: str, font: str, size: float, width: float) -> str:
-    """Return a text that is no wider than ``width`` points, its middle left out if need be."""
+    """Shorten a text to at most ``width`` points by leaving out its middle."""
     from reportlab.pdfbase.pdfmetrics import stringWidth
 
     text = printable(text)
@@ -71,7 +71,7 @@ def _known_signs() -> frozenset[int]:
     from reportlab.pdfbase import pdfmetrics
 
     regular, bold = (pdfmetrics.getFont(name).face.charToGlyph for name in fonts())
-    # The glyph of a control character is empty: it would vanish too.
+    # The glyph of a control character is empty, so it would disappear too.
     return frozenset(code for code in regular.keys() & bold.keys() if unicodedata.category(chr(code))[0] != "C")
 
 
@@ -82,7 +82,7 @@ def styles() -> dict[str, Any]:
     from reportlab.lib.styles import ParagraphStyle
 
     regular, bold = fonts()
-    # The bullet has a font of its own, which by default is none that is embedded.
+    # The bullet has its own font, and the default one is not embedded.
     own: dict[str, Any] = {"fontName": regular, "bulletFontName": regular, "bulletFontSize": 8.6}
     body = ParagraphStyle("body", **own, fontSize=8.6, leading=12.2, textColor=INK, spaceAfter=3)
     small = {"fontSize": 7.2, "leading": 9.8, "textColor": MUTED, "spaceAfter": 2}

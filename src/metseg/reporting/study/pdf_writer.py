@@ -1,4 +1,4 @@
-"""The study report as a PDF: A4 or Letter, fonts embedded, the same bytes for the same report."""
+"""Write the study report as a PDF: A4 or Letter, with embedded fonts and deterministic output."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ PAPERS: Mapping[str, tuple[float, float]] = {"A4": (595.276, 841.89), "Letter": 
 
 DEFAULT_PAPER: Paper = "A4"
 
-#: Margins in points, and what ReportLab's frame leaves free within them.
+#: Margins in points, and the padding of ReportLab's frame.
 SIDE, TOP, BOTTOM = 48.0, 54.0, 50.0
 INSET = 6.0
 SMALL = 7.0
 
 
 def study_pdf(report: StudyReport, *, paper: Paper = DEFAULT_PAPER) -> bytes:
-    """Return the report as a PDF; equal reports give equal bytes, dated by the report and not by the clock.
+    """Return the report as a PDF. The output is deterministic; its date is the report's.
 
     Args:
         report: from `metseg.reporting.study.report_builder`.
         paper: a name in `PAPERS`.
     """
     page = study_page(report)
-    # How many pages there are is known when they have been laid out once.
+    # The number of pages is known only after a first layout.
     _, pages = _build(page, report.made_on, paper, pages=0)
     return _build(page, report.made_on, paper, pages=pages)[0]
 
 
 def write_study_pdf(report: StudyReport, path: Path, *, paper: Paper = DEFAULT_PAPER) -> None:
-    """Write the report as a PDF, whole or not at all."""
+    """Write the report as a PDF, atomically."""
     write_bytes(path, study_pdf(report, paper=paper))
 
 
 def _build(page: Page, made_on: date, paper: Paper, *, pages: int) -> tuple[bytes, int]:
-    """Return the document and how many pages it has, told on each that it has ``pages``."""
+    """Return the document and its number of pages, with ``pages`` as the total on each page."""
     from reportlab.platypus import SimpleDocTemplate
 
     regular, _ = fonts()
@@ -86,7 +86,7 @@ def _story(page: Page, width: float) -> list[Flowable]:
 
 
 def _outline(document: Any) -> Callable[[Flowable], None]:
-    """Return a hook that lists each heading in the outline that readers show beside the pages."""
+    """Return a hook that adds each heading to the outline of the document."""
 
     def after(flowable: Flowable) -> None:
         title = getattr(flowable, "section_title", None)
@@ -99,11 +99,11 @@ def _outline(document: Any) -> Callable[[Flowable], None]:
 
 
 def _frame(page: Page, made_on: date, pages: int) -> Callable[[Any, Any], None]:
-    """Return a hook that draws what stands on every page."""
+    """Return a hook that draws the parts on every page."""
     regular, bold = fonts()
 
     def draw(canvas: Any, document: Any) -> None:
-        # Without this, a document that does not depend on the clock claims to be from the year 2000.
+        # Without this, a deterministic document gets a date in the year 2000.
         canvas.setDateFormatter(lambda *_: f"D:{made_on:%Y%m%d}000000Z")
         width, height = document.pagesize
         canvas.saveState()
@@ -127,7 +127,7 @@ def _frame(page: Page, made_on: date, pages: int) -> Callable[[Any, Any], None]:
 
 
 def _footer(page: Page, canvas: Any, room: float) -> str:
-    """Return the footer in one line; where it is too long, the study's name is shortened and nothing else."""
+    """Return the footer in one line; if it is too long, only the study's name is shortened."""
     regular, _ = fonts()
     study, *others = page.footer
     rest = "".join(f"  |  {text}" for text in others)

@@ -1,4 +1,4 @@
-"""What preprocessing did to a study, in words: each step of the table says it of its own record."""
+"""Describe the preprocessing of a study; each step of the table describes its own record."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from metseg.preprocess.step_text import Details
 
 
 def describe_steps(records: Sequence[Details]) -> tuple[str, ...]:
-    """Return a sentence for each record, as `metseg.preprocess.prepared_case.Record.to_json` gives it.
+    """Return a sentence for each record from `metseg.preprocess.prepared_case.Record.to_json`.
 
-    A step that is not in the table, or has no sentence for such a record, is named and no more.
+    For a step that is not in the table, or cannot describe its record, the sentence only names the step.
 
     >>> describe_steps([{"step": "resize", "from": [300, 200], "size": [256, 256]}, {"step": "new"}])
     ('Each picture was resized from 300 × 200 to 256 × 256 pixels.', 'Step: new.')

@@ -1,4 +1,4 @@
-"""Make a study report: of a prediction in memory, or of what ``metseg predict`` wrote to disk."""
+"""Create a study report from a prediction in memory or from the output of ``metseg predict``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from metseg.reporting.study.preprocessing_text import describe_steps
 from metseg.reporting.study.study_report import KeyImage, Model, ReadImage, StudyReport, Technique
 from metseg.volume import Case
 
-#: What people call the colours of the outlines.
+#: Names of the colours of the outlines.
 COLOURS: Mapping[Colour, str] = {
     ORANGE: "orange",
     SKY_BLUE: "light blue",
@@ -51,11 +51,11 @@ COLOURS: Mapping[Colour, str] = {
 
 
 class Options(Frozen):
-    """What can be chosen of a report."""
+    """Options of a report."""
 
-    #: How many lesions are shown, the largest first; the others are in the table.
+    #: Number of lesions with key images, the largest first; the others are in the table.
     key_images: Annotated[int, Field(ge=0, le=100)] = 6
-    #: Names the study in place of the case's own name; pictures are then numbered, not named.
+    #: Replaces the name of the case; pictures are then numbered, not named.
     pseudonym: str | None = None
     #: Date of the report; None: today.
     made_on: date | None = None
@@ -63,12 +63,12 @@ class Options(Frozen):
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a report shows and measures on.
+    """Image data of a report.
 
     Args:
-        volume: of a volume; None: key images and sides are left out.
-        pictures: of pictures, by number from 1; those that the largest lesions lie in.
-        lacking: what was not at hand, a sentence for the reader; empty: nothing.
+        volume: data of a volume; None: no key images and sides.
+        pictures: data of pictures, by number from 1; those with the largest lesions.
+        lacking: sentence on missing data; empty: nothing is missing.
     """
 
     volume: VolumePixels | None = None
@@ -83,7 +83,7 @@ def report_of_prediction(
 
     Args:
         prediction: from a `Predictor`.
-        model: by which it was made, from `metseg.reporting.study.model_info`; None: no more than its name is known.
+        model: the model, from `metseg.reporting.study.model_info`; None: only its name is known.
         options: of the report.
     """
     from metseg.inference.outputs.case_document import CaseReport
@@ -111,11 +111,11 @@ def report_of_case(
         content: its document, from `metseg.inference.outputs.case_document.CaseReport.document`.
         case: its images.
         labels: (X, Y, Z) class ids.
-        model: by which they were made.
+        model: the model that made the prediction.
         options: of the report.
-        brain: (X, Y, Z) the brain mask that metseg made, drawn as an outline; None: there is none.
+        brain: (X, Y, Z) the brain mask made by metseg, drawn as an outline; None: there is none.
     Raises:
-        InputError: no such document, or one of another mask.
+        InputError: an invalid document, or one that does not match the mask.
     """
     document = parse_document(content, where=case.case_id)
     return make_report(document, model, pixels=_pixels_of(case, labels, document, options, brain), options=options)
@@ -139,7 +139,7 @@ def _pixels_of(
 
 
 def shown_numbers(document: Document, options: Options) -> list[int]:
-    """Return the numbers, from 1, of the pictures that key images are made of."""
+    """Return the numbers, from 1, of the pictures for key images."""
     return shown_pictures(document.lesions[: options.key_images], count=document.shape[2])
 
 
@@ -179,14 +179,14 @@ def _key_images(
 
 
 def _lesions(document: Document, volume: VolumePixels | None) -> tuple[Lesion, ...]:
-    """Return the lesions; where the document lacks sides, with those that the image tells."""
+    """Return the lesions; sides that the document lacks are determined from the image."""
     if document.has_sides or volume is None or volume.image is None:
         return document.lesions
     return with_sides(document.lesions, volume.image, volume.affine)
 
 
 def _technique(document: Document, lesions: Sequence[Lesion], *, names_files: bool) -> Technique:
-    """Return how the result came about; a file's name is left out where the study goes by a pseudonym."""
+    """Return the technique; file names are left out if the study has a pseudonym."""
     facts, affine = document.technique, document.matrix
     known = {record.sequence: record for record in document.sequences}
     return Technique(
@@ -214,7 +214,7 @@ def _technique(document: Document, lesions: Sequence[Lesion], *, names_files: bo
 
 
 def _is_lettered(document: Document, lesions: Sequence[Lesion]) -> bool:
-    """Return whether letters for right and left may stand beside coordinates: they must not contradict a side."""
+    """Return whether coordinates may have letters for right and left: they must not contradict a side."""
     affine = document.matrix
     if affine is None:
         return False

@@ -1,7 +1,7 @@
-"""The study report as data: what a reader has to know of one examination, whatever page it is printed on.
+"""The data model of the study report, independent of its format.
 
-Nothing in here identifies a patient: the study has a pseudonym, and what could not be read is told by code and number.
-What is not known is None, never a guess.
+Nothing identifies a patient: the study has a pseudonym, and unreadable images are listed by error code and number.
+Unknown values are None.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any, Literal
 
 from metseg.lesion import Lesion, Point
 
-#: Stands on every page of every report.
+#: Shown on every page of every report.
 RESEARCH_USE = "Research use only - not for diagnosis"
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """An image of the study as it was read.
+    """An image of the study as read.
 
     Args:
         name: modality, such as ``t1c``.
         shape: (X, Y, Z) voxels.
         spacing_mm: of a voxel along these axes; None for pictures.
-        source: the file or the DICOM series that it was read from; empty where that is not known or not to be said.
-        reason: why that was taken for this modality, a clause; empty where that is not known.
+        source: the file or the DICOM series; empty if not known or not to be shown.
+        reason: why it was read as this modality, a clause; empty if not known.
     """
 
     name: str
@@ -40,21 +40,21 @@ class ReadImage:
 
 @dataclass(frozen=True)
 class Technique:
-    """How the result came about.
+    """How the result was produced.
 
     Args:
-        sequences: what was read.
-        reference: name of the sequence on whose grid the result lies; empty where that is not known.
+        sequences: the images that were read.
+        reference: name of the sequence that defines the grid of the result; empty if not known.
         shape: (X, Y, Z) of the result; for pictures columns, rows, pictures.
         spacing_mm: of the result's voxels; None for pictures.
-        oblique_degrees: by how much the result's axes lean away from those of the body; None for pictures.
-        steps: what preprocessing did, one sentence each; None where that was not recorded.
-        threshold: least probability that became lesion; None where that was not recorded.
-        decisions: what else was decided on the way from probabilities to a mask, one sentence each.
-        is_pictures: whether the study is a set of plain pictures, which know nothing of space.
-        is_lettered: whether the signs of coordinates tell right from left: the origin is in the middle of the head.
-        is_calibrated: whether the model's probabilities of lesions were fitted to validation lesions; None where that
-            was not recorded.
+        oblique_degrees: angle between the axes of the result and of the body; None for pictures.
+        steps: preprocessing, one sentence per step; None if not recorded.
+        threshold: least probability of lesion; None if not recorded.
+        decisions: other postprocessing from probabilities to a mask, one sentence each.
+        is_pictures: whether the study is a set of plain pictures without a position in space.
+        is_lettered: whether the signs of coordinates indicate right and left: the origin is in the middle of the head.
+        is_calibrated: whether the model's probabilities of lesions were fitted to validation lesions; None if not
+            recorded.
     """
 
     sequences: tuple[ReadImage, ...]
@@ -72,15 +72,15 @@ class Technique:
 
 @dataclass(frozen=True)
 class Performance:
-    """What a model scored on patients it was not trained on, for one region.
+    """Scores of a model for one region, on patients who were not in the training set.
 
     Args:
-        part: ``test``, or ``validation``: patients by whom the end of the training was chosen.
+        part: ``test``, or ``validation``: patients who decided which epoch was kept.
         region: name of the region.
-        patients: how many have a Dice coefficient.
+        patients: number of patients with a Dice coefficient.
         dice: mean over patients.
         low, high: 95 % bootstrap interval of the mean; None with a single patient.
-        found, missed, false: lesions in all; None where they were not counted.
+        found, missed, false: numbers of lesions; None if not counted.
     """
 
     part: Literal["test", "validation"]
@@ -96,17 +96,17 @@ class Performance:
 
 @dataclass(frozen=True)
 class Model:
-    """Which model it was, and what is known of it.
+    """The model of a prediction.
 
     Args:
         name: of the recipe that made it.
-        fingerprint: hash over the checksums of its bundle; empty where it came from no bundle.
-        is_described: whether the bundle was at hand when the report was made.
-        summary: what it is, in a sentence.
+        fingerprint: hash over the checksums of its bundle; empty if it did not come from a bundle.
+        is_described: whether the bundle was available when the report was made.
+        summary: description, one sentence.
         architecture: and its dimensions.
-        trained_on: whose data, and how many patients.
-        performance: on test patients, or else on validation patients; empty where nothing is known.
-        leaks_patients: whether it had learnt from patients who were scored, which makes every figure too good.
+        trained_on: the training data, and the number of patients.
+        performance: on test patients, or else on validation patients; empty if not known.
+        leaks_patients: whether scored patients were part of the training data, which makes the scores too high.
     """
 
     name: str
@@ -121,14 +121,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Burden:
-    """All lesions together; what needs a spacing is None for pictures.
+    """Totals over all lesions; values that need a spacing are None for pictures.
 
     Args:
-        lesions: how many.
-        voxels: how many, or pixels.
-        volume_ml: of all.
+        lesions: number of lesions.
+        voxels: number of voxels, or pixels.
+        volume_ml: total volume.
         by_class_ml: class to volume.
-        diameter_mm: of the lesion that is longest.
+        diameter_mm: longest diameter of any lesion.
     """
 
     lesions: int
@@ -140,14 +140,14 @@ class Burden:
 
 @dataclass(frozen=True)
 class KeyImage:
-    """A picture of one lesion, or of the study where there is none.
+    """A picture of one lesion, or of the study if there is none.
 
     Args:
         png: the encoded picture.
-        size: columns and rows of it.
-        title: which lesion.
-        caption: what is seen, and where the cut lies.
-        alternative: the same for readers who do not see it.
+        size: its columns and rows.
+        title: the lesion.
+        caption: description and position of the slices.
+        alternative: text for readers who cannot see it.
     """
 
     png: bytes = field(repr=False)
@@ -159,22 +159,22 @@ class KeyImage:
 
 @dataclass(frozen=True)
 class StudyReport:
-    """One examination, read by one model.
+    """One examination, analysed by one model.
 
     Args:
         pseudonym: names the study.
         made_on: date of the report.
-        version: of metseg, by which the study was read.
-        technique: how.
-        model: by which model.
-        classes: names of the classes that the model tells apart; empty where that is not known.
-        colours: class to the colour of its outline in words; empty where that is not known.
+        version: version of metseg that made the prediction.
+        technique: how the result was produced.
+        model: the model.
+        classes: names of the model's classes; empty if not known.
+        colours: class to the name of the colour of its outline; empty if not known.
         lesions: the largest first; empty: no lesion found.
         key_images: of the largest lesions.
-        lacking: what was not at hand for them, a sentence; empty: nothing.
-        picture_names: of pictures, in order; empty for volumes, and where names were to be left out.
-        unread: code of an error to how many images it kept from being read.
-        warnings: of reading, preprocessing and prediction.
+        lacking: sentence on missing data for them; empty: nothing is missing.
+        picture_names: of pictures, in order; empty for volumes, and if names are left out.
+        unread: error code to the number of images that could not be read.
+        warnings: from reading, preprocessing and prediction.
     """
 
     pseudonym: str
@@ -207,7 +207,7 @@ class StudyReport:
 
     @property
     def digest(self) -> str:
-        """Return 12 hexadecimal digits over everything but the pictures: pages with other digits are another report."""
+        """Return a digest of 12 hexadecimal digits over everything except the pictures, which identifies the report."""
         facts: dict[str, Any] = asdict(replace(self, key_images=(), lesions=()))
         facts["lesions"] = [lesion.model_dump(mode="json") for lesion in self.lesions]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
@@ -221,6 +221,6 @@ class StudyReport:
 
 
 def _sum(volumes: Sequence[float | None]) -> float | None:
-    """Return the sum; None where one is not known, for a sum without it would be too small."""
+    """Return the sum; None if any value is not known, because the sum would be too small."""
     known = [volume for volume in volumes if volume is not None]
     return sum(known) if len(known) == len(volumes) else None

@@ -12,7 +12,7 @@ from metseg.reporting.study.number_format import chance, millilitres, millimetre
 from metseg.reporting.study.page_parts import Column, Table
 from metseg.reporting.study.study_report import Model, StudyReport
 
-#: What the abbreviations of the label schemes stand for.
+#: Meaning of the abbreviations in the label schemes.
 CLASSES: Mapping[str, str] = {
     "NETC": "non-enhancing tumour core",
     "SNFH": "surrounding non-enhancing FLAIR hyperintensity (oedema, infiltration)",
@@ -24,7 +24,7 @@ CLASSES: Mapping[str, str] = {
 
 CONFIDENCE_NOTE = (
     "Confidence: the mean of the network's probability over the lesion, calibrated on the model's validation patients: "
-    "of predicted lesions with 0.90 about nine of ten were real there. On other patients it can be wrong."
+    "there, about nine of ten predicted lesions with 0.90 were real. On other patients it can be wrong."
 )
 UNRECORDED_NOTE = (
     "Mean probability: the mean of the network's own probability over the lesion. Whether it was calibrated is not "
@@ -35,8 +35,8 @@ PROBABILITY_NOTE = (
     "mean that nine of ten such lesions are real."
 )
 SIZE_NOTE = (
-    "Diameters are the largest distance between two voxel corners, in space and within one axial slice; no lesion is "
-    "measured more finely than the voxels are."
+    "Diameters are the largest distance between two voxel corners, in space and within one axial slice; their "
+    "precision is limited by the voxel size."
 )
 CENTRE_NOTE = (
     "Centre of mass in the coordinates of the file, in mm from its origin: R right, L left, A anterior, P posterior, "
@@ -50,7 +50,7 @@ SIDE_NOTE = (
 
 @dataclass(frozen=True)
 class _Cell:
-    """A column of the lesion table and what stands in it."""
+    """A column of the lesion table and the function for its cells."""
 
     column: Column
     text: Callable[[Lesion], str]
@@ -61,7 +61,7 @@ _CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: 
 _CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.confidence))
 _CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.confidence))
 
-#: By whether probabilities are calibrated: their column, and what it holds.
+#: Whether probabilities are calibrated, to their column and its note.
 CHANCES: Mapping[bool | None, tuple[_Cell, str]] = {
     True: (_CONFIDENCE, CONFIDENCE_NOTE),
     False: (_CHANCE, PROBABILITY_NOTE),
@@ -82,7 +82,7 @@ UNLETTERED_NOTE = (
 
 
 def _pictures_of(lesion: Lesion) -> str:
-    """Return the picture with most of a lesion, and in how many it lies."""
+    """Return the picture with the largest part of a lesion, and the number of its pictures."""
     number = str(picture_number(lesion))
     return number if len(lesion.slices) < 2 else f"{number} (in {len(lesion.slices)} slices)"
 
@@ -103,7 +103,7 @@ def _centre(*, lettered: bool) -> _Cell:
 
 
 def lesion_table(report: StudyReport) -> Table:
-    """Return the lesions, a row each. There is at least one."""
+    """Return the table of lesions, one row each. There is at least one."""
     chance_cell, chance_note = CHANCES[report.technique.is_calibrated]
     several = [_CLASS] if len(report.classes) > 1 else []
     if report.technique.is_pictures:
@@ -157,13 +157,13 @@ def class_table(report: StudyReport) -> Table:
 
 
 def performance_table(model: Model) -> Table:
-    """Return what a model scored. There is at least one region."""
+    """Return the scores of a model. There is at least one region."""
     first = model.performance[0]
     whose = {
-        "test": "Scored on test patients, whom the model did not see in training.",
+        "test": "Scored on test patients, who were not part of the training.",
         "validation": (
-            "Scored on validation patients, by whom the end of the training was chosen: on others it is likely to do "
-            "worse."
+            "Scored on validation patients, who decided which epoch was kept: scores on other patients are likely "
+            "to be lower."
         ),
     }
     return Table(
@@ -187,6 +187,6 @@ def performance_table(model: Model) -> Table:
         ),
         notes=(
             whose[first.part],
-            "Dice coefficient: 1 where outline and truth agree wholly, 0 where they do not meet; mean over patients.",
+            "Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over patients.",
         ),
     )

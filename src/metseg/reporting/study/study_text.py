@@ -1,4 +1,4 @@
-"""The words of a study report: what each section says, whatever format it is printed in."""
+"""The text of a study report, section by section, for all formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metseg.reporting.study.study_tables import class_table, lesion_table, perfo
 
 TITLE = "Brain MRI: automated lesion outlining"
 
-#: What radiologists call the modalities.
+#: Radiological names of the modalities.
 SEQUENCES: Mapping[str, str] = {
     "t1n": "T1 without contrast",
     "t1c": "T1 with contrast",
@@ -26,19 +26,19 @@ SEQUENCES: Mapping[str, str] = {
 
 NOTHING_FOUND = "No lesion found."
 NOT_EXCLUDED = (
-    "The model marked nothing in this study. That does not exclude a lesion: small ones are missed most often, and a "
-    "model can fail altogether on images unlike those it was trained on."
+    "The model marked nothing in this study. This does not exclude a lesion: small ones are missed most often, and a "
+    "model can fail completely on images unlike its training data."
 )
 COUNTED_ONCE = (
-    "Regions of neighbouring pictures that overlap are counted as one lesion; its area is that of all its regions. "
-    "Where pictures are missing between two, their regions are counted separately."
+    "Overlapping regions of neighbouring pictures are counted as one lesion; its area is the sum over its regions. "
+    "Regions on either side of missing pictures are counted separately."
 )
-NO_SCALE = "Nothing is given in millimetres or millilitres: the pictures do not say how large a pixel is."
+NO_SCALE = "No sizes are given in millimetres or millilitres: the pictures do not state the pixel size."
 UNCONFIRMED = "Found by a program; not yet confirmed by a radiologist."
 
 
 def study_page(report: StudyReport) -> Page:
-    """Return the whole report in words."""
+    """Return the complete report as a page."""
     fingerprint = report.model.fingerprint or "no bundle"
     return Page(
         title=TITLE,
@@ -61,7 +61,7 @@ def study_page(report: StudyReport) -> Page:
 
 _REVIEW = (
     "The outlines and figures above were compared with the original images by the person named below. Without a "
-    "signature this is the output of a program and no finding."
+    "signature this is the output of a program, not a finding."
 )
 
 
@@ -77,9 +77,9 @@ def _result(report: StudyReport) -> Section:
         if burden.diameter_mm is not None:
             figures.append((f"{millimetres(burden.diameter_mm)} mm", "longest diameter"))
     unread = sum(report.unread.values())
-    caution = (f"{pluralize(unread, 'image')} could not be read and was not looked at.",) if unread == 1 else ()
+    caution = (f"{pluralize(unread, 'image')} could not be read and was not analysed.",) if unread == 1 else ()
     if unread > 1:
-        caution = (f"{pluralize(unread, 'image')} could not be read and were not looked at.",)
+        caution = (f"{pluralize(unread, 'image')} could not be read and were not analysed.",)
     doubts = tuple(map(sentence, misfit_warnings(report.warnings)))
     return Section("Result", doubts=doubts, lead=lead, figures=tuple(figures), caution=caution)
 
@@ -126,7 +126,7 @@ def _study(report: StudyReport) -> Section:
 
 
 def _no_steps(steps: tuple[str, ...] | None) -> str:
-    return "Not recorded with this prediction." if steps is None else "None: the images went to the model as they were."
+    return "Not recorded with this prediction." if steps is None else "None: the model received the images unchanged."
 
 
 def _images(report: StudyReport) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def _images(report: StudyReport) -> tuple[str, ...]:
 
 
 def _common_reason(images: Sequence[ReadImage]) -> str:
-    """Return why images were taken for their sequences where that is the same for several, else nothing."""
+    """Return the reason for the choice of sequences if several images share it, else nothing."""
     reasons = {image.reason for image in images}
     return reasons.pop() if len(images) > 1 and len(reasons) == 1 else ""
 
@@ -165,11 +165,11 @@ def _image(image: ReadImage, *, without: str) -> str:
 
 
 def _origin(image: ReadImage, *, without: str) -> str:
-    """Return from which file or series an image was read, and why it was taken for its sequence.
+    """Return the file or series of an image, and why it was read as its sequence.
 
     Args:
         image: of the study.
-        without: a reason that is given once for all images, and not here.
+        without: a reason given once for all images, left out here.
     """
     reason = f" ({image.reason})" if image.reason and image.reason != without else ""
     return f", read from {image.source}{reason}" if image.source and image.reason else reason
@@ -181,13 +181,13 @@ def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | 
 
 
 def _sequence(name: str) -> str:
-    """Return a modality as radiologists call it, with metseg's name of it."""
+    """Return the radiological name of a modality, with metseg's name."""
     return f"{SEQUENCES[name]} ({name})" if name in SEQUENCES else name
 
 
 def _model_name(report: StudyReport) -> str:
     model = report.model
-    return f"{model.name}, bundle {model.fingerprint}" if model.fingerprint else f"{model.name}, from no bundle"
+    return f"{model.name}, bundle {model.fingerprint}" if model.fingerprint else f"{model.name}, not from a bundle"
 
 
 def _mask(report: StudyReport) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ def _mask(report: StudyReport) -> tuple[str, ...]:
     threshold = technique.threshold
     first = "The threshold was not recorded with this prediction."
     if threshold is not None:
-        first = f"A {what} counts as lesion from a probability of {chance(threshold)} on."
+        first = f"A {what} counts as lesion at a probability of {chance(threshold)} or more."
     return (first, *technique.decisions)
 
 
@@ -211,7 +211,7 @@ def _lesions(report: StudyReport) -> Section:
 
 
 def _about_pictures(report: StudyReport) -> tuple[str, ...]:
-    """Return how lesions of pictures are counted and measured."""
+    """Return the note on how lesions of pictures are counted and measured."""
     return (COUNTED_ONCE, NO_SCALE) if report.technique.shape[2] > 1 else (NO_SCALE,)
 
 
@@ -227,7 +227,7 @@ def _key_images(report: StudyReport) -> Section:
     if shown and len(report.colours) > 1:
         said.append(f"Outlines: {', '.join(f'{name} {colour}' for name, colour in report.colours.items())}.")
     if not shown and not said:
-        said.append("None were made.")
+        said.append("No key images were made.")
     return Section("Key images", paragraphs=tuple(said), key_images=report.key_images)
 
 
@@ -241,12 +241,12 @@ def _model(report: StudyReport) -> Section:
     known = tuple((what, tuple(filter(None, lines))) for what, lines in facts if any(lines))
     title = "Model and its known performance"
     if not model.is_described:
-        said = "The bundle of this model was not at hand: how well it finds and outlines lesions is not known here."
+        said = "The bundle of this model was not available, so its scores are not known here."
         return Section(title, facts=known, caution=(said,))
     if not model.performance:
-        said = "The bundle holds no scores on patients with a known truth: how well this model works is not known."
+        said = "The bundle contains no scores on patients with a known truth: how well this model works is not known."
         return Section(title, facts=known, caution=(said,))
-    leak = "Patients who were scored, or slices of theirs, had been learnt from: these figures are too good."
+    leak = "Some scored patients, or slices of them, were part of the training data: these scores are too high."
     return Section(
         title, facts=known, caution=(leak,) if model.leaks_patients else (), tables=(performance_table(model),)
     )
@@ -257,4 +257,4 @@ def _warnings(report: StudyReport) -> Section:
     texts = (*unread, *report.warnings)
     if not texts:
         return Section("Warnings", paragraphs=("Reading, preprocessing and prediction gave no warning.",))
-    return Section("Warnings", paragraphs=("Of reading, preprocessing and prediction:",), bullets=texts)
+    return Section("Warnings", paragraphs=("From reading, preprocessing and prediction:",), bullets=texts)
