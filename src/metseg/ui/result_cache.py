@@ -123,7 +123,6 @@ def _checksums(study: Study, *names: str) -> tuple[str, ...]:
 
     Raises:
         Unexpected: the study has no such result.
-
     """
     found = [artifact_of(study, name) for name in names]
     if any(artifact is None for artifact in found):

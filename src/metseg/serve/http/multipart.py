@@ -96,10 +96,10 @@ def reader_for(content_type: str | None, folder: Path, *, max_files: int) -> Bod
         return BodyReader(folder)
     raise Refused(
         "request.media_type",
-        "the body is of a kind that is not read",
+        "the media type of the body is not supported",
         where="header Content-Type",
         expected="multipart/form-data, or one picture as the body",
-        cure="send the file in a form, as curl -F file=@slice.png does",
+        cure="send the file as a form, for example with curl -F file=@slice.png",
     )
 
 
@@ -141,7 +141,7 @@ class _Reader:
                 "request.too_large",
                 "there are too many files",
                 expected=f"at most {self._max_files}",
-                cure="upload one study at a time, DICOM as a zip archive",
+                cure="upload one study at a time, and pack DICOM files into a zip archive",
             )
         self._hash = hashlib.sha256()
         self._open = (self.upload.folder / f"{number:04d}").open("xb")
@@ -278,7 +278,7 @@ class FormReader(_Reader):
                 "request.too_large",
                 "a text field is too long",
                 expected=f"at most {_MAX_FIELD_BYTES} bytes",
-                cure="send files with a file name, as curl -F files=@scan.nii.gz does",
+                cure="send files with a file name, for example with curl -F files=@scan.nii.gz",
             )
         else:
             self._text += data[start:end]
@@ -309,7 +309,7 @@ def _require_known_field(name: str) -> None:
     if name not in FILE_FIELDS and canonical_modality(name) not in DECLARED:
         raise Refused(
             "request.invalid",
-            "a file comes in a field that is not known",
+            "a file was sent in an unknown form field",
             where="the form",
             expected=", ".join((*FILE_FIELDS, *DECLARED)),
         )
@@ -339,6 +339,6 @@ def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
 def _malformed() -> Refused:
     return Refused(
         "request.malformed",
-        "the form cannot be taken apart",
-        expected="multipart/form-data, whole, with names for all parts",
+        "the form cannot be parsed",
+        expected="complete multipart/form-data with a name for each part",
     )

@@ -1,4 +1,4 @@
-"""The phases of a study as one table, and what is the same for all of them: done once, whole, and not for ever."""
+"""Table of the phases. Run each phase once, atomically, and with a limited number of attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metseg.serve.jobs.phases.read_phase import read
 from metseg.serve.jobs.phases.receive_phase import receive
 from metseg.serve.jobs.phases.render_phase import render
 
-#: In the order of `Phase`; a test compares.
+#: Functions in the order of `Phase`; a test compares both.
 PHASES: Mapping[Phase, PhaseFunction] = {
     Phase.RECEIVE: receive,
     Phase.READ: read,
@@ -31,17 +31,17 @@ PHASES: Mapping[Phase, PhaseFunction] = {
 
 
 def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
-    """Do a phase, unless that was done before, and return what came of it.
+    """Run a phase unless its outcome exists, and return the outcome.
 
-    Done before means: its outcome was written, which happens when all else that it writes is in its place. A phase that
-    was cut short is done again from its beginning, and leaves what it would have left at once.
+    The outcome is written last, after all other files of the phase. An interrupted phase runs again from its start, with
+    the same result.
 
     Args:
-        phase: which; those before it are done.
+        phase: the phase; all phases before it are done.
         job: the study.
-        attempts: how many may end by the death of the process, or for want of memory, before the study fails.
+        attempts: attempts that may end with the death of the process or without enough memory, before the study fails.
     Raises:
-        MetsegError: the study cannot be worked on.
+        MetsegError: the study cannot be processed.
     """
     done = Outcome.read(stamp(job.folder, phase))
     if done is not None:
@@ -51,18 +51,18 @@ def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
         outcome = _with_memory_freed(phase, job, attempts)
         outcome = replace(outcome, elapsed_s=round(time.perf_counter() - begin, 4))
         outcome.write(stamp(job.folder, phase))
-    return job.outcome(phase)  # as whoever comes later reads it: what JSON makes of it
+    return job.outcome(phase)  # read it back, so that this run and later ones use the same JSON values
 
 
 def _with_memory_freed(phase: Phase, job: Job, attempts: int) -> Outcome:
-    """Do a phase; where memory does not suffice, forget all that can be had again, and try once more."""
+    """Run a phase; when memory runs out, clear the caches and try again."""
     for _ in range(attempts - 1):
         try:
             return _do(phase, job)
         except ResourceError as error:
             if error.code != "resources.memory":
                 raise
-        # Outside of the handler, for the error holds the frames of the attempt, and these its arrays.
+        # Outside the handler, because the error holds the frames of the attempt with their arrays.
         job.models.clear()
         job.desk.clear()
         gc.collect()
@@ -71,6 +71,6 @@ def _with_memory_freed(phase: Phase, job: Job, attempts: int) -> Outcome:
 
 def _do(phase: Phase, job: Job) -> Outcome:
     job.desk.for_study(job.study_id)
-    cure = "upload a smaller study, or choose another model; whoever runs the service: give workers more memory"
+    cure = "upload a smaller study, choose another model, or ask the administrator for more worker memory"
     with out_of_memory_is_an_error(f"memory ran out in the phase {phase}", where="the study", cure=cure):
         return PHASES[phase](job)
