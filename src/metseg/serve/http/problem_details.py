@@ -89,14 +89,14 @@ TITLES: Final[Mapping[int, str]] = {
 #: Cure by code, instead of a cure of the library that names an option of the command line.
 CURES: Final[Mapping[str, str]] = {
     "input.missing_sequence": (
-        "send each NIfTI file in the field of its sequence (t1n, t1c, t2w, t2f), assign DICOM series in the field series "
+        "send each NIfTI file in the field of its sequence (t1n, t1c, t2w, t2f), name DICOM series in the field series "
         "(t1c=5), or choose a model that can work without it"
     ),
     "input.duplicate_sequence": (
         "send only one file or series per sequence; assign them with the fields t1n, t1c, t2w, t2f and series"
     ),
     "input.brain_mask": (
-        "send a brain mask in the field brain_mask (NIfTI, with the grid of one image), or skull-stripped images"
+        "send a brain mask in the field brain_mask (NIfTI, on the grid of an image), or skull-stripped images"
     ),
     "input.dimensions": "choose a model for volumes (see GET /models), or send slices as pictures",
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",

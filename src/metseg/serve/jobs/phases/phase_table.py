@@ -33,8 +33,8 @@ PHASES: Mapping[Phase, PhaseFunction] = {
 def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
     """Run a phase unless its outcome exists, and return the outcome.
 
-    The outcome is written last, after all other files of the phase. An interrupted phase runs again from its start, with
-    the same result.
+    The outcome is written last, after all other files of the phase. An interrupted phase runs again from its start
+    and gives the same result.
 
     Args:
         phase: the phase; all phases before it are done.
