@@ -68,7 +68,7 @@ def _bench() -> PhaseRunner:
     return _place.bench
 
 
-# No limit on recoveries: DBOS would count every restart of a worker, whatever the cause, and then abandon the study
+# No limit on recoveries: DBOS would count every restart of a worker for any cause, and then abandon the study
 # without a message. `metseg.serve.jobs.attempts` counts per phase, and the study fails with a reason.
 @DBOS.workflow(name=STUDY, max_recovery_attempts=None, serialization_type=WorkflowSerializationFormat.PORTABLE)
 def study_workflow(study_id: str) -> str:
