@@ -35,9 +35,7 @@ class _Records(Collector):
         for state, count in self._studies.counts().items():
             states.add_metric([state.value], count)
         yield states
-        yield GaugeMetricFamily(
-            "metseg_workers", "Workers whose heartbeat is recent.", value=len(self._workers.alive())
-        )
+        yield GaugeMetricFamily("metseg_workers", "Workers with a recent heartbeat.", value=len(self._workers.alive()))
 
 
 class ServiceMetrics:

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     #: Maximum number of loaded models in the process of `/predict/`.
     predict_models_kept: Count = 2
 
-    #: Name of a worker, stable over restarts; None: name of the machine. Several workers on a machine need different ones.
+    #: Name of a worker, stable over restarts; None: name of the machine. Workers on one machine need different names.
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     worker_threads: Count | None = None
     worker_memory_bytes: Count | None = None

@@ -106,7 +106,7 @@ class Worker:
                 workers.leave(self.id, self._incarnation)
 
     def _enter(self, workers: Workers) -> None:
-        """Register this worker. It holds the lock of its name, so it replaces an earlier run on this machine at once."""
+        """Register this worker. It holds the lock of its name, so it replaces an earlier run on this machine."""
         with workers.database.read() as session:
             before = session.get(WorkerRecord, self.id)
         if before is not None and before.facts.get("machine") == machine_mark():

@@ -31,7 +31,7 @@ _WHERE: Final = "the picture"
 
 Model = Annotated[
     str | None,
-    Query(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$", description="Name of a model, as in the form field `model`."),
+    Query(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$", description="As the form field `model`."),
 ]
 
 
@@ -81,7 +81,7 @@ def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask
     if options.stack or options.allow_gaps or options.series:
         raise Refused(
             "request.invalid",
-            "the form contains a field that is only for studies",
+            "a field is only for studies",
             where="the form",
             expected="file and model",
         )

@@ -34,7 +34,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         pattern="^[A-Za-z0-9_-]{1,64}$",
-        description="Chosen by the client, unique per study. A repeated request with the same key and content returns the study.",
+        description="Chosen by the client, unique per study: repeating a request with its key is safe.",
     ),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="An earlier ETag; the answer is 304 if nothing has changed.")]
@@ -159,9 +159,7 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     """Validate an upload and accept it as a study."""
     options = options_of(upload.fields)
     if not upload.files:
-        raise Refused(
-            "request.invalid", "the form contains no file", where="the form", expected="files, or one file per sequence"
-        )
+        raise Refused("request.invalid", "the form contains no file", where="the form", expected="files")
     checked = []
     for file in upload.files:
         kind, ending = check_file(file.path, f"file {file.number}")

@@ -1,7 +1,7 @@
 """Connect to the database and migrate its tables.
 
-SQLite and PostgreSQL behave alike because every writing transaction is declared at its start. SQLite then takes its only
-write lock at once instead of failing later; PostgreSQL locks rows where the code requests it.
+SQLite and PostgreSQL behave alike because every writing transaction is declared at its start. SQLite then takes its
+only write lock at once instead of failing later; PostgreSQL locks rows where the code requests it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def open_database(settings: Settings) -> Database:
             "the database cannot be opened",
             where="METSEG_DATABASE_URL" if settings.database_url else "METSEG_HOME",
             got=type(error.orig).__name__,
-            cure="check that the database is running, that the account may create tables, and that the disk is writable",
+            cure="check that the database is running, the account may create tables, and the disk is writable",
             code="resources.database",
         ) from None
     return database

@@ -15,7 +15,7 @@ RECENT, _PAGE = 8, 25
 
 
 def show_recent(studies: StudyList) -> None:
-    """Show the newest studies with a button to open each."""
+    """Show the newest studies, each with a button to open it."""
     st.caption("Recent studies")
     for study in studies.studies:
         opened = study.id == session_state.open_study_id()
