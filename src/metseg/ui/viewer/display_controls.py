@@ -91,7 +91,7 @@ def threshold_words(study: Study, threshold: float | None, burden: Burden | None
     """
     if threshold is None or burden is None:
         return f"Shown at the model's threshold, {own_threshold(study):.2f}."
-    places = "lesion" if burden.lesions == 1 else "lesions"
+    places = "finding" if burden.lesions == 1 else "findings"
     size = f"{burden.elements} pixels" if burden.volume_ml is None else f"{burden.volume_ml:.2f} mL"
     return (
         f"Preview at {threshold:.2f}: {burden.lesions} {places}, {size}. "

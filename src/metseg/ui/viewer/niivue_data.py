@@ -1,8 +1,8 @@
 """Data for NiiVue: a small copy of the image and the lesions as overlays, whole or cropped around a lesion.
 
-The NiiVue component draws linked planes and a 3D rendering, and reports clicks. Its position cannot be set, but it starts
-at the middle of the image. So the page shows a lesion by sending a box with the lesion at its centre. Windows are set in
-the header of the copy.
+The NiiVue component draws linked planes and a 3D rendering, and reports clicks. Its position cannot be set, but it
+starts at the middle of the image. So the page shows a lesion by sending a box with the lesion at its centre. Windows
+are set in the header of the copy.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def show_planes(study: Study, scene: Scene, look: Look) -> None:
     """Show the planes through the crosshair, with a slider for each."""
     zoom = ZOOMS[_zoom_control(study)]
     view = View(crosshair.crosshair(study.id, scene), zoom, session_state.selected_lesion(study.id))
-    # Shown above the sliders, but sent after them. Otherwise a wheel step over a new picture would send the old position
-    # of the slider too, which would move the plane back.
+    # Shown above the sliders, but sent after them. Otherwise a wheel step over a new picture would send the old
+    # position of the slider too, which would move the plane back.
     place = st.container()
     for column, name in zip(st.columns(3), PLANES, strict=True):
         with column:

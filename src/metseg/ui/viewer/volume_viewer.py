@@ -66,9 +66,7 @@ def _controls(study: Study, scene: Scene) -> Look:
 def _choose_viewer(study: Study) -> str:
     """Show the choice of viewers; without WebGL there is only one."""
     if browser_components.has_webgl() is False:
-        st.caption(
-            "This browser does not support WebGL. The planes are drawn on the server instead; you can still click them."
-        )
+        st.caption("This browser does not support WebGL, so the server draws the planes. You can still click them.")
         return PLAIN
     chosen = st.segmented_control(
         "Viewer",
