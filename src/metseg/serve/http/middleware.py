@@ -47,7 +47,7 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read and discard the rest of the body, within limits: many clients read the response only after sending all."""
+        """Discard the rest of the body, within limits: many clients read the response only after sending all."""
         left = _DRAIN_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
