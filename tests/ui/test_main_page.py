@@ -100,7 +100,7 @@ def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenP
     assert "Choose the sequence of each file." in words(shown)
 
     boxes[2].set_value("t1c").run()
-    assert "Two files are said to show T1 with contrast." in words(shown)
+    assert "More than one file is assigned to T1 with contrast." in words(shown)
     boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     boxes[2].set_value("t2w").run()
     assert not shown.warning
