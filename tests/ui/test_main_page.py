@@ -147,7 +147,7 @@ def test_options_of_dicom_are_sent(service: FakeApi, page: OpenPage) -> None:
     shown.text_input(key="series-t1c").set_value("301")
     shown.text_input(key="series-t2f").set_value("the second")  # no number, so nothing that could be sent
     shown.run()
-    assert "the second is not the number of a series" in words(shown)
+    assert "the second is not a series number" in words(shown)
     shown.button(key="analyse").click().run()
     (parts,) = service.handed
     assert {name: content for name, file_name, content in parts if file_name is None} == {
