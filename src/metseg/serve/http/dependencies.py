@@ -73,8 +73,12 @@ def _require_local(request: Request, service: Service) -> None:
     """Reject requests that a foreign web page makes a local browser send, by ``Host`` and ``Origin``."""
     allowed = service.settings.allowed_hosts
     if host_of(f"//{request.headers.get('host', '')}") not in allowed:
-        cure = "create an API key, or add the name to METSEG_ALLOWED_HOSTS"
-        raise Refused("request.host", "this host name is not allowed", where="header Host", cure=cure)
+        raise Refused(
+            "request.host",
+            "this host name is not allowed",
+            where="header Host",
+            cure="create an API key, or add the name to METSEG_ALLOWED_HOSTS",
+        )
     origin = request.headers.get("origin")
     if origin is not None and host_of(origin) not in allowed:
         raise Refused("request.origin", "requests from pages of other origins are not allowed", where="header Origin")
