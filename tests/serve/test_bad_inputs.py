@@ -762,7 +762,7 @@ def test_52_a_brain_mask_comes_with_dicom_too(
         ),
         (
             "input.duplicate_brain_mask",
-            "leave one of them out, or send it in the field of the sequence that it shows",
+            "remove one of them, or send it in the field of its sequence",
             lambda make: [("t1c", ("a.nii.gz", make.nifti())), *[("brain_mask", ("m.nii.gz", make.nifti()))] * 2],
         ),
         (
@@ -772,7 +772,7 @@ def test_52_a_brain_mask_comes_with_dicom_too(
         ),
         (
             "input.brain_mask_of_pictures",
-            "leave it out, or send the study as NIfTI or DICOM",
+            "remove it, or send the study as NIfTI or DICOM",
             lambda make: [("files", ("a.png", make.png(make.square()))), ("brain_mask", ("m.nii.gz", make.nifti()))],
         ),
     ],

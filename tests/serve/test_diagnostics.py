@@ -50,7 +50,7 @@ def test_before_the_first_start(home: Path, port: int) -> None:
 
 def test_a_home_that_is_not_there_yet(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METSEG_HOME", str(home / "deeper" / "still"))
-    assert "made at the first start" in found()["home"].text
+    assert "will be created at the first start" in found()["home"].text
     assert found()["models"].text.startswith("none")
     assert not (home / "deeper").exists()
 
@@ -60,7 +60,7 @@ def test_a_database_that_is_in_use(home: Path) -> None:
     assert found()["database"].text == "sqlite, tables up to date"
     assert found()["keys"].text.startswith("none")
     Keys(database).add("ward-7")
-    assert found()["keys"].text == "needed by every call"
+    assert found()["keys"].text == "required for requests"
     database.close()
 
 
@@ -94,7 +94,7 @@ def test_what_would_not_work(
 
 def test_a_port_that_is_taken_is_said_and_is_not_wrong(home: Path, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        assert "does the service run?" in found()["port"].text
+        assert "is the service already running?" in found()["port"].text
     assert wrong() == {}
 
 
@@ -106,7 +106,7 @@ def test_the_command(run_metseg: Callable[..., Any], home: Path, monkeypatch: py
     monkeypatch.setenv("METSEG_HOST", "0.0.0.0")
     answer = run_metseg("doctor")
     assert answer.status == 2
-    assert "wrong: METSEG_HOST: beyond this machine, nobody is let in without a key" in answer.out
+    assert "wrong: METSEG_HOST: the service needs an API key to listen on other addresses than localhost" in answer.out
 
 
 def test_the_password_of_the_database_may_be_in_a_file(

@@ -123,7 +123,7 @@ def test_the_picture_is_not_kept(client: TestClient, make: SimpleNamespace, home
 
 def test_too_many_waiting(client: TestClient, service: Service, make: SimpleNamespace) -> None:
     async def full(_ask: object) -> None:
-        raise busy(service.settings, "too many pictures wait")
+        raise busy(service.settings, "too many pictures are waiting")
 
     service.instant.ask = full  # type: ignore[method-assign, assignment]
     response = client.post("/predict/", files={"file": ("a.png", make.png(make.square()))})

@@ -146,7 +146,7 @@ def test_a_volume_for_a_model_of_pictures_is_refused_for_what_it_is(
     failure = client.get(f"/studies/{study_id}").json()["failure"]
     assert failure["code"] == "input.dimensions"
     assert "the model takes 2D images, but the input is a volume" in failure["detail"]
-    assert failure["cure"] == "choose a model for volumes, see GET /models, or send slices as pictures"
+    assert failure["cure"] == "choose a model for volumes (see GET /models), or send slices as pictures"
 
 
 def test_a_file_declared_against_its_name_is_marked_before_the_number(

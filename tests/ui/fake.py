@@ -226,7 +226,7 @@ class FakeApi:
             ready = Readiness(ready=True, checks={"database": True}, queued=0, running=0, workers=self.workers)
             return answer(ready)
         if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
-            return problem("request.unauthorised", 401, "a key is needed")
+            return problem("request.unauthorised", 401, "an API key is required")
         if path == "/models":
             return answer(ModelList(models=self.models))
         if path == "/studies":
@@ -260,7 +260,7 @@ class FakeApi:
     def _one(self, request: httpx.Request, study_id: str, *rest: str) -> httpx.Response:
         study = self.studies.get(study_id)
         if study is None:
-            return problem("request.unknown", 404, "there is no such study")
+            return problem("request.unknown", 404, "the study does not exist")
         if rest[:1] == ("artifacts",):
             return httpx.Response(200, content=self.files[study_id][rest[1]])
         if request.method == "DELETE":

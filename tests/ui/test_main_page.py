@@ -59,7 +59,7 @@ def test_empty(service: FakeApi, page: OpenPage) -> None:
     assert shown.button(key="analyse").disabled
     assert "None yet." in words(shown)
     assert "Try the sample study" in labels(shown)
-    assert shown.selectbox(key="model-None").value == "mets-3d"  # the service's choice for volumes
+    assert shown.selectbox(key="model-None").value == "mets-3d"  # the default for volumes
 
 
 def test_without_models_nothing_can_be_sent(service: FakeApi, page: OpenPage) -> None:
@@ -83,7 +83,7 @@ def test_a_name_that_is_not_plain_blocks_until_somebody_says_what_it_shows(servi
     shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
     require_sound(shown)
     assert "'post' without after what" in words(shown)
-    assert "Say for each file which sequence it shows." in words(shown)
+    assert "Choose the sequence of each file." in words(shown)
     assert shown.button(key="analyse").disabled
     (box,) = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     box.set_value("t1c").run()
@@ -97,10 +97,10 @@ def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenP
     require_sound(shown)
     boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     assert [box.value for box in boxes] == ["t1c", "t2f", None]
-    assert "Say for each file which sequence it shows." in words(shown)
+    assert "Choose the sequence of each file." in words(shown)
 
     boxes[2].set_value("t1c").run()
-    assert "Two files are said to show T1 with contrast." in words(shown)
+    assert "More than one file is assigned to T1 with contrast." in words(shown)
     boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     boxes[2].set_value("t2w").run()
     assert not shown.warning
@@ -129,7 +129,7 @@ def test_pictures_are_offered_models_for_pictures_only(service: FakeApi, page: O
     shown = page()
     shown.file_uploader[0].set_value([("a.png", b"one", ""), ("b.png", b"two", "")]).run()
     require_sound(shown)
-    assert list(shown.selectbox(key="model-picture").options) == ["lgg-flair (the service's choice)"]
+    assert list(shown.selectbox(key="model-picture").options) == ["lgg-flair (default)"]
     assert shown.checkbox(key="stack").label == "The pages of a TIFF are slices"
 
 
@@ -147,7 +147,7 @@ def test_options_of_dicom_are_sent(service: FakeApi, page: OpenPage) -> None:
     shown.text_input(key="series-t1c").set_value("301")
     shown.text_input(key="series-t2f").set_value("the second")  # no number, so nothing that could be sent
     shown.run()
-    assert "the second is not the number of a series" in words(shown)
+    assert "the second is not a series number" in words(shown)
     shown.button(key="analyse").click().run()
     (parts,) = service.handed
     assert {name: content for name, file_name, content in parts if file_name is None} == {
@@ -162,7 +162,7 @@ def test_a_brain_mask_is_added_to_volumes_and_dicom(service: FakeApi, page: Open
     shown = page()
     shown.file_uploader[0].set_value([(image, b"one", "")]).run()
     shown.file_uploader[1].set_value([("brain.png", b"two", "")]).run()
-    assert "is no NIfTI file" in words(shown)
+    assert "is not a NIfTI file" in words(shown)
     shown.file_uploader[1].set_value([("MILLER_brain.nii.gz", b"two", "")]).run()
     shown.button(key="analyse").click().run()
     require_sound(shown)
@@ -232,7 +232,7 @@ def test_waiting_without_a_worker_says_so(service: FakeApi, page: OpenPage) -> N
     service.workers = 0
     shown = page(service.add(queued_study()))
     require_sound(shown)
-    assert "No worker runs at the moment" in words(shown)
+    assert "No worker is running at the moment" in words(shown)
 
 
 def test_polling_asks_for_changes_only(service: FakeApi, page: OpenPage) -> None:
@@ -345,7 +345,7 @@ def test_a_click_beside_lesions_moves_the_crosshair_only(service: FakeApi, page:
     require_sound(shown)
     assert shown.slider(key=f"sagittal-{study.id}").value == 20  # the patient's right, the last one in RAS+
     assert shown.slider(key=f"coronal-{study.id}").value == 1
-    assert "Click a row to go to the lesion" in words(shown)
+    assert "Click a row to show the lesion" in words(shown)
 
 
 def test_the_wheel_goes_through_slices_and_stops_at_the_last(service: FakeApi, page: OpenPage) -> None:
@@ -392,13 +392,13 @@ def test_the_interactive_viewer_is_given_the_image(service: FakeApi, page: OpenP
 
 def test_another_threshold_is_a_preview(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
-    assert "At the model's own threshold, 0.50." in words(shown)
+    assert "Shown at the model's threshold, 0.50." in words(shown)
     shown.slider(key=f"threshold-{study.id}").set_value(0.2).run()
     require_sound(shown)
     # The rim of the larger lesion, 7 x 7 x 6 voxels with it, and the smaller one of 8; a voxel has 0.012 mL.
-    assert f"Preview at 0.20: 2 places, {(294 + 8) * 0.012:.2f} mL." in words(shown)
+    assert f"Preview at 0.20: 2 findings, {(294 + 8) * 0.012:.2f} mL." in words(shown)
     shown.slider(key=f"threshold-{study.id}").set_value(0.8).run()
-    assert f"Preview at 0.80: 1 place, {100 * 0.012:.2f} mL." in words(shown)
+    assert f"Preview at 0.80: 1 finding, {100 * 0.012:.2f} mL." in words(shown)
     assert len(shown.dataframe[0].value) == 2  # the table stays as the model decided
 
 
@@ -462,7 +462,7 @@ def test_without_a_second_result_one_is_offered(service: FakeApi, page: OpenPage
     shown = page(study)
     choose_section(shown, study, "Two models")
     require_sound(shown)
-    assert "No other model has looked at these images yet." in words(shown)
+    assert "No other model has analysed these images yet." in words(shown)
     assert "upload the images again" in words(shown)
 
 
@@ -500,7 +500,7 @@ def test_failed(service: FakeApi, page: OpenPage) -> None:
     require_sound(shown)
     assert [title.value for title in shown.title] == ["This study could not be analysed"]
     assert "A file is damaged or was cut short (file 1)." in shown.error[0].value
-    assert "gzip" not in shown.error[0].value  # that is for whoever looks after the service
+    assert "gzip" not in shown.error[0].value  # that is for the administrator
     assert "input.truncated" in shown.code[0].value
     assert "12 voxels of \\$x\\$" in words(shown)
     shown.button(key="begin-again").click().run()
@@ -510,7 +510,7 @@ def test_failed(service: FakeApi, page: OpenPage) -> None:
 def test_a_study_that_is_not_there(service: FakeApi, page: OpenPage) -> None:
     shown = page(queued_study())  # of which the service knows nothing
     require_sound(shown)
-    assert "This study is not there" in shown.error[0].value
+    assert "This study was not found" in shown.error[0].value
 
 
 # --- the service is away, or wants to know who asks
@@ -544,7 +544,7 @@ def test_without_a_key_only_this_machine_is_let_in(
     monkeypatch.setattr(host_check, "requested_host", lambda: "evil.example:8501")
     shown = page(study)
     require_sound(shown)
-    assert "open on its own computer only" in words(shown)
+    assert "only on the computer that it runs on" in words(shown)
     assert labels(shown) == []
     assert service.asked == ["GET /ready", "GET /studies"]  # the latter to see whether a key is asked for
     monkeypatch.setattr(host_check, "requested_host", lambda: "localhost:8501")

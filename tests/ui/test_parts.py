@@ -186,8 +186,8 @@ def test_a_threshold_is_shown_as_the_slider_can() -> None:
 
 def test_a_preview_says_what_it_is() -> None:
     said = threshold_words(done_volume(), 0.3, Burden(1, 50, None))
-    assert said.startswith("Preview at 0.30: 1 place, 50 pixels.")
-    assert "model decides at 0.50" in said
+    assert said.startswith("Preview at 0.30: 1 finding, 50 pixels.")
+    assert "the model's threshold, 0.50" in said
 
 
 def test_phases_have_signs() -> None:

@@ -79,8 +79,8 @@ def test_a_study_that_fits_has_no_complaint() -> None:
 
 def test_complaints_name_what_is_wrong() -> None:
     assert complaints([nifti("t2f")], VOLUMES) == ["The model mets-3d also needs T1 with contrast."]
-    assert complaints([nifti("t1c"), nifti("t1c")], VOLUMES) == ["Two files are said to show T1 with contrast."]
-    assert complaints([nifti("t1c"), nifti(None)], VOLUMES) == ["Say for each file which sequence it shows."]
+    assert complaints([nifti("t1c"), nifti("t1c")], VOLUMES) == ["More than one file is assigned to T1 with contrast."]
+    assert complaints([nifti("t1c"), nifti(None)], VOLUMES) == ["Choose the sequence of each file."]
     picture = ChosenFile("a.png", b"", Kind.PICTURE)
     assert complaints([picture], VOLUMES) == ["The model mets-3d is for volumes, not for pictures."]
     (mixed,) = complaints([picture, nifti("t1c")], None)
@@ -99,12 +99,10 @@ def test_a_brain_mask_may_be_beside_volumes_and_dicom() -> None:
     assert complaints([nifti("t1c"), nifti("t2f"), mask], VOLUMES) == []
     assert complaints([nifti(None), mask], VOLUMES) == []
     assert complaints([dicom, mask], VOLUMES) == []
-    assert complaints([nifti("t1c"), mask, mask], VOLUMES) == [
-        "There is more than one brain mask. Leave one of them out."
-    ]
+    assert complaints([nifti("t1c"), mask, mask], VOLUMES) == ["There is more than one brain mask. Remove all but one."]
     assert "Choose the images too" in complaints([mask], VOLUMES)[0]
     picture = ChosenFile("a.png", b"", Kind.PICTURE)
-    assert complaints([picture, mask], SLICES) == ["Pictures take no brain mask. Leave it out."]
+    assert complaints([picture, mask], SLICES) == ["Brain masks cannot be used with pictures. Remove the mask."]
     assert [part.field for part in parts_of([dicom, mask])] == ["files", "brain_mask"]
 
 

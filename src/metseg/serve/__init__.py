@@ -1,4 +1,4 @@
-"""The service: an API that accepts studies, workers that work them off, and one database that both trust.
+"""The service: an API that accepts studies, workers that process them, and a database that both share.
 
-`docs/service.md` is the design. Nothing here imports torch but `serve.instant.child` and what `serve.jobs` calls.
+`docs/service.md` describes the design. Only `serve.sync_predict.child` and the phases of `serve.jobs` import torch.
 """

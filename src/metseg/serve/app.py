@@ -1,4 +1,4 @@
-"""The application: routes, errors and what goes on around them, put together."""
+"""Create the FastAPI application: routes, error handlers and middleware."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from metseg.version import __version__
 
 _DESCRIPTION: Final = f"""Find and outline brain metastases and gliomas in MRI. **{NOTICE}**
 
-Hand in a picture and have it answered at once (`POST /predict/`), or a study, and follow it (`/studies`). Every error
-is a problem document (RFC 9457) with a stable `code`.
+Send a picture and get the answer at once (`POST /predict/`), or submit a study and follow its progress (`/studies`).
+Every error is a problem document (RFC 9457) with a stable `code`.
 """
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application; the database is opened now, what runs beside requests starts with the server.
+    """Return the application. The database is opened now; background threads start with the server.
 
     Raises:
         ResourceError: ``resources.database``.
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(service),
         middleware=[Middleware(RequestMiddleware, measures=service.measures)],
         redirect_slashes=False,
-        docs_url=None,  # their pages load scripts from elsewhere; the document itself is at /openapi.json
+        docs_url=None,  # these pages load scripts from other servers; the document itself is at /openapi.json
         redoc_url=None,
     )
     app.state.service = service

@@ -1,4 +1,4 @@
-"""Addresses to listen on: which of them only this machine reaches, and whether one can be had."""
+"""Addresses to listen on: test for loopback, and bind a socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches what listens on an address; a name may stand for any.
+    """Return whether an address is a loopback address. Host names other than localhost are not.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost")]
     [True, True, True]
@@ -23,13 +23,13 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address, as servers do it: a port whose last connections just end is free.
+    """Return a socket bound to an address, with ``SO_REUSEADDR`` as servers use it.
 
     Args:
         host: address.
-        port: 0: any that is free.
+        port: port number; 0: any free port.
     Raises:
-        OSError: it cannot be had.
+        OSError: the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)

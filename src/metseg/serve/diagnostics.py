@@ -1,4 +1,4 @@
-"""Whether the service could start as it is set, looked at without starting or changing anything: `metseg doctor`."""
+"""Checks of `metseg doctor`: could the service start with its settings? They start and change nothing."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from metseg.serve.storage.api_keys import Keys
 from metseg.serve.storage.database import Database, migration_config
 
 PREFIX: Final = "METSEG_"
-#: Variables that are no settings of the service: of the page, and of pseudonyms.
+#: ``METSEG_*`` variables that are not settings of the service: those of the page and of pseudonyms.
 OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PSEUDONYM_KEY")
-#: What variables begin with that are for tests.
+#: Prefix of the variables for tests.
 _OF_TESTS: Final = f"{PREFIX}TEST_"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one check.
+    """Result of one check.
 
     Args:
-        name: of the check.
-        text: what was found, one line.
-        error: why the service would not start, or not do its work; None: it would.
+        name: name of the check.
+        text: result in one line.
+        error: why the service could not start or work; None if it could.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Return what came of every check; where the settings themselves are wrong, of that alone."""
+    """Run every check; if the settings are not valid, return only that finding."""
     try:
         settings = load_settings()
     except MetsegError as error:
@@ -64,14 +64,14 @@ def _wrong(name: str, error: MetsegError) -> Finding:
 
 
 def _variables(settings: Settings) -> str:
-    """Name what is set. Whoever misspells a variable would not be told otherwise."""
+    """Return the names of the settings in use; raise for unknown variables, which are likely misspelled."""
     known = dict.fromkeys(f"{PREFIX}{name.upper()}" for name in (*Settings.model_fields, *OTHER_VARIABLES))
     sources = sorted(name for name in os.environ if name.startswith(PREFIX) and not name.startswith(_OF_TESTS))
     for name in sources:
         lookup("setting", known, name)
     if (settings.home / SETTINGS_FILE).is_file():
         sources.append(SETTINGS_FILE)
-    return f"{', '.join(sources) or 'nothing is set'}; the rest is as by default"
+    return f"{', '.join(sources) or 'nothing is set'}; defaults for the rest"
 
 
 def _home(settings: Settings) -> str:
@@ -79,21 +79,21 @@ def _home(settings: Settings) -> str:
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         raise ResourceError(
-            "no right to write", where=there, cure="choose another METSEG_HOME", code="resources.system"
+            "the folder is not writable", where=there, cure="choose another METSEG_HOME", code="resources.system"
         )
     free = shutil.disk_usage(there).free
     if free < settings.disk_reserve_bytes:
         raise ResourceError(
-            "there is less room than uploads must leave",
+            "less disk space is free than uploads must leave",
             where=there,
             expected=f"{_gigabytes(settings.disk_reserve_bytes)} (disk_reserve_bytes)",
             got=_gigabytes(free),
-            cure="free some space",
+            cure="free disk space, or set METSEG_DISK_RESERVE_BYTES lower",
             code="resources.disk",
         )
     if there != home:
-        return f"{home}, made at the first start, {_gigabytes(free)} free"
-    others = ", open to other accounts (chmod 700 closes it)" if home.stat().st_mode & 0o077 else ""
+        return f"{home}, will be created at the first start, {_gigabytes(free)} free"
+    others = ", accessible to other accounts (restrict it with chmod 700)" if home.stat().st_mode & 0o077 else ""
     return f"{home}, {_gigabytes(free)} free{others}"
 
 
@@ -101,25 +101,25 @@ def _database(settings: Settings) -> str:
     kind = settings.records_url.get_backend_name()
     found, newest = _revision(settings), ScriptDirectory.from_config(migration_config()).get_current_head()
     if found is None:
-        return f"{kind}, empty: tables are made at the first start"
+        return f"{kind}, empty: tables will be created at the first start"
     known = {script.revision for script in ScriptDirectory.from_config(migration_config()).walk_revisions()}
     if found not in known:
         raise ResourceError(
-            "its tables are of another version of metseg",
+            "the tables belong to another version of metseg",
             where="the database",
             expected=newest,
             got=found,
             cure="install that version, or a newer one",
             code="resources.database",
         )
-    return f"{kind}, " + ("tables up to date" if found == newest else "tables are brought up to date at the next start")
+    return f"{kind}, " + ("tables up to date" if found == newest else "tables will be migrated at the next start")
 
 
 def _revision(settings: Settings) -> str | None:
-    """Return of which version the tables are; None: there are none yet.
+    """Return the migration revision of the tables; None if there are none yet.
 
     Raises:
-        ResourceError: ``resources.database``, it cannot be reached.
+        ResourceError: ``resources.database``, the database cannot be reached.
     """
     url = settings.records_url
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
@@ -133,7 +133,7 @@ def _revision(settings: Settings) -> str | None:
             "the database cannot be reached",
             where="METSEG_DATABASE_URL" if settings.database_url else "METSEG_HOME",
             got=type(error.orig).__name__,
-            cure="check that it is there, and that name and password are right",
+            cure="check that the database is running, and that user name and password are correct",
             code="resources.database",
         ) from None
     finally:
@@ -142,14 +142,14 @@ def _revision(settings: Settings) -> str | None:
 
 def _keys(settings: Settings) -> str:
     if _has_key(settings):
-        return "needed by every call"
+        return "required for requests"
     if is_loopback(settings.host):
-        return "none: whoever is on this machine may do everything"
+        return "none: every user of this machine has full access"
     raise UsageError(
-        "beyond this machine, nobody is let in without a key",
+        "the service needs an API key to listen on other addresses than localhost",
         where="METSEG_HOST",
         got=settings.host,
-        cure="make a key with metseg serve keys add OWNER",
+        cure="create a key with metseg serve keys add OWNER",
         code="usage.unguarded",
     )
 
@@ -165,13 +165,13 @@ def _has_key(settings: Settings) -> bool:
 
 
 def _models(settings: Settings) -> str:
-    """Name the models that are taken where a request names none."""
+    """Return the default models."""
     known = {model.name: model for model in models(settings)}
     for wanted in (settings.picture_model, settings.volume_model):
         if wanted is not None:
             lookup("model", known, wanted)
     if not known:
-        return "none: metseg models add installs one"
+        return "none; install one with metseg models add"
     chosen = {use: next((name for name, model in known.items() if use in model.default_for), "none") for use in USES}
     return ", ".join(f"{use}: {name}" for use, name in chosen.items())
 
@@ -180,7 +180,7 @@ def _port(settings: Settings) -> str:
     try:
         bind(settings.host, settings.port).close()
     except OSError as error:
-        return f"{settings.port} of {settings.host}: {error.strerror} (does the service run?)"
+        return f"{settings.port} of {settings.host}: {error.strerror} (is the service already running?)"
     return f"{settings.port} of {settings.host}, free"
 
 
@@ -190,7 +190,7 @@ def _gigabytes(count: int) -> str:
 
 USES: Final = (PICTURES, VOLUMES)
 
-#: What is looked at, in the order in which it would fail.
+#: Checks in the order in which a start would fail.
 CHECKS: Final[Mapping[str, Callable[[Settings], str]]] = {
     "settings": _variables,
     "home": _home,

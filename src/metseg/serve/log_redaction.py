@@ -1,8 +1,8 @@
-"""Logs that name nobody: our own lines hold ids, codes, routes and numbers, and what others write is withheld.
+"""Logs without personal data: metseg's messages contain ids, codes, routes and numbers; other texts are withheld.
 
-Libraries put values of headers and names of files into their messages (pydicom warns of a name it finds odd by quoting
-it), and no filter can tell a name from a word. So only loggers that are known to be harmless keep their text; of the
-others, and of every exception, the log says where it came from.
+Libraries quote header values and file names in their messages (pydicom quotes a name that it warns of), and no filter
+can tell a name from a word. So only loggers known to be safe keep their text. For other loggers and for exceptions, the
+log shows only the place in the code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from metseg.errors import MetsegError
 from metseg.serve.http.problem_details import public_text
 
-#: Loggers whose messages are written by us, or are known to hold no data.
+#: Loggers with messages of metseg, or with messages known to contain no data.
 TRUSTED: Final = ("metseg.serve", "metseg.worker", "uvicorn.error", "alembic.runtime")
 
 WITHHELD: Final = "(text withheld)"
@@ -24,10 +24,10 @@ _FRAMES: Final = 12
 
 
 class RedactingFilter(logging.Formatter):
-    """Formats a record without anything that could name a patient or a place on the disk."""
+    """Formats records without patient names and paths."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line, with the places of an exception behind it."""
+        """Return one line, followed by the class and the code locations of an exception."""
         trusted = record.name.startswith(TRUSTED)
         text = public_text(record.getMessage()) if trusted else f"{WITHHELD} {record.module}:{record.lineno}"
         moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z")
@@ -35,7 +35,7 @@ class RedactingFilter(logging.Formatter):
 
 
 def _places(info: object) -> str:
-    """Return the class of an exception and where it was raised; its own words may name somebody."""
+    """Return the class of an exception and its code locations, without its message, which may contain names."""
     if not isinstance(info, tuple) or info[0] is None or not isinstance(info[1], BaseException):
         return ""
     error = info[1]
@@ -58,7 +58,7 @@ def configure_logs(level: str = "INFO") -> None:
         if isinstance(logger, logging.Logger) and not name.startswith("metseg"):
             logger.handlers.clear()
             logger.propagate = True
-    logging.getLogger("uvicorn.access").disabled = True  # whole paths and queries, as clients wrote them
+    logging.getLogger("uvicorn.access").disabled = True  # it logs full paths and queries of clients
     sys.excepthook = _log_uncaught
 
 

@@ -1,4 +1,4 @@
-"""Which models there are, read from their bundles without loading one."""
+"""Registry of the installed models, read from their bundles without loading networks."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 def models(settings: Settings) -> tuple[Model, ...]:
-    """Return every sound bundle by name, those that are taken where a request names none marked as such.
+    """Return all valid bundles sorted by name; `Model.default_for` marks the defaults.
 
-    The network that finds brains is none of them: it finds no lesions.
+    The network for brain extraction is left out, because it does not segment lesions.
     """
     folders = {name: folder for name, folder in list_bundles().items() if name != BRAIN_EXTRACTION}
     found = [model for name, folder in folders.items() if (model := _read(name, folder)) is not None]
@@ -43,17 +43,17 @@ def models(settings: Settings) -> tuple[Model, ...]:
 
 
 def choose_model(settings: Settings, kind: Kind, wanted: str | None) -> str:
-    """Return the model for a study: the one asked for, else the service's own choice.
+    """Return the name of the model for a study: the requested one, else the default.
 
     Raises:
-        Refused: ``request.invalid`` where no model is called so, ``service.no_model`` where none can be chosen.
+        Refused: ``request.invalid`` for an unknown name, ``service.no_model`` without a default.
     """
     known = models(settings)
     if wanted is not None:
         if wanted in {model.name for model in known}:
             return wanted
         names = ", ".join(model.name for model in known) or "none"
-        raise Refused("request.invalid", "no model is called so", where="field model", expected=f"one of: {names}")
+        raise Refused("request.invalid", "no model has this name", where="field model", expected=f"one of: {names}")
     use = PICTURES if kind == Kind.PICTURE else VOLUMES
     for model in known:
         if use in model.default_for:
@@ -70,28 +70,28 @@ def _wishes(settings: Settings) -> dict[str, str | None]:
 
 
 def _default(found: list[Model], use: str, wanted: str | None) -> str | None:
-    """Return the model for a use: the setting, else the first by name that was made for it."""
+    """Return the default model for a use: the one of the settings, else the first suitable one by name."""
     if wanted is not None:
         return wanted
     fit = [model for model in found if use in model_uses(model)]
     if not fit:
         return None
-    # A volume goes to a network that sees volumes, where there is one.
+    # Prefer a 3D network for volumes.
     return max(fit, key=lambda model: model.dimensions if use == VOLUMES else 0).name
 
 
 def model_uses(model: Model) -> tuple[str, ...]:
-    """Return what a model can be given: 3D networks need volumes, slice networks take volumes slice by slice."""
+    """Return the uses of a model: 3D networks need volumes, 2D networks also process volumes slice by slice."""
     return (VOLUMES,) if model.dimensions == 3 else (PICTURES, VOLUMES)
 
 
 def _read(name: str, folder: Path) -> Model | None:
-    """Return what a bundle says of itself; a damaged one is left out, and the log says so."""
+    """Return the model of a bundle; log a warning and return None for a damaged one."""
     try:
         stamp = (folder / CHECKSUMS).stat().st_mtime_ns
         return _parsed(name, folder, stamp)
     except (MetsegError, OSError, ValueError):
-        _log.warning("a bundle cannot be read and is left out", exc_info=True)
+        _log.warning("a bundle cannot be read and is ignored", exc_info=True)
         return None
 
 

@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in the words of Prometheus. Labels are routes, codes and states: no ids, no names."""
+"""Prometheus metrics of `/metrics`. Labels are routes, codes and states, never ids or names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0
 
 
 class MetricDefinition(Protocol):
-    """What says how many uploads there are now."""
+    """Provides the number of uploads in progress."""
 
     inside: int
 
 
 class _Records(Collector):
-    """Asks the records when somebody asks us."""
+    """Collects the numbers of studies and workers from the database at each scrape."""
 
     def __init__(self, studies: Studies, workers: Workers) -> None:
         self._studies = studies
@@ -35,17 +35,15 @@ class _Records(Collector):
         for state, count in self._studies.counts().items():
             states.add_metric([state.value], count)
         yield states
-        yield GaugeMetricFamily(
-            "metseg_workers", "Workers whose heartbeat is recent.", value=len(self._workers.alive())
-        )
+        yield GaugeMetricFamily("metseg_workers", "Workers with a recent heartbeat.", value=len(self._workers.alive()))
 
 
 class ServiceMetrics:
-    """The measures of one API process.
+    """Metrics of one API process.
 
     Args:
-        studies, workers: asked at each scrape.
-        gate: says how many uploads there are.
+        studies, workers: queried at each scrape.
+        gate: provides the number of uploads in progress.
     """
 
     def __init__(self, studies: Studies, workers: Workers, gate: MetricDefinition) -> None:
@@ -87,5 +85,5 @@ class ServiceMetrics:
         self._bytes.inc(size)
 
     def text(self) -> bytes:
-        """Return everything, for Prometheus."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

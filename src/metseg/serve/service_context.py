@@ -1,4 +1,4 @@
-"""What the routes work with, put together once."""
+"""Dependencies of the routes, created once per application."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from metseg.serve.sync_predict.client import SyncPredictor
 
 @dataclass
 class Gate:
-    """Lets so many uploads through at a time. Only used on the event loop, so it needs no lock.
+    """Limits the number of concurrent uploads. Used only on the event loop, so it needs no lock.
 
     Args:
-        settings: how many.
-        inside: how many there are now.
+        settings: settings with the limit.
+        inside: present number of uploads.
     """
 
     settings: Settings
@@ -38,7 +38,7 @@ class Gate:
             Refused: ``service.busy``.
         """
         if self.inside >= self.settings.uploads_at_once:
-            raise busy(self.settings, "too many uploads at once")
+            raise busy(self.settings, "there are too many uploads at the same time")
         self.inside += 1
         try:
             yield
@@ -48,11 +48,11 @@ class Gate:
 
 @dataclass
 class Service:
-    """The parts of the service, open.
+    """The open components of the service.
 
     Args:
-        settings: of all of them.
-        database: the records.
+        settings: settings of the service.
+        database: the open database.
     """
 
     settings: Settings
@@ -95,7 +95,7 @@ class Service:
         )
 
     def start(self) -> None:
-        """Begin what goes on beside requests."""
+        """Start the background threads and the predict process."""
         self.sweeper.start()
         self.instant.start()
 
@@ -106,7 +106,7 @@ class Service:
 
 
 def open_service(settings: Settings) -> Service:
-    """Return the service, its folders made and its tables up to date.
+    """Create the folders, migrate the tables and return the service.
 
     Raises:
         ResourceError: ``resources.database``.

@@ -1,4 +1,4 @@
-"""Settings of the service: ``METSEG_*`` variables, or ``metseg.toml`` in ``METSEG_HOME``; variables win."""
+"""Settings of the service: ``metseg.toml`` in ``METSEG_HOME``, overridden by ``METSEG_*`` variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from metseg.errors import UsageError
 from metseg.schemas import LOCAL_NAMES
 
 MEBIBYTE = 2**20
-#: Names of the file with settings, below the home folder.
+#: Name of the settings file in the home folder.
 SETTINGS_FILE = "metseg.toml"
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -30,31 +30,31 @@ Count = Annotated[int, Field(gt=0)]
 
 
 def default_home() -> Path:
-    """Return where data and bundles lie: ``METSEG_HOME``, else ``~/.metseg``; as for bundles everywhere."""
+    """Return the folder of data and bundles: ``METSEG_HOME``, else ``~/.metseg``."""
     return Path(os.environ.get("METSEG_HOME") or Path.home() / ".metseg")
 
 
 class Settings(BaseSettings):
-    """Every setting with its default. In TOML: the name; as a variable: ``METSEG_`` and the name in capitals."""
+    """All settings with their defaults. Variables are called ``METSEG_`` and the name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="METSEG_", env_parse_none_str="none", frozen=True, extra="forbid")
 
-    #: Data and bundles. Workers on other machines must see the same folder.
+    #: Folder of data and bundles. Workers on other machines must see the same folder.
     home: Path = Field(default_factory=default_home)
-    #: Records and jobs, ``postgresql://...``; None: SQLite files in `home`, for one machine.
+    #: Database, ``postgresql://...``; None: SQLite files in `home`, for one machine.
     database_url: SecretStr | None = None
-    #: A file that holds the password for it, as containers are given secrets; None: it is in the URL, or none is asked.
+    #: File with the database password, such as a container secret; None: the password of the URL, if any.
     database_password_file: Path | None = None
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    #: Behind a proxy: from which addresses its headers are believed.
+    #: Addresses of proxies with trusted ``X-Forwarded-*`` headers.
     forwarded_allow_ips: str = "127.0.0.1"
-    #: Other names under which the service is called; without a key, any other is refused (DNS rebinding).
+    #: Accepted host names while no API key exists; others are rejected (DNS rebinding).
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = LOCAL_NAMES
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    #: Bundles used where a request names none; None: the first that fits.
+    #: Default models; None: the first suitable bundle.
     picture_model: str | None = None
     volume_model: str | None = None
 
@@ -63,41 +63,41 @@ class Settings(BaseSettings):
     upload_max_files: Count = 5000
     upload_deadline_s: Seconds = 900.0
     upload_idle_s: Seconds = 30.0
-    #: Uploads that are received at the same time; more are answered 503.
+    #: Maximum number of concurrent uploads; further ones get status 503.
     uploads_at_once: Count = 16
-    #: Studies accepted and not finished; more are answered 503.
+    #: Maximum number of unfinished studies; further ones get status 503.
     queue_limit: Count = 100
-    #: What is told in ``Retry-After``.
+    #: Value of ``Retry-After`` in seconds.
     retry_after_s: Count = 10
-    #: Free space that an upload must leave on the disk.
+    #: Disk space in bytes that must stay free.
     disk_reserve_bytes: Count = 512 * MEBIBYTE
 
-    #: `POST /predict/`: bytes of the picture, seconds for the answer, requests that may wait.
+    #: `POST /predict/`: maximum size of the picture, deadline of the answer, maximum number of waiting requests.
     predict_max_bytes: Count = 64 * MEBIBYTE
     predict_deadline_s: Seconds = 30.0
     predict_queue: Count = 8
     predict_threads: Count | None = None
     predict_memory_bytes: Count = 4096 * MEBIBYTE
-    #: Models that the process of `/predict/` keeps loaded.
+    #: Maximum number of loaded models in the process of `/predict/`.
     predict_models_kept: Count = 2
 
-    #: A worker's name, stable over restarts; None: the name of the machine. Two on one machine need different ones.
+    #: Name of a worker, stable over restarts; None: name of the machine. Workers on one machine need different names.
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     worker_threads: Count | None = None
     worker_memory_bytes: Count | None = None
     worker_nice: Annotated[int, Field(ge=0, le=19)] = 10
     worker_models_kept: Count = 2
-    #: How often waiting studies are looked for.
+    #: Seconds between two checks for waiting studies.
     poll_s: Seconds = 0.5
     heartbeat_s: Seconds = 5.0
-    #: A worker that was silent for so long is taken for dead, and its studies are resumed elsewhere.
+    #: A worker without a heartbeat for so long counts as dead; other workers resume its studies.
     dead_after_s: Seconds = 30.0
     #: A study that takes longer fails with `resources.time`.
     study_deadline_s: Seconds = 3600.0
 
-    #: Finished studies are removed after so many days; None (as a variable: ``none``): never.
+    #: Days after which finished studies are deleted; None (as a variable: ``none``): never.
     retention_days: Annotated[float, Field(gt=0)] | None = 30.0
-    #: Whether uploaded files are removed when a study is finished.
+    #: Delete uploaded files when a study is finished.
     discard_inputs: bool = True
 
     @classmethod
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _separated(cls, hosts: object) -> object:
-        """Take names with commas between them, as a variable holds them."""
+        """Split comma-separated names of a variable."""
         return tuple(host.strip().lower() for host in hosts.split(",")) if isinstance(hosts, str) else hosts
 
     @field_validator("home")
@@ -140,25 +140,25 @@ class Settings(BaseSettings):
     @classmethod
     def _readable(cls, path: Path | None) -> Path | None:
         if path is not None and not os.access(path, os.R_OK):
-            raise ValueError("there is no such file, or it may not be read")
+            raise ValueError("the file does not exist or is not readable")
         return path
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
         if self.dead_after_s < 3 * self.heartbeat_s:
             raise ValueError(
-                "dead_after_s must be at least three times heartbeat_s, or healthy workers are taken for dead"
+                "dead_after_s must be at least three times heartbeat_s; otherwise healthy workers count as dead"
             )
         return self
 
     @property
     def records_url(self) -> URL:
-        """Return where the records are."""
+        """Return the URL of the service's tables."""
         return self._url("service.sqlite")
 
     @property
     def jobs_url(self) -> URL:
-        """Return where the workflows are: the same PostgreSQL database, or an SQLite file of their own."""
+        """Return the URL of the workflows: the same PostgreSQL database, or a separate SQLite file."""
         return self._url("jobs.sqlite")
 
     def _url(self, sqlite_file: str) -> URL:
@@ -171,21 +171,21 @@ class Settings(BaseSettings):
         return url.set(drivername="postgresql+psycopg", password=self._database_password())
 
     def _database_password(self) -> str | None:
-        """Return the password that is in the file; None: the one in the URL, if any, stays."""
+        """Return the password from the file; None: use the one of the URL, if any."""
         path = self.database_password_file
         return None if path is None else path.read_text("utf-8").strip()
 
 
 def load_settings(**changes: Any) -> Settings:
-    """Return the settings as variables and file say, but for those given here.
+    """Return the settings from variables and file; ``changes`` override them.
 
     Raises:
-        UsageError: an unknown setting, or a value that it does not take; the value itself is not repeated.
+        UsageError: an unknown setting or an invalid value; the message does not quote the value.
     """
     try:
         return Settings(**changes)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError("not a TOML file", where=SETTINGS_FILE, got=error, code="usage.settings") from None
+        raise UsageError("not a valid TOML file", where=SETTINGS_FILE, got=error, code="usage.settings") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(map(str, first["loc"]))

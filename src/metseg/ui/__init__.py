@@ -1,5 +1,5 @@
-"""The page: what people see of the service. It talks HTTP to the API; of metseg it knows `wire` and `errors` alone.
+"""The web page of the service. It calls the API over HTTP.
 
-What decides and computes is apart from what draws: modules without ``streamlit`` among their imports are plain
-functions; the others each are one part of the page.
+Logic is separate from drawing: modules that do not import ``streamlit`` contain plain functions; each of the others
+draws one part of the page.
 """

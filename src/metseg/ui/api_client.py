@@ -1,4 +1,4 @@
-"""Client of the API for the page: one method per call, `metseg.schemas` in and out, every failure a `MetsegError`."""
+"""API client of the page: one method per call, typed with `metseg.schemas`; every failure is a `MetsegError`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from metseg.errors import MetsegError
 from metseg.schemas import Model, ModelList, Options, Problem, Readiness, Study, StudyList
 from metseg.ui.page_settings import PageSettings
 
-#: Seconds to connect; to wait for the next byte either way. An upload of gigabytes is many of the latter.
+#: Timeouts in seconds: to connect, and between two bytes. Long uploads do not reach the second.
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=4.0)
-#: Studies of which the last answer is remembered, to ask for changes only.
+#: Number of studies for which the last answer is kept, for conditional requests (ETag).
 _REMEMBERED: Final = 32
 _ERROR: Final = 400
 _UNAUTHORISED: Final = 401
@@ -33,17 +33,17 @@ class Unreachable(MetsegError):
 
 
 class Unexpected(MetsegError):
-    """The API answers something that is not in its contract: another program, or another version."""
+    """The API sent an answer that does not match its schema: another program, or another version."""
 
     default_code = "page.unexpected"
 
 
 class Refusal(MetsegError):
-    """The API refuses, and says why.
+    """The API refused a request.
 
     Args:
-        problem: its problem document.
-        retry_after_s: after which it may go better.
+        problem: the problem document (RFC 9457).
+        retry_after_s: seconds after which to try again.
     """
 
     def __init__(self, problem: Problem, retry_after_s: int | None = None) -> None:
@@ -57,9 +57,9 @@ class Part:
     """One file of an upload.
 
     Args:
-        field: ``files``, or the sequence that it shows.
-        name: what it is called on the way; never what the user called it.
-        content: its bytes.
+        field: form field: ``files``, or the sequence of the file.
+        name: neutral file name to send; never the user's file name.
+        content: bytes of the file.
     """
 
     field: str
@@ -68,11 +68,11 @@ class Part:
 
 
 class Api:
-    """The service, for one session.
+    """API client for one session.
 
     Args:
-        settings: where it is.
-        key: of the user; None: that of the settings.
+        settings: settings with the address of the API.
+        key: the user's API key; None: the key of the settings.
     """
 
     def __init__(self, settings: PageSettings, key: str | None = None) -> None:
@@ -84,7 +84,7 @@ class Api:
             headers=headers,
             timeout=_TIMEOUT,
             transport=settings.transport,
-            trust_env=False,  # a proxy of the environment is none for an address of this machine
+            trust_env=False,  # ignore proxies of the environment, which cannot reach localhost
         )
         self._studies: OrderedDict[str, tuple[str, Study]] = OrderedDict()
         self._asks_for_a_key = False
@@ -95,7 +95,7 @@ class Api:
         return _parsed(Readiness, response)
 
     def asks_for_a_key(self) -> bool:
-        """Return whether the service refuses who has no key; once it does, it does for good."""
+        """Return whether the service requires an API key. It keeps requiring one once a key was created."""
         if not self._asks_for_a_key:
             without = self._send(
                 "GET", "/studies", params={"limit": 1}, headers={"Authorization": ""}, fine=(_UNAUTHORISED,)
@@ -113,7 +113,7 @@ class Api:
         return _parsed(StudyList, self._send("GET", "/studies", params=query))
 
     def study(self, study_id: str) -> Study:
-        """Return a study as it is now; where nothing has changed since the last time, nothing is sent."""
+        """Return the current state of a study; an unchanged one comes from the client's cache (ETag)."""
         seen = self._studies.get(study_id)
         headers = {"If-None-Match": seen[0]} if seen else {}
         response = self._send("GET", f"/studies/{study_id}", headers=headers)
@@ -122,7 +122,7 @@ class Api:
         return self._remembered(response)
 
     def hand_in(self, parts: Sequence[Part], options: Options, *, idempotency_key: str) -> Study:
-        """Hand in a study; sent again with the same key, it is the same study."""
+        """Submit a study. A repeated request with the same idempotency key returns the same study."""
         files = [(part.field, (part.name, part.content, "application/octet-stream")) for part in parts]
         response = self._send(
             "POST",
@@ -134,11 +134,11 @@ class Api:
         return self._remembered(response)
 
     def cancel(self, study_id: str) -> Study:
-        """Take a study from work."""
+        """Cancel a study."""
         return self._remembered(self._send("POST", f"/studies/{study_id}/cancel"))
 
     def delete(self, study_id: str) -> None:
-        """Delete a study and everything that came of it."""
+        """Delete a study and its results."""
         self._send("DELETE", f"/studies/{study_id}")
         self._studies.pop(study_id, None)
 
@@ -169,7 +169,7 @@ class Api:
 
 
 def form_fields(options: Options) -> Mapping[str, str | list[str]]:
-    """Return what is asked for as fields of a form; what is not asked for is left out.
+    """Return options as form fields; options with default values are left out.
 
     >>> form_fields(Options(model="mets", allow_gaps=True, series={"t1c": "3"}))
     {'model': 'mets', 'allow_gaps': 'true', 'series': ['t1c=3']}
@@ -201,7 +201,7 @@ def _refusal(response: httpx.Response) -> MetsegError:
 
 def _unexpected(response: httpx.Response) -> Unexpected:
     return Unexpected(
-        "the answer is not one of this version's service",
+        "the answer does not match the API of this version",
         got=f"status {response.status_code}",
-        cure="see that METSEG_API_URL names the service, and that page and service are of the same version",
+        cure="check that METSEG_API_URL is the address of the service, and that page and service have the same version",
     )

@@ -1,4 +1,4 @@
-"""What Streamlit runs: `metseg ui` starts it."""
+"""Streamlit script of the page; `metseg ui` runs it."""
 
 from metseg.ui.pages.main_page import show
 

@@ -1,7 +1,6 @@
-"""The two small things that the page needs of a browser beyond what Streamlit has: pictures that tell where they are
-clicked, and whether there is WebGL.
+"""Two browser components that Streamlit lacks: clickable pictures, and a test for WebGL.
 
-Their scripts are here in full; they load nothing and are given nothing but pictures and words of the page's own.
+Their scripts are complete here. They load nothing, and receive only pictures and texts of the page.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ class Shown:
     """One picture.
 
     Args:
-        name: by which events tell it.
-        src: an address that holds it whole.
-        title: above it.
-        alt: what it shows, for who cannot see it.
+        name: identifies the picture in events.
+        src: data URL of the picture.
+        title: caption above it.
+        alt: alternative text for screen readers.
     """
 
     name: str
@@ -35,8 +34,8 @@ class Picked:
     """A click in a picture.
 
     Args:
-        name: of the picture.
-        share: how far from its left and its top, 0 to 1.
+        name: name of the picture.
+        share: distances from the left and from the top as fractions, 0 to 1.
     """
 
     name: str
@@ -48,8 +47,8 @@ class Turned:
     """The wheel or an arrow key over a picture.
 
     Args:
-        name: of the picture.
-        steps: up is positive.
+        name: name of the picture.
+        steps: number of steps; up is positive.
     """
 
     name: str
@@ -73,7 +72,7 @@ img:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 
 _PICTURES_JS: Final = """
 const PAUSE_MS = 110;
 
-// Where in the picture itself a click lies: the picture is fitted into its frame, with bars beside or above it.
+// Position of a click within the picture, which is fitted into its frame with bars at the sides or above and below.
 function shareOf(event) {
   const image = event.currentTarget;
   const box = image.getBoundingClientRect();
@@ -152,7 +151,7 @@ export default function (component) {
 }
 """
 
-#: Pictures side by side at most: more would be too small to see anything in.
+#: Maximum number of pictures side by side; more would be too small.
 _COLUMNS: Final = 2
 _WEBGL: Final = "_webgl2"
 _pictures: Final = st.components.v2.component(
@@ -162,7 +161,7 @@ _probe: Final = st.components.v2.component("metseg_webgl", html='<div class="pro
 
 
 def _nothing() -> None:
-    """Let an event be told without more."""
+    """Do nothing: a callback that makes Streamlit report an event."""
 
 
 def pictures(
@@ -172,13 +171,13 @@ def pictures(
     on_picked: Callable[[Picked], None],
     on_turned: Callable[[Turned], None] | None = None,
 ) -> None:
-    """Show pictures side by side that can be clicked, and turned over by wheel and arrow keys.
+    """Show pictures side by side that react to clicks, the mouse wheel and arrow keys.
 
     Args:
         shown: the pictures.
-        key: of this row of pictures in the session.
-        on_picked: told of clicks, before the page is drawn again.
-        on_turned: told of the wheel; None: it scrolls the page.
+        key: key of this row of pictures in the session.
+        on_picked: called with each click, before the page is redrawn.
+        on_turned: called with each wheel step or arrow key; None: the wheel scrolls the page.
     """
 
     def picked() -> None:
@@ -200,18 +199,18 @@ def pictures(
 
 
 def ask_for_webgl() -> None:
-    """Ask the browser whether it has WebGL 2; to be called once on a page."""
+    """Ask the browser whether it has WebGL 2; call once per page."""
     st.session_state[_WEBGL] = _probe(key="webgl", on_webgl2_change=_nothing).get("webgl2")
 
 
 def has_webgl() -> bool | None:
-    """Return whether the browser has WebGL 2; None: it has not said yet."""
+    """Return whether the browser has WebGL 2; None: not known yet."""
     found = st.session_state.get(_WEBGL)
     return found if isinstance(found, bool) else None
 
 
 def picked_of(raw: object) -> Picked | None:
-    """Return a click from what the browser sent, which may be anything.
+    """Parse a click that the browser sent; return None if it is not valid.
 
     >>> picked_of({"name": "axial", "x": 0.25, "y": 0.5}), picked_of({"name": "axial", "x": 7})
     (Picked(name='axial', share=(0.25, 0.5)), None)
@@ -227,7 +226,7 @@ def picked_of(raw: object) -> Picked | None:
 
 
 def turned_of(raw: object) -> Turned | None:
-    """Return a turn of the wheel from what the browser sent.
+    """Parse a wheel step that the browser sent; return None if it is not valid.
 
     >>> turned_of({"name": "axial", "steps": -1}), turned_of("axial")
     (Turned(name='axial', steps=-1), None)

@@ -1,8 +1,8 @@
-"""Who may come in while the service asks nobody for a key: whoever calls the page by a name of this machine.
+"""Reject requests to the page by host name while no API key exists.
 
-The service lets in what comes from this machine, and to it the page is just that, whoever sits in front of the page:
-somebody elsewhere, where the page listens to the network, or a script on a page elsewhere, for which a name was made to
-lead to this machine (DNS rebinding). So the page looks at the name itself. As soon as there is a key, the key decides.
+Without a key, the service accepts every request from localhost, and the page sends its requests from there. A remote
+user could exploit this when the page listens on a network, and a script of another site by DNS rebinding. So the page
+checks the ``Host`` header itself. Once a key exists, the key decides.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from metseg.ui.api_client import Api
 
 
 class RemoteHost(MetsegError):
-    """The page was called by a name that is none of this machine's, and there is no key to ask for."""
+    """The ``Host`` of the request is not allowed, and no API key exists that could authenticate it."""
 
     default_code = "page.elsewhere"
 
 
 def require_local_or_key(api: Api) -> None:
-    """Let in whoever may come in.
+    """Reject requests from hosts that are not allowed.
 
     Raises:
-        Elsewhere: see there.
+        RemoteHost: the host is not allowed, and no API key exists.
         Unreachable: the service does not answer.
     """
     if is_local(requested_host(), api.settings.allowed_hosts) or api.asks_for_a_key():
         return
     raise RemoteHost(
-        "the page was called by a name that is not this machine's, and the service asks for no key",
+        "the page was opened under a host name that is not allowed, and the service has no API key",
         expected=", ".join(api.settings.allowed_hosts),
-        cure="make a key with metseg serve keys add OWNER, or add the name to METSEG_ALLOWED_HOSTS",
+        cure="create a key with metseg serve keys add OWNER, or add the host name to METSEG_ALLOWED_HOSTS",
     )
 
 
 def requested_host() -> str | None:
-    """Return by which name, and port, the browser called the page; None where no browser did."""
+    """Return the ``Host`` header of the browser's request, with its port; None outside a browser."""
     return st.context.headers.get("Host")
 
 
 def is_local(called_by: str | None, allowed: tuple[str, ...]) -> bool:
-    """Return whether a name is one of this machine's. Browsers always say by which name they call.
+    """Return whether a host is allowed. Browsers always send one, so None is allowed.
 
     >>> is_local("localhost:8501", ("localhost",)), is_local("evil.example:8501", ("localhost",)), is_local(None, ())
     (True, False, True)

@@ -1,4 +1,4 @@
-"""What things are called on the page: phases, states, kinds, sequences, sizes and times."""
+"""Labels of the page: phases, states, kinds, sequences, sizes and times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATES: Final[Mapping[State, str]] = {
     State.CANCELLED: "cancelled",
 }
 
-#: Signs of states in lists, of the font that Streamlit brings.
+#: Icons of states in lists, from Streamlit's icon font.
 STATE_ICONS: Final[Mapping[State, str]] = {
     State.QUEUED: ":material/hourglass_empty:",
     State.RUNNING: ":material/progress_activity:",
@@ -52,12 +52,12 @@ SEQUENCE_NAMES: Final[Mapping[str, str]] = {
 
 _STEP: Final = 1024
 _MINUTE, _HOUR = 60, 3600
-#: What Markdown would take for its own.
+#: Escapes the characters that Markdown interprets.
 _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>()#+-.!|~$:"})
 
 
 def sequence_name(sequence: str) -> str:
-    """Return what a sequence is called.
+    """Return the label of a sequence.
 
     >>> sequence_name("t1c"), sequence_name("adc")
     ('T1 with contrast', 'adc')
@@ -66,7 +66,7 @@ def sequence_name(sequence: str) -> str:
 
 
 def size_words(size: float) -> str:
-    """Return a number of bytes in words.
+    """Return a number of bytes with a unit.
 
     >>> size_words(812), size_words(20480), size_words(9437184)
     ('812 bytes', '20 KB', '9.0 MB')
@@ -79,7 +79,7 @@ def size_words(size: float) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Return a time in words.
+    """Return a duration in seconds as a text.
 
     >>> duration_words(8.2), duration_words(75), duration_words(7260)
     ('8 s', '1 min 15 s', '2 h 1 min')
@@ -93,7 +93,7 @@ def duration_words(seconds: float) -> str:
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
-    """Return how long ago something was; today's and yesterday's are told by the hour.
+    """Return how long ago a moment was: in minutes, in hours below 48 hours, else in days.
 
     >>> ago(datetime(2025, 3, 14, 9, 0, tzinfo=UTC), datetime(2025, 3, 14, 9, 20, tzinfo=UTC))
     '20 min ago'
@@ -108,7 +108,7 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text with which Markdown does nothing.
+    """Escape a text for Markdown.
 
     >>> plain("a*b [x](http://y)")
     'a\\\\*b \\\\[x\\\\]\\\\(http\\\\://y\\\\)'
@@ -121,7 +121,7 @@ def _with_zone(moment: datetime) -> datetime:
 
 
 def source_name(source: str) -> str:
-    """Return where an image was read from; files are counted in the order in which they were uploaded.
+    """Return the source of an image as a text; files are numbered in the order of the upload.
 
     >>> [source_name(text) for text in ("file 1", "file 2", "file 11", "file 22", "series 5")]
     ['the 1st file uploaded', 'the 2nd file uploaded', 'the 11th file uploaded', 'the 22nd file uploaded', 'series 5']

@@ -1,4 +1,4 @@
-"""What the page is told when it is started: where the API is, and what only the layers above it know."""
+"""Settings of the page: the address of the API, and functions that higher layers provide."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True)
 class SequenceFromName:
-    """What the name of a file tells of its sequence.
+    """The sequence that a file name indicates.
 
     Args:
-        sequence: None where the name does not say it plainly.
-        reason: why.
-        is_doubtful: whether the name speaks of a sequence without saying plainly which.
+        sequence: the sequence; None if the name is not clear.
+        reason: explanation for the user.
+        is_doubtful: whether the name mentions sequences but is ambiguous.
     """
 
     sequence: str | None = None
@@ -29,19 +29,19 @@ class SequenceFromName:
     is_doubtful: bool = False
 
 
-#: From the names of a study's files, without their endings, to what each tells of the sequence.
+#: Maps the file names of a study, without extensions, to the sequence that each indicates.
 ReadNames = Callable[[Sequence[str]], Sequence[SequenceFromName]]
-#: From the records of preprocessing, as in ``lesions.json``, to a sentence for each.
+#: Maps the preprocessing records of ``lesions.json`` to one sentence each.
 Describe = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
 
 
 def read_no_names(stems: Sequence[str]) -> Sequence[SequenceFromName]:
-    """Take no sequence from names: the user says which it is."""
+    """Take no sequences from names: the user chooses them."""
     return [SequenceFromName()] * len(stems)
 
 
 def name_steps(records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    """Return the names of the steps, for want of sentences.
+    """Return the names of the steps: the fallback where no function describes them.
 
     >>> name_steps([{"step": "zscore", "scope": "case"}])
     ('Step: zscore.',)
@@ -54,13 +54,13 @@ class PageSettings:
     """Settings of the page.
 
     Args:
-        api_url: of the service.
-        api_key: sent with every call; None: none is needed, or each user gives one.
-        allowed_hosts: names by which the page may be called while the service asks for no key.
-        poll_s: how often a study that is worked on is looked at.
-        read_names: sequences from file names; names never leave the page's process.
-        describe: of preprocessing in sentences.
-        transport: stands between the page and the network; None: the network itself.
+        api_url: address of the service.
+        api_key: sent with every request; None: no key is needed, or each user enters one.
+        allowed_hosts: host names under which the page may be opened while the service requires no key.
+        poll_s: seconds between two requests for the progress of a study.
+        read_names: reads sequences from file names, which never leave the page's process.
+        describe: describes preprocessing in sentences.
+        transport: HTTP transport, for tests; None: the network.
     """
 
     api_url: str = DEFAULT_API_URL
@@ -73,7 +73,7 @@ class PageSettings:
 
 
 def settings_from_environment(**changes: Any) -> PageSettings:
-    """Return settings of ``METSEG_API_URL``, ``METSEG_API_KEY``, ``METSEG_ALLOWED_HOSTS``, but for those given here."""
+    """Read ``METSEG_API_URL``, ``METSEG_API_KEY`` and ``METSEG_ALLOWED_HOSTS``; ``changes`` override them."""
     found: dict[str, Any] = {
         "api_url": os.environ.get("METSEG_API_URL") or DEFAULT_API_URL,
         "api_key": os.environ.get("METSEG_API_KEY") or None,
@@ -88,7 +88,7 @@ _chosen: PageSettings | None = None
 
 
 def use(settings: PageSettings | None) -> None:
-    """Have every session from now on use these settings; None: those of the environment."""
+    """Set the settings for all sessions from now on; None: those of the environment."""
     global _chosen
     _chosen = settings
 

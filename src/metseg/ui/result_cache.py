@@ -1,7 +1,7 @@
-"""Results of studies, fetched once and kept for a while, for whichever session is allowed to see them.
+"""Cache of study results, shared by all sessions.
 
-Who asks has first been given the study by the service, with the checksums of its results; these are the keys here, so
-nobody gets what the service would not have given.
+The keys contain the checksums of the results. A session knows them only if the service has sent it the study, so the
+cache gives no session more than the service would.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metseg.ui.viewer import nifti_bytes, niivue_data, slice_images
 from metseg.ui.viewer.niivue_data import Box
 from metseg.ui.viewer.scene import Scene
 
-#: Seconds after which pixels leave the page's memory, and of how many studies they stay there.
+#: Seconds for which pixels are cached, and the maximum numbers of cached volumes and slices.
 _KEEP_S: Final = 900
 _VOLUMES: Final = 3
 _SLICES: Final = 200
@@ -25,7 +25,7 @@ _INSTANCES: Final = "lesions.nii.gz"
 
 
 def artifact_of(study: Study, name: str) -> Artifact | None:
-    """Return what the study says of a result; None: there is no such result."""
+    """Return the entry of a result in the study; None if the study has no such result."""
     return next((artifact for artifact in study.artifacts if artifact.name == name), None)
 
 
@@ -36,7 +36,11 @@ def has(study: Study, *names: str) -> bool:
 
 
 def checksum(study: Study, name: str) -> str:
-    """Return the checksum of a result; raises as the results themselves do."""
+    """Return the checksum of a result.
+
+    Raises:
+        Unexpected: the study has no such result.
+    """
     return _checksums(study, name)[0]
 
 
@@ -47,12 +51,12 @@ def scene(api: Api, study: Study) -> Scene:
 
 
 def prepared(api: Api, study: Study) -> nifti_bytes.Image:
-    """Return what the network saw of a study: its reference sequence after preprocessing."""
+    """Return the reference sequence of a study after preprocessing, as the network received it."""
     return _nifti(study.id, "prepared.nii.gz", _checksums(study, "prepared.nii.gz"), api)
 
 
 def slice_of(api: Api, study: Study, index: int) -> slice_images.Slice:
-    """Return one slice of a study made of pictures, counted from 0."""
+    """Return one slice of a study made of pictures; ``index`` starts at 0."""
     names = [
         *slice_images.slice_names(index + 1),
         *_known(study, slice_images.instances_name(index + 1)),
@@ -67,7 +71,7 @@ def document(api: Api, study: Study) -> bytes:
 
 @st.cache_data(ttl=_KEEP_S, max_entries=12, show_spinner=False)
 def viewer_image(study_id: str, checksum: str, window: tuple[float, float], box: Box | None, _scene: Scene) -> bytes:
-    """Return the copy of the image that the viewer shows."""
+    """Return the copy of the image for the viewer."""
     del study_id, checksum  # they are the key
     return niivue_data.image_file(_scene, window, box)
 
@@ -79,11 +83,11 @@ def _scene(study_id: str, checksums: tuple[str, ...], _api: Api, _study: Study) 
         nifti_bytes.read_nifti(_api.artifact(study_id, name))
         for name in ("image.nii.gz", "mask.nii.gz", "probability.nii.gz")
     )
-    # Studies of 0.1.0 have no instance map: their lesions can be looked at, and not be picked in the image.
+    # Studies of 0.1.0 have no instance map: their lesions are shown, but cannot be selected in the image.
     known = has(_study, _INSTANCES)
     lesions = nifti_bytes.read_nifti(_api.artifact(study_id, _INSTANCES)).data if known else np.zeros_like(mask.data)
     if not image.data.shape == mask.data.shape == probability.data.shape == lesions.shape:
-        raise Unexpected("image and result are of different sizes")
+        raise Unexpected("image and result have different sizes")
     return Scene(image, mask.data, probability.data, _study.lesions, lesions)
 
 
@@ -110,7 +114,7 @@ def _bytes(study_id: str, name: str, checksums: tuple[str, ...], _api: Api) -> b
 
 
 def _known(study: Study, name: str) -> tuple[str, ...]:
-    """Return the name of a result where the study has it: 0.1.0 made no instance maps."""
+    """Return the name of a result if the study has it; studies of 0.1.0 have no instance maps."""
     return (name,) if has(study, name) else ()
 
 
@@ -118,7 +122,7 @@ def _checksums(study: Study, *names: str) -> tuple[str, ...]:
     """Return the checksums of results.
 
     Raises:
-        Unexpected: there is no such result.
+        Unexpected: the study has no such result.
     """
     found = [artifact_of(study, name) for name in names]
     if any(artifact is None for artifact in found):

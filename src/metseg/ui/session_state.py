@@ -1,4 +1,4 @@
-"""What one session of the page remembers: whom it talks to, what is open, which lesion is looked at."""
+"""State of one session: API client, open study, last upload and selected lesion."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _API, _KEY, _HANDED, _UPLOAD = "_api", "_key", "_handed", "_upload"
 
 @dataclass(frozen=True)
 class Handed:
-    """The files that were sent last, kept so that another model can look at them too.
+    """The files of the last upload, kept for analysis with another model.
 
     Args:
-        study_id: what was made of them.
-        parts: as sent.
+        study_id: the study of the upload.
+        parts: the files as sent.
     """
 
     study_id: str
@@ -32,7 +32,7 @@ class Handed:
 
 
 def api() -> Api:
-    """Return this session's way to the service; made anew where settings or key have changed."""
+    """Return the API client of this session; a new one if settings or key have changed."""
     wanted, key = page_settings.current(), st.session_state.get(_KEY)
     known = st.session_state.get(_API)
     if not isinstance(known, Api) or known.settings != wanted or known.key != (key or wanted.api_key):
@@ -42,25 +42,25 @@ def api() -> Api:
 
 
 def give_key(key: str | None) -> None:
-    """Use a key from now on, in this session only."""
+    """Set the API key for this session; None removes it."""
     st.session_state[_KEY] = key or None
 
 
 def open_study_id() -> str | None:
-    """Return the study that is looked at; the address of the page says which."""
+    """Return the id of the open study, from the query parameters of the page."""
     found = st.query_params.get(_STUDY, "")
     return found if _ID.fullmatch(found) else None
 
 
 def open_study(study_id: str | None) -> None:
-    """Look at a study; None: hand in a new one."""
+    """Open a study; None: open the page for a new one."""
     st.query_params.clear()
     if study_id is not None:
         st.query_params[_STUDY] = study_id
 
 
 def open_history() -> None:
-    """Look at the list of all studies."""
+    """Open the list of all studies."""
     st.query_params.clear()
     st.query_params[_PAGE] = HISTORY
 
@@ -70,43 +70,43 @@ def history_is_open() -> bool:
 
 
 def upload_round() -> int:
-    """Return a number that changes when an upload is over, so that the next begins with empty fields."""
+    """Return a number that changes after each upload, so that the next starts with empty fields."""
     return int(st.session_state.get(_UPLOAD, 0))
 
 
 def end_upload() -> None:
-    """Begin the next upload with empty fields."""
+    """Start the next upload with empty fields."""
     st.session_state[_UPLOAD] = upload_round() + 1
 
 
 def upload_key() -> str:
-    """Return the idempotency key of this upload: sent twice because an answer was lost, it is still one study."""
+    """Return the idempotency key of this upload, so that sending it again makes no second study."""
     name = f"_upload_key_{upload_round()}"
     return str(st.session_state.setdefault(name, uuid.uuid4().hex))
 
 
 def remember_handed(study_id: str, parts: Sequence[Part]) -> None:
-    """Keep the files of the last upload; those of the one before are let go."""
+    """Keep the files of the last upload instead of those of the one before."""
     st.session_state[_HANDED] = Handed(study_id, tuple(parts))
 
 
 def handed(study_id: str) -> Handed | None:
-    """Return the files of a study, where they are still here."""
+    """Return the files of a study if they belong to the last upload; else None."""
     found = st.session_state.get(_HANDED)
     return found if isinstance(found, Handed) and found.study_id == study_id else None
 
 
 def lesion_key(study_id: str) -> str:
-    """Return under which name the lesion that is looked at is kept."""
+    """Return the session key of the selected lesion."""
     return f"lesion-{study_id}"
 
 
 def selected_lesion(study_id: str) -> int | None:
-    """Return the number of the lesion that is looked at."""
+    """Return the number of the selected lesion."""
     found = st.session_state.get(lesion_key(study_id))
     return found if isinstance(found, int) else None
 
 
 def select_lesion(study_id: str, number: int | None) -> None:
-    """Look at a lesion, or at none."""
+    """Select a lesion; None: select none."""
     st.session_state[lesion_key(study_id)] = number

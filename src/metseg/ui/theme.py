@@ -1,4 +1,4 @@
-"""How the page looks: quiet colours, light or dark as the user's system is, and nothing on it that is not ours."""
+"""Theme of the page: colours for light and dark mode, page configuration, style sheet and disclaimer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from PIL import Image, ImageDraw
 
 from metseg.schemas import NOTICE
 
-#: Colours of lesions on grey pictures, which everybody can tell apart; red, green, blue.
+#: Colours of lesions on grey pictures (red, green, blue), safe for colour-blind readers.
 Colour = tuple[int, int, int]
 LESION: Final[Colour] = (255, 96, 40)
 SELECTED: Final[Colour] = (0, 220, 255)
 BOTH: Final[Colour] = (240, 228, 66)
 FIRST_ONLY: Final[Colour] = (230, 159, 0)
 SECOND_ONLY: Final[Colour] = (86, 180, 233)
-#: Class id to colour, where a model tells several classes apart.
+#: Class id to colour, for models with several classes.
 CLASS_COLOURS: Final[dict[int, Colour]] = {
     1: LESION,
     2: (86, 180, 233),
@@ -43,7 +43,7 @@ _DARK: Final = {
     "borderColor": "#333d41",
 }
 
-#: Streamlit's options, by the names that it gives them.
+#: Streamlit options by name.
 OPTIONS: Final[dict[str, Any]] = {
     "theme.baseRadius": "0.5rem",
     "theme.baseFontSize": 15,
@@ -67,12 +67,12 @@ OPTIONS: Final[dict[str, Any]] = {
     "server.enableStaticServing": False,
 }
 
-#: Name of what holds images and table side by side; on narrow screens they stand below one another.
+#: Key of the container with images and table side by side; on narrow screens they are stacked.
 BESIDE: Final = "beside"
-#: Name of what holds the headline and, beside it, figures; on narrow screens the headline has a line of its own.
+#: Key of the container with headline and figures; on narrow screens the headline has a separate line.
 HEAD: Final = "head"
 
-#: Above Streamlit's sidebar, which lies over everything else: on a small screen it would hide the notice.
+#: z-index above Streamlit's sidebar, which would hide the disclaimer on a small screen.
 _ABOVE_ALL: Final = 1_000_000
 
 _STYLE: Final = f"""
@@ -103,7 +103,7 @@ _BRAND: Final = '<div class="metseg-brand">metseg</div><div class="metseg-sub">B
 
 
 def set_up() -> None:
-    """Begin a page; to be called before anything else is drawn."""
+    """Configure the page; call before anything is drawn."""
     st.set_page_config(
         page_title="metseg",
         page_icon=icon(),
@@ -115,7 +115,7 @@ def set_up() -> None:
 
 @cache
 def icon() -> Image.Image:
-    """Return the sign of the page; one that Streamlit knows by name, browsers would fetch from elsewhere."""
+    """Return the icon of the page; browsers would fetch Streamlit's named icons from another server."""
     drawn = Image.new("RGBA", (64, 64))
     pen = ImageDraw.Draw(drawn)
     pen.ellipse((4, 4, 60, 60), fill=_LIGHT["primaryColor"])
@@ -124,18 +124,18 @@ def icon() -> Image.Image:
 
 
 def dress() -> None:
-    """Give the page its style, and the notice its place at the foot of every screen."""
+    """Add the style sheet, and the disclaimer at the bottom of every screen."""
     st.html(_STYLE)
     st.markdown(_NOTICE_BAR, unsafe_allow_html=True)
 
 
 def brand() -> None:
-    """Draw what the page is called."""
+    """Show the name of the page."""
     st.markdown(_BRAND, unsafe_allow_html=True)
 
 
 def css(colour: Colour) -> str:
-    """Return a colour as the web writes it.
+    """Return a colour in CSS notation.
 
     >>> css((255, 96, 40))
     '#ff6028'

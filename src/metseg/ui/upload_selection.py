@@ -1,6 +1,6 @@
-"""What was chosen for upload, before it is sent: the kind of each file, which sequence it shows, what does not fit.
+"""Files chosen for upload: the kind and sequence of each, and complaints before sending.
 
-Only names are looked at, to show and to propose something; the service looks at the content.
+This module reads only file names, to propose kinds and sequences; the service checks the contents.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from metseg.ui.api_client import Part
 from metseg.ui.labels import KINDS, plain, sequence_name
 from metseg.ui.page_settings import ReadNames, SequenceFromName
 
-#: Endings by kind; a file without any of them may be DICOM.
+#: Kind by file extension; other files may be DICOM.
 ENDINGS: Final[Mapping[str, Kind]] = {
     ".nii.gz": Kind.NIFTI,
     ".nii": Kind.NIFTI,
@@ -33,22 +33,22 @@ ENDINGS: Final[Mapping[str, Kind]] = {
 
 _CLUTTER: Final = ("thumbs.db", "desktop.ini")
 
-#: What a model is for, as `metseg.schemas.Model.default_for` has it.
+#: Uses of a model, with the values of `metseg.schemas.Model.default_for`.
 PICTURES, VOLUMES = "pictures", "volumes"
 
 
 @dataclass(frozen=True)
 class ChosenFile:
-    """One file that is to be sent.
+    """One file to send.
 
     Args:
-        name: as the user knows it; shown, and not sent.
-        content: its bytes.
-        kind: by its ending.
-        sequence: which it shows, where that is known; `BRAIN_MASK`: it is a brain mask.
-        reason: why, or what its name leaves open; empty where the name tells nothing.
-        is_doubtful: whether its name speaks of a sequence without saying plainly which.
-        name_says: the sequence that its name says.
+        name: the user's file name; shown, but not sent.
+        content: bytes of the file.
+        kind: kind by its extension.
+        sequence: its sequence if known; `BRAIN_MASK` for a brain mask.
+        reason: why, or why the name is ambiguous; empty if the name indicates nothing.
+        is_doubtful: whether the name mentions sequences but is ambiguous.
+        name_says: the sequence that its name indicates.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ChosenFile:
 
 
 def ending_of(name: str) -> str:
-    """Return the ending of a file name that is known, or nothing.
+    """Return the extension of a file name if it is in `ENDINGS`, else "".
 
     >>> ending_of("Scan.NII.GZ"), ending_of("IM0001")
     ('.nii.gz', '')
@@ -71,12 +71,12 @@ def ending_of(name: str) -> str:
 
 
 def last_part(name: str) -> str:
-    """Return the name of a file without its folders, which a browser tells where a folder is chosen."""
+    """Return a file name without folders, which browsers include when the user chooses a folder."""
     return name.replace("\\", "/").rpartition("/")[2]
 
 
 def is_clutter(name: str) -> bool:
-    """Return whether a file is one that systems leave in folders, and nobody means to upload.
+    """Return whether a file is a hidden or system file that is not meant for upload.
 
     >>> is_clutter("study/.DS_Store"), is_clutter("Thumbs.db"), is_clutter("study/IM1")
     (True, True, False)
@@ -86,11 +86,11 @@ def is_clutter(name: str) -> bool:
 
 
 def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[ChosenFile, ...]:
-    """Return the files with what their names tell.
+    """Return the files with the kinds and sequences that their names indicate.
 
     Args:
         files: names and contents, in order.
-        read_names: from names without endings to sequences, or to `BRAIN_MASK`.
+        read_names: maps names without extensions to sequences or to `BRAIN_MASK`.
     """
     found = [
         ChosenFile(name, content, ENDINGS.get(ending_of(name), Kind.DICOM))
@@ -110,13 +110,13 @@ def _as_named(file: ChosenFile, said: SequenceFromName) -> ChosenFile:
 
 
 def study_kind(files: Sequence[ChosenFile]) -> Kind | None:
-    """Return what the files are together; None: of several kinds, or none at all. A brain mask may be beside any."""
+    """Return the common kind of the images; None for mixed kinds or no files. Brain masks do not count."""
     kinds = {Kind.DICOM if file.kind == Kind.ARCHIVE else file.kind for file in images_of(files) or files}
     return kinds.pop() if len(kinds) == 1 else None
 
 
 def images_of(files: Sequence[ChosenFile]) -> list[ChosenFile]:
-    """Return the files that are no brain mask."""
+    """Return the files except brain masks."""
     return [file for file in files if file.sequence != BRAIN_MASK]
 
 
@@ -126,29 +126,29 @@ def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None])
 
 
 def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
-    """Return what does not fit, a sentence each; nothing where all does.
+    """Return one sentence per problem; an empty list if there is none.
 
     Args:
-        files: as chosen.
-        model: that is to be used, where it is known.
+        files: the chosen files.
+        model: the chosen model, if any.
     """
     if not files:
         return []
     kind = study_kind(files)
     if kind is None:
         named = ", ".join(sorted({KINDS[file.kind] for file in files}))
-        return [f"The files are of several kinds ({named}). Choose those of one examination."]
+        return [f"The files have different formats ({named}). Choose the files of one examination."]
     found = [] if model is None or fits(model, kind) else [f"The model {model.name} is for volumes, not for pictures."]
     masks = len(files) - len(images_of(files))
     found += ["Choose the images too, not only a brain mask."] if masks == len(files) else []
-    found += ["There is more than one brain mask. Leave one of them out."] if masks > 1 else []
-    found += ["Pictures take no brain mask. Leave it out."] if masks and kind == Kind.PICTURE else []
+    found += ["There is more than one brain mask. Remove all but one."] if masks > 1 else []
+    found += ["Brain masks cannot be used with pictures. Remove the mask."] if masks and kind == Kind.PICTURE else []
     return found + (_sequence_complaints(images_of(files), model) if kind == Kind.NIFTI else [])
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     named = Counter(file.sequence for file in files if file.sequence is not None)
-    found = [f"Two files are said to show {sequence_name(name)}." for name, count in named.items() if count > 1]
+    found = [f"More than one file is assigned to {sequence_name(name)}." for name, count in named.items() if count > 1]
     found += [
         f"The name of {plain(last_part(file.name))} says {sequence_name(file.name_says)}, not"
         f" {sequence_name(file.sequence)}. Make sure that your choice is right."
@@ -157,7 +157,7 @@ def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> li
     ]
     nameless = [file for file in files if file.sequence is None]
     if nameless and (len(files) > 1 or nameless[0].is_doubtful):
-        return [*found, "Say for each file which sequence it shows."]
+        return [*found, "Choose the sequence of each file."]
     if model is None or nameless:
         return found
     lacking = [name for name in model.sequences if name not in named and name not in model.optional]
@@ -166,25 +166,25 @@ def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> li
 
 
 def needs_sequence(files: Sequence[ChosenFile]) -> bool:
-    """Return whether a file cannot be sent before the user says what it shows, for its name is not plain."""
+    """Return whether the user must choose a sequence first, because a file name is ambiguous."""
     return any(file.is_doubtful and file.sequence is None for file in files)
 
 
 def fits(model: Model, kind: Kind) -> bool:
-    """Return whether a model can be given a study of a kind: 3D networks need volumes."""
+    """Return whether a model supports a kind of study: 3D networks need volumes."""
     return kind != Kind.PICTURE or model.dimensions != 3
 
 
 def default_model(models: Sequence[Model], kind: Kind | None) -> Model | None:
-    """Return the model that the service takes where none is named."""
+    """Return the default model of the service for a kind of study."""
     use = PICTURES if kind == Kind.PICTURE else VOLUMES
     return next((model for model in models if use in model.default_for), None)
 
 
 def parts_of(files: Sequence[ChosenFile]) -> tuple[Part, ...]:
-    """Return the files as they are sent: by number and by the sequence that their names say, but not by their names.
+    """Return the files to send, renamed to a number and the sequence that their name indicates.
 
-    So the service can tell, with the result, whether a name says what a file was read as.
+    With it the service can report when the chosen sequence differs from the file name, without the name itself.
 
     >>> file = ChosenFile("MILLER_T1_Gd.nii", b"", Kind.NIFTI, "t1c", name_says="t1c")
     >>> [(part.field, part.name) for part in parts_of([file])]
@@ -197,10 +197,10 @@ def parts_of(files: Sequence[ChosenFile]) -> tuple[Part, ...]:
 
 
 def _said(file: ChosenFile) -> str:
-    """Return the sequence that a file's name says, as a part of the name that is sent."""
+    """Return the suffix of the sent file name: the sequence that the original name indicates."""
     return f"-{file.name_says}" if file.name_says in SEQUENCES else ""
 
 
 def total_bytes(files: Sequence[ChosenFile]) -> int:
-    """Return how much is to be sent."""
+    """Return the total size of the files in bytes."""
     return sum(len(file.content) for file in files)

@@ -362,7 +362,7 @@ def test_a_file_that_is_not_as_received(make_job: Callable[..., Job], volume_fil
     path.unlink()
     if damage != "missing":
         path.write_bytes(content[:-1] + (bytes([content[-1] ^ 1]) if damage == "changed" else b""))
-    with pytest.raises(ResourceError, match="file 2: the service has lost a file") as caught:
+    with pytest.raises(ResourceError, match="file 2: a received file is missing or damaged") as caught:
         run_phase(Phase.RECEIVE, job)
     assert caught.value.code == "resources.storage"
 

@@ -109,7 +109,7 @@ def test_two_workers_of_one_name(make_fleet: Callable[[], Any], accept: Callable
     second = [sys.executable, "-m", "metseg", "worker", "--name", "w1"]
     ended = subprocess.run(second, capture_output=True, text=True, check=False, timeout=240)
     assert ended.returncode == 6
-    assert "worker w1: a worker of this name is at work" in ended.stderr
+    assert "worker w1: a worker with this name is already running" in ended.stderr
     assert fleet.end("w1") == 0
 
 

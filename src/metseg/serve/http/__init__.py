@@ -1,1 +1,1 @@
-"""What the API receives and answers: forms, uploads, validation, errors, OpenAPI."""
+"""Requests and responses of the API: forms, uploads, validation, errors, OpenAPI."""

@@ -1,4 +1,4 @@
-"""Which form of an answer a client wants, by its header Accept."""
+"""Choose the format of a response by the ``Accept`` header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.sync_predict.messages import Form
 
-#: Media types with their parameter ``view``, and what they ask for; the first of those wanted equally wins.
+#: Media types with the parameter ``view``, and their formats. Among equal qualities, the first wins.
 _OFFERS: Final = (
     ("application/json", "", Form.JSON),
     ("image/png", "mask", Form.MASK),
@@ -17,10 +17,10 @@ _VIEW: Final = "view"
 
 
 def negotiate(accept: str | None) -> Form:
-    """Return the form that a client likes best.
+    """Return the format that the client prefers.
 
     Args:
-        accept: value of the header; None or empty: anything will do.
+        accept: value of the header; None or empty: any format.
     Raises:
         Refused: ``request.not_acceptable``.
 
@@ -34,7 +34,7 @@ def negotiate(accept: str | None) -> Form:
     if quality <= 0:
         raise Refused(
             "request.not_acceptable",
-            "none of the wanted formats can be given",
+            "none of the accepted formats is available",
             where="header Accept",
             expected="application/json, image/png, or image/png; view=overlay",
         )
@@ -42,7 +42,7 @@ def negotiate(accept: str | None) -> Form:
 
 
 def _liking(accept: str, media_type: str, view: str) -> float:
-    """Return how much an offer is liked, 0 to 1. Of ranges that match, the most exact holds (RFC 9110, 12.5.1)."""
+    """Return the quality of an offer, 0 to 1. The most specific matching range counts (RFC 9110, 12.5.1)."""
     most_exact, liking = -1, 0.0
     for part in accept.split(","):
         wanted, parameters = _range(part)
@@ -59,7 +59,7 @@ def _range(part: str) -> tuple[str, dict[str, str]]:
 
 
 def _exactness(wanted: str, wanted_view: str | None, media_type: str, view: str) -> int:
-    """Return how exactly a range names an offer; -1 where it does not."""
+    """Return how specifically a range matches an offer; -1 if it does not match."""
     if wanted == media_type:
         if wanted_view is None:
             return 2

@@ -1,4 +1,4 @@
-"""Who calls, and what they may: the dependencies of the routes."""
+"""Dependencies of the routes: authentication and scopes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal
 bearer: Final = HTTPBearer(
     auto_error=False,
     scheme_name="key",
-    description="A key of `metseg serve keys add`. Without any key, the service answers on this machine only.",
+    description="A key of `metseg serve keys add`. Until one exists, the service accepts local requests only.",
 )
 
 
 async def get_service(request: Request) -> Service:
-    """Return the service that this application was made for. Not worth a thread, as plain functions get one."""
+    """Return the service of this application; async, because FastAPI runs plain functions in a thread."""
     service: Service = request.app.state.service
     return service
 
@@ -32,10 +32,10 @@ Svc = Annotated[Service, Depends(get_service)]
 def get_principal(
     request: Request, service: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """Return who calls.
+    """Authenticate the caller.
 
     Raises:
-        Refused: ``request.unauthorised``; without keys ``request.host`` and ``request.origin``.
+        Refused: ``request.unauthorised``; while no key exists, ``request.host`` and ``request.origin``.
     """
     if not service.keys.any():
         _require_local(request, service)
@@ -44,20 +44,20 @@ def get_principal(
     if holder is None:
         raise Refused(
             "request.unauthorised",
-            "a key is needed" if credentials is None else "the key is not valid",
+            "an API key is required" if credentials is None else "the API key is not valid",
             where="header Authorization",
-            expected="Bearer and a key",
+            expected="Bearer and an API key",
             headers={"WWW-Authenticate": "Bearer"},
         )
     return holder
 
 
 def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
-    """Return a dependency that lets only those pass who may do something."""
+    """Return a dependency that requires a scope."""
 
     async def require(principal: Annotated[Principal, Depends(get_principal)]) -> Principal:
         if scope not in principal.scopes:
-            raise Refused("request.forbidden", "the key does not allow this", expected=f"scope {scope}")
+            raise Refused("request.forbidden", "the API key does not allow this", expected=f"scope {scope}")
         return principal
 
     return require
@@ -70,10 +70,15 @@ Measuring = Annotated[Principal, Depends(needs(Scope.METRICS))]
 
 
 def _require_local(request: Request, service: Service) -> None:
-    """Refuse what a page elsewhere makes a browser on this machine send: under another name, or from its origin."""
+    """Reject requests that a foreign web page makes a local browser send, by ``Host`` and ``Origin``."""
     allowed = service.settings.allowed_hosts
     if host_of(f"//{request.headers.get('host', '')}") not in allowed:
-        raise Refused("request.host", "the service is not known by this name", where="header Host", cure="add a key")
+        raise Refused(
+            "request.host",
+            "this host name is not allowed",
+            where="header Host",
+            cure="create an API key, or add the name to METSEG_ALLOWED_HOSTS",
+        )
     origin = request.headers.get("origin")
     if origin is not None and host_of(origin) not in allowed:
-        raise Refused("request.origin", "a page from elsewhere may not call the service", where="header Origin")
+        raise Refused("request.origin", "requests from pages of other origins are not allowed", where="header Origin")

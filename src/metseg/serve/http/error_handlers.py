@@ -1,4 +1,4 @@
-"""Every error becomes a problem document; what nobody foresaw becomes one that says nothing."""
+"""Turn every error into a problem document; unexpected errors reveal no details."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from metseg.schemas import PROBLEM_MEDIA_TYPE, Problem
 from metseg.serve.http.multipart import refuse_place
 from metseg.serve.http.problem_details import Refused, make_problem, problem_of
 
-#: Codes of what the framework itself refuses.
+#: Codes for errors that the framework raises.
 _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
-    404: ("request.unknown", "there is nothing under this address"),
-    405: ("request.method", "this method is not for this address"),
+    404: ("request.unknown", "this path does not exist"),
+    405: ("request.method", "this path does not support the method"),
 }
 
 _WRONG_METHOD: Final = 405
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Have every error answered with a problem document."""
+    """Register the handlers that answer every error with a problem document."""
     handlers: Mapping[type[Exception], Any] = {
         MetsegError: _metseg,
         RequestValidationError: _validation,
@@ -52,8 +52,8 @@ def respond(request: Request, problem: Problem, headers: Mapping[str, str] | Non
 
 
 def unexpected_error(request: Request) -> Response:
-    """Return the answer for an error that nobody foresaw."""
-    detail = "Something went wrong in the service. The log has more under the id of the request."
+    """Return the response to an unexpected error."""
+    detail = "Internal error. The service's log has details under the id of this request."
     return respond(request, make_problem("internal", detail, request=request.state.request_id))
 
 
@@ -66,7 +66,7 @@ async def _metseg(request: Request, error: MetsegError) -> Response:
 
 
 async def _validation(request: Request, error: RequestValidationError) -> Response:
-    """Name the fields and what was expected; never what was given."""
+    """Report the invalid fields and the expected values, never the given ones."""
     for fault in error.errors():
         if isinstance(fault.get("input"), str):
             try:
@@ -79,13 +79,13 @@ async def _validation(request: Request, error: RequestValidationError) -> Respon
 
 
 async def _framework(request: Request, error: HTTPException) -> Response:
-    code, detail = _FRAMEWORK.get(error.status_code, ("request.malformed", "the request cannot be understood"))
+    code, detail = _FRAMEWORK.get(error.status_code, ("request.malformed", "the request is malformed"))
     headers = {"Allow": _methods(request)} if error.status_code == _WRONG_METHOD else error.headers
     return respond(request, make_problem(code, detail, request=request.state.request_id), headers)
 
 
 def _methods(request: Request) -> str:
-    """Return what can be done at an address; the framework names the methods of the first route that fits only."""
+    """Return all methods of a path; the framework returns only those of the first matching route."""
     fitting = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
     return ", ".join(sorted({method for route in fitting for method in getattr(route, "methods", None) or ()}))
 
@@ -99,6 +99,6 @@ async def _database(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, _error: ClientDisconnect) -> Response:
-    """Answer nobody: the client is gone; its upload was removed on the way here."""
-    detail = "the client is gone"
+    """Return a response for the log: the client has disconnected, and its upload was removed before."""
+    detail = "the client disconnected"
     return respond(request, make_problem("request.malformed", detail, request=request.state.request_id))

@@ -1,4 +1,4 @@
-"""Around every request: an id, a line in the log, a measure, and an answer even where something unforeseen happens."""
+"""Middleware around every request: request id, log line, metrics, and a response to unexpected errors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from metseg.serve.http.error_handlers import unexpected_error
 from metseg.serve.prometheus_metrics import ServiceMetrics
 
 REQUEST_ID: Final = "metseg.request"
-#: Sent with everything.
+#: Headers of every response.
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-site"),
 )
-#: From this status on, a request was refused, and its body may not have been read.
+#: From this status on, the body of the request may not have been read.
 _REFUSED: Final = 400
 _DRAIN_BYTES: Final = 64 * 2**20
 _DRAIN_S: Final = 10.0
-#: What a request to no route of ours is called, and one by no method of ours: what clients ask for may hold anything.
+#: Labels for unknown routes and methods, because the requested ones may contain anything.
 _NOWHERE: Final = "none"
 _OTHER: Final = "-"
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Body:
-    """The body of a request, of which it is known whether all of it was read."""
+    """Body of a request; records whether all of it was read."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -47,7 +47,7 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read what is left, for a while, and throw it away: many clients only listen when all is sent."""
+        """Discard the rest of the body, within limits: many clients read the response only after sending all."""
         left = _DRAIN_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
@@ -59,8 +59,8 @@ class RequestMiddleware:
     """Wraps the application.
 
     Args:
-        app: what is wrapped.
-        measures: told of each answer.
+        app: the wrapped application.
+        measures: metrics that count each response.
     """
 
     def __init__(self, app: ASGIApp, measures: ServiceMetrics) -> None:
@@ -91,7 +91,7 @@ class RequestMiddleware:
         except Exception:
             _log.exception("request %s failed", request_id)
             if status:
-                raise  # half an answer is out: all that is left is to break the connection
+                raise  # part of the response is sent: only closing the connection is left
             await unexpected_error(Request(scope))(scope, body.receive, send_on)
         finally:
             self._note(scope, status, time.perf_counter() - begin)

@@ -1,7 +1,7 @@
-"""Take the body of an upload apart as it comes: files to the disk, under numbers; fields into memory, within limits.
+"""Parse the body of an upload as it arrives: write files to disk under numbers, and keep fields in memory.
 
-The names that files had are read when all files are there, for the sequence or the brain mask that they may tell; they
-are neither joined to a path nor kept.
+After the last file, the original file names are used to find sequences and brain masks. They are never part of a path
+and are not stored.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from metseg.schemas import BRAIN_MASK, SEQUENCES
 from metseg.serve.http.problem_details import Refused
 from metseg.volume import canonical_modality
 
-#: A part's header may hold a file name of 10 KB.
+#: Maximum size of a part's header; file names of 10 KB must fit.
 _MAX_HEADER_BYTES: Final = 32 * 1024
 _MAX_FIELD_BYTES: Final = 4096
 _MAX_FIELDS: Final = 64
 
-#: Fields that files may come in, beside those called after what they show.
+#: Form fields for files without a declared sequence.
 FILE_FIELDS: Final = ("files", "file")
-#: What a file can be declared to be, by the field that it comes in.
+#: Form fields that declare the content of a file.
 DECLARED: Final = (*SEQUENCES, BRAIN_MASK)
 
-#: What begins like a URL, a path or a share, or climbs. Nothing that may be asked for looks so.
+#: Values that start like a URL, a path or a network share, or contain ``../``. No valid value looks like that.
 _PLACE: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|[/\\~])|.*\.\.[/\\]", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """One file that arrived.
+    """One received file.
 
     Args:
-        number: its place in the upload, from 1.
-        path: where it lies.
-        sequence: as its field says, else as the name it had says plainly; `BRAIN_MASK` for a brain mask.
-        bytes: how many.
-        sha256: of its content.
-        reason: why it is that sequence; where it is none, what its name leaves open.
-        is_doubtful: whether its name speaks of a sequence without saying plainly which.
+        number: number in the upload, from 1.
+        path: path of the stored file.
+        sequence: sequence declared by its form field, else read from its name; `BRAIN_MASK` for a brain mask.
+        bytes: size in bytes.
+        sha256: SHA-256 of the content.
+        reason: why it has this sequence, or why its name is ambiguous.
+        is_doubtful: whether its name mentions sequences but is ambiguous.
     """
 
     number: int
@@ -65,12 +65,12 @@ class ReceivedFile:
 
 @dataclass
 class Upload:
-    """What arrived.
+    """A received upload.
 
     Args:
-        folder: holds the files.
-        files: in order.
-        fields: text fields by name, all values of each.
+        folder: folder of the files.
+        files: files in order.
+        fields: values of the text fields by name.
     """
 
     folder: Path
@@ -78,13 +78,13 @@ class Upload:
     fields: dict[str, list[str]] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """Return what tells one request from another: fields, and content and sequence of each file."""
+        """Return a hash of the request: its fields, and content and sequence of each file."""
         content = [sorted(self.fields.items()), [(file.sequence, file.sha256) for file in self.files]]
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def reader_for(content_type: str | None, folder: Path, *, max_files: int) -> BodyReader | FormReader:
-    """Return what takes a body of a media type apart.
+    """Return the reader for a media type.
 
     Raises:
         Refused: ``request.media_type``, ``request.malformed``.
@@ -96,15 +96,15 @@ def reader_for(content_type: str | None, folder: Path, *, max_files: int) -> Bod
         return BodyReader(folder)
     raise Refused(
         "request.media_type",
-        "the body is of a kind that is not read",
+        "the media type of the body is not supported",
         where="header Content-Type",
         expected="multipart/form-data, or one picture as the body",
-        cure="send the file in a form, as curl -F file=@slice.png does",
+        cure="send the file as a form, for example with curl -F file=@slice.png",
     )
 
 
 def refuse_place(value: str, where: str) -> None:
-    """Refuse a value that names a place to fetch something from: nothing is ever fetched.
+    """Raise for a value that is a URL or a path; the service never fetches files.
 
     Raises:
         Refused: ``request.url``.
@@ -129,9 +129,9 @@ class _Reader:
         self._hash = hashlib.sha256()
 
     def close(self) -> None:
-        """Let go of a file that is not whole."""
+        """Close an incomplete file."""
         if self._open is not None:
-            with suppress(OSError):  # where the disk is full, closing says so once more
+            with suppress(OSError):  # on a full disk, closing fails again
                 self._open.close()
 
     def _begin_file(self) -> None:
@@ -141,7 +141,7 @@ class _Reader:
                 "request.too_large",
                 "there are too many files",
                 expected=f"at most {self._max_files}",
-                cure="upload one study at a time, DICOM as a zip archive",
+                cure="upload one study at a time, and pack DICOM files into a zip archive",
             )
         self._hash = hashlib.sha256()
         self._open = (self.upload.folder / f"{number:04d}").open("xb")
@@ -163,7 +163,7 @@ class _Reader:
 
 
 class BodyReader(_Reader):
-    """Takes a body that is one file."""
+    """Reads a body that is one file."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, max_files=1)
@@ -174,19 +174,19 @@ class BodyReader(_Reader):
         self._write(data)
 
     def end(self) -> Upload:
-        """Return what arrived; to be called when the body is whole."""
+        """Return the upload; call after the last byte."""
         self.feed(b"")
         self._end_file()
         return self.upload
 
 
 class FormReader(_Reader):
-    """Takes ``multipart/form-data`` apart.
+    """Reads ``multipart/form-data``.
 
     Args:
-        folder: for the files.
-        boundary: between the parts, as the header of the request says.
-        max_files: more are refused.
+        folder: folder for the files.
+        boundary: boundary of the parts, from the request header.
+        max_files: maximum number of files.
     """
 
     def __init__(self, folder: Path, boundary: bytes, *, max_files: int) -> None:
@@ -217,7 +217,7 @@ class FormReader(_Reader):
             raise _malformed() from None
 
     def feed(self, data: bytes) -> None:
-        """Take a piece of the body.
+        """Process a chunk of the body.
 
         Raises:
             Refused: ``request.malformed``, ``request.too_large``, ``request.invalid``.
@@ -229,7 +229,7 @@ class FormReader(_Reader):
             raise _malformed() from None
 
     def end(self) -> Upload:
-        """Return what arrived; to be called when the body is whole."""
+        """Return the upload; call after the last byte."""
         if not self._whole:
             raise _malformed()
         named = _name_sequences(self._names)
@@ -262,11 +262,11 @@ class FormReader(_Reader):
             raise _malformed()
         self._is_field = b"filename" not in options
         file_name = options.get(b"filename", b"").decode("utf-8", "replace")
-        if file_name:  # without one, it is what a browser sends where no file was chosen
+        if file_name:  # without a name, the browser had no file chosen
             _require_known_field(self._field)
             self._begin_file()
             stem = stem_of(PurePosixPath(file_name.replace("\\", "/")).name)
-            self._names.append((self._field, stem[: MAX_CHARACTERS + 1]))  # no longer name is read anyway
+            self._names.append((self._field, stem[: MAX_CHARACTERS + 1]))  # longer names are not read
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._open is not None:
@@ -278,7 +278,7 @@ class FormReader(_Reader):
                 "request.too_large",
                 "a text field is too long",
                 expected=f"at most {_MAX_FIELD_BYTES} bytes",
-                cure="send files with a file name, as curl -F files=@scan.nii.gz does",
+                cure="send files with a file name, for example with curl -F files=@scan.nii.gz",
             )
         else:
             self._text += data[start:end]
@@ -297,7 +297,7 @@ class FormReader(_Reader):
         except UnicodeDecodeError:
             raise _malformed() from None
         refuse_place(value, "a field of the form")
-        if not value.strip():  # a field that was left empty asks for nothing, a file field that was left out too
+        if not value.strip():  # ignore empty fields, and file fields without a file
             return
         self.upload.fields.setdefault(self._field, []).append(value)
 
@@ -309,17 +309,17 @@ def _require_known_field(name: str) -> None:
     if name not in FILE_FIELDS and canonical_modality(name) not in DECLARED:
         raise Refused(
             "request.invalid",
-            "a file comes in a field that is not known",
+            "a file was sent in an unknown form field",
             where="the form",
             expected=", ".join((*FILE_FIELDS, *DECLARED)),
         )
 
 
 def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
-    """Return which sequence each file shows, or that it is a brain mask, by its field, or else by its name.
+    """Return the sequence of each file, or `BRAIN_MASK`, from its form field, else from its name.
 
     Args:
-        names: the field and the name without ending of each file of a study.
+        names: form field, and name without extension, of each file of a study.
     """
     stems = [stem for _, stem in names]
     prefix = shared_prefix(stems)
@@ -329,7 +329,7 @@ def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
         reason = f"the form declares it ({declared})"
         found.append(
             by_name
-            # A field that agrees with the name adds nothing to what the name says.
+            # A field that agrees with the name adds no information.
             if field_name in FILE_FIELDS or by_name.modality == declared
             else NamedSequence(declared, declaration(reason, declared, stem, prefix=prefix))
         )
@@ -339,6 +339,6 @@ def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
 def _malformed() -> Refused:
     return Refused(
         "request.malformed",
-        "the form cannot be taken apart",
-        expected="multipart/form-data, whole, with names for all parts",
+        "the form cannot be parsed",
+        expected="complete multipart/form-data with a name for each part",
     )

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what FastAPI finds by itself: bodies that are streamed, problems, examples."""
+"""Additions to the OpenAPI document that FastAPI cannot derive: streamed bodies, problems, examples."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
 
 Responses = dict[int | str, dict[str, Any]]
 
-#: What every call can come to.
+#: Problems of every route.
 EVERYWHERE: Final = ("request.host", "request.origin", "request.unauthorised", "internal", "resources.database")
-#: What every call that takes files can come to, beside.
+#: Additional problems of routes that receive files.
 UPLOADS: Final = (
     "request.malformed",
     "request.url",
@@ -32,7 +32,7 @@ UPLOADS: Final = (
 
 
 def problems(*codes: str) -> Responses:
-    """Return how a route documents the problems it may answer with, an example for each code."""
+    """Return the documentation of a route's problems, with an example for each code."""
     found: Responses = {}
     for code in dict.fromkeys((*codes, *EVERYWHERE)):
         example = make_problem(code, PROBLEM_DETAILS[code], request="0123456789abcdef")
@@ -40,17 +40,17 @@ def problems(*codes: str) -> Responses:
         examples = status["content"][PROBLEM_MEDIA_TYPE]["examples"]
         examples[code] = {"value": example.model_dump(exclude_none=True)}
         if example.status == STATUS["service.busy"]:
-            status["headers"] = {"Retry-After": _header("Seconds after which it may go better.", "integer")}
+            status["headers"] = {"Retry-After": _header("Seconds until the next attempt.", "integer")}
     return found
 
 
 def header(description: str) -> dict[str, Any]:
-    """Return how a header of an answer is documented."""
+    """Return the documentation of a response header."""
     return _header(description, "string")
 
 
 def complete(app: FastAPI) -> None:
-    """Let the document hold the schema of problems, to which the routes refer."""
+    """Add the schema of problems to the document, to which the routes refer."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -77,10 +77,10 @@ _BINARY: Final[Mapping[str, Any]] = {"type": "string", "format": "binary"}
 _MODEL: Final[Mapping[str, Any]] = {
     "type": "string",
     "pattern": "^([A-Za-z0-9][A-Za-z0-9._+-]{0,99})?$",
-    "description": "Name of a model, of `GET /models`; without it, or empty, the service's own choice.",
+    "description": "Name of a model from `GET /models`; defaults to the service's default model.",
 }
 
-#: The form of `POST /predict/`, and the picture as the body itself.
+#: Bodies of `POST /predict/`: a form, or the picture itself.
 PREDICT_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -101,7 +101,7 @@ PREDICT_BODY: Final[dict[str, Any]] = {
     }
 }
 
-#: What `POST /predict/` sends back, by what was asked for in Accept.
+#: Responses of `POST /predict/` by the ``Accept`` header.
 PREDICT_ANSWERS: Final[dict[str, Any]] = {
     "description": "The segmentation: JSON; with `Accept: image/png` the mask (0/255 for one class, else class ids); "
     "with `Accept: image/png; view=overlay` the picture with the lesions drawn on it.",
@@ -111,7 +111,7 @@ PREDICT_ANSWERS: Final[dict[str, Any]] = {
     },
 }
 
-#: The form of `POST /studies`.
+#: Body of `POST /studies`.
 STUDY_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -124,29 +124,29 @@ STUDY_BODY: Final[dict[str, Any]] = {
                             "type": "array",
                             "items": _BINARY,
                             "description": "Pictures of one patient in order; NIfTI, one file per sequence; DICOM, "
-                            "files or one zip archive. Which sequence a NIfTI file shows is read from its name; "
-                            "one that is not plain is refused.",
+                            "files or one zip archive. The sequence of a NIfTI file is read from its name; "
+                            "ambiguous names are rejected.",
                         },
                         **{
-                            sequence: {**_BINARY, "description": f"The NIfTI file that shows {sequence}."}
+                            sequence: {**_BINARY, "description": f"NIfTI file of the sequence {sequence}."}
                             for sequence in SEQUENCES
                         },
                         BRAIN_MASK: {
                             **_BINARY,
                             "description": "A brain mask (NIfTI, on the grid of one of the images), for images that"
-                            " show the skull; without one a network finds the brain. May come with NIfTI files and"
-                            " with DICOM.",
+                            " show the skull. Without one, a network extracts the brain. Accepted with NIfTI and"
+                            " DICOM files.",
                         },
                         "model": _MODEL,
                         "stack": {"type": "boolean", "description": "Read the pages of a TIFF as slices."},
                         "allow_gaps": {
                             "type": "boolean",
-                            "description": "Fill missing DICOM slices, and mark every output.",
+                            "description": "Fill missing DICOM slices, and add a warning to every output.",
                         },
                         "series": {
                             "type": "array",
                             "items": {"type": "string", "pattern": "^([A-Za-z0-9_]+=[0-9]{1,9}(\\.[0-9]{1,4})?)?$"},
-                            "description": "Which DICOM series shows which sequence, such as `t1c=3`.",
+                            "description": "Assigns a DICOM series to a sequence, such as `t1c=3`.",
                         },
                     },
                     "additionalProperties": False,

@@ -1,4 +1,4 @@
-"""Examples of the OpenAPI document. A test reads each with its schema."""
+"""Examples of the OpenAPI document. A test validates each with its schema."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ STUDY: Final[dict[str, Any]] = {
     "notice": "Research use only: not a medical device.",
 }
 
-#: A study as it is when it was just accepted.
+#: A study that was just accepted.
 ACCEPTED: Final[dict[str, Any]] = {
     **STUDY,
     "state": "queued",
@@ -155,21 +155,21 @@ READY: Final[dict[str, Any]] = {
     "workers": 1,
 }
 
-#: What each problem may say.
+#: Example of the detail of each problem.
 PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.url": "a URL or a path is given",
-    "request.malformed": "the form cannot be taken apart (expected multipart/form-data, whole)",
-    "request.host": "the service is not known by this name",
-    "request.unauthorised": "a key is needed (expected Bearer and a key)",
-    "request.forbidden": "the key does not allow this (expected scope write)",
-    "request.origin": "a page from elsewhere may not call the service",
-    "request.unknown": "there is no such study",
-    "request.not_acceptable": "none of the wanted formats can be given (expected application/json or image/png)",
+    "request.malformed": "the form cannot be parsed (expected complete multipart/form-data with a name for each part)",
+    "request.host": "this host name is not allowed",
+    "request.unauthorised": "an API key is required (expected Bearer and an API key)",
+    "request.forbidden": "the API key does not allow this (expected scope write)",
+    "request.origin": "requests from pages of other origins are not allowed",
+    "request.unknown": "the study does not exist",
+    "request.not_acceptable": "none of the accepted formats is available (expected application/json or image/png)",
     "request.range": "the file has no such part (expected one range of bytes, such as bytes=0-99)",
     "request.timeout": "the upload took too long (expected at most 30 s without a byte)",
     "request.state": "the study is finished (got done)",
     "request.too_large": "the upload is too large (expected at most 2048 MiB)",
-    "request.media_type": "the body is of a kind that is not read",
+    "request.media_type": "the media type of the body is not supported",
     "request.invalid": "query.limit: Input should be less than or equal to 200",
     "request.idempotency": "this Idempotency-Key was used for another upload",
     "input.invalid": "the data cannot be used",
@@ -181,7 +181,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "service.predictor": "the picture took too long",
     "service.no_model": "no model for pictures is installed",
     "resources.database": "the database cannot be reached",
-    "resources.disk": "the disk is full; what was written before is untouched",
+    "resources.disk": "the disk is full; files written before are unchanged",
     "resources.memory": "memory ran out",
-    "internal": "Something went wrong in the service. The log has more under the id of the request.",
+    "internal": "Internal error. The service's log has details under the id of this request.",
 }

@@ -1,8 +1,7 @@
-"""From errors to problem documents (RFC 9457): which status a code has, and what of an error may be told.
+"""Convert errors to problem documents (RFC 9457), with a status for each code and without private data.
 
-The server's paths are cut out of every text, and a file is called by its number in the upload. Names of patients
-cannot get into an error of ours in the first place: files have no other names here, and `metseg.io.dicom` never
-repeats what a header says.
+Paths of the server are removed from every text, and files are referred to by their number in the upload. Errors of
+metseg contain no patient names: files have no other names here, and `metseg.io.dicom` never quotes header values.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any, Final
 from metseg.errors import BundleError, InputError, LockedError, MetsegError, ResourceError, UsageError
 from metseg.schemas import Failure, Phase, Problem
 
-#: Status by code; what is not here has the status of its class.
+#: Status by code; other codes have the status of their error class.
 STATUS: Final[Mapping[str, int]] = {
-    # what the request itself is
+    # errors of the request
     "request.url": 400,
     "request.malformed": 400,
     "request.host": 400,
@@ -35,7 +34,7 @@ STATUS: Final[Mapping[str, int]] = {
     "request.media_type": 415,
     "request.invalid": 422,
     "request.idempotency": 422,
-    # what the upload holds
+    # errors of the uploaded files
     "input.archive_path": 400,
     "input.archive_nested": 413,
     "input.archive_forged": 413,
@@ -44,7 +43,7 @@ STATUS: Final[Mapping[str, int]] = {
     "input.format": 415,
     "input.not_dicom": 415,
     "input.transfer_syntax": 415,
-    # what the service lacks
+    # errors of the service
     "service.busy": 503,
     "service.predictor": 503,
     "service.no_model": 503,
@@ -56,9 +55,9 @@ STATUS: Final[Mapping[str, int]] = {
     "internal": 500,
 }
 
-#: Status of what is wrong with data, where the code has none of its own.
+#: Status of data errors with a code that is not in `STATUS`.
 INPUT_STATUS: Final = 422
-#: Status of an error by its class, the first that fits.
+#: Status by error class; the first match counts.
 CLASS_STATUS: Final[tuple[tuple[type[MetsegError], int], ...]] = (
     (InputError, INPUT_STATUS),
     (UsageError, INPUT_STATUS),
@@ -68,38 +67,38 @@ CLASS_STATUS: Final[tuple[tuple[type[MetsegError], int], ...]] = (
     (MetsegError, 500),
 )
 
-#: What each status is called where nothing better is known.
+#: Title of each status.
 TITLES: Final[Mapping[int, str]] = {
-    400: "The request cannot be understood",
-    401: "A key is needed",
+    400: "The request is malformed",
+    401: "An API key is required",
     403: "This is not allowed",
-    404: "There is nothing here",
-    405: "This cannot be done here",
-    406: "None of the wanted formats can be given",
+    404: "Not found",
+    405: "This method is not supported here",
+    406: "None of the accepted formats is available",
     408: "The upload took too long",
     409: "This is not possible now",
     413: "The upload is too large",
-    415: "The file is of a kind that is not read",
+    415: "The file format is not supported",
     416: "The file has no such part",
     422: "The data cannot be used",
-    500: "Something went wrong in the service",
-    503: "The service cannot do this now",
-    507: "The service has no room left",
+    500: "Internal error",
+    503: "The service is not available for this now",
+    507: "The service has no disk space left",
 }
 
-#: Code to cure, where the one that the library names is an option of the command line; a request has none.
+#: Cure by code, instead of a cure of the library that names an option of the command line.
 CURES: Final[Mapping[str, str]] = {
     "input.missing_sequence": (
         "send each NIfTI file in the field of its sequence (t1n, t1c, t2w, t2f), name DICOM series in the field series "
-        "(t1c=5), or choose a model trained for its absence"
+        "(t1c=5), or choose a model that can work without it"
     ),
     "input.duplicate_sequence": (
-        "send only one file or series of it; the fields t1n, t1c, t2w, t2f and series say which is which"
+        "send only one file or series per sequence; assign them with the fields t1n, t1c, t2w, t2f and series"
     ),
     "input.brain_mask": (
-        "send a brain mask in the field brain_mask (NIfTI, on the grid of one of the images), or images without skull"
+        "send a brain mask in the field brain_mask (NIfTI, on the grid of an image), or skull-stripped images"
     ),
-    "input.dimensions": "choose a model for volumes, see GET /models, or send slices as pictures",
+    "input.dimensions": "choose a model for volumes (see GET /models), or send slices as pictures",
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
 }
 
@@ -107,7 +106,7 @@ _ENDINGS = r"(?:nii\.gz|nii|png|tif|jpg|webp|bmp|dcm|zip)"
 _FOLDERS = r"(?:inputs|incoming[/\\][0-9a-f]{32})[/\\]"
 _INPUT_FILE = re.compile(rf"(?:[^\s:'\"]*[/\\])?{_FOLDERS}0*(\d+)(?:\.[\w.]+)?|\b0*(\d+)\.{_ENDINGS}\b")
 _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\",;()]+){2,}[/\\]?")
-#: A study has many series, and which of them is not plain stands in the middle of the text.
+#: Maximum length of a text. A list of many series must fit.
 _LONGEST = 2000
 
 
@@ -122,21 +121,21 @@ def status_of(error: MetsegError) -> int:
 
 
 def public_text(text: object) -> str:
-    """Return a text without the server's paths; uploaded files are called by their number.
+    """Remove the server's paths from a text; uploaded files are referred to by their number.
 
     >>> public_text("/srv/m/studies/ab/abcd/inputs/0002.nii.gz: the file is truncated")
     'file 2: the file is truncated'
     >>> public_text("no bundle at /home/jane/.metseg/bundles/x")
     'no bundle at (path)'
     """
-    # The home's name may hold spaces, at which a pattern would stop.
+    # The path of the home folder may contain spaces, which the pattern does not match.
     home = os.environ.get("METSEG_HOME") or str(Path.home() / ".metseg")
     named = _INPUT_FILE.sub(lambda found: f"file {found[1] or found[2]}", str(text).replace(home, "(home)"))
     return " ".join(_PATH.sub("(path)", named).split())[:_LONGEST]
 
 
 def failure_of(error: MetsegError, phase: Phase | None = None) -> Failure:
-    """Return what is kept and told of an error that ended a study."""
+    """Return the stored and public description of an error that ended a study."""
     facts = [
         f"{name} {value}" for name, value in (("expected", error.expected), ("got", error.got)) if value is not None
     ]
@@ -146,7 +145,7 @@ def failure_of(error: MetsegError, phase: Phase | None = None) -> Failure:
 
 
 def _cure_of(error: MetsegError) -> str | None:
-    """Return what to do about an error here, where there is no command line."""
+    """Return the cure of an error for users of the API, who have no command line."""
     if error.cure is None:
         return None
     return public_text(error.cure_among((), CURES))
@@ -167,19 +166,19 @@ def problem_of(error: MetsegError, *, request: str | None = None, **members: Any
 
 
 def make_problem(code: str, detail: str, *, status: int | None = None, **members: Any) -> Problem:
-    """Return a problem document; the status is that of the code where none is given."""
+    """Return a problem document; ``status`` defaults to the status of the code."""
     number = STATUS.get(code, INPUT_STATUS) if status is None else status
     title = TITLES.get(number, TITLES[500])
     return Problem(type=f"urn:metseg:problem:{code}", title=title, status=number, detail=detail, code=code, **members)
 
 
 class Refused(MetsegError):
-    """The service refuses a request for a reason of its own; its code is in `STATUS`.
+    """The service refuses a request.
 
     Args:
-        code: of ``request.*`` or ``service.*``.
-        what: as of every error.
-        headers: to be sent with the answer.
+        code: a code ``request.*`` or ``service.*`` of `STATUS`.
+        what: what happened, as for every `MetsegError`.
+        headers: extra headers of the response.
     """
 
     def __init__(self, code: str, what: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:

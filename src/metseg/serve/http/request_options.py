@@ -1,4 +1,4 @@
-"""From the text fields of a form to what was asked for."""
+"""Parse the text fields of a form into options."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SERIES: Final = "series"
 
 
 def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
-    """Return what the fields of a form ask for; an empty field asks for nothing.
+    """Return the options of a form; empty fields are ignored.
 
     Raises:
-        Refused: ``request.invalid``; the message names fields of ours only.
+        Refused: ``request.invalid``; the message does not quote the request.
 
     >>> options_of({"model": ["lgg-flair"], "stack": ["true"], "series": ["t1ce=3"]})
     Options(model='lgg-flair', stack=True, allow_gaps=False, series={'t1c': '3'})
@@ -29,11 +29,11 @@ def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
     for name, values in fields.items():
         given = [value.strip() for value in values if value.strip()]
         if name not in (*_ONCE, _SERIES):
-            raise _invalid("a field is not known", "the form")
+            raise _invalid("unknown form field", "the form")
         if name == _SERIES and given:
             raw[name] = dict(map(_series, given))
         elif len(given) > 1:
-            raise _invalid("the field is given more than once", f"field {name}")
+            raise _invalid("the field occurs more than once", f"field {name}")
         elif given:
             raw[name] = _boolean(given[0], name) if name in _BOOLEANS else given[0]
     try:
@@ -44,17 +44,17 @@ def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
 
 
 def _boolean(value: str, name: str) -> bool:
-    """Return a boolean as the OpenAPI document has them: what else may be meant by 0 or off is not guessed."""
+    """Parse ``true`` or ``false``, as in the OpenAPI document; other spellings such as 0 or off are errors."""
     words = {"true": True, "false": False}
     if value.lower() not in words:
-        raise _invalid("true or false is wanted", f"field {name}")
+        raise _invalid("the value must be true or false", f"field {name}")
     return words[value.lower()]
 
 
 def _series(value: str) -> tuple[str, str]:
     sequence, separator, label = value.partition("=")
     if not separator:
-        raise _invalid("a sequence and a series are wanted, such as t1c=3", f"field {_SERIES}")
+        raise _invalid("the value must be a sequence and a series, such as t1c=3", f"field {_SERIES}")
     return canonical_modality(sequence), label.strip()
 
 

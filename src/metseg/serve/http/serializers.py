@@ -1,4 +1,4 @@
-"""From records to what goes over the wire."""
+"""Convert database records to the schemas of the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metseg.serve.storage.db_models import StudyRecord
 
 
 def study_of(record: StudyRecord) -> Study:
-    """Return a study with all its parts."""
+    """Return a study with all its details."""
     return Study(
         id=record.id,
         state=record.state,
@@ -33,7 +33,7 @@ def study_of(record: StudyRecord) -> Study:
 
 
 def summary_of(record: StudyRecord) -> StudySummary:
-    """Return a study in a line."""
+    """Return the summary of a study for lists."""
     return StudySummary(
         id=record.id,
         state=record.state,
@@ -49,7 +49,7 @@ def summary_of(record: StudyRecord) -> StudySummary:
 
 
 def artifacts_of(record: StudyRecord) -> tuple[Artifact, ...]:
-    """Return what can be fetched: only of a study that is done, so that nobody takes half of the results for all."""
+    """Return the artifacts of a study that is done; none before, because they would be incomplete."""
     if record.state != State.DONE:
         return ()
     return tuple(

@@ -1,7 +1,7 @@
-"""What an upload tells before anything is decoded: the kind of each file, its size and header, an archive's build.
+"""Validate uploads by their headers: the kind and size of each file, and the structure of archives.
 
-Only first bytes and headers are read. What needs whole files (checksums, voxels, which DICOM series belongs to which)
-is found by the worker, and the study then fails with the same code.
+Only first bytes and headers are read. The worker does the checks that need whole files (checksums, voxels, grouping of
+DICOM series); a study that does not pass them fails with the same codes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from metseg.io.images.image_decoding import check_picture_header
 from metseg.io.volumes.nifti import check_nifti_header
 from metseg.schemas import Kind
 
-#: Read of each file to tell its kind, and of each member of an archive to see its file meta.
+#: Bytes read from each file to detect its kind, and from each member of an archive for its file meta information.
 _HEAD_BYTES: Final = 4096
 _GZIP: Final = b"\x1f\x8b"
 _NIFTI_STARTS: Final = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
-#: What files are called on disk, by kind; for pictures by format.
+#: Extension of stored pictures by format.
 _ENDINGS: Final[Mapping[str, str]] = {"PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp"}
 
-#: Kinds that make one study together.
+#: Groups of kinds that can form one study.
 _FAMILIES: Final[Mapping[Kind, str]] = {
     Kind.PICTURE: "pictures",
     Kind.NIFTI: "NIfTI files",
@@ -38,13 +38,13 @@ _FAMILIES: Final[Mapping[Kind, str]] = {
 
 
 def check_file(path: Path, where: str) -> tuple[Kind, str]:
-    """Return what a file is, and the ending of its name, after looking at its head.
+    """Detect the kind of a file, validate its header, and return the kind and the extension to store it with.
 
     Args:
         path: the file.
-        where: what it is called in messages: its number.
+        where: name of the file in messages: its number.
     Raises:
-        InputError: it is nothing that is read, or wrong in a way that its head tells.
+        InputError: the format is not supported, or the header is not valid.
     """
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
@@ -57,7 +57,7 @@ def check_file(path: Path, where: str) -> tuple[Kind, str]:
 
 
 def study_kind(kinds: Sequence[Kind]) -> Kind:
-    """Return what a study is, from what its files are.
+    """Return the kind of a study from the kinds of its files.
 
     Raises:
         InputError: ``input.mixed_kinds``.
@@ -66,7 +66,7 @@ def study_kind(kinds: Sequence[Kind]) -> Kind:
     if len(families) == 1:
         return Kind.ARCHIVE if Kind.ARCHIVE in kinds else kinds[0]
     raise InputError(
-        "the files are of several kinds",
+        "the files have different formats",
         where="the upload",
         expected="pictures, NIfTI files, or DICOM",
         got=", ".join(sorted(families)),
@@ -76,10 +76,10 @@ def study_kind(kinds: Sequence[Kind]) -> Kind:
 
 
 def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
-    """Refuse brain masks that no study can have.
+    """Reject brain masks that do not fit the study.
 
     Args:
-        files: number in the upload to kind, of what is declared to be a brain mask.
+        files: kinds of the files declared as brain masks, by number in the upload.
         rest: kinds of the other files.
     Raises:
         InputError: ``input.duplicate_brain_mask``, more than one; ``input.brain_mask_kind``, one that is not NIfTI;
@@ -90,10 +90,10 @@ def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
     numbers = list(files)
     if len(numbers) > 1:
         raise InputError(
-            "two files are said to be the brain mask",
+            "two files are declared as the brain mask",
             where=f"file {numbers[1]}",
             got=f"file {numbers[0]} too",
-            cure="leave one of them out, or send it in the field of the sequence that it shows",
+            cure="remove one of them, or send it in the field of its sequence",
             code="input.duplicate_brain_mask",
         )
     if files[numbers[0]] != Kind.NIFTI:
@@ -106,16 +106,16 @@ def require_brain_mask(files: Mapping[int, Kind], rest: Sequence[Kind]) -> None:
         )
     if not rest:
         raise InputError(
-            "there is a brain mask and no image",
+            "the upload contains a brain mask but no image",
             where="the upload",
             cure="send the images of the study too",
             code="input.missing",
         )
     if Kind.PICTURE in rest:
         raise InputError(
-            "pictures take no brain mask",
+            "brain masks cannot be used with pictures",
             where=f"file {numbers[0]}",
-            cure="leave it out, or send the study as NIfTI or DICOM",
+            cure="remove it, or send the study as NIfTI or DICOM",
             code="input.brain_mask_of_pictures",
         )
 
@@ -142,7 +142,7 @@ def _check_dicom(path: Path) -> None:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive of a dangerous build, or with nothing in it that is read."""
+    """Reject an archive with an unsafe structure or without DICOM files."""
     found = 0
     with Archive(path) as archive:
         for member in archive.members:
@@ -154,14 +154,14 @@ def _check_archive(path: Path) -> None:
                 _check_member(head)
     if not found:
         raise InputError(
-            "there is no DICOM in the archive",
-            cure="pack the DICOM files of one study; give pictures and NIfTI files without an archive",
+            "the archive contains no DICOM files",
+            cure="pack the DICOM files of one study; send pictures and NIfTI files without an archive",
             code="input.not_dicom",
         )
 
 
 def _check_member(head: bytes) -> None:
-    """Look at the file meta of a member, as far as it lies in the first bytes."""
+    """Validate the file meta information of a member, as far as the first bytes contain it."""
     try:
         read_file_meta(io.BytesIO(head))
     except InputError as error:
@@ -170,7 +170,7 @@ def _check_member(head: bytes) -> None:
 
 
 def _at(error: InputError, where: str) -> InputError:
-    """Return an error that calls the file by its number."""
+    """Return a copy of an error that refers to the file by its number."""
     return type(error)(
         error.what, where=where, expected=error.expected, got=error.got, cure=error.cure, code=error.code
     )

@@ -1,6 +1,6 @@
-"""An upload goes from the wire to the disk as it comes: counted, timed, and never whole in memory.
+"""Stream uploads to disk, with limits on size and time, and never whole in memory.
 
-Whatever ends an upload, its folder goes with it; what was accepted has been moved out of it before.
+The folder of an upload is always removed at the end; accepted files have been moved out of it before.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from metseg.errors import ResourceError
 from metseg.serve.http.multipart import Upload, reader_for
 from metseg.serve.http.problem_details import Refused
 
-#: So much is gathered before a thread writes it.
+#: Bytes to collect before a thread writes them.
 _BATCH_BYTES: Final = 512 * 1024
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one upload may be.
+    """Limits of one upload.
 
     Args:
-        max_bytes: of the whole body.
-        max_files: how many.
-        deadline_s: for the whole.
-        idle_s: without a byte.
-        reserve_bytes: that must stay free on the disk.
+        max_bytes: maximum size of the body.
+        max_files: maximum number of files.
+        deadline_s: maximum seconds for the whole upload.
+        idle_s: maximum seconds without a byte.
+        reserve_bytes: disk space in bytes that must stay free.
     """
 
     max_bytes: int
@@ -47,12 +47,12 @@ class Limits:
 
 @asynccontextmanager
 async def receiving(request: Request, incoming: Path, limits: Limits) -> AsyncIterator[Upload]:
-    """Receive an upload into a folder of its own, and remove what is left of it at the end.
+    """Receive an upload into a new folder, and remove the folder at the end.
 
     Args:
         request: ``multipart/form-data``, or one file as the body itself.
-        incoming: where folders of uploads are made.
-        limits: what is too much.
+        incoming: parent of the folders of uploads.
+        limits: limits of the upload.
     Raises:
         Refused: ``request.too_large``, ``request.timeout``, and what `metseg.serve.http.multipart` refuses.
         ResourceError: ``resources.disk``.
@@ -61,7 +61,7 @@ async def receiving(request: Request, incoming: Path, limits: Limits) -> AsyncIt
     try:
         yield await _receive(request, folder, limits)
     finally:
-        # Not through a thread: where the client is gone or the server ends, nothing more can be awaited.
+        # Not in a thread: after a disconnect or at shutdown, nothing can be awaited any more.
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -83,7 +83,7 @@ async def _receive(request: Request, folder: Path, limits: Limits) -> Upload:
 
 
 async def _batches(request: Request, limits: Limits) -> AsyncIterator[bytes]:
-    """Yield the body in larger pieces than it comes in; refuse one that is too long or too slow."""
+    """Yield the body in batches; raise if it is too long or too slow."""
     gathered, total = bytearray(), 0
     stream = request.stream()
     while True:
@@ -110,10 +110,10 @@ def _make_folder(folder: Path, limits: Limits) -> None:
     free = shutil.disk_usage(folder).free
     if free < limits.reserve_bytes:
         raise ResourceError(
-            "there is no room for uploads",
+            "there is not enough free disk space for uploads",
             expected=f"{limits.reserve_bytes / 1e6:.0f} MB free",
             got=f"{free / 1e6:.0f} MB",
-            cure="remove studies, or give the service a larger disk",
+            cure="delete studies, or give the service a larger disk",
             code="resources.disk",
         )
 
@@ -132,6 +132,6 @@ def _too_slow(expected: str) -> Refused:
         "request.timeout",
         "the upload took too long",
         expected=f"at most {expected}",
-        cure="try again with a better connection",
+        cure="try again with a faster connection",
         headers={"Connection": "close"},
     )

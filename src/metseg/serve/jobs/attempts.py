@@ -1,8 +1,8 @@
-"""How often a phase began and neither ended nor failed: its process died, most likely of it.
+"""Count the attempts at a phase that ended with the death of the process.
 
-A study that kills whoever works on it must not be handed from worker to worker for ever. What the system does to a
-process that takes too much memory leaves no trace in the process; so each attempt is noted before it begins, and the
-note is taken back when it is over, whatever came of it.
+A study that kills its worker must not pass from worker to worker without end. A process that the system kills for its
+use of memory cannot record that. So each attempt is recorded before it starts, and the record is removed when the
+attempt ends, with or without an error.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from metseg.atomic_io import write_text
 from metseg.errors import ResourceError
 
-#: So many processes may die of one phase of a study, or find that memory does not suffice, before it fails.
+#: Attempts at a phase that may end with the death of the process or without enough memory, before the study fails.
 ATTEMPTS = 3
 
 
 @contextmanager
 def noted(note: Path, *, limit: int = ATTEMPTS) -> Iterator[None]:
-    """Note that a phase begins; take the note back when it is over, also where it was interrupted or failed.
+    """Record an attempt at a phase; remove the record when the attempt ends, even by an error or an interruption.
 
     Args:
-        note: the file; of one phase of one study.
-        limit: how many attempts may end without a word.
+        note: file of the record, one per phase and study.
+        limit: number of attempts that may end with the death of the process.
     Raises:
-        ResourceError: ``resources.memory``, so many have; the phase is not begun.
+        ResourceError: ``resources.memory``, the limit is reached; the phase does not start.
     """
     died = _died(note)
     if died >= limit:
         raise ResourceError(
-            f"the process that worked on this study died {died} times, most likely because memory ran out",
-            cure="upload a smaller study, or choose another model; whoever runs the service: give workers more memory",
+            f"the worker process of this study died {died} times, most likely because memory ran out",
+            cure="upload a smaller study, choose another model, or ask the administrator for more worker memory",
             code="resources.memory",
         )
     write_text(note, json.dumps(died + 1))

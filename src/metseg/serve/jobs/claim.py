@@ -1,4 +1,4 @@
-"""A study in the hands of this process, and whether it still is."""
+"""A study that this process has claimed, and the check that it still has."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from metseg.serve.jobs.heartbeat import Lease
 
 
 class Interrupted(BaseException):
-    """The work stops here; somebody, somewhere, does it again later.
+    """The work stops here and is repeated later, in this or another worker.
 
-    Not an Exception: what is one becomes the outcome of a step, and interrupted work has no outcome.
+    Not an Exception: DBOS stores an Exception as the outcome of a step, and interrupted work has no outcome.
     """
 
 
 class Claim:
-    """Asked again and again while a study is worked on.
+    """Claim of this worker on a study, checked repeatedly during the work.
 
     Args:
-        study_id: which.
-        lease: of this worker.
-        stop: set when the worker is to end.
-        is_given: whether DBOS still has the study's workflow given to this worker.
+        study_id: id of the study.
+        lease: lease of this worker.
+        stop: set when the worker must end.
+        is_given: returns whether DBOS still assigns the study's workflow to this worker.
     """
 
     def __init__(self, study_id: str, *, lease: Lease, stop: threading.Event, is_given: Callable[[str], bool]) -> None:
@@ -35,9 +35,9 @@ class Claim:
         self._lapses = lease.lapses
 
     def require(self) -> None:
-        """Raise `Interrupted` where the worker ends, or was taken for dead and the study given to another.
+        """Raise `Interrupted` if the worker must end, or if the study was assigned to another worker.
 
-        A heartbeat that came late is no reason by itself: a machine that is too busy for it is too busy to begin anew.
+        A late heartbeat alone is no reason: a machine too busy for a heartbeat is too busy to start again.
         """
         if self._stop.is_set():
             raise Interrupted

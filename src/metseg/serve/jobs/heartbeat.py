@@ -1,4 +1,4 @@
-"""A worker says that it is alive, and knows when it was silent for so long that others may have taken its studies."""
+"""Heartbeats of a worker, and its lease: how long it may assume that its studies were not reassigned."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Seconds = Callable[[], float]
 
 
 class Lease:
-    """Whether this worker may believe that its studies are its own.
+    """Tracks whether this worker's studies may have been reassigned.
 
-    A worker whose heartbeat fails (the database is away, the machine was asleep) is taken for dead after a while, and
-    its studies are given to others. It learns nothing of that; so it counts the time itself. Work that began before a
-    lapse is to be given up: the number of lapses tells.
+    When heartbeats fail (the database is down, the machine was asleep), other workers consider this one dead after a
+    while and take its studies. The worker gets no notice of that, so it measures the time itself. Work that started
+    before a lapse must be checked; the number of lapses shows this.
 
     Args:
-        length_s: how long after a heartbeat it holds.
-        clock: seconds that run on while the machine sleeps, where the system has such a clock.
+        length_s: seconds for which the lease is valid after a heartbeat.
+        clock: returns seconds, including time asleep where the system has such a clock.
     """
 
     def __init__(self, length_s: float, *, clock: Seconds | None = None) -> None:
@@ -37,14 +37,14 @@ class Lease:
         self._lapses = 0
 
     def renew(self) -> None:
-        """Take in that a heartbeat was written."""
+        """Renew the lease after a heartbeat."""
         with self._lock:
             self._count()
             self._renewed = self._clock()
 
     @property
     def lapses(self) -> int:
-        """Return how often the lease has lapsed so far, now included."""
+        """Return how often the lease has lapsed so far, including now."""
         with self._lock:
             self._count()
             return self._lapses
@@ -56,21 +56,21 @@ class Lease:
 
 
 def _seconds() -> float:
-    """Return seconds since the system started, those asleep included; else those awake."""
+    """Return seconds since the system started, including time asleep where possible."""
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
 
 
 class Heartbeat:
-    """Writes a heartbeat at regular times, in a thread that does nothing else.
+    """Writes a heartbeat at regular intervals in a separate thread.
 
     Args:
-        workers: the records.
-        worker_id, incarnation: whose.
-        interval_s: between two.
-        lease: renewed by each.
-        facts: for people.
-        on_replaced: called when another process has taken the name of this one.
+        workers: registry of workers.
+        worker_id, incarnation: identity of this worker.
+        interval_s: seconds between two heartbeats.
+        lease: renewed by each heartbeat.
+        facts: returns information for administrators.
+        on_replaced: called when another process has taken this worker's name.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Heartbeat:
         while not self._stop.wait(self._interval_s):
             try:
                 if not self._workers.beat(self._worker_id, self._incarnation, self._facts()):
-                    log.error("another process works under the name of this worker: it ends")
+                    log.error("another process uses the name of this worker; this worker ends")
                     self._on_replaced()
                     return
                 self._lease.renew()

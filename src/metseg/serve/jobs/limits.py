@@ -1,4 +1,4 @@
-"""What a worker takes of the machine: it yields to whoever answers people, and it ends before the machine swaps."""
+"""Limits of a worker: lower priority than interactive processes, number of threads, and memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-#: Read by OpenMP, MKL, OpenBLAS, NumExpr and ITK when they are loaded: they have to be set before.
+#: Variables that OpenMP, MKL, OpenBLAS, NumExpr, Blosc and ITK read when they are loaded; set them before.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -16,47 +16,47 @@ _THREAD_VARIABLES = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
 
-#: Of the machine's memory, for a worker.
+#: Fraction of the machine's memory for a worker.
 MEMORY_SHARE = 0.8
 
 
 def yield_to_others(nice: int) -> None:
-    """Lower the priority of this process for processor and disk; threads and processes to come inherit it.
+    """Lower the CPU and disk priority of this process; new threads and child processes inherit it.
 
     Args:
-        nice: 0 (as everybody) to 19 (only what nobody else wants).
+        nice: 0 (normal priority) to 19 (lowest priority).
     """
     import psutil
 
     if hasattr(os, "setpriority"):
-        # Where we run at a lower priority already, asking for a higher one would need rights.
+        # Raising the priority of a process that already runs at a lower one would need privileges.
         os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
     if nice and sys.platform == "linux":
-        with suppress(OSError, psutil.Error):  # containers may forbid it; then the disk is shared evenly
+        with suppress(OSError, psutil.Error):  # containers may forbid it; the disk is then shared equally
             psutil.Process().ionice(psutil.IOPRIO_CLASS_BE, value=7)
 
 
 def limit_threads(count: int) -> None:
-    """Let libraries that are loaded from here on compute with so many threads."""
+    """Set the number of threads of libraries that are loaded later."""
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
 
 
 def limit_torch_threads(count: int) -> None:
-    """Let torch and OpenCV compute with so many threads."""
+    """Set the number of threads of torch and OpenCV."""
     import cv2
     import torch
 
     torch.set_num_threads(count)
-    with suppress(RuntimeError):  # once parallel work has begun, it is too late to say
+    with suppress(RuntimeError):  # torch refuses once parallel work has started
         torch.set_num_interop_threads(1)
     cv2.setNumThreads(count)
 
 
 def memory_share() -> int | None:
-    """Return what a worker may take where nobody said: most of the machine's memory, or of its container's.
+    """Return the default memory limit of a worker in bytes: most of the memory of the machine or container.
 
-    With a graphics card there is no such limit: its driver reserves far more than it uses.
+    Return None with a GPU: its driver reserves far more memory than it uses.
     """
     import psutil
     import torch
@@ -73,11 +73,11 @@ def memory_share() -> int | None:
 
 
 def limit_memory(more_bytes: int) -> None:
-    """Let this process take so many bytes more than it holds now; the system then says no, and the study fails.
+    """Limit the memory that this process may allocate in addition to its present use.
 
-    Without a limit the system would say yes to everything, and kill some process later on. What is limited is memory
-    for data (``RLIMIT_DATA``): address space would count libraries and what threads reserve and never touch. On
-    systems that know no such limit, there is none.
+    Beyond the limit, allocations fail and the study fails with an error. Without a limit, the system would grant every
+    allocation and kill some process later. The limit applies to data (``RLIMIT_DATA``), because the address space also
+    counts libraries and memory that threads reserve without use. Systems without this limit are not limited.
     """
     try:
         import resource

@@ -1,4 +1,4 @@
-"""One phase of one study, as a worker does it: claimed in the records, told as it goes, ended well or with a reason."""
+"""Run one phase of one study: claim it, report progress, and record success or failure."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ from metseg.serve.storage.retention import discard_scratch
 
 log = logging.getLogger("metseg.serve.worker")
 
-#: What a step answers: there is more to do, or there is not, for whatever reason; the records know it.
+#: Results of a step: continue, or stop because the study has ended; the database has the reason.
 GO_ON, OVER = "go on", "over"
 
-#: Seconds before a database that is away is tried again: the first time, and at most.
+#: Seconds before a failed database is tried again: first pause and longest pause.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
-#: A phase looks at its deadline now and then; one that has not for so long after it never will.
+#: A phase that has not noticed its deadline after so many more seconds is stuck.
 STUCK_AFTER_S = 600.0
 
-#: Reasons of `StudyWithdrawn` that are more than an end.
+#: Reasons of `StudyWithdrawn` that need extra handling.
 _DELETED, _TAKEN = "deleted", "claimed by another"
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a worker has.
+    """Dependencies of a worker.
 
     Args:
-        store: the records.
-        token: proves to the records who writes.
-        models: those in memory.
-        is_given: whether DBOS has a study's workflow given to this worker.
-        lease: whether others may have taken this worker for dead.
-        stop: set when the worker is to end.
+        store: repository of studies.
+        token: identifies this worker in each write.
+        models: cache of loaded models.
+        is_given: returns whether DBOS assigns a study's workflow to this worker.
+        lease: lease of this worker.
+        stop: set when the worker must end.
     """
 
     store: Store
@@ -63,7 +63,7 @@ class Tools:
 
 
 class PhaseRunner:
-    """Where a worker works on studies, one phase at a time."""
+    """Runs the phases of studies, one at a time."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -74,18 +74,18 @@ class PhaseRunner:
 
     @property
     def open_studies(self) -> frozenset[str]:
-        """Return the studies that this process is working on."""
+        """Return the ids of the studies that this process is working on."""
         return frozenset(hold.study_id for hold in tuple(self._open))
 
     @property
     def is_stuck(self) -> bool:
-        """Return whether a study takes so long that its thread, which should have ended it, will not come back."""
+        """Return whether a study has exceeded its deadline so far that its thread must be stuck."""
         longest_s = self._store.settings.study_deadline_s + STUCK_AFTER_S
         return any(time.monotonic() - hold.begun > longest_s for hold in tuple(self._open))
 
     @contextmanager
     def opened(self, study_id: str) -> Iterator[Claim]:
-        """Note that a study is being worked on, and give what `do` asks for."""
+        """Register a study as in work, and yield the claim that `do` needs."""
         tools = self._tools
         hold = Claim(study_id, lease=tools.lease, stop=tools.stop, is_given=tools.is_given)
         self._open.append(hold)
@@ -95,24 +95,24 @@ class PhaseRunner:
             self._open.remove(hold)
 
     def do(self, hold: Claim, phase: Phase) -> str:
-        """Do a phase and tell the records; may be repeated.
+        """Run a phase and record its outcome; safe to repeat.
 
         Args:
-            hold: the study, from `opened`.
-            phase: those before it are done.
+            hold: claim on the study, from `opened`.
+            phase: the phase; all phases before it are done.
         Returns:
-            `GO_ON`, or `OVER` where the study has ended: failed, cancelled, deleted, finished before.
+            `GO_ON`, or `OVER` if the study has failed, was cancelled or deleted, or was finished before.
         Raises:
-            Interrupted: the worker ends, or the study is not its own any more.
+            Interrupted: the worker must end, or the study was assigned to another worker.
         """
         return self._patiently(hold, lambda work: self._do(work, phase, hold))
 
     def finish(self, hold: Claim) -> str:
-        """End a study well, and remove what was needed for it only; may be repeated."""
+        """Mark a study as done and remove its temporary files; safe to repeat."""
         return self._patiently(hold, self._finish)
 
     def _patiently(self, hold: Claim, action: Callable[[Work], str]) -> str:
-        """Claim a study and do something with it; where the database is away, wait for it and do it again."""
+        """Claim a study and run an action; while the database is down, wait and repeat."""
         pause_s = FIRST_PAUSE_S
         while True:
             try:
@@ -122,7 +122,7 @@ class PhaseRunner:
             except StudyWithdrawn as withdrawn:
                 return self._withdrawn(hold.study_id, withdrawn)
             except (OperationalError, InterfaceError) as error:
-                log.warning("the database does not answer (%s): again in %.1f s", type(error).__name__, pause_s)
+                log.warning("the database does not answer (%s); next attempt in %.1f s", type(error).__name__, pause_s)
             if self._tools.stop.wait(pause_s):
                 raise Interrupted
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -138,7 +138,7 @@ class PhaseRunner:
         except MetsegError as error:
             return self._fail(work, error, phase)
         except Exception:
-            log.exception("study %s: a mistake in the phase %s", work.study_id, phase)
+            log.exception("study %s: unexpected error in the phase %s", work.study_id, phase)
             return self._fail(work, _mistake(), phase)
         log.info("study %s: %s took %.1f s", work.study_id, phase, outcome.elapsed_s)
         return GO_ON
@@ -154,27 +154,27 @@ class PhaseRunner:
         return self._over(work.study_id)
 
     def _withdrawn(self, study_id: str, withdrawn: StudyWithdrawn) -> str:
-        """End the work on a study that is no longer ours.
+        """Stop the work on a study that this worker no longer holds.
 
-        Where another process has claimed it, one of the two was taken for dead. Which one, only DBOS knows: it takes
-        the outcome of a step from the process that it gave the workflow to last, and from no other. So this one leaves
-        no outcome; if the workflow is its own, it is found open and not worked on, and begun again.
+        If another process has claimed it, one of the two was considered dead. Only DBOS knows which: it accepts the
+        outcome of a step only from the process to which it assigned the workflow last. So this process leaves no
+        outcome. If the workflow is assigned to this worker, recovery finds it without a claim and starts it again.
         """
         log.info("study %s: withdrawn, %s", study_id, withdrawn.reason)
         if withdrawn.reason == _TAKEN:
             raise Interrupted from withdrawn
         if withdrawn.reason == _DELETED:
-            self._store.folders.remove(study_id)  # a step may have written after it was removed
+            self._store.folders.remove(study_id)  # a step may have written files after the deletion
         return self._over(study_id)
 
     def _over(self, study_id: str) -> str:
-        """Remove what nobody needs when a study has ended, from memory and disk."""
+        """Remove the data of an ended study that is no longer needed from memory and disk."""
         self._cache.clear()
         discard_scratch(self._store.folders, study_id, inputs=self._store.settings.discard_inputs)
         return OVER
 
     def _job(self, work: Work, phase: Phase, hold: Claim) -> Job:
-        """Return what a phase is given."""
+        """Return the input of a phase."""
         watch = ProgressWatch(self._store, work, phase, left_s=self._left_s(work), hold=hold)
         return Job(
             study_id=work.study_id,
@@ -189,7 +189,7 @@ class PhaseRunner:
         )
 
     def _left_s(self, work: Work) -> float:
-        """Return how many seconds a study may still take."""
+        """Return the seconds left until the study's deadline."""
         with self._store.database.read() as session:
             record = session.get_one(StudyRecord, work.study_id)
             begun = record.started_at or record.created_at
@@ -197,7 +197,7 @@ class PhaseRunner:
 
 
 def _tell(store: Store, work: Work, phase: Phase, outcome: Outcome) -> None:
-    """Put the outcome of a phase into the records; the same again changes nothing."""
+    """Store the outcome of a phase; storing it again changes nothing."""
     store.add_facts(work, **outcome.facts, timings_s={str(phase): outcome.elapsed_s})
     store.set_warnings(work, phase, outcome.warnings)
     if outcome.lesions is not None:
@@ -207,6 +207,6 @@ def _tell(store: Store, work: Work, phase: Phase, outcome: Outcome) -> None:
 
 def _mistake() -> MetsegError:
     return MetsegError(
-        "the service made a mistake with this study",
-        cure="tell whoever runs the service the id of the study: the log says where it happened",
+        "an unexpected error occurred in the service",
+        cure="tell the administrator the id of the study; the log shows where the error occurred",
     )

@@ -1,4 +1,4 @@
-"""What looks on while a phase is done: tells how far it is, and ends it where nobody wants its result any more."""
+"""Progress callback of a phase: store the progress, and stop work that is cancelled or too slow."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from metseg.schemas import Phase
 from metseg.serve.jobs.claim import Claim
 from metseg.serve.storage.job_repository import Store, Work
 
-#: Seconds between two looks at the records: is the study still ours, and how far is it?
+#: Seconds between two updates of the database.
 TELL_EVERY_S = 1.0
 
 
 class ProgressWatch:
-    """Called with the share of a phase that is done.
+    """Callback for the progress of a phase.
 
     Args:
-        store: the records.
-        work: the study, claimed.
-        phase: which is done.
-        left_s: how long the study may take from now on.
-        hold: whether the study is still this process's to work on.
+        store: repository of studies.
+        work: the claimed study.
+        phase: the phase in work.
+        left_s: seconds that the study may still take.
+        hold: claim of this process on the study.
     """
 
     def __init__(self, store: Store, work: Work, phase: Phase, *, left_s: float, hold: Claim) -> None:
@@ -35,18 +35,18 @@ class ProgressWatch:
         self._told = -TELL_EVERY_S
 
     def __call__(self, share: float) -> None:
-        """Take in how far the phase is.
+        """Report the progress of the phase, 0 to 1.
 
         Raises:
-            Interrupted: see `Hold.require`.
-            Withdrawn: the study was cancelled, deleted, or claimed by another.
+            Interrupted: see `Claim.require`.
+            StudyWithdrawn: the study was cancelled, deleted, or claimed by another worker.
             ResourceError: ``resources.time``.
         """
         self._hold.require()
         now = time.monotonic()
         if now > self._deadline:
             raise ResourceError(
-                "the study takes too long",
+                "the analysis takes too long",
                 expected=f"at most {self._store.settings.study_deadline_s:.0f} s",
                 cure="upload a smaller study, or choose a smaller model",
                 code="resources.time",
@@ -57,5 +57,5 @@ class ProgressWatch:
         try:
             self._store.progress(self._work, self._phase, share)
         except DBAPIError:
-            # Minutes of computing are not thrown away because nobody can be told of them just now.
+            # Minutes of computation are not discarded because one progress update failed.
             return

@@ -1,4 +1,4 @@
-"""Sees that every accepted study is worked on by somebody: puts new ones into the queue, and back those left behind."""
+"""Ensure that every accepted study is processed: enqueue new studies, and requeue those of dead workers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from metseg.serve.storage.worker_registry import Workers
 
 log = logging.getLogger("metseg.serve.worker")
 
-#: Between the moment when a workflow is given to this worker and that when it is begun. Milliseconds.
+#: Maximum milliseconds between the assignment of a workflow to this worker and its start.
 BEGINS_WITHIN_MS = 15_000
 
-#: How often records and workflows are compared, in rounds of looking for dead workers.
+#: Number of checks for dead workers between two comparisons of the database with DBOS.
 COMPARE_EVERY = 6
 
-#: A workflow that ended so leaves nobody to end its study.
+#: Final states of a workflow; a study that is still open then would never end.
 _ENDED = frozenset(("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"))
 
 
 class Given(Protocol):
-    """A workflow that was given to a worker, as DBOS describes it."""
+    """A workflow assigned to a worker, as DBOS describes it."""
 
     workflow_id: str
     executor_id: str | None
@@ -37,7 +37,7 @@ class Given(Protocol):
 
 
 class Jobs(Protocol):
-    """What is asked of DBOS; see `metseg.serve.jobs.workflow`."""
+    """Functions of DBOS that recovery needs; see `metseg.serve.jobs.workflow`."""
 
     def dispatch(self, study_id: str) -> None: ...
     def given_workflows(self) -> Iterable[Given]: ...
@@ -46,13 +46,13 @@ class Jobs(Protocol):
 
 
 class Recovery:
-    """Looks after all studies, from within each worker; most of what it does, one of the living workers does for all.
+    """Recovers studies. It runs in each worker; one of the live workers does most of the work for all.
 
     Args:
-        store, workers: the records.
-        jobs: DBOS.
-        worker_id: whose caretaker it is.
-        open_studies: what this worker is working on.
+        store, workers: repositories of studies and workers.
+        jobs: interface to DBOS.
+        worker_id: id of this worker.
+        open_studies: returns the studies in work in this worker.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class Recovery:
                 thread.join(timeout=5.0)
 
     def dispatch_waiting(self) -> None:
-        """Make a workflow for each study that has none: twice is once, for it is called as the study."""
+        """Create a workflow for each study without one. Repeating is safe: the workflow has the id of the study."""
         for study_id in self._store.waiting():
             self._jobs.dispatch(study_id)
             self._store.mark_dispatched(study_id)
 
     def look_after(self) -> None:
-        """Put back what was left behind; now and then compare the records with what DBOS knows."""
+        """Requeue abandoned studies; every few rounds compare the database with DBOS."""
         alive = self._workers.alive()
         leads = self._worker_id == min(alive, default="")
         self._put_back(frozenset(alive), leads=leads)
@@ -105,9 +105,9 @@ class Recovery:
             self.compare()
 
     def _put_back(self, alive: frozenset[str], *, leads: bool) -> None:
-        """Resume workflows whose worker is gone, and our own that nobody works on here.
+        """Resume workflows of dead workers, and those of this worker that are not in work.
 
-        The latter are those that were interrupted when this worker had been taken for dead, and was not.
+        The latter were interrupted when this worker was wrongly considered dead.
         """
         now_ms = time.time() * 1000
         for given in self._jobs.given_workflows():
@@ -117,19 +117,19 @@ class Recovery:
             else:
                 left = leads and given.executor_id not in alive
             if left:
-                log.warning("study %s: left behind by %s, and put back", given.workflow_id, given.executor_id)
+                log.warning("study %s: abandoned by %s; queued again", given.workflow_id, given.executor_id)
                 self._jobs.resume(given.workflow_id)
 
     def compare(self) -> None:
-        """Mend what should never be: a study that is open, and whose workflow is unknown or has ended."""
+        """Repair open studies with an unknown or ended workflow, which should not occur."""
         asked = self._open_records()
         known = self._jobs.states_of(asked)
         for study_id in asked:
             if study_id not in known:
-                log.warning("study %s: its workflow is lost, and made anew", study_id)
+                log.warning("study %s: its workflow is missing; a new one is created", study_id)
                 self._jobs.dispatch(study_id)
             elif known[study_id] in _ENDED and self._store.give_up(study_id, _GIVEN_UP):
-                log.error("study %s: its workflow ended as %s and left it open", study_id, known[study_id])
+                log.error("study %s: its workflow ended as %s without ending the study", study_id, known[study_id])
 
     def _open_records(self) -> list[str]:
         """Return the studies that should have a workflow."""
@@ -146,13 +146,13 @@ class Recovery:
             try:
                 action()
             except (SQLAlchemyError, OSError, MemoryError) as error:
-                log.warning("%s: %s, tried again", what, type(error).__name__)
+                log.warning("%s: %s; will try again", what, type(error).__name__)
             except Exception:
-                log.exception("%s: a mistake, tried again", what)
+                log.exception("%s: unexpected error; will try again", what)
 
 
 _GIVEN_UP = Failure(
     code="internal",
-    detail="the service lost track of this study",
-    cure="upload it again, and tell whoever runs the service its id",
+    detail="the processing of this study was lost",
+    cure="upload it again, and tell the administrator its id",
 )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: whoever works is asked to end, and what was set before comes back."""
+"""Handle Ctrl-C and SIGTERM for a while, then restore the previous handlers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM call `stop`, where we are in the main thread and may say what signals do."""
+    """Call `stop` on Ctrl-C and SIGTERM; do nothing outside the main thread, which alone may set handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

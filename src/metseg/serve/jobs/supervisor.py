@@ -1,4 +1,4 @@
-"""Several programs run as one: started together, restarted where one crashed, and all ended by one Ctrl-C."""
+"""Run several programs together: start them, restart crashed ones, and end all on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from metseg.errors import BundleError, LockedError, UsageError
 from metseg.serve.bind_address import bind
 from metseg.serve.jobs.signals import ended_by_signals
 
-#: What a child ends with when starting it again would change nothing.
+#: Exit statuses of a child for which a restart would not help.
 HOPELESS = frozenset({UsageError.exit_status, BundleError.exit_status, LockedError.exit_status})
 
-#: Seconds before a crashed child is started again: the first, and the most; each crash doubles them.
+#: Seconds before a crashed child is restarted: first and longest pause; each crash doubles the pause.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 
-#: A child that ran for so long had started well: its next crash is a first one.
+#: Seconds after which a child counts as started; its next crash gets the first pause again.
 STEADY_S = 60.0
 
-#: How often the children are looked at.
+#: Seconds between two checks of the children.
 LOOK_EVERY_S = 0.1
 
-#: Linux: the signal that a process gets when its parent is gone.
+#: Linux: option of prctl, PR_SET_PDEATHSIG, for a signal when the parent ends.
 _PARENT_DEATH_SIGNAL = 1
 
 Say = Callable[[str], None]
@@ -40,9 +40,9 @@ class Child:
     """One program.
 
     Args:
-        name: stands before each line that it prints.
-        command: its command line.
-        environment: variables added to our own.
+        name: prefix of each line of its output.
+        command: command line.
+        environment: variables added to the present environment.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Child:
 
 @dataclass
 class _Running:
-    """A child and what is known of its runs."""
+    """State of a child."""
 
     child: Child
     process: subprocess.Popen[str] | None = None
@@ -62,12 +62,12 @@ class _Running:
 
 
 class Supervisor:
-    """Runs children until it is told to end.
+    """Runs child programs until `stop` is called.
 
     Args:
-        children: started in this order, ended in the reverse one.
-        grace_s: how long they may take to end before they are killed.
-        say: what becomes of each line, theirs and ours; None: it goes to stderr.
+        children: programs in the order of their start; they end in reverse order.
+        grace_s: seconds that they may take to end before they are killed.
+        say: receives each line of output; None: lines go to stderr.
     """
 
     def __init__(self, children: Sequence[Child], *, grace_s: float = 30.0, say: Say | None = None) -> None:
@@ -80,7 +80,7 @@ class Supervisor:
         self._readers: list[threading.Thread] = []
 
     def run(self) -> int:
-        """Run until Ctrl-C, SIGTERM or a hopeless child, end everything, and return the exit status."""
+        """Run until Ctrl-C, SIGTERM or a child that cannot start; end all children and return the exit status."""
         with ended_by_signals(self.stop):
             try:
                 status = self._watch()
@@ -89,13 +89,13 @@ class Supervisor:
         return status
 
     def stop(self) -> None:
-        """End everything, as Ctrl-C does; asked a second time, at once."""
+        """End all children, as Ctrl-C does; a second call kills them at once."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
 
     def _watch(self) -> int:
-        # Not by waiting for the event: its lock would be ours when a signal comes, whose handler wants it too.
+        # Do not wait for the event: the signal handler would need the lock that the wait holds.
         while not self._stop.is_set():
             for running in self._children:
                 if running.process is None:
@@ -119,7 +119,7 @@ class Supervisor:
             encoding="utf-8",
             errors="replace",
             env={**os.environ, "PYTHONUNBUFFERED": "1", **child.environment},
-            # A terminal's Ctrl-C reaches its whole group; children of other sessions are ended by us, once, in order.
+            # Ctrl-C in a terminal reaches the whole process group; with separate sessions, children end once, in order.
             start_new_session=True,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
@@ -129,21 +129,21 @@ class Supervisor:
         self._readers = [*(one for one in self._readers if one.is_alive()), reader]
 
     def _crashed(self, running: _Running, status: int) -> int:
-        """Plan the next start of a child that ended by itself; return the status to end with where there is none."""
+        """Schedule the restart of a child that ended; return its exit status if a restart would not help, else 0."""
         name, how = running.child.name, f"signal {-status}" if status < 0 else f"status {status}"
         running.process = None
         if status in HOPELESS:
-            self._line("up", f"{name} ended with {how}; starting it again would not help: all end")
+            self._line("up", f"{name} ended with {how}; a restart would not help, so all programs end")
             return status
         if time.monotonic() - running.started >= STEADY_S:
             running.pause_s = FIRST_PAUSE_S
-        self._line("up", f"{name} ended with {how}; it starts again in {running.pause_s:.0f} s")
+        self._line("up", f"{name} ended with {how}; it restarts in {running.pause_s:.0f} s")
         running.due = time.monotonic() + running.pause_s
         running.pause_s = min(2 * running.pause_s, LONGEST_PAUSE_S)
         return 0
 
     def _end(self) -> None:
-        """Ask every child to end, one after another in reverse, wait, and kill what is left."""
+        """Ask all children to end, in reverse order, wait, and kill the rest."""
         left = [running.process for running in reversed(self._children) if running.process is not None]
         for process in left:
             if process.poll() is None:
@@ -169,20 +169,20 @@ class Supervisor:
 
 
 def require_free_port(host: str, port: int, *, what: str, option: str) -> None:
-    """Refuse a port that another program listens on, before anything is started.
+    """Raise if a port is not free, before anything is started.
 
     Args:
         host: address to listen on.
-        port: 0 means any, and is always free.
-        what: who wants it, for the message.
-        option: how another is chosen, for the message.
+        port: port number; 0 means any free port.
+        what: name of the program that needs it, for the message.
+        option: option that sets the port, for the message.
     Raises:
         UsageError: ``usage.port``.
     """
     try:
         bind(host, port).close()
     except OSError as error:
-        reasons = {errno.EADDRINUSE: "another program listens there", errno.EACCES: "it needs more rights"}
+        reasons = {errno.EADDRINUSE: "another program uses it", errno.EACCES: "permission denied"}
         raise UsageError(
             f"{what} cannot listen on port {port} of {host}",
             where=option,
@@ -197,11 +197,11 @@ def _to_stderr(line: str) -> None:
     sys.stderr.flush()
 
 
-#: Looked up here, for nothing may be imported or locked between fork and exec.
+#: Loaded here, because nothing may be imported or locked between fork and exec.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _end_with_parent() -> None:
-    """Have the system end a child whose parent was killed and could not end it."""
+    """Let the system end this child when its parent is killed."""
     assert _libc is not None
     _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)

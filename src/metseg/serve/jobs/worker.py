@@ -1,4 +1,4 @@
-"""The worker: a process of its own that takes studies from the queue, one at a time, until it is told to end."""
+"""The worker: a process that takes studies from the queue, one at a time, until it is stopped."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from metseg.serve.storage.worker_registry import Workers
 
 log = logging.getLogger("metseg.serve.worker")
 
-#: Folder of the locks that tell whether a worker of a name is alive on this machine, below the home folder.
+#: Folder of the locks of worker names on this machine, below the home folder.
 LOCKS = "workers"
 
-#: Share of a worker's memory that the weights of models that wait for their next study may take.
+#: Fraction of a worker's memory for the weights of cached models.
 WEIGHTS_SHARE = 0.25
 
-#: What a worker ends with that hangs: whoever started it starts it again.
+#: Exit status of a worker that is stuck; its supervisor restarts it.
 STUCK_STATUS = 1
 
-#: How often it is seen whether the worker is to end.
+#: Seconds between two checks whether the worker must end.
 LOOK_EVERY_S = 0.1
 
-#: Seconds that a study in work may take to notice that the worker ends.
+#: Seconds for a study in work to stop when the worker ends.
 GRACE_S = 20
 
 
 class Worker:
-    """One life of a worker.
+    """One run of a worker.
 
     Args:
-        settings: of the service.
-        threads: how many compute.
+        settings: settings of the service.
+        threads: number of threads for computation.
     """
 
     def __init__(self, settings: Settings, *, threads: int) -> None:
@@ -80,13 +80,13 @@ class Worker:
                 database.close()
 
     def stop(self) -> None:
-        """End soon: a study in work is left, and done by whoever comes next."""
+        """Stop soon. Another worker, or this one after a restart, continues a study in work."""
         self._stop.set()
 
     def _run(self, database: Database) -> None:
         workers = Workers(database, self._settings)
         self._enter(workers)
-        # A little shorter than others are patient: who is taken for dead has to know it first.
+        # Shorter than the patience of other workers: this one must notice first that it may be considered dead.
         lease = Lease(self._settings.dead_after_s - self._settings.heartbeat_s)
         heartbeat = Heartbeat(
             workers,
@@ -102,11 +102,11 @@ class Worker:
             self._work(database, workers, lease)
         finally:
             heartbeat.stop()
-            with suppress(SQLAlchemyError):  # where the database is away, this worker will be missed
+            with suppress(SQLAlchemyError):  # if the database is down, other workers notice the missing heartbeat
                 workers.leave(self.id, self._incarnation)
 
     def _enter(self, workers: Workers) -> None:
-        """Announce this worker. Whoever has the lock of its name on this machine need not wait for its last life."""
+        """Register this worker. It holds the lock of its name, so it replaces an earlier run on this machine."""
         with workers.database.read() as session:
             before = session.get(WorkerRecord, self.id)
         if before is not None and before.facts.get("machine") == machine_mark():
@@ -115,13 +115,13 @@ class Worker:
         while not workers.enter(self.id, self._incarnation, self._facts()):
             if time.monotonic() > deadline:
                 raise name_taken(self.id)
-            log.info("a worker of this name was alive on another machine not long ago: waiting")
+            log.info("a worker of this name was alive on another machine recently; waiting")
             self._sleep(self._settings.heartbeat_s)
             if self._stop.is_set():
                 raise KeyboardInterrupt
 
     def _facts(self) -> dict[str, Any]:
-        """Return what people may want to know of this worker; the machine is told by a mark, not by its name."""
+        """Return information on this worker for administrators; a hash stands for the name of the machine."""
         return {"machine": machine_mark(), "process": os.getpid(), "threads": self._threads}
 
     def _work(self, database: Database, workers: Workers, lease: Lease) -> None:
@@ -140,28 +140,28 @@ class Worker:
             self._end(caretaker)
 
     def _wait(self, bench: PhaseRunner) -> None:
-        """Wait until this worker is told to end."""
+        """Wait until this worker is stopped or stuck."""
         while not self._stop.is_set():
             self._sleep(self._settings.heartbeat_s)
             if bench.is_stuck:
-                log.critical("worker %s: a study does not come back; the worker ends, to begin anew", self.id)
-                # Nothing else ends a thread that hangs in a library. Whoever goes on finds the study's time is over.
+                log.critical("worker %s: a study is stuck; the worker ends for a restart", self.id)
+                # Nothing else ends a thread that hangs in a library. The next worker finds the deadline exceeded.
                 os._exit(STUCK_STATUS)
 
     def _sleep(self, seconds: float) -> None:
-        """Wait, but not when this worker is to end.
+        """Wait, but return early when this worker must end.
 
-        Not by waiting for the event: its lock would be ours when a signal comes, whose handler wants it too.
+        Do not wait for the event: the signal handler would need the lock that the wait holds.
         """
         until = time.monotonic() + seconds
         while not self._stop.is_set() and time.monotonic() < until:
             time.sleep(LOOK_EVERY_S)
 
     def _launch(self) -> None:
-        """Have DBOS begin to give us work: first of all, what was given to this worker in its last life.
+        """Start DBOS, which first assigns the unfinished work of this worker's previous run.
 
         Raises:
-            ResourceError: ``resources.database``; the message holds no part of the URL.
+            ResourceError: ``resources.database``; the message contains no part of the URL.
         """
         try:
             workflow.prepare_database(self._settings.jobs_url)
@@ -170,10 +170,10 @@ class Worker:
             DBOS.launch()
         except Exception as error:
             raise ResourceError(
-                "the database of the jobs cannot be opened",
+                "the job database cannot be opened",
                 where="METSEG_DATABASE_URL" if self._settings.database_url else "METSEG_HOME",
                 got=type(error).__name__,
-                cure="check that it is there, and that the account may make a schema and tables",
+                cure="check that the database is running, and that the account may create a schema and tables",
                 code="resources.database",
             ) from None
 
@@ -196,15 +196,15 @@ class Worker:
         )
 
     def _end(self, caretaker: Recovery) -> None:
-        """Let the study in work notice, and leave DBOS; what was left is put back by the others, or found again."""
+        """Let the study in work stop, and shut down DBOS; unfinished work is recovered later."""
         self._stop.set()
         caretaker.stop()
-        DBOS.destroy(workflow_completion_timeout_sec=GRACE_S)  # takes nothing new, and then waits
+        DBOS.destroy(workflow_completion_timeout_sec=GRACE_S)  # accepts no new work, then waits
         workflow.work_at(None)
         log.info("worker %s ends", self.id)
 
 
 def _say_it_our_way(logger: logging.Logger) -> None:
-    """Take from a logger the handlers of its own: what it says goes where all else goes, and as discreetly."""
+    """Remove the handlers of a logger, so that its messages pass the redaction of the root logger."""
     logger.handlers.clear()
     logger.propagate = True

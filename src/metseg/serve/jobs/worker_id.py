@@ -1,4 +1,4 @@
-"""What a worker is called: a name that is the same after a restart, and that no other has meanwhile."""
+"""Name of a worker: stable over restarts, and unique at any time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from metseg.errors import LockedError
 
 
 def machine_name() -> str:
-    """Return the name of this machine as a worker may be called."""
+    """Return the name of this machine, in the format of a worker's name."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:64] or "worker"
 
 
 def machine_mark() -> str:
-    """Return what tells this machine from others, and does not tell its name."""
+    """Return a hash of this machine's name."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:16]
 
 
 @contextmanager
 def only_one(locks: Path, worker_id: str) -> Iterator[None]:
-    """Hold the lock of a worker's name; it falls with the process, however that ends."""
+    """Hold the lock of a worker's name; the system releases it when the process ends."""
     locks.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(locks / f"{worker_id}.{machine_mark()}.lock")
     try:
@@ -40,10 +40,10 @@ def only_one(locks: Path, worker_id: str) -> Iterator[None]:
 
 
 def name_taken(worker_id: str) -> LockedError:
-    """Return the error for a second worker of one name."""
+    """Return the error for a second worker with the same name."""
     return LockedError(
-        "a worker of this name is at work",
+        "a worker with this name is already running",
         where=f"worker {worker_id}",
-        cure="give this one another name with --name or METSEG_WORKER_ID, or end the other",
+        cure="choose another name with --name or METSEG_WORKER_ID, or stop the other worker",
         code="locked.worker",
     )

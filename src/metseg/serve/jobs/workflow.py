@@ -1,7 +1,7 @@
-"""A study as a DBOS workflow: each phase a step whose outcome is kept, so that a worker goes on where another ended.
+"""A study as a DBOS workflow. Each phase is a step with a stored outcome, so that another worker can continue.
 
-DBOS keeps who has a workflow and which of its steps are done; the records keep what people see. Nothing but a study's
-id is in the arguments, and nothing but a word in the outcomes: both are JSON, and neither says anything of anybody.
+DBOS stores the worker of each workflow and the finished steps; the service's tables store everything that users see.
+The arguments contain only the id of the study, and the outcomes only one word; both are JSON without personal data.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from metseg.serve.settings import Settings
 #: Name of the queue and of the workflow.
 STUDIES, STUDY = "studies", "study"
 
-#: Changes when workflows that were begun before could not be ended by the new steps: other versions leave them alone.
+#: Change this when new steps cannot finish workflows that were started before; versions ignore each other's workflows.
 VERSION = "1"
 
-#: What DBOS calls a workflow that it has given to a worker, and that has not ended.
+#: DBOS status of a workflow that is assigned to a worker and has not ended.
 GIVEN = "PENDING"
 
-#: Workflows that ended so long ago are forgotten: the records know what became of the study.
+#: Age at which ended workflows are deleted; the service's tables keep the outcome of the study.
 FORGET_AFTER = timedelta(days=2)
 FORGET_AT_ONCE = 500
 
-#: Connections to the database, one of them always in use; each worker has as many more for the records.
+#: Database connections of DBOS, one of them always in use; each worker has as many more for the service's tables.
 CONNECTIONS = 10
 
-#: When the service is swept: every five minutes.
+#: Name and cron schedule of the clean-up.
 SWEEPS = "sweep"
 EVERY_FIVE_MINUTES = "*/5 * * * *"
 
 
 @dataclass
 class _Place:
-    """Where the workflows of this process are done: DBOS calls plain functions, and these find their tools here."""
+    """Dependencies of the workflows in this process: DBOS calls plain functions, which find them here."""
 
     bench: PhaseRunner | None = None
     sweep: Callable[[], object] | None = None
@@ -53,26 +53,26 @@ _place = _Place()
 
 
 def work_at(bench: PhaseRunner | None, sweep: Callable[[], object] | None = None) -> None:
-    """Say where the workflows of this process are done, before DBOS is launched.
+    """Set the dependencies of the workflows in this process; call before DBOS is launched.
 
     Args:
-        bench: where studies are worked on; None: nowhere any more.
-        sweep: removes what is expired; may be repeated.
+        bench: runs the phases; None: stop work.
+        sweep: removes expired data; safe to repeat.
     """
     _place.bench, _place.sweep = bench, sweep
 
 
 def _bench() -> PhaseRunner:
     if _place.bench is None:
-        raise Interrupted  # given to this worker when it was about to end
+        raise Interrupted  # assigned to this worker when it was about to end
     return _place.bench
 
 
-# Without a limit on recoveries: DBOS counts every restart of a worker, whoever is to blame, and then leaves a study as
-# it is, with nobody told. `metseg.serve.jobs.attempts` counts by phase, and fails it with a reason.
+# No limit on recoveries: DBOS would count every restart of a worker for any cause, and then abandon the study
+# without a message. `metseg.serve.jobs.attempts` counts per phase, and the study fails with a reason.
 @DBOS.workflow(name=STUDY, max_recovery_attempts=None, serialization_type=WorkflowSerializationFormat.PORTABLE)
 def study_workflow(study_id: str) -> str:
-    """Work on a study until it has ended; what became of it is in the records."""
+    """Process a study until it has ended; the service's tables have the outcome."""
     bench = _bench()
     with bench.opened(study_id) as hold:
         for phase in Phase:
@@ -81,10 +81,10 @@ def study_workflow(study_id: str) -> str:
         return DBOS.run_step({"name": "finish"}, bench.finish, hold)
 
 
-# The arguments are those that DBOS gives: when it was due, and what the schedule says besides.
+# DBOS passes these arguments: the scheduled time and the context of the schedule.
 @DBOS.workflow(name=SWEEPS, max_recovery_attempts=None)
 def sweep_workflow(_due: datetime, _context: Any) -> None:
-    """Remove what is expired: files and records of studies, and workflows that ended long ago."""
+    """Remove expired data: files and rows of studies, and workflows that ended long ago."""
     DBOS.run_step({"name": "studies"}, _sweep_studies)
     DBOS.run_step({"name": "workflows"}, forget_old_workflows)
 
@@ -95,12 +95,12 @@ def _sweep_studies() -> None:
 
 
 def schedule_sweeps() -> None:
-    """Have the service swept at regular times, by one worker each time."""
+    """Schedule the clean-up; one worker runs it each time."""
     DBOS.apply_schedules([{"schedule_name": SWEEPS, "workflow_fn": sweep_workflow, "schedule": EVERY_FIVE_MINUTES}])
 
 
 def configuration(settings: Settings, worker_id: str) -> DBOSConfig:
-    """Return what DBOS needs to know. The worker's name is its executor id: by it a worker finds its own work again."""
+    """Return the configuration of DBOS. The worker's name is its executor id, by which it finds its work again."""
     return {
         "name": "metseg",
         "system_database_url": settings.jobs_url.render_as_string(hide_password=False),
@@ -113,7 +113,7 @@ def configuration(settings: Settings, worker_id: str) -> DBOSConfig:
 
 
 def prepare_database(url: URL) -> None:
-    """Have readers of an SQLite file not wait for its writer; the file remembers it. Nothing to do in PostgreSQL."""
+    """Switch an SQLite file to WAL mode permanently, so that readers do not wait; do nothing for PostgreSQL."""
     if url.get_backend_name() != "sqlite" or not url.database:
         return
     connection = sqlite3.connect(url.database, timeout=30)
@@ -124,29 +124,29 @@ def prepare_database(url: URL) -> None:
 
 
 def open_queue(*, at_once: int, poll_s: float) -> None:
-    """Have this worker take studies from the queue, so many at a time."""
+    """Start taking studies from the queue, at most ``at_once`` at a time."""
     DBOS.register_queue(STUDIES, worker_concurrency=at_once, polling_interval_sec=poll_s, on_conflict="always_update")
 
 
 def dispatch(study_id: str) -> None:
-    """Put a study into the queue, unless it is or was there: a workflow has the id of its study."""
+    """Enqueue a study unless it was enqueued before; its workflow has the id of the study."""
     with SetWorkflowID(study_id):
         DBOS.enqueue_workflow(STUDIES, study_workflow, study_id)
 
 
 def given_workflows() -> list[Any]:
-    """Return the workflows that were given to a worker and have not ended."""
+    """Return the workflows that are assigned to a worker and have not ended."""
     return list(DBOS.list_workflows(name=STUDY, status=GIVEN, load_input=False, load_output=False))
 
 
 def is_given(study_id: str, worker_id: str) -> bool:
-    """Return whether the workflow of a study is given to a worker, and has not ended."""
+    """Return whether the workflow of a study is assigned to this worker and has not ended."""
     found = DBOS.list_workflows(workflow_ids=[study_id], status=GIVEN, load_input=False, load_output=False)
     return any(workflow.executor_id == worker_id for workflow in found)
 
 
 def states_of(study_ids: Sequence[str]) -> dict[str, str]:
-    """Return what DBOS says of the workflows of studies; those that it does not know are left out."""
+    """Return the DBOS states of the studies' workflows, without those that DBOS does not know."""
     if not study_ids:
         return {}
     found = DBOS.list_workflows(workflow_ids=list(study_ids), load_input=False, load_output=False)
@@ -154,12 +154,12 @@ def states_of(study_ids: Sequence[str]) -> dict[str, str]:
 
 
 def resume(study_id: str) -> None:
-    """Put an open workflow back into the queue, whoever has it; that one's steps count no longer."""
+    """Requeue an open workflow; DBOS then ignores the steps of its previous worker."""
     DBOS.resume_workflow(study_id, queue_name=STUDIES)
 
 
 def forget_old_workflows(now: datetime | None = None) -> int:
-    """Remove workflows that ended long ago, and return how many."""
+    """Delete workflows that ended long ago, and return their number."""
     before = ((now or datetime.now(UTC)) - FORGET_AFTER).isoformat()
     old = DBOS.list_workflows(completed_before=before, limit=FORGET_AT_ONCE, load_input=False, load_output=False)
     if old:

@@ -1,1 +1,1 @@
-"""How the tables came to be, step by step; applied by `metseg.serve.storage.database` whenever a process starts."""
+"""Alembic migrations; `metseg.serve.storage.database` applies them at the start of every process."""

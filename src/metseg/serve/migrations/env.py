@@ -1,4 +1,4 @@
-"""Run the migrations in the transaction of the connection that was given."""
+"""Run the migrations in the transaction of the given connection."""
 
 from __future__ import annotations
 

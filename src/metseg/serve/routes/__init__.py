@@ -1,4 +1,4 @@
-"""The routes, thin: check who calls, call one function, answer."""
+"""Routes of the API. Each checks access, calls one function and returns its result."""
 
 from metseg.serve.routes import artifacts, models, operations, predict, studies
 

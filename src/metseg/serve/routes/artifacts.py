@@ -1,4 +1,4 @@
-"""`/studies/{id}/artifacts/{name}`: what came of a study, as files."""
+"""`/studies/{id}/artifacts/{name}`: results of a study as files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from metseg.serve.storage.artifact_names import is_artifact
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
-#: A report may show pictures of its own and style itself; it runs nothing and fetches nothing. Not for PDF: what shows
-#: it in a browser is a page of the browser's own, which a sandbox would keep from working.
+#: Reports may contain inline pictures and styles, but run no scripts and load nothing. Not sent for PDF, because a
+#: sandbox breaks the PDF viewers of browsers.
 _POLICY: Final = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"}
 _WITHOUT_POLICY: Final = "application/pdf"
 
@@ -29,7 +29,7 @@ Name = Annotated[
     str,
     Path(
         max_length=64,
-        description=f"One of {', '.join(ARTIFACTS)}; `GET /studies/{{id}}` lists those that there are.",
+        description=f"One of {', '.join(ARTIFACTS)}; `GET /studies/{{id}}` lists those of a study.",
         examples=["mask.nii.gz"],
     ),
 ]
@@ -39,11 +39,11 @@ _CONTENT: Final = {**_PART, "application/json": {"schema": {"type": "object"}}}
 
 @router.get(
     "/{study_id}/artifacts/{name}",
-    summary="Fetch a result",
+    summary="Get a result",
     response_class=Response,
     responses={
         200: {"description": "The file.", "content": _CONTENT, "headers": {"ETag": header("SHA-256 of the content.")}},
-        206: {"description": "The part of it that was asked for in Range.", "content": _PART},
+        206: {"description": "The part requested with Range.", "content": _PART},
         304: {"description": "Nothing has changed since the ETag in If-None-Match."},
         **problems("request.forbidden", "request.unknown", "request.range", "request.url", "request.invalid"),
     },
@@ -56,12 +56,14 @@ def fetch(
     if_none_match: IfNoneMatch = None,
     byte_range: Annotated[str | None, Header(alias="Range", description="Part of the file: bytes=0-99.")] = None,
 ) -> Response:
-    """Fetch one result of a study that is done."""
+    """Get one result of a study that is done."""
     record = service.studies.find(who, study_id)
     found = next((item for item in artifacts_of(record) if item.name == name), None) if is_artifact(name) else None
     path = service.folders.study(study_id).artifacts / name
     if found is None or not path.is_file():
-        raise Refused("request.unknown", "the study has no such result", cure="look at the study's artifacts")
+        raise Refused(
+            "request.unknown", "the study has no such result", cure="see the artifacts in GET /studies/{study_id}"
+        )
     etag = f'"{found.sha256}"'
     if if_none_match is not None and matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
@@ -81,7 +83,7 @@ def fetch(
 
 
 def _require_range(asked: str, size: int) -> None:
-    """Refuse what is not one range of bytes of the file; the answer is made by whoever sends it.
+    """Raise unless a header is one byte range of the file; `FileResponse` then sends that range.
 
     >>> _require_range("bytes=0-99", 50)
     >>> _require_range("bytes=50-", 50)

@@ -1,4 +1,4 @@
-"""`/models`: what can be asked for by name."""
+"""`/models`: the installed models."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ router = APIRouter(tags=["models"], redirect_slashes=False)
     },
 )
 def list_models(service: Svc, _who: Reading) -> ModelList:
-    """List the models with their cards and what they scored."""
+    """List the models with their cards and metrics."""
     return ModelList(models=models(service.settings))

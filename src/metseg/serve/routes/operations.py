@@ -1,4 +1,4 @@
-"""`/health`, `/ready`, `/metrics`: for whoever runs the service."""
+"""`/health`, `/ready`, `/metrics`: for administrators and monitoring."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["operations"], redirect_slashes=False)
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
 async def health() -> Health:
-    """Say that the process answers. Asks neither the database nor anybody's key."""
+    """Report that the process is alive. Uses no database and needs no key."""
     return Health(version=__version__)
 
 
@@ -31,11 +31,11 @@ async def health() -> Health:
     response_model=Readiness,
     responses={
         200: {"description": "Studies can be accepted.", "content": {"application/json": {"example": READY}}},
-        503: {"model": Readiness, "description": "They cannot; `checks` says why."},
+        503: {"model": Readiness, "description": "Studies cannot be accepted; `checks` shows why."},
     },
 )
 def ready(response: Response, service: Svc) -> Readiness:
-    """Say whether studies can be accepted now. Without a worker they can, and wait."""
+    """Report whether studies can be accepted now. Without workers they are accepted and wait in the queue."""
     found = _readiness(service)
     response.status_code = 200 if found.ready else 503
     return found
@@ -43,15 +43,15 @@ def ready(response: Response, service: Svc) -> Readiness:
 
 @router.get(
     "/metrics",
-    summary="Measures for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
-        200: {"description": "Measures.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}},
         **problems("request.forbidden"),
     },
 )
 def metrics(service: Svc, _who: Measuring) -> Response:
-    """Tell how many requests, studies and workers there are, and how long answers take."""
+    """Return the numbers of requests, studies and workers, and the response times."""
     return Response(service.measures.text(), media_type=MEDIA_TYPE)
 
 

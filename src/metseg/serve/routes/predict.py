@@ -30,7 +30,8 @@ _MEDIA_TYPES: Final = {Form.JSON: "application/json", Form.MASK: "image/png", Fo
 _WHERE: Final = "the picture"
 
 Model = Annotated[
-    str | None, Query(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$", description="As the field of the form.")
+    str | None,
+    Query(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$", description="As the form field `model`."),
 ]
 
 
@@ -54,9 +55,9 @@ Model = Annotated[
     openapi_extra=PREDICT_BODY,
 )
 async def predict(request: Request, service: Svc, _who: Predicting, model: Model = None) -> Response:
-    """Segment one picture and answer at once: as JSON, or as PNG where `Accept` asks for one.
+    """Segment one picture and return the result at once, as JSON, or as PNG if requested with `Accept`.
 
-    The picture comes in the field `file` of a form, or is the body itself. It is not kept.
+    Send the picture in the form field `file` or as the body itself. The service does not store it.
     """
     form = negotiate(request.headers.get("accept"))
     with service.gate.enter():
@@ -75,13 +76,18 @@ async def predict(request: Request, service: Svc, _who: Predicting, model: Model
 
 
 def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask:
-    """Return what the child is asked, after looking at the head of the picture."""
+    """Return the request to the child process, after validating the header of the picture."""
     options = options_of(upload.fields)
     if options.stack or options.allow_gaps or options.series:
-        raise Refused("request.invalid", "a field is for studies only", where="the form", expected="file and model")
+        raise Refused(
+            "request.invalid",
+            "a field is only for studies",
+            where="the form",
+            expected="file and model",
+        )
     if len(upload.files) != 1:
         got = pluralize(len(upload.files), "file")
-        raise Refused("request.invalid", "one picture is wanted", where="field file", got=got)
+        raise Refused("request.invalid", "the request must contain one picture", where="field file", got=got)
     received = upload.files[0]
     kind, ending = check_file(received.path, _WHERE)
     if kind != Kind.PICTURE:

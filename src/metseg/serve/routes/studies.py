@@ -1,4 +1,4 @@
-"""`/studies`: hand one in, follow it, cancel it, delete it."""
+"""`/studies`: submit, list, get, cancel and delete studies."""
 
 from __future__ import annotations
 
@@ -26,20 +26,23 @@ from metseg.serve.storage.study_service import CheckedFile, NewStudy
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
-#: Seconds between two looks at a study that is being worked on.
+#: Recommended seconds between two requests for an unfinished study.
 _POLL_S: Final = 1
 
-StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a study, as `POST /studies` gave it.")]
+StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a study, from `POST /studies`.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
         pattern="^[A-Za-z0-9_-]{1,64}$",
-        description="Chosen by the client, new for each study: the same key and content give the same study again.",
+        description="Chosen by the client, unique per study: repeating a request with its key is safe.",
     ),
 ]
-IfNoneMatch = Annotated[str | None, Header(description="An ETag of before: 304 where nothing has changed.")]
+IfNoneMatch = Annotated[str | None, Header(description="An earlier ETag; the answer is 304 if nothing has changed.")]
 
-_ETAG: Final = {"ETag": header("Changes whenever the study does."), "Retry-After": header("Seconds to the next look.")}
+_ETAG: Final = {
+    "ETag": header("Changes with every change of the study."),
+    "Retry-After": header("Seconds until the next request."),
+}
 
 
 def _example(value: Any, description: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -50,10 +53,10 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
 @router.post(
     "",
     status_code=202,
-    summary="Hand in a study",
+    summary="Submit a study",
     response_model=Study,
     responses={
-        202: _example(ACCEPTED, "Accepted, and from now on never lost.", {**_ETAG, "Location": header("The study.")}),
+        202: _example(ACCEPTED, "Accepted and stored durably.", {**_ETAG, "Location": header("The study.")}),
         **problems(*UPLOADS, "request.forbidden", "request.idempotency", "service.no_model"),
     },
     openapi_extra=STUDY_BODY,
@@ -61,12 +64,12 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
 async def hand_in(
     request: Request, response: Response, service: Svc, who: Writing, idempotency_key: IdempotencyKey = None
 ) -> Study:
-    """Hand in pictures of one patient, NIfTI files (one per sequence), or DICOM (files or one zip archive).
+    """Submit pictures of one patient, NIfTI files (one per sequence), or DICOM (files or one zip archive).
 
-    Models of skull-stripped images need a brain mask for images with skull. It comes in the field `brain_mask`;
-    without one the service finds the brain with a network, and its mask is the artifact `brain_mask.nii.gz`.
+    Models for skull-stripped images need a brain mask for images with skull. Send it in the field `brain_mask`.
+    Without one, the service extracts the brain with a network and stores the mask as artifact `brain_mask.nii.gz`.
 
-    What the files' heads tell is answered at once; the rest is found when the study is worked on.
+    Errors in the file headers are reported at once, other errors during the analysis of the study.
     """
     with service.gate.enter():
         await run_in_threadpool(service.studies.require_room, who, idempotency_key)
@@ -91,13 +94,11 @@ async def hand_in(
 def list_studies(
     service: Svc,
     who: Reading,
-    limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
-    after: Annotated[
-        str | None, Query(pattern="^[0-9a-f]{32}$", description="`next` of the list before this one.")
-    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of studies.")] = 50,
+    after: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="`next` of the previous page.")] = None,
     state: Annotated[State | None, Query(description="Only studies in this state.")] = None,
 ) -> StudyList:
-    """List the caller's own studies, newest first."""
+    """List the caller's studies, newest first."""
     found = service.studies.page(who, limit=limit + 1, after=after, state=state)
     shown = found[:limit]
     return StudyList(studies=tuple(map(summary_of, shown)), next=shown[-1].id if len(found) > limit else None)
@@ -105,10 +106,10 @@ def list_studies(
 
 @router.get(
     "/{study_id}",
-    summary="Look at a study",
+    summary="Get a study",
     response_model=Study,
     responses={
-        200: _example(STUDY, "The study and how far it is.", _ETAG),
+        200: _example(STUDY, "The study with its progress.", _ETAG),
         304: {"description": "Nothing has changed since the ETag in If-None-Match."},
         **problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
     },
@@ -116,7 +117,7 @@ def list_studies(
 def look_at(
     response: Response, service: Svc, who: Reading, study_id: StudyId, if_none_match: IfNoneMatch = None
 ) -> Study | Response:
-    """Say how far a study is, and when it is done, what came of it. Cheap to ask often, with `If-None-Match`."""
+    """Get the progress of a study, and its results when it is done. Poll with `If-None-Match` to save traffic."""
     version = service.studies.version(who, study_id)
     if if_none_match is not None and matches(if_none_match, _etag(version)):
         return Response(status_code=304, headers={"ETag": _etag(version)})
@@ -130,12 +131,12 @@ def look_at(
     summary="Cancel a study",
     response_model=Study,
     responses={
-        200: _example({**ACCEPTED, "state": "cancelled"}, "The study; nobody works on it any more.", _ETAG),
+        200: _example({**ACCEPTED, "state": "cancelled"}, "The cancelled study.", _ETAG),
         **problems("request.forbidden", "request.unknown", "request.state", "request.url", "request.invalid"),
     },
 )
 def cancel(response: Response, service: Svc, who: Writing, study_id: StudyId) -> Study:
-    """Take a study from work. It stays in the list, with no results."""
+    """Cancel the analysis of a study. The study stays in the list without results."""
     record = service.studies.cancel(who, study_id)
     _head(response, record)
     return study_of(record)
@@ -149,16 +150,16 @@ def cancel(response: Response, service: Svc, who: Writing, study_id: StudyId) ->
     responses=problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
 )
 def delete(service: Svc, who: Writing, study_id: StudyId) -> Response:
-    """Delete a study, its files and its results for good; where it is being worked on, that ends too."""
+    """Delete a study, its files and its results permanently; cancel its analysis."""
     service.studies.delete(who, study_id)
     return Response(status_code=204)
 
 
 def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -> tuple[StudyRecord, bool]:
-    """Check what was uploaded and have it accepted."""
+    """Validate an upload and accept it as a study."""
     options = options_of(upload.fields)
     if not upload.files:
-        raise Refused("request.invalid", "there is no file", where="the form", expected="files, or one per sequence")
+        raise Refused("request.invalid", "the form contains no file", where="the form", expected="files")
     checked = []
     for file in upload.files:
         kind, ending = check_file(file.path, f"file {file.number}")
@@ -177,11 +178,11 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
 
 
 def _unclear(file: ReceivedFile) -> InputError:
-    """Return that a file's name speaks of a sequence without saying plainly which: it is not guessed."""
+    """Return the error for a file name that mentions a sequence ambiguously; metseg does not guess."""
     return InputError(
-        "the file name does not say plainly which sequence it is",
+        "the file name is ambiguous about the sequence",
         where=f"file {file.number}",
-        expected=f"the field {', '.join(SEQUENCES)}, or a plain name",
+        expected=f"the field {', '.join(SEQUENCES)}, or an unambiguous name",
         got=file.reason,
         cure="send it in the field of its sequence, such as t1c",
         code="input.unknown_sequence",
@@ -200,7 +201,7 @@ def _etag(version: int) -> str:
 
 
 def matches(if_none_match: str, etag: str) -> bool:
-    """Return whether a header names an ETag, which may be marked as weak (RFC 9110, 13.1.2).
+    """Return whether a header contains an ETag, possibly marked as weak (RFC 9110, 13.1.2).
 
     >>> matches('"3", W/"4"', '"4"'), matches("*", '"4"'), matches('"5"', '"4"')
     (True, True, False)

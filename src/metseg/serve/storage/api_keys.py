@@ -1,7 +1,7 @@
-"""API keys: shown once, kept as a hash, with an owner and scopes.
+"""API keys with an owner and scopes. A key is shown once and stored as a hash.
 
-A key is ``msk_<id>_<secret>``. The secret is 256 random bits, so that a plain SHA-256 of it tells nothing; slow hashes
-are for passwords that people think up.
+A key is ``msk_<id>_<secret>``. The secret has 256 random bits, so a plain SHA-256 protects it; slow hashes are only
+needed for passwords that people choose.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from metseg.serve.storage.job_repository import Clock, now
 
 PREFIX = "msk"
 OWNER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-#: Whose everything is while there is no key.
+#: Default owner while no API key exists.
 LOCAL = "local"
 DEFAULT_SCOPES = (Scope.PREDICT, Scope.READ, Scope.WRITE)
 
 _KEY = re.compile(rf"{PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
-#: Compared with where there is no such key, so that this takes as long as where there is one.
+#: Compared with for unknown keys, so that the check takes equally long.
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls.
+    """The authenticated caller.
 
     Args:
-        owner: whose studies these are.
-        actor: what the audit log says.
-        scopes: what is allowed.
+        owner: owner of the caller's studies.
+        actor: name in the audit log.
+        scopes: permissions.
     """
 
     owner: str
@@ -50,16 +50,16 @@ class Principal:
     scopes: frozenset[Scope]
 
 
-#: Whoever sits at the machine, while there is no key.
+#: Caller on the local machine while no API key exists.
 LOCAL_PRINCIPAL = Principal(LOCAL, LOCAL, frozenset(Scope))
 
 
 class Keys:
-    """The keys in the records.
+    """Repository of API keys.
 
     Args:
         database: from `open_database`.
-        clock: what time it is.
+        clock: returns the time.
     """
 
     def __init__(self, database: Database, *, clock: Clock = now) -> None:
@@ -67,20 +67,21 @@ class Keys:
         self.clock = clock
 
     def add(self, owner: str, scopes: Sequence[str] = DEFAULT_SCOPES, *, days: float | None = None) -> str:
-        """Make a key and return it: the only time that it can be seen.
+        """Create a key and return it. It cannot be shown again.
 
         Args:
-            owner: whose studies it opens; several keys may have one owner. No patient's name.
-            scopes: of `metseg.schemas.Scope`.
-            days: after which it no longer holds; None: it holds until it is revoked.
+            owner: owner of the studies that the key gives access to; not a patient's name. An owner may have several
+                keys.
+            scopes: values of `metseg.schemas.Scope`.
+            days: days until the key expires; None: it does not expire.
         Raises:
-            UsageError: an owner that is no plain word, or an unknown scope.
+            UsageError: an invalid owner or an unknown scope.
         """
         if not OWNER.fullmatch(owner):
             raise UsageError(
-                "an owner cannot be called so",
-                expected="small letters, digits, . _ - (at most 63)",
-                cure="choose a plain word, such as the name of a ward or of a program",
+                "the name of the owner is not valid",
+                expected="lower-case letters, digits, . _ - (at most 63)",
+                cure="choose a simple name, such as that of a ward or of a program",
                 code="usage.owner",
             )
         known = {scope.value: scope for scope in Scope}
@@ -95,30 +96,32 @@ class Keys:
         return f"{PREFIX}_{key_id}_{secret}"
 
     def all(self) -> list[KeyRecord]:
-        """Return every key there ever was, oldest first."""
+        """Return all keys, including revoked and expired ones, oldest first."""
         with self.database.read() as session:
             return list(session.scalars(sa.select(KeyRecord).order_by(KeyRecord.created_at, KeyRecord.id)))
 
     def revoke(self, key_id: str) -> None:
-        """Make a key invalid for good.
+        """Revoke a key permanently.
 
         Raises:
-            UsageError: there is no such key.
+            UsageError: the key does not exist.
         """
         with self.database.write() as session:
             record = session.get(KeyRecord, key_id)
             if record is None:
-                raise UsageError("no such key", where=key_id, cure="see metseg serve keys list", code="usage.key")
+                raise UsageError(
+                    "the key does not exist", where=key_id, cure="see metseg serve keys list", code="usage.key"
+                )
             record.revoked_at = record.revoked_at or self.clock()
             audit.append(session, "operator", "key.revoked", detail={"key": key_id, "owner": record.owner})
 
     def any(self) -> bool:
-        """Return whether there ever was a key: from then on, nobody gets in without one."""
+        """Return whether a key was ever created; from then on, requests need one."""
         with self.database.read() as session:
             return session.scalar(sa.select(KeyRecord.id).limit(1)) is not None
 
     def holder(self, key: str) -> Principal | None:
-        """Return who holds a key; None where it is none of ours, revoked or over."""
+        """Return the principal of a key; None for unknown, revoked and expired keys."""
         match = _KEY.fullmatch(key)
         key_id, secret = match.groups() if match else ("", "")
         with self.database.read() as session:

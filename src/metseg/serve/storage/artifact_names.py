@@ -1,4 +1,4 @@
-"""Which names the results of a study may have."""
+"""Names and media types of the results of a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def media_type_of(name: str) -> str:
     """Return the media type of an artifact.
 
     Raises:
-        UsageError: ``usage.unknown_name``, no artifact is called so.
+        UsageError: ``usage.unknown_name``, no artifact has this name.
 
     >>> media_type_of("mask.nii.gz"), media_type_of("mask-12.png")
     ('application/gzip', 'image/png')
@@ -23,11 +23,11 @@ def media_type_of(name: str) -> str:
     for pattern, media_type in _PATTERNS.items():
         if pattern.fullmatch(name):
             return media_type
-    raise UsageError("no artifact is called so", expected=", ".join(ARTIFACTS), code="usage.unknown_name")
+    raise UsageError("no artifact has this name", expected=", ".join(ARTIFACTS), code="usage.unknown_name")
 
 
 def is_artifact(name: str) -> bool:
-    """Return whether an artifact may be called so.
+    """Return whether a name is a valid artifact name.
 
     >>> is_artifact("report.pdf"), is_artifact("../report.pdf"), is_artifact("mask-0.png")
     (True, False, False)

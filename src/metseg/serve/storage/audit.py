@@ -1,8 +1,8 @@
-"""The audit log: who did what to which study, each entry chained to the one before by its hash.
+"""The audit log: who did what to which study, as a hash chain.
 
-Entry n holds ``SHA-256(previous digest, n, time, actor, action, study, detail)``. To change or take out an entry, all
-later ones must be written anew, which the database's triggers refuse and which no longer gives the digest that somebody
-noted elsewhere. Entries hold ids and codes only.
+Entry n contains ``SHA-256(previous digest, n, time, actor, action, study, detail)``. To change or remove an entry, all
+later ones must be rewritten. Triggers of the database prevent that, and it would change the last digest, which
+administrators can note elsewhere. Entries contain ids and codes only.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from sqlalchemy.orm import Session
 from metseg.serve.storage.database import AUDIT_LOCK, Database
 from metseg.serve.storage.db_models import AuditRecord
 
-#: What the first entry is chained to.
+#: Previous digest of the first entry.
 START = "0" * 64
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of checking the chain.
+    """Result of verifying the chain.
 
     Args:
-        entries: how many are in order, from the first on.
-        head: digest of the last of them.
-        broken_at: number of the first that is not; None: all are.
+        entries: number of valid entries from the first on.
+        head: digest of the last valid entry.
+        broken_at: number of the first invalid entry; None if all are valid.
     """
 
     entries: int
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def lock(session: Session) -> None:
-    """Wait until nobody else is in a transaction that adds an entry. SQLite has one writer at a time anyway."""
+    """Wait for other transactions that add entries. SQLite has only one writer at a time, so it needs no lock."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": AUDIT_LOCK})
 
@@ -53,15 +53,15 @@ def append(
     detail: Mapping[str, str | int] | None = None,
     at: datetime | None = None,
 ) -> None:
-    """Add an entry in the transaction of what it tells of: both are there, or neither.
+    """Add an entry in the transaction of the change that it records, so that both are committed or neither.
 
     Args:
         session: from `Database.write`.
         actor: the id of a key, "local", "worker" or "operator".
         action: such as ``study.accepted``.
-        study_id: which study.
+        study_id: id of the study, if any.
         detail: ids, codes and numbers.
-        at: when; None: now.
+        at: time of the action; None: now.
     """
     lock(session)
     session.flush()
@@ -96,7 +96,7 @@ def verify(database: Database) -> Verdict:
 
 
 def contains(database: Database, digest: str) -> bool:
-    """Return whether an entry has this digest: one that was noted elsewhere must still be there."""
+    """Return whether an entry has this digest, to check a digest that was noted elsewhere."""
     with database.read() as session:
         return session.scalar(sa.select(AuditRecord.number).where(AuditRecord.digest == digest)) is not None
 

@@ -1,7 +1,7 @@
-"""Connect to the records and bring their tables up to date.
+"""Connect to the database and migrate its tables.
 
-One rule makes SQLite and PostgreSQL behave alike: whoever writes says so when the transaction begins. SQLite then takes
-its only write lock at once instead of failing half-way; PostgreSQL locks rows where the code asks for it.
+SQLite and PostgreSQL behave alike because every writing transaction is declared at its start. SQLite then takes its
+only write lock at once instead of failing later; PostgreSQL locks rows where the code requests it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sqlalchemy.orm import Session
 from metseg.errors import ResourceError
 from metseg.serve.settings import Settings
 
-#: Execution option of connections whose transactions write.
+#: Execution option of connections for writing transactions.
 WRITES = "metseg_writes"
-#: How long a writer waits for another, in SQLite.
+#: Seconds that an SQLite writer waits for another.
 BUSY_S = 30
-#: The advisory lock that migrations hold in PostgreSQL, and the one that keeps the audit chain in one line.
+#: Advisory locks in PostgreSQL: for migrations, and for entries of the audit log.
 MIGRATION_LOCK, AUDIT_LOCK = 0x6D6574736567, 0x6D6574736568
 
 
 class Database:
-    """The records, open.
+    """The open database.
 
     Args:
-        settings: say where.
+        settings: settings with the URL.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,18 +47,18 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Give a session that sees one state of the records."""
+        """Yield a session that sees one consistent state."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Give a session whose changes are committed together, or not at all where an error leaves it."""
+        """Yield a session; commit its changes together, or none after an error."""
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     def migrate(self) -> None:
-        """Bring the tables up to date; of several processes that start together, one does it and the others wait."""
+        """Migrate the tables; when several processes start together, one migrates and the others wait."""
         with self._writing.connect() as connection, connection.begin():
             if not self.is_sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
@@ -69,10 +69,10 @@ class Database:
 
 
 def open_database(settings: Settings) -> Database:
-    """Return the records, their tables up to date.
+    """Open the database and migrate its tables.
 
     Raises:
-        ResourceError: ``resources.database``, it cannot be reached; the message holds no part of the URL.
+        ResourceError: ``resources.database``, it cannot be reached; the message contains no part of the URL.
     """
     database = Database(settings)
     try:
@@ -83,14 +83,14 @@ def open_database(settings: Settings) -> Database:
             "the database cannot be opened",
             where="METSEG_DATABASE_URL" if settings.database_url else "METSEG_HOME",
             got=type(error.orig).__name__,
-            cure="check that it is there, that the account may make tables, and that the disk is writable",
+            cure="check that the database is running, the account may create tables, and the disk is writable",
             code="resources.database",
         ) from None
     return database
 
 
 def migration_config(connection: sa.Connection | None = None) -> Config:
-    """Return what Alembic needs to know; the migrations are part of the package."""
+    """Return the configuration of Alembic; the migrations are part of the package."""
     config = Config()
     config.set_main_option("script_location", str(Path(str(resources.files("metseg.serve"))) / "migrations"))
     config.attributes["connection"] = connection
@@ -107,7 +107,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+    connection.isolation_level = None  # begin transactions explicitly, not by the driver's heuristics
     for pragma in (f"busy_timeout={BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,7 +1,7 @@
-"""The tables of the service. Pixels are on disk; here is who owns what, how far it is and what came of it.
+"""Tables of the service: owners, progress and results of studies. Images are stored as files.
 
-No column holds a file name, a path or anything out of a header: files have numbers, studies random ids, owners the
-name that was given to a key.
+No column contains file names, paths or header values: files have numbers, studies have random ids, and owners have the
+name given to their key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from metseg.schemas import Kind, Phase, State
 
-#: Constraints have names, so that migrations can speak of them.
+#: Naming convention of constraints, which migrations need.
 NAMING = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -38,14 +38,14 @@ NAMING = {
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone: SQLite forgets the zone, and two databases must give the same."""
+    """Time zone aware time in UTC for both databases; SQLite does not store the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is not None and value.tzinfo is None:
-            raise ValueError("times have a zone")
+            raise ValueError("times must have a time zone")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
@@ -55,7 +55,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def _words(kind: type[StrEnum]) -> Enum:
-    """Return the type of a column that holds one of some words, as text that people can read."""
+    """Return a column type that stores an enum as readable text."""
     return Enum(
         kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members]
     )
@@ -76,7 +76,7 @@ class Record(DeclarativeBase):
 
 
 class StudyRecord(Record):
-    """A study. It is accepted when its row is committed, and from then on never lost."""
+    """A study. Committing its row accepts it durably."""
 
     __tablename__ = "studies"
     __table_args__ = (
@@ -91,7 +91,7 @@ class StudyRecord(Record):
     state: Mapped[State] = mapped_column(default=State.QUEUED)
     phase: Mapped[Phase] = mapped_column(default=Phase.RECEIVE)
     progress: Mapped[float] = mapped_column(default=0.0)
-    #: Counts every change that a client can see: the ETag.
+    #: Counts every change visible to clients; used as ETag.
     version: Mapped[int] = mapped_column(default=1)
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -103,12 +103,12 @@ class StudyRecord(Record):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
-    #: When a workflow was made for it; None: it waits for one.
+    #: Time when a workflow was created; None: not yet.
     dispatched_at: Mapped[datetime | None]
-    #: When its owner deleted it or its time was over: nobody sees it any more, and its files go.
+    #: Time of deletion or expiry. The study is hidden from then on, and its files are removed.
     deleted_at: Mapped[datetime | None]
 
-    #: Who works on it: only writes under this token are taken.
+    #: Token of the worker that holds the study; writes with other tokens are rejected.
     worker: Mapped[str | None] = mapped_column(String(200))
     claims: Mapped[int] = mapped_column(default=0)
 
@@ -124,7 +124,7 @@ class StudyRecord(Record):
 
 
 class InputRecord(Record):
-    """One uploaded file; it lies in ``inputs/`` of its study as its number and an ending."""
+    """An uploaded file, stored in ``inputs/`` of its study under its number."""
 
     __tablename__ = "study_inputs"
 
@@ -142,7 +142,7 @@ class InputRecord(Record):
 
 
 class ArtifactRecord(Record):
-    """One result; it lies in ``artifacts/`` of its study under its name."""
+    """A result, stored in ``artifacts/`` of its study under its name."""
 
     __tablename__ = "study_artifacts"
 
@@ -155,7 +155,7 @@ class ArtifactRecord(Record):
 
 
 class WarningRecord(Record):
-    """Something noticed in a phase."""
+    """A warning of a phase."""
 
     __tablename__ = "study_warnings"
 
@@ -167,7 +167,7 @@ class WarningRecord(Record):
 
 
 class LesionRecord(Record):
-    """One lesion, as `metseg.lesion.Lesion`."""
+    """A lesion in the format of `metseg.lesion.Lesion`."""
 
     __tablename__ = "study_lesions"
 
@@ -177,21 +177,21 @@ class LesionRecord(Record):
 
 
 class WorkerRecord(Record):
-    """A worker and when it was last heard of."""
+    """A worker and its last heartbeat."""
 
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    #: Told anew at each start: what tells two lives of one worker apart.
+    #: Random for each start, to tell runs of the same worker apart.
     incarnation: Mapped[str] = mapped_column(String(64))
     started_at: Mapped[datetime]
     beat_at: Mapped[datetime]
-    #: What it is doing, for people: models loaded, threads.
+    #: Information for administrators: machine, process, threads.
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class KeyRecord(Record):
-    """An API key. The secret itself is nowhere."""
+    """An API key. The secret itself is not stored."""
 
     __tablename__ = "api_keys"
 
@@ -205,7 +205,7 @@ class KeyRecord(Record):
 
 
 class AuditRecord(Record):
-    """One entry of the audit log; the database itself refuses to change or remove one."""
+    """An entry of the audit log. Triggers prevent changing and removing entries."""
 
     __tablename__ = "audit_log"
 

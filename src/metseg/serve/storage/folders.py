@@ -1,10 +1,10 @@
-"""Where the service keeps files, below ``METSEG_HOME``; no name on disk comes from a client.
+"""Folders of the service below ``METSEG_HOME``. No name on disk comes from a client.
 
-incoming/<random>/            an upload on its way; removed when it is over, whatever became of it
+incoming/<random>/            an upload in progress; always removed at its end
 studies/<ab>/<study id>/
-    inputs/0001.nii.gz ...    what was uploaded, by its place in the upload
-    work/                     what steps leave for later steps; nobody else looks there
-    artifacts/                results, each whole or not there
+    inputs/0001.nii.gz ...    uploaded files, by their number in the upload
+    work/                     intermediate results of the phases
+    artifacts/                results, each written atomically
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StudyFolder:
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders below a home."""
+    """The folders below the home folder."""
 
     home: Path
 
@@ -51,12 +51,12 @@ class Folders:
         return StudyFolder(self.studies / study_id[:2] / study_id)
 
     def make(self) -> None:
-        """Make the folders, readable by this user only."""
+        """Create the folders, readable by this user only."""
         for folder in (self.home, self.incoming, self.studies):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def remove(self, study_id: str) -> bool:
-        """Remove all files of a study and return whether none is left."""
+        """Remove all files of a study; return whether none is left."""
         root = self.study(study_id).root
         shutil.rmtree(root, ignore_errors=True)
         return not root.exists()

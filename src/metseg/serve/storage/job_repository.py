@@ -1,8 +1,7 @@
-"""What a worker does to a study in the records: take it, say how far it is, leave results, end it.
+"""Repository of studies for workers: claim a study, store progress and results, and end it.
 
-Every write carries the token of the one who claimed the study last. A worker that was taken for dead and is not, or
-whose study was cancelled meanwhile, is told so by `StudyWithdrawn` at its next write, and has changed nothing.
-All writes can be repeated: a step that runs twice leaves what it would have left once.
+Every write carries the token of a claim, and only the latest claim may write. If another worker has claimed the study,
+or it was cancelled or deleted, the next write raises `StudyWithdrawn` and changes nothing. All writes are idempotent.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ def now() -> datetime:
 
 
 def expiry(settings: Settings, finished_at: datetime) -> datetime | None:
-    """Return when a study that ended is removed; None: never."""
+    """Return the time when a finished study is deleted; None: never."""
     return None if settings.retention_days is None else finished_at + timedelta(days=settings.retention_days)
 
 
 class StudyWithdrawn(Exception):
-    """The study is no longer this worker's: cancelled, deleted, finished, or claimed by another.
+    """This worker no longer holds the study.
 
     Args:
-        reason: one of these words.
+        reason: "cancelled", "deleted", "finished", or "claimed by another".
     """
 
     def __init__(self, reason: str) -> None:
@@ -65,21 +64,21 @@ class WorkInput:
     sequence: str | None
     bytes: int
     sha256: str
-    #: Why it shows that sequence, as far as the upload said.
+    #: Why the file has this sequence, as recorded at the upload.
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Work:
-    """A study in the hands of a worker.
+    """A study that a worker has claimed.
 
     Args:
-        study_id: which.
-        token: proves that it is this worker's; from `Store.claim`.
-        kind: what was uploaded.
-        options: what was asked for; `model` always names a bundle: the API chose one where the request did not.
-        inputs: in the order of the upload.
-        folder: `inputs`, `work` (scratch that survives from step to step) and `artifacts`.
+        study_id: id of the study.
+        token: token of the claim, from `Store.claim`.
+        kind: kind of the upload.
+        options: options of the request. `model` is always set: the API fills in the default.
+        inputs: uploaded files in the order of the upload.
+        folder: folders `inputs`, `work` (intermediate results) and `artifacts`.
     """
 
     study_id: str
@@ -91,12 +90,12 @@ class Work:
 
 
 class Store:
-    """The records as workers use them.
+    """Repository of studies for workers.
 
     Args:
         database: from `open_database`.
         settings: limits and retention.
-        clock: what time it is.
+        clock: returns the time.
     """
 
     def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
@@ -106,26 +105,26 @@ class Store:
         self.clock = clock
 
     def waiting(self, limit: int = 100) -> list[str]:
-        """Return accepted studies for which no workflow was made yet, oldest first."""
+        """Return accepted studies without a workflow, oldest first."""
         wanted = (StudyRecord.state == State.QUEUED, StudyRecord.dispatched_at.is_(None))
         query = sa.select(StudyRecord.id).where(*wanted).order_by(StudyRecord.created_at, StudyRecord.id).limit(limit)
         with self.database.read() as session:
             return list(session.scalars(query))
 
     def mark_dispatched(self, study_id: str) -> None:
-        """Note that there is a durable workflow for a study, with the study's id as its own."""
+        """Record that a study has a workflow."""
         change = sa.update(StudyRecord).where(StudyRecord.id == study_id).values(dispatched_at=self.clock())
         with self.database.write() as session:
             session.execute(change)
 
     def claim(self, study_id: str, token: str) -> Work:
-        """Take a study; whoever had it before can no longer write. May be repeated, and is at the start of each step.
+        """Claim a study; writes under earlier claims fail from now on. Each step starts with this; safe to repeat.
 
         Args:
-            study_id: which.
-            token: of this life of this worker, such as ``worker-1:3f9c...``; at most 200 characters.
+            study_id: id of the study.
+            token: token of this run of the worker, such as ``worker-1:3f9c...``; at most 200 characters.
         Raises:
-            Withdrawn: it is cancelled, deleted or finished.
+            StudyWithdrawn: the study is cancelled, deleted or finished.
         """
         with self.database.write() as session:
             study = _require_open(self._locked(session, study_id))
@@ -137,18 +136,18 @@ class Store:
             return self._work(study, token)
 
     def progress(self, work: Work, phase: Phase, share: float = 0.0) -> None:
-        """Say what is being done and which share of it is; smaller than before is taken for a repetition."""
+        """Store phase and progress. Progress never decreases, because repeated steps report smaller values."""
         with self._change(work) as (_, study):
             study.phase = phase
             study.progress = max(study.progress, overall_progress(phase, share))
 
     def require(self, work: Work) -> None:
-        """Raise `StudyWithdrawn` unless the study is still this worker's: to be asked now and then in long steps."""
+        """Raise `StudyWithdrawn` unless this worker still holds the study; for checks in long steps."""
         with self.database.read() as session:
             _require_held(session.get(StudyRecord, work.study_id), work)
 
     def set_warnings(self, work: Work, phase: Phase, texts: Sequence[str]) -> None:
-        """Put the warnings of a phase in place of those it had; the same text once."""
+        """Replace the warnings of a phase, without duplicates."""
         order = list(Phase).index(phase)
         with self._change(work) as (_, study):
             kept = [warning for warning in study.warnings if warning.phase != phase]
@@ -159,14 +158,14 @@ class Store:
             _replace(study, "warnings", kept, own)
 
     def set_lesions(self, work: Work, lesions: Sequence[Lesion]) -> None:
-        """Put the lesion table in place of the one before."""
+        """Replace the lesion table."""
         with self._change(work) as (_, study):
             records = [LesionRecord(number=row.id, content=row.model_dump(mode="json")) for row in lesions]
             _replace(study, "lesions", [], records)
             study.lesion_count = len(lesions)
 
     def add_facts(self, work: Work, **facts: Any) -> None:
-        """Add what became known, under the names of `metseg.schemas.Facts`; times by phase are added to those there."""
+        """Add facts with the names of `metseg.schemas.Facts`; durations of phases are merged."""
         with self._change(work) as (_, study):
             timings = {**study.facts.get("timings_s", {}), **facts.pop("timings_s", {})}
             merged = Facts.model_validate({**study.facts, **facts, "timings_s": timings})
@@ -174,15 +173,15 @@ class Store:
 
     @contextmanager
     def artifact(self, work: Work, name: str) -> Iterator[Path]:
-        """Give a path to write a result to; it becomes the artifact of that name when the block ends well.
+        """Yield a path to write a result to; publish the file as an artifact if the block succeeds.
 
         Args:
-            work: whose.
+            work: the claimed study.
             name: one of `metseg.schemas.ARTIFACTS`.
         Raises:
-            Withdrawn: the study is no longer this worker's; nothing was put in place.
+            StudyWithdrawn: this worker no longer holds the study; the artifact is not published.
             ResourceError: ``resources.disk``.
-            UsageError: no artifact is called so.
+            UsageError: no artifact has this name.
         """
         media_type = media_type_of(name)
         target = work.folder.artifacts / name
@@ -193,25 +192,25 @@ class Store:
         with self._change(work) as (session, study):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(written, target)
-            flush_renames(target.parent)  # before the records say that it is there
+            flush_renames(target.parent)  # before the database lists it
             record = ArtifactRecord(study_id=study.id, name=name, media_type=media_type, bytes=size, sha256=digest)
             record.created_at = self.clock()
             session.merge(record)
 
     def finish(self, work: Work) -> None:
-        """End a study well. What it takes to be done must have been written before."""
+        """Mark a study as done; all results must have been written before."""
         with self._change(work) as (session, study):
             study.progress, study.phase = 1.0, Phase.RENDER
             self._end(session, study, State.DONE)
 
     def fail(self, work: Work, error: MetsegError, phase: Phase | None = None) -> None:
-        """End a study with an error; what is kept of it names no path and nobody."""
+        """Mark a study as failed; the stored error contains no paths and no names."""
         with self._change(work) as (session, study):
             study.failure = failure_of(error, phase or study.phase).model_dump(mode="json")
             self._end(session, study, State.FAILED)
 
     def give_up(self, study_id: str, failure: Failure) -> bool:
-        """End a study that nobody can work on any more, whoever holds it; return whether it was still open."""
+        """Mark a study as failed without a claim, when no worker can process it; return whether it was still open."""
         with self.database.write() as session:
             study = self._locked(session, study_id)
             if study is None or study.state.is_final or study.deleted_at:
@@ -221,7 +220,7 @@ class Store:
             return True
 
     def running(self, *, token_prefix: str = "") -> list[str]:
-        """Return the studies that are being worked on, by workers whose token begins so."""
+        """Return the running studies, optionally only those with a worker token of this prefix."""
         query = sa.select(StudyRecord.id).where(StudyRecord.state == State.RUNNING, StudyRecord.deleted_at.is_(None))
         if token_prefix:
             query = query.where(StudyRecord.worker.startswith(token_prefix, autoescape=True))
@@ -285,7 +284,7 @@ def _require_held(study: StudyRecord | None, work: Work) -> StudyRecord:
 
 
 def _replace(study: StudyRecord, name: str, kept: list[Any], new: list[Any]) -> None:
-    """Put rows in place of others with the same keys: those must be gone before these come."""
+    """Replace rows; delete the old ones first, because the new ones may have the same keys."""
     session = object_session(study)
     setattr(study, name, kept)
     assert session is not None

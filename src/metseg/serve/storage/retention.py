@@ -1,6 +1,6 @@
-"""What has to go, goes: studies whose time is over, files of deleted ones, leftovers of processes that were killed.
+"""Remove expired studies, files of deleted studies, and leftovers of killed processes.
 
-Every API sweeps once a minute, and one of the workers every five; all of it may be done twice.
+Every API process does this once a minute, and one of the workers every five minutes; repeating is safe.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from metseg.serve.storage.job_repository import Clock, now
 from metseg.serve.storage.study_service import hide
 
 EVERY_S: Final = 60.0
-#: How long the row of a deleted study stays, for a step that was running might still leave a file behind.
+#: Time before the row of a deleted study is removed, because a running step may still write files.
 ROW_STAYS: Final = timedelta(hours=2)
-#: How old a folder without a row must be: its row may just not be committed yet.
+#: Minimum age in seconds of a folder without a row, because the row may not be committed yet.
 ORPHAN_AGE_S: Final = 3600.0
-#: How long after its end a study's uploads and scratch are looked for.
+#: Time after the end of a study in which its uploads and intermediate results are removed.
 TIDY_FOR: Final = timedelta(hours=2)
-#: Studies that one question to the database names at most: databases limit how many.
+#: Maximum number of ids in one query.
 AT_ONCE: Final = 1000
 
 Item = TypeVar("Item")
@@ -41,12 +41,12 @@ _log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Removes what has to go.
+    """Removes expired data.
 
     Args:
         database: from `open_database`.
-        settings: how long an upload may take, and whether uploads are discarded.
-        clock: what time it is.
+        settings: deadline of uploads, and whether uploads are discarded.
+        clock: returns the time.
     """
 
     def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
@@ -58,7 +58,7 @@ class Sweeper:
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self) -> None:
-        """Sweep now and then in a thread."""
+        """Start a thread that sweeps regularly."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -67,14 +67,14 @@ class Sweeper:
             self._thread.join(timeout=5.0)
 
     def sweep(self) -> None:
-        """Remove everything that has to go by now."""
+        """Remove all expired data."""
         self.expire()
         self.purge()
         self.tidy()
         self.remove_orphans()
 
     def expire(self) -> int:
-        """Hide the studies whose time is over, and return how many these were."""
+        """Hide expired studies, and return their number."""
         moment = self.clock()
         over = (StudyRecord.expires_at <= moment, StudyRecord.deleted_at.is_(None))
         with self.database.write() as session:
@@ -85,7 +85,7 @@ class Sweeper:
         return len(studies)
 
     def purge(self) -> None:
-        """Remove the files of hidden studies, and their rows once nothing can write there any more."""
+        """Remove the files of hidden studies, and their rows once no step can write files any more."""
         with self.database.read() as session:
             query = sa.select(StudyRecord.id, StudyRecord.deleted_at).where(StudyRecord.deleted_at.is_not(None))
             hidden = session.execute(query).all()
@@ -95,7 +95,7 @@ class Sweeper:
                 session.execute(sa.delete(StudyRecord).where(StudyRecord.id.in_(some)))
 
     def tidy(self) -> None:
-        """Remove uploads and scratch of studies that ended; their worker may have been killed before it did."""
+        """Remove uploads and intermediate results of ended studies, which a killed worker may have left."""
         since = self.clock() - TIDY_FOR
         ended = (StudyRecord.state.in_(FINAL_STATES), StudyRecord.finished_at > since)
         with self.database.read() as session:
@@ -103,7 +103,7 @@ class Sweeper:
                 discard_scratch(self.folders, study_id, inputs=self.settings.discard_inputs)
 
     def remove_orphans(self) -> None:
-        """Remove uploads that nobody receives any more, and folders of studies that were never accepted."""
+        """Remove abandoned uploads, and folders of studies that were never accepted."""
         _remove_older(self.folders.incoming.glob("*"), 2 * self.settings.upload_deadline_s)
         old = [path for path in self.folders.studies.glob("??/*") if _age_s(path) > ORPHAN_AGE_S]
         for some in _parts(old):
@@ -123,17 +123,17 @@ class Sweeper:
         while not self._stop.wait(EVERY_S):
             try:
                 self.sweep()
-            except Exception:  # the database may be away for a while; the next sweep does it
+            except Exception:  # the database may be down for a while; the next sweep tries again
                 _log.warning("sweeping failed", exc_info=True)
 
 
 def discard_scratch(folders: Folders, study_id: str, *, inputs: bool) -> None:
-    """Remove what a finished study needs no more.
+    """Remove the intermediate results of a finished study.
 
     Args:
-        folders: where studies lie.
-        study_id: which.
-        inputs: also what was uploaded.
+        folders: folders of the service.
+        study_id: id of the study.
+        inputs: remove the uploaded files too.
     """
     folder = folders.study(study_id)
     for path in (folder.work, folder.inputs) if inputs else (folder.work,):

@@ -1,4 +1,4 @@
-"""What owners do with studies: have one accepted, look at it, cancel it, delete it. Nobody sees another's."""
+"""Studies for their owners: accept, find, list, cancel and delete. Owners see only their own studies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPEN = (State.QUEUED, State.RUNNING)
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A received file of which it is known what it is."""
+    """A received file with its detected kind."""
 
     file: ReceivedFile
     kind: Kind
@@ -40,15 +40,15 @@ class CheckedFile:
 
 @dataclass(frozen=True)
 class NewStudy:
-    """A study that asks to be accepted.
+    """A study to accept.
 
     Args:
-        folder: holds the files, and nothing else.
-        kind: what its files are.
-        files: as received, and checked.
-        options: what was asked for; the model is named.
-        digest: of the whole request.
-        idempotency_key: of the client.
+        folder: folder that contains only the files.
+        kind: kind of the files.
+        files: received and validated files.
+        options: options of the request, with the model filled in.
+        digest: hash of the request.
+        idempotency_key: key of the client, if any.
     """
 
     folder: Path
@@ -60,12 +60,12 @@ class NewStudy:
 
 
 class Studies:
-    """The studies as their owners see them.
+    """Repository of studies for their owners.
 
     Args:
         database: from `open_database`.
         settings: limits.
-        clock: what time it is.
+        clock: returns the time.
     """
 
     def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
@@ -75,7 +75,7 @@ class Studies:
         self.clock = clock
 
     def require_room(self, who: Principal, idempotency_key: str | None) -> None:
-        """Refuse an upload before it is read, where it could not be accepted; a repeated request always may be read.
+        """Raise before an upload is read if the queue is full; repeated requests are always read.
 
         Raises:
             Refused: ``service.busy``.
@@ -85,7 +85,7 @@ class Studies:
                 self._require_room(session)
 
     def accept(self, who: Principal, new: NewStudy) -> tuple[StudyRecord, bool]:
-        """Move the files of an upload into place and commit the study; return it, and whether it was there before.
+        """Store an upload as a study; return the study, and whether an earlier request had created it.
 
         Raises:
             Refused: ``service.busy``; ``request.idempotency``, the key was used with other content.
@@ -95,7 +95,7 @@ class Studies:
         _settle(new)
         try:
             with self.database.write() as session:
-                audit.lock(session)  # one at a time: two must not both take the last place, or the same key
+                audit.lock(session)  # serialize: two requests must not both take the last place or the same key
                 known = _repeated(session, who, new.idempotency_key)
                 if known is not None:
                     _require_same(known, new)
@@ -111,9 +111,9 @@ class Studies:
             raise
 
     def _may_be_accepted(self, study_id: str) -> bool:
-        """Return whether a study is in the records, or may be: a commit whose answer was lost can have been made.
+        """Return whether a study was or may have been committed: a failed commit can still have succeeded.
 
-        The files of one that is not go with the sweeper's next round for folders without a row.
+        If it was not, the sweeper removes the files later, as a folder without a row.
         """
         try:
             with self.database.read() as session:
@@ -122,16 +122,16 @@ class Studies:
             return True
 
     def find(self, who: Principal, study_id: str) -> StudyRecord:
-        """Return a study with all its parts.
+        """Return a study with all its details.
 
         Raises:
-            Refused: ``request.unknown``: there is none, or none of this owner's.
+            Refused: ``request.unknown``, the study does not exist or has another owner.
         """
         with self.database.read() as session:
             return self._loaded(session, study_id, who)
 
     def version(self, who: Principal, study_id: str) -> int:
-        """Return what changes whenever a study does; raises as `find`."""
+        """Return the version of a study, which every change increments; raises as `find`."""
         with self.database.read() as session:
             return _visible(session, who, study_id).version
 
@@ -139,7 +139,7 @@ class Studies:
         """Return the studies of an owner, newest first.
 
         Raises:
-            Refused: ``request.unknown``, `after` is no study of this owner's.
+            Refused: ``request.unknown``, `after` is not a study of this owner.
         """
         query = sa.select(StudyRecord).where(StudyRecord.owner == who.owner, StudyRecord.deleted_at.is_(None))
         if state is not None:
@@ -153,7 +153,7 @@ class Studies:
             return list(session.scalars(query))
 
     def cancel(self, who: Principal, study_id: str) -> StudyRecord:
-        """Withdraw a study from work; one that is finished stays as it is.
+        """Cancel a study.
 
         Raises:
             Refused: ``request.unknown``; ``request.state``, it is done or failed.
@@ -170,7 +170,7 @@ class Studies:
             return self._loaded(session, study_id, who)
 
     def delete(self, who: Principal, study_id: str) -> None:
-        """Hide a study for good, withdraw it from work, and remove its files.
+        """Hide a study, cancel its analysis, and remove its files.
 
         Raises:
             Refused: ``request.unknown``.
@@ -181,12 +181,12 @@ class Studies:
         self.folders.remove(study_id)
 
     def note(self, who: Principal, action: str, study_id: str, detail: Mapping[str, str | int]) -> None:
-        """Put something that was looked at into the audit log."""
+        """Record a read access in the audit log."""
         with self.database.write() as session:
             audit.append(session, who.actor, action, study_id=study_id, detail=detail)
 
     def counts(self) -> dict[State, int]:
-        """Return how many studies there are in each state."""
+        """Return the number of studies in each state."""
         query = sa.select(StudyRecord.state, sa.func.count()).where(StudyRecord.deleted_at.is_(None))
         with self.database.read() as session:
             found = {state: count for state, count in session.execute(query.group_by(StudyRecord.state))}
@@ -199,7 +199,7 @@ class Studies:
             raise busy(self.settings, "the queue is full")
 
     def _take(self, new: NewStudy, study_id: str) -> None:
-        """Move the folder to where it stays, and see that it is there for good before anything is promised."""
+        """Move the folder to its final place, and flush it to disk before the study is accepted."""
         root = self.folders.study(study_id).root
         with disk_full_is_an_error(root):
             root.mkdir(parents=True, mode=0o700)
@@ -238,7 +238,7 @@ class Studies:
 
 
 def hide(study: StudyRecord, moment: datetime) -> None:
-    """Take a study from everybody's sight and from its worker; its idempotency key is free again."""
+    """Hide a study, withdraw it from its worker, and free its idempotency key."""
     study.deleted_at = moment
     study.worker = study.idempotency_key = None
     study.version += 1
@@ -247,12 +247,12 @@ def hide(study: StudyRecord, moment: datetime) -> None:
 
 
 def unknown() -> Refused:
-    """Return the error for what is not there, or not this owner's: nobody can tell which."""
-    return Refused("request.unknown", "there is no such study", cure="list your studies")
+    """Return the error for a study that does not exist or has another owner, without a difference."""
+    return Refused("request.unknown", "the study does not exist", cure="list your studies")
 
 
 def busy(settings: Settings, what: str) -> Refused:
-    """Return the error for when there is too much to do."""
+    """Return the error for a service that is busy."""
     headers = {"Retry-After": str(settings.retry_after_s)}
     return Refused("service.busy", what, cure=f"try again in {settings.retry_after_s} s", headers=headers)
 
@@ -298,7 +298,7 @@ def _input(item: CheckedFile, study_id: str) -> InputRecord:
 
 
 def _known_facts(new: NewStudy) -> dict[str, Any]:
-    """Return what is known before anybody works on the study: which file shows which sequence, and why."""
+    """Return the facts known at the upload: the sequence of each file, and why."""
     records = [
         {"sequence": item.file.sequence, "source": f"file {item.file.number}", "reason": item.file.reason}
         for item in new.files
@@ -308,7 +308,7 @@ def _known_facts(new: NewStudy) -> dict[str, Any]:
 
 
 def _settle(new: NewStudy) -> None:
-    """Give the files the names that they will have, and see that they are on the disk; before any lock is held."""
+    """Give the files their final names and flush them to disk, before any lock is held."""
     with disk_full_is_an_error(new.folder):
         for item in new.files:
             flush_to_disk(item.file.path)

@@ -1,4 +1,4 @@
-"""Heartbeats: which workers there are, and which have gone silent."""
+"""Registry of workers and their heartbeats."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from metseg.serve.storage.job_repository import Clock, now
 
 
 class Workers:
-    """The workers as the records know them.
+    """Registry of workers.
 
     Args:
         database: from `open_database`.
-        settings: say how long a worker may be silent.
-        clock: what time it is. Machines whose clocks differ by more than `dead_after_s` take each other for dead.
+        settings: settings with `dead_after_s`.
+        clock: returns the time. With clocks that differ by more than `dead_after_s`, machines consider each other dead.
     """
 
     def __init__(self, database: Database, settings: Settings, *, clock: Clock = now) -> None:
@@ -29,12 +29,12 @@ class Workers:
         self.clock = clock
 
     def beat(self, worker_id: str, incarnation: str, facts: dict[str, Any] | None = None) -> bool:
-        """Say that a worker is alive; return False where another life of the same name took its place.
+        """Store a heartbeat; return False if another run of the same worker has replaced this one.
 
         Args:
-            worker_id: stable over restarts.
-            incarnation: told anew at each start; a later one takes the place of an earlier.
-            facts: for people; no names.
+            worker_id: name of the worker, stable over restarts.
+            incarnation: random for each start; a later one replaces an earlier one.
+            facts: information for administrators, without personal data.
         """
         moment = self.clock()
         with self.database.write() as session:
@@ -45,10 +45,10 @@ class Workers:
             return True
 
     def enter(self, worker_id: str, incarnation: str, facts: dict[str, Any] | None = None) -> bool:
-        """Announce a worker; return False where another process of that name is alive."""
+        """Register a worker; return False if another process with its name is alive."""
         try:
             return self._enter(worker_id, incarnation, facts or {})
-        except IntegrityError:  # two began at the same moment, and the other was first
+        except IntegrityError:  # two started at the same time, and the other was first
             return False
 
     def _enter(self, worker_id: str, incarnation: str, facts: dict[str, Any]) -> bool:
@@ -66,17 +66,17 @@ class Workers:
             return True
 
     def leave(self, worker_id: str, incarnation: str) -> None:
-        """Take a worker out that ends as it should; what it had open is free to be resumed at once."""
+        """Unregister a worker that ends normally; other workers can resume its studies at once."""
         gone = sa.delete(WorkerRecord).where(WorkerRecord.id == worker_id, WorkerRecord.incarnation == incarnation)
         with self.database.write() as session:
             session.execute(gone)
 
     def alive(self) -> list[str]:
-        """Return the names of the workers whose heartbeat is recent."""
+        """Return the names of the workers with a recent heartbeat."""
         return self._names(WorkerRecord.beat_at > self.clock() - self._patience())
 
     def silent(self) -> list[str]:
-        """Return the names of the workers whose heartbeat stopped."""
+        """Return the names of the workers without a recent heartbeat."""
         return self._names(WorkerRecord.beat_at <= self.clock() - self._patience())
 
     def _patience(self) -> timedelta:

@@ -1,4 +1,4 @@
-"""`POST /predict/`: one picture, answered at once, in a process of its own.
+"""`POST /predict/`: segment one picture at once, in a separate process.
 
-`client` is the API's side and imports nothing heavy; `child` is the process; `answer` makes what is sent back.
+`client` runs in the API and has light imports; `child` is the process; `answer` creates the response.
 """

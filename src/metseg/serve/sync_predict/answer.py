@@ -1,4 +1,4 @@
-"""From a picture to what `POST /predict/` sends back."""
+"""Create the response of `POST /predict/` for a picture."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from metseg.serve.sync_predict.messages import Form
 
 
 def answer(path: Path, model: str, form: Form, models: Models) -> bytes:
-    """Return the body of the answer for one picture.
+    """Return the body of the response for one picture.
 
     Args:
         path: PNG, TIFF, JPEG, WebP or BMP.
         model: name of a bundle.
         form: JSON, or a PNG of the mask or of the overlay.
-        models: those in memory.
+        models: cache of loaded models.
     Raises:
-        InputError: the picture cannot be used, or not by this model.
-        BundleError, UsageError: there is no such model, or it is damaged.
+        InputError: the picture cannot be used, or not with this model.
+        BundleError, UsageError: the model is damaged or does not exist.
     """
     loaded = models.get(model)
     if loaded.predictor.recipe.data.dimensions == 3:
         raise InputError(
-            "the model needs a volume, and a picture was given",
+            "the model needs a volume, but the request contains a picture",
             where="field model",
             cure="choose a model for pictures, or send the volume to POST /studies",
             code="input.dimensions",
@@ -67,7 +67,7 @@ def _json(prediction: Prediction, loaded: Loaded) -> bytes:
 
 
 def _mask(prediction: Prediction, _loaded: Loaded) -> bytes:
-    """Return the mask as a PNG: 0/255 where the model knows one class, class ids for several."""
+    """Return the mask as a PNG: 0/255 for models with one class, class ids for several."""
     plane = prediction.labels[:, :, 0].T
     one_class = len(LABEL_SCHEMES[prediction.scheme].classes) == 1
     return _png(plane * np.uint8(255) if one_class else plane)

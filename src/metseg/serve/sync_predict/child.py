@@ -1,4 +1,4 @@
-"""The process that answers `/predict/`: models stay loaded, pictures come and go, one at a time."""
+"""The process of `/predict/`: it keeps models loaded and segments one picture at a time."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Side of the picture on which a model is tried before anybody waits for it.
+#: Side of the picture for the first run of a model at the start.
 _TRIAL_PIXELS = 256
 
 
 @dataclass(frozen=True)
 class ChildLimits:
-    """How the child works.
+    """Limits and settings of the child process.
 
     Args:
-        threads: to compute with.
-        memory_bytes: it may take beyond what it holds when it has started.
-        models_kept: how many.
-        warm: model that is loaded and tried before anybody asks; None: none.
-        log_level: of its own lines.
+        threads: number of threads for computation.
+        memory_bytes: memory that it may allocate in addition to its use at the start.
+        models_kept: maximum number of loaded models.
+        warm: model to load and run once at the start; None: no model.
+        log_level: log level of metseg's messages.
     """
 
     threads: int
@@ -48,7 +48,7 @@ class ChildLimits:
 
 
 def run(pipe: Connection, terms: ChildLimits) -> None:
-    """Answer until the other end of the pipe is gone."""
+    """Answer requests until the other end of the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the API, which ends us
     configure_logs(terms.log_level)
     import_lean()
@@ -75,18 +75,18 @@ def _reply(ask: Ask, models: Models) -> Reply:
 
     begin = time.perf_counter()
     try:
-        with out_of_memory_is_an_error("memory ran out", where="the picture", cure="give a smaller picture"):
+        with out_of_memory_is_an_error("memory ran out", where="the picture", cure="send a smaller picture"):
             body = answer(Path(ask.path), ask.model, ask.form, models)
         return Result(body, time.perf_counter() - begin)
     except MetsegError as error:
         return Refusal(failure_of(error), status_of(error))
     except Exception:
         _log.exception("a picture could not be answered")
-        return Refusal(failure_of(ResourceError("the picture could not be worked on", code="internal")), 500)
+        return Refusal(failure_of(ResourceError("the picture could not be processed", code="internal")), 500)
 
 
 def _warm_up(models: Models, name: str) -> None:
-    """Load a model and run it once: the first run plans its memory and chooses its kernels."""
+    """Load a model and run it once, because the first run plans memory and selects kernels."""
     import numpy as np
     from PIL import Image
 
@@ -96,6 +96,6 @@ def _warm_up(models: Models, name: str) -> None:
             noise = np.random.default_rng(0).integers(0, 255, (_TRIAL_PIXELS, _TRIAL_PIXELS, 3), dtype=np.uint8)
             Image.fromarray(noise).save(path)
             reply = _reply(Ask(str(path), name, Form.JSON), models)
-        _log.info("model tried: %s", type(reply).__name__)
+        _log.info("first run of the model: %s", type(reply).__name__)
     except Exception:
-        _log.warning("the model could not be tried", exc_info=True)
+        _log.warning("the first run of the model failed", exc_info=True)

@@ -1,4 +1,4 @@
-"""The API's side of `/predict/`: one child process, asked one picture at a time, replaced when it dies or dawdles."""
+"""Client of the `/predict/` process: sends one picture at a time, and restarts a dead or slow process."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from metseg.serve.sync_predict import child
 from metseg.serve.sync_predict.messages import Ask, Ready, Refusal, Result
 from metseg.system_info import processors
 
-#: How long a child may take to load torch and its first model.
+#: Maximum seconds for a child to load torch and its first model.
 START_S: Final = 120.0
 
 _log = logging.getLogger(__name__)
 
 
 class SyncPredictor:
-    """Answers pictures in a process of its own.
+    """Segments pictures in a separate process.
 
     Args:
         settings: deadline, queue, threads and memory.
@@ -43,15 +43,15 @@ class SyncPredictor:
 
     @property
     def is_warm(self) -> bool:
-        """Return whether the child is there."""
+        """Return whether the child process is alive."""
         return self._process is not None and self._process.is_alive()
 
     def start(self) -> None:
-        """Have the child start, and go on meanwhile."""
+        """Start the child process in the background."""
         self._line.submit(self._start_quietly)
 
     def stop(self) -> None:
-        """End the child. The server has ended its requests before; one that comes all the same is told to come back."""
+        """End the child process. The server has ended its requests before; late ones get ``service.busy``."""
         self._line.shutdown(wait=False, cancel_futures=True)
         self._kill()
 
@@ -59,15 +59,15 @@ class SyncPredictor:
         """Return the child's reply.
 
         Raises:
-            Refused: ``service.busy``, too many wait; ``service.predictor``, the child died or took too long.
+            Refused: ``service.busy``, too many requests wait; ``service.predictor``, the child died or took too long.
         """
         if self._waiting >= self.settings.predict_queue:
-            raise busy(self.settings, "too many pictures wait")
+            raise busy(self.settings, "too many pictures are waiting")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._line, self._ask, ask)
-        except RuntimeError:  # the line was shut down
-            raise busy(self.settings, "the service is ending") from None
+        except RuntimeError:  # the executor was shut down
+            raise busy(self.settings, "the service is shutting down") from None
         finally:
             self._waiting -= 1
 
@@ -84,12 +84,12 @@ class SyncPredictor:
             raise self._lost("the picture took too long") from None
         except (EOFError, OSError):
             self._kill()
-            raise self._lost("the process that computes has died, perhaps for want of memory") from None
+            raise self._lost("the prediction process died, perhaps because memory ran out") from None
         assert isinstance(reply, Result | Refusal)
         return reply
 
     def _ensure(self) -> Connection:
-        """Return the pipe to a child that is ready, starting one where there is none."""
+        """Return the pipe to a child that is ready; start one if there is none."""
         if self._pipe is not None and self.is_warm:
             return self._pipe
         self._kill()
@@ -106,7 +106,7 @@ class SyncPredictor:
             ready = False
         if not ready:
             self._kill()
-            raise self._lost("the process that computes could not be started")
+            raise self._lost("the prediction process could not be started")
         return ours
 
     def _terms(self) -> child.ChildLimits:
@@ -122,15 +122,15 @@ class SyncPredictor:
     def _start_quietly(self) -> None:
         try:
             self._ensure()
-        except Exception:  # the next picture tries again, and is told
-            _log.warning("the process that computes could not be started", exc_info=True)
+        except Exception:  # the next request tries again and gets the error
+            _log.warning("the prediction process could not be started", exc_info=True)
 
     def _kill(self) -> None:
         with self._lock:
             process, pipe = self._process, self._pipe
             self._process = self._pipe = None
         if process is not None:
-            process.kill()  # first, so that whoever waits at the pipe wakes up
+            process.kill()  # first, so that a thread waiting at the pipe wakes up
             process.join()
         if pipe is not None:
             pipe.close()

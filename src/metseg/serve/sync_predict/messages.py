@@ -1,4 +1,4 @@
-"""What the API and its child say to each other, over a pipe that nobody else has."""
+"""Messages between the API and its child process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metseg.schemas import Failure
 
 
 class Form(StrEnum):
-    """What is wanted back."""
+    """Format of the response."""
 
     JSON = "json"
     MASK = "mask"
@@ -21,9 +21,9 @@ class Ask:
     """A picture to segment.
 
     Args:
-        path: where it lies.
+        path: path of the picture.
         model: name of the bundle.
-        form: what is wanted back.
+        form: format of the response.
     """
 
     path: str
@@ -33,16 +33,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Ready:
-    """The child has started; what it had to load is loaded."""
+    """The child has started and loaded its first model."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The answer, as it is sent on.
+    """The body of the response.
 
     Args:
         body: JSON or PNG.
-        elapsed_s: how long it took.
+        elapsed_s: duration in seconds.
     """
 
     body: bytes
@@ -54,8 +54,8 @@ class Refusal:
     """The picture or the model cannot be used.
 
     Args:
-        failure: why, without paths.
-        status: of the problem document.
+        failure: the reason, without paths.
+        status: status of the problem document.
     """
 
     failure: Failure

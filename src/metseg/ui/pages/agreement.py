@@ -1,4 +1,4 @@
-"""Where two results of the same images agree, and where they do not."""
+"""Agreement of two results on the same images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from metseg.ui.viewer.plane_drawing import Layer
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two masks compare.
+    """Comparison of two masks.
 
     Args:
-        dice: 2 |A and B| / (|A| + |B|); None where both are empty, for there is nothing to agree on.
-        both: voxels or pixels in both.
-        first_only: in the first alone.
-        second_only: in the second alone.
-        lesions_first: pieces of the first that touch nothing of the second.
-        lesions_second: pieces of the second that touch nothing of the first.
+        dice: 2 |A and B| / (|A| + |B|); None if both are empty.
+        both: number of voxels or pixels in both.
+        first_only: number in the first only.
+        second_only: number in the second only.
+        lesions_first: connected components of the first that do not overlap the second.
+        lesions_second: connected components of the second that do not overlap the first.
     """
 
     dice: float | None
@@ -36,7 +36,7 @@ class Agreement:
 
 
 def compare_masks(first: Mask, second: Mask) -> Agreement:
-    """Return how two masks on one grid compare."""
+    """Compare two masks on the same grid."""
     both = int(np.count_nonzero(first & second))
     sizes = int(np.count_nonzero(first)), int(np.count_nonzero(second))
     total = sum(sizes)
@@ -51,13 +51,13 @@ def compare_masks(first: Mask, second: Mask) -> Agreement:
 
 
 def _alone(mask: Mask, other: Mask) -> int:
-    """Return how many pieces of a mask touch nothing of another."""
+    """Return how many connected components of a mask do not overlap another mask."""
     pieces, count = connected_pieces(mask)
     return count - len(np.unique(pieces[mask & other]))
 
 
 def difference_layers(first: Mask, second: Mask) -> list[Layer]:
-    """Return what to draw for where two masks agree, and where only one of them is."""
+    """Return layers for the overlap of two masks and for the parts in only one of them."""
     return [
         Layer(first & second, BOTH),
         Layer(first & ~second, FIRST_ONLY),
@@ -66,11 +66,11 @@ def difference_layers(first: Mask, second: Mask) -> list[Layer]:
 
 
 def most_different(first: Mask, second: Mask, axis: int) -> int:
-    """Return the slice in which two masks differ most; where they are equal, that with the most lesion.
+    """Return the slice in which two masks differ most; for equal masks, the slice with the most lesion.
 
     Args:
-        first, second: of one shape.
-        axis: across which slices are counted.
+        first, second: masks of the same shape.
+        axis: axis of the slices.
     """
     others = tuple(place for place in range(first.ndim) if place != axis)
     differing = np.count_nonzero(first != second, axis=others)
@@ -78,12 +78,12 @@ def most_different(first: Mask, second: Mask, axis: int) -> int:
     return int(chosen.argmax()) if chosen.any() else first.shape[axis] // 2
 
 
-#: How many studies at most are looked at for a partner; the list gives the newest first.
+#: Maximum number of studies that are requested to find one of the same images, newest first.
 LOOKED_AT: Final = 12
 
 
 def worth_asking(study: Study, others: Sequence[StudySummary]) -> list[str]:
-    """Return the ids of studies that may be of the same images by another model, newest first."""
+    """Return the ids of studies that may have the same images and another model, newest first."""
     fitting = (
         other.id
         for other in others
@@ -96,6 +96,6 @@ def worth_asking(study: Study, others: Sequence[StudySummary]) -> list[str]:
 
 
 def same_images(first: Study, second: Study) -> bool:
-    """Return whether two studies were made of the same files, and lie on one grid."""
+    """Return whether two studies have the same files and the same shape."""
     same_files = sorted(file.sha256 for file in first.inputs) == sorted(file.sha256 for file in second.inputs)
     return same_files and first.facts.shape == second.facts.shape and first.facts.slices == second.facts.slices

@@ -1,4 +1,4 @@
-"""Take the results away: reports, masks, tables, and how to open them elsewhere."""
+"""Download reports, masks and tables, and explain how to open them in other programs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from metseg.ui import result_cache
 from metseg.ui.api_client import Api
 from metseg.ui.labels import size_words
 
-#: Results in the order in which they are offered, and what they are. Those of single slices come as one zip file.
+#: Results in the order of the page, with their labels. Results of single slices are offered as one zip file.
 TITLES: Final[Mapping[str, str]] = {
     "report.pdf": "Report (PDF)",
     "report.html": "Report (web page)",
     "mask.nii.gz": "Mask (NIfTI)",
     "probability.nii.gz": "Probabilities (NIfTI)",
     "lesions.nii.gz": "Lesions by number (NIfTI)",
-    "image.nii.gz": "Image, without names (NIfTI)",
+    "image.nii.gz": "Image, de-identified (NIfTI)",
     "lesions.csv": "Lesion table (CSV)",
-    "lesions.json": "Lesion table, with how it came about (JSON)",
+    "lesions.json": "Lesion table, with processing details (JSON)",
     "overlay.png": "Overview picture (PNG)",
     "brain_mask.nii.gz": "Brain mask (NIfTI)",
-    "prepared.nii.gz": "What the network saw (NIfTI)",
+    "prepared.nii.gz": "Preprocessed image (NIfTI)",
 }
 
 ELSEWHERE: Final = """
@@ -36,17 +36,17 @@ ELSEWHERE: Final = """
 
 **ITK-SNAP**: *File → Open Main Image* for the image, then *Segmentation → Open Segmentation* for the mask.
 
-The mask lies on the grid of the image, voxel by voxel, so both fit without registration.
+The mask has the same voxel grid as the image, so both match without registration.
 """
 ELSEWHERE_PICTURES: Final = """
-Masks of pictures have the size of the pictures: 0 is background, 255 is lesion, or the number of its class where a
-model tells several apart. Any image program opens them. The NIfTI files hold the slices as a stack without a size in
-mm: **3D Slicer** and **ITK-SNAP** show it; lengths measured in it mean nothing.
+Masks of pictures have the size of the pictures. 0 is background; 255 is lesion, or the number of its class if the
+model has several classes. Any image program opens them. The NIfTI files contain the slices as a stack without a size
+in mm: **3D Slicer** and **ITK-SNAP** open it, but lengths measured in it are not valid.
 """
 
 
 def show_downloads(api: Api, study: Study) -> None:
-    """Draw a button for each result."""
+    """Show a button for each result."""
     known = {artifact.name: artifact for artifact in study.artifacts}
     offered = [known[name] for name in TITLES if name in known]
     columns = st.columns(2, gap="medium")
@@ -56,10 +56,10 @@ def show_downloads(api: Api, study: Study) -> None:
     slices = [artifact for artifact in study.artifacts if artifact.name not in TITLES]
     if slices:
         _slices_button(api, study, slices)
-    st.subheader("Open them elsewhere")
+    st.subheader("Open in other programs")
     st.markdown(ELSEWHERE_PICTURES if study.facts.slices else ELSEWHERE)
     if study.expires_at is not None:
-        st.caption(f"The service keeps this study until {study.expires_at:%d %B %Y}, then removes it for good.")
+        st.caption(f"The service keeps this study until {study.expires_at:%d %B %Y}, then deletes it permanently.")
 
 
 def _button(artifact: Artifact, fetch: Callable[[], bytes], study: Study) -> None:
@@ -90,7 +90,7 @@ def _slices_button(api: Api, study: Study, slices: Sequence[Artifact]) -> None:
 
 
 def file_name(study: Study, name: str) -> str:
-    """Return what a result is called on the user's disk: by the study's id, for there is no other name.
+    """Return the file name of a download, with the start of the study's id.
 
     >>> file_name(Study.model_construct(id="3f2b8c0d9e4a47f1b6a5c4d3e2f10987"), "mask.nii.gz")
     'metseg-3f2b8c0d-mask.nii.gz'
@@ -99,7 +99,7 @@ def file_name(study: Study, name: str) -> str:
 
 
 def zipped(api: Api, study: Study, names: Sequence[str]) -> bytes:
-    """Return results as one zip file; what is compressed already is not compressed again."""
+    """Return results as one zip file, stored without compression because the files are compressed already."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         for name in names:
@@ -108,7 +108,7 @@ def zipped(api: Api, study: Study, names: Sequence[str]) -> bytes:
 
 
 def show_report(api: Api, study: Study) -> None:
-    """Draw the button for the report alone, at the head of the page."""
+    """Show the button for the report in the page head."""
     artifact = result_cache.artifact_of(study, "report.pdf")
     if artifact is not None:
         st.download_button(

@@ -1,4 +1,4 @@
-"""The studies that were handed in before."""
+"""List of the user's studies."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from metseg.ui.api_client import Api
 from metseg.ui.error_messages import words_for
 from metseg.ui.labels import KINDS, STATE_ICONS, STATES, ago, plain
 
-#: Studies in the sidebar, and on a page of the list.
+#: Number of studies in the sidebar, and per page of the list.
 RECENT, _PAGE = 8, 25
 
 
 def show_recent(studies: StudyList) -> None:
-    """Draw the newest studies, to be opened by a click."""
+    """Show the newest studies, each with a button to open it."""
     st.caption("Recent studies")
     for study in studies.studies:
         opened = study.id == session_state.open_study_id()
@@ -36,7 +36,7 @@ def show_recent(studies: StudyList) -> None:
 
 
 def show_history(api: Api) -> None:
-    """Draw all studies, newest first, with what can be done to each."""
+    """Show all studies, newest first, with buttons to open and delete each."""
     st.title("Studies")
     found = _pages(api)
     if not found.studies:
@@ -49,7 +49,7 @@ def show_history(api: Api) -> None:
 
 
 def _pages(api: Api) -> StudyList:
-    """Return as many pages of the list as were asked for."""
+    """Return as many pages of the list as the user requested."""
     listed = api.studies(limit=_PAGE)
     found = list(listed.studies)
     for _ in range(int(st.session_state.get("_history_pages", 1)) - 1):
@@ -67,7 +67,7 @@ def _row(api: Api, study: StudySummary) -> None:
             session_state.open_study(study.id)
             st.rerun()
         with st.popover("Delete", icon=":material/delete:"):
-            st.markdown("Images and results are removed for good.")
+            st.markdown("Images and results are deleted permanently.")
             if st.button("Delete now", key=f"delete-{study.id}", type="primary"):
                 _delete(api, study.id)
 
@@ -79,7 +79,7 @@ def _delete(api: Api, study_id: str) -> None:
 
 
 def outcome_words(study: StudySummary) -> str:
-    """Return what came of a study, in a few words."""
+    """Return the outcome of a study in a few words."""
     if study.state == State.DONE:
         count = study.lesions or 0
         return "no lesion" if not count else "1 lesion" if count == 1 else f"{count} lesions"
@@ -87,13 +87,13 @@ def outcome_words(study: StudySummary) -> str:
 
 
 def short_words(study: StudySummary) -> str:
-    """Return a study in a line of the sidebar, which is not drawn anew while a study is worked on: no share of it."""
+    """Return the line of a study in the sidebar, without progress: the sidebar is not redrawn during the analysis."""
     outcome = STATES[study.state] if study.state == State.RUNNING else outcome_words(study)
     return f"{KINDS[study.kind]}, {outcome}, {ago(study.created_at)}"
 
 
 def long_words(study: StudySummary) -> str:
-    """Return a study in a line of the list: kind, model, what came of it, when, and its short id."""
+    """Return the line of a study in the list: kind, model, outcome, age and short id."""
     model = f" by {study.model}" if study.model else ""
     why = f": {words_for(study.failure.code).title}" if study.failure else ""
     return f"{KINDS[study.kind]}{model}, {outcome_words(study)}{why}, {ago(study.created_at)}, {study.id[:8]}"

@@ -1,4 +1,4 @@
-"""The whole page: what is at the side, and which part is in the middle."""
+"""The whole page: the sidebar and the main area."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def _side(api: Api, ready: Readiness) -> None:
 
 
 def service_words(ready: Readiness) -> str:
-    """Return how the service is, in a sentence."""
+    """Return the state of the service in a sentence."""
     if not ready.ready:
-        return "The service accepts no studies at the moment."
+        return "The service does not accept studies at the moment."
     if ready.workers == 0:
-        return "Studies are accepted, but nobody works on them: no worker runs."
-    waiting = f"{ready.queued} waiting" if ready.queued else "nothing waiting"
-    return f"The service is up, {waiting}."
+        return "Studies are accepted, but not analysed: no worker is running."
+    waiting = f"{ready.queued} waiting" if ready.queued else "no studies waiting"
+    return f"The service is running, {waiting}."
 
 
 def _middle(api: Api, ready: Readiness) -> None:
@@ -82,13 +82,13 @@ def _study(api: Api, study_id: str, ready: Readiness) -> None:
     else:
         st.title("Being analysed" if study.state == State.RUNNING else "Waiting to be analysed")
         if ready.workers == 0:
-            st.warning("No worker runs at the moment. The study waits, and is not lost.")
-        st.caption("You can leave this page; the study goes on, and stays in the list.")
+            st.warning("No worker is running at the moment. The study stays in the queue until one starts.")
+        st.caption("You can leave this page. The analysis continues, and the study stays in the list.")
         show_progress(api, study)
 
 
 def _ask_for_key(error: Refusal) -> None:
-    """Ask for a key; it stays in this session's memory and nowhere else."""
+    """Ask for a key; it is stored only in the memory of this session."""
     st.title("metseg")
     if session_state.api().key:
         error_display.show(explain_error(error))
@@ -101,7 +101,7 @@ def _ask_for_key(error: Refusal) -> None:
 
 
 def _show_down(error: MetsegError) -> None:
-    """Say that the service is not there; to look again is one click, and nothing on the page is lost by it."""
+    """Show that the service does not answer, with a button to try again that keeps the state of the page."""
     st.title("metseg")
     error_display.show(explain_error(error))
     if st.button("Try again", key="try-again", type="primary", icon=":material/refresh:"):

@@ -1,4 +1,4 @@
-"""Choose a model, and read what it says of itself."""
+"""Choose a model and show its card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metseg.schemas import Kind, Model
 from metseg.ui import upload_selection
 from metseg.ui.labels import plain, sequence_name
 
-#: Figures of a bundle that are shown beside its name, from `metrics.json`, and what they are called.
+#: Metrics of a bundle's `metrics.json` that the page shows, and their labels.
 _FIGURES: Final[Mapping[str, str]] = {
     "dice": "Dice",
     "sensitivity": "Sensitivity",
@@ -26,10 +26,10 @@ def choose_model(
 
     Args:
         models: installed.
-        kind: of the study; models that do not fit it are left out.
-        label: of the question.
-        key: of the answer in the session.
-        optional: whether no model can be chosen; None is returned then.
+        kind: kind of the study; models that do not support it are not offered.
+        label: label of the control.
+        key: key of the answer in the session.
+        optional: offer "none" too, for which None is returned.
     """
     fitting = [model for model in models if kind is None or upload_selection.fits(model, kind)]
     if not fitting:
@@ -45,30 +45,30 @@ def choose_model(
 def _name(name: str | None, default: Model | None) -> str:
     if name is None:
         return "none"
-    return f"{name} (the service's choice)" if default is not None and name == default.name else name
+    return f"{name} (default)" if default is not None and name == default.name else name
 
 
 def show_card(model: Model) -> None:
-    """Draw what a model is for, how it scored, and, folded away, all that it says of itself."""
+    """Show the purpose and the metrics of a model, and its card in an expander."""
     needs = ", ".join(sequence_name(name) for name in model.sequences) or "any one sequence"
     kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
     st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
-    # What a model never saw it cannot be trusted to find: to be read before, and not folded away.
+    # A model cannot be trusted on data unlike its training data, so this is always visible.
     st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
     figures = known_figures(model.metrics)
     if figures:
         st.caption("Known performance: " + "; ".join(figures) + ".")
     else:
-        st.caption("Known performance: nothing is recorded.")
+        st.caption("Known performance: not recorded.")
     with st.expander("Model card"):
         st.markdown(without_pictures(model.card))
         st.caption(f"Threshold {model.threshold:g}, labels {plain(model.labels)}, fingerprint {model.fingerprint[:16]}")
 
 
 def known_figures(metrics: Mapping[str, Any]) -> list[str]:
-    """Return what is known of how a model scored on patients that it had not seen, in words.
+    """Return the recorded metrics of a model on held-out patients, as texts.
 
-    A bundle of `metseg train` has a summary with intervals for test and validation patients; others have plain figures.
+    A bundle of `metseg train` has a summary with intervals for test and validation patients; others have plain numbers.
 
     >>> known_figures({"dice": 0.84})
     ['Dice 0.84']
@@ -111,7 +111,7 @@ def _is_number(value: Any) -> bool:
 
 
 def without_pictures(card: str) -> str:
-    """Return a card without its pictures: a browser would fetch them from wherever they are.
+    """Return a card without its pictures, which a browser would fetch from other servers.
 
     >>> without_pictures("see ![curve](https://example.org/a.png)")
     'see [curve](https://example.org/a.png)'

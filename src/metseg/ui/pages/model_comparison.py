@@ -1,4 +1,4 @@
-"""Two models on the same images, side by side, and where they differ."""
+"""Compare the results of two models on the same images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Pair:
         picture: (rows, columns, 3).
         first: mask (rows, columns).
         second: mask (rows, columns).
-        frame: around all three pictures.
+        frame: frame of all three pictures.
     """
 
     picture: npt.NDArray[np.uint8]
@@ -52,7 +52,7 @@ class Pair:
 
 @st.fragment
 def show_comparison(api: Api, study: Study) -> None:
-    """Draw the results of two models side by side; where there is no second one, offer to make it."""
+    """Show the results of two models side by side, or offer to run a second model."""
     with error_display.told():
         _draw(api, study)
 
@@ -60,7 +60,7 @@ def show_comparison(api: Api, study: Study) -> None:
 def _draw(api: Api, study: Study) -> None:
     partners = partners_of(api, study)
     if not partners:
-        st.info("No other model has looked at these images yet.")
+        st.info("No other model has analysed these images yet.")
     else:
         names = {partner.id: _name(partner) for partner in partners}
         chosen = st.selectbox("Compare with", list(names), format_func=names.__getitem__, key=f"partner-{study.id}")
@@ -73,7 +73,7 @@ def _draw(api: Api, study: Study) -> None:
 
 
 def partners_of(api: Api, study: Study) -> list[Study]:
-    """Return the studies of the same files that another model worked on."""
+    """Return the studies of the same files by other models."""
     asked = (api.study(study_id) for study_id in worth_asking(study, api.studies(limit=100).studies))
     return [other for other in asked if same_images(study, other)]
 
@@ -88,7 +88,7 @@ def _compare_volumes(api: Api, study: Study, other: Study) -> None:
     with st.spinner("Fetching both results …"):
         first, second = result_cache.scene(api, study), result_cache.scene(api, other)
     if not same_grid(first, second):
-        st.warning("The two results lie on different grids, so they cannot be compared voxel by voxel.")
+        st.warning("The two results have different voxel grids, so they cannot be compared voxel by voxel.")
         return
     masks = first.mask(None), second.mask(None)
     _show_agreement(compare_masks(*masks), (_name(study), _name(other)), first.voxel_ml)
@@ -115,7 +115,7 @@ def _compare_slices(api: Api, study: Study, other: Study) -> None:
 
 
 def _show_with_style(pair: Pair, studies: tuple[Study, Study]) -> None:
-    """Draw the pictures, and below them how they are drawn."""
+    """Show the pictures, and below them the controls of their style."""
     place = st.container()
     style = style_control(studies[0])
     with place:
@@ -136,7 +136,7 @@ def _slice_control(study: Study, masks: tuple[Mask, Mask], plane: Plane) -> int:
         return 0
     start = most_different(*masks, plane.axis) + 1
     key = f"compared-{study.id}-{plane.axis}"
-    return int(st.slider("Slice (begins where they differ most)", 1, size, start, key=key)) - 1
+    return int(st.slider("Slice (starts where they differ most)", 1, size, start, key=key)) - 1
 
 
 def _show_agreement(found: Agreement, names: Sequence[str], voxel_ml: float | None) -> None:
@@ -148,12 +148,12 @@ def _show_agreement(found: Agreement, names: Sequence[str], voxel_ml: float | No
     st.caption(
         f"Found by the first alone: {_lesions(found.lesions_first)}; "
         f"by the second alone: {_lesions(found.lesions_second)}. "
-        "Agreement says nothing of who is right."
+        "Agreement does not show which model is right."
     )
 
 
 def amount_words(elements: int, voxel_ml: float | None) -> str:
-    """Return how much some voxels or pixels are.
+    """Return a number of voxels or pixels with its unit.
 
     >>> amount_words(1500, 0.001), amount_words(1500, None)
     ('1.50 mL', '1500 pixels')
@@ -166,11 +166,11 @@ def _lesions(count: int) -> str:
 
 
 def _show_pair(pair: Pair, style: Style, studies: tuple[Study, Study]) -> None:
-    """Draw what each model found, and what only one of them did."""
+    """Show the findings of each model, and where they differ."""
     views: list[tuple[str, list[Layer], Style]] = [
         (_name(studies[0]), [Layer(pair.first, FIRST_ONLY)], style),
         (_name(studies[1]), [Layer(pair.second, SECOND_ONLY)], style),
-        # Filled, whatever was chosen: where two outlines lie on one another, only one would be seen.
+        # Always filled: of two outlines at the same place, only one would be visible.
         ("Where they differ", difference_layers(pair.first, pair.second), Style(False, style.opacity)),
     ]
     for column, (title, layers, drawn) in zip(st.columns(3), views, strict=True):
@@ -182,17 +182,17 @@ def _show_pair(pair: Pair, style: Style, studies: tuple[Study, Study]) -> None:
 
 
 def _offer_second(api: Api, study: Study) -> None:
-    """Offer to have another model look at the files, as long as they are still here."""
+    """Offer to run another model, as long as this session still has the files."""
     files = session_state.handed(study.id)
     if files is None:
-        st.caption("To compare, upload the images again and choose a second model; the service has removed them.")
+        st.caption("To compare, upload the images again and choose a second model; this session no longer has them.")
         return
     others = [model for model in api.models() if model.name != (study.facts.model or study.options.model)]
-    model = choose_model(others, study.kind, label="Have another model look at them", key=f"another-{study.id}")
+    model = choose_model(others, study.kind, label="Analyse with another model", key=f"another-{study.id}")
     if model is None:
         st.caption("No other installed model fits these images.")
     elif st.button("Analyse", key=f"again-{study.id}", icon=":material/play_arrow:"):
         again: Options = study.options.model_copy(update={"model": model.name})
         made = api.hand_in(files.parts, again, idempotency_key=f"{study.id}-{model.fingerprint[:16]}")
         words = "is ready" if made.state == State.DONE else STATES[made.state]
-        st.success(f"{plain(model.name)}: {words}. When it is done, it can be chosen here.")
+        st.success(f"{plain(model.name)}: {words}. When it is done, you can choose it here.")

@@ -1,4 +1,4 @@
-"""What preprocessing did: the image before and after, and each step in words."""
+"""Show what preprocessing did: the image before and after, and each step as a sentence."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SIDE = 460
 
 
 def show_preparation(api: Api, study: Study) -> None:
-    """Draw the image as it was read beside what the network saw of it, and say what was done."""
+    """Show the image as read next to the network's input, and list the steps between."""
     if not result_cache.has(study, "prepared.nii.gz", "image.nii.gz"):
-        st.info("The service kept nothing of how this study was prepared.")
+        st.info("The preprocessed images of this study were not stored.")
         return
     with st.spinner("Fetching the images …"):
         after = result_cache.prepared(api, study)
@@ -37,7 +37,7 @@ def show_preparation(api: Api, study: Study) -> None:
 
 
 def _volume_pictures(api: Api, study: Study, after: Image) -> Any:
-    """Draw the axial plane that is looked at, before and after; return the values before."""
+    """Show the selected axial plane before and after; return the values before."""
     scene, plane = result_cache.scene(api, study), PLANES["axial"]
     crosshair.start(study.id, scene)
     point = crosshair.crosshair(study.id, scene)
@@ -45,8 +45,8 @@ def _volume_pictures(api: Api, study: Study, after: Image) -> Any:
     name = sequence_name(study.facts.reference or "")
     left, right = st.columns(2, gap="medium")
     for column, image, place, title in (
-        (left, scene.image, point[plane.axis], f"Before: {name} as it was read"),
-        (right, after, index, "After: what the network saw"),
+        (left, scene.image, point[plane.axis], f"Before: {name} as read"),
+        (right, after, index, "After: input of the network"),
     ):
         frame = Frame(pixel_spacing(image.spacing_mm, plane), marks=plane.marks, side=_SIDE)
         grey = plane_drawing.grey(cut(image.data, plane, place), window_of(image.data))
@@ -56,27 +56,26 @@ def _volume_pictures(api: Api, study: Study, after: Image) -> Any:
 
 
 def same_slice(before: Image, after: Image, point: Sequence[int]) -> int:
-    """Return the axial slice of a prepared image at the height of a voxel of the image before.
+    """Return the index of the axial slice of a preprocessed image at the height of a voxel of the original image.
 
-    Preprocessing may have cropped and resampled; where the slice lies outside, the nearest one is taken.
+    Preprocessing may crop and resample; for a voxel outside, this is the nearest slice.
     """
     there = moved(inverse(after.affine), moved(before.affine, point))
     return int(np.clip(np.rint(there[2]), 0, after.data.shape[2] - 1))
 
 
 def _slice_pictures(api: Api, study: Study, after: Image) -> Any:
-    """Draw the slice that is looked at, before and after; return the values before.
+    """Show the selected slice before and after; return the values before.
 
-    What is made of pictures says that it has no place in space, and so comes in the order of its own axes: x is the
-    column.
+    NIfTI files made from pictures have no orientation, so their axes keep the order of the file: x is the column.
     """
     index = slice_index(study)
     before = result_cache.slice_of(api, study, index).picture
     shown = after.data[:, :, min(index, after.data.shape[2] - 1)].T
     left, right = st.columns(2, gap="medium")
     pictures = (
-        (left, before, f"Before: slice {index + 1} as it was read"),
-        (right, plane_drawing.grey(shown, window_of(shown)), "After: what the network saw of one sequence"),
+        (left, before, f"Before: slice {index + 1} as read"),
+        (right, plane_drawing.grey(shown, window_of(shown)), "After: input of the network (one sequence)"),
     )
     for column, picture, title in pictures:
         drawn: Any = plane_drawing.draw(picture, [], plane_drawing.Style(), Frame(side=_SIDE))
@@ -90,16 +89,16 @@ def _show_steps(api: Api, study: Study) -> None:
     for sentence in page_settings.current().describe(records):
         st.markdown(f"- {plain(sentence)}")
     if not records:
-        st.caption("The network saw the images as they were.")
+        st.caption("The images were used unchanged.")
     noticed = [warning.text for warning in study.warnings]
     if noticed:
-        st.subheader("What was noticed")
+        st.subheader("Warnings")
         for text in noticed:
             st.markdown(f"- {plain(text)}")
 
 
 def steps_of(document: bytes) -> list[Mapping[str, Any]]:
-    """Return the records of preprocessing from ``lesions.json``; nothing where it holds none.
+    """Return the records of preprocessing from ``lesions.json``; an empty list if there are none.
 
     >>> steps_of(b'{"technique": {"preprocess": [{"step": "zscore"}]}}'), steps_of(b"{}")
     ([{'step': 'zscore'}], [])

@@ -1,4 +1,4 @@
-"""A study that is finished: what came of it, in sections, of which only the one that is looked at is made."""
+"""Show a finished study in sections. Only the selected section is built."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metseg.ui.viewer.volume_viewer import show_volume
 
 
 def show_result(api: Api, study: Study) -> None:
-    """Draw what came of a study that is done."""
+    """Show the result of a study that is done."""
     _head(api, study)
     chosen = st.segmented_control(
         "Section",
@@ -36,7 +36,7 @@ def show_result(api: Api, study: Study) -> None:
 
 
 def _head(api: Api, study: Study) -> None:
-    # Before any number: a reader of the number has then read what it is worth.
+    # Warnings come before the numbers that they qualify.
     for warning in study.warnings:
         st.warning(plain(warning.text), icon=":material/info:")
     title, *figures, button = st.container(key=theme.HEAD).columns([2.2, 1, 1, 1], vertical_alignment="center")
@@ -51,7 +51,7 @@ def _head(api: Api, study: Study) -> None:
 
 
 def headline(study: Study) -> str:
-    """Return what was found, in a few words.
+    """Return the number of lesions as a headline.
 
     >>> headline(Study.model_construct(lesions=()))
     'No lesion found'
@@ -61,7 +61,7 @@ def headline(study: Study) -> str:
 
 
 def totals(study: Study) -> list[tuple[str, str]]:
-    """Return the figures that stand at the head: in mm where the images have a size, else in pixels."""
+    """Return the figures of the page head: in mm and mL if the images have a voxel size, else in pixels."""
     volumes = [lesion.volume_ml for lesion in study.lesions if lesion.volume_ml is not None]
     lengths = [lesion.longest_diameter_mm for lesion in study.lesions if lesion.longest_diameter_mm is not None]
     if study.facts.slices:
@@ -74,7 +74,7 @@ def totals(study: Study) -> list[tuple[str, str]]:
 
 
 def subtitle(study: Study) -> str:
-    """Return how the result came about, in a line."""
+    """Return kind, model, duration and age of the result in one line."""
     facts = study.facts
     seen = ", ".join(sequence_name(name) for name in facts.sequences)
     took = duration_words(sum(facts.timings_s.values())) if facts.timings_s else None
@@ -89,7 +89,7 @@ def subtitle(study: Study) -> str:
 
 
 def sequence_lines(study: Study) -> list[str]:
-    """Return which file or series was read as which sequence and why, a line each.
+    """Return one line per sequence: the file or series that it was read from, and why.
 
     >>> from metseg.schemas import Facts, SequenceRecord
     >>> record = SequenceRecord(sequence="t1c", source="series 5", reason="the description says T1 with contrast agent")
@@ -113,7 +113,7 @@ def _report(api: Api, study: Study) -> None:
 
 
 IMAGES: Final = "Images"
-#: What can be looked at; only the section that is chosen is made.
+#: Sections of the page; only the selected one is built.
 SECTIONS: Final[Mapping[str, Callable[[Api, Study], None]]] = {
     IMAGES: _images,
     "Two models": show_comparison,
@@ -123,7 +123,7 @@ SECTIONS: Final[Mapping[str, Callable[[Api, Study], None]]] = {
 
 
 def show_end(study: Study) -> None:
-    """Draw a study that ended without a result, and offer to begin again."""
+    """Show a study that ended without a result, and offer to start a new one."""
     if study.state == State.CANCELLED:
         st.title("Cancelled")
         st.info("This study was cancelled. It has no results.")

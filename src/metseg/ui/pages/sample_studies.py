@@ -1,6 +1,6 @@
-"""The samples that come with the page: simulated heads with metastases, for who wants to see it work before using it.
+"""Sample studies: simulated heads with metastases, to try the page without own images.
 
-Nobody's images: `metseg simulate` made them, from an average brain and drawn lesions.
+They show no patient: `metseg simulate` made them from an average brain with synthetic lesions.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Sample:
     """One sample.
 
     Args:
-        folder: below ``sample/``.
-        title: what it is called.
-        use: what a model must be for.
+        folder: folder below ``sample/``.
+        title: label of its button.
+        use: use that a model must support.
     """
 
     folder: str
@@ -36,12 +36,12 @@ SAMPLES: Final[Mapping[str, Sample]] = {
 
 
 def usable_samples(models: Sequence[Model]) -> list[Sample]:
-    """Return the samples for which a model is there, the volume first."""
+    """Return the samples that an installed model supports, the volume first."""
     return [sample for use, sample in SAMPLES.items() if any(use in model.default_for for model in models)]
 
 
 def sample_files(sample: Sample) -> tuple[ChosenFile, ...]:
-    """Return the files of a sample. A volume's files are called after their sequences."""
+    """Return the files of a sample. The files of a volume are named by sequence."""
     folder = resources.files("metseg.ui") / "sample" / sample.folder
     found = sorted((item for item in folder.iterdir() if ending_of(item.name)), key=lambda item: item.name)
     return tuple(

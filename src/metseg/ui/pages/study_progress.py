@@ -1,4 +1,4 @@
-"""A study that is being worked on: what is done, what is being done, and how far it is."""
+"""Progress of a study that is not finished."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from metseg.ui.api_client import Api, Refusal, Unreachable
 from metseg.ui.error_messages import explain_error
 from metseg.ui.labels import PHASES, duration_words, plain
 
-#: Signs of phases: done, under way, still to come.
+#: Icons of phases: done, running, to do.
 _DONE, _NOW, _LATER = ":material/check_circle:", ":material/pending:", ":material/radio_button_unchecked:"
 
 
 def show_progress(api: Api, shown: Study) -> None:
-    """Draw how far a study is, and look again until it is finished."""
+    """Show the progress of a study and refresh it until the study is finished."""
     st.fragment(_look, run_every=page_settings.current().poll_s)(api, shown)
 
 
@@ -26,13 +26,13 @@ def _look(api: Api, shown: Study) -> None:
     try:
         study = api.study(shown.id)
     except Unreachable:
-        st.info("The service does not answer at the moment. Your study is safe; this page keeps trying.")
+        st.info("The service does not answer at the moment. Your study is safe; this page tries again automatically.")
         return
     except MetsegError as error:
         error_display.show(explain_error(error))
         return
     if study.state != shown.state:
-        st.rerun()  # the rest of the page speaks of it too
+        st.rerun()  # other parts of the page show the state too
     _draw(api, study)
 
 
@@ -48,15 +48,15 @@ def _draw(api: Api, study: Study) -> None:
 
 
 def progress_words(study: Study) -> str:
-    """Return how far a study is, in words."""
+    """Return the progress of a study as a text."""
     waited = duration_words((datetime.now(UTC) - study.created_at).total_seconds())
     if study.state == State.QUEUED:
-        return f"Waiting for its turn, for {waited}"
+        return f"Waiting in the queue for {waited}"
     return f"{PHASES[study.phase]}: {study.progress:.0%}, for {waited}"
 
 
 def phase_signs(study: Study) -> list[tuple[Phase, str]]:
-    """Return each phase with its sign: those before the present one are done."""
+    """Return each phase with its icon; phases before the current one are done."""
     phases = list(PHASES)
     now = phases.index(study.phase)
     running = study.state == State.RUNNING
@@ -70,7 +70,7 @@ def _cancel(api: Api, study_id: str) -> None:
     try:
         api.cancel(study_id)
     except Refusal as error:
-        if error.code != "request.state":  # it was finished in the meantime, and is shown so now
+        if error.code != "request.state":  # it finished in the meantime; show its result
             error_display.show(explain_error(error))
             return
     session_state.open_study(study_id)

@@ -1,4 +1,4 @@
-"""Hand in a study: choose files, say what they show, choose a model, send. Or try a sample."""
+"""New study: choose files, confirm their sequences, choose a model and send; or try a sample."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from metseg.ui.upload_selection import (
 )
 
 FILES, FOLDER = "Files", "A folder"
-#: The number of a series, and a part of it where it is in several; as `metseg.schemas.Options` takes it.
+#: Number of a series, with the number of its part if it was split; the format of `metseg.schemas.Options`.
 _SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?")
 
 
 def show_upload(api: Api) -> None:
-    """Draw the page of a new study."""
+    """Show the page of a new study."""
     models = api.models()
     st.title("New study")
     if not models:
-        st.warning("No model is installed yet, so nothing can be analysed. Install one with `metseg models add`.")
+        st.warning("No model is installed. Install one with `metseg models add`.")
         return
     _samples(api, models)
     left, right = st.columns([1.25, 1], gap="large")
@@ -60,7 +60,7 @@ def _samples(api: Api, models: Sequence[Model]) -> None:
         for sample in usable:
             if st.button(sample.title, key=f"sample-{sample.folder}", icon=":material/science:"):
                 _send_sample(api, models, sample)
-        st.caption("Simulated images, not of a patient.")
+        st.caption("Simulated images, not from a patient.")
 
 
 def _send_sample(api: Api, models: Sequence[Model], sample: Sample) -> None:
@@ -70,7 +70,7 @@ def _send_sample(api: Api, models: Sequence[Model], sample: Sample) -> None:
 
 
 def _choose_files() -> tuple[ChosenFile, ...]:
-    """Ask for files. A browser gives a folder only to who asks for a folder, so there are two ways."""
+    """Ask for files or for a folder; a browser needs a separate control for folders."""
     st.subheader("1. Images")
     way = st.segmented_control(
         "What to upload", [FILES, FOLDER], default=FILES, required=True, key="way", label_visibility="collapsed"
@@ -97,12 +97,12 @@ def _show_files(files: Sequence[ChosenFile]) -> None:
 
 
 def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
-    """Show which file shows which sequence, as far as names tell, and let it be corrected."""
+    """Show the sequence of each file, as read from its name, and let the user correct it."""
     if study_kind(files) != Kind.NIFTI:
         return files
     st.subheader("2. Sequences")
     known = sum(file.sequence is not None for file in files)
-    told = "Read from the file names; correct what is wrong." if known else "Say what each file shows."
+    told = "Read from the file names. Correct what is wrong." if known else "Choose the sequence of each file."
     st.caption(told)
     sequences = [_sequence_of(place, file) for place, file in enumerate(files)]
     return with_sequences(files, sequences)
@@ -146,35 +146,37 @@ def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile,
 
 
 def _more_options(kind: Kind | None) -> tuple[Options, tuple[ChosenFile, ...]]:
-    """Ask what few need to be asked; return the options, and the brain mask where one is added."""
+    """Ask for rarely used options; return them, and the brain mask if one is added."""
     with st.expander("More options"):
         if kind == Kind.PICTURE:
             return Options(stack=st.checkbox("The pages of a TIFF are slices", key="stack")), ()
         if kind is None:
-            st.caption("There is nothing more to choose before there are files.")
+            st.caption("Choose files first.")
             return Options(), ()
         masks = _choose_brain_mask()
         if kind == Kind.DICOM:
             gaps = st.checkbox(
-                "Allow gaps between slices", key="gaps", help="Missing slices are filled in, and every result says so."
+                "Allow gaps between slices",
+                key="gaps",
+                help="Missing slices are filled in, and every result says so.",
             )
-            st.caption("Where the service does not recognise a series, say its number (0020,0011) here.")
+            st.caption("If the service does not recognise a series, enter its series number (0020,0011) here.")
             return Options(allow_gaps=gaps, series=_series()), masks
         return Options(), masks
 
 
 def _choose_brain_mask() -> tuple[ChosenFile, ...]:
-    """Ask for a brain mask, for images that show the skull; without one the service finds the brain."""
+    """Ask for an optional brain mask; without one, the service segments the brain of images that show the skull."""
     given = st.file_uploader(
         "Brain mask (NIfTI), optional",
         key=f"brain-mask-{session_state.upload_round()}",
-        help="On the grid of one of the images. Where images show the skull and there is no mask, metseg finds the"
-        " brain with a network of its own; a mask that you checked is better.",
+        help="Must have the grid of one of the images. Without a mask, metseg segments the brain of images that show"
+        " the skull; a mask that you checked is better.",
     )
     if given is None:
         return ()
     if ENDINGS.get(ending_of(given.name)) != Kind.NIFTI:
-        st.warning(f"{plain(given.name)} is no NIfTI file (.nii, .nii.gz); it is left out.")
+        st.warning(f"{plain(given.name)} is not a NIfTI file (.nii, .nii.gz) and will not be sent.")
         return ()
     return (ChosenFile(given.name, given.getvalue(), Kind.NIFTI, BRAIN_MASK),)
 
@@ -188,12 +190,12 @@ def _series() -> dict[str, str]:
     labels = {sequence: label.strip() for sequence, label in given.items() if label and label.strip()}
     for label in labels.values():
         if not is_series(label):
-            st.warning(f"{plain(label)} is not the number of a series, such as 301; it is left out.")
+            st.warning(f"{plain(label)} is not a series number, such as 301, and will not be used.")
     return {sequence: label for sequence, label in labels.items() if is_series(label)}
 
 
 def is_series(label: str) -> bool:
-    """Return whether something is the number of a DICOM series, with the part of it where it is in several.
+    """Return whether a text is the number of a DICOM series, with or without the number of a part.
 
     >>> is_series("301"), is_series("301.2"), is_series("T1"), is_series("")
     (True, True, False, False)
@@ -202,12 +204,12 @@ def is_series(label: str) -> bool:
 
 
 def content_key(upload: str, parts: Sequence[Part], options: Options) -> str:
-    """Return the idempotency key of one request: the same when it is sent again, another for any other content.
+    """Return the idempotency key of a request: equal for a repeated request, different for any other content.
 
     Args:
-        upload: random, new for each upload, so that the same images can be handed in again on purpose.
-        parts: files.
-        options: what is asked for.
+        upload: random value of the upload, so that the same images can be submitted again on purpose.
+        parts: the files.
+        options: the options.
     """
     digest = hashlib.sha256(f"{upload} {options.model_dump_json()}".encode())
     for part in parts:
@@ -217,7 +219,7 @@ def content_key(upload: str, parts: Sequence[Part], options: Options) -> str:
 
 
 def _send(api: Api, files: Sequence[ChosenFile], asked: Sequence[Options]) -> None:
-    """Hand in the files once for each model, and open the first study."""
+    """Submit the files once per model, and open the first study."""
     parts = parts_of(files)
     try:
         with st.spinner(f"Sending {size_words(total_bytes(files))} …"):

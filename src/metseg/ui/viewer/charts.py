@@ -1,4 +1,4 @@
-"""Charts: how much the threshold matters, and what preprocessing did to the grey values."""
+"""Charts: lesion volume against threshold, and distributions of grey values."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from metseg.ui.viewer.components import counts_above
 
 _BINS = 80
 _HEIGHT = 210
-#: Voxels that are enough for the shape of a distribution.
+#: Number of voxels from which a distribution is estimated.
 _SAMPLE = 200_000
 
 
 def threshold_chart(probability: npt.NDArray[np.uint16], threshold: float, voxel_ml: float | None) -> Any:
-    """Return a chart of how much is lesion at each threshold.
+    """Return a chart of the lesion volume at each threshold.
 
     Args:
         probability: 0 to 65535.
-        threshold: that is looked at.
-        voxel_ml: size of a voxel; None: pixels are counted.
+        threshold: threshold to mark.
+        voxel_ml: volume of a voxel in mL; None: count pixels.
     """
     counts = counts_above(probability)
     amount = counts if voxel_ml is None else counts * voxel_ml
@@ -34,10 +34,10 @@ def threshold_chart(probability: npt.NDArray[np.uint16], threshold: float, voxel
 
 
 def values_chart(samples: Mapping[str, npt.NDArray[Any]]) -> Any:
-    """Return the distributions of grey values, each scaled to its own range, for they have no unit in common.
+    """Return the distributions of grey values, each scaled to its own range because the units differ.
 
     Args:
-        samples: values by name; of an image that is much the larger, not all are looked at.
+        samples: values by name; large images are subsampled.
     """
     figure = go.Figure()
     for name, values in samples.items():
@@ -47,11 +47,10 @@ def values_chart(samples: Mapping[str, npt.NDArray[Any]]) -> Any:
 
 
 def distribution(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return where in its range an image has which share of its voxels; the background, its most frequent value, is
-    left out.
+    """Return the histogram of an image without its background, which is its most frequent value.
 
     Returns:
-        Middles of the bins, 0 to 1, and shares, which sum to 1.
+        Centres of the bins, 0 to 1, and fractions, which sum to 1.
     """
     flat = values.reshape(-1)
     sample = np.asarray(flat[:: max(flat.size // _SAMPLE, 1)], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Connected pieces of masks that the service does not give: at another threshold, and where two results differ."""
+"""Connected components of masks that the page computes: at another threshold, and of two results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ndimage: Any = ndimage
 
 @dataclass(frozen=True)
 class Burden:
-    """What a mask amounts to.
+    """Number of lesions and size of a mask.
 
     Args:
-        lesions: connected pieces.
-        elements: voxels or pixels.
-        volume_ml: None where a voxel has no size.
+        lesions: number of connected components.
+        elements: number of voxels or pixels.
+        volume_ml: volume in mL; None if voxels have no size.
     """
 
     lesions: int
@@ -29,13 +29,13 @@ class Burden:
 
 
 def connected_pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
-    """Return the connected pieces of a mask, touching at corners counts, and how many there are."""
+    """Label the connected components of a mask, including diagonal neighbours; return labels and their number."""
     pieces, count = _ndimage.label(mask, structure=np.ones((3,) * mask.ndim), output=np.int32)
     return pieces, int(count)
 
 
 def lesion_burden(mask: Mask, voxel_ml: float | None) -> Burden:
-    """Return what a mask amounts to; only the part of it that is not empty is looked at."""
+    """Return number of lesions and size of a mask; only its bounding box is labelled."""
     elements = int(np.count_nonzero(mask))
     if not elements:
         return Burden(0, 0, None if voxel_ml is None else 0.0)
@@ -45,14 +45,14 @@ def lesion_burden(mask: Mask, voxel_ml: float | None) -> Burden:
 
 
 def counts_above(probability: npt.NDArray[np.uint16], *, steps: int = 100) -> npt.NDArray[np.int64]:
-    """Return how many elements have at least each probability, for thresholds 1/steps, 2/steps, ... below 1.
+    """Return the number of elements at or above each of the thresholds 1/steps, 2/steps, ... below 1.
 
     Args:
         probability: 0 to 65535.
-        steps: how finely.
+        steps: number of intervals.
     """
     histogram = np.bincount(probability.reshape(-1), minlength=65536)
     at_least = histogram[::-1].cumsum()[::-1]
-    # Rounding must not lift a threshold above the very probability that it names.
+    # Rounding must not lift a threshold above a stored probability that equals it.
     edges = np.ceil(np.arange(1, steps) / steps * 65535 - 1e-6).astype(int)
     return np.asarray(at_least[edges], dtype=np.int64)

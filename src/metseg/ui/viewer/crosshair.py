@@ -1,4 +1,4 @@
-"""Where one looks in a volume: the crosshair, moved by sliders, by clicks, by the wheel, and by the lesion table."""
+"""Crosshair of a volume, moved by sliders, clicks, the mouse wheel and the lesion table."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from metseg.ui.viewer.scene import PLANES, Point, Scene
 
 
 def place_key(study_id: str) -> str:
-    """Return the name under which the voxel that is looked at is kept."""
+    """Return the session key of the crosshair."""
     return f"place-{study_id}"
 
 
 def slider_key(study_id: str, plane: str) -> str:
-    """Return the name of the slider of a plane."""
+    """Return the session key of the slider of a plane."""
     return f"{plane}-{study_id}"
 
 
 def around_key(study_id: str) -> str:
-    """Return the name of the switch between the whole head and the lesion alone."""
+    """Return the session key of the switch between the whole head and the selected lesion."""
     return f"around-{study_id}"
 
 
 def table_key(study_id: str) -> str:
-    """Return the name of the lesion table."""
+    """Return the session key of the lesion table."""
     return f"table-{study_id}"
 
 
 def start(study_id: str, scene: Scene) -> None:
-    """Put a new crosshair on the largest lesion; without a lesion, into the middle."""
+    """Set the first position of the crosshair: the largest lesion, else the middle of the volume."""
     if place_key(study_id) in st.session_state:
         return
     centre = scene.inside(scene.centres[scene.lesions[0].id]) if scene.lesions else None
@@ -39,26 +39,26 @@ def start(study_id: str, scene: Scene) -> None:
 
 
 def crosshair(study_id: str, scene: Scene) -> Point:
-    """Return the voxel that is looked at."""
+    """Return the voxel at the crosshair."""
     found = st.session_state.get(place_key(study_id), scene.middle())
     x, y, z = (min(max(int(value), 0), size - 1) for value, size in zip(found, scene.shape, strict=True))
     return x, y, z
 
 
 def look_at(study_id: str, point: Point) -> None:
-    """Look at a voxel."""
+    """Move the crosshair to a voxel."""
     st.session_state[place_key(study_id)] = point
 
 
 def jump_to_lesion(study_id: str, scene: Scene, number: int) -> None:
-    """Look at the middle of a lesion."""
+    """Move the crosshair to the centre of a lesion."""
     centre = scene.inside(scene.centres[number])
     if centre is not None:
         look_at(study_id, centre)
 
 
 def pick(study_id: str, scene: Scene, point: Point) -> None:
-    """Look at a voxel; where there is a lesion, select it. To be called before the table is drawn."""
+    """Move the crosshair to a voxel and select the lesion there, if any. Call before the table is drawn."""
     look_at(study_id, point)
     number = scene.lesion_at(point)
     if number is not None and number != session_state.selected_lesion(study_id):
@@ -66,12 +66,12 @@ def pick(study_id: str, scene: Scene, point: Point) -> None:
 
 
 def select(study_id: str, number: int | None, numbers: Sequence[int]) -> None:
-    """Select a lesion, in the table too; to be called before the table is drawn.
+    """Select a lesion, also in the table; call before the table is drawn.
 
     Args:
-        study_id: of which study.
-        number: of the lesion; None: none is selected.
-        numbers: of the rows of the table, in order.
+        study_id: id of the study.
+        number: number of the lesion; None clears the selection.
+        numbers: lesion numbers of the table's rows, in order.
     """
     session_state.select_lesion(study_id, number)
     rows = [numbers.index(number)] if number in numbers else []
@@ -79,7 +79,7 @@ def select(study_id: str, number: int | None, numbers: Sequence[int]) -> None:
 
 
 def move_plane(study_id: str, scene: Scene, plane: str, index: int) -> None:
-    """Bring a plane to a slice, or as near as there is one."""
+    """Move a plane to a slice, limited to the volume."""
     axis = PLANES[plane].axis
     moved = list(crosshair(study_id, scene))
     moved[axis] = min(max(index, 0), scene.shape[axis] - 1)

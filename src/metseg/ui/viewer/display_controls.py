@@ -1,4 +1,4 @@
-"""How images and lesions are shown: contour or fill, opacity, grey values, threshold."""
+"""Controls for the display of images and lesions: contour or fill, opacity, window, threshold."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from metseg.ui.viewer.components import Burden
 from metseg.ui.viewer.plane_drawing import Style
 
 CONTOUR, FILL = "Contour", "Fill"
-#: As near to the model's own threshold, a threshold is that one.
+#: Tolerance within which a threshold counts as the model's threshold.
 _SAME: float = 0.0051
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was chosen.
+    """Display settings.
 
     Args:
-        style: of lesions.
-        threshold: of the probability; None: what the service decided.
-        window: the values drawn black and white, as stored; None: as they are best.
+        style: style of lesions.
+        threshold: probability threshold; None: the result of the service.
+        window: stored values drawn black and white; None: chosen automatically.
     """
 
     style: Style
@@ -31,7 +31,7 @@ class Look:
 
 
 def style_control(study: Study) -> Style:
-    """Ask how lesions are drawn."""
+    """Show the controls for the style of lesions, and return it."""
     left, right = st.columns([1, 1], vertical_alignment="bottom")
     drawn = left.segmented_control(
         "Lesions as", [CONTOUR, FILL], default=CONTOUR, required=True, key=f"style-{study.id}"
@@ -41,7 +41,7 @@ def style_control(study: Study) -> Style:
 
 
 def threshold_control(study: Study) -> float | None:
-    """Ask from which probability on a voxel is lesion; None: where the model decides."""
+    """Show the slider for the probability threshold, and return it; None: the model's threshold."""
     own = own_threshold(study)
     chosen = st.slider(
         "Probability threshold",
@@ -50,19 +50,19 @@ def threshold_control(study: Study) -> float | None:
         own,
         0.01,
         key=f"threshold-{study.id}",
-        help="A lower threshold shows more, and more that is no lesion. It changes what you see here; the table, the "
-        "report and the files stay as the model decided.",
+        help="A lower threshold shows more lesions and more false positives. It changes only this preview; the table, "
+        "the report and the files keep the threshold of the model.",
     )
     return None if abs(chosen - own) < _SAME else float(chosen)
 
 
 def window_control(study: Study, extremes: tuple[float, float], window: tuple[float, float]) -> tuple[float, float]:
-    """Ask which values are drawn black and which white.
+    """Show the slider for the window: the values drawn black and white.
 
     Args:
-        study: whose image it is.
-        extremes: the least and the largest value there is.
-        window: to begin with.
+        study: study of the image.
+        extremes: smallest and largest value.
+        window: initial window.
     """
     step = max((extremes[1] - extremes[0]) / 500, 1e-6)
     low, high = st.slider(
@@ -77,23 +77,23 @@ def window_control(study: Study, extremes: tuple[float, float], window: tuple[fl
 
 
 def own_threshold(study: Study) -> float:
-    """Return the threshold at which the model decided, as the slider can show it."""
+    """Return the model's threshold, rounded to the steps of the slider."""
     return min(max(round(study.facts.threshold or 0.5, 2), 0.01), 0.99)
 
 
 def threshold_words(study: Study, threshold: float | None, burden: Burden | None) -> str:
-    """Return what is found at a threshold, in a sentence.
+    """Return number and volume of lesions at a threshold, as a sentence.
 
     Args:
-        study: done.
-        threshold: that was chosen; None: the model's own.
-        burden: of the mask at it; None: at the model's own threshold, where the table says it.
+        study: a study that is done.
+        threshold: chosen threshold; None: the model's.
+        burden: burden of the mask at this threshold; None at the model's threshold.
     """
     if threshold is None or burden is None:
-        return f"At the model's own threshold, {own_threshold(study):.2f}."
-    places = "place" if burden.lesions == 1 else "places"
+        return f"Shown at the model's threshold, {own_threshold(study):.2f}."
+    places = "finding" if burden.lesions == 1 else "findings"
     size = f"{burden.elements} pixels" if burden.volume_ml is None else f"{burden.volume_ml:.2f} mL"
     return (
         f"Preview at {threshold:.2f}: {burden.lesions} {places}, {size}. "
-        f"The model decides at {own_threshold(study):.2f}; table, report and files stay so."
+        f"Table, report and files keep the model's threshold, {own_threshold(study):.2f}."
     )

@@ -1,4 +1,4 @@
-"""The table of lesions: a row that is clicked is looked at."""
+"""Table of lesions; clicking a row shows the lesion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROW_PIXELS, _MOST_ROWS = 35, 11
 
 
 def table_of(study: Study) -> pd.DataFrame:
-    """Return the table of a study as it is shown: sizes in mm where the images have any, else in pixels."""
+    """Return the lesion table of a study: sizes in mL and mm if the images have a voxel size, else in pixels."""
     lesions = study.lesions
     measured = any(lesion.volume_ml is not None for lesion in lesions)
     rows = [_row(lesion, measured, study.facts.slices) for lesion in lesions]
@@ -50,15 +50,15 @@ def _row(lesion: Lesion, measured: bool, slices: int) -> dict[str, Any]:
 
 
 def show_table(study: Study, on_row: Callable[[int], None]) -> None:
-    """Draw the table.
+    """Show the table.
 
     Args:
-        study: done.
-        on_row: told the number of a lesion that was clicked, before the page is drawn again.
+        study: a study that is done.
+        on_row: called with the number of a clicked lesion, before the page is redrawn.
     """
     if not study.lesions:
         st.success("No lesion found.", icon=":material/check:")
-        st.caption("The model found nothing above its threshold. It can miss lesions, small ones above all.")
+        st.caption("The model found nothing above its threshold. It can miss lesions, especially small ones.")
         return
     numbers = [lesion.id for lesion in study.lesions]
     key = crosshair.table_key(study.id)
@@ -83,7 +83,7 @@ def show_table(study: Study, on_row: Callable[[int], None]) -> None:
 
 
 def row_of(event: Any, numbers: Sequence[int]) -> int | None:
-    """Return the number of the lesion whose row is selected.
+    """Return the lesion number of the selected row; None without selection.
 
     >>> row_of({"selection": {"rows": [1]}}, [7, 9]), row_of({"selection": {"rows": []}}, [7, 9])
     (9, None)
@@ -93,11 +93,11 @@ def row_of(event: Any, numbers: Sequence[int]) -> int | None:
 
 
 def place_words(lesion: Lesion, slices: int) -> str | None:
-    """Return where a lesion lies, in words; None: that is not known.
+    """Return the location of a lesion as a text; None if it is not known.
 
     Args:
-        lesion: of a study.
-        slices: pictures of the study; 0: a volume.
+        lesion: the lesion.
+        slices: number of pictures of the study; 0 for a volume.
 
     >>> place_words(Lesion.model_construct(side=None, slice_index=2, slices=(1, 2)), 5)
     'picture 3, in 2 of 5 slices'
@@ -109,7 +109,7 @@ def place_words(lesion: Lesion, slices: int) -> str | None:
 
 
 def lesion_words(lesion: Lesion, slices: int) -> str:
-    """Return a lesion in a sentence; ``slices`` as for `place_words`."""
+    """Return size, location and confidence of a lesion as a text; ``slices`` as in `place_words`."""
     facts = [f"{lesion.voxels} pixels" if lesion.volume_ml is None else f"{lesion.volume_ml:.3g} mL"]
     if lesion.longest_diameter_mm is not None:
         facts.append(f"longest diameter {lesion.longest_diameter_mm:.1f} mm")
@@ -124,7 +124,7 @@ def _show_selected(study: Study) -> None:
     number = session_state.selected_lesion(study.id)
     chosen = next((lesion for lesion in study.lesions if lesion.id == number), None)
     if chosen is None:
-        st.caption("Click a row to go to the lesion, or a lesion in the image to find its row.")
+        st.caption("Click a row to show the lesion, or click a lesion in the image to select its row.")
     else:
         st.markdown(f"**{plain(lesion_words(chosen, study.facts.slices))}**")
 
@@ -134,7 +134,7 @@ def _columns() -> dict[str, Any]:
     return {
         NUMBER: config.NumberColumn(width=36),
         VOLUME: config.NumberColumn("mL", format="%.3f", width=58, help="Volume."),
-        DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="The longest diameter, in any direction."),
+        DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="Longest diameter, in any direction."),
         PIXELS: config.NumberColumn(format="%d", width=70),
         PLACE: config.TextColumn(width=96),
         CONFIDENCE: config.ProgressColumn(

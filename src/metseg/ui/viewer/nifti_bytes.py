@@ -1,4 +1,4 @@
-"""NIfTI as the service gives it: read from bytes, turned to RAS+, cut to a box, and written for the viewer."""
+"""Read NIfTI from bytes, reorient it to RAS+, crop it, and write it for the viewer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from metseg.ui.api_client import Unexpected
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]
 
-#: A copy for the viewer is made anew with every change, and goes no further than the next process: speed over size.
+#: Compression level of copies for the viewer. They are rewritten with every change, so speed matters more than size.
 _FAST: Final = 1
 _GZIP: Final = b"\x1f\x8b"
-#: nibabel's classes have no types.
+#: nibabel has no type annotations.
 _Image: Any = nibabel.nifti1.Nifti1Image
 _orientations: Any = orientations
 
@@ -29,11 +29,11 @@ class Image:
     """An image in RAS+ order.
 
     Args:
-        data: (X, Y, Z), as stored.
-        affine: (4, 4) voxel-to-RAS of the array as it is here, mm.
-        slope: what stored values are multiplied with.
-        intercept: what is then added.
-        from_file: (4, 4), from array indices in the file to those here.
+        data: (X, Y, Z) stored values.
+        affine: (4, 4) voxel-to-RAS of this array, mm.
+        slope: scale factor of stored values.
+        intercept: offset added after scaling.
+        from_file: (4, 4) from array indices in the file to indices of this array.
     """
 
     data: Array
@@ -49,16 +49,16 @@ class Image:
 
 
 def read_nifti(content: bytes) -> Image:
-    """Return an image from the bytes of a ``.nii`` or ``.nii.gz`` file, its axes turned to RAS+.
+    """Return an image from the bytes of a ``.nii`` or ``.nii.gz`` file, reoriented to RAS+.
 
     Raises:
-        Unexpected: it is not one; the service gives no such thing.
+        Unexpected: the bytes are not a NIfTI file.
     """
     try:
         image = _Image.from_bytes(gzip.decompress(content) if content.startswith(_GZIP) else content)
         stored = np.asarray(image.dataobj.get_unscaled())
         slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
-    except Exception as error:  # gzip, zlib, numpy and nibabel have errors of many families for what is no image
+    except Exception as error:  # gzip, zlib, numpy and nibabel raise many kinds of errors for invalid files
         raise Unexpected("a result is not a NIfTI file", got=type(error).__name__) from None
     affine = _affine_of(image)
     order = _orientations.io_orientation(affine)
@@ -68,9 +68,9 @@ def read_nifti(content: bytes) -> Image:
 
 
 def _affine_of(image: Any) -> Matrix:
-    """Return voxel-to-RAS; of a file that says of itself that it has no place in space, its own axes.
+    """Return voxel-to-RAS; for a file without orientation, a diagonal matrix along its axes.
 
-    For such a file nibabel would turn x round, as an old program did.
+    For such files nibabel would flip x, for compatibility with an old program.
     """
     header = image.header
     if int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0:
@@ -91,9 +91,9 @@ def write_nifti(
     Args:
         data: (X, Y, Z).
         affine: (4, 4) voxel-to-RAS, mm.
-        shown: the values that viewers draw black and white.
-        slope: what stored values are multiplied with.
-        intercept: what is then added.
+        shown: values that viewers draw black and white.
+        slope: scale factor of stored values.
+        intercept: offset added after scaling.
     """
     image = _Image(data, affine)
     image.header.set_xyzt_units("mm")
@@ -105,12 +105,12 @@ def write_nifti(
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """Return the matrix that undoes another."""
+    """Return the inverse of a matrix."""
     return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def moved(matrix: Matrix, point: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return where a matrix brings a point.
+    """Return a point transformed by a (4, 4) matrix.
 
     >>> moved(np.diag([2.0, 2.0, 2.0, 1.0]), [1, 2, 3]).tolist()
     [2.0, 4.0, 6.0]
@@ -119,13 +119,13 @@ def moved(matrix: Matrix, point: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def boxed(data: Array, affine: Matrix, centre: npt.ArrayLike, half: npt.ArrayLike) -> tuple[Array, Matrix]:
-    """Return a box around a voxel, which then lies in its middle; beyond the image it is filled with zeros.
+    """Crop a box centred at a voxel; outside the image it is filled with zeros.
 
     Args:
         data: (X, Y, Z).
         affine: (4, 4) voxel-to-RAS.
-        centre: the voxel; rounded.
-        half: voxels on each side of it, one number per axis.
+        centre: central voxel; rounded.
+        half: number of voxels on each side, per axis.
     """
     middle, reach = np.rint(centre).astype(int), np.asarray(half, dtype=int)
     box = np.zeros(tuple(2 * reach + 1), dtype=data.dtype)

@@ -1,8 +1,8 @@
-"""What NiiVue is given: a small copy of the image, the lesions as an overlay, and both around one lesion.
+"""Data for NiiVue: a small copy of the image and the lesions as overlays, whole or cropped around a lesion.
 
-NiiVue's component draws linked planes and a 3D rendering and says where the user clicks. It cannot be told where to
-look; but it begins in the middle of what it is given. So looking at a lesion is giving it a box with the lesion in its
-middle; windows are set in the header of the copy.
+The NiiVue component draws linked planes and a 3D rendering, and reports clicks. Its position cannot be set, but it
+starts at the middle of the image. So the page shows a lesion by sending a box with the lesion at its centre. Windows
+are set in the header of the copy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from metseg.ui.viewer.scene import Mask, Point, Scene
 
 _ndimage: Any = ndimage
 
-#: What is shown on each side of a lesion.
+#: Margin in mm on each side of a lesion's centre.
 AROUND_MM: Final = 45.0
-#: NiiVue's own colours for all lesions and for the one that is looked at.
+#: NiiVue colour maps for all lesions and for the selected one.
 LESION_COLOURS, SELECTED_COLOURS = "red", "blue2cyan"
 
-#: What the component calls ways of looking, and what they are called here.
+#: View modes of the component by their label on the page.
 VIEWS: Final[Mapping[str, str]] = {
     "All": "multiplanar",
     "3D": "3d",
@@ -35,18 +35,18 @@ VIEWS: Final[Mapping[str, str]] = {
     "Sagittal": "sagittal",
 }
 
-#: Clicks within this are told together, so that dragging does not flood the page.
+#: Minimum interval of click events, so that dragging does not flood the page.
 CLICK_EVERY_MS: Final = 350
 _LEVELS: Final = 255
 
 
 @dataclass(frozen=True)
 class Box:
-    """What part of a volume is shown.
+    """Displayed part of a volume.
 
     Args:
-        centre: voxel in the middle.
-        half: voxels on each side.
+        centre: central voxel.
+        half: number of voxels on each side, per axis.
     """
 
     centre: Point
@@ -60,12 +60,12 @@ def box_around(scene: Scene, point: Point) -> Box:
 
 
 def image_file(scene: Scene, window: tuple[float, float], box: Box | None) -> bytes:
-    """Return the image for the viewer, with 8 bits: a quarter of the size, and no screen shows more.
+    """Return the image for the viewer with 8 bits: a quarter of the size, and enough for screens.
 
     Args:
-        scene: of the study.
-        window: values drawn black and white, as stored.
-        box: what part; None: all.
+        scene: scene of the study.
+        window: stored values drawn black and white.
+        box: displayed part; None: the whole volume.
     """
     low, high = display_range(scene.image.data, window)
     data, affine = _part(scene.image.data, scene.image.affine, box)
@@ -82,7 +82,7 @@ def image_file(scene: Scene, window: tuple[float, float], box: Box | None) -> by
 
 
 def display_range(data: Array, window: tuple[float, float]) -> tuple[float, float]:
-    """Return the values that 8 bits are spread over: some more than the window on both sides, within the data."""
+    """Return the range of values mapped to 8 bits: wider than the window on both sides, within the data."""
     width = window[1] - window[0]
     low = max(float(np.nanmin(data)), window[0] - width / 2)
     high = min(float(np.nanmax(data)), window[1] + width)
@@ -90,7 +90,7 @@ def display_range(data: Array, window: tuple[float, float]) -> tuple[float, floa
 
 
 def overlay_file(mask: Mask, affine: Matrix, box: Box | None, *, contour: bool) -> bytes:
-    """Return a mask for the viewer; outlined, it is its own inner border."""
+    """Return a mask for the viewer; with ``contour``, only its inner border."""
     data, placed = _part(mask.astype(np.uint8), affine, box)
     if contour:
         data = shell(data > 0).astype(np.uint8)
@@ -98,18 +98,18 @@ def overlay_file(mask: Mask, affine: Matrix, box: Box | None, *, contour: bool) 
 
 
 def shell(mask: Mask) -> Mask:
-    """Return the border of a mask as every plane shows it: what has a neighbour outside, seen along any axis."""
+    """Return the border of a mask: its voxels with a face neighbour outside."""
     return np.asarray(mask & ~_ndimage.binary_erosion(mask, border_value=0))
 
 
 def overlay(content: bytes, *, name: str, colours: str, opacity: float) -> dict[str, Any]:
-    """Return an overlay as the component takes it; it tells a change by the name, so the name tells the content."""
+    """Return an overlay in the component's format; it detects changes by name, so the name contains a hash."""
     digest = hashlib.sha256(content).hexdigest()[:12]
     return {"data": content, "name": f"{name}-{digest}.nii.gz", "colormap": colours, "opacity": opacity}
 
 
 def clicked_mm(event: object) -> tuple[float, float, float] | None:
-    """Return where the user clicked, in RAS mm, from what the component says.
+    """Return the clicked position in RAS mm from an event of the component; None if there is none.
 
     >>> clicked_mm({"type": "voxel_click", "mm": [1, 2.5, -3]})
     (1.0, 2.5, -3.0)

@@ -1,4 +1,4 @@
-"""NiiVue on the page: linked planes and a 3D rendering, lesions over them, clicks back to the table."""
+"""NiiVue viewer: linked planes and a 3D rendering with lesions; clicks select lesions in the table."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from metseg.ui.viewer.display_controls import Look
 from metseg.ui.viewer.niivue_data import Box
 from metseg.ui.viewer.scene import Point, Scene
 
-#: Pixels: with what stands above, all of it is seen at 1280 x 800.
+#: Height in pixels; the viewer then fits on a screen of 1280 x 800.
 _HEIGHT = 490
-#: A click nearer than this, or a voxel, to where a view began is no click: the viewer tells its first place like one,
-#: and its middle of an even number of slices lies between two.
+#: A click within this distance in mm, or one voxel, of the start is ignored. The viewer reports its start position like
+#: a click, and with an even number of slices its middle lies between two of them.
 _NEAR_MM = 1.5
 _SETTINGS = {"radiological": True, "colorbar": False, "interpolation": True}
 
 
 def show_niivue(study: Study, scene: Scene, look: Look) -> None:
-    """Draw the viewer, and follow the user's clicks in it."""
+    """Show the viewer and handle the user's clicks in it."""
     from niivue_component import niivue_viewer
 
     left, right = st.columns([1.8, 1], vertical_alignment="center")
@@ -40,19 +40,19 @@ def show_niivue(study: Study, scene: Scene, look: Look) -> None:
         height=_HEIGHT,
         view_mode=niivue_data.VIEWS[view],
         styled=True,
-        # A voxel wide, it would cover a small lesion, which is in the middle anyway.
+        # The crosshair is a voxel wide and would cover a small lesion, which is at the centre anyway.
         settings={**_SETTINGS, "crosshair": box is None},
         update_interval_ms=niivue_data.CLICK_EVERY_MS,
-        # The component cannot change its image, only begin anew with another.
+        # The component cannot change its image; a new key creates a new instance.
         key=f"niivue-{study.id}-{hash((box, window)) & 0xFFFFFFFF:08x}",
     )
-    st.caption("Click to look somewhere, turn the wheel for the slices, drag with the right button for contrast.")
+    st.caption("Click to move the crosshair, turn the wheel to change slices, drag with the right button for contrast.")
     _follow_click(study, scene, event, box)
 
 
 def overlays_of(scene: Scene, look: Look, number: int | None, box: Box | None) -> list[dict[str, object]]:
-    """Return all lesions, and over them the one that is selected. There is always one: for an empty list, the
-    component would let the last one stand."""
+    """Return overlays of all lesions and of the selected one. The list is never empty: for an empty list, the component
+    would keep the last overlays."""
     affine, style = scene.image.affine, look.style
     found = niivue_data.overlay_file(scene.mask(look.threshold), affine, box, contour=style.contour)
     layers = [niivue_data.overlay(found, name="lesions", colours=niivue_data.LESION_COLOURS, opacity=style.opacity)]
@@ -65,7 +65,7 @@ def overlays_of(scene: Scene, look: Look, number: int | None, box: Box | None) -
 
 
 def box_of(scene: Scene, number: int | None) -> Box | None:
-    """Return the box around a lesion; None: there is none to be around of."""
+    """Return the box around a lesion; None without a valid lesion."""
     if number is None or number not in scene.centres:
         return None
     centre = scene.inside(scene.centres[number])
@@ -73,7 +73,7 @@ def box_of(scene: Scene, number: int | None) -> Box | None:
 
 
 def is_start(scene: Scene, point: Point, box: Box | None) -> bool:
-    """Return whether a place is where the view began, and so was perhaps not clicked."""
+    """Return whether a position is the start of the view, which the viewer reports like a click."""
     start = scene.middle() if box is None else box.centre
     away = [abs(a - b) * spacing for a, b, spacing in zip(point, start, scene.spacing_mm, strict=True)]
     return max(away) <= max(_NEAR_MM, *scene.spacing_mm)
@@ -88,7 +88,7 @@ def _view_control(study: Study) -> str:
 
 
 def _follow_click(study: Study, scene: Scene, event: object, box: Box | None) -> None:
-    """Look where the user clicked, and select the lesion there."""
+    """Move the crosshair to the click, and select the lesion there."""
     place, key = niivue_data.clicked_mm(event), f"_clicked-{study.id}"
     if place is None or st.session_state.get(key) == place:
         return
@@ -104,5 +104,5 @@ def _follow_click(study: Study, scene: Scene, event: object, box: Box | None) ->
 def _draw_again() -> None:
     try:
         st.rerun(scope="fragment")
-    except StreamlitAPIException:  # the whole page is being drawn, and no part of it alone
+    except StreamlitAPIException:  # the whole page is being drawn, not only this fragment
         st.rerun()

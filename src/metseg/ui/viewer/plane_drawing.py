@@ -1,4 +1,4 @@
-"""Draw planes on this side of the wire: a grey picture, lesions outlined or filled, a crosshair, the sides marked."""
+"""Draw planes on the server: a grey picture, lesions as contour or fill, a crosshair, and side markers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metseg.ui.theme import Colour
 Rgb = npt.NDArray[np.uint8]
 _ndimage: Any = ndimage
 
-#: Pixels of the longer side of what is drawn.
+#: Pixels of the longer side of a drawn plane.
 SIDE: Final = 560
 _OUTLINE_PIXELS: Final = 2
 _CROSSHAIR: Final = (120, 190, 130)
@@ -28,11 +28,11 @@ _MARK_SIZE: Final = 16
 
 @dataclass(frozen=True)
 class Style:
-    """How lesions are drawn.
+    """Style of lesions.
 
     Args:
-        contour: outlined; else filled.
-        opacity: of what is drawn, 0 to 1.
+        contour: draw contours; else fill the lesions.
+        opacity: opacity of lesions, 0 to 1.
     """
 
     contour: bool = True
@@ -54,12 +54,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around a picture.
+    """Size and decoration of a picture.
 
     Args:
         spacing: height and width of a pixel, in any unit.
-        crosshair: row and column, in pixels of the picture; None: none.
-        marks: left, right, top, bottom; None: none.
+        crosshair: row and column in pixels of the picture; None: no crosshair.
+        marks: markers of left, right, top, bottom; None: no markers.
         side: pixels of the longer side.
     """
 
@@ -81,13 +81,13 @@ def grey(values: npt.NDArray[Any], window: tuple[float, float]) -> Rgb:
 
 
 def draw(picture: Rgb, layers: Sequence[Layer], style: Style, frame: Frame) -> Image.Image:
-    """Return a picture with layers on it, its pixels made square and large enough to see.
+    """Return a picture with layers, scaled to square pixels.
 
     Args:
         picture: (rows, columns, 3).
-        layers: later ones over earlier ones.
-        style: of all layers.
-        frame: what stands around.
+        layers: later layers cover earlier ones.
+        style: style of all layers.
+        frame: size and decoration.
     """
     rows, columns = target_size(picture.shape[:2], frame)
     smooth = Image.fromarray(np.ascontiguousarray(picture)).resize((columns, rows), Image.Resampling.BICUBIC)
@@ -100,7 +100,7 @@ def draw(picture: Rgb, layers: Sequence[Layer], style: Style, frame: Frame) -> I
 
 
 def target_size(shape: Sequence[int], frame: Frame) -> tuple[int, int]:
-    """Return rows and columns of what is drawn of a picture.
+    """Return rows and columns of the drawn picture.
 
     >>> target_size((100, 50), Frame(spacing=(1.0, 1.0), side=200)), target_size((10, 50), Frame((5.0, 1.0), side=100))
     ((200, 100), (100, 100))
@@ -118,7 +118,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def data_url(picture: Image.Image) -> str:
-    """Return a picture as an address that holds it whole."""
+    """Return a picture as a data URL."""
     return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
 
 
@@ -137,7 +137,7 @@ def _paint(painted: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], colour
 
 
 def _decorate(drawn: Image.Image, shape: Sequence[int], frame: Frame) -> None:
-    """Draw crosshair and marks. The crosshair leaves its middle free, where the lesion is."""
+    """Draw crosshair and side markers. The centre of the crosshair stays free to show the lesion."""
     pen = ImageDraw.Draw(drawn)
     width, height = drawn.size
     if frame.crosshair is not None:

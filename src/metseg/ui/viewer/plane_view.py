@@ -1,4 +1,4 @@
-"""The three planes through a volume, drawn by the page: for browsers without WebGL, or by choice."""
+"""Three planes of a volume, drawn on the server: for browsers without WebGL, or as an alternative."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ZOOMS = {"1x": 1.0, "2x": 2.0, "4x": 4.0}
 
 
 def show_planes(study: Study, scene: Scene, look: Look) -> None:
-    """Draw the planes through the voxel that is looked at, with a slider for each."""
+    """Show the planes through the crosshair, with a slider for each."""
     zoom = ZOOMS[_zoom_control(study)]
     view = View(crosshair.crosshair(study.id, scene), zoom, session_state.selected_lesion(study.id))
-    # Above the sliders, and sent after them: who turns the wheel over a new picture while its slider still has its old
-    # place would send that too, and it would count as moved back.
+    # Shown above the sliders, but sent after them. Otherwise a wheel step over a new picture would send the old
+    # position of the slider too, which would move the plane back.
     place = st.container()
     for column, name in zip(st.columns(3), PLANES, strict=True):
         with column:
@@ -45,17 +45,17 @@ def show_planes(study: Study, scene: Scene, look: Look) -> None:
             on_picked=lambda event: _picked(study, scene, event, zoom),
             on_turned=lambda event: _turned(study, scene, event),
         )
-    st.caption("Click to look somewhere; turn the wheel or use the arrow keys to go through the slices.")
+    st.caption("Click to move the crosshair; use the mouse wheel or the arrow keys to change slices.")
 
 
 @dataclass(frozen=True)
 class View:
-    """Where one looks, and how closely.
+    """Position and zoom of the view.
 
     Args:
-        point: voxel in the crosshair.
-        zoom: how many times larger.
-        selected: number of the lesion that is selected.
+        point: voxel at the crosshair.
+        zoom: magnification.
+        selected: number of the selected lesion.
     """
 
     point: Point
@@ -64,7 +64,7 @@ class View:
 
 
 def plane_picture(scene: Scene, look: Look, name: str, view: View) -> browser_components.Shown:
-    """Return one plane as a picture with lesions, crosshair and sides."""
+    """Return one plane as a picture with lesions, crosshair and side markers."""
     plane = PLANES[name]
     index = view.point[plane.axis]
     values = cut(scene.image.data, plane, index)
@@ -83,7 +83,7 @@ def plane_picture(scene: Scene, look: Look, name: str, view: View) -> browser_co
 
 
 def picked_voxel(scene: Scene, name: str, share: tuple[float, float], view: View) -> Point:
-    """Return the voxel at a place in the picture that `plane_picture` draws."""
+    """Return the voxel at a relative position in the picture that `plane_picture` draws."""
     plane = PLANES[name]
     index = view.point[plane.axis]
     size = cut(scene.labels, plane, index).shape
@@ -93,7 +93,7 @@ def picked_voxel(scene: Scene, name: str, share: tuple[float, float], view: View
 
 
 def layers_of_plane(scene: Scene, threshold: float | None, name: str, index: int, selected: int | None) -> list[Layer]:
-    """Return what is drawn on a plane: classes in their colours, at another threshold all as one, the chosen lesion."""
+    """Return the layers of a plane: the classes, or one layer at another threshold, and the selected lesion."""
     plane = PLANES[name]
     if threshold is None:
         labels = cut(scene.labels, plane, index)

@@ -1,6 +1,6 @@
-"""A volume with its result, in one orientation, and planes cut through it.
+"""A volume with its result in RAS+ orientation, and planes through it.
 
-Planes are drawn as radiologists look at them: the patient's right is on the left of the picture.
+Planes are drawn in radiological convention: the patient's right is on the left of the picture.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from metseg.ui.viewer.nifti_bytes import Array, Image, inverse, moved
 Mask = npt.NDArray[np.bool_]
 Point = tuple[int, int, int]
 
-#: A probability of 1 as it is stored, with 16 bits.
+#: Stored 16-bit value of a probability of 1.
 FULL: Final = 65535
 MM3_PER_ML: Final = 1000.0
-#: 0.2 of 65535 is 13107, and a little more where it is computed.
+#: Tolerance: 0.2 * 65535 is 13107, but slightly more in floating point.
 _ROUNDING: Final = 1e-6
-#: Values of so many voxels are enough to choose a window.
+#: Number of voxels from which a window is estimated.
 _SAMPLE: Final = 500_000
 
 
@@ -33,9 +33,9 @@ class Plane:
     """One of the three planes.
 
     Args:
-        axis: across which it cuts: 0 x, 1 y, 2 z.
-        title: what it is called.
-        marks: left, right, top and bottom of the picture.
+        axis: axis normal to the plane: 0 x, 1 y, 2 z.
+        title: label.
+        marks: markers of left, right, top and bottom of the picture.
     """
 
     axis: int
@@ -58,13 +58,13 @@ PLANES: Final[Mapping[str, Plane]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """A volume and what was found in it, all in RAS+ order on one grid.
+    """A volume and its result, all in RAS+ order on one grid.
 
     Args:
-        image: to look at.
+        image: the image.
         labels: (X, Y, Z) class ids of the result.
-        probability: (X, Y, Z) of lesion, 0 to `FULL`.
-        lesions: as measured.
+        probability: (X, Y, Z) lesion probability, 0 to `FULL`.
+        lesions: measured lesions.
         instances: (X, Y, Z) id of the lesion at each voxel; 0: background.
     """
 
@@ -89,17 +89,17 @@ class Scene:
 
     @cached_property
     def centres(self) -> Mapping[int, tuple[float, float, float]]:
-        """Return the middle of each lesion, in voxels of this grid, by its id."""
+        """Return the centre of each lesion in voxels of this grid, by lesion id."""
         return {lesion.id: _triple(moved(self.image.from_file, lesion.centre_voxel)) for lesion in self.lesions}
 
     @cached_property
     def window(self) -> tuple[float, float]:
-        """Return the values to draw black and white, as stored."""
+        """Return the window: stored values to draw black and white."""
         return window_of(self.image.data)
 
     @cached_property
     def extremes(self) -> tuple[float, float]:
-        """Return the least and the largest value, as stored."""
+        """Return the smallest and the largest stored value."""
         low, high = float(np.nanmin(self.image.data)), float(np.nanmax(self.image.data))
         return low, high if high > low else low + 1.0
 
@@ -108,28 +108,28 @@ class Scene:
         return x, y, z
 
     def voxel_at_mm(self, point: Sequence[float]) -> Point | None:
-        """Return the voxel at a point in RAS mm; None: outside."""
+        """Return the voxel at a point in RAS mm; None outside the volume."""
         return self.inside(moved(inverse(self.image.affine), point))
 
     def inside(self, point: npt.ArrayLike) -> Point | None:
-        """Return a point rounded to a voxel, or None where it lies outside."""
+        """Return a point rounded to a voxel; None outside the volume."""
         x, y, z = (int(value) for value in np.rint(np.asarray(point, dtype=np.float64)))
         within = all(0 <= value < size for value, size in zip((x, y, z), self.shape, strict=True))
         return (x, y, z) if within else None
 
     def lesion_at(self, point: Point) -> int | None:
-        """Return the id of the lesion at a voxel; None: there is none."""
+        """Return the id of the lesion at a voxel; None if there is none."""
         return int(self.instances[point]) or None
 
     def mask(self, threshold: float | None) -> Mask:
-        """Return where lesion is: at a threshold of the probability, or, with None, as the service decided."""
+        """Return the lesion mask at a probability threshold; None: the mask of the service."""
         if threshold is None:
             return np.asarray(self.labels > 0)
         return np.asarray(self.probability >= stored_threshold(threshold))
 
 
 def stored_threshold(threshold: float) -> int:
-    """Return a threshold as stored probabilities are compared with; nothing is above 1, and 0 takes all but nothing.
+    """Return a threshold in units of stored probabilities, at least 1, so that zero probability is never lesion.
 
     >>> stored_threshold(0.5), stored_threshold(0.0), stored_threshold(1.0)
     (32768, 1, 65535)
@@ -138,7 +138,7 @@ def stored_threshold(threshold: float) -> int:
 
 
 def window_of(data: Array) -> tuple[float, float]:
-    """Return the values to draw black and white: from the 1st to the 99.5th percentile of what is not background."""
+    """Return the window of an image: the 1st and 99.5th percentiles without background."""
     flat = data.reshape(-1)
     sample = np.asarray(flat[:: max(flat.size // _SAMPLE, 1)], dtype=np.float64)
     sample = sample[np.isfinite(sample)]
@@ -151,23 +151,23 @@ def window_of(data: Array) -> tuple[float, float]:
 
 
 def cut(volume: npt.NDArray[Any], plane: Plane, index: int) -> npt.NDArray[Any]:
-    """Return a plane as it lies on the screen: (rows from the top, columns from the left)."""
+    """Return a plane in screen orientation: (rows from the top, columns from the left)."""
     return np.asarray(np.take(volume, index, axis=plane.axis)[::-1, ::-1].T)
 
 
 def place_on_plane(shape: Point, plane: Plane, point: Sequence[float]) -> tuple[float, float]:
-    """Return row and column of a voxel in the picture of a plane, as `cut` draws it."""
+    """Return row and column of a voxel in the picture that `cut` returns."""
     along, up = plane.within
     return shape[up] - 1 - point[up], shape[along] - 1 - point[along]
 
 
 def voxel_on_plane(shape: Point, plane: Plane, index: int, pixel: tuple[int, int]) -> Point:
-    """Return the voxel at a pixel of a plane's picture.
+    """Return the voxel at a pixel of a plane.
 
     Args:
         shape: (X, Y, Z).
-        plane: which.
-        index: where it cuts.
+        plane: the plane.
+        index: index of the slice.
         pixel: row from the top, column from the left.
     """
     along, up = plane.within
@@ -178,7 +178,7 @@ def voxel_on_plane(shape: Point, plane: Plane, index: int, pixel: tuple[int, int
 
 
 def pixel_at(size: Sequence[int], share: tuple[float, float]) -> tuple[int, int]:
-    """Return row and column of a place that is told by its shares from the left and from the top.
+    """Return row and column at fractions of the width from the left and of the height from the top.
 
     >>> pixel_at((10, 20), (0.5, 0.25)), pixel_at((10, 20), (1.0, 1.0))
     ((2, 10), (9, 19))
@@ -188,7 +188,7 @@ def pixel_at(size: Sequence[int], share: tuple[float, float]) -> tuple[int, int]
 
 
 def part_of(size: Sequence[int], centre: Sequence[float], zoom: float) -> tuple[slice, slice]:
-    """Return which rows and columns of a picture are shown at a zoom: those around a place, all within the picture.
+    """Return the rows and columns shown at a zoom: around a position, within the picture.
 
     >>> part_of((100, 100), (50, 10), 2)
     (slice(25, 75, None), slice(0, 50, None))
@@ -202,13 +202,13 @@ def part_of(size: Sequence[int], centre: Sequence[float], zoom: float) -> tuple[
 
 
 def pixel_spacing(spacing_mm: Sequence[float], plane: Plane) -> tuple[float, float]:
-    """Return height and width of a pixel of a plane in mm."""
+    """Return height and width in mm of the pixels of a plane."""
     along, up = plane.within
     return spacing_mm[up], spacing_mm[along]
 
 
 def same_grid(first: Scene, second: Scene) -> bool:
-    """Return whether two results lie on one grid, so that they can be compared voxel by voxel."""
+    """Return whether two results have the same voxel grid."""
     near = first.shape == second.shape and np.allclose(first.image.affine, second.image.affine, atol=1e-3)
     return bool(near)
 

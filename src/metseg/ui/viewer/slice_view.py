@@ -1,4 +1,4 @@
-"""Studies made of pictures: one slice, its lesions drawn on it, beside the table of lesions."""
+"""Viewer of studies made of pictures: one slice with its lesions next to the lesion table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from metseg.ui.viewer.scene import pixel_at
 from metseg.ui.viewer.slice_images import Slice
 
 AS_IT_IS, WITH_LESIONS, BESIDE = "Picture", "With lesions", "Side by side"
-#: What a mask of one class says where there is lesion, instead of the class.
+#: Value of lesion in masks with one class.
 _ONE_CLASS = 255
 
 
 @st.fragment
 def show_slices(api: Api, study: Study) -> None:
-    """Draw the slice that is looked at beside the table of lesions; what is done here leaves the rest of the page."""
+    """Show the selected slice next to the lesion table; a fragment, so changes do not redraw the page."""
     with error_display.told():
         _draw(api, study)
 
@@ -46,14 +46,14 @@ def _draw(api: Api, study: Study) -> None:
 
 
 def slice_index(study: Study) -> int:
-    """Return the slice that is looked at, from 0."""
+    """Return the index of the selected slice, from 0."""
     found = st.session_state.get(_place_key(study.id))
     index = found if isinstance(found, int) else slice_images.first_slice(study)
     return min(max(index, 0), max(study.facts.slices - 1, 0))
 
 
 def slice_picture(picture: Slice, selected: int | None, style: Style, threshold: float | None) -> str:
-    """Return a slice with its lesions as an address that holds it."""
+    """Return a slice with its lesions as a data URL."""
     layers = layers_of_slice(picture, threshold, selected)
     return plane_drawing.data_url(
         plane_drawing.draw(picture.picture, layers, style, Frame(side=plane_drawing.SIDE + 80))
@@ -61,7 +61,7 @@ def slice_picture(picture: Slice, selected: int | None, style: Style, threshold:
 
 
 def layers_of_slice(picture: Slice, threshold: float | None, selected: int | None) -> list[Layer]:
-    """Return what is drawn on a slice: classes in their colours, at another threshold all as one, the chosen lesion."""
+    """Return the layers of a slice: the classes, or one layer at another threshold, and the selected lesion."""
     if threshold is None:
         labels = np.where(picture.labels == _ONE_CLASS, 1, picture.labels)
         layers = [Layer(labels == value, colour) for value, colour in CLASS_COLOURS.items()]
@@ -73,7 +73,7 @@ def layers_of_slice(picture: Slice, threshold: float | None, selected: int | Non
 
 
 def _choose(study: Study) -> tuple[int, str]:
-    """Ask which slice is shown, and how; side by side, for what stands above the picture pushes it off the screen."""
+    """Show the controls for slice and view side by side, to save height above the picture."""
     if study.facts.slices < 2:
         return slice_index(study), _choose_view(study)
     left, right = st.columns([1, 1.2], gap="medium", vertical_alignment="bottom")
@@ -118,8 +118,8 @@ def _show(study: Study, picture: Slice, shown: str, style: Style, threshold: flo
         on_picked=lambda event: _picked(study, picture, event),
         on_turned=(lambda event: _turned(study, event)) if study.facts.slices > 1 else None,
     )
-    wheel = " Turn the wheel for the slices." if study.facts.slices > 1 else ""
-    st.caption(f"Click a lesion to find it in the table.{wheel}")
+    wheel = " Use the mouse wheel to change slices." if study.facts.slices > 1 else ""
+    st.caption(f"Click a lesion to select it in the table.{wheel}")
 
 
 def _picked(study: Study, picture: Slice, event: browser_components.Picked) -> None:

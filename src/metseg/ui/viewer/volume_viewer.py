@@ -1,4 +1,4 @@
-"""Volumes: the viewer, how it shows things, and the table of lesions beside it."""
+"""Viewer of volumes with its display controls and the lesion table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VIEWERS: Final[Mapping[str, Callable[[Study, Scene, Look], None]]] = {INTERACTI
 
 @st.fragment
 def show_volume(api: Api, study: Study) -> None:
-    """Draw the images of a volume beside the table of its lesions; what is done here leaves the rest of the page."""
+    """Show a volume next to the lesion table; a fragment, so changes do not redraw the page."""
     with error_display.told():
         _draw(api, study)
 
@@ -56,7 +56,7 @@ def _controls(study: Study, scene: Scene) -> Look:
     threshold = threshold_control(study)
     preview = None if threshold is None else lesion_burden(scene.mask(threshold), scene.voxel_ml)
     st.caption(threshold_words(study, threshold, preview))
-    with st.expander("Grey values, and what the threshold does"):
+    with st.expander("Grey values and effect of the threshold"):
         window = window_control(study, scene.extremes, scene.window)
         curve = threshold_chart(scene.probability, threshold or own_threshold(study), scene.voxel_ml)
         st.plotly_chart(curve, key=f"curve-{study.id}", config={"displayModeBar": False})
@@ -64,9 +64,9 @@ def _controls(study: Study, scene: Scene) -> Look:
 
 
 def _choose_viewer(study: Study) -> str:
-    """Ask how to look; without WebGL there is nothing to ask."""
+    """Show the choice of viewers; without WebGL there is only one."""
     if browser_components.has_webgl() is False:
-        st.caption("This browser has no WebGL, so the service draws the planes. They can be clicked all the same.")
+        st.caption("This browser does not support WebGL, so the server draws the planes. You can still click them.")
         return PLAIN
     chosen = st.segmented_control(
         "Viewer",

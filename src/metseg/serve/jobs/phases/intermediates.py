@@ -1,7 +1,7 @@
-"""Files that one phase writes for the next: the case without the patient's identity, and the mask with probabilities.
+"""Intermediate results of the phases on disk: the de-identified case, and the mask with its probabilities.
 
-The sequences are NIfTI with nothing in their headers but where they lie; pictures, which lie nowhere, are plain arrays.
-Folders are written whole or not at all.
+Sequences are stored as NIfTI with only the geometry in the header; pictures, which have no geometry, as NumPy arrays.
+Folders are written atomically.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from metseg.volume import BRAIN_MASK, Array, BrainMaskRecord, Case, SequenceReco
 
 FACTS = "case.json"
 
-#: What is read once or twice and removed when the study is finished need not be small.
+#: Compression level: speed over size, because these files are read once or twice and then removed.
 FAST = 1
 
 
 def anonymous(case: Case, study_id: str) -> Case:
-    """Return a case without the patient's identity: no pseudonym, no examination, no name of a file."""
+    """Return a de-identified case: without pseudonym, timepoint and file names."""
     names = tuple(f"{number:04d}" for number in range(1, len(case.slice_names) + 1))
     return replace(
         case,
@@ -45,14 +45,14 @@ def anonymous(case: Case, study_id: str) -> Case:
 
 
 def save_case(case: Case, folder: Path) -> None:
-    """Write the images of a case and what was noticed when it was read."""
+    """Write the images of a case and the warnings of reading it."""
     facts = {
         "case": case.case_id,
         "slices": list(case.slice_names),
         "slice_gaps": list(case.slice_gaps),
         "warnings": list(case.warnings),
         "sequence_records": [asdict(record) for record in case.sequence_records],
-        # In full digits: NIfTI keeps seven, and the mask shall lie exactly where the image said.
+        # With full precision: NIfTI stores seven digits, and the mask must have exactly the affine of the image.
         "affines": {
             name: None if image.affine is None else image.affine.tolist() for name, image in case.images.items()
         },
@@ -67,7 +67,7 @@ def save_case(case: Case, folder: Path) -> None:
 
 
 def load_case(folder: Path) -> Case:
-    """Return the case that `save_case` wrote, its images in the same order, of the same values."""
+    """Return the case that `save_case` wrote, with the same order and values of images."""
     facts = json.loads((folder / FACTS).read_text("utf-8"))
     images = {name: _kept_image(folder, name, affine) for name, affine in facts["affines"].items()}
     return Case(
@@ -75,7 +75,7 @@ def load_case(folder: Path) -> Case:
         facts["case"],
         images,
         slice_names=tuple(facts["slices"]),
-        # 0.1.0 kept neither gaps nor records, and a study may be under way while the service is upgraded.
+        # 0.1.0 stored neither gaps nor records, and a study may be in work during an upgrade of the service.
         slice_gaps=tuple(facts.get("slice_gaps", ())),
         warnings=tuple(facts["warnings"]),
         sequence_records=tuple(SequenceRecord(**record) for record in facts.get("sequence_records", ())),
@@ -83,7 +83,7 @@ def load_case(folder: Path) -> Case:
 
 
 def save_brain_mask(case: Case, folder: Path) -> None:
-    """Write the brain mask that was made for a case, how it was made, and all that was noticed until then."""
+    """Write the brain mask of a case, its record, and all warnings so far."""
     assert case.brain_mask_record is not None
     facts = {"record": asdict(case.brain_mask_record), "warnings": list(case.warnings)}
     with atomic_folder(folder) as partial:
@@ -92,7 +92,7 @@ def save_brain_mask(case: Case, folder: Path) -> None:
 
 
 def load_brain_mask(case: Case, folder: Path) -> Case:
-    """Return a case with the mask that `save_brain_mask` wrote; the case itself where there is none."""
+    """Return a case with the mask that `save_brain_mask` wrote; the unchanged case if there is none."""
     if not folder.is_dir():
         return case
     facts = json.loads((folder / FACTS).read_text("utf-8"))
@@ -110,7 +110,7 @@ def _kept_image(folder: Path, name: str, affine: list[list[float]] | None) -> Vo
 
 
 def storable(data: Array) -> Array:
-    """Return data as a type that readers of NIfTI know: 64-bit integers are none that they all do."""
+    """Return data as a type that all NIfTI readers support; 64-bit integers are not."""
     if data.dtype.kind == "b":
         return data.astype(np.uint8)
     if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
@@ -122,14 +122,14 @@ def storable(data: Array) -> Array:
 
 
 def save_segmentation(segmentation: Segmentation, folder: Path) -> None:
-    """Write class ids, and probabilities with 16 bits."""
+    """Write class ids, and probabilities as 16-bit integers."""
     with atomic_folder(folder) as partial:
         np.save(partial / "labels.npy", segmentation.labels)
         np.save(partial / "probability.npy", segmentation.stored)
 
 
 def load_segmentation(folder: Path) -> Segmentation:
-    """Return what `save_segmentation` wrote."""
+    """Return the segmentation that `save_segmentation` wrote."""
     labels: npt.NDArray[np.uint8] = np.load(folder / "labels.npy", allow_pickle=False)
     stored: npt.NDArray[np.uint16] = np.load(folder / "probability.npy", allow_pickle=False)
     return Segmentation(labels, stored)

@@ -1,4 +1,4 @@
-"""What a phase is given, and what it gives back: values that are JSON, or that can be made again from the folder."""
+"""Input and outcome of a phase: values that are JSON or can be recomputed from the study's folder."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from metseg.volume import Case
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a phase.
+    """Outcome of a phase.
 
     Args:
         facts: entries of `metseg.schemas.Facts`.
-        warnings: what was noticed, one sentence each.
-        lesions: each as `metseg.lesion.Lesion`; None: the phase does not look for any.
-        kept: what later phases need to know.
-        elapsed_s: how long it took.
+        warnings: warnings, one sentence each.
+        lesions: lesions in the format of `metseg.lesion.Lesion`; None if the phase does not measure lesions.
+        kept: values for later phases.
+        elapsed_s: duration in seconds.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -44,12 +44,12 @@ class Outcome:
     elapsed_s: float = 0.0
 
     def write(self, path: Path) -> None:
-        """Write the outcome as JSON, whole or not at all."""
+        """Write the outcome as JSON, atomically."""
         write_text(path, json.dumps(asdict(self), allow_nan=False))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return what `write` wrote; None where there is nothing."""
+        """Return the outcome that `write` wrote; None if there is none."""
         try:
             content = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
@@ -60,18 +60,18 @@ class Outcome:
 
 
 def stamp(folder: StudyFolder, phase: Phase) -> Path:
-    """Return where the outcome of a phase is written, when all else that it writes is in its place."""
+    """Return the path of a phase's outcome, which is written after all other files of the phase."""
     return folder.work / f"{phase}.json"
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What the network said, as it is kept.
+    """Output of the network, as stored.
 
     Args:
         labels: (X, Y, Z) class ids.
-        stored: (X, Y, Z) probability of lesion, 0 to 1 as 0 to 65535. It is rounded once, so that results do not depend
-            on whether a later phase runs in the process that predicted.
+        stored: (X, Y, Z) lesion probability, 0 to 1 stored as 0 to 65535. It is rounded once, so that results do not
+            depend on whether a later phase runs in the same process.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -79,17 +79,17 @@ class Segmentation:
 
     @property
     def probability(self) -> npt.NDArray[np.float32]:
-        """Return (X, Y, Z) probabilities, off by at most 1/131070."""
+        """Return (X, Y, Z) probabilities with a rounding error of at most 1/131070."""
         return self.stored.astype(np.float32) / np.float32(PROBABILITY_SCALE)
 
 
 @dataclass
 class JobCache:
-    """What the phases of a study leave for one another in memory; all of it can be made again from the folder.
+    """In-memory cache between the phases of one study; all of it can be recomputed from the study's folder.
 
-    Written to disk, what the network sees would be the largest thing by far: float32 for every sequence, gigabytes for
-    a fine study, to be read once by the next phase of the same process. So it stays here, and a worker that takes over
-    a study prepares it anew. One study lies here at a time.
+    The preprocessed images stay in memory because on disk they would be by far the largest files: float32 for every
+    sequence, gigabytes for a study of high resolution, read only once. A worker that takes over a study preprocesses it
+    again. The cache holds one study at a time.
     """
 
     study_id: str = ""
@@ -109,16 +109,16 @@ class JobCache:
         self.study_id, self.case, self.prepared, self.segmentation, self.document = "", None, None, None, None
 
 
-#: Gives a path to write the artifact of a name to; it is put in place when the block ends well.
+#: Context manager that yields a path for an artifact and moves the file into place if the block succeeds.
 Artifacts = Callable[[str], AbstractContextManager[Path]]
 
 
 def artifacts_in(folder: Path) -> Artifacts:
-    """Return artifacts that are files in a folder and no more; in the service, `Store.artifact` makes them."""
+    """Return artifacts that are plain files in a folder; the service uses `Store.artifact` instead."""
 
     @contextmanager
     def artifact(name: str) -> Iterator[Path]:
-        media_type_of(name)  # refuses what no artifact is called
+        media_type_of(name)  # raises for unknown names
         with atomic_file(folder / name) as temporary:
             yield temporary
 
@@ -127,18 +127,18 @@ def artifacts_in(folder: Path) -> Artifacts:
 
 @dataclass(frozen=True)
 class Job:
-    """A study to be worked on.
+    """A study in work.
 
     Args:
-        study_id: names the case in all results.
-        folder: its files.
-        uploads: what was uploaded, by number.
+        study_id: id of the case in all results.
+        folder: folder of the study.
+        uploads: uploaded files by number.
         model: name of the bundle.
-        options: what was asked for.
-        models: those in memory.
-        cache: shared by the phases of a study.
-        artifact: gives the path for a result.
-        on_share: told which share of a phase is done; what it raises ends the phase.
+        options: options of the request.
+        models: cache of loaded models.
+        cache: intermediates shared by the phases of a study.
+        artifact: provides the path of a result.
+        on_share: called with the progress of the phase, 0 to 1; its exceptions end the phase.
     """
 
     study_id: str

@@ -1,4 +1,4 @@
-"""Phase 5: the lesions of the mask, measured and marked: a table for people, and the same for programs."""
+"""Phase 5: measure the lesions of the mask, and write the lesion table and the instance map."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCUMENT = "lesions.json"
 
 
 def measure(job: Job) -> Outcome:
-    """Find, measure and mark the lesions: ``lesions.json``, ``lesions.csv`` and the instance map."""
+    """Measure the lesions: ``lesions.json``, ``lesions.csv`` and the instance map."""
     prediction = _prediction(job)
     job.on_share(0.7)
     report = CaseReport(job.study_id, job.loaded.name, job.predictor.fingerprint)
@@ -44,7 +44,7 @@ def measure(job: Job) -> Outcome:
 
 
 def the_document(job: Job) -> dict[str, Any]:
-    """Return what ``metseg predict`` would have written of the case: from memory, or from disk."""
+    """Return the document of the case, as ``metseg predict`` writes it, from the cache or from disk."""
     if job.cache.document is None:
         job.cache.document = json.loads((job.folder.artifacts / DOCUMENT).read_text("utf-8"))
     return job.cache.document
@@ -56,12 +56,12 @@ def the_lesions(job: Job) -> tuple[Lesion, ...]:
 
 
 def the_records(job: Job) -> tuple[Record, ...]:
-    """Return what the preprocessing did, step by step."""
+    """Return the records of the preprocessing steps."""
     return tuple(Record.from_json(raw) for raw in job.outcome(Phase.PREPROCESS).kept["records"])
 
 
 def _prediction(job: Job) -> Prediction:
-    """Return the prediction, its lesions measured."""
+    """Return the prediction with measured lesions."""
     segmentation = the_segmentation(job)
     preprocessed = job.outcome(Phase.PREPROCESS)
     return job.predictor.measure(
@@ -75,7 +75,7 @@ def _prediction(job: Job) -> Prediction:
 
 
 def _give_instances(job: Job, prediction: Prediction) -> None:
-    """Write which voxel belongs to which lesion, by the ids of the table."""
+    """Write the instance map: the id of the lesion at each voxel."""
     affine = prediction.reference_image.affine
     with job.artifact("lesions.nii.gz") as path:
         write_instances(prediction.instances, affine, path)

@@ -1,4 +1,4 @@
-"""Models that were loaded once and are kept, as far as number and memory allow: the one used longest ago goes first."""
+"""Cache of loaded models with limits on number and memory; the least recently used model is removed first."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Loaded:
     """A model in memory.
 
     Args:
-        name: of its bundle.
-        predictor: ready to be called.
-        weights_bytes: what its networks hold.
+        name: name of its bundle.
+        predictor: the predictor.
+        weights_bytes: size of the weights in bytes.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Loaded:
 
 
 class Models:
-    """Predictors by name, so many of them and so many bytes of weights at most; the one asked for last always stays.
+    """Cache of predictors by name. The most recently used one always stays.
 
     Args:
-        kept: how many.
-        limit_bytes: of all weights together; None: no limit.
-        device: such as ``cpu``.
+        kept: maximum number of models.
+        limit_bytes: maximum size of all weights; None: no limit.
+        device: torch device, such as ``cpu``.
     """
 
     def __init__(self, *, kept: int, limit_bytes: int | None = None, device: str = "auto") -> None:
@@ -45,11 +45,11 @@ class Models:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Loaded:
-        """Return a model, from memory where its bundle is still the same.
+        """Return a model, from memory if its bundle is unchanged.
 
         Raises:
-            UsageError: no bundle of that name.
-            BundleError: a damaged one.
+            UsageError: no bundle has this name.
+            BundleError: the bundle is damaged.
         """
         folder = find_bundle(name)
         key = (folder.resolve(), _fingerprint(folder))
@@ -62,17 +62,17 @@ class Models:
             return self._loaded[key]
 
     def clear(self) -> None:
-        """Forget every model: memory is needed."""
+        """Remove all models from memory."""
         with self._lock:
             self._loaded.clear()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the models in memory, the one used longest ago first."""
+        """Return the names of the models in memory, the least recently used first."""
         return tuple(loaded.name for loaded in self._loaded.values())
 
     def _forget_older(self, folder: Path) -> None:
-        """Forget what a bundle was before it was replaced."""
+        """Remove older versions of a bundle that was replaced."""
         for key in [key for key in self._loaded if key[0] == folder]:
             del self._loaded[key]
 
@@ -86,7 +86,7 @@ class Models:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Return what changes with a bundle; a bundle without checksums is refused when it is loaded."""
+    """Return the fingerprint of a bundle; "" without checksums, which makes loading fail."""
     try:
         return fingerprint_of(folder)
     except BundleError:

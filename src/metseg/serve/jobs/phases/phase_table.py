@@ -1,4 +1,4 @@
-"""The table of phases of a study; each runs once, atomically, and within a limited number of attempts."""
+"""Table of the phases. Run each phase once, atomically, and with a limited number of attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metseg.serve.jobs.phases.read_phase import read
 from metseg.serve.jobs.phases.receive_phase import receive
 from metseg.serve.jobs.phases.render_phase import render
 
-#: In the order of `Phase`; a test compares.
+#: Functions in the order of `Phase`; a test compares both.
 PHASES: Mapping[Phase, PhaseFunction] = {
     Phase.RECEIVE: receive,
     Phase.READ: read,
@@ -31,17 +31,17 @@ PHASES: Mapping[Phase, PhaseFunction] = {
 
 
 def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
-    """Run a phase unless it has run before, and return its outcome.
+    """Run a phase unless its outcome exists, and return the outcome.
 
-    A phase writes its outcome last, when all its other files are in place. A phase that was interrupted starts again
-    from its beginning, with the same result.
+    The outcome is written last, after all other files of the phase. An interrupted phase runs again from its start
+    and gives the same result.
 
     Args:
-        phase: which; those before it are done.
+        phase: the phase; all phases before it are done.
         job: the study.
-        attempts: how many may end by the death of the process, or for want of memory, before the study fails.
+        attempts: attempts that may end with the death of the process or without enough memory, before the study fails.
     Raises:
-        MetsegError: the study cannot be worked on.
+        MetsegError: the study cannot be processed.
     """
     done = Outcome.read(stamp(job.folder, phase))
     if done is not None:
@@ -51,18 +51,18 @@ def run_phase(phase: Phase, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
         outcome = _with_memory_freed(phase, job, attempts)
         outcome = replace(outcome, elapsed_s=round(time.perf_counter() - begin, 4))
         outcome.write(stamp(job.folder, phase))
-    return job.outcome(phase)  # as later phases read it: tuples and keys as JSON has them
+    return job.outcome(phase)  # read it back, so that this run and later ones use the same JSON values
 
 
 def _with_memory_freed(phase: Phase, job: Job, attempts: int) -> Outcome:
-    """Do a phase; where memory does not suffice, forget all that can be had again, and try once more."""
+    """Run a phase; when memory runs out, clear the caches and try again."""
     for _ in range(attempts - 1):
         try:
             return _do(phase, job)
         except ResourceError as error:
             if error.code != "resources.memory":
                 raise
-        # Outside of the handler, for the error holds the frames of the attempt, and these its arrays.
+        # Outside the handler, because the error holds the frames of the attempt with their arrays.
         job.models.clear()
         job.cache.clear()
         gc.collect()
@@ -71,6 +71,6 @@ def _with_memory_freed(phase: Phase, job: Job, attempts: int) -> Outcome:
 
 def _do(phase: Phase, job: Job) -> Outcome:
     job.cache.for_study(job.study_id)
-    cure = "upload a smaller study, or choose another model; administrators: give workers more memory"
+    cure = "upload a smaller study, choose another model, or ask the administrator for more worker memory"
     with out_of_memory_is_an_error(f"memory ran out in the phase {phase}", where="the study", cure=cure):
         return PHASES[phase](job)

@@ -1,4 +1,4 @@
-"""Phase 4: run the network: a mask and its probabilities on the grid of the image."""
+"""Phase 4: segment the lesions: a mask and its probabilities on the grid of the image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def predict(job: Job) -> Outcome:
         the_case(job), prepared, watch=watch, on_share=lambda share: job.on_share(0.9 * share)
     )
     del prepared
-    job.cache.prepared = None  # the largest thing in memory, and no later phase needs it
+    job.cache.prepared = None  # the largest object in memory, and no later phase needs it
     segmentation = Segmentation(labels, to_16_bits(probability))
     del probability
     save_segmentation(segmentation, job.folder.work / SEGMENTATION)
@@ -42,18 +42,18 @@ def predict(job: Job) -> Outcome:
 
 
 def the_segmentation(job: Job) -> Segmentation:
-    """Return the mask and its probabilities: from memory, or from disk where another process made them."""
+    """Return the mask and its probabilities from the cache, or from disk if another process made them."""
     if job.cache.segmentation is None:
         job.cache.segmentation = load_segmentation(job.folder.work / SEGMENTATION)
     return job.cache.segmentation
 
 
 def _require_same_model(job: Job) -> None:
-    """Refuse to go on with another model than the one that the study was read for."""
+    """Raise if the model is not the one for which the study was read."""
     begun = job.outcome(Phase.READ).facts["fingerprint"]
     if job.predictor.fingerprint != begun:
         raise BundleError(
-            "the model was replaced by another of the same name while the study was worked on",
+            "the model was replaced by another of the same name during the analysis",
             where=job.model,
             expected=begun,
             got=job.predictor.fingerprint,
@@ -71,7 +71,7 @@ def _give_masks(job: Job, segmentation: Segmentation) -> None:
         write_nifti(stored, affine, path, slope=1 / PROBABILITY_SCALE)
     if affine is not None:
         return
-    # As `metseg predict` writes them: 0/255 where there is one class, class ids where there are several.
+    # As `metseg predict` writes them: 0/255 for one class, class ids for several.
     one_class = len(LABEL_SCHEMES[job.predictor.recipe.data.labels].classes) == 1
     masks = labels * np.uint8(255) if one_class else labels
     for z in range(labels.shape[2]):

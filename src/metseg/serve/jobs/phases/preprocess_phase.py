@@ -1,4 +1,4 @@
-"""Phase 3: prepare the case for the network, and write the prepared reference image for viewers."""
+"""Phase 3: preprocess the case for the network, and store its reference sequence for viewers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.read_phase import BRAIN, the_case
 from metseg.volume import BRAIN_MASK
 
-#: Which share of the phase is the search for the brain, where there is one.
+#: Fraction of the phase's progress for brain extraction, if it runs.
 BRAIN_SHARE = 0.5
 
-#: The largest magnitude in ``prepared.nii.gz``; the header's slope makes the value itself of it.
+#: Largest stored magnitude in ``prepared.nii.gz``; the slope in the header scales it to the value.
 _INT16_MAX = 32767
 
 
 def preprocess(job: Job) -> Outcome:
-    """Prepare the case and keep it in memory; what is written is the reference sequence, for people.
+    """Preprocess the case, keep it in the cache, and write the reference sequence for viewers.
 
-    Where the images show a skull and no brain mask came with them, the brain is found first, and its mask written too.
+    If the images show a skull and have no brain mask, extract the brain first and write its mask too.
 
     Raises:
         InputError: a step of the model's recipe cannot work on the case.
@@ -33,14 +33,14 @@ def preprocess(job: Job) -> Outcome:
     prepared = the_prepared(job)
     job.on_share(0.8)
     _give_prepared(job, prepared)
-    # The warnings of reading are among them; the phase `read` has returned those.
+    # The warnings include those of reading, which were reported before.
     known = set(job.outcome(Phase.READ).warnings)
     warnings = tuple(public_text(text) for text in prepared.warnings if text not in known)
     return Outcome(warnings=warnings, kept={"records": [record.to_json() for record in prepared.records]})
 
 
 def _find_brain(job: Job) -> None:
-    """Give the case its brain mask, where one has to be made, and keep the mask for later phases and for people."""
+    """Add a brain mask to the case if one must be made, and store it for later phases and for viewers."""
     case = job.predictor.with_brain_mask(the_case(job), on_share=lambda share: job.on_share(BRAIN_SHARE * share))
     if case.brain_mask_record is None:
         return
@@ -52,7 +52,7 @@ def _find_brain(job: Job) -> None:
 
 
 def the_prepared(job: Job) -> Prepared:
-    """Return what the network sees: from memory, or prepared anew where another process did it."""
+    """Return the preprocessed case from the cache, or preprocess it again if another process did before."""
     if job.cache.prepared is None:
         job.cache.prepared = job.predictor.prepare(the_case(job))
     return job.cache.prepared
@@ -67,7 +67,7 @@ def _give_prepared(job: Job, prepared: Prepared) -> None:
 
 
 def to_int16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], float]:
-    """Return values with 16 bits, and what to multiply them with: half of float32, and no eye sees the difference."""
+    """Return values as int16 and their slope: half the size of float32, without visible difference."""
     largest = float(np.abs(values).max(initial=0.0))
     slope = largest / _INT16_MAX if largest > 0 else 1.0
     return np.rint(values / np.float32(slope)).astype(np.int16), slope

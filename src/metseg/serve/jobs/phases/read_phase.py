@@ -1,4 +1,4 @@
-"""Phase 2: read the files as a case, remove the patient's identity, keep the images for later phases and viewers."""
+"""Phase 2: read the files as a de-identified case, and store its images for later phases and for viewers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ BRAIN = "brain"
 
 
 def read(job: Job) -> Outcome:
-    """Read the upload as a case, keep it, and give viewers its image.
+    """Read the upload as a case, store it, and write its image for viewers.
 
     Raises:
-        InputError: what was uploaded cannot be read, or lacks a sequence that the model needs.
+        InputError: the upload cannot be read, or lacks a sequence that the model needs.
     """
     predictor = job.predictor
     source = find_source(job, predictor.recipe.data)
@@ -61,9 +61,9 @@ def read(job: Job) -> Outcome:
 
 
 def the_case(job: Job) -> Case:
-    """Return the case that was read: from memory, or from disk where another process has read it.
+    """Return the case from the cache, or from disk if another process read it.
 
-    From the phase `preprocess` on it has the brain mask that was made for it.
+    After the phase `preprocess` it includes the brain mask if one was made.
     """
     if job.cache.case is None:
         job.cache.case = load_brain_mask(load_case(job.folder.work / CASE), job.folder.work / BRAIN)
@@ -92,7 +92,7 @@ def _give_image(job: Job, case: Case, reference: str) -> None:
 
 
 def _link_or_copy(kept: Path, path: Path) -> None:
-    """Give a file a second name, so that a large image is on disk once; where the system cannot, copy it."""
+    """Hard-link a file, so that a large image is stored once; copy it where links are not supported."""
     try:
         os.link(kept, path)
     except OSError:
@@ -100,7 +100,7 @@ def _link_or_copy(kept: Path, path: Path) -> None:
 
 
 def as_picture(case: Case, z: int) -> npt.NDArray[np.uint8]:
-    """Return a slice of pictures as people saw it, (rows, columns, 3): in its colours, or in grey."""
+    """Return a slice as a picture (rows, columns, 3): in its original colours, or in grey."""
     planes = [image.data[:, :, z] for image in case.images.values()]
     if len(planes) == 3 and all(plane.dtype == np.uint8 for plane in planes):
         drawn = np.stack(planes, axis=-1).astype(np.uint8, copy=False)
@@ -110,7 +110,7 @@ def as_picture(case: Case, z: int) -> npt.NDArray[np.uint8]:
 
 
 def write_png(path: Path, pixels: npt.NDArray[np.generic]) -> None:
-    """Write a picture (rows, columns) or (rows, columns, 3), whole or not at all."""
+    """Write a picture (rows, columns) or (rows, columns, 3) atomically."""
     encoded = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
     write_bytes(path, encoded.getvalue())

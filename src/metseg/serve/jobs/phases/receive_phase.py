@@ -1,4 +1,4 @@
-"""Phase 1: check that every uploaded file is complete."""
+"""Phase 1: check that all uploaded files are complete."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _CHUNK_BYTES = 2**22
 
 
 def receive(job: Job) -> Outcome:
-    """Compare every file with what was received.
+    """Compare size and checksum of every file with the upload.
 
     Raises:
-        ResourceError: ``resources.storage``, a file is missing or was changed: the disk is failing, or this worker does
-            not see the folder of the service.
+        ResourceError: ``resources.storage``, a file is missing or was changed: the disk fails, or this worker does not
+            see the folder of the service.
     """
     for done, upload in enumerate(job.uploads, start=1):
         if not _is_whole(upload):
             raise ResourceError(
-                "the service has lost a file that it had received",
+                "a received file is missing or damaged",
                 where=f"file {upload.number}",
-                cure="upload the study again; administrators: all workers need the same METSEG_HOME",
+                cure="upload the study again; administrators: check that all workers use the same METSEG_HOME",
                 code="resources.storage",
             )
         job.on_share(done / len(job.uploads))

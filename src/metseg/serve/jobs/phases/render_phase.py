@@ -1,4 +1,4 @@
-"""Phase 6: pictures and the report, for people to look at and take away."""
+"""Phase 6: draw the overlays and write the report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metseg.volume import Case
 
 Labels = npt.NDArray[np.uint8]
 
-#: How many pictures are side by side in ``overlay.png``, and how large: those with the most lesion.
+#: ``overlay.png`` of pictures: maximum number of slices, those with the most lesion, and side in pixels.
 SHOWN_PICTURES, SHOWN_SIDE = 4, 512
 
 
@@ -66,7 +66,7 @@ def _give_picture_overlays(job: Job, case: Case, labels: Labels) -> None:
 
 
 def largest_slices(labels: Labels, count: int) -> list[int]:
-    """Return the slices with the most lesion, in order; without any lesion the one in the middle."""
+    """Return the slices with the most lesion, in order; without lesions, the middle slice."""
     sizes = np.count_nonzero(labels, axis=(0, 1))
     largest = [int(z) for z in np.argsort(-sizes, kind="stable")[:count] if sizes[z]]
     return sorted(largest) or [labels.shape[2] // 2]
@@ -79,7 +79,7 @@ def _overlaid(case: Case, labels: Labels, z: int) -> npt.NDArray[np.uint8]:
 
 
 def _fitted(picture: npt.NDArray[np.uint8], side: int | None) -> npt.NDArray[np.uint8]:
-    """Return a picture made to fit a square of black; as it is without one."""
+    """Return a picture fitted into a black square; unchanged if ``side`` is None."""
     if side is None:
         return picture
     small = Image.fromarray(picture)

@@ -1,4 +1,4 @@
-"""From the files of an upload to the one case that they are."""
+"""Find the case in the files of an upload."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ from metseg.serve.storage.job_repository import WorkInput
 
 
 def find_source(job: Job, data: DataPart) -> CaseSource:
-    """Return where the case of an upload lies; no pixel is read yet.
+    """Return the source of the case of an upload, without reading pixels.
 
     Args:
         job: the study.
-        data: what the model wants to see.
+        data: input requirements of the model.
     Raises:
-        InputError: files of several kinds, no study, or more than one; a file that shows no known sequence; pictures
-            for a model of volumes, or a volume that a model of pictures cannot see.
-        UsageError: two files for one sequence.
+        InputError: mixed formats, no study, or more than one; a file without a known sequence; two files for one
+            sequence; pictures for a model for volumes, or a volume that a model for pictures does not support.
     """
     masks = [upload for upload in job.uploads if upload.sequence == BRAIN_MASK]
     images = replace(job, uploads=tuple(upload for upload in job.uploads if upload not in masks))
@@ -47,7 +46,7 @@ def find_source(job: Job, data: DataPart) -> CaseSource:
 
 
 def _with_brain_mask(source: CaseSource, path: Path) -> CaseSource:
-    """Return a study with its brain mask. Only studies of volumes come with one: `require_brain_mask` sees to it."""
+    """Return a source with its brain mask. `require_brain_mask` accepts masks only for volumes."""
     if isinstance(source, VolumeSource):
         return replace(source, brain_mask=path)
     from metseg.io.layouts.dicom_study import AskedStudy  # pydicom only where there is DICOM
@@ -57,10 +56,10 @@ def _with_brain_mask(source: CaseSource, path: Path) -> CaseSource:
 
 
 def _pictures(job: Job, data: DataPart) -> CaseSource:
-    """Return all pictures as the slices of one patient, in the order in which they were uploaded."""
+    """Return all pictures as the slices of one patient, in the order of the upload."""
     if data.dimensions == 3:
         raise InputError(
-            "the model needs a volume, and pictures were given",
+            "the model needs a volume, but the upload contains pictures",
             where=f"model {job.model}",
             cure="choose a model for pictures, or upload the volume",
             code="input.dimensions",
@@ -70,7 +69,7 @@ def _pictures(job: Job, data: DataPart) -> CaseSource:
         job.study_id,
         job.study_id,
         job.folder.inputs,
-        # By name: the number of the file, then that of its page.
+        # Names sort by the number of the file, then of its page.
         slices=tuple(sorted(slices, key=lambda piece: piece.name)),
         channels=channel_names(data.channels),
         grey=GreyRule(grey_sequence(job.predictor.recipe)),
@@ -108,7 +107,7 @@ def _volumes(job: Job, data: DataPart) -> CaseSource:
 
 
 def _only_volume(job: Job, data: DataPart) -> CaseSource:
-    """Return a study of one file: the only sequence, or channels that the recipe names in the order of files."""
+    """Return the source of a single file: the only sequence, or channels that the recipe names."""
     return find_inputs(job.uploads[0].path, data)[0]
 
 
@@ -118,10 +117,10 @@ def _require_one_file_each(uploads: Sequence[WorkInput]) -> None:
         other = by_sequence.setdefault(str(upload.sequence), upload)
         if other is not upload:
             raise InputError(
-                f"two files are said to show {upload.sequence}",
+                f"two files are assigned to {upload.sequence}",
                 where=f"file {upload.number}",
                 got=f"file {other.number} too",
-                cure="correct the sequence of one of them, or leave it out",
+                cure="correct the sequence of one of them, or remove it",
                 code="input.duplicate_sequence",
             )
 
@@ -134,7 +133,7 @@ def _dicom(job: Job, data: DataPart) -> CaseSource:
     studies = studies_asked_for(paths, asked, overrides=job.options.series)
     if len(studies) != 1:
         raise InputError(
-            "the upload holds more than one study" if studies else "the upload holds no study",
+            "the upload contains more than one study" if studies else "the upload contains no study",
             where="the upload",
             expected="the images of one examination of one patient",
             got=pluralize(len(studies), "study", "studies"),

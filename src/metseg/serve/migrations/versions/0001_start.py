@@ -106,7 +106,7 @@ def _study_parts() -> None:
 
 
 def _study_part(table: str, *columns: str | sa.Column[object]) -> None:
-    """Make a table whose rows belong to a study; columns given by name are part of the key."""
+    """Create a table of parts of a study; columns given by name are part of the primary key."""
     kinds: dict[str, sa.types.TypeEngine[Any]] = {
         "number": sa.Integer(),
         "name": sa.String(64),
