@@ -69,6 +69,9 @@ def test_metrics_are_the_columns_of_a_case() -> None:
     mask = np.zeros((4, 4, 4), np.uint8)
     mask[1:3, 1:3, 1:3] = 1
     scores = metseg.evaluate_case(mask, mask, (1, 1, 1))
-    assert set(scores["lesion"].values) <= set(metseg.metrics)
+    assert set(scores) == {"lesion"} and "WT" not in scores
+    values = dict(scores["lesion"])
+    assert set(values) == set(metseg.metrics)
+    assert values["dice"] == 1 and "dise" not in scores["lesion"]
     assert scores["lesion"]["hd95_mm"] == 0
     assert metseg.metrics["hd95_mm"].unit == "mm"

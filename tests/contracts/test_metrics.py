@@ -31,7 +31,7 @@ def score(protocol: str, truth: np.ndarray, prediction: np.ndarray) -> dict[str,
     value = 1 if PROTOCOLS[protocol].scheme == "binary" else 3
     scores: CaseScores = evaluate_case(truth * np.uint8(value), prediction * np.uint8(value), spacing_mm=SPACING, protocol=protocol)  # fmt: skip # noqa: E501
     region = "lesion" if value == 1 else "ET"
-    return dict(scores[region].values)
+    return dict(scores[region].metrics)
 
 
 def test_every_column_belongs_to_a_protocol_and_every_figure_to_a_column() -> None:

@@ -80,7 +80,7 @@ def test_an_affine_says_what_a_spacing_does() -> None:
     truth, prediction = blocks((2, 6)), blocks((4, 8))
     by_spacing = evaluate_case(truth, prediction, spacing_mm=(0.5, 1.0, 2.0))["lesion"]
     by_affine = evaluate_case(truth, prediction, affine=np.diag([-0.5, 1.0, -2.0, 1.0]))["lesion"]
-    assert by_affine.values == by_spacing.values
+    assert by_affine.metrics == by_spacing.metrics
 
 
 @pytest.mark.parametrize("name", metseg.evaluation.__all__)
@@ -121,7 +121,7 @@ def test_every_empty_combination(in_truth: bool, in_prediction: bool) -> None:
     diagonal = float(np.sqrt((20 * 0.5) ** 2 + 12**2 + (10 * 2.0) ** 2))
     found = evaluate_case(full if in_truth else nothing, full if in_prediction else nothing, spacing_mm=spacing)
     share, distance, agreement = EMPTY[in_truth, in_prediction]
-    values = found["lesion"].values
+    values = found["lesion"]
     assert [values[name] for name in ("dice", "iou", "precision", "sensitivity")] == [share] * 4
     assert values["hd95_mm"] == values["asd_mm"] == pytest.approx(distance * diagonal)
     assert [values[name] for name in ("nsd_0.5", "nsd_1.0", "nsd_2.0")] == [agreement] * 3
@@ -160,7 +160,7 @@ def test_no_figure_depends_on_axes_or_flips(protocol: str, turn: tuple[int, ...]
         scheme=scheme,
     )
     for region in plain.regions:
-        for name, value in plain[region].values.items():
+        for name, value in plain[region].metrics.items():
             expected = None if value is None else pytest.approx(value, abs=1e-9)
             assert turned[region][name] == expected, (region, name)
 

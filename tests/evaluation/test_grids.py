@@ -158,7 +158,7 @@ def test_labels_of_either_side_become_those_that_are_scored(tmp_path: Path) -> N
     whole = scored(
         old_guess, new_truth, ScoringConfig(truth_labels="brats-gli-2023", prediction_labels="brats-gli-2021")
     )
-    assert whole["lesion"].values == expected["WT"].values
+    assert whole["lesion"].metrics == expected["WT"].metrics
 
 
 def test_results_say_that_labels_were_converted(tmp_path: Path) -> None:

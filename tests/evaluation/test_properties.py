@@ -54,7 +54,7 @@ def test_neither_axes_nor_flips_matter(
     )
     plain = scored(protocol, truth, prediction, spacing)
     for region in plain.regions:
-        for name, value in plain[region].values.items():
+        for name, value in plain[region].metrics.items():
             expected = None if value is None else pytest.approx(value, abs=1e-9)
             assert turned[region][name] == expected, (region, name)
         assert turned[region].tally is not None

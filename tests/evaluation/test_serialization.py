@@ -30,7 +30,7 @@ def test_a_summary_is_the_same_to_the_last_digit(affine: np.ndarray | None) -> N
         assert (one.case, one.patient, one.protocol, one.warnings) == (
             other.case, other.patient, other.protocol, other.warnings,
         )  # fmt: skip
-        assert one["lesion"].values == other["lesion"].values
+        assert one["lesion"].metrics == other["lesion"].metrics
         assert one["lesion"].slices == other["lesion"].slices
         np.testing.assert_array_equal(one.joint, other.joint)
 

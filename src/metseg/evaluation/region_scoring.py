@@ -93,7 +93,7 @@ def region_scores(comparison: ComparedMasks, region: str) -> RegionScores:
     )
     figures = protocol.figures
     return RegionScores(
-        values={name: figures[name](evidence) if name in figures else None for name in METRICS},
+        metrics={name: figures[name](evidence) if name in figures else None for name in METRICS},
         counts=evidence.counts,
         lesions=evidence.lesions,
         slices=slice_scores(truth, prediction, comparison.shape[2]) if comparison.stack_of_slices else None,

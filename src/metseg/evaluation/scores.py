@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,30 +17,39 @@ from metseg.registry import lookup
 
 
 @dataclass(frozen=True)
-class RegionScores:
-    """The scores of one region of one case.
+class RegionScores(Mapping[str, float | None]):
+    """The scores of one region of one case: a mapping from metric to value.
 
     Args:
-        values: column of `METRICS` to value; None if the protocol or the data do not define it.
+        metrics: column of `METRICS` to value; None if the protocol or the data do not define it.
         counts: confusion counts over all voxels, so that cases can be pooled.
         lesions: the lesions of the truth, then the false positives.
         slices: slice-wise Dice, for stacks of slices.
         tally: lesion counts for summaries; None for scores stored by an older version.
     """
 
-    values: Mapping[str, float | None]
+    metrics: Mapping[str, float | None]
     counts: Confusion
     lesions: tuple[LesionScore, ...]
     slices: SliceScores | None = None
     tally: LesionCounts | None = None
 
     def __getitem__(self, column: str) -> float | None:
-        return lookup("metric", self.values, column)
+        return lookup("metric", self.metrics, column)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.metrics
 
 
 @dataclass(frozen=True)
-class CaseScores:
-    """The scores of one case under one protocol.
+class CaseScores(Mapping[str, RegionScores]):
+    """The scores of one case under one protocol: a mapping from region to `RegionScores`.
 
     Args:
         case: its id.
@@ -62,6 +71,15 @@ class CaseScores:
 
     def __getitem__(self, region: str) -> RegionScores:
         return lookup("region", self.regions, region)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.regions)
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def __contains__(self, region: object) -> bool:
+        return region in self.regions
 
 
 def without_lesions(scores: CaseScores) -> CaseScores:

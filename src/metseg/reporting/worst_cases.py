@@ -30,7 +30,7 @@ class Worst:
 def leading_figure(scores: Sequence[CaseScores]) -> str:
     """Return the column for ranking cases and comparing models."""
     leading = leading_metrics()
-    values = [region.values for one in scores for region in one.regions.values()]
+    values = [region.metrics for one in scores for region in one.regions.values()]
     return next((name for name in leading if any(one[name] is not None for one in values)), leading[-1])
 
 
@@ -46,7 +46,7 @@ def worst_cases(scores: Sequence[CaseScores], *, count: int = WORST) -> tuple[Wo
 
 
 def _judged(scores: CaseScores, column: str) -> Worst | None:
-    known = {name: value for name, region in scores.regions.items() if (value := region.values[column]) is not None}
+    known = {name: value for name, region in scores.regions.items() if (value := region.metrics[column]) is not None}
     if not known:
         return None
     region = min(known, key=lambda name: (known[name], -scores[name].counts.truth))

@@ -63,7 +63,7 @@ class Tables:
     def add(self, scores: CaseScores) -> None:
         """Write the rows of one case."""
         for region, figures in scores.regions.items():
-            self._writers["cases"].writerow([scores.case, region, *(_cell(figures.values[name]) for name in METRICS)])
+            self._writers["cases"].writerow([scores.case, region, *(_cell(figures.metrics[name]) for name in METRICS)])
             for lesion in figures.lesions:
                 self._writers["lesions"].writerow(_lesion_row(scores.case, lesion, self._lesion_figures))
             if self._with_slices and figures.slices is not None:

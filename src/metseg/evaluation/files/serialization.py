@@ -27,7 +27,7 @@ def scores_to_json(scores: CaseScores) -> dict[str, Any]:
         "protocol": scores.protocol,
         "regions": {
             name: {
-                "values": dict(region.values),
+                "values": dict(region.metrics),
                 "counts": asdict(region.counts),
                 "slices": None if region.slices is None else asdict(region.slices),
                 "tally": None if region.tally is None else region.tally.to_json(),
@@ -54,7 +54,7 @@ def scores_from_json(document: Mapping[str, Any]) -> CaseScores:
         protocol=document["protocol"],
         regions={
             name: RegionScores(
-                values={**dict.fromkeys(METRICS), **region["values"]},
+                metrics={**dict.fromkeys(METRICS), **region["values"]},
                 counts=Confusion(**region["counts"]),
                 lesions=(),
                 slices=None if region["slices"] is None else SliceScores(**region["slices"]),

@@ -162,7 +162,7 @@ def _agreement(
 
 
 def _by_patient(scores: Sequence[CaseScores], region: str, metric: str) -> dict[str, float]:
-    means = patient_means((score.patient, score[region].values[metric]) for score in scores)
+    means = patient_means((score.patient, score[region].metrics[metric]) for score in scores)
     return {patient: value for patient, value in means.items() if value is not None}
 
 
@@ -220,5 +220,5 @@ def _judged(model: ModelAgainstReaders, metric: str, p_holm: float) -> ModelAgai
 
 
 def _lesions(between: Sequence[CaseScores], region: str) -> LesionAgreement:
-    counts = (int(sum(score[region].values[name] or 0 for score in between)) for name in ("n_tp", "n_fn", "n_fp"))
+    counts = (int(sum(score[region].metrics[name] or 0 for score in between)) for name in ("n_tp", "n_fn", "n_fp"))
     return LesionAgreement(*counts)

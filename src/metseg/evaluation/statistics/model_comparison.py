@@ -86,7 +86,7 @@ def _compared(
     sets: Mapping[str, Sequence[CaseScores]], region: str, metric: str, resamples: int, seed: int
 ) -> FigureComparison | None:
     figures = {
-        name: patient_means((score.patient, score[region].values[metric]) for score in scores)
+        name: patient_means((score.patient, score[region].metrics[metric]) for score in scores)
         for name, scores in sets.items()
     }
     patients = list(next(iter(figures.values())))

@@ -139,7 +139,7 @@ def summarize(
 
 def _summarise_region(scores: Sequence[CaseScores], region: str, draws: Draws) -> RegionSummary:
     table = {
-        column: patient_means((score.patient, score[region].values[column]) for score in scores) for column in METRICS
+        column: patient_means((score.patient, score[region].metrics[column]) for score in scores) for column in METRICS
     }
     found = Counter(score[region].counts.emptiness for score in scores)
     metrics = bootstrap_intervals(table, resamples=draws.resamples, seed=draws.seed)
@@ -151,7 +151,7 @@ def _summarise_region(scores: Sequence[CaseScores], region: str, draws: Draws) -
             "prediction_only": found[Emptiness.PREDICTION],
             "both": found[Emptiness.BOTH],
         },
-        lesions={name: int(sum(score[region].values[name] or 0 for score in scores)) for name in LESION_COUNTS},
+        lesions={name: int(sum(score[region].metrics[name] or 0 for score in scores)) for name in LESION_COUNTS},
         detection=detection_section(scores, region, metrics["n_fp"], draws),
         volume=volumes_section(scores, region, draws),
         confidence=confidence_section(scores, region, draws),

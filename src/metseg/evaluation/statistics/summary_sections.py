@@ -109,7 +109,7 @@ def _tallies(scores: Sequence[CaseScores], region: str) -> list[LesionCounts]:
 
 
 def _case_volumes(score: CaseScores, region: str) -> tuple[float, float] | None:
-    truth, predicted = (score[region].values[name] for name in ("truth_volume_mm3", "predicted_volume_mm3"))
+    truth, predicted = (score[region].metrics[name] for name in ("truth_volume_mm3", "predicted_volume_mm3"))
     return None if truth is None or predicted is None else (truth, predicted)
 
 

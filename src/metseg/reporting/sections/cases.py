@@ -23,7 +23,7 @@ def cases(contents: Contents, _figures: Path) -> Section:
     shown = [
         name
         for name in metrics_shown("cases")
-        if any(score[region].values[name] is not None for _, score, region in entries)
+        if any(score[region].metrics[name] is not None for _, score, region in entries)
     ]
     several = contents.is_comparison
     rows = tuple(
@@ -45,12 +45,12 @@ def cases(contents: Contents, _figures: Path) -> Section:
 
 def _rank(score: CaseScores, region: str, column: str) -> float:
     """Return the sort key of a row; rows without a value come last."""
-    value = score[region].values[column]
+    value = score[region].metrics[column]
     return float("inf") if value is None else value
 
 
 def _cell(score: CaseScores, region: str, name: str) -> str:
-    value = score[region].values[name]
+    value = score[region].metrics[name]
     metric = METRICS[name]
     if value is not None and metric.whole:
         return f"{value:.0f}"

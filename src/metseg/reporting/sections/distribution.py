@@ -31,7 +31,7 @@ def distribution(contents: Contents, figures: Path) -> Section:
 
 def by_patient(scores: Sequence[CaseScores], region: str, column: str) -> list[float]:
     """Return the mean over the cases of each patient with a value."""
-    means = patient_means((one.patient, one[region].values[column]) for one in scores)
+    means = patient_means((one.patient, one[region].metrics[column]) for one in scores)
     return [value for value in means.values() if value is not None]
 
 

@@ -65,11 +65,11 @@ def volumes(contents: Contents, figures: Path) -> Section:
 def _is_empty(contents: Contents, region: str) -> bool:
     """Return whether a region is empty in all truths and predictions with a known volume."""
     sides = ("truth_volume_mm3", "predicted_volume_mm3")
-    return all(score[region].values[side] == 0 for one in contents.scored for score in one.scores for side in sides)
+    return all(score[region].metrics[side] == 0 for one in contents.scored for score in one.scores for side in sides)
 
 
 def _agreement(scores: Sequence[CaseScores], region: str, known: BlandAltman, *, series: int) -> Agreement:
-    values: list[Mapping[str, float | None]] = [one[region].values for one in scores]
+    values: list[Mapping[str, float | None]] = [one[region].metrics for one in scores]
     pairs = [
         (truth / MM3_PER_ML, predicted / MM3_PER_ML)
         for one in values
