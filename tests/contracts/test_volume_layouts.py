@@ -455,7 +455,7 @@ def test_a_table_beside_the_data_gives_attributes(build):
 
 def test_a_file_is_no_data_set(tmp_path):
     write(tmp_path / "t1c.nii.gz", "t1c")
-    with pytest.raises(InputError, match="a file where a folder is needed") as caught:
+    with pytest.raises(InputError, match="the path is a file, not a folder") as caught:
         find_cases(tmp_path / "t1c.nii.gz")
     assert caught.value.code == "input.not_a_folder"
 

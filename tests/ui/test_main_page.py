@@ -452,8 +452,8 @@ def test_two_models_side_by_side(service: FakeApi, page: OpenPage) -> None:
     choose_section(shown, study, "Two models")
     require_sound(shown)
     # The other one's mask is the same file.
-    assert {metric.label: metric.value for metric in shown.metric}["Dice of the two"] == "1.000"
-    assert {metric.label: metric.value for metric in shown.metric}["First alone"] == "0.00 mL"
+    assert {metric.label: metric.value for metric in shown.metric}["Dice between results"] == "1.000"
+    assert {metric.label: metric.value for metric in shown.metric}["Only in the first"] == "0.00 mL"
     assert len(shown.image) == 3
 
 

@@ -29,10 +29,10 @@ Protocol = Annotated[str, typer.Option("--protocol", help="voxel, brats-met-2023
 Labels = Annotated[str | None, typer.Option("--labels", help="Label scheme of the masks; defaults to the protocol's.")]
 PredictionLabels = Annotated[
     str | None,
-    typer.Option("--prediction-labels", help="Label scheme of the prediction files, if not --labels."),
+    typer.Option("--prediction-labels", help="Label scheme of the prediction files; defaults to --labels."),
 ]
 TruthLabels = Annotated[
-    str | None, typer.Option("--truth-labels", help="Label scheme of the truth files, if not --labels.")
+    str | None, typer.Option("--truth-labels", help="Label scheme of the truth files; defaults to --labels.")
 ]
 SecondTruth = Annotated[
     Path | None, typer.Option("--second-truth", help="Masks of a second reader; some cases are enough.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    root: Annotated[str, typer.Argument(help="The data set: volumes, with masks where there are any.")],
+    root: Annotated[str, typer.Argument(help="The data set: volumes, with or without masks.")],
     out: Annotated[Path, typer.Option("--out", help="The recipe to write (TOML), for `metseg train`.")] = Path(
         "plan.toml"
     ),
@@ -28,7 +28,10 @@ def plan(
     layout: Annotated[str, typer.Option("--layout", help="Layout of the folder.")] = "auto",
     modalities: Annotated[
         str,
-        typer.Option("--modalities", help="Sequences that the network sees: t1c,t2f. Defaults to those of all cases."),
+        typer.Option(
+            "--modalities",
+            help="Input sequences of the network, such as t1c,t2f. Defaults to the sequences that every case has.",
+        ),
     ] = "",
     labels: Annotated[str | None, typer.Option("--labels", help="Label scheme; defaults to the layout's.")] = None,
     patient_pattern: Annotated[

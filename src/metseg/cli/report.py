@@ -14,7 +14,9 @@ def report(
         list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT...")
     ],
     formats: Annotated[list[str] | None, typer.Option("--format", help="pdf or html; can be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Output folder; defaults to the document's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder; defaults to the folder of the document.")
+    ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="The study's images, as background; black without them.")
     ] = None,

@@ -30,7 +30,9 @@ def split(
     stratify: Annotated[str | None, typer.Option("--stratify", help="Column of patients.csv to stratify by.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Random seed of the split.")] = None,
     layout: Annotated[str, typer.Option("--layout", help="Layout of the folder.")] = "auto",
-    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, if not the data set's.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Root of the masks; defaults to the root of the data set.")
+    ] = None,
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,

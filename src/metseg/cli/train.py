@@ -12,7 +12,7 @@ import typer
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder, with the bundle at the end.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder; the trained bundle will be OUT/bundle.")],
     split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Fold of the split, from 0.")] = None,
     init: Annotated[str | None, typer.Option("--init", help="Start from the weights of this bundle.")] = None,
