@@ -87,7 +87,7 @@ def test_one_picture_is_a_case(save: Save) -> None:
 def test_cases_of_one_name_are_refused(save: Save, tmp_path: Path) -> None:
     for name in ("p_1", "p_2", "q_1", "p/a_1", "p/a_2"):
         save(f"{name}.png", GREY)
-    with pytest.raises(InputError, match="two cases would be called 'p'"):
+    with pytest.raises(InputError, match="two cases have the name 'p'"):
         find_inputs(tmp_path)
 
 

@@ -21,7 +21,9 @@ def plan(
     out: Annotated[Path, typer.Option("--out", help="The recipe to write (TOML), for `metseg train`.")] = Path(
         "plan.toml"
     ),
-    network: Annotated[str, typer.Option("--network", help="dynunet (nnU-Net) or resenc_unet (ResEnc).")] = "dynunet",
+    network: Annotated[
+        str, typer.Option("--network", help="Network: dynunet (nnU-Net) or resenc_unet (ResEnc).")
+    ] = "dynunet",
     memory_gb: Annotated[
         float, typer.Option("--memory", help="GPU memory in GB; determines patch and batch size.", min=0.1)
     ] = 8.0,

@@ -34,8 +34,8 @@ def simulate(
     challenge: Annotated[
         str,
         typer.Option(
-            help="0 none, 1 mild, 2 clinical, 3 hard: thick slices on different grids, head motion, "
-            "bias field and noise; from level 2 on a sequence may be missing."
+            help="Difficulty of the images: 0 none, 1 mild, 2 clinical, 3 hard: thick slices on different grids, "
+            "head motion, bias field and noise; from level 2 on a sequence may be missing."
         ),
     ] = "none",
     resolution_mm: Annotated[float | None, typer.Option(help="Edge length of a voxel in mm. (default: 1.0)")] = None,

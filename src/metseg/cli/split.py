@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def split(
     root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS if masks are under another root.")],
     out: Annotated[Path, typer.Option("--out", help="The split file (JSON).")],
-    by: Annotated[str | None, typer.Option("--by", help="patient, or slice (which leaks patients).")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Unit of the split: patient, or slice (which leaks patients).")
+    ] = None,
     validation: Annotated[float | None, typer.Option("--validation", help="Fraction of the validation part.")] = None,
     test: Annotated[float | None, typer.Option("--test", help="Fraction of the test part.")] = None,
     folds: Annotated[

@@ -24,7 +24,7 @@ def train(
         bool, typer.Option("--allow-changed-data", help="With --resume: continue even if images or masks changed.")
     ] = False,
     cache: Annotated[Path | None, typer.Option("--cache", help="Cache folder for preprocessed cases.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     devices: Annotated[int, typer.Option("--devices", help="Number of devices per machine.")] = 1,
     nodes: Annotated[int, typer.Option("--nodes", help="Number of machines; start with torchrun or srun.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
