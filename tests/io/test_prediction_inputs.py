@@ -87,7 +87,7 @@ def test_one_picture_is_a_case(save: Save) -> None:
 def test_cases_of_one_name_are_refused(save: Save, tmp_path: Path) -> None:
     for name in ("p_1", "p_2", "q_1", "p/a_1", "p/a_2"):
         save(f"{name}.png", GREY)
-    with pytest.raises(InputError, match="two cases have the name 'p'"):
+    with pytest.raises(InputError, match="two cases would have the name 'p'"):
         find_inputs(tmp_path)
 
 
@@ -150,7 +150,7 @@ def test_the_order_of_a_models_sequences_is_not_that_of_a_files_channels(tmp_pat
     channels = np.stack([np.full((6, 6, 6), value, np.uint8) for value in (1, 2)], axis=-1)
     nib.save(nib.Nifti1Image(channels, np.eye(4)), path)
     (source,) = find_inputs(path, modalities=("t1c", "t2f"))
-    with pytest.raises(InputError, match=r"lacks t1c, t2f.*says what BRATS_001\.nii\.gz shows.*--modality"):
+    with pytest.raises(InputError, match=r"lacks t1c, t2f.*the name of BRATS_001\.nii\.gz.*--modality"):
         source.load()
     (tmp_path / "dataset.json").write_text('{"modality": {"0": "FLAIR", "1": "T1gd"}}', "utf-8")
     images = find_inputs(path, modalities=("t1c", "t2f"))[0].load().images

@@ -82,7 +82,7 @@ def test_a_name_that_is_not_plain_blocks_until_somebody_says_what_it_shows(servi
     shown = page()
     shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
     require_sound(shown)
-    assert "'post' without after what" in words(shown)
+    assert "'post', which is ambiguous" in words(shown)
     assert "Choose the sequence of each file." in words(shown)
     assert shown.button(key="analyse").disabled
     (box,) = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
