@@ -94,7 +94,7 @@ def test_cases_of_one_name_are_refused(save: Save, tmp_path: Path) -> None:
 def test_pictures_whose_results_would_collide_are_refused(save: Save, tmp_path: Path) -> None:
     save("1.png", GREY)
     save("1.tif", GREY)
-    with pytest.raises(InputError, match="one name"):
+    with pytest.raises(InputError, match="the same name"):
         find_inputs(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_a_name_that_nobody_knows_is_refused_and_one_that_is_not_read_is_said(tm
     with pytest.raises(UsageError, match=r"Unknown sequence 'tlc'\. Did you mean 't1c'\?"):
         named(tlc=t1c)
     warnings = named(t1=t1c).load().warnings
-    assert "t1n is named and not read: the model sees t1c, t2f" in warnings
+    assert "t1n is given but not used: the model takes t1c, t2f" in warnings
 
 
 def test_what_is_left_out_is_not_told_to_be_read_in_vain(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_brain_mask_is_turned_onto_the_grid_of_an_image(tmp_path: Path) -> Non
     flipped[1, 3] = 4
     images = {"t1c": Volume(np.zeros((4, 5, 6)), flipped)}
     assert np.argwhere(read_brain_mask(tmp_path / "mask.nii.gz", images).data).tolist() == [[0, 3, 2]]
-    with pytest.raises(InputError, match="on no image's grid") as caught:
+    with pytest.raises(InputError, match="fits no image's grid") as caught:
         read_brain_mask(tmp_path / "mask.nii.gz", {"t1c": Volume(np.zeros((4, 5, 6)), np.diag([2.0, 1, 1, 1]))})
     assert caught.value.code == "input.affine_mismatch"
 
