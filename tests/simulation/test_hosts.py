@@ -245,5 +245,5 @@ def test_only_hosts_with_a_healthy_half_remain_where_that_is_asked_for(tmp_path:
     hosts = find_cases(write_hosts(tmp_path / "hosts"), labels="brats-met-2023")
     rows = simulate_in_hosts(tmp_path / "out", hosts, per_host=1, healthy_only=True, quiet=True)
     assert [row["host"] for row in rows] == [hosts[0].case_id]
-    with pytest.raises(InputError, match="no usable host scan is left"):
+    with pytest.raises(InputError, match="no scan is usable"):
         simulate_in_hosts(tmp_path / "none", hosts[1:], per_host=1, healthy_only=True, quiet=True)

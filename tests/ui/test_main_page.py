@@ -82,7 +82,7 @@ def test_a_name_that_is_not_plain_blocks_until_somebody_says_what_it_shows(servi
     shown = page()
     shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
     require_sound(shown)
-    assert "'post' without after what" in words(shown)
+    assert "'post', which is ambiguous" in words(shown)
     assert "Choose the sequence of each file." in words(shown)
     assert shown.button(key="analyse").disabled
     (box,) = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
@@ -452,8 +452,8 @@ def test_two_models_side_by_side(service: FakeApi, page: OpenPage) -> None:
     choose_section(shown, study, "Two models")
     require_sound(shown)
     # The other one's mask is the same file.
-    assert {metric.label: metric.value for metric in shown.metric}["Dice of the two"] == "1.000"
-    assert {metric.label: metric.value for metric in shown.metric}["First alone"] == "0.00 mL"
+    assert {metric.label: metric.value for metric in shown.metric}["Dice between results"] == "1.000"
+    assert {metric.label: metric.value for metric in shown.metric}["Only in the first"] == "0.00 mL"
     assert len(shown.image) == 3
 
 

@@ -61,7 +61,7 @@ def simulate_lesions(
     from metseg.simulation.hosts.insertion import InsertionOptions
 
     if resume and overwrite:
-        raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
+        raise UsageError("--resume and --overwrite cannot be combined", cure="choose one of them", code="usage.options")
     wanted: dict[str, Any] = {}
     for change in changes or ():
         apply_change(wanted, change)

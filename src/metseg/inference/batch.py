@@ -233,6 +233,6 @@ def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequen
                 raise InputError(
                     "a result would overwrite an existing file",
                     where=target,
-                    cure="choose an --out that does not hold the images",
+                    cure="choose an --out folder without images",
                     code="input.name_clash",
                 )

@@ -84,7 +84,7 @@ def find_lesions(
 
 
 def _numbered_by_size(instances: npt.NDArray[np.uint32], count: int) -> tuple[InstanceMap, int]:
-    """Return instances numbered anew, the largest first, and their number."""
+    """Return instances renumbered, the largest first, and their number."""
     dtype = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
     ids: InstanceMap = np.zeros(count + 1, dtype=dtype)
     if count:

@@ -267,7 +267,7 @@ FAMILIES: Final[Mapping[str, ErrorText]] = {
     "input": ErrorText("The images cannot be used", "Read the details below, correct the files and upload them again."),
     "request": ErrorText("The request cannot be fulfilled", "Read the details below, and try again."),
     "service": ErrorText("The service cannot do this now", _TRY_AGAIN),
-    "resources": ErrorText("The computer has not enough memory, disk space or time", _TRY_AGAIN),
+    "resources": ErrorText("The computer does not have enough memory, disk space or time", _TRY_AGAIN),
     "model": ErrorText("The model cannot be used", "Choose another model, and report this one to the administrator."),
     "usage": ErrorText("The chosen options do not fit together", "Change the model or the options, and try again."),
 }

@@ -80,10 +80,10 @@ def simulate_in_hosts(
     rows = list(track(studies, "Simulating", total=len(hosts) * per_host, quiet=quiet))
     if not rows:
         raise InputError(
-            "no usable host scan is left",
+            "no scan is usable",
             where=out,
             expected="scans without a tumour, or with one in one half only",
-            cure="keep the hosts' own tumours: leave --healthy-only out",
+            cure="leave --healthy-only out to keep tumours that the scans show",
             code="input.no_cases",
         )
     _write_lesions(out)

@@ -85,7 +85,7 @@ def _slice_pictures(api: Api, study: Study, after: Image) -> Any:
 
 def _show_steps(api: Api, study: Study) -> None:
     records = steps_of(result_cache.document(api, study)) if result_cache.has(study, "lesions.json") else []
-    st.subheader("What was done")
+    st.subheader("Preprocessing steps")
     for sentence in page_settings.current().describe(records):
         st.markdown(f"- {plain(sentence)}")
     if not records:
