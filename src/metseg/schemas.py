@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from metseg.headline import Headline
 from metseg.lesion import Lesion
 
 NOTICE: Final = "Research use only: not a medical device."
@@ -232,6 +233,7 @@ class Facts(Wire):
     threshold: float | None = None
     slices: int = Field(default=0, description="How many pictures; 0: a volume.")
     timings_s: dict[str, float] = {}
+    fitness: str = Field(default="", description="What the model was trained on, and what this study is.")
 
 
 class Study(Wire):
@@ -249,6 +251,7 @@ class Study(Wire):
     options: Options
     inputs: tuple[InputFile, ...]
     facts: Facts = Facts()
+    headline: Headline | None = Field(default=None, description="What to read first; null before the study is done.")
     warnings: tuple[Warned, ...] = ()
     lesions: tuple[Lesion, ...] = ()
     failure: Failure | None = None

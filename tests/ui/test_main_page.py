@@ -189,7 +189,7 @@ def test_a_refused_upload_is_explained_and_can_be_sent_again(service: FakeApi, p
     shown.file_uploader[0].set_value([("a.png", b"GIF89a", "")]).run()
     shown.button(key="analyse").click().run()
     require_sound(shown)
-    assert "A file is of a kind that cannot be read (file 1)." in shown.error[0].value
+    assert "A file has a format that is not supported (file 1)." in shown.error[0].value
     assert "input.format" in shown.code[0].value
     assert "ab12" in shown.code[0].value
 
@@ -242,13 +242,17 @@ def test_polling_asks_for_changes_only(service: FakeApi, page: OpenPage) -> None
     assert service.not_modified > before
 
 
+#: The headline of `done_volume`, escaped for Markdown: one of its two lesions is smaller than 0.1 mL.
+TWO_FOUND = "1 lesion found, and 1 speck below 0\\.1 mL"
+
+
 def test_a_finished_study_is_shown_as_such(service: FakeApi, page: OpenPage) -> None:
     study = service.add(queued_study())
     shown = page(study)
     service.add(done_volume(id=study.id), volume_files())
     shown.run()
     require_sound(shown)
-    assert [title.value for title in shown.title] == ["2 lesions found"]
+    assert [title.value for title in shown.title] == [TWO_FOUND]
 
 
 def test_cancel(service: FakeApi, page: OpenPage) -> None:
@@ -300,11 +304,14 @@ def open_volume(service: FakeApi, page: OpenPage, viewer: str = "Planes", **chan
 
 def test_done_shows_figures_and_table(service: FakeApi, page: OpenPage) -> None:
     _, shown = open_volume(service, page)
-    assert [title.value for title in shown.title] == ["2 lesions found"]
+    assert [title.value for title in shown.title] == [TWO_FOUND]
     assert {metric.label: metric.value for metric in shown.metric} == {
         "Total volume": "1.30 mL",
+        "Lesions of at least 0.1 mL": "1",
         "Longest diameter": "15.6 mm",
     }
+    said = [caption.value.replace("\\", "") for caption in shown.caption]
+    assert said.index("The model was trained on 9 patients; this study: T1 with contrast.") == 0
     table = shown.dataframe[0].value
     assert list(table["No."]) == [1, 2]
     assert list(table["Volume (mL)"]) == [1.2, 0.096]
@@ -416,7 +423,7 @@ def test_pictures(service: FakeApi, page: OpenPage) -> None:
     study = service.add(done_pictures(), picture_files())
     shown = page(study)
     require_sound(shown)
-    assert [title.value for title in shown.title] == ["1 lesion found"]
+    assert [title.value for title in shown.title] == ["1 lesion found in 1 of 2 pictures"]
     assert shown.slider(key=f"slice-{study.id}").value == 2  # where the lesion is
     assert list(shown.dataframe[0].value["Pixels"]) == [48]
     shown.slider(key=f"slice-{study.id}").set_value(1).run()
@@ -548,7 +555,7 @@ def test_without_a_key_only_this_machine_is_let_in(
     assert labels(shown) == []
     assert service.asked == ["GET /ready", "GET /studies"]  # the latter to see whether a key is asked for
     monkeypatch.setattr(host_check, "requested_host", lambda: "localhost:8501")
-    assert "2 lesions found" in words(page(study))
+    assert "1 lesion found, and 1 speck" in words(page(study))
 
 
 def test_with_a_key_it_may_be_called_by_any_name(
@@ -590,7 +597,7 @@ def test_history(service: FakeApi, page: OpenPage) -> None:
     require_sound(shown)
     assert list(service.studies) == [done.id]
     shown.button(key=f"open-{done.id}").click().run()
-    assert [title.value for title in shown.title] == ["2 lesions found"]
+    assert [title.value for title in shown.title] == [TWO_FOUND]
 
 
 @pytest.mark.parametrize("query", ["../../etc/passwd", "' OR 1=1", "3F2B" * 8])

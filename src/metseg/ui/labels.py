@@ -42,27 +42,10 @@ KINDS: Final[Mapping[Kind, str]] = {
     Kind.ARCHIVE: "DICOM",
 }
 
-SEQUENCE_NAMES: Final[Mapping[str, str]] = {
-    "t1n": "T1 without contrast",
-    "t1c": "T1 with contrast",
-    "t2w": "T2",
-    "t2f": "FLAIR",
-    "brain_mask": "brain mask",
-}
-
 _STEP: Final = 1024
 _MINUTE, _HOUR = 60, 3600
 #: Escapes the characters that Markdown interprets.
 _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>()#+-.!|~$:"})
-
-
-def sequence_name(sequence: str) -> str:
-    """Return the label of a sequence.
-
-    >>> sequence_name("t1c"), sequence_name("adc")
-    ('T1 with contrast', 'adc')
-    """
-    return SEQUENCE_NAMES.get(sequence, sequence)
 
 
 def size_words(size: float) -> str:

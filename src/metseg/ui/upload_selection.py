@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
+from metseg.sequence_titles import sequence_title
 from metseg.ui.api_client import Part
-from metseg.ui.labels import KINDS, plain, sequence_name
+from metseg.ui.labels import KINDS, plain
 from metseg.ui.page_settings import ReadNames, SequenceFromName
 
 #: Kind by file extension; other files may be DICOM.
@@ -148,10 +149,10 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     named = Counter(file.sequence for file in files if file.sequence is not None)
-    found = [f"More than one file is assigned to {sequence_name(name)}." for name, count in named.items() if count > 1]
+    found = [f"More than one file is assigned to {sequence_title(name)}." for name, count in named.items() if count > 1]
     found += [
-        f"The name of {plain(last_part(file.name))} says {sequence_name(file.name_says)}, not"
-        f" {sequence_name(file.sequence)}. Make sure that your choice is right."
+        f"The name of {plain(last_part(file.name))} says {sequence_title(file.name_says)}, not"
+        f" {sequence_title(file.sequence)}. Make sure that your choice is right."
         for file in files
         if file.sequence is not None and file.name_says is not None and file.sequence != file.name_says
     ]
@@ -161,7 +162,7 @@ def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> li
     if model is None or nameless:
         return found
     lacking = [name for name in model.sequences if name not in named and name not in model.optional]
-    words = " and ".join(map(sequence_name, lacking))
+    words = " and ".join(map(sequence_title, lacking))
     return [*found, f"The model {model.name} also needs {words}."] if lacking else found
 
 

@@ -11,10 +11,11 @@ import streamlit as st
 
 from metseg.errors import MetsegError
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
+from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api, Part
 from metseg.ui.error_messages import explain_error
-from metseg.ui.labels import KINDS, plain, sequence_name, size_words
+from metseg.ui.labels import KINDS, plain, size_words
 from metseg.ui.pages.model_choice import choose_model, show_card
 from metseg.ui.pages.sample_studies import Sample, sample_files, usable_samples
 from metseg.ui.upload_selection import (
@@ -114,7 +115,7 @@ def _sequence_of(place: int, file: ChosenFile) -> str | None:
         plain(file.name),
         options,
         index=options.index(file.sequence) if file.sequence in options else 0,
-        format_func=lambda name: "not known" if name is None else sequence_name(name),
+        format_func=lambda name: "not known" if name is None else sequence_title(name),
         key=f"sequence-{session_state.upload_round()}-{place}-{file.name}",
     )
     if file.reason and found == file.sequence:
@@ -184,7 +185,7 @@ def _choose_brain_mask() -> tuple[ChosenFile, ...]:
 def _series() -> dict[str, str]:
     columns = st.columns(2)
     given = {
-        sequence: columns[place % 2].text_input(sequence_name(sequence), key=f"series-{sequence}", max_chars=14)
+        sequence: columns[place % 2].text_input(sequence_title(sequence), key=f"series-{sequence}", max_chars=14)
         for place, sequence in enumerate(SEQUENCES)
     }
     labels = {sequence: label.strip() for sequence, label in given.items() if label and label.strip()}
