@@ -1,4 +1,4 @@
-"""Run folders that 0.1.0 left (``tests/fixtures/0.1.0/README.md``): finished ones are read, interrupted ones resumed."""
+"""Run folders that 0.1.0 left (``tests/fixtures/0.1.0/README.md``): read when finished, resumed when interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from metseg.training.run_folder import RunFolder
-from metseg.training.scoring import ScoredRun
+from metseg.training.run_scoring import ScoredRun
 
 OLD = Path(__file__).parents[1] / "fixtures" / "0.1.0"
 DATA = OLD / "slices"

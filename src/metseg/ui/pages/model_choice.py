@@ -9,7 +9,7 @@ import streamlit as st
 
 from metseg.schemas import Kind, Model
 from metseg.ui import upload_selection
-from metseg.ui.labels import plain, sequence_name
+from metseg.ui.display_text import plain, sequence_name
 
 #: Metrics of a bundle's `metrics.json` that the page shows, and their labels.
 _FIGURES: Final[Mapping[str, str]] = {
