@@ -154,7 +154,7 @@ def test_a_declared_scheme_counts_and_the_contradiction_is_named(data_set: Make)
     case = source.load()
     assert int((case.labels.data == 3).sum()) == ET
     (warning,) = case.warnings
-    assert "1 = ET, 2 = ED, 3 = NCR; the mask was read as 'brats-gli-2023'" in warning
+    assert "1 = ET, 2 = ED, 3 = NCR; masks were read as 'brats-gli-2023'" in warning
     (agreeing,) = find_cases(data_set({"background": 0, "NCR": 1, "ED": 2, "ET": 3}), file_labels="brats-gli-2023")
     assert agreeing.load().warnings == ()
 

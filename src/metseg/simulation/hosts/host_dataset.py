@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import metseg
-from metseg.atomic_io import atomic_file, atomic_folder
+from metseg.atomic_io import atomic_folder
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
 from metseg.progress import track
@@ -23,6 +22,7 @@ from metseg.simulation.lesions.lesion_truth import lesion_truth
 from metseg.simulation.options import NiftiOptions
 from metseg.simulation.output.folder import LESIONS, Existing, prepare_folder
 from metseg.simulation.output.naming import folder_name
+from metseg.simulation.output.tables import write_rows
 from metseg.simulation.output.write import write_volume
 from metseg.simulation.patient import patient_name
 from metseg.volume import Volume
@@ -155,7 +155,4 @@ def _write_lesions(out: Path) -> None:
             row = {"case": truth["case"], "host": truth["host"]} | lesion
             row |= dict(zip(("x_mm", "y_mm", "z_mm"), lesion["centre_mm"], strict=True))
             rows.append(row | {"planned_diameter_mm": round(lesion["plan"]["diameter_mm"], 3)})
-    with atomic_file(out / LESIONS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(rows, COLUMNS, out / LESIONS)
