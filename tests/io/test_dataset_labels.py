@@ -127,7 +127,7 @@ def test_inspect_counts_tissues_by_their_names(data_set: Make, said: str) -> Non
             "brats-gli-2023",
             "'RC' is not one of the requested classes",
         ),
-        ({"background": 0, "ED": [1, 2], "NCR": [2, 3], "ET": 4}, "brats-gli-2023", "said to be ED and NCR"),
+        ({"background": 0, "ED": [1, 2], "NCR": [2, 3], "ET": 4}, "brats-gli-2023", "contradictory names: ED and NCR"),
         ({"background": 0, "tumor": 1}, "brats-gli-2023", "not one of the requested classes"),
         ({"background": 0, "NCR": 1, "ED": 2, "ET": 3}, "brats-2015", "'NCR' is not one of the requested classes"),
     ],
