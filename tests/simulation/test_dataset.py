@@ -100,7 +100,7 @@ def test_overwrite_replaces_a_simulation_and_nothing_else(tmp_path: Path) -> Non
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     (stranger / "precious").write_text("x")
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="does not hold a simulation"):
         simulate_dataset(stranger, patients=1, phantom=COARSE, existing="overwrite", quiet=True)
     assert (stranger / "precious").exists()
 
