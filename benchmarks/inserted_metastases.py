@@ -74,7 +74,8 @@ def _score_all(options: argparse.Namespace, keep: frozenset[str]) -> Iterator[di
 def _score_study(
     case: Case, model: Predictor, inserted: Sequence[dict[str, Any]], keep: frozenset[str], fold: str
 ) -> Iterator[dict[str, Any]]:
-    assert case.labels is not None and case.labels.affine is not None
+    assert case.labels is not None
+    assert case.labels.affine is not None
     images = {name: image for name, image in case.images.items() if not keep or name in keep}
     predicted = _core(metseg.predict(replace(case, images=images, labels=None), model).labels)
     truth = _core(case.labels.data)

@@ -336,6 +336,12 @@ class NamedLabels:
         except InputError:
             return False
 
+    def contradiction(self, declared: str) -> tuple[str, ...]:
+        """Return a note if the user declared a label scheme that gives these values another meaning."""
+        if self.is_like(declared):
+            return ()
+        return (f"{self.source} says {self.describe()}; masks were read as '{declared}', as declared",)
+
     def as_scheme(self) -> LabelScheme:
         """Return the masks' own scheme. Its only region is the union of all its classes.
 

@@ -12,8 +12,8 @@ from metseg.errors import InputError
 from metseg.schemas import Failure, Kind, Phase, Problem, State
 from metseg.serve.http.problem_details import STATUS
 from metseg.ui.api_client import Refusal
+from metseg.ui.display_text import KINDS, PHASES, STATE_ICONS, STATES
 from metseg.ui.error_messages import FAMILIES, WORDS, explain_error, explain_failure, words_for
-from metseg.ui.labels import KINDS, PHASES, STATE_ICONS, STATES
 
 SOURCE = Path(str(metseg.__file__)).parent
 #: Codes that no upload can come to: they are about data sets with truth, splits, or training.

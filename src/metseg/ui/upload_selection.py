@@ -13,7 +13,7 @@ from typing import Final
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
 from metseg.sequence_titles import sequence_title
 from metseg.ui.api_client import Part
-from metseg.ui.labels import KINDS, plain
+from metseg.ui.display_text import KINDS, plain
 from metseg.ui.page_settings import ReadNames, SequenceFromName
 
 #: Kind by file extension; other files may be DICOM.

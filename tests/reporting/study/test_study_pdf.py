@@ -116,7 +116,8 @@ def test_forty_lesions_fill_the_table_and_not_the_pages(volume_document: Make) -
     assert 3 <= len(pages) <= 5
     heads = sum("Longest diameter (mm)" in text for text in pages)
     assert heads >= 2  # repeated where the table goes on
-    assert "40 lesions found." in whole and "1180.00 mL" in whole
+    assert "40 lesions found." in whole
+    assert "1180.00 mL" in whole
 
 
 def test_no_lesion(volume_document: Make, study: Any) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from metseg.schemas import Kind, Model
 from metseg.sequence_titles import sequence_title
 from metseg.ui import upload_selection
-from metseg.ui.labels import plain
+from metseg.ui.display_text import plain
 
 #: Metrics of a bundle's `metrics.json` that the page shows, and their labels.
 _FIGURES: Final[Mapping[str, str]] = {

@@ -13,7 +13,7 @@ import streamlit as st
 from metseg.schemas import Options, State, Study
 from metseg.ui import error_display, result_cache, session_state
 from metseg.ui.api_client import Api
-from metseg.ui.labels import STATES, plain
+from metseg.ui.display_text import STATES, plain
 from metseg.ui.pages.agreement import (
     Agreement,
     compare_masks,

@@ -13,7 +13,7 @@ from metseg.schemas import Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import page_settings, result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.labels import plain
+from metseg.ui.display_text import plain
 from metseg.ui.viewer import crosshair, plane_drawing
 from metseg.ui.viewer.charts import values_chart
 from metseg.ui.viewer.nifti_bytes import Image, inverse, moved

@@ -12,8 +12,8 @@ from metseg.schemas import State, Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
+from metseg.ui.display_text import KINDS, ago, duration_words, plain, source_name
 from metseg.ui.error_messages import explain_failure
-from metseg.ui.labels import KINDS, ago, duration_words, plain, source_name
 from metseg.ui.pages.downloads import show_downloads, show_report
 from metseg.ui.pages.model_choice import show_card
 from metseg.ui.pages.model_comparison import show_comparison
