@@ -165,7 +165,11 @@ class SliceStackSource(CaseSource):
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
         for item in items[1:]:
             _check_like(items[0], item)
-        require_pictures(_pixels(items), where=items[0].file.image)
+        require_pictures(
+            _pixels(items),
+            where=[item.file.image for item in items],
+            lossy=any(item.picture.lossy for item in items),
+        )
         where = f"case {self.case_id}"
         names, pixels, notes = name_channels(_pixels(items), self.channels, where=where, grey=self._grey_of(items))
         masks = [item.mask.labels for item in items if item.mask is not None]
