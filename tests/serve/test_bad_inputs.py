@@ -509,6 +509,7 @@ def archives(inside: bytes) -> dict[str, tuple[str, int, bytes]]:
         "32 too many members": ("input.too_large", 413, packed({f"{number}": b"" for number in range(5001)})),
         "nothing that is read": ("input.not_dicom", 415, packed({"a.txt": b"text"})),
         "damaged": ("input.archive_damaged", 422, packed({"a": inside})[:-30]),
+        "51 DICM and zeros": ("input.truncated", 422, packed({"a.dcm": bytes(128) + b"DICM" + bytes(2**20)})),
     }
 
 
