@@ -80,7 +80,9 @@ def test_a_study_that_fits_has_no_complaint() -> None:
 def test_complaints_name_what_is_wrong() -> None:
     assert complaints([nifti("t2f")], VOLUMES) == ["The model mets-3d also needs T1 with contrast."]
     assert complaints([nifti("t1c"), nifti("t1c")], VOLUMES) == ["More than one file is assigned to T1 with contrast."]
-    assert complaints([nifti("t1c"), nifti(None)], VOLUMES) == ["Choose the sequence of each file."]
+    assert complaints([nifti("t1c"), nifti(None)], VOLUMES) == [
+        "Choose the sequence of each file, or 'do not use' where it shows none of these."
+    ]
     picture = ChosenFile("a.png", b"", Kind.PICTURE)
     assert complaints([picture], VOLUMES) == ["The model mets-3d is for volumes, not for pictures."]
     (mixed,) = complaints([picture, nifti("t1c")], None)

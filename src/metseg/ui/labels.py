@@ -52,6 +52,8 @@ SEQUENCE_NAMES: Final[Mapping[str, str]] = {
 
 _STEP: Final = 1024
 _MINUTE, _HOUR = 60, 3600
+#: metseg's name of a sequence in a sentence; not as part of a file name.
+_SEQUENCE: Final = re.compile(r"(?<![\w./-])(?:t1n|t1c|t2w|t2f)(?![\w/-]|\.\w)")
 #: Escapes the characters that Markdown interprets.
 _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>()#+-.!|~$:"})
 
@@ -63,6 +65,15 @@ def sequence_name(sequence: str) -> str:
     ('T1 with contrast', 'adc')
     """
     return SEQUENCE_NAMES.get(sequence, sequence)
+
+
+def with_sequence_names(text: str) -> str:
+    """Return a message of the service with the labels of sequences in place of metseg's names.
+
+    >>> with_sequence_names("it was taken for t2f; file 2 (t1c), t1c.nii")
+    'it was taken for FLAIR; file 2 (T1 with contrast), t1c.nii'
+    """
+    return _SEQUENCE.sub(lambda match: SEQUENCE_NAMES[match[0]], text)
 
 
 def size_words(size: float) -> str:

@@ -33,6 +33,9 @@ ENDINGS: Final[Mapping[str, Kind]] = {
 
 _CLUTTER: Final = ("thumbs.db", "desktop.ini")
 
+#: In place of a sequence: the user does not want a file to be used.
+NOT_USED: Final = "not used"
+
 #: Uses of a model, with the values of `metseg.schemas.Model.default_for`.
 PICTURES, VOLUMES = "pictures", "volumes"
 
@@ -121,8 +124,12 @@ def images_of(files: Sequence[ChosenFile]) -> list[ChosenFile]:
 
 
 def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None]) -> tuple[ChosenFile, ...]:
-    """Return the files with the sequences that the user confirmed or corrected."""
-    return tuple(replace(file, sequence=sequence) for file, sequence in zip(files, sequences, strict=True))
+    """Return the files with the sequences that the user confirmed or corrected, without those marked `NOT_USED`."""
+    return tuple(
+        replace(file, sequence=sequence)
+        for file, sequence in zip(files, sequences, strict=True)
+        if sequence != NOT_USED
+    )
 
 
 def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
@@ -157,7 +164,7 @@ def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> li
     ]
     nameless = [file for file in files if file.sequence is None]
     if nameless and (len(files) > 1 or nameless[0].is_doubtful):
-        return [*found, "Choose the sequence of each file."]
+        return [*found, "Choose the sequence of each file, or 'do not use' where it shows none of these."]
     if model is None or nameless:
         return found
     lacking = [name for name in model.sequences if name not in named and name not in model.optional]

@@ -12,7 +12,7 @@ import streamlit as st
 from metseg.schemas import Study
 from metseg.ui import page_settings, result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.labels import plain, sequence_name
+from metseg.ui.labels import plain, sequence_name, with_sequence_names
 from metseg.ui.viewer import crosshair, plane_drawing
 from metseg.ui.viewer.charts import values_chart
 from metseg.ui.viewer.nifti_bytes import Image, inverse, moved
@@ -90,7 +90,7 @@ def _show_steps(api: Api, study: Study) -> None:
         st.markdown(f"- {plain(sentence)}")
     if not records:
         st.caption("The images were used unchanged.")
-    noticed = [warning.text for warning in study.warnings]
+    noticed = [with_sequence_names(warning.text) for warning in study.warnings]
     if noticed:
         st.subheader("Warnings")
         for text in noticed:

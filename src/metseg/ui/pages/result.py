@@ -11,7 +11,7 @@ from metseg.schemas import State, Study
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
 from metseg.ui.error_messages import explain_failure
-from metseg.ui.labels import KINDS, ago, duration_words, plain, sequence_name, source_name
+from metseg.ui.labels import KINDS, ago, duration_words, plain, sequence_name, source_name, with_sequence_names
 from metseg.ui.pages.downloads import show_downloads, show_report
 from metseg.ui.pages.model_choice import show_card
 from metseg.ui.pages.model_comparison import show_comparison
@@ -38,7 +38,7 @@ def show_result(api: Api, study: Study) -> None:
 def _head(api: Api, study: Study) -> None:
     # Warnings come before the numbers that they qualify.
     for warning in study.warnings:
-        st.warning(plain(warning.text), icon=":material/info:")
+        st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
     title, *figures, button = st.container(key=theme.HEAD).columns([2.2, 1, 1, 1], vertical_alignment="center")
     title.title(headline(study))
     for column, (name, value) in zip(figures, totals(study), strict=False):
@@ -97,7 +97,10 @@ def sequence_lines(study: Study) -> list[str]:
     ['T1 with contrast: read from series 5 (the description says T1 with contrast agent)']
     """
     records = study.facts.sequence_records
-    return [f"{sequence_name(item.sequence)}: read from {source_name(item.source)} ({item.reason})" for item in records]
+    return [
+        f"{sequence_name(item.sequence)}: read from {source_name(item.source)} ({with_sequence_names(item.reason)})"
+        for item in records
+    ]
 
 
 def _images(api: Api, study: Study) -> None:
@@ -132,7 +135,7 @@ def show_end(study: Study) -> None:
         if study.failure is not None:
             error_display.show(explain_failure(study.failure))
         for warning in study.warnings:
-            st.warning(plain(warning.text), icon=":material/info:")
+            st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
     if st.button("New study", key="begin-again", icon=":material/add:", type="primary"):
         session_state.open_study(None)
         st.rerun()
