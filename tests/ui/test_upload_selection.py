@@ -47,6 +47,16 @@ def test_kinds_by_name(name: str, kind: Kind) -> None:
     assert chosen.kind == kind
 
 
+def test_pictures_are_sent_in_the_order_of_their_numbers_and_with_them() -> None:
+    names = ["MILLER_19560107_110.png", "MILLER_19560107_11.png", "MILLER_19560107_9.png"]
+    chosen = choose([(name, name.encode()) for name in names], read_no_names)
+    assert [part.name for part in parts_of(chosen)] == ["file-1.png", "file-3.png", "file-102.png"]
+    assert [part.content.decode() for part in parts_of(chosen)] == [names[2], names[1], names[0]]
+    others = choose([("b.png", b""), ("a.png", b""), ("c_9.png", b"")], read_no_names)
+    assert [file.name for file in others] == ["b.png", "a.png", "c_9.png"]
+    assert [part.name for part in parts_of(others)] == ["file-1.png", "file-2.png", "file-3.png"]
+
+
 def test_only_volumes_have_sequences_in_their_names() -> None:
     asked: list[str] = []
 
