@@ -96,7 +96,7 @@ def require_pictures(pictures: Sequence[Array], *, where: Sequence[Path], lossy:
     cure = "give the folder of the images"
     if values is not None and _are_label_values(values, pictures, min_flat=MIN_FLAT):
         raise _label_map(values, where[0], cure=cure)
-    if lossy and _is_lossy_mask(np.stack(pictures)):
+    if lossy and _is_lossy_mask(pictures):
         raise _lossy_mask(where[0], cure=cure)
     if len(pictures) > 1:
         _require_no_label_map_among(pictures, where)
@@ -132,12 +132,17 @@ def _are_label_values(values: Array, pictures: Sequence[Array], *, min_flat: flo
     return min(pictures[0].shape[:2]) >= MIN_PICTURE_SIDE and _flat_share(pictures) >= min_flat
 
 
-def _is_lossy_mask(pixels: Array) -> bool:
+def _is_lossy_mask(pictures: Sequence[Array]) -> bool:
     """Return whether nearly all pixels are near 0 or near the brightest value, which lossy compression blurs."""
-    low, high = (share * float(pixels.max()) for share in BETWEEN)
-    shown = int(np.count_nonzero(pixels > low))
-    between = int(np.count_nonzero((pixels > low) & (pixels < high)))
-    return 0 < shown < pixels.size and between <= MAX_BETWEEN * shown
+    brightest = max(float(picture.max()) for picture in pictures)
+    low, high = (share * brightest for share in BETWEEN)
+    pixels = shown = between = 0
+    for picture in pictures:
+        is_shown = np.greater(picture, low)
+        pixels += picture.size
+        shown += int(np.count_nonzero(is_shown))
+        between += int(np.count_nonzero(is_shown & np.less(picture, high)))
+    return 0 < shown < pixels and between <= MAX_BETWEEN * shown
 
 
 def _flat_share(pictures: Sequence[Array]) -> float:
