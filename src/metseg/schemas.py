@@ -227,6 +227,11 @@ class Facts(Wire):
     reference: Sequence | None = None
     sequences: tuple[Sequence, ...] = ()
     sequence_records: tuple[SequenceRecord, ...] = ()
+    slice_gaps: tuple[bool, ...] = Field(
+        default=(),
+        description="For each uploaded picture, whether slices are missing before it, by the numbers in the file "
+        "names; empty: none are missing.",
+    )
     shape: tuple[int, ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None

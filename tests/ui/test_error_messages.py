@@ -91,3 +91,9 @@ def test_everything_that_can_be_has_a_name() -> None:
     assert set(PHASES) == set(Phase)
     assert set(STATES) == set(STATE_ICONS) == set(State)
     assert set(KINDS) == set(Kind)
+
+
+def test_the_id_of_a_study_is_no_place_for_the_user() -> None:
+    failed = Failure(code="input.brain_mask", detail="no brain", where="case ac795db498e24014938728cfb1be3cb7")
+    assert explain_failure(failed).where is None
+    assert explain_error(InputError("no brain", where="ac795db498e24014938728cfb1be3cb7")).where is None

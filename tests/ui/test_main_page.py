@@ -13,7 +13,7 @@ import pytest
 from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 
-from metseg.schemas import NOTICE, Model, Options, Phase, Problem, State, Study
+from metseg.schemas import NOTICE, Model, Options, Phase, Problem, State, Study, Warned
 from metseg.ui import host_check, page_settings
 from metseg.ui.api_client import Api
 from metseg.ui.pages import study_progress
@@ -83,11 +83,26 @@ def test_a_name_that_is_not_plain_blocks_until_somebody_says_what_it_shows(servi
     shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
     require_sound(shown)
     assert "'post', which is ambiguous" in words(shown)
-    assert "Choose the sequence of each file." in words(shown)
+    assert "Choose the sequence of each file, or 'do not use'" in words(shown)
     assert shown.button(key="analyse").disabled
     (box,) = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     box.set_value("t1c").run()
     assert not shown.button(key="analyse").disabled
+
+
+def test_a_file_that_is_none_of_the_sequences_need_not_be_used(service: FakeApi, page: OpenPage) -> None:
+    shown = page()
+    files = [("P1_T1_post.nii.gz", b"another", ""), ("P1_T1_gd.nii.gz", b"one", "")]
+    shown.file_uploader[0].set_value(files).run()
+    require_sound(shown)
+    assert shown.button(key="analyse").disabled
+    boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
+    assert boxes[0].options[-1] == "do not use"
+    boxes[0].set_value("not used").run()
+    require_sound(shown)
+    shown.button(key="analyse").click().run()
+    (parts,) = service.handed
+    assert parts == [("model", None, b"mets-3d"), ("t1c", "file-1-t1c.nii.gz", b"one")]
 
 
 def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenPage) -> None:
@@ -97,7 +112,7 @@ def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenP
     require_sound(shown)
     boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     assert [box.value for box in boxes] == ["t1c", "t2f", None]
-    assert "Choose the sequence of each file." in words(shown)
+    assert "Choose the sequence of each file, or 'do not use'" in words(shown)
 
     boxes[2].set_value("t1c").run()
     assert "More than one file is assigned to T1 with contrast." in words(shown)
@@ -269,7 +284,14 @@ def test_a_result_says_which_file_is_which_sequence_and_why(service: FakeApi, pa
     shown = page(study)
     require_sound(shown)
     said = [caption.value.replace("\\", "") for caption in shown.caption]
-    assert "T1 with contrast: read from the 1st file uploaded (the form declares it (t1c))" in said
+    assert "T1 with contrast: read from the 1st file uploaded (the form declares it (T1 with contrast))" in said
+
+
+def test_warnings_name_sequences_as_the_rest_of_the_page_does(service: FakeApi, page: OpenPage) -> None:
+    warning = Warned(phase=Phase.READ, text="the picture is grey; it was taken for t2f; t1n is missing")
+    shown = page(service.add(done_volume(warnings=(warning,)), volume_files()))
+    require_sound(shown)
+    assert "it was taken for FLAIR; T1 without contrast is missing" in shown.warning[0].value.replace("\\", "")
 
 
 class DrawnAnew(Exception):

@@ -38,11 +38,13 @@ class Picture:
         pixels: (rows, cols, channels) uint8, uint16 or float32, in file order, with the file's full range.
         notes: conversions while reading, one sentence each.
         from_colours: whether grey was converted from differing colours, so that its sequence is unknown.
+        lossy: whether the format changes values (JPEG, lossy WebP).
     """
 
     pixels: Array
     notes: tuple[str, ...] = ()
     from_colours: bool = False
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def read_picture(path: Path, *, page: int | None = None) -> Picture:
         notes += counted
     if decoded.turned:
         notes += (TURNED,)
-    return Picture(samples if samples.ndim == 3 else samples[..., None], notes, _loses_colours(decoded))
+    pixels = samples if samples.ndim == 3 else samples[..., None]
+    return Picture(pixels, notes, _loses_colours(decoded), decoded.lossy)
 
 
 def checked_page_count(path: Path, *, max_pages: int = MAX_PAGES) -> int:

@@ -13,7 +13,7 @@ from metseg.schemas import Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import page_settings, result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import plain
+from metseg.ui.display_text import plain, with_sequence_names
 from metseg.ui.viewer import crosshair, plane_drawing
 from metseg.ui.viewer.charts import values_chart
 from metseg.ui.viewer.nifti_bytes import Image, inverse, moved
@@ -91,7 +91,7 @@ def _show_steps(api: Api, study: Study) -> None:
         st.markdown(f"- {plain(sentence)}")
     if not records:
         st.caption("The images were used unchanged.")
-    noticed = [warning.text for warning in study.warnings]
+    noticed = [with_sequence_names(warning.text) for warning in study.warnings]
     if noticed:
         st.subheader("Warnings")
         for text in noticed:

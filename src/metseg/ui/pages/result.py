@@ -12,7 +12,7 @@ from metseg.schemas import State, Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import KINDS, ago, duration_words, plain, source_name
+from metseg.ui.display_text import KINDS, ago, duration_words, plain, source_name, with_sequence_names
 from metseg.ui.error_messages import explain_failure
 from metseg.ui.pages.downloads import show_downloads, show_report
 from metseg.ui.pages.model_choice import show_card
@@ -43,7 +43,7 @@ def _head(api: Api, study: Study) -> None:
     if headline.fitness:
         st.caption(plain(headline.fitness))
     for warning in study.warnings:
-        st.warning(plain(warning.text), icon=":material/info:")
+        st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
     with st.container(key=theme.HEAD):
         title, button = st.columns([4, 1], vertical_alignment="center")
         title.title(plain(headline.finding.rstrip(".")))
@@ -81,7 +81,8 @@ def sequence_lines(study: Study) -> list[str]:
     """
     records = study.facts.sequence_records
     return [
-        f"{sequence_title(item.sequence)}: read from {source_name(item.source)} ({item.reason})" for item in records
+        f"{sequence_title(item.sequence)}: read from {source_name(item.source)} ({with_sequence_names(item.reason)})"
+        for item in records
     ]
 
 
@@ -117,7 +118,7 @@ def show_end(study: Study) -> None:
         if study.failure is not None:
             error_display.show(explain_failure(study.failure))
         for warning in study.warnings:
-            st.warning(plain(warning.text), icon=":material/info:")
+            st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
     if st.button("New study", key="begin-again", icon=":material/add:", type="primary"):
         session_state.open_study(None)
         st.rerun()

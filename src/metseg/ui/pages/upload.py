@@ -20,6 +20,7 @@ from metseg.ui.pages.model_choice import choose_model, show_card
 from metseg.ui.pages.sample_studies import Sample, sample_files, usable_samples
 from metseg.ui.upload_selection import (
     ENDINGS,
+    NOT_USED,
     ChosenFile,
     choose,
     complaints,
@@ -110,17 +111,23 @@ def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
 
 
 def _sequence_of(place: int, file: ChosenFile) -> str | None:
-    options: list[str | None] = [None, *SEQUENCES, BRAIN_MASK]
+    options: list[str | None] = [None, *SEQUENCES, BRAIN_MASK, NOT_USED]
     found = st.selectbox(
         plain(file.name),
         options,
         index=options.index(file.sequence) if file.sequence in options else 0,
-        format_func=lambda name: "not known" if name is None else sequence_title(name),
+        format_func=_sequence_option,
         key=f"sequence-{session_state.upload_round()}-{place}-{file.name}",
     )
     if file.reason and found == file.sequence:
         st.caption(plain(f"{file.reason}."))
     return None if found is None else str(found)
+
+
+def _sequence_option(name: str | None) -> str:
+    if name is None:
+        return "not known"
+    return "do not use" if name == NOT_USED else sequence_title(name)
 
 
 def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile, ...]) -> None:
