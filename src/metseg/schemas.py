@@ -292,6 +292,11 @@ class Answer(Wire):
     """Response of `POST /predict/` for one picture."""
 
     segmentation: list[list[int]] = Field(description="Class ids, rows from the top, columns from the left.")
+    probabilities: list[list[float]] | None = Field(
+        default=None,
+        description="Probability of any lesion class, 0 to 1, rows and columns as in `segmentation`; null unless the "
+        "request has `probabilities=true`.",
+    )
     rows: int
     columns: int
     classes: dict[str, int] = Field(description="Name of each class and its id.")

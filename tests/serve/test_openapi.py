@@ -51,6 +51,22 @@ def test_every_call_says_what_it_may_come_to(document: dict[str, Any]) -> None:
     assert {call: set(operation["responses"]) for call, operation in operations(document)} == MORE
 
 
+def test_operation_ids_are_names_for_generated_clients(document: dict[str, Any]) -> None:
+    assert {call: operation["operationId"] for call, operation in operations(document)} == {
+        ("post", "/predict/"): "predict_picture",
+        ("post", "/studies"): "create_study",
+        ("get", "/studies"): "list_studies",
+        ("get", "/studies/{study_id}"): "get_study",
+        ("post", "/studies/{study_id}/cancel"): "cancel_study",
+        ("delete", "/studies/{study_id}"): "delete_study",
+        ("get", "/studies/{study_id}/artifacts/{name}"): "get_artifact",
+        ("get", "/models"): "list_models",
+        ("get", "/metrics"): "get_metrics",
+        ("get", "/health"): "get_health",
+        ("get", "/ready"): "get_readiness",
+    }
+
+
 def test_every_call_is_described(document: dict[str, Any]) -> None:
     for call, operation in operations(document):
         assert operation["summary"], call
@@ -103,6 +119,8 @@ def test_uploads_are_described(document: dict[str, Any]) -> None:
     predict = document["paths"]["/predict/"]["post"]
     assert {"multipart/form-data", "image/png"} <= set(predict["requestBody"]["content"])
     assert {"application/json", "image/png"} == set(predict["responses"]["200"]["content"])
+    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"file", "model", "probabilities"} == set(form["properties"])
 
 
 def test_the_api_is_there_without_torch() -> None:

@@ -55,6 +55,38 @@ def test_accept_asks_for_the_mask_or_the_overlay(client: TestClient, make: Simpl
     np.testing.assert_array_equal(coloured, expected > 0)
 
 
+def test_probabilities_as_a_picture(client: TestClient, make: SimpleNamespace) -> None:
+    files = {"file": ("a.png", make.png(make.square()))}
+    response = client.post("/predict/", files=files, headers={"Accept": "image/png; view=probability"})
+    assert response.headers["content-type"] == "image/png"
+    shown = picture(response.content)
+    assert (shown.shape, shown.dtype) == ((32, 40), np.uint16)
+    mask = picture(client.post("/predict/", files=files, headers={"Accept": "image/png"}).content)
+    np.testing.assert_array_equal(shown > 65535 / 2, mask > 0)
+
+
+@pytest.mark.parametrize("way", ["form", "query"])
+def test_probabilities_in_the_json_on_request(client: TestClient, make: SimpleNamespace, way: str) -> None:
+    files = {"file": ("a.png", make.png(make.square()))}
+    assert client.post("/predict/", files=files).json()["probabilities"] is None
+    place = {"data": {"probabilities": "true"}} if way == "form" else {"params": {"probabilities": "true"}}
+    response = client.post("/predict/", files=files, **place)
+    answer = Answer.model_validate(response.json())
+    assert answer.probabilities is not None
+    chances = np.array(answer.probabilities)
+    assert (chances.min() >= 0, chances.max() <= 1) == (True, True)
+    np.testing.assert_array_equal(chances > 0.5, np.array(answer.segmentation) > 0)
+
+
+def test_probabilities_are_not_dropped_silently(client: TestClient, make: SimpleNamespace) -> None:
+    """A PNG of the mask has no place for them, and a value that is neither true nor false is no wish."""
+    files = {"file": ("a.png", make.png(make.square()))}
+    for data, accept in (({"probabilities": "true"}, "image/png"), ({"probabilities": "maybe"}, "*/*")):
+        response = client.post("/predict/", files=files, data=data, headers={"Accept": accept})
+        assert (response.status_code, response.json()["code"]) == (422, "request.invalid")
+        assert response.json()["where"] == "field probabilities"
+
+
 def test_the_body_may_be_the_picture_itself(client: TestClient, make: SimpleNamespace) -> None:
     content = make.png(make.square())
     response = client.post("/predict/?model=bright-pictures", content=content, headers={"Content-Type": "image/png"})

@@ -316,6 +316,51 @@ def test_other_methods(client: TestClient) -> None:
         assert (response.status_code, response.json()["code"]) == (405, "request.method")
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/predict/", "POST"),
+        ("/predict", "POST"),
+        ("/studies", "GET, HEAD, POST"),
+        (f"/studies/{NOBODY}", "DELETE, GET, HEAD"),
+        (f"/studies/{NOBODY}/cancel", "POST"),
+        (f"/studies/{NOBODY}/artifacts/mask.nii.gz", "GET, HEAD"),
+        ("/models", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/health", "GET, HEAD"),
+        ("/ready", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_answered_with_the_right_ones(client: TestClient, path: str, methods: str) -> None:
+    for method in {"PATCH", "OPTIONS"} | ({"HEAD"} if "HEAD" not in methods else set()):
+        response = client.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, methods)
+
+
+def test_head_is_get_without_the_body(
+    client: TestClient,
+    service: Service,
+    make: SimpleNamespace,
+    work_off: Callable[[Service, str], None],
+    audited: Callable[[Service], list[str]],
+) -> None:
+    study_id = hand_in(client, make)
+    work_off(service, study_id)
+    mask = f"/studies/{study_id}/artifacts/mask.nii.gz"
+    before = len(audited(service))
+    assert client.head(mask).status_code == 200
+    assert len(audited(service)) == before  # nothing of the study was read
+    for path in ("/studies", f"/studies/{study_id}", mask, "/models", "/health", "/ready", "/openapi.json"):
+        get, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        names = ("content-type", "content-length", "etag", "cache-control")
+        assert [head.headers.get(name) for name in names] == [get.headers.get(name) for name in names], path
+    assert client.head(f"/studies/{NOBODY}").status_code == 404
+    part = client.head(mask, headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.headers["content-length"]) == (206, "10")
+
+
 def test_etag_tells_whether_anything_changed(client: TestClient, service: Service, make: SimpleNamespace) -> None:
     study_id = hand_in(client, make)
     first = client.get(f"/studies/{study_id}")

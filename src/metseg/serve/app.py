@@ -9,10 +9,11 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from metseg.schemas import NOTICE
 from metseg.serve.http.error_handlers import add_handlers
-from metseg.serve.http.middleware import RequestMiddleware
+from metseg.serve.http.middleware import HeadMiddleware, RequestMiddleware
 from metseg.serve.http.openapi import complete
 from metseg.serve.routes import ROUTERS
 from metseg.serve.service_context import Service, open_service
@@ -38,12 +39,15 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan(service),
-        middleware=[Middleware(RequestMiddleware, measures=service.measures)],
+        middleware=[Middleware(RequestMiddleware, measures=service.measures), Middleware(HeadMiddleware)],
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # operation ids are the names of the functions
         docs_url=None,  # these pages load scripts from other servers; the document itself is at /openapi.json
         redoc_url=None,
     )
     app.state.service = service
+    # The framework may wrap included routers; the header Allow needs every route with its path and methods.
+    app.state.routes = [route for router in (app, *ROUTERS) for route in router.routes if isinstance(route, Route)]
     for router in ROUTERS:
         app.include_router(router)
     add_handlers(app)

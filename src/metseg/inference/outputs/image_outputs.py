@@ -36,8 +36,12 @@ def write_overlay(prediction: PredictionData, out: Path) -> None:
 def write_probability(prediction: PredictionData, out: Path) -> None:
     """Write ``<stem>_probability.png`` for each picture: probability of lesion, 0..1 as 0..65535."""
     for z, name in enumerate(prediction.case.slice_names):
-        plane = prediction.probability[:, :, z].T
-        _write_png(out / f"{name}_probability.png", np.rint(np.clip(plane, 0, 1) * 65535).astype(np.uint16))
+        _write_png(out / f"{name}_probability.png", probability_pixels(prediction.probability[:, :, z]))
+
+
+def probability_pixels(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Return the probability of a slice (X, Y) as the pixels of a picture (rows, columns), 0..1 as 0..65535."""
+    return np.rint(np.clip(probability.T, 0, 1) * 65535).astype(np.uint16)
 
 
 def write_instances(ids: InstanceMap, path: Path) -> None:

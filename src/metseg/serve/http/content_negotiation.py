@@ -12,6 +12,7 @@ _OFFERS: Final = (
     ("application/json", "", Form.JSON),
     ("image/png", "mask", Form.MASK),
     ("image/png", "overlay", Form.OVERLAY),
+    ("image/png", "probability", Form.PROBABILITY),
 )
 _VIEW: Final = "view"
 
@@ -36,7 +37,7 @@ def negotiate(accept: str | None) -> Form:
             "request.not_acceptable",
             "none of the accepted formats is available",
             where="header Accept",
-            expected="application/json, image/png, or image/png; view=overlay",
+            expected="application/json, or image/png with view=mask, view=overlay or view=probability",
         )
     return _OFFERS[-place][2]
 

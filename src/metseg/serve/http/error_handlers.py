@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import Route
 
 from metseg.errors import MetsegError
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Problem
@@ -86,8 +86,15 @@ async def _framework(request: Request, error: HTTPException) -> Response:
 
 def _methods(request: Request) -> str:
     """Return all methods of a path; the framework returns only those of the first matching route."""
-    fitting = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
-    return ", ".join(sorted({method for route in fitting for method in getattr(route, "methods", None) or ()}))
+    routes: Iterable[Route] = request.app.state.routes
+    fitting = (route for route in routes if route.path_regex.match(request.scope["path"]))
+    return ", ".join(sorted({method for route in fitting for method in methods_of(route)}))
+
+
+def methods_of(route: Route) -> set[str]:
+    """Return the methods of a route; HEAD is answered wherever GET is (see `metseg.serve.http.middleware`)."""
+    methods = set(route.methods or ())
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 async def _database(request: Request, error: Exception) -> Response:

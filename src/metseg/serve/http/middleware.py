@@ -1,4 +1,4 @@
-"""Middleware around every request: request id, log line, metrics, and a response to unexpected errors."""
+"""Middleware around every request: request id, log line, metrics, responses to HEAD and to unexpected errors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from metseg.serve.http.error_handlers import unexpected_error
 from metseg.serve.prometheus_metrics import ServiceMetrics
 
 REQUEST_ID: Final = "metseg.request"
+#: Key of the request's state: the client asks for the headers only (HEAD).
+ASKED_HEAD: Final = "asked_head"
 #: Headers of every response.
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -53,6 +55,37 @@ class _Body:
             async with asyncio.timeout(_DRAIN_S):
                 while not self._over and left > 0:
                     left -= len((await self.receive()).get("body", b""))
+
+
+class HeadMiddleware:
+    """Answers HEAD as GET without the body, on every path.
+
+    Args:
+        app: the wrapped application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not message.get("more_body", False):
+                await send({"type": "http.response.body"})
+
+        # Changed in place and not in a copy: the caller reads the route from the scope afterwards.
+        scope["method"] = "GET"
+        scope["state"][ASKED_HEAD] = True
+        try:
+            await self.app(scope, receive, send_head)
+        finally:
+            scope["method"] = "HEAD"
 
 
 class RequestMiddleware:

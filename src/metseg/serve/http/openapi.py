@@ -92,6 +92,10 @@ PREDICT_BODY: Final[dict[str, Any]] = {
                     "properties": {
                         "file": {**_BINARY, "description": "PNG, TIFF, JPEG, WebP or BMP."},
                         "model": _MODEL,
+                        "probabilities": {
+                            "type": "boolean",
+                            "description": "Add the probability of lesion at each pixel to the JSON.",
+                        },
                     },
                     "additionalProperties": False,
                 }
@@ -104,7 +108,8 @@ PREDICT_BODY: Final[dict[str, Any]] = {
 #: Responses of `POST /predict/` by the ``Accept`` header.
 PREDICT_ANSWERS: Final[dict[str, Any]] = {
     "description": "The segmentation: JSON; with `Accept: image/png` the mask (0/255 for one class, else class ids); "
-    "with `Accept: image/png; view=overlay` the picture with the lesions drawn on it.",
+    "with `Accept: image/png; view=overlay` the picture with the lesions drawn on it; with `Accept: image/png; "
+    "view=probability` the probability of lesion, 16 bits, 0 to 1 as 0 to 65535.",
     "content": {
         "application/json": {"schema": {"$ref": "#/components/schemas/Answer"}, "example": ANSWER},
         "image/png": {"schema": _BINARY},

@@ -31,6 +31,7 @@ LESION: Final[dict[str, Any]] = {
 
 ANSWER: Final[dict[str, Any]] = {
     "segmentation": [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0]],
+    "probabilities": None,
     "rows": 3,
     "columns": 4,
     "classes": {"lesion": 1},

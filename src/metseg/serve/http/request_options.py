@@ -43,6 +43,22 @@ def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
         raise _invalid(first["msg"], f"field {first['loc'][0]}") from None
 
 
+def take_flag(fields: dict[str, list[str]], name: str) -> bool:
+    """Remove a field that may be `true` or `false` from a form, and return its value; False if it is absent or empty.
+
+    Raises:
+        Refused: ``request.invalid``.
+
+    >>> fields = {"model": ["m"], "probabilities": ["true"]}
+    >>> take_flag(fields, "probabilities"), fields
+    (True, {'model': ['m']})
+    """
+    given = [value.strip() for value in fields.pop(name, []) if value.strip()]
+    if len(given) > 1:
+        raise _invalid("the field occurs more than once", f"field {name}")
+    return bool(given) and _boolean(given[0], name)
+
+
 def _boolean(value: str, name: str) -> bool:
     """Parse ``true`` or ``false``, as in the OpenAPI document; other spellings such as 0 or off are errors."""
     words = {"true": True, "false": False}

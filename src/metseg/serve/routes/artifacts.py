@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from metseg.schemas import ARTIFACTS
 from metseg.serve.http.dependencies import Reading, Svc
+from metseg.serve.http.middleware import ASKED_HEAD
 from metseg.serve.http.openapi import header, problems
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.serializers import artifacts_of
@@ -48,7 +50,8 @@ _CONTENT: Final = {**_PART, "application/json": {"schema": {"type": "object"}}}
         **problems("request.forbidden", "request.unknown", "request.range", "request.url", "request.invalid"),
     },
 )
-def fetch(
+def get_artifact(
+    request: Request,
     service: Svc,
     who: Reading,
     study_id: StudyId,
@@ -69,17 +72,27 @@ def fetch(
         return Response(status_code=304, headers={"ETag": etag})
     if byte_range is not None:
         _require_range(byte_range, found.bytes)
-    service.studies.note(who, "artifact.read", study_id, {"name": name})
+    is_head = getattr(request.state, ASKED_HEAD, False)
+    if not is_head:
+        service.studies.note(who, "artifact.read", study_id, {"name": name})
     policy = {} if found.media_type == _WITHOUT_POLICY else _POLICY
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", **policy}
     disposition = "inline" if found.media_type.startswith(("text/html", "image/", "application/pdf")) else "attachment"
-    return FileResponse(
+    response = _HeadOfFile if is_head else FileResponse
+    return response(
         path,
         media_type=found.media_type,
         headers=headers,
         filename=f"{study_id[:8]}-{name}",
         content_disposition_type=disposition,
     )
+
+
+class _HeadOfFile(FileResponse):
+    """The headers of a file; its content is not read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__({**scope, "method": "HEAD"}, receive, send)
 
 
 def _require_range(asked: str, size: int) -> None:

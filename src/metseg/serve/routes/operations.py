@@ -20,7 +20,7 @@ router = APIRouter(tags=["operations"], redirect_slashes=False)
 
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
-async def health() -> Health:
+async def get_health() -> Health:
     """Report that the process is alive. Uses no database and needs no key."""
     return Health(version=__version__)
 
@@ -34,7 +34,7 @@ async def health() -> Health:
         503: {"model": Readiness, "description": "Studies cannot be accepted; `checks` shows why."},
     },
 )
-def ready(response: Response, service: Svc) -> Readiness:
+def get_readiness(response: Response, service: Svc) -> Readiness:
     """Report whether studies can be accepted now. Without workers they are accepted and wait in the queue."""
     found = _readiness(service)
     response.status_code = 200 if found.ready else 503
@@ -50,7 +50,7 @@ def ready(response: Response, service: Svc) -> Readiness:
         **problems("request.forbidden"),
     },
 )
-def metrics(service: Svc, _who: Measuring) -> Response:
+def get_metrics(service: Svc, _who: Measuring) -> Response:
     """Return the numbers of requests, studies and workers, and the response times."""
     return Response(service.measures.text(), media_type=MEDIA_TYPE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +18,7 @@ from metseg.serve.http.error_handlers import respond
 from metseg.serve.http.multipart import Upload
 from metseg.serve.http.openapi import PREDICT_ANSWERS, PREDICT_BODY, UPLOADS, problems
 from metseg.serve.http.problem_details import Refused, make_problem
-from metseg.serve.http.request_options import options_of
+from metseg.serve.http.request_options import options_of, take_flag
 from metseg.serve.http.upload_validation import check_file
 from metseg.serve.http.uploads import receiving
 from metseg.serve.model_registry import choose_model
@@ -26,13 +27,25 @@ from metseg.serve.sync_predict.messages import Ask, Form, Refusal
 
 router = APIRouter(tags=["pictures"], redirect_slashes=False)
 
-_MEDIA_TYPES: Final = {Form.JSON: "application/json", Form.MASK: "image/png", Form.OVERLAY: "image/png"}
+_JSON: Final = "application/json"
+_PNG: Final = "image/png"
+_PROBABILITIES: Final = "probabilities"
 _WHERE: Final = "the picture"
 
 Model = Annotated[
     str | None,
     Query(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$", description="As the form field `model`."),
 ]
+
+Probabilities = Annotated[bool, Query(description="As the form field `probabilities`.")]
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """What the query of the request asks for: a model, and the probabilities."""
+
+    model: str | None
+    probabilities: bool
 
 
 @router.post("/predict", include_in_schema=False)
@@ -54,7 +67,9 @@ Model = Annotated[
     },
     openapi_extra=PREDICT_BODY,
 )
-async def predict(request: Request, service: Svc, _who: Predicting, model: Model = None) -> Response:
+async def predict_picture(
+    request: Request, service: Svc, _who: Predicting, model: Model = None, probabilities: Probabilities = False
+) -> Response:
     """Segment one picture and return the result at once, as JSON, or as PNG if requested with `Accept`.
 
     Send the picture in the form field `file` or as the body itself. The service does not store it.
@@ -62,7 +77,7 @@ async def predict(request: Request, service: Svc, _who: Predicting, model: Model
     form = negotiate(request.headers.get("accept"))
     with service.gate.enter():
         async with receiving(request, service.folders.incoming, service.picture_limits) as upload:
-            ask = await run_in_threadpool(_ask, service, upload, form, model)
+            ask = await run_in_threadpool(_ask, service, upload, form, QueryOptions(model, probabilities))
             reply = await service.instant.ask(ask)
     if isinstance(reply, Refusal):
         members = reply.failure.model_dump(exclude={"phase", "code", "detail"}, exclude_none=True)
@@ -72,18 +87,27 @@ async def predict(request: Request, service: Svc, _who: Predicting, model: Model
         )
         return respond(request, problem)
     service.measures.predict_seconds.observe(reply.elapsed_s)
-    return Response(reply.body, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept", "Cache-Control": "no-store"})
+    media_type = _JSON if form == Form.JSON else _PNG
+    return Response(reply.body, media_type=media_type, headers={"Vary": "Accept", "Cache-Control": "no-store"})
 
 
-def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask:
+def _ask(service: Service, upload: Upload, form: Form, query: QueryOptions) -> Ask:
     """Return the request to the child process, after validating the header of the picture."""
+    probabilities = take_flag(upload.fields, _PROBABILITIES) or query.probabilities
+    if probabilities and form != Form.JSON:
+        raise Refused(
+            "request.invalid",
+            "probabilities are added to JSON only",
+            where=f"field {_PROBABILITIES}",
+            cure="for a picture of them, send Accept: image/png; view=probability without the field",
+        )
     options = options_of(upload.fields)
     if options.stack or options.allow_gaps or options.series:
         raise Refused(
             "request.invalid",
             "a field is only for studies",
             where="the form",
-            expected="file and model",
+            expected="file, model and probabilities",
         )
     if len(upload.files) != 1:
         got = pluralize(len(upload.files), "file")
@@ -99,6 +123,6 @@ def _ask(service: Service, upload: Upload, form: Form, model: str | None) -> Ask
             cure="send volumes and DICOM to POST /studies",
             code="input.format",
         )
-    chosen = choose_model(service.settings, kind, options.model or model)
+    chosen = choose_model(service.settings, kind, options.model or query.model)
     path = received.path.rename(received.path.with_suffix(ending))
-    return Ask(str(path), chosen, form)
+    return Ask(str(path), chosen, form, probabilities)

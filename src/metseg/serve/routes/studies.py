@@ -61,7 +61,7 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
     },
     openapi_extra=STUDY_BODY,
 )
-async def hand_in(
+async def create_study(
     request: Request, response: Response, service: Svc, who: Writing, idempotency_key: IdempotencyKey = None
 ) -> Study:
     """Submit pictures of one patient, NIfTI files (one per sequence), or DICOM (files or one zip archive).
@@ -114,7 +114,7 @@ def list_studies(
         **problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
     },
 )
-def look_at(
+def get_study(
     response: Response, service: Svc, who: Reading, study_id: StudyId, if_none_match: IfNoneMatch = None
 ) -> Study | Response:
     """Get the progress of a study, and its results when it is done. Poll with `If-None-Match` to save traffic."""
@@ -135,7 +135,7 @@ def look_at(
         **problems("request.forbidden", "request.unknown", "request.state", "request.url", "request.invalid"),
     },
 )
-def cancel(response: Response, service: Svc, who: Writing, study_id: StudyId) -> Study:
+def cancel_study(response: Response, service: Svc, who: Writing, study_id: StudyId) -> Study:
     """Cancel the analysis of a study. The study stays in the list without results."""
     record = service.studies.cancel(who, study_id)
     _head(response, record)
@@ -149,7 +149,7 @@ def cancel(response: Response, service: Svc, who: Writing, study_id: StudyId) ->
     response_class=Response,
     responses=problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
 )
-def delete(service: Svc, who: Writing, study_id: StudyId) -> Response:
+def delete_study(service: Svc, who: Writing, study_id: StudyId) -> Response:
     """Delete a study, its files and its results permanently; cancel its analysis."""
     service.studies.delete(who, study_id)
     return Response(status_code=204)

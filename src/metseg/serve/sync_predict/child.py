@@ -76,7 +76,7 @@ def _reply(ask: Ask, models: Models) -> Reply:
     begin = time.perf_counter()
     try:
         with out_of_memory_is_an_error("memory ran out", where="the picture", cure="send a smaller picture"):
-            body = answer(Path(ask.path), ask.model, ask.form, models)
+            body = answer(ask, models)
         return Result(body, time.perf_counter() - begin)
     except MetsegError as error:
         return Refusal(failure_of(error), status_of(error))

@@ -14,6 +14,7 @@ class Form(StrEnum):
     JSON = "json"
     MASK = "mask"
     OVERLAY = "overlay"
+    PROBABILITY = "probability"
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Ask:
         path: path of the picture.
         model: name of the bundle.
         form: format of the response.
+        probabilities: add the probabilities to the JSON.
     """
 
     path: str
     model: str
     form: Form
+    probabilities: bool = False
 
 
 @dataclass(frozen=True)
