@@ -13,7 +13,8 @@ PyTorch::
 
 Data: `load`, `load_all`, `Case`, `Volume`, `Cases`, `simulate`. Models: `load_model`, `predict`, `Predictor`,
 `Prediction`, `overlay`, `report`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores: `evaluate_case`,
-`score`. Tables: `models`, `losses`, `transforms`, `metrics`, `layouts`. Errors: `MetsegError` and its kinds.
+`score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`,
+`layouts`. Errors: `MetsegError` and its kinds.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from metseg.api.scoring import score
     from metseg.api.simulation import simulate
     from metseg.api.training import compare, train
+    from metseg.client.client import Client
+    from metseg.client.errors import ServiceError, StudyFailed
     from metseg.errors import (
         BundleError,
         GeometryError,
@@ -51,6 +54,7 @@ __all__ = [
     "BundleError",
     "Case",
     "Cases",
+    "Client",
     "GeometryError",
     "InputError",
     "LockedError",
@@ -59,6 +63,8 @@ __all__ = [
     "Predictor",
     "Recipe",
     "ResourceError",
+    "ServiceError",
+    "StudyFailed",
     "UsageError",
     "Volume",
     "__version__",
@@ -86,6 +92,7 @@ _MODULES = {
     "BundleError": "metseg.errors",
     "Case": "metseg.volume",
     "Cases": "metseg.api.reading",
+    "Client": "metseg.client.client",
     "GeometryError": "metseg.errors",
     "InputError": "metseg.errors",
     "LockedError": "metseg.errors",
@@ -94,6 +101,8 @@ _MODULES = {
     "Predictor": "metseg.inference.predictor",
     "Recipe": "metseg.recipe",
     "ResourceError": "metseg.errors",
+    "ServiceError": "metseg.client.errors",
+    "StudyFailed": "metseg.client.errors",
     "UsageError": "metseg.errors",
     "Volume": "metseg.volume",
     "compare": "metseg.api.training",

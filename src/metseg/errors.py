@@ -39,7 +39,8 @@ class MetsegError(Exception):
         code: stable machine-readable name of the cause, such as ``input.truncated``.
     """
 
-    exit_status: ClassVar[int] = 1
+    #: Of the command line; an error of the service has that of its code.
+    exit_status: int = 1
     default_code: ClassVar[str] = "internal"
 
     def __init__(

@@ -59,8 +59,13 @@ class Shell:
     service: running.Running
     folder: Path
 
-    def run(self, script: str) -> str:
-        """Run a block as printed, every line of which must succeed, and return what it says."""
+    def run(self, script: str, *, succeeds: bool = True) -> str:
+        """Run a block as printed, until a line fails, and return what it says.
+
+        Args:
+            script: the block.
+            succeeds: whether every line is expected to succeed.
+        """
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ended = subprocess.run(
             ["bash", "-euc", script.replace(PRINTED, self.service.url)],
@@ -71,7 +76,7 @@ class Shell:
             check=False,
             timeout=running.PATIENCE_S,
         )
-        assert ended.returncode == 0, ended.stderr + self.service.said()
+        assert (ended.returncode == 0) is succeeds, ended.stderr + self.service.said()
         return ended.stdout
 
 
@@ -120,6 +125,9 @@ def test_one_picture_at_once(shell: Shell) -> None:
     assert (mask.shape, np.unique(mask).tolist()) == ((32, 40), [0, 255])
     np.testing.assert_array_equal(mask > 0, answer.segmentation)
     assert np.asarray(Image.open(shell.folder / "overlay.png")).shape == (32, 40, 3)
+    np.testing.assert_array_equal(np.asarray(Image.open(shell.folder / "probability.png")) > 65535 / 2, mask > 0)
+    asked = Answer.model_validate_json((shell.folder / "answer.json").read_bytes())
+    np.testing.assert_array_equal(np.array(asked.probabilities) > 0.5, mask > 0)
 
 
 def test_a_study_of_slices(shell: Shell) -> None:
@@ -139,6 +147,42 @@ def test_a_study_of_nifti_files(shell: Shell, make: SimpleNamespace) -> None:
     mask = nibabel.load(shell.folder / "mask.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(mask.dataobj), make.volume() == 300)
     assert len(json.loads((shell.folder / "lesions.json").read_text("utf-8"))["lesions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("mark", "file", "results"),
+    [("slice_2.png", "slice_2.png", "report.pdf"), ("contrast.nii.gz", "contrast.nii.gz", "mask.nii.gz")],
+)
+def test_a_block_fails_where_the_study_fails(
+    shell: Shell, make: SimpleNamespace, tmp_path: Path, mark: str, file: str, results: str
+) -> None:
+    """The file is accepted, and found damaged when its pixels are read."""
+    folder = shutil.copytree(shell.folder, tmp_path / "shell", ignore=shutil.ignore_patterns(results, "dicom"))
+    (folder / file).write_bytes(shell.folder.joinpath(file).read_bytes()[:-20])
+    Shell(shell.service, folder).run(block("docs/service.md", mark), succeeds=False)
+    study = Study.model_validate_json((folder / "study.json").read_bytes())
+    assert (study.state, study.failure is not None) == ("failed", True)
+    assert not (folder / results).exists()
+
+
+def test_a_block_fails_where_the_picture_is_refused(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "slice.png").write_bytes(b"no picture")
+    said = Shell(shell.service, tmp_path).run(block("docs/service.md", "/predict/"), succeeds=False)
+    assert json.loads(said)["code"] == "input.format"
+    assert not (tmp_path / "mask.png").exists()
+
+
+def test_submit_as_printed(shell: Shell, tmp_path: Path) -> None:
+    """The command in a process of its own, against the whole service."""
+    (tmp_path / "after.nii.gz").write_bytes((shell.folder / "contrast.nii.gz").read_bytes())
+    (tmp_path / "flair.nii.gz").write_bytes((shell.folder / "flair.nii.gz").read_bytes())
+    call = f"metseg submit --modality t1c=after.nii.gz --modality t2f=flair.nii.gz --server {PRINTED} --out"
+    said = Shell(shell.service, tmp_path).run(f"{call} results")
+    assert "results/mask.nii.gz" in said.splitlines()
+    assert (tmp_path / "results" / "report.pdf").read_bytes().startswith(b"%PDF-")
+    (tmp_path / "after.nii.gz").write_bytes((shell.folder / "contrast.nii.gz").read_bytes()[:-20])
+    assert Shell(shell.service, tmp_path).run(f"{call} failed", succeeds=False) == ""
+    assert not (tmp_path / "failed").exists()
 
 
 def test_a_study_of_dicom(shell: Shell) -> None:

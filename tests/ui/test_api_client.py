@@ -7,8 +7,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from metseg.client.errors import Refusal, Unexpected, Unreachable
+from metseg.client.service_api import Part, form_fields
 from metseg.schemas import Options, State
-from metseg.ui.api_client import Api, Part, Refusal, Unexpected, Unreachable, form_fields
+from metseg.ui.api_client import Api
 from metseg.ui.page_settings import PageSettings
 
 from .fake import FakeApi, done_volume, problem, queued_study, volume_files
@@ -108,9 +110,9 @@ def test_not_ready_is_an_answer_and_no_error() -> None:
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
-        (httpx.ConnectError, "page.unreachable"),
-        (httpx.ReadError, "page.unreachable"),
-        (httpx.ReadTimeout, "page.timeout"),
+        (httpx.ConnectError, "client.unreachable"),
+        (httpx.ReadError, "client.unreachable"),
+        (httpx.ReadTimeout, "client.timeout"),
     ],
 )
 def test_no_answer(failure: type[httpx.TransportError], code: str) -> None:
@@ -129,5 +131,5 @@ def test_another_program_at_the_address_is_recognised(status: int) -> None:
 
     with pytest.raises(Unexpected) as caught:
         api_of(handler).models()
-    assert caught.value.code == "page.unexpected"
+    assert caught.value.code == "client.unexpected"
     assert str(status) in caught.value.one_line()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import metseg
+from metseg.client.errors import Refusal
 from metseg.errors import InputError
 from metseg.schemas import Failure, Kind, Phase, Problem, State
 from metseg.serve.http.problem_details import STATUS
-from metseg.ui.api_client import Refusal
 from metseg.ui.display_text import KINDS, PHASES, STATE_ICONS, STATES
 from metseg.ui.error_messages import FAMILIES, WORDS, explain_error, explain_failure, words_for
 

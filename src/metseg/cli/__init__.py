@@ -29,6 +29,7 @@ from metseg.cli import (
     simulate_heads,
     simulate_lesions,
     split,
+    submit,
     train,
     ui,
     up,
@@ -69,6 +70,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "up": up.up,
     "worker": worker.worker,
+    "submit": submit.submit,
     "ui": ui.ui,
     "doctor": doctor.doctor,
 }

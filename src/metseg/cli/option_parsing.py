@@ -42,9 +42,12 @@ def named_paths(predictions: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def named_sequences(modalities: Sequence[str]) -> dict[str, str]:
+def named_sequences(modalities: Sequence[str], *, option: str = "--modality") -> dict[str, str]:
     """Return a mapping from sequence to its value, from options such as ``t1c=after.nii.gz``.
 
+    Args:
+        modalities: the values of the option.
+        option: its name, for messages.
     Raises:
         UsageError: an option is not ``NAME=VALUE``, or a sequence is given twice.
 
@@ -57,7 +60,7 @@ def named_sequences(modalities: Sequence[str]) -> dict[str, str]:
         if not (name and what):
             raise UsageError(
                 "not of the form SEQUENCE=PATH",
-                where="--modality",
+                where=option,
                 got=text,
                 expected="t1c=PATH",
                 cure="give the sequence, an equals sign, and a file, folder or series",
@@ -66,7 +69,7 @@ def named_sequences(modalities: Sequence[str]) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for name, what in map(pair, modalities):
-        _put(found, name, what, twice=f"sequence {name} is given twice", option="--modality", cure="give it once")
+        _put(found, name, what, twice=f"sequence {name} is given twice", option=option, cure="give it once")
     return found
 
 

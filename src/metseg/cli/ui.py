@@ -75,7 +75,7 @@ def streamlit_options(host: str, port: int) -> dict[str, Any]:
 
 
 def _require_streamlit() -> None:
-    lacking = [name for name in ("streamlit", "niivue_component", "httpx") if importlib.util.find_spec(name) is None]
+    lacking = [name for name in ("streamlit", "niivue_component") if importlib.util.find_spec(name) is None]
     if lacking:
         raise UsageError(
             "the page needs packages that are not installed",

@@ -22,8 +22,8 @@ from metseg.serve.storage.api_keys import Keys
 from metseg.serve.storage.database import Database, migration_config
 
 PREFIX: Final = "METSEG_"
-#: ``METSEG_*`` variables that are not settings of the service: those of the page and of pseudonyms.
-OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PSEUDONYM_KEY")
+#: ``METSEG_*`` variables that are not settings of the service: those of clients, of released models and of pseudonyms.
+OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "MODELS_URL", "PSEUDONYM_KEY")
 #: Prefix of the variables for tests.
 _OF_TESTS: Final = f"{PREFIX}TEST_"
 

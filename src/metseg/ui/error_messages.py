@@ -52,12 +52,12 @@ _STUDY_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
 
 WORDS: Final[Mapping[str, ErrorText]] = {
     # between the page and the service
-    "page.unreachable": ErrorText(
+    "client.unreachable": ErrorText(
         "The service cannot be reached",
         "Your studies are safe. The service may be starting or being updated: wait a moment, then try again.",
     ),
-    "page.timeout": ErrorText("The service takes too long to answer", _TRY_AGAIN),
-    "page.unexpected": ErrorText(
+    "client.timeout": ErrorText("The service takes too long to answer", _TRY_AGAIN),
+    "client.unexpected": ErrorText(
         "The service gave an answer that this page does not understand",
         "The page and the service may have different versions. Tell the administrator.",
     ),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
+from metseg.client.service_api import DEFAULT_API_URL, key_from_environment, url_from_environment
 from metseg.schemas import LOCAL_NAMES
-
-DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,8 @@ class PageSettings:
 def settings_from_environment(**changes: Any) -> PageSettings:
     """Read ``METSEG_API_URL``, ``METSEG_API_KEY`` and ``METSEG_ALLOWED_HOSTS``; ``changes`` override them."""
     found: dict[str, Any] = {
-        "api_url": os.environ.get("METSEG_API_URL") or DEFAULT_API_URL,
-        "api_key": os.environ.get("METSEG_API_KEY") or None,
+        "api_url": url_from_environment(),
+        "api_key": key_from_environment(),
     }
     named = os.environ.get("METSEG_ALLOWED_HOSTS")
     if named:

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
+from metseg.client.errors import Unexpected
 from metseg.schemas import Artifact, Study
-from metseg.ui.api_client import Api, Unexpected
+from metseg.ui.api_client import Api
 from metseg.ui.viewer import nifti_bytes, niivue_data, slice_images
 from metseg.ui.viewer.niivue_data import Box
 from metseg.ui.viewer.scene import Scene

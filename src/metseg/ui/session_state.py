@@ -10,8 +10,9 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.client.service_api import Part
 from metseg.ui import page_settings
-from metseg.ui.api_client import Api, Part
+from metseg.ui.api_client import Api
 
 _ID: Final = re.compile("[0-9a-f]{32}")
 _STUDY, _PAGE, HISTORY = "study", "page", "studies"

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from metseg.client.service_api import Part
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
 from metseg.sequence_titles import sequence_title
-from metseg.ui.api_client import Part
 from metseg.ui.display_text import KINDS, plain
 from metseg.ui.page_settings import ReadNames, SequenceFromName
 

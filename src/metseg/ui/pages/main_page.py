@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from metseg.client.errors import Refusal
 from metseg.errors import MetsegError
 from metseg.schemas import Readiness, State
 from metseg.ui import browser_components, error_display, host_check, session_state, theme
-from metseg.ui.api_client import Api, Refusal
+from metseg.ui.api_client import Api
 from metseg.ui.error_messages import explain_error
 from metseg.ui.pages.history import RECENT, show_history, show_recent
 from metseg.ui.pages.result import show_end, show_result

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from metseg.client.errors import Refusal, Unreachable
 from metseg.errors import MetsegError
 from metseg.schemas import Phase, State, Study
 from metseg.ui import error_display, page_settings, session_state
-from metseg.ui.api_client import Api, Refusal, Unreachable
+from metseg.ui.api_client import Api
 from metseg.ui.display_text import PHASES, duration_words, plain, with_sequence_names
 from metseg.ui.error_messages import explain_error
 

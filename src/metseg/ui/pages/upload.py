@@ -9,11 +9,12 @@ from typing import Any
 
 import streamlit as st
 
+from metseg.client.service_api import Part
 from metseg.errors import MetsegError
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, page_settings, session_state
-from metseg.ui.api_client import Api, Part
+from metseg.ui.api_client import Api
 from metseg.ui.display_text import KINDS, plain, size_words
 from metseg.ui.error_messages import explain_error
 from metseg.ui.pages.model_choice import choose_model, show_card

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel import orientations
 
-from metseg.ui.api_client import Unexpected
+from metseg.client.errors import Unexpected
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from metseg.client.errors import Unexpected
 from metseg.schemas import Study
-from metseg.ui.api_client import Unexpected
 from metseg.ui.viewer.scene import Mask, stored_threshold
 
 

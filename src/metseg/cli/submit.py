@@ -1,0 +1,153 @@
+"""``metseg submit``: have a study processed by a service, and fetch the results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metseg.cli.option_parsing import named_sequences
+from metseg.errors import UsageError
+from metseg.message_text import pluralize
+from metseg.progress import PLAIN_INTERVAL_S
+
+if TYPE_CHECKING:
+    from metseg.schemas import Study
+
+#: Cure by code of the service, in words of this command.
+CURES: Mapping[str, str] = {
+    "request.unauthorised": "give an API key with --key or METSEG_API_KEY",
+    "input.unknown_sequence": "name the sequence of the file with --modality t1c=FILE",
+    "input.missing_sequence": "name sequences with --modality t1c=FILE or --series t1c=NUMBER, or change --model",
+    "input.duplicate_sequence": "leave out all but one, or choose with --modality t1c=FILE or --series t1c=NUMBER",
+    "input.brain_mask": "add a brain mask with --modality brain_mask=FILE, or upload skull-stripped images",
+    "input.dimensions": "choose a model for this kind of study with --model",
+}
+
+
+def submit(
+    *,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of one patient, or a folder of them.", metavar="FILE..."),
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option("--server", help="URL of the service. (default: METSEG_API_URL, or this machine)")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="API key. (default: METSEG_API_KEY)")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; must be empty or absent.")] = Path(
+        "results"
+    ),
+    model: Annotated[
+        str | None, typer.Option("--model", help="Name of a model; defaults to the service's choice.")
+    ] = None,
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="t1c=FILE: upload this file as the sequence; brain_mask=FILE: a brain mask."),
+    ] = None,
+    series: Annotated[
+        list[str] | None, typer.Option("--series", help="t1c=NUMBER: use this DICOM series as the sequence.")
+    ] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Interpolate slices missing from a DICOM series.")
+    ] = False,
+    artifact: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--artifact", help="Result to fetch, such as probability.nii.gz; defaults to masks, lesions and reports."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0, help="Seconds to wait; defaults to no limit.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the study from the service once its results are written.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Upload a study to a service, wait until it is processed, and write the results.
+
+    Exits with a status other than 0, and prints nothing to standard output, if the study fails.
+    """
+    from metseg.client.client import Client
+
+    _require_empty(out)
+    with Client(server, key) as client, _advice():
+        study = client.submit(
+            files or [],
+            sequences=named_sequences(modality or []),
+            model=model,
+            stack=stack,
+            allow_gaps=allow_gaps,
+            series=named_sequences(series or [], option="--series"),
+        )
+        typer.echo(f"study {study.id}", err=True)
+        done = client.wait(study, timeout_s=timeout, on_progress=None if as_json else _Progress())
+        written = client.save(done, out, artifact)
+        if delete:
+            client.delete(done)
+    if as_json:
+        document = {"study": done.model_dump(mode="json"), "files": [str(path) for path in written]}
+        print(json.dumps(document))
+        return
+    _print(done, written)
+
+
+@contextmanager
+def _advice() -> Iterator[None]:
+    """Replace the cures of the service, which name form fields, by those that name options of this command."""
+    from metseg.client.errors import ServiceError
+
+    try:
+        yield
+    except ServiceError as error:
+        error.cure = CURES.get(error.code, error.cure)
+        raise
+
+
+class _Progress:
+    """Prints a line on standard error when a phase begins, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[str, str] | None = None
+        self._last = 0.0
+
+    def __call__(self, study: Study) -> None:
+        now, place = time.monotonic(), (study.state, study.phase)
+        if study.state.is_final or (place == self._shown and now - self._last < PLAIN_INTERVAL_S):
+            return
+        self._shown, self._last = place, now
+        what = "waiting for a worker" if study.state == "queued" else study.phase
+        typer.echo(f"{study.progress:4.0%}  {what}", err=True)
+
+
+def _require_empty(folder: Path) -> None:
+    """Raise unless a folder can receive the results of one study: files of another one would look like this one's."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            "the results folder is not empty" if folder.is_dir() else "not a folder",
+            where=folder,
+            cure="choose another one with --out",
+            code="usage.folder",
+        )
+
+
+def _print(study: Study, written: tuple[Path, ...]) -> None:
+    """Print the headline in the order of the page: fitness, warnings, finding, figures; then the files."""
+    headline = study.headline
+    if headline is not None and headline.fitness:
+        print(headline.fitness)
+    for warning in study.warnings:
+        print(f"warning: {warning.text}")
+    print(headline.finding if headline is not None else pluralize(len(study.lesions), "lesion"))
+    for figure in headline.figures if headline is not None else ():
+        print(f"  {figure.name}: {figure.text}")
+    for path in written:
+        print(path)
+    print(study.notice)

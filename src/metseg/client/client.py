@@ -1,0 +1,290 @@
+"""`metseg.Client`: submit studies to a service and fetch their results, from a script."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+from pydantic import ValidationError
+
+from metseg.atomic_io import write_bytes
+from metseg.client.errors import ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
+from metseg.client.service_api import FilePart, ServiceApi, key_from_environment, url_from_environment
+from metseg.client.upload_files import upload_parts
+from metseg.errors import UsageError
+from metseg.schemas import Artifact, Model, Options, State, Study, StudySummary
+
+#: Seconds that `Client.wait` tolerates without an answer: a service that is updated comes back within a minute.
+OUTAGE_S: Final = 60.0
+#: Studies in one page of the list: the most that the service sends.
+_PAGE: Final = 200
+#: Artifacts that a reader needs, by the beginnings of their names; the others are for viewers.
+RESULTS: Final = ("mask", "overlay", "lesions.json", "lesions.csv", "report")
+
+
+class Client:
+    """Client of a service: submits studies, waits for them and fetches their results.
+
+    Args:
+        url: address of the service; None: ``METSEG_API_URL``, else ``http://127.0.0.1:8000``.
+        key: API key; None: ``METSEG_API_KEY``, else no key.
+        transport: HTTP transport, for tests; None: the network.
+    Raises:
+        UsageError: the address is not an HTTP URL.
+
+    Note:
+        Every method raises a `metseg.ServiceError` if the service does not answer or refuses the request; its ``code``
+        is that of the problem document.
+
+    Examples:
+        Segment a study and read its lesions::
+
+            with metseg.Client("http://127.0.0.1:8000") as client:
+                study = client.submit("patient_folder")
+                done = client.wait(study)
+                print(done.headline.finding, [lesion.volume_ml for lesion in done.lesions])
+                client.save(done, "out")
+                client.delete(done)
+    """
+
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        address = url or url_from_environment()
+        self._api = ServiceApi(address, key or key_from_environment(), transport=transport, names_url=True)
+        #: Study to the names of its files on this machine, for messages.
+        self._names: dict[str, list[str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the end of a ``with`` block does it too."""
+        self._api.close()
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the models that the service has."""
+        return self._api.models()
+
+    def submit(
+        self,
+        paths: str | Path | Sequence[str | Path] = (),
+        *,
+        sequences: Mapping[str, str | Path] | None = None,
+        model: str | None = None,
+        stack: bool = False,
+        allow_gaps: bool = False,
+        series: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Study:
+        """Upload the files of one patient as a study, and return the study as accepted.
+
+        Args:
+            paths: slices in order (PNG, TIFF, JPEG, WebP, BMP), NIfTI files, DICOM files or one zip archive of them, or
+                a folder of such files. File names are sent, because the service reads sequences from them; it does not
+                store them.
+            sequences: file of each sequence that its name does not tell, such as ``{"t1c": "after.nii.gz"}``, and of
+                ``brain_mask``.
+            model: name of a model; None: the default of the service.
+            stack: read the pages of a TIFF as slices.
+            allow_gaps: fill missing slices of a DICOM series.
+            series: number of the DICOM series of a sequence, such as ``{"t1c": "4"}``.
+            idempotency_key: repeating a call with the same key and files returns the same study; None: a new study.
+        Raises:
+            InputError: a file is not there.
+            UsageError: an unknown sequence, or an option with an invalid value.
+        """
+        given = [paths] if isinstance(paths, str | Path) else paths
+        declared = {name: Path(path) for name, path in (sequences or {}).items()}
+        parts = upload_parts([Path(path) for path in given], declared)
+        options = _options(model=model, stack=stack, allow_gaps=allow_gaps, series=dict(series or {}))
+        study = self._hand_in(parts, options, idempotency_key or uuid.uuid4().hex)
+        self._names[study.id] = [part.path.name for part in parts]
+        return study
+
+    def get(self, study: Study | str) -> Study:
+        """Return a study as it is now.
+
+        Args:
+            study: the study or its id.
+        """
+        return self._api.study(_id(study))
+
+    def wait(
+        self,
+        study: Study | str,
+        *,
+        timeout_s: float | None = None,
+        poll_s: float = 1.0,
+        on_progress: Callable[[Study], None] | None = None,
+    ) -> Study:
+        """Wait until a study is done, and return it with its lesions and the list of its artifacts.
+
+        Args:
+            study: the study or its id.
+            timeout_s: seconds to wait at most; None: as long as it takes.
+            poll_s: seconds between two requests.
+            on_progress: called with the study after each request.
+        Raises:
+            StudyFailed: the study failed or was cancelled; ``study`` has the details.
+            ServiceError: the time is over (``client.unfinished``), or the service has not answered for a minute.
+        """
+        begin = last_answer = time.monotonic()
+        while True:
+            try:
+                found = self.get(study)
+                last_answer = time.monotonic()
+            except Unreachable:
+                if time.monotonic() - last_answer > OUTAGE_S:
+                    raise
+            else:
+                if on_progress is not None:
+                    on_progress(found)
+                if found.state.is_final:
+                    return self._require_done(found)
+                if timeout_s is not None and time.monotonic() - begin >= timeout_s:
+                    raise StudyUnfinished(found)
+            time.sleep(poll_s)
+
+    def result(self, study: Study | str) -> Study:
+        """Return a study that is done, without waiting.
+
+        Args:
+            study: the study or its id.
+        Raises:
+            StudyFailed: the study failed or was cancelled.
+            ServiceError: it is not finished (``client.unfinished``).
+        """
+        found = self.get(study)
+        if not found.state.is_final:
+            raise StudyUnfinished(found)
+        return self._require_done(found)
+
+    def artifact(self, study: Study | str, name: str) -> bytes:
+        """Return the content of one result file, such as ``mask.nii.gz``.
+
+        Args:
+            study: the study or its id.
+            name: one of ``study.artifacts``.
+        """
+        return self._api.artifact(_id(study), name)
+
+    def save(self, study: Study | str, folder: str | Path, names: Sequence[str] | None = None) -> tuple[Path, ...]:
+        """Write result files of a study that is done into a folder, and return their paths.
+
+        Args:
+            study: the study or its id.
+            folder: made if absent; existing files of the same names are replaced.
+            names: of the artifacts; None: masks, overlays, ``lesions.json``, ``lesions.csv`` and the reports.
+        Raises:
+            UsageError: the study has no such artifact.
+            StudyFailed: the study has no results.
+            ServiceError: a content differs from its checksum (``client.unexpected``).
+        """
+        done = self.result(study)
+        return tuple(self._save(done, artifact, Path(folder)) for artifact in _chosen(done, names))
+
+    def cancel(self, study: Study | str) -> Study:
+        """Cancel a study; it stays in the list, without results.
+
+        Args:
+            study: the study or its id.
+        """
+        return self._api.cancel(_id(study))
+
+    def delete(self, study: Study | str) -> None:
+        """Delete a study, its files and its results on the service.
+
+        Args:
+            study: the study or its id.
+        """
+        self._api.delete(_id(study))
+
+    def list(self, *, state: State | str | None = None) -> tuple[StudySummary, ...]:
+        """Return all studies of the key, newest first.
+
+        Args:
+            state: only studies in this state: ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
+        Raises:
+            UsageError: an unknown state.
+        """
+        wanted = None if state is None else _state(state)
+        page = self._api.studies(limit=_PAGE, state=wanted)
+        found = page.studies
+        while page.next is not None:
+            page = self._api.studies(limit=_PAGE, after=page.next, state=wanted)
+            found += page.studies
+        return found
+
+    def _hand_in(self, parts: Sequence[FilePart], options: Options, key: str) -> Study:
+        try:
+            return self._api.hand_in(parts, options, idempotency_key=key)
+        except ServiceError as error:
+            error.name_files([part.path.name for part in parts])
+            raise
+
+    def _require_done(self, study: Study) -> Study:
+        if study.state != State.DONE:
+            error = StudyFailed(study)
+            error.name_files(self._names.get(study.id, ()))
+            raise error
+        return study
+
+    def _save(self, study: Study, artifact: Artifact, folder: Path) -> Path:
+        content = self.artifact(study, artifact.name)
+        # The name becomes a path on this machine, so it is not taken on trust.
+        if Path(artifact.name).name != artifact.name or hashlib.sha256(content).hexdigest() != artifact.sha256:
+            raise Unexpected(
+                "a result file is damaged", where=artifact.name, cure="try again; if it fails again, check the service"
+            )
+        path = folder / artifact.name
+        write_bytes(path, content)
+        return path
+
+
+def _options(**values: object) -> Options:
+    try:
+        return Options.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(first["msg"], where=where, got=first["input"], code="usage.options") from None
+
+
+def _chosen(study: Study, names: Sequence[str] | None) -> Sequence[Artifact]:
+    if names is None:
+        return [artifact for artifact in study.artifacts if artifact.name.startswith(RESULTS)]
+    known = {artifact.name: artifact for artifact in study.artifacts}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            "the study has no such artifact",
+            got=", ".join(unknown),
+            expected=", ".join(known),
+            code="usage.unknown_name",
+        )
+    return [known[name] for name in names]
+
+
+def _state(state: str) -> State:
+    try:
+        return State(state)
+    except ValueError:
+        raise UsageError(
+            "unknown state of a study", got=state, expected=", ".join(State), code="usage.unknown_name"
+        ) from None
+
+
+def _id(study: Study | str) -> str:
+    return study if isinstance(study, str) else study.id
