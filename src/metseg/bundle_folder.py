@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from metseg.errors import BundleError
@@ -15,6 +17,8 @@ WEIGHTS_NAME = re.compile(r"model(_\d+)?\.safetensors")
 #: The packaged network that finds the brain in heads with skull; it finds no lesions.
 BRAIN_EXTRACTION = "brain-extraction"
 RECIPE, CARD, METRICS, SPLIT, CHECKSUMS = "recipe.toml", "card.md", "metrics.json", "split.json", "sha256"
+#: Entry-point group of packages that bring bundles, such as ``packages/metseg-models-nc``.
+BUNDLES_GROUP = "metseg.bundles"
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".bin"}
 
 
@@ -67,11 +71,32 @@ def model_name(folder: Path, recipe_name: str) -> str:
 
 
 def bundle_places() -> tuple[Path, ...]:
-    """Return where bundles are searched for: the package, a checkout it runs from, ``$METSEG_HOME`` (``~/.metseg``)."""
+    """Return where bundles are searched for.
+
+    The package, a checkout it runs from, other installed packages (`packages_with_bundles`), and ``$METSEG_HOME``
+    (``~/.metseg``).
+    """
     package = Path(str(resources.files("metseg")))
     checkout = package.parents[1]
     in_checkout = (checkout / "bundles",) if (checkout / "pyproject.toml").is_file() else ()
-    return (package / "bundles", *in_checkout, user_bundles())
+    return (package / "bundles", *in_checkout, *packages_with_bundles(), user_bundles())
+
+
+@cache
+def packages_with_bundles() -> tuple[Path, ...]:
+    """Return the folders ``bundles`` of the installed packages that declare an entry point of `BUNDLES_GROUP`.
+
+    The value of the entry point is the name of the package, which is found and not imported: a package of bundles
+    brings data, no code.
+    """
+    from importlib.metadata import entry_points  # takes longer to import than the rest of this file
+
+    found = []
+    for point in sorted(entry_points(group=BUNDLES_GROUP), key=lambda point: point.name):
+        spec = find_spec(point.value)
+        if spec is not None:
+            found += [Path(place) / "bundles" for place in spec.submodule_search_locations or ()]
+    return tuple(found)
 
 
 def packaged_bundle(name: str) -> Path:

@@ -23,6 +23,25 @@ def no_progress(_share: float) -> None:
     """Report no progress: the default of every `OnShare`."""
 
 
+class PlainShare:
+    """Print the completed share of a task to stderr as plain lines, one every few seconds.
+
+    Args:
+        what: the activity, such as "Fetching".
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last = time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        """Print the share, 0 to 1, if the last line was some seconds ago."""
+        now = time.monotonic()
+        if now - self._last >= PLAIN_INTERVAL_S:
+            self._last = now
+            print(f"{self._what}: {share:.0%}", file=sys.stderr, flush=True)
+
+
 def track(items: Iterable[Item], what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Item]:
     """Yield the items one by one and show the progress.
 

@@ -13,6 +13,9 @@ from metseg.cli.option_parsing import absolute
 app = typer.Typer(help="Bundles and architectures.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a bundle of this name that was installed before.")
+]
 
 
 @app.command("list")
@@ -27,7 +30,7 @@ def list_models(as_json: Json = False) -> None:
     for name, folder in bundles.items():
         print(f"{name}\t{folder}")
     if not bundles:
-        print("no bundles; `metseg train` creates one, `metseg models add PATH` installs one")
+        print("no bundles; `metseg train` creates one, `metseg models add` and `metseg models fetch` install one")
 
 
 @app.command()
@@ -77,16 +80,62 @@ def add(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the bundle; defaults to its recipe's name.")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Install a bundle, so that it can be used by name."""
     from metseg.model.bundle_install import install_bundle
 
-    installed = install_bundle(path, name=name)
+    installed = install_bundle(path, name=name, overwrite=overwrite)
     if as_json:
         print(json.dumps({"name": installed.name, "bundle": str(installed)}))
         return
     print(f"{installed.name}\t{installed}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A released bundle, such as lgg-flair.")],
+    file: Annotated[
+        Path | None, typer.Option("--from", help="Its archive on this machine; by default it is downloaded.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Download a released bundle from METSEG_MODELS_URL, check it, and install it."""
+    from metseg.model import releases
+    from metseg.model.bundle_fetch import fetch_bundle
+    from metseg.progress import PlainShare, no_progress
+
+    on_share = no_progress if as_json or file is not None else PlainShare(f"Fetching {name}")
+    installed = fetch_bundle(name, file=file, overwrite=overwrite, on_share=on_share)
+    licence = releases.RELEASES[name].licence
+    if as_json:
+        print(json.dumps({"name": installed.name, "bundle": str(installed), "licence": licence}))
+        return
+    print(f"{installed.name}\t{installed}")
+    print(f"licence of the weights: {licence}")
+
+
+@app.command()
+def pack(
+    name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The archive to write (zip).")],
+    as_json: Json = False,
+) -> None:
+    """Pack a bundle into one file for a release; prints its size and checksum for the table of releases."""
+    import hashlib
+
+    from metseg.bundle_folder import find_bundle
+    from metseg.model.bundle_archive import pack_bundle
+
+    pack_bundle(find_bundle(name), out)
+    content = out.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if as_json:
+        print(json.dumps({"file": str(out), "bytes": len(content), "sha256": digest}))
+        return
+    print(f"{out}\t{len(content)} bytes\tsha256 {digest}")
 
 
 @app.command()

@@ -15,12 +15,13 @@ from metseg.model.bundle import list_bundles, load_bundle
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
-def install_bundle(path: Path, *, name: str | None = None) -> Path:
+def install_bundle(path: Path, *, name: str | None = None, overwrite: bool = False) -> Path:
     """Copy a bundle into the user's own folder of bundles and return where it is now.
 
     Args:
         path: the bundle's folder; it is loaded first, so that nothing damaged is installed.
         name: what it is called from now on; None: as its recipe is, for the folder of every run's bundle is ``bundle``.
+        overwrite: replace a bundle of this name in the user's folder.
     Raises:
         BundleError: not a sound bundle.
         UsageError: a bundle of that name can be called already, or the name is not fit for a folder.
@@ -35,15 +36,34 @@ def install_bundle(path: Path, *, name: str | None = None) -> Path:
             cure="choose another name with --name",
             code="usage.bundle_name",
         )
+    cure = "choose another name with --name, or replace it with --overwrite"
+    require_free_name(chosen, overwrite=overwrite, cure=cure)
     target = user_bundles() / chosen
-    there = list_bundles().get(chosen, target)
-    if there.exists():
-        raise UsageError(
-            f"a bundle named '{chosen}' already exists",
-            where=there,
-            cure="choose another name with --name, or remove the existing bundle",
-            code="usage.bundle_exists",
-        )
     with atomic_folder(target) as temporary:
         shutil.copytree(bundle.folder, temporary, dirs_exist_ok=True)
     return target
+
+
+def require_free_name(name: str, *, overwrite: bool, cure: str) -> None:
+    """Raise unless a bundle can be installed under a name.
+
+    Args:
+        name: of the bundle.
+        overwrite: accept a bundle of this name in the user's folder, which will be replaced. One of another place is
+            never replaced: it would still be found first.
+        cure: of the error for a bundle in the user's folder.
+    Raises:
+        UsageError: ``usage.bundle_exists``.
+    """
+    target = user_bundles() / name
+    there = list_bundles().get(name, target)
+    if not there.exists() or (overwrite and there == target):
+        return
+    raise UsageError(
+        f"a bundle named '{name}' already exists",
+        where=there,
+        cure=cure
+        if there == target
+        else f"use it with --model {name}: a bundle outside {user_bundles()} is not replaced",
+        code="usage.bundle_exists",
+    )
