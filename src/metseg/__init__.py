@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from metseg.api.scoring import score
     from metseg.api.simulation import simulate
     from metseg.api.training import compare, train
-    from metseg.client.client import Client
-    from metseg.client.errors import ServiceError, StudyFailed
+    from metseg.client.service_errors import ServiceError, StudyFailed
+    from metseg.client.study_client import Client
     from metseg.errors import (
         BundleError,
         GeometryError,
@@ -92,7 +92,7 @@ _MODULES = {
     "BundleError": "metseg.errors",
     "Case": "metseg.volume",
     "Cases": "metseg.api.reading",
-    "Client": "metseg.client.client",
+    "Client": "metseg.client.study_client",
     "GeometryError": "metseg.errors",
     "InputError": "metseg.errors",
     "LockedError": "metseg.errors",
@@ -101,8 +101,8 @@ _MODULES = {
     "Predictor": "metseg.inference.predictor",
     "Recipe": "metseg.recipe",
     "ResourceError": "metseg.errors",
-    "ServiceError": "metseg.client.errors",
-    "StudyFailed": "metseg.client.errors",
+    "ServiceError": "metseg.client.service_errors",
+    "StudyFailed": "metseg.client.service_errors",
     "UsageError": "metseg.errors",
     "Volume": "metseg.volume",
     "compare": "metseg.api.training",

@@ -16,9 +16,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 import metseg
-from metseg.client import client as client_module
-from metseg.client.errors import StudyUnfinished, Unexpected
+from metseg.client import study_client as client_module
 from metseg.client.service_api import ServiceApi
+from metseg.client.service_errors import StudyUnfinished, Unexpected
 from metseg.schemas import Scope, State
 from metseg.serve.service_context import Service
 

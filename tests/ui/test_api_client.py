@@ -7,8 +7,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from metseg.client.errors import Refusal, Unexpected, Unreachable
 from metseg.client.service_api import Part, form_fields
+from metseg.client.service_errors import Refusal, Unexpected, Unreachable
 from metseg.schemas import Options, State
 from metseg.ui.api_client import Api
 from metseg.ui.page_settings import PageSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import metseg
-from metseg.client.errors import Refusal
+from metseg.client.service_errors import Refusal
 from metseg.errors import InputError
 from metseg.schemas import Failure, Kind, Phase, Problem, State
 from metseg.serve.http.problem_details import STATUS

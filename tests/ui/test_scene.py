@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from metseg.client.errors import Unexpected
+from metseg.client.service_errors import Unexpected
 from metseg.ui.viewer.nifti_bytes import boxed, moved, read_nifti, write_nifti
 from metseg.ui.viewer.plane_view import View, picked_voxel
 from metseg.ui.viewer.scene import (

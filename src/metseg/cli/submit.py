@@ -75,7 +75,7 @@ def submit(
 
     Exits with a status other than 0, and prints nothing to standard output, if the study fails.
     """
-    from metseg.client.client import Client
+    from metseg.client.study_client import Client
 
     _require_empty(out)
     with Client(server, key) as client, _advice():
@@ -102,7 +102,7 @@ def submit(
 @contextmanager
 def _advice() -> Iterator[None]:
     """Replace the cures of the service, which name form fields, by those that name options of this command."""
-    from metseg.client.errors import ServiceError
+    from metseg.client.service_errors import ServiceError
 
     try:
         yield

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from metseg.client.errors import Refusal, ServiceError, Unexpected, Unreachable
+from metseg.client.service_errors import Refusal, ServiceError, Unexpected, Unreachable
 from metseg.errors import UsageError
 from metseg.schemas import Model, ModelList, Options, Problem, Readiness, State, Study, StudyList
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 #: How often a transfer that was cut is continued, and the seconds between.
 ATTEMPTS: Final = 3
 PAUSE_S: Final = 1.0
-_CHUNK: Final = 2**18
 _OK, _PARTIAL, _NOT_FOUND, _NO_SUCH_RANGE = 200, 206, 404, 416
 
 
@@ -126,7 +125,7 @@ def _transfer(url: str, part: Path, release: Release, on_share: OnShare) -> None
             return
         have = _beginning(response, url, have)
         with part.open("ab" if have else "wb") as target:
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():
                 target.write(chunk)
                 have += len(chunk)
                 on_share(min(have / release.size, 1.0))

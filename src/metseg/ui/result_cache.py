@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
-from metseg.client.errors import Unexpected
+from metseg.client.service_errors import Unexpected
 from metseg.schemas import Artifact, Study
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import nifti_bytes, niivue_data, slice_images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from metseg.client.errors import Refusal
+from metseg.client.service_errors import Refusal
 from metseg.errors import MetsegError
 from metseg.schemas import Readiness, State
 from metseg.ui import browser_components, error_display, host_check, session_state, theme

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from metseg.client.errors import Refusal, Unreachable
+from metseg.client.service_errors import Refusal, Unreachable
 from metseg.errors import MetsegError
 from metseg.schemas import Phase, State, Study
 from metseg.ui import error_display, page_settings, session_state

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel import orientations
 
-from metseg.client.errors import Unexpected
+from metseg.client.service_errors import Unexpected
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]

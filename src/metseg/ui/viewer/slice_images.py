@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from metseg.client.errors import Unexpected
+from metseg.client.service_errors import Unexpected
 from metseg.schemas import Study
 from metseg.ui.viewer.scene import Mask, stored_threshold
 

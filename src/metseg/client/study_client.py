@@ -14,8 +14,8 @@ import httpx
 from pydantic import ValidationError
 
 from metseg.atomic_io import write_bytes
-from metseg.client.errors import ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
 from metseg.client.service_api import FilePart, ServiceApi, key_from_environment, url_from_environment
+from metseg.client.service_errors import ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
 from metseg.client.upload_files import upload_parts
 from metseg.errors import UsageError
 from metseg.schemas import Artifact, Model, Options, State, Study, StudySummary
