@@ -41,13 +41,14 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     from metseg.serve.app import create_app
+    from metseg.serve.bind_address import listen
     from metseg.serve.log_redaction import configure_logs
 
     given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
     settings = _settings(**given)
     configure_logs(settings.log_level)
     _require_key_beyond_loopback(settings)
-    listener = _listen(settings)
+    listener = listen(settings.host, settings.port, backlog=_BACKLOG)
     _run(create_app(settings), settings, listener)
 
 
@@ -168,31 +169,16 @@ def _require_key_beyond_loopback(settings: Settings) -> None:
         )
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Return a listening socket, so that its port is known before anything else starts."""
-    from metseg.serve.bind_address import bind
-
-    try:
-        listener = bind(settings.host, settings.port)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on port {settings.port} of {settings.host}",
-            where="--port",
-            got=error.strerror,
-            cure="stop the program that uses the port, or choose another one with --port",
-            code="usage.port",
-        ) from None
-    listener.listen(_BACKLOG)
-    return listener
-
-
 def _run(application: Any, settings: Settings, listener: socket.socket) -> None:
     import uvicorn
+
+    from metseg.http_protocol import TimedHttpProtocol
 
     host, port = listener.getsockname()[:2]
     print(f"metseg serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     config = uvicorn.Config(
         application,
+        http=TimedHttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

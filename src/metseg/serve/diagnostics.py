@@ -23,7 +23,7 @@ from metseg.serve.storage.database import Database, migration_config
 
 PREFIX: Final = "METSEG_"
 #: ``METSEG_*`` variables that are not settings of the service: those of the page and of pseudonyms.
-OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PSEUDONYM_KEY")
+OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PAGE_MEMORY_BYTES", "PSEUDONYM_KEY")
 #: Prefix of the variables for tests.
 _OF_TESTS: Final = f"{PREFIX}TEST_"
 
