@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     uploads_at_once: Count = 16
     #: Maximum number of unfinished studies; further ones get status 503.
     queue_limit: Count = 100
+    #: Maximum number of requests of one API key in a minute, counted by each API process; further ones get status 429.
+    key_requests_per_minute: Count = 1200
+    #: Maximum number of unfinished studies of the owner of an API key; further ones get status 429.
+    key_queue_limit: Count = 50
     #: Value of ``Retry-After`` in seconds.
     retry_after_s: Count = 10
     #: Disk space in bytes that must stay free.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -35,7 +36,8 @@ def get_principal(
     """Authenticate the caller.
 
     Raises:
-        Refused: ``request.unauthorised``; while no key exists, ``request.host`` and ``request.origin``.
+        Refused: ``request.unauthorised``, ``request.rate``; while no key exists, ``request.host`` and
+            ``request.origin``.
     """
     if not service.keys.any():
         _require_local(request, service)
@@ -49,6 +51,7 @@ def get_principal(
             expected="Bearer and an API key",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    service.rates.count(holder.actor)
     return holder
 
 
@@ -80,5 +83,6 @@ def _require_local(request: Request, service: Service) -> None:
             cure="create an API key, or add the name to METSEG_ALLOWED_HOSTS",
         )
     origin = request.headers.get("origin")
-    if origin is not None and host_of(origin) not in allowed:
+    # With its port: other programs of this machine may serve pages too.
+    if origin is not None and urlsplit(origin).netloc.lower() != request.headers["host"].lower():
         raise Refused("request.origin", "requests from pages of other origins are not allowed", where="header Origin")

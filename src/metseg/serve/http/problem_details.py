@@ -33,6 +33,8 @@ STATUS: Final[Mapping[str, int]] = {
     "request.range": 416,
     "request.media_type": 415,
     "request.invalid": 422,
+    "request.rate": 429,
+    "request.queue": 429,
     "request.idempotency": 422,
     # errors of the uploaded files
     "input.archive_path": 400,
@@ -81,6 +83,7 @@ TITLES: Final[Mapping[int, str]] = {
     415: "The file format is not supported",
     416: "The file has no such part",
     422: "The data cannot be used",
+    429: "Too many requests",
     500: "Internal error",
     503: "The service is not available for this now",
     507: "The service has no disk space left",
