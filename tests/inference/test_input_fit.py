@@ -28,6 +28,12 @@ IMAGE = np.random.default_rng(0).normal(100, 20, (12, 10, 6)).astype(np.float32)
 ON_SLICES = ("data.channels=", 'data.modalities=["t2f"]')
 
 
+@pytest.fixture(autouse=True)
+def accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept the terms of `lgg-flair`, which is for non-commercial use only."""
+    monkeypatch.setenv("METSEG_ACCEPTED_MODELS", "lgg-flair")
+
+
 def volume(**more: np.ndarray) -> Case:
     images = {"t2f": IMAGE, **more}
     return Case("case", "patient", {name: Volume(data, np.eye(4)) for name, data in images.items()})

@@ -16,6 +16,7 @@ from metseg.inference.predictor import Predictor
 from metseg.io.images.channel_names import GreyRule
 from metseg.io.prediction_inputs import study_of_named
 from metseg.model.bundle import load_bundle
+from metseg.model_terms import require_accepted
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import DataPart, Recipe
 from metseg.volume import Case, is_nibabel_image
@@ -32,7 +33,8 @@ def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | No
         tta: average over mirror images (test-time augmentation); None: as the bundle says.
     Raises:
         BundleError: not a bundle, or a damaged one.
-        UsageError: no bundle of that name, or an argument of a wrong type.
+        UsageError: no bundle of that name, an argument of a wrong type, or a bundle for non-commercial use only with
+            terms that have not been accepted (``licence.not_accepted``).
 
     Examples:
         The model that comes with the package, for four sequences of a volume::
@@ -45,6 +47,7 @@ def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | No
     require_instance("device", device, str, expected="a text such as 'cpu'")
     if tta is not None:
         require_instance("tta", tta, bool, expected="True, False or None")
+    require_accepted(name_or_path)
     return Predictor.from_bundle(load_bundle(name_or_path), device=device, tta=tta)
 
 

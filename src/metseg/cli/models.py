@@ -81,12 +81,29 @@ def add(
 ) -> None:
     """Install a bundle, so that it can be used by name."""
     from metseg.model.bundle_install import install_bundle
+    from metseg.model_terms import is_accepted
 
     installed = install_bundle(path, name=name)
     if as_json:
         print(json.dumps({"name": installed.name, "bundle": str(installed)}))
         return
     print(f"{installed.name}\t{installed}")
+    if not is_accepted(installed):
+        typer.echo(f"for non-commercial use only: run metseg models accept {installed.name} before using it", err=True)
+
+
+@app.command()
+def accept(
+    name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False
+) -> None:
+    """Accept the terms of a bundle for non-commercial use only; needed once, before it predicts."""
+    from metseg.model_terms import accept as accept_terms
+
+    terms = accept_terms(name)
+    if as_json:
+        print(json.dumps({"name": name, "non_commercial": bool(terms), "terms": terms, "accepted": True}))
+        return
+    print(f"{name}: accepted, non-commercial use only: {terms}" if terms else f"{name}: free, nothing to accept")
 
 
 @app.command()

@@ -74,6 +74,7 @@ def predict(
     from metseg.inference.predictor import Predictor
     from metseg.inference.shards import Shard
     from metseg.model.bundle import load_bundle
+    from metseg.model_terms import require_accepted
 
     reading = InputOptions(
         patient_pattern,
@@ -85,6 +86,7 @@ def predict(
         patients=absolute(patients),
     )
     portion = None if shard is None else Shard.parse(shard)
+    require_accepted(model)
     predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)
     chosen = formats or ("mask", "overlay")
     outcome = predict_paths(inputs or [], predictor, out, formats=chosen, reading=reading, shard=portion, quiet=as_json)

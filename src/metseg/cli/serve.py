@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,10 +129,12 @@ def check_audit(
 
 
 def _settings(**given: object) -> Settings:
-    from metseg.serve.settings import load_settings
+    from metseg.serve.settings import load_settings, share_settings
+    from metseg.serve.storage.folders import keep_files_private
 
+    keep_files_private()
     settings = load_settings(**given)
-    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are searched there, also by child processes
+    share_settings(settings)
     return settings
 
 

@@ -71,6 +71,11 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "request.queue": ErrorText(
         "Too many of your studies are waiting", "Wait until some are finished, or cancel one in the list of studies."
     ),
+    "licence.not_accepted": ErrorText(
+        "The terms of this model have not been accepted",
+        "It is for non-commercial use only. Choose another model, or ask the administrator to accept its terms with"
+        " `metseg models accept` and its name.",
+    ),
     "request.host": ErrorText(
         "The service does not accept requests to this address",
         "Use the address that you were given, or ask the administrator to allow this one.",

@@ -169,6 +169,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.timeout": "the upload took too long (expected at most 30 s without a byte)",
     "request.rate": "this API key makes too many requests (expected at most 1200 in a minute)",
     "request.queue": "the owner of this API key has too many unfinished studies (expected at most 50)",
+    "licence.not_accepted": "this model is for non-commercial use only, and its terms have not been accepted",
     "request.state": "the study is finished (got done)",
     "request.too_large": "the upload is too large (expected at most 2048 MiB)",
     "request.media_type": "the media type of the body is not supported",

@@ -54,6 +54,7 @@ STATUS: Final[Mapping[str, int]] = {
     "resources.time": 503,
     "resources.disk": 507,
     "usage.unknown_name": 422,
+    "licence.not_accepted": 403,
     "internal": 500,
 }
 
@@ -100,6 +101,9 @@ CURES: Final[Mapping[str, str]] = {
     ),
     "input.brain_mask": (
         "send a brain mask in the field brain_mask (NIfTI, on the grid of an image), or skull-stripped images"
+    ),
+    "licence.not_accepted": (
+        "choose another model (see GET /models), or ask the operator of the service to accept the terms"
     ),
     "input.dimensions": "choose a model for volumes (see GET /models), or send slices as pictures",
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
