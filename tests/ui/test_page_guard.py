@@ -26,7 +26,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from metseg.ui import page_guard, upload_access
+from metseg.ui import page_guard, page_server, upload_access
 from metseg.ui.page_guard import COPIES, PageGuard, UploadBudget
 from metseg.ui.page_server import MEBIBYTE, UPLOAD_MIB, streamlit_options
 
@@ -147,9 +147,21 @@ def test_every_answer_has_the_headers(allowed: str) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_the_largest_file_follows_the_memory() -> None:
+def test_files_beyond_the_temporary_space_are_refused() -> None:
+    budget = UploadBudget(10**9, used=lambda: 0, temporary=lambda: 1000)
+    with budget.reserve(600):
+        with budget.reserve(400):
+            pass
+        with pytest.raises(Exception, match="too little memory"), budget.reserve(401):
+            pass
+
+
+def test_the_largest_file_follows_memory_and_temporary_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_server, "temporary_bytes", lambda: 2**50)
     assert streamlit_options("h", 1, 100 * MEBIBYTE)["server_maxUploadSize"] == 100 // COPIES
     assert streamlit_options("h", 1, 2**50)["server_maxUploadSize"] == UPLOAD_MIB
+    monkeypatch.setattr(page_server, "temporary_bytes", lambda: 512 * MEBIBYTE)
+    assert streamlit_options("h", 1, 2**50)["server_maxUploadSize"] == 512
 
 
 READY = {"ready": True, "checks": {}, "queued": 0, "running": 0, "workers": 1}

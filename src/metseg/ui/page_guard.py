@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -79,6 +81,11 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def temporary_bytes() -> int:
+    """Return the free space for temporary files, through which Streamlit receives uploads."""
+    return shutil.disk_usage(tempfile.gettempdir()).free
+
+
 @dataclass
 class UploadBudget:
     """Limits the memory of uploads. Used only on the event loop, so it needs no lock.
@@ -86,18 +93,21 @@ class UploadBudget:
     Args:
         limit_bytes: memory that the process of the page may use.
         used: returns the memory that it uses now.
+        temporary: returns the free space for temporary files.
         reserved_bytes: memory promised to uploads that are being received.
     """
 
     limit_bytes: int
     used: Callable[[], int] = resident_bytes
+    temporary: Callable[[], int] = temporary_bytes
     reserved_bytes: int = field(default=0, init=False)
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
-        """Reserve the memory for an upload of `size` bytes; raise if there is too little."""
+        """Reserve room for an upload of `size` bytes; raise if there is too little memory or temporary space."""
         wanted = COPIES * size
-        if self.used() + self.reserved_bytes + wanted > self.limit_bytes:
+        lacks_memory = self.used() + self.reserved_bytes + wanted > self.limit_bytes
+        if lacks_memory or self.reserved_bytes // COPIES + size > self.temporary():
             raise _Refused(
                 413, "The page has too little memory for this file now. Send it to the API, or try again later."
             )

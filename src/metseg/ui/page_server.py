@@ -13,7 +13,7 @@ from streamlit import net_util
 from streamlit.starlette import App
 from streamlit.web import bootstrap
 
-from metseg.ui.page_guard import COPIES, PageGuard, UploadBudget
+from metseg.ui.page_guard import COPIES, PageGuard, UploadBudget, temporary_bytes
 from metseg.ui.theme import OPTIONS
 
 MEBIBYTE: Final = 2**20
@@ -41,7 +41,7 @@ def streamlit_options(host: str, port: int, memory_bytes: int) -> dict[str, Any]
         **OPTIONS,
         "server.address": host,
         "server.port": port,
-        "server.maxUploadSize": max(1, min(UPLOAD_MIB, memory_bytes // COPIES // MEBIBYTE)),
+        "server.maxUploadSize": largest_upload_mib(memory_bytes),
         "server.maxMessageSize": MESSAGE_MIB,
         # Given here, so that no file or variable of Streamlit's can weaken them; `PageGuard` is stricter still.
         "server.enableCORS": True,
@@ -51,6 +51,11 @@ def streamlit_options(host: str, port: int, memory_bytes: int) -> dict[str, Any]
         "server.enableAgentApi": False,
     }
     return {name.replace(".", "_"): value for name, value in options.items()}
+
+
+def largest_upload_mib(memory_bytes: int) -> int:
+    """Return the largest file that an upload may have in MiB; Streamlit shows it beside the control."""
+    return max(1, min(UPLOAD_MIB, memory_bytes // COPIES // MEBIBYTE, temporary_bytes() // MEBIBYTE))
 
 
 def run_page(listener: socket.socket, memory_bytes: int, http: type[asyncio.Protocol]) -> None:
