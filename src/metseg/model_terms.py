@@ -1,7 +1,7 @@
 """Terms of models: which bundles are for non-commercial use only, and whether the user has accepted that.
 
-Terms hold for the bundles that are offered by name: shipped or installed ones. A bundle in any other folder, such as one
-of a training by the user, is not asked about.
+Terms hold for the bundles that are offered by name: shipped or installed ones. The user is not asked about a bundle in
+any other folder, such as one of the user's own trainings.
 """
 
 from __future__ import annotations

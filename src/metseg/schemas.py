@@ -309,7 +309,9 @@ class Model(Wire):
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
     data: str = Field(default="", description="Training images and their licence; may be unknown.")
     non_commercial: bool = Field(default=False, description="Whether its terms permit non-commercial use only.")
-    accepted: bool = Field(default=True, description="Whether the operator has accepted these terms; else it is refused.")
+    accepted: bool = Field(
+        default=True, description="Whether the operator has accepted these terms; else it is refused."
+    )
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}
     fingerprint: str

@@ -1,4 +1,4 @@
-"""Models for non-commercial use only are offered by the service, and used once the operator has accepted their terms."""
+"""The service lists models for non-commercial use only, and uses them once their terms have been accepted."""
 
 from __future__ import annotations
 

@@ -51,4 +51,9 @@ def test_older_folders_and_databases_are_closed_to_others(tmp_path: Path, open_u
     (home / "studies").mkdir(parents=True)
     (home / "service.sqlite").write_bytes(b"")
     Folders(home).make()
-    assert modes(home) == {"home/": 0o700, "home/incoming/": 0o700, "home/studies/": 0o700, "home/service.sqlite": 0o600}
+    assert modes(home) == {
+        "home/": 0o700,
+        "home/incoming/": 0o700,
+        "home/studies/": 0o700,
+        "home/service.sqlite": 0o600,
+    }

@@ -165,6 +165,7 @@ def test_the_largest_file_follows_memory_and_temporary_space(monkeypatch: pytest
 
 
 READY = {"ready": True, "checks": {}, "queued": 0, "running": 0, "workers": 1}
+ANSWERS = {"/ready": READY, "/studies": {"studies": []}, "/models": {"models": []}}
 PROBLEM = {"type": "x", "title": "x", "status": 401, "detail": "x", "code": "request.unauthorised"}
 
 
@@ -176,7 +177,7 @@ def api(*, needs_key: bool) -> Iterator[str]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             refuses = needs_key and path != "/ready"
-            body = PROBLEM if refuses else {"/ready": READY, "/studies": {"studies": []}, "/models": {"models": []}}[path]
+            body = PROBLEM if refuses else ANSWERS[path]
             content = json.dumps(body).encode()
             self.send_response(401 if refuses else 200)
             self.send_header("Content-Length", str(len(content)))
@@ -205,7 +206,8 @@ def page_of(address: str, **variables: str) -> Iterator[str]:
     try:
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None
+            assert time.monotonic() < deadline
             try:
                 httpx.get(f"http://127.0.0.1:{port}/_stcore/health").raise_for_status()
                 break

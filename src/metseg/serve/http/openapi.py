@@ -14,7 +14,14 @@ from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
 Responses = dict[int | str, dict[str, Any]]
 
 #: Problems of every route.
-EVERYWHERE: Final = ("request.host", "request.origin", "request.unauthorised", "request.rate", "internal", "resources.database")
+EVERYWHERE: Final = (
+    "request.host",
+    "request.origin",
+    "request.unauthorised",
+    "request.rate",
+    "internal",
+    "resources.database",
+)
 #: Additional problems of routes that receive files.
 UPLOADS: Final = (
     "request.malformed",

@@ -65,8 +65,8 @@ def open_database(settings: Settings) -> Database:
     """Open the database and migrate its tables.
 
     Raises:
-        ResourceError: ``resources.database``, it cannot be reached, is damaged, or belongs to another version of metseg;
-            the message contains no part of the URL.
+        ResourceError: ``resources.database``, it cannot be reached, is damaged, or belongs to another version of
+            metseg; the message contains no part of the URL.
     """
     check_database(settings)
     database = Database(settings)
