@@ -89,7 +89,8 @@ def _warning_of_second(home: Path) -> Iterator[None]:
     except Timeout:
         sys.stderr.write(
             f"warning: another `metseg up` is running with the same METSEG_HOME ({home}): both process the same"
-            " studies, and their workers need different names (METSEG_WORKER_ID). Stop one of them, or set METSEG_HOME.\n"
+            " studies, and their workers need different names (METSEG_WORKER_ID). Stop one of them, or set"
+            " METSEG_HOME.\n"
         )
     try:
         yield

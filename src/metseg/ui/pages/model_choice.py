@@ -69,9 +69,10 @@ def show_card(model: Model) -> None:
 def _show_terms(model: Model) -> None:
     """Show that a model is for non-commercial use only, and how its terms are accepted if they have not been yet."""
     if not model.accepted:
+        command = f"metseg models accept {model.name}".replace("`", "")
         st.warning(
             f"The model {plain(model.name)} is for non-commercial use only. Its terms have not been accepted yet: run"
-            f" `metseg models accept {plain(model.name)}` on the computer of the service, once."
+            f" `{command}` on the computer of the service, once."
         )
     elif model.non_commercial:
         st.caption("For non-commercial use only.")
