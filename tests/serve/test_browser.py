@@ -305,7 +305,7 @@ def service_of_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         pytest.skip("no model lies in bundles/")
     home = tmp_path_factory.mktemp("checkout") / "home"
     home.mkdir()
-    with running.metseg_up(home, page=True) as started:
+    with running.metseg_up(home, page=True, METSEG_ACCEPTED_MODELS="lgg-flair") as started:
         yield started
 
 

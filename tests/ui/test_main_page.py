@@ -140,11 +140,13 @@ def test_a_model_with_terms_that_are_not_accepted_is_not_used(service: FakeApi, 
     shown.file_uploader[0].set_value([("a.png", b"one", "")]).run()
     assert "metseg models accept lgg-flair" in words(shown)
     assert shown.button(key="analyse").disabled
+    assert not [button for button in shown.button if str(button.key).startswith("sample-")]
     service.models = (restricted.model_copy(update={"accepted": True}),)
     shown.run()
     assert "metseg models accept" not in words(shown)
     assert any("non-commercial use only" in caption.value for caption in shown.caption)
     assert not shown.button(key="analyse").disabled
+    assert shown.button(key="sample-pictures")
 
 
 def test_only_a_page_that_the_service_let_in_may_upload(

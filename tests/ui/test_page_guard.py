@@ -25,11 +25,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from metseg.ui import page_guard, page_server, upload_access
 from metseg.ui.page_guard import COPIES, PageGuard, UploadBudget
-from metseg.ui.page_server import MEBIBYTE, UPLOAD_MIB, streamlit_options
+from metseg.ui.page_server import INCOMING_MIB, MEBIBYTE, UPLOAD_MIB, streamlit_options
 
+STREAM = "/_stcore/stream"
 MINE = "http://testserver"
 UPLOAD = "/_stcore/upload_file/{session}/file-1"
 PATIENCE_S = 120.0
@@ -226,11 +229,10 @@ def session_of(page: str) -> Iterator[str]:
     """Open the page as a browser does, wait until it is drawn, and return the id of the session."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-    from websockets.sync.client import connect
 
     start = BackMsg()
     start.rerun_script.query_string = ""
-    url = f"{page.replace('http', 'ws')}/_stcore/stream"
+    url = f"{page.replace('http', 'ws')}{STREAM}"
     with connect(url, subprotocols=["streamlit"], origin=page, max_size=None) as connection:  # type: ignore[list-item,arg-type]
         connection.send(start.SerializeToString())
         session_id = ""
@@ -254,6 +256,13 @@ def upload(page: str, session_id: str, size: int = 10) -> httpx.Response:
         )
 
 
+def send_message(page: str, size: int) -> None:
+    """Send a message as a browser does, and wait for an answer."""
+    with connect(f"{page.replace('http', 'ws')}{STREAM}") as connection:
+        connection.send(bytes(size))
+        connection.recv(timeout=PATIENCE_S)
+
+
 @pytest.mark.slow
 def test_the_page_takes_no_file_before_the_key() -> None:
     with api(needs_key=True) as address, page_of(address) as page, session_of(page) as session_id:
@@ -266,5 +275,7 @@ def test_the_page_takes_no_file_before_the_key() -> None:
         assert upload(page, session_id).status_code == 204
         assert upload(page, session_id, 2**29).status_code == 413
         assert upload(page, "another-session").status_code == 403
+        with pytest.raises(ConnectionClosedError, match="1009"):
+            send_message(page, INCOMING_MIB * MEBIBYTE + 1)
         headers = httpx.get(page).headers
         assert re.search("frame-ancestors 'self'", headers["content-security-policy"])

@@ -21,6 +21,11 @@ MEBIBYTE: Final = 2**20
 UPLOAD_MIB: Final = 2048
 #: Largest message to the browser in MiB: a large volume for the viewer.
 MESSAGE_MIB: Final = 512
+#: Largest message from the browser in MiB: the state of all controls, with names of thousands of files. Anyone may send
+#: messages, also without a key.
+INCOMING_MIB: Final = 8
+#: Connections at a time; further ones get status 503. Each may hold one incoming message.
+CONNECTIONS: Final = 256
 #: Streamlit runs this script for each session. It is not imported here: its components register with a running server.
 _SCRIPT: Final = Path(__file__).with_name("app.py")
 #: Seconds between two signs of life of an open page.
@@ -43,6 +48,7 @@ def streamlit_options(host: str, port: int, memory_bytes: int) -> dict[str, Any]
         "server.port": port,
         "server.maxUploadSize": largest_upload_mib(memory_bytes),
         "server.maxMessageSize": MESSAGE_MIB,
+        "server.maxWidgetStateSize": INCOMING_MIB,
         # Given here, so that no file or variable of Streamlit's can weaken them; `PageGuard` is stricter still.
         "server.enableCORS": True,
         "server.corsAllowedOrigins": [],
@@ -74,7 +80,8 @@ def run_page(listener: socket.socket, memory_bytes: int, http: type[asyncio.Prot
         App(_SCRIPT, middleware=[guard]),
         http=http,
         ws="websockets-sansio",
-        ws_max_size=MESSAGE_MIB * MEBIBYTE,
+        ws_max_size=INCOMING_MIB * MEBIBYTE,
+        limit_concurrency=CONNECTIONS,
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
         log_level="warning",

@@ -43,7 +43,7 @@ def show_upload(api: Api) -> None:
     if not models:
         st.warning("No model is installed. Install one with `metseg models add`.")
         return
-    _samples(api, models)
+    _samples(api, [model for model in models if model.accepted])
     left, right = st.columns([1.25, 1], gap="large")
     with left:
         files = _choose_files()
