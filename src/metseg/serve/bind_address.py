@@ -61,7 +61,7 @@ def listen(host: str, port: int, *, backlog: int = 128) -> socket.socket:
             f"cannot listen on port {port} of {host}",
             where="--port",
             got=error.strerror,
-            cure="stop the program that uses the port, or choose another one with --port",
+            cure="stop the program that uses the port, or choose another port with --port",
             code="usage.port",
         ) from None
     listener.listen(backlog)
