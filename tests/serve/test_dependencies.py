@@ -87,6 +87,7 @@ def test_another_owners_study_is_not_there(client: TestClient, service: Service,
         ({"Host": ""}, 400, "request.host"),
         ({"Origin": "https://evil.example"}, 403, "request.origin"),
         ({"Origin": "null"}, 403, "request.origin"),
+        ({"Origin": "http://["}, 403, "request.origin"),
         ({"Origin": "http://localhost:8501"}, 403, "request.origin"),  # another program of this machine
         ({"Origin": "http://127.0.0.1:8000"}, 200, None),
         ({"Host": "localhost:8000"}, 200, None),

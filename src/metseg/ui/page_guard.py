@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 import psutil
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from metseg.schemas import is_own_origin
 from metseg.ui import upload_access
 
 #: Times that a file is in memory while it is received: in the temporary folder, which may be in memory, and as bytes.
@@ -142,7 +142,8 @@ class PageGuard:
             await self.app(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if is_own_origin(Headers(scope=scope)):
+        headers = Headers(scope=scope)
+        if is_own_origin(headers.get("origin"), headers.get("host", "")):
             await self.app(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
@@ -161,7 +162,7 @@ class PageGuard:
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on, or the removal of one. Streamlit has no other route that writes."""
         headers = Headers(scope=scope)
-        if not is_own_origin(headers):
+        if not is_own_origin(headers.get("origin"), headers.get("host", "")):
             raise _Refused(403, "Requests from pages of other origins are not allowed.")
         match = _UPLOAD.fullmatch(scope["path"])
         if match is None:
@@ -182,24 +183,12 @@ class PageGuard:
         return receive_in_time
 
 
-def is_own_origin(headers: Headers) -> bool:
-    """Return whether a request comes from the page itself, or not from a browser.
-
-    >>> is_own_origin(Headers({"host": "localhost:8501", "origin": "http://localhost:8501"}))
-    True
-    >>> is_own_origin(Headers({"host": "localhost:8501", "origin": "http://localhost:3000"}))
-    False
-    """
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
-
-
 def _size(scope: Scope, headers: Headers) -> int:
     """Return the announced size of an upload; browsers always send one."""
     if scope["method"] == "DELETE":
         return 0
     announced = headers.get("content-length", "")
-    if not announced.isdigit():
+    if not announced.isdecimal():
         raise _Refused(411, "The length of the file is required.")
     return int(announced)
 

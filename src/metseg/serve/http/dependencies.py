@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from metseg.schemas import Scope, host_of
+from metseg.schemas import Scope, host_of, is_own_origin
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal
@@ -82,7 +81,5 @@ def _require_local(request: Request, service: Service) -> None:
             where="header Host",
             cure="create an API key, or add the name to METSEG_ALLOWED_HOSTS",
         )
-    origin = request.headers.get("origin")
-    # With its port: other programs of this machine may serve pages too.
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers["host"].lower():
+    if not is_own_origin(request.headers.get("origin"), request.headers["host"]):
         raise Refused("request.origin", "requests from pages of other origins are not allowed", where="header Origin")
