@@ -29,7 +29,8 @@ def restricted(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def submit(client: TestClient, make: SimpleNamespace, **data: str) -> httpx.Response:
-    return client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, data=data)
+    answer: httpx.Response = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, data=data)
+    return answer
 
 
 def test_a_model_is_refused_until_its_terms_are_accepted(

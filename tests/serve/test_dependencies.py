@@ -201,7 +201,8 @@ def test_an_owner_has_a_number_of_waiting_studies(
     files = {"t1c": ("a.nii.gz", make.nifti())}
 
     def submit(headers: dict[str, str]) -> httpx.Response:
-        return client.post("/studies", files=files, data={"model": "bright-t1c"}, headers=headers)
+        answer: httpx.Response = client.post("/studies", files=files, data={"model": "bright-t1c"}, headers=headers)
+        return answer
 
     first = submit(keys[0])
     assert [first.status_code, submit(keys[1]).status_code] == [202, 202]
