@@ -22,7 +22,7 @@ from metseg.errors import InputError
 from metseg.io.dicom import find_studies, read_series
 from metseg.io.dicom.dicom_files import DicomLocation
 from metseg.io.dicom.elements import read_file_meta
-from metseg.io.dicom.instances import read_instance
+from metseg.io.dicom.instance_reader import read_instance
 
 scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "io" / "dicom" / "scanner.py")))
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -155,7 +155,7 @@ def test_26_different_pictures_at_one_place(folder: Path) -> None:
     write(folder, scanner.slices(stored))
     stored[1, 3, 2] += 1
     write(folder, scanner.slices(stored)[1:2], seed=9)
-    assert refused(folder, "input.duplicate_slice").got == "5 pictures for 4 slices"
+    assert refused(folder, "input.duplicate_slice").got == "5 images for 4 slices"
     refused(folder, "input.duplicate_slice", allow_gaps=True)
 
 
@@ -251,7 +251,7 @@ def test_28_decoders_that_are_not_there(folder: Path) -> None:
 
 
 def test_28_sizes_are_capped_before_anything_is_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import metseg.io.dicom.instances as instances
+    import metseg.io.dicom.instance_reader as instances
     import metseg.io.dicom.pixel_decoding as decode
 
     def decoded(*_: object, **__: object) -> np.ndarray:
@@ -296,12 +296,12 @@ def test_28_a_damaged_compressed_picture_is_named_by_its_file(folder: Path, synt
     paths = write(folder, objects)
     place = 1 + sorted(paths).index(paths[2])
     error = refused(folder, "input.truncated")
-    assert str(error.got).endswith(f": file {place} of 4 in the order of names, picture number 12")
+    assert str(error.got).endswith(f": file {place} of 4 in name order, picture number 12")
     with zipfile.ZipFile(folder.parent / "b.zip", "w") as archive:
         for path in paths:
             archive.write(path, path.name)
     error = refused(folder.parent / "b.zip", "input.truncated")
-    assert str(error.got).endswith(": file 3 of 4 in the order of names, picture number 12")
+    assert str(error.got).endswith(": file 3 of 4 in name order, picture number 12")
 
 
 def test_28_colour_is_refused(folder: Path) -> None:

@@ -22,7 +22,7 @@ def compare(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change every recipe: key=value, such as train.max_minutes=20.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of an earlier comparison; its runs are kept.")
     ] = False,
