@@ -57,7 +57,8 @@ def add_key(
         str, typer.Argument(help="Owner of the studies that the key opens: one word, not a patient's name.")
     ],
     scopes: Annotated[
-        list[str] | None, typer.Option("--scope", help="predict, read, write or metrics; may be repeated.")
+        list[str] | None,
+        typer.Option("--scope", metavar="NAME", help="predict, read, write or metrics; may be repeated."),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,
     as_json: Json = False,
