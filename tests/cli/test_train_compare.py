@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +40,43 @@ def test_train_ends_in_a_bundle_and_one_document(
     status, out, err = run_metseg("train", recipe_file("one"), *paths, "--device", "cpu")
     assert (status, out) == (2, "")  # the folder holds a run
     assert err.splitlines()[-1].startswith("metseg: ")
+
+
+def test_train_ends_with_scores_and_a_command_that_works(
+    run_metseg: Run,
+    recipe_file: Callable[..., Path],
+    tiny_slices: Path,
+    tiny_cache: Path,
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "runs" / "a b"
+    words = ("--data", tiny_slices, "--out", run, "--cache", tiny_cache, "--set", "train.max_steps=3")
+    status, out, err = run_metseg("train", recipe_file("one"), *words, "--device", "cpu")
+    assert status == 0, err
+    title, scores, bundle, command = out.splitlines()
+    assert title == "scores of 3 test patients, mean [95 % interval over patients]:"
+    found = r"\d+ of \d+ lesions found, \d+ false"
+    assert re.fullmatch(rf"  lesion: Dice \d\.\d{{3}} \[\d\.\d{{3}}, \d\.\d{{3}}\]; {found}", scores), scores
+    assert bundle == f"bundle: {run / 'bundle'}"
+    program, *words = shlex.split(command.removeprefix("next: "))
+    assert program == "metseg"
+    status, out, err = run_metseg(*words)
+    assert status == 0, err
+    assert out.startswith("12 pictures, ")  # of the three test patients
+    assert len(list((run / "predictions").glob("*.json"))) == 3
+
+
+def test_train_without_test_patients_ends_with_the_scores_of_its_fold(
+    run_metseg: Run, recipe_file: Callable[..., Path], tiny_slices: Path, tiny_cache: Path, tmp_path: Path
+) -> None:
+    split = tmp_path / "split.json"
+    assert run_metseg("split", tiny_slices, "--out", split, "--folds", 4, "--test", 0)[0] == 0
+    words = ("--data", tiny_slices, "--out", tmp_path / "run", "--cache", tiny_cache, "--set", "train.max_steps=3")
+    status, out, err = run_metseg("train", recipe_file("one"), *words, "--split", split, "--fold", 2, "--device", "cpu")
+    assert status == 0, err
+    assert out.startswith("scores of 2 validation patients")
+    assert "--part validation --fold 2" in out.splitlines()[-1]
+    assert run_metseg(*shlex.split(out.splitlines()[-1].removeprefix("next: metseg ")))[0] == 0
 
 
 def test_compare_trains_judges_and_writes(
