@@ -99,12 +99,16 @@ def test_inspect_takes_a_single_picture_or_volume(data_set, tmp_path, run_metseg
     assert "sequences: t1c (1)" in out
     volume.write_bytes(volume.read_bytes()[:40])
     status, out, err = run_metseg("inspect", volume)
-    assert (status, "t1c.nii.gz: " in out) == (3, True)
+    assert (status, out, err.count("\n")) == (3, "", 1)
+    assert "t1c.nii.gz: " in err
 
 
-@pytest.mark.parametrize("option", ["--layout", "--labels", "--masks", "--patients"])
-def test_options_for_folders_are_refused_with_a_single_file(data_set, run_metseg, option):
-    status, out, err = run_metseg("inspect", data_set / "p1" / "2.png", option, "brats")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--layout", "images_masks"), ("--labels", "binary"), ("--masks", "masks"), ("--patients", "patients.csv")],
+)
+def test_options_for_folders_are_refused_with_a_single_file(data_set, run_metseg, option, value):
+    status, out, err = run_metseg("inspect", data_set / "p1" / "2.png", option, value)
     assert (status, out) == (2, "")
     assert f"{option} cannot be used with a single file" in err
 

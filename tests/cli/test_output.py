@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -33,6 +34,6 @@ def test_architectures_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     models.architectures()
-    lines = capsys.readouterr().out.splitlines()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= 100
     assert {line.split()[0] for line in lines if not line.startswith(" ")} == {"architecture", *MODELS}

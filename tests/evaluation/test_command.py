@@ -82,7 +82,7 @@ def test_truth_and_predictions_can_be_arguments(run: Run, run_metseg: Run, tmp_p
     assert run_metseg("evaluate", truth, predictions, *more) == (0, with_options, "")
     status, out, err = run_metseg("evaluate", truth, f"one={predictions}", f"two={predictions}", *more)
     assert status == 0, err
-    assert list(json.loads(out)["sets"]) == ["one", "two"]
+    assert list(json.loads(out)["models"]) == ["one", "two"]
 
 
 def test_scores_go_to_a_folder_of_their_own_by_default(
