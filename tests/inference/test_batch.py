@@ -312,7 +312,7 @@ def test_how_inputs_are_read_is_for_the_command_line_to_say(run_metseg: Run, tin
     ("given", "message"),
     [
         (["--modality", "t1c"], "expected t1c=PATH"),
-        (["--modality", "t1c=a", "--modality", "t1c=b"], "t1c is named twice"),
+        (["--modality", "t1c=a", "--modality", "t1c=b"], "t1c is given twice"),
         ([], "nothing to predict on"),
     ],
 )

@@ -59,8 +59,8 @@ def load_model(
     if tta is not None:
         require_instance("tta", tta, bool, expected="True, False or None")
     for name, value in (("threshold", threshold), ("minimum_mm3", minimum_mm3)):
-        if value is not None:
-            require_instance(name, value, Real, expected="a number or None")
+        if value is not None and not isinstance(value, Real):
+            raise wrong_type(name, value, expected="a number or None")
     bundle = load_bundle(name_or_path)
     return Predictor.from_bundle(bundle, device=device, tta=tta, threshold=threshold, minimum_mm3=minimum_mm3)
 

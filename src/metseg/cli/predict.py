@@ -125,11 +125,15 @@ def predict(
     )
     if predictor.views > 1 and not as_json:
         _tell(f"averaging over mirror images takes about {predictor.views} times as long as --no-tta")
-    chosen = formats or ("mask", "overlay")
-    if instances:
-        chosen = dict.fromkeys((*chosen, "instances"))
+    chosen = [*(formats or ("mask", "overlay")), *(["instances"] if instances else [])]
     outcome = predict_paths(
-        inputs or [], predictor, out, formats=tuple(chosen), reading=reading, shard=portion, quiet=as_json
+        inputs or [],
+        predictor,
+        out,
+        formats=tuple(dict.fromkeys(chosen)),
+        reading=reading,
+        shard=portion,
+        quiet=as_json,
     )
     if as_json:
         _print_json(outcome)
