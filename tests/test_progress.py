@@ -69,15 +69,15 @@ def test_a_pipe_gets_a_line_now_and_then(clock: list[float], capsys: pytest.Capt
         clock[0] += 6.0
     # After 6, 12, 18 and 24 s; at least 10 s lie between two lines.
     assert capsys.readouterr().err.splitlines() == [
-        "Reading: 2/4, 0.2/s, 12 s left",
-        "Reading: 4/4, 0.2/s, 0 s left",
+        "Reading: 2/4, 6.0 s each, 12 s left",
+        "Reading: 4/4, 6.0 s each, 0 s left",
     ]
 
 
 def test_a_pipe_without_a_count_has_no_time_left(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     for _ in track(iter(range(2)), "Reading"):
         clock[0] += 10.0
-    assert capsys.readouterr().err.splitlines() == ["Reading: 1, 0.1/s", "Reading: 2, 0.1/s"]
+    assert capsys.readouterr().err.splitlines() == ["Reading: 1, 10.0 s each", "Reading: 2, 10.0 s each"]
 
 
 def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ def affine_matrix(name: str, value: object) -> npt.NDArray[np.float64]:
     except (TypeError, ValueError):
         raise wrong_type(name, value, expected="a (4, 4) matrix of numbers") from None
     if affine.shape != (4, 4):
-        raise GeometryError("an affine is a 4x4 matrix", where=name, expected=(4, 4), got=affine.shape)
+        raise GeometryError("the affine is not a 4x4 matrix", where=name, expected=(4, 4), got=affine.shape)
     return affine
 
 
@@ -221,7 +221,7 @@ def number_array(name: str, value: object) -> npt.NDArray[np.generic]:
         raise wrong_type(name, value, expected="an array of real numbers")
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise GeometryError(
-            "an image is a volume or a slice",
+            "the image is neither a volume nor a slice",
             where=name,
             expected="(X, Y, Z) or (X, Y)",
             got=array.shape,

@@ -93,6 +93,16 @@ def list_bundles() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def model_name(folder: Path, recipe_name: str) -> str:
+    """Return the name of a model for people: the one that ``--model`` takes, else the name of its recipe.
+
+    Args:
+        folder: of its bundle.
+        recipe_name: of the recipe that made it.
+    """
+    return folder.name if folder.parent in bundle_places() else recipe_name
+
+
 def bundle_places() -> tuple[Path, ...]:
     """Return where bundles are searched for: the package, a checkout it runs from, ``$METSEG_HOME`` (``~/.metseg``)."""
     package = Path(str(resources.files("metseg")))

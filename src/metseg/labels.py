@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -211,6 +211,9 @@ TISSUES: Mapping[str, tuple[str, ...]] = {
     "non-enhancing": ("non enhancing", "nonenhancing"),
 }
 
+#: Tissues by what they mean for a patient, the most important first.
+IMPORTANCE: Sequence[str] = ("ET", "non-enhancing", "NCR", "necrosis", "ED", "RC")
+
 #: Region to its names in data sets that list the values of a region; ET is a tissue and a region.
 REGIONS: Mapping[str, tuple[str, ...]] = {
     "WT": ("wt", "whole tumor", "complete tumor", "whole lesion"),
@@ -333,6 +336,12 @@ class NamedLabels:
         except InputError:
             return False
 
+    def contradiction(self, declared: str) -> tuple[str, ...]:
+        """Return a note if the user declared a label scheme that gives these values another meaning."""
+        if self.is_like(declared):
+            return ()
+        return (f"{self.source} says {self.describe()}; masks were read as '{declared}', as declared",)
+
     def as_scheme(self) -> LabelScheme:
         """Return the masks' own scheme. Its only region is the union of all its classes.
 
@@ -404,6 +413,24 @@ def tissues_of(scheme: LabelScheme) -> Mapping[int, str]:
     {1: 'NCR', 2: 'ED', 3: 'ET'}
     """
     return {value: _known(name, TISSUES) or name for value, name in scheme.classes.items()}
+
+
+def most_important(names: Iterable[str]) -> str:
+    """Return the class that names a lesion: the enhancing part first, then the rest of the core, then oedema.
+
+    Args:
+        names: the classes in a lesion, at least one; of classes that are no known tissue the first.
+
+    >>> most_important(["SNFH", "ET", "NETC"]), most_important(["ED", "necrosis"]), most_important(["lesion"])
+    ('ET', 'necrosis', 'lesion')
+    """
+    order = list(IMPORTANCE)
+
+    def rank(name: str) -> int:
+        tissue = _known(name, TISSUES)
+        return order.index(tissue) if tissue in order else len(order)
+
+    return min(names, key=rank)
 
 
 def named_labels(entries: Iterable[tuple[str, Iterable[int]]], source: str) -> NamedLabels:

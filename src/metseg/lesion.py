@@ -27,7 +27,9 @@ class Lesion(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: int = Field(ge=1, description="1 is the largest. The same number marks the lesion in the instance map.")
-    label: str = Field(description="The class with the most voxels in it.")
+    label: str = Field(
+        description="Its most important class: the enhancing part, else another part of the core, else oedema."
+    )
     voxels: int = Field(ge=1, description="Number of voxels; pixels of pictures.")
     voxels_by_label: dict[str, Count] = Field(default={}, description="The same by class.")
     volume_ml: Size | None = None

@@ -127,11 +127,11 @@ def _new_display() -> Progress:
             return Text(f"{task.completed:.0f}/{'?' if task.total is None else f'{task.total:.0f}'}")
 
     class Rate(ProgressColumn):
-        """Column of items per second; empty for a share, and until the first item is done."""
+        """Column of the rate; empty for a share, and until the first item is done."""
 
         def render(self, task: Task) -> Text:
             speed = None if task.fields["is_share"] else task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:.1f}/s")
+            return Text("" if speed is None else rate_text(speed))
 
     class Left(TimeRemainingColumn):
         """Column of the time left; empty where the number of items is not known."""
@@ -161,5 +161,14 @@ def progress_line(what: str, done: int, count: int | None, elapsed_s: float) -> 
     """
     rate = done / elapsed_s if elapsed_s > 0 else 0.0
     if count is None or rate == 0:
-        return f"{what}: {done}, {rate:.1f}/s"
-    return f"{what}: {done}/{count}, {rate:.1f}/s, {(count - done) / rate:.0f} s left"
+        return f"{what}: {done}, {rate_text(rate)}"
+    return f"{what}: {done}/{count}, {rate_text(rate)}, {(count - done) / rate:.0f} s left"
+
+
+def rate_text(rate: float) -> str:
+    """Return a number of items per second as a text; below one per second, the seconds of one item.
+
+    >>> rate_text(5.0), rate_text(0.02)
+    ('5.0/s', '50.0 s each')
+    """
+    return f"{rate:.1f}/s" if rate >= 1 or rate == 0 else f"{1 / rate:.1f} s each"

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from metseg.headline import Headline
 from metseg.lesion import Lesion
 
 NOTICE: Final = "Research use only: not a medical device."
@@ -226,12 +227,18 @@ class Facts(Wire):
     reference: Sequence | None = None
     sequences: tuple[Sequence, ...] = ()
     sequence_records: tuple[SequenceRecord, ...] = ()
+    slice_gaps: tuple[bool, ...] = Field(
+        default=(),
+        description="For each uploaded picture, whether slices are missing before it, by the numbers in the file "
+        "names; empty: none are missing.",
+    )
     shape: tuple[int, ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
     threshold: float | None = None
     slices: int = Field(default=0, description="How many pictures; 0: a volume.")
     timings_s: dict[str, float] = {}
+    fitness: str = Field(default="", description="What the model was trained on, and what this study is.")
 
 
 class Study(Wire):
@@ -249,6 +256,7 @@ class Study(Wire):
     options: Options
     inputs: tuple[InputFile, ...]
     facts: Facts = Facts()
+    headline: Headline | None = Field(default=None, description="What to read first; null before the study is done.")
     warnings: tuple[Warned, ...] = ()
     lesions: tuple[Lesion, ...] = ()
     failure: Failure | None = None

@@ -85,7 +85,7 @@ class Volume:
         if self.affine is not None:
             require_instance("affine", self.affine, np.ndarray, expected="a numpy array (4, 4), or None")
         if self.data.ndim != 3:
-            raise GeometryError("a volume has three axes", expected="(X, Y, Z)", got=self.data.shape)
+            raise GeometryError("the volume does not have three axes", expected="(X, Y, Z)", got=self.data.shape)
         if self.affine is None:
             return
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
@@ -156,7 +156,7 @@ def _by_sequence(images: object, *, expected: str) -> dict[str, tuple[str, Any]]
         name = canonical_modality(key)
         if name in named:
             raise UsageError(
-                f"two images are {name}",
+                f"two images are assigned to {name}",
                 where="images",
                 got=f"{named[name][0]!r} and {key!r}",
                 cure="pass one image for each sequence",
@@ -352,7 +352,7 @@ class Case:
         Returns:
             (1, number of sequences) Matplotlib axes of a new pyplot figure; ``plt.show()`` displays it in a script.
         Raises:
-            InputError: there is no such slice.
+            InputError: the slice does not exist.
         """
         from metseg.plot.slice_panels import Image, show_images
 
@@ -363,7 +363,9 @@ class Case:
         try:
             return show_images(shown, truth, z=z)
         except IndexError:
-            raise InputError("no such slice", where=self.case_id, got=z, cure="count slices from 0") from None
+            raise InputError(
+                "the slice does not exist", where=self.case_id, got=z, cure="count slices from 0"
+            ) from None
 
     def __repr__(self) -> str:
         grids = dict.fromkeys(f"{image.shape}, {_spacing_text(image)}" for image in self.images.values())

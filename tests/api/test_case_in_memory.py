@@ -57,7 +57,7 @@ def test_labels_become_class_ids_of_one_byte(dtype: type) -> None:
         (
             {"images": {"t1c": np.zeros((2, 2, 2)), "T1ce": 0}},
             metseg.UsageError,
-            "two images are t1c.*'t1c' and 'T1ce'",
+            "two images are assigned to t1c.*'t1c' and 'T1ce'",
         ),
         (
             {"images": {"t1c": np.zeros((2, 2, 2)), "t2f": np.zeros((2, 2, 3))}},
@@ -159,7 +159,7 @@ def test_pictures_are_drawn_as_they_lie_in_the_file() -> None:
 
 def test_slices_that_are_not_there_are_refused() -> None:
     case = metseg.Case.from_arrays({"t2f": np.zeros((6, 8, 2), np.uint8)}, None)
-    with pytest.raises(metseg.InputError, match=r"case: no such slice.*got 2"):
+    with pytest.raises(metseg.InputError, match=r"case: the slice does not exist.*got 2"):
         case.plot(2)
     with pytest.raises(metseg.UsageError, match=r"z: .*got str"):
         case.plot("middle")  # type: ignore[arg-type]

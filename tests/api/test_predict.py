@@ -276,7 +276,7 @@ def test_overlay_outlines_the_truth_where_asked() -> None:
 
 
 def test_overlay_refuses_what_is_not_there() -> None:
-    with pytest.raises(metseg.InputError, match="no such slice"):
+    with pytest.raises(metseg.InputError, match="the slice does not exist"):
         metseg.overlay(drawn_by_hand(), 3)
     with pytest.raises(metseg.InputError, match="no truth"):
         metseg.overlay(drawn_by_hand(with_truth=False), truth=True)

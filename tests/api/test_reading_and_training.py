@@ -105,7 +105,7 @@ def test_simulated_patients_are_read_again(tmp_path: Path) -> None:
         ({"patients": 0}, "patients: .*1 or more, got 0"),
         ({"phantom": {"resolution": 3}}, "phantom: unknown key 'resolution'.*did you mean resolution_mm"),
         ({"phantom": 3}, "phantom: .*mapping.*got int"),
-        ({"slices": {"mask": "whole"}}, "slices: options of pictures are given for volumes"),
+        ({"slices": {"mask": "whole"}}, "slices: options of slices are given for volumes"),
         ({"kind": "nifty"}, "Did you mean 'nifti'"),
         ({"challenge": "harder"}, "Did you mean 'hard'"),
         ({"existing": "replace"}, "Unknown way to treat an existing folder 'replace'"),

@@ -22,7 +22,7 @@ from metseg.errors import InputError
 from metseg.io.dicom import find_studies, read_series
 from metseg.io.dicom.dicom_files import DicomLocation
 from metseg.io.dicom.elements import read_file_meta
-from metseg.io.dicom.instances import read_instance
+from metseg.io.dicom.instance_reader import read_instance
 
 scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "io" / "dicom" / "scanner.py")))
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -251,7 +251,7 @@ def test_28_decoders_that_are_not_there(folder: Path) -> None:
 
 
 def test_28_sizes_are_capped_before_anything_is_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import metseg.io.dicom.instances as instances
+    import metseg.io.dicom.instance_reader as instances
     import metseg.io.dicom.pixel_decoding as decode
 
     def decoded(*_: object, **__: object) -> np.ndarray:

@@ -342,7 +342,7 @@ def test_labels_that_cannot_be_had_are_refused_before_reading(build):
 
 def test_test_cases_without_masks_are_left_out_of_training_and_predicted_on(build):
     found = find(build("nnunet"))
-    note = "1 case without masks left out, the first unseen"
+    note = "left out: 1 case without masks, first unseen"
     assert found.notes == (note,)
     assert "unseen" not in {source.case_id for source in find_cases(found.tree.root)}
     (unseen,) = find_inputs(found.tree.root / "imagesTs")
@@ -354,7 +354,7 @@ def test_test_cases_without_masks_are_left_out_of_training_and_predicted_on(buil
     assert told == [note]
     for channel in ("0000", "0001"):
         write(found.tree.root / "imagesTs" / f"other_07_{channel}.nii.gz", "t1c")
-    with pytest.raises(InputError, match=r"two cases are called 'other_07'.*give one of these folders"):
+    with pytest.raises(InputError, match=r"two cases have the name 'other_07'.*give one of these folders"):
         find_inputs(found.tree.root)
 
 
@@ -362,7 +362,7 @@ def test_training_says_once_what_it_leaves_out(build, capsys):
     root = build("nnunet")
     recipe = load_recipe("mets-3d", changes=['data.labels="brats-gli-2023"', 'data.optional=["t1n", "t2w"]'])
     assert len(read_sources(recipe, root)) == len(read_sources(recipe, root)) == len(TREES["nnunet"].found)
-    assert capsys.readouterr().err == f"metseg: {root}: 1 case without masks left out, the first unseen\n"
+    assert capsys.readouterr().err == f"metseg: {root}: left out: 1 case without masks, first unseen\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -455,7 +455,7 @@ def test_a_table_beside_the_data_gives_attributes(build):
 
 def test_a_file_is_no_data_set(tmp_path):
     write(tmp_path / "t1c.nii.gz", "t1c")
-    with pytest.raises(InputError, match="a file where a folder is needed") as caught:
+    with pytest.raises(InputError, match="the path is a file, not a folder") as caught:
         find_cases(tmp_path / "t1c.nii.gz")
     assert caught.value.code == "input.not_a_folder"
 

@@ -215,7 +215,7 @@ def test_errors_name_the_cause() -> None:
         evaluate_case(truth, truth, protocol="brats-met-2023", scheme="binary", spacing_mm=(1, 1, 1))
     with pytest.raises(UsageError, match="Unknown region"):
         evaluate_case(truth, truth)["leison"]
-    with pytest.raises(GeometryError, match="volume or a slice"):
+    with pytest.raises(GeometryError, match="neither a volume nor a slice"):
         evaluate_case(truth[None], truth[None])
 
 

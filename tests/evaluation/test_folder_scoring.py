@@ -311,5 +311,5 @@ def test_what_cannot_be_paired(volumes: tuple[Path, Path], tmp_path: Path) -> No
     with pytest.raises(InputError, match="no prediction matches a truth"):
         match_files(predictions, tmp_path / "others")
     save(predictions / "again" / "BraTS-MET-00001-000-pred.nii.gz", blobs(0))
-    with pytest.raises(InputError, match="two cases are called 'BraTS-MET-00001-000'"):
+    with pytest.raises(InputError, match="two cases have the name 'BraTS-MET-00001-000'"):
         match_files(predictions, predictions)

@@ -60,7 +60,7 @@ def test_what_contradicts_itself_is_refused(truth: np.ndarray, tmp_path: Path) -
     image = nibabel.Nifti1Image(truth, AFFINE)
     with pytest.raises(UsageError, match="spacing_mm: the images already have a voxel size"):
         evaluate_case(image, truth, SPACING)
-    with pytest.raises(UsageError, match="affine: the images have"):
+    with pytest.raises(UsageError, match="affine: the images already have"):
         evaluate_case(truth, image, affine=AFFINE)
     with pytest.raises(UsageError, match="affine: both a spacing and an affine"):
         evaluate_case(truth, truth, SPACING, affine=AFFINE)

@@ -133,6 +133,19 @@ def test_the_truth_may_be_that_of_the_whole_data_set(bundle: Path, folders: tupl
         set_operating_point(bundle, OperatingTarget(predictions, truth, false_positives=0.0), quiet=True)
 
 
+def test_the_truth_may_have_other_labels_than_the_predictions(bundle: Path, folders: tuple[Path, Path]) -> None:
+    """A model of one class writes masks of 0 and 1, and says so; the truth has the classes of its data set."""
+    predictions, truth = folders
+    for path in truth.rglob("*_mask.png"):
+        Image.fromarray((np.asarray(Image.open(path)) // 255 * 3).astype(np.uint8)).save(path)
+    for patient in ("P3", "P4"):
+        document = {"case": patient, "model": load_bundle(bundle).recipe.name, "technique": {"labels": "binary"}}
+        (predictions / f"{patient}.json").write_text(json.dumps(document), "utf-8")
+    wanted = OperatingTarget(predictions, truth, false_positives=0.0, labels="brats-met-2023")
+    operated = set_operating_point(bundle, wanted, quiet=True)
+    assert (operated.point.patients, operated.point.threshold, operated.point.sensitivity.mean) == (2, 0.65, 1.0)
+
+
 @pytest.mark.parametrize("document", ["P3.json", "deep_P3.json"])
 def test_predictions_of_another_model_are_refused_whatever_their_document_is_called(
     bundle: Path, folders: tuple[Path, Path], document: str

@@ -283,7 +283,7 @@ def test_the_brain_mask_is_written_on_request(
         (path,) = (tmp_path / "out").glob(f"*{name}-brain_mask.nii.gz")
         assert np.array_equal(np.asarray(nib.load(path).dataobj), BRAIN_VOXELS)
     of_heads = bright(recipe("{ name = 'zscore' }"))
-    with pytest.raises(UsageError, match="makes no brain mask"):
+    with pytest.raises(UsageError, match="uses no brain mask"):
         predict_paths([tmp_path / "in"], of_heads, tmp_path / "no", formats=["brain-mask"], quiet=True)
 
 

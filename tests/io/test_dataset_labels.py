@@ -127,7 +127,7 @@ def test_inspect_counts_tissues_by_their_names(data_set: Make, said: str) -> Non
             "brats-gli-2023",
             "'RC' is not one of the requested classes",
         ),
-        ({"background": 0, "ED": [1, 2], "NCR": [2, 3], "ET": 4}, "brats-gli-2023", "said to be ED and NCR"),
+        ({"background": 0, "ED": [1, 2], "NCR": [2, 3], "ET": 4}, "brats-gli-2023", "contradictory names: ED and NCR"),
         ({"background": 0, "tumor": 1}, "brats-gli-2023", "not one of the requested classes"),
         ({"background": 0, "NCR": 1, "ED": 2, "ET": 3}, "brats-2015", "'NCR' is not one of the requested classes"),
     ],
@@ -154,7 +154,7 @@ def test_a_declared_scheme_counts_and_the_contradiction_is_named(data_set: Make)
     case = source.load()
     assert int((case.labels.data == 3).sum()) == ET
     (warning,) = case.warnings
-    assert "1 = ET, 2 = ED, 3 = NCR; the mask was read as 'brats-gli-2023'" in warning
+    assert "1 = ET, 2 = ED, 3 = NCR; masks were read as 'brats-gli-2023'" in warning
     (agreeing,) = find_cases(data_set({"background": 0, "NCR": 1, "ED": 2, "ET": 3}), file_labels="brats-gli-2023")
     assert agreeing.load().warnings == ()
 

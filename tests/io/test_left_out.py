@@ -108,7 +108,7 @@ def test_pictures_outside_the_folders_of_images_and_masks(tmp_path: Path) -> Non
     pattern = r"^(.*)_\d+$"
     told: list[str] = []
     find_inputs(tmp_path, tell=told.append)
-    note = "3 pictures in no folder of images or masks: previews/a.png, previews/b.png, previews/c.png"
+    note = "3 pictures outside the folders of images and masks: previews/a.png, previews/b.png, previews/c.png"
     assert told == [note]
     assert find(tmp_path, patient_pattern=pattern).notes == (note,)
     picture(tmp_path / "previews" / "d.png")
@@ -236,7 +236,7 @@ def test_a_brain_mask_on_another_grid_beside_a_dicom_study_is_not_used(tmp_path:
     (warning,) = [text for text in case.warnings if "brain_mask" in text]
     assert warning.startswith("t1c_brain_mask.nii.gz beside the study is not used: the brain mask lies on no image's")
     (named,) = find_inputs(tmp_path, modalities=("t1c",), named={"brain_mask": mask})
-    with pytest.raises(GeometryError, match="on no image's grid"):
+    with pytest.raises(GeometryError, match="fits no image's grid"):
         named.load()
 
 
@@ -410,6 +410,44 @@ def test_real_label_maps_as_pictures_are_refused_and_their_images_read(tmp_path:
     labels = planes["seg-BraTS23_1"].astype(np.uint8)
     with pytest.raises(InputError, match="the image is a label map"):
         picture_stack(tmp_path / "labels", *np.moveaxis(labels, -1, 0)).load()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+@pytest.mark.parametrize("colours", [False, True])
+def test_masks_as_lossy_pictures_given_as_images_are_refused(tmp_path: Path, ending: str, colours: bool) -> None:
+    (tmp_path / "ann").mkdir()
+    for number in (1, 2):
+        mask = Image.fromarray(label_plane((255,) if number == 2 else (0,), 64))
+        (mask.convert("RGB") if colours else mask).save(tmp_path / "ann" / f"ann_{number}.{ending}", quality=60)
+    (source,) = find_inputs(tmp_path / "ann")
+    with pytest.raises(InputError, match="the image is a mask") as caught:
+        source.load()
+    assert caught.value.code == "input.label_map"
+
+
+def test_real_masks_as_jpeg_are_refused_and_their_images_read(tmp_path: Path, real_data: Path) -> None:
+    folder = real_data / "mets_t2w_slices"
+    for path in sorted((folder / "images").glob("*.jpg")):
+        assert find_inputs(path)[0].load().slice_names
+    masks = [path for path in sorted((folder / "masks").glob("*.jpg")) if np.asarray(Image.open(path)).any()]
+    assert masks
+    for number, path in enumerate(masks):
+        copy = tmp_path / f"scan{number}.jpg"  # under a name that does not say what it is
+        copy.write_bytes(path.read_bytes())
+        with pytest.raises(InputError, match="the image is a mask"):
+            find_inputs(copy)[0].load()
+
+
+def test_a_label_map_among_images_is_refused_by_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    head = label_plane((60, 80), 64) + rng.integers(0, 12, (64, 64), np.uint8)
+    for name, labels in {"mask": (255,), "classes": (80, 160, 240)}.items():
+        source = picture_stack(tmp_path / name, head, head, label_plane(labels, 64))
+        with pytest.raises(InputError, match=r"ann_2\.png: the image is a label map"):
+            source.load()
+    # A dim edge slice of few values, and speckles, are no label map.
+    speckles = np.where(rng.random((64, 64)) > 0.9, 90, 0).astype(np.uint8)
+    assert picture_stack(tmp_path / "edge", head, label_plane((1, 2), 64), speckles).load().slice_names
 
 
 def test_a_mask_of_fractions_given_as_an_image_is_refused(tmp_path: Path) -> None:

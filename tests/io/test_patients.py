@@ -231,7 +231,7 @@ def test_two_dates_of_one_patient_stay_together(tmp_path: Path) -> None:
 
 def test_the_patterns_for_two_folders_of_one_name_reach_over_dates(tmp_path: Path) -> None:
     pictures(tmp_path, ["x/p/2019/1", "x/p/2020/1", "y/p/2019/1"])
-    with pytest.raises(InputError, match="two folders are called 'p'") as caught:
+    with pytest.raises(InputError, match="two folders have the name 'p'") as caught:
         find_cases(tmp_path)
     different, one = re.findall(r"'(\S+)'", str(caught.value.cure))
     assert {patient for patient, _ in whose(tmp_path, patient_pattern=different).values()} == {"x/p", "y/p"}

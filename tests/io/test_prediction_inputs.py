@@ -87,14 +87,14 @@ def test_one_picture_is_a_case(save: Save) -> None:
 def test_cases_of_one_name_are_refused(save: Save, tmp_path: Path) -> None:
     for name in ("p_1", "p_2", "q_1", "p/a_1", "p/a_2"):
         save(f"{name}.png", GREY)
-    with pytest.raises(InputError, match="two cases would be called 'p'"):
+    with pytest.raises(InputError, match="two cases would have the name 'p'"):
         find_inputs(tmp_path)
 
 
 def test_pictures_whose_results_would_collide_are_refused(save: Save, tmp_path: Path) -> None:
     save("1.png", GREY)
     save("1.tif", GREY)
-    with pytest.raises(InputError, match="one name"):
+    with pytest.raises(InputError, match="the same name"):
         find_inputs(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_a_name_that_nobody_knows_is_refused_and_one_that_is_not_read_is_said(tm
     with pytest.raises(UsageError, match=r"Unknown sequence 'tlc'\. Did you mean 't1c'\?"):
         named(tlc=t1c)
     warnings = named(t1=t1c).load().warnings
-    assert "t1n is named and not read: the model sees t1c, t2f" in warnings
+    assert "t1n is given but not used: the model takes t1c, t2f" in warnings
 
 
 def test_what_is_left_out_is_not_told_to_be_read_in_vain(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_order_of_a_models_sequences_is_not_that_of_a_files_channels(tmp_pat
     channels = np.stack([np.full((6, 6, 6), value, np.uint8) for value in (1, 2)], axis=-1)
     nib.save(nib.Nifti1Image(channels, np.eye(4)), path)
     (source,) = find_inputs(path, modalities=("t1c", "t2f"))
-    with pytest.raises(InputError, match=r"lacks t1c, t2f.*says what BRATS_001\.nii\.gz shows.*--modality"):
+    with pytest.raises(InputError, match=r"lacks t1c, t2f.*the name of BRATS_001\.nii\.gz.*--modality"):
         source.load()
     (tmp_path / "dataset.json").write_text('{"modality": {"0": "FLAIR", "1": "T1gd"}}', "utf-8")
     images = find_inputs(path, modalities=("t1c", "t2f"))[0].load().images
@@ -249,7 +249,7 @@ def test_a_brain_mask_is_turned_onto_the_grid_of_an_image(tmp_path: Path) -> Non
     flipped[1, 3] = 4
     images = {"t1c": Volume(np.zeros((4, 5, 6)), flipped)}
     assert np.argwhere(read_brain_mask(tmp_path / "mask.nii.gz", images).data).tolist() == [[0, 3, 2]]
-    with pytest.raises(InputError, match="on no image's grid") as caught:
+    with pytest.raises(InputError, match="fits no image's grid") as caught:
         read_brain_mask(tmp_path / "mask.nii.gz", {"t1c": Volume(np.zeros((4, 5, 6)), np.diag([2.0, 1, 1, 1]))})
     assert caught.value.code == "input.affine_mismatch"
 

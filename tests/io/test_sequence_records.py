@@ -48,7 +48,7 @@ def test_a_doubtful_file_beside_plain_ones_is_named_in_the_error(tmp_path: Path)
     write(tmp_path / "P1" / "P1_T1_post.nii.gz")
     write(tmp_path / "P1" / "P1_FLAIR.nii.gz")
     (source,) = find_inputs(tmp_path / "P1", modalities=("t1c", "t2f"))
-    with pytest.raises(InputError, match=r"lacks t1c.*P1_T1_post\.nii\.gz was left out: .*'post'.*--modality"):
+    with pytest.raises(InputError, match=r"lacks t1c.*P1_T1_post\.nii\.gz is left out: .*'post'.*--modality"):
         source.load()
 
 

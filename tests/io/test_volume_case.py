@@ -76,7 +76,7 @@ def test_a_mask_on_no_grid_is_refused(study: Path) -> None:
         (mask[::-1], RAS, "input.affine_mismatch"),
     ):
         save(study / "ann" / "seg.nii.gz", data, affine)
-        with pytest.raises(GeometryError, match=r"seg\.nii\.gz: the mask lies on no image's grid.*case ann") as caught:
+        with pytest.raises(GeometryError, match=r"seg\.nii\.gz: the mask fits no image's grid.*case ann") as caught:
             find_cases(study)[0].load()
         assert caught.value.code == code
 
@@ -104,7 +104,7 @@ def test_a_missing_sequence_is_named_unless_the_model_can_do_without(study: Path
 def test_two_files_for_one_sequence_are_asked_about(study: Path) -> None:
     save(study / "ann" / "t1_gd.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
     (source,) = find_cases(study, modalities=("t1c",))
-    with pytest.raises(InputError, match=r"several files are t1c.*t1_gd\.nii\.gz.*--modality t1c=FILE") as caught:
+    with pytest.raises(InputError, match=r"several files match t1c.*t1_gd\.nii\.gz.*--modality t1c=FILE") as caught:
         source.load()
     assert caught.value.code == "input.duplicate_sequence"
     assert find_cases(study, modalities=("t2f",))[0].load().modalities == ("t2f",)  # not in doubt

@@ -16,7 +16,7 @@ from metseg.preprocess.pipeline import prepare, restore
 from metseg.preprocess.prepared_case import Record, reference_name
 from metseg.preprocess.steps import align
 from metseg.recipe import DataPart, Named
-from metseg.training.scoring import score_case
+from metseg.training.run_scoring import score_case
 from metseg.training.snapshot import take_snapshot
 from metseg.volume import BRAIN_MASK, Case, Volume
 

@@ -285,7 +285,7 @@ def test_a_file_that_is_gone_is_named(three, make_recipe, tmp_path):
 
 
 def test_two_cases_with_one_id(three, make_recipe, tmp_path):
-    with pytest.raises(InputError, match="two cases are called 'a'"):
+    with pytest.raises(InputError, match="two cases have the name 'a'"):
         build([three[0], three[0]], make_recipe(*STEPS), tmp_path)
 
 

@@ -29,7 +29,7 @@ def test_nothing_behind_the_sign_brings_the_default_back():
 
 @pytest.mark.parametrize("change", ["name.x.y=1", "train.seed.x=1", "train.seed.x.y=1", "augment.0.name.x=2"])
 def test_a_path_through_a_plain_value_is_refused(change):
-    with pytest.raises(UsageError, match="is below a plain value"):
+    with pytest.raises(UsageError, match="lies inside a value that has no keys"):
         changed(change)
 
 

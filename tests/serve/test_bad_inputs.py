@@ -325,6 +325,29 @@ def test_lesions_go_on_from_picture_to_picture(
     assert (lesion.voxels, lesion.slice_index, lesion.slices, lesion.side) == (18, 0, (0, 1), None)
 
 
+@pytest.mark.parametrize(
+    ("names", "slices"),
+    [
+        (("P7_1", "P7_2", "P7_4"), [(0, 1), (2,)]),
+        (("P7_5", "P7_10", "P7_15"), [(0, 1, 2)]),  # exported in steps of 5
+        (("P7_10", "P7_2", "P7_3"), [(0, 1, 2)]),  # numbers that do not ascend do not tell
+        (("P7_1", "P8_3", "P9_9"), [(0, 1, 2)]),
+    ],
+)
+def test_numbers_in_names_tell_of_missing_slices(
+    client: TestClient,
+    service: Service,
+    make: SimpleNamespace,
+    work_off: WorkOff,
+    names: tuple[str, ...],
+    slices: list[tuple[int, ...]],
+) -> None:
+    files = [("files", (f"{name}.png", make.png(make.square()))) for name in names]
+    study = done(client, service, work_off, client.post("/studies", files=files, data={"model": "bright-pictures"}))
+    assert [lesion.slices for lesion in study.lesions] == slices
+    assert any(study.facts.slice_gaps) == (len(slices) > 1)
+
+
 def test_17_pages_as_a_stack(client: TestClient, service: Service, make: SimpleNamespace, work_off: WorkOff) -> None:
     files = {"files": ("a.tif", pages(3)(make))}
     data = {"model": "bright-pictures", "stack": "true"}
@@ -509,6 +532,7 @@ def archives(inside: bytes) -> dict[str, tuple[str, int, bytes]]:
         "32 too many members": ("input.too_large", 413, packed({f"{number}": b"" for number in range(5001)})),
         "nothing that is read": ("input.not_dicom", 415, packed({"a.txt": b"text"})),
         "damaged": ("input.archive_damaged", 422, packed({"a": inside})[:-30]),
+        "51 DICM and zeros": ("input.truncated", 422, packed({"a.dcm": bytes(128) + b"DICM" + bytes(2**20)})),
     }
 
 

@@ -42,7 +42,7 @@ def test_before_the_first_start(home: Path, port: int) -> None:
     assert wrong() == {}
     texts = {name: finding.text for name, finding in found().items()}
     assert "METSEG_PORT" in texts["settings"]
-    assert texts["database"] == "sqlite, empty: tables are made at the first start"
+    assert texts["database"] == "sqlite, empty: tables will be created at the first start"
     assert "bright-pictures" in texts["models"]
     assert texts["port"] == f"{port} of 127.0.0.1, free"
     assert sorted(path.name for path in home.iterdir()) == ["bundles"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_overwrite_replaces_a_simulation_and_nothing_else(tmp_path: Path) -> Non
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     (stranger / "precious").write_text("x")
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="does not hold a simulation"):
         simulate_dataset(stranger, patients=1, phantom=COARSE, existing="overwrite", quiet=True)
     assert (stranger / "precious").exists()
 
@@ -124,3 +125,10 @@ def test_workers_follow_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dataset.affordable_workers(2.0) > 2 * dataset.affordable_workers(1.0)
     free["available"] = 1e6
     assert dataset.affordable_workers(1.0) == 1
+
+
+def test_without_nilearn_no_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    with pytest.raises(UsageError, match=r"nilearn.*is not installed; pip install 'metseg\[simulate\]'"):
+        simulate_dataset(tmp_path / "study", patients=1, phantom=COARSE, workers=1, quiet=True)
+    assert not (tmp_path / "study").exists()

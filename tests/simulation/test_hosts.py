@@ -241,9 +241,26 @@ def test_two_scans_of_one_patient_stay_one_patient(tmp_path: Path) -> None:
     assert {source.patient for source in find_cases(out, labels="brats-met-2023")} == {"BraTS-MET-00001"}
 
 
+def test_scans_without_a_mask_are_named_before_they_are_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_hosts(tmp_path / "hosts")
+    with_mask, without = (f"BraTS-MET-0000{number}-000" for number in (1, 2))
+    (root / without / f"{without}-seg.nii.gz").unlink()
+    hosts, options = find_cases(root, labels="brats-met-2023"), InsertionOptions(lesions_max=1)
+    simulate_in_hosts(tmp_path / "out", hosts, per_host=1, options=options, quiet=True)
+    assert capsys.readouterr().err == f"metseg: warning: 1 scan without a mask counts as free of tumour: {without}\n"
+    truths = {path.stem: json.loads(path.read_text())["own_tumour"] for path in (tmp_path / "out").glob("*/*.json")}
+    assert truths == {with_mask: True, without: None}
+    simulate_in_hosts(tmp_path / "mirrored", hosts[:1], per_host=1, options=options, healthy_only=True, quiet=True)
+    assert capsys.readouterr().err == ""
+    (document,) = (tmp_path / "mirrored").glob("*/*.json")
+    assert json.loads(document.read_text())["own_tumour"] is False
+
+
 def test_only_hosts_with_a_healthy_half_remain_where_that_is_asked_for(tmp_path: Path) -> None:
     hosts = find_cases(write_hosts(tmp_path / "hosts"), labels="brats-met-2023")
     rows = simulate_in_hosts(tmp_path / "out", hosts, per_host=1, healthy_only=True, quiet=True)
     assert [row["host"] for row in rows] == [hosts[0].case_id]
-    with pytest.raises(InputError, match="no usable host scan is left"):
+    with pytest.raises(InputError, match="no scan is usable"):
         simulate_in_hosts(tmp_path / "none", hosts[1:], per_host=1, healthy_only=True, quiet=True)

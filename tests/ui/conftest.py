@@ -24,7 +24,7 @@ def service() -> Iterator[fake.FakeApi]:
 
     def read_name(stem: str) -> SequenceFromName:
         if stem == "P1_T1_post":
-            return SequenceFromName(None, "the name says T1 and 'post' without after what", is_doubtful=True)
+            return SequenceFromName(None, "the name says T1 and 'post', which is ambiguous", is_doubtful=True)
         return SequenceFromName(known_names.get(stem), "the name says so" if stem in known_names else "")
 
     page_settings.use(

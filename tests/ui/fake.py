@@ -17,6 +17,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from metseg.headline import Headline, headline_of
 from metseg.lesion import Lesion
 from metseg.schemas import (
     Artifact,
@@ -311,7 +312,14 @@ def queued_study(**changes: Any) -> Study:
         "options": Options(model="mets-3d"),
         "inputs": (InputFile(number=1, kind=Kind.NIFTI, sequence="t1c", bytes=10, sha256="a" * 64),),
     }
-    return Study(**{**base, **changes})
+    study = Study(**{**base, **changes})
+    return study if study.state != State.DONE else study.model_copy(update={"headline": _headline(study)})
+
+
+def _headline(study: Study) -> Headline:
+    """Return the headline as the service makes it."""
+    facts = study.facts
+    return headline_of(study.lesions, labels=facts.scheme, pictures=facts.slices or None, fitness=facts.fitness)
 
 
 def done_volume(**changes: Any) -> Study:
@@ -326,6 +334,7 @@ def done_volume(**changes: Any) -> Study:
         spacing_mm=(2.0, 2.0, 3.0),
         threshold=0.5,
         timings_s={"predict": 41.0},
+        fitness="The model was trained on 9 patients; this study: T1 with contrast.",
     )
     base = {"state": State.DONE, "phase": Phase.RENDER, "progress": 1.0, "facts": facts, "lesions": volume_lesions()}
     return queued_study(**{**base, **changes})

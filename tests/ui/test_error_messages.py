@@ -12,8 +12,8 @@ from metseg.errors import InputError
 from metseg.schemas import Failure, Kind, Phase, Problem, State
 from metseg.serve.http.problem_details import STATUS
 from metseg.ui.api_client import Refusal
+from metseg.ui.display_text import KINDS, PHASES, STATE_ICONS, STATES
 from metseg.ui.error_messages import FAMILIES, WORDS, explain_error, explain_failure, words_for
-from metseg.ui.labels import KINDS, PHASES, STATE_ICONS, STATES
 
 SOURCE = Path(str(metseg.__file__)).parent
 #: Codes that no upload can come to: they are about data sets with truth, splits, or training.
@@ -91,3 +91,9 @@ def test_everything_that_can_be_has_a_name() -> None:
     assert set(PHASES) == set(Phase)
     assert set(STATES) == set(STATE_ICONS) == set(State)
     assert set(KINDS) == set(Kind)
+
+
+def test_the_id_of_a_study_is_no_place_for_the_user() -> None:
+    failed = Failure(code="input.brain_mask", detail="no brain", where="case ac795db498e24014938728cfb1be3cb7")
+    assert explain_failure(failed).where is None
+    assert explain_error(InputError("no brain", where="ac795db498e24014938728cfb1be3cb7")).where is None

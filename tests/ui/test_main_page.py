@@ -13,7 +13,7 @@ import pytest
 from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 
-from metseg.schemas import NOTICE, Model, Options, Phase, Problem, State, Study
+from metseg.schemas import NOTICE, Model, Options, Phase, Problem, State, Study, Warned
 from metseg.ui import host_check, page_settings
 from metseg.ui.api_client import Api
 from metseg.ui.pages import study_progress
@@ -82,12 +82,27 @@ def test_a_name_that_is_not_plain_blocks_until_somebody_says_what_it_shows(servi
     shown = page()
     shown.file_uploader[0].set_value([("P1_T1_post.nii.gz", b"one", "")]).run()
     require_sound(shown)
-    assert "'post' without after what" in words(shown)
-    assert "Choose the sequence of each file." in words(shown)
+    assert "'post', which is ambiguous" in words(shown)
+    assert "Choose the sequence of each file, or 'do not use'" in words(shown)
     assert shown.button(key="analyse").disabled
     (box,) = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     box.set_value("t1c").run()
     assert not shown.button(key="analyse").disabled
+
+
+def test_a_file_that_is_none_of_the_sequences_need_not_be_used(service: FakeApi, page: OpenPage) -> None:
+    shown = page()
+    files = [("P1_T1_post.nii.gz", b"another", ""), ("P1_T1_gd.nii.gz", b"one", "")]
+    shown.file_uploader[0].set_value(files).run()
+    require_sound(shown)
+    assert shown.button(key="analyse").disabled
+    boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
+    assert boxes[0].options[-1] == "do not use"
+    boxes[0].set_value("not used").run()
+    require_sound(shown)
+    shown.button(key="analyse").click().run()
+    (parts,) = service.handed
+    assert parts == [("model", None, b"mets-3d"), ("t1c", "file-1-t1c.nii.gz", b"one")]
 
 
 def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenPage) -> None:
@@ -97,7 +112,7 @@ def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenP
     require_sound(shown)
     boxes = [box for box in shown.selectbox if str(box.key).startswith("sequence-")]
     assert [box.value for box in boxes] == ["t1c", "t2f", None]
-    assert "Choose the sequence of each file." in words(shown)
+    assert "Choose the sequence of each file, or 'do not use'" in words(shown)
 
     boxes[2].set_value("t1c").run()
     assert "More than one file is assigned to T1 with contrast." in words(shown)
@@ -189,7 +204,7 @@ def test_a_refused_upload_is_explained_and_can_be_sent_again(service: FakeApi, p
     shown.file_uploader[0].set_value([("a.png", b"GIF89a", "")]).run()
     shown.button(key="analyse").click().run()
     require_sound(shown)
-    assert "A file is of a kind that cannot be read (file 1)." in shown.error[0].value
+    assert "A file has a format that is not supported (file 1)." in shown.error[0].value
     assert "input.format" in shown.code[0].value
     assert "ab12" in shown.code[0].value
 
@@ -242,13 +257,17 @@ def test_polling_asks_for_changes_only(service: FakeApi, page: OpenPage) -> None
     assert service.not_modified > before
 
 
+#: The headline of `done_volume`, escaped for Markdown: one of its two lesions is smaller than 0.1 mL.
+TWO_FOUND = "1 lesion found, and 1 speck below 0\\.1 mL"
+
+
 def test_a_finished_study_is_shown_as_such(service: FakeApi, page: OpenPage) -> None:
     study = service.add(queued_study())
     shown = page(study)
     service.add(done_volume(id=study.id), volume_files())
     shown.run()
     require_sound(shown)
-    assert [title.value for title in shown.title] == ["2 lesions found"]
+    assert [title.value for title in shown.title] == [TWO_FOUND]
 
 
 def test_cancel(service: FakeApi, page: OpenPage) -> None:
@@ -265,7 +284,14 @@ def test_a_result_says_which_file_is_which_sequence_and_why(service: FakeApi, pa
     shown = page(study)
     require_sound(shown)
     said = [caption.value.replace("\\", "") for caption in shown.caption]
-    assert "T1 with contrast: read from the 1st file uploaded (the form declares it (t1c))" in said
+    assert "T1 with contrast: read from the 1st file uploaded (the form declares it (T1 with contrast))" in said
+
+
+def test_warnings_name_sequences_as_the_rest_of_the_page_does(service: FakeApi, page: OpenPage) -> None:
+    warning = Warned(phase=Phase.READ, text="the picture is grey; it was taken for t2f; t1n is missing")
+    shown = page(service.add(done_volume(warnings=(warning,)), volume_files()))
+    require_sound(shown)
+    assert "it was taken for FLAIR; T1 without contrast is missing" in shown.warning[0].value.replace("\\", "")
 
 
 class DrawnAnew(Exception):
@@ -300,11 +326,14 @@ def open_volume(service: FakeApi, page: OpenPage, viewer: str = "Planes", **chan
 
 def test_done_shows_figures_and_table(service: FakeApi, page: OpenPage) -> None:
     _, shown = open_volume(service, page)
-    assert [title.value for title in shown.title] == ["2 lesions found"]
+    assert [title.value for title in shown.title] == [TWO_FOUND]
     assert {metric.label: metric.value for metric in shown.metric} == {
         "Total volume": "1.30 mL",
+        "Lesions of at least 0.1 mL": "1",
         "Longest diameter": "15.6 mm",
     }
+    said = [caption.value.replace("\\", "") for caption in shown.caption]
+    assert said.index("The model was trained on 9 patients; this study: T1 with contrast.") == 0
     table = shown.dataframe[0].value
     assert list(table["No."]) == [1, 2]
     assert list(table["Volume (mL)"]) == [1.2, 0.096]
@@ -416,7 +445,7 @@ def test_pictures(service: FakeApi, page: OpenPage) -> None:
     study = service.add(done_pictures(), picture_files())
     shown = page(study)
     require_sound(shown)
-    assert [title.value for title in shown.title] == ["1 lesion found"]
+    assert [title.value for title in shown.title] == ["1 lesion found in 1 of 2 pictures"]
     assert shown.slider(key=f"slice-{study.id}").value == 2  # where the lesion is
     assert list(shown.dataframe[0].value["Pixels"]) == [48]
     shown.slider(key=f"slice-{study.id}").set_value(1).run()
@@ -452,8 +481,8 @@ def test_two_models_side_by_side(service: FakeApi, page: OpenPage) -> None:
     choose_section(shown, study, "Two models")
     require_sound(shown)
     # The other one's mask is the same file.
-    assert {metric.label: metric.value for metric in shown.metric}["Dice of the two"] == "1.000"
-    assert {metric.label: metric.value for metric in shown.metric}["First alone"] == "0.00 mL"
+    assert {metric.label: metric.value for metric in shown.metric}["Dice between results"] == "1.000"
+    assert {metric.label: metric.value for metric in shown.metric}["Only in the first"] == "0.00 mL"
     assert len(shown.image) == 3
 
 
@@ -548,7 +577,7 @@ def test_without_a_key_only_this_machine_is_let_in(
     assert labels(shown) == []
     assert service.asked == ["GET /ready", "GET /studies"]  # the latter to see whether a key is asked for
     monkeypatch.setattr(host_check, "requested_host", lambda: "localhost:8501")
-    assert "2 lesions found" in words(page(study))
+    assert "1 lesion found, and 1 speck" in words(page(study))
 
 
 def test_with_a_key_it_may_be_called_by_any_name(
@@ -590,7 +619,7 @@ def test_history(service: FakeApi, page: OpenPage) -> None:
     require_sound(shown)
     assert list(service.studies) == [done.id]
     shown.button(key=f"open-{done.id}").click().run()
-    assert [title.value for title in shown.title] == ["2 lesions found"]
+    assert [title.value for title in shown.title] == [TWO_FOUND]
 
 
 @pytest.mark.parametrize("query", ["../../etc/passwd", "' OR 1=1", "3F2B" * 8])

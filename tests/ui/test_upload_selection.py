@@ -47,6 +47,16 @@ def test_kinds_by_name(name: str, kind: Kind) -> None:
     assert chosen.kind == kind
 
 
+def test_pictures_are_sent_in_the_order_of_their_numbers_and_with_them() -> None:
+    names = ["MILLER_19560107_110.png", "MILLER_19560107_11.png", "MILLER_19560107_9.png"]
+    chosen = choose([(name, name.encode()) for name in names], read_no_names)
+    assert [part.name for part in parts_of(chosen)] == ["file-1.png", "file-3.png", "file-102.png"]
+    assert [part.content.decode() for part in parts_of(chosen)] == [names[2], names[1], names[0]]
+    others = choose([("b.png", b""), ("a.png", b""), ("c_9.png", b"")], read_no_names)
+    assert [file.name for file in others] == ["b.png", "a.png", "c_9.png"]
+    assert [part.name for part in parts_of(others)] == ["file-1.png", "file-2.png", "file-3.png"]
+
+
 def test_only_volumes_have_sequences_in_their_names() -> None:
     asked: list[str] = []
 
@@ -80,7 +90,9 @@ def test_a_study_that_fits_has_no_complaint() -> None:
 def test_complaints_name_what_is_wrong() -> None:
     assert complaints([nifti("t2f")], VOLUMES) == ["The model mets-3d also needs T1 with contrast."]
     assert complaints([nifti("t1c"), nifti("t1c")], VOLUMES) == ["More than one file is assigned to T1 with contrast."]
-    assert complaints([nifti("t1c"), nifti(None)], VOLUMES) == ["Choose the sequence of each file."]
+    assert complaints([nifti("t1c"), nifti(None)], VOLUMES) == [
+        "Choose the sequence of each file, or 'do not use' where it shows none of these."
+    ]
     picture = ChosenFile("a.png", b"", Kind.PICTURE)
     assert complaints([picture], VOLUMES) == ["The model mets-3d is for volumes, not for pictures."]
     (mixed,) = complaints([picture, nifti("t1c")], None)

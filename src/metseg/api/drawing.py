@@ -26,7 +26,7 @@ def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False
     Returns:
         (rows, columns, 3) uint8.
     Raises:
-        InputError: there is no such slice, or no truth to draw.
+        InputError: the slice does not exist, or the case has no ground-truth mask.
         UsageError: an argument of a wrong type.
 
     Examples:
@@ -42,7 +42,7 @@ def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False
         z = int(np.count_nonzero(labels, axis=(0, 1)).argmax())
     if not 0 <= require_instance("z", z, int, expected="a whole number, or None") < labels.shape[2]:
         raise InputError(
-            "no such slice",
+            "the slice does not exist",
             where=prediction.case.case_id,
             expected=f"0 to {labels.shape[2] - 1}",
             got=z,
@@ -58,7 +58,7 @@ def _truth(prediction: Prediction) -> Volume:
     truth = prediction.truth
     if truth is None:
         raise InputError(
-            "the case has no truth to draw",
+            "the case has no ground-truth mask to draw",
             where=prediction.case.case_id,
             cure="draw the prediction alone, or read the case with its masks",
             code="input.no_truth",

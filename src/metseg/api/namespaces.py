@@ -66,11 +66,44 @@ class Namespace(Mapping[str, Any]):
         return list(self)
 
 
-class Models(Namespace):
+class Table(Namespace):
+    """One table that takes further entries."""
+
+    def __init__(self, kind: str, module: str, attribute: str) -> None:
+        super().__init__(kind, (module, attribute))
+
+    def register(self, name: str, entry: Any = None, /, **details: Any) -> Any:
+        """Add an entry in this process. Installed packages declare an entry point instead; see CONTRIBUTING.md.
+
+        Args:
+            name: what recipes and options call it.
+            entry: the entry, an instance of the table's class; without it, `register` returns a decorator for the
+                function of a network, loss, metric or preprocessing step.
+            details: for the decorator, the other fields of the entry.
+        Returns:
+            The entry, or the decorator, which returns the function unchanged.
+        Raises:
+            UsageError: ``usage.name_taken``; ``usage.entry_type``, the entry is of another type.
+        """
+        require_instance("name", name, str, expected="a text")
+        (registry,) = self._registries()
+        return registry.register(name, **details) if entry is None else registry.register(name, entry, **details)
+
+    def unregister(self, name: str) -> None:
+        """Remove an entry that `register` added.
+
+        Raises:
+            UsageError: ``usage.unknown_name``, `register` added no such entry.
+        """
+        (registry,) = self._registries()
+        registry.unregister(name)
+
+
+class Models(Table):
     """The network families by their names in recipes: ``list(metseg.models)``, ``metseg.models["unet"]``.
 
     Each entry has its ``dimensions``, ``options`` (a pydantic class) and ``source`` (the paper). Add a family with
-    ``metseg.model.MODELS.register``; see CONTRIBUTING.md for this and the other tables.
+    `register`; CONTRIBUTING.md says what an entry of each table holds.
     """
 
     def build(
@@ -107,7 +140,7 @@ class Models(Namespace):
         )
 
 
-class Losses(Namespace):
+class Losses(Table):
     """The losses by their names in recipes: ``list(metseg.losses)``, ``metseg.losses["dice_bce"].options``."""
 
     def build(self, name: str, options: Mapping[str, Any] | None = None) -> Loss:
@@ -134,29 +167,37 @@ class Losses(Namespace):
 class Transforms(Namespace):
     """Preprocessing steps and augmentations by their names in recipes; ``steps`` and ``augmentations`` hold one kind.
 
-    Each entry has its ``options``, a pydantic class with a field for each key in a recipe.
+    Each entry has its ``options``, a pydantic class with a field for each key in a recipe. Add one with
+    ``metseg.transforms.steps.register`` or ``metseg.transforms.augmentations.register``.
     """
 
     def __init__(self) -> None:
         steps, augmentations = ("metseg.preprocess", "STEPS"), ("metseg.dataset.augmentation_table", "AUGMENTATIONS")
         super().__init__("transform", steps, augmentations)
-        self.steps: Namespace = Namespace("preprocessing step", steps)
-        self.augmentations: Namespace = Namespace("augmentation", augmentations)
+        self.steps = Table("preprocessing step", *steps)
+        self.augmentations = Table("augmentation", *augmentations)
 
 
-class Metrics(Namespace):
+class Metrics(Table):
     """The metrics of a case, in the order of ``cases.csv``; each entry has a title, a unit and a better direction.
 
     `metseg.evaluate_case` computes them: ``scores[region][name]``.
+
+    Examples:
+        A metric of your own, computed for every case from then on::
+
+            @metseg.metrics.register("volume_ratio", title="Volume ratio", better="neither", empty=None)
+            def volume_ratio(truth, prediction, spacing_mm):
+                return prediction.sum() / max(truth.sum(), 1)
     """
 
 
-class Layouts(Namespace):
+class Layouts(Table):
     """The folder layouts that `metseg.load_all` reads, in the order of detection; ``looks_like`` describes each."""
 
 
-models = Models("model", ("metseg.model.architectures", "MODELS"))
-losses = Losses("loss", ("metseg.training.losses.loss_table", "LOSSES"))
+models = Models("model", "metseg.model.architectures", "MODELS")
+losses = Losses("loss", "metseg.training.losses.loss_table", "LOSSES")
 transforms = Transforms()
-metrics = Metrics("metric", ("metseg.evaluation.metrics.metric_table", "METRICS"))
-layouts = Layouts("layout", ("metseg.io.layouts", "LAYOUTS"))
+metrics = Metrics("metric", "metseg.evaluation.metrics.metric_table", "METRICS")
+layouts = Layouts("layout", "metseg.io.layouts", "LAYOUTS")

@@ -119,14 +119,14 @@ def predict(
 
 def _case_of(image: Any, recipe: Recipe, *, affine: npt.ArrayLike | None, sequence: str | None) -> Case:
     if isinstance(image, Case):
-        _refuse_affine(affine, "a case has")
-        _refuse_sequence(sequence, "a case names its sequences itself")
+        _refuse_affine(affine, "the case has")
+        _refuse_sequence(sequence, "the case already names its sequences")
         return image
     if isinstance(image, Mapping):
-        _refuse_sequence(sequence, "the mapping names the sequences")
+        _refuse_sequence(sequence, "the mapping already names the sequences")
         return _case_of_mapping(image, recipe, affine)
     if isinstance(image, str | Path):
-        _refuse_affine(affine, "files have")
+        _refuse_affine(affine, "the files have")
         if sequence is not None:
             return _case_of_mapping({sequence: image}, recipe, None)
         return only_source(Path(image), _data_of(recipe), with_masks=False, grey=grey_sequence(recipe)).load()
@@ -139,11 +139,11 @@ def _case_of_mapping(images: Mapping[str, Any], recipe: Recipe, affine: npt.Arra
     """Return a case of images by sequence, which are all paths, all nibabel images or all arrays."""
     values = list(require_mapping("image", images, expected="a mapping from sequence to image").values())
     if all(isinstance(value, str | Path) for value in values):
-        _refuse_affine(affine, "files have")
+        _refuse_affine(affine, "the files have")
         files = {name: str(path) for name, path in images.items()}
         return study_of_named(files, _data_of(recipe), grey=GreyRule(grey_sequence(recipe))).load()
     if all(is_nibabel_image(value) for value in values):
-        _refuse_affine(affine, "nibabel images have")
+        _refuse_affine(affine, "the nibabel images have")
         return Case.from_nibabel(images)
     if any(isinstance(value, str | Path) or is_nibabel_image(value) for value in values):
         kinds = ", ".join(sorted({type(value).__name__ for value in values}))
@@ -157,7 +157,7 @@ def _case_of_mapping(images: Mapping[str, Any], recipe: Recipe, affine: npt.Arra
         )
     if affine is None and recipe.data.dimensions == 3:
         raise UsageError(
-            "the model needs volumes, and arrays do not say where they lie in space",
+            "the model needs volumes with an affine, and the arrays have none",
             where="affine",
             expected="a (4, 4) voxel-to-RAS matrix in mm",
             cure="pass affine=, for instance numpy.diag([1, 1, 3, 1]) for voxels of 1 x 1 x 3 mm",
@@ -181,7 +181,7 @@ def _only_sequence(recipe: Recipe) -> str:
     if len(inputs) == 1:
         return inputs[0]
     raise UsageError(
-        "it is not known which sequence the image is",
+        "the sequence of the image is not given",
         where="sequence",
         expected=f"one of {', '.join(inputs)}" if inputs else "the name of a sequence",
         cure='pass sequence="t1c", or a mapping from sequence to image',
@@ -192,7 +192,7 @@ def _only_sequence(recipe: Recipe) -> str:
 def _refuse_affine(affine: npt.ArrayLike | None, owner: str) -> None:
     if affine is not None:
         raise UsageError(
-            f"an affine is given, and {owner} one already",
+            f"an affine is given, but {owner} an affine already",
             where="affine",
             cure="leave it out, or pass arrays",
             code="usage.affine",
@@ -201,5 +201,5 @@ def _refuse_affine(affine: npt.ArrayLike | None, owner: str) -> None:
 
 def _refuse_sequence(sequence: str | None, reason: str) -> None:
     if sequence is not None:
-        what = f"a sequence is given, and {reason}"
+        what = f"a sequence is given, but {reason}"
         raise UsageError(what, where="sequence", cure="leave it out", code="usage.sequence")

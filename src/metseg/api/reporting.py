@@ -97,9 +97,13 @@ def _of_prediction(
     """Return the report of a prediction, the folder that receives it, and the name of the study."""
     case_id = prediction.case.case_id
     if out is None:
-        raise UsageError("a prediction has no folder of its own", where="out", cure="pass the folder of the report")
+        raise UsageError(
+            "no output folder is given for the prediction", where="out", cure="pass the folder of the report"
+        )
     if images is not None:
-        raise UsageError("a prediction has its images", where="images", cure="leave them out", code="usage.options")
+        raise UsageError(
+            "the prediction already holds its images", where="images", cure="leave them out", code="usage.options"
+        )
     if model is None:
         known = find_model(prediction.model, prediction.fingerprint)
     else:

@@ -26,7 +26,7 @@ def score(prediction: Prediction) -> CaseScores:
     For two masks, or another protocol, use `metseg.evaluate_case`.
     """
     # Imported here, because it imports torch.
-    from metseg.training.scoring import score_case
+    from metseg.training.run_scoring import score_case
 
     require_instance("prediction", prediction, Prediction, expected="a metseg.Prediction")
     return score_case(prediction)

@@ -115,9 +115,9 @@ def _output(kind: str, slices: Mapping[str, Any] | None) -> OutputOptions:
     options = lookup("kind of files", OUTPUTS, kind)
     if options is not SliceOptions and slices is not None:
         raise UsageError(
-            "options of pictures are given for volumes",
+            "options of slices are given for volumes",
             where="slices",
-            cure='pass kind="slices", or leave them out',
+            cure='pass kind="slices", or leave slices out',
             code="usage.options",
         )
     return validated(options, _options("slices", slices), where="slices")

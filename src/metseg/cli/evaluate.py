@@ -35,14 +35,16 @@ Truth = Annotated[Path | None, typer.Option("--truth", help="Folder or file of g
 Out = Annotated[
     Path, typer.Option("--out", help="Output folder for cases.csv, lesions.csv, summary.json and report.html.")
 ]
-Protocol = Annotated[str, typer.Option("--protocol", help="voxel, brats-met-2023, brats-met-2024 or brats-gli-2023.")]
+Protocol = Annotated[
+    str, typer.Option("--protocol", help="Scoring protocol: voxel, brats-met-2023, brats-met-2024 or brats-gli-2023.")
+]
 Labels = Annotated[str | None, typer.Option("--labels", help="Label scheme of the masks; defaults to the protocol's.")]
 PredictionLabels = Annotated[
     str | None,
-    typer.Option("--prediction-labels", help="Label scheme of the prediction files, if not --labels."),
+    typer.Option("--prediction-labels", help="Label scheme of the prediction files; defaults to --labels."),
 ]
 TruthLabels = Annotated[
-    str | None, typer.Option("--truth-labels", help="Label scheme of the truth files, if not --labels.")
+    str | None, typer.Option("--truth-labels", help="Label scheme of the truth files; defaults to --labels.")
 ]
 SecondTruth = Annotated[
     Path | None, typer.Option("--second-truth", help="Masks of a second reader; some cases are enough.")
@@ -57,7 +59,7 @@ MissingFiles = Annotated[
     ),
 ]
 SplitFile = Annotated[Path | None, typer.Option("--split", help="Score only one part of this split; requires --part.")]
-PartName = Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")]
+PartName = Annotated[str | None, typer.Option("--part", help="Part of --split: train, validation or test.")]
 Fold = Annotated[int | None, typer.Option("--fold", min=0, help="Validation fold of --split, from 0.")]
 AllowMismatch = Annotated[
     bool,

@@ -62,12 +62,13 @@ def _print_warnings(warnings: Sequence[str]) -> None:
 def _print_summary(summary: Summary) -> None:
     print_in_parts(list(summary.regions), lambda names: _table(summary, names))
     for name, region in summary.regions.items():
-        empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())
-        print(f"{name}: empty cases: {empty}")
+        if any(region.empty.values()):
+            empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())
+            print(f"{name}: empty cases: {empty}")
         for line in (*_slice_lines(name, region.slice_metrics), *_size_lines(name, region)):
             print(line)
     for name, value in summary.pixels.items():
-        print(f"all pixels of all classes: {name.replace('_', ' ')} {value:.4f}")
+        print(f"all pixels or voxels of all classes: {name.replace('_', ' ')} {value:.4f}")
     for line in _probability_lines(summary):
         print(line)
 

@@ -16,9 +16,12 @@ def extract_brain(
     ],
     out: Annotated[Path, typer.Option("--out", help="Mask file to write, .nii.gz.")] = Path("brain_mask.nii.gz"),
     method: Annotated[
-        str, typer.Option(help="network: metseg's own model; deepbet: T1 and T1c only, requires metseg[deepbet].")
+        str,
+        typer.Option(
+            help="Method: network (metseg's own model) or deepbet (T1 and T1c only; requires metseg[deepbet])."
+        ),
     ] = "network",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Segment the brain in a head image; writes a mask on the image's grid, for --modality brain_mask=FILE."""

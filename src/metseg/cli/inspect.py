@@ -38,9 +38,11 @@ def inspect(
         str | None, typer.Option("--labels", help="Label scheme of the masks; defaults to binary.")
     ] = None,
     file_labels: Annotated[
-        str | None, typer.Option("--file-labels", help="Label scheme of the files, if not --labels.")
+        str | None, typer.Option("--file-labels", help="Label scheme of the files; defaults to --labels.")
     ] = None,
-    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, if not the data set's.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Root of the masks; defaults to the root of the data set.")
+    ] = None,
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,

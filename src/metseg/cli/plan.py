@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 
 def plan(
-    root: Annotated[str, typer.Argument(metavar="ROOT", help="The data set: volumes, with masks where there are any.")],
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="The data set: volumes, with or without masks.")],
     out: Annotated[Path, typer.Option("--out", help="The recipe to write (TOML), for `metseg train`.")] = Path(
         "plan.toml"
     ),
-    network: Annotated[str, typer.Option("--network", help="dynunet (nnU-Net) or resenc_unet (ResEnc).")] = "dynunet",
+    network: Annotated[
+        str, typer.Option("--network", help="Network: dynunet (nnU-Net) or resenc_unet (ResEnc).")
+    ] = "dynunet",
     memory_gb: Annotated[
         float, typer.Option("--memory", help="GPU memory in GB; determines patch and batch size.", min=0.1)
     ] = 8.0,
     layout: Annotated[str, typer.Option("--layout", help="Layout of the folder.")] = "auto",
     modalities: Annotated[
         str,
-        typer.Option("--modalities", help="Sequences that the network sees: t1c,t2f. Defaults to those of all cases."),
+        typer.Option(
+            "--modalities",
+            help="Input sequences of the network, such as t1c,t2f. Defaults to the sequences that every case has.",
+        ),
     ] = "",
     labels: Annotated[str | None, typer.Option("--labels", help="Label scheme; defaults to the layout's.")] = None,
     patient_pattern: Annotated[

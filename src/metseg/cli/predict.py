@@ -35,7 +35,9 @@ def predict(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="NAME", help="mask, overlay, probability, instances, brain-mask; can be repeated."
+            "--format",
+            metavar="NAME",
+            help="Result to write: mask, overlay, probability, instances or brain-mask; can be repeated.",
         ),
     ] = None,
     instances: Annotated[
@@ -70,7 +72,7 @@ def predict(
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="i/n: process the i-th of n parts of the cases. Skips finished cases; safe to run again."),
+        typer.Option(help="Process part i of n of the cases, given as i/n. Skips finished cases; safe to run again."),
     ] = None,
     modality: Annotated[
         list[str] | None,
@@ -95,9 +97,9 @@ def predict(
     split: Annotated[
         Path | None, typer.Option("--split", help="Predict only one part of this split; requires --part.")
     ] = None,
-    part: Annotated[str | None, typer.Option("--part", help="train, validation or test: the part of --split.")] = None,
+    part: Annotated[str | None, typer.Option("--part", help="Part of --split: train, validation or test.")] = None,
     fold: Annotated[int | None, typer.Option("--fold", min=0, help="Validation fold of --split, from 0.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find lesions and write masks on the input's grid, overlays, and a lesion table as JSON."""

@@ -14,9 +14,12 @@ def report(
         list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT")
     ],
     formats: Annotated[
-        list[str] | None, typer.Option("--format", metavar="NAME", help="pdf or html; can be repeated.")
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="Report format: pdf or html; can be repeated."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Output folder; defaults to the document's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder; defaults to the folder of the document.")
+    ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="The study's images, as background; black without them.")
     ] = None,
@@ -35,7 +38,7 @@ def report(
         int | None,
         typer.Option("--key-images", min=0, max=100, help="Number of lesions with a key image, largest first."),
     ] = None,
-    paper: Annotated[str | None, typer.Option("--paper", help="A4 or Letter.")] = None,
+    paper: Annotated[str | None, typer.Option("--paper", help="Paper size: A4 or Letter.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a report of a predicted study: key images, lesion table, total burden, model scores and limits."""

@@ -54,11 +54,13 @@ def serve(
 @keys.command("add")
 def add_key(
     owner: Annotated[
-        str, typer.Argument(help="Owner of the studies that the key opens: one word, not a patient's name.")
+        str, typer.Argument(help="Owner of the studies that the key gives access to: one word, not a patient's name.")
     ],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", metavar="NAME", help="predict, read, write or metrics; may be repeated."),
+        typer.Option(
+            "--scope", metavar="NAME", help="Scope of the key: predict, read, write or metrics; can be repeated."
+        ),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,
     as_json: Json = False,
@@ -112,7 +114,10 @@ def revoke_key(
 @app.command("audit")
 def check_audit(
     head: Annotated[
-        str | None, typer.Option("--contains", help="A head noted earlier: check that the chain still contains it.")
+        str | None,
+        typer.Option(
+            "--contains", help="Head that this command printed earlier; checks that the log still contains it."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -34,8 +34,8 @@ def simulate(
     challenge: Annotated[
         str,
         typer.Option(
-            help="0 none, 1 mild, 2 clinical, 3 hard: thick slices on different grids, head motion, "
-            "bias field and noise; from level 2 on a sequence may be missing."
+            help="Difficulty of the images: 0 none, 1 mild, 2 clinical, 3 hard: thick slices on different grids, "
+            "head motion, bias field and noise; from level 2 on a sequence may be missing."
         ),
     ] = "none",
     resolution_mm: Annotated[float | None, typer.Option(help="Edge length of a voxel in mm. (default: 1.0)")] = None,
@@ -48,7 +48,7 @@ def simulate(
     ] = None,
     mask: Annotated[
         str | None,
-        typer.Option(help="Slices: whole lesion, its core, or what suits the sequence. (default: auto)"),
+        typer.Option(help="Slices: whole, core, or auto (core for t1n and t1c, else whole). (default: auto)"),
     ] = None,
     slices_per_patient: Annotated[
         int | None, typer.Option(help="Slices: number per patient, evenly spaced. (default: all)")
@@ -77,7 +77,7 @@ def simulate(
     from metseg.simulation import PhantomOptions, SliceOptions, difficulty_level, simulate_dataset
 
     if resume and overwrite:
-        raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
+        raise UsageError("--resume and --overwrite cannot be combined", cure="choose one of them", code="usage.options")
     wanted = _given(resolution_mm=resolution_mm, skull=skull)
     for change in changes or ():
         key = change.partition("=")[0].strip()

@@ -37,7 +37,8 @@ def simulate_lesions(
         typer.Option(
             "--healthy-only",
             help="Replace a hemisphere with tumour by the mirror image of the other one; scans with "
-            "tumour in both hemispheres are left out.",
+            "tumour in both hemispheres are left out. Scans without a mask count as free of tumour; a warning "
+            "names them.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same lesions.", min=0)] = 0,
@@ -63,7 +64,7 @@ def simulate_lesions(
     from metseg.simulation.hosts.insertion import InsertionOptions
 
     if resume and overwrite:
-        raise UsageError("--resume keeps what --overwrite removes", cure="choose one of them", code="usage.options")
+        raise UsageError("--resume and --overwrite cannot be combined", cure="choose one of them", code="usage.options")
     wanted: dict[str, Any] = {}
     for change in changes or ():
         apply_change(wanted, change)

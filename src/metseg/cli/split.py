@@ -23,7 +23,9 @@ def split(
         str, typer.Argument(metavar="ROOT", help="The data set; IMAGES::MASKS if masks are under another root.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The split file (JSON).")],
-    by: Annotated[str | None, typer.Option("--by", help="patient, or slice (which leaks patients).")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Unit of the split: patient, or slice (which leaks patients).")
+    ] = None,
     validation: Annotated[float | None, typer.Option("--validation", help="Fraction of the validation part.")] = None,
     test: Annotated[float | None, typer.Option("--test", help="Fraction of the test part.")] = None,
     folds: Annotated[
@@ -32,7 +34,9 @@ def split(
     stratify: Annotated[str | None, typer.Option("--stratify", help="Column of patients.csv to stratify by.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Random seed of the split.")] = None,
     layout: Annotated[str, typer.Option("--layout", help="Layout of the folder.")] = "auto",
-    masks: Annotated[Path | None, typer.Option("--masks", help="Root of the masks, if not the data set's.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Root of the masks; defaults to the root of the data set.")
+    ] = None,
     patient_pattern: Annotated[
         str | None, typer.Option("--patient-pattern", help="Regular expression; its group matches the patient.")
     ] = None,

@@ -16,7 +16,7 @@ from metseg.message_text import pluralize
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
     data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder, with the bundle at the end.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder; the trained bundle will be OUT/bundle.")],
     split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Fold of the split, from 0.")] = None,
     init: Annotated[
@@ -32,7 +32,7 @@ def train(
         bool, typer.Option("--allow-changed-data", help="With --resume: continue even if images or masks changed.")
     ] = False,
     cache: Annotated[Path | None, typer.Option("--cache", help="Cache folder for preprocessed cases.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     devices: Annotated[int, typer.Option("--devices", help="Number of devices per machine.")] = 1,
     nodes: Annotated[int, typer.Option("--nodes", help="Number of machines; start with torchrun or srun.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -42,7 +42,7 @@ def make_views(
             "no slices are left to train on",
             where=f"recipe {recipe.name}",
             got=f"slice_range {recipe.data.slice_range}, with_brain {recipe.data.with_brain}",
-            cure="choose slices that the preprocessed volumes have",
+            cure="change slice_range or with_brain under [data]",
             code="input.too_few",
         )
     return views

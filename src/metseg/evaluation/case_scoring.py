@@ -205,7 +205,7 @@ def _with_three_axes(array: Array) -> Array:
     if array.ndim == 2:
         return array[:, :, np.newaxis]
     if array.ndim != 3:
-        raise GeometryError("a case is a volume or a slice", expected="(X, Y, Z) or (X, Y)", got=array.shape)
+        raise GeometryError("the case is neither a volume nor a slice", expected="(X, Y, Z) or (X, Y)", got=array.shape)
     return array
 
 
@@ -215,7 +215,7 @@ def _space(
     if affine is not None:
         affine = np.asarray(affine, dtype=np.float64)
         if affine.shape != (4, 4):
-            raise GeometryError("an affine is a 4x4 matrix", got=affine.shape)
+            raise GeometryError("the affine is not a 4x4 matrix", got=affine.shape)
         return affine, check_spacing(tuple(np.linalg.norm(affine[:3, :3], axis=0)), 3)
     if needed_by is not None:
         raise GeometryError(

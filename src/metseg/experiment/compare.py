@@ -25,7 +25,7 @@ from metseg.training.data_record import read_data
 from metseg.training.recipe_validation import validate_recipe
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
-from metseg.training.scoring import ScoredRun, score_run
+from metseg.training.run_scoring import ScoredRun, score_run
 
 #: File name of a comparison's split, in its folder.
 SPLIT = "split.json"

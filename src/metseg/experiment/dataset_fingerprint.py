@@ -139,7 +139,7 @@ def case_facts(case: Case, data: DataPart) -> CaseFacts:
         raise InputError(
             "the volume has no voxel size",
             where=case.case_id,
-            cure="write the files with their affine",
+            cure="save the files with an affine",
             code="input.no_affine",
         )
     images = [image for name, image in case.images.items() if name != BRAIN_MASK]

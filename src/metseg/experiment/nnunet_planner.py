@@ -213,7 +213,7 @@ def fit_patch(
         shorter = _less(patch, longest, step)
         if min(shorter) < LEAST_EDGE:
             raise ResourceError(
-                f"{memory_gb:g} GB are too little for any network by these rules",
+                f"{memory_gb:g} GB of GPU memory are too little for any network by nnU-Net's rules",
                 cure="increase --memory, or configure a smaller network in a recipe",
                 code="resources.memory",
             )

@@ -130,7 +130,7 @@ def set_operating_point(
     if own is not None:
         refuse_seen_patients(pairs, own)
     documents = Documents(wanted.predictions)
-    _require_predictions(pairs, documents, recipe)
+    _require_predictions(pairs, documents, given)
     _require_own_folds(pairs, documents, given, split)
     # A scheme given by the user labels the lesion itself; the recipe's region refers to the recipe's file labels.
     look = SweepRequest(manner, recipe.predict, region=recipe.data.region if wanted.labels is None else None)
@@ -168,7 +168,7 @@ def _split(own: Split | None, wanted: OperatingTarget, name: str) -> Split:
     return split
 
 
-def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> None:
+def _require_predictions(pairs: Pairs, documents: Documents, bundle: Bundle) -> None:
     """Refuse predictions without probabilities, or of another model according to the documents beside them."""
     without = [pair.case for pair in pairs.cases if not pair.probability]
     if without:
@@ -180,12 +180,13 @@ def _require_predictions(pairs: Pairs, documents: Documents, recipe: Recipe) -> 
         )
     for pair in pairs.cases:
         for document in documents.of(pair):
-            model = document.get("model", recipe.name)
-            if model != recipe.name:
+            model = document.get("model", bundle.model_name)
+            # Documents of 0.1.0 name the recipe.
+            if model not in (bundle.model_name, bundle.recipe.name):
                 raise InputError(
                     "the predictions are from another model",
                     where=f"case {pair.case}",
-                    expected=recipe.name,
+                    expected=bundle.model_name,
                     got=model,
                     cure="predict with this bundle",
                     code="input.other_model",

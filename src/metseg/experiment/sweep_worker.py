@@ -63,7 +63,9 @@ class SweepRequest:
         )
 
     def _chances(self, pair: CasePair) -> LesionProbabilities:
-        case = lesion_probabilities(read_pair(pair, self.manner), self.manner, region=self.region)
+        # The sweep uses probabilities only. The masks may have another label scheme than the truth, so none is read.
+        unmasked = replace(pair, prediction=(None,) * len(pair.prediction), prediction_labels=None)
+        case = lesion_probabilities(read_pair(unmasked, self.manner), self.manner, region=self.region)
         if not self.part.fill_holes:
             return case
         return replace(case, rule=replace(case.rule, shape=partial(_filled, slicewise=pair.is_slices)))

@@ -169,9 +169,7 @@ def _pieces(
     source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format], *, show: ShowShare
 ) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
-    report = CaseReport(
-        source.case_id, predictor.recipe.name, predictor.fingerprint, keeps_instances=need_instances(formats)
-    )
+    report = CaseReport(source.case_id, predictor.name, predictor.fingerprint, keeps_instances=need_instances(formats))
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
@@ -244,6 +242,6 @@ def _require_own_names(sources: Sequence[CaseSource], out: Path, formats: Sequen
                 raise InputError(
                     "a result would overwrite an existing file",
                     where=target,
-                    cure="choose an --out that does not hold the images",
+                    cure="choose an --out folder without images",
                     code="input.name_clash",
                 )

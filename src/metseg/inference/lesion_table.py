@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metseg.labels import LabelScheme
+from metseg.labels import LabelScheme, most_important
 from metseg.lesion import Lesion
 from metseg.measure import (
     IDENTITY,
@@ -70,7 +70,7 @@ def find_lesions(
         lesions.append(
             Lesion(
                 id=index + 1,
-                label=max(by_label, key=lambda name: by_label[name]),
+                label=most_important(by_label),
                 voxels=int(voxels[index]),
                 voxels_by_label=by_label,
                 centre_voxel=_rounded(centres[index]),
@@ -84,7 +84,7 @@ def find_lesions(
 
 
 def _numbered_by_size(instances: npt.NDArray[np.uint32], count: int) -> tuple[InstanceMap, int]:
-    """Return instances numbered anew, the largest first, and their number."""
+    """Return instances renumbered, the largest first, and their number."""
     dtype = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
     ids: InstanceMap = np.zeros(count + 1, dtype=dtype)
     if count:
@@ -104,7 +104,7 @@ def joined(one: Lesion, two: Lesion) -> Lesion:
     centre = (1 - share) * np.asarray(one.centre_voxel) + share * np.asarray(two.centre_voxel)
     return one.model_copy(
         update={
-            "label": max(by_label, key=lambda name: by_label[name]),
+            "label": most_important(by_label),
             "voxels": voxels,
             "voxels_by_label": dict(by_label),
             "centre_voxel": _rounded(centre),

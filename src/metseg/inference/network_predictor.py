@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metseg.inference.brain.brain_border import border_warnings
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
+from metseg.inference.fitness import fitness_sentence
 from metseg.inference.input_fit import (
     fit_warnings,
     operating_point_warnings,
@@ -58,6 +59,7 @@ class NetworkPredictor:
         part: how masks are made, where it differs from the recipe's.
         fingerprint: of the bundle; empty: the networks come from no bundle.
         metrics: of the bundle; None: unknown, and no warning names what was not measured.
+        name: of the model; empty: that of the recipe.
     Raises:
         UsageError: `tta` is on, and the network was trained without flips.
     """
@@ -71,8 +73,10 @@ class NetworkPredictor:
         part: PredictPart | None = None,
         fingerprint: str = "",
         metrics: Mapping[str, Any] | None = None,
+        name: str = "",
     ) -> None:
         self.recipe = recipe
+        self.name = name or recipe.name
         self.fingerprint = fingerprint
         self._metrics = metrics
         self.part = part or recipe.predict
@@ -124,6 +128,7 @@ class NetworkPredictor:
             part=part,
             fingerprint=bundle.fingerprint,
             metrics=bundle.metrics,
+            name=bundle.model_name,
         )
 
     @property
@@ -287,12 +292,13 @@ class NetworkPredictor:
             instances=instances,
             timings_s=watch.seconds,
             warnings=warnings,
-            model=self.recipe.name,
+            model=self.name,
             scheme=self.recipe.data.labels,
             reference=reference_name(case, self.recipe.data),
             records=records,
             part=self.part,
             fingerprint=self.fingerprint,
+            fitness=fitness_sentence(case, self.recipe, self._metrics),
         )
 
     def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import same_grid
+from metseg.headline import Headline, headline_of
 from metseg.inference.lesion_table import InstanceMap
 from metseg.lesion import Lesion
 from metseg.preprocess.head_mask import head_mask, without_holes
@@ -30,12 +31,13 @@ class PredictionData:
         instances: (X, Y, Z) the id of the lesion at each voxel; 0: background.
         timings_s: seconds by phase.
         warnings: of reading, preprocessing and prediction.
-        model: name of the recipe that made the model.
+        model: name of the model; see `metseg.bundle_folder.model_name`.
         scheme: name of the label scheme that the class ids are of.
         reference: name of the image that the result shares its grid with; empty: the first of the case.
         records: what the preparation did, step by step.
         part: how masks were made of probabilities; None: not by a `Predictor`.
         fingerprint: of the model's bundle; empty: the model came from no bundle.
+        fitness: what the model was trained on, and what the case is; one sentence, empty if not known.
     """
 
     case: Case
@@ -51,6 +53,13 @@ class PredictionData:
     records: tuple[Record, ...] = ()
     part: PredictPart | None = None
     fingerprint: str = ""
+    fitness: str = ""
+
+    @property
+    def headline(self) -> Headline:
+        """Return what a reader has to know first: fitness, number of lesions, volumes and diameters."""
+        pictures = self.labels.shape[2] if self.case.is_slice_stack else None
+        return headline_of(self.lesions, labels=self.scheme, pictures=pictures, fitness=self.fitness)
 
     @property
     def reference_image(self) -> Volume:

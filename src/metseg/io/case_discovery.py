@@ -92,7 +92,7 @@ def unlabelled_notes(unlabelled: Sequence[CaseSource]) -> tuple[str, ...]:
     """Return a note on cases without masks that a data set keeps apart, where they are left out."""
     if not unlabelled:
         return ()
-    return (f"{pluralize(len(unlabelled), 'case')} without masks are left out, the first is {unlabelled[0].case_id}",)
+    return (f"left out: {pluralize(len(unlabelled), 'case')} without masks, first {unlabelled[0].case_id}",)
 
 
 def split_roots(root: str | Path, masks: str | Path | None = None) -> tuple[Path, Path | None]:

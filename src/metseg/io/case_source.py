@@ -46,6 +46,11 @@ class CaseSource(ABC):
         """Return the available sequences without reading them; empty for 2D images, which must be read first."""
         return ()
 
+    @property
+    def has_labels(self) -> bool:
+        """Return whether there is a mask, without reading it; False for kinds of sources without masks."""
+        return False
+
     @abstractmethod
     def load(self) -> Case:
         """Read the case.

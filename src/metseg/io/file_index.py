@@ -73,7 +73,7 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
     """
     if root.exists() and not root.is_dir():
         raise InputError(
-            "a file where a folder is needed",
+            "the path is a file, not a folder",
             where=root,
             expected="the root of a data set",
             got="a single file",

@@ -40,6 +40,11 @@ class RequiredOnly(CaseSource):
         return tuple(name for name in self.source.modalities if name not in self.left_out)
 
     @property
+    def has_labels(self) -> bool:
+        assert self.source is not None
+        return self.source.has_labels
+
+    @property
     def files(self) -> tuple[Path, ...]:
         assert self.source is not None
         return self.source.files

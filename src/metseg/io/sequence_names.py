@@ -218,7 +218,7 @@ def name_sequence(stem: str, *, prefix: str = "") -> NamedSequence:
     >>> name_sequence("T1_without_contrast")
     NamedSequence(modality='t1n', reason='the name says T1 without contrast agent', is_silent=False)
     >>> name_sequence("T1_post").modality, name_sequence("T1_post").reason
-    (None, "the name says T1 and 'post' without after what")
+    (None, "the name says T1 and 'post', which is ambiguous")
     """
     if len(stem) > MAX_CHARACTERS:
         return NamedSequence(None, f"the name is {_TOO_LONG}")

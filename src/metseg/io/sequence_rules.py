@@ -75,7 +75,7 @@ EXCLUDED_TEXT: Mapping[str, str] = {
     r"\b(spine|cervical|thoracic|lumbar|[ctl] ?spine|neck|wirbels\w*|hals|hws|bws|lws)\b": _PART,
     r"\b(orbits?|pituitary|sella\w*|iac)\b": _PART,
     r"\b(screen\w*|capture|report|fusion|fused|overlay|segment\w*|colou?r|rgb|key ?images?)\b": _SCREEN,
-    r"\b(ct|cta|pet|spect|suv|rtdose|dose)\b": "an image of another machine, or brought to one",
+    r"\b(ct|cta|pet|spect|suv|rtdose|dose)\b": "an image of another modality, or registered to one",
 }
 
 #: Excludes a text that does not say T1: gradient echoes without a weighting, and T2*.
@@ -104,7 +104,7 @@ WEIGHTING_TEXT: Mapping[Weighting, str] = {
 INVERSION_TEXT = r"\b(tirm|tir2d\w*|tir|ir|spc ?ir|irtse|ir ?fse|tse ?ir)\b"
 
 #: How a reason goes on then.
-UNKNOWN_INVERSION = "but not whether of water (FLAIR) or of fat (STIR)"
+UNKNOWN_INVERSION = "but not whether it suppresses water (FLAIR) or fat (STIR)"
 
 #: Agents and what people call them; only words that mean nothing else in the name of a series.
 _AGENTS = (
@@ -169,20 +169,20 @@ WITH_TEXT = (
 #: What the hint of `BOTH_TEXT` is called.
 BOTH_HINT = "'with and without'"
 #: Hints that are settled by any word of the examination that agent was given in it.
-AFTER_HINTS = ("'post' without after what", "'after' without after what", "an injection without of what")
+AFTER_HINTS = ("'post', which is ambiguous", "'after', which is ambiguous", "an injection, which is ambiguous")
 
 #: Speaks of agent but proves nothing alone: post and after what? injected, or an injury? "c" may be coronal.
 UNPROVEN_TEXT: Mapping[str, str] = {
     r"\bpost\b": AFTER_HINTS[0],
     # Portuguese for after; also short for a position.
-    r"\bpos\b": "'pos' without after what",
+    r"\bpos\b": "'pos', which is ambiguous",
     r"\b(after|apres|nach|dopo|despues|apos|efter|etter)\b": AFTER_HINTS[1],
     r"\b(inj\w*|iniez\w*|inyec\w*)\b": AFTER_HINTS[2],
-    r"\b(with|avec|mit|con|com)\b(?! ?(fs|fat\w*|sat\w*|mocor|motion\w*|nav\w*))": "'with' without with what",
+    r"\b(with|avec|mit|con|com)\b(?! ?(fs|fat\w*|sat\w*|mocor|motion\w*|nav\w*))": "'with', which is ambiguous",
     r"\b(c|wc|iv|kl|ks|bolus|enhanc\w*)\b": "a sign that may mean contrast agent",
-    r"\b(arterial|venous|portal|delayed|late)\b": "a phase after an injection that is not named",
+    r"\b(arterial|venous|portal|delayed|late)\b": "a phase after an unnamed injection",
     r"\bgd\w+\b": "a sign that may mean contrast agent",
-    r"\+": "a plus without of what",
+    r"\+": "a plus sign, which is ambiguous",
     r"[a-z](?:contrast|kontrast|gado|postg|postc)": "a compound that may mean contrast agent",
     r"(?:mprage|bravo|spgr|vibe|tfe|space|cube|vista)(?:post|gd|ce|gad|km|c|con|inj)": (
         "a compound that may mean contrast agent"

@@ -228,7 +228,7 @@ class Split:
                 "the split file is damaged",
                 where=where,
                 got=error,
-                cure="make the split anew with `metseg split`",
+                cure="create the split again with `metseg split`",
                 code="input.split",
             ) from None
 

@@ -33,6 +33,7 @@ from metseg.bundle_folder import (
     fingerprint_of,
     is_bundle,
     list_bundles,
+    model_name,
     read_text,
     verify_bundle,
     weights_files,
@@ -72,6 +73,11 @@ class Bundle:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model for people; see `metseg.bundle_folder.model_name`."""
+        return model_name(self.folder, self.recipe.name)
 
     @property
     def fingerprint(self) -> str:

@@ -120,7 +120,7 @@ def show_images(
     Returns:
         (1, number of images) Matplotlib axes.
     Raises:
-        IndexError: there is no such slice.
+        IndexError: the slice does not exist.
     """
     turned = {name: image.in_ras() for name, image in images.items()}
     outlined = None if labels is None else labels.in_ras()

@@ -73,7 +73,7 @@ def _child(node: Any, name: str, key: str) -> Any:
 def _require_inside(node: Any, key: str) -> None:
     if not isinstance(node, dict | list):
         raise UsageError(
-            f"'{key}' is below a plain value",
+            f"'{key}' lies inside a value that has no keys",
             where="--set",
             got=node,
             cure="give the key of a table, such as train.seed",

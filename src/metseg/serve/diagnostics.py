@@ -84,11 +84,11 @@ def _home(settings: Settings) -> str:
     free = shutil.disk_usage(there).free
     if free < settings.disk_reserve_bytes:
         raise ResourceError(
-            "less disk space is free than uploads must leave",
+            "free disk space is below the reserve for uploads",
             where=there,
             expected=f"{_gigabytes(settings.disk_reserve_bytes)} (disk_reserve_bytes)",
             got=_gigabytes(free),
-            cure="free disk space, or set METSEG_DISK_RESERVE_BYTES lower",
+            cure="delete files, or lower METSEG_DISK_RESERVE_BYTES",
             code="resources.disk",
         )
     if there != home:

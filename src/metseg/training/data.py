@@ -110,7 +110,7 @@ def load_training_data(
             raise InputError(
                 f"the split has no patient for {part}",
                 where="split",
-                cure="give more patients, or other shares under [split]",
+                cure="give more patients, or change the fractions under [split]",
                 code="input.too_few",
             )
     needed = {chosen.source.case_id: chosen.source for chosen in (*selection.train, *selection.validation)}

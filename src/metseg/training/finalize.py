@@ -29,7 +29,7 @@ from metseg.training.fit import Spent
 from metseg.training.machine import describe_machine
 from metseg.training.model_card import trivial_remarks, write_card
 from metseg.training.run_folder import RunFolder
-from metseg.training.scoring import score_run
+from metseg.training.run_scoring import score_run
 from metseg.training.weights.pruning import cheapest_form
 
 

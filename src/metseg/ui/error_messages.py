@@ -5,6 +5,7 @@ The page has its own texts. The service's message is shown below them, for the a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +35,7 @@ class Explained:
         words: the text for the user.
         code: the stable code of the error.
         technical: the service's message, for the administrator.
-        where: the file concerned, by its number in the upload, or a field.
+        where: the file concerned, by its number in the upload, or a field; None if only the study is.
     """
 
     words: ErrorText
@@ -46,6 +47,8 @@ class Explained:
 _TRY_AGAIN: Final = "Try again in a moment. If it happens again, tell the administrator of the service."
 _EXPORT_AGAIN: Final = "Export the images from the archive (PACS) again, and upload the new copy."
 _NOT_ON_PAGE: Final = "Reload the page. If it happens again, tell the administrator of the service."
+
+_STUDY_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
 
 WORDS: Final[Mapping[str, ErrorText]] = {
     # between the page and the service
@@ -267,7 +270,7 @@ FAMILIES: Final[Mapping[str, ErrorText]] = {
     "input": ErrorText("The images cannot be used", "Read the details below, correct the files and upload them again."),
     "request": ErrorText("The request cannot be fulfilled", "Read the details below, and try again."),
     "service": ErrorText("The service cannot do this now", _TRY_AGAIN),
-    "resources": ErrorText("The computer has not enough memory, disk space or time", _TRY_AGAIN),
+    "resources": ErrorText("The computer does not have enough memory, disk space or time", _TRY_AGAIN),
     "model": ErrorText("The model cannot be used", "Choose another model, and report this one to the administrator."),
     "usage": ErrorText("The chosen options do not fit together", "Change the model or the options, and try again."),
 }
@@ -286,15 +289,20 @@ def explain_error(error: MetsegError) -> Explained:
     """Return the explanation of an error that a request raised."""
     request = getattr(getattr(error, "problem", None), "request", None)
     technical = error.one_line() + (f" [request {request}]" if request else "")
-    return Explained(words_for(error.code), error.code, technical, _told(error.where))
+    return Explained(words_for(error.code), error.code, technical, _readable_place(error.where))
 
 
 def explain_failure(failure: Failure) -> Explained:
     """Return the explanation of a failed study."""
     said = [failure.detail, *([] if failure.cure is None else [failure.cure])]
     phase = f" [while: {failure.phase}]" if failure.phase else ""
-    return Explained(words_for(failure.code), failure.code, "; ".join(said) + phase, failure.where)
+    return Explained(words_for(failure.code), failure.code, "; ".join(said) + phase, _readable_place(failure.where))
 
 
-def _told(where: object) -> str | None:
-    return None if where is None else str(where)
+def _readable_place(where: object) -> str | None:
+    """Return a place for the user. The id of a study is none: the page shows that study already.
+
+    >>> _readable_place("file 2"), _readable_place("case 0123456789abcdef0123456789abcdef"), _readable_place(None)
+    ('file 2', None, None)
+    """
+    return None if where is None or _STUDY_ID.search(str(where)) else str(where)

@@ -5,14 +5,16 @@ This module reads only file names, to propose kinds and sequences; the service c
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
+from metseg.sequence_titles import sequence_title
 from metseg.ui.api_client import Part
-from metseg.ui.labels import KINDS, plain, sequence_name
+from metseg.ui.display_text import KINDS, plain
 from metseg.ui.page_settings import ReadNames, SequenceFromName
 
 #: Kind by file extension; other files may be DICOM.
@@ -32,6 +34,12 @@ ENDINGS: Final[Mapping[str, Kind]] = {
 }
 
 _CLUTTER: Final = ("thumbs.db", "desktop.ini")
+
+#: In place of a sequence: the user does not want a file to be used.
+NOT_USED: Final = "not used"
+
+#: A file name without extension, around its last number.
+_LAST_NUMBER: Final = re.compile(r"(?P<before>.*?)(?P<number>\d{1,15})(?P<after>\D*)")
 
 #: Uses of a model, with the values of `metseg.schemas.Model.default_for`.
 PICTURES, VOLUMES = "pictures", "volumes"
@@ -100,7 +108,35 @@ def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[C
     volumes = [file.name for file in found if file.kind == Kind.NIFTI]
     stems = [last_part(name)[: -len(ending_of(name))] for name in volumes]
     said = dict(zip(volumes, read_names(stems), strict=True))
-    return tuple(_as_named(file, said.get(file.name, SequenceFromName())) for file in found)
+    named = tuple(_as_named(file, said.get(file.name, SequenceFromName())) for file in found)
+    numbers = picture_numbers(named)
+    return (
+        named if numbers is None else tuple(file for _, file in sorted(zip(numbers, named, strict=True), key=_number))
+    )
+
+
+def _number(numbered: tuple[int, ChosenFile]) -> int:
+    return numbered[0]
+
+
+def picture_numbers(files: Sequence[ChosenFile]) -> list[int] | None:
+    """Return the slice numbers of pictures with names that differ only in their last number, from 1; else None.
+
+    They start at 1, since the last number of a name may be a date of birth.
+
+    >>> pictures = [ChosenFile(f"P7_{number}.png", b"", Kind.PICTURE) for number in (20, 18, 19)]
+    >>> picture_numbers(pictures), picture_numbers(pictures[:1]), picture_numbers([*pictures, *pictures])
+    ([3, 1, 2], None, None)
+    """
+    matches = [_LAST_NUMBER.fullmatch(last_part(file.name)[: -len(ending_of(file.name)) or None]) for file in files]
+    found = [match for match in matches if match is not None]
+    numbers = [int(match["number"]) for match in found]
+    same = len({(match["before"], match["after"]) for match in found}) == 1
+    if len(files) < 2 or study_kind(files) != Kind.PICTURE or len(found) < len(files):
+        return None
+    if not same or len(set(numbers)) < len(numbers):
+        return None
+    return [number - min(numbers) + 1 for number in numbers]
 
 
 def _as_named(file: ChosenFile, said: SequenceFromName) -> ChosenFile:
@@ -121,8 +157,12 @@ def images_of(files: Sequence[ChosenFile]) -> list[ChosenFile]:
 
 
 def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None]) -> tuple[ChosenFile, ...]:
-    """Return the files with the sequences that the user confirmed or corrected."""
-    return tuple(replace(file, sequence=sequence) for file, sequence in zip(files, sequences, strict=True))
+    """Return the files with the sequences that the user confirmed or corrected, without those marked `NOT_USED`."""
+    return tuple(
+        replace(file, sequence=sequence)
+        for file, sequence in zip(files, sequences, strict=True)
+        if sequence != NOT_USED
+    )
 
 
 def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
@@ -148,20 +188,20 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     named = Counter(file.sequence for file in files if file.sequence is not None)
-    found = [f"More than one file is assigned to {sequence_name(name)}." for name, count in named.items() if count > 1]
+    found = [f"More than one file is assigned to {sequence_title(name)}." for name, count in named.items() if count > 1]
     found += [
-        f"The name of {plain(last_part(file.name))} says {sequence_name(file.name_says)}, not"
-        f" {sequence_name(file.sequence)}. Make sure that your choice is right."
+        f"The name of {plain(last_part(file.name))} says {sequence_title(file.name_says)}, not"
+        f" {sequence_title(file.sequence)}. Make sure that your choice is right."
         for file in files
         if file.sequence is not None and file.name_says is not None and file.sequence != file.name_says
     ]
     nameless = [file for file in files if file.sequence is None]
     if nameless and (len(files) > 1 or nameless[0].is_doubtful):
-        return [*found, "Choose the sequence of each file."]
+        return [*found, "Choose the sequence of each file, or 'do not use' where it shows none of these."]
     if model is None or nameless:
         return found
     lacking = [name for name in model.sequences if name not in named and name not in model.optional]
-    words = " and ".join(map(sequence_name, lacking))
+    words = " and ".join(map(sequence_title, lacking))
     return [*found, f"The model {model.name} also needs {words}."] if lacking else found
 
 
@@ -185,14 +225,16 @@ def parts_of(files: Sequence[ChosenFile]) -> tuple[Part, ...]:
     """Return the files to send, renamed to a number and the sequence that their name indicates.
 
     With it the service can report when the chosen sequence differs from the file name, without the name itself.
+    Pictures have their slice numbers, which tell the service of missing slices.
 
     >>> file = ChosenFile("MILLER_T1_Gd.nii", b"", Kind.NIFTI, "t1c", name_says="t1c")
     >>> [(part.field, part.name) for part in parts_of([file])]
     [('t1c', 'file-1-t1c.nii')]
     """
+    numbers = picture_numbers(files) or range(1, len(files) + 1)
     return tuple(
         Part(file.sequence or "files", f"file-{number}{_said(file)}{ending_of(file.name)}", file.content)
-        for number, file in enumerate(files, start=1)
+        for number, file in zip(numbers, files, strict=True)
     )
 
 

@@ -104,4 +104,4 @@ def test_a_missing_slice_is_refused(series: Path) -> None:
         read_series(paths)
     image = read_series(paths, allow_gaps=True)
     assert image.volume.shape == (274, 384, 64)
-    assert "filled in" in image.warnings[0]
+    assert "interpolated" in image.warnings[0]

@@ -166,7 +166,7 @@ def test_the_command_writes_both_formats(run_metseg: Run, predicted: Path, image
     pdf, html = (predicted.with_name(f"head-report.{ending}") for ending in ("pdf", "html"))
     assert (status, out.split(), err) == (0, [str(pdf), str(html)], "")
     assert pdf.read_bytes().startswith(b"%PDF-")
-    assert "2 lesions found" in html.read_text("utf-8")
+    assert "1 lesion found, and 1 speck" in html.read_text("utf-8")
 
 
 def test_the_command_in_json_with_a_pseudonym(

@@ -74,9 +74,8 @@ def words_of(report: StudyReport) -> str:
 def test_the_figures_are_those_worked_out_by_hand(volume_document: Make, study: Any) -> None:
     report = report_of(volume_document(), volume_pixels(study))
     burden = report.burden
-    assert (burden.lesions, burden.voxels) == (2, 37)
     assert burden.volume_ml == pytest.approx(2.96)
-    assert burden.diameter_mm == 25.0
+    assert (report.headline.lesions, report.headline.specks) == (1, 1)
     assert burden.by_class_ml == {"lesion": pytest.approx(37 * 0.08)}
     assert [lesion.side for lesion in report.lesions] == ["right", "left"]
     assert report.technique.spacing_mm == pytest.approx((4, 4, 5))
@@ -88,9 +87,11 @@ def test_the_table_gives_sizes_places_and_probabilities(volume_document: Make, s
     assert "1 | 2.88 | 25.0 | 20.0 | right | R 42, P 16, S 26 | 0.87" in rows
     assert "2 | 0.08 | 7.5 | 5.7 | left | L 32, A 20, S 41 | > 0.99" in rows
     assert (
-        "2 lesions found, 2.96 mL in total. The largest, no. 1: 2.88 mL, longest diameter 25.0 mm, right side." in rows
+        "1 lesion found, and 1 speck below 0.1 mL. The largest, no. 1, right side: 2.88 mL, longest diameter 25.0 mm."
+        in rows
     )
     assert "total volume: 2.96 mL" in rows
+    assert "longest diameter: 25.0 mm" in rows
 
 
 def test_the_technique_is_told(volume_document: Make) -> None:
@@ -118,7 +119,7 @@ def test_no_lesion_is_a_finding_and_no_all_clear(volume_document: Make, study: A
     words = words_of(report).splitlines()
     assert words[:2] == ["Result", "No lesion found."]
     assert "does not exclude a lesion" in words[2]
-    assert "lesions: 0" in words
+    assert "lesions of at least 0.1 mL: 0" in words
     assert "total volume: 0.00 mL" in words
     assert "longest diameter" not in "\n".join(words)
     (image,) = report.key_images
@@ -128,7 +129,7 @@ def test_no_lesion_is_a_finding_and_no_all_clear(volume_document: Make, study: A
 def test_pictures_have_no_millimetres(picture_document: Make, picture_masks: np.ndarray) -> None:
     pixels = Pixels(pictures={2: PicturePixels(picture_masks[:, :, 1], np.ones((30, 20)))})
     report = report_of(picture_document(), pixels, key_images=3)
-    assert (report.burden.volume_ml, report.burden.diameter_mm, report.burden.by_class_ml) == (None, None, None)
+    assert (report.burden.volume_ml, report.burden.by_class_ml) == (None, None)
     words = words_of(report)
     assert "1 lesion found in 1 of 2 pictures." in words
     assert "1 | 2 | P1/second | 6 | 11, 6 | 0.70" in words.splitlines()
@@ -312,7 +313,7 @@ def test_what_puts_the_result_in_doubt_stands_before_it(volume_document: Make, l
     lines = words_of(report).splitlines()
     doubts = lines[1:3]
     assert [line.lower() for line in doubts] == [f"{text}.".lower() for text in (ON_A_VOLUME, grey)]
-    assert lines[3].startswith("No lesion found" if lesions == [] else "2 lesions found")
+    assert lines[3].startswith("No lesion found" if lesions == [] else "1 lesion found, and 1 speck")
     page = study_html(report)
     assert page.index(doubts[1]) < page.index(lines[3]) < page.index(f"<li>{plain}</li>")
 

@@ -21,7 +21,7 @@ DICE = {"mean": 0.5, "low": None, "high": None, "patients": 1}
 def test_a_bundle_tells_what_it_is_and_what_it_scored(make_bundle: MakeBundle) -> None:
     folder, fingerprint = make_bundle()
     model = model_of_folder(folder)
-    assert (model.name, model.fingerprint, model.is_described) == ("known", fingerprint, True)
+    assert (model.name, model.fingerprint, model.is_described) == (folder.name, fingerprint, True)
     assert model.summary == "Finds boxes."
     assert model.architecture == "unet, 3D, input t1c"
     assert model.trained_on == "63 patients: Boxes, CC0"

@@ -83,7 +83,9 @@ def match_files(
     guessed = find_masks(predictions, labels=labels, without=truth)
     if true.is_slices != guessed.is_slices:
         raise UsageError(
-            "one side holds volumes, the other pictures", where=predictions, expected="the same kind on both sides"
+            "one of predictions and truth holds volumes, the other pictures",
+            where=predictions,
+            expected="the same kind on both sides",
         )
     sides = _match(true, guessed)
     whose = _Patients(true, patient_pattern, patients)
@@ -111,7 +113,7 @@ class _Sides:
 def _one_file_each(predictions: Path, truth: Path) -> Pairs:
     true, guessed = find_masks(truth), find_masks(predictions)
     if true.is_slices != guessed.is_slices:
-        raise UsageError("one side is a volume, the other a picture", where=predictions)
+        raise UsageError("one of prediction and truth is a volume, the other a picture", where=predictions)
     name = str(true.masks[0].key)
     pair = CasePair(
         case=name, patient=_study_patient(name), truth=(truth,), prediction=(predictions,), is_slices=true.is_slices
@@ -312,7 +314,7 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
             "no prediction matches a truth by name",
             expected=examples_text(alone),
             got=examples_text(extra),
-            cure=f"name both sides by case; {', '.join(sorted(CASE_ENDINGS))} are ignored",
+            cure=f"name predictions and truth after their cases; {', '.join(sorted(CASE_ENDINGS))} are ignored",
             code="input.no_cases",
         )
     if (alone or extra) and missing == "error":

@@ -186,7 +186,7 @@ def _refuse(errors: Sequence[MetsegError], cases: int) -> None:
         raise errors[0]
     others = ", ".join(str(error.where) for error in errors[1 : 1 + _SHOWN])
     raise InputError(
-        f"{len(errors)} of {pluralize(cases, 'case')} cannot be scored: {errors[0].one_line()}; nor can {others}"
+        f"{len(errors)} of {pluralize(cases, 'case')} cannot be scored: {errors[0].one_line()}; others: {others}"
         + (" and more" if len(errors) > 1 + _SHOWN else ""),
         code=errors[0].code,
     )

@@ -84,9 +84,7 @@ class FileLabels:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return a note if the user and the table declare different labels."""
-        if self.declared is None or self.named is None or self.named.is_like(self.declared):
-            return ()
-        return (f"{self.named.source} says {self.named.describe()}; the masks were read as '{self.declared}'",)
+        return () if self.declared is None or self.named is None else self.named.contradiction(self.declared)
 
     def scheme(self, manner: ScoringConfig) -> LabelScheme:
         """Return the label scheme of the files."""

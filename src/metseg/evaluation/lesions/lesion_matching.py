@@ -134,7 +134,7 @@ def _lesions(mask: Mask, reach: Instances, count: int) -> NumberedLesions:
 
 
 def remove_tiny(lesions: NumberedLesions, up_to_voxels: int) -> NumberedLesions:
-    """Return the lesions of more than ``up_to_voxels`` voxels, numbered anew in the same order."""
+    """Return the lesions of more than ``up_to_voxels`` voxels, renumbered in the same order."""
     if up_to_voxels <= 0 or lesions.count == 0:
         return lesions
     sizes = np.bincount(lesions.numbers, minlength=lesions.count + 1)

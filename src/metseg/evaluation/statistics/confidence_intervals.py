@@ -145,7 +145,7 @@ def bootstrap_pooled(
 ) -> list[Interval | None]:
     """Return figures of what all patients have together (lesions found of all lesions, say), with their intervals.
 
-    Patients are drawn with everything of theirs, and the statistic is computed anew from each draw's sums.
+    Patients are drawn with everything of theirs, and the statistic is computed again from each draw's sums.
 
     Args:
         sums: (N, C) what each of N > 0 patients adds; the statistic sees nothing else.
@@ -206,7 +206,7 @@ def bootstrap_bounds(
         raise InputError("a figure is not a finite number", got=float(values[~np.isfinite(values)][0]))
     shares = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
     if shares.shape != (len(values),) or not (np.isfinite(shares) & (shares > 0)).all():
-        raise InputError("weights are positive numbers, one per patient", got=shares.tolist()[:5])
+        raise InputError("the weights are not positive numbers, one per patient", got=shares.tolist()[:5])
     weighted = np.column_stack([values * shares[:, None], shares])
     sums = np.concatenate([drawn @ weighted for drawn in _times_drawn(len(values), resamples, seed)])
     means = sums[:, :-1] / sums[:, -1:]

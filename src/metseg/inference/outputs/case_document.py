@@ -14,6 +14,7 @@ import numpy.typing as npt
 from metseg.atomic_io import write_bytes
 from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
+from metseg.headline import Headline, headline_of
 from metseg.inference.lesion_table import InstanceMap, joined
 from metseg.inference.prediction_data import PredictionData
 from metseg.lesion import Lesion
@@ -55,7 +56,7 @@ class CaseReport:
 
     Args:
         case_id: names the document.
-        model: name of the recipe that made the model.
+        model: name of the model; see `metseg.bundle_folder.model_name`.
         bundle: fingerprint of the bundle; empty where the networks came from elsewhere.
         slice_names: of the pictures predicted so far.
         plane: (X, Y).
@@ -66,6 +67,8 @@ class CaseReport:
         failed: what could not be read.
         technique: what was read and how it was prepared; see `_technique`.
         sequences: which file or series was read as which sequence, and why.
+        labels: label scheme of the model; empty before the first part.
+        fitness: of the first part; see `PredictionData`.
         keeps_instances: whether `instance_maps` will be asked for.
     """
 
@@ -81,6 +84,8 @@ class CaseReport:
     failed: list[MetsegError] = field(default_factory=list)
     technique: dict[str, Any] = field(default_factory=dict)
     sequences: list[dict[str, str]] = field(default_factory=list)
+    labels: str = ""
+    fitness: str = ""
     keeps_instances: bool = False
     #: Lesions by a running number from 1, in order of appearance; a joined lesion has the lowest number of its parts.
     _found: dict[int, Lesion] = field(default_factory=dict)
@@ -136,6 +141,7 @@ class CaseReport:
         self.affine = None if affine is None else affine.tolist()
         # The parts of a case are prepared by the same steps; where these differ in a figure, the first part's stands.
         self.technique = self.technique or _technique(prediction)
+        self.labels, self.fitness = prediction.scheme, self.fitness or prediction.fitness
         self.sequences = self.sequences or [asdict(record) for record in prediction.case.sequence_records]
         self.warnings += [text for text in prediction.warnings if text not in self.warnings]
         for phase, seconds in prediction.timings_s.items():
@@ -177,6 +183,11 @@ class CaseReport:
         self._last_number += len(lesions)
         return known
 
+    def headline(self) -> Headline:
+        """Return what a reader has to know of the case first."""
+        pictures = self.depth if self.affine is None else None
+        return headline_of(self.table(), labels=self.labels or None, pictures=pictures, fitness=self.fitness)
+
     def document(self) -> dict[str, Any]:
         """Return what ``<case>.json`` holds, as JSON; lesions are numbered by size."""
         return {
@@ -190,6 +201,7 @@ class CaseReport:
             "slices": self.slice_names,
             "sequences": self.sequences,
             "technique": self.technique,
+            "headline": self.headline().model_dump(mode="json"),
             "lesions": [lesion.model_dump(mode="json") for lesion in self.table()],
             "timings_s": self.timings_s,
             "warnings": self.warnings,

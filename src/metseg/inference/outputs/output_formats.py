@@ -100,7 +100,7 @@ def find_formats(names: Sequence[str], *, uses_brain_mask: bool) -> list[Format]
     """
     if BRAIN in names and not uses_brain_mask:
         raise UsageError(
-            "the model uses no brain mask: it sees the whole images",
+            "the model uses no brain mask; it processes whole images",
             where=f"format {BRAIN}",
             cure="leave the format out, or make a mask with metseg extract-brain",
             code="usage.format",

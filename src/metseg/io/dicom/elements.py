@@ -62,6 +62,8 @@ KEYWORDS = (
 MAX_ELEMENTS = 20_000
 
 _META_GROUP = 0x0002
+#: Byte at which the file meta begins: behind the preamble and the letters DICM.
+_META_AT = 132
 #: Tag and length of an element are read at once; so many reads of zeros, one after the other, are no accident.
 _ELEMENT_START_BYTES, _ZEROS_IN_A_ROW = 8, 8
 #: No element of a header that is read here holds as many zeros; as elements, they would take a second.
@@ -141,6 +143,18 @@ class Elements:
         """Return an integer, or the default if there is none."""
         number = self.number(keyword)
         return default if number is None else int(number)
+
+
+def begins_with_file_meta(head: bytes) -> bool:
+    """Return whether the first element behind the letters DICM belongs to the file meta.
+
+    Args:
+        head: the first bytes of a DICOM file.
+
+    >>> begins_with_file_meta(bytes(128) + b"DICM" + bytes([2, 0, 0, 0])), begins_with_file_meta(bytes(200))
+    (True, False)
+    """
+    return head[_META_AT : _META_AT + 2] == _META_GROUP.to_bytes(2, "little")
 
 
 def read_file_meta(stream: BinaryIO) -> FileMeta:

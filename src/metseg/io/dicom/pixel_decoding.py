@@ -33,7 +33,7 @@ from pydicom.uid import (
 from metseg.errors import InputError
 from metseg.io.dicom.dicom_files import DicomLocation, DicomReader
 from metseg.io.dicom.elements import damage_named, damaged, read_whole
-from metseg.io.dicom.instances import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame, Pixels
+from metseg.io.dicom.instance_reader import MAX_FRAME_PIXELS, MAX_OBJECT_BYTES, Frame, Pixels
 from metseg.io.dicom.itk_decoder import FRAME_MARKERS, check_jpeg, decode_jpeg
 from metseg.volume import Array
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from metseg.errors import InputError, MetsegError
 from metseg.io.dicom.dicom_files import DicomLocation, DicomReader, find_dicom_files
 from metseg.io.dicom.elements import read_file_meta
-from metseg.io.dicom.instances import Instance, read_instance
+from metseg.io.dicom.instance_reader import Instance, read_instance
 from metseg.io.dicom.series_splitting import ODD_SHARE, Series, check_one_patient, number_series
 from metseg.progress import track
 

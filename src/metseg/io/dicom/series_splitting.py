@@ -17,7 +17,7 @@ import numpy as np
 
 from metseg.errors import InputError
 from metseg.io.dicom.header import SequenceHeader
-from metseg.io.dicom.instances import Frame, Instance
+from metseg.io.dicom.instance_reader import Frame, Instance
 from metseg.io.dicom.series_description import technical_words
 
 #: How far direction cosines may differ in one stack; a thousandth moves the edge of a head by a tenth of a millimetre.

@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import InputError
+from metseg.io.finite_values import replace_not_finite
 from metseg.io.images.file_signatures import MAX_PAGES, too_many_pages
 from metseg.io.images.image_decoding import Decoded, decode, page_count
 from metseg.labels import LabelScheme, check_labels
 from metseg.volume import Array
-
-#: Up to this share of NaN and infinite pixels becomes 0 with a note; more is refused.
-MAX_NOT_FINITE = 0.01
 
 #: A mask stored lossily is lesion where it is brighter than this.
 LOSSY_MASK_THRESHOLD = 127
@@ -40,11 +38,13 @@ class Picture:
         pixels: (rows, cols, channels) uint8, uint16 or float32, in file order, with the file's full range.
         notes: conversions while reading, one sentence each.
         from_colours: whether grey was converted from differing colours, so that its sequence is unknown.
+        lossy: whether the format changes values (JPEG, lossy WebP).
     """
 
     pixels: Array
     notes: tuple[str, ...] = ()
     from_colours: bool = False
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,12 @@ def read_picture(path: Path, *, page: int | None = None) -> Picture:
     decoded = decode(path, page=page)
     samples, notes = _intensities(decoded)
     if samples.dtype == np.float32:
-        samples, counted = _finite(samples, path)
+        samples, counted = replace_not_finite(samples, things="pixels", where=path)
         notes += counted
     if decoded.turned:
         notes += (TURNED,)
-    return Picture(samples if samples.ndim == 3 else samples[..., None], notes, _loses_colours(decoded))
+    pixels = samples if samples.ndim == 3 else samples[..., None]
+    return Picture(pixels, notes, _loses_colours(decoded), decoded.lossy)
 
 
 def checked_page_count(path: Path, *, max_pages: int = MAX_PAGES) -> int:
@@ -163,23 +164,6 @@ def _intensities(decoded: Decoded) -> tuple[Array, tuple[str, ...]]:
     if samples.min() >= 0 and samples.max() <= UINT16_MAX:
         return samples.astype(np.uint16), ()
     return samples.astype(np.float32), ("whole numbers beyond 16 bits were converted to float32",)
-
-
-def _finite(samples: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
-    bad = ~np.isfinite(samples)
-    count = int(bad.sum())
-    if count == 0:
-        return samples, ()
-    if count > MAX_NOT_FINITE * samples.size:
-        raise InputError(
-            "too many pixels are NaN or infinite",
-            where=path,
-            expected=f"at most {MAX_NOT_FINITE:.0%}",
-            got=f"{count} of {samples.size}",
-            cure="check the program that wrote the file",
-            code="input.not_finite",
-        )
-    return np.where(bad, np.float32(0), samples), (f"{count} NaN or infinite pixels of {samples.size} were set to 0",)
 
 
 def _one_channel(decoded: Decoded, path: Path) -> Array:

@@ -32,6 +32,7 @@ class SliceFile:
         mask: its truth, or None.
         number: the last number in the file's stem, or None; orders the slices.
         page: which page of a multi-page TIFF, from 0.
+        gap_before: whether slices are missing before this one, where that is known without numbers.
     """
 
     name: str
@@ -39,6 +40,7 @@ class SliceFile:
     mask: Path | None = None
     number: int | None = None
     page: int | None = None
+    gap_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,11 @@ class SliceStackSource(CaseSource):
     def _assemble(self, items: Sequence[ReadSlice]) -> Case:
         for item in items[1:]:
             _check_like(items[0], item)
-        require_pictures(_pixels(items), where=items[0].file.image)
+        require_pictures(
+            _pixels(items),
+            where=[item.file.image for item in items],
+            lossy=any(item.picture.lossy for item in items),
+        )
         where = f"case {self.case_id}"
         names, pixels, notes = name_channels(_pixels(items), self.channels, where=where, grey=self._grey_of(items))
         masks = [item.mask.labels for item in items if item.mask is not None]
@@ -177,11 +183,18 @@ class SliceStackSource(CaseSource):
             labels=_stack(masks) if len(masks) == len(items) else None,
             timepoint=self.timepoint,
             slice_names=tuple(item.file.name for item in items),
-            slice_gaps=slice_gaps([item.file.number for item in items]),
+            slice_gaps=_gaps_between([item.file for item in items]),
             attributes=self.attributes,
             warnings=(*_counted(_notes(items)), *notes),
             sequence_records=_channel_records(names, self.channels, self.grey),
         )
+
+
+def _gaps_between(slices: Sequence[SliceFile]) -> tuple[bool, ...]:
+    """Return `Case.slice_gaps` by the numbers of the slices, and by what else is known."""
+    by_number = slice_gaps([piece.number for piece in slices]) or (False,) * len(slices)
+    gaps = tuple(gap or piece.gap_before for gap, piece in zip(by_number, slices, strict=True))
+    return gaps if any(gaps) else ()
 
 
 def slice_gaps(numbers: Sequence[int | None]) -> tuple[bool, ...]:

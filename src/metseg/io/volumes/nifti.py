@@ -13,7 +13,7 @@ import numpy as np
 
 from metseg.errors import GeometryError, InputError
 from metseg.geometry import Affine
-from metseg.io.images.images_2d import MAX_NOT_FINITE
+from metseg.io.finite_values import replace_not_finite
 from metseg.io.volumes.nifti_affine import affine_of, geometry_notes
 from metseg.io.volumes.nifti_file import MAX_BYTES, NIFTI_ENDINGS, read_nifti, read_nifti_header
 from metseg.volume import Array, Volume
@@ -26,7 +26,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 def read_volume(path: Path, *, channel: int | None = None) -> tuple[Volume, tuple[str, ...]]:
     """Return one image and notes on reading it.
 
-    Up to `MAX_NOT_FINITE` of the voxels may be NaN or infinite: they become 0, with a note.
+    A few voxels may be NaN or infinite: they become 0, with a note (`metseg.io.finite_values`).
 
     Args:
         path: ``.nii`` or ``.nii.gz``.
@@ -50,7 +50,7 @@ def read_channels(path: Path, channels: Sequence[int | None]) -> list[tuple[Volu
     volumes = []
     for channel in channels:
         data = _scaled(_channel(file.samples, channel, path), file.header, path)
-        data, notes = _finite(data, path)
+        data, notes = replace_not_finite(data, things="voxels", where=path)
         volume = _volume(data, affine, path)
         volumes.append((volume, (*notes, *geometry_notes(file.header, volume))))
     return volumes
@@ -159,26 +159,6 @@ def _bad_scaling(path: Path, got: str) -> InputError:
         cure="export the file again",
         code="input.scaling",
     )
-
-
-def _finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
-    if data.dtype.kind != "f":
-        return data, ()
-    bad = ~np.isfinite(data)
-    count = int(np.count_nonzero(bad))
-    if count == 0:
-        return data, ()
-    if count > MAX_NOT_FINITE * data.size:
-        raise InputError(
-            "too many voxels are NaN or infinite",
-            where=path,
-            expected=f"at most {MAX_NOT_FINITE:.0%}",
-            got=f"{count} of {data.size}",
-            cure="check the program that wrote the file",
-            code="input.not_finite",
-        )
-    repaired = np.where(bad, np.float32(0), data)
-    return repaired, (f"{count} NaN or infinite voxels of {data.size} were set to 0",)
 
 
 def _volume(data: Array, affine: Affine, path: Path) -> Volume:

@@ -159,7 +159,7 @@ def _plan(start: bytes, stream: BinaryIO, path: Path) -> _Plan:
             where=path,
             expected="1 to 7 axes, each of length 1 or more",
             got=shape if 1 <= axes <= 7 else f"{axes} axes",
-            cure="export the file anew",
+            cure="export the file again",
             code="input.axes",
         )
     while len(shape) > 4 and shape[-1] == 1:  # trailing axes of length 1 hold nothing
@@ -232,7 +232,7 @@ def _offset(header: Any, path: Path) -> int:
             where=path,
             expected=f"an offset of {least} or more",
             got=stored,
-            cure="export the file anew",
+            cure="export the file again",
             code="input.format",
         )
     return int(stored)

@@ -60,9 +60,7 @@ class LabelRule:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return a note where what was declared is not what the table says."""
-        if self.named is None or not self.declared or self.named.is_like(self.files):
-            return ()
-        return (f"{self.named.source} says {self.named.describe()}; the mask was read as '{self.files}', as declared",)
+        return self.named.contradiction(self.files) if self.named is not None and self.declared else ()
 
     def __call__(self, mask: Volume, *, where: object) -> Volume:
         """Return a mask as uint8 class ids of the scheme wanted.

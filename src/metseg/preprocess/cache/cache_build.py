@@ -60,8 +60,8 @@ def build_cache(
 ) -> Cache:
     """Return the cache of all cases, prepared as the recipe says; only what is new or changed is prepared.
 
-    A case is made anew when a step, an option, the recipe's data part or the content of one of its files changed. A
-    build that was killed leaves only whole cases; a second process that builds in the same folder waits its turn.
+    A case is preprocessed again when a step, an option, the recipe's data part or the content of one of its files
+    changed. A build that was killed leaves only whole cases; a second process that builds in the same folder waits.
 
     Args:
         sources: cases with different ids.

@@ -64,7 +64,7 @@ class Cache:
             (C (2 neighbours + 1), X, Y) float16, or float32 where values are too large for it; the order of the
             channels is that of `with_neighbours`.
         Raises:
-            IndexError: no such slice.
+            IndexError: the slice does not exist.
             InputError: the file is gone or damaged, or another recipe was cached here since.
         """
         depth = self._check(case, z)

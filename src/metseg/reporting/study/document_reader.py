@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metseg.errors import GeometryError, InputError
+from metseg.headline import Headline, headline_of
 from metseg.lesion import Count, Finite, Lesion, Size
 from metseg.measure import MM3_PER_ML, voxel_volume_mm3
 from metseg.measure.confidence import IDENTITY, ConfidenceMap
@@ -84,6 +85,7 @@ class Document(_Part):
     slices: tuple[str, ...] = ()
     sequences: tuple[SequenceFacts, ...] = ()
     technique: TechniqueFacts = TechniqueFacts()
+    headline: Headline | None = None
     lesions: tuple[Lesion, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
@@ -101,6 +103,12 @@ class Document(_Part):
     def completed(self) -> Self:
         """Return the document with the lesion fields that 0.1.0 did not write, derived from the others."""
         return self.model_copy(update={"lesions": tuple(map(self._completed, self.lesions))})
+
+    @property
+    def top(self) -> Headline:
+        """Return the headline; for documents of 0.1.0 it is made of the lesions."""
+        pictures = self.shape[2] if self.matrix is None else None
+        return self.headline or headline_of(self.lesions, labels=self.technique.labels, pictures=pictures)
 
     def _completed(self, lesion: Lesion) -> Lesion:
         if self.matrix is None:

@@ -14,12 +14,12 @@ from metseg.bundle_folder import (
     find_bundle,
     fingerprint_of,
     list_bundles,
+    model_name,
     read_text,
     verify_bundle,
 )
 from metseg.errors import UsageError
-from metseg.io.data_origin import is_simulated
-from metseg.message_text import pluralize
+from metseg.inference.fitness import trained_on_text
 from metseg.recipe import Recipe, parse_recipe
 from metseg.reporting.study.study_report import Model, Performance
 
@@ -32,7 +32,7 @@ PARTS: tuple[Literal["test", "validation"], ...] = ("test", "validation")
 
 def model_of_bundle(bundle: Bundle) -> Model:
     """Return the description of a loaded bundle."""
-    return _model(bundle.recipe, bundle.metrics, bundle.fingerprint)
+    return _model(bundle.model_name, bundle.recipe, bundle.metrics, bundle.fingerprint)
 
 
 def model_of_folder(folder: str | Path) -> Model:
@@ -46,14 +46,15 @@ def model_of_folder(folder: str | Path) -> Model:
     verify_bundle(place)
     fingerprint = fingerprint_of(place)
     recipe = parse_recipe(read_text(place / RECIPE), where=str(place / RECIPE))
-    return _model(recipe, _json_object(read_text(place / METRICS)), fingerprint)
+    metrics = _json_object(read_text(place / METRICS))
+    return _model(model_name(place, recipe.name), recipe, metrics, fingerprint)
 
 
 def find_model(name: str, fingerprint: str) -> Model:
     """Return the model of a prediction, if its bundle can be found by name.
 
     Args:
-        name: of the recipe that made it.
+        name: of the model.
         fingerprint: of its bundle; empty if it did not come from a bundle.
     """
     unknown = Model(name, fingerprint)
@@ -83,10 +84,10 @@ def require_same_model(model: Model, fingerprint: str, *, where: object) -> Mode
     )
 
 
-def _model(recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Model:
+def _model(name: str, recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Model:
     patients = _count(_object(metrics, "patients").get("train"))
     return Model(
-        name=recipe.name,
+        name=name,
         fingerprint=fingerprint,
         is_described=True,
         summary=recipe.description,
@@ -95,27 +96,6 @@ def _model(recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Mode
         performance=_performance(metrics),
         leaks_patients=metrics.get("leaks_patients") is True,
     )
-
-
-def trained_on_text(patients: int | None, licence: str) -> str:
-    """Return the training data of a model as a noun phrase; empty if neither argument is known.
-
-    Args:
-        patients: number of patients; None: not known.
-        licence: text of the bundle on the images and their licence.
-
-    >>> trained_on_text(105, "none: simulated patients (metseg simulate), images of nobody; the weights are free")
-    '105 simulated patients (metseg simulate); the weights are free'
-    >>> trained_on_text(71, "TCGA-LGG slices; CC BY-NC-SA 4.0"), trained_on_text(1, "")
-    ('71 patients: TCGA-LGG slices; CC BY-NC-SA 4.0', '1 patient')
-    """
-    if is_simulated(licence):
-        counted = "simulated patients" if patients is None else pluralize(patients, "simulated patient")
-        # "none" means that there is no licence, but would read as if there were no data.
-        rest = licence.partition(";")[2].strip()
-        return "; ".join(filter(None, (f"{counted} (metseg simulate)", rest)))
-    counted = "" if patients is None else pluralize(patients, "patient")
-    return ": ".join(filter(None, (counted, licence)))
 
 
 def _performance(metrics: Mapping[str, Any]) -> tuple[Performance, ...]:

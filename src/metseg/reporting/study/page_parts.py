@@ -49,7 +49,8 @@ class Section:
 
     Args:
         title: heading.
-        doubts: warnings about the results below, first in the section.
+        opening: a sentence before everything else.
+        doubts: warnings about the results below.
         lead: main sentences, printed larger.
         figures: (value, label), printed large.
         caution: warnings.
@@ -62,6 +63,7 @@ class Section:
     """
 
     title: str
+    opening: str = ""
     doubts: tuple[str, ...] = ()
     lead: tuple[str, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()

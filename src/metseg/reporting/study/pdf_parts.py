@@ -57,7 +57,8 @@ def section_parts(section: Section, width: float) -> list[Flowable]:
 
 def _groups(section: Section, width: float) -> list[list[Flowable]]:
     """Return the parts of a section; each group stays on one page."""
-    groups = [[_caution(text, width)] for text in section.doubts]
+    groups: list[list[Flowable]] = [[paragraph(section.opening, "body")]] if section.opening else []
+    groups += [[_caution(text, width)] for text in section.doubts]
     groups += [[paragraph(text, "body" if place else "lead")] for place, text in enumerate(section.lead)]
     groups += [[_figures(section.figures, width)]] if section.figures else []
     groups += [[_facts(section.facts, width)]] if section.facts else []

@@ -158,6 +158,7 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
         technique=_technique(document, lesions, names_files=options.pseudonym in (None, document.case)),
         model=model,
         classes=_classes(document),
+        headline=document.top,
         colours=_colours(document),
         lesions=lesions,
         key_images=_key_images(lesions, pixels, names=names, most=options.key_images),

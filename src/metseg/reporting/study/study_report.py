@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
+from metseg.headline import Headline
 from metseg.lesion import Lesion, Point
 
 #: Shown on every page of every report.
@@ -124,18 +125,12 @@ class Burden:
     """Totals over all lesions; values that need a spacing are None for pictures.
 
     Args:
-        lesions: number of lesions.
-        voxels: number of voxels, or pixels.
         volume_ml: total volume.
         by_class_ml: class to volume.
-        diameter_mm: longest diameter of any lesion.
     """
 
-    lesions: int
-    voxels: int
     volume_ml: float | None
     by_class_ml: dict[str, float] | None
-    diameter_mm: float | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +165,7 @@ class StudyReport:
         classes: names of the model's classes; empty if not known.
         colours: class to the name of the colour of its outline; empty if not known.
         lesions: the largest first; empty: no lesion found.
+        headline: what a reader has to know first.
         key_images: of the largest lesions.
         lacking: sentence on missing data for them; empty: nothing is missing.
         picture_names: of pictures, in order; empty for volumes, and if names are left out.
@@ -184,6 +180,7 @@ class StudyReport:
     model: Model
     classes: tuple[str, ...]
     lesions: tuple[Lesion, ...]
+    headline: Headline
     key_images: tuple[KeyImage, ...] = ()
     lacking: str = ""
     picture_names: tuple[str, ...] = ()
@@ -195,20 +192,17 @@ class StudyReport:
     def burden(self) -> Burden:
         """Return the sums over all lesions."""
         volumes = [lesion.volume_ml for lesion in self.lesions]
-        diameters = [lesion.longest_diameter_mm for lesion in self.lesions if lesion.longest_diameter_mm is not None]
         measured = not self.technique.is_pictures
         return Burden(
-            lesions=len(self.lesions),
-            voxels=sum(lesion.voxels for lesion in self.lesions),
             volume_ml=_sum(volumes) if measured else None,
             by_class_ml=self._by_class_ml() if measured else None,
-            diameter_mm=max(diameters, default=None),
         )
 
     @property
     def digest(self) -> str:
         """Return a digest of 12 hexadecimal digits over everything except the pictures, which identifies the report."""
         facts: dict[str, Any] = asdict(replace(self, key_images=(), lesions=()))
+        facts["headline"] = self.headline.model_dump(mode="json")
         facts["lesions"] = [lesion.model_dump(mode="json") for lesion in self.lesions]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from metseg.inference.input_fit import misfit_warnings
 from metseg.lesion import Lesion
@@ -12,17 +12,9 @@ from metseg.reporting.study.number_format import chance, millilitres, millimetre
 from metseg.reporting.study.page_parts import Page, Section
 from metseg.reporting.study.study_report import RESEARCH_USE, ReadImage, StudyReport
 from metseg.reporting.study.study_tables import class_table, lesion_table, performance_table
+from metseg.sequence_titles import SEQUENCE_TITLES
 
 TITLE = "Brain MRI: automated lesion outlining"
-
-#: Radiological names of the modalities.
-SEQUENCES: Mapping[str, str] = {
-    "t1n": "T1 without contrast",
-    "t1c": "T1 with contrast",
-    "t2w": "T2",
-    "t2f": "FLAIR",
-    "brain_mask": "brain mask",
-}
 
 NOTHING_FOUND = "No lesion found."
 NOT_EXCLUDED = (
@@ -66,50 +58,37 @@ _REVIEW = (
 
 
 def _result(report: StudyReport) -> Section:
-    burden = report.burden
-    lead = (_found(report), UNCONFIRMED) if report.lesions else (NOTHING_FOUND, NOT_EXCLUDED)
-    figures = [(str(burden.lesions), "lesion" if burden.lesions == 1 else "lesions")]
-    if report.technique.is_pictures:
-        figures.append((f"{_pictures_with_lesion(report)} of {report.technique.shape[2]}", "pictures with a lesion"))
-        figures.append((str(burden.voxels), "pixels in all"))
-    else:
-        figures.append((f"{millilitres(burden.volume_ml)} mL", "total volume"))
-        if burden.diameter_mm is not None:
-            figures.append((f"{millimetres(burden.diameter_mm)} mm", "longest diameter"))
+    headline = report.headline
+    lead = (" ".join(filter(None, (headline.finding, _largest(report)))), UNCONFIRMED)
     unread = sum(report.unread.values())
-    caution = (f"{pluralize(unread, 'image')} could not be read and was not analysed.",) if unread == 1 else ()
-    if unread > 1:
-        caution = (f"{pluralize(unread, 'image')} could not be read and were not analysed.",)
-    doubts = tuple(map(sentence, misfit_warnings(report.warnings)))
-    return Section("Result", doubts=doubts, lead=lead, figures=tuple(figures), caution=caution)
-
-
-def _found(report: StudyReport) -> str:
-    """Return the finding in one or two sentences."""
-    burden, largest = report.burden, report.lesions[0]
-    number = pluralize(burden.lesions, "lesion")
-    if report.technique.is_pictures:
-        whole = pluralize(report.technique.shape[2], "picture")
-        return f"{number} found in {_pictures_with_lesion(report)} of {whole}."
-    if burden.lesions == 1:
-        return f"1 lesion found: {_size(largest)}{_beside(largest)}."
-    return (
-        f"{number} found, {millilitres(burden.volume_ml)} mL in total. The largest, no. {largest.id}: "
-        f"{_size(largest)}{_beside(largest)}."
+    verb = "was" if unread == 1 else "were"
+    caution = (f"{pluralize(unread, 'image')} could not be read and {verb} not analysed.",) if unread else ()
+    return Section(
+        "Result",
+        opening=headline.fitness,
+        doubts=tuple(map(sentence, misfit_warnings(report.warnings))),
+        lead=lead if report.lesions else (headline.finding, NOT_EXCLUDED),
+        figures=tuple((figure.text, figure.name) for figure in headline.figures),
+        caution=caution,
     )
 
 
-def _size(lesion: Lesion) -> str:
-    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.longest_diameter_mm)} mm"
+def _largest(report: StudyReport) -> str:
+    """Return the size and side of the largest lesion of a volume, as a sentence."""
+    largest = report.lesions[0] if report.lesions else None
+    if largest is None or largest.volume_ml is None:
+        return ""
+    mixed = " with all its classes" if len(largest.voxels_by_label) > 1 else ""
+    return f"The largest, no. {largest.id}{_side(largest)}: {_size(largest)}{mixed}."
 
 
-def _beside(lesion: Lesion) -> str:
+def _side(lesion: Lesion) -> str:
     words = {"right": ", right side", "left": ", left side", "near midline": ", near the midline", None: ""}
     return words[lesion.side]
 
 
-def _pictures_with_lesion(report: StudyReport) -> int:
-    return len({index for lesion in report.lesions for index in lesion.slices})
+def _size(lesion: Lesion) -> str:
+    return f"{millilitres(lesion.volume_ml)} mL, longest diameter {millimetres(lesion.longest_diameter_mm)} mm"
 
 
 def _study(report: StudyReport) -> Section:
@@ -182,7 +161,7 @@ def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | 
 
 def _sequence(name: str) -> str:
     """Return the radiological name of a modality, with metseg's name."""
-    return f"{SEQUENCES[name]} ({name})" if name in SEQUENCES else name
+    return f"{SEQUENCE_TITLES[name]} ({name})" if name in SEQUENCE_TITLES else name
 
 
 def _model_name(report: StudyReport) -> str:

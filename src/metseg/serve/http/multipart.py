@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
@@ -19,6 +20,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metseg.atomic_io import disk_full_is_an_error
 from metseg.io.declared_sequences import declaration
+from metseg.io.file_index import slice_number
+from metseg.io.images.slice_grouping import without_number
+from metseg.io.images.slice_stack import slice_gaps
 from metseg.io.sequence_names import MAX_CHARACTERS, NamedSequence, shared_prefix
 from metseg.io.volumes.brain_masks import name_sequences_or_masks
 from metseg.io.volumes.image_files import stem_of
@@ -52,6 +56,7 @@ class ReceivedFile:
         sha256: SHA-256 of the content.
         reason: why it has this sequence, or why its name is ambiguous.
         is_doubtful: whether its name mentions sequences but is ambiguous.
+        gap_before: for pictures, whether the numbers in the names say that slices are missing before this one.
     """
 
     number: int
@@ -61,6 +66,7 @@ class ReceivedFile:
     sha256: str
     reason: str = ""
     is_doubtful: bool = False
+    gap_before: bool = False
 
 
 @dataclass
@@ -78,8 +84,10 @@ class Upload:
     fields: dict[str, list[str]] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """Return a hash of the request: its fields, and content and sequence of each file."""
-        content = [sorted(self.fields.items()), [(file.sequence, file.sha256) for file in self.files]]
+        """Return a hash of the request: its fields, content and sequence of each file, and any gaps."""
+        content: list[Any] = [sorted(self.fields.items()), [(file.sequence, file.sha256) for file in self.files]]
+        if any(file.gap_before for file in self.files):
+            content.append([file.gap_before for file in self.files])
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
@@ -233,14 +241,16 @@ class FormReader(_Reader):
         if not self._whole:
             raise _malformed()
         named = _name_sequences(self._names)
+        gaps = _gaps_between([stem for _, stem in self._names])
         self.upload.files = [
             replace(
                 file,
                 sequence=name.modality,
                 reason=name.reason,
                 is_doubtful=name.modality is None and not name.is_silent,
+                gap_before=gap,
             )
-            for file, name in zip(self.upload.files, named, strict=True)
+            for file, name, gap in zip(self.upload.files, named, gaps, strict=True)
         ]
         return self.upload
 
@@ -334,6 +344,23 @@ def _name_sequences(names: Sequence[tuple[str, str]]) -> list[NamedSequence]:
             else NamedSequence(declared, declaration(reason, declared, stem, prefix=prefix))
         )
     return found
+
+
+def _gaps_between(stems: Sequence[str]) -> tuple[bool, ...]:
+    """Return whether slices are missing before each file, by the last numbers in names that are equal otherwise.
+
+    The order of the upload counts. Where the numbers do not ascend in it, they do not tell.
+
+    >>> _gaps_between(["P7_1", "P7_2", "P7_4"]), _gaps_between(["P7_10", "P7_2"]), _gaps_between(["a1", "b5"])
+    ((False, False, True), (False, False), (False, False))
+    """
+    unknown = (False,) * len(stems)
+    if len({without_number(stem) for stem in stems}) != 1:
+        return unknown
+    numbers = [number for stem in stems if (number := slice_number(stem)) is not None]
+    if len(numbers) != len(stems) or any(one >= two for one, two in pairwise(numbers)):
+        return unknown
+    return slice_gaps(numbers) or unknown
 
 
 def _malformed() -> Refused:

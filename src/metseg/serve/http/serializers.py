@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from metseg.headline import Headline, headline_of
 from metseg.lesion import Lesion
 from metseg.schemas import Artifact, Facts, Failure, InputFile, Options, State, Study, StudySummary, Warned
 from metseg.serve.storage.db_models import StudyRecord
@@ -9,6 +12,8 @@ from metseg.serve.storage.db_models import StudyRecord
 
 def study_of(record: StudyRecord) -> Study:
     """Return a study with all its details."""
+    facts = Facts.model_validate(record.facts)
+    lesions = tuple(Lesion.model_validate(lesion.content) for lesion in record.lesions)
     return Study(
         id=record.id,
         state=record.state,
@@ -24,12 +29,17 @@ def study_of(record: StudyRecord) -> Study:
             InputFile(number=item.number, kind=item.kind, sequence=item.sequence, bytes=item.bytes, sha256=item.sha256)
             for item in record.inputs
         ),
-        facts=Facts.model_validate(record.facts),
+        facts=facts,
+        headline=_headline(facts, lesions) if record.state == State.DONE else None,
         warnings=tuple(Warned(phase=warning.phase, text=warning.text) for warning in record.warnings),
-        lesions=tuple(Lesion.model_validate(lesion.content) for lesion in record.lesions),
+        lesions=lesions,
         failure=_failure(record),
         artifacts=artifacts_of(record),
     )
+
+
+def _headline(facts: Facts, lesions: Sequence[Lesion]) -> Headline:
+    return headline_of(lesions, labels=facts.scheme, pictures=facts.slices or None, fitness=facts.fitness)
 
 
 def summary_of(record: StudyRecord) -> StudySummary:

@@ -14,7 +14,7 @@ from typing import Final
 from metseg.errors import InputError
 from metseg.io.dicom.archive import Archive, is_zip, nested_archive
 from metseg.io.dicom.dicom_files import HEAD_BYTES, is_dicom
-from metseg.io.dicom.elements import read_file_meta
+from metseg.io.dicom.elements import begins_with_file_meta, damaged, read_file_meta
 from metseg.io.images.file_signatures import FORMATS, sniff_format
 from metseg.io.images.image_decoding import check_picture_header
 from metseg.io.volumes.nifti import check_nifti_header
@@ -142,8 +142,12 @@ def _check_dicom(path: Path) -> None:
 
 
 def _check_archive(path: Path) -> None:
-    """Reject an archive with an unsafe structure or without DICOM files."""
-    found = 0
+    """Reject an archive with an unsafe structure or without DICOM files.
+
+    A large file of DICM and zeros is known by its head. It is rejected here if the archive contains nothing else, since
+    a worker has to unpack it; among others, the worker sets it aside.
+    """
+    found = begun = 0
     with Archive(path) as archive:
         for member in archive.members:
             head = archive.head(member, _HEAD_BYTES)
@@ -151,6 +155,7 @@ def _check_archive(path: Path) -> None:
                 raise nested_archive()
             if is_dicom(head[:HEAD_BYTES]):
                 found += 1
+                begun += begins_with_file_meta(head)
                 _check_member(head)
     if not found:
         raise InputError(
@@ -158,6 +163,8 @@ def _check_archive(path: Path) -> None:
             cure="pack the DICOM files of one study; send pictures and NIfTI files without an archive",
             code="input.not_dicom",
         )
+    if not begun:
+        raise damaged("no file meta")
 
 
 def _check_member(head: bytes) -> None:

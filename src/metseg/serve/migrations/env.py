@@ -9,7 +9,7 @@ from metseg.serve.storage.db_models import Record
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Record.metadata,
-    render_as_batch=True,  # SQLite changes a table by making it anew
+    render_as_batch=True,  # SQLite changes a table by creating it again
     transactional_ddl=False,  # the transaction is ours: `Database.migrate`
 )
 context.run_migrations()

@@ -66,6 +66,8 @@ class WorkInput:
     sha256: str
     #: Why the file has this sequence, as recorded at the upload.
     reason: str = ""
+    #: For pictures: whether slices are missing before this one, by the numbers in the names.
+    gap_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,8 +253,9 @@ class Store:
     def _work(self, study: StudyRecord, token: str) -> Work:
         folder = self.folders.study(study.id)
         folder.work.mkdir(parents=True, exist_ok=True)
-        records = Facts.model_validate(study.facts).sequence_records
-        reasons = {record.source: record.reason for record in records}
+        facts = Facts.model_validate(study.facts)
+        reasons = {record.source: record.reason for record in facts.sequence_records}
+        gaps = facts.slice_gaps or (False,) * len(study.inputs)
         inputs = tuple(
             WorkInput(
                 folder.inputs / item.file_name,
@@ -262,8 +265,9 @@ class Store:
                 item.bytes,
                 item.sha256,
                 reason=reasons.get(f"file {item.number}", ""),
+                gap_before=gap,
             )
-            for item in study.inputs
+            for item, gap in zip(study.inputs, gaps, strict=True)
         )
         return Work(study.id, token, study.kind, Options.model_validate(study.options), inputs, folder)
 

@@ -298,13 +298,15 @@ def _input(item: CheckedFile, study_id: str) -> InputRecord:
 
 
 def _known_facts(new: NewStudy) -> dict[str, Any]:
-    """Return the facts known at the upload: the sequence of each file, and why."""
+    """Return the facts known at the upload: the sequence of each file, and why; the gaps between pictures."""
     records = [
         {"sequence": item.file.sequence, "source": f"file {item.file.number}", "reason": item.file.reason}
         for item in new.files
         if item.kind == Kind.NIFTI and item.file.sequence is not None
     ]
-    return {"sequence_records": records} if records else {}
+    known: dict[str, Any] = {"sequence_records": records} if records else {}
+    gaps = [item.file.gap_before for item in new.files]
+    return known | {"slice_gaps": gaps} if new.kind == Kind.PICTURE and any(gaps) else known
 
 
 def _settle(new: NewStudy) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +94,16 @@ class Anatomy:
         return np.asarray(np.clip(inside - self.grey - self.white, 0, 1), dtype=np.float32)
 
 
+def require_nilearn() -> None:
+    """Raise a UsageError (``usage.missing_extra``) if nilearn, which contains the template, is not installed."""
+    if find_spec("nilearn") is None:
+        raise UsageError(
+            "nilearn, which provides the anatomy of the phantom, is not installed",
+            cure="pip install 'metseg[simulate]'",
+            code="usage.missing_extra",
+        )
+
+
 @lru_cache(maxsize=2)
 def load_anatomy(spacing_mm: float) -> Anatomy:
     """Return the average head at a voxel size; kept for the life of the process.
@@ -113,14 +124,9 @@ def load_anatomy(spacing_mm: float) -> Anatomy:
 
 @lru_cache(maxsize=1)
 def _read_template() -> tuple[FloatArray, FloatArray, FloatArray, Grid]:
-    try:
-        from nilearn import datasets
-    except ImportError as error:
-        raise UsageError(
-            "nilearn, which provides the anatomy of the phantom, is not installed",
-            cure="pip install 'metseg[simulate]'",
-            code="usage.missing_extra",
-        ) from error
+    require_nilearn()
+    from nilearn import datasets
+
     images = [
         datasets.load_mni152_template(resolution=1),
         datasets.load_mni152_gm_template(resolution=1),

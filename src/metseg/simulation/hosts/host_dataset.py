@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 import metseg
-from metseg.atomic_io import atomic_file, atomic_folder
+from metseg.atomic_io import atomic_folder
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
+from metseg.message_text import pluralize
 from metseg.progress import track
 from metseg.simulation.hosts.host_scan import HostScan, host_scan, mirrored
 from metseg.simulation.hosts.insertion import HostWithLesions, InsertionOptions, insert_lesions
@@ -23,12 +24,16 @@ from metseg.simulation.lesions.lesion_truth import lesion_truth
 from metseg.simulation.options import NiftiOptions
 from metseg.simulation.output.folder import LESIONS, Existing, prepare_folder
 from metseg.simulation.output.naming import folder_name
+from metseg.simulation.output.tables import write_rows
 from metseg.simulation.output.write import write_volume
 from metseg.simulation.patient import patient_name
 from metseg.volume import Volume
 
 #: Value of the bright voxels of an image in the files: percentile and whole number.
 BRIGHT_PERCENTILE, BRIGHT = 99.5, 2000.0
+
+#: Maximum number of scans named in a message.
+NAMED = 6
 
 #: Columns of the table of lesions.
 COLUMNS = (
@@ -54,6 +59,7 @@ def simulate_in_hosts(
         out: the folder; made if absent. Real patient k becomes ``BraTS-MET-<k>`` with the studies of all its scans, so
             that a split by patient keeps them together; ``lesions.csv`` names the host of each lesion.
         hosts: skull-stripped scans on one grid of cubic voxels with t1c, and their labels in the classes of BraTS-METS.
+            Scans without a mask count as free of tumour; a warning names them before anything is written.
         per_host: studies of each host.
         seed: which lesions; a study is the same for any number of others.
         options: which lesions.
@@ -75,19 +81,30 @@ def simulate_in_hosts(
         "insertion": options.model_dump(mode="json"),
         "healthy_only": healthy_only,
     }
+    _warn_without_mask(hosts)
     prepare_folder(out, stamp, existing)
     studies = _studies(out, hosts, per_host, seed, options, healthy_only)
     rows = list(track(studies, "Simulating", total=len(hosts) * per_host, quiet=quiet))
     if not rows:
         raise InputError(
-            "no usable host scan is left",
+            "no scan is usable",
             where=out,
             expected="scans without a tumour, or with one in one half only",
-            cure="keep the hosts' own tumours: leave --healthy-only out",
+            cure="leave --healthy-only out to keep tumours that the scans show",
             code="input.no_cases",
         )
     _write_lesions(out)
     return rows
+
+
+def _warn_without_mask(hosts: Sequence[CaseSource]) -> None:
+    """Name the scans without a mask: a tumour in them would be unlabelled in the studies, and is not mirrored away."""
+    without = [host.case_id for host in hosts if not host.has_labels]
+    if not without:
+        return
+    some = pluralize(len(without), "scan without a mask counts", "scans without a mask count")
+    more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+    sys.stderr.write(f"metseg: warning: {some} as free of tumour: {', '.join(without[:NAMED])}{more}\n")
 
 
 def _studies(
@@ -137,7 +154,7 @@ def _truth_document(made: HostWithLesions, host: HostScan, case: str, patient: s
         "case": case,
         "patient": patient,
         "host": host.name,
-        "own_tumour": host.labels is not None,
+        "own_tumour": host.labels is not None if host.has_mask else None,
         "lesions": [
             measured[item.lesion.lesion_id].as_json() | {"kind": item.kind, "plan": asdict(item.lesion)}
             for item in made.lesions
@@ -155,7 +172,4 @@ def _write_lesions(out: Path) -> None:
             row = {"case": truth["case"], "host": truth["host"]} | lesion
             row |= dict(zip(("x_mm", "y_mm", "z_mm"), lesion["centre_mm"], strict=True))
             rows.append(row | {"planned_diameter_mm": round(lesion["plan"]["diameter_mm"], 3)})
-    with atomic_file(out / LESIONS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(rows, COLUMNS, out / LESIONS)

@@ -87,6 +87,7 @@ class HostScan:
         shares: tissue (`HOST_TISSUES`) to its share of each voxel, 0 outside the brain.
         levels: sequence to the typical intensity of each tissue.
         labels: of the host's own tumour, in the classes of BraTS-METS; None where it has none.
+        has_mask: whether the scan came with a mask; without one, it counts as free of tumour.
     """
 
     name: str
@@ -98,6 +99,7 @@ class HostScan:
     shares: Mapping[str, FloatArray]
     levels: Mapping[str, Mapping[str, float]]
     labels: npt.NDArray[np.uint8] | None = None
+    has_mask: bool = True
 
     @property
     def spacing(self) -> float:
@@ -147,7 +149,7 @@ def host_scan(case: Case) -> HostScan:
     shares = tissue_shares(positive, inside, free)
     levels = {name: _levels(name, image, shares, free) for name, image in positive.items()}
     own = labels if tumour.any() else None
-    return HostScan(case.case_id, canvas, positive, affine, inside, free, shares, levels, own)
+    return HostScan(case.case_id, canvas, positive, affine, inside, free, shares, levels, own, case.labels is not None)
 
 
 def mirrored(host: HostScan) -> HostScan | None:

@@ -16,7 +16,7 @@ from metseg.atomic_io import atomic_folder
 from metseg.errors import ResourceError
 from metseg.message_text import pluralize
 from metseg.progress import track
-from metseg.simulation.anatomy.normal_anatomy import load_anatomy
+from metseg.simulation.anatomy.normal_anatomy import load_anatomy, require_nilearn
 from metseg.simulation.difficulty import Difficulty
 from metseg.simulation.examination import simulate_examination
 from metseg.simulation.options import CourseOptions, NiftiOptions, OutputOptions, PhantomOptions
@@ -83,12 +83,13 @@ def simulate_dataset(
     Returns:
         One row per patient in the folder, as in ``patients.csv``.
     Raises:
-        UsageError: the folder is not empty, or what is there was made with other options; the output cannot hold
-            several examinations or the challenge.
+        UsageError: the folder is not empty, or was simulated with other options; the output cannot hold several
+            examinations or the challenge; nilearn is not installed.
         ResourceError: the disk is full, or a process ran out of memory.
     """
     phantom, course, output = phantom or PhantomOptions(), course or CourseOptions(), output or NiftiOptions()
     check_output(output, timepoints, challenge)
+    require_nilearn()  # before the folder is made: a failed run would leave one that the next run refuses
     stamp = {
         "metseg": __version__,
         "seed": seed,

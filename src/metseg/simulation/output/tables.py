@@ -30,12 +30,12 @@ def write_tables(out: Path, output: OutputOptions) -> list[dict[str, Any]]:
     examinations = Counter(truth["patient"] for truth in truths)
     first = [truth for truth in truths if truth.get("timepoint", "000") == "000"]
     rows = [_patient_row(truth, examinations[truth["patient"]]) for truth in first]
-    _write(rows, list(rows[0]) if rows else ["patient"], out / PATIENTS)
+    write_rows(rows, list(rows[0]) if rows else ["patient"], out / PATIENTS)
     lesions = sorted(
         (row for truth in truths for row in lesion_rows(truth)),
         key=lambda row: (row["patient"], row["lesion_id"], row["timepoint"]),
     )
-    _write(lesions, LESION_COLUMNS, out / LESIONS)
+    write_rows(lesions, LESION_COLUMNS, out / LESIONS)
     return rows
 
 
@@ -79,8 +79,9 @@ def lesion_rows(truth: dict[str, Any]) -> Iterable[dict[str, Any]]:
             yield common | volumes | {"lesion_id": lesion["lesion_id"], "event": "vanished"}
 
 
-def _write(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:
+def write_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Write rows as a CSV file with a header; keys that are not columns are left out."""
     with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -67,6 +67,23 @@ class SegmentationModule(lightning.LightningModule):
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
         return loss
 
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Take a step of the optimiser.
+
+        Raises:
+            UsageError: the step is beyond the range of float32, which torch reports as a plain RuntimeError.
+        """
+        try:
+            super().optimizer_step(*args, **options)
+        except RuntimeError as error:
+            if "without overflow" not in str(error):
+                raise
+            raise diverged(
+                "a step of the optimiser is beyond the range of float32",
+                where=f"epoch {self.current_epoch}, step {self.global_step}",
+                got=f"a learning rate of {self._recipe.train.learning_rate:g}",
+            ) from error
+
     def on_train_epoch_end(self) -> None:
         """Check that all weights are finite, before they are saved in a checkpoint.
 

@@ -13,7 +13,7 @@ import streamlit as st
 from metseg.schemas import Artifact, Study
 from metseg.ui import result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.labels import size_words
+from metseg.ui.display_text import size_words
 
 #: Results in the order of the page, with their labels. Results of single slices are offered as one zip file.
 TITLES: Final[Mapping[str, str]] = {

@@ -7,8 +7,8 @@ import streamlit as st
 from metseg.schemas import State, StudyList, StudySummary
 from metseg.ui import error_display, session_state
 from metseg.ui.api_client import Api
+from metseg.ui.display_text import KINDS, STATE_ICONS, STATES, ago, plain
 from metseg.ui.error_messages import words_for
-from metseg.ui.labels import KINDS, STATE_ICONS, STATES, ago, plain
 
 #: Number of studies in the sidebar, and per page of the list.
 RECENT, _PAGE = 8, 25

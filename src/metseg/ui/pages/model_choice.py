@@ -8,8 +8,9 @@ from typing import Any, Final
 import streamlit as st
 
 from metseg.schemas import Kind, Model
+from metseg.sequence_titles import sequence_title
 from metseg.ui import upload_selection
-from metseg.ui.labels import plain, sequence_name
+from metseg.ui.display_text import plain
 
 #: Metrics of a bundle's `metrics.json` that the page shows, and their labels.
 _FIGURES: Final[Mapping[str, str]] = {
@@ -50,7 +51,7 @@ def _name(name: str | None, default: Model | None) -> str:
 
 def show_card(model: Model) -> None:
     """Show the purpose and the metrics of a model, and its card in an expander."""
-    needs = ", ".join(sequence_name(name) for name in model.sequences) or "any one sequence"
+    needs = ", ".join(sequence_title(name) for name in model.sequences) or "any one sequence"
     kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
     st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
     # A model cannot be trusted on data unlike its training data, so this is always visible.

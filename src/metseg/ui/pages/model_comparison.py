@@ -13,7 +13,7 @@ import streamlit as st
 from metseg.schemas import Options, State, Study
 from metseg.ui import error_display, result_cache, session_state
 from metseg.ui.api_client import Api
-from metseg.ui.labels import STATES, plain
+from metseg.ui.display_text import STATES, plain
 from metseg.ui.pages.agreement import (
     Agreement,
     compare_masks,
@@ -141,13 +141,13 @@ def _slice_control(study: Study, masks: tuple[Mask, Mask], plane: Plane) -> int:
 
 def _show_agreement(found: Agreement, names: Sequence[str], voxel_ml: float | None) -> None:
     columns = st.columns(4)
-    columns[0].metric("Dice of the two", "both empty" if found.dice is None else f"{found.dice:.3f}")
+    columns[0].metric("Dice between results", "both empty" if found.dice is None else f"{found.dice:.3f}")
     columns[1].metric("In both", amount_words(found.both, voxel_ml))
-    columns[2].metric("First alone", amount_words(found.first_only, voxel_ml), help=names[0])
-    columns[3].metric("Second alone", amount_words(found.second_only, voxel_ml), help=names[1])
+    columns[2].metric("Only in the first", amount_words(found.first_only, voxel_ml), help=names[0])
+    columns[3].metric("Only in the second", amount_words(found.second_only, voxel_ml), help=names[1])
     st.caption(
-        f"Found by the first alone: {_lesions(found.lesions_first)}; "
-        f"by the second alone: {_lesions(found.lesions_second)}. "
+        f"Lesions found only by the first model: {_lesions(found.lesions_first)}; "
+        f"only by the second: {_lesions(found.lesions_second)}. "
         "Agreement does not show which model is right."
     )
 

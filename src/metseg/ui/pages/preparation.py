@@ -10,9 +10,10 @@ import numpy as np
 import streamlit as st
 
 from metseg.schemas import Study
+from metseg.sequence_titles import sequence_title
 from metseg.ui import page_settings, result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.labels import plain, sequence_name
+from metseg.ui.display_text import plain, with_sequence_names
 from metseg.ui.viewer import crosshair, plane_drawing
 from metseg.ui.viewer.charts import values_chart
 from metseg.ui.viewer.nifti_bytes import Image, inverse, moved
@@ -42,7 +43,7 @@ def _volume_pictures(api: Api, study: Study, after: Image) -> Any:
     crosshair.start(study.id, scene)
     point = crosshair.crosshair(study.id, scene)
     index = same_slice(scene.image, after, point)
-    name = sequence_name(study.facts.reference or "")
+    name = sequence_title(study.facts.reference or "")
     left, right = st.columns(2, gap="medium")
     for column, image, place, title in (
         (left, scene.image, point[plane.axis], f"Before: {name} as read"),
@@ -85,12 +86,12 @@ def _slice_pictures(api: Api, study: Study, after: Image) -> Any:
 
 def _show_steps(api: Api, study: Study) -> None:
     records = steps_of(result_cache.document(api, study)) if result_cache.has(study, "lesions.json") else []
-    st.subheader("What was done")
+    st.subheader("Preprocessing steps")
     for sentence in page_settings.current().describe(records):
         st.markdown(f"- {plain(sentence)}")
     if not records:
         st.caption("The images were used unchanged.")
-    noticed = [warning.text for warning in study.warnings]
+    noticed = [with_sequence_names(warning.text) for warning in study.warnings]
     if noticed:
         st.subheader("Warnings")
         for text in noticed:

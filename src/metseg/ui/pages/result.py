@@ -7,11 +7,13 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.headline import Headline
 from metseg.schemas import State, Study
+from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
+from metseg.ui.display_text import KINDS, ago, duration_words, plain, source_name, with_sequence_names
 from metseg.ui.error_messages import explain_failure
-from metseg.ui.labels import KINDS, ago, duration_words, plain, sequence_name, source_name
 from metseg.ui.pages.downloads import show_downloads, show_report
 from metseg.ui.pages.model_choice import show_card
 from metseg.ui.pages.model_comparison import show_comparison
@@ -36,47 +38,28 @@ def show_result(api: Api, study: Study) -> None:
 
 
 def _head(api: Api, study: Study) -> None:
-    # Warnings come before the numbers that they qualify.
+    headline = study.headline or Headline(finding="", lesions=len(study.lesions))
+    # What the model is fit for, and warnings, come before the numbers that they qualify.
+    if headline.fitness:
+        st.caption(plain(headline.fitness))
     for warning in study.warnings:
-        st.warning(plain(warning.text), icon=":material/info:")
-    title, *figures, button = st.container(key=theme.HEAD).columns([2.2, 1, 1, 1], vertical_alignment="center")
-    title.title(headline(study))
-    for column, (name, value) in zip(figures, totals(study), strict=False):
-        column.metric(name, value)
-    with button:
-        show_report(api, study)
+        st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
+    with st.container(key=theme.HEAD):
+        title, button = st.columns([4, 1], vertical_alignment="center")
+        title.title(plain(headline.finding.rstrip(".")))
+        with button:
+            show_report(api, study)
+        for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
+            column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
     st.caption(plain(subtitle(study)))
     for line in sequence_lines(study):
         st.caption(plain(line))
 
 
-def headline(study: Study) -> str:
-    """Return the number of lesions as a headline.
-
-    >>> headline(Study.model_construct(lesions=()))
-    'No lesion found'
-    """
-    count = len(study.lesions)
-    return "No lesion found" if not count else "1 lesion found" if count == 1 else f"{count} lesions found"
-
-
-def totals(study: Study) -> list[tuple[str, str]]:
-    """Return the figures of the page head: in mm and mL if the images have a voxel size, else in pixels."""
-    volumes = [lesion.volume_ml for lesion in study.lesions if lesion.volume_ml is not None]
-    lengths = [lesion.longest_diameter_mm for lesion in study.lesions if lesion.longest_diameter_mm is not None]
-    if study.facts.slices:
-        return [
-            ("Slices", str(study.facts.slices)),
-            ("Lesion pixels", str(sum(lesion.voxels for lesion in study.lesions))),
-        ]
-    found = [("Total volume", f"{sum(volumes):.2f} mL")]
-    return [*found, ("Longest diameter", f"{max(lengths):.1f} mm")] if lengths else found
-
-
 def subtitle(study: Study) -> str:
     """Return kind, model, duration and age of the result in one line."""
     facts = study.facts
-    seen = ", ".join(sequence_name(name) for name in facts.sequences)
+    seen = ", ".join(sequence_title(name) for name in facts.sequences)
     took = duration_words(sum(facts.timings_s.values())) if facts.timings_s else None
     parts = [
         f"{KINDS[study.kind]} ({seen})" if seen else KINDS[study.kind],
@@ -97,7 +80,10 @@ def sequence_lines(study: Study) -> list[str]:
     ['T1 with contrast: read from series 5 (the description says T1 with contrast agent)']
     """
     records = study.facts.sequence_records
-    return [f"{sequence_name(item.sequence)}: read from {source_name(item.source)} ({item.reason})" for item in records]
+    return [
+        f"{sequence_title(item.sequence)}: read from {source_name(item.source)} ({with_sequence_names(item.reason)})"
+        for item in records
+    ]
 
 
 def _images(api: Api, study: Study) -> None:
@@ -132,7 +118,7 @@ def show_end(study: Study) -> None:
         if study.failure is not None:
             error_display.show(explain_failure(study.failure))
         for warning in study.warnings:
-            st.warning(plain(warning.text), icon=":material/info:")
+            st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
     if st.button("New study", key="begin-again", icon=":material/add:", type="primary"):
         session_state.open_study(None)
         st.rerun()

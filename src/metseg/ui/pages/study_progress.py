@@ -10,8 +10,8 @@ from metseg.errors import MetsegError
 from metseg.schemas import Phase, State, Study
 from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api, Refusal, Unreachable
+from metseg.ui.display_text import PHASES, duration_words, plain, with_sequence_names
 from metseg.ui.error_messages import explain_error
-from metseg.ui.labels import PHASES, duration_words, plain
 
 #: Icons of phases: done, running, to do.
 _DONE, _NOW, _LATER = ":material/check_circle:", ":material/pending:", ":material/radio_button_unchecked:"
@@ -42,7 +42,7 @@ def _draw(api: Api, study: Study) -> None:
         weight = "**" if sign == _NOW else ""
         st.markdown(f"{sign} {weight}{PHASES[phase]}{weight}")
     for warning in study.warnings:
-        st.warning(plain(warning.text), icon=":material/info:")
+        st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
     if st.button("Cancel", key=f"cancel-{study.id}", icon=":material/close:"):
         _cancel(api, study.id)
 

@@ -11,14 +11,16 @@ import streamlit as st
 
 from metseg.errors import MetsegError
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
+from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api, Part
+from metseg.ui.display_text import KINDS, plain, size_words
 from metseg.ui.error_messages import explain_error
-from metseg.ui.labels import KINDS, plain, sequence_name, size_words
 from metseg.ui.pages.model_choice import choose_model, show_card
 from metseg.ui.pages.sample_studies import Sample, sample_files, usable_samples
 from metseg.ui.upload_selection import (
     ENDINGS,
+    NOT_USED,
     ChosenFile,
     choose,
     complaints,
@@ -109,17 +111,23 @@ def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
 
 
 def _sequence_of(place: int, file: ChosenFile) -> str | None:
-    options: list[str | None] = [None, *SEQUENCES, BRAIN_MASK]
+    options: list[str | None] = [None, *SEQUENCES, BRAIN_MASK, NOT_USED]
     found = st.selectbox(
         plain(file.name),
         options,
         index=options.index(file.sequence) if file.sequence in options else 0,
-        format_func=lambda name: "not known" if name is None else sequence_name(name),
+        format_func=_sequence_option,
         key=f"sequence-{session_state.upload_round()}-{place}-{file.name}",
     )
     if file.reason and found == file.sequence:
         st.caption(plain(f"{file.reason}."))
     return None if found is None else str(found)
+
+
+def _sequence_option(name: str | None) -> str:
+    if name is None:
+        return "not known"
+    return "do not use" if name == NOT_USED else sequence_title(name)
 
 
 def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile, ...]) -> None:
@@ -184,7 +192,7 @@ def _choose_brain_mask() -> tuple[ChosenFile, ...]:
 def _series() -> dict[str, str]:
     columns = st.columns(2)
     given = {
-        sequence: columns[place % 2].text_input(sequence_name(sequence), key=f"series-{sequence}", max_chars=14)
+        sequence: columns[place % 2].text_input(sequence_title(sequence), key=f"series-{sequence}", max_chars=14)
         for place, sequence in enumerate(SEQUENCES)
     }
     labels = {sequence: label.strip() for sequence, label in given.items() if label and label.strip()}

@@ -11,7 +11,7 @@ import streamlit as st
 from metseg.lesion import Lesion
 from metseg.schemas import Study
 from metseg.ui import session_state
-from metseg.ui.labels import plain
+from metseg.ui.display_text import plain
 from metseg.ui.viewer import crosshair
 
 NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (

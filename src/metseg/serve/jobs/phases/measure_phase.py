@@ -38,6 +38,7 @@ def measure(job: Job) -> Outcome:
     _give_instances(job, prediction)
     known = {*job.outcome(Phase.READ).warnings, *job.outcome(Phase.PREPROCESS).warnings}
     return Outcome(
+        facts={"fitness": prediction.fitness},
         lesions=tuple(lesion.model_dump(mode="json") for lesion in prediction.lesions),
         warnings=tuple(public_text(text) for text in prediction.warnings if text not in known),
     )

@@ -65,6 +65,8 @@ def _pictures(job: Job, data: DataPart) -> CaseSource:
             code="input.dimensions",
         )
     slices = slice_files([_pair(upload) for upload in job.uploads], stack=job.options.stack)
+    gaps = {upload.path for upload in job.uploads if upload.gap_before}
+    slices = tuple(replace(piece, gap_before=piece.image in gaps and not piece.page) for piece in slices)
     return SliceStackSource(
         job.study_id,
         job.study_id,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from metseg.schemas import Kind, Phase, State
+from metseg.sequence_titles import SEQUENCE_TITLES
 
 PHASES: Final[Mapping[Phase, str]] = {
     Phase.RECEIVE: "Receive the files",
@@ -42,27 +43,21 @@ KINDS: Final[Mapping[Kind, str]] = {
     Kind.ARCHIVE: "DICOM",
 }
 
-SEQUENCE_NAMES: Final[Mapping[str, str]] = {
-    "t1n": "T1 without contrast",
-    "t1c": "T1 with contrast",
-    "t2w": "T2",
-    "t2f": "FLAIR",
-    "brain_mask": "brain mask",
-}
-
 _STEP: Final = 1024
 _MINUTE, _HOUR = 60, 3600
+#: metseg's name of a sequence in a sentence; not as part of a file name.
+_SEQUENCE: Final = re.compile(r"(?<![\w./-])(?:t1n|t1c|t2w|t2f)(?![\w/-]|\.\w)")
 #: Escapes the characters that Markdown interprets.
 _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>()#+-.!|~$:"})
 
 
-def sequence_name(sequence: str) -> str:
-    """Return the label of a sequence.
+def with_sequence_names(text: str) -> str:
+    """Return a message of the service with the labels of sequences in place of metseg's names.
 
-    >>> sequence_name("t1c"), sequence_name("adc")
-    ('T1 with contrast', 'adc')
+    >>> with_sequence_names("it was taken for t2f; file 2 (t1c), t1c.nii")
+    'it was taken for FLAIR; file 2 (T1 with contrast), t1c.nii'
     """
-    return SEQUENCE_NAMES.get(sequence, sequence)
+    return _SEQUENCE.sub(lambda match: SEQUENCE_TITLES[match[0]], text)
 
 
 def size_words(size: float) -> str:

@@ -12,7 +12,7 @@ from metseg.errors import InputError
 from metseg.evaluation import summarize
 from metseg.inference.prediction import Prediction
 from metseg.io.splits import SelectedCases
-from metseg.training.scoring import FIGURES, PICTURES, ScoredRun, score_run
+from metseg.training.run_scoring import FIGURES, PICTURES, ScoredRun, score_run
 from metseg.volume import Case, Volume
 
 
