@@ -149,7 +149,7 @@ def test_another_threshold_reaches_mask_document_and_report(predict: Run, run_me
     assert status == 0, err
     page = Path(out.strip()).read_text("utf-8")
     assert "A voxel counts as lesion at a probability of 0.20 or more." in page
-    assert page.index("scores do not apply to this result") < page.index("lesions found")  # above the headline
+    assert page.index("scores do not apply to this result") < page.index("The largest, no. 1")  # above the finding
 
 
 @pytest.mark.parametrize("value", ["0", "1", "1.5", "-0.1"])

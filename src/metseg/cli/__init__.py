@@ -165,4 +165,5 @@ def _options_of(words: Sequence[str]) -> set[str]:
     command: Any = typer.main.get_command(app)
     for word in words:
         command = getattr(command, "commands", {}).get(word, command)
-    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return {"--help", "--debug", *own}  # which every command takes
