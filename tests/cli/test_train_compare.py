@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,7 +81,11 @@ def test_train_without_test_patients_ends_with_the_scores_of_its_fold(
 
 
 def test_compare_trains_judges_and_writes(
-    run_metseg: Run, recipe_file: Callable[..., Path], tiny_slices: Path, tmp_path: Path
+    run_metseg: Run,
+    recipe_file: Callable[..., Path],
+    tiny_slices: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipes = (recipe_file("small"), recipe_file("wide", "model.channels=[6, 6]"))
     words = ("compare", *recipes, "--data", tiny_slices, "--out", tmp_path / "out", "--set", "train.max_steps=3")
@@ -102,3 +107,14 @@ def test_compare_trains_judges_and_writes(
     assert document["verdict"] in out
     assert f"results: {tmp_path / 'out' / 'results.md'}" in out
     assert document["verdict"] in (tmp_path / "out" / "results.md").read_text("utf-8")
+
+    # On a terminal, models are columns: a row per model is wider than any screen.
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    status, out, err = run_metseg(*words, "--device", "cpu", "--overwrite")
+    assert status == 0, err
+    rows = [line for line in out.splitlines() if line[:1] in "┃│"]
+    assert max(map(len, rows)) <= 100
+    assert rows[0].split() == ["┃", "model", "┃", "small", "┃", "wide", "┃"]
+    assert any(line.startswith("│ Dice") for line in rows)
