@@ -147,7 +147,7 @@ def test_some_rows_of_the_page() -> None:
         "| `optimizer` | `adam` `adamw` `sgd` |",
         "|  | `clip_limit` | number > 0 | `2.0` |",
         "|  | `size` | [whole number > 0, whole number > 0] | required | Columns and rows of the result. |",
-        "| `name` | text | required | Name of the experiment: of its bundle, and in tables. |",
+        "| `name` | text | required | Name of the experiment and of its bundle. |",
     ):
         assert row in page
     for name in ("clahe", "attention_unet", "dice_bce", "missing_sequence", "patient_folders", "brats-met-2023"):

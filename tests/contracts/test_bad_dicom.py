@@ -155,7 +155,7 @@ def test_26_different_pictures_at_one_place(folder: Path) -> None:
     write(folder, scanner.slices(stored))
     stored[1, 3, 2] += 1
     write(folder, scanner.slices(stored)[1:2], seed=9)
-    assert refused(folder, "input.duplicate_slice").got == "5 pictures for 4 slices"
+    assert refused(folder, "input.duplicate_slice").got == "5 images for 4 slices"
     refused(folder, "input.duplicate_slice", allow_gaps=True)
 
 
@@ -296,12 +296,12 @@ def test_28_a_damaged_compressed_picture_is_named_by_its_file(folder: Path, synt
     paths = write(folder, objects)
     place = 1 + sorted(paths).index(paths[2])
     error = refused(folder, "input.truncated")
-    assert str(error.got).endswith(f": file {place} of 4 in the order of names, picture number 12")
+    assert str(error.got).endswith(f": file {place} of 4 in name order, picture number 12")
     with zipfile.ZipFile(folder.parent / "b.zip", "w") as archive:
         for path in paths:
             archive.write(path, path.name)
     error = refused(folder.parent / "b.zip", "input.truncated")
-    assert str(error.got).endswith(": file 3 of 4 in the order of names, picture number 12")
+    assert str(error.got).endswith(": file 3 of 4 in name order, picture number 12")
 
 
 def test_28_colour_is_refused(folder: Path) -> None:

@@ -330,7 +330,7 @@ def test_35_a_pickle_is_no_model(predict: Run, tmp_path: Path, tiny_bundle: Path
     picture = save(pictures / "a.png", colour())
     status, out, err = predict(picture, model=bundle)
     assert (status, out) == (4, "")
-    one_line(err, "model.safetensors", "pickle", "not opened", "safetensors")
+    one_line(err, "model.safetensors", "pickle", "it was not loaded", "safetensors")
     assert not (tmp_path / "run by the pickle").exists()
 
 

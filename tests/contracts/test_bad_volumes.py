@@ -125,7 +125,7 @@ def test_4_no_nifti(tmp_path: Path, content: bytes) -> None:
 
 
 def test_4_a_header_without_its_image_file(plain: Path) -> None:
-    refused(patch(plain, MAGIC, "4s", b"ni1\0"), "input.format", "in one piece", ".img")
+    refused(patch(plain, MAGIC, "4s", b"ni1\0"), "input.format", "single-file", ".img")
 
 
 # 5. NaN and infinity
@@ -167,7 +167,7 @@ def test_7_a_fourth_axis_of_one_is_squeezed(tmp_path: Path, numbers: np.ndarray)
 
 def test_7_channels_have_to_be_named(tmp_path: Path, numbers: np.ndarray) -> None:
     path = save(tmp_path / "a.nii.gz", np.stack([numbers, numbers + 1], axis=-1))
-    refused(path, "input.axes", "2 images", "which channel")
+    refused(path, "input.axes", "2 images", "select a channel")
     refused(path, "input.axes", "no channel 2", "0 to 1", channel=2)
     assert np.array_equal(read_volume(path, channel=1)[0].data, numbers + 1)
 
@@ -357,7 +357,7 @@ def test_20_masks_of_two_values(tmp_path: Path, mask: np.ndarray, becomes: list[
     ("mask", "code", "words"),
     [
         (lesion(1, 2, 4), "input.labels", ("unknown label 4", "label scheme")),
-        (lesion(1, 0.5, dtype=np.float32), "input.labels", ("0.5", "thresholded")),
+        (lesion(1, 0.5, dtype=np.float32), "input.labels", ("0.5", "threshold a probability map")),
         (lesion(1, np.nan, dtype=np.float32), "input.labels", ("NaN",)),
         (lesion(*range(1, 43)), "input.instances", ("lesion numbers", "binarise")),
     ],

@@ -143,7 +143,7 @@ def test_a_difference_on_few_patients_is_told_with_caution(
     compared: Callable[..., Comparison], patients: int, *, told: bool
 ) -> None:
     report = comparison_markdown(compared({"one": [5] * patients, "two": [10] * patients}))
-    assert (f"**Few patients**: resampling {patients} patients" in report) is told
+    assert ("**Few patients**" in report) is told
 
 
 def test_a_result_names_the_machine_that_its_runs_ran_on(compared: Callable[..., Comparison]) -> None:

@@ -98,7 +98,7 @@ def test_patients_without_lesion_and_bad_files_stand_back(data, recipe, rows):
     for patient in ("P0", "P2", "P4"):
         for mask in (data / patient).glob("*_mask.png"):
             Image.new("L", (24, 24)).save(mask)
-    (data / "P1" / "P1_1.png").write_bytes(b"not a picture")
+    (data / "P1" / "P1_1.png").write_bytes(b"not a supported image format")
     assert [row.title[:2] for row in rows(data, recipe)] == ["P3", "P5", "P6", "P7"]
     shutil.rmtree(data / "P3")
     shutil.rmtree(data / "P5")
@@ -146,8 +146,8 @@ def test_volumes_are_augmented_whole(data, recipe, rows):
 
 def test_nothing_to_show_is_an_error(data, recipe, rows):
     for picture in data.glob("*/P?_?.png"):
-        picture.write_bytes(b"not a picture")
-    with pytest.raises(InputError, match="not a picture"):
+        picture.write_bytes(b"not a supported image format")
+    with pytest.raises(InputError, match="not a supported image format"):
         rows(data, recipe)
 
 

@@ -117,7 +117,7 @@ def test_a_name_that_fits_two_folders_is_named_where_one_has_no_prediction(
     predict_paths([sites / "siteA" / "p1"], sees_bright, tmp_path / "P", quiet=True)
     with pytest.raises(InputError, match="no prediction for 2 of 3 truths"):
         match_files(tmp_path / "P", sites)
-    warning = "p1-seg.nii.gz is scored as case p1, but also has the name of the folder of siteA_p1, siteB_p1"
+    warning = "p1-seg.nii.gz is scored as case p1, but also matches the folder of siteA_p1, siteB_p1"
     assert any(warning in noted for noted in match_files(tmp_path / "P", sites, missing="skip").warnings)
     predict_paths([sites], sees_bright, tmp_path / "all", quiet=True)
     assert match_files(tmp_path / "all", sites).warnings == ()

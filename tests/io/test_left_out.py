@@ -234,7 +234,7 @@ def test_a_brain_mask_on_another_grid_beside_a_dicom_study_is_not_used(tmp_path:
     case = source.load()
     assert set(case.images) == {"t1c"}
     (warning,) = [text for text in case.warnings if "brain_mask" in text]
-    assert warning.startswith("t1c_brain_mask.nii.gz beside the study is not used: the brain mask lies on no image's")
+    assert warning.startswith("t1c_brain_mask.nii.gz beside the study is not used: the brain mask fits no image's")
     (named,) = find_inputs(tmp_path, modalities=("t1c",), named={"brain_mask": mask})
     with pytest.raises(GeometryError, match="fits no image's grid"):
         named.load()

@@ -58,10 +58,10 @@ def test_the_order_is_that_of_the_recipe(study: Path) -> None:
 def test_a_mask_on_another_images_grid_is_said(study: Path) -> None:
     assert find_cases(study, modalities=("t1c", "t2f"))[0].load().warnings == ()
     case = find_cases(study, modalities=("t1c", "t2f"), reference="t2f")[0].load()
-    assert case.warnings == ("seg.nii.gz lies on the grid of t1c, not of t2f",)
+    assert case.warnings == ("seg.nii.gz is on the grid of t1c, not of t2f",)
     alone = find_cases(study, modalities=("t2f",))[0].load()  # t1c is looked at for its grid only
     assert alone.modalities == ("t2f",)
-    assert alone.warnings == ("seg.nii.gz lies on the grid of t1c, not of t2f",)
+    assert alone.warnings == ("seg.nii.gz is on the grid of t1c, not of t2f",)
     assert alone.labels is not None
     assert alone.labels.shape == (6, 5, 4)
 
@@ -121,7 +121,7 @@ def test_a_file_whose_name_tells_nothing_is_left_out_with_a_word(study: Path) ->
     save(study / "ann" / "dwi.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
     (source,) = find_cases(study, modalities=("t1c",))
     assert source.load().warnings == (
-        "dwi.nii.gz was left out: a diffusion image or a map made from it, says the name",
+        "dwi.nii.gz is left out: a diffusion image or a map made from it, says the name",
     )
 
 
@@ -144,7 +144,7 @@ def test_a_study_named_file_by_file(study: Path) -> None:
     assert isinstance(source, VolumeSource)
     assert (source.case_id, source.patient) == ("ann", "ann")
     assert source.load().modalities == ("t1c", "t2f")
-    with pytest.raises(UsageError, match="two files for t1c"):
+    with pytest.raises(UsageError, match="two files are given for t1c"):
         study_from_files({"t1ce": folder / "a.nii", "t1c": folder / "b.nii"})
     with pytest.raises(InputError, match="no such file"):
         study_from_files({"t1c": folder / "a.nii"}).load()

@@ -162,7 +162,7 @@ def test_an_added_or_lost_file_is_noticed(tmp_path: Path) -> None:
     folder = save(tmp_path / "tiny")
     (folder / "split.json").write_text("{}")
     (folder / "metrics.json").unlink()
-    with pytest.raises(BundleError, match=r"metrics\.json, split\.json: not what"):
+    with pytest.raises(BundleError, match=r"metrics\.json, split\.json: checksum mismatch"):
         verify_bundle(folder)
 
 

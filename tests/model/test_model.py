@@ -26,7 +26,7 @@ def test_an_unknown_option_is_refused() -> None:
 
 @pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.dimensions == (2,)])
 def test_slice_networks_refuse_volumes(name: str) -> None:
-    with pytest.raises(UsageError, match="is not available in 3D") as caught:
+    with pytest.raises(UsageError, match="has no 3D form") as caught:
         build_model(name, {}, in_channels=1, out_channels=1, dimensions=3)
     assert name not in (caught.value.cure or "")
 

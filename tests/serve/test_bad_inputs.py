@@ -736,7 +736,7 @@ def test_52_the_brain_of_a_head_with_skull_is_found(
     assert [lesion.voxels for lesion in study.lesions] == [27]
     texts = [warning.text for warning in study.warnings]
     assert any("the network brain-extraction outlined the brain in t1c" in text for text in texts)
-    assert any("brains have 700 to 2000 mL" in text for text in texts)
+    assert any("700 to 2000 mL is usual" in text for text in texts)
     content = client.get(f"/studies/{study.id}/artifacts/brain_mask.nii.gz").content
     mask = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
     assert np.array_equal(np.asanyarray(mask.dataobj), brain_of())

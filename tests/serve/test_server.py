@@ -229,4 +229,4 @@ def test_beyond_loopback_only_with_a_key(
 def test_a_taken_port_is_said(run_metseg: Run, home: Path, plain_logs: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = run_metseg("serve", "--port", taken.getsockname()[1])
-    assert (refused.status, "choose another port" in refused.err) == (2, True)
+    assert (refused.status, "stop the program that uses the port" in refused.err) == (2, True)

@@ -117,7 +117,7 @@ def test_a_run_is_not_resumed_on_changed_masks_unless_asked_for(train: Train, da
     status, _, err = train("--resume")
     assert status == 2
     assert "images or masks have changed since the run was started" in err
-    assert "1 other case: P1" in err
+    assert "1 changed case: P1" in err
     assert not (tmp_path / "run" / "bundle").exists()
     status, _, err = train("--resume", "--allow-changed-data")
     assert status == 0
@@ -136,14 +136,15 @@ def test_changed_data_are_allowed_only_where_a_run_goes_on(
     out = tmp_path / "new"
     status, _, err = run_metseg(command, recipe_file(), "--data", data, "--out", out, "--allow-changed-data")
     assert status == 2
-    assert "--allow-changed-data needs --resume" in err
+    reason = {"train": "needs --resume", "compare": "continues existing runs"}[command]
+    assert f"--allow-changed-data {reason}" in err
     assert not (out / "recipe.toml").exists()
     recipe = recipe_file()
     call = {
         "train": metseg.train,
         "compare": lambda recipe, *more, **options: metseg.compare([recipe], *more, **options),
     }
-    with pytest.raises(UsageError, match="--allow-changed-data needs --resume"):
+    with pytest.raises(UsageError, match=f"--allow-changed-data {reason}"):
         call[command](recipe, data, out, allow_changed_data=True)
 
 
@@ -199,7 +200,7 @@ def test_test_patients_count_too(train: Train, data: Path, tmp_path: Path) -> No
     Image.fromarray(np.full((24, 24), 255, np.uint8)).save(data / "P7" / "P7_0_mask.png")
     status, _, err = train("--resume")
     assert status == 2
-    assert "1 other case: P7" in err
+    assert "1 changed case: P7" in err
 
 
 def test_a_data_set_that_was_moved_is_the_same(train: Train, data: Path, tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_finished_run_is_not_taken_for_one_on_other_data(train: Train, data: P
     status, out, err = train("--resume")
     assert (status, out) == (2, "")
     assert "images or masks have changed since the run was started" in err
-    assert "1 other case: P1" in err
+    assert "1 changed case: P1" in err
     status, out, err = train("--resume", "--allow-changed-data")
     assert (status, out) == (0, f"bundle: {tmp_path / 'run' / 'bundle'}\n")
     assert "warning: the run is finished and was not trained on 1 changed case: P1" in err
@@ -279,7 +280,7 @@ def test_a_finished_run_is_not_taken_for_one_of_other_patients_or_another_split(
         copytree(data / f"P{number}", others / f"Q{number}")
     status, _, err = train("--resume", root=others)
     assert status == 2
-    assert "16 other cases: P0, P1, P2 and 13 more" in err
+    assert "16 changed cases: P0, P1, P2 and 13 more" in err
     Split(train=("P0", "P1", "P2"), validation=("P3", "P4", "P5"), test=("P6", "P7")).save(split_file)
     status, _, err = train("--resume")
     assert (status, "the run was started with another split" in err) == (2, True)
@@ -293,7 +294,7 @@ def test_finished_runs_of_a_comparison_are_not_taken_for_runs_on_other_data(
     assert run_metseg(*words)[0] == 0
     without_lesions(data, "P1")
     status, _, err = run_metseg(*words)
-    assert (status, "1 other case: P1" in err) == (2, True)
+    assert (status, "1 changed case: P1" in err) == (2, True)
     status, _, err = run_metseg(*words, "--allow-changed-data")
     assert status == 0, err
     said = "one: the run is finished and was not trained on 1 changed case: P1"

@@ -157,7 +157,7 @@ def test_the_card_has_every_way_by_which_patients_leaked(make_tiny_recipe: Calla
     inherited = "the initial weights were trained or selected on 3 of these patients, or others of the same names"
     for text, ways in (
         (card(recipe, origin), inherited),
-        (card(recipe, None, "slice"), "the data were split by slice"),
-        (card(recipe, origin, "slice"), f"{inherited} and the data were split by slice"),
+        (card(recipe, None, "slice"), "the split was by slice"),
+        (card(recipe, origin, "slice"), f"{inherited} and the split was by slice"),
     ):
         assert f"**Leaks patients**: {ways}, so these figures are too good.\n" in text

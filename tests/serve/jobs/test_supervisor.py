@@ -101,7 +101,7 @@ def test_a_crashed_child_is_started_again(monkeypatch: pytest.MonkeyPatch, start
     running = start(crashing, python(WAITS, "worker"))
     running.wait_for_line("here", times=2)
     assert running.end() == 0
-    assert any("api ended with status 9; it starts again" in line for line in running.lines)
+    assert any("api ended with status 9; it restarts" in line for line in running.lines)
 
 
 def test_each_crash_doubles_the_pause() -> None:
