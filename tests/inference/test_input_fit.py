@@ -77,7 +77,7 @@ def test_warnings_come_before_the_number(tmp_path: Path) -> None:
     outcome.warnings.update(["the model was trained on pictures", *map(str, range(9))])
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        _print(outcome, tmp_path, as_json=False)
+        _print(outcome, tmp_path)
     *notes, last = said.getvalue().splitlines()
     assert notes[0] == "note (1 case): the model was trained on pictures"
     assert "5 more kinds of note" in notes[-1]

@@ -58,7 +58,9 @@ def add_key(
     ],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="Scope of the key: predict, read, write or metrics; can be repeated."),
+        typer.Option(
+            "--scope", metavar="NAME", help="Scope of the key: predict, read, write or metrics; can be repeated."
+        ),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,
     as_json: Json = False,
