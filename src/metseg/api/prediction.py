@@ -46,8 +46,8 @@ def load_model(
             warning.
     Raises:
         BundleError: not a bundle, or a damaged one.
-        UsageError: no bundle of that name, an argument of a wrong type or out of range, or a bundle for non-commercial use only with
-            terms that have not been accepted (``licence.not_accepted``).
+        UsageError: no bundle of that name, an argument of a wrong type or out of range, or a bundle for non-commercial
+            use only with terms that have not been accepted (``licence.not_accepted``).
 
     Examples:
         The model that comes with the package, for four sequences of a volume::

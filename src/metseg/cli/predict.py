@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metseg.cli.option_parsing import MODEL_HELP, absolute, named_part, named_sequences
+from metseg.headline import SPECK_ML
 from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
@@ -166,11 +167,15 @@ def _print_json(outcome: Outcome) -> None:
 
 
 def _print(outcome: Outcome, out: Path) -> None:
-    """Print the worst first: errors, then warnings, then the counts; no counts if there is no result."""
+    """Print the worst first: errors, fitness, warnings, then the result; no counts if there is no result."""
+    headline = outcome.headlines[0] if len(outcome.headlines) == 1 else None
+    specks = sum(one.specks for one in outcome.headlines)
     for error in outcome.errors[:SHOWN_ERRORS]:
         typer.echo(f"metseg: {error.one_line()}", err=True)
     if len(outcome.errors) > SHOWN_ERRORS:
         typer.echo(f"metseg: and {len(outcome.errors) - SHOWN_ERRORS} more could not be read", err=True)
+    if headline is not None:
+        typer.echo(headline.fitness, err=True)
     for text, count in _worst_first(outcome.warnings)[:SHOWN_WARNINGS]:
         typer.echo(f"note ({pluralize(count, 'case')}): {text}", err=True)
     if len(outcome.warnings) > SHOWN_WARNINGS:
@@ -184,4 +189,7 @@ def _print(outcome: Outcome, out: Path) -> None:
     shown += [f"{len(outcome.errors)} failed"] if outcome.errors else []
     # "0 lesions" where no image was processed would read like a finding.
     lesions = [pluralize(outcome.lesions, "lesion")] if outcome.documents else []
+    lesions += [f"{specks} of them below {SPECK_ML} mL"] if specks else []
+    if headline is not None:
+        print("\n".join([headline.finding, *(f"  {one.name}: {one.text}" for one in headline.figures)]))
     print(f"{', '.join([*shown, *lesions])}; results in {out}", flush=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
+from metseg.headline import Headline
 from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
 from metseg.inference.network_predictor import SLICES_IN_MEMORY
@@ -41,6 +42,7 @@ class Outcome:
         pictures: how many pictures were predicted.
         volumes: how many volumes were predicted.
         lesions: how many lesions were found in all.
+        headlines: of each case that was predicted.
         skipped: how many cases were finished before, or are being worked on by another process.
         errors: one for each picture or case that could not be read.
         warnings: what was noticed, with the number of cases.
@@ -53,6 +55,7 @@ class Outcome:
     skipped: int = 0
     errors: list[MetsegError] = field(default_factory=list)
     warnings: Counter[str] = field(default_factory=Counter)
+    headlines: list[Headline] = field(default_factory=list)
 
 
 def predict_paths(
@@ -163,6 +166,7 @@ class Piece:
             outcome.pictures += len(report.slice_names)
             outcome.volumes += not report.slice_names
             outcome.lesions += len(report.lesions)
+            outcome.headlines.append(report.headline())
 
 
 def _pieces(
