@@ -305,7 +305,7 @@ def test_how_inputs_are_read_is_for_the_command_line_to_say(run_metseg: Run, tin
     status, _, err = run_metseg(*command)
     assert (status, "2 pages" in err) == (3, True)
     status, out, _ = run_metseg(*command, "--stack")
-    assert (status, out.split(",")[0]) == (0, "2 pictures")
+    assert (status, out.splitlines()[-1].split(",")[0]) == (0, "2 pictures")
 
 
 @pytest.mark.parametrize(
