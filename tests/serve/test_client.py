@@ -233,6 +233,23 @@ def test_a_service_that_is_updated_meanwhile_is_waited_for(monkeypatch: pytest.M
     assert len(asked) == 7
 
 
+def test_a_busy_service_is_asked_again_when_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr(client_module, "time", clock)
+    answers = iter([("request.rate", 429, {"Retry-After": "7"}), ("request.unauthorised", 401, {})])
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        code, status, headers = next(answers)
+        problem = {"type": "x", "title": "x", "status": status, "detail": "x", "code": code}
+        return httpx.Response(status, headers=headers, json=problem)
+
+    client = metseg.Client("http://127.0.0.1:9", transport=httpx.MockTransport(refuse))
+    with pytest.raises(metseg.ServiceError) as refused:
+        client.wait("0" * 32)
+    assert (refused.value.code, slept) == ("request.unauthorised", [7.0])
+
+
 def test_submit_writes_the_results(through: Through, run_metseg: Run, scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     call = ("submit", "--modality", f"t1c={scan}", "--model", "bright-t1c", "--out", out)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from metseg.atomic_io import write_bytes
 from metseg.client.service_api import FilePart, ServiceApi, key_from_environment, url_from_environment
-from metseg.client.service_errors import ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
+from metseg.client.service_errors import Refusal, ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
 from metseg.client.upload_files import upload_parts
 from metseg.errors import UsageError
 from metseg.schemas import Artifact, Model, Options, State, Study, StudySummary
@@ -134,18 +134,21 @@ class Client:
         Args:
             study: the study or its id.
             timeout_s: seconds to wait at most; None: as long as it takes.
-            poll_s: seconds between two requests.
+            poll_s: seconds between two requests; longer where the service asks for it (``Retry-After``).
             on_progress: called with the study after each request.
         Raises:
             StudyFailed: the study failed or was cancelled; ``study`` has the details.
-            ServiceError: the time is over (``client.unfinished``), or the service has not answered for a minute.
+            ServiceError: the time is over (``client.unfinished``), or the service has not answered, or was
+                too busy, for a minute.
         """
         begin = last_answer = time.monotonic()
         while True:
+            pause_s = poll_s
             try:
                 found = self.get(study)
                 last_answer = time.monotonic()
-            except Unreachable:
+            except (Unreachable, Refusal) as error:
+                pause_s = max(poll_s, _retry_after(error))
                 if time.monotonic() - last_answer > OUTAGE_S:
                     raise
             else:
@@ -155,7 +158,7 @@ class Client:
                     return self._require_done(found)
                 if timeout_s is not None and time.monotonic() - begin >= timeout_s:
                     raise StudyUnfinished(found)
-            time.sleep(poll_s)
+            time.sleep(pause_s)
 
     def result(self, study: Study | str) -> Study:
         """Return a study that is done, without waiting.
@@ -251,6 +254,15 @@ class Client:
         path = folder / artifact.name
         write_bytes(path, content)
         return path
+
+
+def _retry_after(error: Unreachable | Refusal) -> float:
+    """Return the seconds after which to ask again; raise the error again where that does not help."""
+    if isinstance(error, Unreachable):
+        return 0.0
+    if error.retry_after_s is None:
+        raise error
+    return float(error.retry_after_s)
 
 
 def _options(**values: object) -> Options:

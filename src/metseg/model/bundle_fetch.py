@@ -72,7 +72,7 @@ def _download(release: Release, part: Path, on_share: OnShare) -> None:
 
     url = f"{_address()}/{release.file}"
     was_there = part.is_file()
-    part.parent.mkdir(parents=True, exist_ok=True)
+    part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with disk_full_is_an_error(part):
@@ -125,6 +125,7 @@ def _transfer(url: str, part: Path, release: Release, on_share: OnShare) -> None
             return
         have = _beginning(response, url, have)
         with part.open("ab" if have else "wb") as target:
+            part.chmod(0o600)
             for chunk in response.iter_raw():
                 target.write(chunk)
                 have += len(chunk)

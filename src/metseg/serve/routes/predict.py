@@ -62,6 +62,7 @@ class QueryOptions:
             "input.truncated",
             "service.predictor",
             "service.no_model",
+            "licence.not_accepted",
             "resources.memory",
         ),
     },
