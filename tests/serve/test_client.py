@@ -32,13 +32,16 @@ class Through(httpx.BaseTransport):
     def __init__(self, client: TestClient, service: Service, work_off: WorkOff) -> None:
         self.client, self.service, self.work_off = client, service, work_off
         self.works = True
+        self.polls_in_queue = 0
         self.seen: list[str] = []
         self.waiting: list[str] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.seen.append(f"{request.method} {request.url.path}")
         if self.works and request.method == "GET" and self.waiting and request.url.path.endswith(self.waiting[0]):
-            self.work_off(self.service, self.waiting.pop())
+            self.polls_in_queue -= 1
+            if self.polls_in_queue < 0:
+                self.work_off(self.service, self.waiting.pop())
         answer = self.client.request(
             request.method, request.url.raw_path.decode(), headers=dict(request.headers), content=request.read()
         )
@@ -267,6 +270,14 @@ def test_submit_writes_the_results(through: Through, run_metseg: Run, scan: Path
     assert (status, err.count("\n"), document["study"]["state"]) == (0, 1, "done")
     assert document["files"] == [str(tmp_path / "two" / "mask.nii.gz")]
     assert os.listdir(tmp_path / "two") == ["mask.nii.gz"]
+
+
+def test_submit_shows_what_it_waits_for(through: Through, run_metseg: Run, scan: Path, tmp_path: Path) -> None:
+    through.polls_in_queue = 1
+    call = ("submit", "--modality", f"t1c={scan}", "--model", "bright-t1c", "--out", tmp_path / "out")
+    status, printed, err = run_metseg(*call)
+    assert (status, "waiting" in printed) == (0, False)
+    assert err.splitlines()[1:] == ["  0%  waiting for a worker"]
 
 
 def test_submit_fails_where_the_study_fails(through: Through, run_metseg: Run, damaged: Path, tmp_path: Path) -> None:

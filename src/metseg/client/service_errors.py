@@ -13,6 +13,7 @@ from metseg.schemas import Problem, State, Study
 _EXIT_STATUS: Final[Mapping[str, int]] = {
     "request": UsageError.exit_status,
     "usage": UsageError.exit_status,
+    "licence": UsageError.exit_status,
     "input": InputError.exit_status,
     "model": BundleError.exit_status,
     "resources": ResourceError.exit_status,
@@ -103,8 +104,8 @@ class StudyUnfinished(ServiceError):
 def exit_status_of(code: str) -> int:
     """Return the exit status of the command line for a code of the service.
 
-    >>> exit_status_of("input.truncated"), exit_status_of("service.busy")
-    (3, 1)
+    >>> [exit_status_of(code) for code in ("input.truncated", "licence.not_accepted", "service.busy")]
+    [3, 2, 1]
     """
     return _EXIT_STATUS.get(code.partition(".")[0], MetsegError.exit_status)
 
