@@ -49,7 +49,7 @@ def test_scores_and_snapshots_of_a_finished_run(finished: Path) -> None:
     assert [score.case for score in scored.scores] == list(expected["case"])
     assert [snapshot.patient for snapshot in scored.snapshots] == [score.patient for score in scored.scores]
     for score, dice in zip(scored.scores, expected["dice"], strict=True):
-        assert score.regions["lesion"].values["dice"] == pytest.approx(dice, abs=1e-4)
+        assert score["lesion"]["dice"] == pytest.approx(dice, abs=1e-4)
 
 
 def test_a_comparison_goes_on_with_a_finished_run(finished: Path, tmp_path: Path, run_metseg: Run) -> None:
