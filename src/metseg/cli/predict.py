@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metseg.cli.option_parsing import MODEL_HELP, absolute, named_part, named_sequences
-from metseg.headline import SPECK_ML
 from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
@@ -168,6 +167,8 @@ def _print_json(outcome: Outcome) -> None:
 
 def _print(outcome: Outcome, out: Path) -> None:
     """Print the worst first: errors, fitness, warnings, then the result; no counts if there is no result."""
+    from metseg.headline import SPECK_ML
+
     headline = outcome.headlines[0] if len(outcome.headlines) == 1 else None
     specks = sum(one.specks for one in outcome.headlines)
     for error in outcome.errors[:SHOWN_ERRORS]:
