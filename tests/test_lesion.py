@@ -106,7 +106,7 @@ def test_sizes_by_class_of_boxes() -> None:
     assert (instances[2, 2, 1], instances[7, 7, 4], instances.dtype) == (1, 2, np.uint16)
 
     one, two = rows(lesions_csv(lesions, tuple(scheme.classes.values())))
-    assert (one["id"], one["label"], one["volume_ml_SNFH"], one["volume_ml_NETC"]) == ("1", "SNFH", "0.108", "")
+    assert (one["id"], one["label"], one["volume_ml_SNFH"], one["volume_ml_NETC"]) == ("1", "ET", "0.108", "")
     assert (two["longest_diameter_mm_ET"], two["voxels_ET"]) == (str(second.longest_diameter_mm), "1")
     assert (one["centre_voxel_x"], one["centre_mm_z"], one["side"]) == ("2.5", "4.5", "")
 

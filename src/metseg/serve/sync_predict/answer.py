@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from metseg.class_styles import class_styles
 from metseg.errors import InputError
 from metseg.inference.prediction import Prediction
 from metseg.io.images.channel_names import GreyRule
@@ -75,7 +76,9 @@ def _mask(prediction: Prediction, _loaded: Loaded) -> bytes:
 
 def _overlay(prediction: Prediction, _loaded: Loaded) -> bytes:
     """Return the picture in grey with the lesions drawn on it."""
-    drawn = draw_labels(grey(prediction.case.background.data[:, :, 0]), prediction.labels[:, :, 0])
+    drawn = draw_labels(
+        grey(prediction.case.background.data[:, :, 0]), prediction.labels[:, :, 0], class_styles(prediction.scheme)
+    )
     return _png(drawn.transpose(1, 0, 2))
 
 
