@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from streamlit import config
 
+from metseg.sample import STUDY, sample_folder
 from metseg.schemas import Facts, Failure, Kind, Phase, State, StudySummary
 from metseg.ui import app, page_settings
 from metseg.ui.pages.history import long_words, outcome_words, short_words
@@ -112,12 +113,15 @@ def test_samples_are_there_and_whole() -> None:
     volume, pictures = (sample_files(sample) for sample in SAMPLES.values())
     assert sorted(str(file.sequence) for file in volume) == ["t1c", "t1n", "t2f", "t2w"]
     assert len({len(file.content) for file in volume}) == 4
+    # The study that `metseg demo` predicts, on which a test counts the lesions.
+    study = {path.name: path.read_bytes() for path in sample_folder(STUDY).glob("*.nii.gz")}
+    assert {file.name: file.content for file in volume} == study
     assert pictures
     assert all(file.content.startswith(b"\x89PNG") for file in pictures)
 
 
 def test_samples_are_offered_where_a_model_takes_them() -> None:
-    assert [sample.folder for sample in usable_samples(MODELS)] == ["volume", "pictures"]
+    assert [sample.folder for sample in usable_samples(MODELS)] == ["sample-study", "pictures"]
     assert [sample.folder for sample in usable_samples(MODELS[:1])] == ["pictures"]
     assert usable_samples([]) == []
 
