@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from metseg.colours import (
+from metseg.labels import ANY_LESION, LABEL_SCHEMES, tissues_of
+from metseg.picture_style import (
     BLUE,
     ORANGE,
     OTHER_COLOURS,
@@ -16,7 +17,6 @@ from metseg.colours import (
     ClassStyle,
     Styles,
 )
-from metseg.labels import ANY_LESION, LABEL_SCHEMES, tissues_of
 
 #: Tissue, by the names of `metseg.labels.TISSUES`, to its style.
 TISSUE_STYLES: Final[Mapping[str, ClassStyle]] = {

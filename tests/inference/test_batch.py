@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from metseg.colours import ORANGE
 from metseg.errors import InputError, ResourceError, UsageError
 from metseg.evaluation.files.mask_files import find_masks
 from metseg.inference import batch as folder_module
@@ -21,6 +20,7 @@ from metseg.inference.input_options import InputOptions
 from metseg.inference.network_predictor import SLICES_IN_MEMORY
 from metseg.inference.predictor import Predictor
 from metseg.inference.windows import memory as memory_module
+from metseg.picture_style import ORANGE
 
 Run = Callable[..., tuple[int, str, str]]
 Make = Callable[..., Predictor]

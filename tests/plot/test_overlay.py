@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from metseg.class_styles import TISSUE_STYLES, class_styles
-from metseg.colours import BRAIN_COLOUR, LINE_COLOURS, OTHER_COLOURS, SELECTED_COLOUR, YELLOW, Colour
 from metseg.labels import LABEL_SCHEMES
+from metseg.picture_style import BRAIN_COLOUR, LINE_COLOURS, OTHER_COLOURS, SELECTED_COLOUR, YELLOW, Colour
 from metseg.plot.overlay import draw_labels, draw_outline, grey, outline, window_of, with_caption
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from metseg.class_styles import class_styles
-from metseg.colours import ORANGE
+from metseg.picture_style import ORANGE
 from metseg.ui.viewer.display_controls import Look
 from metseg.ui.viewer.nifti_bytes import moved, read_nifti
 from metseg.ui.viewer.niivue_data import box_around, clicked_mm, display_range, image_file, overlay, overlay_file, shell

@@ -50,7 +50,14 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -
             elif isinstance(node, ast.Import):
                 known |= {alias.name for alias in node.names}
     ours = {name for name in known if name.split(".")[0] == "metseg" and not name.startswith("metseg.ui")}
-    assert ours == {"metseg.schemas", "metseg.lesion", "metseg.errors"}
+    assert ours == {
+        "metseg.schemas",
+        "metseg.lesion",
+        "metseg.errors",
+        "metseg.class_styles",
+        "metseg.picture_style",
+        "metseg.sample",
+    }
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

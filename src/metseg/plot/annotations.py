@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from metseg.colours import ClassStyle, hexadecimal
 from metseg.disclaimer import NOTICE
-from metseg.scale_bar import bar_length
+from metseg.picture_style import ClassStyle, bar_length, hexadecimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

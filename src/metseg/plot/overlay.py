@@ -9,8 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from metseg.colours import PREDICTION_COLOUR, TRUTH_COLOUR, ClassStyle, Colour, Styles, class_colour
 from metseg.disclaimer import NOTICE
+from metseg.picture_style import PREDICTION_COLOUR, TRUTH_COLOUR, ClassStyle, Colour, Styles, class_colour
 
 __all__ = [
     "PREDICTION_COLOUR",

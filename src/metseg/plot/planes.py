@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from metseg.colours import Styles
+from metseg.picture_style import Styles
 from metseg.plot.annotations import (
     BACKGROUND,
     TEXT,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 from PIL import Image, ImageDraw
 
-from metseg.colours import ORANGE, SKY_BLUE, YELLOW
+from metseg.picture_style import ORANGE, SKY_BLUE, YELLOW
 from metseg.schemas import NOTICE
 
 #: Colours of two results on each other.

@@ -11,16 +11,15 @@ import pytest
 from PIL import Image
 
 from metseg.class_styles import class_styles
-from metseg.colours import BRAIN_COLOUR, ORANGE, SKY_BLUE, VERMILION
 from metseg.errors import InputError
 from metseg.lesion import Lesion
+from metseg.picture_style import BRAIN_COLOUR, ORANGE, SKY_BLUE, VERMILION, bar_length
 from metseg.reporting.study.image_panels import LINE_INCHES, PANEL_INCHES, Panel, Strip, draw_row
 from metseg.reporting.study.key_images import Shown, VolumePixels
 from metseg.reporting.study.key_images import volume_key_images as key_images_of_volume
 from metseg.reporting.study.key_slices import PicturePixels
 from metseg.reporting.study.key_slices import picture_key_images as key_images_of_pictures
 from metseg.reporting.study.study_report import KeyImage
-from metseg.scale_bar import bar_length
 
 SHOWN = Shown("P01", class_styles("binary"))
 

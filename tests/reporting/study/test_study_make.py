@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from metseg.class_styles import class_styles
-from metseg.colours import COLOUR_NAMES
 from metseg.inference.input_fit import ON_A_VOLUME
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.prediction import Prediction
 from metseg.io.images.channel_names import MEANINGLESS_OTHERWISE
 from metseg.labels import LABEL_SCHEMES
+from metseg.picture_style import COLOUR_NAMES
 from metseg.preprocess import STEPS
 from metseg.reporting.study.document_reader import MaskFacts, parse_document
 from metseg.reporting.study.html_writer import study_html

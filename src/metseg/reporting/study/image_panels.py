@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.colours import ClassStyle, Colour
 from metseg.disclaimer import NOTICE
+from metseg.picture_style import ClassStyle, Colour
 from metseg.plot.annotations import (
     BACKGROUND,
     MARGIN,

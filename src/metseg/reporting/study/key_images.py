@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.class_styles import legend_of
-from metseg.colours import BRAIN_COLOUR, ClassStyle, Styles, class_colour
 from metseg.errors import InputError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.lesion import Lesion, Point
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
+from metseg.picture_style import BRAIN_COLOUR, ClassStyle, Styles, class_colour
 from metseg.plot.overlay import window_of
 from metseg.plot.planes import LETTERS, PLANES, cut_through, shown_box
 from metseg.reporting.study.image_panels import Outline, Panel, Strip, draw_row

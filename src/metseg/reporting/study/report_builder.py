@@ -13,13 +13,13 @@ import numpy.typing as npt
 from pydantic import Field
 
 from metseg.class_styles import class_styles
-from metseg.colours import COLOUR_NAMES, Styles
 from metseg.geometry import spacing_mm
 from metseg.inference.brain.brain_border import made_brain_mask
 from metseg.inference.lesion_sides import oblique_degrees, with_sides
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion
+from metseg.picture_style import COLOUR_NAMES, Styles
 from metseg.recipe import Frozen
 from metseg.reporting.study.document_reader import Document, MaskFacts, parse_document
 from metseg.reporting.study.key_images import Shown, VolumePixels, volume_key_images

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from metseg.colours import ClassStyle
+from metseg.picture_style import ClassStyle
 from metseg.schemas import Options, State, Study
 from metseg.ui import error_display, result_cache, session_state
 from metseg.ui.api_client import Api

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from metseg.class_styles import TISSUE_STYLES, class_styles
-from metseg.colours import SELECTED_COLOUR, ClassStyle, Colour, class_colour, hexadecimal
+from metseg.picture_style import SELECTED_COLOUR, ClassStyle, Colour, class_colour, hexadecimal
 from metseg.schemas import Study
 from metseg.ui.viewer.plane_drawing import Layer
 

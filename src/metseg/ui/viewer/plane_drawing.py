@@ -13,8 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from metseg.colours import Colour
-from metseg.scale_bar import bar_length
+from metseg.picture_style import Colour, bar_length
 
 Rgb = npt.NDArray[np.uint8]
 _ndimage: Any = ndimage

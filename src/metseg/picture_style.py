@@ -1,4 +1,6 @@
-"""The colours of every figure, overlay and page, distinguishable with every common kind of colour vision.
+"""Colours and scale bar of every figure, overlay, report and page.
+
+The colours are distinguishable with every common kind of colour vision.
 
 Okabe & Ito 2008, "Color Universal Design"; black, and the grey after it, stand apart from the seven hues.
 """
@@ -34,6 +36,10 @@ OTHER_COLOURS = (ORANGE, SKY_BLUE, VERMILION, PURPLE, YELLOW, BLUE, GREEN)
 
 #: Colours of successive lines on white, without yellow, which is hard to see.
 LINE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, GREY)
+
+#: A scale bar is the longest of these lengths up to this share of the panel's field of view.
+BAR_LENGTHS_MM = (1, 2, 5, 10, 20, 50, 100)
+BAR_SHARE = 0.35
 
 #: Colours in words, for readers of a text.
 COLOUR_NAMES: Mapping[Colour, str] = {
@@ -86,3 +92,12 @@ def hexadecimal(colour: Colour) -> str:
     '#0072B2'
     """
     return "#{:02X}{:02X}{:02X}".format(*colour)
+
+
+def bar_length(field_mm: float) -> int:
+    """Return the length of the scale bar for a panel with a field of view in millimetres.
+
+    >>> bar_length(200), bar_length(40), bar_length(1)
+    (50, 10, 1)
+    """
+    return max([length for length in BAR_LENGTHS_MM if length <= BAR_SHARE * field_mm], default=BAR_LENGTHS_MM[0])
