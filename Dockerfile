@@ -1,4 +1,4 @@
-# syntax=docker/dockerfile:1.7
+# syntax=docker/dockerfile:1.7.0
 # One image for the API, workers and the page, on a CPU. Nothing in it is written to while it runs but METSEG_HOME and
 # /tmp, and it runs as nobody in particular (10001). How it is used: docs/deploy.md.
 

@@ -96,9 +96,14 @@ def run_metseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         # What a program sets for its whole process ends with the test.
         monkeypatch.setattr(sys, "meta_path", sys.meta_path.copy())
         monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+        umask = os.umask(0o022)
+        os.umask(umask)
         capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
+        try:
+            with pytest.raises(SystemExit) as end:
+                main()
+        finally:
+            os.umask(umask)
         written = capsys.readouterr()
         return Answer(int(end.value.code or 0), written.out, written.err)
 

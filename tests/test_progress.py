@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from metseg import progress
-from metseg.progress import progress_line, track
+from metseg.progress import progress_line, share_bar, track
 
 
 class Terminal(io.StringIO):
@@ -88,3 +88,54 @@ def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_done_in_no_time() -> None:
     assert progress_line("Reading", 0, 5, 0.0) == "Reading: 0, 0.0/s"
+
+
+def test_a_share_is_shown_below_the_items_and_disappears(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    for _ in track(range(1), "Predicting"):
+        with share_bar("Windows") as on_share:
+            on_share(0.25)
+            progress._on_display[-1].refresh()
+            shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+            assert re.search(r"Windows .* 25% .* left ", shown), shown
+            assert "0/1" in shown
+            terminal.truncate(0)
+        progress._on_display[-1].refresh()
+    last = terminal.getvalue()
+    assert "1/1" in last
+    assert "Windows" not in last.split("1/1")[-1]
+    assert progress._on_display == []
+
+
+def test_a_share_has_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    new = progress._new_display
+    terminal = on_terminal(monkeypatch)
+
+    def with_clock() -> object:
+        display = new()
+        display.get_time = lambda: now[0]
+        return display
+
+    monkeypatch.setattr(progress, "_new_display", with_clock)
+    with share_bar("Windows") as on_share:
+        for window in range(1, 4):
+            now[0] += 30.0
+            on_share(window / 10)
+        progress._on_display[-1].refresh()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "30% " in shown
+    assert "left 0:03:30" in shown
+
+
+def test_a_share_that_never_begins_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    with share_bar("Brain extraction"):
+        progress._on_display[-1].refresh()
+    assert "Brain" not in terminal.getvalue()
+
+
+def test_a_pipe_gets_no_line_for_a_share(capsys: pytest.CaptureFixture[str]) -> None:
+    with share_bar("Windows") as on_share:
+        on_share(0.5)
+    assert capsys.readouterr().err == ""

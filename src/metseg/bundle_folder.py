@@ -9,20 +9,27 @@ from importlib import resources
 from pathlib import Path
 
 from metseg.errors import BundleError
+from metseg.message_text import examples_text
 from metseg.registry import lookup
 
 WEIGHTS_NAME = re.compile(r"model(_\d+)?\.safetensors")
 #: The packaged network that finds the brain in heads with skull; it finds no lesions.
 BRAIN_EXTRACTION = "brain-extraction"
 RECIPE, CARD, METRICS, SPLIT, CHECKSUMS = "recipe.toml", "card.md", "metrics.json", "split.json", "sha256"
+#: Inside the folder of a training: its bundle, and the file that says how far it has come.
+RUN_BUNDLE, RUN_STATE = "bundle", "run.json"
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".bin"}
 
 
 def find_bundle(path_or_name: str | Path) -> Path:
-    """Return the folder of a bundle given by its folder, or by its name in one of the places of `bundle_places`.
+    """Return the folder of a bundle.
 
+    Args:
+        path_or_name: the folder of a bundle; its name in one of the places of `bundle_places`; or the folder of a
+            training that has ended, such as ``runs/one``.
     Raises:
-        BundleError: the path exists but is not a bundle.
+        BundleError: the path exists and is none of these: ``model.unfinished``, a training that has not ended;
+            ``model.several``, a folder of several trainings.
         UsageError: there is no such folder and no bundle of that name.
     """
     path = Path(path_or_name)
@@ -32,6 +39,10 @@ def find_bundle(path_or_name: str | Path) -> Path:
     is_name = path.name == str(path_or_name)
     if is_name and path.name in known:
         return known[path.name]
+    if is_bundle(path / RUN_BUNDLE):
+        return path / RUN_BUNDLE
+    if path.is_dir():
+        _refuse_other_runs(path)
     if path.exists():
         raise BundleError(
             "not a model bundle",
@@ -44,6 +55,32 @@ def find_bundle(path_or_name: str | Path) -> Path:
     if is_name:
         return lookup("bundle", known, path.name)
     raise BundleError("no such folder", where=path, cure="give a bundle's folder or name", code="model.missing")
+
+
+def _refuse_other_runs(path: Path) -> None:
+    """Refuse the folder of a training that has not ended, and a folder of several trainings.
+
+    Raises:
+        BundleError: ``model.unfinished``, ``model.several``.
+    """
+    if (path / RUN_STATE).is_file():
+        raise BundleError(
+            "the training in this folder has not ended, so it has no model yet",
+            where=path,
+            cure="finish it: repeat its metseg train command with --resume",
+            code="model.unfinished",
+        )
+    # A comparison keeps its trainings in OUT/RECIPE/run, or in OUT/RECIPE/fold0, fold1, ...
+    runs = [run for run in sorted((*path.glob("*"), *path.glob("*/*"))) if is_bundle(run / RUN_BUNDLE)]
+    if runs:
+        raise BundleError(
+            "not one model, but a folder of several trainings",
+            where=path,
+            expected="the folder of one of them",
+            got=examples_text([str(run) for run in runs]),
+            cure=f"give one of them, such as {runs[0]}",
+            code="model.several",
+        )
 
 
 def list_bundles() -> dict[str, Path]:

@@ -13,6 +13,13 @@ from typing import ClassVar
 #: A command-line option in the text of a cure.
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
+#: Another command in the text of a cure; the options after it are that command's.
+_COMMAND = re.compile(r"metseg [a-z][a-z-]*")
+
+#: A remark in parentheses, and the separators of alternative cures.
+_PARENTHESES = re.compile(r" ?\([^()]*\)")
+_ALTERNATIVES = re.compile(r"(; |, or )")
+
 #: Code to cure, for commands without the option that the usual cure names: few commands can name a single file.
 CURES_WITHOUT_OPTIONS: Mapping[str, str] = {
     "input.missing_sequence": "name NIfTI files after their sequences (t1n, t1c, t2w, t2f), or move the case away",
@@ -25,6 +32,31 @@ CURES_WITHOUT_OPTIONS: Mapping[str, str] = {
     "input.missing_truth": "add or rename the files",
     "input.affine_mismatch": "resample the prediction to the truth's grid; metseg does not resample it",
 }
+
+
+def _has_only(text: str, options: Collection[str]) -> bool:
+    """Return whether a text names no option but these, and those of a command that it names before."""
+    command = _COMMAND.search(text)
+    return set(_OPTION.findall(text[: command.start()] if command else text)) <= set(options)
+
+
+def _alternatives_with(cure: str, options: Collection[str]) -> str | None:
+    """Return a cure without the remarks and alternatives that name other options; None if nothing is left.
+
+    >>> _alternatives_with("free some space; resume a training with --resume", ["--out"])
+    'free some space'
+    >>> _alternatives_with("choose another --out, or replace it with --overwrite", ["--overwrite"])
+    'replace it with --overwrite'
+    >>> _alternatives_with("predict again (metseg predict --format mask)", [])
+    'predict again (metseg predict --format mask)'
+    """
+    text = _PARENTHESES.sub(lambda remark: remark[0] if _has_only(remark[0], options) else "", cure)
+    first, *others = _ALTERNATIVES.split(text)
+    left = first if _has_only(first, options) else ""
+    for separator, alternative in zip(others[::2], others[1::2], strict=True):
+        if _has_only(alternative, options):
+            left += f"{separator if left else ''}{alternative}"
+    return left or None
 
 
 class MetsegError(Exception):
@@ -77,7 +109,9 @@ class MetsegError(Exception):
         return " ".join(f"{place}{self.what}{detail}{f'; {cure}' if cure else ''}".split())
 
     def cure_among(self, options: Collection[str], cures: Mapping[str, str] = CURES_WITHOUT_OPTIONS) -> str | None:
-        """Return the cure. If it names an option that does not exist here, return the one in `cures` instead, if any.
+        """Return the cure. If it names an option that does not exist here, return the one in `cures` instead.
+
+        Without one there, return what is left without that option, or None.
 
         Args:
             options: those that exist, such as ``--modality``.
@@ -86,10 +120,12 @@ class MetsegError(Exception):
         >>> error = InputError("two files are t1c", cure="give --modality t1c=FILE", code="input.duplicate_sequence")
         >>> error.cure_among(["--modality"]), error.cure_among([])
         ('give --modality t1c=FILE', 'move all of them but one away')
+        >>> MetsegError("the disk is full", cure="free some space; resume with --resume").cure_among(["--out"])
+        'free some space'
         """
         if self.cure is None or set(_OPTION.findall(self.cure)) <= set(options):
             return self.cure
-        return cures.get(self.code, self.cure)
+        return cures[self.code] if self.code in cures else _alternatives_with(self.cure, options)
 
     def data_set_line(self) -> str:
         """Return `one_line` for a case of a data set, with a cure that names no option."""

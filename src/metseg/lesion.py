@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -115,6 +115,9 @@ COLUMNS: Final = (
     "slices",
 )
 
+#: First column of a table of several cases.
+CASE_COLUMN: Final = "case"
+
 #: Fields with values by class, in the order of their columns.
 _BY_LABEL: Final = ("voxels", "volume_ml", "longest_diameter_mm", "longest_axial_diameter_mm")
 
@@ -129,9 +132,30 @@ def lesions_csv(lesions: Sequence[Lesion], labels: Sequence[str] = ()) -> str:
     >>> lesions_csv([]).split(",")[:3], lesions_csv([], ["NETC", "ET"]).strip().split(",")[-1]
     (['id', 'label', 'voxels'], 'longest_axial_diameter_mm_ET')
     """
-    by_label = [f"{name}_{label}" for name in _BY_LABEL for label in labels] if len(labels) > 1 else []
+    return _csv([*COLUMNS, *_columns_by_label(labels)], (lesion.to_row() for lesion in lesions))
+
+
+def lesions_csv_of_cases(cases: Mapping[str, Sequence[Lesion]], labels: Sequence[str] = ()) -> str:
+    """Return the lesions of several cases as `lesions_csv` does, with the case in the first column.
+
+    Args:
+        cases: case to its lesions; a case without lesions has no row.
+        labels: classes of the models; with more than one, columns by class are added.
+
+    >>> lesions_csv_of_cases({}).split(",")[:3]
+    ['case', 'id', 'label']
+    """
+    rows = ({CASE_COLUMN: case, **lesion.to_row()} for case, lesions in cases.items() for lesion in lesions)
+    return _csv([CASE_COLUMN, *COLUMNS, *_columns_by_label(labels)], rows)
+
+
+def _columns_by_label(labels: Sequence[str]) -> list[str]:
+    return [f"{name}_{label}" for name in _BY_LABEL for label in labels] if len(labels) > 1 else []
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, [*COLUMNS, *by_label], lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(lesion.to_row() for lesion in lesions)
+    writer.writerows(rows)
     return out.getvalue()

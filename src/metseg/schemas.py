@@ -24,6 +24,25 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
+def is_own_origin(origin: str | None, host: str) -> bool:
+    """Return whether a browser sent a request from a page of the server itself, by the headers ``Origin`` and ``Host``.
+
+    Both have the port: other programs of the same machine may serve pages too. Programs other than browsers send no
+    ``Origin``; their requests count as own.
+
+    >>> is_own_origin("http://localhost:8501", "localhost:8501"), is_own_origin(None, "localhost:8501")
+    (True, True)
+    >>> [is_own_origin(origin, "localhost:8501") for origin in ("http://localhost:3000", "null", "", "http://[")]
+    [False, False, False, False]
+    """
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:
+        return False
+
+
 def host_of(url: str) -> str:
     """Return the host of a URL, an IPv6 address in brackets; empty if there is none.
 
@@ -316,6 +335,10 @@ class Model(Wire):
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
     data: str = Field(default="", description="Training images and their licence; may be unknown.")
+    non_commercial: bool = Field(default=False, description="Whether its terms permit non-commercial use only.")
+    accepted: bool = Field(
+        default=True, description="Whether the operator has accepted these terms; else it is refused."
+    )
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}
     fingerprint: str

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 CPU_FACTS = Path("/proc/cpuinfo")
+#: Files in which Linux states how much memory a container or a batch job may use, and uses now (cgroup 2, cgroup 1).
+CGROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
 
 
 def processors() -> int:
@@ -19,6 +25,17 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return the memory of the machine in bytes, or the limit of the container if that is less."""
+    import psutil
+
+    whole = int(psutil.virtual_memory().total)
+    for limit, _ in CGROUPS:
+        with suppress(OSError, ValueError):  # no such file; or "max"
+            whole = min(whole, int(limit.read_text("ascii")))
+    return whole
 
 
 def processor_name() -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +82,35 @@ def test_inspect_refuses_what_it_cannot_understand(tmp_path, run_metseg):
     assert (status, out) == (3, "")
     assert err.startswith(f"metseg: {tmp_path / 'absent'}: ")
     assert err.count("\n") == 1
+
+
+def test_inspect_takes_a_single_picture_or_volume(data_set, tmp_path, run_metseg):
+    document = json.loads(run_metseg("inspect", data_set / "p1" / "2.png", "--json").out)
+    assert (document["layout"], document["slices"], document["root"]) == (
+        "single file",
+        1,
+        str(data_set / "p1" / "2.png"),
+    )
+    volume = tmp_path / "t1c.nii.gz"
+    nib.save(nib.Nifti1Image(np.arange(64, dtype=np.int16).reshape(4, 4, 4), np.diag([40, 40, 40, 1])), volume)
+    status, out, err = run_metseg("inspect", volume)
+    assert (status, err) == (0, "")
+    assert f"data set: {volume} (single file)" in out
+    assert "sequences: t1c (1)" in out
+    volume.write_bytes(volume.read_bytes()[:40])
+    status, out, err = run_metseg("inspect", volume)
+    assert (status, out, err.count("\n")) == (3, "", 1)
+    assert "t1c.nii.gz: " in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--layout", "images_masks"), ("--labels", "binary"), ("--masks", "masks"), ("--patients", "patients.csv")],
+)
+def test_options_for_folders_are_refused_with_a_single_file(data_set, run_metseg, option, value):
+    status, out, err = run_metseg("inspect", data_set / "p1" / "2.png", option, value)
+    assert (status, out) == (2, "")
+    assert f"{option} cannot be used with a single file" in err
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "lines"])

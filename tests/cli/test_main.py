@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from metseg import __version__
 from metseg.cli import app
-from metseg.errors import InputError
+from metseg.errors import InputError, ResourceError
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -150,6 +150,29 @@ def test_a_command_that_has_the_option_names_it(run_metseg: Run, monkeypatch: py
     monkeypatch.setattr("metseg.model.bundle.load_bundle", broken)
     _, _, err = run_metseg("predict", "x", "--model", "m")
     assert err == "metseg: no sequence; name it with --modality\n"
+
+
+def test_a_cure_for_another_command_is_left_out(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk tells how a training goes on, which is no advice for a prediction."""
+
+    def full(*_: object) -> None:
+        raise ResourceError("the disk is full", cure="free some space; resume a training with --resume")
+
+    monkeypatch.setattr("metseg.model.bundle.load_bundle", full)
+    assert run_metseg("predict", "x", "--model", "m")[2] == "metseg: the disk is full; free some space\n"
+    monkeypatch.setattr("metseg.recipe.load_recipe", full)
+    _, _, err = run_metseg("train", "x", "--data", "d", "--out", "o")
+    assert err == "metseg: the disk is full; free some space; resume a training with --resume\n"
+
+
+def test_a_cure_that_is_a_whole_command_is_kept(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cure = "predict again: metseg predict --format mask --format probability"
+
+    def lacking(*_: object, **__: object) -> None:
+        raise InputError("no probabilities", cure=cure)
+
+    monkeypatch.setattr("metseg.evaluation.evaluate_sets", lacking)
+    assert run_metseg("evaluate", "t", "p")[2] == f"metseg: no probabilities; {cure}\n"
 
 
 def test_the_system_refusing_is_one_line(run_metseg: Run, monkeypatch: pytest.MonkeyPatch) -> None:

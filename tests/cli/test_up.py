@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from metseg.cli import up
 from metseg.serve.jobs import supervisor
 from metseg.serve.settings import load_settings
+from metseg.serve.storage.database import open_database
 
 
 @pytest.fixture
@@ -83,4 +87,47 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(
         answer = run_metseg("up", "--port", port)
     assert answer.status == 2
     assert f"cannot listen on port {port}" in answer.err
+    assert started == []
+
+
+def test_a_second_one_at_the_same_home_warns(
+    run_metseg: Callable[..., Any], started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_metseg("up", "--port", free_port(), "--no-page")
+    assert (first.status, "warning" in first.err) == (0, False)
+    with FileLock(tmp_path / up.UP_LOCK):
+        second = run_metseg("up", "--port", free_port(), "--no-page")
+        assert (second.status, "another `metseg up` is running" in second.err) == (0, True)
+        monkeypatch.setenv("METSEG_HOME", str(tmp_path / "elsewhere"))
+        assert "warning" not in run_metseg("up", "--port", free_port(), "--no-page").err
+
+
+def test_while_it_runs_the_home_is_locked(
+    run_metseg: Callable[..., Any], started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[bool] = []
+
+    def look(*_: object) -> int:
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / up.UP_LOCK).acquire(timeout=0)
+        locked.append(True)
+        return 0
+
+    monkeypatch.setattr(supervisor.Supervisor, "run", look)
+    run_metseg("up", "--port", free_port(), "--no-page")
+    assert locked == [True]
+
+
+def test_a_database_of_another_version_or_a_damaged_one_is_told_before_anything_starts(
+    run_metseg: Callable[..., Any], started: list[Any], tmp_path: Path
+) -> None:
+    open_database(load_settings(home=tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / "service.sqlite")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    newer = run_metseg("up", "--port", free_port())
+    assert (newer.status, "the tables belong to another version of metseg" in newer.err) == (5, True)
+    (tmp_path / "service.sqlite").write_bytes(b"no database" * 1000)
+    damaged = run_metseg("up", "--port", free_port())
+    assert (damaged.status, "service.sqlite: the database is damaged" in damaged.err) == (5, True)
     assert started == []

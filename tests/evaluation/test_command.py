@@ -43,7 +43,7 @@ def test_the_table_shows_interval_lesions_and_empty_cases(run: Run) -> None:
     status, out, _ = run()
     assert status == 0
     assert "0.833" in out
-    assert "[0.67, 1.00]" in out
+    assert "[0.667, 1.000]" in out  # with the digits of the mean
     assert "1 of 1" in out
     assert "empty cases: 1 in both, 0 in the truth only, 0 in the prediction only" in out
     assert "micro iou with background" in out
@@ -73,3 +73,64 @@ def test_a_missing_prediction_is_wrong_input(run: Run, tmp_path: Path) -> None:
     assert err.count("\n") == 1
     assert "c2" in err
     assert run("--missing", "empty", "--json")[0] == 0
+
+
+def test_truth_and_predictions_can_be_arguments(run: Run, run_metseg: Run, tmp_path: Path) -> None:
+    _, with_options, _ = run("--json")
+    truth, predictions = tmp_path / "truth", tmp_path / "predictions"
+    more = ("--out", tmp_path / "again", "--jobs", 1, "--no-report", "--json")
+    assert run_metseg("evaluate", truth, predictions, *more) == (0, with_options, "")
+    status, out, err = run_metseg("evaluate", truth, f"one={predictions}", f"two={predictions}", *more)
+    assert status == 0, err
+    assert list(json.loads(out)["models"]) == ["one", "two"]
+
+
+def test_scores_go_to_a_folder_of_their_own_by_default(
+    run: Run, run_metseg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run_metseg("evaluate", "truth", "predictions", "--jobs", 1, "--no-report")
+    assert status == 0, err
+    assert out.splitlines()[-1].endswith("tables in scores")
+    assert (tmp_path / "scores" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "truth and predictions missing"),
+        (("truth",), "predictions missing"),
+        (("--predictions", "p"), "truth missing"),
+        (("--truth", "t"), "predictions missing"),
+        (("t", "p", "--truth", "t"), "given as arguments and as options"),
+        (("t", "--predictions", "p"), "given as arguments and as options"),
+    ],
+)
+def test_truth_and_predictions_are_given_once(run_metseg: Run, words: tuple[str, ...], message: str) -> None:
+    status, out, err = run_metseg("evaluate", *words)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"metseg: evaluate: {message}" if "missing" in message else "metseg: evaluate: ")
+    assert message in err
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_tables_of_many_regions_fit_without_broken_intervals(
+    run: Run, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run("--labels", "brats-met-2024")
+    rows = [line for line in out.splitlines() if line[:1] in "┃│┏┡└├"]
+    assert max(map(len, rows)) <= width
+    assert not [line for line in rows if line.count("[") != line.count("]")]
+    assert {name for name in ("WT", "TC", "ET", "RC") if f" {name} " in out} == {"WT", "TC", "ET", "RC"}
+
+
+def test_a_warning_of_all_sets_is_printed_once(run: Run, run_metseg: Run, tmp_path: Path) -> None:
+    (tmp_path / "predictions" / "c2-seg.nii.gz").unlink()
+    truth, predictions = tmp_path / "truth", tmp_path / "predictions"
+    more = ("--missing", "empty", "--out", tmp_path / "two", "--jobs", 1, "--no-report")
+    status, _, err = run_metseg("evaluate", truth, f"one={predictions}", f"two={predictions}", *more)
+    assert status == 0, err
+    lines = err.splitlines()
+    assert len([line for line in lines if "c2" in line]) == 1
+    assert len(lines) == len(set(lines))

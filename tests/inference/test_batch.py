@@ -58,7 +58,7 @@ def test_results_lie_where_the_pictures_lay(sees_bright: Predictor, tmp_path: Pa
     outcome = predict_paths([data], sees_bright, out, formats=("mask", "overlay", "probability"), quiet=True)
     assert (outcome.pictures, outcome.lesions, outcome.errors) == (3, 3, [])
     stems, kinds = ("A/scan_2", "A/scan_10", "B/deep/x"), ("mask", "overlay", "probability")
-    expected = {f"{stem}_{kind}.png" for stem in stems for kind in kinds} | {"A.json", "B_deep.json"}
+    expected = {f"{stem}_{kind}.png" for stem in stems for kind in kinds} | {"A.json", "B_deep.json", "lesions.csv"}
     assert {str(path.relative_to(out)) for path in out.rglob("*.*")} == expected
     mask = read(out / "A" / "scan_2_mask.png")
     np.testing.assert_array_equal(mask, np.where(picture(3, 5) > 100, 255, 0))
@@ -214,7 +214,7 @@ def test_results_of_several_folders_lie_in_folders_of_their_own(sees_bright: Pre
     inputs = [save(tmp_path / name, picture(1, 1)).parent for name in ("a/scan/x.png", "b/scan/x.png")]
     predict_paths(inputs, sees_bright, tmp_path / "out", quiet=True)
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
-    assert written == {"a/scan/x_mask.png", "b/scan/x_mask.png", "a_scan.json", "b_scan.json"}
+    assert written == {"a/scan/x_mask.png", "b/scan/x_mask.png", "a_scan.json", "b_scan.json", "lesions.csv"}
 
 
 def test_nothing_beside_the_pictures_is_overwritten(sees_bright: Predictor, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_how_inputs_are_read_is_for_the_command_line_to_say(run_metseg: Run, tin
     status, _, err = run_metseg(*command)
     assert (status, "2 pages" in err) == (3, True)
     status, out, _ = run_metseg(*command, "--stack")
-    assert (status, out.split(",")[0]) == (0, "2 pictures")
+    assert (status, out.splitlines()[-1].split(",")[0]) == (0, "2 pictures")
 
 
 @pytest.mark.parametrize(

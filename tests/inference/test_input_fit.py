@@ -15,6 +15,7 @@ import pytest
 
 from metseg.cli.predict import _print
 from metseg.errors import InputError
+from metseg.headline import Figure, Headline
 from metseg.inference.batch import Outcome
 from metseg.inference.input_fit import REQUIRED_ONLY, unmeasured_without
 from metseg.inference.predictor import Predictor
@@ -26,6 +27,12 @@ from metseg.volume import BRAIN_MASK, Case, Volume
 Make = Callable[..., Predictor]
 IMAGE = np.random.default_rng(0).normal(100, 20, (12, 10, 6)).astype(np.float32)
 ON_SLICES = ("data.channels=", 'data.modalities=["t2f"]')
+
+
+@pytest.fixture(autouse=True)
+def accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept the terms of `lgg-flair`, which is for non-commercial use only."""
+    monkeypatch.setenv("METSEG_ACCEPTED_MODELS", "lgg-flair")
 
 
 def volume(**more: np.ndarray) -> Case:
@@ -71,11 +78,29 @@ def test_warnings_come_before_the_number(tmp_path: Path) -> None:
     outcome.warnings.update(["the model was trained on pictures", *map(str, range(9))])
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        _print(outcome, tmp_path, as_json=False)
+        _print(outcome, tmp_path)
     *notes, last = said.getvalue().splitlines()
     assert notes[0] == "note (1 case): the model was trained on pictures"
     assert "5 more kinds of note" in notes[-1]
     assert last.startswith("1 volume, 2 lesions")
+
+
+def test_one_case_is_printed_with_fitness_before_warnings_and_tumour_before_oedema(tmp_path: Path) -> None:
+    figures = (Figure(name="enhancing tumour", value=1.5, unit="mL"), Figure(name="oedema", value=80, unit="mL"))
+    headline = Headline(fitness="Fit for x.", finding="2 lesions found.", lesions=2, specks=3, figures=figures)
+    outcome = Outcome(documents=[tmp_path], volumes=1, lesions=5, headlines=[headline])
+    outcome.warnings.update(["the model was trained on pictures"])
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        _print(outcome, tmp_path)
+    assert said.getvalue().splitlines() == [
+        "Fit for x.",
+        "note (1 case): the model was trained on pictures",
+        "2 lesions found.",
+        "  enhancing tumour: 1.50 mL",
+        "  oedema: 80.00 mL",
+        f"1 volume, 5 lesions, 3 of them below 0.1 mL; results in {tmp_path}",
+    ]
 
 
 @pytest.mark.parametrize("named", [(), ("t2f",)])

@@ -57,7 +57,9 @@ def test_a_recipe_of_a_data_set_on_other_pictures_is_marked() -> None:
     assert other_data("", ["P1"]) is None
     said = other_data("tcga-lgg", ["TCGA_CS_4941_19960909", "P1"])
     assert said is not None
-    assert said.startswith("the recipe was written for TCGA-LGG slices, but these data are not recognised as TCGA-LGG slices")
+    assert said.startswith(
+        "the recipe was written for TCGA-LGG slices, but these data are not recognised as TCGA-LGG slices"
+    )
     with pytest.raises(UsageError, match="Unknown data set 'tcga'"):
         other_data("tcga", ["P1"])
 

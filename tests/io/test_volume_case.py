@@ -120,9 +120,7 @@ def test_two_masks_are_not_guessed_between(study: Path) -> None:
 def test_a_file_whose_name_tells_nothing_is_left_out_with_a_word(study: Path) -> None:
     save(study / "ann" / "dwi.nii.gz", np.ones((6, 5, 4), dtype=np.int16))
     (source,) = find_cases(study, modalities=("t1c",))
-    assert source.load().warnings == (
-        "dwi.nii.gz is left out: a diffusion image or a map made from it, says the name",
-    )
+    assert source.load().warnings == ("dwi.nii.gz is left out: a diffusion image or a map made from it, says the name",)
 
 
 def test_channels_of_one_file_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

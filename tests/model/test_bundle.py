@@ -269,3 +269,29 @@ def test_a_path_that_holds_no_bundle_is_refused(tmp_path: Path, as_folder: bool)
         find_bundle(path)
     with pytest.raises(BundleError, match="no such folder"):
         find_bundle(tmp_path / "nowhere" / "tiny")
+
+
+def test_the_folder_of_a_training_stands_for_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = save(tmp_path / "runs" / "one" / "bundle")
+    (tmp_path / "runs" / "one" / "recipe.toml").write_text("the recipe of the training")
+    assert find_bundle(tmp_path / "runs" / "one") == bundle
+    monkeypatch.chdir(tmp_path / "runs")
+    assert load_bundle("one").recipe == RECIPE
+
+
+def test_a_training_that_has_not_ended_has_no_model(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "run.json").write_text('{"state": "begun"}')
+    with pytest.raises(BundleError, match=r"the training in this folder has not ended.*with --resume") as caught:
+        find_bundle(tmp_path)
+    assert caught.value.code == "model.unfinished"
+
+
+@pytest.mark.parametrize("places", [("unet/run", "plus/run"), ("unet/fold0", "unet/fold1"), ("one", "two")])
+def test_a_folder_of_several_trainings_is_refused_with_their_names(tmp_path: Path, places: tuple[str, ...]) -> None:
+    for place in places:
+        save(tmp_path / place / "bundle")
+    with pytest.raises(BundleError, match="a folder of several trainings") as caught:
+        find_bundle(tmp_path)
+    assert caught.value.code == "model.several"
+    assert all(str(tmp_path / place) in caught.value.one_line() for place in places)

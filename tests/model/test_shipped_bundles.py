@@ -25,6 +25,12 @@ BUNDLES = sorted(path for place in (FOLDER, PACKAGED) for path in place.iterdir(
 Run = Callable[..., tuple[int, str, str]]
 
 
+@pytest.fixture(autouse=True)
+def accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept the terms of `lgg-flair`, which is for non-commercial use only."""
+    monkeypatch.setenv("METSEG_ACCEPTED_MODELS", "lgg-flair")
+
+
 def test_there_is_one_for_slices_and_one_for_volumes() -> None:
     assert {path.name for path in BUNDLES} >= {"lgg-flair", "mets-sim"}
 

@@ -195,6 +195,7 @@ def visiting(
     page.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     page.on("requestfailed", lambda asked: errors.append(asked.url) if is_elsewhere(asked.url) else None)
     page.on("request", lambda asked: errors.append(asked.url) if is_elsewhere(asked.url) else None)
     yield Visit(page, service, screenshots, name, errors)
@@ -304,7 +305,7 @@ def service_of_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         pytest.skip("no model lies in bundles/")
     home = tmp_path_factory.mktemp("checkout") / "home"
     home.mkdir()
-    with running.metseg_up(home, page=True) as started:
+    with running.metseg_up(home, page=True, METSEG_ACCEPTED_MODELS="lgg-flair") as started:
         yield started
 
 

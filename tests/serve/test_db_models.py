@@ -18,8 +18,9 @@ from alembic.migration import MigrationContext
 from metseg.errors import ResourceError, UsageError
 from metseg.serve.settings import Settings, load_settings
 from metseg.serve.storage import audit
-from metseg.serve.storage.database import Database, migration_config, open_database
+from metseg.serve.storage.database import Database, open_database
 from metseg.serve.storage.db_models import AuditRecord, KeyRecord, Record
+from metseg.serve.storage.engine import migration_config
 
 
 def test_migrations_make_the_tables_that_the_records_describe(database: Database) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from metseg.errors import UsageError
 from metseg.schemas import Scope
+from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.rate_limit import RateLimiter
 from metseg.serve.service_context import Service
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Keys
@@ -84,7 +87,9 @@ def test_another_owners_study_is_not_there(client: TestClient, service: Service,
         ({"Host": ""}, 400, "request.host"),
         ({"Origin": "https://evil.example"}, 403, "request.origin"),
         ({"Origin": "null"}, 403, "request.origin"),
-        ({"Origin": "http://localhost:8501"}, 200, None),
+        ({"Origin": "http://["}, 403, "request.origin"),
+        ({"Origin": "http://localhost:8501"}, 403, "request.origin"),  # another program of this machine
+        ({"Origin": "http://127.0.0.1:8000"}, 200, None),
         ({"Host": "localhost:8000"}, 200, None),
         ({"Host": "[::1]:8000"}, 200, None),
     ],
@@ -153,3 +158,67 @@ def test_what_keys_do_is_in_the_audit_log(
     client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, headers=bearer(key))
     service.keys.revoke(key_id)
     assert audited(service) == ["operator key.added", f"key {key_id} study.accepted", "operator key.revoked"]
+
+
+def test_a_key_has_a_number_of_requests_in_a_minute(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(key_requests_per_minute=3)
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    one, other = bearer(service.keys.add("ward-7")), bearer(service.keys.add("ward-8"))
+    assert [client.get("/studies", headers=one).status_code for _ in range(4)] == [200, 200, 200, 429]
+    refused = client.get("/studies", headers=one)
+    assert refused.json()["code"] == "request.rate"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert client.get("/studies", headers=other).status_code == 200
+    assert client.get("/health", headers=one).status_code == 200
+
+
+def test_a_minute_later_a_key_may_ask_again() -> None:
+    moment = 0.0
+    limiter = RateLimiter(2, clock=lambda: moment)
+    limiter.count("a")
+    moment = 30.0
+    limiter.count("a")
+    with pytest.raises(Refused) as refused:
+        limiter.count("a")
+    assert refused.value.headers["Retry-After"] == "30"
+    moment = 60.0
+    limiter.count("a")  # the first is a minute old; the refused one does not count
+    with pytest.raises(Refused):
+        limiter.count("a")
+
+
+def test_without_a_key_there_is_no_limit_of_requests(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(key_requests_per_minute=1)
+    assert [client.get("/studies").status_code for _ in range(3)] == [200, 200, 200]
+
+
+def test_an_owner_has_a_number_of_waiting_studies(
+    make_client: Callable[..., TestClient], make: SimpleNamespace
+) -> None:
+    client = make_client(key_queue_limit=2)
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    keys = [bearer(service.keys.add(owner)) for owner in ("ward-7", "ward-7", "ward-8")]
+    files = {"t1c": ("a.nii.gz", make.nifti())}
+
+    def submit(headers: dict[str, str]) -> httpx.Response:
+        answer: httpx.Response = client.post("/studies", files=files, data={"model": "bright-t1c"}, headers=headers)
+        return answer
+
+    first = submit(keys[0])
+    assert [first.status_code, submit(keys[1]).status_code] == [202, 202]
+    for key in keys[:2]:  # both keys are the same owner's
+        refused = submit(key)
+        assert (refused.status_code, refused.json()["code"]) == (429, "request.queue")
+        assert int(refused.headers["retry-after"]) > 0
+    assert submit(keys[2]).status_code == 202
+    client.post(f"/studies/{first.json()['id']}/cancel", headers=keys[0])
+    assert submit(keys[0]).status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/health", "/nowhere", "/studies", "/openapi.json"])
+def test_every_answer_has_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert not any(name.startswith("access-control-") for name in headers)

@@ -151,6 +151,34 @@ def test_images_are_pinned(compose: dict[str, Any], pods: dict[str, dict[str, An
     assert all(image in ("python:${PYTHON}", *(name for _, name in stages)) for image, _ in stages)
 
 
+def test_the_page_says_how_to_pin_every_image_by_its_digest(compose: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    (python,) = re.findall(r"^ARG PYTHON=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    (frontend,) = re.findall(r"^# syntax=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert re.fullmatch(r"docker/dockerfile:\d+\.\d+\.\d+", frontend)
+    foreign = {service["image"] for name, service in compose["services"].items() if name not in OURS}
+    assert len(foreign) == 2
+    (command,) = re.findall(r"^ {4}for image in (.*); do$", page, re.MULTILINE)
+    assert set(command.split()) == {*foreign, f"python:{python}", frontend}
+    assert "docker buildx imagetools inspect" in page
+
+
+def test_the_proxy_adds_headers_to_what_it_answers_itself() -> None:
+    caddy = (ROOT / "deploy" / "Caddyfile").read_text("utf-8")
+    added = dict(re.findall(r"^\t\t\?(\S+) \"(.*)\"$", caddy, re.MULTILINE))
+    assert set(added) == {"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options"}
+    assert "frame-ancestors 'none'" in added["Content-Security-Policy"]
+
+
+def test_the_page_has_a_share_of_its_containers_memory(
+    compose: dict[str, Any], pods: dict[str, dict[str, Any]], environments: dict[str, dict[str, str]]
+) -> None:
+    for name in ("compose page", "pod page"):
+        assert int(environments[name]["METSEG_PAGE_MEMORY_BYTES"]) * 2 == 4 * 2**30
+    assert compose["services"]["page"]["deploy"]["resources"]["limits"]["memory"] == "4g"
+    assert container(pods["page"])["resources"]["limits"]["memory"] == "4Gi"
+
+
 def test_the_image_takes_every_version_from_the_constraints() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
     installs = re.findall(r"pip (?:install|wheel) [^&\n]*", dockerfile)

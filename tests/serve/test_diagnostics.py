@@ -6,6 +6,7 @@ import json
 import socket
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,40 @@ def test_tables_of_another_version(home: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     assert wrong()["database"] == "resources.database"
+
+
+def test_a_database_that_cannot_be_used_is_told_by_all_alike(
+    home: Path, run_metseg: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence from `doctor`, `serve`, `serve keys` and `worker`, and no list of calls."""
+    monkeypatch.setattr("metseg.serve.log_redaction.configure_logs", lambda _level: None)
+    whole = (home / "service.sqlite").read_bytes()
+    half_zero = whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+    for name, content, said in (
+        ("service.sqlite", b"no database" * 1000, "the database is damaged"),
+        ("service.sqlite", half_zero, "the database is damaged"),
+        ("jobs.sqlite", b"no database" * 1000, "the database is damaged"),
+        ("service.sqlite", other_version(home, whole), "the tables belong to another version of metseg"),
+    ):
+        (home / name).write_bytes(content)
+        for command in (("doctor",), ("serve", "--port", "0"), ("serve", "keys", "list")):
+            answer = run_metseg(*command)
+            assert answer.status == 5, (name, command)
+            assert said in answer.out + answer.err, (name, command)
+            assert "Traceback" not in answer.err
+        (home / "service.sqlite").write_bytes(whole)
+        (home / "jobs.sqlite").unlink(missing_ok=True)
+
+
+def other_version(home: Path, content: bytes) -> bytes:
+    """Return a database with tables that this version does not know."""
+    path = home / "service.sqlite"
+    path.write_bytes(content)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from metseg.serve.http.problem_details import make_problem
 from metseg.volume import MODALITY_ALIASES
 
 #: What every call that needs a key can come to.
-GUARDED = {"400", "401", "403", "500", "503"}
+GUARDED = {"400", "401", "403", "429", "500", "503"}
 #: What every upload can come to beside.
 UPLOADS = {"408", "413", "415", "422", "507"}
 #: What calls can come to besides; `/health` and `/ready` need no key.

@@ -24,11 +24,18 @@ import pytest
 import uvicorn
 
 from metseg.errors import UsageError
+from metseg.http_protocol import TimedHttpProtocol
 from metseg.serve.service_context import Service
 
 Start = Callable[..., tuple[str, int, Service]]
 #: How long anything here may take before the test gives up.
 PATIENCE_S = 30.0
+
+
+class Impatient(TimedHttpProtocol):
+    """The servers' protocol, with less patience for headers."""
+
+    header_timeout_s = 1.0
 
 
 @pytest.fixture
@@ -38,7 +45,7 @@ def start(make_client: Callable[..., Any]) -> Iterator[Start]:
 
     def run(**changes: Any) -> tuple[str, int, Service]:
         app = make_client(**changes).app
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, http=Impatient, log_config=None, access_log=False))
         listener = socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -78,6 +85,15 @@ def read_all(connection: socket.socket) -> str:
     received = b""
     while piece := connection.recv(65536):
         received += piece
+    return received.decode()
+
+
+def read_until_closed(connection: socket.socket) -> str:
+    """Return what the server sends until it closes the connection, also by a reset because of bytes in flight."""
+    received = b""
+    with suppress(ConnectionError):
+        while piece := connection.recv(65536):
+            received += piece
     return received.decode()
 
 
@@ -130,6 +146,57 @@ def test_44_after_the_answer_the_study_is_there(start: Start, make: SimpleNamesp
         assert client.get(f"/studies/{study_id}").json()["state"] == "queued"
         assert client.delete(f"/studies/{study_id}").status_code == 204
     assert not service.folders.study(study_id).root.exists()
+
+
+@pytest.mark.parametrize("before", ["", "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_half_sent_headers_end(start: Start, before: str) -> None:
+    """Neither silence nor single bytes keep a connection open, at the first request and at a later one."""
+    host, port, _ = start()
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as half:
+        half.sendall(before.encode())
+        if before:
+            assert half.recv(65536).startswith(b"HTTP/1.1 200")
+        half.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-")
+        stop = threading.Event()
+
+        def drip() -> None:
+            with suppress(OSError):
+                while not stop.wait(0.1):
+                    half.sendall(b"a")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        answer = read_until_closed(half)  # times out where the server does not close
+        stop.set()
+        dripping.join()
+    assert "HTTP/1.1 200" not in answer
+
+
+def test_a_complete_request_may_take_longer_than_its_headers(start: Start) -> None:
+    host, port, _ = start()
+    with begin_upload(host, port) as slow:
+        slow.settimeout(2 * Impatient.header_timeout_s)
+        with pytest.raises(TimeoutError):
+            slow.recv(1)
+
+
+def test_the_command_serves_with_time_limits(
+    home: Path, run_metseg: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, plain_logs: None
+) -> None:
+    configured: list[Any] = []
+
+    class Pretends:
+        started = True
+
+        def __init__(self, config: uvicorn.Config) -> None:
+            configured.append(config.http)
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            sockets[0].close()
+
+    monkeypatch.setattr(uvicorn, "Server", Pretends)
+    assert run_metseg("serve", "--port", "0").status == 0
+    assert configured == [TimedHttpProtocol]
 
 
 def test_many_uploads_at_once_are_accepted_or_told_to_wait(start: Start, make: SimpleNamespace) -> None:

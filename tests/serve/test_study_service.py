@@ -444,7 +444,7 @@ def test_artifacts(client: TestClient, service: Service, make: SimpleNamespace) 
     assert response.headers["content-type"].startswith("text/html")
     assert "sandbox" in response.headers["content-security-policy"]
     assert response.headers["x-content-type-options"] == "nosniff"
-    assert "content-security-policy" not in client.get(f"{path}/report.pdf").headers
+    assert client.get(f"{path}/report.pdf").headers["content-security-policy"] == "frame-ancestors 'none'"
     tag = {"If-None-Match": response.headers["etag"]}
     assert client.get(f"{path}/report.html", headers=tag).status_code == 304
     part = client.get(f"{path}/report.html", headers={"Range": "bytes=3-5"})

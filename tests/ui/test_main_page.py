@@ -14,7 +14,7 @@ from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 
 from metseg.schemas import NOTICE, Model, Options, Phase, Problem, State, Study, Warned
-from metseg.ui import host_check, page_settings
+from metseg.ui import host_check, page_settings, upload_access
 from metseg.ui.api_client import Api
 from metseg.ui.pages import study_progress
 from metseg.ui.pages.downloads import zipped
@@ -146,6 +146,36 @@ def test_pictures_are_offered_models_for_pictures_only(service: FakeApi, page: O
     require_sound(shown)
     assert list(shown.selectbox(key="model-picture").options) == ["lgg-flair (default)"]
     assert shown.checkbox(key="stack").label == "The pages of a TIFF are slices"
+
+
+def test_a_model_with_terms_that_are_not_accepted_is_not_used(service: FakeApi, page: OpenPage) -> None:
+    restricted = lgg().model_copy(update={"non_commercial": True, "accepted": False})
+    service.models = (restricted,)
+    shown = page()
+    shown.file_uploader[0].set_value([("a.png", b"one", "")]).run()
+    assert "metseg models accept lgg-flair" in words(shown)
+    assert shown.button(key="analyse").disabled
+    assert not [button for button in shown.button if str(button.key).startswith("sample-")]
+    service.models = (restricted.model_copy(update={"accepted": True}),)
+    shown.run()
+    assert "metseg models accept" not in words(shown)
+    assert any("non-commercial use only" in caption.value for caption in shown.caption)
+    assert not shown.button(key="analyse").disabled
+    assert shown.button(key="sample-pictures")
+
+
+def test_only_a_page_that_the_service_let_in_may_upload(
+    service: FakeApi, page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    for name in ("allow", "deny"):
+        monkeypatch.setattr(upload_access, name, lambda name=name: said.append(name))
+    shown = page()
+    assert said == ["allow"]
+    service.key = "msk_right"
+    shown.run()
+    assert said == ["allow", "deny"]
+    assert not shown.file_uploader
 
 
 def test_files_of_several_kinds_are_not_sent(service: FakeApi, page: OpenPage) -> None:

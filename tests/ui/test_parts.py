@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from streamlit import config
 
+from metseg.http_protocol import TimedHttpProtocol
 from metseg.sample import STUDY, sample_folder
 from metseg.schemas import Facts, Failure, Kind, Phase, State, StudySummary
 from metseg.ui import app, page_settings
@@ -53,6 +55,8 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -
     assert ours == {
         "metseg.schemas",
         "metseg.lesion",
+        "metseg.headline",
+        "metseg.sequence_titles",
         "metseg.errors",
         "metseg.class_styles",
         "metseg.picture_style",
@@ -74,37 +78,40 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_streamlit_knows_every_option_that_is_set() -> None:
-    from metseg.cli.ui import streamlit_options
+    from metseg.ui.page_server import streamlit_options
 
     known = {name.replace(".", "_") for name in config._config_options_template}
-    assert set(streamlit_options("127.0.0.1", 8501)) <= known
+    assert set(streamlit_options("127.0.0.1", 8501, 2**30)) <= known
 
 
 def test_the_command_hands_over_what_only_it_knows(
     monkeypatch: pytest.MonkeyPatch, run_metseg: Callable[..., Any]
 ) -> None:
     """Everything but the server itself, which would run until it is ended."""
-    from streamlit import net_util
-    from streamlit.web import bootstrap
-    from streamlit.web.server.server_util import is_url_from_allowed_origins
+    from metseg.ui import page_server
 
-    ran: list[tuple[str, page_settings.PageSettings]] = []
+    ran: list[tuple[int, int, page_settings.PageSettings]] = []
 
-    def ask(*_: object, **__: object) -> None:
-        raise AssertionError("somebody on the internet is asked")
+    def pretend(listener: socket.socket, memory_bytes: int, http: type) -> None:
+        assert http is TimedHttpProtocol
+        ran.append((listener.getsockname()[1], memory_bytes, page_settings.current()))
+        listener.close()
 
-    monkeypatch.setattr(net_util, "_external_ip", None)
-    monkeypatch.setattr(net_util, "_make_blocking_http_get", ask)
-    monkeypatch.setattr(bootstrap, "load_config_options", lambda flag_options: None)
-    monkeypatch.setattr(bootstrap, "run", lambda path, *_: ran.append((path, page_settings.current())))
+    monkeypatch.setattr(page_server, "run_page", pretend)
+    monkeypatch.setenv("METSEG_PAGE_MEMORY_BYTES", "123456789")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     try:
-        answer = run_metseg("ui", "--port", "8599", "--api", "http://127.0.0.1:8123")
-        ((path, found),) = ran
-        assert not is_url_from_allowed_origins("http://evil.example:8501")
+        answer = run_metseg("ui", "--port", port, "--api", "http://127.0.0.1:8123")
+        ((listened, memory_bytes, found),) = ran
+        monkeypatch.setenv("METSEG_PAGE_MEMORY_BYTES", "much")
+        wrong = run_metseg("ui", "--port", port)
     finally:
         page_settings.use(None)
+    assert (wrong.status, "METSEG_PAGE_MEMORY_BYTES" in wrong.err) == (2, True)
+    assert (listened, memory_bytes) == (port, 123456789)
     assert answer.status == 0
-    assert path == str(app.__file__)
     assert found.api_url == "http://127.0.0.1:8123"
     said = found.read_names(["P7_T1_AX_POST_GAD", "P7_T1_AX_POST", "P7"])
     assert [name.sequence for name in said] == ["t1c", None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from metseg.inference.predictor import Predictor
 from metseg.io.images.channel_names import GreyRule
 from metseg.io.prediction_inputs import study_of_named
 from metseg.model.bundle import load_bundle
+from metseg.model_terms import require_accepted
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import DataPart, Recipe
 from metseg.volume import Case, is_nibabel_image
@@ -23,16 +25,29 @@ from metseg.volume import Case, is_nibabel_image
 EXPECTED = "a path, a metseg.Case, a nibabel image, an array, or a mapping from sequence to one of these"
 
 
-def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | None = None) -> Predictor:
+def load_model(
+    name_or_path: str | Path,
+    *,
+    device: str = "auto",
+    tta: bool | None = None,
+    threshold: float | None = None,
+    minimum_mm3: float | None = None,
+) -> Predictor:
     """Load a trained model, to pass to `metseg.predict` for any number of cases.
 
     Args:
-        name_or_path: a bundle's name (``metseg models list``) or its folder.
+        name_or_path: a bundle's name (``metseg models list``), its folder, or the folder of a training.
         device: such as ``auto``, ``cpu``, ``cuda``.
-        tta: average over mirror images (test-time augmentation); None: as the bundle says.
+        tta: average over mirror images (test-time augmentation), which takes 2, 4 or 8 times as long; None: as the
+            bundle says.
+        threshold: smallest probability of a lesion voxel, between 0 and 1; None: the bundle's. With another one, a
+            warning of every prediction says that the model's scores do not apply.
+        minimum_mm3: smallest volume of a lesion in mm³, for images with a voxel size; None: the bundle's. The same
+            warning.
     Raises:
         BundleError: not a bundle, or a damaged one.
-        UsageError: no bundle of that name, or an argument of a wrong type.
+        UsageError: no bundle of that name, an argument of a wrong type or out of range, or a bundle for non-commercial
+            use only with terms that have not been accepted (``licence.not_accepted``).
 
     Examples:
         The model that comes with the package, for four sequences of a volume::
@@ -45,7 +60,12 @@ def load_model(name_or_path: str | Path, *, device: str = "auto", tta: bool | No
     require_instance("device", device, str, expected="a text such as 'cpu'")
     if tta is not None:
         require_instance("tta", tta, bool, expected="True, False or None")
-    return Predictor.from_bundle(load_bundle(name_or_path), device=device, tta=tta)
+    for name, value in (("threshold", threshold), ("minimum_mm3", minimum_mm3)):
+        if value is not None and not isinstance(value, Real):
+            raise wrong_type(name, value, expected="a number or None")
+    require_accepted(name_or_path)
+    bundle = load_bundle(name_or_path)
+    return Predictor.from_bundle(bundle, device=device, tta=tta, threshold=threshold, minimum_mm3=minimum_mm3)
 
 
 def predict(

@@ -44,7 +44,8 @@ def report(
         out: the folder of the report, created if absent; None: the folder of the document. Required for a prediction.
         formats: ``pdf``, ``html``, or both.
         images: for a document: the images of the study, to draw on; None: outlines are drawn on black.
-        model: name or folder of the bundle that was used; None: searched among those of ``metseg models list``.
+        model: name or folder of the bundle that was used, or the folder of its training; None: searched among those of
+            ``metseg models list``.
         pseudonym: name of the study in the report; None: its own.
         key_images: number of lesions shown in full, the largest first, 0 to 100; None: the default of the report.
         paper: ``A4`` or ``Letter``, for PDF.

@@ -41,17 +41,27 @@ from metseg.version import __version__
 
 INTERRUPTED = 130
 
+#: Characters of a line of help on terminals that are wider.
+HELP_WIDTH = 100
+
 #: The exception that Typer raises for a wrong command line. Typer has moved it between modules; its subclass is public.
 WRONG_COMMAND_LINE: Any = typer.BadParameter.__base__
 
+
+def _first_sentence(command: Callable[..., object] | None) -> str:
+    """Return the first sentence of a command's docstring, which its list of commands shows."""
+    paragraph = (getattr(command, "__doc__", None) or "").strip().partition("\n\n")[0]
+    return " ".join(paragraph.partition(". ")[0].rstrip(".").split()) + "."
+
+
 app = typer.Typer(
     name="metseg",
-    help="Find and outline brain metastases and gliomas in MRI. **Research use only: not a medical device.**",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    # Rich's tables leave 25 of 80 characters to the description of an option, and cut long names of options off.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH},
 )
 
 #: In the order in which a newcomer needs them.
@@ -79,6 +89,10 @@ for name, command in COMMANDS.items():
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(serve.app, name="serve")
+for group in (app, models.app, recipes.app, serve.app, serve.keys):
+    for listed in group.registered_commands:
+        # By default, Typer cuts the summaries in a list of commands off at the width of the terminal.
+        listed.short_help = _first_sentence(listed.callback)
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,7 +108,7 @@ def _global_options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Find and outline brain metastases and gliomas in MRI. **Research use only: not a medical device.**"""
+    """Find and outline brain metastases and gliomas in MRI. Research use only: not a medical device."""
 
 
 def main() -> None:
@@ -153,4 +167,5 @@ def _options_of(words: Sequence[str]) -> set[str]:
     command: Any = typer.main.get_command(app)
     for word in words:
         command = getattr(command, "commands", {}).get(word, command)
-    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return {"--help", "--debug", *own}  # which every command takes

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from metseg.cli.output import print_transposed
+
 
 def compare(
-    recipes: Annotated[
-        list[str], typer.Argument(help="Recipe files or names of shipped recipes.", metavar="RECIPE...")
-    ],
+    recipes: Annotated[list[str], typer.Argument(help="Recipe files or names of shipped recipes.", metavar="RECIPE")],
     data: Annotated[Path, typer.Option("--data", help="The data set: images with masks.")],
     out: Annotated[Path, typer.Option("--out", help="Output folder for runs, tables and figures.")],
     folds: Annotated[
@@ -20,7 +21,8 @@ def compare(
     ] = 0,
     split: Annotated[Path | None, typer.Option("--split", help="Split file of `metseg split`.")] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change every recipe: key=value, such as train.max_minutes=20.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change every recipe, such as train.max_minutes=20."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     overwrite: Annotated[
@@ -41,6 +43,7 @@ def compare(
     # Imports torch, which takes seconds; recipes are checked before.
     from metseg.api.training import compare as run_comparison
     from metseg.experiment.comparison_files import comparison_document, comparison_table
+    from metseg.experiment.report_parts import models_table
 
     comparison = run_comparison(
         recipes,
@@ -58,5 +61,9 @@ def compare(
         return
     for note in (*comparison.warnings, *comparison.notes):
         typer.echo(f"warning: {note}", err=True)
-    print(comparison_table(comparison))
+    if sys.stdout.isatty():
+        table = models_table(comparison)
+        print_transposed(table.titles, table.rows)
+    else:
+        print(comparison_table(comparison))
     print(f"\n{comparison.verdict}\nresults: {out / 'results.md'}\nreport: {out / 'report.html'}")

@@ -12,16 +12,26 @@ from metseg.cli.option_parsing import absolute, named_part, named_paths
 from metseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from metseg.evaluation.files.file_matching import Missing
     from metseg.reporting.image_lookup import Images
 
+Folders = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TRUTH PREDICTIONS]",
+        help="Ground-truth masks, then predicted masks, each a folder or a file; further predictions, each PATH or "
+        "NAME=PATH, are compared. The same as --truth and --predictions.",
+    ),
+]
 Predictions = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--predictions", metavar="[NAME=]PATH", help="Folder or file of predicted masks; repeat to compare several."
     ),
 ]
-Truth = Annotated[Path, typer.Option("--truth", help="Folder or file of ground-truth masks.")]
+Truth = Annotated[Path | None, typer.Option("--truth", help="Folder or file of ground-truth masks.")]
 Out = Annotated[
     Path, typer.Option("--out", help="Output folder for cases.csv, lesions.csv, summary.json and report.html.")
 ]
@@ -72,9 +82,11 @@ Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report
 
 
 def evaluate(
-    predictions: Predictions,
-    truth: Truth,
-    out: Out,
+    *,
+    folders: Folders = None,
+    predictions: Predictions = None,
+    truth: Truth = None,
+    out: Out = Path("scores"),
     protocol: Protocol = "voxel",
     labels: Labels = None,
     prediction_labels: PredictionLabels = None,
@@ -101,9 +113,10 @@ def evaluate(
     from metseg.evaluation import PredictionSets, ScoringConfig, evaluate_sets
     from metseg.system_info import processors
 
+    true, predicted = _truth_and_predictions(folders or [], truth, predictions or [])
     sets = PredictionSets(
-        named_paths(predictions),
-        truth,
+        named_paths(predicted),
+        true,
         second_truth=second_truth,
         missing=cast("Missing", missing),
         part=named_part(split, part, fold),
@@ -130,6 +143,36 @@ def evaluate(
         print(json.dumps(evaluation.to_json(), allow_nan=False))
     else:
         print_evaluation(evaluation, out)
+
+
+def _truth_and_predictions(
+    folders: Sequence[str], truth: Path | None, predictions: Sequence[str]
+) -> tuple[Path, Sequence[str]]:
+    """Return the truth and the predictions, from the arguments or from the options.
+
+    Raises:
+        UsageError: ``usage.options``, one of them is missing, or arguments and options are mixed.
+    """
+    if folders and (truth is not None or predictions):
+        raise UsageError(
+            "truth and predictions are given as arguments and as options",
+            where="evaluate",
+            got=", ".join(folders),
+            cure="write metseg evaluate TRUTH PREDICTIONS, or use --truth and --predictions",
+            code="usage.options",
+        )
+    given = [*folders[:1]] if truth is None else [truth]
+    predicted = folders[1:] or predictions
+    if not given or not predicted:
+        lacking = [name for name, value in (("truth", given), ("predictions", predicted)) if not value]
+        raise UsageError(
+            f"{' and '.join(lacking)} missing",
+            where="evaluate",
+            expected="metseg evaluate TRUTH PREDICTIONS",
+            cure="give both as arguments, or use --truth and --predictions",
+            code="usage.options",
+        )
+    return Path(given[0]), predicted
 
 
 def _listed(images: Path) -> Images:

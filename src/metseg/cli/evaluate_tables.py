@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from metseg.cli.output import print_in_parts
 from metseg.evaluation import METRICS, SLICE_METRICS
 from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.evaluation.statistics.confidence_intervals import few_patients
@@ -28,12 +30,18 @@ SHOWN_WARNINGS = 10
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Print the tables of every set, then the paired comparisons, then the agreement with two readers.
 
-    Warnings on sets that mark everything or nothing come first; other warnings precede the figures of their set.
+    Warnings on sets that mark everything or nothing come first, then warnings that hold for all sets, once; other
+    warnings precede the figures of their set.
     """
     _warn_of_trivial_sets(evaluation)
+    warnings = [text for one in evaluation.sets.values() for text in one.summary.warnings]
+    shared = [text for text, count in Counter(warnings).items() if 1 < count == len(evaluation.sets)]
+    _print_warnings(shared)
     for name, one in evaluation.sets.items():
         if len(evaluation.sets) > 1:
-            print(f"\n{name}")
+            print(f"\n{name}", flush=True)  # before the warnings of the set, which go to another stream
+        # Those on trivial predictions and those of all sets were printed before.
+        _print_warnings([text for text in one.summary.warnings if text not in (*one.summary.trivial, *shared)])
         _print_summary(one.summary)
     _warn_of_few_patients(evaluation)
     for comparison in evaluation.comparisons:
@@ -44,15 +52,15 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     print(f"{pluralize(first.cases, 'case')} of {pluralize(first.patients, 'patient')}; tables in {out}")
 
 
-def _print_summary(summary: Summary) -> None:
-    from rich.console import Console
-
-    warnings = [text for text in summary.warnings if text not in summary.trivial]  # those were printed before
+def _print_warnings(warnings: Sequence[str]) -> None:
     for warning in warnings[:SHOWN_WARNINGS]:
         typer.echo(f"warning: {warning}", err=True)
     if len(warnings) > SHOWN_WARNINGS:
         typer.echo(f"warning: {len(warnings) - SHOWN_WARNINGS} more, in summary.json", err=True)
-    Console().print(_table(summary))
+
+
+def _print_summary(summary: Summary) -> None:
+    print_in_parts(list(summary.regions), lambda names: _table(summary, names))
     for name, region in summary.regions.items():
         if any(region.empty.values()):
             empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())
@@ -65,12 +73,12 @@ def _print_summary(summary: Summary) -> None:
         print(line)
 
 
-def _table(summary: Summary) -> Table:
-    """Return figures as rows and regions as columns, so that four regions fit into 80 characters."""
+def _table(summary: Summary, names: Sequence[str]) -> Table:
+    """Return figures as rows and some of the regions as columns."""
     from rich.table import Table
 
-    regions = summary.regions.values()
-    table = Table("Mean over patients", *summary.regions, title=f"{summary.protocol} (95 % interval over patients)")
+    regions = [summary.regions[name] for name in names]
+    table = Table("Mean over patients", *names, title=f"{summary.protocol} (95 % interval over patients)")
     for name in metrics_shown("terminal"):
         if any(region.metrics[name] for region in regions):
             metric = METRICS[name]
@@ -167,7 +175,7 @@ def _text(interval: Interval | None, number_format: str = "") -> str:
     """Return the mean, with its interval on a second line; without a format, the digits depend on the size."""
     if interval is None:
         return "–"  # noqa: RUF001
+    digits = number_format or (".1f" if max(interval.mean, interval.high or 0) >= 10 else ".3f")
     if interval.low is None or interval.high is None:
-        return f"{interval.mean:{number_format or '.3f'}}\n(one patient)"
-    ends = number_format or (".1f" if interval.high >= 10 else ".2f")
-    return f"{interval.mean:{number_format or '.3f'}}\n[{interval.low:{ends}}, {interval.high:{ends}}]"
+        return f"{interval.mean:{digits}}\n(one patient)"
+    return f"{interval.mean:{digits}}\n[{interval.low:{digits}}, {interval.high:{digits}}]"

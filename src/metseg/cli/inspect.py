@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS if masks are under another root.")],
+    root: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROOT",
+            help="The data set; IMAGES::MASKS if masks are under another root. Or a zip archive with DICOM, or "
+            "one image.",
+        ),
+    ],
     layout: Annotated[str | None, typer.Option("--layout", help="Layout of the folder; detected by default.")] = None,
     channels: Annotated[
         str, typer.Option("--channels", help="Sequences of the channels, in file order: t1n,t2f,t1c.")
@@ -56,7 +63,6 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a data set's counts, sizes, sequences, grids, labels, lesions, orphans, duplicates and bad files."""
-    from metseg.io.case_discovery import find
     from metseg.io.images.slice_stack import SliceStackSource
     from metseg.recipe import DataPart
 
@@ -73,7 +79,14 @@ def inspect(
         patients=absolute(patients),
         stack=stack,
     )
-    found = find(root, data, masks=masks)
+    for_folders = {
+        "--layout": layout,
+        "--labels": labels,
+        "--file-labels": file_labels,
+        "--masks": masks,
+        "--patients": patients,
+    }
+    found = _found(root, data, masks, for_folders=[name for name, value in for_folders.items() if value is not None])
     if previewed is not None and preview is not None:
         from metseg.experiment.recipe_preview import preview_augmentation
 
@@ -87,6 +100,34 @@ def inspect(
         shown.print([(what, str(path)) for what, path in written.items() if path is not None])
     if all_wrong:
         raise _nothing_usable(root, len(found.sources))
+
+
+def _found(root: str, data: DataPart, masks: Path | None, *, for_folders: Sequence[str]) -> FoundCases:
+    """Return the cases of a data set, or of a single file.
+
+    Args:
+        root: as given.
+        data: how it is read.
+        masks: root of the masks.
+        for_folders: the given options that a single file has no use for.
+    Raises:
+        UsageError: ``usage.options``, such an option is given for a single file.
+    """
+    from metseg.errors import UsageError
+    from metseg.io.case_discovery import find
+    from metseg.io.prediction_inputs import find_in_file
+
+    if not Path(root).is_file():
+        return find(root, data, masks=masks)
+    if for_folders:
+        raise UsageError(
+            f"{' and '.join(for_folders)} cannot be used with a single file",
+            where=root,
+            expected="the folder of a data set",
+            cure="give the folder, or leave the option out",
+            code="usage.options",
+        )
+    return find_in_file(Path(root), data)
 
 
 def _nothing_usable(root: str, cases: int) -> InputError:
@@ -187,6 +228,8 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
         *((f"column {column}", counts(values)) for column, values in inspection.attributes.items()),
     ]
     faults = [
+        *(("bad file", f"{problem.file}: {problem.message}") for problem in inspection.problems[:SHOWN]),
+        ("more bad files", str(max(0, len(inspection.problems) - SHOWN) or "")),
         ("no lesion", names(inspection.patients_without_lesion, "patient")),
         *(("copies", f"{pair} in {names(who, 'patient')}") for pair, who in inspection.channel_copies.items()),
         ("constant", names(inspection.constant_pictures, "picture")),
@@ -196,8 +239,6 @@ def _lines(inspection: Inspection) -> list[tuple[str, str]]:
         *(("left out", note) for note in inspection.left_out),
         *(("duplicates", " = ".join(group)) for group in inspection.duplicates[:SHOWN]),
         ("more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")),
-        *(("bad file", f"{problem.file}: {problem.message}") for problem in inspection.problems[:SHOWN]),
-        ("more bad files", str(max(0, len(inspection.problems) - SHOWN) or "")),
         *(("note", f"{note} ({pluralize(count, 'slice')})") for note, count in inspection.notes.items()),
         ("other files", counts(inspection.other_files)),
     ]

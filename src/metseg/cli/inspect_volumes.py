@@ -46,15 +46,15 @@ def volume_lines(inspection: VolumeInspection) -> list[tuple[str, str]]:
 
 def _faults(inspection: VolumeInspection) -> Iterator[tuple[str, str]]:
     lacking = [f"{line.case} ({', '.join(line.missing)})" for line in inspection.case_lines if line.missing]
+    yield from (("wrong", f"{problem.file}: {problem.message}") for problem in inspection.problems)
+    yield "missing sequence", names(lacking, "study", "studies")
     yield "several examinations", names([f"{p} ({n})" for p, n in inspection.repeated.items()], "patient")
     yield "several grids", names(inspection.cases_on_several_grids, "study", "studies")
-    yield "missing sequence", names(lacking, "study", "studies")
     yield "no lesion found", names(inspection.cases_without_lesion, "study", "studies")
     yield "constant", names(inspection.constant_images, "image")
     yield "mask, no image", names(inspection.orphan_masks, "mask")
     yield from (("duplicates", " = ".join(group)) for group in inspection.duplicates[:SHOWN])
     yield "more duplicates", str(max(0, len(inspection.duplicates) - SHOWN) or "")
-    yield from (("wrong", f"{problem.file}: {problem.message}") for problem in inspection.problems)
     yield from (("note", f"{line.case}: {note}") for line in inspection.case_lines for note in line.notes)
     yield from (("left out", note) for note in inspection.left_out)
     yield "other files", counts(inspection.other_files)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from metseg.cli.option_parsing import absolute
+from metseg.cli.option_parsing import MODEL_HELP, absolute
+from metseg.cli.output import Cells, print_cells
 
 app = typer.Typer(help="Bundles and architectures.", no_args_is_help=True)
 
@@ -31,7 +33,7 @@ def list_models(as_json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False) -> None:
+def show(name: Annotated[str, typer.Argument(help=MODEL_HELP)], as_json: Json = False) -> None:
     """Show the model card of a bundle."""
     from metseg.model.bundle import load_bundle
 
@@ -65,15 +67,26 @@ def architectures(as_json: Json = False) -> None:
             )
         )
         return
+    rows = [
+        (
+            name,
+            " and ".join(f"{dimension}D" for dimension in spec.dimensions),
+            spec.source,
+            ", ".join(spec.options.model_fields),
+        )
+        for name, spec in MODELS.items()
+    ]
+    if sys.stdout.isatty():
+        print_cells(Cells(("architecture", "dimensions", "source", "options"), tuple(rows)))
+        return
     width = max(map(len, MODELS))
-    for name, spec in MODELS.items():
-        forms = " and ".join(f"{dimension}D" for dimension in spec.dimensions)
-        print(f"{name:<{width}}  {forms:<9}  {spec.source:<24}  {', '.join(spec.options.model_fields)}")
+    for name, forms, source, options in rows:
+        print(f"{name:<{width}}  {forms:<9}  {source:<24}  {options}")
 
 
 @app.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
+    path: Annotated[Path, typer.Argument(help="The folder of a bundle, or of a training.")],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the bundle; defaults to its recipe's name.")
     ] = None,
@@ -81,18 +94,33 @@ def add(
 ) -> None:
     """Install a bundle, so that it can be used by name."""
     from metseg.model.bundle_install import install_bundle
+    from metseg.model_terms import is_accepted
 
     installed = install_bundle(path, name=name)
     if as_json:
         print(json.dumps({"name": installed.name, "bundle": str(installed)}))
         return
     print(f"{installed.name}\t{installed}")
+    if not is_accepted(installed):
+        typer.echo(f"for non-commercial use only: run metseg models accept {installed.name} before using it", err=True)
 
 
 @app.command()
-def verify(
+def accept(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False
 ) -> None:
+    """Accept the terms of a bundle for non-commercial use only; needed once, before it predicts."""
+    from metseg.model_terms import accept as accept_terms
+
+    terms = accept_terms(name)
+    if as_json:
+        print(json.dumps({"name": name, "non_commercial": bool(terms), "terms": terms, "accepted": True}))
+        return
+    print(f"{name}: accepted, non-commercial use only: {terms}" if terms else f"{name}: free, nothing to accept")
+
+
+@app.command()
+def verify(name: Annotated[str, typer.Argument(help=MODEL_HELP)], as_json: Json = False) -> None:
     """Check a bundle's checksums and that its weights fit its recipe; exits with status 4 if not."""
     from metseg.model.bundle import load_bundle
 
@@ -105,7 +133,7 @@ def verify(
 
 @app.command()
 def join(
-    names: Annotated[list[str], typer.Argument(help="Bundles of one recipe, such as one per fold.")],
+    names: Annotated[list[str], typer.Argument(help="Bundles or trainings of one recipe, such as one per fold.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the new bundle.")],
     as_json: Json = False,
 ) -> None:
@@ -121,7 +149,7 @@ def join(
 
 @app.command()
 def operate(
-    name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")],
+    name: Annotated[str, typer.Argument(help=MODEL_HELP)],
     predictions: Annotated[
         Path,
         typer.Option("--predictions", help="Folder of the bundle's masks and probabilities for validation patients."),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Meant = TypeVar("Meant", str, Path)
 
+#: Help of options and arguments that take a model.
+MODEL_HELP = "A bundle: its name or its folder; or the folder of a training, such as runs/one."
+
 
 def absolute(path: Path | None) -> str | None:
     """Return an absolute path, for a recipe's data part that is read from other working directories."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metseg.message_text import pluralize
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 #: Names listed one by one; the rest are counted.
 SHOWN = 6
+
+#: Characters within which the natural width of a table is measured.
+UNLIMITED = 10_000
+
+Column = TypeVar("Column")
 
 
 @dataclass(frozen=True)
@@ -53,16 +61,60 @@ class Shown:
 
         console = Console(highlight=False, markup=False)
         if self.cells is not None:
-            cells = Table(*self.cells.headings, box=None, padding=(0, 2, 0, 0))
-            for row in self.cells.rows:
-                cells.add_row(*row)
-            console.print(cells)
+            print_cells(self.cells)
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for name, value in lines:
             table.add_row(name, value)
         console.print(table)
+
+
+def print_cells(cells: Cells) -> None:
+    """Print a table for a terminal; long cells are wrapped."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*cells.headings, box=None, padding=(0, 2, 0, 0))
+    for row in cells.rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_in_parts(columns: Sequence[Column], table_of: Callable[[Sequence[Column]], Table]) -> None:
+    """Print a table, divided by columns if it does not fit the width of the output with whole cells.
+
+    Args:
+        columns: what the columns after the first show.
+        table_of: returns the table of some of them.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    unlimited = console.options.update(width=UNLIMITED)
+    for size in range(len(columns), 0, -1):
+        parts = [table_of(columns[first : first + size]) for first in range(0, len(columns), size)]
+        # A single column that is still too wide is wrapped.
+        if size == 1 or max(console.measure(part, options=unlimited).maximum for part in parts) <= console.width:
+            for part in parts:
+                console.print(part)
+            return
+
+
+def print_transposed(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as columns: their first cells are headings, and the titles of the other cells stand on the left."""
+    from rich.table import Table
+    from rich.text import Text
+
+    def table_of(shown: Sequence[Sequence[str]]) -> Table:
+        table = Table(titles[0])
+        for row in shown:
+            table.add_column(Text(row[0]))
+        for place, title in enumerate(titles[1:], start=1):
+            table.add_row(title, *(Text(row[place]) for row in shown))
+        return table
+
+    print_in_parts(rows, table_of)
 
 
 def counts(values: Mapping[Any, int]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    root: Annotated[str, typer.Argument(help="The data set: volumes, with or without masks.")],
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="The data set: volumes, with or without masks.")],
     out: Annotated[Path, typer.Option("--out", help="The recipe to write (TOML), for `metseg train`.")] = Path(
         "plan.toml"
     ),

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.option_parsing import absolute, named_part, named_sequences
+from metseg.cli.option_parsing import MODEL_HELP, absolute, named_part, named_sequences
+from metseg.headline import SPECK_ML
 from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from metseg.inference.batch import Outcome
 
 #: Errors printed one by one; the rest are counted.
@@ -24,19 +27,50 @@ SHOWN_WARNINGS = 5
 def predict(
     *,
     inputs: Annotated[
-        list[Path] | None, typer.Argument(help="Pictures, volumes, DICOM, or folders of them.", metavar="INPUT...")
+        list[Path] | None, typer.Argument(help="Pictures, volumes, DICOM, or folders of them.", metavar="INPUT")
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="A bundle: its name or its folder.")],
-    out: Annotated[Path, typer.Option("--out", help="Output folder for masks and JSON documents.")] = Path(
+    model: Annotated[str, typer.Option("--model", metavar="NAME_OR_FOLDER", help=MODEL_HELP)],
+    out: Annotated[Path, typer.Option("--out", help="Output folder for masks, JSON documents and lesions.csv.")] = Path(
         "predictions"
     ),
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", help="Result to write: mask, overlay, probability, instances or brain-mask; can be repeated."
+            "--format",
+            metavar="NAME",
+            help="Result to write: mask, overlay, probability, instances or brain-mask; can be repeated.",
         ),
     ] = None,
-    tta: Annotated[bool | None, typer.Option("--tta/--no-tta", help="Average over mirror images.")] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Also write a map of lesion numbers; as --format instances.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="PROBABILITY",
+            help="Smallest probability of a lesion voxel, between 0 and 1; defaults to the model's. The model's scores "
+            "do not apply to another one.",
+        ),
+    ] = None,
+    min_volume: Annotated[
+        float | None,
+        typer.Option(
+            "--min-volume",
+            metavar="MM3",
+            min=0,
+            help="Smallest volume of a lesion in mm³ (1 mL = 1000 mm³); defaults to the model's. The model's scores do "
+            "not apply to another one. Not for pictures, which have no voxel size.",
+        ),
+    ] = None,
+    tta: Annotated[
+        bool | None,
+        typer.Option(
+            "--tta/--no-tta",
+            help="Average over mirror images: 2, 4 or 8 times the computing time, depending on the axes that training "
+            "mirrored; whether it improves the masks depends on the model. Defaults to the model's setting.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="Process part i of n of the cases, given as i/n. Skips finished cases; safe to run again."),
@@ -44,7 +78,9 @@ def predict(
     modality: Annotated[
         list[str] | None,
         typer.Option(
-            help="t1c=PATH: use this file or DICOM series as the sequence; overrides detection. t1c=none: leave it out."
+            metavar="SEQUENCE=PATH",
+            help="t1c=PATH: use this file or DICOM series as the sequence; overrides detection. "
+            "t1c=none: leave it out.",
         ),
     ] = None,
     patient_pattern: Annotated[
@@ -76,6 +112,7 @@ def predict(
     from metseg.inference.predictor import Predictor
     from metseg.inference.shards import Shard
     from metseg.model.bundle import load_bundle
+    from metseg.model_terms import require_accepted
 
     reading = InputOptions(
         patient_pattern,
@@ -87,10 +124,26 @@ def predict(
         patients=absolute(patients),
     )
     portion = None if shard is None else Shard.parse(shard)
-    predictor = Predictor.from_bundle(load_bundle(model), device=device, tta=tta)
-    chosen = formats or ("mask", "overlay")
-    outcome = predict_paths(inputs or [], predictor, out, formats=chosen, reading=reading, shard=portion, quiet=as_json)
-    _print(outcome, out, as_json)
+    require_accepted(model)
+    predictor = Predictor.from_bundle(
+        load_bundle(model), device=device, tta=tta, threshold=threshold, minimum_mm3=min_volume
+    )
+    if predictor.views > 1 and not as_json:
+        _tell(f"averaging over mirror images takes about {predictor.views} times as long as --no-tta")
+    chosen = [*(formats or ("mask", "overlay")), *(["instances"] if instances else [])]
+    outcome = predict_paths(
+        inputs or [],
+        predictor,
+        out,
+        formats=tuple(dict.fromkeys(chosen)),
+        reading=reading,
+        shard=portion,
+        quiet=as_json,
+    )
+    if as_json:
+        _print_json(outcome)
+    else:
+        _print(outcome, out)
     if outcome.errors:
         raise typer.Exit(outcome.errors[0].exit_status)
 
@@ -99,14 +152,31 @@ def _tell(note: str) -> None:
     typer.echo(f"note: {note}", err=True)
 
 
-def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
-    if as_json:
-        failed = [{"code": error.code, "message": error.one_line()} for error in outcome.errors]
-        cases = [json.loads(path.read_text("utf-8")) for path in outcome.documents]
-        print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
-        return
-    # Warnings come before the counts, so that they are read first.
-    for text, count in outcome.warnings.most_common(SHOWN_WARNINGS):
+def _worst_first(warnings: Counter[str]) -> list[tuple[str, int]]:
+    """Return warnings with their numbers of cases: first those by which the scores do not hold, then by number."""
+    from metseg.inference.input_fit import misfit_warnings
+
+    doubts = misfit_warnings(warnings)
+    return sorted(warnings.most_common(), key=lambda pair: pair[0] not in doubts)
+
+
+def _print_json(outcome: Outcome) -> None:
+    failed = [{"code": error.code, "message": error.one_line()} for error in outcome.errors]
+    cases = [json.loads(path.read_text("utf-8")) for path in outcome.documents]
+    print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
+
+
+def _print(outcome: Outcome, out: Path) -> None:
+    """Print the worst first: errors, fitness, warnings, then the result; no counts if there is no result."""
+    headline = outcome.headlines[0] if len(outcome.headlines) == 1 else None
+    specks = sum(one.specks for one in outcome.headlines)
+    for error in outcome.errors[:SHOWN_ERRORS]:
+        typer.echo(f"metseg: {error.one_line()}", err=True)
+    if len(outcome.errors) > SHOWN_ERRORS:
+        typer.echo(f"metseg: and {len(outcome.errors) - SHOWN_ERRORS} more could not be read", err=True)
+    if headline is not None:
+        typer.echo(headline.fitness, err=True)
+    for text, count in _worst_first(outcome.warnings)[:SHOWN_WARNINGS]:
         typer.echo(f"note ({pluralize(count, 'case')}): {text}", err=True)
     if len(outcome.warnings) > SHOWN_WARNINGS:
         more = pluralize(len(outcome.warnings) - SHOWN_WARNINGS, "more kind of note is", "more kinds of note are")
@@ -114,10 +184,12 @@ def _print(outcome: Outcome, out: Path, as_json: bool) -> None:
     counts = {"picture": outcome.pictures, "volume": outcome.volumes}
     shown = [pluralize(count, what) for what, count in counts.items() if count]
     shown += [f"{outcome.skipped} skipped"] if outcome.skipped else []
+    if not shown:
+        return
+    shown += [f"{len(outcome.errors)} failed"] if outcome.errors else []
     # "0 lesions" where no image was processed would read like a finding.
     lesions = [pluralize(outcome.lesions, "lesion")] if outcome.documents else []
-    print(f"{', '.join([*(shown or ['nothing predicted']), *lesions])}; results in {out}", flush=True)
-    for error in outcome.errors[:SHOWN_ERRORS]:
-        typer.echo(f"metseg: {error.one_line()}", err=True)
-    if len(outcome.errors) > SHOWN_ERRORS:
-        typer.echo(f"metseg: and {len(outcome.errors) - SHOWN_ERRORS} more could not be read", err=True)
+    lesions += [f"{specks} of them below {SPECK_ML} mL"] if specks else []
+    if headline is not None:
+        print("\n".join([headline.finding, *(f"  {one.name}: {one.text}" for one in headline.figures)]))
+    print(f"{', '.join([*shown, *lesions])}; results in {out}", flush=True)

@@ -11,10 +11,11 @@ import typer
 
 def report(
     documents: Annotated[
-        list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT...")
+        list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT")
     ],
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="Report format: pdf or html; can be repeated.")
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="Report format: pdf or html; can be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Output folder; defaults to the folder of the document.")
@@ -23,7 +24,12 @@ def report(
         Path | None, typer.Option("--images", help="The study's images, as background; black without them.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="The bundle that was used, if `metseg models list` does not show it.")
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME_OR_FOLDER",
+            help="The bundle or training that was used, if `metseg models list` does not show it.",
+        ),
     ] = None,
     pseudonym: Annotated[
         str | None, typer.Option("--pseudonym", help="Name of the study in the report; defaults to the case name.")

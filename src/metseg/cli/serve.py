@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,13 +40,14 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     from metseg.serve.app import create_app
+    from metseg.serve.bind_address import listen
     from metseg.serve.log_redaction import configure_logs
 
     given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
     settings = _settings(**given)
     configure_logs(settings.log_level)
     _require_key_beyond_loopback(settings)
-    listener = _listen(settings)
+    listener = listen(settings.host, settings.port, backlog=_BACKLOG)
     _run(create_app(settings), settings, listener)
 
 
@@ -58,7 +58,9 @@ def add_key(
     ],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="Scope of the key: predict, read, write or metrics; can be repeated."),
+        typer.Option(
+            "--scope", metavar="NAME", help="Scope of the key: predict, read, write or metrics; can be repeated."
+        ),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,
     as_json: Json = False,
@@ -133,10 +135,12 @@ def check_audit(
 
 
 def _settings(**given: object) -> Settings:
-    from metseg.serve.settings import load_settings
+    from metseg.serve.settings import load_settings, share_settings
+    from metseg.serve.storage.folders import keep_files_private
 
+    keep_files_private()
     settings = load_settings(**given)
-    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are searched there, also by child processes
+    share_settings(settings)
     return settings
 
 
@@ -172,31 +176,16 @@ def _require_key_beyond_loopback(settings: Settings) -> None:
         )
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Return a listening socket, so that its port is known before anything else starts."""
-    from metseg.serve.bind_address import bind
-
-    try:
-        listener = bind(settings.host, settings.port)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on port {settings.port} of {settings.host}",
-            where="--port",
-            got=error.strerror,
-            cure="stop the program that uses the port, or choose another one with --port",
-            code="usage.port",
-        ) from None
-    listener.listen(_BACKLOG)
-    return listener
-
-
 def _run(application: Any, settings: Settings, listener: socket.socket) -> None:
     import uvicorn
+
+    from metseg.http_protocol import TimedHttpProtocol
 
     host, port = listener.getsockname()[:2]
     print(f"metseg serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     config = uvicorn.Config(
         application,
+        http=TimedHttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

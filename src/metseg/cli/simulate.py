@@ -57,6 +57,7 @@ def simulate(
         list[str] | None,
         typer.Option(
             "--set",
+            metavar="KEY=VALUE",
             help="Any other option of the phantom, such as --set lesions_max=4, --set diameter_median_mm=9 or "
             "--set scanners=many (tissue contrast and scanners vary as among many hospitals).",
         ),

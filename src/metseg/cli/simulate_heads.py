@@ -25,7 +25,9 @@ def simulate_heads(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Change an option of the variation, such as --set spacing_mm=1.5 or --set lesions=0."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change an option of the variation, such as --set spacing_mm=1.5 or --set lesions=0.",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep existing heads and create the missing ones.")] = False,

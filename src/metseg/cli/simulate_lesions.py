@@ -45,7 +45,9 @@ def simulate_lesions(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Change an option of the lesions, such as --set lesions_max=4 or --set diameter_median_mm=9."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change an option of the lesions, such as --set lesions_max=4 or --set diameter_median_mm=9.",
         ),
     ] = None,
     resume: Annotated[

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def split(
-    root: Annotated[str, typer.Argument(help="The data set; IMAGES::MASKS if masks are under another root.")],
+    root: Annotated[
+        str, typer.Argument(metavar="ROOT", help="The data set; IMAGES::MASKS if masks are under another root.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The split file (JSON).")],
     by: Annotated[
         str | None, typer.Option("--by", help="Unit of the split: patient, or slice (which leaks patients).")

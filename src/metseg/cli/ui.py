@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 import typer
 
 from metseg.errors import UsageError
 
-#: Largest file of an upload, in megabytes; the service has its own limits.
-_UPLOAD_MB = 2048
-#: Largest message to the browser, in megabytes: a large volume for the viewer.
-_MESSAGE_MB = 512
+#: Variable with the memory in bytes that the process of the page may use, and its default as a share of the machine's.
+MEMORY_VARIABLE: Final = "METSEG_PAGE_MEMORY_BYTES"
+MEMORY_SHARE: Final = 0.5
 
 
 def ui(
@@ -26,11 +25,13 @@ def ui(
 ) -> None:
     """Serve the page. It talks only to the API that `metseg serve` or `metseg up` started."""
     _require_streamlit()
-    from streamlit.web import bootstrap
 
+    from metseg.http_protocol import TimedHttpProtocol
     from metseg.io.volumes.brain_masks import name_sequences_or_masks
     from metseg.reporting.study.preprocessing_text import describe_steps
+    from metseg.serve.bind_address import listen
     from metseg.ui import page_settings
+    from metseg.ui.page_server import run_page
 
     given = {} if api is None else {"api_url": api}
 
@@ -40,38 +41,35 @@ def ui(
             for named in name_sequences_or_masks(stems)
         ]
 
+    memory_bytes = page_memory_bytes()
+    listener = listen(host, port)
     # The page must not import the layers that hold these two functions; the command may.
     page_settings.use(page_settings.settings_from_environment(read_names=read_names, describe=describe_steps, **given))
-    _ask_nobody_for_our_address()
-    options = streamlit_options(host, port)
-    bootstrap.load_config_options(flag_options=options)
     print(f"metseg ui serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    # The parts of the page are first imported when somebody opens it, and Streamlit is there to take them in.
-    bootstrap.run(str(Path(page_settings.__file__).with_name("app.py")), False, [], options)
+    run_page(listener, memory_bytes, TimedHttpProtocol)
 
 
-def _ask_nobody_for_our_address() -> None:
-    """Keep Streamlit from asking a server on the internet for this machine's public address.
+def page_memory_bytes() -> int:
+    """Return the memory that the page may use: METSEG_PAGE_MEMORY_BYTES, else half of the machine or container.
 
-    It asks at the start where it listens beyond localhost, and at each connection from another origin.
+    Raises:
+        UsageError: ``usage.settings``, the variable is not a positive whole number.
     """
-    from streamlit import net_util
+    from metseg.system_info import memory_bytes
 
-    net_util._external_ip = ""
-
-
-def streamlit_options(host: str, port: int) -> dict[str, Any]:
-    """Return Streamlit's options by the names of its flags, as `load_config_options` takes them."""
-    from metseg.ui.theme import OPTIONS
-
-    options = {
-        **OPTIONS,
-        "server.address": host,
-        "server.port": port,
-        "server.maxUploadSize": _UPLOAD_MB,
-        "server.maxMessageSize": _MESSAGE_MB,
-    }
-    return {name.replace(".", "_"): value for name, value in options.items()}
+    given = os.environ.get(MEMORY_VARIABLE)
+    if not given:
+        return int(MEMORY_SHARE * memory_bytes())
+    if not given.isdigit() or int(given) == 0:
+        raise UsageError(
+            "not a number of bytes",
+            where=MEMORY_VARIABLE,
+            expected="a positive whole number",
+            got=given,
+            cure=f"correct {MEMORY_VARIABLE}",
+            code="usage.settings",
+        )
+    return int(given)
 
 
 def _require_streamlit() -> None:

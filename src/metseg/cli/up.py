@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Seconds that a worker has to release its study at shutdown. After that it is killed, which is safe too.
 GRACE_S = 40.0
+
+#: File in the home folder that a running `metseg up` locks; the system releases it when the process ends.
+UP_LOCK = "up.lock"
 
 #: The page of `metseg up` is for users of this machine, wherever the API listens. For other users see docs/deploy.md.
 PAGE_HOST = "127.0.0.1"
@@ -32,12 +38,15 @@ def up(
     """Start the API, a worker and the page. Ctrl-C stops all of them; a process that crashes is restarted."""
     from metseg.serve.jobs.supervisor import Supervisor, require_free_port
     from metseg.serve.settings import load_settings
+    from metseg.serve.storage.folders import keep_files_private
 
+    keep_files_private()
     settings = load_settings(**({} if port is None else {"port": port}))
     has_page = page and page_is_installed()
     require_free_port(settings.host, settings.port, what="the API", option="--port")
     if has_page:
         require_free_port(PAGE_HOST, page_port, what="the page", option="--page-port")
+    _require_usable_database(settings)
     children = [api_child(settings), *worker_children(settings, workers)]
     if has_page:
         children.append(page_child(settings, page_port))
@@ -46,9 +55,47 @@ def up(
         where = address(PAGE_HOST, page_port) if has_page else "not installed (pip install 'metseg[ui]')"
         sys.stderr.write(f"page: {where}\n")
     sys.stderr.write("Ctrl-C stops all.\n")
-    status = Supervisor(children, grace_s=GRACE_S).run()
+    with _warning_of_second(settings.home):
+        status = Supervisor(children, grace_s=GRACE_S).run()
     if status:
         raise typer.Exit(status)
+
+
+def _require_usable_database(settings: Settings) -> None:
+    """Refuse a damaged database, or one of another version, once and before anything starts.
+
+    A PostgreSQL server that does not answer yet is no reason: the children try again until it does.
+    """
+    from metseg.serve.storage.database_check import DatabaseUnreachable, check_database
+
+    try:
+        check_database(settings)
+    except DatabaseUnreachable:
+        if settings.records_url.get_backend_name() == "sqlite":
+            raise
+
+
+@contextmanager
+def _warning_of_second(home: Path) -> Iterator[None]:
+    """Hold the lock of a home folder; warn if another `metseg up` holds it."""
+    from filelock import FileLock, Timeout
+
+    from metseg.serve.storage.folders import Folders
+
+    Folders(home).make()
+    lock = FileLock(home / UP_LOCK, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        sys.stderr.write(
+            f"warning: another `metseg up` is running with the same METSEG_HOME ({home}): both process the same"
+            " studies, and their workers need different names (METSEG_WORKER_ID). Stop one of them, or set"
+            " METSEG_HOME.\n"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def api_child(settings: Settings) -> Child:

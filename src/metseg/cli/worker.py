@@ -25,12 +25,14 @@ def worker(
     """
     from metseg.malloc_tuning import give_back_freed_memory
     from metseg.serve.jobs.limits import limit_threads, yield_to_others
-    from metseg.serve.settings import load_settings
+    from metseg.serve.settings import load_settings, share_settings
+    from metseg.serve.storage.folders import keep_files_private
     from metseg.system_info import processors
 
+    keep_files_private()
     given = {"worker_id": name, "worker_threads": threads}
     settings = load_settings(**{key: value for key, value in given.items() if value is not None})
-    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are searched there
+    share_settings(settings)
     count = settings.worker_threads or processors()
     # Before torch and similar libraries are imported: they read the limit once.
     limit_threads(count)

@@ -178,7 +178,7 @@ def lesion_probabilities(masks: MaskPair, manner: ScoringConfig, *, region: str 
         raise InputError(
             "the case has no probability map",
             where=masks.case,
-            cure="predict with --format mask --format probability",
+            cure="predict again: metseg predict --format mask --format probability",
             code="input.no_probability",
         )
     # The prediction is not used. With the truth in its place, the checks see one mask only.

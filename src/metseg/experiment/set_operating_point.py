@@ -175,7 +175,7 @@ def _require_predictions(pairs: Pairs, documents: Documents, bundle: Bundle) -> 
         raise InputError(
             f"{pluralize(len(without), 'case')} without a probability map",
             where=without[0],
-            cure="predict with --format mask --format probability",
+            cure="predict again: metseg predict --format mask --format probability",
             code="input.no_probability",
         )
     for pair in pairs.cases:

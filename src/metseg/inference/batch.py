@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metseg.errors import InputError, MetsegError, ResourceError
+from metseg.headline import Headline
 from metseg.inference.input_fit import require_fitting_source
 from metseg.inference.input_options import GUESSED, InputOptions
 from metseg.inference.network_predictor import SLICES_IN_MEMORY
 from metseg.inference.outputs.case_document import CaseReport
+from metseg.inference.outputs.lesions_file import require_own_lesions_file, write_lesions_file
 from metseg.inference.outputs.output_formats import (
     Format,
     document_path,
@@ -22,13 +24,13 @@ from metseg.inference.outputs.output_formats import (
 )
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import Predictor
-from metseg.inference.shards import Shard, claimed, finished
+from metseg.inference.shards import LOCKS, Shard, claimed, finished
 from metseg.inference.windows.memory import out_of_memory_is_an_error, require_memory_for
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
-from metseg.progress import track
+from metseg.progress import ShowShare, share_bar, show_no_share, track
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Outcome:
         pictures: how many pictures were predicted.
         volumes: how many volumes were predicted.
         lesions: how many lesions were found in all.
+        headlines: of each case that was predicted.
         skipped: how many cases were finished before, or are being worked on by another process.
         errors: one for each picture or case that could not be read.
         warnings: what was noticed, with the number of cases.
@@ -52,6 +55,7 @@ class Outcome:
     skipped: int = 0
     errors: list[MetsegError] = field(default_factory=list)
     warnings: Counter[str] = field(default_factory=Counter)
+    headlines: list[Headline] = field(default_factory=list)
 
 
 def predict_paths(
@@ -73,10 +77,12 @@ def predict_paths(
         inputs: each a file or a folder; below a folder of pictures, relative paths are kept.
         predictor: the model.
         out: the folder to write to.
-        formats: names in `FORMATS`; the JSON document of each case is always written.
+        formats: names in `FORMATS`; the JSON document of each case and ``lesions.csv`` are always written.
         reading: how the inputs are read, where nothing can be known from themselves.
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
+    Returns:
+        What became of the cases. ``lesions.csv`` in ``out`` has the lesions of all cases with a document there.
     Raises:
         UsageError: an unknown format, or a brain mask of a model that uses none.
         InputError: an input where nothing is found, or results that would overwrite one another or an input.
@@ -86,16 +92,20 @@ def predict_paths(
     chosen = find_formats(formats, uses_brain_mask=brain_mask_options(recipe) is not None)
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
+    require_own_lesions_file(out)
     outcome = Outcome()
     if shard is not None:
         sources = shard.select(sources)
-    cases = [_pieces(source, predictor, out, chosen) for source in sources]
+    show = show_no_share if quiet else share_bar
+    cases = [_pieces(source, predictor, out, chosen, show=show) for source in sources]
     if shard is None:
         for piece in track([piece for pieces in cases for piece in pieces], "Predicting", quiet=quiet):
             piece.predict(predictor, outcome)
     else:
         for pieces in track(cases, "Predicting", quiet=quiet):
             _unless_done(pieces, predictor, outcome)
+    if outcome.documents or outcome.skipped:
+        write_lesions_file(out, locks=None if shard is None else out / LOCKS)
     return outcome
 
 
@@ -109,6 +119,7 @@ class Piece:
         last: whether the case ends with this piece.
         formats: what is written of each prediction.
         out: where it and the document of the case go.
+        show: shows the progress within a volume.
     """
 
     source: CaseSource
@@ -116,6 +127,7 @@ class Piece:
     last: bool
     formats: Sequence[Format]
     out: Path
+    show: ShowShare
 
     @property
     def document(self) -> Path:
@@ -131,7 +143,7 @@ class Piece:
     def predict(self, predictor: Predictor, outcome: Outcome) -> None:
         """Predict what of it can be read, write it, and report that and the rest."""
         try:
-            for prediction in _predictions(self.source, predictor, self.report):
+            for prediction in _predictions(self.source, predictor, self.report, self.show):
                 for form in self.formats:
                     form.write_part(prediction, self.out)
                 self.report.add(prediction)
@@ -154,15 +166,18 @@ class Piece:
             outcome.pictures += len(report.slice_names)
             outcome.volumes += not report.slice_names
             outcome.lesions += len(report.lesions)
+            outcome.headlines.append(report.headline())
 
 
-def _pieces(source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format]) -> list[Piece]:
+def _pieces(
+    source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format], *, show: ShowShare
+) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
     report = CaseReport(source.case_id, predictor.name, predictor.fingerprint, keeps_instances=need_instances(formats))
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
-    return [Piece(part, report, part is parts[-1], formats, out) for part in parts]
+    return [Piece(part, report, part is parts[-1], formats, out, show) for part in parts]
 
 
 def _unless_done(pieces: Sequence[Piece], predictor: Predictor, outcome: Outcome) -> None:
@@ -181,12 +196,12 @@ def _parts(source: SliceStackSource, predictor: Predictor) -> list[SliceStackSou
     return [replace(source, slices=source.slices[first : first + step]) for first in range(0, len(source.slices), step)]
 
 
-def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport) -> Iterator[Prediction]:
+def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport, show: ShowShare) -> Iterator[Prediction]:
     cure = "close other programs, or give each patient a folder"
     with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
         if not isinstance(source, SliceStackSource):
             require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
-            yield predictor(source.load())
+            yield predictor(source.load(), show=show)
             return
         if predictor.needs_whole_case:
             require_memory_for(source, channels=len(predictor.recipe.data.inputs))
@@ -199,7 +214,7 @@ def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport) -
     if waiting:
         paths = {error.where for error in waiting}
         rest = tuple(piece for piece in source.slices if piece.image in paths)
-        yield from _predictions(replace(source, slices=rest), predictor, report)
+        yield from _predictions(replace(source, slices=rest), predictor, report, show)
 
 
 def _is_of_another_type(error: MetsegError) -> bool:

@@ -12,7 +12,7 @@ from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.prediction_inputs import made_for_pictures
 from metseg.preprocess import check_steps
 from metseg.preprocess.missing_sequences import grey_sequence
-from metseg.recipe import Recipe
+from metseg.recipe import PredictPart, Recipe
 from metseg.volume import BRAIN_MASK, Case
 
 ON_A_VOLUME = (
@@ -24,8 +24,10 @@ ON_PICTURES = (
     " scanner's intensity values; its accuracy on pictures was not measured"
 )
 UNMEASURED = "the accuracy of the model without"
-#: What a warning says where the input is not what the network was trained on: the number of lesions is then in doubt.
-MISFIT_TEXTS = (ON_A_VOLUME, ON_PICTURES, UNMEASURED, MEANINGLESS_OTHERWISE, EQUAL_CHANNELS)
+CHANGED_POINT = "so the model's scores do not apply to this result"
+#: What a warning says where the model's scores do not hold, because of the input or of options: the number of lesions
+#: is then in doubt.
+MISFIT_TEXTS = (CHANGED_POINT, ON_A_VOLUME, ON_PICTURES, UNMEASURED, MEANINGLESS_OTHERWISE, EQUAL_CHANNELS)
 #: Entry of a bundle's metrics: the scores on cases that lack every sequence that may be missing.
 REQUIRED_ONLY = "validation_required_only"
 UNUSED_MASK = "the brain mask is ignored: the model uses the whole images"
@@ -46,6 +48,44 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
             cure="choose a model for pictures, or give the volume as NIfTI or DICOM",
             code="input.dimensions",
         )
+
+
+def require_voxel_size(case: Case, part: PredictPart, own: PredictPart) -> None:
+    """Refuse a smallest volume that was asked for where the images have no voxel size.
+
+    Args:
+        case: as it was read.
+        part: how masks are made.
+        own: the same as the model's recipe says; pictures ignore a smallest volume that comes from there.
+    Raises:
+        InputError: ``input.no_spacing``.
+    """
+    is_asked_for = part.minimum_mm3 not in (own.minimum_mm3, 0)
+    if is_asked_for and all(image.affine is None for image in case.images.values()):
+        raise InputError(
+            "the images have no voxel size, so a smallest volume in mm³ cannot be applied",
+            where=case.case_id,
+            cure="give NIfTI or DICOM images, or leave --min-volume out",
+            code="input.no_spacing",
+        )
+
+
+def operating_point_warnings(part: PredictPart, own: PredictPart) -> tuple[str, ...]:
+    """Return a sentence if masks are made with another threshold or smallest volume than the model's own.
+
+    Args:
+        part: how masks are made.
+        own: the same as the model's recipe says.
+
+    >>> operating_point_warnings(PredictPart(threshold=0.3), PredictPart())
+    ("threshold 0.3 instead of the model's 0.5, so the model's scores do not apply to this result",)
+    """
+    changes = []
+    if part.threshold != own.threshold:
+        changes.append(f"threshold {part.threshold:g} instead of the model's {own.threshold:g}")
+    if part.minimum_mm3 != own.minimum_mm3:
+        changes.append(f"smallest volume {part.minimum_mm3:g} mm³ instead of the model's {own.minimum_mm3:g} mm³")
+    return (f"{' and '.join(changes)}, {CHANGED_POINT}",) if changes else ()
 
 
 def require_channels(sequences: Collection[str], recipe: Recipe, *, where: object) -> None:
@@ -99,7 +139,7 @@ def fit_warnings(case: Case, recipe: Recipe) -> tuple[str, ...]:
 
 
 def misfit_warnings(warnings: Iterable[str]) -> tuple[str, ...]:
-    """Return those warnings by which the input is not what the network was trained on.
+    """Return those warnings by which the model's scores do not hold for a result.
 
     They are known by their text, since documents of 0.1.0 hold no more than that.
 

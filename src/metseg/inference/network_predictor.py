@@ -14,7 +14,13 @@ from torch import Tensor
 from metseg.inference.brain.brain_border import border_warnings
 from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
 from metseg.inference.fitness import fitness_sentence
-from metseg.inference.input_fit import fit_warnings, require_dimensions, unmeasured_without
+from metseg.inference.input_fit import (
+    fit_warnings,
+    operating_point_warnings,
+    require_dimensions,
+    require_voxel_size,
+    unmeasured_without,
+)
 from metseg.inference.lesion_sides import with_sides
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.postprocessing import clean_labels
@@ -32,8 +38,8 @@ from metseg.preprocess import check_steps
 from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared, Record, reference_name
-from metseg.progress import OnShare, no_progress
-from metseg.recipe import PredictPart, Recipe
+from metseg.progress import OnShare, ShowShare, no_progress, show_no_share
+from metseg.recipe import PredictPart, Recipe, validated
 from metseg.volume import Case
 
 #: Slices that go through the network together; more gain nothing on a CPU.
@@ -85,17 +91,29 @@ class NetworkPredictor:
         ]
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle, *, device: str = "auto", tta: bool | None = None) -> Self:
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        tta: bool | None = None,
+        threshold: float | None = None,
+        minimum_mm3: float | None = None,
+    ) -> Self:
         """Return the predictor of a bundle.
 
         Args:
             bundle: from `metseg.model.bundle.load_bundle`.
             device: such as ``auto``, ``cpu``, ``cuda``.
             tta: average over mirror images; None: as the bundle's recipe says.
+            threshold: smallest probability of a lesion voxel, between 0 and 1; None: the bundle's.
+            minimum_mm3: smallest volume of a component in mm³; None: the bundle's.
+        Raises:
+            UsageError: a threshold or volume out of range; `tta`, and the network was trained without flips.
         """
-        part = bundle.recipe.predict
-        if tta is not None:
-            part = part.model_copy(update={"tta": tta})
+        given = {"tta": tta, "threshold": threshold, "minimum_mm3": minimum_mm3}
+        changes = {key: value for key, value in given.items() if value is not None}
+        part = validated(PredictPart, {**bundle.recipe.predict.model_dump(), **changes}, where="options", key="predict")
         train = bundle.recipe.train
         compute = choose_compute(
             device=device,
@@ -123,17 +141,27 @@ class NetworkPredictor:
         """Return whether slices that are prepared already depend on one another."""
         return self.part.keep_largest or self.recipe.data.neighbours > 0
 
-    def __call__(self, case: Case) -> Prediction:
+    @property
+    def views(self) -> int:
+        """Return how many times each network sees every slice or window: mirror images are seen too."""
+        return len(self._mirrors)
+
+    def __call__(self, case: Case, *, show: ShowShare = show_no_share) -> Prediction:
         """Return the prediction for a case.
 
+        Args:
+            case: as it was read.
+            show: shows the progress of the brain extraction and of the windows, such as `metseg.progress.share_bar`.
         Raises:
             InputError: a sequence that the model needs is missing, or a step of the recipe cannot work on the case.
         """
         watch = Stopwatch()
         with watch.phase("preprocess"):
-            case = self.with_brain_mask(case)
+            with show("Brain extraction") as on_share:
+                case = self.with_brain_mask(case, on_share=on_share)
             prepared = self.prepare(case)
-        return self._predict(case, prepared, watch)
+        with show("Slices" if self.recipe.data.dimensions == 2 else "Windows") as on_share:
+            return self._predict(case, prepared, watch, on_share=on_share)
 
     def with_brain_mask(self, case: Case, *, on_share: OnShare = no_progress) -> Case:  # noqa: ARG002
         """Return the case with a brain mask where one has to be made; the first of the four parts of a call.
@@ -156,9 +184,10 @@ class NetworkPredictor:
             InputError: as a call.
         """
         require_dimensions(case, self.recipe)
+        require_voxel_size(case, self.part, self.recipe.predict)
         prepared = prepare(_without_truth(case), self.recipe)
         # First, for the command line shows some warnings only.
-        marks = fit_warnings(case, self.recipe)
+        marks = (*operating_point_warnings(self.part, self.recipe.predict), *fit_warnings(case, self.recipe))
         if self._metrics is not None:
             marks += unmeasured_without(case, self.recipe, self._metrics)
         return replace(prepared, warnings=(*marks, *prepared.warnings))
@@ -184,9 +213,11 @@ class NetworkPredictor:
             yield self._predict(piece, replace(prepared, image=image), watch)
             watch = Stopwatch()
 
-    def _predict(self, case: Case, prepared: Prepared, watch: Stopwatch) -> Prediction:
+    def _predict(
+        self, case: Case, prepared: Prepared, watch: Stopwatch, *, on_share: OnShare = no_progress
+    ) -> Prediction:
         """Return the prediction for a prepared case; `watch` has seen its preparation."""
-        labels, probability = self.segment(case, prepared, watch=watch)
+        labels, probability = self.segment(case, prepared, watch=watch, on_share=on_share)
         return self.measure(
             case, labels, probability, warnings=prepared.warnings, records=prepared.records, watch=watch
         )

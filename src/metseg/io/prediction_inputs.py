@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from metseg.errors import InputError, UsageError
-from metseg.io.case_discovery import DataOptions, data_part, unlabelled_notes
+from metseg.io.case_discovery import DataOptions, FoundCases, data_part, unlabelled_notes
 from metseg.io.case_source import CaseSource
 from metseg.io.declared_sequences import declared_against_names, with_reasons
 from metseg.io.file_index import PICTURE_ENDINGS, Pair, Tree, scan
@@ -45,6 +45,9 @@ from metseg.volume import BRAIN_MASK, canonical_modality
 
 #: Value of a sequence that is to be left out.
 LEFT_OUT = "none"
+
+#: In place of a layout's name where a single file is read.
+SINGLE_FILE = "single file"
 
 #: Reason for using a file without a sequence in its name with a model of one sequence.
 ONLY_FILE = "its name contains no sequence, and the model takes only this one"
@@ -121,6 +124,18 @@ def find_inputs(
         _refuse_named(named, place, rules.grey)
         return [_single_picture(place, asked, rules)]
     return _in_folder(scan(place), asked, named or {}, rules, tell or _ignore)
+
+
+def find_in_file(path: Path, data: DataPart) -> FoundCases:
+    """Return the cases in a single file, a picture, a NIfTI file or DICOM, as `find` returns those of a folder.
+
+    Args:
+        path: the file; a zip archive with DICOM may hold several studies.
+        data: how it is read.
+    Raises:
+        InputError, UsageError: as `find_inputs`.
+    """
+    return FoundCases(tuple(find_inputs(path, data)), layout=SINGLE_FILE, tree=Tree(path, ()))
 
 
 def find_in_folders(

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from metseg.atomic_io import atomic_folder
+from metseg.atomic_io import atomic_folder, make_private
 from metseg.bundle_folder import user_bundles
 from metseg.errors import UsageError
 from metseg.model.bundle import list_bundles, load_bundle
@@ -46,4 +46,6 @@ def install_bundle(path: Path, *, name: str | None = None) -> Path:
         )
     with atomic_folder(target) as temporary:
         shutil.copytree(bundle.folder, temporary, dirs_exist_ok=True)
+    make_private(target)
+    target.parent.chmod(0o700)
     return target

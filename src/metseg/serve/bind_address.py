@@ -1,9 +1,11 @@
-"""Addresses to listen on: test for loopback, and bind a socket."""
+"""Addresses to listen on: test for loopback, bind a socket, and listen."""
 
 from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
+
+from metseg.errors import UsageError
 
 
 def is_loopback(host: str) -> bool:
@@ -40,3 +42,27 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def listen(host: str, port: int, *, backlog: int = 128) -> socket.socket:
+    """Return a listening socket, so that its port is known before anything else starts.
+
+    Args:
+        host: address.
+        port: port number; 0: any free port.
+        backlog: connections that the operating system queues before they are accepted.
+    Raises:
+        UsageError: ``usage.port``.
+    """
+    try:
+        listener = bind(host, port)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on port {port} of {host}",
+            where="--port",
+            got=error.strerror,
+            cure="stop the program that uses the port, or choose another port with --port",
+            code="usage.port",
+        ) from None
+    listener.listen(backlog)
+    return listener

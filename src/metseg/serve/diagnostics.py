@@ -6,12 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
-
-import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from metseg.errors import MetsegError, ResourceError, UsageError
 from metseg.registry import lookup
@@ -19,11 +14,12 @@ from metseg.serve.bind_address import bind, is_loopback
 from metseg.serve.model_registry import PICTURES, VOLUMES, models
 from metseg.serve.settings import SETTINGS_FILE, Settings, load_settings
 from metseg.serve.storage.api_keys import Keys
-from metseg.serve.storage.database import Database, migration_config
+from metseg.serve.storage.database import Database
+from metseg.serve.storage.database_check import check_database, newest_revision
 
 PREFIX: Final = "METSEG_"
 #: ``METSEG_*`` variables that are not settings of the service: those of the page and of pseudonyms.
-OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PSEUDONYM_KEY")
+OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "PAGE_MEMORY_BYTES", "PSEUDONYM_KEY")
 #: Prefix of the variables for tests.
 _OF_TESTS: Final = f"{PREFIX}TEST_"
 
@@ -98,46 +94,11 @@ def _home(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    kind = settings.records_url.get_backend_name()
-    found, newest = _revision(settings), ScriptDirectory.from_config(migration_config()).get_current_head()
+    kind, found = settings.records_url.get_backend_name(), check_database(settings)
     if found is None:
         return f"{kind}, empty: tables will be created at the first start"
-    known = {script.revision for script in ScriptDirectory.from_config(migration_config()).walk_revisions()}
-    if found not in known:
-        raise ResourceError(
-            "the tables belong to another version of metseg",
-            where="the database",
-            expected=newest,
-            got=found,
-            cure="install that version, or a newer one",
-            code="resources.database",
-        )
-    return f"{kind}, " + ("tables up to date" if found == newest else "tables will be migrated at the next start")
-
-
-def _revision(settings: Settings) -> str | None:
-    """Return the migration revision of the tables; None if there are none yet.
-
-    Raises:
-        ResourceError: ``resources.database``, the database cannot be reached.
-    """
-    url = settings.records_url
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return None
-    database = Database(settings)
-    try:
-        with database.engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    except sa.exc.OperationalError as error:
-        raise ResourceError(
-            "the database cannot be reached",
-            where="METSEG_DATABASE_URL" if settings.database_url else "METSEG_HOME",
-            got=type(error.orig).__name__,
-            cure="check that the database is running, and that user name and password are correct",
-            code="resources.database",
-        ) from None
-    finally:
-        database.close()
+    is_new = found == newest_revision()
+    return f"{kind}, " + ("tables up to date" if is_new else "tables will be migrated at the next start")
 
 
 def _keys(settings: Settings) -> str:
@@ -155,7 +116,7 @@ def _keys(settings: Settings) -> str:
 
 
 def _has_key(settings: Settings) -> bool:
-    if _revision(settings) is None:
+    if check_database(settings) is None:
         return False
     database = Database(settings)
     try:

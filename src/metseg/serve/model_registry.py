@@ -18,6 +18,7 @@ from metseg.bundle_folder import (
     read_text,
 )
 from metseg.errors import MetsegError
+from metseg.model_terms import is_accepted, is_non_commercial, require_accepted, terms_of
 from metseg.recipe import Recipe, parse_recipe
 from metseg.schemas import Kind, Model
 from metseg.serve.http.problem_details import Refused
@@ -34,7 +35,7 @@ def models(settings: Settings) -> tuple[Model, ...]:
     The network for brain extraction is left out, because it does not segment lesions.
     """
     folders = {name: folder for name, folder in list_bundles().items() if name != BRAIN_EXTRACTION}
-    found = [model for name, folder in folders.items() if (model := _read(name, folder)) is not None]
+    found = [model for name, folder in folders.items() if (model := _read(name, folder, settings)) is not None]
     chosen = {use: _default(found, use, wanted) for use, wanted in _wishes(settings).items()}
     return tuple(
         model.model_copy(update={"default_for": tuple(use for use in chosen if chosen[use] == model.name)})
@@ -47,16 +48,19 @@ def choose_model(settings: Settings, kind: Kind, wanted: str | None) -> str:
 
     Raises:
         Refused: ``request.invalid`` for an unknown name, ``service.no_model`` without a default.
+        UsageError: ``licence.not_accepted``.
     """
     known = models(settings)
     if wanted is not None:
         if wanted in {model.name for model in known}:
+            require_accepted(wanted, settings.accepted_models or ())
             return wanted
         names = ", ".join(model.name for model in known) or "none"
         raise Refused("request.invalid", "no model has this name", where="field model", expected=f"one of: {names}")
     use = PICTURES if kind == Kind.PICTURE else VOLUMES
     for model in known:
         if use in model.default_for:
+            require_accepted(model.name, settings.accepted_models or ())
             return model.name
     raise Refused(
         "service.no_model",
@@ -76,6 +80,7 @@ def _default(found: list[Model], use: str, wanted: str | None) -> str | None:
     fit = [model for model in found if use in model_uses(model)]
     if not fit:
         return None
+    fit = [model for model in fit if model.accepted] or fit
     # Prefer a 3D network for volumes.
     return max(fit, key=lambda model: model.dimensions if use == VOLUMES else 0).name
 
@@ -85,11 +90,13 @@ def model_uses(model: Model) -> tuple[str, ...]:
     return (VOLUMES,) if model.dimensions == 3 else (PICTURES, VOLUMES)
 
 
-def _read(name: str, folder: Path) -> Model | None:
+def _read(name: str, folder: Path, settings: Settings) -> Model | None:
     """Return the model of a bundle; log a warning and return None for a damaged one."""
     try:
         stamp = (folder / CHECKSUMS).stat().st_mtime_ns
-        return _parsed(name, folder, stamp)
+        model = _parsed(name, folder, stamp)
+        accepted = not model.non_commercial or is_accepted(folder, settings.accepted_models or ())
+        return model.model_copy(update={"accepted": accepted})
     except (MetsegError, OSError, ValueError):
         _log.warning("a bundle cannot be read and is ignored", exc_info=True)
         return None
@@ -114,6 +121,7 @@ def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) 
         labels=data.labels,
         threshold=recipe.predict.threshold,
         data=data.licence,
+        non_commercial=is_non_commercial(terms_of(folder)),
         card=read_text(folder / CARD),
         metrics=metrics,
         fingerprint=fingerprint_of(folder),

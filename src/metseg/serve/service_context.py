@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from metseg.serve.http.rate_limit import RateLimiter
 from metseg.serve.http.uploads import Limits
 from metseg.serve.prometheus_metrics import ServiceMetrics
 from metseg.serve.settings import Settings
@@ -64,6 +65,7 @@ class Service:
     sweeper: Sweeper = field(init=False)
     instant: SyncPredictor = field(init=False)
     gate: Gate = field(init=False)
+    rates: RateLimiter = field(init=False)
     measures: ServiceMetrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +76,7 @@ class Service:
         self.sweeper = Sweeper(self.database, self.settings)
         self.instant = SyncPredictor(self.settings)
         self.gate = Gate(self.settings)
+        self.rates = RateLimiter(self.settings.key_requests_per_minute)
         self.measures = ServiceMetrics(self.studies, self.workers, self.gate)
 
     @property

@@ -19,6 +19,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from metseg.errors import UsageError
+from metseg.model_terms import ACCEPTED_VARIABLE
 from metseg.schemas import LOCAL_NAMES
 
 MEBIBYTE = 2**20
@@ -57,6 +58,8 @@ class Settings(BaseSettings):
     #: Default models; None: the first suitable bundle.
     picture_model: str | None = None
     volume_model: str | None = None
+    #: Names of models for non-commercial use only with terms that the operator accepts.
+    accepted_models: Annotated[tuple[str, ...] | None, NoDecode] = None
 
     #: Limits of one upload.
     upload_max_bytes: Count = 2048 * MEBIBYTE
@@ -67,6 +70,10 @@ class Settings(BaseSettings):
     uploads_at_once: Count = 16
     #: Maximum number of unfinished studies; further ones get status 503.
     queue_limit: Count = 100
+    #: Maximum number of requests of one API key in a minute, counted by each API process; further ones get status 429.
+    key_requests_per_minute: Count = 1200
+    #: Maximum number of unfinished studies of the owner of an API key; further ones get status 429.
+    key_queue_limit: Count = 50
     #: Value of ``Retry-After`` in seconds.
     retry_after_s: Count = 10
     #: Disk space in bytes that must stay free.
@@ -117,6 +124,12 @@ class Settings(BaseSettings):
     def _separated(cls, hosts: object) -> object:
         """Split comma-separated names of a variable."""
         return tuple(host.strip().lower() for host in hosts.split(",")) if isinstance(hosts, str) else hosts
+
+    @field_validator("accepted_models", mode="before")
+    @classmethod
+    def _listed(cls, names: object) -> object:
+        """Split comma-separated names of a variable."""
+        return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
     @field_validator("home")
     @classmethod
@@ -195,3 +208,10 @@ def load_settings(**changes: Any) -> Settings:
             cure=f"correct METSEG_{name.upper()} or {SETTINGS_FILE}" if name else f"correct {SETTINGS_FILE}",
             code="usage.settings",
         ) from None
+
+
+def share_settings(settings: Settings) -> None:
+    """Put the settings on models into the environment, where lower layers and child processes look for them."""
+    os.environ["METSEG_HOME"] = str(settings.home)  # bundles are searched there
+    if settings.accepted_models is not None:
+        os.environ[ACCEPTED_VARIABLE] = ",".join(settings.accepted_models)

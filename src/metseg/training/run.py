@@ -26,6 +26,7 @@ from metseg.malloc_tuning import keep_freed_memory
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import Bundle, find_bundle, load_bundle
 from metseg.model.networks.layers import has_fixed_norm
+from metseg.model_terms import require_accepted
 from metseg.monai_import_filter import import_lean
 from metseg.plot.curves import draw_curves
 from metseg.progress import track
@@ -188,6 +189,7 @@ def _begin(recipe: Recipe, run: Run, folder: RunFolder) -> tuple[Run, list[CaseS
     # A mistyped path leaves no run behind, in the way of the right one.
     if run.init is not None and not run.resume:
         find_bundle(run.init)
+        require_accepted(run.init)
     sources = read_sources(recipe, run.data)
     split = _run_split(folder, recipe, sources, run)
     record = read_data(folder.data_file if resumed else None, sources, allow_changed=run.allow_changed_data)

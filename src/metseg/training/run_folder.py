@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from metseg.atomic_io import remove_leftovers, write_text
+from metseg.bundle_folder import RUN_BUNDLE, RUN_STATE
 from metseg.errors import LockedError, MetsegError, ResourceError, UsageError
 from metseg.io.splits import Split
 from metseg.recipe import Recipe, load_recipe
@@ -34,11 +35,11 @@ class RunFolder:
         self.path = path
         self.recipe_file = path / "recipe.toml"
         self.split_file = path / "split.json"
-        self.state_file = path / "run.json"
+        self.state_file = path / RUN_STATE
         self.data_file = path / "data.json"
         self.best_weights = path / "best.safetensors"
         self.checkpoints = path / "checkpoints"
-        self.bundle = path / "bundle"
+        self.bundle = path / RUN_BUNDLE
         self.cache = path / "cache"
         self.validation = path / "validation"
         self.test = path / "test"

@@ -70,6 +70,15 @@ WORDS: Final[Mapping[str, ErrorText]] = {
         "A key is needed", "Enter your access key. If it no longer works, ask the administrator for a new one."
     ),
     "request.forbidden": ErrorText("Your key does not allow this", "Ask the administrator for a key that does."),
+    "request.rate": ErrorText("Your key is used too often at the moment", "Wait a minute, then try again."),
+    "request.queue": ErrorText(
+        "Too many of your studies are waiting", "Wait until some are finished, or cancel one in the list of studies."
+    ),
+    "licence.not_accepted": ErrorText(
+        "The terms of this model have not been accepted",
+        "It is for non-commercial use only. Choose another model, or ask the administrator to accept its terms with"
+        " `metseg models accept` and its name.",
+    ),
     "request.host": ErrorText(
         "The service does not accept requests to this address",
         "Use the address that you were given, or ask the administrator to allow this one.",

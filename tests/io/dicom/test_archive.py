@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,3 +108,17 @@ def test_damaged_archives(tmp_path: Path, damage: str) -> None:
         archive.read(0)
     assert caught.value.code == "input.archive_damaged"
     assert "patient" not in str(caught.value)
+
+
+def test_inspect_shows_the_series_of_an_archive(
+    scanner: SimpleNamespace, tmp_path: Path, run_metseg: Callable[..., tuple[int, str, str]]
+) -> None:
+    objects = scanner.slices(scanner.pixels(5), SeriesDescription="AX T1 POST", ContrastBolusAgent="GADAVIST")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        for number, path in enumerate(scanner.write(tmp_path / "a", objects)):
+            packed.write(path, str(number))
+    status, out, err = run_metseg("inspect", tmp_path / "a.zip")
+    assert (status, err) == (0, "")
+    assert f"data set: {tmp_path / 'a.zip'} (single file)" in out
+    assert "sequences: t1c (1)" in out
+    assert scanner.PATIENT_ID not in out

@@ -5,20 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import torch
 
+from metseg import system_info
 from metseg.errors import MetsegError, ResourceError
 from metseg.io.images.image_decoding import picture_size
 from metseg.io.images.slice_stack import SliceStackSource
-
-#: Where Linux says how much a container or a cluster's job may take, and takes now (cgroup version 2, version 1).
-CGROUPS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
 
 #: What a sample takes while a whole case of 8-bit pictures is prepared; measured with crop, resize and z-score: 15.6.
 BYTES_PER_SAMPLE = 16
@@ -102,7 +96,7 @@ def _left_by_limit() -> int:
 
 def _left_by_cgroup() -> int:
     """Return what the limit of the container leaves; without one, or where there is none to read, very much."""
-    for limit, used in CGROUPS:
+    for limit, used in system_info.CGROUPS:
         try:
             return int(limit.read_text()) - int(used.read_text())
         except (OSError, ValueError):  # no such file; or "max"

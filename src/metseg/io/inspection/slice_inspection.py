@@ -197,11 +197,11 @@ def problem_of(error: MetsegError, found: FoundCases) -> Problem:
 
 
 def relative_name(path: Path, found: FoundCases) -> str:
-    """Return a path relative to the data set's root or its masks' root."""
+    """Return a path relative to the data set's root or its masks' root; the name of a single file that is the root."""
     roots = [found.tree.root] + ([found.tree.masks.root] if found.tree.masks else [])
     for root in roots:
         if path.is_relative_to(root):
-            return path.relative_to(root).as_posix()
+            return path.name if path == root else path.relative_to(root).as_posix()
     return str(path)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from metseg.schemas import Scope, host_of
+from metseg.schemas import Scope, host_of, is_own_origin
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal
@@ -35,7 +35,8 @@ def get_principal(
     """Authenticate the caller.
 
     Raises:
-        Refused: ``request.unauthorised``; while no key exists, ``request.host`` and ``request.origin``.
+        Refused: ``request.unauthorised``, ``request.rate``; while no key exists, ``request.host`` and
+            ``request.origin``.
     """
     if not service.keys.any():
         _require_local(request, service)
@@ -49,6 +50,7 @@ def get_principal(
             expected="Bearer and an API key",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    service.rates.count(holder.actor)
     return holder
 
 
@@ -79,6 +81,5 @@ def _require_local(request: Request, service: Service) -> None:
             where="header Host",
             cure="create an API key, or add the name to METSEG_ALLOWED_HOSTS",
         )
-    origin = request.headers.get("origin")
-    if origin is not None and host_of(origin) not in allowed:
+    if not is_own_origin(request.headers.get("origin"), request.headers["host"]):
         raise Refused("request.origin", "requests from pages of other origins are not allowed", where="header Origin")

@@ -16,12 +16,16 @@ from metseg.serve.http.error_handlers import unexpected_error
 from metseg.serve.prometheus_metrics import ServiceMetrics
 
 REQUEST_ID: Final = "metseg.request"
-#: Headers of every response.
+#: Headers of every response. Nothing of the API is meant for a frame.
 _HEADERS: Final = (
+    (b"x-frame-options", b"DENY"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-site"),
 )
+#: Policy of responses without one of their own: a browser that shows them loads nothing and runs nothing.
+_POLICY_NAME: Final = b"content-security-policy"
+_POLICY: Final = (_POLICY_NAME, b"default-src 'none'; frame-ancestors 'none'")
 #: From this status on, the body of the request may not have been read.
 _REFUSED: Final = 400
 _DRAIN_BYTES: Final = 64 * 2**20
@@ -83,7 +87,9 @@ class RequestMiddleware:
                 status = message["status"]
                 if status >= _REFUSED and (b"connection", b"close") not in message["headers"]:
                     await body.drain()
-                message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id.encode())]
+                has_policy = any(name.lower() == _POLICY_NAME for name, _ in message["headers"])
+                added = _HEADERS if has_policy else (*_HEADERS, _POLICY)
+                message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:

@@ -14,7 +14,14 @@ from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
 Responses = dict[int | str, dict[str, Any]]
 
 #: Problems of every route.
-EVERYWHERE: Final = ("request.host", "request.origin", "request.unauthorised", "internal", "resources.database")
+EVERYWHERE: Final = (
+    "request.host",
+    "request.origin",
+    "request.unauthorised",
+    "request.rate",
+    "internal",
+    "resources.database",
+)
 #: Additional problems of routes that receive files.
 UPLOADS: Final = (
     "request.malformed",
@@ -39,7 +46,7 @@ def problems(*codes: str) -> Responses:
         status = found.setdefault(example.status, _described(example.status))
         examples = status["content"][PROBLEM_MEDIA_TYPE]["examples"]
         examples[code] = {"value": example.model_dump(exclude_none=True)}
-        if example.status == STATUS["service.busy"]:
+        if example.status in (STATUS["service.busy"], STATUS["request.rate"]):
             status["headers"] = {"Retry-After": _header("Seconds until the next attempt.", "integer")}
     return found
 

@@ -33,6 +33,8 @@ STATUS: Final[Mapping[str, int]] = {
     "request.range": 416,
     "request.media_type": 415,
     "request.invalid": 422,
+    "request.rate": 429,
+    "request.queue": 429,
     "request.idempotency": 422,
     # errors of the uploaded files
     "input.archive_path": 400,
@@ -52,6 +54,7 @@ STATUS: Final[Mapping[str, int]] = {
     "resources.time": 503,
     "resources.disk": 507,
     "usage.unknown_name": 422,
+    "licence.not_accepted": 403,
     "internal": 500,
 }
 
@@ -81,6 +84,7 @@ TITLES: Final[Mapping[int, str]] = {
     415: "The file format is not supported",
     416: "The file has no such part",
     422: "The data cannot be used",
+    429: "Too many requests",
     500: "Internal error",
     503: "The service is not available for this now",
     507: "The service has no disk space left",
@@ -97,6 +101,9 @@ CURES: Final[Mapping[str, str]] = {
     ),
     "input.brain_mask": (
         "send a brain mask in the field brain_mask (NIfTI, on the grid of an image), or skull-stripped images"
+    ),
+    "licence.not_accepted": (
+        "choose another model (see GET /models), or ask the operator of the service to accept the terms"
     ),
     "input.dimensions": "choose a model for volumes (see GET /models), or send slices as pictures",
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",

@@ -58,18 +58,11 @@ def memory_share() -> int | None:
 
     Return None with a GPU: its driver reserves far more memory than it uses.
     """
-    import psutil
     import torch
 
-    from metseg.inference.windows.memory import CGROUPS
+    from metseg.system_info import memory_bytes
 
-    if torch.cuda.is_available():
-        return None
-    whole = int(psutil.virtual_memory().total)
-    for limit, _ in CGROUPS:
-        with suppress(OSError, ValueError):  # no such file; or "max"
-            whole = min(whole, int(limit.read_text()))
-    return int(MEMORY_SHARE * whole)
+    return None if torch.cuda.is_available() else int(MEMORY_SHARE * memory_bytes())
 
 
 def limit_memory(more_bytes: int) -> None:

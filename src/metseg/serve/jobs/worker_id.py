@@ -28,7 +28,7 @@ def machine_mark() -> str:
 def only_one(locks: Path, worker_id: str) -> Iterator[None]:
     """Hold the lock of a worker's name; the system releases it when the process ends."""
     locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(locks / f"{worker_id}.{machine_mark()}.lock")
+    lock = FileLock(locks / f"{worker_id}.{machine_mark()}.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -18,10 +18,13 @@ from metseg.serve.storage.artifact_names import is_artifact
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
-#: Reports may contain inline pictures and styles, but run no scripts and load nothing. Not sent for PDF, because a
-#: sandbox breaks the PDF viewers of browsers.
-_POLICY: Final = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"}
-_WITHOUT_POLICY: Final = "application/pdf"
+#: Reports may contain inline pictures and styles, but run no scripts and load nothing, and are shown in no frame.
+_POLICY: Final = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'; sandbox"
+)
+#: Shorter for PDF, because a sandbox and limits of sources break the PDF viewers of browsers.
+_PDF, _PDF_POLICY = "application/pdf", "frame-ancestors 'none'"
 
 _RANGE: Final = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 
@@ -70,8 +73,8 @@ def fetch(
     if byte_range is not None:
         _require_range(byte_range, found.bytes)
     service.studies.note(who, "artifact.read", study_id, {"name": name})
-    policy = {} if found.media_type == _WITHOUT_POLICY else _POLICY
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", **policy}
+    policy = _PDF_POLICY if found.media_type == _PDF else _POLICY
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": policy}
     disposition = "inline" if found.media_type.startswith(("text/html", "image/", "application/pdf")) else "attachment"
     return FileResponse(
         path,

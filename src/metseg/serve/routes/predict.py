@@ -49,6 +49,7 @@ Model = Annotated[
             "input.truncated",
             "service.predictor",
             "service.no_model",
+            "licence.not_accepted",
             "resources.memory",
         ),
     },

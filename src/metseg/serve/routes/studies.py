@@ -57,7 +57,14 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
     response_model=Study,
     responses={
         202: _example(ACCEPTED, "Accepted and stored durably.", {**_ETAG, "Location": header("The study.")}),
-        **problems(*UPLOADS, "request.forbidden", "request.idempotency", "service.no_model"),
+        **problems(
+            *UPLOADS,
+            "request.forbidden",
+            "request.queue",
+            "request.idempotency",
+            "service.no_model",
+            "licence.not_accepted",
+        ),
     },
     openapi_extra=STUDY_BODY,
 )

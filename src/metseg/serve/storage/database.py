@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
-from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
-from alembic.config import Config
-from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from metseg.errors import ResourceError
 from metseg.serve.settings import Settings
+from metseg.serve.storage.database_check import check_database
+from metseg.serve.storage.engine import create_engine, migration_config
 
-#: Execution option of connections for writing transactions.
-WRITES = "metseg_writes"
-#: Seconds that an SQLite writer waits for another.
-BUSY_S = 30
 #: Advisory locks in PostgreSQL: for migrations, and for entries of the audit log.
 MIGRATION_LOCK, AUDIT_LOCK = 0x6D6574736567, 0x6D6574736568
 
@@ -38,7 +31,7 @@ class Database:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.engine = _engine(settings.records_url)
+        self.engine = create_engine(settings.records_url)
         self._writing = self.engine.execution_options(metseg_writes=True)
 
     @property
@@ -72,8 +65,10 @@ def open_database(settings: Settings) -> Database:
     """Open the database and migrate its tables.
 
     Raises:
-        ResourceError: ``resources.database``, it cannot be reached; the message contains no part of the URL.
+        ResourceError: ``resources.database``, it cannot be reached, is damaged, or belongs to another version of
+            metseg; the message contains no part of the URL.
     """
+    check_database(settings)
     database = Database(settings)
     try:
         database.migrate()
@@ -87,31 +82,3 @@ def open_database(settings: Settings) -> Database:
             code="resources.database",
         ) from None
     return database
-
-
-def migration_config(connection: sa.Connection | None = None) -> Config:
-    """Return the configuration of Alembic; the migrations are part of the package."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(str(resources.files("metseg.serve"))) / "migrations"))
-    config.attributes["connection"] = connection
-    return config
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # begin transactions explicitly, not by the driver's heuristics
-    for pragma in (f"busy_timeout={BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -9,9 +9,16 @@ studies/<ab>/<study id>/
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def keep_files_private() -> None:
+    """Let this process and its children create files with mode 0600 and folders with mode 0700 from now on."""
+    os.umask(0o077)
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,21 @@ class Folders:
         return StudyFolder(self.studies / study_id[:2] / study_id)
 
     def make(self) -> None:
-        """Create the folders, readable by this user only."""
+        """Create the folders, and close them and the databases, which may be older, to other accounts."""
         for folder in (self.home, self.incoming, self.studies):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _restrict(folder, 0o700)
+        for path in self.home.glob("*.sqlite*"):
+            _restrict(path, 0o600)
 
     def remove(self, study_id: str) -> bool:
         """Remove all files of a study; return whether none is left."""
         root = self.study(study_id).root
         shutil.rmtree(root, ignore_errors=True)
         return not root.exists()
+
+
+def _restrict(path: Path, mode: int) -> None:
+    """Set the mode of a path, where it belongs to this account: a mounted volume may not."""
+    with suppress(PermissionError, FileNotFoundError):
+        path.chmod(mode)

@@ -20,7 +20,7 @@ from metseg.serve.http.multipart import ReceivedFile
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
-from metseg.serve.storage.api_keys import Principal
+from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal
 from metseg.serve.storage.database import Database
 from metseg.serve.storage.db_models import InputRecord, StudyRecord
 from metseg.serve.storage.folders import Folders
@@ -75,20 +75,20 @@ class Studies:
         self.clock = clock
 
     def require_room(self, who: Principal, idempotency_key: str | None) -> None:
-        """Raise before an upload is read if the queue is full; repeated requests are always read.
+        """Raise before an upload is read if there is no room for it; repeated requests are always read.
 
         Raises:
-            Refused: ``service.busy``.
+            Refused: ``service.busy``, the queue is full; ``request.queue``, the caller has too many studies in it.
         """
         with self.database.read() as session:
             if _repeated(session, who, idempotency_key) is None:
-                self._require_room(session)
+                self._require_room(session, who)
 
     def accept(self, who: Principal, new: NewStudy) -> tuple[StudyRecord, bool]:
         """Store an upload as a study; return the study, and whether an earlier request had created it.
 
         Raises:
-            Refused: ``service.busy``; ``request.idempotency``, the key was used with other content.
+            Refused: as `require_room`; ``request.idempotency``, the key was used with other content.
             ResourceError: ``resources.disk``.
         """
         study_id = uuid.uuid4().hex
@@ -100,7 +100,7 @@ class Studies:
                 if known is not None:
                     _require_same(known, new)
                     return self._loaded(session, known.id), True
-                self._require_room(session)
+                self._require_room(session, who)
                 self._take(new, study_id)
                 session.add(self._record(who, new, study_id))
                 audit.append(session, who.actor, "study.accepted", study_id=study_id, detail={"files": len(new.files)})
@@ -192,11 +192,21 @@ class Studies:
             found = {state: count for state, count in session.execute(query.group_by(StudyRecord.state))}
         return {state: found.get(state, 0) for state in State}
 
-    def _require_room(self, session: Session) -> None:
+    def _require_room(self, session: Session, who: Principal) -> None:
         is_open = (StudyRecord.state.in_(OPEN), StudyRecord.deleted_at.is_(None))
-        count = session.scalar(sa.select(sa.func.count()).select_from(StudyRecord).where(*is_open)) or 0
+        is_own = sa.func.coalesce(sa.func.sum(sa.case((StudyRecord.owner == who.owner, 1), else_=0)), 0)
+        count, own = session.execute(sa.select(sa.func.count(), is_own).where(*is_open)).one()
         if count >= self.settings.queue_limit:
             raise busy(self.settings, "the queue is full")
+        if who != LOCAL_PRINCIPAL and own >= self.settings.key_queue_limit:
+            seconds = self.settings.retry_after_s
+            raise Refused(
+                "request.queue",
+                "the owner of this API key has too many unfinished studies",
+                expected=f"at most {self.settings.key_queue_limit}",
+                cure=f"try again in {seconds} s, or cancel a study",
+                headers={"Retry-After": str(seconds)},
+            )
 
     def _take(self, new: NewStudy, study_id: str) -> None:
         """Move the folder to its final place, and flush it to disk before the study is accepted."""

@@ -6,7 +6,7 @@ import streamlit as st
 
 from metseg.errors import MetsegError
 from metseg.schemas import Readiness, State
-from metseg.ui import browser_components, error_display, host_check, session_state, theme
+from metseg.ui import browser_components, error_display, host_check, session_state, theme, upload_access
 from metseg.ui.api_client import Api, Refusal
 from metseg.ui.error_messages import explain_error
 from metseg.ui.pages.history import RECENT, show_history, show_recent
@@ -26,13 +26,16 @@ def show() -> None:
         ready = api.ready()
         host_check.require_local_or_key(api)
         _side(api, ready)
+        upload_access.allow()  # the service has just answered with this session's studies
         _middle(api, ready)
     except Refusal as error:
         if error.code == _KEY_NEEDED:
+            upload_access.deny()
             _ask_for_key(error)
         else:
             error_display.show(explain_error(error))
     except host_check.RemoteHost as error:
+        upload_access.deny()
         st.title("metseg")
         error_display.show(explain_error(error))
     except MetsegError as error:
@@ -49,6 +52,7 @@ def _side(api: Api, ready: Readiness) -> None:
         st.caption(service_words(ready))
         if api.key and api.key != api.settings.api_key and st.button("Forget my key", key="forget", type="tertiary"):
             session_state.give_key(None)
+            upload_access.deny()
             st.rerun()
         browser_components.ask_for_webgl()
 

@@ -56,6 +56,7 @@ def show_card(model: Model) -> None:
     st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
     # A model cannot be trusted on data unlike its training data, so this is always visible.
     st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
+    _show_terms(model)
     figures = known_figures(model.metrics)
     if figures:
         st.caption("Known performance: " + "; ".join(figures) + ".")
@@ -64,6 +65,18 @@ def show_card(model: Model) -> None:
     with st.expander("Model card"):
         st.markdown(without_pictures(model.card))
         st.caption(f"Threshold {model.threshold:g}, labels {plain(model.labels)}, fingerprint {model.fingerprint[:16]}")
+
+
+def _show_terms(model: Model) -> None:
+    """Show that a model is for non-commercial use only, and how its terms are accepted if they have not been yet."""
+    if not model.accepted:
+        command = f"metseg models accept {model.name}".replace("`", "")
+        st.warning(
+            f"The model {plain(model.name)} is for non-commercial use only. Its terms have not been accepted yet: run"
+            f" `{command}` on the computer of the service, once."
+        )
+    elif model.non_commercial:
+        st.caption("For non-commercial use only.")
 
 
 def known_figures(metrics: Mapping[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ def show_upload(api: Api) -> None:
     if not models:
         st.warning("No model is installed. Install one with `metseg models add`.")
         return
-    _samples(api, models)
+    _samples(api, [model for model in models if model.accepted])
     left, right = st.columns([1.25, 1], gap="large")
     with left:
         files = _choose_files()
@@ -148,7 +148,8 @@ def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile,
     for text in found:
         st.warning(text)
     names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
-    blocked = not files or kind is None or needs_sequence(files)
+    is_accepted = model.accepted and (second is None or second.accepted)
+    blocked = not files or kind is None or needs_sequence(files) or not is_accepted
     if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
         _send(api, files, [options.model_copy(update={"model": name}) for name in names])
 

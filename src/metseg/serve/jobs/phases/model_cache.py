@@ -11,6 +11,7 @@ from metseg.bundle_folder import find_bundle, fingerprint_of
 from metseg.errors import BundleError
 from metseg.inference.predictor import Predictor
 from metseg.model.bundle import Bundle, load_bundle
+from metseg.model_terms import require_accepted
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ class Models:
         """Return a model, from memory if its bundle is unchanged.
 
         Raises:
-            UsageError: no bundle has this name.
+            UsageError: no bundle has this name, or its terms have not been accepted.
             BundleError: the bundle is damaged.
         """
         folder = find_bundle(name)
+        require_accepted(folder)
         key = (folder.resolve(), _fingerprint(folder))
         with self._lock:
             if key not in self._loaded:

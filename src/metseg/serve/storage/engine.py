@@ -1,0 +1,45 @@
+"""Engines of SQLAlchemy for SQLite and PostgreSQL, and the configuration of their migrations."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.config import Config
+from sqlalchemy import event
+
+#: Execution option of connections for writing transactions.
+WRITES = "metseg_writes"
+#: Seconds that an SQLite writer waits for another.
+BUSY_S = 30
+
+
+def migration_config(connection: sa.Connection | None = None) -> Config:
+    """Return the configuration of Alembic; the migrations are part of the package."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(resources.files("metseg.serve"))) / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def create_engine(url: sa.URL) -> sa.Engine:
+    """Return an engine that declares writing transactions at their start."""
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # begin transactions explicitly, not by the driver's heuristics
+    for pragma in (f"busy_timeout={BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
