@@ -115,8 +115,8 @@ def test_the_selected_lesion_keeps_its_colours_in_a_white_line(scene: Scene) -> 
         assert not (white & (scene.labels > 0)).any()
 
 
-def test_the_nose_is_on_the_left_in_the_viewer_too_and_there_is_a_ruler(tmp_path: Path) -> None:
-    """The component's own defaults are the opposite, and it has no settings for them."""
+def test_the_nose_is_on_the_left_in_the_viewer_too(tmp_path: Path) -> None:
+    """The component's own default is the opposite, and it has no setting for it."""
     source = Path(niivue_component.__file__).parent / "frontend" / "build"
     before = (source / SCRIPT).read_text("utf-8")
     after = (write_frontend(source, tmp_path) / SCRIPT).read_text("utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from metseg.message_text import pluralize
 from metseg.sample import STUDY, TRUTH, TRUTH_LABELS, sample_folder
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The packaged model for volumes.
 MODEL: Final = "mets-sim"
+#: Regions of the truth's labels in words.
+REGION_TITLES: Final = {"WT": "whole lesion", "TC": "tumour core", "ET": "enhancing tumour"}
 #: Folder of the scores in the output folder.
 SCORES: Final = "scores"
 
@@ -95,11 +98,21 @@ def score_sample(out: Path, *, quiet: bool = False) -> Evaluation:
 
 
 def _print(headline: Headline, evaluation: Evaluation, out: Path, reports: list[Path]) -> None:
-    from metseg.cli.evaluate_tables import print_evaluation
-
     print("A simulated study, of no patient; the scores show that metseg works, not how it does on patients.")
     print(headline.fitness)
-    print(" ".join((headline.finding, *(f"{figure.name}: {figure.text}." for figure in headline.figures))))
-    print_evaluation(evaluation, out / SCORES)
+    print("\n".join([headline.finding, *(f"  {figure.name}: {figure.text}" for figure in headline.figures)]))
+    print("\n".join(score_lines(evaluation)))
     print(f"report:  {' and '.join(map(str, reports))}")
     print(f"overlay: {out / f'{STUDY}-overlay.png'}")
+    print(f"scores:  {out / SCORES / 'report.html'}")
+
+
+def score_lines(evaluation: Evaluation) -> list[str]:
+    """Return the agreement with the truth in words, a line for each region."""
+    lines = ["against the truth:"]
+    for region, scores in evaluation.sets[MODEL].summary.regions.items():
+        dice, lesions = scores.metrics["dice"], scores.lesions
+        value = "not defined" if dice is None else f"{dice.mean:.3f}"
+        found = f"{lesions['n_tp']} of {pluralize(lesions['n_tp'] + lesions['n_fn'], 'lesion')} found"
+        lines.append(f"  {REGION_TITLES[region]}: Dice {value}, {found}, {lesions['n_fp']} false")
+    return lines

@@ -15,7 +15,7 @@ from metseg.errors import InputError
 from metseg.lesion import Lesion
 from metseg.picture_style import BRAIN_COLOUR, ORANGE, SKY_BLUE, VERMILION, bar_length
 from metseg.reporting.study.image_panels import LINE_INCHES, PANEL_INCHES, Panel, Strip, draw_row
-from metseg.reporting.study.key_images import Shown, VolumePixels
+from metseg.reporting.study.key_images import Shown, VolumePixels, outlines
 from metseg.reporting.study.key_images import volume_key_images as key_images_of_volume
 from metseg.reporting.study.key_slices import PicturePixels
 from metseg.reporting.study.key_slices import picture_key_images as key_images_of_pictures
@@ -201,6 +201,16 @@ def test_classes_have_the_colours_of_the_one_table_and_a_legend(study: Any) -> N
         assert min(near) > 50, (colour, near)
     # The name of the study and the disclaimer are the last line.
     assert (strip[-round(LINE_INCHES * 220) :].min(axis=-1) > 200).sum() > 300
+
+
+def test_the_line_of_a_core_is_drawn_on_that_of_the_ring_around_it() -> None:
+    """Both follow the same edge; the class ids say nothing of what encloses what."""
+    labels = np.zeros((30, 30), dtype=np.uint8)
+    labels[2:28, 2:28], labels[6:24, 6:24], labels[9:21, 9:21] = 2, 3, 1
+    labels[10:20, 20:24] = 2  # the ring is open
+    styles = class_styles("brats-met-2023")
+    drawn = outlines(labels, labels > 0, styles)
+    assert [one.colour for one in drawn if one.mask.any()] == [styles[value].colour for value in (2, 3, 1)]
 
 
 def test_planes_meet_at_the_typical_voxel_and_not_in_the_hole_of_a_ring(study: Any) -> None:

@@ -242,19 +242,27 @@ def _brain_outline(view: _View, shown: Callable[[Array], Array]) -> list[Outline
 
 
 def outlines(labels: Array, meant: npt.NDArray[np.bool_], styles: Styles) -> list[Outline]:
-    """Return the outlines of all classes, those of the lesion in focus thicker and on top.
+    """Return the outlines of all classes, enclosed ones on top, and those of the lesion in focus thicker and on top.
 
     Args:
         labels: (rows, columns) class ids.
         meant: mask of the lesion in focus.
         styles: of the classes.
     """
-    classes = [int(value) for value in np.unique(np.asarray(labels)) if value]
+    classes = _from_outside(labels)
     return [
         Outline((labels == value) & part, class_colour(value, styles), width)
         for part, width in ((~meant, OTHER_WIDTH), (meant, FOCUS_WIDTH))
         for value in classes
     ]
+
+
+def _from_outside(labels: Array) -> list[int]:
+    """Return the class ids of a plane, enclosing ones first: the line of what they enclose is then drawn on theirs."""
+    values = [int(value) for value in np.unique(np.asarray(labels)) if value]
+    # By bounding boxes, for a ring may be open.
+    extents = {value: np.ptp(np.argwhere(labels == value), axis=0) + 1 for value in values}
+    return sorted(values, key=lambda value: -int(extents[value].prod()))
 
 
 def _instance_of(lesion: Lesion, view: _View) -> int:

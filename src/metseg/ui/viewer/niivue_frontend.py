@@ -1,6 +1,7 @@
-"""The NiiVue component with two defaults that it has no settings for: the nose on the left, and a ruler.
+"""The NiiVue component with a default that it has no setting for: the nose on the left.
 
-The component is a folder of files for the browser. It is served from a copy with the two defaults changed.
+The component is a folder of files for the browser. It is served from a copy with the default changed. (NiiVue's ruler is
+left off: beside the 3D rendering it is not drawn at the scale of the planes.)
 """
 
 from __future__ import annotations
@@ -13,17 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 #: Default in the component's script to its replacement. In the page's planes and in reports, the nose is on the left
-#: in sagittal planes, and there is a scale.
-DEFAULTS: Final[Mapping[str, str]] = {
-    "sagittalNoseLeft:!1": "sagittalNoseLeft:!0",
-    "isRuler:!1": "isRuler:!0",
-}
+#: in sagittal planes.
+DEFAULTS: Final[Mapping[str, str]] = {"sagittalNoseLeft:!1": "sagittalNoseLeft:!0"}
 SCRIPT: Final = Path("assets") / "index.js"
 
 
 @cache
 def viewer() -> Callable[..., Any]:
-    """Return the component's function, with the changed defaults; once per process."""
+    """Return the component's function, with the changed default; once per process."""
     import niivue_component
     import streamlit.components.v1 as components
 
@@ -34,7 +32,7 @@ def viewer() -> Callable[..., Any]:
 
 
 def write_frontend(source: Path, target: Path) -> Path:
-    """Copy the component's folder and change the defaults in its script; return the copy.
+    """Copy the component's folder and change the default in its script; return the copy.
 
     Args:
         source: ``frontend/build`` of the component.

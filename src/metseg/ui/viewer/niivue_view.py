@@ -47,10 +47,7 @@ def show_niivue(study: Study, scene: Scene, look: Look) -> None:
         # The component cannot change its image; a new key creates a new instance.
         key=f"niivue-{study.id}-{hash((box, window)) & 0xFFFFFFFF:08x}",
     )
-    st.caption(
-        "Click to move the crosshair, turn the wheel to change slices, drag with the right button for contrast. The "
-        "ruler is 10 cm long."
-    )
+    st.caption("Click to move the crosshair, turn the wheel to change slices, drag with the right button for contrast.")
     _follow_click(study, scene, event, box)
 
 
