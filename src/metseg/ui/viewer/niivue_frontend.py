@@ -1,7 +1,7 @@
 """The NiiVue component with a default that it has no setting for: the nose on the left.
 
-The component is a folder of files for the browser. It is served from a copy with the default changed. (NiiVue's ruler is
-left off: beside the 3D rendering it is not drawn at the scale of the planes.)
+The component is a folder of files for the browser. It is served from a copy with the default changed. NiiVue's ruler is
+left off: beside the 3D rendering it is not drawn at the scale of the planes.
 """
 
 from __future__ import annotations
