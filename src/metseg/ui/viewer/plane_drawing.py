@@ -171,5 +171,5 @@ def _draw_bar(pen: ImageDraw.ImageDraw, size: tuple[int, int], width_mm: float) 
     left = right - length / width_mm * size[0]
     pen.line((left - 1, bottom, right + 1, bottom), fill=(0, 0, 0), width=5)
     pen.line((left, bottom, right, bottom), fill=_MARK, width=3)
-    text = {"font": ImageFont.load_default(_BAR_TEXT_SIZE), "stroke_width": 1, "stroke_fill": (0, 0, 0)}
-    pen.text(((left + right) / 2, bottom - 5), f"{length} mm", fill=_MARK, anchor="mb", **text)
+    font, place = ImageFont.load_default(_BAR_TEXT_SIZE), ((left + right) / 2, bottom - 5)
+    pen.text(place, f"{length} mm", fill=_MARK, font=font, anchor="mb", stroke_width=1, stroke_fill=(0, 0, 0))
