@@ -116,13 +116,15 @@ def _of_pictures(lesions: Sequence[Lesion], pictures: int, fitness: str) -> Head
 def _finding(count: int, specks: int) -> str:
     """Return the number of lesions as a sentence.
 
-    >>> _finding(2, 28), _finding(1, 0), _finding(0, 1)
-    ('2 lesions found, and 28 specks below 0.1 mL.', '1 lesion found.', 'No lesion found, but 1 speck below 0.1 mL.')
+    >>> _finding(2, 28), _finding(1, 0)
+    ('2 lesions found, and 28 specks below 0.1 mL.', '1 lesion found.')
+    >>> _finding(0, 0), _finding(0, 1)  # a small metastasis is a speck: the sentence must not begin like an all-clear
+    ('No lesion found.', '1 speck below 0.1 mL found, and no larger lesion.')
     """
-    found = f"{pluralize(count, 'lesion') if count else 'No lesion'} found"
-    if not specks:
-        return f"{found}."
-    return f"{found}, {'and' if count else 'but'} {pluralize(specks, 'speck')} below {SPECK_ML} mL."
+    small = f"{pluralize(specks, 'speck')} below {SPECK_ML} mL"
+    if not count:
+        return f"{small} found, and no larger lesion." if specks else "No lesion found."
+    return f"{pluralize(count, 'lesion')} found" + (f", and {small}." if specks else ".")
 
 
 def _has_core(labels: str) -> bool:

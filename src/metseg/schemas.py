@@ -334,7 +334,8 @@ class Model(Wire):
     labels: str
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
-    data: str = Field(default="", description="Training images and their licence; may be unknown.")
+    data: str = Field(default="", description="Training data and their licence; empty if unknown.")
+    simulated: bool = Field(default=False, description="Whether all patients, scored ones too, are simulated.")
     non_commercial: bool = Field(default=False, description="Whether its terms permit non-commercial use only.")
     accepted: bool = Field(
         default=True, description="Whether the operator has accepted these terms; else it is refused."

@@ -133,7 +133,7 @@ def test_volumes_tables_equal_the_cases_one_by_one(volumes: tuple[Path, Path], t
         for row in rows[4 * seed : 4 * seed + 4]:
             region = alone[row["region"]]
             written = {name: float(row[name]) if row[name] else None for name in METRICS}
-            assert written == region.values
+            assert written == region.metrics
             mine = [one for one in lesions if (one["case"], one["region"]) == (row["case"], row["region"])]
             assert [float(one["dice"]) for one in mine] == [lesion.figures["dice"] for lesion in region.lesions]
             assert [one["kind"] == "truth" for one in mine] == [lesion.is_true for lesion in region.lesions]

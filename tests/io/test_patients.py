@@ -269,4 +269,4 @@ def test_the_advice_for_a_flat_folder_never_makes_each_picture_a_patient(tmp_pat
     assert caught.value.code == "input.no_patient"
     for pattern in re.findall(r"'(\S+)'", str(caught.value.cure)):
         assert len({patient for patient, _ in whose(tmp_path, patient_pattern=pattern).values()}) < len(names)
-    assert "table of patients" in str(caught.value.cure)
+    assert "patient table" in str(caught.value.cure)

@@ -140,7 +140,7 @@ class Visit:
 
     def wait_for_result(self) -> dict[str, Any]:
         """Wait until the page shows what came of the study, and return what the API says of it."""
-        self.page.get_by_role("heading", name=re.compile("lesions? found")).wait_for(timeout=STUDY_MS)
+        self.page.get_by_role("heading", name=re.compile("found")).wait_for(timeout=STUDY_MS)
         self.settle()
         (study_id,) = re.findall("study=([0-9a-f]{32})", self.page.url)
         found: dict[str, Any] = httpx.get(f"{self.service.url}/studies/{study_id}").json()

@@ -72,7 +72,7 @@ def test_without_models_nothing_can_be_sent(service: FakeApi, page: OpenPage) ->
 
 def test_the_card_of_the_model_loads_nothing_from_elsewhere(service: FakeApi, page: OpenPage) -> None:
     shown = page()
-    assert "Known performance: Dice 0.84." in words(shown)
+    assert "Known performance:  \nDice 0\\.84" in words(shown)
     assert "Trained on: Slices of \\*low\\-grade\\* glioma." in words(shown)
     assert "Research use only." in words(shown)
     assert "![" not in words(shown)
@@ -643,7 +643,7 @@ def test_history(service: FakeApi, page: OpenPage) -> None:
     done, failed = service.add(done_volume(), volume_files()), service.add(failed_study())
     shown = page(page="studies")
     require_sound(shown)
-    assert "2 lesions" in words(shown)
+    assert "2 findings" in words(shown)
     assert "failed\\: A file is damaged or was cut short" in words(shown)
     shown.button(key=f"delete-{failed.id}").click().run()
     require_sound(shown)

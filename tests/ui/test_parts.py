@@ -145,11 +145,15 @@ def test_known_figures_are_those_of_patients_that_were_not_seen() -> None:
     summary = {"patients": 18, "regions": {"lesion": {"metrics": metrics}}}
     assert known_figures({"test": summary, "validation": {"patients": 9}}) == [
         "Dice 0.83 (0.78 to 0.87)",
-        "18 test patients",
+        "Mean over 18 test patients, with 95% interval",
     ]
     several = {"patients": 1, "regions": {name: {"metrics": {"dice": {"mean": 0.5}}} for name in ("WT", "ET")}}
-    assert known_figures({"test": several}) == ["WT: Dice 0.50", "ET: Dice 0.50", "1 test patient"]
-    assert known_figures({"validation": summary})[-1] == "18 validation patients"
+    assert known_figures({"test": several}) == [
+        "Whole tumour with oedema: Dice 0.50",
+        "Enhancing tumour: Dice 0.50",
+        "1 test patient",
+    ]
+    assert known_figures({"validation": summary})[-1] == "Mean over 18 validation patients, with 95% interval"
     assert known_figures({}) == []
     assert known_figures({"test": None, "dice": "high"}) == []
 
@@ -227,7 +231,11 @@ def summary(**changes: Any) -> StudySummary:
 
 
 def test_studies_in_a_line() -> None:
-    assert [outcome_words(summary(lesions=count)) for count in (0, 1, 5)] == ["no lesion", "1 lesion", "5 lesions"]
+    assert [outcome_words(summary(lesions=count)) for count in (0, 1, 5)] == [
+        "nothing found",
+        "1 finding",
+        "5 findings",
+    ]
     running = summary(state=State.RUNNING, progress=0.4)
     assert (outcome_words(running), "being analysed" in short_words(running)) == ("40%", True)
     failed = summary(state=State.FAILED, failure=Failure(code="input.not_mr", detail="x"), model="mets-3d")

@@ -26,15 +26,19 @@ def fitness_sentence(case: Case, recipe: Recipe, metrics: Mapping[str, Any] | No
 
 
 def training_data(metrics: Mapping[str, Any] | None, licence: str) -> str:
-    """Return the training data of a model as a noun phrase, without the licence of simulated data.
+    """Return the training data of a model as a noun phrase, without the licence.
 
     >>> training_data({"patients": {"train": 105}}, "none: simulated patients (metseg simulate); weights are free")
     '105 simulated patients (metseg simulate)'
     """
+    return trained_on_text(training_patients(metrics), licence).partition(";")[0]
+
+
+def training_patients(metrics: Mapping[str, Any] | None) -> int | None:
+    """Return the number of training patients in the metrics of a bundle; None if it is not recorded."""
     patients = (metrics or {}).get("patients")
     count = patients.get("train") if isinstance(patients, Mapping) else None
-    text = trained_on_text(count if isinstance(count, int) else None, licence)
-    return text.partition(";")[0] if is_simulated(licence) else text
+    return count if isinstance(count, int) else None
 
 
 def trained_on_text(patients: int | None, licence: str) -> str:

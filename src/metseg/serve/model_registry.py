@@ -18,6 +18,8 @@ from metseg.bundle_folder import (
     read_text,
 )
 from metseg.errors import MetsegError
+from metseg.inference.fitness import trained_on_text, training_patients
+from metseg.io.data_origin import is_simulated
 from metseg.model_terms import is_accepted, is_non_commercial, require_accepted, terms_of
 from metseg.recipe import Recipe, parse_recipe
 from metseg.schemas import Kind, Model
@@ -120,7 +122,8 @@ def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) 
         optional=data.optional,
         labels=data.labels,
         threshold=recipe.predict.threshold,
-        data=data.licence,
+        data=trained_on_text(training_patients(metrics), data.licence),
+        simulated=is_simulated(data.licence),
         non_commercial=is_non_commercial(terms_of(folder)),
         card=read_text(folder / CARD),
         metrics=metrics,

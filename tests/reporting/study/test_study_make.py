@@ -94,6 +94,17 @@ def test_the_table_gives_sizes_places_and_probabilities(volume_document: Make, s
     assert "longest diameter: 25.0 mm" in rows
 
 
+def test_the_table_lists_all_lesions_and_the_largest_specks(volume_document: Make) -> None:
+    first = volume_document()["lesions"][0]
+    sizes = [2.0, 0.1, *(0.09 - number / 1000 for number in range(15))]
+    lesions = [{**first, "id": number, "volume_ml": size} for number, size in enumerate(sizes, start=1)]
+    report = report_of(volume_document(lesions=lesions))
+    rows = words_of(report).splitlines()
+    assert [row.split(" |")[0] for row in rows if row.endswith("| 0.87")] == [str(n) for n in range(1, 13)]
+    assert "5 smaller specks not listed here; the JSON document lists all lesions." in rows
+    assert report.headline.specks == 15
+
+
 def test_the_technique_is_told(volume_document: Make) -> None:
     words = words_of(report_of(volume_document())).splitlines()
     assert "Images: T1 with contrast (t1c): 40 × 48 × 36 voxels of 4.00 × 4.00 × 5.00 mm" in words

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from metseg.headline import SPECK_ML
 from metseg.inference.lesion_sides import MIDLINE_MM
 from metseg.lesion import Lesion
+from metseg.message_text import pluralize
 from metseg.reporting.study.lesion_location import coordinates
 from metseg.reporting.study.number_format import chance, millilitres, millimetres, picture_number, score, share
 from metseg.reporting.study.page_parts import Column, Table
@@ -21,6 +23,9 @@ CLASSES: Mapping[str, str] = {
     "NCR": "necrotic tumour core",
     "ED": "peritumoural oedema",
 }
+
+#: Specks in the table of lesions; most of them are false positives, and would fill pages.
+LISTED_SPECKS = 10
 
 CONFIDENCE_NOTE = (
     "Confidence: the mean of the network's probability over the lesion, calibrated on the model's validation patients: "
@@ -118,12 +123,23 @@ def lesion_table(report: StudyReport) -> Table:
         notes = [SIZE_NOTE, centre_note, *([SIDE_NOTE] if sided else []), chance_note]
     if several:
         notes.insert(0, _class_note(report.classes))
+    listed = _listed(report)
+    left_out = len(report.lesions) - len(listed)
+    if left_out:
+        notes.insert(0, f"{pluralize(left_out, 'smaller speck')} not listed here; the JSON document lists all lesions.")
     return Table(
         caption="Lesions, the largest first",
         columns=tuple(cell.column for cell in cells),
-        rows=tuple(tuple(cell.text(lesion) for cell in cells) for lesion in report.lesions),
+        rows=tuple(tuple(cell.text(lesion) for cell in cells) for lesion in listed),
         notes=tuple(notes),
     )
+
+
+def _listed(report: StudyReport) -> tuple[Lesion, ...]:
+    """Return all lesions but the specks, and the largest specks."""
+    specks = [lesion for lesion in report.lesions if lesion.volume_ml is not None and lesion.volume_ml < SPECK_ML]
+    dropped = {lesion.id for lesion in specks[LISTED_SPECKS:]}
+    return tuple(lesion for lesion in report.lesions if lesion.id not in dropped)
 
 
 def _picture_name(names: Sequence[str]) -> _Cell:

@@ -82,7 +82,7 @@ def outcome_words(study: StudySummary) -> str:
     """Return the outcome of a study in a few words."""
     if study.state == State.DONE:
         count = study.lesions or 0
-        return "no lesion" if not count else "1 lesion" if count == 1 else f"{count} lesions"
+        return "nothing found" if not count else "1 finding" if count == 1 else f"{count} findings"
     return f"{study.progress:.0%}" if study.state == State.RUNNING else STATES[study.state]
 
 

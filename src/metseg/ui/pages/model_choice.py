@@ -15,8 +15,16 @@ from metseg.ui.display_text import plain
 #: Metrics of a bundle's `metrics.json` that the page shows, and their labels.
 _FIGURES: Final[Mapping[str, str]] = {
     "dice": "Dice",
-    "sensitivity": "Sensitivity",
+    "sensitivity": "sensitivity",
     "lesionwise_dice": "Dice per lesion",
+}
+
+#: Names of the regions of BraTS for people.
+_REGIONS: Final[Mapping[str, str]] = {
+    "WT": "Whole tumour with oedema",
+    "TC": "Tumour core",
+    "ET": "Enhancing tumour",
+    "RC": "Resection cavity",
 }
 
 
@@ -51,20 +59,28 @@ def _name(name: str | None, default: Model | None) -> str:
 
 def show_card(model: Model) -> None:
     """Show the purpose and the metrics of a model, and its card in an expander."""
-    needs = ", ".join(sequence_title(name) for name in model.sequences) or "any one sequence"
     kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
-    st.caption(f"{plain(model.description)} Needs: {needs}. For {kind}.")
+    st.caption(f"{plain(model.description)} For {kind}. {_sequences(model)}")
     # A model cannot be trusted on data unlike its training data, so this is always visible.
     st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
     _show_terms(model)
     figures = known_figures(model.metrics)
+    title = "Known performance" + (" on simulated patients, not on real ones" if model.simulated else "")
     if figures:
-        st.caption("Known performance: " + "; ".join(figures) + ".")
+        st.caption("  \n".join([f"{title}:", *map(plain, figures)]))
     else:
         st.caption("Known performance: not recorded.")
     with st.expander("Model card"):
         st.markdown(without_pictures(model.card))
         st.caption(f"Threshold {model.threshold:g}, labels {plain(model.labels)}, fingerprint {model.fingerprint[:16]}")
+
+
+def _sequences(model: Model) -> str:
+    """Return which sequences a model needs, and which it can use."""
+    needed = [sequence_title(name) for name in model.sequences if name not in model.optional]
+    needs = f"Needs {', '.join(needed) or 'any one sequence'}."
+    also = ", ".join(map(sequence_title, model.optional))
+    return f"{needs} Also uses, if given: {also}." if also else needs
 
 
 def _show_terms(model: Model) -> None:
@@ -80,34 +96,34 @@ def _show_terms(model: Model) -> None:
 
 
 def known_figures(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the recorded metrics of a model on held-out patients, as texts.
+    """Return the recorded metrics of a model on held-out patients: one line per region, then the number of patients.
 
     A bundle of `metseg train` has a summary with intervals for test and validation patients; others have plain numbers.
 
     >>> known_figures({"dice": 0.84})
     ['Dice 0.84']
     """
-    for part, patients in (("test", "test"), ("validation", "validation")):
-        found = _summary(metrics.get(part), patients)
+    for part in ("test", "validation"):
+        found = _summary(metrics.get(part), part)
         if found:
             return found
     plain_figures = ((name, metrics.get(key)) for key, name in _FIGURES.items())
     return [f"{name} {value:.2f}" for name, value in plain_figures if _is_number(value)]
 
 
-def _summary(part: Any, patients: str) -> list[str]:
+def _summary(part: Any, name: str) -> list[str]:
     regions = part.get("regions") if isinstance(part, Mapping) else None
     if not isinstance(regions, Mapping):
         return []
-    found = [
-        f"{region}: {words}" if len(regions) > 1 else words
-        for region, content in regions.items()
-        for words in _figures(content.get("metrics") if isinstance(content, Mapping) else None)
-    ]
+    lines = []
+    for region, content in regions.items():
+        words = ", ".join(_figures(content.get("metrics") if isinstance(content, Mapping) else None))
+        if words:
+            lines.append(f"{_REGIONS.get(region, region)}: {words}" if len(regions) > 1 else words)
     count = part.get("patients")
-    if not found or count is None:
-        return found
-    return [*found, f"{count} {patients} {'patient' if count == 1 else 'patients'}"]
+    if not lines or count is None:
+        return lines
+    return [*lines, f"Mean over {count} {name} patients, with 95% interval" if count > 1 else f"1 {name} patient"]
 
 
 def _figures(metrics: Any) -> Iterator[str]:

@@ -52,8 +52,7 @@ def _head(api: Api, study: Study) -> None:
         for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
             column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
     st.caption(plain(subtitle(study)))
-    for line in sequence_lines(study):
-        st.caption(plain(line))
+    st.caption("  \n".join(map(plain, sequence_lines(study))))
 
 
 def subtitle(study: Study) -> str:
