@@ -38,7 +38,7 @@ def colour_at(image: Any, voxel: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(value) for value in np.asarray(image.dataobj)[voxel])
 
 
-def opened(content: bytes) -> Any:
+def opened(content: Any) -> Any:
     return nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
 
 
