@@ -31,7 +31,11 @@ demo: $(READY)  ## Simulate patients, train three networks, compare them, predic
 	$(BIN)/metseg simulate $(DEMO)/new --as slices --patients 2 --seed 7 --resolution-mm 2 --slices-per-patient 24
 	$(BIN)/metseg predict $(DEMO)/new --model $(DEMO)/comparison/demo-unet/run/bundle --out $(DEMO)/predictions
 	@echo
-	@echo "table and pictures: $(DEMO)/comparison/results.md   masks and overlays: $(DEMO)/predictions"
+	@awk '/^\|/ {print; table = 1; next} table {exit}' $(DEMO)/comparison/results.md
+	@echo
+	@echo "report with pictures: $(DEMO)/comparison/report.html"
+	@echo "truth and prediction: $(DEMO)/comparison/overlays_*.png"
+	@echo "masks and overlays of two new patients: $(DEMO)/predictions"
 
 serve: $(READY)  ## Start the service and its page on this machine; Ctrl-C ends them.
 	$(BIN)/metseg up

@@ -108,15 +108,36 @@ def test_recipes_of_skull_stripped_data_refuse_a_head(name: str) -> None:
 
 @pytest.mark.parametrize(("family", "count"), [("demo-", 3), ("assignment-", 3), ("lgg-", 4)])
 def test_recipes_that_are_compared_differ_in_nothing_but_the_network(family: str, count: int) -> None:
-    """A comparison is about the networks only if all else is equal."""
-    demos = [load_recipe(name) for name in shipped_recipes() if name.startswith(family)]
-    assert len(demos) == count
+    """A comparison is about the networks only if all else is equal.
+
+    The lgg- recipes take the same time on the same machine, by steps: a slower network has fewer of them.
+    """
+    recipes = [load_recipe(name) for name in shipped_recipes() if name.startswith(family)]
+    assert len(recipes) == count
     alike = {
-        demo.model_copy(update={"name": "", "description": "", "source": "", "model": demos[0].model}).to_toml()
-        for demo in demos
+        recipe.model_copy(
+            update={
+                **dict.fromkeys(("name", "description", "source"), ""),
+                "model": recipes[0].model,
+                "train": recipe.train.model_copy(update={"max_steps": recipes[0].train.max_steps}),
+            }
+        ).to_toml()
+        for recipe in recipes
     }
     assert len(alike) == 1
-    assert {demo.model.name for demo in demos} <= set(MODELS)
+    assert {recipe.model.name for recipe in recipes} <= set(MODELS)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_short_recipe_learns_as_much_on_a_busy_machine(name: str) -> None:
+    """Its budget is in steps or epochs; minutes are only a limit that a quiet machine does not reach."""
+    train = load_recipe(name).train
+    limit = train.max_minutes
+    assert limit is None or limit >= 120 or (train.max_steps is not None and limit >= 30)
+
+
+def test_the_networks_of_the_demo_have_the_same_number_of_steps() -> None:
+    assert len({load_recipe(name).train.max_steps for name in shipped_recipes() if name.startswith("demo-")}) == 1
 
 
 def test_a_recipe_is_like_its_base_but_for_what_it_says(tmp_path: Path) -> None:

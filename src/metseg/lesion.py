@@ -46,6 +46,13 @@ class Lesion(BaseModel):
     )
     centre_voxel: Point = Field(description="Centre of mass as array indices (x, y, z); pictures: column, row, slice.")
     centre_mm: Point | None = Field(default=None, description="Centre of mass in RAS mm.")
+    typical_voxel: tuple[Count, Count, Count] | None = Field(
+        default=None,
+        description="The voxel of its most important class that is farthest from the border, as array indices; for "
+        "pictures, in its largest region. The centre of mass can be outside of the lesion, this voxel never is. Null "
+        "in results of versions without it.",
+    )
+    typical_mm: Point | None = Field(default=None, description="The same in RAS mm.")
     side: Side | None = Field(default=None, description="Side of the head; null where it is not known.")
     confidence: float = Field(
         ge=0, le=1, description="Mean probability over its voxels; calibrated where the model has an operating point."
@@ -58,6 +65,11 @@ class Lesion(BaseModel):
     slice_centre: tuple[Finite, Finite] | None = Field(
         default=None, description="For pictures: column and row of the centre of its largest region."
     )
+
+    @property
+    def shown_voxel(self) -> Point:
+        """Return where a viewer shows the lesion, as array indices: its typical voxel, else its centre of mass."""
+        return self.centre_voxel if self.typical_voxel is None else self.typical_voxel
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +89,7 @@ class Lesion(BaseModel):
         """
         row: dict[str, Any] = {}
         for name, value in self.model_dump(mode="json").items():
-            if name.startswith("centre_"):
+            if name.startswith(("centre_", "typical_")):
                 row |= {f"{name}_{axis}": number for axis, number in zip("xyz", value or (None,) * 3, strict=True)}
             elif name.endswith("_by_label"):
                 row |= {f"{name.removesuffix('_by_label')}_{label}": number for label, number in value.items()}
@@ -96,7 +108,7 @@ COLUMNS: Final = (
     "volume_ml",
     "longest_diameter_mm",
     "longest_axial_diameter_mm",
-    *(f"centre_{unit}_{axis}" for unit in ("voxel", "mm") for axis in "xyz"),
+    *(f"{point}_{unit}_{axis}" for point in ("centre", "typical") for unit in ("voxel", "mm") for axis in "xyz"),
     "confidence",
     "side",
     "slice_index",

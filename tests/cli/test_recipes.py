@@ -208,5 +208,6 @@ ROWS = re.findall(r"^\| `([a-z0-9-]+)` \|(.*)\|$", (DOCS / "reproduce.md").read_
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_the_page_of_commands_states_the_budget(name: str) -> None:
     train, (row,) = load_recipe(name).train, [row for known, row in ROWS if known == name]
-    stated = f"{train.max_minutes:g} min" if train.max_minutes else f"{train.epochs} epochs"
+    minutes = f"{train.max_minutes:g} min" if train.max_minutes else f"{train.epochs} epochs"
+    stated = f"{train.max_steps:,} steps" if train.max_steps else minutes
     assert row.startswith(f" {stated} |")

@@ -20,6 +20,7 @@ from metseg.inference.input_options import InputOptions
 from metseg.inference.network_predictor import SLICES_IN_MEMORY
 from metseg.inference.predictor import Predictor
 from metseg.inference.windows import memory as memory_module
+from metseg.picture_style import ORANGE
 
 Run = Callable[..., tuple[int, str, str]]
 Make = Callable[..., Predictor]
@@ -62,7 +63,10 @@ def test_results_lie_where_the_pictures_lay(sees_bright: Predictor, tmp_path: Pa
     mask = read(out / "A" / "scan_2_mask.png")
     np.testing.assert_array_equal(mask, np.where(picture(3, 5) > 100, 255, 0))
     assert mask.dtype == np.uint8
-    assert read(out / "A" / "scan_2_overlay.png").shape == (20, 30, 3)
+    captioned = read(out / "A" / "scan_2_overlay.png")
+    below = captioned[20:]
+    assert (below.min(axis=-1) > 200).sum() > 100  # name and disclaimer
+    assert (np.abs(below.astype(int) - ORANGE).max(axis=-1) == 0).sum() >= 100  # the square of the legend
     probability = read(out / "A" / "scan_2_probability.png")
     assert (probability.dtype, probability.max(), probability.min()) == (np.uint16, 65535, 0)
     overlay = read(out / "B" / "deep" / "x_overlay.png").astype(int)

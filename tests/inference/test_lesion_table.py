@@ -210,3 +210,33 @@ def test_only_the_largest_piece_is_kept_through_all_slices() -> None:
     assert kept.sum() == 3
     assert kept[0, 0].all()
     assert not clean_labels(np.zeros_like(labels), PredictPart(keep_largest=True), slicewise=True).any()
+
+
+def test_the_typical_voxel_of_a_ring_is_in_its_most_important_class() -> None:
+    """Enhancing tumour around a necrotic core, in oedema: the centre of mass is in the core."""
+    x, y, z = np.indices((21, 21, 21)) - 10
+    away = np.sqrt(x**2 + y**2 + z**2)
+    labels = np.select([away < 4, away < 7, away < 9], [1, 3, 2], default=0).astype(np.uint8)
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    (lesion,), _ = find_lesions(
+        labels, np.ones(labels.shape, np.float32), affine, LABEL_SCHEMES["brats-met-2023"], slicewise=False
+    )
+    assert labels[tuple(np.rint(lesion.centre_voxel).astype(int))] == 1
+    assert lesion.typical_voxel is not None
+    assert labels[lesion.typical_voxel] == 3
+    assert lesion.typical_mm == tuple(affine[:3, :3] @ lesion.typical_voxel)
+    assert lesion.shown_voxel == lesion.typical_voxel
+
+
+def test_the_typical_voxel_of_pictures_is_in_the_largest_region() -> None:
+    labels = np.zeros((12, 12, 3), dtype=np.uint8)
+    labels[1:4, 1:4, 0] = 1
+    labels[1:10, 1:10, 1] = 1
+    labels[3:8, 3:8, 1] = 0
+    (lesion,), _ = find_lesions(
+        labels, np.ones(labels.shape, np.float32), None, LABEL_SCHEMES["binary"], slicewise=True
+    )
+    assert lesion.typical_voxel is not None
+    assert labels[lesion.typical_voxel] == 1
+    assert lesion.typical_voxel[2] == lesion.slice_index == 1
+    assert lesion.typical_mm is None

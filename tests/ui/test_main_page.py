@@ -245,7 +245,7 @@ def test_a_refused_upload_is_explained_and_can_be_sent_again(service: FakeApi, p
 
 def test_the_sample_is_sent(service: FakeApi, page: OpenPage) -> None:
     shown = page()
-    shown.button(key="sample-volume").click().run()
+    shown.button(key="sample-sample-study").click().run()
     require_sound(shown)
     (parts,) = service.handed
     sent = {name: content for name, file_name, content in parts if file_name is not None}

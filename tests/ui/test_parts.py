@@ -13,6 +13,7 @@ import pytest
 from streamlit import config
 
 from metseg.http_protocol import TimedHttpProtocol
+from metseg.sample import STUDY, sample_folder
 from metseg.schemas import Facts, Failure, Kind, Phase, State, StudySummary
 from metseg.ui import app, page_settings
 from metseg.ui.pages.history import long_words, outcome_words, short_words
@@ -52,7 +53,8 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -
                 known |= {alias.name for alias in node.names}
     ours = {name for name in known if name.split(".")[0] == "metseg" and not name.startswith("metseg.ui")}
     wire = {"metseg.schemas", "metseg.lesion", "metseg.headline", "metseg.sequence_titles", "metseg.errors"}
-    assert ours == wire | {"metseg.client.service_api", "metseg.client.service_errors"}
+    drawing = {"metseg.class_styles", "metseg.picture_style", "metseg.sample"}
+    assert ours == wire | drawing | {"metseg.client.service_api", "metseg.client.service_errors"}
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,12 +120,15 @@ def test_samples_are_there_and_whole() -> None:
     volume, pictures = (sample_files(sample) for sample in SAMPLES.values())
     assert sorted(str(file.sequence) for file in volume) == ["t1c", "t1n", "t2f", "t2w"]
     assert len({len(file.content) for file in volume}) == 4
+    # The study that `metseg demo` predicts, on which a test counts the lesions.
+    study = {path.name: path.read_bytes() for path in sample_folder(STUDY).glob("*.nii.gz")}
+    assert {file.name: file.content for file in volume} == study
     assert pictures
     assert all(file.content.startswith(b"\x89PNG") for file in pictures)
 
 
 def test_samples_are_offered_where_a_model_takes_them() -> None:
-    assert [sample.folder for sample in usable_samples(MODELS)] == ["volume", "pictures"]
+    assert [sample.folder for sample in usable_samples(MODELS)] == ["sample-study", "pictures"]
     assert [sample.folder for sample in usable_samples(MODELS[:1])] == ["pictures"]
     assert usable_samples([]) == []
 

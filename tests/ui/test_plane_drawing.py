@@ -65,6 +65,23 @@ def test_sides_are_marked() -> None:
     assert not drawn[90:110, 90:110].any()
 
 
+def test_the_scale_bar_is_as_long_as_it_says() -> None:
+    """200 mm in 400 pixels: the bar of 50 mm is 100 pixels long."""
+    picture = np.zeros((100, 100, 3), dtype=np.uint8)
+    drawn = np.asarray(draw(picture, [], Style(), Frame(spacing=(2.0, 2.0), has_bar=True, side=400)))
+    bright = (drawn[-14:].min(axis=-1) > 200).sum(axis=1)
+    assert abs(int(bright.max()) - 100) <= 2
+
+
+def test_the_line_around_a_lesion_leaves_its_colours() -> None:
+    mask = np.zeros((10, 10), dtype=bool)
+    mask[3:7, 3:7] = True
+    layers = [Layer(mask, RED), Layer(mask, (255, 255, 255), is_halo=True)]
+    drawn = np.asarray(draw(np.zeros((10, 10, 3), dtype=np.uint8), layers, Style(False, 1.0), Frame(side=100)))
+    assert (drawn[30:70, 30:70] == RED).all()
+    assert drawn[50, 29].tolist() == drawn[50, 71].tolist() == [255, 255, 255]
+
+
 def test_grey_survives_what_is_no_number() -> None:
     values = np.array([[np.nan, np.inf, -np.inf, 5.0]])
     assert grey(values, (0.0, 10.0))[0, :, 0].tolist() == [0, 255, 0, 128]

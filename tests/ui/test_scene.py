@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -140,8 +141,14 @@ def test_lesions_are_found_where_they_are(scene: Scene) -> None:
 
 
 def test_middles_of_lesions_are_told_in_the_turned_image(scene: Scene) -> None:
-    assert scene.centres[1] == pytest.approx((14.0, 6.0, 6.5))
-    assert scene.centres[2] == pytest.approx((4.5, 18.5, 2.5))
+    assert scene.places[1] == pytest.approx((14.0, 6.0, 6.5))
+    assert scene.places[2] == pytest.approx((4.5, 18.5, 2.5))
+
+
+def test_a_lesion_is_shown_at_its_typical_voxel(scene: Scene) -> None:
+    """The image is turned from left to right."""
+    lesion = scene.lesions[0].model_copy(update={"typical_voxel": (3, 4, 5)})
+    assert replace(scene, lesions=(lesion,)).places[1] == pytest.approx((SHAPE[0] - 1 - 3, 4, 5))
 
 
 def test_sizes(scene: Scene) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.argument_checks import require_instance
+from metseg.class_styles import class_styles
 from metseg.errors import InputError
 from metseg.inference.prediction import Prediction
 from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
@@ -48,7 +49,9 @@ def overlay(prediction: Prediction, z: int | None = None, *, truth: bool = False
             got=z,
             cure="count slices from 0",
         )
-    drawn = draw_labels(grey(prediction.case.background.data[:, :, z]), labels[:, :, z])
+    drawn = draw_labels(
+        grey(prediction.case.background.data[:, :, z]), labels[:, :, z], class_styles(prediction.scheme)
+    )
     if truth:
         drawn = draw_outline(drawn, _truth(prediction).data[:, :, z] != 0, TRUTH_COLOUR)
     return drawn.transpose(1, 0, 2)

@@ -15,6 +15,7 @@ import typer
 
 from metseg.cli import (
     compare,
+    demo,
     doctor,
     evaluate,
     extract_brain,
@@ -66,6 +67,7 @@ app = typer.Typer(
 
 #: In the order in which a newcomer needs them.
 COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
     "simulate": simulate.simulate,
     "simulate-heads": simulate_heads.simulate_heads,
     "simulate-lesions": simulate_lesions.simulate_lesions,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from metseg.geometry import spacing_mm
 from metseg.labels import LabelScheme, most_important
 from metseg.lesion import Lesion
 from metseg.measure import (
@@ -22,6 +23,7 @@ from metseg.measure import (
     lesion_voxels,
     longest_axial_diameter_mm,
     longest_diameter_mm,
+    typical_voxel,
     voxel_volume_mm3,
 )
 
@@ -77,7 +79,7 @@ def find_lesions(
                 centre_mm=None if affine is None else _rounded(affine[:3, :3] @ centres[index] + affine[:3, 3]),
                 confidence=round(float(confidences[index]), 4),
                 **_sizes(mask, parts, affine),
-                **(_in_slices(mask, box) if slicewise else {}),
+                **(_in_slices(mask, parts, box) if slicewise else _typical(parts, box, affine)),
             )
         )
     return tuple(lesions), instances
@@ -113,6 +115,7 @@ def joined(one: Lesion, two: Lesion) -> Lesion:
             "slices": tuple(sorted({*one.slices, *two.slices})),
             "slice_voxels": main.slice_voxels,
             "slice_centre": main.slice_centre,
+            "typical_voxel": main.typical_voxel,
         }
     )
 
@@ -122,14 +125,32 @@ def _region_order(lesion: Lesion) -> tuple[float, ...]:
     return -(lesion.slice_voxels or 0), lesion.slice_index or 0, *(lesion.slice_centre or ())
 
 
-def _in_slices(inside: npt.NDArray[np.bool_], box: tuple[slice, ...]) -> dict[str, Any]:
-    """Return the slices of a lesion of pictures, and its largest region within one slice.
+def _typical(
+    parts: Mapping[str, Mask], box: tuple[slice, ...], affine: npt.NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """Return the typical voxel of a lesion of a volume, in indices and in mm.
+
+    Args:
+        parts: class to (X, Y, Z) its part of the lesion, in the bounding box of the lesion.
+        box: position of the bounding box.
+        affine: (4, 4) voxel-to-RAS, mm, or None.
+    """
+    spacing = (1.0, 1.0, 1.0) if affine is None else spacing_mm(affine)
+    inside = typical_voxel(parts[most_important(parts)], spacing)
+    voxel = tuple(at + side.start for at, side in zip(inside, box, strict=True))
+    place = None if affine is None else _rounded(affine[:3, :3] @ np.asarray(voxel) + affine[:3, 3])
+    return {"typical_voxel": voxel, "typical_mm": place}
+
+
+def _in_slices(inside: Mask, parts: Mapping[str, Mask], box: tuple[slice, ...]) -> dict[str, Any]:
+    """Return the slices of a lesion of pictures, its largest region within one slice, and the typical voxel of that.
 
     A lesion may have several regions in a slice, joined through its neighbours. The largest region is the same whether
     a stack is measured whole or in parts: of equal ones the first by slice, column and row of its centre.
 
     Args:
         inside: (X, Y, Z) its pixels, in its bounding box.
+        parts: class to (X, Y, Z) its part of them.
         box: position of the bounding box.
     """
     regions = label_instances(inside, across_slices=False)[0]
@@ -137,8 +158,13 @@ def _in_slices(inside: npt.NDArray[np.bool_], box: tuple[slice, ...]) -> dict[st
     centres = np.round(lesion_centres(regions) + [axis.start for axis in box], 3)
     index = min(np.flatnonzero(voxels == voxels.max()), key=lambda region: tuple(centres[region][[2, 0, 1]]))
     x, y, z = centres[index]
+    region, at = regions == index + 1, round(float(z))
+    plane = {name: (part & region)[:, :, at - box[2].start] for name, part in parts.items()}
+    main = plane[most_important(name for name, part in plane.items() if part.any())]
+    column, row = typical_voxel(main, (1.0, 1.0))
     return {
-        "slice_index": round(float(z)),
+        "typical_voxel": (column + box[0].start, row + box[1].start, at),
+        "slice_index": at,
         "slices": tuple(int(at) + box[2].start for at in np.flatnonzero(inside.any(axis=(0, 1)))),
         "slice_voxels": int(voxels[index]),
         "slice_centre": (float(x), float(y)),

@@ -131,7 +131,7 @@ class Prediction(PredictionData):
         return self._plot_slices(lesions) if self.case.is_slice_stack else self._plot_planes(lesions)
 
     def _plot_planes(self, lesions: int) -> npt.NDArray[np.object_]:
-        from metseg.inference.outputs.volume_outputs import affine_of, lesion_cuts
+        from metseg.inference.outputs.volume_outputs import affine_of, caption_of, lesion_cuts
         from metseg.plot.planes import show_planes
 
         affine = affine_of(self)
@@ -141,17 +141,19 @@ class Prediction(PredictionData):
             turn(self.labels),
             spacing_mm=spacing_mm(turn.affine(affine, self.labels.shape)),
             cuts=lesion_cuts(self.lesions, self.labels.shape, turn, lesions),
+            caption=caption_of(self),
         )
 
     def _plot_slices(self, lesions: int) -> npt.NDArray[np.object_]:
+        from metseg.class_styles import class_styles
         from metseg.plot.overlay import draw_labels, grey
         from metseg.plot.slice_panels import Panel, show_panels
 
         titles = {lesion.slice_index or 0: f"lesion {lesion.id}" for lesion in reversed(self.lesions[:lesions])}
         titles = titles or {self.labels.shape[2] // 2: "no lesion found"}
-        panels = []
+        panels, styles = [], class_styles(self.scheme)
         for z, title in reversed(titles.items()):
-            drawn = draw_labels(grey(self.case.background.data[:, :, z]), self.labels[:, :, z])
+            drawn = draw_labels(grey(self.case.background.data[:, :, z]), self.labels[:, :, z], styles)
             panels.append(Panel(drawn.transpose(1, 0, 2), f"{title}, slice {z}"))
         return show_panels(panels)
 

@@ -22,6 +22,7 @@ from metseg.measure.size import (
     voxel_volume_mm3,
     voxels_needed,
 )
+from metseg.measure.typical_voxel import typical_voxel
 from metseg.measure.voxel_lists import VoxelGroups, voxel_groups
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "longest_diameter_mm",
     "mask_volume_ml",
     "shifted",
+    "typical_voxel",
     "voxel_groups",
     "voxel_volume_mm3",
     "voxels_needed",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from metseg.plot.colours import class_colour
+from metseg.picture_style import class_colour
 from metseg.plot.contour import draw_contour
 from metseg.plot.overlay import grey
 

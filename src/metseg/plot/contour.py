@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from metseg.plot.colours import Colour, hexadecimal
+from metseg.picture_style import Colour, hexadecimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from metseg.plot.colours import PREDICTION_COLOUR, TRUTH_COLOUR, hexadecimal
+from metseg.picture_style import PREDICTION_COLOUR, TRUTH_COLOUR, hexadecimal
 from metseg.plot.contour import draw_contour
 from metseg.plot.overlay import grey
 from metseg.plot.style import figure, save

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from metseg.plot.colours import PREDICTION_COLOUR, TRUTH_COLOUR, Colour, class_colour
+from metseg.disclaimer import NOTICE
+from metseg.picture_style import PREDICTION_COLOUR, TRUTH_COLOUR, ClassStyle, Colour, Styles, class_colour
 
-__all__ = ["PREDICTION_COLOUR", "TRUTH_COLOUR", "draw_labels", "draw_outline", "grey", "outline", "window_of"]
+__all__ = [
+    "PREDICTION_COLOUR",
+    "TRUTH_COLOUR",
+    "draw_labels",
+    "draw_outline",
+    "grey",
+    "outline",
+    "window_of",
+    "with_caption",
+]
+
+#: The caption below a picture: text size in pixels for this width and at least, height of a line, and margin.
+_TEXT_SHARE, _LEAST_TEXT, _LINE, _MARGIN = 1 / 40, 11, 1.5, 4
+_TEXT_COLOUR: Colour = (255, 255, 255)
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -45,18 +62,48 @@ def draw_outline(picture: Rgb, mask: npt.NDArray[np.bool_], colour: Colour, *, w
     return painted
 
 
-def draw_labels(picture: Rgb, labels: npt.NDArray[np.uint8], *, opacity: float = 0.35) -> Rgb:
+def draw_labels(picture: Rgb, labels: npt.NDArray[np.uint8], styles: Styles, *, opacity: float = 0.35) -> Rgb:
     """Return the picture (X, Y, 3) with every class filled in its colour and outlined.
 
     Args:
         picture: from `grey`.
         labels: (X, Y) class ids.
+        styles: of the classes, from `metseg.class_styles`.
         opacity: of the fill; 0 draws only the outline.
     """
     painted = picture.astype(np.float32)
     for value in np.unique(labels[labels > 0]):
-        colour = np.asarray(class_colour(int(value)), dtype=np.float32)
+        colour = np.asarray(class_colour(int(value), styles), dtype=np.float32)
         mask = labels == value
         painted[mask] = (1 - opacity) * painted[mask] + opacity * colour
         painted[outline(mask)] = colour
     return (painted + 0.5).astype(np.uint8)
+
+
+def with_caption(picture: Rgb, case: str, legend: Sequence[ClassStyle]) -> Rgb:
+    """Return a picture with its name, the disclaimer and a legend below it; the picture itself is unchanged.
+
+    Args:
+        picture: (rows, columns, 3). A narrow one is widened on the right, so that the text fits.
+        case: name of the picture or of its study.
+        legend: classes that are drawn.
+    Returns:
+        (rows and those of the caption, columns or more, 3).
+    """
+    rows, columns = picture.shape[:2]
+    size = max(round(columns * _TEXT_SHARE), _LEAST_TEXT)
+    font, line = ImageFont.load_default(size), round(size * _LINE)
+    texts = [*((style.title, style.colour) for style in legend), (case, None), (NOTICE, None)]
+    indent = [line if colour else 0 for _, colour in texts]
+    width = max(
+        columns, *(2 * _MARGIN + at + int(font.getlength(text)) for at, (text, _) in zip(indent, texts, strict=True))
+    )
+    canvas = Image.new("RGB", (width, rows + line * len(texts) + 2 * _MARGIN))
+    canvas.paste(Image.fromarray(np.ascontiguousarray(picture)), (0, 0))
+    pen = ImageDraw.Draw(canvas)
+    for place, (at, (text, colour)) in enumerate(zip(indent, texts, strict=True)):
+        top = rows + _MARGIN + place * line
+        if colour is not None:
+            pen.rectangle((_MARGIN, top, _MARGIN + size - 1, top + size - 1), fill=colour)
+        pen.text((_MARGIN + at, top + size / 2), text, fill=_TEXT_COLOUR, font=font, anchor="lm")
+    return np.asarray(canvas, dtype=np.uint8)

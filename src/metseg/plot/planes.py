@@ -1,32 +1,59 @@
-"""A volume in three planes through a lesion, with the patient's right on the left and the nose up."""
+"""A volume in three planes through a lesion.
+
+The patient's right is on the left, the nose is up in axial planes and on the left in sagittal ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from metseg.picture_style import Styles
+from metseg.plot.annotations import (
+    BACKGROUND,
+    TEXT,
+    draw_bar,
+    draw_cross,
+    draw_letters,
+    legend_patches,
+    provenance_of,
+)
 from metseg.plot.overlay import draw_labels, grey
 from metseg.plot.style import figure, save
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: Letters at the left, right, top and bottom of each of `PLANES`.
+LETTERS: Sequence[str] = ("RLAP", "RLSI", "APSI")
 
 #: Per plane: its name, the axis it is across, and the axes that run to the right and down the picture, in RAS+.
 PLANES: Sequence[tuple[str, int, int, int]] = (("axial", 2, 0, 1), ("coronal", 1, 0, 2), ("sagittal", 0, 1, 2))
 
-PANEL_INCHES, TITLE_INCHES = 3.0, 0.32
-BACKGROUND, TEXT = "#111111", "#ffffff"
-
-#: Where the planes meet.
-CROSS: Mapping[str, Any] = {"color": "#ffffff", "linewidth": 0.6, "alpha": 0.35}
+PANEL_INCHES, TITLE_INCHES, MARGIN_INCHES = 3.0, 0.32, 0.6
+TITLE_POINTS, CAPTION_POINTS = 9, 8
 
 #: Voxels brighter than this share of the 99th percentile are shown with this margin in voxels; the rest is air.
 AIR_SHARE, MARGIN_VOXELS = 0.05, 4
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a figure says of its image and labels.
+
+    Args:
+        case: name of the case.
+        styles: of the classes, from `metseg.class_styles`.
+    """
+
+    case: str
+    styles: Styles
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,7 @@ def draw_planes(
     *,
     spacing_mm: tuple[float, float, float],
     cuts: Sequence[Cut],
+    caption: Caption,
 ) -> None:
     """Write a picture with one row per cut: axial, coronal and sagittal, lesions filled and outlined.
 
@@ -58,10 +86,11 @@ def draw_planes(
         path: PNG or SVG.
         spacing_mm: voxel size, for true proportions.
         cuts: at least one.
+        caption: name of the case and styles of the classes.
     """
     width, height = _size_inches(cuts)
     with figure(width=width, height=height) as drawn:
-        _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts)
+        _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts, caption=caption)
         save(drawn, path)
 
 
@@ -71,16 +100,17 @@ def show_planes(
     *,
     spacing_mm: tuple[float, float, float],
     cuts: Sequence[Cut],
+    caption: Caption,
 ) -> npt.NDArray[np.object_]:
     """Draw what `draw_planes` writes into a new figure of pyplot, and return its axes (cuts, 3)."""
     from matplotlib import pyplot
 
     drawn = pyplot.figure(figsize=_size_inches(cuts), layout="constrained")
-    return _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts)
+    return _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts, caption=caption)
 
 
 def _size_inches(cuts: Sequence[Cut]) -> tuple[float, float]:
-    return PANEL_INCHES * len(PLANES), (PANEL_INCHES + TITLE_INCHES) * len(cuts)
+    return PANEL_INCHES * len(PLANES), (PANEL_INCHES + TITLE_INCHES) * len(cuts) + MARGIN_INCHES
 
 
 def _fill(
@@ -90,23 +120,55 @@ def _fill(
     *,
     spacing_mm: tuple[float, float, float],
     cuts: Sequence[Cut],
+    caption: Caption,
 ) -> npt.NDArray[np.object_]:
     """Fill a figure with one row per cut, and return its axes (cuts, 3)."""
     box = shown_box(image)
     image, labels = image[box], labels[box]
     drawn.set_facecolor(BACKGROUND)
+    drawn.suptitle(provenance_of(caption.case), x=0.01, ha="left", fontsize=CAPTION_POINTS, color=TEXT, weight="normal")
     rows = drawn.subplots(len(cuts), len(PLANES), squeeze=False)
     for places, cut in zip(rows, cuts, strict=True):
-        for axes, (name, across, right, up) in zip(places, PLANES, strict=True):
-            centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
-            picture = plane_picture(image, labels, across=across, index=centre[across])
-            ratio = spacing_mm[up] / spacing_mm[right]
-            axes.imshow(picture, aspect=ratio, interpolation="bilinear")
-            axes.axvline(image.shape[right] - 1 - centre[right], **CROSS)
-            axes.axhline(image.shape[up] - 1 - centre[up], **CROSS)
-            axes.set_title(f"{name}, {cut.title}" if across == 2 else name, fontsize=9, color=TEXT)
-            axes.set_axis_off()
+        centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
+        for axes, plane in zip(places, range(len(PLANES)), strict=True):
+            _draw_plane(axes, image, labels, plane, centre=centre, spacing_mm=spacing_mm, styles=caption.styles)
+            name, across, *_ = PLANES[plane]
+            title = f"{name}, {cut.title}" if across == 2 else name
+            axes.set_title(title, fontsize=TITLE_POINTS, color=TEXT, weight="normal")
+    shown = [caption.styles[value] for value in map(int, np.unique(labels)) if value in caption.styles]
+    if shown:
+        drawn.legend(
+            handles=legend_patches(shown),
+            loc="outside lower left",
+            ncols=len(shown),
+            fontsize=CAPTION_POINTS,
+            labelcolor=TEXT,
+            frameon=False,
+        )
     return np.asarray(rows, dtype=object)
+
+
+def _draw_plane(
+    axes: Axes,
+    image: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.uint8],
+    plane: int,
+    *,
+    centre: Sequence[int],
+    spacing_mm: tuple[float, float, float],
+    styles: Styles,
+) -> None:
+    """Draw one of `PLANES` through a voxel into axes in millimetres."""
+    _, across, right, up = PLANES[plane]
+    width, height = image.shape[right] * spacing_mm[right], image.shape[up] * spacing_mm[up]
+    picture = plane_picture(image, labels, across=across, index=centre[across], styles=styles)
+    axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation="bilinear")
+    axes.set_axis_off()
+    x = (image.shape[right] - centre[right] - 0.5) * spacing_mm[right]
+    y = (image.shape[up] - centre[up] - 0.5) * spacing_mm[up]
+    draw_cross(axes, (x, y))
+    draw_letters(axes, LETTERS[plane])
+    draw_bar(axes)
 
 
 def shown_box(image: npt.NDArray[np.generic]) -> tuple[slice, slice, slice]:
@@ -124,13 +186,13 @@ def shown_box(image: npt.NDArray[np.generic]) -> tuple[slice, slice, slice]:
 
 
 def plane_picture(
-    image: npt.NDArray[np.generic], labels: npt.NDArray[np.uint8], *, across: int, index: int
+    image: npt.NDArray[np.generic], labels: npt.NDArray[np.uint8], *, across: int, index: int, styles: Styles
 ) -> npt.NDArray[np.uint8]:
     """Return (rows, columns, 3) uint8 of a plane of a volume in RAS+, its labels drawn on.
 
     The patient's right (or the front, in the sagittal plane) is on the left; superior or anterior is at the top.
     """
-    plane = draw_labels(grey(np.take(image, index, axis=across)), np.take(labels, index, axis=across))
+    plane = draw_labels(grey(np.take(image, index, axis=across)), np.take(labels, index, axis=across), styles)
     return np.ascontiguousarray(plane[::-1, ::-1].transpose(1, 0, 2))
 
 

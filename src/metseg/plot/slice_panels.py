@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import Affine, Grid, same_grid, spacing_mm, turn_to_ras, voxel_map
-from metseg.plot.colours import class_colour
+from metseg.picture_style import class_colour
 from metseg.plot.contour import draw_contour
 from metseg.plot.overlay import grey
 

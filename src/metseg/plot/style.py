@@ -11,7 +11,7 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from metseg.plot.colours import LINE_COLOURS, hexadecimal
+from metseg.picture_style import LINE_COLOURS, hexadecimal
 
 #: Colours of successive lines.
 COLOURS = tuple(map(hexadecimal, LINE_COLOURS))

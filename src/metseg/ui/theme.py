@@ -8,25 +8,11 @@ from typing import Any, Final
 import streamlit as st
 from PIL import Image, ImageDraw
 
+from metseg.picture_style import ORANGE, SKY_BLUE, YELLOW
 from metseg.schemas import NOTICE
 
-#: Colours of lesions on grey pictures (red, green, blue), safe for colour-blind readers.
-Colour = tuple[int, int, int]
-LESION: Final[Colour] = (255, 96, 40)
-SELECTED: Final[Colour] = (0, 220, 255)
-BOTH: Final[Colour] = (240, 228, 66)
-FIRST_ONLY: Final[Colour] = (230, 159, 0)
-SECOND_ONLY: Final[Colour] = (86, 180, 233)
-#: Class id to colour, for models with several classes.
-CLASS_COLOURS: Final[dict[int, Colour]] = {
-    1: LESION,
-    2: (86, 180, 233),
-    3: (240, 228, 66),
-    4: (204, 121, 167),
-    5: (0, 158, 115),
-    6: (213, 94, 0),
-    7: (0, 114, 178),
-}
+#: Colours of two results on each other.
+BOTH, FIRST_ONLY, SECOND_ONLY = YELLOW, ORANGE, SKY_BLUE
 
 _LIGHT: Final = {
     "primaryColor": "#0b6e7f",
@@ -119,7 +105,7 @@ def icon() -> Image.Image:
     drawn = Image.new("RGBA", (64, 64))
     pen = ImageDraw.Draw(drawn)
     pen.ellipse((4, 4, 60, 60), fill=_LIGHT["primaryColor"])
-    pen.ellipse((34, 20, 48, 34), fill=LESION)
+    pen.ellipse((34, 20, 48, 34), fill=ORANGE)
     return drawn
 
 
@@ -132,12 +118,3 @@ def dress() -> None:
 def brand() -> None:
     """Show the name of the page."""
     st.markdown(_BRAND, unsafe_allow_html=True)
-
-
-def css(colour: Colour) -> str:
-    """Return a colour in CSS notation.
-
-    >>> css((255, 96, 40))
-    '#ff6028'
-    """
-    return "#{:02x}{:02x}{:02x}".format(*colour)

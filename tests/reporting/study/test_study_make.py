@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metseg.class_styles import class_styles
 from metseg.inference.input_fit import ON_A_VOLUME
 from metseg.inference.lesion_table import find_lesions
 from metseg.inference.prediction import Prediction
 from metseg.io.images.channel_names import MEANINGLESS_OTHERWISE
 from metseg.labels import LABEL_SCHEMES
-from metseg.plot.colours import class_colour
+from metseg.picture_style import COLOUR_NAMES
 from metseg.preprocess import STEPS
 from metseg.reporting.study.document_reader import MaskFacts, parse_document
 from metseg.reporting.study.html_writer import study_html
@@ -22,7 +23,6 @@ from metseg.reporting.study.key_images import VolumePixels
 from metseg.reporting.study.key_slices import PicturePixels
 from metseg.reporting.study.preprocessing_text import describe_steps
 from metseg.reporting.study.report_builder import (
-    COLOURS,
     Options,
     Pixels,
     _decisions,
@@ -204,12 +204,15 @@ def test_several_classes_are_told_apart(volume_document: Make) -> None:
 def test_the_outlines_of_several_classes_are_explained(volume_document: Make, study: Any) -> None:
     technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
     report = report_of(volume_document(technique=technique), volume_pixels(study), key_images=1)
-    assert "Outlines: NETC orange, SNFH light blue, ET red." in words_of(report)
+    assert "Outlines: non-enhancing core or necrosis light blue, oedema yellow, enhancing tumour red." in words_of(
+        report
+    )
     assert "Outlines:" not in words_of(report_of(volume_document(), volume_pixels(study), key_images=1))
 
 
 def test_every_class_has_a_colour_with_a_name() -> None:
-    assert {class_colour(label) for label in range(1, 20)} == set(COLOURS)
+    styles = [style for scheme in LABEL_SCHEMES for style in class_styles(scheme).values()]
+    assert {style.colour for style in styles} <= set(COLOUR_NAMES)
 
 
 def test_old_documents_say_what_they_do_not_know(volume_document: Make) -> None:

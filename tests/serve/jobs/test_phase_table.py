@@ -176,7 +176,9 @@ def test_pictures(
         np.testing.assert_array_equal(mask, np.where(given.picture_array(number) > given.bright, 255, 0))
         shown = Image.open(job.folder.artifacts / f"image-{number}.png")
         assert shown.size == (40, 32)
-        assert Image.open(job.folder.artifacts / f"overlay-{number}.png").size == (40, 32)
+        overlay = np.asarray(Image.open(job.folder.artifacts / f"overlay-{number}.png")).astype(int)
+        np.testing.assert_array_equal(np.ptp(overlay[:32, :40], axis=-1) > 0, mask > 0)  # coloured where lesion is
+        assert (overlay[32:].min(axis=-1) > 200).sum() > 100  # id and disclaimer below the picture
         probability = np.asarray(Image.open(job.folder.artifacts / f"probability-{number}.png"))
         assert probability.dtype == np.uint16
         np.testing.assert_array_equal(probability > 32767, mask > 0)

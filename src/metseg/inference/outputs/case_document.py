@@ -255,8 +255,10 @@ def _moved(lesion: Lesion, slices: int) -> Lesion:
     if lesion.slice_index is None or slices == 0:
         return lesion
     x, y, z = lesion.centre_voxel
+    typical = lesion.typical_voxel
     return lesion.model_copy(
         update={
+            "typical_voxel": None if typical is None else (*typical[:2], typical[2] + slices),
             "slice_index": lesion.slice_index + slices,
             "slices": tuple(index + slices for index in lesion.slices),
             "centre_voxel": (x, y, round(z + slices, 3)),

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from metseg.atomic_io import write_bytes
+from metseg.class_styles import class_styles, legend_of
 from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.labels import LABEL_SCHEMES
-from metseg.plot.overlay import draw_labels, grey
+from metseg.plot.overlay import draw_labels, grey, with_caption
 
 
 def write_mask(prediction: PredictionData, out: Path) -> None:
@@ -26,11 +27,16 @@ def write_mask(prediction: PredictionData, out: Path) -> None:
 
 
 def write_overlay(prediction: PredictionData, out: Path) -> None:
-    """Write ``<stem>_overlay.png`` for each picture: lesion filled and outlined over the picture in grey."""
-    picture = prediction.case.background.data
+    """Write ``<stem>_overlay.png`` for each picture: lesion filled and outlined over the picture in grey.
+
+    Below the picture, which keeps its size, are a legend, its name and the disclaimer.
+    """
+    picture, styles = prediction.case.background.data, class_styles(prediction.scheme)
     for z, name in enumerate(prediction.case.slice_names):
-        drawn = draw_labels(grey(picture[:, :, z]), prediction.labels[:, :, z])
-        _write_png(out / f"{name}_overlay.png", drawn.transpose(1, 0, 2))
+        labels = prediction.labels[:, :, z]
+        drawn = draw_labels(grey(picture[:, :, z]), labels, styles).transpose(1, 0, 2)
+        legend = legend_of(styles, np.unique(labels))
+        _write_png(out / f"{name}_overlay.png", with_caption(drawn, Path(name).name, legend))
 
 
 def write_probability(prediction: PredictionData, out: Path) -> None:

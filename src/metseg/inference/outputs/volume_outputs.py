@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.atomic_io import atomic_file
+from metseg.class_styles import class_styles
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.lesion import Lesion
-from metseg.plot.planes import Cut, cut_through, draw_planes
+from metseg.plot.planes import Caption, Cut, cut_through, draw_planes
 from metseg.volume import Array, Volume
 
 #: Lesions shown in the overlay, the largest first; the others are in the JSON document and in the mask.
@@ -54,10 +55,18 @@ def write_brain_mask(prediction: PredictionData, out: Path) -> None:
 def write_overlay(prediction: PredictionData, out: Path) -> None:
     """Write ``<case>-overlay.png``: the largest lesions in three planes each."""
     image = Volume(prediction.reference_image.data, affine_of(prediction))
-    draw_overlay(image, prediction.labels, prediction.lesions, out / f"{prediction.case.case_id}-overlay.png")
+    path = out / f"{prediction.case.case_id}-overlay.png"
+    draw_overlay(image, prediction.labels, prediction.lesions, path, caption=caption_of(prediction))
 
 
-def draw_overlay(image: Volume, labels: npt.NDArray[np.uint8], lesions: Sequence[Lesion], path: Path) -> None:
+def caption_of(prediction: PredictionData) -> Caption:
+    """Return the caption of pictures of a prediction."""
+    return Caption(prediction.case.case_id, class_styles(prediction.scheme))
+
+
+def draw_overlay(
+    image: Volume, labels: npt.NDArray[np.uint8], lesions: Sequence[Lesion], path: Path, *, caption: Caption
+) -> None:
     """Write a picture of the largest lesions in three planes each.
 
     Args:
@@ -65,6 +74,7 @@ def draw_overlay(image: Volume, labels: npt.NDArray[np.uint8], lesions: Sequence
         labels: (X, Y, Z) class ids on its grid.
         lesions: of the mask, the largest first.
         path: the PNG file.
+        caption: name of the case and styles of the classes.
     """
     assert image.affine is not None
     turn = turn_to_ras(image.affine)
@@ -74,13 +84,14 @@ def draw_overlay(image: Volume, labels: npt.NDArray[np.uint8], lesions: Sequence
         path,
         spacing_mm=spacing_mm(turn.affine(image.affine, labels.shape)),
         cuts=lesion_cuts(lesions, labels.shape, turn),
+        caption=caption,
     )
 
 
 def lesion_cuts(
     lesions: Sequence[Lesion], shape: tuple[int, ...], turn: AxisTurn, count: int = SHOWN_LESIONS
 ) -> list[Cut]:
-    """Return the cuts through the largest lesions, or through the middle where none was found.
+    """Return the cuts through the largest lesions at their typical voxels, or through the middle where none was found.
 
     Args:
         lesions: of a volume, the largest first.
@@ -95,7 +106,7 @@ def lesion_cuts(
     return [
         cut_through(
             turned,
-            _turned(lesion.centre_voxel, shape, turn),
+            _turned(lesion.shown_voxel, shape, turn),
             f"lesion {lesion.id}, {_two_digits(lesion.volume_ml or 0.0)} mL",
         )
         for lesion in shown

@@ -1,4 +1,4 @@
-"""Square panels side by side on black, with a slice, outlines, a scale bar and orientation letters."""
+"""Square panels side by side on black: a slice, outlines, a scale bar, orientation letters, and a legend below."""
 
 from __future__ import annotations
 
@@ -11,32 +11,36 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.plot.colours import Colour
+from metseg.disclaimer import NOTICE
+from metseg.picture_style import ClassStyle, Colour
+from metseg.plot.annotations import (
+    BACKGROUND,
+    MARGIN,
+    NAME_POINTS,
+    TEXT,
+    draw_bar,
+    draw_cross,
+    draw_letters,
+    legend_patches,
+    provenance_of,
+    write,
+)
 from metseg.plot.contour import draw_contour
 from metseg.plot.overlay import grey
-from metseg.plot.planes import TEXT
 from metseg.plot.style import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-#: Black like the air in the images, so that the edge of the picture is not visible.
-BACKGROUND = "#000000"
+    from matplotlib.figure import Figure
 
 #: Side of a panel in print, and its resolution.
 PANEL_INCHES, DOTS_PER_INCH = 1.72, 220
 #: Black gap to the right of a panel, as a share of its width.
 GAP = 0.015
-
-#: A scale bar is the longest of these lengths up to this share of the panel's field of view.
-BAR_LENGTHS_MM = (1, 2, 5, 10, 20, 50, 100)
-BAR_SHARE = 0.35
-
-#: Gap between the cross and its point, as a share of the panel, so that the point stays visible.
-CROSS_GAP = 0.12
-#: Margin of text, as a share of the panel.
-MARGIN = 0.035
-LETTER_POINTS, NAME_POINTS = 7.5, 6.5
+#: Height of a line of the strip below the panels.
+LINE_INCHES = 0.14
+#: Number of panels from which the lines of the caption are joined to one.
+WIDE_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -83,21 +87,40 @@ class Panel:
     cross: tuple[float, float] | None = None
 
 
-def draw_row(panels: Sequence[Panel]) -> tuple[bytes, tuple[int, int]]:
-    """Draw panels side by side; return the encoded PNG, and its columns and rows.
+@dataclass(frozen=True)
+class Strip:
+    """What is written below the panels.
+
+    Args:
+        case: name of the study.
+        legend: classes that are outlined.
+    """
+
+    case: str
+    legend: Sequence[ClassStyle] = ()
+
+
+def draw_row(panels: Sequence[Panel], strip: Strip) -> tuple[bytes, tuple[int, int]]:
+    """Draw panels side by side with a strip below; return the encoded PNG, and its columns and rows.
 
     Args:
         panels: at least one.
+        strip: legend and name of the study.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with figure(width=PANEL_INCHES * len(panels), height=PANEL_INCHES) as drawn:
+    is_wide = len(panels) >= WIDE_ROW
+    lines = [provenance_of(strip.case)] if is_wide else [strip.case, NOTICE]
+    below = LINE_INCHES * (len(lines) + (bool(strip.legend) if is_wide else len(strip.legend)) + 0.3)
+    whole = PANEL_INCHES + below
+    with figure(width=PANEL_INCHES * len(panels), height=whole) as drawn:
         drawn.set_layout_engine("none")
         drawn.set_dpi(DOTS_PER_INCH)
         drawn.set_facecolor(BACKGROUND)
         for place, panel in enumerate(panels):
-            axes = drawn.add_axes((place / len(panels), 0, (1 - GAP) / len(panels), 1))
+            axes = drawn.add_axes((place / len(panels), below / whole, (1 - GAP) / len(panels), PANEL_INCHES / whole))
             _draw(axes, panel)
+        _draw_strip(drawn, strip, lines, below)
         canvas: Any = FigureCanvasAgg(drawn)  # matplotlib has no types for the two methods
         canvas.draw()
         # Not `savefig`, which adds an alpha channel and the name of the program.
@@ -105,15 +128,6 @@ def draw_row(panels: Sequence[Panel]) -> tuple[bytes, tuple[int, int]]:
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, format="PNG")
     return encoded.getvalue(), (pixels.shape[1], pixels.shape[0])
-
-
-def bar_length(field_mm: float) -> int:
-    """Return the length of the scale bar for a panel with a field of view in millimetres.
-
-    >>> bar_length(200), bar_length(40), bar_length(1)
-    (50, 10, 1)
-    """
-    return max([length for length in BAR_LENGTHS_MM if length <= BAR_SHARE * field_mm], default=BAR_LENGTHS_MM[0])
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
@@ -127,56 +141,31 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(y + half, y - half)
     axes.set_axis_off()
     if panel.cross is not None:
-        _draw_cross(axes, panel, panel.cross)
-    _write(axes, panel.name, (MARGIN, 1 - MARGIN), NAME_POINTS, ha="left", va="top")
-    for letter, place in zip(panel.letters, _LETTER_PLACES, strict=False):
-        _write(axes, letter, place[:2], LETTER_POINTS, ha=place[2], va=place[3], weight="bold")
+        draw_cross(axes, panel.cross)
+    write(axes, panel.name, (MARGIN, 1 - MARGIN), NAME_POINTS, ha="left", va="top")
+    draw_letters(axes, panel.letters)
     if panel.has_bar:
-        _draw_bar(axes, panel)
+        draw_bar(axes)
 
 
-#: Position and alignment of the letters at the left, right, top and bottom.
-_LETTER_PLACES = (
-    (MARGIN, 0.5, "left", "center"),
-    (1 - MARGIN, 0.5, "right", "center"),
-    (0.5, 1 - MARGIN, "center", "top"),
-    (0.5, MARGIN, "center", "bottom"),
-)
-
-
-def _draw_cross(axes: Axes, panel: Panel, point: tuple[float, float]) -> None:
-    """Draw lines from the four edges of a panel towards a point."""
-    line: dict[str, Any] = {"color": TEXT, "linewidth": 0.5, "alpha": 0.5}
-    gap, reach = CROSS_GAP * panel.field, 2 * panel.field
-    x, y = point
-    for sign in (-1, 1):
-        axes.plot([x + sign * gap, x + sign * reach], [y, y], scalex=False, scaley=False, **line)
-        axes.plot([x, x], [y + sign * gap, y + sign * reach], scalex=False, scaley=False, **line)
-
-
-def _draw_bar(axes: Axes, panel: Panel) -> None:
-    length = bar_length(panel.field)
-    right, bottom = panel.centre[0] + panel.field * (0.5 - MARGIN), panel.centre[1] + panel.field * (0.5 - MARGIN)
-    axes.plot(
-        [right - length, right],
-        [bottom, bottom],
-        color=TEXT,
-        linewidth=1.4,
-        solid_capstyle="butt",
-        scalex=False,
-        scaley=False,
-        path_effects=_dark_edge(),
-    )
-    middle = 1 - MARGIN - length / panel.field / 2
-    _write(axes, f"{length} mm", (middle, 1.6 * MARGIN), NAME_POINTS, ha="center", va="bottom")
-
-
-def _write(axes: Axes, text: str, place: tuple[float, float], points: float, **options: Any) -> None:
-    """Draw text that is readable on dark and bright tissue."""
-    axes.text(*place, text, color=TEXT, fontsize=points, transform=axes.transAxes, path_effects=_dark_edge(), **options)
-
-
-def _dark_edge() -> list[Any]:
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=1.6, foreground=BACKGROUND)]
+def _draw_strip(drawn: Figure, strip: Strip, lines: Sequence[str], inches: float) -> None:
+    """Write the legend and the lines below the panels, from the top."""
+    width, height = drawn.get_size_inches()
+    edge = MARGIN * PANEL_INCHES / width
+    if strip.legend:
+        drawn.legend(
+            handles=legend_patches(strip.legend),
+            loc="upper left",
+            bbox_to_anchor=(0, inches / height),
+            ncols=len(strip.legend) if len(lines) == 1 else 1,
+            fontsize=NAME_POINTS,
+            labelcolor=TEXT,
+            frameon=False,
+            borderpad=0.2,
+            borderaxespad=0.2,
+            handlelength=0.9,
+            handleheight=0.9,
+        )
+    for place, line in enumerate(reversed(lines)):
+        bottom = (place + 0.3) * LINE_INCHES / height
+        drawn.text(edge, bottom, line, color=TEXT, fontsize=NAME_POINTS, ha="left", va="bottom")

@@ -1,6 +1,7 @@
 """Key images of a volume: the largest lesions, each in three planes and magnified.
 
-They follow the radiological convention: the patient's right is on the left, the nose is up.
+They follow the radiological convention: the patient's right is on the left; the nose is up, and on the left in sagittal
+planes.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from metseg.class_styles import legend_of
 from metseg.errors import InputError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.lesion import Lesion, Point
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
-from metseg.plot.colours import GREEN, class_colour
+from metseg.picture_style import BRAIN_COLOUR, ClassStyle, Styles, class_colour
 from metseg.plot.overlay import window_of
-from metseg.plot.planes import PLANES, cut_through, shown_box
-from metseg.reporting.study.image_panels import Outline, Panel, draw_row
+from metseg.plot.planes import LETTERS, PLANES, cut_through, shown_box
+from metseg.reporting.study.image_panels import Outline, Panel, Strip, draw_row
 from metseg.reporting.study.lesion_location import coordinates, letters_hold
 from metseg.reporting.study.study_report import KeyImage
 
@@ -27,8 +29,8 @@ Labels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.generic]
 Voxel = tuple[int, int, int]
 
-#: Letters at the left, right, top and bottom of each of `PLANES`.
-LETTERS = ("RLAP", "RLSI", "APSI")
+#: Legend of the outline of the brain mask.
+BRAIN_STYLE = ClassStyle("border of the brain mask", BRAIN_COLOUR)
 
 #: Widths of the outlines of the lesion that is meant and of the others, in points.
 FOCUS_WIDTH, OTHER_WIDTH = 1.1, 0.6
@@ -59,12 +61,28 @@ class VolumePixels:
     brain: npt.NDArray[np.bool_] | None = None
 
 
-def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: int) -> tuple[KeyImage, ...]:
+@dataclass(frozen=True)
+class Shown:
+    """What all key images of a report say of their study.
+
+    Args:
+        case: its name in the report.
+        styles: of the classes, from `metseg.class_styles`.
+    """
+
+    case: str
+    styles: Styles
+
+
+def volume_key_images(
+    pixels: VolumePixels, lesions: Sequence[Lesion], shown: Shown, *, most: int
+) -> tuple[KeyImage, ...]:
     """Return a key image for each of the largest lesions; without lesions, one of the middle of the head.
 
     Args:
         pixels: of the study.
         lesions: of the table.
+        shown: name of the study and styles of the classes.
         most: maximum number of images; 0: no key images.
     Raises:
         InputError: a lesion of the table is not in the mask.
@@ -72,7 +90,7 @@ def volume_key_images(pixels: VolumePixels, lesions: Sequence[Lesion], *, most: 
     if most == 0:
         return ()
     places = ((lesion.centre_mm, lesion.side) for lesion in lesions)
-    view = _View(pixels, letters_hold(pixels.affine, pixels.labels.shape, places))
+    view = _View(pixels, shown, letters_hold(pixels.affine, pixels.labels.shape, places))
     if not lesions:
         return (_overview(view),) if pixels.image is not None else ()
     return tuple(_of_lesion(view, lesion) for lesion in lesions[:most])
@@ -83,6 +101,7 @@ class _View:
     """A volume in RAS orientation, with the settings that all its panels share."""
 
     pixels: VolumePixels
+    shown: Shown
     lettered: bool
 
     @cached_property
@@ -122,6 +141,12 @@ class _View:
         return max(float(side.stop - side.start) * mm for side, mm in zip(self.box, self.spacing_mm, strict=True))
 
     @cached_property
+    def strip(self) -> Strip:
+        brain = () if self.brain is None else (BRAIN_STYLE,)
+        classes = legend_of(self.shown.styles, np.unique(self.labels))
+        return Strip(self.shown.case, (*classes, *brain))
+
+    @cached_property
     def instances(self) -> npt.NDArray[np.uint32]:
         return label_instances(self.labels)[0]
 
@@ -140,14 +165,13 @@ class _View:
 
 def _of_lesion(view: _View, lesion: Lesion) -> KeyImage:
     number = _instance_of(lesion, view)
-    # A lesion is connected, so each plane through its centre of mass shows it, even if the centre is outside of it.
-    point = cut_through(view.labels.shape, view.turned(lesion.centre_voxel).tolist(), "").centre
+    point = cut_through(view.labels.shape, view.turned(lesion.shown_voxel).tolist(), "").centre
     whole = [_plane(view, index, point, focus=number) for index in range(len(PLANES))]
     field = min(max(LEAST_FIELD_MM, TIMES_LESION * (lesion.longest_diameter_mm or 0)), view.field_mm)
     across = whole[0].cross
     assert across is not None
     magnified = replace(whole[0], name="magnified", centre=across, field=field, cross=None)
-    png, size = draw_row([*whole, magnified])
+    png, size = draw_row([*whole, magnified], view.strip)
     where = _place_of_cut(view, point)
     return KeyImage(
         png,
@@ -160,7 +184,9 @@ def _of_lesion(view: _View, lesion: Lesion) -> KeyImage:
 
 def _overview(view: _View) -> KeyImage:
     x, y, z = ((side.start + side.stop) // 2 for side in view.box)
-    png, size = draw_row([replace(_plane(view, index, (x, y, z)), cross=None) for index in range(len(PLANES))])
+    png, size = draw_row(
+        [replace(_plane(view, index, (x, y, z)), cross=None) for index in range(len(PLANES))], view.strip
+    )
     where = _place_of_cut(view, (x, y, z))
     return KeyImage(
         png,
@@ -201,7 +227,7 @@ def _plane(view: _View, index: int, point: Voxel, *, focus: int = 0) -> Panel:
         size=(shape[right] * step[right], shape[up] * step[up]),
         centre=((shape[right] - middle[right]) * step[right], (shape[up] - middle[up]) * step[up]),
         field=view.field_mm,
-        outlines=[*_brain_outline(view, shown), *outlines(labels, meant)],
+        outlines=[*_brain_outline(view, shown), *outlines(labels, meant, view.shown.styles)],
         letters=LETTERS[index],
         has_bar=True,
         cross=((shape[right] - point[right] - 0.5) * step[right], (shape[up] - point[up] - 0.5) * step[up]),
@@ -212,22 +238,31 @@ def _brain_outline(view: _View, shown: Callable[[Array], Array]) -> list[Outline
     """Return the outline of the brain mask in a plane, below all others; none without a brain mask."""
     if view.brain is None:
         return []
-    return [Outline(np.asarray(shown(view.brain), dtype=np.bool_), GREEN, OTHER_WIDTH)]
+    return [Outline(np.asarray(shown(view.brain), dtype=np.bool_), BRAIN_COLOUR, OTHER_WIDTH)]
 
 
-def outlines(labels: Array, meant: npt.NDArray[np.bool_]) -> list[Outline]:
-    """Return the outlines of all classes, those of the lesion in focus thicker and on top.
+def outlines(labels: Array, meant: npt.NDArray[np.bool_], styles: Styles) -> list[Outline]:
+    """Return the outlines of all classes, enclosed ones on top, and those of the lesion in focus thicker and on top.
 
     Args:
         labels: (rows, columns) class ids.
         meant: mask of the lesion in focus.
+        styles: of the classes.
     """
-    classes = [int(value) for value in np.unique(np.asarray(labels)) if value]
+    classes = _from_outside(labels)
     return [
-        Outline((labels == value) & part, class_colour(value), width)
+        Outline((labels == value) & part, class_colour(value, styles), width)
         for part, width in ((~meant, OTHER_WIDTH), (meant, FOCUS_WIDTH))
         for value in classes
     ]
+
+
+def _from_outside(labels: Array) -> list[int]:
+    """Return the class ids of a plane, enclosing ones first: the line of what they enclose is then drawn on theirs."""
+    values = [int(value) for value in np.unique(np.asarray(labels)) if value]
+    # By bounding boxes, for a ring may be open.
+    extents = {value: np.ptp(np.argwhere(labels == value), axis=0) + 1 for value in values}
+    return sorted(values, key=lambda value: -int(extents[value].prod()))
 
 
 def _instance_of(lesion: Lesion, view: _View) -> int:

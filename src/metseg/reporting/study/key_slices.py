@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from metseg.class_styles import legend_of
 from metseg.lesion import Lesion
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
 from metseg.plot.overlay import window_of
-from metseg.reporting.study.image_panels import Panel, draw_row
-from metseg.reporting.study.key_images import SAME_CENTRE, TIMES_LESION, Array, Labels, not_the_mask, outlines
+from metseg.reporting.study.image_panels import Panel, Strip, draw_row
+from metseg.reporting.study.key_images import SAME_CENTRE, TIMES_LESION, Array, Labels, Shown, not_the_mask, outlines
 from metseg.reporting.study.number_format import picture_number
 from metseg.reporting.study.study_report import KeyImage
 
@@ -37,13 +38,19 @@ class PicturePixels:
 
 
 def picture_key_images(
-    pictures: Mapping[int, PicturePixels], lesions: Sequence[Lesion], *, names: Sequence[str] = (), most: int
+    pictures: Mapping[int, PicturePixels],
+    lesions: Sequence[Lesion],
+    shown: Shown,
+    *,
+    names: Sequence[str] = (),
+    most: int,
 ) -> tuple[KeyImage, ...]:
     """Return a key image for each of the largest lesions; without lesions, one of the first picture.
 
     Args:
         pictures: number, from 1, to picture; at least those of the largest lesions.
         lesions: of the table.
+        shown: name of the study and styles of the classes.
         names: of all pictures; empty: they are not named.
         most: maximum number of images; 0: no key images.
     Raises:
@@ -52,12 +59,12 @@ def picture_key_images(
     if most == 0:
         return ()
     if not lesions:
-        shown = sorted(number for number, pixels in pictures.items() if pixels.image is not None)
-        return tuple(_whole_picture(pictures[number], number, names) for number in shown[:1])
-    return tuple(_of_picture(pictures, lesion, names) for lesion in lesions[:most])
+        read = sorted(number for number, pixels in pictures.items() if pixels.image is not None)
+        return tuple(_whole_picture(pictures[number], number, names, shown) for number in read[:1])
+    return tuple(_of_picture(pictures, lesion, names, shown) for lesion in lesions[:most])
 
 
-def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Sequence[str]) -> KeyImage:
+def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Sequence[str], shown: Shown) -> KeyImage:
     pixels = pictures.get(picture_number(lesion))
     if pixels is None:
         raise not_the_mask(lesion)
@@ -66,12 +73,12 @@ def _of_picture(pictures: Mapping[int, PicturePixels], lesion: Lesion, names: Se
     extent = float((there.max(axis=0) - there.min(axis=0) + 1).max())
     x, y = (float(at) for at in (there.max(axis=0) + there.min(axis=0) + 1) / 2)
     plain = _picture_panel(pixels, "picture")
-    outlined = replace(plain, name="outlined", outlines=outlines(pixels.labels.T, meant.T))
+    outlined = replace(plain, name="outlined", outlines=outlines(pixels.labels.T, meant.T, shown.styles))
     field = min(max(LEAST_FIELD_PIXELS, TIMES_LESION * extent), plain.field)
     rows = [(plain, "magnified"), (outlined, "magnified, outlined")]
     magnified = [replace(panel, name=name, centre=(x, y), field=field) for panel, name in rows]
     panels = [plain, outlined, *magnified] if pixels.image is not None else [outlined, magnified[1]]
-    png, size = draw_row(panels)
+    png, size = draw_row(panels, Strip(shown.case, legend_of(shown.styles, np.unique(pixels.labels))))
     where = _picture_name(picture_number(lesion), names)
     return KeyImage(
         png,
@@ -94,8 +101,8 @@ def _piece(labels: Labels, lesion: Lesion) -> npt.NDArray[np.bool_]:
     return np.asarray(instances[:, :, 0] == found[0] + 1)
 
 
-def _whole_picture(pixels: PicturePixels, number: int, names: Sequence[str]) -> KeyImage:
-    png, size = draw_row([_picture_panel(pixels, "picture")])
+def _whole_picture(pixels: PicturePixels, number: int, names: Sequence[str], shown: Shown) -> KeyImage:
+    png, size = draw_row([_picture_panel(pixels, "picture")], Strip(shown.case))
     where = _picture_name(number, names)
     return KeyImage(
         png,

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from metseg.reporting.study.image_panels import DOTS_PER_INCH, PANEL_INCHES
 from metseg.reporting.study.page_parts import Section, Table
 from metseg.reporting.study.pdf_style import (
     CAUTION_PAPER,
@@ -31,6 +32,8 @@ SHORT_ROWS = 12
 LEAST_ROOM, SECTION_GAP = 90.0, 10.0
 #: Minimum total width of columns that fill the page; narrower tables stay narrow, so that rows are easy to read.
 FULL_WIDTH = 5.0
+#: Columns of a key image that fills the width: a row of four panels.
+FULL_ROW_PIXELS = 4 * PANEL_INCHES * DOTS_PER_INCH
 #: Space between a table's columns, in points on either side.
 CELL_PADDING = 4.0
 
@@ -181,7 +184,7 @@ def _key_image(image: KeyImage, width: float) -> list[Flowable]:
 
     columns, rows = image.size
     # A row of four panels takes the full width; fewer panels have the same size.
-    shown = min(width, width * columns / (4 * rows))
+    shown = min(width, width * columns / FULL_ROW_PIXELS)
     text = Paragraph(f"<b>{marked_up(image.title)}</b>&nbsp; {marked_up(image.caption)}", styles()["caption"])
     picture = Image(io.BytesIO(image.png), width=shown, height=shown * rows / columns, hAlign="LEFT")
     return [text, picture, Spacer(1, 8)]

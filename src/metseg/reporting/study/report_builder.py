@@ -12,42 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from metseg.class_styles import class_styles
 from metseg.geometry import spacing_mm
 from metseg.inference.brain.brain_border import made_brain_mask
 from metseg.inference.lesion_sides import oblique_degrees, with_sides
 from metseg.inference.prediction import Prediction
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion
-from metseg.plot.colours import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILION,
-    YELLOW,
-    Colour,
-    class_colour,
-)
+from metseg.picture_style import COLOUR_NAMES, Styles
 from metseg.recipe import Frozen
 from metseg.reporting.study.document_reader import Document, MaskFacts, parse_document
-from metseg.reporting.study.key_images import VolumePixels, volume_key_images
+from metseg.reporting.study.key_images import Shown, VolumePixels, volume_key_images
 from metseg.reporting.study.key_slices import PicturePixels, picture_key_images, shown_pictures
 from metseg.reporting.study.lesion_location import letters_hold
 from metseg.reporting.study.preprocessing_text import describe_steps
 from metseg.reporting.study.study_report import KeyImage, Model, ReadImage, StudyReport, Technique
 from metseg.volume import Case
-
-#: Names of the colours of the outlines.
-COLOURS: Mapping[Colour, str] = {
-    ORANGE: "orange",
-    SKY_BLUE: "light blue",
-    VERMILION: "red",
-    PURPLE: "purple",
-    YELLOW: "yellow",
-    BLUE: "dark blue",
-    GREEN: "green",
-}
 
 
 class Options(Frozen):
@@ -151,17 +131,18 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
     """
     lesions = _lesions(document, pixels.volume)
     names = document.slices if options.pseudonym is None else ()
+    shown = Shown(options.pseudonym or document.case, _styles(document))
     return StudyReport(
-        pseudonym=options.pseudonym or document.case,
+        pseudonym=shown.case,
         made_on=options.made_on or date.today(),
         version=document.metseg,
         technique=_technique(document, lesions, names_files=options.pseudonym in (None, document.case)),
         model=model,
         classes=_classes(document),
         headline=document.top,
-        colours=_colours(document),
+        colours={style.title: COLOUR_NAMES[style.colour] for style in shown.styles.values()},
         lesions=lesions,
-        key_images=_key_images(lesions, pixels, names=names, most=options.key_images),
+        key_images=_key_images(lesions, pixels, shown, names=names, most=options.key_images),
         lacking=pixels.lacking,
         picture_names=names,
         unread=dict(sorted(Counter(failure.code for failure in document.failed).items())),
@@ -170,12 +151,12 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
 
 
 def _key_images(
-    lesions: tuple[Lesion, ...], pixels: Pixels, *, names: tuple[str, ...], most: int
+    lesions: tuple[Lesion, ...], pixels: Pixels, shown: Shown, *, names: tuple[str, ...], most: int
 ) -> tuple[KeyImage, ...]:
     if pixels.volume is not None:
-        return volume_key_images(pixels.volume, lesions, most=most)
+        return volume_key_images(pixels.volume, lesions, shown, most=most)
     if pixels.pictures is not None:
-        return picture_key_images(pixels.pictures, lesions, names=names, most=most)
+        return picture_key_images(pixels.pictures, lesions, shown, names=names, most=most)
     return ()
 
 
@@ -237,9 +218,8 @@ def _decisions(masks: MaskFacts | None, *, is_volume: bool) -> tuple[str, ...]:
     return tuple(sentence for holds, sentence in said if holds)
 
 
-def _colours(document: Document) -> dict[str, str]:
-    scheme = LABEL_SCHEMES.get(document.technique.labels or "")
-    return {} if scheme is None else {name: COLOURS[class_colour(value)] for value, name in scheme.classes.items()}
+def _styles(document: Document) -> Styles:
+    return class_styles(document.technique.labels)
 
 
 def _classes(document: Document) -> tuple[str, ...]:

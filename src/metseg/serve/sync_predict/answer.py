@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from metseg.class_styles import class_styles
 from metseg.errors import InputError
 from metseg.inference.outputs.image_outputs import probability_pixels
 from metseg.inference.prediction import Prediction
@@ -79,7 +80,9 @@ def _mask(prediction: Prediction) -> npt.NDArray[np.uint8]:
 
 def _overlay(prediction: Prediction) -> npt.NDArray[np.uint8]:
     """Return the picture in grey with the lesions drawn on it."""
-    drawn = draw_labels(grey(prediction.case.background.data[:, :, 0]), prediction.labels[:, :, 0])
+    drawn = draw_labels(
+        grey(prediction.case.background.data[:, :, 0]), prediction.labels[:, :, 0], class_styles(prediction.scheme)
+    )
     return drawn.transpose(1, 0, 2)
 
 

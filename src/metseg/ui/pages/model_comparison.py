@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from metseg.picture_style import ClassStyle
 from metseg.schemas import Options, State, Study
 from metseg.ui import error_display, result_cache, session_state
 from metseg.ui.api_client import Api
@@ -23,10 +24,11 @@ from metseg.ui.pages.agreement import (
     worth_asking,
 )
 from metseg.ui.pages.model_choice import choose_model
-from metseg.ui.theme import BOTH, FIRST_ONLY, SECOND_ONLY, css
+from metseg.ui.theme import BOTH, FIRST_ONLY, SECOND_ONLY
 from metseg.ui.viewer import plane_drawing
 from metseg.ui.viewer.components import Mask
 from metseg.ui.viewer.display_controls import style_control
+from metseg.ui.viewer.legend import show_legend
 from metseg.ui.viewer.plane_drawing import Frame, Layer, Style
 from metseg.ui.viewer.scene import PLANES, Plane, cut, pixel_spacing, same_grid
 
@@ -101,7 +103,7 @@ def _compare_volumes(api: Api, study: Study, other: Study) -> None:
         plane_drawing.grey(cut(first.image.data, plane, index), first.window),
         cut(masks[0], plane, index),
         cut(masks[1], plane, index),
-        Frame(pixel_spacing(first.spacing_mm, plane), marks=plane.marks, side=_SIDE),
+        Frame(pixel_spacing(first.spacing_mm, plane), marks=plane.marks, has_bar=True, side=_SIDE),
     )
     _show_with_style(pair, (study, other))
 
@@ -176,9 +178,8 @@ def _show_pair(pair: Pair, style: Style, studies: tuple[Study, Study]) -> None:
     for column, (title, layers, drawn) in zip(st.columns(3), views, strict=True):
         picture: Any = plane_drawing.draw(pair.picture, layers, drawn, pair.frame)
         column.image(picture, caption=title, width="stretch", alt=title)
-    signs = ((BOTH, "both"), (FIRST_ONLY, "first alone"), (SECOND_ONLY, "second alone"))
-    legend = " ".join(f'<span style="color:{css(colour)}">■</span> {name}' for colour, name in signs)
-    st.markdown(legend, unsafe_allow_html=True)
+    signs = (("both", BOTH), ("first alone", FIRST_ONLY), ("second alone", SECOND_ONLY))
+    show_legend([ClassStyle(title, colour) for title, colour in signs])
 
 
 def _offer_second(api: Api, study: Study) -> None:

@@ -49,7 +49,7 @@ def _volume_pictures(api: Api, study: Study, after: Image) -> Any:
         (left, scene.image, point[plane.axis], f"Before: {name} as read"),
         (right, after, index, "After: input of the network"),
     ):
-        frame = Frame(pixel_spacing(image.spacing_mm, plane), marks=plane.marks, side=_SIDE)
+        frame = Frame(pixel_spacing(image.spacing_mm, plane), marks=plane.marks, has_bar=True, side=_SIDE)
         grey = plane_drawing.grey(cut(image.data, plane, place), window_of(image.data))
         drawn: Any = plane_drawing.draw(grey, [], plane_drawing.Style(), frame)
         column.image(drawn, caption=title, width="stretch", alt=title)

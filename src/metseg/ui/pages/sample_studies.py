@@ -1,15 +1,16 @@
 """Sample studies: simulated heads with metastases, to try the page without own images.
 
-They show no patient: `metseg simulate` made them from an average brain with synthetic lesions.
+They show no patient: `metseg simulate` made them from an average brain with synthetic lesions; see `metseg.sample`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
+from metseg.sample import PICTURES as PICTURE_FOLDER
+from metseg.sample import STUDY, sample_folder
 from metseg.schemas import SEQUENCES, Model
 from metseg.ui.upload_selection import ENDINGS, PICTURES, VOLUMES, ChosenFile, ending_of
 
@@ -19,7 +20,7 @@ class Sample:
     """One sample.
 
     Args:
-        folder: folder below ``sample/``.
+        folder: name of the sample in `metseg.sample`.
         title: label of its button.
         use: use that a model must support.
     """
@@ -30,8 +31,8 @@ class Sample:
 
 
 SAMPLES: Final[Mapping[str, Sample]] = {
-    VOLUMES: Sample("volume", "Try the sample study", VOLUMES),
-    PICTURES: Sample("pictures", "Try sample slices", PICTURES),
+    VOLUMES: Sample(STUDY, "Try the sample study", VOLUMES),
+    PICTURES: Sample(PICTURE_FOLDER, "Try sample slices", PICTURES),
 }
 
 
@@ -42,8 +43,7 @@ def usable_samples(models: Sequence[Model]) -> list[Sample]:
 
 def sample_files(sample: Sample) -> tuple[ChosenFile, ...]:
     """Return the files of a sample. The files of a volume are named by sequence."""
-    folder = resources.files("metseg.ui") / "sample" / sample.folder
-    found = sorted((item for item in folder.iterdir() if ending_of(item.name)), key=lambda item: item.name)
+    found = sorted(item for item in sample_folder(sample.folder).iterdir() if ending_of(item.name))
     return tuple(
         ChosenFile(item.name, item.read_bytes(), ENDINGS[ending_of(item.name)], _sequence(item.name)) for item in found
     )

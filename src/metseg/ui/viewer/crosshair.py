@@ -34,7 +34,7 @@ def start(study_id: str, scene: Scene) -> None:
     """Set the first position of the crosshair: the largest lesion, else the middle of the volume."""
     if place_key(study_id) in st.session_state:
         return
-    centre = scene.inside(scene.centres[scene.lesions[0].id]) if scene.lesions else None
+    centre = scene.inside(scene.places[scene.lesions[0].id]) if scene.lesions else None
     look_at(study_id, centre or scene.middle())
 
 
@@ -51,8 +51,8 @@ def look_at(study_id: str, point: Point) -> None:
 
 
 def jump_to_lesion(study_id: str, scene: Scene, number: int) -> None:
-    """Move the crosshair to the centre of a lesion."""
-    centre = scene.inside(scene.centres[number])
+    """Move the crosshair to the typical voxel of a lesion."""
+    centre = scene.inside(scene.places[number])
     if centre is not None:
         look_at(study_id, centre)
 

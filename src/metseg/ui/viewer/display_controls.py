@@ -23,11 +23,13 @@ class Look:
         style: style of lesions.
         threshold: probability threshold; None: the result of the service.
         window: stored values drawn black and white; None: chosen automatically.
+        scheme: label scheme of the model, for the colours of classes; None: not known.
     """
 
     style: Style
     threshold: float | None = None
     window: tuple[float, float] | None = None
+    scheme: str | None = None
 
 
 def style_control(study: Study) -> Style:

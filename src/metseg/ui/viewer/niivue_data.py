@@ -1,8 +1,8 @@
 """Data for NiiVue: a small copy of the image and the lesions as overlays, whole or cropped around a lesion.
 
 The NiiVue component draws linked planes and a 3D rendering, and reports clicks. Its position cannot be set, but it
-starts at the middle of the image. So the page shows a lesion by sending a box with the lesion at its centre. Windows
-are set in the header of the copy.
+starts at the middle of the image. So the page shows a lesion by sending a box with the lesion's typical voxel at its
+centre. Windows are set in the header of the copy.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from metseg.ui.viewer.display_controls import Look
+from metseg.ui.viewer.legend import SELECTED, class_id_colour
 from metseg.ui.viewer.nifti_bytes import Array, Matrix, boxed, write_nifti
 from metseg.ui.viewer.scene import Mask, Point, Scene
 
 _ndimage: Any = ndimage
 
-#: Margin in mm on each side of a lesion's centre.
+#: Margin in mm on each side of a lesion's typical voxel.
 AROUND_MM: Final = 45.0
-#: NiiVue colour maps for all lesions and for the selected one.
-LESION_COLOURS, SELECTED_COLOURS = "red", "blue2cyan"
+#: A voxel of NIfTI with colours: NiiVue shows them as they are, where its colour maps lack ours.
+RGBA: Final = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")])
 
 #: View modes of the component by their label on the page.
 VIEWS: Final[Mapping[str, str]] = {
@@ -89,12 +91,25 @@ def display_range(data: Array, window: tuple[float, float]) -> tuple[float, floa
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def overlay_file(mask: Mask, affine: Matrix, box: Box | None, *, contour: bool) -> bytes:
-    """Return a mask for the viewer; with ``contour``, only its inner border."""
-    data, placed = _part(mask.astype(np.uint8), affine, box)
-    if contour:
-        data = shell(data > 0).astype(np.uint8)
-    return write_nifti(data, placed, shown=(0.0, 1.0))
+def overlay_file(labels: Array, selected: Mask, affine: Matrix, box: Box | None, look: Look) -> bytes:
+    """Return lesions for the viewer, each class in its colour, and a white line around the selected lesion.
+
+    Args:
+        labels: (X, Y, Z) class ids.
+        selected: (X, Y, Z) the selected lesion; empty if there is none.
+        affine: (4, 4) voxel-to-RAS, mm.
+        box: displayed part; None: the whole volume.
+        look: with ``style.contour``, only the inner border of each class is coloured.
+    """
+    shown, placed = _part(labels, affine, box)
+    chosen, _ = _part(selected, affine, box)
+    drawn = np.zeros(shown.shape, dtype=RGBA)
+    for value in np.unique(shown[shown > 0]):
+        mask = shown == value
+        drawn[shell(mask) if look.style.contour else mask] = (*class_id_colour(int(value), look.scheme), _LEVELS)
+    if chosen.any():
+        drawn[_ndimage.binary_dilation(chosen) & ~chosen] = (*SELECTED.colour, _LEVELS)
+    return write_nifti(drawn, placed, shown=(0.0, 1.0))
 
 
 def shell(mask: Mask) -> Mask:
@@ -102,10 +117,10 @@ def shell(mask: Mask) -> Mask:
     return np.asarray(mask & ~_ndimage.binary_erosion(mask, border_value=0))
 
 
-def overlay(content: bytes, *, name: str, colours: str, opacity: float) -> dict[str, Any]:
+def overlay(content: bytes, *, opacity: float) -> dict[str, Any]:
     """Return an overlay in the component's format; it detects changes by name, so the name contains a hash."""
     digest = hashlib.sha256(content).hexdigest()[:12]
-    return {"data": content, "name": f"{name}-{digest}.nii.gz", "colormap": colours, "opacity": opacity}
+    return {"data": content, "name": f"lesions-{digest}.nii.gz", "opacity": opacity}
 
 
 def clicked_mm(event: object) -> tuple[float, float, float] | None:

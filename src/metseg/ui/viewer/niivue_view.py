@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from metseg.schemas import Study
 from metseg.ui import result_cache, session_state
-from metseg.ui.viewer import crosshair, niivue_data
+from metseg.ui.viewer import crosshair, niivue_data, niivue_frontend
 from metseg.ui.viewer.display_controls import Look
 from metseg.ui.viewer.niivue_data import Box
 from metseg.ui.viewer.scene import Point, Scene
@@ -22,8 +25,6 @@ _SETTINGS = {"radiological": True, "colorbar": False, "interpolation": True}
 
 def show_niivue(study: Study, scene: Scene, look: Look) -> None:
     """Show the viewer and handle the user's clicks in it."""
-    from niivue_component import niivue_viewer
-
     left, right = st.columns([1.8, 1], vertical_alignment="center")
     with left:
         view = _view_control(study)
@@ -31,7 +32,7 @@ def show_niivue(study: Study, scene: Scene, look: Look) -> None:
     around = right.toggle("Around the lesion", key=crosshair.around_key(study.id), disabled=number is None)
     box = box_of(scene, number) if around else None
     window = look.window or scene.window
-    event = niivue_viewer(
+    event = niivue_frontend.viewer()(
         nifti_data=result_cache.viewer_image(
             study.id, result_cache.checksum(study, "image.nii.gz"), window, box, scene
         ),
@@ -51,24 +52,21 @@ def show_niivue(study: Study, scene: Scene, look: Look) -> None:
 
 
 def overlays_of(scene: Scene, look: Look, number: int | None, box: Box | None) -> list[dict[str, object]]:
-    """Return overlays of all lesions and of the selected one. The list is never empty: for an empty list, the component
-    would keep the last overlays."""
-    affine, style = scene.image.affine, look.style
-    found = niivue_data.overlay_file(scene.mask(look.threshold), affine, box, contour=style.contour)
-    layers = [niivue_data.overlay(found, name="lesions", colours=niivue_data.LESION_COLOURS, opacity=style.opacity)]
-    if number is not None:
-        chosen = niivue_data.overlay_file(scene.instances == number, affine, box, contour=style.contour)
-        layers.append(
-            niivue_data.overlay(chosen, name="selected", colours=niivue_data.SELECTED_COLOURS, opacity=style.opacity)
-        )
-    return layers
+    """Return the overlay of the lesions. The list is never empty: for an empty list, the component would keep the last
+    overlay."""
+    labels = scene.labels if look.threshold is None else scene.mask(look.threshold).astype(np.uint8)
+    selected = np.asarray(scene.instances == (number or -1))
+    # A preview at another threshold has no classes.
+    shown = look if look.threshold is None else replace(look, scheme=None)
+    content = niivue_data.overlay_file(labels, selected, scene.image.affine, box, shown)
+    return [niivue_data.overlay(content, opacity=look.style.opacity)]
 
 
 def box_of(scene: Scene, number: int | None) -> Box | None:
     """Return the box around a lesion; None without a valid lesion."""
-    if number is None or number not in scene.centres:
+    if number is None or number not in scene.places:
         return None
-    centre = scene.inside(scene.centres[number])
+    centre = scene.inside(scene.places[number])
     return None if centre is None else niivue_data.box_around(scene, centre)
 
 

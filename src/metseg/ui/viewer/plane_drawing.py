@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from metseg.ui.theme import Colour
+from metseg.picture_style import Colour, bar_length
 
 Rgb = npt.NDArray[np.uint8]
 _ndimage: Any = ndimage
@@ -24,6 +24,7 @@ _OUTLINE_PIXELS: Final = 2
 _CROSSHAIR: Final = (120, 190, 130)
 _MARK: Final = (235, 235, 235)
 _MARK_SIZE: Final = 16
+_BAR_TEXT_SIZE: Final = 13
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ class Layer:
     Args:
         mask: (rows, columns).
         colour: red, green, blue.
+        is_halo: draw a line around the mask, so that the colours in it stay visible.
     """
 
     mask: npt.NDArray[np.bool_]
     colour: Colour
+    is_halo: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class Frame:
         spacing: height and width of a pixel, in any unit.
         crosshair: row and column in pixels of the picture; None: no crosshair.
         marks: markers of left, right, top, bottom; None: no markers.
+        has_bar: draw a scale bar; the unit of ``spacing`` is then mm.
         side: pixels of the longer side.
     """
 
     spacing: tuple[float, float] = (1.0, 1.0)
     crosshair: tuple[float, float] | None = None
     marks: tuple[str, str, str, str] | None = None
+    has_bar: bool = False
     side: int = SIDE
 
 
@@ -93,7 +98,7 @@ def draw(picture: Rgb, layers: Sequence[Layer], style: Style, frame: Frame) -> I
     smooth = Image.fromarray(np.ascontiguousarray(picture)).resize((columns, rows), Image.Resampling.BICUBIC)
     painted = np.asarray(smooth, dtype=np.float32).copy()
     for layer in layers:
-        _paint(painted, _enlarged(layer.mask, (rows, columns)), layer.colour, style)
+        _paint(painted, _enlarged(layer.mask, (rows, columns)), layer, style)
     drawn = Image.fromarray((painted + 0.5).astype(np.uint8))
     _decorate(drawn, picture.shape[:2], frame)
     return drawn
@@ -128,12 +133,15 @@ def _enlarged(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray
     return np.asarray(picture.resize((columns, rows), Image.Resampling.NEAREST)) > 0
 
 
-def _paint(painted: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], colour: Colour, style: Style) -> None:
+def _paint(painted: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], layer: Layer, style: Style) -> None:
     if not mask.any():
         return
-    if style.contour:
+    opacity = style.opacity
+    if layer.is_halo:
+        mask, opacity = _ndimage.binary_dilation(mask, iterations=_OUTLINE_PIXELS) & ~mask, 1.0
+    elif style.contour:
         mask = mask & ~_ndimage.binary_erosion(mask, iterations=_OUTLINE_PIXELS, border_value=0)
-    painted[mask] = (1 - style.opacity) * painted[mask] + style.opacity * np.asarray(colour, dtype=np.float32)
+    painted[mask] = (1 - opacity) * painted[mask] + opacity * np.asarray(layer.colour, dtype=np.float32)
 
 
 def _decorate(drawn: Image.Image, shape: Sequence[int], frame: Frame) -> None:
@@ -152,3 +160,16 @@ def _decorate(drawn: Image.Image, shape: Sequence[int], frame: Frame) -> None:
         places = ((8, y, "lm"), (width - 8, y, "rm"), (x, 6, "mt"), (x, height - 6, "mb"))
         for (left, top, anchor), mark in zip(places, frame.marks, strict=True):
             pen.text((left, top), mark, fill=_MARK, font=font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+    if frame.has_bar:
+        _draw_bar(pen, drawn.size, shape[1] * frame.spacing[1])
+
+
+def _draw_bar(pen: ImageDraw.ImageDraw, size: tuple[int, int], width_mm: float) -> None:
+    """Draw a scale bar in the lower right corner of a picture that is ``width_mm`` wide."""
+    length = bar_length(width_mm)
+    right, bottom = size[0] - 10, size[1] - 10
+    left = right - length / width_mm * size[0]
+    pen.line((left - 1, bottom, right + 1, bottom), fill=(0, 0, 0), width=5)
+    pen.line((left, bottom, right, bottom), fill=_MARK, width=3)
+    font, place = ImageFont.load_default(_BAR_TEXT_SIZE), ((left + right) / 2, bottom - 5)
+    pen.text(place, f"{length} mm", fill=_MARK, font=font, anchor="mb", stroke_width=1, stroke_fill=(0, 0, 0))

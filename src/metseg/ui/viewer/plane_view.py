@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 from metseg.schemas import Study
 from metseg.ui import browser_components, session_state
-from metseg.ui.theme import CLASS_COLOURS, LESION, SELECTED
 from metseg.ui.viewer import crosshair, plane_drawing
 from metseg.ui.viewer.display_controls import Look
+from metseg.ui.viewer.legend import LESION, SELECTED, class_layers
 from metseg.ui.viewer.plane_drawing import Frame, Layer
 from metseg.ui.viewer.scene import (
     PLANES,
@@ -74,9 +74,10 @@ def plane_picture(scene: Scene, look: Look, name: str, view: View) -> browser_co
         spacing=pixel_spacing(scene.spacing_mm, plane),
         crosshair=(row - part[0].start, column - part[1].start),
         marks=plane.marks,
+        has_bar=True,
     )
-    layers = layers_of_plane(scene, look.threshold, name, index, view.selected)
-    shown = [Layer(layer.mask[part], layer.colour) for layer in layers]
+    layers = layers_of_plane(scene, look, name, index, view.selected)
+    shown = [replace(layer, mask=layer.mask[part]) for layer in layers]
     drawn = plane_drawing.draw(plane_drawing.grey(values[part], look.window or scene.window), shown, look.style, frame)
     title = f"{plane.title} {index + 1} of {scene.shape[plane.axis]}"
     return browser_components.Shown(name, plane_drawing.data_url(drawn), title, f"{title}, with lesions drawn on it")
@@ -92,16 +93,15 @@ def picked_voxel(scene: Scene, name: str, share: tuple[float, float], view: View
     return voxel_on_plane(scene.shape, plane, index, (row + rows.start, column + columns.start))
 
 
-def layers_of_plane(scene: Scene, threshold: float | None, name: str, index: int, selected: int | None) -> list[Layer]:
+def layers_of_plane(scene: Scene, look: Look, name: str, index: int, selected: int | None) -> list[Layer]:
     """Return the layers of a plane: the classes, or one layer at another threshold, and the selected lesion."""
     plane = PLANES[name]
-    if threshold is None:
-        labels = cut(scene.labels, plane, index)
-        layers = [Layer(labels == value, colour) for value, colour in CLASS_COLOURS.items()]
+    if look.threshold is None:
+        layers = class_layers(cut(scene.labels, plane, index), look.scheme)
     else:
-        layers = [Layer(cut(scene.probability, plane, index) >= stored_threshold(threshold), LESION)]
+        layers = [Layer(cut(scene.probability, plane, index) >= stored_threshold(look.threshold), LESION.colour)]
     if selected is not None:
-        layers.append(Layer(cut(scene.instances, plane, index) == selected, SELECTED))
+        layers.append(Layer(cut(scene.instances, plane, index) == selected, SELECTED.colour, is_halo=True))
     return [layer for layer in layers if layer.mask.any()]
 
 

@@ -88,9 +88,9 @@ class Scene:
         return abs(float(np.linalg.det(self.image.affine[:3, :3]))) / MM3_PER_ML
 
     @cached_property
-    def centres(self) -> Mapping[int, tuple[float, float, float]]:
-        """Return the centre of each lesion in voxels of this grid, by lesion id."""
-        return {lesion.id: _triple(moved(self.image.from_file, lesion.centre_voxel)) for lesion in self.lesions}
+    def places(self) -> Mapping[int, tuple[float, float, float]]:
+        """Return where each lesion is shown, in voxels of this grid, by lesion id; see `Lesion.shown_voxel`."""
+        return {lesion.id: _triple(moved(self.image.from_file, lesion.shown_voxel)) for lesion in self.lesions}
 
     @cached_property
     def window(self) -> tuple[float, float]:

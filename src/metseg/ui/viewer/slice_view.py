@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import streamlit as st
 
 from metseg.schemas import Study
 from metseg.ui import browser_components, error_display, result_cache, session_state, theme
 from metseg.ui.api_client import Api
-from metseg.ui.theme import CLASS_COLOURS, LESION, SELECTED
 from metseg.ui.viewer import crosshair, plane_drawing, slice_images
 from metseg.ui.viewer.components import lesion_burden
-from metseg.ui.viewer.display_controls import style_control, threshold_control, threshold_words
+from metseg.ui.viewer.display_controls import Look, style_control, threshold_control, threshold_words
+from metseg.ui.viewer.legend import LESION, SELECTED, class_layers, show_legend, study_legend
 from metseg.ui.viewer.lesion_table import show_table
-from metseg.ui.viewer.plane_drawing import Frame, Layer, Style
+from metseg.ui.viewer.plane_drawing import Frame, Layer
 from metseg.ui.viewer.scene import pixel_at
 from metseg.ui.viewer.slice_images import Slice
 
 AS_IT_IS, WITH_LESIONS, BESIDE = "Picture", "With lesions", "Side by side"
-#: Value of lesion in masks with one class.
-_ONE_CLASS = 255
 
 
 @st.fragment
@@ -40,7 +37,7 @@ def _draw(api: Api, study: Study) -> None:
         preview = None if threshold is None else lesion_burden(picture.mask(threshold), None)
         st.caption(threshold_words(study, threshold, preview))
     with left:
-        _show(study, picture, shown, style, threshold)
+        _show(study, picture, shown, Look(style, threshold, scheme=study.facts.scheme))
     with table:
         show_table(study, lambda number: _go_to(study, number))
 
@@ -52,23 +49,22 @@ def slice_index(study: Study) -> int:
     return min(max(index, 0), max(study.facts.slices - 1, 0))
 
 
-def slice_picture(picture: Slice, selected: int | None, style: Style, threshold: float | None) -> str:
+def slice_picture(picture: Slice, selected: int | None, look: Look) -> str:
     """Return a slice with its lesions as a data URL."""
-    layers = layers_of_slice(picture, threshold, selected)
+    layers = layers_of_slice(picture, look, selected)
     return plane_drawing.data_url(
-        plane_drawing.draw(picture.picture, layers, style, Frame(side=plane_drawing.SIDE + 80))
+        plane_drawing.draw(picture.picture, layers, look.style, Frame(side=plane_drawing.SIDE + 80))
     )
 
 
-def layers_of_slice(picture: Slice, threshold: float | None, selected: int | None) -> list[Layer]:
+def layers_of_slice(picture: Slice, look: Look, selected: int | None) -> list[Layer]:
     """Return the layers of a slice: the classes, or one layer at another threshold, and the selected lesion."""
-    if threshold is None:
-        labels = np.where(picture.labels == _ONE_CLASS, 1, picture.labels)
-        layers = [Layer(labels == value, colour) for value, colour in CLASS_COLOURS.items()]
+    if look.threshold is None:
+        layers = class_layers(picture.labels, look.scheme)
     else:
-        layers = [Layer(picture.mask(threshold), LESION)]
+        layers = [Layer(picture.mask(look.threshold), LESION.colour)]
     if selected is not None:
-        layers.append(Layer(picture.instances == selected, SELECTED))
+        layers.append(Layer(picture.instances == selected, SELECTED.colour, is_halo=True))
     return [layer for layer in layers if layer.mask.any()]
 
 
@@ -102,10 +98,13 @@ def _choose_view(study: Study) -> str:
     return str(chosen or WITH_LESIONS)
 
 
-def _show(study: Study, picture: Slice, shown: str, style: Style, threshold: float | None) -> None:
+def _show(study: Study, picture: Slice, shown: str, look: Look) -> None:
     number = slice_index(study) + 1
-    bare = plane_drawing.data_url(plane_drawing.draw(picture.picture, [], style, Frame(side=plane_drawing.SIDE + 80)))
-    drawn = slice_picture(picture, session_state.selected_lesion(study.id), style, threshold)
+    bare = plane_drawing.data_url(
+        plane_drawing.draw(picture.picture, [], look.style, Frame(side=plane_drawing.SIDE + 80))
+    )
+    selected = session_state.selected_lesion(study.id)
+    drawn = slice_picture(picture, selected, look)
     ways = {
         AS_IT_IS: browser_components.Shown("bare", bare, f"Slice {number}", f"Slice {number}"),
         WITH_LESIONS: browser_components.Shown(
@@ -118,6 +117,7 @@ def _show(study: Study, picture: Slice, shown: str, style: Style, threshold: flo
         on_picked=lambda event: _picked(study, picture, event),
         on_turned=(lambda event: _turned(study, event)) if study.facts.slices > 1 else None,
     )
+    show_legend(study_legend(study, threshold=look.threshold, is_selected=selected is not None))
     wheel = " Use the mouse wheel to change slices." if study.facts.slices > 1 else ""
     st.caption(f"Click a lesion to select it in the table.{wheel}")
 

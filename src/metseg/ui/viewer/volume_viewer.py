@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from metseg.schemas import Study
-from metseg.ui import browser_components, error_display, result_cache, theme
+from metseg.ui import browser_components, error_display, result_cache, session_state, theme
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
 from metseg.ui.viewer.charts import threshold_chart
@@ -21,6 +21,7 @@ from metseg.ui.viewer.display_controls import (
     threshold_words,
     window_control,
 )
+from metseg.ui.viewer.legend import show_legend, study_legend
 from metseg.ui.viewer.lesion_table import show_table
 from metseg.ui.viewer.niivue_view import show_niivue
 from metseg.ui.viewer.plane_view import show_planes
@@ -47,6 +48,8 @@ def _draw(api: Api, study: Study) -> None:
         look = _controls(study, scene)
     with left:
         _VIEWERS[_choose_viewer(study)](study, scene, look)
+        selected = session_state.selected_lesion(study.id) is not None
+        show_legend(study_legend(study, threshold=look.threshold, is_selected=selected))
     with table:
         show_table(study, lambda number: _go_to(study, scene, number))
 
@@ -60,7 +63,7 @@ def _controls(study: Study, scene: Scene) -> Look:
         window = window_control(study, scene.extremes, scene.window)
         curve = threshold_chart(scene.probability, threshold or own_threshold(study), scene.voxel_ml)
         st.plotly_chart(curve, key=f"curve-{study.id}", config={"displayModeBar": False})
-    return Look(style, threshold, window)
+    return Look(style, threshold, window, study.facts.scheme)
 
 
 def _choose_viewer(study: Study) -> str:

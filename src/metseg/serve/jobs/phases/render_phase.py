@@ -6,9 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from metseg.class_styles import class_styles, legend_of
 from metseg.inference.brain.brain_border import made_brain_mask
 from metseg.inference.outputs.volume_outputs import draw_overlay
-from metseg.plot.overlay import draw_labels, grey
+from metseg.picture_style import Styles
+from metseg.plot.overlay import draw_labels, grey, with_caption
+from metseg.plot.planes import Caption
 from metseg.reporting.study.html_writer import write_study_html
 from metseg.reporting.study.model_info import find_model
 from metseg.reporting.study.pdf_writer import write_study_pdf
@@ -31,11 +34,12 @@ def render(job: Job) -> Outcome:
     """Draw the overlays and write the report as PDF and HTML."""
     case, labels = the_case(job), the_segmentation(job).labels
     reference = case.images[job.outcome(Phase.READ).kept["reference"]]
+    styles = class_styles(job.predictor.recipe.data.labels)
     if reference.affine is None:
-        _give_picture_overlays(job, case, labels)
+        _give_picture_overlays(job, case, labels, styles)
     else:
         with job.artifact("overlay.png") as path:
-            draw_overlay(reference, labels, the_lesions(job), path)
+            draw_overlay(reference, labels, the_lesions(job), path, caption=Caption(job.study_id, styles))
     job.on_share(0.4)
     report = _report(job, case, labels)
     job.on_share(0.6)
@@ -53,16 +57,19 @@ def _report(job: Job, case: Case, labels: Labels) -> StudyReport:
     return report_of_case(the_document(job), case, labels, model, options=options, brain=brain)
 
 
-def _give_picture_overlays(job: Job, case: Case, labels: Labels) -> None:
+def _give_picture_overlays(job: Job, case: Case, labels: Labels, styles: Styles) -> None:
     depth = labels.shape[2]
     for z in range(depth):
+        legend = legend_of(styles, np.unique(labels[:, :, z]))
         with job.artifact(f"overlay-{z + 1}.png") as path:
-            write_png(path, _overlaid(case, labels, z))
+            name = f"{job.study_id}, picture {z + 1}"
+            write_png(path, with_caption(_overlaid(case, labels, z, styles), name, legend))
         job.on_share(0.4 * (z + 1) / depth)
     shown = largest_slices(labels, SHOWN_PICTURES)
-    row = [_fitted(_overlaid(case, labels, z), SHOWN_SIDE if len(shown) > 1 else None) for z in shown]
+    row = [_fitted(_overlaid(case, labels, z, styles), SHOWN_SIDE if len(shown) > 1 else None) for z in shown]
+    legend = legend_of(styles, np.unique(labels[:, :, shown]))
     with job.artifact("overlay.png") as path:
-        write_png(path, np.concatenate(row, axis=1))
+        write_png(path, with_caption(np.concatenate(row, axis=1), job.study_id, legend))
 
 
 def largest_slices(labels: Labels, count: int) -> list[int]:
@@ -72,9 +79,9 @@ def largest_slices(labels: Labels, count: int) -> list[int]:
     return sorted(largest) or [labels.shape[2] // 2]
 
 
-def _overlaid(case: Case, labels: Labels, z: int) -> npt.NDArray[np.uint8]:
+def _overlaid(case: Case, labels: Labels, z: int, styles: Styles) -> npt.NDArray[np.uint8]:
     """Return a slice with its lesions filled and outlined, (rows, columns, 3)."""
-    drawn = draw_labels(grey(case.background.data[:, :, z]), labels[:, :, z])
+    drawn = draw_labels(grey(case.background.data[:, :, z]), labels[:, :, z], styles)
     return np.ascontiguousarray(drawn.transpose(1, 0, 2))
 
 
