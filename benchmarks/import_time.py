@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from metseg.system_info import machine_facts, machine_line
+from metseg.runtime.system_info import machine_facts, machine_line
 
 ROUNDS = 5
 NAMES = ("__version__", "Case", "load_recipe", "load", "Prediction", "evaluate_case", "simulate", "load_model", "train")

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metseg.model.instance_norm import instance_norm
-from metseg.system_info import machine_facts, machine_line
+from metseg.runtime.system_info import machine_facts, machine_line
 
 CHANNELS, SIDE, ROUNDS, EPS = 16, 80, 9, 1e-5
 

@@ -25,7 +25,7 @@ import psutil
 
 from metseg.io import find_cases
 from metseg.recipe import load_recipe
-from metseg.system_info import machine_facts, machine_line
+from metseg.runtime.system_info import machine_facts, machine_line
 
 CLAIM_GB = 4.0
 LOOK_S = 0.2

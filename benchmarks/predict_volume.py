@@ -46,18 +46,18 @@ from metseg.inference.windows.aggregator import Aggregator
 from metseg.inference.windows.window_grid import gaussian_weights, place_windows
 from metseg.io import find_inputs
 from metseg.labels import LABEL_SCHEMES
-from metseg.malloc_tuning import give_back_freed_memory
 from metseg.measure import bounding_box
 from metseg.model import build_from_recipe
 from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
 from metseg.model.networks import dynunet
 from metseg.model.networks.network_options import DynUnetOptions
-from metseg.monai_import_filter import import_lean
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared
 from metseg.recipe import Recipe, load_recipe
-from metseg.system_info import machine_facts, machine_line
+from metseg.runtime.malloc_tuning import give_back_freed_memory
+from metseg.runtime.monai_import_filter import import_lean
+from metseg.runtime.system_info import machine_facts, machine_line
 from metseg.volume import Case
 
 CLAIM_FASTER, CLAIM_MEMORY, CLAIM_SAME, CLAIM_PLAIN = 3.0, 0.5, 0.999, 0.99

@@ -39,7 +39,7 @@ from PIL import Image
 
 from metseg.inference.device import choose_compute
 from metseg.recipe import parse_recipe
-from metseg.system_info import machine_line
+from metseg.runtime.system_info import machine_line
 from metseg.training.machine import describe_machine
 
 CLAIM_PICTURE_S, CLAIM_P99_MS, CLAIM_GROWTH_MB = 2.0, 100.0, 200.0

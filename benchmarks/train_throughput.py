@@ -20,7 +20,7 @@ import torch
 from metseg.inference.device import Compute, choose_compute, in_memory_format
 from metseg.model import build_from_recipe
 from metseg.recipe import Recipe, load_recipe
-from metseg.system_info import machine_line
+from metseg.runtime.system_info import machine_line
 from metseg.training.losses import build_loss, deep_supervision_loss
 from metseg.training.machine import describe_machine
 from metseg.training.optimizers import build_optimizer

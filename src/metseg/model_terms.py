@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from metseg import bundle_folder
-from metseg.atomic_io import write_text
 from metseg.bundle_folder import METRICS, RECIPE, find_bundle, read_text, user_bundles
 from metseg.errors import BundleError, UsageError
+from metseg.runtime.atomic_io import write_text
 
 #: File in ``METSEG_HOME`` with the accepted models: the terms of each, and when they were accepted.
 ACCEPTED_FILE: Final = "accepted_models.json"

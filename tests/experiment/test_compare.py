@@ -136,7 +136,7 @@ def test_finished_runs_are_not_repeated(plan: Plan, out: Path, document: dict, m
 
     monkeypatch.setattr(module, "train_run", again)
     monkeypatch.setattr(SliceStackSource, "load", again)
-    monkeypatch.setattr("metseg.system_info.processor_name", lambda: "another machine")
+    monkeypatch.setattr("metseg.runtime.system_info.processor_name", lambda: "another machine")
     found = comparison_document(compare(replace(plan, overwrite=True)))
     assert (
         json.loads(json.dumps(found)) == document

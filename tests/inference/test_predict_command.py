@@ -238,8 +238,8 @@ class Terminal(io.StringIO):
 def test_the_windows_of_a_volume_have_progress_on_a_terminal(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
-    from metseg import progress
     from metseg.inference.predictor import Predictor
+    from metseg.runtime import progress
 
     volume = write_volume(tmp_path / "t1c.nii.gz", (5, 5))
     monkeypatch.setenv("TERM", "xterm")

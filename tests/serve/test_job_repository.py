@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from metseg.atomic_io import write_bytes
 from metseg.errors import InputError, UsageError
 from metseg.lesion import Lesion
+from metseg.runtime.atomic_io import write_bytes
 from metseg.schemas import Failure, Kind, Options, Phase, State
 from metseg.serve.http.multipart import ReceivedFile
 from metseg.serve.settings import Settings

@@ -24,7 +24,7 @@ import pytest
 import uvicorn
 
 from metseg.errors import UsageError
-from metseg.http_protocol import TimedHttpProtocol
+from metseg.runtime.http_protocol import TimedHttpProtocol
 from metseg.serve.service_context import Service
 
 Start = Callable[..., tuple[str, int, Service]]

@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_no_half_patient(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_workers_follow_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metseg.system_info.os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr("metseg.runtime.system_info.os.sched_getaffinity", lambda _: set(range(64)), raising=False)
     free = {"available": 8e9}
     monkeypatch.setattr(dataset.psutil, "virtual_memory", lambda: type("Memory", (), free)())
     assert 2 <= dataset.affordable_workers(1.0) <= 5

@@ -9,10 +9,10 @@ import psutil
 import pytest
 import torch
 
-from metseg import system_info
 from metseg.inference.device import Compute
 from metseg.message_text import pluralize
-from metseg.system_info import machine_line, processors
+from metseg.runtime import system_info
+from metseg.runtime.system_info import machine_line, processors
 from metseg.training.machine import describe_machine
 
 

@@ -118,7 +118,7 @@ def test_limits_of_the_process_and_the_container_count(monkeypatch: pytest.Monke
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
     limit.write_text("1000000\n")
     used.write_text("400000\n")
-    monkeypatch.setattr("metseg.system_info.CGROUPS", ((tmp_path / "absent", used), (limit, used)))
+    monkeypatch.setattr("metseg.runtime.system_info.CGROUPS", ((tmp_path / "absent", used), (limit, used)))
     assert free_memory() == 600_000
     limit.write_text("max\n")
     assert free_memory() > 600_000

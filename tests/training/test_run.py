@@ -14,7 +14,7 @@ from metseg.io.splits import Split
 from metseg.model import build_from_recipe
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Recipe
-from metseg.system_info import machine_line
+from metseg.runtime.system_info import machine_line
 from metseg.training.finalize import best_network
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from streamlit import config
 
-from metseg.http_protocol import TimedHttpProtocol
+from metseg.runtime.http_protocol import TimedHttpProtocol
 from metseg.sample import STUDY, sample_folder
 from metseg.schemas import Facts, Failure, Kind, Phase, State, StudySummary
 from metseg.ui import app, page_settings

@@ -37,7 +37,7 @@ from metseg.cli import (
     worker,
 )
 from metseg.errors import MetsegError, ResourceError, UsageError
-from metseg.monai_import_filter import import_lean
+from metseg.runtime.monai_import_filter import import_lean
 from metseg.version import __version__
 
 INTERRUPTED = 130

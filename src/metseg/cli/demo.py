@@ -35,7 +35,7 @@ def demo(
     The study is simulated and of no patient, and the model was trained on simulated patients: the score shows that
     everything works, not how good the model is on patients.
     """
-    from metseg.malloc_tuning import give_back_freed_memory
+    from metseg.runtime.malloc_tuning import give_back_freed_memory
 
     give_back_freed_memory()
     from metseg.reporting.study.formats import check_request, write_report

@@ -111,7 +111,7 @@ def evaluate(
     """
     from metseg.cli.evaluate_tables import print_evaluation
     from metseg.evaluation import PredictionSets, ScoringConfig, evaluate_sets
-    from metseg.system_info import processors
+    from metseg.runtime.system_info import processors
 
     true, predicted = _truth_and_predictions(folders or [], truth, predictions or [])
     sets = PredictionSets(

@@ -126,7 +126,7 @@ def fetch(
     """Download a released bundle from METSEG_MODELS_URL, check it, and install it."""
     from metseg.model import releases
     from metseg.model.bundle_fetch import fetch_bundle
-    from metseg.progress import share_bar, show_no_share
+    from metseg.runtime.progress import share_bar, show_no_share
 
     with (show_no_share if as_json else share_bar)("Download") as on_share:
         installed = fetch_bundle(name, file=file, overwrite=overwrite, on_share=on_share)
@@ -245,7 +245,7 @@ def operate(
     Run first: metseg predict VALIDATION --model NAME --format mask --format probability --out P
     """
     from metseg.experiment.set_operating_point import UNIT_WORDS, OperatingTarget, set_operating_point
-    from metseg.system_info import processors
+    from metseg.runtime.system_info import processors
 
     wanted = OperatingTarget(
         predictions,

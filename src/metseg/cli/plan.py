@@ -45,8 +45,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a data set's fingerprint, and the network, patch and spacing that nnU-Net's rules derive from it."""
-    from metseg.atomic_io import write_text
     from metseg.experiment.plan import plan_experiment
+    from metseg.runtime.atomic_io import write_text
 
     owners = {"patient_pattern": patient_pattern, "patients": absolute(patients)}
     data = _data(root, layout=layout, modalities=modalities, labels=labels, owners=owners)

@@ -103,7 +103,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find lesions and write masks on the input's grid, overlays, and a lesion table as JSON."""
-    from metseg.malloc_tuning import give_back_freed_memory
+    from metseg.runtime.malloc_tuning import give_back_freed_memory
 
     give_back_freed_memory()
     from metseg.inference.batch import predict_paths

@@ -179,7 +179,7 @@ def _require_key_beyond_loopback(settings: Settings) -> None:
 def _run(application: Any, settings: Settings, listener: socket.socket) -> None:
     import uvicorn
 
-    from metseg.http_protocol import TimedHttpProtocol
+    from metseg.runtime.http_protocol import TimedHttpProtocol
 
     host, port = listener.getsockname()[:2]
     print(f"metseg serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)

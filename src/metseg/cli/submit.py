@@ -14,7 +14,7 @@ import typer
 from metseg.cli.option_parsing import named_sequences
 from metseg.errors import UsageError
 from metseg.message_text import pluralize
-from metseg.progress import PLAIN_INTERVAL_S
+from metseg.runtime.progress import PLAIN_INTERVAL_S
 
 if TYPE_CHECKING:
     from metseg.schemas import Study

@@ -26,9 +26,9 @@ def ui(
     """Serve the page. It talks only to the API that `metseg serve` or `metseg up` started."""
     _require_streamlit()
 
-    from metseg.http_protocol import TimedHttpProtocol
     from metseg.io.volumes.brain_masks import name_sequences_or_masks
     from metseg.reporting.study.preprocessing_text import describe_steps
+    from metseg.runtime.http_protocol import TimedHttpProtocol
     from metseg.serve.bind_address import listen
     from metseg.ui import page_settings
     from metseg.ui.page_server import run_page
@@ -55,7 +55,7 @@ def page_memory_bytes() -> int:
     Raises:
         UsageError: ``usage.settings``, the variable is not a positive whole number.
     """
-    from metseg.system_info import memory_bytes
+    from metseg.runtime.system_info import memory_bytes
 
     given = os.environ.get(MEMORY_VARIABLE)
     if not given:

@@ -23,11 +23,11 @@ def worker(
     All workers and `metseg serve` need the same METSEG_HOME and METSEG_DATABASE_URL. A worker that stops and is started
     again under its name resumes its study; if it does not come back, another worker takes over.
     """
-    from metseg.malloc_tuning import give_back_freed_memory
+    from metseg.runtime.malloc_tuning import give_back_freed_memory
+    from metseg.runtime.system_info import processors
     from metseg.serve.jobs.limits import limit_threads, yield_to_others
     from metseg.serve.settings import load_settings, share_settings
     from metseg.serve.storage.folders import keep_files_private
-    from metseg.system_info import processors
 
     keep_files_private()
     given = {"worker_id": name, "worker_threads": threads}

@@ -13,11 +13,11 @@ from typing import Final, Self
 import httpx
 from pydantic import ValidationError
 
-from metseg.atomic_io import write_bytes
 from metseg.client.service_api import FilePart, ServiceApi, key_from_environment, url_from_environment
 from metseg.client.service_errors import Refusal, ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
 from metseg.client.upload_files import upload_parts
 from metseg.errors import UsageError
+from metseg.runtime.atomic_io import write_bytes
 from metseg.schemas import Artifact, Model, Options, State, Study, StudySummary
 
 #: Seconds that `Client.wait` tolerates without an answer: a service that is updated comes back within a minute.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metseg.lazy_exports import lazy_exports
+from metseg.runtime.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from metseg.dataset.augmentation import Augmenter

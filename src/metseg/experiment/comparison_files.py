@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metseg.atomic_io import write_text
 from metseg.disclaimer import NOTICE
 from metseg.evaluation import PairedComparison
 from metseg.experiment.comparison_figures import CURVES, CURVES_DRAWING, DISTRIBUTION, overlays_name, write_figures
@@ -21,6 +20,7 @@ from metseg.reporting.report_data import Compared
 from metseg.reporting.report_page import REPORT, write_report
 from metseg.reporting.sections.differences import EXPLAINED, TITLE, pairs_table, too_narrow
 from metseg.reporting.sections.results import all_pixels
+from metseg.runtime.atomic_io import write_text
 
 FORMAT, VERSION = "metseg-comparison", 1
 

@@ -18,8 +18,8 @@ from metseg.measure.size import lesion_volumes_ml
 from metseg.preprocess import check_steps
 from metseg.preprocess.pipeline import prepare_case
 from metseg.preprocess.prepared_case import Prepared, reference_name
-from metseg.progress import track
 from metseg.recipe import DataPart, Named
+from metseg.runtime.progress import track
 from metseg.volume import BRAIN_MASK, Case
 
 #: Training checks how well images align; the fingerprint does not, since no registration is configured yet.

@@ -11,7 +11,7 @@ from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.message_text import pluralize
 from metseg.reporting.blocks import Block, Bullets, Paragraph, Table
 from metseg.reporting.formatting import metric_text, titled
-from metseg.system_info import machine_line
+from metseg.runtime.system_info import machine_line
 
 #: The figure that models are compared on.
 COMPARED = "Dice per patient"

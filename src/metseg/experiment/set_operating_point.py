@@ -33,8 +33,8 @@ from metseg.io.splits import Split
 from metseg.measure import ConfidenceMap
 from metseg.message_text import pluralize
 from metseg.model.bundle import Bundle, load_bundle, save_bundle
-from metseg.progress import track
 from metseg.recipe import PredictPart, Recipe
+from metseg.runtime.progress import track
 
 #: Heading of the section added to the card. A section with this heading is from an earlier choice and is replaced.
 HEADING = "## Operating point"

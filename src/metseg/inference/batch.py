@@ -30,7 +30,7 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
-from metseg.progress import ShowShare, share_bar, show_no_share, track
+from metseg.runtime.progress import ShowShare, share_bar, show_no_share, track
 
 
 @dataclass

@@ -38,8 +38,8 @@ from metseg.preprocess import check_steps
 from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared, Record, reference_name
-from metseg.progress import OnShare, ShowShare, no_progress, show_no_share
 from metseg.recipe import PredictPart, Recipe, validated
+from metseg.runtime.progress import OnShare, ShowShare, no_progress, show_no_share
 from metseg.volume import Case
 
 #: Slices that go through the network together; more gain nothing on a CPU.
@@ -151,7 +151,7 @@ class NetworkPredictor:
 
         Args:
             case: as it was read.
-            show: shows the progress of the brain extraction and of the windows, such as `metseg.progress.share_bar`.
+            show: shows the progress of brain extraction and windows, such as `metseg.runtime.progress.share_bar`.
         Raises:
             InputError: a sequence that the model needs is missing, or a step of the recipe cannot work on the case.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metseg.inference.brain.brain_extraction import ensure_brain_mask
 from metseg.inference.network_predictor import NetworkPredictor
-from metseg.progress import OnShare, no_progress
+from metseg.runtime.progress import OnShare, no_progress
 from metseg.volume import Case
 
 

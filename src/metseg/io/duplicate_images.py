@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metseg.atomic_io import write_text
 from metseg.errors import MetsegError
 from metseg.io.case_source import CaseSource
 from metseg.io.images.images_2d import read_picture
@@ -20,8 +19,9 @@ from metseg.io.splits import Split
 from metseg.io.volumes.image_files import read_images
 from metseg.io.volumes.volume_case import VolumeSource
 from metseg.io.volumes.volume_stats import volume_digest
-from metseg.progress import track
-from metseg.system_info import processors
+from metseg.runtime.atomic_io import write_text
+from metseg.runtime.progress import track
+from metseg.runtime.system_info import processors
 
 #: What is known of the images of the last data set in this process, by its root: a comparison splits one data set for
 #: each training. Of others nothing is kept.

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
 
-from metseg.atomic_io import write_text
 from metseg.errors import InputError, UsageError
 from metseg.io.case_source import CaseSource
 from metseg.io.stratified_sampling import By, deal, interleaved, strata_of, units_of
 from metseg.message_text import pluralize
 from metseg.recipe import SplitPart
 from metseg.registry import lookup
+from metseg.runtime.atomic_io import write_text
 
 FORMAT, VERSION = "metseg-split", 1
 PARTS = ("train", "validation", "test")

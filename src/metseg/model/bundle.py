@@ -21,7 +21,6 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from metseg.atomic_io import atomic_folder
 from metseg.bundle_folder import (
     CARD,
     CHECKSUMS,
@@ -43,6 +42,7 @@ from metseg.errors import BundleError, UsageError
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.recipe import Recipe, parse_recipe
+from metseg.runtime.atomic_io import atomic_folder
 from metseg.version import __version__
 
 __all__ = ["Bundle", "find_bundle", "list_bundles", "load_bundle", "save_bundle", "verify_bundle"]

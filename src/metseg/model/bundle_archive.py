@@ -6,9 +6,9 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from metseg.atomic_io import atomic_file
 from metseg.bundle_folder import CHECKSUMS, checksums, verify_bundle
 from metseg.errors import BundleError
+from metseg.runtime.atomic_io import atomic_file
 
 #: The date of every member: the oldest that the format knows. A real one would change the checksum of the archive.
 _DATE: Final = (1980, 1, 1, 0, 0, 0)

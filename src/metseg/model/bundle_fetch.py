@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from metseg.atomic_io import disk_full_is_an_error
 from metseg.bundle_folder import user_bundles
 from metseg.errors import BundleError, UsageError
 from metseg.model import releases
 from metseg.model.bundle_archive import unpack_bundle
 from metseg.model.bundle_install import install_bundle, require_free_name
 from metseg.model.releases import ADDRESS_SETTING, Release
-from metseg.progress import OnShare, no_progress
 from metseg.registry import lookup
+from metseg.runtime.atomic_io import disk_full_is_an_error
+from metseg.runtime.progress import OnShare, no_progress
 
 if TYPE_CHECKING:
     import httpx

@@ -6,10 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
-from metseg.atomic_io import atomic_folder, make_private
 from metseg.bundle_folder import user_bundles
 from metseg.errors import UsageError
 from metseg.model.bundle import list_bundles, load_bundle
+from metseg.runtime.atomic_io import atomic_folder, make_private
 
 #: What a bundle may be called: the name of a folder on every system, and never taken for a path or hidden.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")

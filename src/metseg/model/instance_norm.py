@@ -19,7 +19,7 @@ from torch.nn import functional
 from metseg.model.networks.layers import Network, with_classes
 
 #: Numbers of a slab: few enough to stay in the processor's cache from one step to the next, and to be less memory than
-#: `metseg.malloc_tuning` fetches from the system each time.
+#: `metseg.runtime.malloc_tuning` fetches from the system each time.
 SLAB_NUMBERS = 2**17
 
 

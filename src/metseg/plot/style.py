@@ -80,7 +80,7 @@ def figure(*, width: float, height: float) -> Iterator[Figure]:
 
 def save(drawn: Figure, path: Path) -> None:
     """Write a figure atomically; the suffix of the path sets the format."""
-    from metseg.atomic_io import atomic_file
+    from metseg.runtime.atomic_io import atomic_file
 
     kind = path.suffix.removeprefix(".")
     with atomic_file(path) as temporary:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from metseg.atomic_io import write_text
 from metseg.errors import UsageError
 from metseg.reporting.blocks import Page
+from metseg.runtime.atomic_io import write_text
 
 #: Suffix of a picture to its media type.
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}

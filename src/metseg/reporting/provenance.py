@@ -8,7 +8,7 @@ from pathlib import Path
 from metseg.evaluation import Summary
 from metseg.evaluation.statistics.confidence_intervals import LEVEL
 from metseg.message_text import pluralize
-from metseg.system_info import machine_facts, machine_line
+from metseg.runtime.system_info import machine_facts, machine_line
 from metseg.version import __version__
 
 Fact = tuple[str, str]

@@ -33,7 +33,7 @@ from metseg.message_text import pluralize
 from metseg.preprocess.cache import Cache, build_cache
 from metseg.preprocess.cache.cache_key import CaseContent, recipe_stamp
 from metseg.recipe import Recipe
-from metseg.system_info import processors
+from metseg.runtime.system_info import processors
 
 #: Validation needs no gradients, so more fit at once.
 VALIDATION_BATCH_FACTOR = 2

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metseg.atomic_io import write_text
 from metseg.errors import UsageError
 from metseg.io.case_source import CaseSource
 from metseg.message_text import pluralize
 from metseg.preprocess.cache.cache_key import CaseContent, read_content
-from metseg.system_info import processors
+from metseg.runtime.atomic_io import write_text
+from metseg.runtime.system_info import processors
 
 FORMAT, VERSION = "metseg-run-data", 1
 #: Maximum number of cases named in a message.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from metseg.inference.device import Compute
-from metseg.system_info import machine_facts
+from metseg.runtime.system_info import machine_facts
 
 
 def describe_machine(compute: Compute) -> dict[str, str]:

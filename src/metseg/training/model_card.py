@@ -7,7 +7,7 @@ from typing import Any
 
 from metseg.inference.input_fit import REQUIRED_ONLY
 from metseg.recipe import Recipe
-from metseg.system_info import machine_line
+from metseg.runtime.system_info import machine_line
 
 HEADER = ("| patients | region | Dice (mean per patient, 95 % interval) |", "|---|---|---|")
 

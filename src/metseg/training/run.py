@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from metseg.atomic_io import disk_full_is_an_error
 from metseg.dataset import TrainingSet
 from metseg.errors import UsageError
 from metseg.inference.device import Compute, choose_compute
@@ -22,15 +21,16 @@ from metseg.io.case_source import CaseSource
 from metseg.io.data_origin import data_statement, other_data
 from metseg.io.duplicate_images import mark_duplicates
 from metseg.io.splits import Split
-from metseg.malloc_tuning import keep_freed_memory
 from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import Bundle, find_bundle, load_bundle
 from metseg.model.networks.layers import has_fixed_norm
 from metseg.model_terms import require_accepted
-from metseg.monai_import_filter import import_lean
 from metseg.plot.curves import draw_curves
-from metseg.progress import track
 from metseg.recipe import Recipe
+from metseg.runtime.atomic_io import disk_full_is_an_error
+from metseg.runtime.malloc_tuning import keep_freed_memory
+from metseg.runtime.monai_import_filter import import_lean
+from metseg.runtime.progress import track
 from metseg.training.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
 from metseg.training.data_record import DataRecord, read_data, write_record
 from metseg.training.finalize import finalize

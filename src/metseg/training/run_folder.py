@@ -14,11 +14,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metseg.atomic_io import remove_leftovers, write_text
 from metseg.bundle_folder import RUN_BUNDLE, RUN_STATE
 from metseg.errors import LockedError, MetsegError, ResourceError, UsageError
 from metseg.io.splits import Split
 from metseg.recipe import Recipe, load_recipe
+from metseg.runtime.atomic_io import remove_leftovers, write_text
 
 #: Held by the process that writes into the folder.
 LOCK = ".lock"

@@ -12,7 +12,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError
 from metseg.evaluation import CaseScores, MaskPair, ScoringConfig, evaluate_masks
 from metseg.evaluation.files.serialization import scores_from_json, scores_to_json
@@ -21,7 +20,8 @@ from metseg.inference.predictor import Predictor
 from metseg.io.splits import SelectedCases
 from metseg.labels import LABEL_SCHEMES
 from metseg.preprocess.pipeline import scheme_labels
-from metseg.progress import track
+from metseg.runtime.atomic_io import write_bytes, write_text
+from metseg.runtime.progress import track
 from metseg.training.snapshot import Snapshot, take_snapshot
 
 FIGURES, PICTURES = "judged.json", "snapshots.npz"

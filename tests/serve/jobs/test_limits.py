@@ -51,7 +51,7 @@ print(before <= 300 * 2**20, before - free_memory() >= 100 * 2**20)
 def test_a_container_is_smaller_than_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr("metseg.system_info.CGROUPS", ((limit, used),))
+    monkeypatch.setattr("metseg.runtime.system_info.CGROUPS", ((limit, used),))
     total = psutil.virtual_memory().total
     assert memory_share() == int(0.8 * total)  # no such file
     limit.write_text("max\n")

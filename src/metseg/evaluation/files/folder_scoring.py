@@ -27,7 +27,7 @@ from metseg.evaluation.scores import CaseScores, without_lesions
 from metseg.evaluation.scoring_config import VOXELWISE, ScoringConfig
 from metseg.evaluation.statistics.summary import Summary, summarize
 from metseg.message_text import pluralize
-from metseg.progress import track
+from metseg.runtime.progress import track
 
 #: Cases submitted ahead for each process: enough to keep it busy, few enough to keep memory constant.
 _AHEAD = 4

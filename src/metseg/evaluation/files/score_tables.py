@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from metseg.atomic_io import atomic_file, write_text
 from metseg.evaluation.lesions.lesion_scores import LesionScore, diameter_bin
 from metseg.evaluation.metrics.metric_table import METRICS, SLICE_METRICS
 from metseg.evaluation.protocols import lesion_columns
 from metseg.evaluation.scores import CaseScores
+from metseg.runtime.atomic_io import atomic_file, write_text
 
 SLICE_COLUMNS = ("case", "region", *SLICE_METRICS, "n_positive_slices", "n_slices")
 

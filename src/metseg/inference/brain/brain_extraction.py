@@ -28,9 +28,9 @@ from metseg.preprocess.brain_mask_rules import brain_mask_options, extraction_me
 from metseg.preprocess.head_mask import without_holes
 from metseg.preprocess.prepared_case import reference_name
 from metseg.preprocess.steps.brain_mask import no_brain_mask
-from metseg.progress import OnShare, no_progress
 from metseg.recipe import Recipe
 from metseg.registry import lookup
+from metseg.runtime.progress import OnShare, no_progress
 from metseg.volume import BRAIN_MASK, BrainMaskRecord, Case, Volume
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from metseg.atomic_io import write_bytes
 from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
 from metseg.headline import Headline, headline_of
 from metseg.inference.lesion_table import InstanceMap, joined
 from metseg.inference.prediction_data import PredictionData
 from metseg.lesion import Lesion
+from metseg.runtime.atomic_io import write_bytes
 from metseg.version import __version__
 from metseg.volume import BRAIN_MASK
 

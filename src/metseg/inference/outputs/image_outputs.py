@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from metseg.atomic_io import write_bytes
 from metseg.class_styles import class_styles, legend_of
 from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.labels import LABEL_SCHEMES
 from metseg.plot.overlay import draw_labels, grey, with_caption
+from metseg.runtime.atomic_io import write_bytes
 
 
 def write_mask(prediction: PredictionData, out: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any, Final
 from filelock import FileLock
 from pydantic import ValidationError
 
-from metseg.atomic_io import write_text
 from metseg.errors import InputError
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import CASE_COLUMN, COLUMNS, Lesion, lesions_csv_of_cases
+from metseg.runtime.atomic_io import write_text
 
 LESIONS_FILE: Final = "lesions.csv"
 

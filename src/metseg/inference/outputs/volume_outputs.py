@@ -11,7 +11,6 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
-from metseg.atomic_io import atomic_file
 from metseg.class_styles import class_styles
 from metseg.errors import GeometryError
 from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
@@ -19,6 +18,7 @@ from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.lesion import Lesion
 from metseg.plot.planes import Caption, Cut, cut_through, draw_planes
+from metseg.runtime.atomic_io import atomic_file
 from metseg.volume import Array, Volume
 
 #: Lesions shown in the overlay, the largest first; the others are in the JSON document and in the mask.

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from metseg import system_info
 from metseg.errors import MetsegError, ResourceError
 from metseg.io.images.image_decoding import picture_size
 from metseg.io.images.slice_stack import SliceStackSource
+from metseg.runtime import system_info
 
 #: What a sample takes while a whole case of 8-bit pictures is prepared; measured with crop, resize and z-score: 15.6.
 BYTES_PER_SAMPLE = 16

@@ -25,9 +25,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from metseg.atomic_io import disk_full_is_an_error
 from metseg.io.dicom.elements import damaged
 from metseg.io.dicom.instance_reader import Pixels
+from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.volume import Array
 
 #: Marker of each transfer syntax's frame header (SOF): lossless Huffman (ISO 10918-1), JPEG-LS (ISO 14495-1).

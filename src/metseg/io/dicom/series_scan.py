@@ -13,7 +13,7 @@ from metseg.io.dicom.dicom_files import DicomLocation, DicomReader, find_dicom_f
 from metseg.io.dicom.elements import read_file_meta
 from metseg.io.dicom.instance_reader import Instance, read_instance
 from metseg.io.dicom.series_splitting import ODD_SHARE, Series, check_one_patient, number_series
-from metseg.progress import track
+from metseg.runtime.progress import track
 
 DIRECTORY, NO_PICTURE, DAMAGED = "DICOMDIR", "DICOM without an image", "DICOM that cannot be read"
 

@@ -17,7 +17,7 @@ from metseg.io.images.images_2d import checked_page_count
 from metseg.io.images.slice_stack import SliceFile, SliceStackSource
 from metseg.io.patients import NOT_PATIENTS
 from metseg.io.stratified_sampling import By
-from metseg.system_info import processors
+from metseg.runtime.system_info import processors
 
 
 def group_by_patient(

@@ -15,9 +15,9 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceFile, SliceStackSource
 from metseg.io.images.slice_stats import SliceFacts, slice_facts
 from metseg.labels import LABEL_SCHEMES
-from metseg.progress import track
 from metseg.registry import lookup
-from metseg.system_info import processors
+from metseg.runtime.progress import track
+from metseg.runtime.system_info import processors
 
 #: A column with more values than this is reported by their number.
 MAX_VALUES = 12

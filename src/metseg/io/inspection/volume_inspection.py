@@ -14,8 +14,8 @@ from metseg.io.case_source import CaseSource
 from metseg.io.inspection.slice_inspection import Problem, attribute_counts, problem_of, ranked, relative_name
 from metseg.io.volumes.volume_case import VolumeSource
 from metseg.io.volumes.volume_stats import StudyFacts, study_facts
-from metseg.progress import track
-from metseg.system_info import processors
+from metseg.runtime.progress import track
+from metseg.runtime.system_info import processors
 
 #: Studies read at once; each is held in memory whole.
 MAX_THREADS = 4

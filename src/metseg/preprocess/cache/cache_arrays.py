@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metseg.atomic_io import atomic_file
 from metseg.errors import InputError
+from metseg.runtime.atomic_io import atomic_file
 from metseg.volume import Array
 
 #: Voxels along the sides of a patch file's chunks and blocks. A block is what is decompressed at once: 16 kB, which

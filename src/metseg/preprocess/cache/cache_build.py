@@ -22,9 +22,9 @@ from metseg.preprocess.cache import cache_key
 from metseg.preprocess.cache.cache_entry import CaseEntry, case_key, read_entry, write_case, write_entry
 from metseg.preprocess.cache.cache_reader import Cache
 from metseg.preprocess.pipeline import prepare
-from metseg.progress import track
 from metseg.recipe import Recipe
-from metseg.system_info import processors
+from metseg.runtime.progress import track
+from metseg.runtime.system_info import processors
 
 #: So many bad cases are named in a message.
 NAMED_FAILURES = 10

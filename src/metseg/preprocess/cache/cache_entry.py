@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from metseg.atomic_io import write_text
 from metseg.io.case_source import CaseSource
 from metseg.preprocess.cache.cache_arrays import FORMS, Extent, Form, Written, time_as_written, whole, write_array
 from metseg.preprocess.cache.case_index import content_of
 from metseg.preprocess.prepared_case import Prepared, Record
 from metseg.recipe import DataPart
+from metseg.runtime.atomic_io import write_text
 from metseg.volume import Array, Volume
 
 #: Largest value that still is stored in 16 bits: 65504 is the type's limit.

@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metseg.atomic_io import write_text
 from metseg.reporting.study.study_report import StudyReport
 from metseg.reporting.study.study_text import study_page
+from metseg.runtime.atomic_io import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Template

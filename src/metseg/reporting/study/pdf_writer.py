@@ -9,12 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from metseg.atomic_io import write_bytes
 from metseg.reporting.study.page_parts import Page
 from metseg.reporting.study.pdf_parts import Flowable, paragraph, section_parts
 from metseg.reporting.study.pdf_style import CAUTION, MUTED, RULE, fonts, printable, shortened
 from metseg.reporting.study.study_report import StudyReport
 from metseg.reporting.study.study_text import study_page
+from metseg.runtime.atomic_io import write_bytes
 from metseg.version import __version__
 
 Paper = Literal["A4", "Letter"]

@@ -18,7 +18,6 @@ from typing import IO, Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from metseg.atomic_io import disk_full_is_an_error
 from metseg.io.declared_sequences import declaration
 from metseg.io.file_index import slice_number
 from metseg.io.images.slice_grouping import without_number
@@ -26,6 +25,7 @@ from metseg.io.images.slice_stack import slice_gaps
 from metseg.io.sequence_names import MAX_CHARACTERS, NamedSequence, shared_prefix
 from metseg.io.volumes.brain_masks import name_sequences_or_masks
 from metseg.io.volumes.image_files import stem_of
+from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.schemas import BRAIN_MASK, SEQUENCES
 from metseg.serve.http.problem_details import Refused
 from metseg.volume import canonical_modality

@@ -17,8 +17,8 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from metseg.atomic_io import disk_full_is_an_error
 from metseg.errors import ResourceError
+from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.serve.http.multipart import Upload, reader_for
 from metseg.serve.http.problem_details import Refused
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metseg.atomic_io import write_text
 from metseg.errors import ResourceError
+from metseg.runtime.atomic_io import write_text
 
 #: Attempts at a phase that may end with the death of the process or without enough memory, before the study fails.
 ATTEMPTS = 3

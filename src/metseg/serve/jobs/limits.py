@@ -60,7 +60,7 @@ def memory_share() -> int | None:
     """
     import torch
 
-    from metseg.system_info import memory_bytes
+    from metseg.runtime.system_info import memory_bytes
 
     return None if torch.cuda.is_available() else int(MEMORY_SHARE * memory_bytes())
 

@@ -18,9 +18,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, object_session
 
-from metseg.atomic_io import atomic_file, flush_renames
 from metseg.errors import MetsegError
 from metseg.lesion import Lesion
+from metseg.runtime.atomic_io import atomic_file, flush_renames
 from metseg.schemas import Facts, Failure, Kind, Options, Phase, State, overall_progress
 from metseg.serve.http.problem_details import failure_of
 from metseg.serve.settings import Settings

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, selectinload
 
-from metseg.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
+from metseg.runtime.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
 from metseg.schemas import Kind, Options, State
 from metseg.serve.http.multipart import ReceivedFile
 from metseg.serve.http.problem_details import Refused

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from metseg.errors import MetsegError, ResourceError
-from metseg.malloc_tuning import give_back_freed_memory
-from metseg.monai_import_filter import import_lean
+from metseg.runtime.malloc_tuning import give_back_freed_memory
+from metseg.runtime.monai_import_filter import import_lean
 from metseg.serve.http.problem_details import failure_of, status_of
 from metseg.serve.log_redaction import configure_logs
 from metseg.serve.sync_predict.messages import Ask, Form, Ready, Refusal, Reply, Result

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
+from metseg.runtime.system_info import processors
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.model_registry import PICTURES, models
 from metseg.serve.settings import Settings
 from metseg.serve.storage.study_service import busy
 from metseg.serve.sync_predict import child
 from metseg.serve.sync_predict.messages import Ask, Ready, Refusal, Result
-from metseg.system_info import processors
 
 #: Maximum seconds for a child to load torch and its first model.
 START_S: Final = 120.0

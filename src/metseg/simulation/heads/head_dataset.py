@@ -13,10 +13,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from metseg.atomic_io import write_bytes, write_text
 from metseg.errors import InputError, UsageError
 from metseg.io.volumes.nifti import read_mask_nifti
-from metseg.progress import track
+from metseg.runtime.atomic_io import write_bytes, write_text
+from metseg.runtime.progress import track
 from metseg.simulation.heads.label_map_head import HeadOptions, RandomHead, load_label_map, random_head
 from metseg.simulation.output.folder import STAMP
 from metseg.version import __version__

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 import metseg
-from metseg.atomic_io import atomic_folder
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
 from metseg.message_text import pluralize
-from metseg.progress import track
+from metseg.runtime.atomic_io import atomic_folder
+from metseg.runtime.progress import track
 from metseg.simulation.hosts.host_scan import HostScan, host_scan, mirrored
 from metseg.simulation.hosts.insertion import HostWithLesions, InsertionOptions, insert_lesions
 from metseg.simulation.lesions.lesion_truth import lesion_truth

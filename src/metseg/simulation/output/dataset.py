@@ -12,10 +12,11 @@ from typing import Any
 
 import psutil
 
-from metseg.atomic_io import atomic_folder
 from metseg.errors import ResourceError
 from metseg.message_text import pluralize
-from metseg.progress import track
+from metseg.runtime.atomic_io import atomic_folder
+from metseg.runtime.progress import track
+from metseg.runtime.system_info import processors
 from metseg.simulation.anatomy.normal_anatomy import load_anatomy, require_nilearn
 from metseg.simulation.difficulty import Difficulty
 from metseg.simulation.examination import simulate_examination
@@ -24,7 +25,6 @@ from metseg.simulation.output.folder import Existing, prepare_folder
 from metseg.simulation.output.naming import check_output, folder_name
 from metseg.simulation.output.tables import write_tables
 from metseg.simulation.output.write import write_patient
-from metseg.system_info import processors
 from metseg.version import __version__
 
 #: What one process needs for a voxel at its peak, measured, and for itself.

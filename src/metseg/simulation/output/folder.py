@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
-from metseg.atomic_io import atomic_file
 from metseg.errors import UsageError
+from metseg.runtime.atomic_io import atomic_file
 from metseg.simulation.options import CourseOptions
 from metseg.simulation.output.naming import NAMINGS
 

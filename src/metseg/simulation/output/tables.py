@@ -10,7 +10,7 @@ from math import pi
 from pathlib import Path
 from typing import Any
 
-from metseg.atomic_io import atomic_file
+from metseg.runtime.atomic_io import atomic_file
 from metseg.simulation.options import OutputOptions
 from metseg.simulation.output.folder import LESIONS, PATIENTS
 from metseg.simulation.output.naming import NAMINGS

@@ -20,9 +20,9 @@ from lightning.pytorch.callbacks import WeightAveraging
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from metseg.atomic_io import write_bytes
 from metseg.dataset.sampling_plan import random_generator
 from metseg.recipe import TrainPart
+from metseg.runtime.atomic_io import write_bytes
 from metseg.training.optimizers import rate_factor
 
 #: Validation Dice has to rise by this much to count as better.

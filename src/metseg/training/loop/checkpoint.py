@@ -14,8 +14,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from metseg.atomic_io import atomic_file, remove_leftovers
 from metseg.errors import BundleError
+from metseg.runtime.atomic_io import atomic_file, remove_leftovers
 from metseg.training.loop.callbacks import NO_GAIN_YET, NOTHING_YET
 
 #: Goes up whenever what a checkpoint holds changes so that another version of metseg would misread it.

@@ -22,7 +22,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from metseg.errors import UsageError
-from metseg.system_info import processors
+from metseg.runtime.system_info import processors
 
 #: How long the others wait for process 0, which may have thousands of studies to prepare.
 WAIT = timedelta(days=1)

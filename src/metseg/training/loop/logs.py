@@ -12,7 +12,7 @@ import psutil
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from metseg.atomic_io import disk_full_is_an_error
+from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.training.loop.callbacks import Budget
 
 #: To ask for the memory of every process takes milliseconds, so it is not done at every step.

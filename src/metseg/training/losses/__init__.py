@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metseg.lazy_exports import lazy_exports
+from metseg.runtime.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from metseg.training.losses.loss_factory import build_loss, deep_supervision_loss, loss_of

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from metseg.atomic_io import atomic_folder
 from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti
 from metseg.io.volumes.nifti import read_volume
+from metseg.runtime.atomic_io import atomic_folder
 from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.job import Segmentation
 from metseg.volume import BRAIN_MASK, Array, BrainMaskRecord, Case, SequenceRecord, Volume

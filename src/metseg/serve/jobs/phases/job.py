@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from metseg.atomic_io import atomic_file, write_text
 from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE
 from metseg.inference.predictor import Predictor
 from metseg.preprocess.prepared_case import Prepared
-from metseg.progress import OnShare, no_progress
+from metseg.runtime.atomic_io import atomic_file, write_text
+from metseg.runtime.progress import OnShare, no_progress
 from metseg.schemas import Options, Phase
 from metseg.serve.jobs.phases.model_cache import Loaded, Models
 from metseg.serve.storage.artifact_names import media_type_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from metseg.atomic_io import write_text
 from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.outputs.image_outputs import small_ids
 from metseg.inference.outputs.volume_outputs import write_instances
@@ -14,6 +13,7 @@ from metseg.inference.stopwatch import Stopwatch
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion, lesions_csv
 from metseg.preprocess.prepared_case import Record
+from metseg.runtime.atomic_io import write_text
 from metseg.schemas import Phase
 from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.job import Job, Outcome

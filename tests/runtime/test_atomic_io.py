@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from metseg.atomic_io import atomic_file, atomic_folder, disk_full_is_an_error, remove_leftovers, write_bytes
 from metseg.errors import ResourceError
+from metseg.runtime.atomic_io import atomic_file, atomic_folder, disk_full_is_an_error, remove_leftovers, write_bytes
 
 
 def full(*_: object, **__: object) -> None:
@@ -123,7 +123,7 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Pa
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from metseg.atomic_io import atomic_folder
+from metseg.runtime.atomic_io import atomic_folder
 
 replace, done = os.replace, []
 

@@ -7,14 +7,14 @@ import sys
 
 HIDDEN_FROM_MONAI = """
 import sys
-from metseg.monai_import_filter import import_lean
+from metseg.runtime.monai_import_filter import import_lean
 
 import_lean()
 import_lean()
 from monai.networks.nets.dynunet import DynUNet
 
 print(sorted({"cv2", "matplotlib", "pandas", "sklearn", "tensorboard"} & set(sys.modules)))
-print(sum(type(finder).__module__ == "metseg.monai_import_filter" for finder in sys.meta_path))
+print(sum(type(finder).__module__ == "metseg.runtime.monai_import_filter" for finder in sys.meta_path))
 import pandas
 import matplotlib
 
@@ -23,7 +23,7 @@ print(pandas.DataFrame({"dice": [1.0]}).shape)
 
 EVERY_NETWORK_ANSWERS = """
 import torch
-from metseg.monai_import_filter import import_lean
+from metseg.runtime.monai_import_filter import import_lean
 
 import_lean()
 from metseg.model import MODELS, build_model
@@ -54,7 +54,7 @@ from metseg.cli import main
 try:
     main()
 except SystemExit:
-    print(any(type(finder).__module__ == "metseg.monai_import_filter" for finder in sys.meta_path))
+    print(any(type(finder).__module__ == "metseg.runtime.monai_import_filter" for finder in sys.meta_path))
 """
 
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from metseg import progress
-from metseg.progress import progress_line, share_bar, track
+from metseg.runtime import progress
+from metseg.runtime.progress import progress_line, share_bar, track
 
 
 class Terminal(io.StringIO):

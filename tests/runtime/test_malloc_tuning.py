@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from metseg import malloc_tuning
+from metseg.runtime import malloc_tuning
 
 
 def takes_gigabytes() -> bool:
@@ -25,7 +25,7 @@ def takes_gigabytes() -> bool:
 FREED = """
 import ctypes
 from pathlib import Path
-from metseg import malloc_tuning
+from metseg.runtime import malloc_tuning
 
 malloc_tuning.{told}()
 library = ctypes.CDLL(None)

@@ -1,0 +1,1 @@
+"""Files, processes, memory and imports: what is not about images."""
