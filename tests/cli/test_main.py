@@ -148,7 +148,7 @@ def test_a_command_that_has_the_option_names_it(run_metseg: Run, monkeypatch: py
         raise InputError("no sequence", cure="name it with --modality", code="input.layout")
 
     monkeypatch.setattr("metseg.model.bundle.load_bundle", broken)
-    _, _, err = run_metseg("predict", "x", "--model", "m")
+    _, _, err = run_metseg("predict", "x", "--model", "mets-sim")
     assert err == "metseg: no sequence; name it with --modality\n"
 
 
@@ -159,7 +159,7 @@ def test_a_cure_for_another_command_is_left_out(run_metseg: Run, monkeypatch: py
         raise ResourceError("the disk is full", cure="free some space; resume a training with --resume")
 
     monkeypatch.setattr("metseg.model.bundle.load_bundle", full)
-    assert run_metseg("predict", "x", "--model", "m")[2] == "metseg: the disk is full; free some space\n"
+    assert run_metseg("predict", "x", "--model", "mets-sim")[2] == "metseg: the disk is full; free some space\n"
     monkeypatch.setattr("metseg.recipe.load_recipe", full)
     _, _, err = run_metseg("train", "x", "--data", "d", "--out", "o")
     assert err == "metseg: the disk is full; free some space; resume a training with --resume\n"

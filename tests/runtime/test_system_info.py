@@ -15,8 +15,8 @@ def test_it_is_what_the_system_gives_this_process() -> None:
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system pins no process to a processor")
     one = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, [{one}]); "
-        "from metseg.runtime.system_info import processors; print(processors())"
+    pinned = f"import os; os.sched_setaffinity(0, [{one}])"
+    code = f"{pinned}; from metseg.runtime.system_info import processors; print(processors())"
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert answer.stdout == "1\n"
     assert processors() == len(os.sched_getaffinity(0))
