@@ -66,7 +66,8 @@ def test_the_demo_finds_the_lesions_and_writes_score_and_report(run_metseg: Any,
     assert found["headline"]["lesions"] == 2
     regions = found["scores"]["regions"]
     assert regions["TC"]["metrics"]["dice"]["mean"] > 0.8
-    assert regions["WT"]["lesions"]["n_tp"] >= 2
+    assert regions["WT"]["lesions"]["found"] >= 2
+    assert regions["WT"]["lesions"]["false"] <= 1
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names >= {f"{STUDY}-seg.nii.gz", f"{STUDY}-overlay.png", f"{STUDY}-report.pdf", f"{STUDY}-report.html"}
     assert (tmp_path / "out" / demo.SCORES / "report.html").is_file()
