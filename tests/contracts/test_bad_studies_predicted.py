@@ -193,7 +193,7 @@ def test_a_bad_study_does_not_stop_the_others(bundle: Path, run_metseg: Run, tmp
     del objects[2]
     scanner.write(tmp_path / "studies" / "bad", objects)
     status, out, err = run_metseg("predict", tmp_path / "studies", "--model", bundle, "--out", tmp_path / "out")
-    assert (status, out.split(",")[0]) == (3, "1 volume")
+    assert (status, out.splitlines()[-1].split(",")[0]) == (3, "1 volume")
     assert "5 of 6" in err
     assert len(list((tmp_path / "out").rglob("*-seg.nii.gz"))) == 1
 

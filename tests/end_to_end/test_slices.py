@@ -57,7 +57,7 @@ def test_from_nothing_to_scores(run_metseg: Run, tmp_path: Path) -> None:
     assert [len(parts[name]) for name in ("train", "validation", "test")] == [3, 1, 2]
 
     out = metseg("train", recipe, "--data", data, "--out", run, "--split", split, "--device", "cpu")
-    assert out == f"bundle: {run / 'bundle'}\n"
+    assert f"bundle: {run / 'bundle'}\n" in out
     with (run / "steps.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert len(losses) == 90

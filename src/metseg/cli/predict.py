@@ -176,7 +176,7 @@ def _print(outcome: Outcome, out: Path) -> None:
     if len(outcome.errors) > SHOWN_ERRORS:
         typer.echo(f"metseg: and {len(outcome.errors) - SHOWN_ERRORS} more could not be read", err=True)
     if headline is not None:
-        typer.echo(headline.fitness, err=True)
+        print(headline.fitness, flush=True)
     for text, count in _worst_first(outcome.warnings)[:SHOWN_WARNINGS]:
         typer.echo(f"note ({pluralize(count, 'case')}): {text}", err=True)
     if len(outcome.warnings) > SHOWN_WARNINGS:
