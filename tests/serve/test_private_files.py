@@ -1,4 +1,4 @@
-"""What the service writes is for its own account alone, whatever the umask."""
+"""What the service writes is for its own account alone, independent of the umask."""
 
 from __future__ import annotations
 

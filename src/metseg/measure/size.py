@@ -13,8 +13,8 @@ from metseg.measure.boxes import instance_boxes
 MM3_PER_ML = 1000.0
 
 
-#: No brain is larger. An image whose erased background leaves more shows a head: a scanner or a program has erased the
-#: air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four heads without air.
+#: No brain is larger. If the background is erased and more than this is left, the image shows a head: a scanner or a
+#: program has erased the air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four heads without air.
 LARGEST_BRAIN_ML = 2500.0
 
 

@@ -186,7 +186,7 @@ class CaseReport:
     def headline(self) -> Headline:
         """Return what a reader has to know of the case first."""
         pictures = self.depth if self.affine is None else None
-        return headline_of(self.table(), labels=self.labels or None, pictures=pictures, fitness=self.fitness)
+        return headline_of(self.lesions, labels=self.labels or None, pictures=pictures, fitness=self.fitness)
 
     def document(self) -> dict[str, Any]:
         """Return what ``<case>.json`` holds, as JSON; lesions are numbered by size."""

@@ -291,7 +291,7 @@ def _ending(path: Path, case: str) -> str:
 
 
 def _ambiguous(paths: Sequence[Path], what: str) -> tuple[str, ...]:
-    """Return a note on several files of one kind, of which none is read because the choice is ambiguous."""
+    """Return a note on several files of one kind: none is read, because the choice is ambiguous."""
     if len(paths) < 2:
         return ()
     return (f"{len(paths)} files look like {what} ({', '.join(path.name for path in paths)}): none was read",)

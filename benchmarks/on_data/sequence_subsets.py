@@ -1,7 +1,7 @@
 """Score models on real cases with all sequences, and with fewer of them.
 
-    python benchmarks/sequence_subsets.py DATA OUT.csv --run RUN [--run RUN ...] [--subset t1c,t2f --subset t1c ...]
-    python benchmarks/sequence_subsets.py DATA OUT.csv --model mets-sim
+    python benchmarks/on_data/sequence_subsets.py DATA OUT.csv --run RUN [--run RUN ...] [--subset t1c,t2f ...]
+    python benchmarks/on_data/sequence_subsets.py DATA OUT.csv --model mets-sim
 
 Each run folder is one fold of a cross-validation: its model predicts the test patients of its own split. A model
 predicts all cases. A subset that a case does not have whole is left out for it. Writes one row per case, subset and
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from folds import SCHEME, cases_of_models, parse_models
 
 import metseg
 from metseg.evaluation.scores import RegionScores
@@ -25,7 +26,6 @@ from metseg.evaluation.statistics.confidence_intervals import bootstrap_mean, pa
 from metseg.inference.predictor import Predictor
 from metseg.volume import Case
 
-SCHEME = "brats-met-2023"
 ALL = "all"
 REGIONS = ("WT", "TC", "ET")
 #: Least volume of enhancing tumour, in mL, of a case that counts as enhancing.
@@ -37,13 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--run", type=Path, action="append", default=[], help="run folder of one fold")
-    parser.add_argument("--model", help="a model for all cases")
     parser.add_argument("--subset", action="append", default=[], help="sequences to keep, with commas; default: all")
     parser.add_argument("--part", default="test", help="part of each run's split")
-    options = parser.parse_args()
-    if bool(options.run) == bool(options.model):
-        parser.error("give either --run or --model")
+    options = parse_models(parser)
     subsets = [ALL, *options.subset]
     with options.out.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS)
@@ -57,19 +53,8 @@ def main() -> None:
 
 
 def _score_all(options: argparse.Namespace, subsets: Sequence[str]) -> Iterator[dict[str, Any]]:
-    cases = metseg.load_all(options.data, labels=SCHEME)
-    folds: list[tuple[str, str, set[str] | None]] = [
-        (run.name, str(run / "bundle"), _patients(run, options.part)) for run in options.run
-    ]
-    for fold, model_path, patients in folds or [(options.model, options.model, None)]:
-        model = metseg.load_model(model_path)
-        for case in cases:
-            if patients is None or case.patient in patients:
-                yield from _score_case(case, model, subsets, fold)
-
-
-def _patients(run: Path, part: str) -> set[str]:
-    return set(json.loads((run / "split.json").read_text("utf-8"))[part])
+    for fold, model, case in cases_of_models(options.data, options, part=options.part):
+        yield from _score_case(case, model, subsets, fold)
 
 
 def _score_case(case: Case, model: Predictor, subsets: Sequence[str], fold: str) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """How well and how fast brains are found: metseg's network, and deepbet where it is installed.
 
-    python benchmarks/brain_extraction.py FOLDER [--each N]
+    python benchmarks/on_data/brain_extraction.py FOLDER [--each N]
 
 FOLDER holds NIfTI images of heads, at any depth. An image is compared with its brain mask: in nnU-Net's layout that of
 ``labelsTr``, else the one file of its folder called ``..._brain_mask``. A mask on another image's grid is moved with

@@ -1,7 +1,7 @@
 """Score models on studies of `metseg simulate-lesions`: sensitivity by size and kind of lesion, false findings.
 
-    python benchmarks/inserted_metastases.py STUDIES OUT.csv --run RUN [--run RUN ...] [--sequences t1c]
-    python benchmarks/inserted_metastases.py STUDIES OUT.csv --model mets-sim
+    python benchmarks/on_data/inserted_metastases.py STUDIES OUT.csv --run RUN [--run RUN ...] [--sequences t1c]
+    python benchmarks/on_data/inserted_metastases.py STUDIES OUT.csv --model mets-sim
 
 Each run folder is one fold of a cross-validation: its model predicts the studies in the scans of its own test patients.
 An inserted lesion is found if the predicted tumour core overlaps its core. A false finding is a predicted core that
@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folds import SCHEME, cases_of_models, parse_models
 
 import metseg
 from metseg.evaluation.statistics.confidence_intervals import bootstrap_pooled, ratio
 from metseg.inference.predictor import Predictor
+from metseg.labels import LABEL_SCHEMES
 from metseg.measure import label_instances
 from metseg.volume import Case
 
-SCHEME = "brats-met-2023"
 #: Equivalent diameters, in mm, that sensitivity is given for.
 SIZES = ((0.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 1e9))
 #: Also given together: what the project promises.
@@ -39,12 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--run", type=Path, action="append", default=[], help="run folder of one fold")
-    parser.add_argument("--model", help="a model for all studies")
     parser.add_argument("--sequences", default="", help="sequences to keep, with commas; default: all")
-    options = parser.parse_args()
-    if bool(options.run) == bool(options.model):
-        parser.error("give either --run or --model")
+    options = parse_models(parser)
     keep = frozenset(filter(None, options.sequences.split(",")))
     rows = []
     with options.out.open("w", newline="", encoding="utf-8") as file:
@@ -58,17 +55,9 @@ def main() -> None:
 
 
 def _score_all(options: argparse.Namespace, keep: frozenset[str]) -> Iterator[dict[str, Any]]:
-    cases = metseg.load_all(options.studies, labels=SCHEME)
-    folds: list[tuple[str, str, set[str] | None]] = [
-        (run.name, str(run / "bundle"), set(json.loads((run / "split.json").read_text("utf-8"))["test"]))
-        for run in options.run
-    ]
-    for fold, path, patients in folds or [(options.model, options.model, None)]:
-        model = metseg.load_model(path)
-        for case in cases:
-            if patients is None or case.patient in patients:
-                truth = json.loads((options.studies / case.case_id / f"{case.case_id}.json").read_text("utf-8"))
-                yield from _score_study(case, model, truth["lesions"], keep, fold)
+    for fold, model, case in cases_of_models(options.studies, options):
+        truth = json.loads((options.studies / case.case_id / f"{case.case_id}.json").read_text("utf-8"))
+        yield from _score_study(case, model, truth["lesions"], keep, fold)
 
 
 def _score_study(
@@ -100,7 +89,7 @@ def _row(fold: str, case: Case, **values: Any) -> dict[str, Any]:
 
 
 def _core(labels: np.ndarray) -> np.ndarray:
-    return np.isin(labels, (1, 3))
+    return LABEL_SCHEMES[SCHEME].region_mask(labels, "TC")
 
 
 def _nearest_piece(pieces: np.ndarray, centre: np.ndarray) -> int:
