@@ -14,7 +14,8 @@ MM3_PER_ML = 1000.0
 
 
 #: No brain is larger. If the background is erased and more than this is left, the image shows a head: a scanner or a
-#: program has erased the air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four heads without air.
+#: program has erased the air around it. Measured: 1083 to 1945 mL in 40 skull-stripped studies, 2972 to 4238 mL in four
+#: heads without air.
 LARGEST_BRAIN_ML = 2500.0
 
 
