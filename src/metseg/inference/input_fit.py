@@ -143,7 +143,7 @@ def misfit_warnings(warnings: Iterable[str]) -> tuple[str, ...]:
 
     They are known by their text, since documents of 0.1.0 hold no more than that.
 
-    >>> misfit_warnings(["t1c: a voxel was not finite", "how the model scores without t1n was not measured"])
-    ('how the model scores without t1n was not measured',)
+    >>> misfit_warnings(["t1c: a voxel was not finite", "the accuracy of the model without t1n was not measured"])
+    ('the accuracy of the model without t1n was not measured',)
     """
     return tuple(warning for warning in warnings if any(text in warning for text in MISFIT_TEXTS))
