@@ -109,6 +109,19 @@ def test_which_weights_are_kept(path: Path, validations: list[tuple[float, float
     assert kept(path) == best
 
 
+@pytest.mark.parametrize(("dices", "last"), [([0.9, 0.5, 0.4], 2), ([0.4, 0.9], 1)])
+def test_the_last_weights_are_kept_on_request(path: Path, dices: list[float], last: int) -> None:
+    callback = BestWeights(path, None, "last")
+    for epoch, dice in enumerate(dices):
+        seen(callback, epoch, dice, 0.3)
+    seen(callback, len(dices), 0.9, NAN)  # what is not finite is never kept
+    assert callback.best.epoch == last
+    assert kept(path) == last
+    resumed = BestWeights(path, None, "last")
+    resumed.load_state_dict({**callback.state_dict(), "epoch": 0, "val_dice": 1.0})  # killed before the checkpoint
+    assert resumed.best.epoch == last
+
+
 def test_nothing_finite_keeps_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     callback = BestWeights(path, None)
     seen(callback, 0, 0.9, NAN)

@@ -192,7 +192,7 @@ def _callbacks(job: Job, budget: Budget, ranks: Ranks) -> list[Callback]:
     optional = [average, EarlyStop(train.early_stopping) if train.early_stopping else None]
     leader: list[Callback] = [
         MemoryWatch(),
-        BestWeights(run.best_weights, average),
+        BestWeights(run.best_weights, average, train.keep_weights),
         CsvLog(run.path, budget),
         TrainingDisplay(budget, job.recipe.name),
     ]

@@ -14,6 +14,10 @@ HEADER = ("| patients | region | Dice (mean per patient, 95 % interval) |", "|--
 NOTICE = "**Research use only. Not a medical device.** Not for diagnosis, treatment planning or any clinical decision."
 
 
+#: Why the card's weights are those of their epoch, by `train.keep_weights`.
+KEPT_WEIGHTS = {"best": "the best validation Dice", "last": "the last validation"}
+
+
 def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
     """Return the Markdown text of a card.
 
@@ -25,10 +29,10 @@ def write_card(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
         *about_model(recipe, parameters=metrics["parameters"]),
         "## How it was trained",
         "",
-        f"- {metrics['patients']['train']} patients for training, {metrics['patients']['validation']} for early "
-        f"stopping, {metrics['patients']['test']} for the test",
-        f"- {metrics['steps']} steps, {metrics['minutes']:.1f} minutes; best validation Dice at epoch "
-        f"{metrics['best_epoch']}",
+        f"- {metrics['patients']['train']} patients for training, {metrics['patients']['validation']} for "
+        f"validation, {metrics['patients']['test']} for the test",
+        f"- {metrics['steps']} steps, {metrics['minutes']:.1f} minutes; weights of epoch {metrics['best_epoch']}, "
+        f"{KEPT_WEIGHTS[recipe.train.keep_weights]}",
         *_beginning(metrics.get("began_with")),
         f"- on {machine_line(metrics['machine'])}",
         "",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import safetensors.torch
 import torch
@@ -251,7 +251,10 @@ NOTHING_YET = Best(float("-inf"), -1, float("nan"))
 
 
 class BestWeights(Callback):
-    """Keeps the network's weights of the best validation Dice so far in a safetensors file; of equals, the lower loss.
+    """Keeps the network's weights of the best or of the last validation in a safetensors file.
+
+    The best is that of the highest Dice; of equals, that of the lower loss. With few validation patients Dice varies
+    more by chance than by training, so then the last weights are the better choice.
 
     The file says of itself how good they are. When a run is killed after a validation and before the checkpoint, the
     file is newer than the checkpoint, and where the budget is in minutes the repeated epoch comes out differently:
@@ -260,12 +263,18 @@ class BestWeights(Callback):
     Args:
         path: the file.
         average: its weights are saved instead of the raw ones; None: no averaging.
+        keep: which validation's weights are kept. Of weights with a loss that is not finite, none are.
     """
 
-    def __init__(self, path: Path, average: MovingAverage | None) -> None:
+    def __init__(self, path: Path, average: MovingAverage | None, keep: Literal["best", "last"] = "best") -> None:
         self._path = path
         self._average = average
+        self._keep = keep
         self.best = NOTHING_YET
+
+    def _rank(self, found: Best) -> tuple[float, float]:
+        """Return what orders validations; the weights of the highest are kept."""
+        return found.rank if self._keep == "best" or found.rank == NOTHING else (float(found.epoch), 0.0)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
@@ -275,7 +284,7 @@ class BestWeights(Callback):
                 f"metseg: warning: the validation loss of epoch {found.epoch} is {found.val_loss}: "
                 "its weights are not kept\n"
             )
-        if found.rank <= self.best.rank:
+        if self._rank(found) <= self._rank(self.best):
             return
         state = self._average.averaged_state() if self._average else pl_module.state_dict()
         network = {
@@ -291,7 +300,7 @@ class BestWeights(Callback):
         return self.best._asdict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = max(Best(**state_dict), _noted_best(self._path), key=lambda found: found.rank)
+        self.best = max(Best(**state_dict), _noted_best(self._path), key=self._rank)
 
 
 def _note(best: Best) -> str:
