@@ -128,6 +128,8 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     METRICS = "metrics"
+    #: Accept the terms of non-commercial models.
+    OPERATE = "operate"
 
 
 #: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice.
@@ -258,6 +260,9 @@ class Facts(Wire):
     slices: int = Field(default=0, description="How many pictures; 0: a volume.")
     timings_s: dict[str, float] = {}
     fitness: str = Field(default="", description="What the model was trained on, and what this study is.")
+    model_reason: str = Field(
+        default="", description="Why the model was chosen, one sentence; empty if the request named it."
+    )
 
 
 class Study(Wire):
@@ -321,6 +326,9 @@ class Answer(Wire):
     classes: dict[str, int] = Field(description="Name of each class and its id.")
     lesions: tuple[Lesion, ...]
     model: str
+    model_reason: str = Field(
+        default="", description="Why the model was chosen, one sentence; empty if the request named it."
+    )
     fingerprint: str
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = {}
@@ -342,6 +350,7 @@ class Model(Wire):
     data: str = Field(default="", description="Training data and their licence; empty if unknown.")
     simulated: bool = Field(default=False, description="Whether all patients, scored ones too, are simulated.")
     non_commercial: bool = Field(default=False, description="Whether its terms permit non-commercial use only.")
+    terms: str = Field(default="", description="Statement on the training data and their licence, as it is accepted.")
     accepted: bool = Field(
         default=True, description="Whether the operator has accepted these terms; else it is refused."
     )
@@ -351,7 +360,41 @@ class Model(Wire):
 
 
 class ModelList(Wire):
+    """The installed models, and whether the caller may accept the terms of one."""
+
     models: tuple[Model, ...]
+    may_accept: bool = Field(
+        default=False,
+        description="Whether the caller may accept the terms of non-commercial models: there is no key and the call "
+        "comes from this machine, or the key has the scope `operate`.",
+    )
+
+
+class ModelMisfit(Wire):
+    """Why a model is not used for an input."""
+
+    model: str
+    reason: str = Field(description="A clause.")
+    cure: str = Field(description="What makes it usable, an imperative clause.")
+    is_waiting: bool = Field(
+        default=False, description="Whether it fits, and only its non-commercial terms have not been accepted."
+    )
+
+
+class ModelChoice(Wire):
+    """The model that fits an input best, and why; null if none fits."""
+
+    model: str | None = None
+    reason: str = Field(default="", description="Which model was chosen and why, one sentence; empty if none fits.")
+    better: str = Field(
+        default="", description="A sentence on a model that would fit better once its terms are accepted; or empty."
+    )
+    misfits: tuple[ModelMisfit, ...] = Field(default=(), description="The models that are not used, and why.")
+
+    @property
+    def text(self) -> str:
+        """Return why the model was chosen and which would fit better; empty if it was not chosen but named."""
+        return " ".join(filter(None, (self.reason, self.better)))
 
 
 class Health(Wire):

@@ -26,6 +26,8 @@ CURES: Mapping[str, str] = {
     "input.missing_sequence": "name sequences with --modality t1c=FILE or --series t1c=NUMBER, or change --model",
     "input.duplicate_sequence": "leave out all but one, or choose with --modality t1c=FILE or --series t1c=NUMBER",
     "input.brain_mask": "add a brain mask with --modality brain_mask=FILE, or upload skull-stripped images",
+    "input.no_fitting_model": "add what is missing, name sequences with --modality t1c=FILE, or give another --model",
+    "licence.not_accepted": "choose another --model, or ask the operator to run metseg models accept and its name",
     "input.dimensions": "choose a model for this kind of study with --model",
 }
 
@@ -44,7 +46,8 @@ def submit(
         "results"
     ),
     model: Annotated[
-        str | None, typer.Option("--model", help="Name of a model; defaults to the service's choice.")
+        str | None,
+        typer.Option("--model", help="Name of a model; defaults to the one that fits best; the reason is printed."),
     ] = None,
     modality: Annotated[
         list[str] | None,
@@ -88,6 +91,8 @@ def submit(
             series=named_sequences(series or [], option="--series"),
         )
         typer.echo(f"study {study.id}", err=True)
+        if study.facts.model_reason:
+            typer.echo(f"note: {study.facts.model_reason}", err=True)
         done = client.wait(study, timeout_s=timeout, on_progress=None if as_json else _Progress())
         written = client.save(done, out, artifact)
         if delete:

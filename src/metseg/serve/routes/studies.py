@@ -16,9 +16,10 @@ from metseg.serve.http.openapi_examples import ACCEPTED, STUDIES, STUDY
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.request_options import options_of
 from metseg.serve.http.serializers import study_of, summary_of
+from metseg.serve.http.upload_traits import traits_of_upload
 from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
 from metseg.serve.http.uploads import receiving
-from metseg.serve.model_registry import choose_model
+from metseg.serve.model_registry import USES, VOLUMES, model_for
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import StudyRecord
@@ -63,6 +64,7 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
             "request.queue",
             "request.idempotency",
             "service.no_model",
+            "input.no_fitting_model",
             "licence.not_accepted",
         ),
     },
@@ -178,8 +180,11 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     require_brain_mask(masks, rest)
     kind = study_kind(rest)
     digest = upload.digest()
-    chosen = options.model_copy(update={"model": choose_model(service.settings, kind, options.model)})
-    accepted = service.studies.accept(who, NewStudy(upload.folder, kind, checked, chosen, digest, key))
+    traits = USES[VOLUMES] if options.model else traits_of_upload(kind, checked, options.series)
+    choice = model_for(service.settings, traits, options.model)
+    chosen = options.model_copy(update={"model": choice.model})
+    new = NewStudy(upload.folder, kind, checked, chosen, digest, key, model_reason=choice.text)
+    accepted = service.studies.accept(who, new)
     service.measures.uploaded(sum(file.bytes for file in upload.files))
     return accepted
 

@@ -49,6 +49,7 @@ class NewStudy:
         options: options of the request, with the model filled in.
         digest: hash of the request.
         idempotency_key: key of the client, if any.
+        model_reason: why the model was chosen; empty if the request named it.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class NewStudy:
     options: Options
     digest: str
     idempotency_key: str | None = None
+    model_reason: str = ""
 
 
 class Studies:
@@ -308,13 +310,14 @@ def _input(item: CheckedFile, study_id: str) -> InputRecord:
 
 
 def _known_facts(new: NewStudy) -> dict[str, Any]:
-    """Return the facts known at the upload: the sequence of each file, and why; the gaps between pictures."""
+    """Return the facts known at the upload: why the model, which sequence each file is and why, gaps of pictures."""
     records = [
         {"sequence": item.file.sequence, "source": f"file {item.file.number}", "reason": item.file.reason}
         for item in new.files
         if item.kind == Kind.NIFTI and item.file.sequence is not None
     ]
     known: dict[str, Any] = {"sequence_records": records} if records else {}
+    known |= {"model_reason": new.model_reason} if new.model_reason else {}
     gaps = [item.file.gap_before for item in new.files]
     return known | {"slice_gaps": gaps} if new.kind == Kind.PICTURE and any(gaps) else known
 
