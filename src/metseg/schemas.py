@@ -141,6 +141,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "brain_mask.nii.gz": "application/gzip",
     "lesions.nii.gz": "application/gzip",
     "overlay.png": "image/png",
+    "thumbnail.png": "image/png",
     "lesions.csv": "text/csv",
     "lesions.json": "application/json",
     "report.pdf": "application/pdf",
@@ -154,6 +155,17 @@ ARTIFACTS: Final[Mapping[str, str]] = {
 
 StudyId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Random id of a study, 32 hexadecimal digits.")]
 Sequence = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
+#: Longest label of a study.
+LABEL_CHARACTERS: Final = 60
+#: No colon, slash or quotes: a label is a few words, never a path, a URL or markup.
+Label = Annotated[
+    str,
+    Field(
+        max_length=LABEL_CHARACTERS,
+        pattern=r"^[\w .,()+#&-]*$",
+        description="A few words that the user chose to find the study again. Never the name of a patient.",
+    ),
+]
 
 #: The sequences that a file can be declared to show, as names of form fields: those of `metseg.volume`, written out,
 #: for the page imports this module and nothing below it.
@@ -227,8 +239,14 @@ class Options(Wire):
     stack: bool = False
     #: Fill missing slices of a DICOM series between their neighbours, and mark every output.
     allow_gaps: bool = False
-    #: DICOM series of each sequence that is not recognised: ``{"t1c": "3"}``.
-    series: dict[Sequence, Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]] = {}
+    #: DICOM series of a sequence, regardless of its header, or "none" to leave the sequence out: ``{"t1c": "3"}``.
+    series: dict[Sequence, Annotated[str, Field(pattern=r"^([0-9]{1,9}(\.[0-9]{1,4})?|none)$")]] = {}
+
+
+class StudyChange(Wire):
+    """What can be changed in a study."""
+
+    label: Label
 
 
 class SequenceRecord(Wire):
@@ -273,6 +291,7 @@ class Study(Wire):
     phase: Phase
     progress: float = Field(ge=0, le=1)
     kind: Kind
+    label: Label = ""
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -296,6 +315,10 @@ class StudySummary(Wire):
     phase: Phase
     progress: float = Field(ge=0, le=1)
     kind: Kind
+    label: Label = ""
+    thumbnail: str | None = Field(
+        default=None, description="URL of a small picture of the key image; null before the study is done."
+    )
     created_at: datetime
     updated_at: datetime
     lesions: int | None = Field(default=None, description="How many were found; null before the study is done.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metseg.errors import MetsegError
 from metseg.inference.model_choice import InputTraits
+from metseg.io.prediction_inputs import LEFT_OUT
 from metseg.schemas import BRAIN_MASK, Kind
 from metseg.serve.storage.study_service import CheckedFile
 
@@ -50,4 +51,5 @@ def dicom_sequences(paths: Sequence[Path], series: Mapping[str, str]) -> frozens
         found = {recognise(item.header).modality for item in scan(list(paths)).series}
     except MetsegError:
         return None
-    return frozenset(name for name in (*found, *series) if name is not None) or None
+    left_out = {name for name, label in series.items() if label == LEFT_OUT}
+    return frozenset(name for name in (*found, *series) if name is not None and name not in left_out) or None

@@ -43,9 +43,12 @@ def list_models(service: Svc, who: Reading) -> ModelList:
     "/models/choice",
     summary="Choose a model",
     response_model=ModelChoice,
-    responses={200: _example(CHOICE, "The model that fits best, and why."), **problems("request.forbidden")},
+    responses={
+        200: _example(CHOICE, "The model that fits best, and why."),
+        **problems("request.forbidden", "request.invalid"),
+    },
 )
-def choose(
+def choose_model(
     service: Svc,
     _who: Reading,
     kind: Annotated[Kind, Query(description="Kind of the images.")],
@@ -67,7 +70,7 @@ def choose(
     response_model=Model,
     responses={
         200: _example(_ENTRY, "The model, which can be used now."),
-        **problems("request.forbidden", "request.unknown"),
+        **problems("request.forbidden", "request.unknown", "request.invalid"),
     },
 )
 def accept_model(service: Svc, who: Operating, name: Name) -> Model:
