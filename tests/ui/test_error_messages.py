@@ -38,7 +38,7 @@ NOT_FROM_UPLOADS = {
 def input_codes() -> list[str]:
     found = {
         code
-        for folder in ("io", "preprocess", "predict", "serve")
+        for folder in ("io", "preprocess", "inference", "measure", "model", "serve")
         for path in (SOURCE / folder).rglob("*.py")
         for code in re.findall(r'"(input\.[a-z_]+)"', path.read_text("utf-8"))
     }

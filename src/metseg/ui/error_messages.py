@@ -76,8 +76,8 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     "licence.not_accepted": ErrorText(
         "The terms of this model have not been accepted",
-        "It is for non-commercial use only. Choose another model, or ask the administrator to accept its terms with"
-        " `metseg models accept` and its name.",
+        "It is for non-commercial use only. Choose it under 'Model' and accept its terms there, if your access allows"
+        " it; else choose another model, or ask the administrator to run `metseg models accept` and its name.",
     ),
     "request.host": ErrorText(
         "The service does not accept requests to this address",
@@ -113,6 +113,11 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     # what the service lacks
     "service.busy": ErrorText(
         "The service is busy", "Too many studies are waiting. Nothing was lost: try again in a few minutes."
+    ),
+    "input.no_fitting_model": ErrorText(
+        "No installed model fits these images",
+        "The details say for each model what it needs. Add the missing images, correct what each shows under"
+        " 'Sequences', or ask the administrator to install a model that fits.",
     ),
     "service.predictor": ErrorText("The picture could not be analysed in time", _TRY_AGAIN),
     "service.no_model": ErrorText(
@@ -176,8 +181,8 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     # sequences
     "input.missing_sequence": ErrorText(
         "A sequence that the model needs is missing",
-        "Add the sequence, choose under 'Sequences' what each file shows (for DICOM, enter the number of the series "
-        "under 'More options'), or choose a model that does not need it.",
+        "Choose 'Change sequences or model and run again' if it is below, else 'New study'. Add the sequence, choose "
+        "under 'Sequences' what each file or series shows, or choose a model that does not need it.",
     ),
     "input.unknown_sequence": ErrorText(
         "It is not clear which sequence a file shows",
@@ -192,7 +197,7 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     "input.several_series": ErrorText(
         "Several series could show the same sequence",
-        "Enter the series number of each sequence under 'More options', or upload only the series that you need.",
+        "Choose under 'Sequences' what each series shows, or upload only the series that you need.",
     ),
     # DICOM
     "input.not_dicom": ErrorText(
