@@ -54,8 +54,13 @@ def submit(
         typer.Option(help="t1c=FILE: upload this file as the sequence; brain_mask=FILE: a brain mask."),
     ] = None,
     series: Annotated[
-        list[str] | None, typer.Option("--series", help="t1c=NUMBER: use this DICOM series as the sequence.")
+        list[str] | None,
+        typer.Option("--series", help="t1c=NUMBER: use this DICOM series as the sequence; t1c=none: leave it out."),
     ] = None,
+    label: Annotated[
+        str,
+        typer.Option("--label", metavar="TEXT", help="A few words to find the study again; never a patient's name."),
+    ] = "",
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
     allow_gaps: Annotated[
         bool, typer.Option("--allow-gaps", help="Interpolate slices missing from a DICOM series.")
@@ -89,6 +94,7 @@ def submit(
             stack=stack,
             allow_gaps=allow_gaps,
             series=named_sequences(series or [], option="--series"),
+            label=label,
         )
         typer.echo(f"study {study.id}", err=True)
         if study.facts.model_reason:

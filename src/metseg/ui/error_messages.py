@@ -48,6 +48,8 @@ _TRY_AGAIN: Final = "Try again in a moment. If it happens again, tell the admini
 _EXPORT_AGAIN: Final = "Export the images from the archive (PACS) again, and upload the new copy."
 _NOT_ON_PAGE: Final = "Reload the page. If it happens again, tell the administrator of the service."
 
+_OTHER_MODEL: Final = "Choose another model under 'Model', and tell the administrator to install this one again."
+
 _STUDY_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
 
 WORDS: Final[Mapping[str, ErrorText]] = {
@@ -135,6 +137,11 @@ WORDS: Final[Mapping[str, ErrorText]] = {
         "The disk of the service is full",
         "Delete studies that you no longer need, or tell the administrator.",
     ),
+    "resources.storage": ErrorText(
+        "The service lost a file of the upload",
+        "Upload the study again. If it happens again, tell the administrator: all workers must see the same folder.",
+    ),
+    "resources.system": ErrorText("The operating system of the service refused something", _TRY_AGAIN),
     "resources.database": ErrorText("The service cannot reach its database", _TRY_AGAIN),
     "internal": ErrorText("Something went wrong in the service", _TRY_AGAIN),
     # what kind of files
@@ -277,6 +284,16 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     # models
     "model.replaced": ErrorText("The model was updated during the analysis", "Start the analysis again."),
+    "model.checksum": ErrorText("The files of the model have changed", _OTHER_MODEL),
+    "model.truncated": ErrorText("The files of the model are damaged", _OTHER_MODEL),
+    "model.missing": ErrorText("Files of the model are missing", _OTHER_MODEL),
+    "model.invalid": ErrorText("The files of the model are not valid", _OTHER_MODEL),
+    "model.recipe": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
+    "model.architecture": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
+    "model.pickle": ErrorText("The model has a format that is not opened for safety", _OTHER_MODEL),
+    "usage.unknown_name": ErrorText(
+        "A name in the request is not known", "Choose the model again under 'Model'; it may have been removed."
+    ),
 }
 
 #: Text for a code that is not in the table, by the first word of the code.

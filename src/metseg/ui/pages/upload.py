@@ -228,10 +228,10 @@ def _label_field(before: str) -> str | None:
 def _more_options(selection: Selection, restored: Handed | None) -> tuple[Options, tuple[ChosenFile, ...]]:
     """Ask for rarely used options; return them, and the brain mask if one is added."""
     before = Options() if restored is None else restored.options
-    kind, run = selection.kind, session_state.upload_round()
+    kind = selection.kind
     with st.expander("More options"):
         if kind == Kind.PICTURE:
-            return Options(stack=st.checkbox("The pages of a TIFF are slices", before.stack, key=f"stack-{run}")), ()
+            return Options(stack=st.checkbox("The pages of a TIFF are slices", before.stack, key="stack")), ()
         if kind is None:
             st.caption("Choose files first.")
             return Options(), ()
@@ -240,7 +240,7 @@ def _more_options(selection: Selection, restored: Handed | None) -> tuple[Option
             gaps = st.checkbox(
                 "Allow gaps between slices",
                 before.allow_gaps,
-                key=f"gaps-{run}",
+                key="gaps",
                 help="Missing slices are filled in, and every result says so.",
             )
             series = selection.series if selection.lists_series else enter_series_numbers(before.series)
