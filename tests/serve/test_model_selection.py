@@ -78,7 +78,7 @@ def test_if_none_fits_every_model_has_its_reason(client: TestClient, make: Simpl
     assert "bright-t1c: it needs t1c, and only t1n is declared or recognised" in problem["detail"]
     assert "bright-two: it needs t1c and t2f" in problem["detail"]
     assert "bright-pictures: it needs t2f" in problem["detail"]
-    assert "field" in problem["cure"]
+    assert problem["cure"] == "add t1c, or name it if it is among the files"
 
 
 def test_a_picture_without_a_model_for_pictures(make_client: MakeClient, make: SimpleNamespace, home: Path) -> None:

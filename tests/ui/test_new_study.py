@@ -95,13 +95,13 @@ def test_each_series_is_listed_with_number_description_and_reason(dicom_page: Ap
         "Series 4: AX T2 (24 images)",
         "Series 5: no description (3 images)",
     ]
-    assert [box.value for box in boxes] == ["t1c", "t2w", None]
-    assert "neither description nor times name a sequence." in words(dicom_page)
+    assert [box.value for box in boxes] == ["t1c", "t2w", "not used"]
+    assert "Neither description nor times name a sequence." in words(dicom_page)
     assert service.choices[-1] == ("dicom", "t1c", "t2w")
 
 
 def test_what_the_headers_say_is_sent_only_where_it_was_corrected(dicom_page: AppTest, service: FakeApi) -> None:
-    sequence_boxes(dicom_page)[1].set_value(None).run()
+    sequence_boxes(dicom_page)[1].set_value("not used").run()
     sequence_boxes(dicom_page)[2].set_value("t2f").run()
     assert service.choices[-1] == ("dicom", "t1c", "t2f")
     dicom_page.button(key="analyse").click().run()

@@ -169,8 +169,8 @@ def require_model(choice: ModelChoice) -> str:
             cure=waiting[0].cure,
             code="licence.not_accepted",
         )
-    cures = "; or ".join(dict.fromkeys(misfit.cure for misfit in choice.misfits))
-    raise InputError("no installed model fits this input", got=reasons, cure=cures, code="input.no_fitting_model")
+    cure = choice.misfits[0].cure  # of the model that lacks least
+    raise InputError("no installed model fits this input", got=reasons, cure=cure, code="input.no_fitting_model")
 
 
 @dataclass(frozen=True)

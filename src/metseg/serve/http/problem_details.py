@@ -105,10 +105,6 @@ CURES: Final[Mapping[str, str]] = {
     "licence.not_accepted": (
         "choose another model (see GET /models), or ask the operator of the service to accept the terms"
     ),
-    "input.no_fitting_model": (
-        "send what is missing, each file in the field of its sequence (t1n, t1c, t2w, t2f) or DICOM series in the "
-        "field series (t1c=5), or choose a model in the field model (see GET /models)"
-    ),
     "input.dimensions": "choose a model for volumes (see GET /models), or send slices as pictures",
     "input.unknown_sequence": "send the file in the field of its sequence, such as t1c",
 }

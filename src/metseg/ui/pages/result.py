@@ -73,11 +73,12 @@ def offer_another_run(study: Study) -> None:
 
 
 def subtitle(study: Study) -> str:
-    """Return kind, model, duration and age of the result in one line."""
+    """Return label, kind, model, duration and age of the result in one line."""
     facts = study.facts
     seen = ", ".join(sequence_title(name) for name in facts.sequences)
     took = duration_words(sum(facts.timings_s.values())) if facts.timings_s else None
     parts = [
+        *([study.label] if study.label else []),
         f"{KINDS[study.kind]} ({seen})" if seen else KINDS[study.kind],
         f"model {facts.model or study.options.model}",
         *([f"computed in {took}"] if took else []),

@@ -13,7 +13,7 @@ from metseg.sequence_titles import sequence_title
 from metseg.ui import page_settings, session_state
 from metseg.ui.display_text import plain, with_sequence_names
 from metseg.ui.page_settings import SeriesFromHeader
-from metseg.ui.upload_selection import LEFT_OUT, NOT_USED, ChosenFile, study_kind
+from metseg.ui.upload_selection import LEFT_OUT, NOT_USED, ChosenFile, images_of, study_kind
 
 _SERIES_CACHE = "_series"
 #: Number of a series, with the number of its part if it was split; the format of `metseg.schemas.Options`.
@@ -58,6 +58,7 @@ def series_of(files: Sequence[ChosenFile]) -> Sequence[SeriesFromHeader]:
     """Return the DICOM series in the files; read once per upload. Empty if the page cannot read them."""
     if study_kind(files) != Kind.DICOM:
         return ()
+    files = images_of(files)
     key = (session_state.upload_round(), tuple((file.name, len(file.content)) for file in files))
     known = st.session_state.get(_SERIES_CACHE)
     if known is None or known[0] != key:
@@ -87,20 +88,20 @@ def assign_series(listed: Sequence[SeriesFromHeader], before: Mapping[str, str])
 
 
 def _sequence_of_series(item: SeriesFromHeader, before: Mapping[str, str]) -> str | None:
-    options: list[str | None] = [None, *SEQUENCES]
+    options = [NOT_USED, *SEQUENCES]
     by_user = {label: name for name, label in before.items() if label != LEFT_OUT}
-    start = by_user.get(item.label, None if item.sequence in before else item.sequence)
+    start = by_user.get(item.label, NOT_USED if item.sequence in before else item.sequence)
     images = "1 image" if item.images == 1 else f"{item.images} images"
     found = st.selectbox(
         plain(f"Series {item.label}: {item.description or 'no description'} ({images})"),
         options,
         index=options.index(start) if start in options else 0,
-        format_func=lambda name: "do not use" if name is None else sequence_title(name),
+        format_func=_sequence_option,
         key=f"series-{session_state.upload_round()}-{item.label}",
     )
-    if item.reason and found == item.sequence:
-        st.caption(plain(with_sequence_names(item.reason)))
-    return None if found is None else str(found)
+    if item.reason and found == (item.sequence or NOT_USED):
+        st.caption(plain(with_sequence_names(item.reason[0].upper() + item.reason[1:])))
+    return None if found == NOT_USED else str(found)
 
 
 def series_changes(listed: Sequence[SeriesFromHeader], chosen: Mapping[str, str]) -> dict[str, str]:

@@ -163,9 +163,8 @@ def _show_files(files: Sequence[ChosenFile]) -> None:
 def _choose_and_send(api: Api, models: Sequence[Model], selection: Selection, restored: Handed | None) -> None:
     kind = selection.kind
     st.subheader("3. Model" if kind == Kind.NIFTI or selection.lists_series else "2. Model")
-    extras = st.container()
-    place = st.container()
-    with extras:
+    place, extras = st.container(), st.container()
+    with extras:  # first, because a brain mask counts for the model
         options, masks = _more_options(selection, restored)
     with place:
         choice = _recommended(api, selection, masks)
