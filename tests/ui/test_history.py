@@ -31,7 +31,7 @@ def test_a_row_has_label_time_zone_and_picture(service: FakeApi, page: OpenPage)
     assert "**visit 2**" in words(shown)
     assert f"1 March 2026, 09:05 UTC, study {study.id[:8]}" in words(shown)
     assert f"GET /studies/{study.id}/artifacts/thumbnail.png" in service.asked
-    assert len(shown.get("image_list")) + len(shown.get("imgs")) == 1
+    assert len(shown.get("image")) == 1
     asked = len(service.asked)
     shown.run()
     assert not [call for call in service.asked[asked:] if "artifacts" in call]

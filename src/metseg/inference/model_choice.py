@@ -169,7 +169,7 @@ def require_model(choice: ModelChoice) -> str:
             cure=waiting[0].cure,
             code="licence.not_accepted",
         )
-    cure = choice.misfits[0].cure  # of the model that lacks least
+    cure = choice.misfits[0].cure  # of the model that would be preferred
     raise InputError("no installed model fits this input", got=reasons, cure=cure, code="input.no_fitting_model")
 
 
