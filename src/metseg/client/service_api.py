@@ -191,8 +191,8 @@ class ServiceApi:
             model: only studies of this model.
             begin, end: only studies accepted at `begin` or later, and before `end`.
         """
-        given = {"after": after, "state": state, "label": label, "model": model}
-        given |= {name: moment and moment.isoformat() for name, moment in (("begin", begin), ("end", end))}
+        given: dict[str, str | None] = {"after": after, "state": state, "label": label, "model": model}
+        given |= {name: moment.isoformat() for name, moment in (("begin", begin), ("end", end)) if moment is not None}
         query: dict[str, str | int] = {"limit": limit}
         query |= {name: value for name, value in given.items() if value}
         return _parsed(StudyList, self._send("GET", "/studies", params=query))

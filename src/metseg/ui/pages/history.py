@@ -60,26 +60,27 @@ def show_history(api: Api) -> None:
 
 def _search_fields(api: Api) -> dict[str, Any]:
     """Ask for the conditions of a search; return those that are given, as `Api.studies` takes them."""
-    label, model, state, dates = st.columns([1.4, 1.2, 1, 1.6])
+    # Two rows: in one, the dates would be cut off on a narrow screen.
+    (label, dates), (model, state) = st.columns(2), st.columns(2)
     states = list(State)
     found: dict[str, Any] = {
         "label": label.text_input("Label", key="search-label", max_chars=LABEL_CHARACTERS).strip(),
         "model": model.selectbox(
-            "Model", [None, *(item.name for item in api.models())], format_func=_any, key="search-model"
+            "Model", ["", *(item.name for item in api.models())], format_func=_any, key="search-model"
         ),
-        "state": state.selectbox("State", [None, *states], format_func=_state_option, key="search-state"),
+        "state": state.selectbox("State", ["", *states], format_func=_state_option, key="search-state"),
     }
     given: Any = dates.date_input("Accepted from, to", value=(), key="search-dates", format="YYYY-MM-DD")
     found["begin"], found["end"] = day_limits(given, browser_zone())
     return {name: value for name, value in found.items() if value}
 
 
-def _any(value: str | None) -> str:
+def _any(value: str) -> str:
     return value or "any"
 
 
-def _state_option(value: State | None) -> str:
-    return "any" if value is None else STATES[value]
+def _state_option(value: State | str) -> str:
+    return STATES[State(value)] if value else "any"
 
 
 def day_limits(days: Sequence[date], zone: tzinfo) -> tuple[datetime | None, datetime | None]:
@@ -116,7 +117,7 @@ def _pages(api: Api, search: Mapping[str, Any]) -> StudyList:
 
 def _row(api: Api, study: StudySummary) -> None:
     with st.container(border=True):
-        picture, words, buttons = st.columns([1, 6, 4], vertical_alignment="center")
+        picture, words, buttons = st.columns([1, 5, 5], vertical_alignment="center")
         with picture:
             _show_thumbnail(api, study)
         label = f"**{plain(study.label)}**  \n" if study.label else ""

@@ -20,6 +20,9 @@ _FIGURES: Final[Mapping[str, str]] = {
     "lesionwise_dice": "Dice per lesion",
 }
 
+#: In place of a model; not None, for which Streamlit shows "Choose an option".
+_NO_MODEL: Final = ""
+
 #: Names of the regions of BraTS for people.
 _REGIONS: Final[Mapping[str, str]] = {
     "WT": "Whole tumour with oedema",
@@ -88,9 +91,9 @@ def choose_model(
     fitting = [model for model in models if kind is None or upload_selection.fits(model, kind)]
     if not fitting:
         return None
-    names: list[str | None] = [model.name for model in fitting]
+    names = [model.name for model in fitting]
     first = upload_selection.default_model(fitting, kind)
-    options = [None, *names] if optional else names
+    options = [_NO_MODEL, *names] if optional else names
     marked = recommended or (None if first is None else first.name)
     # An answer that the session already has must not meet another default.
     index = names.index(marked) if marked in names and not optional and key not in st.session_state else 0
@@ -99,8 +102,8 @@ def choose_model(
     return next((model for model in fitting if model.name == name), None)
 
 
-def _name(name: str | None, marked: str | None, word: str) -> str:
-    if name is None:
+def _name(name: str, marked: str | None, word: str) -> str:
+    if name == _NO_MODEL:
         return "none"
     return f"{name} ({word})" if name == marked else name
 

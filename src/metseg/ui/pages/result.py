@@ -49,8 +49,9 @@ def _head(api: Api, study: Study) -> None:
         title.title(plain(headline.finding.rstrip(".")))
         with button:
             show_report(api, study)
-        for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
-            column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
+    # Outside of the headline's container, where the first column has a line of its own on narrow screens.
+    for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
+        column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
     st.caption(plain(subtitle(study)))
     st.caption("  \n".join(map(plain, [*sequence_lines(study), *filter(None, [model_line(study)])])))
     offer_another_run(study)
