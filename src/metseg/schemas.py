@@ -128,6 +128,8 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     METRICS = "metrics"
+    #: Accept the terms of non-commercial models.
+    OPERATE = "operate"
 
 
 #: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice.
@@ -139,6 +141,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "brain_mask.nii.gz": "application/gzip",
     "lesions.nii.gz": "application/gzip",
     "overlay.png": "image/png",
+    "thumbnail.png": "image/png",
     "lesions.csv": "text/csv",
     "lesions.json": "application/json",
     "report.pdf": "application/pdf",
@@ -152,6 +155,17 @@ ARTIFACTS: Final[Mapping[str, str]] = {
 
 StudyId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Random id of a study, 32 hexadecimal digits.")]
 Sequence = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
+#: Longest label of a study.
+LABEL_CHARACTERS: Final = 60
+#: No colon, slash or quotes: a label is a few words, never a path, a URL or markup.
+Label = Annotated[
+    str,
+    Field(
+        max_length=LABEL_CHARACTERS,
+        pattern=r"^[\w .,()+#&-]*$",
+        description="A few words that the user chose to find the study again. Never the name of a patient.",
+    ),
+]
 
 #: The sequences that a file can be declared to show, as names of form fields: those of `metseg.volume`, written out,
 #: for the page imports this module and nothing below it.
@@ -225,8 +239,14 @@ class Options(Wire):
     stack: bool = False
     #: Fill missing slices of a DICOM series between their neighbours, and mark every output.
     allow_gaps: bool = False
-    #: DICOM series of each sequence that is not recognised: ``{"t1c": "3"}``.
-    series: dict[Sequence, Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]] = {}
+    #: DICOM series of a sequence, regardless of its header, or "none" to leave the sequence out: ``{"t1c": "3"}``.
+    series: dict[Sequence, Annotated[str, Field(pattern=r"^([0-9]{1,9}(\.[0-9]{1,4})?|none)$")]] = {}
+
+
+class StudyChange(Wire):
+    """What can be changed in a study."""
+
+    label: Label
 
 
 class SequenceRecord(Wire):
@@ -258,6 +278,9 @@ class Facts(Wire):
     slices: int = Field(default=0, description="How many pictures; 0: a volume.")
     timings_s: dict[str, float] = {}
     fitness: str = Field(default="", description="What the model was trained on, and what this study is.")
+    model_reason: str = Field(
+        default="", description="Why the model was chosen, one sentence; empty if the request named it."
+    )
 
 
 class Study(Wire):
@@ -268,6 +291,7 @@ class Study(Wire):
     phase: Phase
     progress: float = Field(ge=0, le=1)
     kind: Kind
+    label: Label = ""
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -291,6 +315,10 @@ class StudySummary(Wire):
     phase: Phase
     progress: float = Field(ge=0, le=1)
     kind: Kind
+    label: Label = ""
+    thumbnail: str | None = Field(
+        default=None, description="URL of a small picture of the key image; null before the study is done."
+    )
     created_at: datetime
     updated_at: datetime
     lesions: int | None = Field(default=None, description="How many were found; null before the study is done.")
@@ -321,6 +349,9 @@ class Answer(Wire):
     classes: dict[str, int] = Field(description="Name of each class and its id.")
     lesions: tuple[Lesion, ...]
     model: str
+    model_reason: str = Field(
+        default="", description="Why the model was chosen, one sentence; empty if the request named it."
+    )
     fingerprint: str
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = {}
@@ -342,6 +373,7 @@ class Model(Wire):
     data: str = Field(default="", description="Training data and their licence; empty if unknown.")
     simulated: bool = Field(default=False, description="Whether all patients, scored ones too, are simulated.")
     non_commercial: bool = Field(default=False, description="Whether its terms permit non-commercial use only.")
+    terms: str = Field(default="", description="Statement on the training data and their licence, as it is accepted.")
     accepted: bool = Field(
         default=True, description="Whether the operator has accepted these terms; else it is refused."
     )
@@ -351,7 +383,41 @@ class Model(Wire):
 
 
 class ModelList(Wire):
+    """The installed models, and whether the caller may accept the terms of one."""
+
     models: tuple[Model, ...]
+    may_accept: bool = Field(
+        default=False,
+        description="Whether the caller may accept the terms of non-commercial models: there is no key and the call "
+        "comes from this machine, or the key has the scope `operate`.",
+    )
+
+
+class ModelMisfit(Wire):
+    """Why a model is not used for an input."""
+
+    model: str
+    reason: str = Field(description="A clause.")
+    cure: str = Field(description="What makes it usable, an imperative clause.")
+    is_waiting: bool = Field(
+        default=False, description="Whether it fits, and only its non-commercial terms have not been accepted."
+    )
+
+
+class ModelChoice(Wire):
+    """The model that fits an input best, and why; null if none fits."""
+
+    model: str | None = None
+    reason: str = Field(default="", description="Which model was chosen and why, one sentence; empty if none fits.")
+    better: str = Field(
+        default="", description="A sentence on a model that would fit better once its terms are accepted; or empty."
+    )
+    misfits: tuple[ModelMisfit, ...] = Field(default=(), description="The models that are not used, and why.")
+
+    @property
+    def text(self) -> str:
+        """Return why the model was chosen and which would fit better; empty if it was not chosen but named."""
+        return " ".join(filter(None, (self.reason, self.better)))
 
 
 class Health(Wire):

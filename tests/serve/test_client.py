@@ -306,3 +306,24 @@ def test_submit_without_a_service(run_metseg: Run, scan: Path, tmp_path: Path) -
     status, printed, err = run_metseg("submit", scan, "--server", "http://127.0.0.1:1", "--out", tmp_path / "out")
     assert (status, printed, err.count("\n")) == (1, "", 1)
     assert "http://127.0.0.1:1: the service does not answer" in err
+
+
+def test_submit_prints_why_the_service_chose_the_model(
+    through: Through, scan: Path, tmp_path: Path, run_metseg: Run
+) -> None:
+    call = ("submit", "--modality", f"t1c={scan}", "--label", "visit 2", "--out", tmp_path / "out", "--json")
+    status, printed, err = run_metseg(*call)
+    assert status == 0, err
+    study = json.loads(printed)["study"]
+    assert (study["label"], study["facts"]["model"]) == ("visit 2", "bright-t1c")
+    assert f"note: {study['facts']['model_reason']}" in err.splitlines()
+    assert study["facts"]["model_reason"].startswith("Model bright-t1c was chosen: it is for volumes, uses t1c")
+
+
+def test_submit_says_what_each_model_needs_if_none_fits(
+    through: Through, scan: Path, tmp_path: Path, run_metseg: Run
+) -> None:
+    status, _, err = run_metseg("submit", "--modality", f"t1n={scan}", "--out", tmp_path / "out")
+    assert status == 3
+    assert "bright-t1c: it needs t1c, and only t1n is declared or recognised" in err
+    assert "give another --model" in err

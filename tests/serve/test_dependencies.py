@@ -30,7 +30,10 @@ NEEDED = {
     ("POST", f"/studies/{STUDY}/cancel"): Scope.WRITE,
     ("DELETE", f"/studies/{STUDY}"): Scope.WRITE,
     ("GET", f"/studies/{STUDY}/artifacts/report.pdf"): Scope.READ,
+    ("PATCH", f"/studies/{STUDY}"): Scope.WRITE,
     ("GET", "/models"): Scope.READ,
+    ("GET", "/models/choice"): Scope.READ,
+    ("POST", "/models/none/accept"): Scope.OPERATE,
     ("GET", "/metrics"): Scope.METRICS,
 }
 

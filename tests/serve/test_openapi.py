@@ -28,7 +28,10 @@ MORE: dict[tuple[str, str], set[str]] = {
     ("post", "/studies/{study_id}/cancel"): {"200", "404", "409", "422", *GUARDED},
     ("delete", "/studies/{study_id}"): {"204", "404", "422", *GUARDED},
     ("get", "/studies/{study_id}/artifacts/{name}"): {"200", "206", "304", "404", "416", "422", *GUARDED},
+    ("patch", "/studies/{study_id}"): {"200", "404", "422", *GUARDED},
     ("get", "/models"): {"200", *GUARDED},
+    ("get", "/models/choice"): {"200", "422", *GUARDED},
+    ("post", "/models/{name}/accept"): {"200", "404", "422", *GUARDED},
     ("get", "/metrics"): {"200", *GUARDED},
     ("get", "/health"): {"200"},
     ("get", "/ready"): {"200", "503"},
@@ -60,7 +63,10 @@ def test_operation_ids_are_names_for_generated_clients(document: dict[str, Any])
         ("post", "/studies/{study_id}/cancel"): "cancel_study",
         ("delete", "/studies/{study_id}"): "delete_study",
         ("get", "/studies/{study_id}/artifacts/{name}"): "get_artifact",
+        ("patch", "/studies/{study_id}"): "label_study",
         ("get", "/models"): "list_models",
+        ("get", "/models/choice"): "choose_model",
+        ("post", "/models/{name}/accept"): "accept_model",
         ("get", "/metrics"): "get_metrics",
         ("get", "/health"): "get_health",
         ("get", "/ready"): "get_readiness",
@@ -114,7 +120,7 @@ def test_sequences_are_those_of_the_package() -> None:
 
 def test_uploads_are_described(document: dict[str, Any]) -> None:
     form = document["paths"]["/studies"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    fields = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask", "model", "stack", "allow_gaps", "series"}
+    fields = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask", "model", "stack", "allow_gaps", "series", "label"}
     assert fields == set(form["properties"])
     predict = document["paths"]["/predict/"]["post"]
     assert {"multipart/form-data", "image/png"} <= set(predict["requestBody"]["content"])

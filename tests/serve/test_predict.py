@@ -12,8 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from metseg.inference import model_choice
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Answer
-from metseg.serve import model_registry
 from metseg.serve.service_context import Service
 from metseg.serve.storage.study_service import busy
 
@@ -164,11 +164,11 @@ def test_too_many_waiting(client: TestClient, service: Service, make: SimpleName
 
 
 def test_no_model_is_installed(make_client: MakeClient, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_registry, "list_bundles", dict)
+    monkeypatch.setattr(model_choice, "list_bundles", dict)
     client = make_client(picture_model=None)
     response = client.post("/predict/", files={"file": ("a.png", make.png(make.square()))})
     assert (response.status_code, response.json()["code"]) == (503, "service.no_model")
-    assert client.get("/models").json() == {"models": []}
+    assert client.get("/models").json() == {"models": [], "may_accept": True}
 
 
 def test_a_damaged_model_is_no_fault_of_the_client(client: TestClient, make: SimpleNamespace, home: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import itertools
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import Message
@@ -26,6 +27,7 @@ from metseg.schemas import (
     InputFile,
     Kind,
     Model,
+    ModelChoice,
     ModelList,
     Options,
     Phase,
@@ -188,6 +190,10 @@ class FakeApi:
         refusal: with what every hand-in is refused.
         asked: method and path of every request, in order.
         handed: fields of every upload: name, file name, content.
+        may_accept: whether the caller may accept the terms of models.
+        choice: the model for any images; None: the default of their kind.
+        choices: kind and sequences of every choice that was asked for.
+        searches: conditions of every list that was asked for.
     """
 
     studies: dict[str, Study] = field(default_factory=dict)
@@ -201,6 +207,10 @@ class FakeApi:
     handed: list[list[tuple[str, str | None, bytes]]] = field(default_factory=list)
     keys_of_uploads: list[str] = field(default_factory=list)
     not_modified: int = 0
+    may_accept: bool = False
+    choice: ModelChoice | None = None
+    choices: list[tuple[str, ...]] = field(default_factory=list)
+    searches: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, study: Study, files: dict[str, bytes] | None = None) -> Study:
         files = files or {}
@@ -229,20 +239,48 @@ class FakeApi:
         if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
             return problem("request.unauthorised", 401, "an API key is required")
         if path == "/models":
-            return answer(ModelList(models=self.models))
+            return answer(ModelList(models=self.models, may_accept=self.may_accept))
+        if path == "/models/choice":
+            return answer(self._choice(request))
+        if path.endswith("/accept"):
+            return self._accept(path.split("/")[2])
         if path == "/studies":
-            return self._hand_in(request) if request.method == "POST" else self._list()
+            return self._hand_in(request) if request.method == "POST" else self._list(request)
         return self._one(request, *path.split("/")[2:])
 
-    def _list(self) -> httpx.Response:
-        newest = sorted(self.studies.values(), key=lambda study: study.created_at, reverse=True)
+    def _choice(self, request: httpx.Request) -> ModelChoice:
+        """Return what `choice` says, else the default model of the kind."""
+        query = request.url.params
+        self.choices.append((query["kind"], *query.get_list("sequences")))
+        use = "pictures" if query["kind"] == "picture" else "volumes"
+        default = next((model.name for model in self.models if use in model.default_for), None)
+        reason = "" if default is None else f"Model {default} was chosen: it is for {use}."
+        return self.choice or ModelChoice(model=default, reason=reason)
+
+    def _accept(self, name: str) -> httpx.Response:
+        self.models = tuple(
+            model.model_copy(update={"accepted": True}) if model.name == name else model for model in self.models
+        )
+        return answer(next(model for model in self.models if model.name == name))
+
+    def _list(self, request: httpx.Request) -> httpx.Response:
+        self.searches.append({name: value for name, value in request.url.params.items() if name != "limit"})
+        label = request.url.params.get("label", "").lower()
+        matching = [study for study in self.studies.values() if label in study.label.lower()]
+        newest = sorted(matching, key=lambda study: study.created_at, reverse=True)
         summaries = (
             StudySummary(
-                **{name: getattr(study, name) for name in ("id", "state", "phase", "progress", "kind", "failure")},
+                **{
+                    name: getattr(study, name)
+                    for name in ("id", "state", "phase", "progress", "kind", "failure", "label")
+                },
                 created_at=study.created_at,
                 updated_at=study.updated_at,
                 lesions=len(study.lesions) if study.state == State.DONE else None,
                 model=study.options.model,
+                thumbnail=f"/studies/{study.id}/artifacts/thumbnail.png"
+                if "thumbnail.png" in self.files.get(study.id, {})
+                else None,
             )
             for study in newest
         )
@@ -255,7 +293,7 @@ class FakeApi:
         self.handed.append(parts)
         self.keys_of_uploads.append(request.headers["Idempotency-Key"])
         fields = {name: content.decode() for name, file_name, content in parts if file_name is None}
-        study = queued_study(options=Options(model=fields.get("model")))
+        study = queued_study(options=Options(model=fields.get("model")), label=fields.get("label", ""))
         return answer(self.add(study), 202, etag='"1"')
 
     def _one(self, request: httpx.Request, study_id: str, *rest: str) -> httpx.Response:
@@ -267,6 +305,8 @@ class FakeApi:
         if request.method == "DELETE":
             del self.studies[study_id]
             return httpx.Response(204)
+        if request.method == "PATCH":
+            study = self.studies[study_id] = study.model_copy(update=json.loads(request.content))
         if rest == ("cancel",):
             study = self.studies[study_id] = study.model_copy(update={"state": State.CANCELLED})
         etag = f'"{hashlib.sha256(study.model_dump_json().encode()).hexdigest()}"'

@@ -16,7 +16,7 @@ from metseg.ui.display_text import KINDS, PHASES, STATE_ICONS, STATES
 from metseg.ui.error_messages import FAMILIES, WORDS, explain_error, explain_failure, words_for
 
 SOURCE = Path(str(metseg.__file__)).parent
-#: Codes that no upload can come to: they are about data sets with truth, splits, or training.
+#: Codes that no upload can come to: they are about data sets with truth, splits, training, or options of a command.
 NOT_FROM_UPLOADS = {
     "input.cache",
     "input.duplicate_case",
@@ -25,6 +25,7 @@ NOT_FROM_UPLOADS = {
     "input.left_out",
     "input.name_clash",
     "input.no_patient",
+    "input.no_spacing",
     "input.no_truth",
     "input.not_a_folder",
     "input.orphan",
@@ -38,11 +39,42 @@ NOT_FROM_UPLOADS = {
 def input_codes() -> list[str]:
     found = {
         code
-        for folder in ("io", "preprocess", "predict", "serve")
+        for folder in ("io", "preprocess", "inference", "measure", "model", "serve")
         for path in (SOURCE / folder).rglob("*.py")
         for code in re.findall(r'"(input\.[a-z_]+)"', path.read_text("utf-8"))
     }
     return sorted(found - NOT_FROM_UPLOADS)
+
+
+#: Codes that only commands come to: they train, install, download or pack models, or choose the folder of a training.
+NOT_FROM_THE_SERVICE = {
+    "model.download",
+    "model.encoder_weights",
+    "model.several",
+    "model.unfinished",
+}
+
+
+def other_codes() -> list[str]:
+    """Return the codes on models, resources, requests and licences in the modules that the service runs."""
+    places = [
+        path
+        for folder in ("io", "preprocess", "inference", "model", "serve")
+        for path in (SOURCE / folder).rglob("*.py")
+    ]
+    places += [SOURCE / "bundle_folder.py", SOURCE / "model_terms.py"]
+    pattern = r'code="((?:model|resources|request|service|licence)\.[a-z_]+)"|Refused\(\s*"([a-z_.]+)"'
+    found = {code for path in places for pair in re.findall(pattern, path.read_text("utf-8")) for code in pair if code}
+    return sorted((found | set(STATUS)) - NOT_FROM_THE_SERVICE)
+
+
+@pytest.mark.parametrize("code", other_codes())
+def test_every_code_that_the_service_can_send_has_an_entry(code: str) -> None:
+    assert code in WORDS
+
+
+def test_the_search_for_codes_finds_them() -> None:
+    assert {"service.busy", "resources.storage", "model.checksum", "licence.not_accepted"} <= set(other_codes())
 
 
 @pytest.mark.parametrize("code", sorted(STATUS))

@@ -144,7 +144,7 @@ def test_pictures_are_offered_models_for_pictures_only(service: FakeApi, page: O
     shown = page()
     shown.file_uploader[0].set_value([("a.png", b"one", ""), ("b.png", b"two", "")]).run()
     require_sound(shown)
-    assert list(shown.selectbox(key="model-picture").options) == ["lgg-flair (default)"]
+    assert list(shown.selectbox(key="model-picture").options) == ["lgg-flair (recommended)"]
     assert shown.checkbox(key="stack").label == "The pages of a TIFF are slices"
 
 

@@ -232,7 +232,7 @@ def test_studies_in_a_line() -> None:
     running = summary(state=State.RUNNING, progress=0.4)
     assert (outcome_words(running), "being analysed" in short_words(running)) == ("40%", True)
     failed = summary(state=State.FAILED, failure=Failure(code="input.not_mr", detail="x"), model="mets-3d")
-    assert long_words(failed).startswith("volume by mets-3d, failed: These are not MR images, ")
+    assert long_words(failed) == "volume by mets-3d, failed: These are not MR images"
 
 
 def test_slices_are_read_and_clicked() -> None:

@@ -18,7 +18,6 @@ from metseg.ui.upload_selection import (
     fits,
     parts_of,
     study_kind,
-    with_sequences,
 )
 
 from .fake import MODELS, lgg
@@ -119,8 +118,7 @@ def test_a_brain_mask_may_be_beside_volumes_and_dicom() -> None:
 
 
 def test_corrections_replace_what_names_say() -> None:
-    files = with_sequences([nifti("t1c"), nifti("t2f")], ["t1n", None])
-    assert [file.sequence for file in files] == ["t1n", None]
+    assert [nifti("t1c").with_sequence(name).sequence for name in ("t1n", None)] == ["t1n", None]
 
 
 def test_names_are_not_sent() -> None:

@@ -28,7 +28,14 @@ def predict(
     inputs: Annotated[
         list[Path] | None, typer.Argument(help="Pictures, volumes, DICOM, or folders of them.", metavar="INPUT")
     ] = None,
-    model: Annotated[str, typer.Option("--model", metavar="NAME_OR_FOLDER", help=MODEL_HELP)],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME_OR_FOLDER",
+            help=f"{MODEL_HELP} Defaults to the installed model that fits the input best; the reason is printed.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Output folder for masks, JSON documents and lesions.csv.")] = Path(
         "predictions"
     ),
@@ -107,6 +114,7 @@ def predict(
 
     give_back_freed_memory()
     from metseg.inference.batch import predict_paths
+    from metseg.inference.input_model import choose_for_inputs
     from metseg.inference.input_options import InputOptions
     from metseg.inference.predictor import Predictor
     from metseg.inference.shards import Shard
@@ -123,6 +131,10 @@ def predict(
         patients=absolute(patients),
     )
     portion = None if shard is None else Shard.parse(shard)
+    reason = ""
+    if model is None:
+        choice = choose_for_inputs(inputs or [], reading, out, tell=_tell)
+        model, reason = str(choice.model), choice.text
     require_accepted(model)
     predictor = Predictor.from_bundle(
         load_bundle(model), device=device, tta=tta, threshold=threshold, minimum_mm3=min_volume
@@ -138,6 +150,7 @@ def predict(
         reading=reading,
         shard=portion,
         quiet=as_json,
+        model_reason=reason,
     )
     if as_json:
         _print_json(outcome)

@@ -59,7 +59,10 @@ def add_key(
     scopes: Annotated[
         list[str] | None,
         typer.Option(
-            "--scope", metavar="NAME", help="Scope of the key: predict, read, write or metrics; can be repeated."
+            "--scope",
+            metavar="NAME",
+            help="Scope of the key: predict, read, write, metrics or operate (accept the terms of models); can be "
+            "repeated.",
         ),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,

@@ -26,6 +26,8 @@ CURES: Mapping[str, str] = {
     "input.missing_sequence": "name sequences with --modality t1c=FILE or --series t1c=NUMBER, or change --model",
     "input.duplicate_sequence": "leave out all but one, or choose with --modality t1c=FILE or --series t1c=NUMBER",
     "input.brain_mask": "add a brain mask with --modality brain_mask=FILE, or upload skull-stripped images",
+    "input.no_fitting_model": "add what is missing, name sequences with --modality t1c=FILE, or give another --model",
+    "licence.not_accepted": "choose another --model, or ask the operator to run metseg models accept and its name",
     "input.dimensions": "choose a model for this kind of study with --model",
 }
 
@@ -44,15 +46,21 @@ def submit(
         "results"
     ),
     model: Annotated[
-        str | None, typer.Option("--model", help="Name of a model; defaults to the service's choice.")
+        str | None,
+        typer.Option("--model", help="Name of a model; defaults to the one that fits best; the reason is printed."),
     ] = None,
     modality: Annotated[
         list[str] | None,
         typer.Option(help="t1c=FILE: upload this file as the sequence; brain_mask=FILE: a brain mask."),
     ] = None,
     series: Annotated[
-        list[str] | None, typer.Option("--series", help="t1c=NUMBER: use this DICOM series as the sequence.")
+        list[str] | None,
+        typer.Option("--series", help="t1c=NUMBER: use this DICOM series as the sequence; t1c=none: leave it out."),
     ] = None,
+    label: Annotated[
+        str,
+        typer.Option("--label", metavar="TEXT", help="A few words to find the study again; never a patient's name."),
+    ] = "",
     stack: Annotated[bool, typer.Option("--stack", help="Read multi-page TIFFs as stacks of slices.")] = False,
     allow_gaps: Annotated[
         bool, typer.Option("--allow-gaps", help="Interpolate slices missing from a DICOM series.")
@@ -86,8 +94,11 @@ def submit(
             stack=stack,
             allow_gaps=allow_gaps,
             series=named_sequences(series or [], option="--series"),
+            label=label,
         )
         typer.echo(f"study {study.id}", err=True)
+        if study.facts.model_reason:
+            typer.echo(f"note: {study.facts.model_reason}", err=True)
         done = client.wait(study, timeout_s=timeout, on_progress=None if as_json else _Progress())
         written = client.save(done, out, artifact)
         if delete:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Sequence
-from typing import Annotated, Final
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from metseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from metseg.io.dicom.series_listing import ListedSeries
 
 #: Variable with the memory in bytes that the process of the page may use, and its default as a share of the machine's.
 MEMORY_VARIABLE: Final = "METSEG_PAGE_MEMORY_BYTES"
@@ -43,10 +49,37 @@ def ui(
 
     memory_bytes = page_memory_bytes()
     listener = listen(host, port)
-    # The page must not import the layers that hold these two functions; the command may.
-    page_settings.use(page_settings.settings_from_environment(read_names=read_names, describe=describe_steps, **given))
+
+    def list_series(contents: Sequence[bytes]) -> list[page_settings.SeriesFromHeader]:
+        return [page_settings.SeriesFromHeader(**asdict(item)) for item in series_in(contents)]
+
+    # The page must not import the layers that hold these functions; the command may.
+    page_settings.use(
+        page_settings.settings_from_environment(
+            read_names=read_names, describe=describe_steps, list_series=list_series, **given
+        )
+    )
     print(f"metseg ui serves on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     run_page(listener, memory_bytes, TimedHttpProtocol)
+
+
+def series_in(contents: Sequence[bytes]) -> list[ListedSeries]:
+    """Return the series in DICOM files or archives; none if they cannot be read, which the service then explains.
+
+    Args:
+        contents: of each file. They are written to a private temporary folder, since DICOM is read from files.
+    """
+    from metseg.errors import MetsegError
+    from metseg.io.dicom.series_listing import list_series
+
+    with tempfile.TemporaryDirectory(prefix="metseg-") as folder:
+        paths = [Path(folder) / f"{number:06d}" for number in range(len(contents))]
+        try:
+            for path, content in zip(paths, contents, strict=True):
+                path.write_bytes(content)
+            return list_series(paths)
+        except (MetsegError, OSError):
+            return []
 
 
 def page_memory_bytes() -> int:

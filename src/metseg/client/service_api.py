@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -16,7 +17,18 @@ from pydantic import BaseModel, ValidationError
 
 from metseg.client.service_errors import Refusal, ServiceError, Unexpected, Unreachable
 from metseg.errors import UsageError
-from metseg.schemas import Model, ModelList, Options, Problem, Readiness, State, Study, StudyList
+from metseg.schemas import (
+    Kind,
+    Model,
+    ModelChoice,
+    ModelList,
+    Options,
+    Problem,
+    Readiness,
+    State,
+    Study,
+    StudyList,
+)
 
 #: Address of a service on this machine.
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
@@ -129,10 +141,60 @@ class ServiceApi:
         """Return the installed models."""
         return _parsed(ModelList, self._send("GET", "/models")).models
 
-    def studies(self, *, limit: int = 50, after: str | None = None, state: State | None = None) -> StudyList:
-        """Return the user's studies, newest first; with a state, only studies in it."""
+    def may_accept_terms(self) -> bool:
+        """Return whether this caller may accept the terms of non-commercial models."""
+        return _parsed(ModelList, self._send("GET", "/models")).may_accept
+
+    def choose_model(
+        self,
+        kind: Kind,
+        sequences: Sequence[str] | None = None,
+        *,
+        is_unnamed: bool = False,
+        has_brain_mask: bool = False,
+    ) -> ModelChoice:
+        """Return the model that fits images best, and why.
+
+        Args:
+            kind: of the images.
+            sequences: that are there; None: not known.
+            is_unnamed: whether it is one image, and nothing says of which sequence.
+            has_brain_mask: whether a brain mask comes with them.
+        """
+        # A query without sequences says that they are not known; images without any known one say the same.
+        query: dict[str, Any] = {"kind": kind, "sequences": list(sequences or ())}
+        query |= {"unnamed": is_unnamed, "brain_mask": has_brain_mask}
+        return _parsed(ModelChoice, self._send("GET", "/models/choice", params=query))
+
+    def accept_terms(self, name: str) -> Model:
+        """Accept the non-commercial terms of a model, for all users of the service."""
+        return _parsed(Model, self._send("POST", f"/models/{name}/accept"))
+
+    def studies(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        state: State | None = None,
+        label: str | None = None,
+        model: str | None = None,
+        begin: datetime | None = None,
+        end: datetime | None = None,
+    ) -> StudyList:
+        """Return the user's studies, newest first; only those that match all given conditions.
+
+        Args:
+            limit: how many at most.
+            after: `next` of the page before.
+            state: only studies in it.
+            label: only studies with these letters in their label.
+            model: only studies of this model.
+            begin, end: only studies accepted at `begin` or later, and before `end`.
+        """
+        given: dict[str, str | None] = {"after": after, "state": state, "label": label, "model": model}
+        given |= {name: moment.isoformat() for name, moment in (("begin", begin), ("end", end)) if moment is not None}
         query: dict[str, str | int] = {"limit": limit}
-        query |= {name: value for name, value in (("after", after), ("state", state)) if value is not None}
+        query |= {name: value for name, value in given.items() if value}
         return _parsed(StudyList, self._send("GET", "/studies", params=query))
 
     def study(self, study_id: str) -> Study:
@@ -144,7 +206,9 @@ class ServiceApi:
             return seen[1]
         return self._remembered(response)
 
-    def hand_in(self, parts: Sequence[Part | FilePart], options: Options, *, idempotency_key: str) -> Study:
+    def hand_in(
+        self, parts: Sequence[Part | FilePart], options: Options, *, idempotency_key: str, label: str = ""
+    ) -> Study:
         """Submit a study. A repeated request with the same idempotency key returns the same study."""
         with ExitStack() as stack:
             files = [(part.field, (part.name, _content(part, stack), "application/octet-stream")) for part in parts]
@@ -152,7 +216,7 @@ class ServiceApi:
                 "POST",
                 "/studies",
                 files=files,
-                data=form_fields(options),
+                data={**form_fields(options), **({"label": label} if label else {})},
                 headers={"Idempotency-Key": idempotency_key},
             )
         return self._remembered(response)
@@ -160,6 +224,10 @@ class ServiceApi:
     def cancel(self, study_id: str) -> Study:
         """Cancel a study."""
         return self._remembered(self._send("POST", f"/studies/{study_id}/cancel"))
+
+    def set_label(self, study_id: str, label: str) -> Study:
+        """Change the label of a study."""
+        return self._remembered(self._send("PATCH", f"/studies/{study_id}", json={"label": label}))
 
     def delete(self, study_id: str) -> None:
         """Delete a study and its results."""

@@ -86,6 +86,7 @@ class Client:
         stack: bool = False,
         allow_gaps: bool = False,
         series: Mapping[str, str] | None = None,
+        label: str = "",
         idempotency_key: str | None = None,
     ) -> Study:
         """Upload the files of one patient as a study, and return the study as accepted.
@@ -96,10 +97,11 @@ class Client:
                 store them.
             sequences: file of each sequence that its name does not tell, such as ``{"t1c": "after.nii.gz"}``, and of
                 ``brain_mask``.
-            model: name of a model; None: the default of the service.
+            model: name of a model; None: the one that fits best; ``facts.model_reason`` of the study says why.
             stack: read the pages of a TIFF as slices.
             allow_gaps: fill missing slices of a DICOM series.
-            series: number of the DICOM series of a sequence, such as ``{"t1c": "4"}``.
+            series: number of the DICOM series of a sequence, such as ``{"t1c": "4"}``, or ``none`` to leave it out.
+            label: a few words to find the study again; never the name of a patient.
             idempotency_key: repeating a call with the same key and files returns the same study; None: a new study.
         Raises:
             InputError: a file is not there.
@@ -109,7 +111,7 @@ class Client:
         declared = {name: Path(path) for name, path in (sequences or {}).items()}
         parts = upload_parts([Path(path) for path in given], declared)
         options = _options(model=model, stack=stack, allow_gaps=allow_gaps, series=dict(series or {}))
-        study = self._hand_in(parts, options, idempotency_key or uuid.uuid4().hex)
+        study = self._hand_in(parts, options, idempotency_key or uuid.uuid4().hex, label)
         self._names[study.id] = [part.path.name for part in parts]
         return study
 
@@ -230,9 +232,9 @@ class Client:
             found += page.studies
         return found
 
-    def _hand_in(self, parts: Sequence[FilePart], options: Options, key: str) -> Study:
+    def _hand_in(self, parts: Sequence[FilePart], options: Options, key: str, label: str) -> Study:
         try:
-            return self._api.hand_in(parts, options, idempotency_key=key)
+            return self._api.hand_in(parts, options, idempotency_key=key, label=label)
         except ServiceError as error:
             error.name_files([part.path.name for part in parts])
             raise

@@ -67,6 +67,7 @@ def predict_paths(
     reading: InputOptions | None = None,
     shard: Shard | None = None,
     quiet: bool = False,
+    model_reason: str = "",
 ) -> Outcome:
     """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
@@ -81,6 +82,7 @@ def predict_paths(
         reading: how the inputs are read, where nothing can be known from themselves.
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
+        model_reason: why the model was chosen, for the documents; empty if the user named it.
     Returns:
         What became of the cases. ``lesions.csv`` in ``out`` has the lesions of all cases with a document there.
     Raises:
@@ -97,7 +99,7 @@ def predict_paths(
     if shard is not None:
         sources = shard.select(sources)
     show = show_no_share if quiet else share_bar
-    cases = [_pieces(source, predictor, out, chosen, show=show) for source in sources]
+    cases = [_pieces(source, predictor, out, chosen, show=show, model_reason=model_reason) for source in sources]
     if shard is None:
         for piece in track([piece for pieces in cases for piece in pieces], "Predicting", quiet=quiet):
             piece.predict(predictor, outcome)
@@ -170,10 +172,22 @@ class Piece:
 
 
 def _pieces(
-    source: CaseSource, predictor: Predictor, out: Path, formats: Sequence[Format], *, show: ShowShare
+    source: CaseSource,
+    predictor: Predictor,
+    out: Path,
+    formats: Sequence[Format],
+    *,
+    show: ShowShare,
+    model_reason: str,
 ) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
-    report = CaseReport(source.case_id, predictor.name, predictor.fingerprint, keeps_instances=need_instances(formats))
+    report = CaseReport(
+        source.case_id,
+        predictor.name,
+        predictor.fingerprint,
+        keeps_instances=need_instances(formats),
+        model_reason=model_reason,
+    )
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]

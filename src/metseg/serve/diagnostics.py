@@ -11,7 +11,7 @@ from typing import Final
 from metseg.errors import MetsegError, ResourceError, UsageError
 from metseg.registry import lookup
 from metseg.serve.bind_address import bind, is_loopback
-from metseg.serve.model_registry import PICTURES, VOLUMES, models
+from metseg.serve.model_registry import USES, models
 from metseg.serve.settings import SETTINGS_FILE, Settings, load_settings
 from metseg.serve.storage.api_keys import Keys
 from metseg.serve.storage.database import Database
@@ -148,8 +148,6 @@ def _port(settings: Settings) -> str:
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
-
-USES: Final = (PICTURES, VOLUMES)
 
 #: Checks in the order in which a start would fail.
 CHECKS: Final[Mapping[str, Callable[[Settings], str]]] = {

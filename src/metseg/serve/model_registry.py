@@ -2,119 +2,110 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from metseg.bundle_folder import (
-    BRAIN_EXTRACTION,
-    CARD,
-    CHECKSUMS,
-    METRICS,
-    RECIPE,
-    fingerprint_of,
-    list_bundles,
-    read_text,
-)
+from metseg.bundle_folder import CARD, fingerprint_of, list_bundles, read_text
 from metseg.errors import MetsegError
 from metseg.inference.fitness import trained_on_text, training_patients
+from metseg.inference.model_choice import (
+    Candidate,
+    InputTraits,
+    choose_model,
+    installed_candidates,
+    require_model,
+)
 from metseg.io.data_origin import is_simulated
-from metseg.model_terms import is_accepted, is_non_commercial, require_accepted, terms_of
-from metseg.recipe import Recipe, parse_recipe
-from metseg.schemas import Kind, Model
+from metseg.model_terms import accept, is_non_commercial, require_accepted, terms_of
+from metseg.schemas import Model, ModelChoice
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import Settings
+from metseg.serve.storage import audit
+from metseg.serve.storage.database import Database
 
 PICTURES, VOLUMES = "pictures", "volumes"
+#: Uses of models, and the input of each of which nothing else is known.
+USES: Final[Mapping[str, InputTraits]] = {PICTURES: InputTraits(is_pictures=True), VOLUMES: InputTraits(False)}
 
 _log = logging.getLogger(__name__)
 
 
 def models(settings: Settings) -> tuple[Model, ...]:
-    """Return all valid bundles sorted by name; `Model.default_for` marks the defaults.
+    """Return all valid bundles sorted by name; `Model.default_for` marks those used where no more is known of an input.
 
     The network for brain extraction is left out, because it does not segment lesions.
     """
-    folders = {name: folder for name, folder in list_bundles().items() if name != BRAIN_EXTRACTION}
-    found = [model for name, folder in folders.items() if (model := _read(name, folder, settings)) is not None]
-    chosen = {use: _default(found, use, wanted) for use, wanted in _wishes(settings).items()}
-    return tuple(
-        model.model_copy(update={"default_for": tuple(use for use in chosen if chosen[use] == model.name)})
-        for model in found
-    )
+    candidates = _candidates(settings)
+    chosen = {use: choose_for(settings, traits).model for use, traits in USES.items()}
+    folders = list_bundles()
+    found = (_model(candidate, folders.get(candidate.name), chosen) for candidate in candidates)
+    return tuple(model for model in found if model is not None)
 
 
-def choose_model(settings: Settings, kind: Kind, wanted: str | None) -> str:
-    """Return the name of the model for a study: the requested one, else the default.
+def choose_for(settings: Settings, traits: InputTraits) -> ModelChoice:
+    """Return the model for an input that names none, and why; see `metseg.inference.model_choice`."""
+    return choose_model(_candidates(settings), [traits], preferred=_preferred(settings, traits))
+
+
+def model_for(settings: Settings, traits: InputTraits, wanted: str | None) -> ModelChoice:
+    """Return the model of a study: the requested one, without a reason, else the one that fits best, with the reason.
 
     Raises:
-        Refused: ``request.invalid`` for an unknown name, ``service.no_model`` without a default.
+        Refused: ``request.invalid`` for an unknown name, ``service.no_model`` if none is installed.
+        InputError: ``input.no_fitting_model``.
         UsageError: ``licence.not_accepted``.
     """
-    known = models(settings)
+    known = [candidate.name for candidate in _candidates(settings)]
     if wanted is not None:
-        if wanted in {model.name for model in known}:
+        if wanted in known:
             require_accepted(wanted, settings.accepted_models or ())
-            return wanted
-        names = ", ".join(model.name for model in known) or "none"
+            return ModelChoice(model=wanted)
+        names = ", ".join(known) or "none"
         raise Refused("request.invalid", "no model has this name", where="field model", expected=f"one of: {names}")
-    use = PICTURES if kind == Kind.PICTURE else VOLUMES
-    for model in known:
-        if use in model.default_for:
-            require_accepted(model.name, settings.accepted_models or ())
-            return model.name
-    raise Refused(
-        "service.no_model",
-        f"no model for {use} is installed",
-        cure="install one with metseg models add, or name one in the field model",
-    )
+    if not known:
+        raise Refused("service.no_model", "no model is installed", cure="install one with metseg models add")
+    choice = choose_for(settings, traits)
+    require_model(choice)
+    return choice
 
 
-def _wishes(settings: Settings) -> dict[str, str | None]:
-    return {PICTURES: settings.picture_model, VOLUMES: settings.volume_model}
+def accept_terms(database: Database, actor: str, name: str) -> None:
+    """Accept the terms of an installed model for this service, with an entry in the audit log.
+
+    Args:
+        database: of the audit log.
+        actor: who accepts, for the audit log.
+        name: of the model.
+    """
+    # First the entry: terms that are accepted without a trace would be worse than a trace without effect.
+    with database.write() as session:
+        audit.append(session, actor, "model.accepted", detail={"model": name})
+    accept(name)
 
 
-def _default(found: list[Model], use: str, wanted: str | None) -> str | None:
-    """Return the default model for a use: the one of the settings, else the first suitable one by name."""
-    if wanted is not None:
-        return wanted
-    fit = [model for model in found if use in model_uses(model)]
-    if not fit:
-        return None
-    fit = [model for model in fit if model.accepted] or fit
-    # Prefer a 3D network for volumes.
-    return max(fit, key=lambda model: model.dimensions if use == VOLUMES else 0).name
+def _candidates(settings: Settings) -> list[Candidate]:
+    return installed_candidates(settings.accepted_models or ())
 
 
-def model_uses(model: Model) -> tuple[str, ...]:
-    """Return the uses of a model: 3D networks need volumes, 2D networks also process volumes slice by slice."""
-    return (VOLUMES,) if model.dimensions == 3 else (PICTURES, VOLUMES)
+def _preferred(settings: Settings, traits: InputTraits) -> str | None:
+    return settings.picture_model if traits.is_pictures else settings.volume_model
 
 
-def _read(name: str, folder: Path, settings: Settings) -> Model | None:
-    """Return the model of a bundle; log a warning and return None for a damaged one."""
+def _model(candidate: Candidate, folder: Path | None, defaults: Mapping[str, str | None]) -> Model | None:
+    """Return the entry of a model; log a warning and return None if its bundle is damaged or has been removed."""
     try:
-        stamp = (folder / CHECKSUMS).stat().st_mtime_ns
-        model = _parsed(name, folder, stamp)
-        accepted = not model.non_commercial or is_accepted(folder, settings.accepted_models or ())
-        return model.model_copy(update={"accepted": accepted})
+        return None if folder is None else _described(candidate, folder, defaults)
     except (MetsegError, OSError, ValueError):
         _log.warning("a bundle cannot be read and is ignored", exc_info=True)
         return None
 
 
-@lru_cache(maxsize=64)
-def _parsed(name: str, folder: Path, _stamp: int) -> Model:
-    recipe = parse_recipe(read_text(folder / RECIPE), where=name)
-    metrics = json.loads(read_text(folder / METRICS))
-    return _model(name, folder, recipe, metrics if isinstance(metrics, dict) else {})
-
-
-def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) -> Model:
-    data = recipe.data
+def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | None]) -> Model:
+    recipe, data, metrics = candidate.recipe, candidate.recipe.data, dict(candidate.metrics)
     return Model(
-        name=name,
+        name=candidate.name,
         recipe=recipe.name,
         description=recipe.description,
         dimensions=data.dimensions,
@@ -122,9 +113,12 @@ def _model(name: str, folder: Path, recipe: Recipe, metrics: dict[str, object]) 
         optional=data.optional,
         labels=data.labels,
         threshold=recipe.predict.threshold,
+        default_for=tuple(use for use, name in defaults.items() if name == candidate.name),
         data=trained_on_text(training_patients(metrics), data.licence),
         simulated=is_simulated(data.licence),
         non_commercial=is_non_commercial(terms_of(folder)),
+        terms=terms_of(folder),
+        accepted=candidate.accepted,
         card=read_text(folder / CARD),
         metrics=metrics,
         fingerprint=fingerprint_of(folder),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
 
 from metseg.schemas import Kind, Phase, State
 from metseg.sequence_titles import SEQUENCE_TITLES
@@ -100,6 +103,24 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
         return f"{int(seconds // _MINUTE)} min ago"
     hours = int(seconds // _HOUR)
     return f"{hours} h ago" if hours < 48 else f"{hours // 24} days ago"
+
+
+def moment_words(moment: datetime, zone: tzinfo) -> str:
+    """Return a moment as date, time and time zone.
+
+    >>> moment_words(datetime(2026, 3, 1, 9, 5, tzinfo=UTC), ZoneInfo("Europe/Berlin"))
+    '1 March 2026, 10:05 CET'
+    """
+    local = _with_zone(moment).astimezone(zone)
+    return f"{local.day} {local:%B %Y, %H:%M %Z}"
+
+
+def browser_zone() -> tzinfo:
+    """Return the time zone of the browser; UTC if it is not known."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
 
 
 def plain(text: str) -> str:

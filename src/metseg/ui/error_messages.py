@@ -48,6 +48,8 @@ _TRY_AGAIN: Final = "Try again in a moment. If it happens again, tell the admini
 _EXPORT_AGAIN: Final = "Export the images from the archive (PACS) again, and upload the new copy."
 _NOT_ON_PAGE: Final = "Reload the page. If it happens again, tell the administrator of the service."
 
+_OTHER_MODEL: Final = "Choose another model under 'Model', and tell the administrator to install this one again."
+
 _STUDY_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
 
 WORDS: Final[Mapping[str, ErrorText]] = {
@@ -76,8 +78,8 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     "licence.not_accepted": ErrorText(
         "The terms of this model have not been accepted",
-        "It is for non-commercial use only. Choose another model, or ask the administrator to accept its terms with"
-        " `metseg models accept` and its name.",
+        "It is for non-commercial use only. Choose it under 'Model' and accept its terms there, if your access allows"
+        " it; else choose another model, or ask the administrator to run `metseg models accept` and its name.",
     ),
     "request.host": ErrorText(
         "The service does not accept requests to this address",
@@ -114,6 +116,11 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "service.busy": ErrorText(
         "The service is busy", "Too many studies are waiting. Nothing was lost: try again in a few minutes."
     ),
+    "input.no_fitting_model": ErrorText(
+        "No installed model fits these images",
+        "The details say for each model what it needs. Add the missing images, correct what each shows under"
+        " 'Sequences', or ask the administrator to install a model that fits.",
+    ),
     "service.predictor": ErrorText("The picture could not be analysed in time", _TRY_AGAIN),
     "service.no_model": ErrorText(
         "No model is installed for this kind of study",
@@ -130,6 +137,11 @@ WORDS: Final[Mapping[str, ErrorText]] = {
         "The disk of the service is full",
         "Delete studies that you no longer need, or tell the administrator.",
     ),
+    "resources.storage": ErrorText(
+        "The service lost a file of the upload",
+        "Upload the study again. If it happens again, tell the administrator: all workers must see the same folder.",
+    ),
+    "resources.system": ErrorText("The operating system of the service refused something", _TRY_AGAIN),
     "resources.database": ErrorText("The service cannot reach its database", _TRY_AGAIN),
     "internal": ErrorText("Something went wrong in the service", _TRY_AGAIN),
     # what kind of files
@@ -176,8 +188,8 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     # sequences
     "input.missing_sequence": ErrorText(
         "A sequence that the model needs is missing",
-        "Add the sequence, choose under 'Sequences' what each file shows (for DICOM, enter the number of the series "
-        "under 'More options'), or choose a model that does not need it.",
+        "Choose 'Change sequences or model and run again' if it is below, else 'New study'. Add the sequence, choose "
+        "under 'Sequences' what each file or series shows, or choose a model that does not need it.",
     ),
     "input.unknown_sequence": ErrorText(
         "It is not clear which sequence a file shows",
@@ -192,7 +204,7 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     "input.several_series": ErrorText(
         "Several series could show the same sequence",
-        "Enter the series number of each sequence under 'More options', or upload only the series that you need.",
+        "Choose under 'Sequences' what each series shows, or upload only the series that you need.",
     ),
     # DICOM
     "input.not_dicom": ErrorText(
@@ -272,6 +284,16 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     # models
     "model.replaced": ErrorText("The model was updated during the analysis", "Start the analysis again."),
+    "model.checksum": ErrorText("The files of the model have changed", _OTHER_MODEL),
+    "model.truncated": ErrorText("The files of the model are damaged", _OTHER_MODEL),
+    "model.missing": ErrorText("Files of the model are missing", _OTHER_MODEL),
+    "model.invalid": ErrorText("The files of the model are not valid", _OTHER_MODEL),
+    "model.recipe": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
+    "model.architecture": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
+    "model.pickle": ErrorText("The model has a format that is not opened for safety", _OTHER_MODEL),
+    "usage.unknown_name": ErrorText(
+        "A name in the request is not known", "Choose the model again under 'Model'; it may have been removed."
+    ),
 }
 
 #: Text for a code that is not in the table, by the first word of the code.

@@ -30,6 +30,29 @@ class SequenceFromName:
 
 #: Maps the file names of a study, without extensions, to the sequence that each indicates.
 ReadNames = Callable[[Sequence[str]], Sequence[SequenceFromName]]
+
+
+@dataclass(frozen=True)
+class SeriesFromHeader:
+    """A DICOM series, as its header describes it.
+
+    Args:
+        label: the scanner's number of the series.
+        description: its description, without words that may name a patient.
+        images: number of its images.
+        sequence: the sequence that the service will take it for; None: none.
+        reason: explanation for the user.
+    """
+
+    label: str
+    description: str
+    images: int
+    sequence: str | None
+    reason: str
+
+
+#: Lists the series in DICOM files or archives, given by their content; empty if they cannot be read.
+ListSeries = Callable[[Sequence[bytes]], Sequence[SeriesFromHeader]]
 #: Maps the preprocessing records of ``lesions.json`` to one sentence each.
 Describe = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
 
@@ -37,6 +60,11 @@ Describe = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
 def read_no_names(stems: Sequence[str]) -> Sequence[SequenceFromName]:
     """Take no sequences from names: the user chooses them."""
     return [SequenceFromName()] * len(stems)
+
+
+def list_no_series(contents: Sequence[bytes]) -> Sequence[SeriesFromHeader]:  # noqa: ARG001
+    """List no series: the user enters their numbers."""
+    return ()
 
 
 def name_steps(records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
@@ -59,6 +87,7 @@ class PageSettings:
         poll_s: seconds between two requests for the progress of a study.
         read_names: reads sequences from file names, which never leave the page's process.
         describe: describes preprocessing in sentences.
+        list_series: lists DICOM series, from headers that the page's process reads itself.
         transport: HTTP transport, for tests; None: the network.
     """
 
@@ -68,6 +97,7 @@ class PageSettings:
     poll_s: float = 1.0
     read_names: ReadNames = read_no_names
     describe: Describe = name_steps
+    list_series: ListSeries = list_no_series
     transport: httpx.BaseTransport | None = field(default=None, repr=False)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from metseg.client.service_errors import Unexpected
-from metseg.schemas import Artifact, Study
+from metseg.schemas import Artifact, Study, StudySummary
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import nifti_bytes, niivue_data, slice_images
 from metseg.ui.viewer.niivue_data import Box
@@ -22,6 +22,8 @@ from metseg.ui.viewer.scene import Scene
 _KEEP_S: Final = 900
 _VOLUMES: Final = 3
 _SLICES: Final = 200
+#: Small files, among them the thumbnails of a few pages of the list.
+_FILES: Final = 256
 _INSTANCES: Final = "lesions.nii.gz"
 
 
@@ -70,6 +72,11 @@ def document(api: Api, study: Study) -> bytes:
     return _bytes(study.id, "lesions.json", _checksums(study, "lesions.json"), api)
 
 
+def thumbnail(api: Api, study: StudySummary) -> bytes:
+    """Return the small picture of a study in a list."""
+    return _bytes(study.id, "thumbnail.png", (study.updated_at.isoformat(),), api)
+
+
 @st.cache_data(ttl=_KEEP_S, max_entries=12, show_spinner=False)
 def viewer_image(study_id: str, checksum: str, window: tuple[float, float], box: Box | None, _scene: Scene) -> bytes:
     """Return the copy of the image for the viewer."""
@@ -108,7 +115,7 @@ def _slice(study_id: str, index: int, checksums: tuple[str, ...], _api: Api, _st
     return slice_images.make_slice(picture, labels, probability, instances)
 
 
-@st.cache_data(ttl=_KEEP_S, max_entries=32, show_spinner=False)
+@st.cache_data(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
 def _bytes(study_id: str, name: str, checksums: tuple[str, ...], _api: Api) -> bytes:
     del checksums
     return _api.artifact(study_id, name)

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
 from metseg.client.service_api import Part
+from metseg.schemas import Options
 from metseg.ui import page_settings
 from metseg.ui.api_client import Api
+from metseg.ui.upload_selection import ChosenFile
 
 _ID: Final = re.compile("[0-9a-f]{32}")
 _STUDY, _PAGE, HISTORY = "study", "page", "studies"
-_API, _KEY, _HANDED, _UPLOAD = "_api", "_key", "_handed", "_upload"
+_API, _KEY, _HANDED, _UPLOAD, _RESTORED = "_api", "_key", "_handed", "_upload", "_restored"
 
 
 @dataclass(frozen=True)
 class Handed:
-    """The files of the last upload, kept for analysis with another model.
+    """The files of the last upload, kept for another analysis with other sequences or another model.
 
     Args:
-        study_id: the study of the upload.
+        study_ids: the studies of the upload, one for each model.
         parts: the files as sent.
+        files: the files as chosen, with their sequences; those that were not sent too.
+        options: as sent with the first study.
+        label: of the studies.
     """
 
-    study_id: str
+    study_ids: tuple[str, ...]
     parts: tuple[Part, ...]
+    files: tuple[ChosenFile, ...]
+    options: Options
+    label: str = ""
 
 
 def api() -> Api:
@@ -78,6 +85,7 @@ def upload_round() -> int:
 def end_upload() -> None:
     """Start the next upload with empty fields."""
     st.session_state[_UPLOAD] = upload_round() + 1
+    st.session_state.pop(_RESTORED, None)
 
 
 def upload_key() -> str:
@@ -86,15 +94,34 @@ def upload_key() -> str:
     return str(st.session_state.setdefault(name, uuid.uuid4().hex))
 
 
-def remember_handed(study_id: str, parts: Sequence[Part]) -> None:
+def remember_handed(handed: Handed) -> None:
     """Keep the files of the last upload instead of those of the one before."""
-    st.session_state[_HANDED] = Handed(study_id, tuple(parts))
+    st.session_state[_HANDED] = handed
 
 
 def handed(study_id: str) -> Handed | None:
     """Return the files of a study if they belong to the last upload; else None."""
     found = st.session_state.get(_HANDED)
-    return found if isinstance(found, Handed) and found.study_id == study_id else None
+    return found if isinstance(found, Handed) and study_id in found.study_ids else None
+
+
+def restore(handed: Handed) -> None:
+    """Open the page for a new study with the files of an earlier one, and with what was chosen for them."""
+    end_upload()
+    st.session_state[_RESTORED] = (upload_round(), handed)
+    open_study(None)
+
+
+def restored() -> Handed | None:
+    """Return the earlier upload that the page for a new study starts with; None: it starts empty."""
+    run, found = st.session_state.get(_RESTORED, (None, None))
+    return found if run == upload_round() and isinstance(found, Handed) else None
+
+
+def forget_handed(study_id: str) -> None:
+    """Remove the kept files of a study that was deleted."""
+    if handed(study_id) is not None:
+        del st.session_state[_HANDED]
 
 
 def lesion_key(study_id: str) -> str:

@@ -37,6 +37,8 @@ _CLUTTER: Final = ("thumbs.db", "desktop.ini")
 
 #: In place of a sequence: the user does not want a file to be used.
 NOT_USED: Final = "not used"
+#: In place of a series: the sequence is left out; of `metseg.schemas.Options`.
+LEFT_OUT: Final = "none"
 
 #: A file name without extension, around its last number.
 _LAST_NUMBER: Final = re.compile(r"(?P<before>.*?)(?P<number>\d{1,15})(?P<after>\D*)")
@@ -66,6 +68,10 @@ class ChosenFile:
     reason: str = ""
     is_doubtful: bool = False
     name_says: str | None = None
+
+    def with_sequence(self, sequence: str | None) -> ChosenFile:
+        """Return the file with the sequence that the user confirmed or corrected."""
+        return replace(self, sequence=sequence)
 
 
 def ending_of(name: str) -> str:
@@ -154,15 +160,6 @@ def study_kind(files: Sequence[ChosenFile]) -> Kind | None:
 def images_of(files: Sequence[ChosenFile]) -> list[ChosenFile]:
     """Return the files except brain masks."""
     return [file for file in files if file.sequence != BRAIN_MASK]
-
-
-def with_sequences(files: Sequence[ChosenFile], sequences: Sequence[str | None]) -> tuple[ChosenFile, ...]:
-    """Return the files with the sequences that the user confirmed or corrected, without those marked `NOT_USED`."""
-    return tuple(
-        replace(file, sequence=sequence)
-        for file, sequence in zip(files, sequences, strict=True)
-        if sequence != NOT_USED
-    )
 
 
 def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:

@@ -95,7 +95,7 @@ def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: 
 
     results = {"mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz", "overlay.png"}
     assert names(job.folder.artifacts) == results | {
-        *("lesions.csv", "lesions.json", "lesions.nii.gz", "report.pdf", "report.html")
+        *("thumbnail.png", "lesions.csv", "lesions.json", "lesions.nii.gz", "report.pdf", "report.html")
     }
     t1c, _ = given.volume_arrays()
     mask = nibabel.load(job.folder.artifacts / "mask.nii.gz")

@@ -70,6 +70,7 @@ class CaseReport:
         labels: label scheme of the model; empty before the first part.
         fitness: of the first part; see `PredictionData`.
         keeps_instances: whether `instance_maps` will be asked for.
+        model_reason: why the model was chosen; empty if the user named it.
     """
 
     case_id: str
@@ -87,6 +88,7 @@ class CaseReport:
     labels: str = ""
     fitness: str = ""
     keeps_instances: bool = False
+    model_reason: str = ""
     #: Lesions by a running number from 1, in order of appearance; a joined lesion has the lowest number of its parts.
     _found: dict[int, Lesion] = field(default_factory=dict)
     _last_number: int = 0
@@ -195,6 +197,7 @@ class CaseReport:
             "notice": NOTICE,
             "metseg": __version__,
             "model": self.model,
+            "model_reason": self.model_reason,
             "bundle": self.bundle,
             "shape": [*self.plane, self.depth],
             "affine": self.affine,

@@ -51,18 +51,41 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What became of one series.
+
+    Args:
+        series: which.
+        text: its sequence and the reason, or why it is left aside; follows the name of the series.
+    """
+
+    series: Series
+    text: str
+
+    @property
+    def note(self) -> str:
+        """Return one sentence that begins with the name of the series."""
+        return f"{self.series.title} {self.text}"
+
+
+@dataclass(frozen=True)
 class Choice:
     """The chosen series of each sequence.
 
     Args:
         series: by modality, in the order t1n, t1c, t2w, t2f.
-        notes: one sentence per series: its sequence and the reason, or why it is left aside.
+        verdicts: one per series.
         reasons: by modality, why its series was taken for it, in a clause.
     """
 
     series: Mapping[str, Series]
-    notes: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return one sentence per series: its sequence and the reason, or why it is left aside."""
+        return tuple(verdict.note for verdict in self.verdicts)
 
 
 #: Asked in this order until one tells two series apart; the smaller value is taken.
@@ -86,7 +109,7 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
     """
     chosen: dict[str, Series] = {}
     reasons: dict[str, str] = {}
-    notes: list[str] = []
+    verdicts: list[Verdict] = []
     found: dict[str, list[Candidate]] = {}
     named = {item for item in overrides.values() if item is not None}
     for item in series:
@@ -94,25 +117,25 @@ def choose(series: Sequence[Series], overrides: Mapping[str, Series | None], *, 
             continue
         recognition = recognise(item.header)
         if recognition.modality is None:
-            notes.append(f"{item.title} left aside: {recognition.reason}")
+            verdicts.append(Verdict(item, f"left aside: {recognition.reason}"))
         elif recognition.modality in overrides:
-            notes.append(f"{item.title} left aside: {recognition.modality} was named by hand.")
+            verdicts.append(Verdict(item, f"left aside: {recognition.modality} was named by hand."))
         else:
             candidate = Candidate(item, recognition, _plan_or_fault(item, allow_gaps=allow_gaps))
             found.setdefault(recognition.modality, []).append(candidate)
     for modality, candidates in found.items():
-        best, sentences = _best_image(modality, candidates)
+        best, found_verdicts = _best_image(modality, candidates)
         if best is not None:
             chosen[modality] = best.series
             reasons[modality] = best.recognition.reason.removesuffix(".")
-        notes.extend(sentences)
+        verdicts.extend(found_verdicts)
     for modality, override in overrides.items():
         if override is not None:
             chosen[modality] = override
             reasons[modality] = _named_reason(override, modality)
-            notes.insert(0, named_note(override, modality))
+            verdicts.insert(0, _named_verdict(override, modality))
     return Choice(
-        {modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(notes), reasons
+        {modality: chosen[modality] for modality in MODALITY_ALIASES if modality in chosen}, tuple(verdicts), reasons
     )
 
 
@@ -130,12 +153,16 @@ def _agent_unknown(said: Recognition, modality: str) -> bool:
 
 def named_note(series: Series, modality: str) -> str:
     """Return what is said of a series that a user named: that, and what its header says where that is another thing."""
-    said, name = recognise(series.header), series.title
+    return _named_verdict(series, modality).note
+
+
+def _named_verdict(series: Series, modality: str) -> Verdict:
+    said, text = recognise(series.header), f"is {modality}: named by hand"
     if said.modality in (None, modality):
-        return f"{name} is {modality}: named by hand."
+        return Verdict(series, f"{text}.")
     if _agent_unknown(said, modality):
-        return f"{name} is {modality}: named by hand; its header does not say whether contrast agent was given."
-    return f"{name} is {modality}: named by hand, against its header, which says {said.modality}: {said.reason}"
+        return Verdict(series, f"{text}; its header does not say whether contrast agent was given.")
+    return Verdict(series, f"{text}, against its header, which says {said.modality}: {said.reason}")
 
 
 def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegError:
@@ -145,15 +172,16 @@ def _plan_or_fault(series: Series, *, allow_gaps: bool) -> SeriesPlan | MetsegEr
         return error
 
 
-def _best_image(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, list[str]]:
+def _best_image(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, list[Verdict]]:
     """Return what `_best` does among the candidates that are images; nothing where all are masks."""
-    masks: list[str] = []
+    masks: list[Verdict] = []
     left = list(candidates)
     while left:
         best, reasons = _best(modality, left)
         if not _is_mask(best):
             return best, reasons + masks
-        masks.append(f"{best.series.title} left aside: {modality} by its words, but its values are those of a mask.")
+        text = f"left aside: {modality} by its words, but its values are those of a mask."
+        masks.append(Verdict(best.series, text))
         left.remove(best)
     return None, masks
 
@@ -178,8 +206,8 @@ def _is_mask(candidate: Candidate) -> bool:
     return len(seen) > 1 and are_labels(seen)
 
 
-def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[str]]:
-    """Return the one to take, and a sentence on each; one that cannot be read only if there is no other."""
+def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, list[Verdict]]:
+    """Return the one to take, and a verdict on each; one that cannot be read only if there is no other."""
     farthest = max(item.extent_mm for item in candidates)
     whole = [item for item in candidates if item.extent_mm >= _WHOLE * farthest]
     best, *others = sorted(whole, key=lambda item: tuple(criterion(item) for criterion in CRITERIA.values()))
@@ -191,8 +219,8 @@ def _best(modality: str, candidates: Sequence[Candidate]) -> tuple[Candidate, li
         for item in candidates
         if item not in whole
     ]
-    notes = [f"{item.series.title} left aside: {modality} too, but {reason}." for item, reason in reasons]
-    return best, [f"{best.series.title} is {modality}: {best.recognition.reason}", *notes]
+    others_left = [Verdict(item.series, f"left aside: {modality} too, but {reason}.") for item, reason in reasons]
+    return best, [Verdict(best.series, f"is {modality}: {best.recognition.reason}"), *others_left]
 
 
 def _why(best: Candidate, other: Candidate) -> str:

@@ -68,6 +68,7 @@ def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
 Predicting = Annotated[Principal, Depends(needs(Scope.PREDICT))]
 Reading = Annotated[Principal, Depends(needs(Scope.READ))]
 Writing = Annotated[Principal, Depends(needs(Scope.WRITE))]
+Operating = Annotated[Principal, Depends(needs(Scope.OPERATE))]
 Measuring = Annotated[Principal, Depends(needs(Scope.METRICS))]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from metseg.schemas import BRAIN_MASK, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
+from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
 from metseg.serve.http.openapi_examples import ANSWER, PROBLEM_DETAILS
 from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
 
@@ -84,7 +84,7 @@ _BINARY: Final[Mapping[str, Any]] = {"type": "string", "format": "binary"}
 _MODEL: Final[Mapping[str, Any]] = {
     "type": "string",
     "pattern": "^([A-Za-z0-9][A-Za-z0-9._+-]{0,99})?$",
-    "description": "Name of a model from `GET /models`; defaults to the service's default model.",
+    "description": "Name of a model from `GET /models`; defaults to the one that fits best, see `GET /models/choice`.",
 }
 
 #: Bodies of `POST /predict/`: a form, or the picture itself.
@@ -157,8 +157,17 @@ STUDY_BODY: Final[dict[str, Any]] = {
                         },
                         "series": {
                             "type": "array",
-                            "items": {"type": "string", "pattern": "^([A-Za-z0-9_]+=[0-9]{1,9}(\\.[0-9]{1,4})?)?$"},
-                            "description": "Assigns a DICOM series to a sequence, such as `t1c=3`.",
+                            "items": {
+                                "type": "string",
+                                "pattern": "^([A-Za-z0-9_]+=([0-9]{1,9}(\\.[0-9]{1,4})?|none))?$",
+                            },
+                            "description": "Assigns a DICOM series to a sequence, such as `t1c=3`, or leaves it out: "
+                            "`t1c=none`.",
+                        },
+                        "label": {
+                            "type": "string",
+                            "maxLength": LABEL_CHARACTERS,
+                            "description": "A few words to find the study again. Never the name of a patient.",
                         },
                     },
                     "additionalProperties": False,

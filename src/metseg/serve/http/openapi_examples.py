@@ -144,12 +144,31 @@ MODELS: Final[dict[str, Any]] = {
             "labels": "binary",
             "threshold": 0.5,
             "default_for": ["pictures"],
+            "non_commercial": True,
+            "terms": "TCGA-LGG slices: low-grade glioma; CC BY-NC-SA 4.0",
+            "accepted": False,
             "data": "TCGA-LGG slices: low-grade glioma; CC BY-NC-SA 4.0",
             "card": "# lgg-flair\n\nResearch use only.",
             "metrics": {"dice": 0.84},
             "fingerprint": "0f1e2d3c4b5a6978",
         }
-    ]
+    ],
+    "may_accept": True,
+}
+
+CHOICE: Final[dict[str, Any]] = {
+    "model": "mets-sim",
+    "reason": "Model mets-sim was chosen: it is for volumes, uses t1c and t2f, and was trained on 105 simulated "
+    "patients (metseg simulate).",
+    "better": "",
+    "misfits": [
+        {
+            "model": "mets-four",
+            "reason": "it needs t1n and t2w, and only t1c and t2f is declared or recognised",
+            "cure": "add t1n and t2w, or name it if it is among the files",
+            "is_waiting": False,
+        }
+    ],
 }
 
 READY: Final[dict[str, Any]] = {
@@ -185,6 +204,9 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "input.too_large": "the image is too large (expected at most 25 megapixels, got 6000 x 6000)",
     "input.format": "not a supported image format (expected PNG, TIFF, JPEG, WebP or BMP, got a GIF)",
     "input.truncated": "the image file is truncated or damaged",
+    "input.no_fitting_model": (
+        "no installed model fits this input (got mets-sim: it needs t1c, and only t2f is declared or recognised)"
+    ),
     "service.busy": "the queue is full",
     "service.predictor": "the picture took too long",
     "service.no_model": "no model for pictures is installed",

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from metseg.schemas import Options
+from metseg.schemas import LABEL_CHARACTERS, Options, StudyChange
 from metseg.serve.http.problem_details import Refused
 from metseg.volume import canonical_modality
 
 _ONCE: Final = ("model", "stack", "allow_gaps")
 _BOOLEANS: Final = ("stack", "allow_gaps")
 _SERIES: Final = "series"
+_LABEL: Final = "label"
 
 
 def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
@@ -59,6 +60,30 @@ def take_flag(fields: dict[str, list[str]], name: str) -> bool:
     return bool(given) and _boolean(given[0], name)
 
 
+def take_label(fields: dict[str, list[str]]) -> str:
+    """Remove the field `label` from a form, and return its value; empty if it is absent.
+
+    Raises:
+        Refused: ``request.invalid``.
+
+    >>> take_label({"label": [" Visit 2 "]}), take_label({})
+    ('Visit 2', '')
+    """
+    given = [value.strip() for value in fields.pop(_LABEL, []) if value.strip()]
+    if len(given) > 1:
+        raise _invalid("the field occurs more than once", f"field {_LABEL}")
+    try:
+        return StudyChange(label=" ".join("".join(given).split())).label
+    except ValidationError:
+        raise Refused(
+            "request.invalid",
+            "the label is not valid",
+            where=f"field {_LABEL}",
+            expected=f"at most {LABEL_CHARACTERS} letters, digits, spaces and . , ( ) + # & - _",
+            cure="shorten it, or leave out other signs",
+        ) from None
+
+
 def _boolean(value: str, name: str) -> bool:
     """Parse ``true`` or ``false``, as in the OpenAPI document; other spellings such as 0 or off are errors."""
     words = {"true": True, "false": False}
@@ -75,4 +100,4 @@ def _series(value: str) -> tuple[str, str]:
 
 
 def _invalid(what: str, where: str) -> Refused:
-    return Refused("request.invalid", what, where=where, expected=f"fields {', '.join((*_ONCE, _SERIES))}")
+    return Refused("request.invalid", what, where=where, expected=f"fields {', '.join((*_ONCE, _SERIES, _LABEL))}")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from metseg.headline import Headline, headline_of
 from metseg.lesion import Lesion
 from metseg.schemas import Artifact, Facts, Failure, InputFile, Options, State, Study, StudySummary, Warned
 from metseg.serve.storage.db_models import StudyRecord
+
+#: Artifact with the small picture of lists.
+THUMBNAIL: Final = "thumbnail.png"
 
 
 def study_of(record: StudyRecord) -> Study:
@@ -20,6 +24,7 @@ def study_of(record: StudyRecord) -> Study:
         phase=record.phase,
         progress=record.progress,
         kind=record.kind,
+        label=record.label,
         created_at=record.created_at,
         updated_at=record.updated_at,
         finished_at=record.finished_at,
@@ -42,14 +47,21 @@ def _headline(facts: Facts, lesions: Sequence[Lesion]) -> Headline:
     return headline_of(lesions, labels=facts.scheme, pictures=facts.slices or None, fitness=facts.fitness)
 
 
-def summary_of(record: StudyRecord) -> StudySummary:
-    """Return the summary of a study for lists."""
+def summary_of(record: StudyRecord, *, has_thumbnail: bool) -> StudySummary:
+    """Return the summary of a study for lists.
+
+    Args:
+        record: the row; its parts need not be loaded.
+        has_thumbnail: whether the worker has made one; studies of older versions have none.
+    """
     return StudySummary(
         id=record.id,
         state=record.state,
         phase=record.phase,
         progress=record.progress,
         kind=record.kind,
+        label=record.label,
+        thumbnail=_artifact_url(record, THUMBNAIL) if has_thumbnail and record.state == State.DONE else None,
         created_at=record.created_at,
         updated_at=record.updated_at,
         lesions=record.lesion_count if record.state == State.DONE else None,
@@ -68,10 +80,14 @@ def artifacts_of(record: StudyRecord) -> tuple[Artifact, ...]:
             media_type=item.media_type,
             bytes=item.bytes,
             sha256=item.sha256,
-            url=f"/studies/{record.id}/artifacts/{item.name}",
+            url=_artifact_url(record, item.name),
         )
         for item in record.artifacts
     )
+
+
+def _artifact_url(record: StudyRecord, name: str) -> str:
+    return f"/studies/{record.id}/artifacts/{name}"
 
 
 def _failure(record: StudyRecord) -> Failure | None:

@@ -14,14 +14,14 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from metseg.errors import MetsegError
 from metseg.lesion import Lesion
-from metseg.schemas import Phase
+from metseg.schemas import Kind, Phase
 from metseg.serve.jobs.claim import Claim, Interrupted
 from metseg.serve.jobs.heartbeat import Lease
 from metseg.serve.jobs.phases.job import Job, JobCache, Outcome
 from metseg.serve.jobs.phases.model_cache import Models
 from metseg.serve.jobs.phases.phase_table import run_phase
 from metseg.serve.jobs.progress_watch import ProgressWatch
-from metseg.serve.model_registry import choose_model
+from metseg.serve.model_registry import PICTURES, USES, VOLUMES, model_for
 from metseg.serve.storage.db_models import StudyRecord
 from metseg.serve.storage.job_repository import Store, StudyWithdrawn, Work
 from metseg.serve.storage.retention import discard_scratch
@@ -180,13 +180,19 @@ class PhaseRunner:
             study_id=work.study_id,
             folder=work.folder,
             uploads=work.inputs,
-            model=work.options.model or choose_model(self._store.settings, work.kind, None),
+            model=work.options.model or self._model_of(work),
             options=work.options,
             models=self._tools.models,
             cache=self._cache,
             artifact=partial(self._store.artifact, work),
             on_share=watch,
+            model_reason=work.model_reason,
         )
+
+    def _model_of(self, work: Work) -> str:
+        """Return the model of a study that was accepted without one."""
+        traits = USES[PICTURES if work.kind == Kind.PICTURE else VOLUMES]
+        return str(model_for(self._store.settings, traits, None).model)
 
     def _left_s(self, work: Work) -> float:
         """Return the seconds left until the study's deadline."""

@@ -21,7 +21,7 @@ from metseg.serve.http.problem_details import Refused, make_problem
 from metseg.serve.http.request_options import options_of, take_flag
 from metseg.serve.http.upload_validation import check_file
 from metseg.serve.http.uploads import receiving
-from metseg.serve.model_registry import choose_model
+from metseg.serve.model_registry import PICTURES, USES, model_for
 from metseg.serve.service_context import Service
 from metseg.serve.sync_predict.messages import Ask, Form, Refusal
 
@@ -62,6 +62,7 @@ class QueryOptions:
             "input.truncated",
             "service.predictor",
             "service.no_model",
+            "input.no_fitting_model",
             "licence.not_accepted",
             "resources.memory",
         ),
@@ -124,6 +125,6 @@ def _ask(service: Service, upload: Upload, form: Form, query: QueryOptions) -> A
             cure="send volumes and DICOM to POST /studies",
             code="input.format",
         )
-    chosen = choose_model(service.settings, kind, options.model or query.model)
+    chosen = model_for(service.settings, USES[PICTURES], options.model or query.model)
     path = received.path.rename(received.path.with_suffix(ending))
-    return Ask(str(path), chosen, form, probabilities)
+    return Ask(str(path), str(chosen.model), form, probabilities, model_reason=chosen.text)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
-from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, State, Study, StudyList
+from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, State, Study, StudyChange, StudyList
 from metseg.serve.http.dependencies import Reading, Svc, Writing
 from metseg.serve.http.multipart import ReceivedFile, Upload
 from metseg.serve.http.openapi import STUDY_BODY, UPLOADS, header, problems
 from metseg.serve.http.openapi_examples import ACCEPTED, STUDIES, STUDY
 from metseg.serve.http.problem_details import Refused
-from metseg.serve.http.request_options import options_of
-from metseg.serve.http.serializers import study_of, summary_of
+from metseg.serve.http.request_options import options_of, take_label
+from metseg.serve.http.serializers import THUMBNAIL, study_of, summary_of
+from metseg.serve.http.upload_traits import traits_of_upload
 from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
 from metseg.serve.http.uploads import receiving
-from metseg.serve.model_registry import choose_model
+from metseg.serve.model_registry import USES, VOLUMES, model_for
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import StudyRecord
-from metseg.serve.storage.study_service import CheckedFile, NewStudy
+from metseg.serve.storage.study_service import CheckedFile, NewStudy, Search
 
 router = APIRouter(prefix="/studies", tags=["studies"], redirect_slashes=False)
 
@@ -63,6 +65,7 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
             "request.queue",
             "request.idempotency",
             "service.no_model",
+            "input.no_fitting_model",
             "licence.not_accepted",
         ),
     },
@@ -89,6 +92,19 @@ async def create_study(
     return study_of(record)
 
 
+def _search(
+    state: Annotated[State | None, Query(description="Only studies in this state.")] = None,
+    label: Annotated[
+        str | None, Query(max_length=LABEL_CHARACTERS, description="Only studies with these letters in their label.")
+    ] = None,
+    model: Annotated[str | None, Query(max_length=100, description="Only studies of this model.")] = None,
+    begin: Annotated[AwareDatetime | None, Query(description="Only studies accepted at this time or later.")] = None,
+    end: Annotated[AwareDatetime | None, Query(description="Only studies accepted before this time.")] = None,
+) -> Search:
+    """Return the conditions of a search, from the query."""
+    return Search(label, model, state, begin, end)
+
+
 @router.get(
     "",
     summary="List studies",
@@ -101,14 +117,16 @@ async def create_study(
 def list_studies(
     service: Svc,
     who: Reading,
+    search: Annotated[Search, Depends(_search)],
     limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of studies.")] = 50,
     after: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="`next` of the previous page.")] = None,
-    state: Annotated[State | None, Query(description="Only studies in this state.")] = None,
 ) -> StudyList:
-    """List the caller's studies, newest first."""
-    found = service.studies.page(who, limit=limit + 1, after=after, state=state)
+    """List the caller's studies that match all given conditions, newest first."""
+    found = service.studies.page(who, limit=limit + 1, after=after, search=search)
     shown = found[:limit]
-    return StudyList(studies=tuple(map(summary_of, shown)), next=shown[-1].id if len(found) > limit else None)
+    pictured = service.studies.with_artifact(shown, THUMBNAIL)
+    summaries = tuple(summary_of(record, has_thumbnail=record.id in pictured) for record in shown)
+    return StudyList(studies=summaries, next=shown[-1].id if len(found) > limit else None)
 
 
 @router.get(
@@ -129,6 +147,22 @@ def get_study(
     if if_none_match is not None and matches(if_none_match, _etag(version)):
         return Response(status_code=304, headers={"ETag": _etag(version)})
     record = service.studies.find(who, study_id)
+    _head(response, record)
+    return study_of(record)
+
+
+@router.patch(
+    "/{study_id}",
+    summary="Label a study",
+    response_model=Study,
+    responses={
+        200: _example({**STUDY, "label": "Follow-up 2"}, "The study with its new label.", _ETAG),
+        **problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
+    },
+)
+def label_study(response: Response, service: Svc, who: Writing, study_id: StudyId, change: StudyChange) -> Study:
+    """Change the label of a study, a few words to find it again. Never use the name of a patient."""
+    record = service.studies.set_label(who, study_id, " ".join(change.label.split()))
     _head(response, record)
     return study_of(record)
 
@@ -164,6 +198,8 @@ def delete_study(service: Svc, who: Writing, study_id: StudyId) -> Response:
 
 def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -> tuple[StudyRecord, bool]:
     """Validate an upload and accept it as a study."""
+    digest = upload.digest()  # before fields are taken out
+    label = take_label(upload.fields)
     options = options_of(upload.fields)
     if not upload.files:
         raise Refused("request.invalid", "the form contains no file", where="the form", expected="files")
@@ -177,9 +213,11 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     rest = [item.kind for item in checked if item.file.number not in masks]
     require_brain_mask(masks, rest)
     kind = study_kind(rest)
-    digest = upload.digest()
-    chosen = options.model_copy(update={"model": choose_model(service.settings, kind, options.model)})
-    accepted = service.studies.accept(who, NewStudy(upload.folder, kind, checked, chosen, digest, key))
+    traits = USES[VOLUMES] if options.model else traits_of_upload(kind, checked, options.series)
+    choice = model_for(service.settings, traits, options.model)
+    chosen = options.model_copy(update={"model": choice.model})
+    new = NewStudy(upload.folder, kind, checked, chosen, digest, key, model_reason=choice.text, label=label)
+    accepted = service.studies.accept(who, new)
     service.measures.uploaded(sum(file.bytes for file in upload.files))
     return accepted
 

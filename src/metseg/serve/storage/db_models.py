@@ -97,6 +97,8 @@ class StudyRecord(Record):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     lesion_count: Mapped[int | None]
+    #: Given by the user; never a patient's name.
+    label: Mapped[str] = mapped_column(String(60), default="", server_default="")
 
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

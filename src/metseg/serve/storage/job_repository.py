@@ -81,6 +81,7 @@ class Work:
         options: options of the request. `model` is always set: the API fills in the default.
         inputs: uploaded files in the order of the upload.
         folder: folders `inputs`, `work` (intermediate results) and `artifacts`.
+        model_reason: why the model was chosen; empty if the request named it.
     """
 
     study_id: str
@@ -89,6 +90,7 @@ class Work:
     options: Options
     inputs: tuple[WorkInput, ...]
     folder: StudyFolder
+    model_reason: str = ""
 
 
 class Store:
@@ -269,7 +271,8 @@ class Store:
             )
             for item, gap in zip(study.inputs, gaps, strict=True)
         )
-        return Work(study.id, token, study.kind, Options.model_validate(study.options), inputs, folder)
+        options = Options.model_validate(study.options)
+        return Work(study.id, token, study.kind, options, inputs, folder, model_reason=facts.model_reason)
 
 
 def _require_open(study: StudyRecord | None) -> StudyRecord:

@@ -22,7 +22,7 @@ from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal
 from metseg.serve.storage.database import Database
-from metseg.serve.storage.db_models import InputRecord, StudyRecord
+from metseg.serve.storage.db_models import ArtifactRecord, InputRecord, StudyRecord
 from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.job_repository import Clock, expiry, now
 
@@ -49,6 +49,8 @@ class NewStudy:
         options: options of the request, with the model filled in.
         digest: hash of the request.
         idempotency_key: key of the client, if any.
+        model_reason: why the model was chosen; empty if the request named it.
+        label: words of the user to find the study again.
     """
 
     folder: Path
@@ -57,6 +59,26 @@ class NewStudy:
     options: Options
     digest: str
     idempotency_key: str | None = None
+    model_reason: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What studies are searched by; None: not by this.
+
+    Args:
+        label: part of the label, in small or capital letters.
+        model: name of the model.
+        state: state of the study.
+        begin, end: accepted at or after `begin`, and before `end`.
+    """
+
+    label: str | None = None
+    model: str | None = None
+    state: State | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
 
 
 class Studies:
@@ -135,15 +157,14 @@ class Studies:
         with self.database.read() as session:
             return _visible(session, who, study_id).version
 
-    def page(self, who: Principal, *, limit: int, after: str | None, state: State | None) -> list[StudyRecord]:
-        """Return the studies of an owner, newest first.
+    def page(self, who: Principal, *, limit: int, after: str | None, search: Search) -> list[StudyRecord]:
+        """Return the studies of an owner that match a search, newest first.
 
         Raises:
             Refused: ``request.unknown``, `after` is not a study of this owner.
         """
         query = sa.select(StudyRecord).where(StudyRecord.owner == who.owner, StudyRecord.deleted_at.is_(None))
-        if state is not None:
-            query = query.where(StudyRecord.state == state)
+        query = query.where(*_conditions(search))
         with self.database.read() as session:
             if after is not None:
                 last = _visible(session, who, after)
@@ -151,6 +172,28 @@ class Studies:
                 query = query.where(place < (last.created_at, last.id))
             query = query.order_by(StudyRecord.created_at.desc(), StudyRecord.id.desc()).limit(limit)
             return list(session.scalars(query))
+
+    def with_artifact(self, studies: Sequence[StudyRecord], name: str) -> set[str]:
+        """Return the ids of those studies that have an artifact of this name."""
+        query = sa.select(ArtifactRecord.study_id).where(
+            ArtifactRecord.name == name, ArtifactRecord.study_id.in_([study.id for study in studies])
+        )
+        with self.database.read() as session:
+            return set(session.scalars(query))
+
+    def set_label(self, who: Principal, study_id: str, label: str) -> StudyRecord:
+        """Change the label of a study. The audit log records that, not the label.
+
+        Raises:
+            Refused: ``request.unknown``.
+        """
+        with self.database.write() as session:
+            study = _visible(session, who, study_id, lock=True)
+            if study.label != label:
+                study.label = label
+                self._touch(study)
+                audit.append(session, who.actor, "study.labelled", study_id=study_id)
+            return self._loaded(session, study_id, who)
 
     def cancel(self, who: Principal, study_id: str) -> StudyRecord:
         """Cancel a study.
@@ -225,6 +268,7 @@ class Studies:
             kind=new.kind,
             options=new.options.model_dump(mode="json"),
             facts=_known_facts(new),
+            label=new.label,
             created_at=moment,
             updated_at=moment,
             idempotency_key=new.idempotency_key,
@@ -265,6 +309,21 @@ def busy(settings: Settings, what: str) -> Refused:
     """Return the error for a service that is busy."""
     headers = {"Retry-After": str(settings.retry_after_s)}
     return Refused("service.busy", what, cure=f"try again in {settings.retry_after_s} s", headers=headers)
+
+
+def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if search.label is not None:
+        found.append(sa.func.lower(StudyRecord.label).contains(search.label.lower(), autoescape=True))
+    if search.model is not None:
+        found.append(StudyRecord.options["model"].as_string() == search.model)
+    if search.state is not None:
+        found.append(StudyRecord.state == search.state)
+    if search.begin is not None:
+        found.append(StudyRecord.created_at >= search.begin)
+    if search.end is not None:
+        found.append(StudyRecord.created_at < search.end)
+    return found
 
 
 def _visible(session: Session, who: Principal, study_id: str, *, lock: bool = False) -> StudyRecord:
@@ -308,13 +367,14 @@ def _input(item: CheckedFile, study_id: str) -> InputRecord:
 
 
 def _known_facts(new: NewStudy) -> dict[str, Any]:
-    """Return the facts known at the upload: the sequence of each file, and why; the gaps between pictures."""
+    """Return the facts known at the upload: why the model, which sequence each file is and why, gaps of pictures."""
     records = [
         {"sequence": item.file.sequence, "source": f"file {item.file.number}", "reason": item.file.reason}
         for item in new.files
         if item.kind == Kind.NIFTI and item.file.sequence is not None
     ]
     known: dict[str, Any] = {"sequence_records": records} if records else {}
+    known |= {"model_reason": new.model_reason} if new.model_reason else {}
     gaps = [item.file.gap_before for item in new.files]
     return known | {"slice_gaps": gaps} if new.kind == Kind.PICTURE and any(gaps) else known
 

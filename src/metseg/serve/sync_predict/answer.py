@@ -47,15 +47,15 @@ def answer(ask: Ask, models: Models) -> bytes:
     (source,) = find_inputs(Path(ask.path), channels=recipe.data.channels, rules=rules)
     prediction = loaded.predictor(source.load())
     if ask.form == Form.JSON:
-        return _json(prediction, loaded, probabilities=ask.probabilities)
+        return _json(prediction, loaded, ask)
     return _png(_PICTURES[ask.form](prediction))
 
 
-def _json(prediction: Prediction, loaded: Loaded, *, probabilities: bool) -> bytes:
+def _json(prediction: Prediction, loaded: Loaded, ask: Ask) -> bytes:
     plane = prediction.labels[:, :, 0].T
     rows, columns = plane.shape
     # Rounded to the step of the 16-bit PNG; more digits would double the answer without being more exact.
-    chances = np.round(prediction.probability[:, :, 0].T.astype(np.float64), 4).tolist() if probabilities else None
+    chances = np.round(prediction.probability[:, :, 0].T.astype(np.float64), 4).tolist() if ask.probabilities else None
     document = Answer(
         segmentation=plane.tolist(),
         probabilities=chances,
@@ -64,6 +64,7 @@ def _json(prediction: Prediction, loaded: Loaded, *, probabilities: bool) -> byt
         classes={name: value for value, name in LABEL_SCHEMES[prediction.scheme].classes.items()},
         lesions=prediction.lesions,
         model=loaded.name,
+        model_reason=ask.model_reason,
         fingerprint=loaded.predictor.fingerprint,
         warnings=prediction.warnings,
         timings_s=prediction.timings_s,

@@ -26,12 +26,14 @@ class Ask:
         model: name of the bundle.
         form: format of the response.
         probabilities: add the probabilities to the JSON.
+        model_reason: why the model was chosen; empty if the request named it.
     """
 
     path: str
     model: str
     form: Form
     probabilities: bool = False
+    model_reason: str = ""
 
 
 @dataclass(frozen=True)

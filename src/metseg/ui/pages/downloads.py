@@ -30,6 +30,9 @@ TITLES: Final[Mapping[str, str]] = {
     "prepared.nii.gz": "Preprocessed image (NIfTI)",
 }
 
+#: Only for lists of studies.
+_THUMBNAIL: Final = "thumbnail.png"
+
 ELSEWHERE: Final = """
 **3D Slicer**: drop the image and the mask on its window; in the dialog, choose *Volume* for the image and
 *Segmentation* for the mask, then look at both in *Segment Editor*.
@@ -53,7 +56,7 @@ def show_downloads(api: Api, study: Study) -> None:
     for place, artifact in enumerate(offered):
         with columns[place % 2]:
             _button(artifact, partial(api.artifact, study.id, artifact.name), study)
-    slices = [artifact for artifact in study.artifacts if artifact.name not in TITLES]
+    slices = [artifact for artifact in study.artifacts if artifact.name not in (*TITLES, _THUMBNAIL)]
     if slices:
         _slices_button(api, study, slices)
     st.subheader("Open in other programs")

@@ -47,6 +47,8 @@ def _side(api: Api, ready: Readiness) -> None:
     with st.sidebar:
         theme.brand()
         if st.button("New study", key="new-study", icon=":material/add:", width="stretch"):
+            if session_state.restored() is not None:
+                session_state.end_upload()
             session_state.open_study(None)
             st.rerun()
         show_recent(api.studies(limit=RECENT))

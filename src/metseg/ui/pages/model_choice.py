@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import streamlit as st
 
-from metseg.schemas import Kind, Model
+from metseg.schemas import Kind, Model, ModelChoice, ModelMisfit
 from metseg.sequence_titles import sequence_title
-from metseg.ui import upload_selection
-from metseg.ui.display_text import plain
+from metseg.ui import error_display, session_state, upload_selection
+from metseg.ui.api_client import Api
+from metseg.ui.display_text import plain, with_sequence_names
 
 #: Metrics of a bundle's `metrics.json` that the page shows, and their labels.
 _FIGURES: Final[Mapping[str, str]] = {
@@ -18,6 +19,9 @@ _FIGURES: Final[Mapping[str, str]] = {
     "sensitivity": "sensitivity",
     "lesionwise_dice": "Dice per lesion",
 }
+
+#: In place of a model; not None, for which Streamlit shows "Choose an option".
+_NO_MODEL: Final = ""
 
 #: Names of the regions of BraTS for people.
 _REGIONS: Final[Mapping[str, str]] = {
@@ -28,8 +32,51 @@ _REGIONS: Final[Mapping[str, str]] = {
 }
 
 
+def recommend_model(key: str, models: Sequence[Model], choice: ModelChoice | None, *, before: str | None) -> None:
+    """Preselect the model that fits the images, whenever that changes; the user can then change it.
+
+    Args:
+        key: key of the control of `choose_model`.
+        models: installed.
+        choice: what the service would choose; None: there are no images.
+        before: model of the earlier analysis of these images, which is preselected first.
+    """
+    if choice is None:
+        return
+    run, name = session_state.upload_round(), f"_recommended-{key}"
+    last = st.session_state.get(name, (None, None))
+    st.session_state[name] = (run, choice.model)
+    wanted = before if before is not None and last[0] != run else choice.model
+    if last != (run, choice.model) and wanted in {model.name for model in models}:
+        st.session_state[key] = wanted
+
+
+def show_reason(choice: ModelChoice | None, model: Model | None) -> None:
+    """Show why the service would choose its model, or why it would choose none."""
+    if choice is None:
+        return
+    if choice.model is None:
+        st.warning("No installed model fits these images as they are.")
+        st.caption("  \n".join(plain(f"{_seen(misfit)}.") for misfit in choice.misfits))
+        return
+    chosen = "" if model is None or model.name == choice.model else f"You chose {model.name} yourself. "
+    st.caption(plain(with_sequence_names(f"{chosen}{choice.reason}")))
+    if choice.better:
+        st.info(plain(with_sequence_names(choice.better)), icon=":material/info:")
+
+
+def _seen(misfit: ModelMisfit) -> str:
+    return with_sequence_names(f"{misfit.model}: {misfit.reason}; {misfit.cure}")
+
+
 def choose_model(
-    models: Sequence[Model], kind: Kind | None, *, label: str, key: str, optional: bool = False
+    models: Sequence[Model],
+    kind: Kind | None,
+    *,
+    label: str,
+    key: str,
+    optional: bool = False,
+    recommended: str | None = None,
 ) -> Model | None:
     """Ask for a model.
 
@@ -39,31 +86,35 @@ def choose_model(
         label: label of the control.
         key: key of the answer in the session.
         optional: offer "none" too, for which None is returned.
+        recommended: name of the model that fits best; None: the default of the service is preselected.
     """
     fitting = [model for model in models if kind is None or upload_selection.fits(model, kind)]
     if not fitting:
         return None
-    names: list[str | None] = [model.name for model in fitting]
+    names = [model.name for model in fitting]
     first = upload_selection.default_model(fitting, kind)
-    options = [None, *names] if optional else names
-    index = 0 if optional or first is None else names.index(first.name)
-    name = st.selectbox(label, options, index=index, key=key, format_func=lambda name: _name(name, first))
+    options = [_NO_MODEL, *names] if optional else names
+    marked = recommended or (None if first is None else first.name)
+    # An answer that the session already has must not meet another default.
+    index = names.index(marked) if marked in names and not optional and key not in st.session_state else 0
+    word = "default" if recommended is None else "recommended"
+    name = st.selectbox(label, options, index=index, key=key, format_func=lambda name: _name(name, marked, word))
     return next((model for model in fitting if model.name == name), None)
 
 
-def _name(name: str | None, default: Model | None) -> str:
-    if name is None:
+def _name(name: str, marked: str | None, word: str) -> str:
+    if name == _NO_MODEL:
         return "none"
-    return f"{name} (default)" if default is not None and name == default.name else name
+    return f"{name} ({word})" if name == marked else name
 
 
-def show_card(model: Model) -> None:
+def show_card(api: Api, model: Model) -> None:
     """Show the purpose and the metrics of a model, and its card in an expander."""
     kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
     st.caption(f"{plain(model.description)} For {kind}. {_sequences(model)}")
     # A model cannot be trusted on data unlike its training data, so this is always visible.
     st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
-    _show_terms(model)
+    _show_terms(api, model)
     figures = known_figures(model.metrics)
     title = "Known performance" + (" on simulated patients, not on real ones" if model.simulated else "")
     if figures:
@@ -83,16 +134,28 @@ def _sequences(model: Model) -> str:
     return f"{needs} Also uses, if given: {also}." if also else needs
 
 
-def _show_terms(model: Model) -> None:
-    """Show that a model is for non-commercial use only, and how its terms are accepted if they have not been yet."""
-    if not model.accepted:
+def _show_terms(api: Api, model: Model) -> None:
+    """Show the terms of a model for non-commercial use only; if they are not accepted, who can do it, or a button."""
+    if model.accepted:
+        if model.non_commercial:
+            st.caption("For non-commercial use only.")
+        return
+    st.warning(
+        f"The model {plain(model.name)} is for non-commercial use only, and its terms have not been accepted yet."
+        f"  \nTerms: {plain(model.terms) or 'see the model card'}."
+    )
+    if not api.may_accept_terms():
         command = f"metseg models accept {model.name}".replace("`", "")
-        st.warning(
-            f"The model {plain(model.name)} is for non-commercial use only. Its terms have not been accepted yet: run"
-            f" `{command}` on the computer of the service, once."
+        st.caption(
+            f"An operator of the service can accept them: with a key that has the scope *operate*, or with `{command}`"
+            " on the computer of the service."
         )
-    elif model.non_commercial:
-        st.caption("For non-commercial use only.")
+        return
+    st.caption("Accepting them holds for all users of this service, and the audit log records it.")
+    if st.button("Accept for non-commercial use", key=f"accept-{model.name}", icon=":material/gavel:"):
+        with error_display.told():
+            api.accept_terms(model.name)
+            st.rerun()
 
 
 def known_figures(metrics: Mapping[str, Any]) -> list[str]:

@@ -49,18 +49,37 @@ def _head(api: Api, study: Study) -> None:
         title.title(plain(headline.finding.rstrip(".")))
         with button:
             show_report(api, study)
-        for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
-            column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
+    # Outside of the headline's container, where the first column has a line of its own on narrow screens.
+    for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
+        column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
     st.caption(plain(subtitle(study)))
-    st.caption("  \n".join(map(plain, sequence_lines(study))))
+    st.caption("  \n".join(map(plain, [*sequence_lines(study), *filter(None, [model_line(study)])])))
+    offer_another_run(study)
+
+
+def model_line(study: Study) -> str:
+    """Return why the model was chosen; empty if the user or the request named it."""
+    return with_sequence_names(study.facts.model_reason)
+
+
+def offer_another_run(study: Study) -> None:
+    """Offer to analyse the same files with other sequences or another model, while this session has them."""
+    handed = session_state.handed(study.id)
+    if handed is None:
+        return
+    label = "Change sequences or model and run again"
+    if st.button(label, key=f"run-again-{study.id}", icon=":material/replay:"):
+        session_state.restore(handed)
+        st.rerun()
 
 
 def subtitle(study: Study) -> str:
-    """Return kind, model, duration and age of the result in one line."""
+    """Return label, kind, model, duration and age of the result in one line."""
     facts = study.facts
     seen = ", ".join(sequence_title(name) for name in facts.sequences)
     took = duration_words(sum(facts.timings_s.values())) if facts.timings_s else None
     parts = [
+        *([study.label] if study.label else []),
         f"{KINDS[study.kind]} ({seen})" if seen else KINDS[study.kind],
         f"model {facts.model or study.options.model}",
         *([f"computed in {took}"] if took else []),
@@ -94,7 +113,7 @@ def _report(api: Api, study: Study) -> None:
     model = next((model for model in api.models() if model.fingerprint == study.facts.fingerprint), None)
     if model is not None:
         st.subheader(f"Model {plain(model.name)}")
-        show_card(model)
+        show_card(api, model)
 
 
 IMAGES: Final = "Images"
@@ -118,6 +137,7 @@ def show_end(study: Study) -> None:
             error_display.show(explain_failure(study.failure))
         for warning in study.warnings:
             st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
+    offer_another_run(study)
     if st.button("New study", key="begin-again", icon=":material/add:", type="primary"):
         session_state.open_study(None)
         st.rerun()

@@ -3,40 +3,75 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from metseg.client.service_api import Part
 from metseg.errors import MetsegError
-from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model, Options, Study
-from metseg.sequence_titles import sequence_title
+from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, Kind, Model, ModelChoice, Options, Study
 from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api
 from metseg.ui.display_text import KINDS, plain, size_words
 from metseg.ui.error_messages import explain_error
-from metseg.ui.pages.model_choice import choose_model, show_card
+from metseg.ui.pages.model_choice import choose_model, recommend_model, show_card, show_reason
 from metseg.ui.pages.sample_studies import Sample, sample_files, usable_samples
+from metseg.ui.pages.sequence_choice import (
+    assign_series,
+    confirm_file_sequences,
+    enter_series_numbers,
+    series_changes,
+    series_of,
+)
+from metseg.ui.pages.study_label import LABEL_HINT, checked_label
+from metseg.ui.session_state import Handed
 from metseg.ui.upload_selection import (
     ENDINGS,
     NOT_USED,
     ChosenFile,
     choose,
     complaints,
-    default_model,
     ending_of,
+    images_of,
     needs_sequence,
     parts_of,
     study_kind,
     total_bytes,
-    with_sequences,
 )
 
 FILES, FOLDER = "Files", "A folder"
-#: Number of a series, with the number of its part if it was split; the format of `metseg.schemas.Options`.
-_SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user has chosen of the images.
+
+    Args:
+        files: with the sequence of each; files that are not to be used are marked `NOT_USED`.
+        kind: of the study; None: no files, or of several kinds.
+        series: DICOM series that differ from what the headers say; see `metseg.schemas.Options`.
+        sequences: that are there; None: not known.
+        lists_series: whether the page could list the DICOM series.
+    """
+
+    files: tuple[ChosenFile, ...] = ()
+    kind: Kind | None = None
+    series: dict[str, str] = field(default_factory=dict)
+    sequences: tuple[str, ...] | None = None
+    lists_series: bool = False
+
+    @property
+    def used(self) -> tuple[ChosenFile, ...]:
+        """Return the files that are to be sent."""
+        return tuple(file for file in self.files if file.sequence != NOT_USED)
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Return whether it is one volume of an unknown sequence."""
+        images = images_of(self.used)
+        return self.kind == Kind.NIFTI and len(images) == 1 and images[0].sequence is None
 
 
 def show_upload(api: Api) -> None:
@@ -46,13 +81,40 @@ def show_upload(api: Api) -> None:
     if not models:
         st.warning("No model is installed. Install one with `metseg models add`.")
         return
-    _samples(api, [model for model in models if model.accepted])
+    restored = session_state.restored()
+    if restored is None:
+        _samples(api, [model for model in models if model.accepted])
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        files = _choose_files()
-        files = _confirm_sequences(files)
+        files = _choose_files() if restored is None else _restored_files(restored)
+        selection = _confirm_sequences(files, restored)
     with right:
-        _choose_and_send(api, models, files)
+        _choose_and_send(api, models, selection, restored)
+
+
+def _restored_files(restored: Handed) -> tuple[ChosenFile, ...]:
+    """Show the files of an earlier study, which need no upload, and offer to choose others."""
+    st.subheader("1. Images")
+    st.info("These are the files of the earlier study. Change their sequences or the model, and analyse them again.")
+    _show_files(restored.files)
+    if st.button("Choose other files", key="other-files", icon=":material/upload_file:"):
+        session_state.end_upload()
+        st.rerun()
+    return restored.files
+
+
+def _confirm_sequences(files: tuple[ChosenFile, ...], restored: Handed | None) -> Selection:
+    kind = study_kind(files)
+    if kind == Kind.NIFTI:
+        files = confirm_file_sequences(files)
+        images = [file for file in images_of(files) if file.sequence != NOT_USED]
+        named = tuple(file.sequence for file in images if file.sequence is not None)
+        return Selection(files, kind, sequences=named if images and len(named) == len(images) else None)
+    listed = series_of(files)
+    if not listed:
+        return Selection(files, kind)
+    chosen = assign_series(listed, {} if restored is None else restored.options.series)
+    return Selection(files, kind, series_changes(listed, chosen), tuple(chosen) or None, lists_series=True)
 
 
 def _samples(api: Api, models: Sequence[Model]) -> None:
@@ -62,14 +124,13 @@ def _samples(api: Api, models: Sequence[Model]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         for sample in usable:
             if st.button(sample.title, key=f"sample-{sample.folder}", icon=":material/science:"):
-                _send_sample(api, models, sample)
+                _send_sample(api, sample)
         st.caption("Simulated images, not from a patient.")
 
 
-def _send_sample(api: Api, models: Sequence[Model], sample: Sample) -> None:
+def _send_sample(api: Api, sample: Sample) -> None:
     files = sample_files(sample)
-    model = default_model(models, study_kind(files))
-    _send(api, files, [Options(model=None if model is None else model.name)])
+    _send(api, Selection(files, study_kind(files)), [Options()])
 
 
 def _choose_files() -> tuple[ChosenFile, ...]:
@@ -99,67 +160,77 @@ def _show_files(files: Sequence[ChosenFile]) -> None:
     st.caption(f"{count}, {size_words(total_bytes(files))}: {named}.")
 
 
-def _confirm_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, ...]:
-    """Show the sequence of each file, as read from its name, and let the user correct it."""
-    if study_kind(files) != Kind.NIFTI:
-        return files
-    st.subheader("2. Sequences")
-    known = sum(file.sequence is not None for file in files)
-    told = "Read from the file names. Correct what is wrong." if known else "Choose the sequence of each file."
-    st.caption(told)
-    sequences = [_sequence_of(place, file) for place, file in enumerate(files)]
-    return with_sequences(files, sequences)
+def _choose_and_send(api: Api, models: Sequence[Model], selection: Selection, restored: Handed | None) -> None:
+    kind = selection.kind
+    st.subheader("3. Model" if kind == Kind.NIFTI or selection.lists_series else "2. Model")
+    place, extras = st.container(), st.container()
+    with extras:  # first, because a brain mask counts for the model
+        options, masks = _more_options(selection, restored)
+    with place:
+        choice = _recommended(api, selection, masks)
+        model, second = _choose_models(api, models, selection, choice, restored)
+        label = _label_field("" if restored is None else restored.label)
+    if model is None:
+        return
+    files = (*selection.files, *masks)
+    for text in complaints((*selection.used, *masks), model):
+        st.warning(text)
+    names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
+    is_accepted = model.accepted and (second is None or second.accepted)
+    blocked = not selection.used or kind is None or needs_sequence(selection.used) or not is_accepted or label is None
+    if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
+        asked = [options.model_copy(update={"model": name}) for name in names]
+        _send(api, Selection(files, kind), asked, label or "")
 
 
-def _sequence_of(place: int, file: ChosenFile) -> str | None:
-    options: list[str | None] = [None, *SEQUENCES, BRAIN_MASK, NOT_USED]
-    found = st.selectbox(
-        plain(file.name),
-        options,
-        index=options.index(file.sequence) if file.sequence in options else 0,
-        format_func=_sequence_option,
-        key=f"sequence-{session_state.upload_round()}-{place}-{file.name}",
+def _recommended(api: Api, selection: Selection, masks: Sequence[ChosenFile]) -> ModelChoice | None:
+    """Return the model that the service would choose for these images; None if there are none."""
+    if selection.kind is None or not selection.used:
+        return None
+    has_mask = bool(masks) or len(images_of(selection.used)) < len(selection.used)
+    return api.choose_model(
+        selection.kind, selection.sequences, is_unnamed=selection.is_unnamed, has_brain_mask=has_mask
     )
-    if file.reason and found == file.sequence:
-        st.caption(plain(f"{file.reason}."))
-    return None if found is None else str(found)
 
 
-def _sequence_option(name: str | None) -> str:
-    if name is None:
-        return "not known"
-    return "do not use" if name == NOT_USED else sequence_title(name)
-
-
-def _choose_and_send(api: Api, models: Sequence[Model], files: tuple[ChosenFile, ...]) -> None:
-    st.subheader("3. Model" if study_kind(files) == Kind.NIFTI else "2. Model")
-    kind = study_kind(files)
-    model = choose_model(models, kind, label="Model", key=f"model-{kind}")
+def _choose_models(
+    api: Api, models: Sequence[Model], selection: Selection, choice: ModelChoice | None, restored: Handed | None
+) -> tuple[Model | None, Model | None]:
+    """Ask for the model, and for a second one to compare with."""
+    kind, key = selection.kind, f"model-{selection.kind}"
+    recommend_model(key, models, choice, before=None if restored is None else restored.options.model)
+    model = choose_model(models, kind, label="Model", key=key, recommended=choice and choice.model)
+    show_reason(choice, model)
     if model is None:
         st.warning("No installed model fits these images.")
-        return
-    show_card(model)
+        return None, None
+    show_card(api, model)
     second = None
     if len(models) > 1:
         label = "Compare with a second model"
         second = choose_model(models, kind, label=label, key=f"second-{kind}", optional=True)
-    options, masks = _more_options(kind)
-    files = (*files, *masks)
-    found = complaints(files, model)
-    for text in found:
-        st.warning(text)
-    names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
-    is_accepted = model.accepted and (second is None or second.accepted)
-    blocked = not files or kind is None or needs_sequence(files) or not is_accepted
-    if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
-        _send(api, files, [options.model_copy(update={"model": name}) for name in names])
+    return model, second
 
 
-def _more_options(kind: Kind | None) -> tuple[Options, tuple[ChosenFile, ...]]:
+def _label_field(before: str) -> str | None:
+    """Ask for a label; return None if it is not valid."""
+    given = st.text_input(
+        "Label, optional",
+        before,
+        key=f"label-{session_state.upload_round()}",
+        max_chars=LABEL_CHARACTERS,
+        help=LABEL_HINT,
+    )
+    return checked_label(given)
+
+
+def _more_options(selection: Selection, restored: Handed | None) -> tuple[Options, tuple[ChosenFile, ...]]:
     """Ask for rarely used options; return them, and the brain mask if one is added."""
+    before = Options() if restored is None else restored.options
+    kind = selection.kind
     with st.expander("More options"):
         if kind == Kind.PICTURE:
-            return Options(stack=st.checkbox("The pages of a TIFF are slices", key="stack")), ()
+            return Options(stack=st.checkbox("The pages of a TIFF are slices", before.stack, key="stack")), ()
         if kind is None:
             st.caption("Choose files first.")
             return Options(), ()
@@ -167,11 +238,12 @@ def _more_options(kind: Kind | None) -> tuple[Options, tuple[ChosenFile, ...]]:
         if kind == Kind.DICOM:
             gaps = st.checkbox(
                 "Allow gaps between slices",
+                before.allow_gaps,
                 key="gaps",
                 help="Missing slices are filled in, and every result says so.",
             )
-            st.caption("If the service does not recognise a series, enter its series number (0020,0011) here.")
-            return Options(allow_gaps=gaps, series=_series()), masks
+            series = selection.series if selection.lists_series else enter_series_numbers(before.series)
+            return Options(allow_gaps=gaps, series=series), masks
         return Options(), masks
 
 
@@ -191,56 +263,41 @@ def _choose_brain_mask() -> tuple[ChosenFile, ...]:
     return (ChosenFile(given.name, given.getvalue(), Kind.NIFTI, BRAIN_MASK),)
 
 
-def _series() -> dict[str, str]:
-    columns = st.columns(2)
-    given = {
-        sequence: columns[place % 2].text_input(sequence_title(sequence), key=f"series-{sequence}", max_chars=14)
-        for place, sequence in enumerate(SEQUENCES)
-    }
-    labels = {sequence: label.strip() for sequence, label in given.items() if label and label.strip()}
-    for label in labels.values():
-        if not is_series(label):
-            st.warning(f"{plain(label)} is not a series number, such as 301, and will not be used.")
-    return {sequence: label for sequence, label in labels.items() if is_series(label)}
-
-
-def is_series(label: str) -> bool:
-    """Return whether a text is the number of a DICOM series, with or without the number of a part.
-
-    >>> is_series("301"), is_series("301.2"), is_series("T1"), is_series("")
-    (True, True, False, False)
-    """
-    return _SERIES.fullmatch(label) is not None
-
-
-def content_key(upload: str, parts: Sequence[Part], options: Options) -> str:
+def content_key(upload: str, parts: Sequence[Part], options: Options, label: str = "") -> str:
     """Return the idempotency key of a request: equal for a repeated request, different for any other content.
 
     Args:
         upload: random value of the upload, so that the same images can be submitted again on purpose.
         parts: the files.
         options: the options.
+        label: of the study.
     """
-    digest = hashlib.sha256(f"{upload} {options.model_dump_json()}".encode())
+    digest = hashlib.sha256(f"{upload} {options.model_dump_json()} {label}".encode())
     for part in parts:
         digest.update(f"{part.field} {part.name} {len(part.content)} ".encode())
         digest.update(part.content)
     return digest.hexdigest()
 
 
-def _send(api: Api, files: Sequence[ChosenFile], asked: Sequence[Options]) -> None:
+def _send(api: Api, selection: Selection, asked: Sequence[Options], label: str = "") -> None:
     """Submit the files once per model, and open the first study."""
-    parts = parts_of(files)
+    parts = parts_of(selection.used)
     try:
-        with st.spinner(f"Sending {size_words(total_bytes(files))} …"):
+        with st.spinner(f"Sending {size_words(total_bytes(selection.used))} …"):
             studies: list[Study] = [
-                api.hand_in(parts, options, idempotency_key=content_key(session_state.upload_key(), parts, options))
+                api.hand_in(
+                    parts,
+                    options,
+                    idempotency_key=content_key(session_state.upload_key(), parts, options, label),
+                    label=label,
+                )
                 for options in asked
             ]
     except MetsegError as error:
         error_display.show(explain_error(error))
         return
-    session_state.remember_handed(studies[0].id, parts)
+    ids = tuple(study.id for study in studies)
+    session_state.remember_handed(Handed(ids, parts, selection.files, asked[0], label))
     session_state.end_upload()
     session_state.open_study(studies[0].id)
     st.rerun()

@@ -139,6 +139,7 @@ class Job:
         cache: intermediates shared by the phases of a study.
         artifact: provides the path of a result.
         on_share: called with the progress of the phase, 0 to 1; its exceptions end the phase.
+        model_reason: why the model was chosen; empty if the request named it.
     """
 
     study_id: str
@@ -150,6 +151,7 @@ class Job:
     cache: JobCache
     artifact: Artifacts
     on_share: OnShare = no_progress
+    model_reason: str = ""
 
     @property
     def loaded(self) -> Loaded:

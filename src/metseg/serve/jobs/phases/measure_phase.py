@@ -28,7 +28,7 @@ def measure(job: Job) -> Outcome:
     """Measure the lesions: ``lesions.json``, ``lesions.csv`` and the instance map."""
     prediction = _prediction(job)
     job.on_share(0.7)
-    report = CaseReport(job.study_id, job.loaded.name, job.predictor.fingerprint)
+    report = CaseReport(job.study_id, job.loaded.name, job.predictor.fingerprint, model_reason=job.model_reason)
     report.add(prediction)
     job.cache.document = report.document()
     with job.artifact(DOCUMENT) as path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from metseg.class_styles import class_styles, legend_of
 from metseg.inference.brain.brain_border import made_brain_mask
@@ -22,6 +21,7 @@ from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.measure_phase import the_document, the_lesions, the_records
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
 from metseg.serve.jobs.phases.read_phase import the_case, write_png
+from metseg.serve.jobs.phases.thumbnail import fit_into_square, volume_key_image
 from metseg.volume import Case
 
 Labels = npt.NDArray[np.uint8]
@@ -37,9 +37,13 @@ def render(job: Job) -> Outcome:
     styles = class_styles(job.predictor.recipe.data.labels)
     if reference.affine is None:
         _give_picture_overlays(job, case, labels, styles)
+        key_image = _overlaid(case, labels, largest_slices(labels, 1)[0], styles)
     else:
         with job.artifact("overlay.png") as path:
             draw_overlay(reference, labels, the_lesions(job), path, caption=Caption(job.study_id, styles))
+        key_image = volume_key_image(reference, labels, the_lesions(job), styles)
+    with job.artifact("thumbnail.png") as path:
+        write_png(path, fit_into_square(key_image))
     job.on_share(0.4)
     report = _report(job, case, labels)
     job.on_share(0.6)
@@ -66,7 +70,8 @@ def _give_picture_overlays(job: Job, case: Case, labels: Labels, styles: Styles)
             write_png(path, with_caption(_overlaid(case, labels, z, styles), name, legend))
         job.on_share(0.4 * (z + 1) / depth)
     shown = largest_slices(labels, SHOWN_PICTURES)
-    row = [_fitted(_overlaid(case, labels, z, styles), SHOWN_SIDE if len(shown) > 1 else None) for z in shown]
+    row = [_overlaid(case, labels, z, styles) for z in shown]
+    row = [fit_into_square(picture, SHOWN_SIDE) for picture in row] if len(row) > 1 else row
     legend = legend_of(styles, np.unique(labels[:, :, shown]))
     with job.artifact("overlay.png") as path:
         write_png(path, with_caption(np.concatenate(row, axis=1), job.study_id, legend))
@@ -83,14 +88,3 @@ def _overlaid(case: Case, labels: Labels, z: int, styles: Styles) -> npt.NDArray
     """Return a slice with its lesions filled and outlined, (rows, columns, 3)."""
     drawn = draw_labels(grey(case.background.data[:, :, z]), labels[:, :, z], styles)
     return np.ascontiguousarray(drawn.transpose(1, 0, 2))
-
-
-def _fitted(picture: npt.NDArray[np.uint8], side: int | None) -> npt.NDArray[np.uint8]:
-    """Return a picture fitted into a black square; unchanged if ``side`` is None."""
-    if side is None:
-        return picture
-    small = Image.fromarray(picture)
-    small.thumbnail((side, side))
-    square = Image.new("RGB", (side, side))
-    square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
-    return np.asarray(square, dtype=np.uint8)

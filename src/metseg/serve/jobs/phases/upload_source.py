@@ -14,7 +14,7 @@ from metseg.io.file_index import Pair
 from metseg.io.images.channel_names import GreyRule, channel_names
 from metseg.io.images.slice_grouping import slice_files
 from metseg.io.images.slice_stack import SliceStackSource
-from metseg.io.prediction_inputs import find_inputs
+from metseg.io.prediction_inputs import LEFT_OUT, find_inputs
 from metseg.io.sequence_names import NAMED_BY_USER
 from metseg.io.volumes.image_files import ImageFile
 from metseg.io.volumes.study_source import study_from_files
@@ -132,7 +132,8 @@ def _dicom(job: Job, data: DataPart) -> CaseSource:
 
     paths = [upload.path for upload in job.uploads]
     asked = data.model_copy(update={"allow_gaps": job.options.allow_gaps})
-    studies = studies_asked_for(paths, asked, overrides=job.options.series)
+    overrides = {name: None if label == LEFT_OUT else label for name, label in job.options.series.items()}
+    studies = studies_asked_for(paths, asked, overrides=overrides)
     if len(studies) != 1:
         raise InputError(
             "the upload contains more than one study" if studies else "the upload contains no study",
