@@ -22,6 +22,7 @@ from metseg.measure.size import (
     voxel_volume_mm3,
     voxels_needed,
 )
+from metseg.measure.region_growing import Region, grow_region
 from metseg.measure.typical_voxel import typical_voxel
 from metseg.measure.voxel_lists import VoxelGroups, voxel_groups
 
@@ -31,11 +32,13 @@ __all__ = [
     "MM3_PER_ML",
     "Box",
     "ConfidenceMap",
+    "Region",
     "VoxelGroups",
     "axial_axis",
     "bounding_box",
     "diameters_mm",
     "dilated",
+    "grow_region",
     "grown",
     "instance_boxes",
     "label_instances",
