@@ -11,6 +11,7 @@ from metseg.measure.diameter import (
 )
 from metseg.measure.dilation import dilated
 from metseg.measure.instances import label_instances, label_regions
+from metseg.measure.region_growing import Region, grow_region
 from metseg.measure.size import (
     LARGEST_BRAIN_ML,
     MM3_PER_ML,
@@ -22,7 +23,6 @@ from metseg.measure.size import (
     voxel_volume_mm3,
     voxels_needed,
 )
-from metseg.measure.region_growing import Region, grow_region
 from metseg.measure.typical_voxel import typical_voxel
 from metseg.measure.voxel_lists import VoxelGroups, voxel_groups
 

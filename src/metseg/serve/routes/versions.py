@@ -30,8 +30,8 @@ Name = Annotated[
     str,
     Path(
         max_length=64,
-        description=f"One of {', '.join(VERSION_ARTIFACTS)}; `GET /studies/{{id}}/versions/{{number}}` lists those of a "
-        "version. Version 0 has the results of the study.",
+        description=f"One of {', '.join(VERSION_ARTIFACTS)}; `GET /studies/{{id}}/versions/{{number}}` lists those of "
+        "a version. Version 0 has the results of the study.",
         examples=["mask.nii.gz"],
     ),
 ]

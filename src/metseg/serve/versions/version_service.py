@@ -141,7 +141,7 @@ class Corrections:
         who: Principal,
         study_id: str,
         new: NewVersion | NewMask,
-        edits: list[Any],
+        edits: Sequence[Any],
         make: _Make,
         mask_sha256: str | None = None,
     ) -> Version:
@@ -166,7 +166,7 @@ class Corrections:
                 source=source,
                 author=new.author,
                 note=new.note,
-                edits=edits,
+                edits=[*edits],
                 mask_sha256=mask_sha256,
                 content={
                     "grown": [region.model_dump(mode="json") for region in with_joined(grown, findings)],
