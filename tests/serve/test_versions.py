@@ -264,7 +264,8 @@ def test_a_region_that_touches_a_lesion_is_joined_with_it(
         (add(voxel=[1, 2, 3], point_mm=[1, 2, 3]), "request.invalid", 422),
         (add(voxel=INSIDE_MISSED, max_ml=1e9), "request.invalid", 422),
         ({"action": "erase", "lesion": 1}, "request.invalid", 422),
-        ({"action": "accept", "lesion": 1, "path": "../../etc"}, "request.invalid", 422),
+        ({"action": "accept", "lesion": 1, "path": "../../etc"}, "request.url", 400),
+        ({"action": "accept", "lesion": 1, "more": "x"}, "request.invalid", 422),
         ({"action": "file:///etc/passwd", "lesion": 1}, "request.invalid", 422),
     ],
 )
@@ -348,8 +349,7 @@ def test_a_failed_commit_leaves_no_files(
         raise RuntimeError
 
     monkeypatch.setattr(version_repository.audit, "append", fail)
-    with pytest.raises(RuntimeError):
-        correct(client, study, accept(1))
+    assert correct(client, study, accept(1)).status_code == 500
     monkeypatch.undo()
     assert list(service.folders.study(study).versions.iterdir()) == []
     assert correct(client, study, accept(1)).status_code == 201
@@ -390,10 +390,10 @@ def test_other_owners_and_scopes_see_and_change_nothing(
     assert client.post(masks, files=files, data={"parent": "0"}, headers=reader).status_code == 403
     made = client.post(where, json=body, headers=mine)
     assert made.status_code == 201
-    assert made.json()["actor"].startswith("key ") or made.json()["actor"] != "local"
+    assert made.json()["actor"] == keys.holder(mine["Authorization"].partition(" ")[2]).actor
 
 
-@pytest.mark.parametrize("name", ["..%2Flesions.csv", "report.exe", "image.nii.gz", "..", "mask-0.png"])
+@pytest.mark.parametrize("name", ["..%2Flesions.csv", "report.exe", "image.nii.gz", "mask-0.png"])
 def test_names_that_are_no_file_of_a_version_are_unknown(client: TestClient, study: str, name: str) -> None:
     correct(client, study, accept(1))
     answer = client.get(f"/studies/{study}/versions/1/artifacts/{name}")

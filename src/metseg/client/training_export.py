@@ -1,7 +1,7 @@
 """Write corrected masks as a training set: nnU-Net's folders, which `metseg train` reads.
 
-The service keeps the reference image of a study and no other sequence. These are found by their checksums in a folder of
-the user, or the mask is written without images.
+The service keeps the reference image of a study and no other sequence. These are found by their checksums in a folder
+of the user, or the mask is written without images.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ def export_corrections(
 ) -> dict[str, Any]:
     """Write the latest corrected version of each study, and return the manifest.
 
-    A case with all images goes to ``OUT/<label scheme>/imagesTr`` and ``labelsTr``, another one to ``OUT/masks_only``. Of
-    studies of the same files only the newest is written, so that no image is in two cases.
+    A case with all images goes to ``OUT/<label scheme>/imagesTr`` and ``labelsTr``, another one to
+    ``OUT/masks_only``. Of studies of the same files only the newest is written, so that no image is in two cases.
 
     Args:
         source: of studies and files.
