@@ -32,7 +32,8 @@ def study(service: FakeApi) -> Study:
 
 
 def words(page: AppTest) -> str:
-    return "\n".join(str(item.value) for kind in (page.markdown, page.caption, page.error, page.info) for item in kind)
+    kinds = (page.markdown, page.caption, page.error, page.info)
+    return "\n".join(str(item.value) for kind in kinds for item in kind).replace("\\", "")
 
 
 def review(page: AppTest, study: Study, version: int, lesion: int, action: str) -> None:
