@@ -35,6 +35,9 @@ VERSION_ARTIFACTS: Final = {
 
 #: Text that is stored and shown: no control characters but line ends.
 _TEXT: Final = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
+#: Largest number in a request: those of any size could not be stored or compared.
+_LARGEST: Final = 2**31 - 1
+_Index = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
 Note = Annotated[
     str,
     Field(max_length=MAX_NOTE, pattern=_TEXT, description="Why, in words. Leave out names of patients."),
@@ -67,14 +70,14 @@ class LesionEdit(_Sent):
         description="`accept`: a lesion. `reject`: no lesion; it leaves the mask and stays in the table as rejected, "
         "and can be accepted later. `remove`: it leaves the mask and the table."
     )
-    lesion: int = Field(ge=1, description="Number of the lesion in the parent version.")
+    lesion: int = Field(ge=1, le=_LARGEST, description="Number of the lesion in the parent version.")
 
 
 class AddEdit(_Sent):
     """Add a lesion at a point: the connected region of the stored probability map above a threshold."""
 
     action: Literal["add"]
-    voxel: tuple[int, int, int] | None = Field(
+    voxel: tuple[_Index, _Index, _Index] | None = Field(
         default=None, description="Array indices of the result's grid from 0; for pictures column, row, slice."
     )
     point_mm: Point | None = Field(default=None, description="Instead of `voxel`: RAS mm.")
@@ -106,7 +109,7 @@ Edit = Annotated[LesionEdit | AddEdit, Field(discriminator="action")]
 class NewVersion(_Sent):
     """A correction: edits in order, each of the parent version's lesions."""
 
-    parent: int = Field(ge=0, description="Number of the version that is corrected: the latest one.")
+    parent: int = Field(ge=0, le=_LARGEST, description="Number of the version that is corrected: the latest one.")
     edits: tuple[Edit, ...] = Field(min_length=1, max_length=MAX_EDITS)
     note: Note = ""
     author: Author = ""
@@ -115,7 +118,7 @@ class NewVersion(_Sent):
 class NewMask(_Sent):
     """Text fields of an uploaded mask."""
 
-    parent: int = Field(ge=0)
+    parent: int = Field(ge=0, le=_LARGEST)
     note: Note = ""
     author: Author = ""
 

@@ -38,7 +38,11 @@ CONFIG: dict[str, Any] = {
     # Random bytes are of the form that the document asks for, and are no picture: they are refused, as they should be.
     "operations": [
         {"include-name": upload, "checks": {"positive_data_acceptance": {"enabled": False}}}
-        for upload in ("POST /predict/", "POST /studies")
+        for upload in (
+            *("POST /predict/", "POST /studies", "POST /studies/{study_id}/masks"),
+            # An added lesion has one of two kinds of place, which the document says in words only.
+            "POST /studies/{study_id}/versions",
+        )
     ],
 }
 

@@ -207,6 +207,8 @@ def test_a_region_that_touches_a_lesion_is_joined_with_it(
         (add(voxel=[20, 0, 0]), "usage.point", 422),
         (add(voxel=[-1, 0, 0]), "usage.point", 422),
         (add(point_mm=[1e30, 0, 0]), "usage.point", 422),
+        (add(point_mm=[1.7e308, 1.7e308, -1.7e308]), "usage.point", 422),
+        (add(voxel=[10**400, 0, 0]), "request.invalid", 422),
         (add(voxel=[5, 6, 4]), "usage.point", 422),
         (add(voxel=INSIDE_MISSED, label="ET"), "usage.unknown_name", 422),
         (add(), "request.invalid", 422),

@@ -104,8 +104,8 @@ async def create_version(
 
     `parent` is the version that was corrected. If another correction was stored meanwhile, the answer is 409.
     """
+    new = _parsed(await read_json(request, service.edit_limits))
     with service.correcting.enter():
-        new = _parsed(await read_json(request, service.edit_limits))
         version = await run_in_threadpool(service.corrections.correct, who, study_id, new)
     response.headers["Location"] = f"/studies/{study_id}/versions/{version.number}"
     return version
@@ -129,12 +129,13 @@ async def upload_version(
 
     Lesions that are as in the parent keep their state; others become accepted, or added if they are new.
     """
-    with service.gate.enter(), service.correcting.enter():
+    with service.gate.enter():
         await run_in_threadpool(service.versions.list, who, study_id)  # refuse before the upload is read
-        async with receiving(
-            request, service.folders.incoming, service.correction_limits, free_text=_FREE_TEXT
-        ) as upload:
-            version = await run_in_threadpool(_accept, service, who, study_id, upload)
+        limits = service.correction_limits
+        async with receiving(request, service.folders.incoming, limits, free_text=_FREE_TEXT) as upload:
+            # Not before: a slow upload must not keep others from correcting.
+            with service.correcting.enter():
+                version = await run_in_threadpool(_accept, service, who, study_id, upload)
     response.headers["Location"] = f"/studies/{study_id}/versions/{version.number}"
     return version
 

@@ -129,7 +129,7 @@ class _Editor:
         else:
             inverse = np.linalg.inv(self.pixels.affine)
             point = np.rint(inverse[:3, :3] @ np.asarray(edit.point_mm) + inverse[:3, 3])
-        if (point < 0).any() or (point >= self.pixels.shape).any():
+        if not ((point >= 0) & (point < self.pixels.shape)).all():  # not the reverse: NaN is outside too
             raise UsageError(
                 "the point is outside of the image",
                 where=f"edits.{place}",
