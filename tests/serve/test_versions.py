@@ -184,16 +184,11 @@ def test_a_point_in_mm_is_that_of_the_voxel(client: TestClient, study: str, make
     assert version["grown"][0]["voxel"] == INSIDE_MISSED
 
 
-def test_a_region_that_touches_a_lesion_is_joined_with_it(
-    client: TestClient, study: str, make: SimpleNamespace
-) -> None:
-    """A removed lesion beside another, added again with a low threshold: it stays apart from the other's voxels."""
+def test_a_removed_lesion_can_be_added_again(client: TestClient, study: str) -> None:
     correct(client, study, remove(2))
     version = correct(client, study, add(voxel=[12, 14, 5], threshold=0.9), parent=1).json()
-    assert [(row["voxels"], row["state"], row["was"]) for row in version["table"]] == [
-        (27, "unreviewed", [1]),
-        (8, "added", []),
-    ]
+    found = [(row["voxels"], row["state"], row["was"]) for row in version["table"]]
+    assert found == [(27, "unreviewed", [1]), (8, "added", [])]
     assert version["grown"][0]["joined"] == []
 
 
