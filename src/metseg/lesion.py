@@ -122,17 +122,18 @@ CASE_COLUMN: Final = "case"
 _BY_LABEL: Final = ("voxels", "volume_ml", "longest_diameter_mm", "longest_axial_diameter_mm")
 
 
-def lesions_csv(lesions: Sequence[Lesion], labels: Sequence[str] = ()) -> str:
+def lesions_csv(lesions: Sequence[Lesion], labels: Sequence[str] = (), more: Sequence[str] = ()) -> str:
     """Return lesions as CSV with a header; unknown values are empty.
 
     Args:
         lesions: one row each.
         labels: classes of the model; with more than one, columns by class are added.
+        more: further fields of the records, as last columns.
 
     >>> lesions_csv([]).split(",")[:3], lesions_csv([], ["NETC", "ET"]).strip().split(",")[-1]
     (['id', 'label', 'voxels'], 'longest_axial_diameter_mm_ET')
     """
-    return _csv([*COLUMNS, *_columns_by_label(labels)], (lesion.to_row() for lesion in lesions))
+    return _csv([*COLUMNS, *_columns_by_label(labels), *more], (lesion.to_row() for lesion in lesions))
 
 
 def lesions_csv_of_cases(cases: Mapping[str, Sequence[Lesion]], labels: Sequence[str] = ()) -> str:

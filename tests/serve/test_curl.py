@@ -27,6 +27,7 @@ import pytest
 from PIL import Image
 
 from metseg.schemas import Answer, ModelList, Study, StudyList
+from metseg.version_schemas import VersionList
 
 from . import running
 
@@ -113,7 +114,7 @@ def examination(scanner: SimpleNamespace, folder: Path) -> bytes:
 
 def test_every_block_is_run_by_a_test() -> None:
     """A block that is added to a page needs a test here."""
-    assert (len(blocks("README.md")), len(blocks("docs/service.md"))) == (0, 6)
+    assert (len(blocks("README.md")), len(blocks("docs/service.md"))) == (0, 7)
     assert all(PRINTED in text for text in blocks("docs/service.md"))
 
 
@@ -185,6 +186,15 @@ def test_submit_as_printed(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "after.nii.gz").write_bytes((shell.folder / "contrast.nii.gz").read_bytes()[:-20])
     assert Shell(shell.service, tmp_path).run(f"{call} failed", succeeds=False) == ""
     assert not (tmp_path / "failed").exists()
+
+
+def test_a_correction_and_a_corrected_mask(shell: Shell) -> None:
+    listed = VersionList.model_validate_json(shell.run(block("docs/service.md", '"edits"')))
+    assert [(item.number, item.source, item.note) for item in listed.versions] == [
+        (0, "model", ""),
+        (1, "edits", ""),
+        (2, "mask", "drawn again"),
+    ]
 
 
 def test_a_study_of_dicom(shell: Shell) -> None:

@@ -55,7 +55,7 @@ def test_the_doctor_finds_nothing_wrong(home: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("METSEG_PORT", str(running.free_port()))
     found = {finding.name: finding for finding in examine()}
     assert {name: finding.error for name, finding in found.items() if finding.error is not None} == {}
-    assert found["database"].text == "sqlite, tables up to date"
+    assert found["database"].text == "sqlite, tables will be migrated at the next start"
     assert found["keys"].text == "required for requests"
     assert "bright-t1c" in found["models"].text
 
@@ -81,6 +81,39 @@ def test_a_finished_study_is_shown_whole(client: TestClient) -> None:
     table = client.get(f"/studies/{DONE}/artifacts/lesions.csv")
     assert table.status_code == 200
     assert len(table.text.splitlines()) == 2
+
+
+def test_the_result_of_a_finished_study_is_version_0(client: TestClient) -> None:
+    """The fixture keeps the mask and no probabilities, which corrections need: the service says so."""
+    (version,) = client.get(f"/studies/{DONE}/versions").json()["versions"]
+    assert (version["number"], version["lesions"], version["source"]) == (0, 1, "model")
+    answer = client.get(f"/studies/{DONE}/versions/0/artifacts/mask.nii.gz")
+    assert answer.content == client.get(f"/studies/{DONE}/artifacts/mask.nii.gz").content
+    body = {"parent": 0, "edits": [{"action": "accept", "lesion": 1}]}
+    refused = client.post(f"/studies/{DONE}/versions", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "request.state")
+    assert "probability.nii.gz" in refused.json()["detail"]
+
+
+def test_a_finished_study_with_its_files_can_be_corrected(client: TestClient, home: Path) -> None:
+    """0.1.0 wrote no instance map: the lesions get the numbers of the stored table."""
+    import gzip
+
+    import nibabel
+    import numpy as np
+
+    folder = home / "studies" / DONE[:2] / DONE / "artifacts"
+    mask = nibabel.Nifti1Image.from_bytes(gzip.decompress((folder / "mask.nii.gz").read_bytes()))
+    labels = np.asanyarray(mask.dataobj)
+    image = np.full(labels.shape, 100, np.int16)
+    for name, data in (("image", image), ("probability", labels.astype(np.uint16) * 60000)):
+        content = nibabel.Nifti1Image(data, mask.affine).to_bytes()
+        (folder / f"{name}.nii.gz").write_bytes(gzip.compress(content))
+    body = {"parent": 0, "edits": [{"action": "accept", "lesion": 1}]}
+    made = client.post(f"/studies/{DONE}/versions", json=body)
+    assert made.status_code == 201, made.text
+    (lesion,) = made.json()["table"]
+    assert (lesion["state"], lesion["was"], lesion["changed"]) == ("accepted", [1], False)
 
 
 def test_a_failed_study_says_why(client: TestClient) -> None:

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from metseg.schemas import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
 from metseg.serve.http import openapi_examples
 from metseg.serve.http.problem_details import make_problem
+from metseg.version_schemas import NewVersion, Version, VersionList
 from metseg.volume import MODALITY_ALIASES
 
 #: What every call that needs a key can come to.
@@ -29,6 +30,14 @@ MORE: dict[tuple[str, str], set[str]] = {
     ("delete", "/studies/{study_id}"): {"204", "404", "422", *GUARDED},
     ("get", "/studies/{study_id}/artifacts/{name}"): {"200", "206", "304", "404", "416", "422", *GUARDED},
     ("patch", "/studies/{study_id}"): {"200", "404", "422", *GUARDED},
+    ("get", "/studies/{study_id}/versions"): {"200", "404", "409", "422", *GUARDED},
+    ("get", "/studies/{study_id}/versions/{number}"): {"200", "404", "409", "422", *GUARDED},
+    ("post", "/studies/{study_id}/versions"): {"201", "404", "409", *GUARDED, *UPLOADS},
+    ("post", "/studies/{study_id}/masks"): {"201", "404", "409", *GUARDED, *UPLOADS},
+    ("get", "/studies/{study_id}/versions/{number}/artifacts/{name}"): {
+        *("200", "206", "304", "404", "409", "416", "422"),
+        *GUARDED,
+    },
     ("get", "/models"): {"200", *GUARDED},
     ("get", "/models/choice"): {"200", "422", *GUARDED},
     ("post", "/models/{name}/accept"): {"200", "404", "422", *GUARDED},
@@ -64,6 +73,11 @@ def test_operation_ids_are_names_for_generated_clients(document: dict[str, Any])
         ("delete", "/studies/{study_id}"): "delete_study",
         ("get", "/studies/{study_id}/artifacts/{name}"): "get_artifact",
         ("patch", "/studies/{study_id}"): "label_study",
+        ("get", "/studies/{study_id}/versions"): "list_versions",
+        ("get", "/studies/{study_id}/versions/{number}"): "get_version",
+        ("post", "/studies/{study_id}/versions"): "create_version",
+        ("post", "/studies/{study_id}/masks"): "upload_version",
+        ("get", "/studies/{study_id}/versions/{number}/artifacts/{name}"): "get_version_artifact",
         ("get", "/models"): "list_models",
         ("get", "/models/choice"): "choose_model",
         ("post", "/models/{name}/accept"): "accept_model",
@@ -99,7 +113,11 @@ def test_every_problem_has_examples_of_its_status(document: dict[str, Any]) -> N
 
 def test_references_lead_somewhere(document: dict[str, Any]) -> None:
     names = set(re.findall(r"#/components/schemas/([A-Za-z]+)", str(document)))
-    assert {"Problem", "Answer", "Study"} <= names <= set(document["components"]["schemas"])
+    assert (
+        {"Problem", "Answer", "Study", "NewVersion", "AddEdit", "Version"}
+        <= names
+        <= set(document["components"]["schemas"])
+    )
 
 
 def test_examples_are_what_they_are_examples_of() -> None:
@@ -107,6 +125,9 @@ def test_examples_are_what_they_are_examples_of() -> None:
     Study.model_validate(openapi_examples.STUDY)
     Study.model_validate(openapi_examples.ACCEPTED)
     StudyList.model_validate(openapi_examples.STUDIES)
+    NewVersion.model_validate(openapi_examples.EDITS)
+    VersionList.model_validate(openapi_examples.VERSIONS)
+    Version.model_validate(openapi_examples.CORRECTED)
     Readiness.model_validate(openapi_examples.READY)
     for model in openapi_examples.MODELS["models"]:
         Model.model_validate(model)

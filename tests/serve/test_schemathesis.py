@@ -38,7 +38,11 @@ CONFIG: dict[str, Any] = {
     # Random bytes are of the form that the document asks for, and are no picture: they are refused, as they should be.
     "operations": [
         {"include-name": upload, "checks": {"positive_data_acceptance": {"enabled": False}}}
-        for upload in ("POST /predict/", "POST /studies")
+        for upload in (
+            *("POST /predict/", "POST /studies", "POST /studies/{study_id}/masks"),
+            # An added lesion has one of two kinds of place, which the document says in words only.
+            "POST /studies/{study_id}/versions",
+        )
     ],
 }
 
@@ -140,6 +144,17 @@ def test_studies_in_every_state_are_as_promised(
         assert ask("GET", where, **place) == 200
         assert ask("GET", where, is_part=True, **place, headers={"Range": "bytes=0-9"}) == 206
         assert ask("GET", where, **place, headers={"Range": "bytes=-0"}) == 416
+    body = {"parent": 0, "edits": [{"action": "accept", "lesion": 1}]}
+    place = {"path_parameters": {"study_id": done}}
+    json_body = {"body": body, "media_type": "application/json"}
+    assert ask("POST", "/studies/{study_id}/versions", **place, **json_body) == 201
+    assert ask("POST", "/studies/{study_id}/versions", **place, **json_body) == 409
+    assert ask("GET", "/studies/{study_id}/versions", **place) == 200
+    for number in (0, 1):
+        where = {"path_parameters": {"study_id": done, "number": number}}
+        assert ask("GET", "/studies/{study_id}/versions/{number}", **where) == 200
+    place = {"path_parameters": {"study_id": done, "number": 1, "name": "mask.nii.gz"}}
+    assert ask("GET", "/studies/{study_id}/versions/{number}/artifacts/{name}", **place) == 200
     assert ask("DELETE", "/studies/{study_id}", path_parameters={"study_id": done}) == 204
 
 

@@ -40,6 +40,17 @@ from metseg.schemas import (
     StudySummary,
     Warned,
 )
+from metseg.version_schemas import (
+    AddEdit,
+    Comparison,
+    Grown,
+    LesionState,
+    NewVersion,
+    Version,
+    VersionLesion,
+    VersionList,
+    VersionSummary,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -187,7 +198,10 @@ class FakeApi:
         models: installed.
         key: that is wanted; None: none is.
         down: whether nothing answers.
-        refusal: with what every hand-in is refused.
+        refusal: with what every hand-in and correction is refused.
+        versions: corrected versions, by study.
+        corrections: every correction that was sent.
+        has_versions: whether the service knows versions; older ones do not.
         asked: method and path of every request, in order.
         handed: fields of every upload: name, file name, content.
         may_accept: whether the caller may accept the terms of models.
@@ -206,6 +220,9 @@ class FakeApi:
     asked: list[str] = field(default_factory=list)
     handed: list[list[tuple[str, str | None, bytes]]] = field(default_factory=list)
     keys_of_uploads: list[str] = field(default_factory=list)
+    versions: dict[str, list[Version]] = field(default_factory=dict)
+    corrections: list[NewVersion] = field(default_factory=list)
+    has_versions: bool = True
     not_modified: int = 0
     may_accept: bool = False
     choice: ModelChoice | None = None
@@ -300,6 +317,8 @@ class FakeApi:
         study = self.studies.get(study_id)
         if study is None:
             return problem("request.unknown", 404, "the study does not exist")
+        if rest[:1] in (("versions",), ("masks",)):
+            return self._versions(request, study, *rest)
         if rest[:1] == ("artifacts",):
             return httpx.Response(200, content=self.files[study_id][rest[1]])
         if request.method == "DELETE":
@@ -314,6 +333,80 @@ class FakeApi:
             self.not_modified += 1
             return httpx.Response(304, headers={"ETag": etag})
         return answer(study, etag=etag)
+
+    def _versions(self, request: httpx.Request, study: Study, kind: str, *rest: str) -> httpx.Response:
+        """Answer for the versions of a study; a correction sets states, and removes and adds lesions of 8 voxels."""
+        if not self.has_versions:
+            return problem("request.unknown", 404, "this path does not exist")
+        known = [model_version(study), *self.versions.setdefault(study.id, [])]
+        if request.method == "POST":
+            if self.refusal is not None:
+                return httpx.Response(self.refusal.status, content=self.refusal.model_dump_json())
+            if kind == "masks":
+                self.handed.append(form_parts(request))
+                made = next_version(known[-1], source="mask")
+            else:
+                self.corrections.append(NewVersion.model_validate_json(request.content))
+                made = next_version(known[-1], self.corrections[-1])
+            self.versions[study.id].append(made)
+            self.files[study.id] |= {f"{made.number}/{name}": content for name, content in version_files().items()}
+            return answer(made, 201)
+        if not rest:
+            fields = VersionSummary.model_fields
+            summaries = (VersionSummary(**{name: getattr(item, name) for name in fields}) for item in known)
+            return answer(VersionList(study=study.id, versions=tuple(summaries)))
+        if len(rest) == 3:
+            return httpx.Response(200, content=self.files[study.id][f"{rest[0]}/{rest[2]}"])
+        return answer(known[int(rest[0])])
+
+
+def model_version(study: Study) -> Version:
+    table = tuple(VersionLesion(**item.model_dump(), state=LesionState.UNREVIEWED) for item in study.lesions)
+    return Version(
+        number=0, source="model", created_at=study.updated_at, lesions=len(table), unreviewed=len(table),
+        study=study.id, headline=_headline(study), table=table, artifacts=study.artifacts,
+    )  # fmt: skip
+
+
+def version_files() -> dict[str, bytes]:
+    """Return mask and instance map of a version without the smaller lesion."""
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[BOXES[0]] = 1
+    return {"mask.nii.gz": nifti(mask), "lesions.nii.gz": nifti(mask.astype(np.uint16)), "report.pdf": b"%PDF-1.7 two"}
+
+
+def next_version(parent: Version, new: NewVersion | None = None, source: str = "edits") -> Version:
+    """Return the version that the service would make of a correction."""
+    states = {"accept": LesionState.ACCEPTED, "reject": LesionState.REJECTED}
+    table = {lesion.id: lesion for lesion in parent.table}
+    grown = []
+    for place, edit in enumerate(new.edits if new is not None else ()):
+        if isinstance(edit, AddEdit):
+            grown.append(Grown(edit=place, voxel=(1, 1, 1), probability=0.4, threshold=0.2, voxels=8, label="lesion"))
+        elif edit.action == "remove":
+            del table[edit.lesion]
+        else:
+            table[edit.lesion] = table[edit.lesion].model_copy(update={"state": states[edit.action]})
+    counted = [lesion for lesion in table.values() if lesion.state != LesionState.REJECTED]
+    number = parent.number + 1
+    artifacts = tuple(
+        Artifact(
+            name=name, media_type="x/y", bytes=len(content), sha256=hashlib.sha256(content + b"2").hexdigest(),
+            url=f"/studies/{parent.study}/versions/{number}/artifacts/{name}",
+        )
+        for name, content in version_files().items()
+    )  # fmt: skip
+    return Version(
+        number=number, parent=parent.number, source=source, created_at=NOW, actor="local",
+        author="" if new is None else new.author, note="" if new is None else new.note, lesions=len(counted),
+        unreviewed=sum(lesion.state == LesionState.UNREVIEWED for lesion in counted), study=parent.study,
+        edits=() if new is None else new.edits, grown=tuple(grown), headline=headline_of(counted, labels="binary"),
+        table=tuple(table.values()), artifacts=artifacts,
+        comparison=Comparison(
+            lesions_before=parent.lesions, lesions=len(counted), voxels_before=108, voxels=100,
+            volume_ml_before=1.296, volume_ml=1.2, dice=0.96,
+        ),
+    )  # fmt: skip
 
 
 def answer(content: Any, status: int = 200, *, etag: str | None = None) -> httpx.Response:

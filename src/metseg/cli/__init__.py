@@ -15,6 +15,7 @@ import typer
 
 from metseg.cli import (
     compare,
+    corrections,
     demo,
     doctor,
     evaluate,
@@ -91,7 +92,8 @@ for name, command in COMMANDS.items():
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(serve.app, name="serve")
-for group in (app, models.app, recipes.app, serve.app, serve.keys):
+app.add_typer(corrections.app, name="corrections")
+for group in (app, models.app, recipes.app, serve.app, serve.keys, corrections.app):
     for listed in group.registered_commands:
         # By default, Typer cuts the summaries in a list of commands off at the width of the terminal.
         listed.short_help = _first_sentence(listed.callback)

@@ -29,6 +29,7 @@ from metseg.schemas import (
     Study,
     StudyList,
 )
+from metseg.version_schemas import NewMask, NewVersion, Version, VersionList
 
 #: Address of a service on this machine.
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
@@ -237,6 +238,32 @@ class ServiceApi:
     def artifact(self, study_id: str, name: str) -> bytes:
         """Return the content of a result."""
         return self._send("GET", f"/studies/{study_id}/artifacts/{name}").content
+
+    def versions(self, study_id: str) -> VersionList:
+        """Return the versions of a study that is done, oldest first; version 0 is the result of the model."""
+        return _parsed(VersionList, self._send("GET", f"/studies/{study_id}/versions"))
+
+    def version(self, study_id: str, number: int) -> Version:
+        """Return a version with its lesion table."""
+        return _parsed(Version, self._send("GET", f"/studies/{study_id}/versions/{number}"))
+
+    def correct(self, study_id: str, new: NewVersion) -> Version:
+        """Store edits of the latest version as a new version."""
+        body = new.model_dump_json(exclude_none=True)
+        headers = {"Content-Type": "application/json"}
+        return _parsed(Version, self._send("POST", f"/studies/{study_id}/versions", content=body, headers=headers))
+
+    def upload_mask(self, study_id: str, part: Part | FilePart, new: NewMask) -> Version:
+        """Store a corrected mask as a new version."""
+        fields = {name: str(value) for name, value in new.model_dump().items() if value != ""}
+        with ExitStack() as stack:
+            files = [(part.field, (part.name, _content(part, stack), "application/octet-stream"))]
+            response = self._send("POST", f"/studies/{study_id}/masks", files=files, data=fields)
+        return _parsed(Version, response)
+
+    def version_artifact(self, study_id: str, number: int, name: str) -> bytes:
+        """Return the content of a file of a version."""
+        return self._send("GET", f"/studies/{study_id}/versions/{number}/artifacts/{name}").content
 
     def _send(self, method: str, path: str, *, fine: Sequence[int] = (), **content: Any) -> httpx.Response:
         try:

@@ -8,17 +8,18 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from metseg.client.service_api import FilePart, ServiceApi, key_from_environment, url_from_environment
 from metseg.client.service_errors import Refusal, ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
 from metseg.client.upload_files import upload_parts
-from metseg.errors import UsageError
+from metseg.errors import InputError, UsageError
 from metseg.runtime.atomic_io import write_bytes
 from metseg.schemas import Artifact, Model, Options, State, Study, StudySummary
+from metseg.version_schemas import Edit, NewMask, NewVersion, Version, VersionSummary
 
 #: Seconds that `Client.wait` tolerates without an answer: a service that is updated comes back within a minute.
 OUTAGE_S: Final = 60.0
@@ -26,6 +27,11 @@ OUTAGE_S: Final = 60.0
 _PAGE: Final = 200
 #: Artifacts that a reader needs, by the beginnings of their names; the others are for viewers.
 RESULTS: Final = ("mask", "overlay", "lesions.json", "lesions.csv", "report")
+
+#: Name that an uploaded mask is sent with.
+_MASK_NAME: Final = "mask.nii.gz"
+
+Sent = TypeVar("Sent", bound=BaseModel)
 
 
 class Client:
@@ -110,7 +116,7 @@ class Client:
         given = [paths] if isinstance(paths, str | Path) else paths
         declared = {name: Path(path) for name, path in (sequences or {}).items()}
         parts = upload_parts([Path(path) for path in given], declared)
-        options = _options(model=model, stack=stack, allow_gaps=allow_gaps, series=dict(series or {}))
+        options = _checked(Options, model=model, stack=stack, allow_gaps=allow_gaps, series=dict(series or {}))
         study = self._hand_in(parts, options, idempotency_key or uuid.uuid4().hex, label)
         self._names[study.id] = [part.path.name for part in parts]
         return study
@@ -176,29 +182,111 @@ class Client:
             raise StudyUnfinished(found)
         return self._require_done(found)
 
-    def artifact(self, study: Study | str, name: str) -> bytes:
+    def artifact(self, study: Study | str, name: str, *, version: int = 0) -> bytes:
         """Return the content of one result file, such as ``mask.nii.gz``.
 
         Args:
             study: the study or its id.
-            name: one of ``study.artifacts``.
+            name: one of ``study.artifacts``; of a corrected version, one of its ``artifacts``.
+            version: number of the version; 0: the result of the model.
         """
-        return self._api.artifact(_id(study), name)
+        return self._content(_id(study), version, name)
 
-    def save(self, study: Study | str, folder: str | Path, names: Sequence[str] | None = None) -> tuple[Path, ...]:
+    def save(
+        self, study: Study | str, folder: str | Path, names: Sequence[str] | None = None, *, version: int = 0
+    ) -> tuple[Path, ...]:
         """Write result files of a study that is done into a folder, and return their paths.
 
         Args:
             study: the study or its id.
             folder: made if absent; existing files of the same names are replaced.
             names: of the artifacts; None: masks, overlays, ``lesions.json``, ``lesions.csv`` and the reports.
+            version: number of the version; 0: the result of the model. A corrected version has no overlays.
         Raises:
-            UsageError: the study has no such artifact.
+            UsageError: the study or the version has no such artifact.
             StudyFailed: the study has no results.
             ServiceError: a content differs from its checksum (``client.unexpected``).
         """
         done = self.result(study)
-        return tuple(self._save(done, artifact, Path(folder)) for artifact in _chosen(done, names))
+        artifacts = self.version(done, version).artifacts if version else done.artifacts
+        chosen = _chosen(artifacts, names)
+        return tuple(self._save(done.id, version, artifact, Path(folder)) for artifact in chosen)
+
+    def versions(self, study: Study | str) -> tuple[VersionSummary, ...]:
+        """Return the versions of a study that is done, oldest first; version 0 is the result of the model.
+
+        Args:
+            study: the study or its id.
+        """
+        return self._api.versions(_id(study)).versions
+
+    def version(self, study: Study | str, number: int) -> Version:
+        """Return a version: its lesion table with the reviewer's states, its edits, and what they changed.
+
+        Args:
+            study: the study or its id.
+            number: of the version.
+        """
+        return self._api.version(_id(study), number)
+
+    def correct(
+        self,
+        study: Study | str,
+        edits: Sequence[Edit | Mapping[str, object]],
+        *,
+        parent: int | None = None,
+        note: str = "",
+        author: str = "",
+    ) -> Version:
+        """Accept, reject, remove or add lesions, and return the new version; older versions stay as they are.
+
+        Args:
+            study: the study or its id.
+            edits: in order, such as ``{"action": "reject", "lesion": 2}`` or ``{"action": "add", "point_mm": (14, -31,
+                22)}``; lesions have the numbers of the parent version.
+            parent: number of the version that the edits refer to; None: the latest one.
+            note: why, in words.
+            author: who made the correction.
+        Raises:
+            UsageError: an edit that is none.
+            ServiceError: ``request.conflict``, the parent is not the latest version; or an edit cannot be made.
+
+        Examples:
+            Reject the second lesion::
+
+                version = client.correct(study, [{"action": "reject", "lesion": 2}], note="a vessel")
+                client.save(study, "corrected", version=version.number)
+        """
+        number = self._latest(study) if parent is None else parent
+        new = _checked(NewVersion, parent=number, edits=tuple(edits), note=note, author=author)
+        return self._api.correct(_id(study), new)
+
+    def upload_mask(
+        self, study: Study | str, path: str | Path, *, parent: int | None = None, note: str = "", author: str = ""
+    ) -> Version:
+        """Upload a corrected mask, and return the new version.
+
+        Args:
+            study: the study or its id.
+            path: NIfTI with the classes of the model, on the grid of the artifact ``image.nii.gz``. The name of the
+                file is not sent.
+            parent: number of the version that the mask corrects; None: the latest one.
+            note: why, in words.
+            author: who drew the mask.
+        Raises:
+            InputError: no such file.
+            ServiceError: ``request.conflict``, the parent is not the latest version; or the mask does not fit.
+        """
+        place = Path(path)
+        if not place.is_file():
+            raise InputError("no such file", where=place, cure="check the path", code="input.missing")
+        number = self._latest(study) if parent is None else parent
+        new = _checked(NewMask, parent=number, note=note, author=author)
+        try:
+            return self._api.upload_mask(_id(study), FilePart("file", _MASK_NAME, place), new)
+        except ServiceError as error:
+            error.name_files([place.name])
+            raise
 
     def cancel(self, study: Study | str) -> Study:
         """Cancel a study; it stays in the list, without results.
@@ -246,8 +334,17 @@ class Client:
             raise error
         return study
 
-    def _save(self, study: Study, artifact: Artifact, folder: Path) -> Path:
-        content = self.artifact(study, artifact.name)
+    def _latest(self, study: Study | str) -> int:
+        """Return the number of the latest version."""
+        return self.versions(study)[-1].number
+
+    def _content(self, study_id: str, version: int, name: str) -> bytes:
+        if version:
+            return self._api.version_artifact(study_id, version, name)
+        return self._api.artifact(study_id, name)
+
+    def _save(self, study_id: str, version: int, artifact: Artifact, folder: Path) -> Path:
+        content = self._content(study_id, version, artifact.name)
         # The name becomes a path on this machine, so it is not taken on trust.
         if Path(artifact.name).name != artifact.name or hashlib.sha256(content).hexdigest() != artifact.sha256:
             raise Unexpected(
@@ -267,23 +364,28 @@ def _retry_after(error: Unreachable | Refusal) -> float:
     return float(error.retry_after_s)
 
 
-def _options(**values: object) -> Options:
+def _checked(kind: type[Sent], **values: object) -> Sent:
+    """Return a document for the service.
+
+    Raises:
+        UsageError: a value is not allowed in it.
+    """
     try:
-        return Options.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(first["msg"], where=where, got=first["input"], code="usage.options") from None
 
 
-def _chosen(study: Study, names: Sequence[str] | None) -> Sequence[Artifact]:
+def _chosen(artifacts: Sequence[Artifact], names: Sequence[str] | None) -> Sequence[Artifact]:
     if names is None:
-        return [artifact for artifact in study.artifacts if artifact.name.startswith(RESULTS)]
-    known = {artifact.name: artifact for artifact in study.artifacts}
+        return [artifact for artifact in artifacts if artifact.name.startswith(RESULTS)]
+    known = {artifact.name: artifact for artifact in artifacts}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(
-            "the study has no such artifact",
+            "the result has no such artifact",
             got=", ".join(unknown),
             expected=", ".join(known),
             code="usage.unknown_name",

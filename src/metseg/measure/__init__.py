@@ -11,6 +11,7 @@ from metseg.measure.diameter import (
 )
 from metseg.measure.dilation import dilated
 from metseg.measure.instances import label_instances, label_regions
+from metseg.measure.region_growing import Region, grow_region
 from metseg.measure.size import (
     LARGEST_BRAIN_ML,
     MM3_PER_ML,
@@ -31,11 +32,13 @@ __all__ = [
     "MM3_PER_ML",
     "Box",
     "ConfidenceMap",
+    "Region",
     "VoxelGroups",
     "axial_axis",
     "bounding_box",
     "diameters_mm",
     "dilated",
+    "grow_region",
     "grown",
     "instance_boxes",
     "label_instances",

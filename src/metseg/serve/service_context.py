@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from metseg.serve.http.rate_limit import RateLimiter
 from metseg.serve.http.uploads import Limits
@@ -15,31 +16,42 @@ from metseg.serve.storage.database import Database, open_database
 from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.retention import Sweeper
 from metseg.serve.storage.study_service import Studies, busy
+from metseg.serve.storage.version_repository import Versions
 from metseg.serve.storage.worker_registry import Workers
 from metseg.serve.sync_predict.client import SyncPredictor
+from metseg.serve.versions.version_service import Corrections
+
+#: Corrections that one API process computes at the same time: each holds the maps of a study, up to a gigabyte.
+CORRECTIONS_AT_ONCE: Final = 2
+#: Largest body of a request with edits.
+EDITS_MAX_BYTES: Final = 256 * 1024
 
 
 @dataclass
 class Gate:
-    """Limits the number of concurrent uploads. Used only on the event loop, so it needs no lock.
+    """Limits the number of concurrent requests of a kind. Used only on the event loop, so it needs no lock.
 
     Args:
-        settings: settings with the limit.
-        inside: present number of uploads.
+        settings: settings of the service.
+        limit: largest number.
+        what: kind of the requests, in the plural.
+        inside: present number.
     """
 
     settings: Settings
+    limit: int
+    what: str = "uploads"
     inside: int = 0
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Count one upload.
+        """Count one request.
 
         Raises:
             Refused: ``service.busy``.
         """
-        if self.inside >= self.settings.uploads_at_once:
-            raise busy(self.settings, "there are too many uploads at the same time")
+        if self.inside >= self.limit:
+            raise busy(self.settings, f"there are too many {self.what} at the same time")
         self.inside += 1
         try:
             yield
@@ -64,7 +76,10 @@ class Service:
     workers: Workers = field(init=False)
     sweeper: Sweeper = field(init=False)
     instant: SyncPredictor = field(init=False)
+    versions: Versions = field(init=False)
+    corrections: Corrections = field(init=False)
     gate: Gate = field(init=False)
+    correcting: Gate = field(init=False)
     rates: RateLimiter = field(init=False)
     measures: ServiceMetrics = field(init=False)
 
@@ -75,7 +90,10 @@ class Service:
         self.workers = Workers(self.database, self.settings)
         self.sweeper = Sweeper(self.database, self.settings)
         self.instant = SyncPredictor(self.settings)
-        self.gate = Gate(self.settings)
+        self.versions = Versions(self.database, self.settings)
+        self.corrections = Corrections(self.studies, self.versions, self.correction_limits)
+        self.gate = Gate(self.settings, self.settings.uploads_at_once)
+        self.correcting = Gate(self.settings, CORRECTIONS_AT_ONCE, "corrections")
         self.rates = RateLimiter(self.settings.key_requests_per_minute)
         self.measures = ServiceMetrics(self.studies, self.workers, self.gate)
 
@@ -96,6 +114,16 @@ class Service:
         return Limits(
             chosen.predict_max_bytes, 1, chosen.upload_deadline_s, chosen.upload_idle_s, chosen.disk_reserve_bytes
         )
+
+    @property
+    def correction_limits(self) -> Limits:
+        """Return the limits of an uploaded mask."""
+        return replace(self.study_limits, max_files=1)
+
+    @property
+    def edit_limits(self) -> Limits:
+        """Return the limits of a list of edits."""
+        return replace(self.study_limits, max_bytes=EDITS_MAX_BYTES, max_files=0)
 
     def start(self) -> None:
         """Start the background threads and the predict process."""

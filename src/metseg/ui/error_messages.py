@@ -93,6 +93,32 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "request.state": ErrorText(
         "This is no longer possible", "The study is already finished. You can delete it instead."
     ),
+    "request.conflict": ErrorText(
+        "Somebody has corrected this study meanwhile", "Reload the page, and correct the latest version."
+    ),
+    "usage.lesion": ErrorText(
+        "This lesion does not exist any more", "Reload the page, and correct the latest version."
+    ),
+    "usage.point": ErrorText(
+        "No lesion can be added at this point",
+        "It lies outside of the image, or in a finding: accept that finding, or choose another point.",
+    ),
+    "input.no_probability": ErrorText(
+        "The model sees no lesion at this point",
+        "Move the crosshair into the middle of the lesion, or draw the lesion and upload the corrected mask.",
+    ),
+    "input.region_size": ErrorText(
+        "The lesion at this point would be too large",
+        "Move the crosshair into the middle of the lesion, or draw the lesion and upload the corrected mask.",
+    ),
+    "input.mask_grid": ErrorText(
+        "The mask does not have the size and position of the image",
+        "Draw it on the image under 'Report and files', and save it with the geometry of that image.",
+    ),
+    "input.labels": ErrorText(
+        "The mask contains values that are no classes of the model",
+        "Use the values of the mask under 'Report and files'.",
+    ),
     "request.url": ErrorText("A link or a path cannot be opened", "Upload the images themselves."),
     "request.malformed": ErrorText("The upload arrived damaged", "Upload the files again."),
     "request.method": ErrorText("The service cannot do this", _NOT_ON_PAGE),

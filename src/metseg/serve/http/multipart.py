@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -91,15 +91,17 @@ class Upload:
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def reader_for(content_type: str | None, folder: Path, *, max_files: int) -> BodyReader | FormReader:
-    """Return the reader for a media type.
+def reader_for(
+    content_type: str | None, folder: Path, *, max_files: int, free_text: Collection[str] = ()
+) -> BodyReader | FormReader:
+    """Return the reader for a media type; arguments as those of `FormReader`.
 
     Raises:
         Refused: ``request.media_type``, ``request.malformed``.
     """
     media_type, options = parse_options_header(content_type)
     if media_type == b"multipart/form-data":
-        return FormReader(folder, options.get(b"boundary", b""), max_files=max_files)
+        return FormReader(folder, options.get(b"boundary", b""), max_files=max_files, free_text=free_text)
     if media_type.startswith(b"image/") or media_type == b"application/octet-stream":
         return BodyReader(folder)
     raise Refused(
@@ -195,10 +197,12 @@ class FormReader(_Reader):
         folder: folder for the files.
         boundary: boundary of the parts, from the request header.
         max_files: maximum number of files.
+        free_text: names of fields for people to read, which may look like a URL or a path ("left: not a lesion").
     """
 
-    def __init__(self, folder: Path, boundary: bytes, *, max_files: int) -> None:
+    def __init__(self, folder: Path, boundary: bytes, *, max_files: int, free_text: Collection[str] = ()) -> None:
         super().__init__(folder, max_files=max_files)
+        self._free_text = free_text
         self._header = bytearray(), bytearray()
         self._disposition = b""
         self._field = ""
@@ -306,7 +310,8 @@ class FormReader(_Reader):
             value = self._text.decode("utf-8")
         except UnicodeDecodeError:
             raise _malformed() from None
-        refuse_place(value, "a field of the form")
+        if self._field not in self._free_text:
+            refuse_place(value, "a field of the form")
         if not value.strip():  # ignore empty fields, and file fields without a file
             return
         self.upload.fields.setdefault(self._field, []).append(value)

@@ -8,8 +8,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem
-from metseg.serve.http.openapi_examples import ANSWER, PROBLEM_DETAILS
+from metseg.serve.http.openapi_examples import ANSWER, EDITS, PROBLEM_DETAILS
 from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
+from metseg.version_schemas import MAX_AUTHOR, MAX_NOTE, NewVersion
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -57,14 +58,18 @@ def header(description: str) -> dict[str, Any]:
 
 
 def complete(app: FastAPI) -> None:
-    """Add the schema of problems to the document, to which the routes refer."""
+    """Add schemas to the document to which the routes refer: of problems, and of bodies that are read as streams."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = make()
-            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = schema
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            # The bodies of these are not read by the framework, which does not know them therefore.
+            for model in (Problem, NewVersion):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas |= {name: part for name, part in schema.pop("$defs", {}).items() if name not in schemas}
+                schemas[model.__name__] = schema
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -173,6 +178,42 @@ STUDY_BODY: Final[dict[str, Any]] = {
                     "additionalProperties": False,
                 },
                 "encoding": {"series": {"explode": True}},
+            }
+        },
+    }
+}
+
+#: Body of `POST /studies/{id}/versions`.
+VERSION_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/NewVersion"}, "example": EDITS},
+        },
+    }
+}
+
+#: Body of `POST /studies/{id}/masks`.
+VERSION_MASK_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "parent"],
+                    "properties": {
+                        "file": {**_BINARY, "description": "NIfTI with class ids, on the grid of `image.nii.gz`."},
+                        "parent": {
+                            "type": "integer",
+                            "minimum": 0,
+                            "description": "Number of the version that was corrected: the latest one.",
+                        },
+                        "note": {"type": "string", "maxLength": MAX_NOTE, "description": "Why, in words."},
+                        "author": {"type": "string", "maxLength": MAX_AUTHOR, "description": "Who corrected it."},
+                    },
+                    "additionalProperties": False,
+                }
             }
         },
     }

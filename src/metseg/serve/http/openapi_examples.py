@@ -179,6 +179,82 @@ READY: Final[dict[str, Any]] = {
     "workers": 1,
 }
 
+#: Body of a correction.
+EDITS: Final[dict[str, Any]] = {
+    "parent": 0,
+    "edits": [
+        {"action": "accept", "lesion": 1},
+        {"action": "reject", "lesion": 2},
+        {"action": "add", "point_mm": [14.0, -31.5, 22.0]},
+    ],
+    "note": "lesion 2 is a vessel",
+    "author": "reader 1",
+}
+
+_MODEL_VERSION: Final[dict[str, Any]] = {
+    "number": 0,
+    "parent": None,
+    "source": "model",
+    "created_at": _MOMENT,
+    "actor": "",
+    "author": "",
+    "note": "",
+    "lesions": 2,
+    "unreviewed": 2,
+}
+_CORRECTION: Final[dict[str, Any]] = {
+    "number": 1,
+    "parent": 0,
+    "source": "edits",
+    "created_at": _MOMENT,
+    "actor": "local",
+    "author": "reader 1",
+    "note": "lesion 2 is a vessel",
+    "lesions": 1,
+    "unreviewed": 0,
+}
+
+VERSIONS: Final[dict[str, Any]] = {"study": STUDY_ID, "versions": [_MODEL_VERSION, _CORRECTION]}
+
+#: A version without its second lesion.
+CORRECTED: Final[dict[str, Any]] = {
+    **_CORRECTION,
+    "study": STUDY_ID,
+    "edits": [{"action": "accept", "lesion": 1}, {"action": "remove", "lesion": 2}],
+    "mask_sha256": None,
+    "grown": [],
+    "headline": {
+        "fitness": "",
+        "finding": "1 lesion found.",
+        "lesions": 1,
+        "specks": 0,
+        "speck_ml": 0.1,
+        "figures": [{"name": "volume", "value": 0.812, "unit": "mL"}],
+    },
+    "table": [{**LESION, "state": "accepted", "was": [1], "changed": False}],
+    "comparison": {
+        "lesions_before": 2,
+        "lesions": 1,
+        "voxels_before": 838,
+        "voxels": 812,
+        "volume_ml_before": 0.838,
+        "volume_ml": 0.812,
+        "dice": 0.984242,
+        "gone": [2],
+        "new": [],
+    },
+    "artifacts": [
+        {
+            "name": "mask.nii.gz",
+            "media_type": "application/gzip",
+            "bytes": 20480,
+            "sha256": _SHA256,
+            "url": f"/studies/{STUDY_ID}/versions/1/artifacts/mask.nii.gz",
+        }
+    ],
+    "notice": "Research use only: not a medical device.",
+}
+
 #: Example of the detail of each problem.
 PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.url": "a URL or a path is given",
@@ -195,6 +271,10 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.queue": "the owner of this API key has too many unfinished studies (expected at most 50)",
     "licence.not_accepted": "this model is for non-commercial use only, and its terms have not been accepted",
     "request.state": "the study is finished (got done)",
+    "request.conflict": "the parent is not the latest version of the study (expected 2, got 1)",
+    "usage.lesion": "the parent version has no such lesion, or an earlier edit removed it (expected 1, 2, got 3)",
+    "usage.point": "the point is outside of the image (expected voxels from 0 to 181, 217, 181, got 12, 300, 4)",
+    "usage.unknown_name": "the model has no such class (expected lesion)",
     "request.too_large": "the upload is too large (expected at most 2048 MiB)",
     "request.media_type": "the media type of the body is not supported",
     "request.invalid": "query.limit: Input should be less than or equal to 200",
@@ -207,6 +287,10 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "input.no_fitting_model": (
         "no installed model fits this input (got mets-sim: it needs t1c, and only t2f is declared or recognised)"
     ),
+    "input.no_probability": "the model sees no lesion at this point (expected a probability of at least 0.01, got 0)",
+    "input.region_size": "the region at this point is too large (expected at most 10000 voxels)",
+    "input.mask_grid": "the mask is not on the grid of the result (got shapes (182, 218, 182) and (91, 109, 91))",
+    "input.labels": "unknown label 7 (expected (0, 1))",
     "service.busy": "the queue is full",
     "service.predictor": "the picture took too long",
     "service.no_model": "no model for pictures is installed",

@@ -29,6 +29,7 @@ STATUS: Final[Mapping[str, int]] = {
     "request.not_acceptable": 406,
     "request.timeout": 408,
     "request.state": 409,
+    "request.conflict": 409,
     "request.too_large": 413,
     "request.range": 416,
     "request.media_type": 415,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,31 +46,35 @@ class Limits:
 
 
 @asynccontextmanager
-async def receiving(request: Request, incoming: Path, limits: Limits) -> AsyncIterator[Upload]:
+async def receiving(
+    request: Request, incoming: Path, limits: Limits, *, free_text: Collection[str] = ()
+) -> AsyncIterator[Upload]:
     """Receive an upload into a new folder, and remove the folder at the end.
 
     Args:
         request: ``multipart/form-data``, or one file as the body itself.
         incoming: parent of the folders of uploads.
         limits: limits of the upload.
+        free_text: see `metseg.serve.http.multipart.FormReader`.
     Raises:
         Refused: ``request.too_large``, ``request.timeout``, and what `metseg.serve.http.multipart` refuses.
         ResourceError: ``resources.disk``.
     """
     folder = incoming / secrets.token_hex(16)
     try:
-        yield await _receive(request, folder, limits)
+        yield await _receive(request, folder, limits, free_text)
     finally:
         # Not in a thread: after a disconnect or at shutdown, nothing can be awaited any more.
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _receive(request: Request, folder: Path, limits: Limits) -> Upload:
+async def _receive(request: Request, folder: Path, limits: Limits, free_text: Collection[str]) -> Upload:
     said = request.headers.get("content-length", "")
     if said.isdigit() and int(said) > limits.max_bytes:
         raise _too_large(limits)
-    await run_in_threadpool(_make_folder, folder, limits)
-    reader = reader_for(request.headers.get("content-type"), folder, max_files=limits.max_files)
+    await run_in_threadpool(make_incoming_folder, folder, limits)
+    media_type = request.headers.get("content-type")
+    reader = reader_for(media_type, folder, max_files=limits.max_files, free_text=free_text)
     try:
         async with asyncio.timeout(limits.deadline_s):
             async for batch in _batches(request, limits):
@@ -104,7 +108,8 @@ async def _batches(request: Request, limits: Limits) -> AsyncIterator[bytes]:
     yield bytes(gathered)
 
 
-def _make_folder(folder: Path, limits: Limits) -> None:
+def make_incoming_folder(folder: Path, limits: Limits) -> None:
+    """Create the folder of an upload, if there is disk space; raises as `receiving`."""
     with disk_full_is_an_error(folder):
         folder.mkdir(parents=True, mode=0o700)
     free = shutil.disk_usage(folder).free
@@ -135,3 +140,24 @@ def _too_slow(expected: str) -> Refused:
         cure="try again with a faster connection",
         headers={"Connection": "close"},
     )
+
+
+async def read_json(request: Request, limits: Limits) -> bytes:
+    """Return the body of a small JSON request, read with limits on size and time.
+
+    Raises:
+        Refused: ``request.media_type``, ``request.too_large``, ``request.timeout``.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Refused(
+            "request.media_type",
+            "the media type of the body is not supported",
+            where="header Content-Type",
+            expected="application/json",
+        )
+    try:
+        async with asyncio.timeout(limits.deadline_s):
+            return b"".join([batch async for batch in _batches(request, limits)])
+    except TimeoutError:
+        raise _too_slow(f"{limits.deadline_s:g} s in all") from None

@@ -1,7 +1,7 @@
 """Routes of the API. Each checks access, calls one function and returns its result."""
 
-from metseg.serve.routes import artifacts, models, operations, predict, studies
+from metseg.serve.routes import artifacts, models, operations, predict, studies, versions
 
-ROUTERS = (predict.router, studies.router, artifacts.router, models.router, operations.router)
+ROUTERS = (predict.router, studies.router, artifacts.router, versions.router, models.router, operations.router)
 
 __all__ = ["ROUTERS"]

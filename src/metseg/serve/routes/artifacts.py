@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path as FilePath
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from metseg.schemas import ARTIFACTS
+from metseg.schemas import ARTIFACTS, Artifact
 from metseg.serve.http.dependencies import Reading, Svc
 from metseg.serve.http.middleware import ASKED_HEAD
-from metseg.serve.http.openapi import header, problems
+from metseg.serve.http.openapi import Responses, header, problems
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.serializers import artifacts_of
 from metseg.serve.routes.studies import IfNoneMatch, StudyId, matches
@@ -38,20 +39,23 @@ Name = Annotated[
         examples=["mask.nii.gz"],
     ),
 ]
+ByteRange = Annotated[str | None, Header(alias="Range", description="Part of the file: bytes=0-99.")]
 _PART: Final = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(set(ARTIFACTS.values()))}
 _CONTENT: Final = {**_PART, "application/json": {"schema": {"type": "object"}}}
+#: Responses of routes that send a file.
+FILE_RESPONSES: Final[Responses] = {
+    200: {"description": "The file.", "content": _CONTENT, "headers": {"ETag": header("SHA-256 of the content.")}},
+    206: {"description": "The part requested with Range.", "content": _PART},
+    304: {"description": "Nothing has changed since the ETag in If-None-Match."},
+    **problems("request.forbidden", "request.unknown", "request.range", "request.url", "request.invalid"),
+}
 
 
 @router.get(
     "/{study_id}/artifacts/{name}",
     summary="Get a result",
     response_class=Response,
-    responses={
-        200: {"description": "The file.", "content": _CONTENT, "headers": {"ETag": header("SHA-256 of the content.")}},
-        206: {"description": "The part requested with Range.", "content": _PART},
-        304: {"description": "Nothing has changed since the ETag in If-None-Match."},
-        **problems("request.forbidden", "request.unknown", "request.range", "request.url", "request.invalid"),
-    },
+    responses=FILE_RESPONSES,
 )
 def get_artifact(
     request: Request,
@@ -60,7 +64,7 @@ def get_artifact(
     study_id: StudyId,
     name: Name,
     if_none_match: IfNoneMatch = None,
-    byte_range: Annotated[str | None, Header(alias="Range", description="Part of the file: bytes=0-99.")] = None,
+    byte_range: ByteRange = None,
 ) -> Response:
     """Get one result of a study that is done."""
     record = service.studies.find(who, study_id)
@@ -70,25 +74,48 @@ def get_artifact(
         raise Refused(
             "request.unknown", "the study has no such result", cure="see the artifacts in GET /studies/{study_id}"
         )
-    etag = f'"{found.sha256}"'
+    answer = send_file(request, path, found, f"{study_id[:8]}-{name}", if_none_match, byte_range)
+    if is_content(request, answer):
+        service.studies.note(who, "artifact.read", study_id, {"name": name})
+    return answer
+
+
+def send_file(
+    request: Request, path: FilePath, artifact: Artifact, name: str, if_none_match: str | None, byte_range: str | None
+) -> Response:
+    """Return the response with a stored file.
+
+    Args:
+        request: of the client.
+        path: the file.
+        artifact: its entry.
+        name: of the download.
+        if_none_match: an earlier ETag.
+        byte_range: header Range.
+    Raises:
+        Refused: ``request.range``.
+    """
+    etag = f'"{artifact.sha256}"'
     if if_none_match is not None and matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
     if byte_range is not None:
-        _require_range(byte_range, found.bytes)
-    is_head = getattr(request.state, ASKED_HEAD, False)
-    if not is_head:
-        service.studies.note(who, "artifact.read", study_id, {"name": name})
-    policy = _PDF_POLICY if found.media_type == _PDF else _POLICY
+        _require_range(byte_range, artifact.bytes)
+    policy = _PDF_POLICY if artifact.media_type == _PDF else _POLICY
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": policy}
-    disposition = "inline" if found.media_type.startswith(("text/html", "image/", "application/pdf")) else "attachment"
-    response = _HeadOfFile if is_head else FileResponse
+    is_shown = artifact.media_type.startswith(("text/html", "image/", "application/pdf"))
+    response = _HeadOfFile if getattr(request.state, ASKED_HEAD, False) else FileResponse
     return response(
         path,
-        media_type=found.media_type,
+        media_type=artifact.media_type,
         headers=headers,
-        filename=f"{study_id[:8]}-{name}",
-        content_disposition_type=disposition,
+        filename=name,
+        content_disposition_type="inline" if is_shown else "attachment",
     )
+
+
+def is_content(request: Request, answer: Response) -> bool:
+    """Return whether a response of `send_file` sends content of the file, which the audit log records."""
+    return isinstance(answer, FileResponse) and not getattr(request.state, ASKED_HEAD, False)
 
 
 class _HeadOfFile(FileResponse):

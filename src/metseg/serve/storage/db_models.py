@@ -178,6 +178,30 @@ class LesionRecord(Record):
     content: Mapped[dict[str, Any]]
 
 
+class VersionRecord(Record):
+    """A corrected version of a study; it never changes. Version 0, the model's result, has no row."""
+
+    __tablename__ = "study_versions"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    parent: Mapped[int]
+    #: Name of its folder below ``versions/``, random.
+    folder: Mapped[str] = mapped_column(String(32))
+    source: Mapped[str] = mapped_column(String(8))
+    created_at: Mapped[datetime]
+    #: Id of the API key; "local" without keys.
+    actor: Mapped[str] = mapped_column(String(80))
+    #: As the client stated it.
+    author: Mapped[str] = mapped_column(String(80))
+    note: Mapped[str] = mapped_column(Text)
+    edits: Mapped[list[Any]] = mapped_column(JSON)
+    mask_sha256: Mapped[str | None] = mapped_column(String(64))
+    #: The fields ``grown``, ``table`` and ``comparison`` of `metseg.version_schemas.Version`.
+    content: Mapped[dict[str, Any]]
+    artifacts: Mapped[list[Any]] = mapped_column(JSON)
+
+
 class WorkerRecord(Record):
     """A worker and its last heartbeat."""
 

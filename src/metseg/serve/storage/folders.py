@@ -5,6 +5,7 @@ studies/<ab>/<study id>/
     inputs/0001.nii.gz ...    uploaded files, by their number in the upload
     work/                     intermediate results of the phases
     artifacts/                results, each written atomically
+    versions/<random>/        files of a corrected version, moved into place as a whole
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class StudyFolder:
     @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"
+
+    @property
+    def versions(self) -> Path:
+        return self.root / "versions"
 
 
 @dataclass(frozen=True)

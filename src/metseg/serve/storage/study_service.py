@@ -155,7 +155,7 @@ class Studies:
     def version(self, who: Principal, study_id: str) -> int:
         """Return the version of a study, which every change increments; raises as `find`."""
         with self.database.read() as session:
-            return _visible(session, who, study_id).version
+            return visible_study(session, who, study_id).version
 
     def page(self, who: Principal, *, limit: int, after: str | None, search: Search) -> list[StudyRecord]:
         """Return the studies of an owner that match a search, newest first.
@@ -167,7 +167,7 @@ class Studies:
         query = query.where(*_conditions(search))
         with self.database.read() as session:
             if after is not None:
-                last = _visible(session, who, after)
+                last = visible_study(session, who, after)
                 place = sa.tuple_(StudyRecord.created_at, StudyRecord.id)
                 query = query.where(place < (last.created_at, last.id))
             query = query.order_by(StudyRecord.created_at.desc(), StudyRecord.id.desc()).limit(limit)
@@ -188,7 +188,7 @@ class Studies:
             Refused: ``request.unknown``.
         """
         with self.database.write() as session:
-            study = _visible(session, who, study_id, lock=True)
+            study = visible_study(session, who, study_id, lock=True)
             if study.label != label:
                 study.label = label
                 self._touch(study)
@@ -202,7 +202,7 @@ class Studies:
             Refused: ``request.unknown``; ``request.state``, it is done or failed.
         """
         with self.database.write() as session:
-            study = _visible(session, who, study_id, lock=True)
+            study = visible_study(session, who, study_id, lock=True)
             if study.state in (State.DONE, State.FAILED):
                 raise Refused("request.state", "the study is finished", got=study.state, cure="delete it")
             if study.state != State.CANCELLED:
@@ -219,7 +219,7 @@ class Studies:
             Refused: ``request.unknown``.
         """
         with self.database.write() as session:
-            hide(_visible(session, who, study_id, lock=True), self.clock())
+            hide(visible_study(session, who, study_id, lock=True), self.clock())
             audit.append(session, who.actor, "study.deleted", study_id=study_id)
         self.folders.remove(study_id)
 
@@ -326,7 +326,8 @@ def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
     return found
 
 
-def _visible(session: Session, who: Principal, study_id: str, *, lock: bool = False) -> StudyRecord:
+def visible_study(session: Session, who: Principal, study_id: str, *, lock: bool = False) -> StudyRecord:
+    """Return a study of an owner, locked for a change if `lock`; raises as `Studies.find`."""
     query = sa.select(StudyRecord).where(StudyRecord.id == study_id, StudyRecord.owner == who.owner)
     study = session.scalar(query.with_for_update() if lock else query)
     if study is None or study.deleted_at is not None:

@@ -22,6 +22,7 @@ TITLES: Final[Mapping[str, str]] = {
     "mask.nii.gz": "Mask (NIfTI)",
     "probability.nii.gz": "Probabilities (NIfTI)",
     "lesions.nii.gz": "Lesions by number (NIfTI)",
+    "findings.nii.gz": "All findings, rejected ones too (NIfTI)",
     "image.nii.gz": "Image, de-identified (NIfTI)",
     "lesions.csv": "Lesion table (CSV)",
     "lesions.json": "Lesion table, with processing details (JSON)",

@@ -14,6 +14,7 @@ from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
 from metseg.ui.display_text import KINDS, ago, duration_words, plain, source_name, with_sequence_names
 from metseg.ui.error_messages import explain_failure
+from metseg.ui.pages.corrections import open_version, show_corrections
 from metseg.ui.pages.downloads import show_downloads, show_report
 from metseg.ui.pages.model_choice import show_card
 from metseg.ui.pages.model_comparison import show_comparison
@@ -23,8 +24,9 @@ from metseg.ui.viewer.volume_viewer import show_volume
 
 
 def show_result(api: Api, study: Study) -> None:
-    """Show the result of a study that is done."""
-    _head(api, study)
+    """Show the result of a study that is done: its latest version, or the one that the user has chosen."""
+    shown = open_version(api, study)
+    _head(shown.api, shown.study)
     chosen = st.segmented_control(
         "Section",
         list(SECTIONS),
@@ -34,7 +36,12 @@ def show_result(api: Api, study: Study) -> None:
         label_visibility="collapsed",
     )
     with error_display.told():
-        SECTIONS[str(chosen or IMAGES)](api, study)
+        if chosen in UNCORRECTED:
+            SECTIONS[str(chosen)](api, study)
+        else:
+            SECTIONS[str(chosen or IMAGES)](shown.api, shown.study)
+    if chosen == IMAGES:
+        show_corrections(shown)
 
 
 def _head(api: Api, study: Study) -> None:
@@ -117,6 +124,8 @@ def _report(api: Api, study: Study) -> None:
 
 
 IMAGES: Final = "Images"
+#: Sections about the models, which show the result of the model and no corrected version.
+UNCORRECTED: Final = ("Two models", "Preprocessing")
 #: Sections of the page; only the selected one is built.
 SECTIONS: Final[Mapping[str, Callable[[Api, Study], None]]] = {
     IMAGES: _images,

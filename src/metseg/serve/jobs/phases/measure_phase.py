@@ -18,7 +18,8 @@ from metseg.schemas import Phase
 from metseg.serve.http.problem_details import public_text
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
-from metseg.serve.jobs.phases.read_phase import the_case, write_png
+from metseg.serve.jobs.phases.read_phase import the_case
+from metseg.serve.storage.png_files import write_png
 
 #: The document of the case, an artifact.
 DOCUMENT = "lesions.json"

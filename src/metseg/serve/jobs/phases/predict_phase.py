@@ -12,7 +12,8 @@ from metseg.schemas import Phase
 from metseg.serve.jobs.phases.intermediates import load_segmentation, save_segmentation, to_16_bits
 from metseg.serve.jobs.phases.job import Job, Outcome, Segmentation
 from metseg.serve.jobs.phases.preprocess_phase import the_prepared
-from metseg.serve.jobs.phases.read_phase import the_case, write_png
+from metseg.serve.jobs.phases.read_phase import the_case
+from metseg.serve.storage.png_files import write_png
 
 #: Folder of the mask and its probabilities, below ``work/``.
 SEGMENTATION = "segmentation"

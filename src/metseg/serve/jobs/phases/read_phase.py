@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from metseg.inference.outputs.volume_outputs import write_nifti
 from metseg.inference.windows.memory import require_memory_for
@@ -17,10 +15,10 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.plot.overlay import grey
 from metseg.preprocess.prepared_case import reference_name
-from metseg.runtime.atomic_io import write_bytes
 from metseg.serve.jobs.phases.intermediates import anonymous, load_brain_mask, load_case, save_case, storable
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.upload_source import find_source
+from metseg.serve.storage.png_files import write_png
 from metseg.volume import Case
 
 #: Folder of the case, below ``work/``.
@@ -107,10 +105,3 @@ def as_picture(case: Case, z: int) -> npt.NDArray[np.uint8]:
     else:
         drawn = grey(case.background.data[:, :, z])
     return np.ascontiguousarray(drawn.transpose(1, 0, 2))
-
-
-def write_png(path: Path, pixels: npt.NDArray[np.generic]) -> None:
-    """Write a picture (rows, columns) or (rows, columns, 3) atomically."""
-    encoded = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
-    write_bytes(path, encoded.getvalue())

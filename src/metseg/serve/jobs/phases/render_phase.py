@@ -20,8 +20,9 @@ from metseg.schemas import Phase
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.measure_phase import the_document, the_lesions, the_records
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
-from metseg.serve.jobs.phases.read_phase import the_case, write_png
+from metseg.serve.jobs.phases.read_phase import the_case
 from metseg.serve.jobs.phases.thumbnail import fit_into_square, volume_key_image
+from metseg.serve.storage.png_files import write_png
 from metseg.volume import Case
 
 Labels = npt.NDArray[np.uint8]
