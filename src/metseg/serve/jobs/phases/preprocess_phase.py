@@ -76,7 +76,7 @@ def _give_sequences(job: Job, prepared: Prepared) -> None:
     moved = next((record.details["moved"] for record in prepared.records if record.step == "align"), {})
     for name in case.modalities:
         affine = case.images[name].affine
-        if name == reference or affine is None:
+        if name in (reference, BRAIN_MASK) or affine is None:
             continue
         artifact = f"sequence-{name}.nii.gz"
         world = np.asarray(moved[name]["world"]) if name in moved else np.eye(4)

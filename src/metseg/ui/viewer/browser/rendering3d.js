@@ -16,7 +16,8 @@ function loadScript() {
 // Return an object with `show` for a canvas.
 export async function createRendering(canvas) {
   const { Niivue, NVImage } = await loadScript();
-  const viewer = new Niivue({ isResizeCanvas: true, dragAndDropEnabled: false, logLevel: "error", backColor: [0, 0, 0, 1] });
+  const options = { isResizeCanvas: true, dragAndDropEnabled: false, logLevel: "error", backColor: [0, 0, 0, 1] };
+  const viewer = new Niivue(options);
   await viewer.attachToCanvas(canvas);
   if (!viewer.gl) throw new Error("this browser has no WebGL");
   viewer.setSliceType(viewer.sliceTypeRender);
@@ -27,8 +28,8 @@ export async function createRendering(canvas) {
       if (key !== shown) {
         shown = key;
         for (const volume of [...viewer.volumes]) viewer.removeVolume(volume);
-        viewer.addVolume(await NVImage.loadFromUrl({ url: fileUrl(brain ? inBrain(image, brain) : image.file), name: "image.nii" }));
-        viewer.addVolume(await NVImage.loadFromUrl({ url: fileUrl(labels.file), name: "lesions.nii", cal_min: 0 }));
+        viewer.addVolume(await read(NVImage, brain ? inBrain(image, brain) : image.file, "image.nii"));
+        viewer.addVolume(await read(NVImage, labels.file, "lesions.nii"));
         viewer.volumes[1].setColormapLabel(labelColours(classes));
       }
       Object.assign(viewer.volumes[0], { cal_min: window.low, cal_max: window.high });
@@ -38,8 +39,13 @@ export async function createRendering(canvas) {
   };
 }
 
-function fileUrl(content) {
-  return URL.createObjectURL(new Blob([content]));
+async function read(NVImage, content, name) {
+  const url = URL.createObjectURL(new Blob([content]));
+  try {
+    return await NVImage.loadFromUrl({ url, name });
+  } finally {
+    URL.revokeObjectURL(url);
+  }
 }
 
 // Return the file of an image with black outside the brain.

@@ -97,10 +97,3 @@ function interpolate(volume, x, y, z) {
   const face = (from) => line(from) * (1 - b) + line(from + high) * b;
   return face(at) * (1 - c) + face(at + over) * c + 0.5;
 }
-
-// Return the product of two (4, 4) matrices, as its first three lines.
-export function product(first, second) {
-  return first.slice(0, 3).map((line) =>
-    [0, 1, 2, 3].map((column) => line.reduce((sum, value, place) => sum + value * second[place][column], 0)),
-  );
-}
