@@ -29,11 +29,10 @@ from metseg.picture_style import (
     hexadecimal,
 )
 from metseg.schemas import NOTICE, Study
-from metseg.sequence_titles import sequence_title
+from metseg.sequence_titles import sequence_short_title, sequence_title
 from metseg.ui import result_cache, session_state
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
-from metseg.ui.viewer.lesion_table import lesion_words
 from metseg.ui.viewer.nifti_bytes import Matrix, inverse
 from metseg.ui.viewer.scene import Point, Scene
 from metseg.ui.viewer.viewer_files import FIRST_PRESET, GreyCopy
@@ -124,7 +123,7 @@ def _arguments(api: Api, study: Study, scene: Scene, threshold: float | None) ->
         "colours": {"selected": hexadecimal(SELECTED_COLOUR), "brain": hexadecimal(BRAIN_COLOUR)},
         "bar": {"lengths": list(BAR_LENGTHS_MM), "share": BAR_SHARE},
         **{name: {"url": _address(study, name, content)} for name, content in files.items()},
-        "lesionList": _lesions(study, scene),
+        "lesionList": _lesions(scene),
         "point": list(crosshair.crosshair(study.id, scene)),
         "selected": session_state.selected_lesion(study.id),
         "serial": _serial(study, scene),
@@ -158,6 +157,7 @@ def _image(study: Study, name: str, copy: GreyCopy, scene: Scene) -> dict[str, A
     return {
         "name": name,
         "title": sequence_title(name),
+        "shortTitle": sequence_short_title(name),
         "url": _address(study, name, copy.content),
         "matrix": matrix_between(copy.affine, scene.image.affine),
         "slope": copy.slope,
@@ -170,14 +170,10 @@ def _style(value: int, style: ClassStyle) -> dict[str, Any]:
     return {"value": value, "title": style.title, "rgb": list(style.colour), "colour": hexadecimal(style.colour)}
 
 
-def _lesions(study: Study, scene: Scene) -> list[dict[str, Any]]:
-    """Return number, voxel and description of each lesion that lies in the volume, in the order of the table."""
-    placed = ((lesion, scene.inside(scene.places[lesion.id])) for lesion in scene.lesions)
-    return [
-        {"id": lesion.id, "voxel": list(point), "text": lesion_words(lesion, study.facts.slices)}
-        for lesion, point in placed
-        if point is not None
-    ]
+def _lesions(scene: Scene) -> list[dict[str, Any]]:
+    """Return number and voxel of each lesion that lies in the volume, in the order of the table."""
+    placed = ((lesion.id, scene.inside(scene.places[lesion.id])) for lesion in scene.lesions)
+    return [{"id": number, "voxel": list(point)} for number, point in placed if point is not None]
 
 
 def _address(study: Study, name: str, content: bytes) -> str:

@@ -2,20 +2,20 @@
 
 import { PLANES } from "./volumes.js";
 
-export const LAYOUTS = { planes: "Three planes", one: "One plane", sequences: "Side by side", rendering: "3D" };
+const LAYOUTS = { planes: "Three planes", one: "One plane", sequences: "Side by side", rendering: "3D" };
 const OVERLAYS = { outline: "Outline", filled: "Filled", hidden: "Hidden" };
-export const KEYS = [
-  ["↑ ↓, wheel", "next or previous slice"],
-  ["Page Up, Page Down", "ten slices"],
+const KEYS = [
+  ["↑ ↓, wheel", "next, previous slice"],
+  ["PgUp, PgDn", "ten slices"],
   ["n, p", "next, previous lesion"],
   ["1 to 4", "sequence"],
-  ["s, w", "narrower, wider window"],
-  ["d, e", "window level down, up"],
-  ["right button", "drag: level and width"],
-  ["o, b", "lesions, brain outline on or off"],
-  ["+, −, Ctrl + wheel", "zoom"],
-  ["middle button, Alt", "drag: move the picture"],
-  ["r, f", "reset the view, full screen"],
+  ["w, s", "window wider, narrower"],
+  ["e, d", "level up, down"],
+  ["right drag", "level and width"],
+  ["o, b", "lesions, brain outline"],
+  ["+, −, Ctrl+wheel", "zoom"],
+  ["Alt+drag", "move the picture"],
+  ["r, f", "reset, full screen"],
 ];
 
 const element = (id) => document.getElementById(id);
@@ -66,8 +66,9 @@ export function showControls(state, actions) {
   shown = now;
   const names = images.length > 1 ? images : [];
   element("sequences").replaceChildren(
-    ...names.map(({ name, title }, place) => {
-      const made = button(`${place + 1} ${title}`, () => actions.set({ active: name }));
+    ...names.map(({ name, title, shortTitle }, place) => {
+      const made = button(`${place + 1} ${shortTitle}`, () => actions.set({ active: name }));
+      made.title = title;
       made.setAttribute("aria-pressed", String(name === state.active));
       return made;
     }),
@@ -105,8 +106,7 @@ function showWindow(state) {
 }
 
 function showLegend(state) {
-  const { classes, brain, colours, lesionList } = state.study;
-  const selected = lesionList.find(({ id }) => id === state.selected);
+  const { classes, brain, colours } = state.study;
   const entry = (kind, property, colour, title) => {
     const sign = document.createElement("span");
     sign.className = kind;
@@ -117,7 +117,7 @@ function showLegend(state) {
   };
   element("legend").replaceChildren(
     ...classes.map(({ colour, title }) => entry("square", "background", colour, title)),
-    ...(selected ? [entry("square", "background", colours.selected, `Selected: ${selected.text}`)] : []),
+    ...(state.selected ? [entry("square", "background", colours.selected, `lesion ${state.selected}, selected`)] : []),
     ...(brain && state.brain ? [entry("line", "borderColor", colours.brain, "brain outline")] : []),
   );
 }

@@ -2,7 +2,7 @@
 
 import { PLANES, cut, sample } from "./volumes.js";
 
-const LINE = "#78be82", TEXT = "#ebebeb", OUTLINE_PIXELS = 1.6;
+const LINE = "#78be82", TEXT = "#ebebeb", THICKEST = 2;
 const scratch = document.createElement("canvas");
 
 // Return the pixels per millimetre at which a plane fits into a box.
@@ -40,67 +40,91 @@ export class Frame {
   }
 }
 
-// Draw a plane. `scene`: {image, labels, lesions, brain} volumes, null until they are loaded; `look`: see viewer.js.
-export function draw(canvas, frame, scene, look) {
+// Draw a picture: {canvas, frame, cache}. `scene`: {image, labels, lesions, brain} volumes, missing until they are
+// loaded; `look`: see viewer.js.
+export function draw({ canvas, frame, cache }, scene, look) {
   const context = canvas.getContext("2d");
   const ratio = canvas.width / frame.width;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = "#000";
   context.fillRect(0, 0, frame.width, frame.height);
   const index = look.point[frame.plane.axis];
-  if (scene.image) drawGrey(context, frame, scene.image, index, look.window);
-  if (scene.brain && look.brain) {
-    outline(context, frame, cut(scene.brain, frame.plane, index), 1, look.brainColour, 1, 0);
+  const planeOf = (name) =>
+    remember(cache, name, [scene[name], index], () => cut(scene[name], frame.plane, index));
+  if (scene.image) drawGrey(context, frame, cache, scene.image, index, look.window);
+  if (scene.brain && look.brain) outline(context, frame, planeOf("brain"), 1, look.brainColour, 1, 0);
+  if (scene.labels && look.overlay === "filled") fill(context, frame, planeOf("labels"), look);
+  if (scene.labels && look.overlay === "outline") {
+    for (const { value, colour } of look.classes) {
+      outline(context, frame, planeOf("labels"), value, colour, lineWidth(frame), 0.5, look.opacity);
+    }
   }
-  if (look.overlay !== "hidden") drawLesions(context, frame, scene, index, look);
+  if (scene.lesions && look.selected && look.overlay !== "hidden") {
+    outline(context, frame, planeOf("lesions"), look.selected, look.selectedColour, lineWidth(frame), -0.75);
+  }
   drawCrosshair(context, frame, look.point);
   drawMarks(context, frame, look, index);
 }
 
-function drawGrey(context, frame, image, index, window) {
+// Return what was made for the same key before, or make it: a step through one plane leaves the others as they are.
+function remember(cache, name, key, make) {
+  const known = cache.get(name);
+  if (known && known.key.every((part, place) => part === key[place])) return known.value;
+  const value = make();
+  cache.set(name, { key, value });
+  return value;
+}
+
+// Return the width of outlines: thinner where voxels are small on the screen.
+function lineWidth(frame) {
+  return Math.min(Math.max(0.6 * Math.min(...frame.size), 1), THICKEST);
+}
+
+function drawGrey(context, frame, cache, image, index, window) {
   const { volume, matrix, fine } = image;
-  const plane = matrix
-    ? sample(volume, matrix, frame.grid.shape, frame.plane, index, fine)
-    : cut(volume, frame.plane, index);
-  const table = new Uint32Array(256);
-  const width = Math.max(window.high - window.low, 1e-6);
-  for (let value = 0; value < 256; value++) {
-    const grey = Math.max(0, Math.min(255, Math.round((255 * (value - window.low)) / width)));
-    table[value] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
-  }
-  paint(context, frame, plane, (value) => table[value], true);
+  const plane = remember(cache, "image", [volume, index], () =>
+    matrix
+      ? sample(volume, matrix, frame.grid.shape, frame.plane, index, fine)
+      : cut(volume, frame.plane, index),
+  );
+  const pixels = remember(cache, "grey", [plane, window.low, window.high], () => {
+    const table = greyTable(window);
+    return coloured(plane, (value) => table[value]);
+  });
+  paint(context, frame, pixels, true);
 }
 
-// Draw the pixels of a plane, enlarged to the box of the frame.
-function paint(context, frame, plane, colourOf, smooth) {
-  scratch.width = plane.columns;
-  scratch.height = plane.rows;
-  const pixels = new ImageData(plane.columns, plane.rows);
+function greyTable({ low, high }) {
+  const width = Math.max(high - low, 1e-6);
+  return Uint32Array.from({ length: 256 }, (_, value) => {
+    const grey = Math.max(0, Math.min(255, Math.round((255 * (value - low)) / width)));
+    return (0xff000000 | (grey << 16) | (grey << 8) | grey) >>> 0;
+  });
+}
+
+function fill(context, frame, labels, { classes, opacity }) {
+  if (!labels.values.some((value) => value > 0)) return;
+  const alpha = Math.round(255 * opacity) << 24;
+  const words = new Map(classes.map(({ value, rgb: [r, g, b] }) => [value, alpha | (b << 16) | (g << 8) | r]));
+  paint(context, frame, coloured(labels, (value) => words.get(value) ?? 0), false);
+}
+
+// Return the pixels of a plane; `colourOf` gives alpha, blue, green and red of a value as one number.
+function coloured({ values, columns, rows }, colourOf) {
+  const pixels = new ImageData(columns, rows);
   const words = new Uint32Array(pixels.data.buffer);
-  for (let place = 0; place < words.length; place++) words[place] = colourOf(plane.values[place]);
-  scratch.getContext("2d").putImageData(pixels, 0, 0);
-  context.imageSmoothingEnabled = smooth;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(scratch, ...frame.box);
+  for (let place = 0; place < words.length; place++) words[place] = colourOf(values[place]);
+  return pixels;
 }
 
-function drawLesions(context, frame, scene, index, look) {
-  const labels = scene.labels && cut(scene.labels, frame.plane, index);
-  if (labels && labels.values.some((value) => value > 0)) {
-    if (look.overlay === "filled") {
-      const alpha = Math.round(255 * look.opacity) << 24;
-      const words = new Map(look.classes.map(({ value, rgb: [r, g, b] }) => [value, alpha | (b << 16) | (g << 8) | r]));
-      paint(context, frame, labels, (value) => words.get(value) ?? 0, false);
-    } else {
-      for (const { value, colour } of look.classes) {
-        outline(context, frame, labels, value, colour, OUTLINE_PIXELS, 0.5, look.opacity);
-      }
-    }
-  }
-  if (scene.lesions && look.selected) {
-    const lesions = cut(scene.lesions, frame.plane, index);
-    outline(context, frame, lesions, look.selected, look.selectedColour, OUTLINE_PIXELS, -0.75);
-  }
+// Draw pixels, enlarged to the box of the frame.
+function paint(context, frame, pixels, isSmooth) {
+  scratch.width = pixels.width;
+  scratch.height = pixels.height;
+  scratch.getContext("2d").putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = isSmooth;
+  context.imageSmoothingQuality = "medium";
+  context.drawImage(scratch, ...frame.box);
 }
 
 // Draw a line along the edges of the pixels with a value. `inset`: how far inside, in line widths; negative: outside.

@@ -6,7 +6,7 @@ import { createRendering } from "./rendering3d.js";
 import { connect, report, setHeight } from "./streamlit.js";
 import { PLANES, keepOnly, load, valueAt } from "./volumes.js";
 
-const MOST_SHOWN = 4, LARGEST_ZOOM = 16, PAGE_SLICES = 10, NOTCH = 50, REPORT_AFTER_MS = 400, FINEST = 4;
+const MOST_SHOWN = 4, LARGEST_ZOOM = 16, PAGE_SLICES = 10, NOTCH = 50, REPORT_AFTER_MS = 400, FINEST = 4, NARROW = 360;
 const root = document.getElementById("viewer"), cells = document.getElementById("cells");
 const state = {
   study: null, // the arguments of the page
@@ -19,7 +19,7 @@ const state = {
   point: null, selected: null, zoom: 1, centre: null,
 };
 const reported = { count: 0, all: false, timer: 0, place: "" };
-let pictures = []; // {canvas, plane, image, frame}
+let pictures = []; // {cell, canvas, plane, name of its sequence or null, frame, cache}
 let rendering = null;
 let scheduled = 0;
 
@@ -221,7 +221,7 @@ function addPicture(plane, name) {
   cell.className = "cell";
   canvas.setAttribute("role", "img");
   cell.append(canvas);
-  const picture = { cell, canvas, plane, name, frame: null };
+  const picture = { cell, canvas, plane, name, frame: null, cache: new Map() };
   pictures.push(picture);
   connectPointer(picture);
   return cell;
@@ -264,14 +264,15 @@ function drawPicture(picture) {
   const image = study.images.find(({ name }) => name === picture.name) ?? activeImage();
   const { width, height } = picture.cell.getBoundingClientRect();
   const ratio = window.devicePixelRatio || 1;
-  picture.canvas.width = Math.round(width * ratio);
-  picture.canvas.height = Math.round(height * ratio);
+  const size = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
+  // Setting a size clears the canvas and allocates it anew, even if it is the same size.
+  if (picture.canvas.width !== size.width || picture.canvas.height !== size.height) Object.assign(picture.canvas, size);
   const fits = pictures.map(({ plane }) => fitScale(study.grid, PLANES[plane], width, height));
   const scale = Math.min(...fits) * state.zoom; // the same in all pictures
   picture.frame = new Frame(study.grid, picture.plane, width, height, scale, state.centre);
   const scene = { image: state.images.get(image.name), labels: overlays.labels, lesions: overlays.lesions };
   if (study.brain) scene.brain = overlays.brain;
-  draw(picture.canvas, picture.frame, scene, {
+  draw(picture, scene, {
     point: state.point,
     window: state.windows[image.name],
     overlay: state.overlay,
@@ -281,7 +282,7 @@ function drawPicture(picture) {
     classes: study.classes,
     selected: state.selected,
     selectedColour: study.colours.selected,
-    title: scene.image ? image.title : `${image.title} …`,
+    title: `${width < NARROW ? image.shortTitle : image.title}${scene.image ? "" : " …"}`,
     caseLabel: study.caseLabel,
     notice: study.notice,
     bar: study.bar,
