@@ -102,7 +102,7 @@ def document(api: Api, study: Study) -> bytes:
     return _bytes(study.id, "lesions.json", _checksums(study, "lesions.json"), api)
 
 
-@st.cache_data(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
+@st.cache_resource(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
 def _viewer_image(study_id: str, file: str, checksum: str, _api: Api, _scene: Scene) -> GreyCopy:
     del checksum  # part of the key
     if file == _IMAGE:
@@ -112,7 +112,7 @@ def _viewer_image(study_id: str, file: str, checksum: str, _api: Api, _scene: Sc
     return viewer_files.grey_copy(image, _scene.brain if is_on_grid else None)
 
 
-@st.cache_data(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
+@st.cache_resource(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
 def _viewer_overlays(
     study_id: str, checksums: tuple[str, ...], threshold: float | None, _scene: Scene
 ) -> dict[str, bytes]:

@@ -27,11 +27,11 @@ def _draw(api: Api, study: Study) -> None:
     with st.spinner("Fetching the images …"):
         scene = result_cache.scene(api, study)
     crosshair.start(study.id, scene)
-    left, right = st.container(key=theme.BESIDE).columns([1.9, 1], gap="medium")
+    left, right = st.container(key=theme.BESIDE).columns([1.75, 1], gap="medium")
     with right:
         table = st.container()
         threshold = _threshold(study, scene)
-    with left:
+    with left.container(key=theme.VIEWER):
         show_viewer(api, study, scene, threshold)
     with table:
         show_table(study, lambda number: crosshair.jump_to_lesion(study.id, scene, number))

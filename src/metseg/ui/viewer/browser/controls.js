@@ -2,7 +2,7 @@
 
 import { PLANES } from "./volumes.js";
 
-const LAYOUTS = { planes: "Three planes", one: "One plane", sequences: "Side by side", rendering: "3D" };
+const LAYOUTS = { planes: "3 planes", one: "1 plane", sequences: "Side by side", rendering: "3D" };
 const OVERLAYS = { outline: "Outline", filled: "Filled", hidden: "Hidden" };
 const KEYS = [
   ["↑ ↓, wheel", "next, previous slice"],
@@ -83,7 +83,7 @@ export function showControls(state, actions) {
       }),
   );
   element("plane").value = state.plane;
-  element("plane").parentElement.style.display = ["one", "sequences"].includes(state.layout) ? "" : "none";
+  element("plane").style.display = ["one", "sequences"].includes(state.layout) ? "" : "none";
   element("overlay").value = state.overlay;
   element("opacity").value = state.opacity;
   element("brain").checked = state.brain;
