@@ -1,4 +1,4 @@
-"""The viewer in a real browser, Debian's Chromium: keys, clicks, sequences, 3D; slices and windows never ask the page."""
+"""The viewer in a real browser, Debian's Chromium: keys, clicks, sequences, 3D; slices and windows need no page."""
 
 from __future__ import annotations
 
