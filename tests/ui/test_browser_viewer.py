@@ -15,8 +15,8 @@ import pytest
 
 from metseg.class_styles import class_styles
 from metseg.picture_style import ORANGE
-from metseg.ui.viewer import browser_viewer
-from metseg.ui.viewer.browser_viewer import matrix_between, report_of, shown_classes
+from metseg.ui.viewer import browser_viewer, viewer_files
+from metseg.ui.viewer.browser_viewer import matrix_to, report_of, shown_classes
 from metseg.ui.viewer.nifti_bytes import moved, read_nifti
 from metseg.ui.viewer.scene import Scene
 from metseg.ui.viewer.viewer_files import (
@@ -27,6 +27,7 @@ from metseg.ui.viewer.viewer_files import (
     grey_copy,
     labels_file,
     lesions_file,
+    thinned,
 )
 
 from .fake import done_volume, volume_files, volume_lesions
@@ -114,14 +115,30 @@ def test_each_class_has_the_colour_and_name_of_planes_and_reports(scene: Scene) 
 
 
 def test_a_sequence_on_another_grid_is_placed_by_its_affine(scene: Scene) -> None:
-    grid = scene.image.affine
-    assert matrix_between(grid, grid) is None
-    other = grid.copy()
+    copy = grey_copy(scene.image, None)
+    assert matrix_to(copy, scene) is None
+    other = scene.image.affine.copy()
     other[:3, :3] /= 2  # voxels of half the size
     other[:3, 3] += (4, 0, -3)
-    matrix = np.vstack([np.asarray(matrix_between(other, grid)), [0, 0, 0, 1]])
+    matrix = np.vstack([np.asarray(matrix_to(replace(copy, affine=other), scene)), [0, 0, 0, 1]])
     for voxel in ((0, 0, 0), (3, 4, 5)):
-        np.testing.assert_allclose(moved(other, moved(matrix, voxel)), moved(grid, voxel), atol=1e-9)
+        np.testing.assert_allclose(moved(other, moved(matrix, voxel)), moved(scene.image.affine, voxel), atol=1e-9)
+    shorter = grey_copy(replace(scene.image, data=scene.image.data[:, :, :8]), None)
+    assert matrix_to(shorter, scene) is not None  # fewer slices from the same place
+
+
+def test_a_large_image_is_thinned_along_its_finest_axis(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, affine = scene.image.data, np.diag([1.0, 2.0, 3.0, 1.0])
+    whole, placed = thinned(data, affine)
+    assert whole is data
+    np.testing.assert_array_equal(placed, affine)
+    monkeypatch.setattr(viewer_files, "LARGEST", data.size // 3)
+    small, placed = thinned(data, affine)
+    assert small.size <= data.size // 3
+    np.testing.assert_array_equal(np.diag(placed), [2, 4, 3, 1])
+    voxel = (3, 4, 5)
+    x, y, z = np.rint(moved(np.linalg.inv(affine), moved(placed, voxel))).astype(int)
+    assert small[voxel] == data[x, y, z]
 
 
 def test_a_report_of_the_viewer_is_understood(scene: Scene) -> None:

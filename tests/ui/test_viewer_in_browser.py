@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Locator, Page
@@ -73,6 +77,19 @@ class Viewer:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.root.press(key)
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until something is drawn; a busy machine takes long."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not condition():
+            assert time.monotonic() < deadline, what
+            self.page.wait_for_timeout(100)
+
+    def fill_lesions(self, picture: Locator) -> None:
+        """Draw lesions filled, in their full colour."""
+        self.frame.locator("#overlay").select_option("filled")
+        self.frame.locator("#opacity").fill("1")
+        self.wait_until(lambda: ORANGE in self.colours(picture), "lesions are filled")
 
     def colours(self, picture: Locator) -> set[tuple[int, ...]]:
         """Return the colours of a drawn picture."""
@@ -154,8 +171,7 @@ def test_slices_windows_and_sequences_change_without_the_page(viewer: Viewer) ->
     width = viewer.frame.locator("#width-value")
     wide = float(width.inner_text())
     viewer.press("s")
-    viewer.page.wait_for_timeout(300)
-    assert float(width.inner_text()) < wide
+    viewer.wait_until(lambda: float(width.inner_text()) < wide, "the window is narrower")
     assert viewer.frame.locator("#preset").input_value() == ""  # an own window
     viewer.frame.locator("#preset").select_option("Full range")
     viewer.press("2")
@@ -171,9 +187,7 @@ def test_slices_windows_and_sequences_change_without_the_page(viewer: Viewer) ->
 
 def test_the_patients_right_is_on_the_left_and_the_front_above(viewer: Viewer) -> None:
     """Lesion 1 has its middle at x 14 of 20 to the right, y 6 of 24 from behind, z 6.5 of 16 from below."""
-    viewer.frame.locator("#overlay").select_option("filled")
-    viewer.frame.locator("#opacity").fill("1")
-    viewer.page.wait_for_timeout(500)
+    viewer.fill_lesions(viewer.picture("Axial 7 of 16, T1 with contrast"))
     for name, down in (("Axial 7 of 16", "below"), ("Coronal 7 of 24", "middle"), ("Sagittal 15 of 20", "middle")):
         across, top = viewer.middle_of(viewer.picture(f"{name}, T1 with contrast"), ORANGE)
         assert (across < 0.5) == (not name.startswith("Sagittal")), name  # right, or behind, with the nose on the left
@@ -182,13 +196,14 @@ def test_the_patients_right_is_on_the_left_and_the_front_above(viewer: Viewer) -
 
 def test_a_click_selects_the_lesion_in_the_table(viewer: Viewer) -> None:
     picture = viewer.picture("Axial 7 of 16, T1 with contrast")
+    viewer.fill_lesions(picture)
     across, top = viewer.middle_of(picture, ORANGE)
     box = picture.bounding_box()
     assert box is not None
     picture.click(position={"x": across * box["width"], "y": top * box["height"]})
     viewer.page.get_by_text("Lesion 1: 1.2 mL").wait_for()
     assert "lesion 1, selected" in viewer.frame.locator("#legend").inner_text()
-    assert WHITE in viewer.colours(picture)
+    viewer.wait_until(lambda: WHITE in viewer.colours(picture), "the selected lesion has a white line")
 
 
 def test_the_next_lesion_keeps_the_table_in_step_and_the_table_the_viewer(viewer: Viewer) -> None:
@@ -207,33 +222,24 @@ def test_the_next_lesion_keeps_the_table_in_step_and_the_table_the_viewer(viewer
 
 def test_lesions_and_brain_are_hidden_by_keys(viewer: Viewer) -> None:
     picture = viewer.picture("Axial 7 of 16, T1 with contrast")
-    viewer.frame.locator("#overlay").select_option("filled")
-    viewer.frame.locator("#opacity").fill("1")
-    viewer.page.wait_for_timeout(500)
-    assert ORANGE in viewer.colours(picture)
+    viewer.fill_lesions(picture)
     assert "brain outline" in viewer.frame.locator("#legend").inner_text()
     viewer.press("o", "b")
-    viewer.page.wait_for_timeout(500)
-    assert ORANGE not in viewer.colours(picture)
+    viewer.wait_until(lambda: ORANGE not in viewer.colours(picture), "lesions are hidden")
     assert "brain outline" not in viewer.frame.locator("#legend").inner_text()
     viewer.press("o")
-    viewer.page.wait_for_timeout(500)
-    assert viewer.frame.locator("#overlay").input_value() == "filled"  # as before
-    assert ORANGE in viewer.colours(picture)
+    viewer.wait_until(lambda: ORANGE in viewer.colours(picture), "lesions are shown as before")
 
 
 def test_a_sequence_on_another_grid_lies_where_it_should(viewer: Viewer) -> None:
     """In the FLAIR image, lesions are white: they must lie inside their own outlines."""
-    viewer.frame.locator("#overlay").select_option("filled")
-    viewer.frame.locator("#opacity").fill("1")
     viewer.press("2")
     viewer.frame.locator("#preset").select_option("Full range")
     picture = viewer.picture("Axial 7 of 16, FLAIR")
-    picture.wait_for()
-    viewer.page.wait_for_timeout(500)
+    viewer.fill_lesions(picture)
     drawn = viewer.middle_of(picture, ORANGE)
     viewer.press("o")
-    viewer.page.wait_for_timeout(500)
+    viewer.wait_until(lambda: ORANGE not in viewer.colours(picture), "lesions are hidden")
     assert viewer.middle_of(picture, WHITE) == pytest.approx(drawn, abs=0.03)
 
 
@@ -242,10 +248,9 @@ def test_the_3d_rendering_is_drawn(viewer: Viewer) -> None:
     canvas = viewer.frame.locator("#cells canvas")
     canvas.wait_for()
     viewer.frame.get_by_text("Research use only").wait_for()
-    for _ in range(60):
-        shades = len(set(canvas.screenshot(timeout=PATIENCE_MS)))
-        if shades > 200:
-            break
-        viewer.page.wait_for_timeout(500)
-    assert shades > 200  # an empty picture is a few bytes that repeat
+    viewer.wait_until(lambda: shades(canvas.screenshot(timeout=PATIENCE_MS)) > 20, "the 3D rendering is drawn")
     assert viewer.frame.locator(".message").count() == 0
+
+
+def shades(screenshot: bytes) -> int:
+    return len(np.unique(np.asarray(Image.open(io.BytesIO(screenshot)).convert("L"))))

@@ -33,7 +33,7 @@ from metseg.sequence_titles import sequence_short_title, sequence_title
 from metseg.ui import result_cache, session_state
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
-from metseg.ui.viewer.nifti_bytes import Matrix, inverse
+from metseg.ui.viewer.nifti_bytes import inverse
 from metseg.ui.viewer.scene import Point, Scene
 from metseg.ui.viewer.viewer_files import FIRST_PRESET, GreyCopy
 
@@ -142,15 +142,11 @@ def shown_classes(study: Study, scene: Scene, threshold: float | None) -> Styles
     return {value: ClassStyle(name, class_colour(value)) for value, name in names.items()}
 
 
-def matrix_between(image: Matrix, grid: Matrix) -> list[list[float]] | None:
-    """Return the first three lines of the matrix from voxels of a grid to voxels of an image; None if they are equal.
-
-    Args:
-        image: (4, 4) voxel-to-RAS of the image.
-        grid: (4, 4) voxel-to-RAS of the grid.
-    """
-    found = inverse(image) @ grid
-    return None if np.allclose(found, np.eye(4), atol=1e-3) else found[:3].tolist()
+def matrix_to(copy: GreyCopy, scene: Scene) -> list[list[float]] | None:
+    """Return the first three lines of the matrix from voxels of a scene to voxels of an image; None on equal grids."""
+    found = inverse(copy.affine) @ scene.image.affine
+    is_same = copy.shape == scene.shape and np.allclose(found, np.eye(4), atol=1e-3)
+    return None if is_same else found[:3].tolist()
 
 
 def _image(study: Study, name: str, copy: GreyCopy, scene: Scene) -> dict[str, Any]:
@@ -159,7 +155,7 @@ def _image(study: Study, name: str, copy: GreyCopy, scene: Scene) -> dict[str, A
         "title": sequence_title(name),
         "shortTitle": sequence_short_title(name),
         "url": _address(study, name, copy.content),
-        "matrix": matrix_between(copy.affine, scene.image.affine),
+        "matrix": matrix_to(copy, scene),
         "slope": copy.slope,
         "intercept": copy.intercept,
         "presets": {preset: list(window) for preset, window in copy.presets.items()},

@@ -18,6 +18,8 @@ PRESETS: Final[Mapping[str, tuple[float, float] | None]] = {
     "High contrast": (25, 98),
     "Full range": None,
 }
+#: Voxels of an image that the browser holds, one byte each; of a larger one it gets every second voxel.
+LARGEST: Final = 64 * 2**20
 #: The window at the beginning.
 FIRST_PRESET: Final = "Brain"
 
@@ -28,6 +30,7 @@ class GreyCopy:
 
     Args:
         content: gzipped NIfTI, uint8; the header has no scale.
+        shape: (X, Y, Z) of the content.
         affine: (4, 4) voxel-to-RAS, mm.
         slope: value of the image per grey step.
         intercept: value of the image at grey step 0.
@@ -35,6 +38,7 @@ class GreyCopy:
     """
 
     content: bytes
+    shape: tuple[int, ...]
     affine: Matrix
     slope: float
     intercept: float
@@ -56,8 +60,25 @@ def grey_copy(image: Image, brain: Mask | None) -> GreyCopy:
     step = (high - low) / _LEVELS
     small = np.clip((data - low) / step + 0.5, 0, _LEVELS).astype(np.uint8)
     presets = {name: _in_steps(windows.get(name, (low, high)), low, step) for name in PRESETS}
-    content = write_nifti(small, image.affine)
-    return GreyCopy(content, image.affine, step * image.slope, low * image.slope + image.intercept, presets)
+    small, affine = thinned(small, image.affine)
+    content = write_nifti(small, affine)
+    slope, intercept = step * image.slope, low * image.slope + image.intercept
+    return GreyCopy(content, small.shape, affine, slope, intercept, presets)
+
+
+def thinned(data: Array, affine: Matrix) -> tuple[Array, Matrix]:
+    """Return every second voxel of a volume along its finest axis, as often as it has more than `LARGEST` voxels.
+
+    Args:
+        data: (X, Y, Z).
+        affine: (4, 4) voxel-to-RAS, mm.
+    """
+    affine = affine.copy()
+    while data.size > LARGEST:
+        axis = int(np.argmin((affine[:3, :3] ** 2).sum(axis=0)))
+        data = data[tuple(slice(None, None, 2 if place == axis else 1) for place in range(3))]
+        affine[:3, axis] *= 2
+    return data, affine
 
 
 def _in_steps(window: tuple[float, float], low: float, step: float) -> tuple[float, float]:
@@ -80,8 +101,8 @@ def labels_file(scene: Scene, threshold: float | None) -> bytes:
 
 
 def lesions_file(scene: Scene) -> bytes:
-    """Return the id of the lesion at each voxel."""
-    return write_nifti(scene.instances.astype(np.uint16), scene.image.affine)
+    """Return the id of the lesion at each voxel, with 8 bits where that is enough."""
+    return write_nifti(scene.instances.astype(np.min_scalar_type(int(scene.instances.max()))), scene.image.affine)
 
 
 def brain_file(brain: Mask, scene: Scene) -> bytes:
