@@ -132,11 +132,13 @@ class Scope(StrEnum):
     OPERATE = "operate"
 
 
-#: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice.
+#: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice; for volumes, those
+#: with ``{sequence}`` once per sequence except the reference, which is ``image.nii.gz``.
 ARTIFACTS: Final[Mapping[str, str]] = {
     "mask.nii.gz": "application/gzip",
     "probability.nii.gz": "application/gzip",
     "image.nii.gz": "application/gzip",
+    "sequence-{sequence}.nii.gz": "application/gzip",
     "prepared.nii.gz": "application/gzip",
     "brain_mask.nii.gz": "application/gzip",
     "lesions.nii.gz": "application/gzip",

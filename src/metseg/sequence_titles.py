@@ -13,6 +13,9 @@ SEQUENCE_TITLES: Final[Mapping[str, str]] = {
     "brain_mask": "brain mask",
 }
 
+#: Where there is little room: buttons and small pictures of the viewer.
+SHORT_TITLES: Final[Mapping[str, str]] = {"t1n": "T1", "t1c": "T1c", "t2w": "T2", "t2f": "FLAIR"}
+
 
 def sequence_title(sequence: str) -> str:
     """Return the radiological name of a sequence; another name is unchanged.
@@ -21,3 +24,12 @@ def sequence_title(sequence: str) -> str:
     ('T1 with contrast', 'adc')
     """
     return SEQUENCE_TITLES.get(sequence, sequence)
+
+
+def sequence_short_title(sequence: str) -> str:
+    """Return the short name of a sequence; another name is unchanged.
+
+    >>> sequence_short_title("t1c"), sequence_short_title("adc")
+    ('T1c', 'adc')
+    """
+    return SHORT_TITLES.get(sequence, sequence)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Names of packages without which there is no page, or nobody to look at it.
-NEEDED = ("playwright", "streamlit", "niivue_component")
+NEEDED = ("playwright", "streamlit")
 
 pytestmark = [
     pytest.mark.slow,
@@ -153,6 +153,15 @@ class Visit:
         found.wait_for(timeout=PATIENCE_MS)
         return found
 
+    @property
+    def viewer(self) -> Locator:
+        """Return the viewer of volumes, which takes keys."""
+        return self.page.frame_locator("iframe").locator("#viewer")
+
+    def plane(self, name: str) -> None:
+        """Wait until the viewer of volumes shows a plane, by the beginning of its name."""
+        self.page.frame_locator("iframe").get_by_role("img", name=re.compile(name)).wait_for(timeout=PATIENCE_MS)
+
     def click_in(self, picture: Locator, across: float, down: float) -> None:
         """Click at a place in a picture that is fitted, in its own proportions, into the middle of its box."""
         box = picture.bounding_box()
@@ -245,25 +254,22 @@ def test_a_volume(visit: Visit, make: SimpleNamespace) -> None:
     (lesion,) = study["lesions"]
     assert lesion["centre_voxel"] == [5.0, 6.0, 4.0]
     require_something_drawn(visit)
-    visit.see("interactive")
-
-    visit.page.get_by_text("Planes", exact=True).first.click()
     for plane in ("Axial 5 of 10", "Coronal 7 of 24", "Sagittal 15 of 20"):
-        visit.picture(plane)  # where the lesion is, counted from 1: nobody has looked elsewhere yet
+        visit.plane(plane)  # where the lesion is, counted from 1: nobody has looked elsewhere yet
     visit.see("planes")
-    visit.picture("Axial 5 of 10").press("ArrowUp")
-    visit.picture("Axial 6 of 10").press("ArrowUp")
-    visit.picture("Axial 7 of 10")
+    visit.viewer.press("ArrowUp")
+    visit.viewer.press("ArrowUp")
+    visit.plane("Axial 7 of 10")
     visit.see("other-slice")
     visit.click_row(1)
-    visit.picture("Axial 5 of 10")
+    visit.plane("Axial 5 of 10")
     visit.page.get_by_text("Lesion 1:").wait_for()
     visit.see("lesion")
     assert visit.download_report().startswith(b"%PDF-")
 
 
 def require_something_drawn(visit: Visit) -> None:
-    """See that NiiVue shows an image, and neither nothing nor an error: its canvas has many shades."""
+    """See that the viewer shows an image, and neither nothing nor an error: its canvas has many shades."""
     canvas = visit.page.frame_locator("iframe").locator("canvas").first
     canvas.wait_for(timeout=PATIENCE_MS)
     visit.service.wait_for(lambda: shades(canvas.screenshot()) > 20, "the viewer has drawn the image")
@@ -335,9 +341,8 @@ def test_real_images(
         study = visit.wait_for_result()
         require_something_drawn(visit)
         visit.see("volume")
-        visit.page.get_by_text("Planes", exact=True).first.click()
-        depth = study["facts"]["shape"][2]
-        visit.picture(f"Axial .* of {depth}").press("ArrowUp")
+        visit.plane(f"Axial .* of {study['facts']['shape'][2]}")
+        visit.viewer.press("ArrowUp")
         visit.see("volume-planes")
         if study["lesions"]:
             visit.click_row(1)

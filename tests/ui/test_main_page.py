@@ -344,14 +344,25 @@ def test_when_a_study_begins_the_whole_page_is_drawn_anew(service: FakeApi, monk
 # --- done
 
 
-def open_volume(service: FakeApi, page: OpenPage, viewer: str = "Planes", **changes: Any) -> tuple[Study, AppTest]:
+def open_volume(service: FakeApi, page: OpenPage, **changes: Any) -> tuple[Study, AppTest]:
     study = service.add(done_volume(**changes), volume_files())
     shown = page(study)
     require_sound(shown)
-    control = next(control for control in shown.segmented_control if control.key == f"viewer-{study.id}")
-    control.set_value(viewer).run()
-    require_sound(shown)
     return study, shown
+
+
+def viewer_arguments(shown: AppTest) -> dict[str, Any]:
+    """Return what the viewer in the browser is given."""
+    (viewer,) = shown.get("component_instance")
+    found: dict[str, Any] = json.loads(viewer.proto.json_args)
+    return found
+
+
+def report(shown: AppTest, voxel: Sequence[object], by: str, lesion: object = None) -> None:
+    """Have the viewer report."""
+    (viewer,) = shown.get("component_instance")
+    value = {"voxel": list(voxel), "lesion": lesion, "by": by, "count": 1, "all": True}
+    send(shown, viewer.proto.id, json_value=json.dumps(value))
 
 
 def test_done_shows_figures_and_table(service: FakeApi, page: OpenPage) -> None:
@@ -373,55 +384,85 @@ def test_done_shows_figures_and_table(service: FakeApi, page: OpenPage) -> None:
 
 def test_done_begins_at_the_largest_lesion(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
-    # Its middle is (5, 6, 6.5) in the file, whose x runs to the left: x is 14 here, and sliders count from 1.
-    assert shown.slider(key=f"sagittal-{study.id}").value == 15
-    assert shown.slider(key=f"coronal-{study.id}").value == 7
-    assert shown.slider(key=f"axial-{study.id}").value in (7, 8)
+    # Its middle is (5, 6, 6.5) in the file, whose x runs to the left: x is 14 here.
+    arguments = viewer_arguments(shown)
+    assert arguments["point"] in ([14, 6, 6], [14, 6, 7])
+    assert arguments["selected"] is None
+    assert [(lesion["id"], lesion["voxel"][:2]) for lesion in arguments["lesionList"]] == [(1, [14, 6]), (2, [4, 18])]
+    assert arguments["caseLabel"] == f"Study {study.id[:8]}"
+    assert arguments["notice"] == "Research use only"
 
 
 def test_a_click_in_the_table_jumps_to_the_lesion(service: FakeApi, page: OpenPage) -> None:
-    study, shown = open_volume(service, page)
+    _, shown = open_volume(service, page)
+    before = viewer_arguments(shown)["serial"]
     select_row(shown, 1)
     require_sound(shown)
     assert "Lesion 2\\: 0\\.096 mL" in words(shown)
-    assert shown.slider(key=f"coronal-{study.id}").value in (19, 20)
+    arguments = viewer_arguments(shown)
+    assert arguments["point"] == [4, 18, 2]
+    assert arguments["selected"] == 2
+    assert arguments["serial"] == before + 1  # the viewer follows
 
 
 def test_a_click_in_the_image_selects_the_lesion(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
-    shown.slider(key=f"axial-{study.id}").set_value(4).run()  # through the smaller lesion, slices 2 and 3 from 0
-    # Its middle is x 14.5 in the file and so 4.5 here, y 18.5: in the picture 15 of 20 columns from the left, 5 of 24
-    # rows from the top, for the patient's right is on the left, and the front is above.
-    click(shown, f"planes-{study.id}", "picked", {"name": "axial", "x": 15 / 20, "y": 5 / 24})
+    before = viewer_arguments(shown)["serial"]
+    report(shown, (4, 18, 3), "click")  # 15 in the file, whose x runs to the left
     require_sound(shown)
     assert "Lesion 2\\: 0\\.096 mL" in words(shown)
     assert shown.session_state[f"table-{study.id}"]["selection"]["rows"] == [1]
+    assert viewer_arguments(shown)["serial"] == before  # the viewer shows it already, and is left alone
 
 
 def test_a_click_beside_lesions_moves_the_crosshair_only(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
-    click(shown, f"planes-{study.id}", "picked", {"name": "axial", "x": 0.01, "y": 0.99})
+    report(shown, (19, 0, 7), "click")
     require_sound(shown)
-    assert shown.slider(key=f"sagittal-{study.id}").value == 20  # the patient's right, the last one in RAS+
-    assert shown.slider(key=f"coronal-{study.id}").value == 1
+    assert shown.session_state[f"place-{study.id}"] == (19, 0, 7)
     assert "Click a row to show the lesion" in words(shown)
 
 
-def test_the_wheel_goes_through_slices_and_stops_at_the_last(service: FakeApi, page: OpenPage) -> None:
+def test_the_next_lesion_in_the_viewer_is_selected_in_the_table(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
-    shown.slider(key=f"axial-{study.id}").set_value(15).run()
-    for wanted in (16, 16):
-        click(shown, f"planes-{study.id}", "turned", {"name": "axial", "steps": 1})
-        assert shown.slider(key=f"axial-{study.id}").value == wanted
+    report(shown, (4, 18, 2), "lesion", 2)
+    require_sound(shown)
+    assert "Lesion 2\\: 0\\.096 mL" in words(shown)
+    assert shown.session_state[f"table-{study.id}"]["selection"]["rows"] == [1]
+    assert shown.session_state[f"place-{study.id}"] == (4, 18, 2)
+    select_row(shown, 0)
+    assert viewer_arguments(shown)["selected"] == 1
 
 
 def test_nonsense_from_the_browser_is_ignored(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
     before = shown.session_state[f"place-{study.id}"]
-    for value in ({"name": "oblique", "x": 0.5, "y": 0.5}, {"name": "axial", "x": "a", "y": None}, [1, 2], None):
-        click(shown, f"planes-{study.id}", "picked", value)
+    for voxel, by in (((0, 0, 99), "click"), (("a", None, 1), "lesion"), ((1, 2), "click")):
+        report(shown, voxel, by)
         require_sound(shown)
     assert shown.session_state[f"place-{study.id}"] == before
+
+
+def test_the_other_sequences_follow_the_first_picture(service: FakeApi, page: OpenPage) -> None:
+    """The first picture does not wait for them; the brain that metseg extracted comes with it."""
+    files = volume_files()
+    files |= {"sequence-t2f.nii.gz": files["image.nii.gz"], "brain_mask.nii.gz": files["mask.nii.gz"]}
+    base = done_volume()
+    facts = base.facts.model_copy(update={"sequences": ("t1n", "t1c", "t2f")})
+    study = service.add(base.model_copy(update={"facts": facts}), files)
+    shown = page(study)
+    require_sound(shown)
+    arguments = viewer_arguments(shown)
+    assert [image["title"] for image in arguments["images"]] == ["T1 with contrast"]
+    assert f"GET /studies/{study.id}/artifacts/sequence-t2f.nii.gz" not in service.asked
+    assert arguments["brain"]["url"].startswith("/")
+    report(shown, arguments["point"], "ready")
+    require_sound(shown)
+    later = viewer_arguments(shown)
+    assert [image["name"] for image in later["images"]] == ["t1c", "t2f"]  # t1n was not stored
+    assert later["serial"] == arguments["serial"]
+    assert later["labels"] == arguments["labels"]  # the same address: nothing is sent again
+    assert later["images"][0] == arguments["images"][0]
 
 
 def select_row(shown: AppTest, row: int) -> None:
@@ -443,17 +484,13 @@ def send(shown: AppTest, element_id: str, **content: str) -> None:
     shown._run(states)
 
 
-def test_the_interactive_viewer_is_given_the_image(service: FakeApi, page: OpenPage) -> None:
-    study, shown = open_volume(service, page, "Interactive 3D")
-    assert f"GET /studies/{study.id}/artifacts/image.nii.gz" in service.asked
-    assert shown.get("component_instance")
-
-
 def test_another_threshold_is_a_preview(service: FakeApi, page: OpenPage) -> None:
     study, shown = open_volume(service, page)
     assert "Shown at the model's threshold, 0.50." in words(shown)
+    labels = viewer_arguments(shown)["labels"]
     shown.slider(key=f"threshold-{study.id}").set_value(0.2).run()
     require_sound(shown)
+    assert viewer_arguments(shown)["labels"] != labels
     # The rim of the larger lesion, 7 x 7 x 6 voxels with it, and the smaller one of 8; a voxel has 0.012 mL.
     assert f"Preview at 0.20: 2 findings, {(294 + 8) * 0.012:.2f} mL." in words(shown)
     shown.slider(key=f"threshold-{study.id}").set_value(0.8).run()

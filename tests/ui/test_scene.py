@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 
 from metseg.client.service_errors import Unexpected
-from metseg.ui.viewer.nifti_bytes import boxed, moved, read_nifti, write_nifti
-from metseg.ui.viewer.plane_view import View, picked_voxel
+from metseg.ui.viewer.nifti_bytes import Image, moved, read_nifti, write_nifti
 from metseg.ui.viewer.scene import (
     PLANES,
     Scene,
     cut,
-    part_of,
+    mask_on_grid,
     pixel_spacing,
-    place_on_plane,
     same_grid,
     stored_threshold,
-    voxel_on_plane,
+    tissue_percentiles,
     window_of,
 )
 
@@ -80,11 +78,10 @@ def test_what_is_no_nifti_is_said_to_be_none(content: bytes) -> None:
 
 def test_what_is_written_is_read_by_nibabel() -> None:
     data = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    content = write_nifti(data, np.diag([2.0, 3.0, 4.0, 1.0]), shown=(1.0, 9.0), slope=0.5, intercept=3.0)
+    content = write_nifti(data, np.diag([2.0, 3.0, 4.0, 1.0]))
     read = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
-    np.testing.assert_allclose(np.asarray(read.dataobj), data * 0.5 + 3)
+    np.testing.assert_allclose(np.asarray(read.dataobj), data)
     np.testing.assert_allclose(read.affine, np.diag([2.0, 3.0, 4.0, 1.0]))
-    assert (read.header["cal_min"], read.header["cal_max"]) == (1.0, 9.0)
 
 
 def test_the_patients_right_is_on_the_left_and_the_front_above() -> None:
@@ -95,33 +92,6 @@ def test_the_patients_right_is_on_the_left_and_the_front_above() -> None:
     assert {name: found.tolist() for name, found in corners.items()} == {name: [[0, 0]] for name in PLANES}
     assert [plane.marks[0] for plane in PLANES.values()] == ["R", "R", "A"]
     assert [plane.marks[2] for plane in PLANES.values()] == ["A", "S", "S"]
-
-
-@pytest.mark.parametrize("name", PLANES)
-def test_a_click_finds_the_voxel_that_is_drawn_there(name: str) -> None:
-    plane, shape = PLANES[name], (10, 12, 14)
-    values = np.arange(np.prod(shape)).reshape(shape)
-    picture = cut(values, plane, 4)
-    rows, columns = picture.shape
-    for row, column in ((0, 0), (3, 5), (rows - 1, columns - 1)):
-        point = voxel_on_plane(shape, plane, 4, (row, column))
-        assert values[point] == picture[row, column]
-        assert place_on_plane(shape, plane, point) == (row, column)
-
-
-@pytest.mark.parametrize("name", PLANES)
-@pytest.mark.parametrize("zoom", [1.0, 2.0, 4.0])
-def test_a_click_finds_what_is_drawn_there_at_any_zoom(scene: Scene, name: str, zoom: float) -> None:
-    """The crosshair is drawn where a click finds the voxel that is looked at, also near the edge."""
-    plane = PLANES[name]
-    for point in ((10, 12, 8), (0, 0, 0), (19, 23, 15), (3, 20, 1)):
-        row, column = place_on_plane(scene.shape, plane, point)
-        size = cut(scene.labels, plane, point[plane.axis]).shape
-        rows, columns = part_of(size, (row, column), zoom)
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        assert (height, width) == (round(size[0] / zoom), round(size[1] / zoom))
-        share = ((column - columns.start + 0.5) / width, (row - rows.start + 0.5) / height)
-        assert picked_voxel(scene, name, share, View(point, zoom)) == point
 
 
 def test_pixels_have_the_size_of_the_voxels() -> None:
@@ -155,11 +125,6 @@ def test_sizes(scene: Scene) -> None:
     assert scene.spacing_mm == pytest.approx((2, 2, 3))
     assert scene.voxel_ml == pytest.approx(0.012)
     assert scene.middle() == (10, 12, 8)
-
-
-def test_points_in_space_are_found(scene: Scene) -> None:
-    assert scene.voxel_at_mm((AFFINE @ [5, 6, 7, 1])[:3]) == (14, 6, 7)
-    assert scene.voxel_at_mm((500, 0, 0)) is None
 
 
 def test_masks_by_threshold(scene: Scene) -> None:
@@ -200,18 +165,26 @@ def test_a_window_of_a_constant_image_has_a_width(value: float) -> None:
     assert high > low
 
 
-def test_a_box_has_the_voxel_in_its_middle_and_zeros_beyond() -> None:
-    data = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)
-    affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    box, placed = boxed(data, affine, (0, 1, 2), (1, 1, 2))
-    assert box.shape == (3, 3, 5)
-    assert box[1, 1, 2] == data[0, 1, 2]
-    assert not box[0].any()  # left of the image
-    assert not box[:, :, 3:].any()  # above it
-    np.testing.assert_allclose(moved(placed, (1, 1, 2)), moved(affine, (0, 1, 2)))
+def test_percentiles_of_the_brain_leave_the_skull_aside() -> None:
+    data = np.full((10, 10, 10), 900.0)
+    brain = np.zeros(data.shape, dtype=bool)
+    brain[3:7, 3:7, 3:7] = True
+    data[brain] = np.linspace(100, 200, brain.sum())
+    low, high = tissue_percentiles(data, (0, 100), brain)
+    assert 100 <= low <= 102
+    assert high == 200
+    assert tissue_percentiles(data, (100,), np.zeros_like(brain)) == (900.0,)  # an empty mask says nothing
 
 
-def test_a_box_beside_the_image_is_empty() -> None:
-    box, _ = boxed(np.ones((3, 3, 3)), np.eye(4), (50, 50, 50), (1, 1, 1))
-    assert box.shape == (3, 3, 3)
-    assert not box.any()
+def test_a_mask_on_another_grid_is_brought_to_the_image(scene: Scene) -> None:
+    """Voxels of half the size in z, shifted by one slice of the image; it covers slices 1 to 4."""
+    affine = scene.image.affine.copy()
+    affine[:, 2] /= 2
+    affine[:3, 3] = moved(scene.image.affine, (0, 0, 1 - 0.25))
+    data = np.ones((*SHAPE[:2], 8), dtype=np.uint8)
+    found = mask_on_grid(Image(data, affine, 1.0, 0.0, np.eye(4)), scene.image)
+    assert found.shape == SHAPE
+    assert np.flatnonzero(found.any(axis=(0, 1))).tolist() == [1, 2, 3, 4]
+    assert found[:, :, 1:5].all()
+    same = mask_on_grid(Image(scene.labels, scene.image.affine, 1.0, 0.0, np.eye(4)), scene.image)
+    np.testing.assert_array_equal(same, scene.labels > 0)

@@ -106,7 +106,7 @@ def page_memory_bytes() -> int:
 
 
 def _require_streamlit() -> None:
-    lacking = [name for name in ("streamlit", "niivue_component") if importlib.util.find_spec(name) is None]
+    lacking = [name for name in ("streamlit", "plotly") if importlib.util.find_spec(name) is None]
     if lacking:
         raise UsageError(
             "the page needs packages that are not installed",

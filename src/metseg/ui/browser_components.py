@@ -1,6 +1,6 @@
-"""Two browser components that Streamlit lacks: clickable pictures, and a test for WebGL.
+"""Clickable pictures, a browser component that Streamlit lacks.
 
-Their scripts are complete here. They load nothing, and receive only pictures and texts of the page.
+Its script is complete here. It loads nothing, and receives only pictures and texts of the page.
 """
 
 from __future__ import annotations
@@ -134,34 +134,11 @@ export default function (component) {
 }
 """
 
-_PROBE_JS: Final = """
-export default function (component) {
-  const root = component.parentElement.querySelector(".probe");
-  if (root.dataset.told) return;
-  root.dataset.told = "yes";
-  let found = false;
-  try {
-    const context = document.createElement("canvas").getContext("webgl2");
-    found = context !== null;
-    context?.getExtension("WEBGL_lose_context")?.loseContext();
-  } catch (error) {
-    found = false;
-  }
-  component.setStateValue("webgl2", found);
-}
-"""
-
 #: Maximum number of pictures side by side; more would be too small.
 _COLUMNS: Final = 2
-_WEBGL: Final = "_webgl2"
 _pictures: Final = st.components.v2.component(
     "metseg_pictures", html=_PICTURES_HTML, css=_PICTURES_CSS, js=_PICTURES_JS
 )
-_probe: Final = st.components.v2.component("metseg_webgl", html='<div class="probe" hidden></div>', js=_PROBE_JS)
-
-
-def _nothing() -> None:
-    """Do nothing: a callback that makes Streamlit report an event."""
 
 
 def pictures(
@@ -196,17 +173,6 @@ def pictures(
         "turns": on_turned is not None,
     }
     _pictures(key=key, data=data, on_picked_change=picked, on_turned_change=turned)
-
-
-def ask_for_webgl() -> None:
-    """Ask the browser whether it has WebGL 2; call once per page."""
-    st.session_state[_WEBGL] = _probe(key="webgl", on_webgl2_change=_nothing).get("webgl2")
-
-
-def has_webgl() -> bool | None:
-    """Return whether the browser has WebGL 2; None: not known yet."""
-    found = st.session_state.get(_WEBGL)
-    return found if isinstance(found, bool) else None
 
 
 def picked_of(raw: object) -> Picked | None:

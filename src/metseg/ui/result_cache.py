@@ -14,17 +14,21 @@ import streamlit as st
 from metseg.client.service_errors import Unexpected
 from metseg.schemas import Artifact, Study, StudySummary
 from metseg.ui.api_client import Api
-from metseg.ui.viewer import nifti_bytes, niivue_data, slice_images
-from metseg.ui.viewer.niivue_data import Box
-from metseg.ui.viewer.scene import Scene
+from metseg.ui.viewer import nifti_bytes, slice_images, viewer_files
+from metseg.ui.viewer.scene import Scene, mask_on_grid
+from metseg.ui.viewer.viewer_files import GreyCopy
 
 #: Seconds for which pixels are cached, and the maximum numbers of cached volumes and slices.
 _KEEP_S: Final = 900
 _VOLUMES: Final = 3
 _SLICES: Final = 200
+_IMAGE: Final = "image.nii.gz"
+_INSTANCES: Final = "lesions.nii.gz"
+_BRAIN: Final = "brain_mask.nii.gz"
+#: Maximum number of cached files for the viewer: sequences and results of a few studies, some MB each.
+_VIEWER_FILES: Final = 16
 #: Small files, among them the thumbnails of a few pages of the list.
 _FILES: Final = 256
-_INSTANCES: Final = "lesions.nii.gz"
 
 
 def artifact_of(study: Study, name: str) -> Artifact | None:
@@ -49,8 +53,36 @@ def checksum(study: Study, name: str) -> str:
 
 def scene(api: Api, study: Study) -> Scene:
     """Return the volume of a study with its result."""
-    names = ["image.nii.gz", "mask.nii.gz", "probability.nii.gz", *_known(study, _INSTANCES)]
+    names = [_IMAGE, "mask.nii.gz", "probability.nii.gz", *_known(study, _INSTANCES), *_known(study, _BRAIN)]
     return _scene(study.id, _checksums(study, *names), api, study)
+
+
+def reference_name(study: Study) -> str:
+    """Return the name of the reference sequence, the one on the grid of the result."""
+    return study.facts.reference or "image"
+
+
+def sequence_names(study: Study) -> list[str]:
+    """Return the names of the sequences that can be shown; studies of 0.1.0 have stored the reference only."""
+    reference = reference_name(study)
+    names = [name for name in study.facts.sequences if name == reference or has(study, _sequence_file(name))]
+    return names or [reference]
+
+
+def viewer_image(api: Api, study: Study, name: str, scene: Scene) -> GreyCopy:
+    """Return the copy of a sequence for the viewer."""
+    file = _IMAGE if name == reference_name(study) else _sequence_file(name)
+    return _viewer_image(study.id, file, checksum(study, file), api, scene)
+
+
+def viewer_overlays(study: Study, scene: Scene, threshold: float | None) -> dict[str, bytes]:
+    """Return the files that the viewer draws on images: ``labels``, ``lesions``, and ``brain`` if it is known."""
+    names = [name for name in (_INSTANCES, _BRAIN) if has(study, name)]
+    return _viewer_overlays(study.id, _checksums(study, "mask.nii.gz", *names), threshold, scene)
+
+
+def _sequence_file(name: str) -> str:
+    return f"sequence-{name}.nii.gz"
 
 
 def prepared(api: Api, study: Study) -> nifti_bytes.Image:
@@ -77,11 +109,23 @@ def thumbnail(api: Api, study: StudySummary) -> bytes:
     return _bytes(study.id, "thumbnail.png", (study.updated_at.isoformat(),), api)
 
 
-@st.cache_data(ttl=_KEEP_S, max_entries=12, show_spinner=False)
-def viewer_image(study_id: str, checksum: str, window: tuple[float, float], box: Box | None, _scene: Scene) -> bytes:
-    """Return the copy of the image for the viewer."""
-    del study_id, checksum  # they are the key
-    return niivue_data.image_file(_scene, window, box)
+@st.cache_resource(ttl=_KEEP_S, max_entries=_VIEWER_FILES, show_spinner=False)
+def _viewer_image(study_id: str, file: str, checksum: str, _api: Api, _scene: Scene) -> GreyCopy:
+    del checksum  # part of the key
+    if file == _IMAGE:
+        return viewer_files.grey_copy(_scene.image, _scene.brain)
+    image = nifti_bytes.read_nifti(_api.artifact(study_id, file))
+    is_on_grid = image.data.shape == _scene.shape and np.allclose(image.affine, _scene.image.affine, atol=1e-3)
+    return viewer_files.grey_copy(image, _scene.brain if is_on_grid else None)
+
+
+@st.cache_resource(ttl=_KEEP_S, max_entries=_VIEWER_FILES, show_spinner=False)
+def _viewer_overlays(
+    study_id: str, checksums: tuple[str, ...], threshold: float | None, _scene: Scene
+) -> dict[str, bytes]:
+    del study_id, checksums  # they are the key
+    files = {"labels": viewer_files.labels_file(_scene, threshold), "lesions": viewer_files.lesions_file(_scene)}
+    return files if _scene.brain is None else {**files, "brain": viewer_files.brain_file(_scene.brain, _scene)}
 
 
 @st.cache_resource(ttl=_KEEP_S, max_entries=_VOLUMES, show_spinner=False)
@@ -96,7 +140,9 @@ def _scene(study_id: str, checksums: tuple[str, ...], _api: Api, _study: Study) 
     lesions = nifti_bytes.read_nifti(_api.artifact(study_id, _INSTANCES)).data if known else np.zeros_like(mask.data)
     if not image.data.shape == mask.data.shape == probability.data.shape == lesions.shape:
         raise Unexpected("image and result have different sizes")
-    return Scene(image, mask.data, probability.data, _study.lesions, lesions)
+    brain = nifti_bytes.read_nifti(_api.artifact(study_id, _BRAIN)) if has(_study, _BRAIN) else None
+    on_image = None if brain is None else mask_on_grid(brain, image)
+    return Scene(image, mask.data, probability.data, _study.lesions, lesions, on_image)
 
 
 @st.cache_resource(ttl=_KEEP_S, max_entries=_VOLUMES, show_spinner=False)

@@ -57,6 +57,8 @@ OPTIONS: Final[dict[str, Any]] = {
 BESIDE: Final = "beside"
 #: Key of the container with headline and figures; on narrow screens the headline has a separate line.
 HEAD: Final = "head"
+#: Key of the container with the viewer of volumes. Streamlit fades what it draws anew; the viewer goes on working.
+VIEWER: Final = "viewer"
 
 #: z-index above Streamlit's sidebar, which would hide the disclaimer on a small screen.
 _ABOVE_ALL: Final = 1_000_000
@@ -75,6 +77,7 @@ _STYLE: Final = f"""
   }}
   .metseg-brand {{ font-size: 1.3rem; font-weight: 650; letter-spacing: -0.01em; }}
   .metseg-sub {{ opacity: 0.72; font-size: 0.85rem; }}
+  .st-key-{VIEWER} [data-stale="true"] {{ opacity: 1 !important; transition: none !important; }}
   @media (max-width: 1100px) {{
     [data-testid="stMainBlockContainer"] {{ padding-left: 1.2rem; padding-right: 1.2rem; }}
     .st-key-{BESIDE} > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"],

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -25,10 +26,11 @@ from metseg.inference.lesion_table import find_lesions
 from metseg.inference.outputs.case_document import CaseReport
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion
+from metseg.preprocess.prepared_case import Record
 from metseg.schemas import Facts, Options, Phase
 from metseg.serve.jobs.attempts import noted
 from metseg.serve.jobs.phases import phase_table as phases_module
-from metseg.serve.jobs.phases import predict_phase
+from metseg.serve.jobs.phases import predict_phase, preprocess_phase
 from metseg.serve.jobs.phases.intermediates import anonymous, load_case, save_case
 from metseg.serve.jobs.phases.job import Job, JobCache, Outcome, artifacts_in
 from metseg.serve.jobs.phases.model_cache import Models
@@ -95,9 +97,12 @@ def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: 
 
     results = {"mask.nii.gz", "probability.nii.gz", "image.nii.gz", "prepared.nii.gz", "overlay.png"}
     assert names(job.folder.artifacts) == results | {
-        *("thumbnail.png", "lesions.csv", "lesions.json", "lesions.nii.gz", "report.pdf", "report.html")
+        *("thumbnail.png", "lesions.csv", "lesions.json", "lesions.nii.gz", "report.pdf", "report.html"),
+        "sequence-t2f.nii.gz",
     }
-    t1c, _ = given.volume_arrays()
+    t1c, t2f = given.volume_arrays()
+    other = nibabel.load(job.folder.artifacts / "sequence-t2f.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(other.dataobj), t2f)
     mask = nibabel.load(job.folder.artifacts / "mask.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(mask.dataobj), t1c > 200)
     np.testing.assert_array_equal(mask.affine, given.affine)
@@ -125,6 +130,20 @@ def test_a_volume(make_job: Callable[..., Job], volume_files: list[Any], given: 
     page = (job.folder.artifacts / "report.html").read_text()
     assert STUDY in page
     assert "No lesion found." not in page
+
+
+def test_a_registered_sequence_lies_where_the_registration_says(
+    make_job: Callable[..., Job], volume_files: list[Any], given: Any
+) -> None:
+    job = make_job(volume_files, "bright-two")
+    run_phase(Phase.READ, job)
+    world = np.eye(4)
+    world[:3, 3] = (0, 0, 5)  # what lies at z in the reference was at z + 5 mm in the other image
+    record = Record("align", {"reference": "t1c", "moved": {"t2f": {"world": world.tolist()}}})
+    preprocess_phase._give_sequences(job, SimpleNamespace(records=[record]))  # type: ignore[arg-type]
+    placed = nibabel.load(job.folder.artifacts / "sequence-t2f.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(placed.dataobj), given.volume_arrays()[1])
+    np.testing.assert_allclose(placed.affine[:3, 3], np.asarray(given.affine)[:3, 3] - (0, 0, 5))
 
 
 @pytest.mark.parametrize("anew", [False, True])

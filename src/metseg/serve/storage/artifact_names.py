@@ -7,8 +7,11 @@ import re
 from metseg.errors import UsageError
 from metseg.schemas import ARTIFACTS
 
-_NUMBER = r"[1-9][0-9]{0,3}"
-_PATTERNS = {re.compile(re.escape(name).replace(r"\{number\}", _NUMBER)): kind for name, kind in ARTIFACTS.items()}
+_NUMBER, _SEQUENCE = r"[1-9][0-9]{0,3}", r"[a-z0-9_]{1,32}"
+_PATTERNS = {
+    re.compile(re.escape(name).replace(r"\{number\}", _NUMBER).replace(r"\{sequence\}", _SEQUENCE)): kind
+    for name, kind in ARTIFACTS.items()
+}
 
 
 def media_type_of(name: str) -> str:
@@ -31,5 +34,7 @@ def is_artifact(name: str) -> bool:
 
     >>> is_artifact("report.pdf"), is_artifact("../report.pdf"), is_artifact("mask-0.png")
     (True, False, False)
+    >>> is_artifact("sequence-t2f.nii.gz"), is_artifact("sequence-../x.nii.gz")
+    (True, False)
     """
     return any(pattern.fullmatch(name) for pattern in _PATTERNS)

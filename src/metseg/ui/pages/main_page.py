@@ -7,7 +7,7 @@ import streamlit as st
 from metseg.client.service_errors import Refusal
 from metseg.errors import MetsegError
 from metseg.schemas import Readiness, State
-from metseg.ui import browser_components, error_display, host_check, session_state, theme, upload_access
+from metseg.ui import error_display, host_check, session_state, theme, upload_access
 from metseg.ui.api_client import Api
 from metseg.ui.error_messages import explain_error
 from metseg.ui.pages.history import RECENT, show_history, show_recent
@@ -57,7 +57,6 @@ def _side(api: Api, ready: Readiness) -> None:
             session_state.give_key(None)
             upload_access.deny()
             st.rerun()
-        browser_components.ask_for_webgl()
 
 
 def service_words(ready: Readiness) -> str:

@@ -1,4 +1,4 @@
-"""Crosshair of a volume, moved by sliders, clicks, the mouse wheel and the lesion table."""
+"""Crosshair of a volume, moved by the viewer and the lesion table."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from metseg.ui import session_state
-from metseg.ui.viewer.scene import PLANES, Point, Scene
+from metseg.ui.viewer.scene import Point, Scene
 
 
 def place_key(study_id: str) -> str:
     """Return the session key of the crosshair."""
     return f"place-{study_id}"
-
-
-def slider_key(study_id: str, plane: str) -> str:
-    """Return the session key of the slider of a plane."""
-    return f"{plane}-{study_id}"
-
-
-def around_key(study_id: str) -> str:
-    """Return the session key of the switch between the whole head and the selected lesion."""
-    return f"around-{study_id}"
 
 
 def table_key(study_id: str) -> str:
@@ -76,11 +66,3 @@ def select(study_id: str, number: int | None, numbers: Sequence[int]) -> None:
     session_state.select_lesion(study_id, number)
     rows = [numbers.index(number)] if number in numbers else []
     st.session_state[table_key(study_id)] = {"selection": {"rows": rows, "columns": [], "cells": []}}
-
-
-def move_plane(study_id: str, scene: Scene, plane: str, index: int) -> None:
-    """Move a plane to a slice, limited to the volume."""
-    axis = PLANES[plane].axis
-    moved = list(crosshair(study_id, scene))
-    moved[axis] = min(max(index, 0), scene.shape[axis] - 1)
-    look_at(study_id, (moved[0], moved[1], moved[2]))

@@ -1,4 +1,4 @@
-"""Controls for the display of images and lesions: contour or fill, opacity, window, threshold."""
+"""Controls for the display of images and lesions: contour or fill, opacity, threshold."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ class Look:
     Args:
         style: style of lesions.
         threshold: probability threshold; None: the result of the service.
-        window: stored values drawn black and white; None: chosen automatically.
         scheme: label scheme of the model, for the colours of classes; None: not known.
     """
 
     style: Style
     threshold: float | None = None
-    window: tuple[float, float] | None = None
     scheme: str | None = None
 
 
@@ -56,26 +54,6 @@ def threshold_control(study: Study) -> float | None:
         "the report and the files keep the threshold of the model.",
     )
     return None if abs(chosen - own) < _SAME else float(chosen)
-
-
-def window_control(study: Study, extremes: tuple[float, float], window: tuple[float, float]) -> tuple[float, float]:
-    """Show the slider for the window: the values drawn black and white.
-
-    Args:
-        study: study of the image.
-        extremes: smallest and largest value.
-        window: initial window.
-    """
-    step = max((extremes[1] - extremes[0]) / 500, 1e-6)
-    low, high = st.slider(
-        "Grey values (window)",
-        float(extremes[0]),
-        float(extremes[1]),
-        (max(window[0], extremes[0]), min(window[1], extremes[1])),
-        step,
-        key=f"window-{study.id}",
-    )
-    return (float(low), float(high)) if high > low else (float(low), float(low) + step)
 
 
 def own_threshold(study: Study) -> float:

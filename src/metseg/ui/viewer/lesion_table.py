@@ -136,12 +136,12 @@ def _columns() -> dict[str, Any]:
         VOLUME: config.NumberColumn("mL", format="%.3f", width=58, help="Volume."),
         DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="Longest diameter, in any direction."),
         PIXELS: config.NumberColumn(format="%d", width=70),
-        PLACE: config.TextColumn(width=96),
+        PLACE: config.TextColumn(width=80),
         CONFIDENCE: config.ProgressColumn(
             format="%.2f",
             min_value=0.0,
             max_value=1.0,
-            width=84,
+            width=72,
             help="Mean probability over the lesion, calibrated on validation patients if the model has an "
             "operating point.",
         ),

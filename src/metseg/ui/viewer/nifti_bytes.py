@@ -1,4 +1,4 @@
-"""Read NIfTI from bytes, reorient it to RAS+, crop it, and write it for the viewer."""
+"""Read NIfTI from bytes, reorient it to RAS+, and write it for the viewer."""
 
 from __future__ import annotations
 
@@ -78,29 +78,17 @@ def _affine_of(image: Any) -> Matrix:
     return np.diag([*(float(size) or 1.0 for size in header.get_zooms()[:3]), 1.0])
 
 
-def write_nifti(
-    data: Array,
-    affine: Matrix,
-    *,
-    shown: tuple[float, float],
-    slope: float = 1.0,
-    intercept: float = 0.0,
-) -> bytes:
+def write_nifti(data: Array, affine: Matrix) -> bytes:
     """Return a ``.nii.gz`` file for the viewer.
 
     Args:
         data: (X, Y, Z).
         affine: (4, 4) voxel-to-RAS, mm.
-        shown: values that viewers draw black and white.
-        slope: scale factor of stored values.
-        intercept: offset added after scaling.
     """
     image = _Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="scanner")
     image.set_qform(None, code="unknown")
-    image.header.set_slope_inter(slope, intercept)
-    image.header["cal_min"], image.header["cal_max"] = shown
     return gzip.compress(image.to_bytes(), compresslevel=_FAST, mtime=0)
 
 
@@ -116,25 +104,3 @@ def moved(matrix: Matrix, point: npt.ArrayLike) -> npt.NDArray[np.float64]:
     [2.0, 4.0, 6.0]
     """
     return np.asarray(matrix[:3, :3] @ np.asarray(point, dtype=np.float64) + matrix[:3, 3])
-
-
-def boxed(data: Array, affine: Matrix, centre: npt.ArrayLike, half: npt.ArrayLike) -> tuple[Array, Matrix]:
-    """Crop a box centred at a voxel; outside the image it is filled with zeros.
-
-    Args:
-        data: (X, Y, Z).
-        affine: (4, 4) voxel-to-RAS.
-        centre: central voxel; rounded.
-        half: number of voxels on each side, per axis.
-    """
-    middle, reach = np.rint(centre).astype(int), np.asarray(half, dtype=int)
-    box = np.zeros(tuple(2 * reach + 1), dtype=data.dtype)
-    first = middle - reach
-    low, high = np.maximum(first, 0), np.minimum(middle + reach + 1, data.shape)
-    if (high > low).all():
-        source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        target = tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))
-        box[target] = data[source]
-    shifted = affine.copy()
-    shifted[:3, 3] = moved(affine, first)
-    return box, shifted

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from metseg.lesion import Lesion
 from metseg.ui.viewer.nifti_bytes import Array, Image, inverse, moved
 
 Mask = npt.NDArray[np.bool_]
 Point = tuple[int, int, int]
+_ndimage: Any = ndimage
 
 #: Stored 16-bit value of a probability of 1.
 FULL: Final = 65535
@@ -66,6 +68,7 @@ class Scene:
         probability: (X, Y, Z) lesion probability, 0 to `FULL`.
         lesions: measured lesions.
         instances: (X, Y, Z) id of the lesion at each voxel; 0: background.
+        brain: (X, Y, Z) the brain that metseg extracted; None: it extracted none.
     """
 
     image: Image
@@ -73,6 +76,7 @@ class Scene:
     probability: Array
     lesions: tuple[Lesion, ...]
     instances: Array
+    brain: Mask | None = None
 
     @property
     def shape(self) -> Point:
@@ -97,19 +101,9 @@ class Scene:
         """Return the window: stored values to draw black and white."""
         return window_of(self.image.data)
 
-    @cached_property
-    def extremes(self) -> tuple[float, float]:
-        """Return the smallest and the largest stored value."""
-        low, high = float(np.nanmin(self.image.data)), float(np.nanmax(self.image.data))
-        return low, high if high > low else low + 1.0
-
     def middle(self) -> Point:
         x, y, z = (size // 2 for size in self.shape)
         return x, y, z
-
-    def voxel_at_mm(self, point: Sequence[float]) -> Point | None:
-        """Return the voxel at a point in RAS mm; None outside the volume."""
-        return self.inside(moved(inverse(self.image.affine), point))
 
     def inside(self, point: npt.ArrayLike) -> Point | None:
         """Return a point rounded to a voxel; None outside the volume."""
@@ -139,42 +133,30 @@ def stored_threshold(threshold: float) -> int:
 
 def window_of(data: Array) -> tuple[float, float]:
     """Return the window of an image: the 1st and 99.5th percentiles without background."""
-    flat = data.reshape(-1)
+    low, high = tissue_percentiles(data, (1, 99.5))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def tissue_percentiles(data: Array, shares: Sequence[float], tissue: Mask | None = None) -> tuple[float, ...]:
+    """Return percentiles of an image, estimated from some of its voxels; zeros for an image without finite values.
+
+    Args:
+        data: (X, Y, Z) stored values.
+        shares: percentiles, 0 to 100.
+        tissue: (X, Y, Z) which voxels count; None: those that are not background, the smallest value.
+    """
+    flat = (data if tissue is None or not tissue.any() else data[tissue]).reshape(-1)
     sample = np.asarray(flat[:: max(flat.size // _SAMPLE, 1)], dtype=np.float64)
     sample = sample[np.isfinite(sample)]
-    tissue = sample[sample != sample.min()] if sample.size else sample
-    chosen = tissue if tissue.size else sample
-    if not chosen.size:
-        return 0.0, 1.0
-    low, high = np.percentile(chosen, [1, 99.5])
-    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+    if not sample.size:
+        return tuple(0.0 for _ in shares)
+    foreground = sample[sample != sample.min()]
+    return tuple(float(value) for value in np.percentile(foreground if foreground.size else sample, shares))
 
 
 def cut(volume: npt.NDArray[Any], plane: Plane, index: int) -> npt.NDArray[Any]:
     """Return a plane in screen orientation: (rows from the top, columns from the left)."""
     return np.asarray(np.take(volume, index, axis=plane.axis)[::-1, ::-1].T)
-
-
-def place_on_plane(shape: Point, plane: Plane, point: Sequence[float]) -> tuple[float, float]:
-    """Return row and column of a voxel in the picture that `cut` returns."""
-    along, up = plane.within
-    return shape[up] - 1 - point[up], shape[along] - 1 - point[along]
-
-
-def voxel_on_plane(shape: Point, plane: Plane, index: int, pixel: tuple[int, int]) -> Point:
-    """Return the voxel at a pixel of a plane.
-
-    Args:
-        shape: (X, Y, Z).
-        plane: the plane.
-        index: index of the slice.
-        pixel: row from the top, column from the left.
-    """
-    along, up = plane.within
-    found = [index, index, index]
-    found[up] = shape[up] - 1 - pixel[0]
-    found[along] = shape[along] - 1 - pixel[1]
-    return found[0], found[1], found[2]
 
 
 def pixel_at(size: Sequence[int], share: tuple[float, float]) -> tuple[int, int]:
@@ -187,24 +169,22 @@ def pixel_at(size: Sequence[int], share: tuple[float, float]) -> tuple[int, int]
     return min(max(int(share[1] * rows), 0), rows - 1), min(max(int(share[0] * columns), 0), columns - 1)
 
 
-def part_of(size: Sequence[int], centre: Sequence[float], zoom: float) -> tuple[slice, slice]:
-    """Return the rows and columns shown at a zoom: around a position, within the picture.
-
-    >>> part_of((100, 100), (50, 10), 2)
-    (slice(25, 75, None), slice(0, 50, None))
-    """
-    shown = []
-    for length, middle in zip(size, centre, strict=True):
-        wanted = max(round(length / zoom), 1)
-        first = min(max(round(middle - wanted / 2), 0), length - wanted)
-        shown.append(slice(first, first + wanted))
-    return shown[0], shown[1]
-
-
 def pixel_spacing(spacing_mm: Sequence[float], plane: Plane) -> tuple[float, float]:
     """Return height and width in mm of the pixels of a plane."""
     along, up = plane.within
     return spacing_mm[up], spacing_mm[along]
+
+
+def mask_on_grid(mask: Image, image: Image) -> Mask:
+    """Return a mask on the grid of an image, by the nearest voxel; False where the mask does not reach."""
+    data = np.asarray(mask.data > 0)
+    there = inverse(mask.affine) @ image.affine
+    if data.shape == image.data.shape and np.allclose(there, np.eye(4), atol=1e-3):
+        return data
+    moved_mask = _ndimage.affine_transform(
+        data.astype(np.uint8), there[:3, :3], there[:3, 3], output_shape=image.data.shape, order=0
+    )
+    return np.asarray(moved_mask > 0)
 
 
 def same_grid(first: Scene, second: Scene) -> bool:

@@ -1,34 +1,19 @@
-"""Viewer of volumes with its display controls and the lesion table."""
+"""Viewer of volumes with the threshold and the lesion table."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Final
 
 import streamlit as st
 
 from metseg.schemas import Study
-from metseg.ui import browser_components, error_display, result_cache, session_state, theme
+from metseg.ui import error_display, result_cache, theme
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
+from metseg.ui.viewer.browser_viewer import show_viewer
 from metseg.ui.viewer.charts import threshold_chart
 from metseg.ui.viewer.components import lesion_burden
-from metseg.ui.viewer.display_controls import (
-    Look,
-    own_threshold,
-    style_control,
-    threshold_control,
-    threshold_words,
-    window_control,
-)
-from metseg.ui.viewer.legend import show_legend, study_legend
+from metseg.ui.viewer.display_controls import own_threshold, threshold_control, threshold_words
 from metseg.ui.viewer.lesion_table import show_table
-from metseg.ui.viewer.niivue_view import show_niivue
-from metseg.ui.viewer.plane_view import show_planes
 from metseg.ui.viewer.scene import Scene
-
-INTERACTIVE, PLAIN = "Interactive 3D", "Planes"
-_VIEWERS: Final[Mapping[str, Callable[[Study, Scene, Look], None]]] = {INTERACTIVE: show_niivue, PLAIN: show_planes}
 
 
 @st.fragment
@@ -42,46 +27,21 @@ def _draw(api: Api, study: Study) -> None:
     with st.spinner("Fetching the images …"):
         scene = result_cache.scene(api, study)
     crosshair.start(study.id, scene)
-    left, right = st.container(key=theme.BESIDE).columns([1.5, 1], gap="medium")
+    left, right = st.container(key=theme.BESIDE).columns([1.75, 1], gap="medium")
     with right:
         table = st.container()
-        look = _controls(study, scene)
-    with left:
-        _VIEWERS[_choose_viewer(study)](study, scene, look)
-        selected = session_state.selected_lesion(study.id) is not None
-        show_legend(study_legend(study, threshold=look.threshold, is_selected=selected))
+        threshold = _threshold(study, scene)
+    with left.container(key=theme.VIEWER):
+        show_viewer(api, study, scene, threshold)
     with table:
-        show_table(study, lambda number: _go_to(study, scene, number))
+        show_table(study, lambda number: crosshair.jump_to_lesion(study.id, scene, number))
 
 
-def _controls(study: Study, scene: Scene) -> Look:
-    style = style_control(study)
+def _threshold(study: Study, scene: Scene) -> float | None:
     threshold = threshold_control(study)
     preview = None if threshold is None else lesion_burden(scene.mask(threshold), scene.voxel_ml)
     st.caption(threshold_words(study, threshold, preview))
-    with st.expander("Grey values and effect of the threshold"):
-        window = window_control(study, scene.extremes, scene.window)
+    with st.expander("Effect of the threshold"):
         curve = threshold_chart(scene.probability, threshold or own_threshold(study), scene.voxel_ml)
         st.plotly_chart(curve, key=f"curve-{study.id}", config={"displayModeBar": False})
-    return Look(style, threshold, window, study.facts.scheme)
-
-
-def _choose_viewer(study: Study) -> str:
-    """Show the choice of viewers; without WebGL there is only one."""
-    if browser_components.has_webgl() is False:
-        st.caption("This browser does not support WebGL, so the server draws the planes. You can still click them.")
-        return PLAIN
-    chosen = st.segmented_control(
-        "Viewer",
-        list(_VIEWERS),
-        default=INTERACTIVE,
-        required=True,
-        key=f"viewer-{study.id}",
-        label_visibility="collapsed",
-    )
-    return str(chosen or INTERACTIVE)
-
-
-def _go_to(study: Study, scene: Scene, number: int) -> None:
-    crosshair.jump_to_lesion(study.id, scene, number)
-    st.session_state[crosshair.around_key(study.id)] = True
+    return threshold

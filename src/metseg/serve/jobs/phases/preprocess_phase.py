@@ -1,4 +1,4 @@
-"""Phase 3: preprocess the case for the network, and store its reference sequence for viewers."""
+"""Phase 3: preprocess the case for the network, and store what viewers show."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from metseg.inference.outputs.volume_outputs import write_nifti
 from metseg.preprocess.prepared_case import Prepared
 from metseg.schemas import Phase
 from metseg.serve.http.problem_details import public_text
-from metseg.serve.jobs.phases.intermediates import save_brain_mask
+from metseg.serve.jobs.phases.intermediates import FAST, save_brain_mask, storable
 from metseg.serve.jobs.phases.job import Job, Outcome
-from metseg.serve.jobs.phases.read_phase import BRAIN, the_case
+from metseg.serve.jobs.phases.read_phase import BRAIN, give_stored_image, the_case
 from metseg.volume import BRAIN_MASK
 
 #: Fraction of the phase's progress for brain extraction, if it runs.
@@ -33,6 +33,7 @@ def preprocess(job: Job) -> Outcome:
     prepared = the_prepared(job)
     job.on_share(0.8)
     _give_prepared(job, prepared)
+    _give_sequences(job, prepared)
     # The warnings include those of reading, which were reported before.
     known = set(job.outcome(Phase.READ).warnings)
     warnings = tuple(public_text(text) for text in prepared.warnings if text not in known)
@@ -64,6 +65,26 @@ def _give_prepared(job: Job, prepared: Prepared) -> None:
     stored, slope = to_int16(np.asarray(prepared.image[channel], dtype=np.float32))
     with job.artifact("prepared.nii.gz") as path:
         write_nifti(stored, prepared.affine, path, slope=slope)
+
+
+def _give_sequences(job: Job, prepared: Prepared) -> None:
+    """Write every sequence except the reference for viewers, on its own grid.
+
+    A sequence that was registered keeps its voxels and gets a new affine: where the registration says that they lie.
+    """
+    case, reference = the_case(job), job.outcome(Phase.READ).kept["reference"]
+    moved = next((record.details["moved"] for record in prepared.records if record.step == "align"), {})
+    for name in case.modalities:
+        affine = case.images[name].affine
+        if name in (reference, BRAIN_MASK) or affine is None:
+            continue
+        artifact = f"sequence-{name}.nii.gz"
+        world = np.asarray(moved[name]["world"]) if name in moved else np.eye(4)
+        if np.array_equal(world, np.eye(4)):
+            give_stored_image(job, name, artifact)
+            continue
+        with job.artifact(artifact) as path:
+            write_nifti(storable(case.images[name].data), np.linalg.inv(world) @ affine, path, compression=FAST)
 
 
 def to_int16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], float]:

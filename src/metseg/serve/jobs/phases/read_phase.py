@@ -83,18 +83,21 @@ def _give_image(job: Job, case: Case, reference: str) -> None:
         with job.artifact("image.nii.gz") as path:
             write_nifti(storable(case.background.data), None, path)
         return
-    kept = job.folder.work / CASE / f"{reference}.nii.gz"
-    with job.artifact("image.nii.gz") as path:
+    give_stored_image(job, reference, "image.nii.gz")
+
+
+def give_stored_image(job: Job, sequence: str, artifact: str) -> None:
+    """Make the stored image of a sequence an artifact.
+
+    The file is hard-linked, so that a large image is stored once; it is copied where links are not supported.
+    """
+    stored = job.folder.work / CASE / f"{sequence}.nii.gz"
+    with job.artifact(artifact) as path:
         path.unlink()
-        _link_or_copy(kept, path)
-
-
-def _link_or_copy(kept: Path, path: Path) -> None:
-    """Hard-link a file, so that a large image is stored once; copy it where links are not supported."""
-    try:
-        os.link(kept, path)
-    except OSError:
-        path.write_bytes(kept.read_bytes())
+        try:
+            os.link(stored, path)
+        except OSError:
+            path.write_bytes(stored.read_bytes())
 
 
 def as_picture(case: Case, z: int) -> npt.NDArray[np.uint8]:
