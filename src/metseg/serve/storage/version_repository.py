@@ -121,7 +121,12 @@ class Versions:
                 _move(new.folder, target)
                 record = self._record(who, study_id, number, new)
                 session.add(record)
-                detail = {"version": number, "parent": new.parent, "source": new.source, "edits": len(new.edits)}
+                detail: dict[str, str | int] = {
+                    "version": number,
+                    "parent": new.parent,
+                    "source": new.source,
+                    "edits": len(new.edits),
+                }
                 if new.mask_sha256 is not None:
                     detail["mask_sha256"] = new.mask_sha256
                 audit.append(session, who.actor, "version.created", study_id=study_id, detail=detail)

@@ -111,7 +111,7 @@ def measure_draft(draft: Draft, parent: Findings, pixels: StudyPixels) -> Findin
         update = {"id": lesion.id + len(counted), "state": LesionState.REJECTED}
         table.append(known.model_copy(update=update))
     dtype = np.uint16 if len(table) <= np.iinfo(np.uint16).max else np.uint32
-    numbers = np.where(others > 0, others.astype(np.uint32) + len(counted), instances).astype(dtype)
+    numbers: InstanceMap = np.where(others > 0, others.astype(np.uint32) + len(counted), instances).astype(dtype)
     return Findings(np.where(draft.labels > 0, draft.labels, draft.rejected), numbers, tuple(table))
 
 
@@ -173,7 +173,7 @@ def _with_state(lesion: Lesion, place: _Place, draft: Draft, parent: Findings) -
     # Voxels of a lesion that was removed and added again belong to no lesion of the parent.
     was = tuple(int(number) for number in np.unique(numbers) if number in draft.states)
     labels = np.where(draft.labels[box] > 0, draft.labels[box], draft.rejected[box])
-    is_same = (
+    is_same = bool(
         len(was) == 1
         and numbers.all()
         and np.count_nonzero(parent.instances == was[0]) == numbers.size

@@ -98,7 +98,7 @@ def read_uploaded_mask(path: Path, pixels: StudyPixels) -> Labels:
     shape = tuple(size for place, size in enumerate(announced) if place < 3 or size != 1)
     shape = (*shape, 1) if len(shape) == 2 else shape
     affine = None if pixels.affine is None else affine_of(header, announced, path)
-    _require_grid(Grid(shape, affine), Grid(pixels.shape, pixels.affine))
+    _require_grid(shape, affine, pixels)
     mask = read_mask_nifti(path)
     labels = check_labels(np.asarray(mask.data), pixels.scheme, where="file 1")
     return np.ascontiguousarray(labels.reshape(pixels.shape))
@@ -160,8 +160,12 @@ def _samples(path: Path) -> npt.NDArray[Any]:
     return samples.reshape((*samples.shape, 1)) if samples.ndim == 2 else samples
 
 
-def _require_grid(got: Grid, expected: Grid) -> None:
-    difference = grid_difference(expected, got)
+def _require_grid(shape: tuple[int, ...], affine: npt.NDArray[np.float64] | None, pixels: StudyPixels) -> None:
+    if len(shape) == 3:
+        x, y, z = shape
+        difference = grid_difference(Grid(pixels.shape, pixels.affine), Grid((x, y, z), affine))
+    else:
+        difference = f"shapes {pixels.shape} and {shape}"
     if difference is None:
         return
     raise GeometryError(

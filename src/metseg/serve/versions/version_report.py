@@ -111,4 +111,6 @@ def _brain(artifacts: Path, pixels: StudyPixels) -> npt.NDArray[np.bool_] | None
     if not path.is_file():
         return None
     mask = read_mask_nifti(path)
-    return np.asarray(mask.data) > 0 if same_grid(mask.grid, Grid(pixels.shape, pixels.affine)) else None
+    return (
+        np.asarray(mask.data, dtype=np.float32) > 0 if same_grid(mask.grid, Grid(pixels.shape, pixels.affine)) else None
+    )
