@@ -55,7 +55,7 @@ def test_the_doctor_finds_nothing_wrong(home: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("METSEG_PORT", str(running.free_port()))
     found = {finding.name: finding for finding in examine()}
     assert {name: finding.error for name, finding in found.items() if finding.error is not None} == {}
-    assert found["database"].text == "sqlite, tables up to date"
+    assert found["database"].text == "sqlite, tables will be migrated at the next start"
     assert found["keys"].text == "required for requests"
     assert "bright-t1c" in found["models"].text
 
