@@ -317,7 +317,7 @@ def test_submit_prints_why_the_service_chose_the_model(
     study = json.loads(printed)["study"]
     assert (study["label"], study["facts"]["model"]) == ("visit 2", "bright-t1c")
     assert f"note: {study['facts']['model_reason']}" in err.splitlines()
-    assert study["facts"]["model_reason"].startswith("Model bright-t1c was chosen: it is for volumes, uses t1c")
+    assert "is for volumes, uses t1c, and was trained on data that are not recorded" in study["facts"]["model_reason"]
 
 
 def test_submit_says_what_each_model_needs_if_none_fits(

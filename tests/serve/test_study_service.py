@@ -322,7 +322,7 @@ def test_other_methods(client: TestClient) -> None:
         ("/predict/", "POST"),
         ("/predict", "POST"),
         ("/studies", "GET, HEAD, POST"),
-        (f"/studies/{NOBODY}", "DELETE, GET, HEAD"),
+        (f"/studies/{NOBODY}", "DELETE, GET, HEAD, PATCH"),
         (f"/studies/{NOBODY}/cancel", "POST"),
         (f"/studies/{NOBODY}/artifacts/mask.nii.gz", "GET, HEAD"),
         ("/models", "GET, HEAD"),

@@ -70,7 +70,8 @@ def _search_fields(api: Api) -> dict[str, Any]:
         ),
         "state": state.selectbox("State", ["", *states], format_func=_state_option, key="search-state"),
     }
-    given: Any = dates.date_input("Accepted from, to", value=(), key="search-dates", format="YYYY-MM-DD")
+    no_days: Any = ()  # an empty range, which Streamlit accepts and its types do not
+    given: Any = dates.date_input("Accepted from, to", value=no_days, key="search-dates", format="YYYY-MM-DD")
     found["begin"], found["end"] = day_limits(given, browser_zone())
     return {name: value for name, value in found.items() if value}
 

@@ -199,7 +199,7 @@ def _choose_models(
     """Ask for the model, and for a second one to compare with."""
     kind, key = selection.kind, f"model-{selection.kind}"
     recommend_model(key, models, choice, before=None if restored is None else restored.options.model)
-    model = choose_model(models, kind, label="Model", key=key, recommended=choice and choice.model)
+    model = choose_model(models, kind, label="Model", key=key, recommended=None if choice is None else choice.model)
     show_reason(choice, model)
     if model is None:
         st.warning("No installed model fits these images.")
