@@ -52,7 +52,14 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -
             elif isinstance(node, ast.Import):
                 known |= {alias.name for alias in node.names}
     ours = {name for name in known if name.split(".")[0] == "metseg" and not name.startswith("metseg.ui")}
-    wire = {"metseg.schemas", "metseg.lesion", "metseg.headline", "metseg.sequence_titles", "metseg.errors"}
+    wire = {
+        "metseg.schemas",
+        "metseg.version_schemas",
+        "metseg.lesion",
+        "metseg.headline",
+        "metseg.sequence_titles",
+        "metseg.errors",
+    }
     drawing = {"metseg.class_styles", "metseg.picture_style", "metseg.sample"}
     assert ours == wire | drawing | {"metseg.client.service_api", "metseg.client.service_errors"}
 
