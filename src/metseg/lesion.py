@@ -101,8 +101,8 @@ class Lesion(BaseModel):
             elif name.endswith("_by_label"):
                 row |= {f"{name.removesuffix('_by_label')}_{label}": number for label, number in value.items()}
             elif name.endswith("_range"):
-                stem = name.removesuffix("_range")
-                row |= {f"{stem}_{end}": number for end, number in zip(("low", "high"), value or (None,) * 2, strict=True)}
+                ends = zip(("low", "high"), value or (None,) * 2, strict=True)
+                row |= {f"{name.removesuffix('_range')}_{end}": number for end, number in ends}
             elif name == "slices":
                 row[name] = " ".join(map(str, value))
             elif name != "slice_centre":

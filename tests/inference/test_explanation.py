@@ -164,7 +164,9 @@ def attention_bundle(folder: Path, *, dimensions: int) -> Path:
         "name": "gates", "data": data, "preprocess": [step.model_dump() for step in steps], "train": train,
         "model": {"name": "attention_unet", "channels": [4, 8, 8]}, "predict": {"threshold": 0.45},
     })  # fmt: skip
-    network = build_model("attention_unet", {"channels": (4, 8, 8)}, in_channels=1, out_channels=1, dimensions=dimensions)
+    network = build_model(
+        "attention_unet", {"channels": (4, 8, 8)}, in_channels=1, out_channels=1, dimensions=dimensions
+    )
     return save_bundle(folder, networks=[network], recipe=recipe, card="# gates", metrics={})
 
 
@@ -194,7 +196,7 @@ def test_volumes_get_maps_and_overlays(square: Callable[..., np.ndarray], tmp_pa
     assert cam.shape == (20, 18, 17)
     np.testing.assert_allclose(cam.affine, affine)
     values = cam.get_fdata()
-    assert 0 <= values.min()
+    assert values.min() >= 0
     assert values.max() == pytest.approx(1, abs=1e-4)
     document = json.loads(files[-1].read_text())
     assert document["layer"] == explanation.layer
@@ -203,8 +205,9 @@ def test_volumes_get_maps_and_overlays(square: Callable[..., np.ndarray], tmp_pa
 
 
 def test_pictures_get_an_overlay_each(tmp_path: Path) -> None:
-    from metseg.cli import app
     from typer.testing import CliRunner
+
+    from metseg.cli import app
 
     bundle = attention_bundle(tmp_path / "gates", dimensions=2)
     pictures = tmp_path / "in"

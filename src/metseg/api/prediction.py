@@ -48,8 +48,8 @@ def load_model(
             warning of every prediction says that the model's scores do not apply.
         minimum_mm3: smallest volume of a lesion in mm³, for images with a voxel size; None: the bundle's. The same
             warning.
-        backend: what runs the network: ``torch``, ``onnx`` or ``openvino``. The latter two compute on the CPU and need an
-            export of the model (``metseg models export``) and an extra of metseg.
+        backend: what runs the network: ``torch``, ``onnx`` or ``openvino``. The latter two compute on the CPU and need
+            an export of the model (``metseg models export``) and an extra of metseg.
         exported: folder of the export; None: where exports are kept by default.
         uncertainty: also measure how far the predictions of mirror images and folds differ: a map, and a range for the
             volume of each lesion. It needs ``tta=True`` or a model of several folds, and is not calibrated.

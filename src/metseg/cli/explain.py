@@ -14,7 +14,9 @@ from metseg.message_text import pluralize
 
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
-    input_path: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture, a volume, DICOM, or a folder of them.")],
+    input_path: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A picture, a volume, DICOM, or a folder of them.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Output folder for maps and overlays.")] = Path("explanations"),
     layer: Annotated[
         str | None,

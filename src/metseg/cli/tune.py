@@ -26,7 +26,7 @@ def tune(
     fold: Annotated[int | None, typer.Option("--fold", help="Validation fold of the split, from 0.")] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe of all trials, such as train.max_steps=200."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe of all trials: train.max_steps=200."),
     ] = None,
     storage: Annotated[
         str | None,
@@ -84,7 +84,8 @@ def tune(
         best = {"trial": result.best_number, "validation_dice": result.best_dice, "values": dict(result.best_values)}
         print(json.dumps({"out": str(out), "trials": dict(result.states), "best": best}))
         return
-    print(f"{pluralize(sum(result.states.values()), 'trial')}: {', '.join(f'{n} {s}' for s, n in result.states.items())}")
+    states = ", ".join(f"{count} {state}" for state, count in result.states.items())
+    print(f"{pluralize(sum(result.states.values()), 'trial')}: {states}")
     print(f"best: trial {result.best_number}, validation Dice {result.best_dice:.3f}")
     for key, value in result.best_values.items():
         print(f"  {key} = {value}")

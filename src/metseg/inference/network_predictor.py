@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metseg.inference.brain.brain_border import border_warnings
 from metseg.errors import UsageError
 from metseg.inference.backends.backend_table import TORCH
 from metseg.inference.backends.exported_model import device_for, networks_for
+from metseg.inference.brain.brain_border import border_warnings
 from metseg.inference.device import Compute, choose_compute
 from metseg.inference.ensemble import AnyNetwork, Ensemble
 from metseg.inference.fitness import fitness_sentence
@@ -276,7 +276,8 @@ class NetworkPredictor:
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], Spread | None]:
         """Return class ids and probability as `segment`, and the spread of the predictions if it is measured."""
         slicewise = bool(prepared.slice_names)
-        maps = MemberMaps(self._ensemble.members, prepared.grid, prepared.records) if self.measures_uncertainty else None
+        members = self._ensemble.members
+        maps = MemberMaps(members, prepared.grid, prepared.records) if self.measures_uncertainty else None
         with watch.phase("predict"):
             gathered = self._gather(prepared, maps, dtype=np.float32 if slicewise else np.float16, on_share=on_share)
         with watch.phase("restore"):

@@ -77,7 +77,8 @@ class Prediction(PredictionData):
                 lesions. Or the name of a single file that ends with ``.nii.gz``: it receives the mask of a volume.
                 Existing files of these names are replaced.
             formats: what a folder receives: ``mask``, ``overlay``, ``probability``, ``instances``, of models that work
-                on the brain alone ``brain-mask``, and ``uncertainty`` where it was measured. Volumes are written as ``<case>-seg.nii.gz``,
+                on the brain alone ``brain-mask``, and ``uncertainty`` where it was measured. Volumes
+                are written as ``<case>-seg.nii.gz``,
                 ``<case>-overlay.png``, ``<case>-probability.nii.gz``, ``<case>-lesions.nii.gz`` and
                 ``<case>-brain_mask.nii.gz``, pictures as one PNG file per slice.
         Raises:
@@ -93,9 +94,7 @@ class Prediction(PredictionData):
 
         target, names = require_path("path", path), require_texts("formats", formats)
         uses_brain_mask = any(record.step == "brain_mask" for record in self.records)
-        chosen = find_formats(
-            names, uses_brain_mask=uses_brain_mask, measures_uncertainty=self.uncertainty is not None
-        )
+        chosen = find_formats(names, uses_brain_mask=uses_brain_mask, measures_uncertainty=self.uncertainty is not None)
         if _is_folder(target):
             keeps = need_instances(chosen)
             report = CaseReport(self.case.case_id, self.model, self.fingerprint, keeps_instances=keeps)

@@ -1,8 +1,8 @@
 """Uncertainty of a prediction: how far the predictions of networks and mirror images differ from one another.
 
 With k predictions (networks times mirror images), the map is the standard deviation of their probabilities of lesion,
-and the range of a lesion's volume goes from the smallest to the largest of the k masks. Neither is calibrated: the range
-is no confidence interval, and predictions that agree can be wrong together.
+and the range of a lesion's volume goes from the smallest to the largest of the k masks. Neither is calibrated: the
+range is no confidence interval, and predictions that agree can be wrong together.
 """
 
 from __future__ import annotations

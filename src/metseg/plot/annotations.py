@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from metseg.disclaimer import NOTICE
-from metseg.plot.overlay import HEAT_COLOURS
 from metseg.picture_style import ClassStyle, bar_length, hexadecimal
+from metseg.plot.overlay import HEAT_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -150,11 +150,11 @@ def _fill(
     for places, cut in zip(rows, cuts, strict=True):
         centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
         for axes, plane in zip(places, range(len(PLANES)), strict=True):
+            name, across, *_ = PLANES[plane]
             picture = plane_picture(
-                image, labels, across=PLANES[plane][1], index=centre[PLANES[plane][1]], styles=caption.styles, heat=values
+                image, labels, across=across, index=centre[across], styles=caption.styles, heat=values
             )
             _draw_plane(axes, picture, plane, shape=image.shape, centre=centre, spacing_mm=spacing_mm)
-            name, across, *_ = PLANES[plane]
             title = f"{name}, {cut.title}" if across == 2 else name
             axes.set_title(title, fontsize=TITLE_POINTS, color=TEXT, weight="normal")
     if heat is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +72,8 @@ def open_study(name: str, storage: str | None, out: Path, *, pruner: str, seed: 
 
     kind, options = lookup("pruner", PRUNERS, pruner)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # The heartbeat of trials has been "experimental" since Optuna 2.6; the tests cover what is used of it.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
         study = optuna.create_study(
             study_name=name,

@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from metseg.errors import InputError

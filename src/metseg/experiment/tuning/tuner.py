@@ -276,7 +276,10 @@ def _check_folder(tuning: Tuning) -> None:
     if not recipe_file.exists():
         if tuning.resume:
             raise UsageError(
-                "there is no search to resume", where=tuning.out, cure="leave --resume out to start one", code="usage.run"
+                "there is no search to resume",
+                where=tuning.out,
+                cure="leave --resume out to start one",
+                code="usage.run",
             )
         return
     if not tuning.resume:

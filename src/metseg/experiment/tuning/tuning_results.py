@@ -105,8 +105,8 @@ def _best_toml(recipe: Recipe, values: Mapping[str, Any], best: Any, *, trials: 
     tuned = tuned.model_copy(update={"name": f"{recipe.name}-tuned"})
     header = (
         f"# Best of {pluralize(trials, 'complete trial')} of metseg tune (trial {best.number}).\n"
-        f"# Validation Dice {best.value:.4f} of {pluralize(patients, 'patient')}: chosen on these patients, so it is too "
-        "good.\n# Score it on the test patients of the same split: metseg train best.toml --split split.json ...\n"
+        f"# Validation Dice {best.value:.4f} of {pluralize(patients, 'patient')}: chosen on these patients, so it is "
+        "too good.\n# Score it on the test patients of the same split: metseg train best.toml --split split.json ...\n"
     )
     return f"{header}\n{tuned.to_toml()}"
 

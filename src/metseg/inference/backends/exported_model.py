@@ -44,7 +44,7 @@ EXPORT_FILE: Final = "export.json"
 TOLERANCE: Final = 1e-4
 
 #: Sides of the two inputs that an export is checked with, before they are rounded up to the divisor; and their batches.
-CHECKED_SIDES: Final = ((48, 48, 48), (64, 48, 32))
+CHECKED_SIDES: Final = ((32, 32, 32), (48, 32, 32))
 CHECKED_BATCHES: Final = (2, 1)
 
 
@@ -115,7 +115,8 @@ def export_bundle(bundle: Bundle, form: str, out: Path | None = None) -> Exporte
         for name in (CARD, RECIPE):
             shutil.copyfile(bundle.folder / name, partial / name)
         files = sorted(path.name for path in partial.iterdir())
-        document = {**_facts(bundle, form), "graphs": graphs, "sha256": {name: _digest(partial / name) for name in files}}
+        digests = {name: _digest(partial / name) for name in files}
+        document = {**_facts(bundle, form), "graphs": graphs, "sha256": digests}
         (partial / EXPORT_FILE).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     return Exported(
         folder,

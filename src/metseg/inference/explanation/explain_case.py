@@ -41,8 +41,8 @@ CAM_TITLE: Final = "Grad-CAM, share of its largest value in the case"
 GATE_TITLE: Final = "attention gate {level}: share of the features that pass"
 
 CAUTION: Final = (
-    "Grad-CAM shows where features raised the score of the predicted lesion, at the resolution of its layer; it does not "
-    "show that a prediction is right, nor why the network learned it."
+    "Grad-CAM shows where features raised the score of the predicted lesion, at the resolution of its layer; it does "
+    "not show that a prediction is right, nor why the network learned it."
 )
 
 
@@ -95,7 +95,8 @@ class CaseExplainer:
         prediction = self._predictor.measure(
             case, labels, probability, warnings=prepared.warnings, records=prepared.records
         )
-        found = self._slices(prepared, on_share) if self._recipe.data.dimensions == 2 else self._windows(prepared, on_share)
+        draw = self._slices if self._recipe.data.dimensions == 2 else self._windows
+        found = draw(prepared, on_share)
         cam, *gates = (np.asarray(restore(one[None], prepared.records)[0], dtype=np.float32) for one in found)
         largest = float(cam.max(initial=0))
         maps = {GRAD_CAM: cam / largest if largest > 0 else cam}

@@ -1,7 +1,7 @@
 """Grad-CAM for segmentation, and the maps of attention gates.
 
-Papers: Selvaraju et al. 2017, Grad-CAM, arXiv:1610.02391; Vinogradova et al. 2020, Seg-Grad-CAM, arXiv:2002.11434, which
-sums the logits of the pixels of a region; Oktay et al. 2018, Attention U-Net, arXiv:1804.03999.
+Papers: Selvaraju et al. 2017, Grad-CAM, arXiv:1610.02391; Vinogradova et al. 2020, Seg-Grad-CAM, arXiv:2002.11434,
+which sums the logits of the pixels of a region; Oktay et al. 2018, Attention U-Net, arXiv:1804.03999.
 MONAI's GradCAM, for classification, is the reference in the tests. It sums over all pixels, and its backward hooks
 refuse networks with layers that work in place, as most of ours have.
 """
@@ -86,8 +86,7 @@ class Explainer:
     def __call__(self, images: Tensor) -> Tensor:
         """Return (N, 1 + gates, *S) float32 of images (N, C, *S): Grad-CAM of the predicted lesion, then each gate."""
         maps = [
-            self._explained(network, images, layer)
-            for network, layer in zip(self._networks, self._layers, strict=True)
+            self._explained(network, images, layer) for network, layer in zip(self._networks, self._layers, strict=True)
         ]
         return torch.stack(maps).mean(dim=0)
 

@@ -98,9 +98,7 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def find_formats(
-    names: Sequence[str], *, uses_brain_mask: bool, measures_uncertainty: bool = False
-) -> list[Format]:
+def find_formats(names: Sequence[str], *, uses_brain_mask: bool, measures_uncertainty: bool = False) -> list[Format]:
     """Return formats by name.
 
     Args:
