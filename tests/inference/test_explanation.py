@@ -26,7 +26,7 @@ from metseg.recipe import Named, Recipe
 from metseg.sample import PICTURES, sample_folder
 from metseg.volume import Case, Volume
 
-SMALL = {"channels": (4, 8, 8, 16)}
+SMALL, WIDE = {"channels": (4, 8, 8, 16)}, {"channels": (8, 8, 16, 16)}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def _reproducible() -> None:
 
 @pytest.mark.parametrize(("name", "options", "expected"), [
     ("unet", {**SMALL, "blocks": (1, 1, 1, 1)}, "dropout"),
-    ("dynunet", SMALL, "bottleneck"),
+    ("dynunet", WIDE, "bottleneck"),
     ("cnn", {"channels": (4, 8)}, None),
     ("attention_unet", SMALL, None),
 ])  # fmt: skip
@@ -52,7 +52,7 @@ def test_the_default_layer_is_the_bottleneck(name: str, options: dict[str, objec
 
 
 def test_a_layer_that_is_not_there_is_refused_with_the_nearest() -> None:
-    network = build_model("dynunet", SMALL, in_channels=1, out_channels=1)
+    network = build_model("dynunet", WIDE, in_channels=1, out_channels=1)
     with pytest.raises(UsageError, match="bottleneck"):
         find_layer(network, "botleneck")
 
@@ -142,10 +142,10 @@ def test_the_map_depends_on_the_region() -> None:
 
 def test_gates_are_shares_with_the_finest_level_first() -> None:
     network = build_model("attention_unet", SMALL, in_channels=1, out_channels=1).eval()
+    explainer = Explainer([network], CLASSES, threshold=0.5)
     shapes: list[int] = []
     for gate in gates_of(network):
         gate.register_forward_hook(lambda _, __, output: shapes.append(output.shape[-1]))
-    explainer = Explainer([network], CLASSES, threshold=0.5)
     maps = explainer(torch.randn(1, 1, 37, 40))  # 37: padded and cropped
     assert explainer.gates == 3
     assert maps.shape == (1, 4, 37, 40)
@@ -162,7 +162,7 @@ def attention_bundle(folder: Path, *, dimensions: int) -> Path:
     train = {"patch_size": (16, 16, 16)}
     recipe = Recipe.model_validate({
         "name": "gates", "data": data, "preprocess": [step.model_dump() for step in steps], "train": train,
-        "model": {"name": "attention_unet", "channels": [4, 8, 8]}, "predict": {"threshold": 0.45},
+        "model": {"name": "attention_unet", "channels": [4, 8, 8]}, "predict": {"threshold": 0.01},
     })  # fmt: skip
     network = build_model(
         "attention_unet", {"channels": (4, 8, 8)}, in_channels=1, out_channels=1, dimensions=dimensions

@@ -118,7 +118,8 @@ def test_files_of_the_uncertainty(tmp_path: Path) -> None:
     study.mkdir(parents=True)
     nibabel.save(nibabel.Nifti1Image(cone(), AFFINE), study / "p1-t1c.nii.gz")
     out = tmp_path / "out"
-    predict_paths([study], predictor_of(4.5, 6.5, 8.5), out, formats=("mask", "uncertainty"), quiet=True)
+    outcome = predict_paths([study], predictor_of(4.5, 6.5, 8.5), out, formats=("mask", "uncertainty"), quiet=True)
+    assert not outcome.errors
     (file,) = out.glob("*-uncertainty.nii.gz")
     written = nibabel.load(file)
     np.testing.assert_allclose(written.affine, AFFINE)

@@ -41,8 +41,9 @@ def find_layer(network: SegmentationNetwork, name: str | None) -> tuple[str, nn.
 def bottleneck_name(network: SegmentationNetwork) -> str:
     """Return the name of the bottleneck: the layer that ends the coarsest level, found by running a trial image.
 
-    Of the modules with the fewest voxels in their output it is the last one to end, which is the outermost. The logits
-    do not count, so that a network without coarser levels is explained by its last hidden layer.
+    Of the modules with the fewest voxels in their output, and of these with the most channels, it is the last one to
+    end, which is the outermost: a decoder often begins by reducing the channels. The logits do not count, so that a
+    network without coarser levels is explained by a hidden layer.
 
     Raises:
         UsageError: ``usage.layer``, no module returns features.
@@ -57,13 +58,15 @@ def bottleneck_name(network: SegmentationNetwork) -> str:
     with _output_hooks(network.body, note), torch.no_grad():
         network(image)
     logits = outputs[-1][2] if outputs else None
-    hidden = [(voxels, name) for voxels, name, features in outputs if name and features is not logits]
+    hidden = [
+        ((voxels, -features.shape[1]), name) for voxels, name, features in outputs if name and features is not logits
+    ]
     if not hidden:
         raise UsageError(
             "the network has no layer with features", where="--layer", cure="name a layer", code="usage.layer"
         )
-    fewest = min(voxels for voxels, _ in hidden)
-    return [name for voxels, name in hidden if voxels == fewest][-1]
+    first = min(rank for rank, _ in hidden)
+    return [name for rank, name in hidden if rank == first][-1]
 
 
 def gates_of(network: SegmentationNetwork) -> Sequence[nn.Module]:

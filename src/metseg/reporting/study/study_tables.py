@@ -79,12 +79,13 @@ _VOLUME_CELLS = (
         Column("Longest axial diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.longest_axial_diameter_mm)
     ),
 )
-_VOLUME_RANGE = _Cell(Column("Range of volume (mL)", width=1.1), lambda lesion: _range_text(lesion.volume_ml_range))
-_AREA_RANGE = _Cell(Column("Range of area (pixels)", width=1.1), lambda lesion: _pixels_text(lesion.voxels_range))
+_VOLUME_RANGE = _Cell(Column("Volume range (mL)", width=1.1), lambda lesion: _range_text(lesion.volume_ml_range))
+_AREA_RANGE = _Cell(Column("Area range (pixels)", width=1.1), lambda lesion: _pixels_text(lesion.voxels_range))
 _SIDE = _Cell(Column("Side", is_number=False, width=1.05), lambda lesion: lesion.side or "–")
 RANGE_NOTE = (
-    "Range: the smallest and the largest size of the lesion in {count}. It is their spread, not a calibrated confidence "
-    "interval: the true size can be outside, and predictions that agree can be wrong together."
+    "Range: the smallest and the largest size of the lesion in {count} predictions of mirror images and folds. It is "
+    "their spread, not a calibrated confidence interval: the true size can be outside, and predictions that agree can "
+    "be wrong together."
 )
 UNLETTERED_NOTE = (
     "Centre of mass in the coordinates of the file, in mm from its origin: x to the right, y to the front, z upwards. "
@@ -141,14 +142,7 @@ def lesion_table(report: StudyReport) -> Table:
         centre_note = CENTRE_NOTE if lettered else UNLETTERED_NOTE
         notes = [SIZE_NOTE, centre_note, *([SIDE_NOTE] if sided else []), chance_note]
     if predictions:
-        notes.insert(
-            0,
-            RANGE_NOTE.format(
-                count=pluralize(
-                    predictions, "prediction of mirror images and folds", "predictions of mirror images and folds"
-                )
-            ),
-        )
+        notes.insert(0, RANGE_NOTE.format(count=predictions))
     if several:
         notes.insert(0, _class_note(report.classes))
     listed = _listed(report)
