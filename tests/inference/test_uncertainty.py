@@ -116,7 +116,9 @@ def test_mirror_images_count_as_predictions() -> None:
 def test_files_of_the_uncertainty(tmp_path: Path) -> None:
     study = tmp_path / "in" / "p1"
     study.mkdir(parents=True)
-    nibabel.save(nibabel.Nifti1Image(cone(), AFFINE), study / "p1-t1c.nii.gz")
+    # A file of few whole numbers would be taken for a mask.
+    noise = np.random.default_rng(0).uniform(0, 0.1, cone().shape).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(cone() + noise, AFFINE), study / "p1-t1c.nii.gz")
     out = tmp_path / "out"
     outcome = predict_paths([study], predictor_of(4.5, 6.5, 8.5), out, formats=("mask", "uncertainty"), quiet=True)
     assert not outcome.errors
