@@ -29,7 +29,7 @@ __all__ = [
 _TEXT_SHARE, _LEAST_TEXT, _LINE, _MARGIN = 1 / 40, 11, 1.5, 4
 _TEXT_COLOUR: Colour = (255, 255, 255)
 
-#: Matplotlib's name of the colours of heat maps, and the opacity of the value 1. Orange and red outlines stay visible on it.
+#: Matplotlib's name of the colours of heat maps, on which orange and red outlines stay visible, and the opacity of 1.
 HEAT_COLOURS, HEAT_OPACITY = "viridis", 0.75
 
 Rgb = npt.NDArray[np.uint8]

@@ -257,7 +257,8 @@ def _compare(network: SegmentationNetwork, session: Session, images: Sequence[Te
 def _facts(bundle: Bundle, form: str) -> dict[str, Any]:
     """Return what export.json says of the bundle and of its networks."""
     first = bundle.networks[0]
-    stated = dict(reversed(line.split(maxsplit=1)) for line in read_text(bundle.folder / CHECKSUMS).splitlines())
+    rows = [line.split(maxsplit=1) for line in read_text(bundle.folder / CHECKSUMS).splitlines()]
+    stated = {name: digest for digest, name in rows}
     return {
         "metseg": __version__,
         "format": form,
