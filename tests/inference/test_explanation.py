@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from metseg.errors import UsageError
 from metseg.inference.explanation.explain_case import CaseExplainer, write_explanation
+from metseg.inference.explanation.explained_layers import bottleneck_name, find_layer, gates_of
 from metseg.inference.explanation.grad_cam import Explainer, lesion_logit, seg_grad_cam
-from metseg.inference.explanation.layers import bottleneck_name, find_layer, gates_of
 from metseg.io import find_inputs
 from metseg.model import SegmentationNetwork, build_model
 from metseg.model.activation import CLASSES, Outputs

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metseg.inference.explanation.layers import find_layer, gates_of
+from metseg.inference.explanation.explained_layers import find_layer, gates_of
 from metseg.model import SegmentationNetwork
 from metseg.model.activation import Outputs
 from metseg.model.network import crop_far_end, padded_sizes
