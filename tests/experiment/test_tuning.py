@@ -192,6 +192,8 @@ def test_trials_in_a_journal_file(tiny_slices: Path, tmp_path: Path, make_tiny_r
     result = run_tuning(tiny_slices, tmp_path / "two", make_tiny_recipe(), trials=2, storage=storage)
     assert result.states == {"complete": 2}
     assert not (tmp_path / "one" / "study.db").exists()
+    with pytest.raises(UsageError, match="another recipe, space or split"):
+        run_tuning(tiny_slices, tmp_path / "three", make_tiny_recipe("train.seed=1"), storage=storage)
 
 
 def test_a_storage_that_cannot_be_opened_is_named_without_its_password(
@@ -213,3 +215,21 @@ def test_poor_trials_are_pruned(
         run_tuning(tiny_slices, tmp_path, make_tiny_recipe("train.max_steps=12"), trials=1)
     rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
     assert [(row["state"], row["last_tenth"]) for row in rows] == [("pruned", "3")]
+
+
+def test_the_command_refuses_a_typo_and_tells_the_next_command(
+    run_metseg: Callable[..., tuple[int, str, str]], tiny_slices: Path, tmp_path: Path, make_tiny_recipe: MakeRecipe
+) -> None:
+    recipe, space, out = tmp_path / "tiny.toml", tmp_path / "space.toml", tmp_path / "out"
+    recipe.write_text(make_tiny_recipe().to_toml())
+    space.write_text("train.learning_rat = { low = 1e-3, high = 1e-2 }")
+    words = ["tune", recipe, "--data", tiny_slices, "--space", space, "--minutes", 5, "--trials", 1, "--out", out]
+    status, _, err = run_metseg(*words)
+    assert status == 2
+    assert "did you mean train.learning_rate" in err
+    assert not out.exists()
+    space.write_text("train.learning_rate = { low = 1e-3, high = 1e-2 }")
+    status, printed, err = run_metseg(*words, "--device", "cpu")
+    assert status == 0, err
+    assert printed.splitlines()[0] == "1 trial: 1 complete"
+    assert f"metseg train {out / 'best.toml'} --data {tiny_slices} --split {out / 'split.json'}" in printed

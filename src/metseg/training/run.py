@@ -96,12 +96,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     """
     validate_recipe(recipe)
     _require_resumed(run)
-    compute = choose_compute(
-        device=run.device,
-        precision=recipe.train.precision,
-        channels_last=recipe.train.channels_last,
-        gains_by_channels_last=_trains_faster_in_channels_last(recipe),
-    )
+    compute = training_compute(recipe, run.device)
     ranks = run.ranks
     require_devices(compute.device, run.devices)
     folder = RunFolder(run.out)
@@ -111,6 +106,20 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         return folder.bundle
     with disk_full_is_an_error(folder.path), folder.locked() as start:
         return _lead(recipe, run, folder, compute, ranks, start)
+
+
+def training_compute(recipe: Recipe, device: str) -> Compute:
+    """Return device, precision and layout of a training.
+
+    Raises:
+        UsageError: a device that is unknown, or that this machine does not have.
+    """
+    return choose_compute(
+        device=device,
+        precision=recipe.train.precision,
+        channels_last=recipe.train.channels_last,
+        gains_by_channels_last=_trains_faster_in_channels_last(recipe),
+    )
 
 
 def fit_on_validation(

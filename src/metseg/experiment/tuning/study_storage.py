@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import warnings
 from pathlib import Path
@@ -24,6 +25,9 @@ MOST_RETRIES: Final = 2
 
 #: Attributes of a trial: the process folder that runs it, and the trial that it repeats.
 WORKER, RETRY_OF, RETRIES = "worker", "retry_of", "retries"
+
+#: Attribute of a study: digest of recipe, space and patients.
+SEARCH: Final = "search"
 
 #: Pruners by name, each with its class in optuna.pruners and its options. Trials report after each tenth of the budget.
 PRUNERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -95,6 +99,28 @@ def open_study(name: str, storage: str | None, out: Path, *, pruner: str, seed: 
         ) from error
     study.sampler = optuna.samplers.TPESampler(seed=seed + number, constant_liar=True, n_startup_trials=5)
     return study
+
+
+def require_same_search(study: Any, description: str, *, where: str) -> None:
+    """Check that a study in a storage is this search; a new one becomes this search.
+
+    Args:
+        study: from `open_study`.
+        description: of recipe, space and patients.
+        where: for the message.
+    Raises:
+        UsageError: ``usage.storage``, trials of another search are in it.
+    """
+    digest = hashlib.sha256(description.encode()).hexdigest()
+    if study.user_attrs.setdefault(SEARCH, digest) != digest:
+        raise UsageError(
+            "the storage holds a search of this name with another recipe, space or split",
+            where=where,
+            got=f"study '{study.study_name}'",
+            cure="give the same recipe, --set, --space and --split, or another name with --study",
+            code="usage.storage",
+        )
+    study.set_user_attr(SEARCH, digest)
 
 
 def repeat_lost_trials(study: Any, worker: str, *, alone: bool) -> int:

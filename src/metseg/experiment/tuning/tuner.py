@@ -5,10 +5,11 @@ Patients of the test part are never read: their cases are removed from the list 
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +22,11 @@ from metseg.experiment.tuning.study_storage import (
     open_study,
     repeat_lost_trials,
     require_optuna,
+    require_same_search,
     worker_name,
 )
 from metseg.experiment.tuning.trial_training import TrialStopped, train_trial
 from metseg.experiment.tuning.tuning_results import ERROR, VALUES, TuningResult, write_results
-from metseg.inference.device import choose_compute
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split
 from metseg.message_text import pluralize
@@ -33,6 +34,7 @@ from metseg.recipe import Recipe, load_recipe
 from metseg.runtime.atomic_io import write_text
 from metseg.training.data import choose_split, load_training_data, read_sources
 from metseg.training.recipe_validation import validate_recipe
+from metseg.training.run import training_compute
 from metseg.training.run_folder import LOCK, RunFolder
 
 #: Files of a search in its output folder, beside those of `metseg.experiment.tuning.tuning_results`.
@@ -137,7 +139,13 @@ class _Search:
         self._study = open_study(
             tuning.study, tuning.storage, tuning.out, pruner=tuning.pruner, seed=tuning.recipe.train.seed
         )
+        require_same_search(self._study, self._description(), where=str(tuning.storage or tuning.out))
         self._failures: list[MetsegError] = []
+
+    def _description(self) -> str:
+        """Return what all processes of a search have in common: recipe, space and patients."""
+        split = self._split.to_dict()
+        return json.dumps({"recipe": self._tuning.recipe.to_toml(), "space": _space_json(self._tuning.space), **split})
 
     def run(self) -> TuningResult:
         lost = repeat_lost_trials(self._study, self._worker, alone=self._tuning.storage is None)
@@ -216,9 +224,7 @@ class _Search:
         data = load_training_data(
             recipe, self._sources, self._split, fold=tuning.fold, cache=tuning.out / CACHE, quiet=trial.number > 0
         )
-        compute = choose_compute(
-            device=tuning.device, precision=recipe.train.precision, channels_last=recipe.train.channels_last
-        )
+        compute = training_compute(recipe, tuning.device)
         _tell(f"trial {trial.number}: {', '.join(f'{key} = {value}' for key, value in values.items())}")
         folder = RunFolder(tuning.out / TRIALS_FOLDER / f"{trial.number:04d}")
         return train_trial(recipe, data, folder, compute, report=_reporter(trial), deadline=self._deadline)
@@ -260,9 +266,6 @@ def _reporter(trial: Any) -> Callable[[int, float], bool]:
 
 
 def _space_json(space: SearchSpace) -> str:
-    import json
-    from dataclasses import asdict
-
     return json.dumps({key: asdict(entry) for key, entry in space.items()}, indent=2) + "\n"
 
 
