@@ -34,6 +34,13 @@ class Lesion(BaseModel):
     voxels_by_label: dict[str, Count] = Field(default={}, description="The same by class.")
     volume_ml: Size | None = None
     volume_ml_by_label: dict[str, Size] = Field(default={}, description="The same by class; empty where not known.")
+    voxels_range: tuple[Count, Count] | None = Field(
+        default=None,
+        description="Smallest and largest number of its voxels in the predictions of networks and mirror images: their "
+        "spread, no calibrated confidence interval. Null where the uncertainty was not measured.",
+    )
+    volume_ml_range: tuple[Size, Size] | None = Field(default=None, description="The same in mL.")
+    range_predictions: Count | None = Field(default=None, description="Number of predictions of the range.")
     longest_diameter_mm: Size | None = Field(
         default=None, description="The largest distance between two of its voxel corners."
     )
@@ -93,6 +100,9 @@ class Lesion(BaseModel):
                 row |= {f"{name}_{axis}": number for axis, number in zip("xyz", value or (None,) * 3, strict=True)}
             elif name.endswith("_by_label"):
                 row |= {f"{name.removesuffix('_by_label')}_{label}": number for label, number in value.items()}
+            elif name.endswith("_range"):
+                ends = zip(("low", "high"), value or (None,) * 2, strict=True)
+                row |= {f"{name.removesuffix('_range')}_{end}": number for end, number in ends}
             elif name == "slices":
                 row[name] = " ".join(map(str, value))
             elif name != "slice_centre":
@@ -115,6 +125,9 @@ COLUMNS: Final = (
     "slices",
 )
 
+#: Columns of a table of lesions with a range of sizes; the last ones.
+RANGE_COLUMNS: Final = ("voxels_low", "voxels_high", "volume_ml_low", "volume_ml_high", "range_predictions")
+
 #: First column of a table of several cases.
 CASE_COLUMN: Final = "case"
 
@@ -127,13 +140,14 @@ def lesions_csv(lesions: Sequence[Lesion], labels: Sequence[str] = (), more: Seq
 
     Args:
         lesions: one row each.
-        labels: classes of the model; with more than one, columns by class are added.
+        labels: classes of the model; with more than one, columns by class are added. Lesions with a range of sizes
+            add the columns of it.
         more: further fields of the records, as last columns.
 
     >>> lesions_csv([]).split(",")[:3], lesions_csv([], ["NETC", "ET"]).strip().split(",")[-1]
     (['id', 'label', 'voxels'], 'longest_axial_diameter_mm_ET')
     """
-    return _csv([*COLUMNS, *_columns_by_label(labels), *more], (lesion.to_row() for lesion in lesions))
+    return _csv([*COLUMNS, *_further_columns(labels, lesions), *more], (lesion.to_row() for lesion in lesions))
 
 
 def lesions_csv_of_cases(cases: Mapping[str, Sequence[Lesion]], labels: Sequence[str] = ()) -> str:
@@ -147,11 +161,13 @@ def lesions_csv_of_cases(cases: Mapping[str, Sequence[Lesion]], labels: Sequence
     ['case', 'id', 'label']
     """
     rows = ({CASE_COLUMN: case, **lesion.to_row()} for case, lesions in cases.items() for lesion in lesions)
-    return _csv([CASE_COLUMN, *COLUMNS, *_columns_by_label(labels)], rows)
+    found = [lesion for lesions in cases.values() for lesion in lesions]
+    return _csv([CASE_COLUMN, *COLUMNS, *_further_columns(labels, found)], rows)
 
 
-def _columns_by_label(labels: Sequence[str]) -> list[str]:
-    return [f"{name}_{label}" for name in _BY_LABEL for label in labels] if len(labels) > 1 else []
+def _further_columns(labels: Sequence[str], lesions: Iterable[Lesion]) -> list[str]:
+    by_label = [f"{name}_{label}" for name in _BY_LABEL for label in labels] if len(labels) > 1 else []
+    return by_label + list(RANGE_COLUMNS if any(lesion.range_predictions for lesion in lesions) else ())
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

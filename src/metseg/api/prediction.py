@@ -10,8 +10,9 @@ from typing import Any
 import numpy.typing as npt
 
 from metseg.api.reading import only_source
-from metseg.argument_checks import require_instance, require_mapping, wrong_type
+from metseg.argument_checks import optional_path, require_instance, require_mapping, wrong_type
 from metseg.errors import UsageError
+from metseg.inference.backends.backend_table import TORCH
 from metseg.inference.prediction import Prediction
 from metseg.inference.predictor import Predictor
 from metseg.io.images.channel_names import GreyRule
@@ -32,6 +33,9 @@ def load_model(
     tta: bool | None = None,
     threshold: float | None = None,
     minimum_mm3: float | None = None,
+    backend: str = TORCH,
+    exported: str | Path | None = None,
+    uncertainty: bool = False,
 ) -> Predictor:
     """Load a trained model, to pass to `metseg.predict` for any number of cases.
 
@@ -44,8 +48,13 @@ def load_model(
             warning of every prediction says that the model's scores do not apply.
         minimum_mm3: smallest volume of a lesion in mm³, for images with a voxel size; None: the bundle's. The same
             warning.
+        backend: what runs the network: ``torch``, ``onnx`` or ``openvino``. The latter two compute on the CPU and need
+            an export of the model (``metseg models export``) and an extra of metseg.
+        exported: folder of the export; None: where exports are kept by default.
+        uncertainty: also measure how far the predictions of mirror images and folds differ: a map, and a range for the
+            volume of each lesion. It needs ``tta=True`` or a model of several folds, and is not calibrated.
     Raises:
-        BundleError: not a bundle, or a damaged one.
+        BundleError: not a bundle, or a damaged one; a damaged export, or one of another bundle.
         UsageError: no bundle of that name, an argument of a wrong type or out of range, or a bundle for non-commercial
             use only with terms that have not been accepted (``licence.not_accepted``).
 
@@ -63,9 +72,21 @@ def load_model(
     for name, value in (("threshold", threshold), ("minimum_mm3", minimum_mm3)):
         if value is not None and not isinstance(value, Real):
             raise wrong_type(name, value, expected="a number or None")
+    require_instance("backend", backend, str, expected="a text such as 'torch'")
+    require_instance("uncertainty", uncertainty, bool, expected="True or False")
+    folder = optional_path("exported", exported)
     require_accepted(name_or_path)
     bundle = load_bundle(name_or_path)
-    return Predictor.from_bundle(bundle, device=device, tta=tta, threshold=threshold, minimum_mm3=minimum_mm3)
+    return Predictor.from_bundle(
+        bundle,
+        device=device,
+        tta=tta,
+        threshold=threshold,
+        minimum_mm3=minimum_mm3,
+        backend=backend,
+        exported=folder,
+        uncertainty=uncertainty,
+    )
 
 
 def predict(

@@ -161,6 +161,33 @@ def pack(
 
 
 @app.command()
+def export(
+    name: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    form: Annotated[str, typer.Option("--format", metavar="NAME", help="Format of the graph: onnx or openvino.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Output folder; defaults to METSEG_HOME/exports/NAME-FINGERPRINT-FORMAT."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Export the networks of a bundle for metseg predict --backend, checked against torch on random inputs."""
+    from metseg.inference.backends.backend_table import find_export_format
+    from metseg.inference.backends.exported_model import export_bundle
+    from metseg.model.bundle import load_bundle
+    from metseg.model_terms import require_accepted
+
+    find_export_format(form)  # before the model is read, which takes seconds
+    require_accepted(name)
+    exported = export_bundle(load_bundle(name), form, out)
+    if as_json:
+        document = {"folder": str(exported.folder), "max_difference": exported.max_difference}
+        print(json.dumps({**document, "largest_logit": exported.largest_logit}))
+        return
+    print(f"{exported.folder}")
+    print(f"largest difference from torch: {exported.max_difference:.2g}, of logits up to {exported.largest_logit:.3g}")
+
+
+@app.command()
 def accept(
     name: Annotated[str, typer.Argument(help="A bundle: its name or its folder.")], as_json: Json = False
 ) -> None:

@@ -44,7 +44,7 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Result to write: mask, overlay, probability, instances or brain-mask; can be repeated.",
+            help="Result to write: mask, overlay, probability, instances, brain-mask or uncertainty; can be repeated.",
         ),
     ] = None,
     instances: Annotated[
@@ -75,6 +75,28 @@ def predict(
             "--tta/--no-tta",
             help="Average over mirror images: 2, 4 or 8 times the computing time, depending on the axes that training "
             "mirrored; whether it improves the masks depends on the model. Defaults to the model's setting.",
+        ),
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write how far the predictions of mirror images and folds differ: a map, and a range for the "
+            "volume of each lesion. Needs --tta or a model of several folds; not calibrated.",
+        ),
+    ] = False,
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend",
+            metavar="NAME",
+            help="What runs the network: torch, onnx or openvino. The latter two need metseg models export first.",
+        ),
+    ] = "torch",
+    exported: Annotated[
+        Path | None,
+        typer.Option(
+            "--exported", help="Folder of the export for --backend; defaults to that of metseg models export."
         ),
     ] = None,
     shard: Annotated[
@@ -116,6 +138,7 @@ def predict(
     from metseg.inference.batch import predict_paths
     from metseg.inference.input_model import choose_for_inputs
     from metseg.inference.input_options import InputOptions
+    from metseg.inference.outputs.output_formats import UNCERTAINTY
     from metseg.inference.predictor import Predictor
     from metseg.inference.shards import Shard
     from metseg.model.bundle import load_bundle
@@ -136,12 +159,20 @@ def predict(
         choice = choose_for_inputs(inputs or [], reading, out, tell=_tell)
         model, reason = str(choice.model), choice.text
     require_accepted(model)
+    chosen = [*(formats or ("mask", "overlay")), *(["instances"] if instances else [])]
+    chosen += [UNCERTAINTY] if uncertainty else []
     predictor = Predictor.from_bundle(
-        load_bundle(model), device=device, tta=tta, threshold=threshold, minimum_mm3=min_volume
+        load_bundle(model),
+        device=device,
+        tta=tta,
+        threshold=threshold,
+        minimum_mm3=min_volume,
+        backend=backend,
+        exported=exported,
+        uncertainty=UNCERTAINTY in chosen,
     )
     if predictor.views > 1 and not as_json:
         _tell(f"averaging over mirror images takes about {predictor.views} times as long as --no-tta")
-    chosen = [*(formats or ("mask", "overlay")), *(["instances"] if instances else [])]
     outcome = predict_paths(
         inputs or [],
         predictor,

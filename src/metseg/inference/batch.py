@@ -91,7 +91,11 @@ def predict_paths(
         ResourceError: the disk is full.
     """
     recipe = predictor.recipe
-    chosen = find_formats(formats, uses_brain_mask=brain_mask_options(recipe) is not None)
+    chosen = find_formats(
+        formats,
+        uses_brain_mask=brain_mask_options(recipe) is not None,
+        measures_uncertainty=predictor.measures_uncertainty,
+    )
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     require_own_lesions_file(out)

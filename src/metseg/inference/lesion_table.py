@@ -97,7 +97,8 @@ def _numbered_by_size(instances: npt.NDArray[np.uint32], count: int) -> tuple[In
 def joined(one: Lesion, two: Lesion) -> Lesion:
     """Return two lesions of pictures that are one: a stack was measured in parts, and it goes on from part to part.
 
-    Its confidence is the mean of theirs by size.
+    Its confidence is the mean of theirs by size. The ends of its range are the sums of theirs, which can make the range
+    wider than that of the whole lesion.
     """
     voxels = one.voxels + two.voxels
     share = two.voxels / voxels
@@ -116,8 +117,13 @@ def joined(one: Lesion, two: Lesion) -> Lesion:
             "slice_voxels": main.slice_voxels,
             "slice_centre": main.slice_centre,
             "typical_voxel": main.typical_voxel,
+            "voxels_range": _sum_of_ranges(one.voxels_range, two.voxels_range),
         }
     )
+
+
+def _sum_of_ranges(one: tuple[int, int] | None, two: tuple[int, int] | None) -> tuple[int, int] | None:
+    return None if one is None or two is None else (one[0] + two[0], one[1] + two[1])
 
 
 def _region_order(lesion: Lesion) -> tuple[float, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -11,8 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metseg.errors import UsageError
+from metseg.inference.backends.backend_table import TORCH
+from metseg.inference.backends.exported_model import device_for, networks_for
 from metseg.inference.brain.brain_border import border_warnings
-from metseg.inference.device import Compute, choose_compute, in_memory_format, memory_format
+from metseg.inference.device import Compute, choose_compute
+from metseg.inference.ensemble import AnyNetwork, Ensemble
 from metseg.inference.fitness import fitness_sentence
 from metseg.inference.input_fit import (
     fit_warnings,
@@ -26,12 +31,12 @@ from metseg.inference.lesion_table import find_lesions
 from metseg.inference.postprocessing import clean_labels
 from metseg.inference.prediction import Prediction
 from metseg.inference.stopwatch import Stopwatch
+from metseg.inference.uncertainty import MemberMaps, Spread, spread_of, with_ranges
 from metseg.inference.windows.aggregator import Aggregator
 from metseg.inference.windows.sliding_window import Slab, slide
 from metseg.inference.windows.test_time_augmentation import mirror_axes
 from metseg.labels import LABEL_SCHEMES
 from metseg.measure import ConfidenceMap, voxel_volume_mm3
-from metseg.model import SegmentationNetwork
 from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle
 from metseg.preprocess import check_steps
@@ -53,20 +58,23 @@ class NetworkPredictor:
     """A trained model: called with a `metseg.Case`, it returns a `metseg.Prediction`.
 
     Args:
-        networks: one, or one per fold; their probabilities are averaged.
+        networks: one, or one per fold; their probabilities are averaged. Torch's, or exported ones.
         recipe: how cases are prepared and masks are made.
         compute: device and precision; None: the fastest this machine has.
         part: how masks are made, where it differs from the recipe's.
         fingerprint: of the bundle; empty: the networks come from no bundle.
         metrics: of the bundle; None: unknown, and no warning names what was not measured.
         name: of the model; empty: that of the recipe.
+        backend: what runs the networks, a name in `metseg.inference.backends.backend_table.BACKENDS`.
+        uncertainty: also measure how far the predictions of networks and mirror images differ.
     Raises:
-        UsageError: `tta` is on, and the network was trained without flips.
+        UsageError: `tta` is on, and the network was trained without flips; or ``usage.uncertainty``, there is only one
+            prediction.
     """
 
     def __init__(
         self,
-        networks: Sequence[SegmentationNetwork],
+        networks: Sequence[AnyNetwork],
         recipe: Recipe,
         *,
         compute: Compute | None = None,
@@ -74,21 +82,34 @@ class NetworkPredictor:
         fingerprint: str = "",
         metrics: Mapping[str, Any] | None = None,
         name: str = "",
+        backend: str = TORCH,
+        uncertainty: bool = False,
     ) -> None:
         self.recipe = recipe
+        self.backend = backend
         self.name = name or recipe.name
         self.fingerprint = fingerprint
         self._metrics = metrics
         self.part = part or recipe.predict
-        self._mirrors = mirror_axes(recipe) if self.part.tta else [()]
         self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
         self._compute = compute or choose_compute(gains_by_channels_last=_predicts_leaner_in_channels_last(recipe))
-        self._memory_format = memory_format(self._compute, dimensions=recipe.data.dimensions)
-        self._networks = [
-            in_memory_format(network.folded(), self._memory_format).to(self._compute.device).eval()
-            for network in networks
-        ]
+        self._ensemble = Ensemble(
+            networks,
+            mirror_axes(recipe) if self.part.tta else [()],
+            outputs=self._outputs,
+            compute=self._compute,
+            dimensions=recipe.data.dimensions,
+        )
+        self.measures_uncertainty = uncertainty
+        if uncertainty and self._ensemble.members == 1:
+            raise UsageError(
+                "the uncertainty needs several predictions, and this model makes one",
+                where=f"model {self.name}",
+                expected="mirror images, or a model of several folds",
+                cure="add --tta, or join the models of several folds with metseg models join",
+                code="usage.uncertainty",
+            )
 
     @classmethod
     def from_bundle(
@@ -99,6 +120,9 @@ class NetworkPredictor:
         tta: bool | None = None,
         threshold: float | None = None,
         minimum_mm3: float | None = None,
+        backend: str = TORCH,
+        exported: Path | None = None,
+        uncertainty: bool = False,
     ) -> Self:
         """Return the predictor of a bundle.
 
@@ -108,27 +132,36 @@ class NetworkPredictor:
             tta: average over mirror images; None: as the bundle's recipe says.
             threshold: smallest probability of a lesion voxel, between 0 and 1; None: the bundle's.
             minimum_mm3: smallest volume of a component in mm³; None: the bundle's.
+            backend: what runs the network, a name in `metseg.inference.backends.backend_table.BACKENDS`. All but
+                torch compute on the CPU and need an export (``metseg models export``).
+            exported: folder of the export; None: where exports are kept by default.
+            uncertainty: also measure how far the predictions of networks and mirror images differ.
         Raises:
-            UsageError: a threshold or volume out of range; `tta`, and the network was trained without flips.
+            UsageError: a threshold or volume out of range; `tta`, and the network was trained without flips; an
+                unknown backend, one whose package is not installed, or no export for it.
+            BundleError: the export is damaged, or of another bundle.
         """
         given = {"tta": tta, "threshold": threshold, "minimum_mm3": minimum_mm3}
         changes = {key: value for key, value in given.items() if value is not None}
         part = validated(PredictPart, {**bundle.recipe.predict.model_dump(), **changes}, where="options", key="predict")
         train = bundle.recipe.train
         compute = choose_compute(
-            device=device,
+            device=device_for(backend, device),
             precision=train.precision,
             channels_last=train.channels_last,
             gains_by_channels_last=_predicts_leaner_in_channels_last(bundle.recipe),
         )
+        networks = networks_for(bundle, backend, exported, bf16=compute.bf16)
         return cls(
-            bundle.networks,
+            networks,
             bundle.recipe,
             compute=compute,
             part=part,
             fingerprint=bundle.fingerprint,
             metrics=bundle.metrics,
             name=bundle.model_name,
+            backend=backend,
+            uncertainty=uncertainty,
         )
 
     @property
@@ -144,7 +177,7 @@ class NetworkPredictor:
     @property
     def views(self) -> int:
         """Return how many times each network sees every slice or window: mirror images are seen too."""
-        return len(self._mirrors)
+        return self._ensemble.views
 
     def __call__(self, case: Case, *, show: ShowShare = show_no_share) -> Prediction:
         """Return the prediction for a case.
@@ -217,9 +250,9 @@ class NetworkPredictor:
         self, case: Case, prepared: Prepared, watch: Stopwatch, *, on_share: OnShare = no_progress
     ) -> Prediction:
         """Return the prediction for a prepared case; `watch` has seen its preparation."""
-        labels, probability = self.segment(case, prepared, watch=watch, on_share=on_share)
+        labels, probability, spread = self._segment(case, prepared, watch, on_share)
         return self.measure(
-            case, labels, probability, warnings=prepared.warnings, records=prepared.records, watch=watch
+            case, labels, probability, warnings=prepared.warnings, records=prepared.records, watch=watch, spread=spread
         )
 
     def segment(
@@ -235,10 +268,18 @@ class NetworkPredictor:
         Returns:
             Both (X, Y, Z) on the grid of the case as it was read, or of its reference.
         """
-        watch = watch or Stopwatch()
+        labels, probability, _ = self._segment(case, prepared, watch or Stopwatch(), on_share)
+        return labels, probability
+
+    def _segment(
+        self, case: Case, prepared: Prepared, watch: Stopwatch, on_share: OnShare
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], Spread | None]:
+        """Return class ids and probability as `segment`, and the spread of the predictions if it is measured."""
         slicewise = bool(prepared.slice_names)
+        members = self._ensemble.members
+        maps = MemberMaps(members, prepared.grid, prepared.records) if self.measures_uncertainty else None
         with watch.phase("predict"):
-            gathered = self._gather(prepared, dtype=np.float32 if slicewise else np.float16, on_share=on_share)
+            gathered = self._gather(prepared, maps, dtype=np.float32 if slicewise else np.float16, on_share=on_share)
         with watch.phase("restore"):
             indices, probability = gathered.restored()
             affine = self._reference_affine(case)
@@ -248,7 +289,8 @@ class NetworkPredictor:
                 slicewise=slicewise,
                 voxel_mm3=None if affine is None else voxel_volume_mm3(affine),
             )
-        return labels, probability
+            spread = None if maps is None else spread_of(maps, self.part, slicewise=slicewise)
+        return labels, probability, spread
 
     def measure(
         self,
@@ -259,6 +301,7 @@ class NetworkPredictor:
         warnings: tuple[str, ...] = (),
         records: tuple[Record, ...] = (),
         watch: Stopwatch | None = None,
+        spread: Spread | None = None,
     ) -> Prediction:
         """Return the prediction, its lesions measured; the last part of a call.
 
@@ -269,6 +312,7 @@ class NetworkPredictor:
             labels, probability: from `segment`.
             warnings, records: of the prepared case.
             watch: has seen the parts before.
+            spread: of the predictions; None: not measured.
         """
         watch = watch or Stopwatch()
         image = case.images[reference_name(case, self.recipe.data)]
@@ -283,6 +327,10 @@ class NetworkPredictor:
                 confidence=ConfidenceMap(self.part.confidence_slope, self.part.confidence_intercept),
             )
             lesions = with_sides(lesions, image.data, image.affine)
+            if spread is not None:
+                lesions = with_ranges(
+                    lesions, instances, spread, image.affine, slicewise=case.is_slice_stack, gaps=case.slice_gaps
+                )
             warnings = (*border_warnings(case, instances, records), *warnings)
         return Prediction(
             case=case,
@@ -299,6 +347,8 @@ class NetworkPredictor:
             part=self.part,
             fingerprint=self.fingerprint,
             fitness=fitness_sentence(case, self.recipe, self._metrics),
+            backend=self.backend,
+            uncertainty=None if spread is None else spread.deviation,
         )
 
     def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:
@@ -306,11 +356,13 @@ class NetworkPredictor:
         return case.images[reference_name(case, self.recipe.data)].affine
 
     @torch.inference_mode()
-    def _gather(self, prepared: Prepared, *, dtype: type[np.floating], on_share: OnShare) -> Aggregator:
-        """Return what the networks say of a prepared case."""
+    def _gather(
+        self, prepared: Prepared, maps: MemberMaps | None, *, dtype: type[np.floating], on_share: OnShare
+    ) -> Aggregator:
+        """Return the mean probabilities of a prepared case; write those of each prediction into ``maps``."""
         gathered = Aggregator(
             prepared.grid,
-            channels=self._networks[0].out_channels,
+            channels=self._ensemble.out_channels,
             outputs=self._outputs,
             records=prepared.records,
             threshold=self.part.threshold,
@@ -318,12 +370,21 @@ class NetworkPredictor:
         )
         if self.recipe.data.dimensions == 2:
             for z, chances in self._slice_chances(prepared):
-                gathered.put(chances, axis=2, start=z)
+                self._put(chances, gathered, maps, axis=2, start=z)
                 on_share((z + chances.shape[-1]) / prepared.grid[2])
         else:
             for slab in self._slabs(prepared, on_share):
-                gathered.put(slab.chances, axis=0, start=slab.start)
+                self._put(slab.chances, gathered, maps, axis=0, start=slab.start)
         return gathered
+
+    def _put(self, chances: Tensor, gathered: Aggregator, maps: MemberMaps | None, *, axis: int, start: int) -> None:
+        gathered.put(chances[: self._ensemble.out_channels], axis=axis, start=start)
+        if maps is not None:
+            maps.put(chances[self._ensemble.out_channels :], axis=axis, start=start)
+
+    @property
+    def _network(self) -> Callable[[Tensor], Tensor]:
+        return self._ensemble.mean_and_members if self.measures_uncertainty else self._ensemble.mean
 
     def _slice_chances(self, prepared: Prepared) -> Iterator[tuple[int, Tensor]]:
         """Yield the number of a slice and the probabilities (K, X, Y, n) from there on; slices of air are left out."""
@@ -333,12 +394,12 @@ class NetworkPredictor:
         for first in range(0, prepared.grid[2], SLICES_AT_ONCE):
             if looked_at is None or looked_at[..., first : first + SLICES_AT_ONCE].any():
                 chunk = with_neighbours(image, self.recipe.data.neighbours, first, first + SLICES_AT_ONCE)
-                yield first, self._ensemble(torch.from_numpy(chunk)).cpu().movedim(0, -1)
+                yield first, self._network(torch.from_numpy(chunk)).cpu().movedim(0, -1)
 
     def _slabs(self, prepared: Prepared, on_share: OnShare) -> Iterator[Slab]:
         """Return the probabilities of a volume, slab by slab."""
         return slide(
-            self._ensemble,
+            self._network,
             np.asarray(prepared.image, dtype=np.float32),
             np.ones(prepared.grid, dtype=bool) if prepared.head is None else prepared.head,
             window=self.part.window or self.recipe.train.patch_size,
@@ -346,22 +407,6 @@ class NetworkPredictor:
             device=self._compute.device,
             on_share=on_share,
         )
-
-    def _ensemble(self, image: Tensor) -> Tensor:
-        image = image.to(self._compute.device).contiguous(memory_format=self._memory_format)
-        views = [(network, axes) for network in self._networks for axes in self._mirrors]
-        (network, axes), *others = views
-        total = self._forward(network, image, axes)
-        for network, axes in others:
-            total += self._forward(network, image, axes)
-        return total if not others else total.div_(len(views))
-
-    def _forward(self, network: SegmentationNetwork, image: Tensor, axes: Sequence[int]) -> Tensor:
-        turned = image.flip(list(axes)) if axes else image
-        with torch.autocast(self._compute.device.type, dtype=torch.bfloat16, enabled=self._compute.bf16):
-            logits = network(turned)
-        answer = self._outputs.probabilities(torch.as_tensor(logits))
-        return answer.flip(list(axes)) if axes else answer
 
 
 def _without_truth(case: Case) -> Case:

@@ -44,6 +44,9 @@ class Prediction(PredictionData):
         records: what the preprocessing did, step by step.
         part: how masks were made of probabilities; None: not by a `Predictor`.
         fingerprint: of the model's bundle; empty: the model came from no bundle.
+        backend: what ran the networks: torch, onnx or openvino.
+        uncertainty: (X, Y, Z) float32, standard deviation of the probabilities of lesion of networks and mirror images;
+            None: not measured.
 
     Examples:
         A prediction comes from `metseg.predict`::
@@ -73,8 +76,9 @@ class Prediction(PredictionData):
             path: a folder, which is made if absent: it receives the formats and the document ``<case>.json`` with the
                 lesions. Or the name of a single file that ends with ``.nii.gz``: it receives the mask of a volume.
                 Existing files of these names are replaced.
-            formats: what a folder receives: ``mask``, ``overlay``, ``probability``, ``instances``, and of models that
-                work on the brain alone ``brain-mask``. Volumes are written as ``<case>-seg.nii.gz``,
+            formats: what a folder receives: ``mask``, ``overlay``, ``probability``, ``instances``, of models that work
+                on the brain alone ``brain-mask``, and ``uncertainty`` where it was measured. Volumes
+                are written as ``<case>-seg.nii.gz``,
                 ``<case>-overlay.png``, ``<case>-probability.nii.gz``, ``<case>-lesions.nii.gz`` and
                 ``<case>-brain_mask.nii.gz``, pictures as one PNG file per slice.
         Raises:
@@ -90,7 +94,7 @@ class Prediction(PredictionData):
 
         target, names = require_path("path", path), require_texts("formats", formats)
         uses_brain_mask = any(record.step == "brain_mask" for record in self.records)
-        chosen = find_formats(names, uses_brain_mask=uses_brain_mask)
+        chosen = find_formats(names, uses_brain_mask=uses_brain_mask, measures_uncertainty=self.uncertainty is not None)
         if _is_folder(target):
             keeps = need_instances(chosen)
             report = CaseReport(self.case.case_id, self.model, self.fingerprint, keeps_instances=keeps)

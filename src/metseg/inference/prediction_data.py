@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from metseg.geometry import same_grid
 from metseg.headline import Headline, headline_of
+from metseg.inference.backends.backend_table import TORCH
 from metseg.inference.lesion_table import InstanceMap
 from metseg.lesion import Lesion
 from metseg.preprocess.head_mask import head_mask, without_holes
@@ -38,6 +39,9 @@ class PredictionData:
         part: how masks were made of probabilities; None: not by a `Predictor`.
         fingerprint: of the model's bundle; empty: the model came from no bundle.
         fitness: what the model was trained on, and what the case is; one sentence, empty if not known.
+        backend: what ran the networks, a name in `metseg.inference.backends.backend_table.BACKENDS`.
+        uncertainty: (X, Y, Z) float32, standard deviation of the probabilities of lesion of networks and mirror images;
+            None: not measured.
     """
 
     case: Case
@@ -54,6 +58,8 @@ class PredictionData:
     part: PredictPart | None = None
     fingerprint: str = ""
     fitness: str = ""
+    backend: str = TORCH
+    uncertainty: npt.NDArray[np.float32] | None = None
 
     @property
     def headline(self) -> Headline:

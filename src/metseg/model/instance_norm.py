@@ -28,6 +28,11 @@ def with_quick_instance_norm(network: Network) -> Network:
     return with_classes(network, _QUICK)
 
 
+def with_usual_instance_norm(network: Network) -> Network:
+    """Return the network with torch's own instance normalisations again, changed in place, for exports."""
+    return with_classes(network, {quick: usual for usual, quick in _QUICK.items()})
+
+
 def instance_norm(features: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Return features brought to mean 0 and variance 1 over each sample's and channel's voxels, scaled and shifted.
 

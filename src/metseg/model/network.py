@@ -64,8 +64,8 @@ class SegmentationNetwork(nn.Module):
         padded = padded_sizes(sizes, self.divisor)
         answer = self.body(pad_far_end(images, padded))
         if isinstance(answer, torch.Tensor):
-            return _crop(answer, sizes)
-        return [_crop(self._at_full_resolution(logits, padded), sizes) for logits in answer]
+            return crop_far_end(answer, sizes)
+        return [crop_far_end(self._at_full_resolution(logits, padded), sizes) for logits in answer]
 
     def folded(self) -> SegmentationNetwork:
         """Return a network with the same outputs, for predictions only, with its own weights.
@@ -142,7 +142,8 @@ def pad_far_end(images: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     return functional.pad(images, [side for after in reversed(missing) for side in (0, after)], mode="replicate")
 
 
-def _crop(logits: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+def crop_far_end(logits: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Return logits (N, K, ...) without what `pad_far_end` added to images of ``sizes``."""
     for axis, size in enumerate(sizes, start=2):
         logits = logits.narrow(axis, 0, size)
     return logits

@@ -44,6 +44,11 @@ def use_safe_convolutions(network: Network) -> Network:
     return with_classes(network, _CAREFUL)
 
 
+def use_usual_convolutions(network: Network) -> Network:
+    """Return the network with torch's own convolutions again, changed in place, for exports."""
+    return with_classes(network, {careful: usual for usual, careful in _CAREFUL.items()})
+
+
 def with_parameters(module: Module, parameters: Mapping[str, Tensor | None]) -> Module:
     """Return a copy of a module without submodules, with other parameters.
 

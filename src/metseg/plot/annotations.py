@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from metseg.disclaimer import NOTICE
 from metseg.picture_style import ClassStyle, bar_length, hexadecimal
+from metseg.plot.overlay import HEAT_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Black like the air in the images, so that the edge of the picture is not visible.
 BACKGROUND, TEXT = "#000000", "#ffffff"
@@ -18,7 +20,7 @@ BACKGROUND, TEXT = "#000000", "#ffffff"
 CROSS_GAP = 0.12
 #: Margin of text, as a share of the panel.
 MARGIN = 0.035
-LETTER_POINTS, NAME_POINTS = 7.5, 6.5
+LETTER_POINTS, NAME_POINTS, BAR_POINTS = 7.5, 6.5, 8
 
 #: Position and alignment of the letters at the left, right, top and bottom.
 _LETTER_PLACES = (
@@ -94,6 +96,16 @@ def legend_patches(legend: Sequence[ClassStyle]) -> list[Any]:
     from matplotlib.patches import Patch
 
     return [Patch(facecolor=hexadecimal(entry.colour), label=entry.title) for entry in legend]
+
+
+def draw_heat_bar(drawn: Figure, axes: Any, title: str) -> None:
+    """Draw the colour bar of a heat map, 0 to 1, beside axes."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    bar = drawn.colorbar(ScalarMappable(Normalize(0, 1), HEAT_COLOURS), ax=axes, fraction=0.03, pad=0.01)
+    bar.set_label(title, color=TEXT, fontsize=BAR_POINTS)
+    bar.ax.tick_params(colors=TEXT, labelsize=BAR_POINTS)
 
 
 def _dark_edge() -> list[Any]:

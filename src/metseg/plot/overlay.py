@@ -13,8 +13,10 @@ from metseg.disclaimer import NOTICE
 from metseg.picture_style import PREDICTION_COLOUR, TRUTH_COLOUR, ClassStyle, Colour, Styles, class_colour
 
 __all__ = [
+    "HEAT_COLOURS",
     "PREDICTION_COLOUR",
     "TRUTH_COLOUR",
+    "draw_heat",
     "draw_labels",
     "draw_outline",
     "grey",
@@ -26,6 +28,9 @@ __all__ = [
 #: The caption below a picture: text size in pixels for this width and at least, height of a line, and margin.
 _TEXT_SHARE, _LEAST_TEXT, _LINE, _MARGIN = 1 / 40, 11, 1.5, 4
 _TEXT_COLOUR: Colour = (255, 255, 255)
+
+#: Matplotlib's name of the colours of heat maps, on which orange and red outlines stay visible, and the opacity of 1.
+HEAT_COLOURS, HEAT_OPACITY = "viridis", 0.75
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -78,6 +83,16 @@ def draw_labels(picture: Rgb, labels: npt.NDArray[np.uint8], styles: Styles, *, 
         painted[mask] = (1 - opacity) * painted[mask] + opacity * colour
         painted[outline(mask)] = colour
     return (painted + 0.5).astype(np.uint8)
+
+
+def draw_heat(picture: Rgb, heat: npt.NDArray[np.floating]) -> Rgb:
+    """Return the picture (A, B, 3) with a map (A, B) of values from 0, transparent, to 1 laid over it."""
+    from matplotlib import colormaps
+
+    values = np.clip(np.asarray(heat, dtype=np.float32), 0, 1)
+    coloured = 255 * np.asarray(colormaps[HEAT_COLOURS](values), dtype=np.float32)[..., :3]
+    share = (HEAT_OPACITY * np.sqrt(values))[..., None]
+    return ((1 - share) * picture + share * coloured + 0.5).astype(np.uint8)
 
 
 def with_caption(picture: Rgb, case: str, legend: Sequence[ClassStyle]) -> Rgb:

@@ -19,11 +19,12 @@ from metseg.plot.annotations import (
     TEXT,
     draw_bar,
     draw_cross,
+    draw_heat_bar,
     draw_letters,
     legend_patches,
     provenance_of,
 )
-from metseg.plot.overlay import draw_labels, grey
+from metseg.plot.overlay import draw_heat, draw_labels, grey
 from metseg.plot.style import figure, save
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ LETTERS: Sequence[str] = ("RLAP", "RLSI", "APSI")
 PLANES: Sequence[tuple[str, int, int, int]] = (("axial", 2, 0, 1), ("coronal", 1, 0, 2), ("sagittal", 0, 1, 2))
 
 PANEL_INCHES, TITLE_INCHES, MARGIN_INCHES = 3.0, 0.32, 0.6
+BAR_INCHES = 0.9
 TITLE_POINTS, CAPTION_POINTS = 9, 8
 
 #: Voxels brighter than this share of the 99th percentile are shown with this margin in voxels; the rest is air.
@@ -54,6 +56,19 @@ class Caption:
 
     case: str
     styles: Styles
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Values over a volume.
+
+    Args:
+        values: (X, Y, Z) from 0 to 1, in RAS+.
+        title: of the colour bar.
+    """
+
+    values: npt.NDArray[np.floating]
+    title: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,7 @@ def draw_planes(
     spacing_mm: tuple[float, float, float],
     cuts: Sequence[Cut],
     caption: Caption,
+    heat: HeatMap | None = None,
 ) -> None:
     """Write a picture with one row per cut: axial, coronal and sagittal, lesions filled and outlined.
 
@@ -87,10 +103,11 @@ def draw_planes(
         spacing_mm: voxel size, for true proportions.
         cuts: at least one.
         caption: name of the case and styles of the classes.
+        heat: laid over the image, with a colour bar; lesions are then outlined only.
     """
     width, height = _size_inches(cuts)
-    with figure(width=width, height=height) as drawn:
-        _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts, caption=caption)
+    with figure(width=width + (0.0 if heat is None else BAR_INCHES), height=height) as drawn:
+        _fill(drawn, image, labels, spacing_mm=spacing_mm, cuts=cuts, caption=caption, heat=heat)
         save(drawn, path)
 
 
@@ -121,20 +138,27 @@ def _fill(
     spacing_mm: tuple[float, float, float],
     cuts: Sequence[Cut],
     caption: Caption,
+    heat: HeatMap | None = None,
 ) -> npt.NDArray[np.object_]:
     """Fill a figure with one row per cut, and return its axes (cuts, 3)."""
     box = shown_box(image)
     image, labels = image[box], labels[box]
+    values = None if heat is None else heat.values[box]
     drawn.set_facecolor(BACKGROUND)
     drawn.suptitle(provenance_of(caption.case), x=0.01, ha="left", fontsize=CAPTION_POINTS, color=TEXT, weight="normal")
     rows = drawn.subplots(len(cuts), len(PLANES), squeeze=False)
     for places, cut in zip(rows, cuts, strict=True):
         centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
         for axes, plane in zip(places, range(len(PLANES)), strict=True):
-            _draw_plane(axes, image, labels, plane, centre=centre, spacing_mm=spacing_mm, styles=caption.styles)
             name, across, *_ = PLANES[plane]
+            picture = plane_picture(
+                image, labels, across=across, index=centre[across], styles=caption.styles, heat=values
+            )
+            _draw_plane(axes, picture, plane, shape=image.shape, centre=centre, spacing_mm=spacing_mm)
             title = f"{name}, {cut.title}" if across == 2 else name
             axes.set_title(title, fontsize=TITLE_POINTS, color=TEXT, weight="normal")
+    if heat is not None:
+        draw_heat_bar(drawn, rows, heat.title)
     shown = [caption.styles[value] for value in map(int, np.unique(labels)) if value in caption.styles]
     if shown:
         drawn.legend(
@@ -150,22 +174,20 @@ def _fill(
 
 def _draw_plane(
     axes: Axes,
-    image: npt.NDArray[np.generic],
-    labels: npt.NDArray[np.uint8],
+    picture: npt.NDArray[np.uint8],
     plane: int,
     *,
+    shape: tuple[int, ...],
     centre: Sequence[int],
     spacing_mm: tuple[float, float, float],
-    styles: Styles,
 ) -> None:
-    """Draw one of `PLANES` through a voxel into axes in millimetres."""
-    _, across, right, up = PLANES[plane]
-    width, height = image.shape[right] * spacing_mm[right], image.shape[up] * spacing_mm[up]
-    picture = plane_picture(image, labels, across=across, index=centre[across], styles=styles)
+    """Draw the picture of one of `PLANES` through a voxel into axes in millimetres."""
+    _, _, right, up = PLANES[plane]
+    width, height = shape[right] * spacing_mm[right], shape[up] * spacing_mm[up]
     axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation="bilinear")
     axes.set_axis_off()
-    x = (image.shape[right] - centre[right] - 0.5) * spacing_mm[right]
-    y = (image.shape[up] - centre[up] - 0.5) * spacing_mm[up]
+    x = (shape[right] - centre[right] - 0.5) * spacing_mm[right]
+    y = (shape[up] - centre[up] - 0.5) * spacing_mm[up]
     draw_cross(axes, (x, y))
     draw_letters(axes, LETTERS[plane])
     draw_bar(axes)
@@ -186,13 +208,23 @@ def shown_box(image: npt.NDArray[np.generic]) -> tuple[slice, slice, slice]:
 
 
 def plane_picture(
-    image: npt.NDArray[np.generic], labels: npt.NDArray[np.uint8], *, across: int, index: int, styles: Styles
+    image: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.uint8],
+    *,
+    across: int,
+    index: int,
+    styles: Styles,
+    heat: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Return (rows, columns, 3) uint8 of a plane of a volume in RAS+, its labels drawn on.
+    """Return (rows, columns, 3) uint8 of a plane of a volume in RAS+, its labels drawn on; over a heat map, outlined.
 
     The patient's right (or the front, in the sagittal plane) is on the left; superior or anterior is at the top.
     """
-    plane = draw_labels(grey(np.take(image, index, axis=across)), np.take(labels, index, axis=across), styles)
+    plane, ids = grey(np.take(image, index, axis=across)), np.take(labels, index, axis=across)
+    if heat is None:
+        plane = draw_labels(plane, ids, styles)
+    else:
+        plane = draw_labels(draw_heat(plane, np.take(heat, index, axis=across)), ids, styles, opacity=0.0)
     return np.ascontiguousarray(plane[::-1, ::-1].transpose(1, 0, 2))
 
 

@@ -75,13 +75,14 @@ class Job:
     checkpoint: Path | None = None
 
 
-def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
+def fit(job: Job, network: SegmentationNetwork, ranks: Ranks, further: Sequence[Callback] = ()) -> Spent:
     """Train until the budget is spent or early stopping says so.
 
     Args:
         job: what is trained on, and how.
         network: what is trained; of several processes, that of the first.
         ranks: which process this is.
+        further: callbacks beside those of every training; an error that one raises ends the training.
     Raises:
         UsageError: the loss, or a weight, is not finite.
         BundleError: the checkpoint is of another version or network.
@@ -96,7 +97,7 @@ def fit(job: Job, network: SegmentationNetwork, ranks: Ranks) -> Spent:
         validation_batches=loaders.own,
     )
     budget = Budget(job.recipe.train, len(loaders.training))
-    callbacks = _callbacks(job, budget, ranks)
+    callbacks = [*further, *_callbacks(job, budget, ranks)]
     with _quiet_lightning(), _own_interrupts():
         trainer = _trainer(job, network, ranks, callbacks)
         if job.checkpoint is not None:

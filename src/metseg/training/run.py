@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from lightning.pytorch import Callback
 
 from metseg.dataset import TrainingSet
 from metseg.errors import UsageError
@@ -34,7 +35,7 @@ from metseg.runtime.progress import track
 from metseg.training.data import TrainingData, choose_split, load_training_data, make_loaders, read_sources
 from metseg.training.data_record import DataRecord, read_data, write_record
 from metseg.training.finalize import finalize
-from metseg.training.fit import Job, fit
+from metseg.training.fit import Job, Spent, fit
 from metseg.training.loop.checkpoint import latest_good, remove_unfinished
 from metseg.training.loop.distributed import Ranks, broadcast, find_ranks, process_group, require_devices
 from metseg.training.memory_estimate import require_memory
@@ -95,12 +96,7 @@ def train_run(recipe: Recipe, run: Run) -> Path:
     """
     validate_recipe(recipe)
     _require_resumed(run)
-    compute = choose_compute(
-        device=run.device,
-        precision=recipe.train.precision,
-        channels_last=recipe.train.channels_last,
-        gains_by_channels_last=_trains_faster_in_channels_last(recipe),
-    )
+    compute = training_compute(recipe, run.device)
     ranks = run.ranks
     require_devices(compute.device, run.devices)
     folder = RunFolder(run.out)
@@ -110,6 +106,41 @@ def train_run(recipe: Recipe, run: Run) -> Path:
         return folder.bundle
     with disk_full_is_an_error(folder.path), folder.locked() as start:
         return _lead(recipe, run, folder, compute, ranks, start)
+
+
+def training_compute(recipe: Recipe, device: str) -> Compute:
+    """Return device, precision and layout of a training.
+
+    Raises:
+        UsageError: a device that is unknown, or that this machine does not have.
+    """
+    return choose_compute(
+        device=device,
+        precision=recipe.train.precision,
+        channels_last=recipe.train.channels_last,
+        gains_by_channels_last=_trains_faster_in_channels_last(recipe),
+    )
+
+
+def fit_on_validation(
+    recipe: Recipe, data: TrainingData, folder: RunFolder, compute: Compute, callbacks: Sequence[Callback]
+) -> Spent:
+    """Train without scoring: no test patient is read, and no bundle is written.
+
+    Args:
+        recipe: of the training.
+        data: of the training; test patients are not in it.
+        folder: receives logs, checkpoints and the best weights.
+        compute: device and precision.
+        callbacks: further callbacks of Lightning.
+    Raises:
+        UsageError: the loss, or a weight, is not finite.
+        ResourceError: memory or disk does not suffice.
+    """
+    with _lack_is_an_error(recipe, again="repeat the command"):
+        network = _ready_network(recipe, None, data, compute, trained=False)
+        job = Job(recipe, folder, data.patients, data.train, data.validation, compute)
+        return fit(job, network, find_ranks(1, 1), callbacks)
 
 
 def _require_resumed(run: Run) -> None:

@@ -376,3 +376,20 @@ def test_calibrated_values_are_called_so(
     assert title in [column.title for column in table.columns]
     (note,) = [note for note in table.notes if "robability over the lesion" in note]
     assert said in note
+
+
+def test_the_range_of_a_volume_is_shown_with_what_it_is(volume_document: Make) -> None:
+    document = volume_document()
+    without = lesion_table(
+        make_report(parse_document(document, where="test"), Model("known"), pixels=Pixels(), options=Options())
+    )
+    assert "Volume range (mL)" not in [column.title for column in without.columns]
+    document["lesions"][0] |= {"voxels_range": [30, 45], "volume_ml_range": [2.4, 3.6], "range_predictions": 8}
+    table = lesion_table(
+        make_report(parse_document(document, where="test"), Model("known"), pixels=Pixels(), options=Options())
+    )
+    place = [column.title for column in table.columns].index("Volume range (mL)")
+    assert [row[place] for row in table.rows] == ["2.40 to 3.60", "–"]
+    (note,) = [note for note in table.notes if note.startswith("Range:")]
+    assert "8 predictions" in note
+    assert "not a calibrated confidence interval" in note

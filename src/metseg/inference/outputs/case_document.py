@@ -230,6 +230,7 @@ def _technique(prediction: PredictionData) -> dict[str, Any]:
             for name, image in images.items()
         },
         "preprocess": [record.to_json() for record in prediction.records],
+        "backend": prediction.backend,
         "predict": None if prediction.part is None else prediction.part.model_dump(mode="json"),
     }
 

@@ -45,6 +45,13 @@ def write_probability(prediction: PredictionData, out: Path) -> None:
         _write_png(out / f"{name}_probability.png", probability_pixels(prediction.probability[:, :, z]))
 
 
+def write_uncertainty(prediction: PredictionData, out: Path) -> None:
+    """Write ``<stem>_uncertainty.png`` for each picture: standard deviation of the probability, 0..1 as 0..65535."""
+    assert prediction.uncertainty is not None  # `find_formats` has checked that
+    for z, name in enumerate(prediction.case.slice_names):
+        _write_png(out / f"{name}_uncertainty.png", probability_pixels(prediction.uncertainty[:, :, z]))
+
+
 def probability_pixels(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     """Return the probability of a slice (X, Y) as the pixels of a picture (rows, columns), 0..1 as 0..65535."""
     return np.rint(np.clip(probability.T, 0, 1) * 65535).astype(np.uint16)

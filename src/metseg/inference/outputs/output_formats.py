@@ -72,6 +72,9 @@ INSTANCE_ENDINGS = ("_lesions.png", "-lesions.nii.gz")
 #: Of models with the step `brain_mask` only.
 BRAIN = "brain-mask"
 
+#: Of predictors that measure the uncertainty only.
+UNCERTAINTY = "uncertainty"
+
 #: The JSON document of each case is always written as well.
 FORMATS: Mapping[str, Format] = {
     "mask": Format("_mask.png", "-seg.nii.gz", image_outputs.write_mask, volume_outputs.write_mask),
@@ -86,18 +89,33 @@ FORMATS: Mapping[str, Format] = {
     BRAIN: Format(
         "_brain_mask.png", "-brain_mask.nii.gz", image_outputs.write_brain_mask, volume_outputs.write_brain_mask
     ),
+    UNCERTAINTY: Format(
+        "_uncertainty.png",
+        "-uncertainty.nii.gz",
+        image_outputs.write_uncertainty,
+        volume_outputs.write_uncertainty,
+    ),
 }
 
 
-def find_formats(names: Sequence[str], *, uses_brain_mask: bool) -> list[Format]:
+def find_formats(names: Sequence[str], *, uses_brain_mask: bool, measures_uncertainty: bool = False) -> list[Format]:
     """Return formats by name.
 
     Args:
         names: in `FORMATS`.
         uses_brain_mask: whether the model has the step `brain_mask`.
+        measures_uncertainty: whether the predictions have it.
     Raises:
-        UsageError: an unknown name, or ``usage.format``, a brain mask of a model that uses none.
+        UsageError: an unknown name, or ``usage.format``, a brain mask of a model that uses none, or an uncertainty that
+            is not measured.
     """
+    if UNCERTAINTY in names and not measures_uncertainty:
+        raise UsageError(
+            "the uncertainty was not measured",
+            where=f"format {UNCERTAINTY}",
+            cure="add --uncertainty (in Python: load_model(..., uncertainty=True))",
+            code="usage.format",
+        )
     if BRAIN in names and not uses_brain_mask:
         raise UsageError(
             "the model uses no brain mask; it processes whole images",

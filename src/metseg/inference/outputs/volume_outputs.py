@@ -43,6 +43,14 @@ def write_probability(prediction: PredictionData, out: Path) -> None:
     )
 
 
+def write_uncertainty(prediction: PredictionData, out: Path) -> None:
+    """Write ``<case>-uncertainty.nii.gz``: standard deviation of the probability of lesion, 16 bits with a slope."""
+    assert prediction.uncertainty is not None  # `find_formats` has checked that
+    write_probability_nifti(
+        prediction.uncertainty, affine_of(prediction), out / f"{prediction.case.case_id}-uncertainty.nii.gz"
+    )
+
+
 def write_brain_mask(prediction: PredictionData, out: Path) -> None:
     """Write ``<case>-brain_mask.nii.gz``: 1 in the brain that the model was shown, uint8.
 

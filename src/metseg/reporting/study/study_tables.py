@@ -79,7 +79,14 @@ _VOLUME_CELLS = (
         Column("Longest axial diameter (mm)", width=1.15), lambda lesion: millimetres(lesion.longest_axial_diameter_mm)
     ),
 )
+_VOLUME_RANGE = _Cell(Column("Volume range (mL)", width=1.1), lambda lesion: _range_text(lesion.volume_ml_range))
+_AREA_RANGE = _Cell(Column("Area range (pixels)", width=1.1), lambda lesion: _pixels_text(lesion.voxels_range))
 _SIDE = _Cell(Column("Side", is_number=False, width=1.05), lambda lesion: lesion.side or "–")
+RANGE_NOTE = (
+    "Range: the smallest and the largest size of the lesion in {count} predictions of mirror images and folds. It is "
+    "their spread, not a calibrated confidence interval: the true size can be outside, and predictions that agree can "
+    "be wrong together."
+)
 UNLETTERED_NOTE = (
     "Centre of mass in the coordinates of the file, in mm from its origin: x to the right, y to the front, z upwards. "
     "The origin does not lie in the middle of the head, so these numbers do not tell right from left."
@@ -100,6 +107,14 @@ _PIXEL = _Cell(
 )
 
 
+def _range_text(ends: tuple[float, float] | None) -> str:
+    return "–" if ends is None else " to ".join(map(millilitres, ends))
+
+
+def _pixels_text(ends: tuple[int, int] | None) -> str:
+    return "–" if ends is None else " to ".join(map(str, ends))
+
+
 def _centre(*, lettered: bool) -> _Cell:
     def text(lesion: Lesion) -> str:
         return "–" if lesion.centre_mm is None else coordinates(lesion.centre_mm, lettered=lettered)
@@ -111,16 +126,23 @@ def lesion_table(report: StudyReport) -> Table:
     """Return the table of lesions, one row each. There is at least one."""
     chance_cell, chance_note = CHANCES[report.technique.is_calibrated]
     several = [_CLASS] if len(report.classes) > 1 else []
+    predictions = max((lesion.range_predictions or 0 for lesion in report.lesions), default=0)
     if report.technique.is_pictures:
         name = [_picture_name(report.picture_names)] if report.picture_names else []
         cells, notes = [_NUMBER, *several, _PICTURE, *name, _AREA, _PIXEL, chance_cell], [chance_note]
+        if predictions:
+            cells.insert(cells.index(_AREA) + 1, _AREA_RANGE)
     else:
         sided = any(lesion.side is not None for lesion in report.lesions)
         side = [_SIDE] if sided else []
         lettered = report.technique.is_lettered
-        cells = [_NUMBER, *several, *_VOLUME_CELLS, *side, _centre(lettered=lettered), chance_cell]
+        volume, *diameters = _VOLUME_CELLS
+        sizes = [volume, *([_VOLUME_RANGE] if predictions else []), *diameters]
+        cells = [_NUMBER, *several, *sizes, *side, _centre(lettered=lettered), chance_cell]
         centre_note = CENTRE_NOTE if lettered else UNLETTERED_NOTE
         notes = [SIZE_NOTE, centre_note, *([SIDE_NOTE] if sided else []), chance_note]
+    if predictions:
+        notes.insert(0, RANGE_NOTE.format(count=predictions))
     if several:
         notes.insert(0, _class_note(report.classes))
     listed = _listed(report)

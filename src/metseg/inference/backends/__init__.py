@@ -1,0 +1,1 @@
+"""Programs that can run a network: torch, ONNX Runtime and OpenVINO. `BACKENDS` is the one table of them."""
