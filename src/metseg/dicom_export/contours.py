@@ -32,7 +32,7 @@ def plane_contours(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.float64]]
 
     >>> ring = np.ones((3, 3), bool); ring[1, 1] = False
     >>> (contour,) = plane_contours(ring)
-    >>> len(contour), contour.min(), contour.max()
+    >>> len(contour), float(contour.min()), float(contour.max())
     (10, -0.5, 2.5)
     """
     parts, count = ndimage.label(mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydicom import Dataset
@@ -21,7 +22,7 @@ Builder = Callable[[ExportRequest], list[Dataset]]
 
 _HERE = "metseg.dicom_export"
 #: Packages of the extra `dicom`.
-EXTRA = ("highdicom",)
+EXTRA = ("highdicom", "pypdfium2", "reportlab")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,26 @@ def find_exports(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def require_exports(names: Sequence[str]) -> None:
+    """Check names and packages before anything is read or computed.
+
+    Raises:
+        UsageError: an unknown name, or ``usage.missing_extra``.
+    """
+    find_exports(names)
+    for package in EXTRA:
+        if find_spec(package) is None:
+            raise _missing(package)
+
+
+def _missing(package: str) -> UsageError:
+    return UsageError(
+        f"DICOM objects are made with {package}, which is not installed",
+        cure="pip install 'metseg[dicom]'",
+        code="usage.missing_extra",
+    )
+
+
 def build_exports(
     content: ResultContent, source: SourceHeaders, names: Sequence[str], options: ExportOptions | None = None
 ) -> dict[str, list[Dataset]]:
@@ -103,6 +124,7 @@ def build_exports(
         UsageError: an unknown name, a result without what an export needs, or ``usage.missing_extra``.
         GeometryError: ``export.grid``, the result is not on the grid of the source.
     """
+    require_exports(names)
     chosen = find_exports(names)
     for name in chosen:
         _require_content(name, content)
@@ -124,17 +146,7 @@ def _require_content(name: str, content: ResultContent) -> None:
 
 def _build(request: ExportRequest, name: str) -> list[Dataset]:
     export = EXPORTS.lookup(name)
-    try:
-        objects: list[Dataset] = resolve_function(export.builder)(request)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
-            raise
-        raise UsageError(
-            f"this export is made with {error.name}, which is not installed",
-            where=f"export {name}",
-            cure="pip install 'metseg[dicom]'",
-            code="usage.missing_extra",
-        ) from error
+    objects: list[Dataset] = resolve_function(export.builder)(request)
     place = list(EXPORTS).index(name)
     for dataset in objects:
         finish(dataset, request, name=name, title=export.title, place=place)

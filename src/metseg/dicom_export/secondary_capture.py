@@ -10,7 +10,6 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from metseg.dicom_export.export_request import ExportRequest, caution, new_dataset
-from metseg.errors import UsageError
 
 #: Pixels per inch: the smallest print of the report is legible, and a page takes 4 MB.
 RESOLUTION = 120
@@ -45,19 +44,9 @@ def _page(number: int, pixels: npt.NDArray[np.uint8]) -> Dataset:
 
 
 def _rendered(pdf: bytes) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the pages of a PDF, (rows, columns, 3).
+    """Yield the pages of a PDF, (rows, columns, 3)."""
+    from pypdfium2 import PdfDocument
 
-    Raises:
-        UsageError: ``usage.missing_extra``.
-    """
-    try:
-        from pypdfium2 import PdfDocument
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "pages are drawn with pypdfium2, which is not installed",
-            cure="pip install 'metseg[dicom]'",
-            code="usage.missing_extra",
-        ) from error
     document = PdfDocument(pdf)
     try:
         for page in document:
