@@ -13,7 +13,8 @@ PyTorch::
 
 Data: `load`, `load_all`, `Case`, `Volume`, `Cases`, `simulate`. Models: `load_model`, `predict`, `Predictor`,
 `Prediction`, `overlay`, `report`, `export`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores:
-`evaluate_case`, `score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`, `layouts`. Errors: `MetsegError` and its kinds.
+`evaluate_case`, `score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`, `layouts`. Errors:
+`MetsegError` and its kinds.
 """
 
 from __future__ import annotations

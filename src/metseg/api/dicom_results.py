@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from metseg.argument_checks import optional_path, require_instance, require_path, require_texts, wrong_type
 from metseg.errors import GeometryError, InputError, UsageError
-from metseg.geometry import Grid, grid_difference
+from metseg.geometry import Grid, grid_difference, turn_onto
 from metseg.inference.lesion_table import number_lesions
 from metseg.inference.prediction import Prediction
 from metseg.io.volumes.nifti import read_mask_nifti, read_volume
@@ -25,6 +25,7 @@ from metseg.volume import Volume
 
 if TYPE_CHECKING:
     from metseg.dicom_export import ResultContent
+    from metseg.io.dicom import Series
 
 IDENTITIES = ("pseudonym", "keep")
 
@@ -128,11 +129,13 @@ def export_result(
             raise UsageError("no output folder is given", where="out", cure="pass the folder of the objects")
     elif isinstance(prediction, str | Path):
         path = require_path("prediction", prediction)
-        content, recorded = _of_document(path, roots, model)
+        content, recorded = _of_document(path)
         out = path.parent if out is None else out
     else:
         raise wrong_type("prediction", prediction, expected="a metseg.Prediction, or the path of <case>.json")
     found = find_source_series(roots, case_id=content.case_id, recorded=recorded, series=series)
+    if not isinstance(prediction, Prediction):
+        content = replace(content, report_pdf=partial(_report_of_document, Path(prediction), found, model, content))
     headers = read_source_headers(found, identity="keep" if identity == "keep" else "pseudonym")
     objects = build_exports(content, headers, formats, options)
     out.mkdir(parents=True, exist_ok=True)
@@ -190,8 +193,8 @@ def _report_of_prediction(prediction: Prediction, model: str | Path | None, made
         return study_pdf(report)
 
 
-def _of_document(path: Path, roots: Sequence[Path], model: str | Path | None) -> tuple[ResultContent, str]:
-    """Return the content of a result in files, and the name of the series of its reference.
+def _of_document(path: Path) -> tuple[ResultContent, str]:
+    """Return the content of a result in files, without a report, and the name of the series of its reference.
 
     The objects are dated by the document's time of writing.
     """
@@ -225,7 +228,6 @@ def _of_document(path: Path, roots: Sequence[Path], model: str | Path | None) ->
         made_at,
         document.bundle,
         _read_probability(document, path),
-        partial(_report_of_document, path, roots, model, made_at),
     )
     sources = {record.sequence: record.source for record in document.sequences}
     return content, sources.get(document.technique.reference, "")
@@ -235,16 +237,18 @@ def _scheme(document: Document) -> str:
     return document.technique.labels or "binary"
 
 
-def _report_of_document(path: Path, roots: Sequence[Path], model: str | Path | None, made_at: datetime) -> bytes:
+def _report_of_document(path: Path, series: Series, model: str | Path | None, content: ResultContent) -> bytes:
+    """Return the report of a document, drawn on the series that the objects refer to."""
+    from metseg.io.dicom import load_series
     from metseg.reporting.study.formats import needs_extra
     from metseg.reporting.study.from_disk import report_of_document
     from metseg.reporting.study.pdf_writer import study_pdf
     from metseg.reporting.study.report_builder import Options
 
-    document = read_document(path)
-    is_dicom = any(record.source.startswith("series ") for record in document.sequences)
-    images = roots[0] if is_dicom and len(roots) == 1 else None
-    report = report_of_document(path, images=images, model=model, options=Options(made_on=made_at.date()))
+    image = load_series(series).volume
+    turned = turn_onto(image.affine, content.affine)(image.data)
+    options = Options(made_on=content.made_at.date())
+    report = report_of_document(path, images=Volume(turned, content.affine), model=model, options=options)
     with needs_extra():
         return study_pdf(report)
 

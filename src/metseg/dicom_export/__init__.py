@@ -20,6 +20,7 @@ __all__ = [
     "ResultContent",
     "SourceHeaders",
     "build_exports",
+    "export_files",
     "find_exports",
     "read_source_headers",
     "require_exports",

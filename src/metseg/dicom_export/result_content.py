@@ -75,8 +75,8 @@ class ResultContent:
                 "the result is not on the grid of the DICOM series",
                 expected="a mask on the voxels of the series",
                 got=difference,
-                cure="name the series that the result was made of: metseg export --series NUMBER; a result of a resampled "
-                "image has no source series and stays NIfTI",
+                cure="name the series that the result was made of: metseg export --series NUMBER; a result of a "
+                "resampled image has no source series and stays NIfTI",
                 code="export.grid",
             )
         return replace(

@@ -211,6 +211,7 @@ def _pseudonymous(series: Series) -> Dataset:
         setattr(patient, keyword, "")
     patient.PatientID = f"patient-{series.patient}"
     patient.PatientName = f"{patient.PatientID}^"  # a name of one component ends like this
+    patient.StudyID = series.study
     patient.PatientIdentityRemoved = "YES"
     patient.DeidentificationMethod = "metseg: technical elements and pseudonyms"
     patient.LongitudinalTemporalInformationModified = "REMOVED"

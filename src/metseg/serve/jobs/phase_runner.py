@@ -186,6 +186,8 @@ class PhaseRunner:
             cache=self._cache,
             artifact=partial(self._store.artifact, work),
             on_share=watch,
+            dicom_exports=self._store.settings.dicom_exports,
+            dicom_identity=self._store.settings.dicom_identity,
         )
 
     def _left_s(self, work: Work) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +139,8 @@ class Job:
         cache: intermediates shared by the phases of a study.
         artifact: provides the path of a result.
         on_share: called with the progress of the phase, 0 to 1; its exceptions end the phase.
+        dicom_exports: exports of `metseg.dicom_export.EXPORTS` that DICOM studies get.
+        dicom_identity: whom these objects name.
     """
 
     study_id: str
@@ -150,6 +152,8 @@ class Job:
     cache: JobCache
     artifact: Artifacts
     on_share: OnShare = no_progress
+    dicom_exports: tuple[str, ...] = ()
+    dicom_identity: Literal["pseudonym", "keep"] = "pseudonym"
 
     @property
     def loaded(self) -> Loaded:
