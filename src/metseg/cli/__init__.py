@@ -15,6 +15,7 @@ import typer
 
 from metseg.cli import (
     compare,
+    deidentify,
     demo,
     doctor,
     evaluate,
@@ -82,6 +83,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "report": report.report,
     "export": export.export,
+    "deidentify": deidentify.deidentify,
     "up": up.up,
     "worker": worker.worker,
     "submit": submit.submit,
