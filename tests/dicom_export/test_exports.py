@@ -73,7 +73,7 @@ def test_equal_results_have_equal_bytes_and_uids(simulated_case, tmp_path: Path)
     document = other / simulated_case.saved.name
     os.utime(document, (1_700_000_000, 1_700_000_000))
     later = metseg.export(document, simulated_case.folder, formats=names)
-    uids = [[pydicom.dcmread(path).SOPInstanceUID for path in paths] for paths in (one, later)]
+    uids = [[str(pydicom.dcmread(path).SOPInstanceUID) for path in paths] for paths in (one, later)]
     assert not set(uids[0]) & set(uids[1])
     assert len(set(uids[0])) == len(names)
 
@@ -160,7 +160,7 @@ def test_an_enhanced_multi_frame_source(scanner: SimpleNamespace, make_dicom_cas
         sorted(map(tuple, np.round(lps, 2))), sorted(map(tuple, np.round(expected * (-1, -1, 1), 2))), atol=0.02
     )
     contours = pydicom.dcmread(rtstruct).ROIContourSequence[0].ContourSequence
-    assert {item.ContourImageSequence[0].ReferencedFrameNumber for item in contours} == {4, 6, 3}
+    assert {int(item.ContourImageSequence[0].ReferencedFrameNumber) for item in contours} == {4, 6, 1}
 
 
 def test_a_result_of_a_converted_file_needs_the_series(simulated_case, run_metseg: Callable, tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ def _report_of_document(path: Path, series: Series, model: str | Path | None, co
     from metseg.reporting.study.report_builder import Options
 
     image = load_series(series).volume
+    assert image.affine is not None
     turned = turn_onto(image.affine, content.affine)(image.data)
     options = Options(made_on=content.made_at.date())
     report = report_of_document(path, images=Volume(turned, content.affine), model=model, options=options)

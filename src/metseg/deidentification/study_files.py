@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -56,7 +56,7 @@ def deidentify_files(
     options: CleaningOptions | None = None,
     *,
     keep_burned_in: bool = False,
-    track: Callable[[Sequence[DicomLocation]], Sequence[DicomLocation]] = tuple,
+    track: Callable[[Sequence[DicomLocation]], Iterable[DicomLocation]] = tuple,
 ) -> Deidentified:
     """Write de-identified copies of all DICOM images.
 

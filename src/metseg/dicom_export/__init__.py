@@ -5,6 +5,7 @@ from metseg.dicom_export.export_table import (
     EXPORTS,
     Export,
     build_exports,
+    export_files,
     find_exports,
     require_exports,
     write_exports,

@@ -47,6 +47,7 @@ LEFT: Final = Term("7771000", "SCT", "Left")
 
 METASTASIS: Final = Term("14799000", "SCT", "Neoplasm, Secondary")
 NEOPLASM: Final = Term("108369006", "SCT", "Neoplasm")
+ABSENT: Final = Term("2667000", "SCT", "Absent")
 LESION: Final = Term("52988006", "SCT", "Lesion")
 
 #: Tissue, by the names of `metseg.labels.TISSUES`, to its code.

@@ -175,6 +175,8 @@ def _date(dataset: Dataset, request: ExportRequest) -> None:
     present |= {keyword: time for keyword in ("ContentTime", "StructureSetTime") if keyword in dataset}
     for keyword, value in {**wanted, **present}.items():
         setattr(dataset, keyword, value)
+    for item in dataset.get("ContributingEquipmentSequence", ()):  # of highdicom, dated by the clock
+        item.ContributionDateTime = day + time
 
 
 def _rename_dimensions(dataset: Dataset, old: str, new: str) -> None:

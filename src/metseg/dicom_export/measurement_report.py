@@ -22,16 +22,17 @@ _SIDES = {"right": terms.RIGHT, "left": terms.LEFT}
 
 
 def build_measurement_report(request: ExportRequest) -> list[Dataset]:
-    """Return the report. Without a structure it has no measurements, and says so."""
+    """Return the report. Without a structure it says that there is no lesion."""
     from highdicom import sr
 
     segments = request.objects(SEGMENTS)
     groups = [_group(request, structure, segments[0]) for structure in request.lesions.structures]
+    groups = groups or [_nothing_found(request)]
     headers = list(request.source.headers)
     report = sr.MeasurementReport(
         observation_context=_context(),
         procedure_reported=terms.MR_OF_BRAIN.code(),
-        imaging_measurements=groups or None,
+        imaging_measurements=groups,
         title=_imaging_report(),
     )
     for text in _comments(request):
@@ -119,6 +120,19 @@ def _group(request: ExportRequest, structure: Structure, segments: Dataset) -> A
             name=f"metseg {request.content.model}", version=request.content.fingerprint or "unknown"
         ),
         measurements=[_measurement(*entry) for entry in _measured(request, structure)],
+    )
+
+
+def _nothing_found(request: ExportRequest) -> Any:
+    """Return the group that says that there is no lesion; a report needs a group."""
+    from highdicom import sr
+
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=request.tracking_uid("no lesion"), identifier=request.tracking_id("no lesion")
+        ),
+        finding_sites=[sr.FindingSite(anatomic_location=terms.BRAIN.code())],
+        qualitative_evaluations=[sr.QualitativeEvaluation(name=terms.LESION.code(), value=terms.ABSENT.code())],
     )
 
 

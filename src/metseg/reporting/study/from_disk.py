@@ -83,10 +83,10 @@ def _volume(document: Document, path: Path, images: Path | Volume | None) -> Pix
         volume = VolumePixels(labels, affine, brain=_brain(document, path, mask))
         return Pixels(volume=volume, lacking=_lacking(NO_IMAGES, document))
     if isinstance(images, Volume):
-        name, image = document.technique.reference, images
+        name, image, where = document.technique.reference, images, path
     else:
-        name, image = _reference_image(document, images)
-    _require_grid(mask.grid, image.grid, what="the image", where=path if image is images else images)
+        (name, image), where = _reference_image(document, images), images
+    _require_grid(mask.grid, image.grid, what="the image", where=where)
     return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(document, path, mask)))
 
 
