@@ -25,7 +25,7 @@ def test_files_and_folders_exist(path: str) -> None:
 
 
 def test_every_table_is_named() -> None:
-    assert len(ROWS) == 8
+    assert len(ROWS) == 9
 
 
 @pytest.mark.parametrize(("table", "entry", "group"), ROWS)

@@ -12,9 +12,9 @@ PyTorch::
     prediction.save("out")
 
 Data: `load`, `load_all`, `Case`, `Volume`, `Cases`, `simulate`. Models: `load_model`, `predict`, `Predictor`,
-`Prediction`, `overlay`, `report`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores: `evaluate_case`,
-`score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`,
-`layouts`. Errors: `MetsegError` and its kinds.
+`Prediction`, `overlay`, `report`, `export`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores:
+`evaluate_case`, `score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`, `layouts`. Errors:
+`MetsegError` and its kinds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from metseg.version import __version__
 
 if TYPE_CHECKING:
+    from metseg.api.dicom_results import export
     from metseg.api.drawing import overlay
     from metseg.api.namespaces import layouts, losses, metrics, models, transforms
     from metseg.api.prediction import load_model, predict
@@ -70,6 +71,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate_case",
+    "export",
     "layouts",
     "load",
     "load_all",
@@ -107,6 +109,7 @@ _MODULES = {
     "Volume": "metseg.volume",
     "compare": "metseg.api.training",
     "evaluate_case": "metseg.evaluation",
+    "export": "metseg.api.dicom_results",
     "layouts": "metseg.api.namespaces",
     "load": "metseg.api.reading",
     "load_all": "metseg.api.reading",

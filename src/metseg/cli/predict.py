@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metseg.cli.export import FORMATS_HELP, IDENTITY_HELP, MARGIN_HELP, MARGIN_KIND_HELP, separated, tell_empty
 from metseg.cli.option_parsing import MODEL_HELP, absolute, named_part, named_sequences
+from metseg.errors import InputError, UsageError
 from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
@@ -129,6 +132,12 @@ def predict(
     part: Annotated[str | None, typer.Option("--part", help="Part of --split: train, validation or test.")] = None,
     fold: Annotated[int | None, typer.Option("--fold", min=0, help="Validation fold of --split, from 0.")] = None,
     device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    exports: Annotated[
+        list[str] | None, typer.Option("--export", metavar="NAMES", help=f"For DICOM inputs. {FORMATS_HELP}")
+    ] = None,
+    identity: Annotated[str, typer.Option("--identity", metavar="CHOICE", help=IDENTITY_HELP)] = "pseudonym",
+    margin: Annotated[float | None, typer.Option("--margin", metavar="MM", help=MARGIN_HELP)] = None,
+    margin_kind: Annotated[str, typer.Option("--margin-kind", metavar="KIND", help=MARGIN_KIND_HELP)] = "ptv",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find lesions and write masks on the input's grid, overlays, and a lesion table as JSON."""
@@ -158,9 +167,11 @@ def predict(
     if model is None:
         choice = choose_for_inputs(inputs or [], reading, out, tell=_tell)
         model, reason = str(choice.model), choice.text
+    wanted = DicomExports(separated(exports or []), tuple(inputs or []), identity, margin, margin_kind, model)
+    wanted.check(has_shard=shard is not None)
     require_accepted(model)
     chosen = [*(formats or ("mask", "overlay")), *(["instances"] if instances else [])]
-    chosen += [UNCERTAINTY] if uncertainty else []
+    chosen += [*([UNCERTAINTY] if uncertainty else []), *wanted.formats]
     predictor = Predictor.from_bundle(
         load_bundle(model),
         device=device,
@@ -183,12 +194,84 @@ def predict(
         quiet=as_json,
         model_reason=reason,
     )
+    written = wanted.write(outcome)
     if as_json:
-        _print_json(outcome)
+        _print_json(outcome, written)
     else:
         _print(outcome, out)
     if outcome.errors:
         raise typer.Exit(outcome.errors[0].exit_status)
+
+
+@dataclass(frozen=True)
+class DicomExports:
+    """The DICOM objects to write of each case.
+
+    Args:
+        names: of the exports; none: nothing is written.
+        inputs: what was predicted on.
+        identity, margin_mm, margin_kind, model: as for ``metseg export``.
+    """
+
+    names: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    identity: str
+    margin_mm: float | None
+    margin_kind: str
+    model: str
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the results that the exports are made of."""
+        if not self.names:
+            return ()
+        return ("mask", "probability") if "seg-probability" in self.names else ("mask",)
+
+    def check(self, *, has_shard: bool) -> None:
+        """Refuse what cannot be written, before anything is predicted.
+
+        Raises:
+            UsageError: an unknown name, options without exports, or exports of a part of the cases.
+        """
+        if not self.names:
+            if self.identity != "pseudonym" or self.margin_mm is not None:
+                raise UsageError(
+                    "an option of the exports without exports", cure="add --export NAMES", code="usage.options"
+                )
+            return
+        from metseg.dicom_export import require_exports
+
+        require_exports(self.names)
+        if has_shard:
+            raise UsageError(
+                "the cases of a shard are not exported, because another run may have predicted some of them",
+                where="--export",
+                cure="leave --export out, and run metseg export on the documents afterwards",
+                code="usage.options",
+            )
+
+    def write(self, outcome: Outcome) -> list[Path]:
+        """Write the objects of each case that was predicted; a case that cannot be exported becomes an error."""
+        from metseg.api.dicom_results import export_result
+
+        written: list[Path] = []
+        for document in outcome.documents if self.names else ():
+            try:
+                made = export_result(
+                    document,
+                    self.inputs,
+                    None,
+                    formats=self.names,
+                    identity=self.identity,
+                    margin={"margin_mm": self.margin_mm, "margin_kind": self.margin_kind},
+                    model=self.model,
+                )
+            except (InputError, UsageError) as error:
+                outcome.errors.append(error)
+                continue
+            tell_empty(document.stem, made.empty)
+            written += made.files
+        return written
 
 
 def _tell(note: str) -> None:
@@ -203,10 +286,14 @@ def _worst_first(warnings: Counter[str]) -> list[tuple[str, int]]:
     return sorted(warnings.most_common(), key=lambda pair: pair[0] not in doubts)
 
 
-def _print_json(outcome: Outcome) -> None:
+def _print_json(outcome: Outcome, exported: list[Path]) -> None:
     failed = [{"code": error.code, "message": error.one_line()} for error in outcome.errors]
     cases = [json.loads(path.read_text("utf-8")) for path in outcome.documents]
-    print(json.dumps({"cases": cases, "skipped": outcome.skipped, "failed": failed}))
+    print(
+        json.dumps(
+            {"cases": cases, "skipped": outcome.skipped, "failed": failed, "exported": [str(path) for path in exported]}
+        )
+    )
 
 
 def _print(outcome: Outcome, out: Path) -> None:

@@ -85,6 +85,11 @@ def find_lesions(
     return tuple(lesions), instances
 
 
+def number_lesions(labels: npt.NDArray[np.uint8]) -> InstanceMap:
+    """Return (X, Y, Z) the `Lesion.id` that `find_lesions` gives each voxel of a volume's mask; 0: background."""
+    return _numbered_by_size(*label_instances(labels))[0]
+
+
 def _numbered_by_size(instances: npt.NDArray[np.uint32], count: int) -> tuple[InstanceMap, int]:
     """Return instances renumbered, the largest first, and their number."""
     dtype = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32

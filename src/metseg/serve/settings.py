@@ -28,6 +28,8 @@ SETTINGS_FILE = "metseg.toml"
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+#: Names in `metseg.dicom_export.EXPORTS` with one object for each study.
+DicomExport = Literal["seg", "seg-classes", "seg-probability", "rtstruct", "sr", "pdf"]
 
 
 def default_home() -> Path:
@@ -102,6 +104,11 @@ class Settings(BaseSettings):
     #: A study that takes longer fails with `resources.time`.
     study_deadline_s: Seconds = 3600.0
 
+    #: DICOM objects that DICOM studies get beside the other results; needs the extra ``dicom``.
+    dicom_exports: Annotated[tuple[DicomExport, ...], NoDecode] = ()
+    #: Whom these objects name: a pseudonym, or (``keep``) the patient of the upload, for the archive it came from.
+    dicom_identity: Literal["pseudonym", "keep"] = "pseudonym"
+
     #: Days after which finished studies are deleted; None (as a variable: ``none``): never.
     retention_days: Annotated[float, Field(gt=0)] | None = 30.0
     #: Delete uploaded files when a study is finished.
@@ -125,7 +132,7 @@ class Settings(BaseSettings):
         """Split comma-separated names of a variable."""
         return tuple(host.strip().lower() for host in hosts.split(",")) if isinstance(hosts, str) else hosts
 
-    @field_validator("accepted_models", mode="before")
+    @field_validator("accepted_models", "dicom_exports", mode="before")
     @classmethod
     def _listed(cls, names: object) -> object:
         """Split comma-separated names of a variable."""

@@ -197,11 +197,14 @@ def _after_meta() -> Callable[[BaseTag, str | None, int], bool]:
     return ends
 
 
-def read_header(stream: BinaryIO) -> tuple[Dataset, int | None]:
-    """Return the elements in `KEYWORDS`, and the bytes of pixel data that the file holds; these are not read.
+def read_header(stream: BinaryIO, keywords: Sequence[str] = KEYWORDS) -> tuple[Dataset, int | None]:
+    """Return the elements of these keywords, and the bytes of pixel data that the file holds; these are not read.
 
     The bytes are None where there are no pixel data, or where their length is not given as they are compressed.
 
+    Args:
+        stream: of the file.
+        keywords: of the elements on the top level; sequences are returned whole.
     Raises:
         InputError: ``input.truncated``.
     """
@@ -209,7 +212,7 @@ def read_header(stream: BinaryIO) -> tuple[Dataset, int | None]:
         stream.seek(0)
         guard = _ElementGuard(pixels_of=stream)
         reading = cast(BinaryIO, _ZeroGuard(stream))
-        header = read_partial(reading, stop_when=guard, specific_tags=[Tag(name) for name in KEYWORDS])
+        header = read_partial(reading, stop_when=guard, specific_tags=[Tag(name) for name in keywords])
         _refuse_zeros(header)
         return header, guard.pixel_bytes(end=stream.seek(0, io.SEEK_END))
 

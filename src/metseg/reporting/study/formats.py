@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from metseg.errors import UsageError
@@ -41,13 +42,24 @@ def write_report(
     written = []
     for name, write in writers.items():
         path = stem.with_name(f"{stem.name}.{name}")
-        try:
+        with needs_extra():
             write(report, path, paper)
-        except ModuleNotFoundError as error:
-            _raise_if_extra(error)
-            raise
         written.append(path)
     return written
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Name the extra in the error for a missing package.
+
+    Raises:
+        UsageError: ``usage.missing_extra``.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        _raise_if_extra(error)
+        raise
 
 
 def _raise_if_extra(error: ModuleNotFoundError) -> None:

@@ -39,13 +39,14 @@ NO_SIDES = "The side of a lesion is not known."
 
 
 def report_of_document(
-    path: Path, *, images: Path | None = None, model: str | Path | None = None, options: Options | None = None
+    path: Path, *, images: Path | Volume | None = None, model: str | Path | None = None, options: Options | None = None
 ) -> StudyReport:
     """Return the report of a case that ``metseg predict`` wrote.
 
     Args:
         path: the document ``<case>.json``; masks are expected beside it.
-        images: the study, a file or a folder as passed to ``metseg predict``; None: outlines on black.
+        images: the study, a file or a folder as passed to ``metseg predict``; of a volume also its reference image
+            itself; None: outlines on black.
         model: name or folder of the bundle that made the prediction; None: it is searched by its fingerprint.
         options: of the report.
     Raises:
@@ -60,11 +61,15 @@ def report_of_document(
         known = find_model(document.model, document.bundle)
     else:
         known = require_same_model(model_of_folder(model), document.bundle, where=path)
-    pixels = _volume(document, path, images) if document.affine else _pictures(document, path, images, options)
+    if document.affine:
+        pixels = _volume(document, path, images)
+    else:
+        assert not isinstance(images, Volume)
+        pixels = _pictures(document, path, images, options)
     return make_report(document, known, pixels=pixels, options=options)
 
 
-def _volume(document: Document, path: Path, images: Path | None) -> Pixels:
+def _volume(document: Document, path: Path, images: Path | Volume | None) -> Pixels:
     """Return mask and reference image of a volume."""
     place = path.with_name(f"{path.stem}-seg.nii.gz")
     if not place.is_file():
@@ -77,8 +82,11 @@ def _volume(document: Document, path: Path, images: Path | None) -> Pixels:
     if images is None:
         volume = VolumePixels(labels, affine, brain=_brain(document, path, mask))
         return Pixels(volume=volume, lacking=_lacking(NO_IMAGES, document))
-    name, image = _reference_image(document, images)
-    _require_grid(mask.grid, image.grid, what="the image", where=images)
+    if isinstance(images, Volume):
+        name, image, where = document.technique.reference, images, path
+    else:
+        (name, image), where = _reference_image(document, images), images
+    _require_grid(mask.grid, image.grid, what="the image", where=where)
     return Pixels(volume=VolumePixels(labels, affine, image.data, name, _brain(document, path, mask)))
 
 

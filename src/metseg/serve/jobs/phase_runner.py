@@ -187,6 +187,8 @@ class PhaseRunner:
             artifact=partial(self._store.artifact, work),
             on_share=watch,
             model_reason=work.model_reason,
+            dicom_exports=self._store.settings.dicom_exports,
+            dicom_identity=self._store.settings.dicom_identity,
         )
 
     def _model_of(self, work: Work) -> str:

@@ -29,6 +29,12 @@ TITLES: Final[Mapping[str, str]] = {
     "overlay.png": "Overview picture (PNG)",
     "brain_mask.nii.gz": "Brain mask (NIfTI)",
     "prepared.nii.gz": "Preprocessed image (NIfTI)",
+    "seg.dcm": "Lesions (DICOM segmentation)",
+    "seg-classes.dcm": "Classes (DICOM segmentation)",
+    "seg-probability.dcm": "Probabilities (DICOM segmentation)",
+    "rtstruct.dcm": "Outlines for planning (DICOM structure set)",
+    "sr.dcm": "Measurements (DICOM structured report)",
+    "report.dcm": "Report (PDF in DICOM)",
 }
 
 #: Only for lists of studies.

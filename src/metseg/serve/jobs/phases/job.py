@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +140,8 @@ class Job:
         artifact: provides the path of a result.
         on_share: called with the progress of the phase, 0 to 1; its exceptions end the phase.
         model_reason: why the model was chosen; empty if the request named it.
+        dicom_exports: exports of `metseg.dicom_export.EXPORTS` that DICOM studies get.
+        dicom_identity: whom these objects name.
     """
 
     study_id: str
@@ -152,6 +154,8 @@ class Job:
     artifact: Artifacts
     on_share: OnShare = no_progress
     model_reason: str = ""
+    dicom_exports: tuple[str, ...] = ()
+    dicom_identity: Literal["pseudonym", "keep"] = "pseudonym"
 
     @property
     def loaded(self) -> Loaded:

@@ -1,4 +1,4 @@
-"""Phase 6: draw the overlays and write the report."""
+"""Phase 6: draw the overlays, and write the report and DICOM objects."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from metseg.reporting.study.pdf_writer import write_study_pdf
 from metseg.reporting.study.report_builder import Options, report_of_case
 from metseg.reporting.study.study_report import StudyReport
 from metseg.schemas import Phase
+from metseg.serve.jobs.phases.dicom_artifacts import give_dicom
 from metseg.serve.jobs.phases.job import Job, Outcome
 from metseg.serve.jobs.phases.measure_phase import the_document, the_lesions, the_records
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
@@ -32,7 +33,7 @@ SHOWN_PICTURES, SHOWN_SIDE = 4, 512
 
 
 def render(job: Job) -> Outcome:
-    """Draw the overlays and write the report as PDF and HTML."""
+    """Draw the overlays, and write the report as PDF and HTML and the DICOM objects of the settings."""
     case, labels = the_case(job), the_segmentation(job).labels
     reference = case.images[job.outcome(Phase.READ).kept["reference"]]
     styles = class_styles(job.predictor.recipe.data.labels)
@@ -52,7 +53,8 @@ def render(job: Job) -> Outcome:
         write_study_html(report, path)
     with job.artifact("report.pdf") as path:
         write_study_pdf(report, path)
-    return Outcome()
+    job.on_share(0.8)
+    return Outcome(warnings=give_dicom(job, (job.folder.artifacts / "report.pdf").read_bytes))
 
 
 def _report(job: Job, case: Case, labels: Labels) -> StudyReport:

@@ -1,0 +1,91 @@
+"""``metseg export``: write predictions as DICOM objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FORMATS_HELP = (
+    "DICOM objects to write: seg, seg-classes, seg-probability, rtstruct, sr, pdf or pages; several with commas."
+)
+IDENTITY_HELP = (
+    "pseudonym: name no person. keep: write the patient and the UIDs of the source into the objects, for the archive "
+    "that the study came from."
+)
+MARGIN_HELP = "Margin in mm around each lesion of an RTSTRUCT, as one more structure."
+MARGIN_KIND_HELP = "What the structure with the margin is: ptv or control."
+
+
+def export(
+    documents: Annotated[
+        list[Path], typer.Argument(help="Documents OUT/CASE.json of metseg predict.", metavar="DOCUMENT")
+    ],
+    source: Annotated[
+        list[Path], typer.Option("--source", help="The DICOM study that was predicted on; can be repeated.")
+    ],
+    formats: Annotated[list[str] | None, typer.Option("--format", metavar="NAMES", help=FORMATS_HELP)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder; defaults to the folder of the document.")
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            "--series", metavar="NUMBER", help="Series of the image, for a prediction of a file converted from it."
+        ),
+    ] = None,
+    identity: Annotated[str, typer.Option("--identity", metavar="CHOICE", help=IDENTITY_HELP)] = "pseudonym",
+    margin: Annotated[float | None, typer.Option("--margin", metavar="MM", help=MARGIN_HELP)] = None,
+    margin_kind: Annotated[str, typer.Option("--margin-kind", metavar="KIND", help=MARGIN_KIND_HELP)] = "ptv",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME_OR_FOLDER",
+            help="The bundle or training that was used, if `metseg models list` does not show it.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write predictions as DICOM: SEG, RTSTRUCT, structured report, encapsulated PDF."""
+    from metseg.api.dicom_results import export_result
+
+    margins = {"margin_mm": margin, "margin_kind": margin_kind}
+    written: list[Path] = []
+    for document in documents:
+        made = export_result(
+            document,
+            source,
+            out,
+            formats=separated(formats or ["seg"]),
+            series=series,
+            identity=identity,
+            margin=margins,
+            model=model,
+        )
+        tell_empty(document.stem, made.empty)
+        written += made.files
+    if as_json:
+        print(json.dumps({"files": [str(path) for path in written]}))
+        return
+    for path in written:
+        print(path)
+
+
+def separated(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in values of an option, each once.
+
+    >>> separated(["seg,sr", "pdf, seg"])
+    ('seg', 'sr', 'pdf')
+    """
+    names = (name.strip() for value in values for name in value.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def tell_empty(case: str, names: Sequence[str]) -> None:
+    """Say which exports were not written because the result holds nothing for them."""
+    if names:
+        typer.echo(f"note: {case} holds no lesion, so these are not written: {', '.join(names)}", err=True)
