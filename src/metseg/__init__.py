@@ -13,7 +13,7 @@ PyTorch::
 
 Data: `load`, `load_all`, `Case`, `Volume`, `Cases`, `simulate`. Models: `load_model`, `predict`, `Predictor`,
 `Prediction`, `overlay`, `report`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores: `evaluate_case`,
-`score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`,
+`score`. Follow-up: `follow`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`,
 `layouts`. Errors: `MetsegError` and its kinds.
 """
 
@@ -26,6 +26,7 @@ from metseg.version import __version__
 
 if TYPE_CHECKING:
     from metseg.api.drawing import overlay
+    from metseg.api.longitudinal import follow
     from metseg.api.namespaces import layouts, losses, metrics, models, transforms
     from metseg.api.prediction import load_model, predict
     from metseg.api.reading import Cases, load, load_all
@@ -70,6 +71,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate_case",
+    "follow",
     "layouts",
     "load",
     "load_all",
@@ -107,6 +109,7 @@ _MODULES = {
     "Volume": "metseg.volume",
     "compare": "metseg.api.training",
     "evaluate_case": "metseg.evaluation",
+    "follow": "metseg.api.longitudinal",
     "layouts": "metseg.api.namespaces",
     "load": "metseg.api.reading",
     "load_all": "metseg.api.reading",

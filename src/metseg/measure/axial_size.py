@@ -12,8 +12,6 @@ from scipy.spatial.distance import cdist
 from metseg.measure.boxes import bounding_box
 from metseg.measure.diameter import axial_axis
 
-_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-
 
 class AxialSize(NamedTuple):
     """Measurements within the axial slices of a lesion.
@@ -55,15 +53,29 @@ def axial_size(mask: npt.NDArray[np.generic], affine: npt.NDArray[np.float64]) -
     steps_mm = np.linalg.qr(np.delete(affine[:3, :3], axis, axis=1))[1].T
     planes = np.moveaxis(mask[box] != 0, axis, 0)
     shown = np.flatnonzero(planes.any(axis=(1, 2)))
-    sizes = {int(index): _plane_size(planes[index], steps_mm) for index in shown}
-    longest = max(sizes, key=lambda index: (sizes[index][0], sizes[index][1]))
-    return AxialSize(*sizes[longest], len(shown), longest + box[axis].start)
+    corners = {int(index): _outer_corners(planes[index]) @ steps_mm for index in shown}
+    # A plane with a box that is shorter than the longest diameter so far has no longer one.
+    bounds = {index: float(np.linalg.norm(np.ptp(points, axis=0))) for index, points in corners.items()}
+    best = (0.0, 0.0, -1)
+    for index in sorted(corners, key=lambda index: (-bounds[index], index)):
+        if bounds[index] < best[0]:
+            break
+        best = max(best, (*_plane_size(corners[index]), index))
+    longest, perpendicular, index = best
+    return AxialSize(longest, perpendicular, len(shown), index + box[axis].start)
 
 
-def _plane_size(plane: npt.NDArray[np.bool_], steps_mm: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the largest distance of two pixel corners, and the extent across it, both in mm."""
-    pixels = np.argwhere(plane)
-    corners = np.unique((pixels[:, None, :] + _CORNERS).reshape(-1, 2), axis=0) @ steps_mm
+def _outer_corners(plane: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the corners of the first and the last pixel of every row, (N, 2) in pixels: their hull is the plane's."""
+    rows = np.flatnonzero(plane.any(axis=1))
+    first = plane[rows].argmax(axis=1)
+    last = plane.shape[1] - plane[rows, ::-1].argmax(axis=1)
+    sides = [(side, column) for side in (rows, rows + 1) for column in (first, last)]
+    return np.concatenate([np.column_stack(side) for side in sides])
+
+
+def _plane_size(corners: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the largest distance of two corners of a plane, and the extent across it, both in mm."""
     hull = corners[ConvexHull(corners).vertices]
     distances = cdist(hull, hull)
     first, second = np.unravel_index(int(distances.argmax()), distances.shape)
