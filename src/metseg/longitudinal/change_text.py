@@ -57,7 +57,11 @@ def _kind(state: StateRecord) -> Kind:
 
 
 def _size(state: StateRecord) -> float:
-    return abs(state.since_previous.volume_percent) if state.since_previous else state.volume_ml or 0.0
+    """Return the absolute change of the volume, mL; the volume of what was not there before."""
+    now = state.volume_ml or 0.0
+    if state.since_previous is None:
+        return now
+    return abs(now - now / (1 + state.since_previous.volume_percent / 100))
 
 
 def change_sentence(change: LesionChange) -> str:

@@ -167,9 +167,10 @@ def _timepoint_record(
         model=timepoint.source,
         error_source=outline.source,
         lesions=len(found),
-        volume_ml=sum(lesion.volume_ml for lesion in found),
+        volume_ml=round(sum(lesion.volume_ml for lesion in found), 6),
         volume_ml_by_label={
-            name: float(np.count_nonzero(timepoint.labels.data == value)) * voxel_ml for value, name in classes.items()
+            name: round(float(np.count_nonzero(timepoint.labels.data == value)) * voxel_ml, 6)
+            for value, name in classes.items()
         },
         registration=_registration_record(registration),
     )
@@ -203,16 +204,16 @@ def _state_record(
     name, lesion = names[state.timepoint], state.lesion
     if lesion is None:
         return StateRecord(timepoint=name, event=state.event, related=state.related)
-    x, y, z = (float(mm) for mm in lesion.centre_mm)
+    x, y, z = (round(float(mm), 3) for mm in lesion.centre_mm)
     first, previous = track.states[0].timepoint, state.timepoint - 1
     return StateRecord(
         timepoint=name,
         event=state.event,
         related=state.related,
-        volume_ml=lesion.volume_ml,
-        volume_ml_by_label=lesion.volume_ml_by_label,
-        longest_axial_mm=lesion.longest_axial_mm,
-        perpendicular_axial_mm=lesion.perpendicular_axial_mm,
+        volume_ml=round(lesion.volume_ml, 6),
+        volume_ml_by_label={name: round(volume, 6) for name, volume in lesion.volume_ml_by_label.items()},
+        longest_axial_mm=round(lesion.longest_axial_mm, 3),
+        perpendicular_axial_mm=round(lesion.perpendicular_axial_mm, 3),
         axial_slices=lesion.axial_slices,
         centre_mm=(x, y, z),
         typical_voxel=lesion.typical_voxel,

@@ -2,8 +2,8 @@
 
 Two sources are known. Both are computed or measured, none is assumed:
 
-- **The grid.** A lesion that lies a fraction of a voxel elsewhere consists of other voxels. This is simulated: a sphere
-  of the lesion's volume is placed at random positions on its grid and measured each time, as `measured_lesion` does.
+- **The grid.** A lesion that lies a fraction of a voxel elsewhere consists of other voxels. This is simulated: an
+  ellipsoid of the lesion's volume is placed at random positions on its grid and measured each time, as lesions are.
 - **The outline.** A model, or a reader, outlines the same lesion a little differently each time. For models of which it
   was measured, `repeatability.MODEL_REPEATABILITY` has it; for others it is unknown unless the caller gives it.
 
@@ -25,10 +25,14 @@ from metseg.measure import axial_size
 #: Number of standard deviations that 95 % of a normal distribution lie within.
 TWO_SIDED_95 = 1.96
 
-#: Positions of the simulated sphere, and their seed.
+#: Positions and angles of the simulated ellipsoid, and their seed.
 PLACEMENTS, SEED = 48, 20
 
-#: Radius up to which the sphere is simulated, in voxels; for larger lesions the error of this one is an upper bound.
+#: Long axis of the ellipsoid relative to the two others. A sphere would have a longest diameter in every direction, and
+#: so a smaller error than any real lesion.
+ELONGATION = 1.25
+
+#: Radius up to which it is simulated, in voxels; for larger lesions the error of this one is an upper bound.
 LARGEST_VOXELS = 10.0
 
 #: Radii are simulated on a grid of this ratio, and the error is that of the smaller one: it is the larger error.
@@ -36,7 +40,7 @@ RADIUS_RATIO = 1.1
 
 
 class GridError(NamedTuple):
-    """Mean and standard deviation of the measurements of a sphere over its positions on a grid.
+    """Mean and standard deviation of the measurements of an ellipsoid over its positions on a grid.
 
     Args:
         volume_bias, volume_sd: of measured / true volume, minus 1.
@@ -90,10 +94,12 @@ def _rounded_radius(radius_mm: float) -> float:
 
 @lru_cache(maxsize=512)
 def grid_error(radius_mm: float, spacing_mm: tuple[float, float, float]) -> GridError:
-    """Return how much the measured size of a sphere depends on its position on the grid.
+    """Return how much the measured size of an ellipsoid depends on its position on the grid.
+
+    Its long axis lies in the axial plane, so that its length is the true longest axial diameter.
 
     Args:
-        radius_mm: of the sphere.
+        radius_mm: of the sphere with its volume.
         spacing_mm: of the voxels; the last axis is across the axial slices.
 
     >>> small, large = grid_error(2.0, (1.0, 1.0, 1.0)), grid_error(8.0, (1.0, 1.0, 1.0))
@@ -102,18 +108,23 @@ def grid_error(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Grid
     """
     spacing = np.asarray(spacing_mm)
     radius = min(radius_mm, LARGEST_VOXELS * float(np.cbrt(spacing.prod())))
+    short = radius / float(np.cbrt(ELONGATION))
+    long = ELONGATION * short
     rng = np.random.default_rng(SEED)
     affine = np.diag([*spacing, 1.0])
-    extent = np.ceil(radius / spacing).astype(int) + 1
+    extent = np.ceil(long / spacing).astype(int) + 1
     axes = [np.arange(-reach, reach + 1) * step for reach, step in zip(extent, spacing, strict=True)]
     volumes, diameters = [], []
-    for centre in rng.uniform(-0.5, 0.5, (PLACEMENTS, 3)) * spacing:
-        x, y, z = ((axis - middle) ** 2 for axis, middle in zip(axes, centre, strict=True))
-        mask = x[:, None, None] + y[None, :, None] + z[None, None, :] <= radius**2
+    for centre, angle in zip(
+        rng.uniform(-0.5, 0.5, (PLACEMENTS, 3)) * spacing, rng.uniform(0, np.pi, PLACEMENTS), strict=True
+    ):
+        x, y, z = np.meshgrid(*(axis - middle for axis, middle in zip(axes, centre, strict=True)), indexing="ij")
+        along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+        mask = (along / long) ** 2 + (across / short) ** 2 + (z / short) ** 2 <= 1
         size = axial_size(mask, affine)
         volumes.append(np.count_nonzero(mask) * spacing.prod())
         diameters.append(0.0 if size is None else size.longest_mm)
     ratios = np.asarray(volumes) / (4 / 3 * np.pi * radius**3)
     return GridError(
-        float(ratios.mean() - 1), float(ratios.std()), float(np.mean(diameters) - 2 * radius), float(np.std(diameters))
+        float(ratios.mean() - 1), float(ratios.std()), float(np.mean(diameters) - 2 * long), float(np.std(diameters))
     )
