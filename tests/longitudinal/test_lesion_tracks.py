@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metseg.longitudinal.lesion_matching import PlacedLesion, match_lesions
+from metseg.longitudinal.correspondence import PlacedLesion, match_lesions
 from metseg.longitudinal.lesion_tracks import LesionTrack, pieces_at, track_lesions
 from metseg.longitudinal.measured_lesion import measure_lesions
 from metseg.longitudinal.timepoint import Timepoint

@@ -66,7 +66,7 @@ def test_pieces_are_compared_together(draw: Draw) -> None:
     whole = measure_lesions(draw((CENTRE, 5.0)))
     pieces = measure_lesions(draw(((24.0, 30.0, 30.0), 3.0), ((36.0, 30.0, 30.0), 3.0)))
     change = size_change(whole, pieces, BOTH)
-    assert change.volume_percent == pytest.approx(100 * (2 * 27 / 125 - 1), abs=4)
+    assert change.volume_percent == pytest.approx(100 * (2 * 27 / 125 - 1), abs=6)
     assert change.volume == "smaller"
 
 

@@ -12,6 +12,7 @@ from metseg.errors import UsageError
 from metseg.geometry import spacing_mm
 from metseg.labels import LABEL_SCHEMES
 from metseg.longitudinal.change_text import changes_at, summary_sentence
+from metseg.longitudinal.correspondence import DEFAULT_RULES, MatchingRules
 from metseg.longitudinal.follow_up_document import (
     ChangeRecord,
     FollowUpDocument,
@@ -22,7 +23,6 @@ from metseg.longitudinal.follow_up_document import (
     TimepointRecord,
 )
 from metseg.longitudinal.head_registration import HeadRegistration, register_timepoints
-from metseg.longitudinal.lesion_matching import DEFAULT_RULES, MatchingRules
 from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack, pieces_at, track_lesions
 from metseg.longitudinal.measured_lesion import measure_lesions
 from metseg.longitudinal.rano_bm import SOURCE, VOLUMETRIC_SOURCE, ClinicalStatus, Steroids

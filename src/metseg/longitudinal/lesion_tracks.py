@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metseg.geometry import Affine
-from metseg.longitudinal.lesion_matching import DEFAULT_RULES, MatchingRules, PlacedLesion, assign, match_lesions
+from metseg.longitudinal.correspondence import DEFAULT_RULES, MatchingRules, PlacedLesion, assign, match_lesions
 from metseg.longitudinal.measured_lesion import MeasuredLesion
 
 #: first: present at the first examination. split: a piece of another lesion. merged: part of another lesion from now
