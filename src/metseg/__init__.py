@@ -13,8 +13,8 @@ PyTorch::
 
 Data: `load`, `load_all`, `Case`, `Volume`, `Cases`, `simulate`. Models: `load_model`, `predict`, `Predictor`,
 `Prediction`, `overlay`, `report`, `export`. Training: `Recipe`, `load_recipe`, `train`, `compare`. Scores:
-`evaluate_case`, `score`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`, `layouts`. Errors:
-`MetsegError` and its kinds.
+`evaluate_case`, `score`. Follow-up: `follow`. Service: `Client`. Tables: `models`, `losses`, `transforms`, `metrics`,
+`layouts`. Errors: `MetsegError` and its kinds.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from metseg.version import __version__
 if TYPE_CHECKING:
     from metseg.api.dicom_results import export
     from metseg.api.drawing import overlay
+    from metseg.api.longitudinal import follow
     from metseg.api.namespaces import layouts, losses, metrics, models, transforms
     from metseg.api.prediction import load_model, predict
     from metseg.api.reading import Cases, load, load_all
@@ -72,6 +73,7 @@ __all__ = [
     "compare",
     "evaluate_case",
     "export",
+    "follow",
     "layouts",
     "load",
     "load_all",
@@ -110,6 +112,7 @@ _MODULES = {
     "compare": "metseg.api.training",
     "evaluate_case": "metseg.evaluation",
     "export": "metseg.api.dicom_results",
+    "follow": "metseg.api.longitudinal",
     "layouts": "metseg.api.namespaces",
     "load": "metseg.api.reading",
     "load_all": "metseg.api.reading",

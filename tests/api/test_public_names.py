@@ -16,6 +16,7 @@ import metseg
 FUNCTIONS = (
     "compare",
     "evaluate_case",
+    "follow",
     "load",
     "load_all",
     "load_model",

@@ -1,5 +1,6 @@
 """Measure lesions: components, boxes, volumes, diameters, centres. Shared by prediction and evaluation."""
 
+from metseg.measure.axial_size import AxialSize, axial_size
 from metseg.measure.boxes import Box, bounding_box, grown, instance_boxes, shifted
 from metseg.measure.confidence import IDENTITY, ConfidenceMap
 from metseg.measure.diameter import (
@@ -30,11 +31,13 @@ __all__ = [
     "IDENTITY",
     "LARGEST_BRAIN_ML",
     "MM3_PER_ML",
+    "AxialSize",
     "Box",
     "ConfidenceMap",
     "Region",
     "VoxelGroups",
     "axial_axis",
+    "axial_size",
     "bounding_box",
     "diameters_mm",
     "dilated",

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 from metseg.errors import UsageError
 from metseg.registry import lookup
-from metseg.reporting.study.html_writer import write_study_html
-from metseg.reporting.study.pdf_writer import DEFAULT_PAPER, PAPERS, Paper, write_study_pdf
+from metseg.reporting.study.html_writer import page_html
+from metseg.reporting.study.page_parts import Page
+from metseg.reporting.study.pdf_writer import DEFAULT_PAPER, PAPERS, Paper, page_pdf
 from metseg.reporting.study.study_report import StudyReport
+from metseg.reporting.study.study_text import study_page
+from metseg.runtime.atomic_io import write_bytes
 
 #: Packages of the extra `report`.
 EXTRA = ("jinja2", "reportlab")
 
-Writer = Callable[[StudyReport, Path, Paper], None]
+Writer = Callable[[Page, date, Paper], bytes]
 
 #: Name of a format, which is also the suffix of its files, to its writer.
 FORMATS: Mapping[str, Writer] = {
-    "pdf": lambda report, path, paper: write_study_pdf(report, path, paper=paper),
-    "html": lambda report, path, _: write_study_html(report, path),
+    "pdf": lambda page, made_on, paper: page_pdf(page, made_on, paper=paper),
+    "html": lambda page, *_: page_html(page).encode(),
 }
 
 
@@ -38,12 +42,27 @@ def write_report(
         UsageError: an unknown format, or a package that it needs is not installed.
         ResourceError: the disk is full.
     """
+    return write_page(lambda: study_page(report), report.made_on, stem, formats, paper=paper)
+
+
+def write_page(
+    make_page: Callable[[], Page], made_on: date, stem: Path, formats: Sequence[str], *, paper: Paper = DEFAULT_PAPER
+) -> list[Path]:
+    """Write a page in one or more formats and return the files.
+
+    Args:
+        make_page: returns the whole text and its pictures; called after the formats are checked.
+        made_on: date of the document.
+        stem, formats, paper: as in `write_report`.
+    Raises:
+        UsageError, ResourceError: as in `write_report`.
+    """
     writers = {name: lookup("report format", FORMATS, name) for name in formats}
-    written = []
+    page, written = make_page(), []
     for name, write in writers.items():
         path = stem.with_name(f"{stem.name}.{name}")
         with needs_extra():
-            write(report, path, paper)
+            write_bytes(path, write(page, made_on, paper))
         written.append(path)
     return written
 

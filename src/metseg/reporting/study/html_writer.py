@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metseg.reporting.study.page_parts import Page
 from metseg.reporting.study.study_report import StudyReport
 from metseg.reporting.study.study_text import study_page
 from metseg.runtime.atomic_io import write_text
@@ -19,7 +20,12 @@ TEMPLATE = Path(__file__).with_name("study.html.j2")
 
 def study_html(report: StudyReport) -> str:
     """Return the report as the text of an HTML file; the output is deterministic."""
-    return _template().render(page=study_page(report))
+    return page_html(study_page(report))
+
+
+def page_html(page: Page) -> str:
+    """Return a page as the text of an HTML file; the output is deterministic."""
+    return _template().render(page=page)
 
 
 def write_study_html(report: StudyReport, path: Path) -> None:

@@ -37,10 +37,20 @@ def study_pdf(report: StudyReport, *, paper: Paper = DEFAULT_PAPER) -> bytes:
         report: from `metseg.reporting.study.report_builder`.
         paper: a name in `PAPERS`.
     """
-    page = study_page(report)
+    return page_pdf(study_page(report), report.made_on, paper=paper)
+
+
+def page_pdf(page: Page, made_on: date, *, paper: Paper = DEFAULT_PAPER) -> bytes:
+    """Return a page as a PDF. The output is deterministic.
+
+    Args:
+        page: the whole text and its pictures.
+        made_on: date of the document.
+        paper: a name in `PAPERS`.
+    """
     # The number of pages is known only after a first layout.
-    _, pages = _build(page, report.made_on, paper, pages=0)
-    return _build(page, report.made_on, paper, pages=pages)[0]
+    _, pages = _build(page, made_on, paper, pages=0)
+    return _build(page, made_on, paper, pages=pages)[0]
 
 
 def write_study_pdf(report: StudyReport, path: Path, *, paper: Paper = DEFAULT_PAPER) -> None:

@@ -1,0 +1,80 @@
+"""Response of a patient at each examination by the tables of rules, with confirmation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from metseg.longitudinal.follow_up_document import CategoryRecord, ResponseRecord, TimepointRecord
+from metseg.longitudinal.rano_bm import CONFIRMATION_DAYS, CONFIRMED_BY, RANO_BM, VOLUMETRIC
+from metseg.longitudinal.response_measures import ResponseMeasures
+from metseg.longitudinal.response_rules import Assessment, Value, assess, imaging_rules
+
+
+def assess_response(
+    measures: ResponseMeasures, timepoints: Sequence[TimepointRecord], steroids: Sequence[str], clinical: Sequence[str]
+) -> tuple[ResponseRecord, ...]:
+    """Return the response at each examination after the first.
+
+    Args:
+        measures: of the images.
+        timepoints: all examinations.
+        steroids, clinical: one value per examination after the first; empty: not known.
+    """
+    found: list[ResponseRecord] = []
+    for place in range(1, len(timepoints)):
+        complete = any(record.imaging.category == "CR" for record in found)
+        values = measures.values(place, after_complete_response=complete)
+        values |= {
+            "steroids": steroids[place - 1] if steroids else None,
+            "clinical": clinical[place - 1] if clinical else None,
+        }
+        found.append(_record(measures, values, timepoints[place].name, place))
+    days = [timepoint.days for timepoint in timepoints[1:]]
+    return tuple(
+        record.model_copy(update={"confirmed": _confirmed(place, found, days)}) for place, record in enumerate(found)
+    )
+
+
+def _record(measures: ResponseMeasures, values: dict[str, Value], name: str, place: int) -> ResponseRecord:
+    is_known = values["steroids"] is not None and values["clinical"] is not None
+    steroids, clinical = values["steroids"], values["clinical"]
+    return ResponseRecord(
+        timepoint=name,
+        sum_mm=measures.sum_mm(place),
+        sum_ml=measures.sum_ml(place),
+        diameters_from_baseline_percent=_finite(values["diameters_from_baseline_percent"]),
+        diameters_from_nadir_percent=_finite(values["diameters_from_nadir_percent"]),
+        volumes_from_baseline_percent=_finite(values["volumes_from_baseline_percent"]),
+        volumes_from_nadir_percent=_finite(values["volumes_from_nadir_percent"]),
+        new_lesions=measures.new_lesions(place),
+        equivocal_new_lesions=measures.new_lesions(place, equivocal=True),
+        grown_non_targets=measures.grown_non_targets(place),
+        steroids=None if steroids is None else str(steroids),
+        clinical=None if clinical is None else str(clinical),
+        imaging=_category(assess(imaging_rules(RANO_BM), values)),
+        complete=_category(assess(RANO_BM, values)) if is_known else None,
+        volumetric=_category(assess(imaging_rules(VOLUMETRIC), values)),
+    )
+
+
+def _category(assessment: Assessment) -> CategoryRecord:
+    return CategoryRecord(category=assessment.category, reason=assessment.reason)
+
+
+def _finite(value: Value) -> float | None:
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def _confirmed(place: int, records: Sequence[ResponseRecord], days: Sequence[int | None]) -> bool | None:
+    """Return whether a later examination confirms a response; None if there is none, or if it is not known."""
+    wanted = CONFIRMED_BY.get(records[place].imaging.category)
+    day = days[place]
+    if wanted is None or day is None:
+        return None
+    late = [
+        records[later].imaging.category
+        for later, other in enumerate(days)
+        if other is not None and other - day >= CONFIRMATION_DAYS
+    ]
+    return None if not late else any(category in wanted for category in late)

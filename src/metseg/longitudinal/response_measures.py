@@ -1,0 +1,155 @@
+"""Measures of a patient's response at each examination, for the tables of rules in `rano_bm`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from metseg.longitudinal.lesion_tracks import LesionTrack, pieces_at
+from metseg.longitudinal.measured_lesion import MeasuredLesion
+from metseg.longitudinal.rano_bm import (
+    NEW_LESION_PLANES,
+    NON_TARGET_MM,
+    NON_TARGET_PERCENT,
+    TARGET_CRITERIA,
+    TargetCriteria,
+)
+from metseg.longitudinal.repeatability import Repeatability
+from metseg.longitudinal.response_rules import Value
+from metseg.longitudinal.size_change import size_change
+
+
+def is_measurable(lesion: MeasuredLesion, criteria: TargetCriteria = TARGET_CRITERIA) -> bool:
+    """Return whether a lesion can be a target."""
+    return (
+        lesion.longest_axial_mm >= criteria.longest_mm
+        and lesion.perpendicular_axial_mm >= criteria.perpendicular_mm
+        and lesion.axial_slices >= criteria.slices
+        and lesion.slice_thickness_mm <= criteria.slice_mm
+    )
+
+
+def choose_targets(tracks: Sequence[LesionTrack], criteria: TargetCriteria = TARGET_CRITERIA) -> tuple[int, ...]:
+    """Return the identities of the target lesions, the longest at the baseline first."""
+    found = [(track.identity, lesion) for track in tracks if (lesion := track.lesion_at(0)) is not None]
+    measurable = [(identity, lesion) for identity, lesion in found if is_measurable(lesion, criteria)]
+    measurable.sort(key=lambda one: (-one[1].longest_axial_mm, one[0]))
+    return tuple(identity for identity, _ in measurable[: criteria.most])
+
+
+@dataclass(frozen=True)
+class ResponseMeasures:
+    """Measures of a patient over time.
+
+    Args:
+        tracks: all lesions.
+        outlines: repeatability of the outlines of each examination.
+    """
+
+    tracks: tuple[LesionTrack, ...]
+    outlines: tuple[Repeatability, ...]
+
+    @cached_property
+    def targets(self) -> tuple[int, ...]:
+        return choose_targets(self.tracks)
+
+    def target_lesions(self, timepoint: int) -> list[MeasuredLesion]:
+        """Return what the targets consist of at an examination; merged targets count once, pieces each."""
+        found: set[int] = set()
+        for identity in self.targets:
+            found |= pieces_at(self.tracks, identity, timepoint)
+        return [lesion for track in self.tracks if track.identity in found and (lesion := track.lesion_at(timepoint))]
+
+    def sum_mm(self, timepoint: int) -> float:
+        """Return the sum of the longest diameters of the targets."""
+        return sum(lesion.longest_axial_mm for lesion in self.target_lesions(timepoint))
+
+    def sum_ml(self, timepoint: int) -> float:
+        """Return the sum of the volumes of the targets."""
+        return sum(lesion.volume_ml for lesion in self.target_lesions(timepoint))
+
+    def new_lesions(self, timepoint: int, *, equivocal: bool = False) -> tuple[int, ...]:
+        """Return the lesions first seen at an examination; with ``equivocal`` those too small to count."""
+        found = ((track.identity, track.at(timepoint)) for track in self.tracks)
+        return tuple(
+            identity
+            for identity, state in found
+            if state is not None
+            and state.event == "new"
+            and state.lesion is not None
+            and (state.lesion.planes_seen < NEW_LESION_PLANES) == equivocal
+        )
+
+    def grown_non_targets(self, timepoint: int) -> tuple[int, ...]:
+        """Return the lesions that are no targets and grew unequivocally since they were smallest."""
+        found = []
+        for track in self.tracks:
+            now, before = track.lesion_at(timepoint), _earlier_lengths(track, timepoint)
+            if track.identity in self.targets or now is None or not before:
+                continue
+            increase = now.longest_axial_mm - min(before)
+            if increase >= NON_TARGET_MM and 100 * increase >= NON_TARGET_PERCENT * min(before):
+                found.append(track.identity)
+        return tuple(found)
+
+    def values(self, timepoint: int, *, after_complete_response: bool) -> dict[str, Value]:
+        """Return the measures of the images at an examination after the first.
+
+        Args:
+            timepoint: position of the examination.
+            after_complete_response: whether an earlier examination was a complete response.
+        """
+        returned = [track for track in self.tracks if (state := track.at(timepoint)) and state.event == "returned"]
+        return {
+            "baseline_lesions": float(sum(track.lesion_at(0) is not None for track in self.tracks)),
+            "targets": float(len(self.targets)),
+            "lesions_left": float(sum(track.lesion_at(timepoint) is not None for track in self.tracks)),
+            "new_lesions": float(len(self.new_lesions(timepoint))),
+            "grown_non_targets": float(len(self.grown_non_targets(timepoint))),
+            "returned_after_complete_response": float(len(returned)) if after_complete_response else 0.0,
+            "largest_target_increase_mm": self._largest_increase_mm(timepoint),
+            "volume_increase_exceeds_error": float(self._exceeds_error(timepoint)),
+            **self._relative("diameters", [self.sum_mm(at) for at in range(timepoint + 1)]),
+            **self._relative("volumes", [self.sum_ml(at) for at in range(timepoint + 1)]),
+        }
+
+    def _relative(self, name: str, sums: Sequence[float]) -> dict[str, Value]:
+        """Return the change of the last sum from the first one and from the smallest before it, in percent."""
+        if not self.targets:
+            return {f"{name}_from_baseline_percent": None, f"{name}_from_nadir_percent": None}
+        return {
+            f"{name}_from_baseline_percent": _percent(sums[0], sums[-1]),
+            f"{name}_from_nadir_percent": _percent(min(sums[:-1]), sums[-1]),
+        }
+
+    def _largest_increase_mm(self, timepoint: int) -> float | None:
+        """Return by how much the target that grew most exceeds its smallest diameter."""
+        lengths = [[self._length_mm(identity, at) for at in range(timepoint + 1)] for identity in self.targets]
+        return max((each[-1] - min(each[:-1]) for each in lengths), default=None)
+
+    def _length_mm(self, identity: int, timepoint: int) -> float:
+        pieces = pieces_at(self.tracks, identity, timepoint)
+        found = [lesion for track in self.tracks if track.identity in pieces and (lesion := track.lesion_at(timepoint))]
+        return sum(lesion.longest_axial_mm for lesion in found)
+
+    def _exceeds_error(self, timepoint: int) -> bool:
+        """Return whether the sum of volumes grew from its nadir by more than the error of measurement."""
+        nadir = min(range(timepoint), key=self.sum_ml)
+        before, after = self.target_lesions(nadir), self.target_lesions(timepoint)
+        if not before or not after:
+            return bool(after)
+        return size_change(before, after, (self.outlines[nadir], self.outlines[timepoint])).volume == "larger"
+
+
+def _percent(before: float, after: float) -> float:
+    if before > 0:
+        return 100 * (after / before - 1)
+    return math.inf if after > 0 else 0.0
+
+
+def _earlier_lengths(track: LesionTrack, timepoint: int) -> list[float]:
+    """Return the longest diameters of a lesion at the examinations before one."""
+    seen = [state.lesion for state in track.states if state.timepoint < timepoint]
+    return [lesion.longest_axial_mm for lesion in seen if lesion is not None]

@@ -1,0 +1,1 @@
+"""The report of a patient over time: what changed first, each changed lesion at both dates side by side."""
