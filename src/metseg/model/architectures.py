@@ -29,6 +29,13 @@ MODELS: Registry[ModelSpec] = Registry(
             source="arXiv:1804.03999",
             divisor=options.halved_per_level,
         ),
+        "gated_unet": ModelSpec(
+            build="metseg.model.networks.gated_unet:build",
+            options=options.GatedUnetOptions,
+            dimensions=(2, 3),
+            source="arXiv:1804.03999",
+            divisor=options.halved_per_level,
+        ),
         "unet_plus_plus": ModelSpec(
             build="metseg.model.networks.unet_plus_plus:build",
             options=options.UnetPlusPlusOptions,
