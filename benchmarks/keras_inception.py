@@ -30,7 +30,8 @@ def values(layer: str, weight: str, shape: tuple[int, ...]) -> np.ndarray:
     found = re.search(r"_(\d+)$", layer)
     index = np.arange(np.prod(shape, dtype=np.int64), dtype=np.float64) + 1000.0 * int(found.group(1) if found else 0)
     if weight == "kernel":
-        array = np.sin(1.7 * index + 0.3) * np.sqrt(2 / np.prod(shape[:3]))
+        # As good as random between -1 and 1, so that the features keep their size through 94 convolutions.
+        array = (np.modf(np.abs(np.sin(12.9898 * index)) * 43758.5453)[0] * 2 - 1) * np.sqrt(6 / np.prod(shape[:3]))
     elif weight == "moving_variance":
         array = 1 + 0.1 * np.cos(index)
     else:  # beta, moving_mean

@@ -56,7 +56,7 @@ def test_a_file_of_keras_gives_the_features_of_keras(file: Path, recorded: dict[
         first = np.array(expected["first"])
         np.testing.assert_allclose(got[:, :, : first.shape[2]], first, atol=1e-4, rtol=1e-4)
         assert got.mean() == pytest.approx(expected["mean"], abs=1e-4)
-        assert np.abs(first).max() > 0.01  # not all of it is nothing
+        assert np.abs(first).max() > 0.1  # not all of it is nothing
 
 
 def test_torchvisions_pooling_is_another_at_the_border(file: Path, recorded: dict[str, Any]) -> None:
