@@ -53,7 +53,9 @@ def record(h5: Path) -> dict[str, Any]:
     network = tf_keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3))
     for layer in network.layers:
         names = [weight.name.rpartition("/")[2].partition(":")[0] for weight in layer.weights]
-        layer.set_weights([values(layer.name, name, w.shape) for name, w in zip(names, layer.get_weights(), strict=True)])
+        layer.set_weights(
+            [values(layer.name, name, w.shape) for name, w in zip(names, layer.get_weights(), strict=True)]
+        )
     network.save_weights(str(h5))
     with h5py.File(h5) as file:
         layers = {

@@ -49,7 +49,9 @@ def attributes(
     out: Out,
     column: Annotated[
         str,
-        typer.Option("--column", help="Column of the table of patients, or: primary tumour, age, sex, earlier treatment."),
+        typer.Option(
+            "--column", help="Column of the table of patients, or: primary tumour, age, sex, earlier treatment."
+        ),
     ] = "primary tumour",
     most: Annotated[int | None, typer.Option("--most", min=1, help="Name only the most frequent values.")] = None,
     patients: Patients = None,

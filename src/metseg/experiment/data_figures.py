@@ -14,6 +14,7 @@ from metseg.geometry import same_grid, spacing_mm, turn_to_ras
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import PARTS, Split
 from metseg.labels import LABEL_SCHEMES, check_labels
+from metseg.measure import label_instances, typical_voxel
 from metseg.picture_style import Styles
 from metseg.plot.overlay import draw_labels, grey
 from metseg.plot.panel_grid import Rgb, draw_panel_grid
@@ -21,7 +22,7 @@ from metseg.plot.planes import Caption, cut_through, draw_planes
 from metseg.plot.share_bars import draw_share_bars
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Recipe
-from metseg.sequence_titles import sequence_title
+from metseg.sequence_titles import SEQUENCE_TITLES, sequence_title
 from metseg.volume import BRAIN_MASK, Array, Case, Volume
 
 Labels = npt.NDArray[np.uint8]
@@ -41,7 +42,7 @@ def draw_sequences(sources: Sequence[CaseSource], path: Path, *, labels: str) ->
     rows, titles = [], ()
     for source in sources:
         case = source.load()
-        names = tuple(name for name in case.images if name != BRAIN_MASK)
+        names = tuple(sorted((name for name in case.images if name != BRAIN_MASK), key=_place))
         if titles and names != titles:
             raise InputError(
                 "the cases have different sequences",
@@ -91,14 +92,14 @@ def draw_prepared_planes(source: CaseSource, recipe: Recipe, path: Path, *, sequ
         turn = turn_to_ras(prepared.affine)
         spacing = spacing_mm(turn.affine(prepared.affine, image.shape))
         image, labels = turn(image), turn(labels)
-    centre = _fullest_point(labels)
+    centre = _largest_lesion(labels, spacing)
     draw_planes(
         image,
         labels,
         path,
         spacing_mm=spacing,
-        cuts=[cut_through(image.shape, centre, f"{sequence_title(sequence)}, prepared by {recipe.name}")],
-        caption=Caption(source.case_id, class_styles(recipe.data.labels)),
+        cuts=[cut_through(image.shape, centre, sequence_title(sequence))],
+        caption=Caption(f"{source.case_id}, prepared as in {recipe.name}", class_styles(recipe.data.labels)),
     )
 
 
@@ -199,11 +200,18 @@ def _fullest_slice(labels: Labels) -> int:
     return int(areas.argmax()) if areas.any() else labels.shape[2] // 2
 
 
-def _fullest_point(labels: Labels) -> tuple[float, float, float]:
-    """Return the middle of the lesion in the slice that shows most of it; without any the middle of the volume."""
-    z = _fullest_slice(labels)
-    inside = np.argwhere(labels[:, :, z] > 0)
-    if not len(inside):
-        return labels.shape[0] / 2, labels.shape[1] / 2, float(z)
-    x, y = np.median(inside, axis=0)
-    return float(x), float(y), float(z)
+def _largest_lesion(labels: Labels, spacing: Sequence[float]) -> tuple[float, float, float]:
+    """Return the typical voxel of the largest lesion; without any the middle of the volume."""
+    instances, count = label_instances(labels)
+    if not count:
+        x, y, z = (side / 2 for side in labels.shape)
+        return x, y, z
+    largest = 1 + int(np.bincount(instances.ravel())[1:].argmax())
+    x, y, z = typical_voxel(instances == largest, spacing)
+    return x, y, z
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Return the place of a sequence in `SEQUENCE_TITLES`; others come last, by name."""
+    known = list(SEQUENCE_TITLES)
+    return known.index(name) if name in known else len(known), name

@@ -118,7 +118,9 @@ def read_clinical_table(path: Path, *, column: str) -> dict[str, str]:
             code="input.table",
         )
     values = {
-        (row.get(key) or "").strip(): value_of({name: (cell or "").strip() for name, cell in row.items() if name}, column)
+        (row.get(key) or "").strip(): value_of(
+            {name: (cell or "").strip() for name, cell in row.items() if name}, column
+        )
         for row in rows
     }
     if set(values.values()) <= {UNKNOWN}:

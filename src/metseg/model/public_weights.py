@@ -25,7 +25,7 @@ def installed_weights(name: str) -> Path | None:
 def fetch_weights(name: str, *, file: Path | None = None, on_share: OnShare = no_progress) -> Path:
     """Install public weights into ``$METSEG_HOME/weights`` and return their file.
 
-    A download that was cut is continued. Only a file with the right checksum is installed; an installed one is replaced.
+    A download that was cut is continued. Only a file with the right checksum is installed; it replaces an earlier one.
 
     Args:
         name: an entry of `releases.PUBLIC_WEIGHTS`.

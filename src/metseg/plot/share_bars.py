@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.ticker import MaxNLocator
+
 from metseg.plot.style import figure, save
 
 BAR_INCHES, FRAME_INCHES, WIDTH_INCHES = 0.36, 1.1, 7.5
@@ -33,6 +35,7 @@ def draw_share_bars(counts: Mapping[str, int], path: Path, *, title: str, unit: 
             xlim=(0, 1.25 * max(counts.values())),
             ylim=(len(counts) - 0.5, -0.5),
         )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=False, axis="y")
         save(drawn, path)
 

@@ -1,8 +1,8 @@
 """Attention U-Net of plain layers, as in the NeuroInsight notebook: max-pooling, up-sampling, no normalisation.
 
-Paper: Oktay et al. 2018, arXiv:1804.03999, for the gates; the notebook's table for the rest: blocks of convolutions with
-ReLU and max-pooling, a bottom of two convolutions, up-sampling, a gate on each skip, convolutions. MONAI's network of
-the paper (`attention_unet`) halves by strided convolutions and normalises. Written for metseg, Apache-2.0.
+Paper: Oktay et al. 2018, arXiv:1804.03999, for the gates; the notebook's table for the rest: blocks of convolutions
+with ReLU and max-pooling, a bottom of two convolutions, up-sampling, a gate on each skip, convolutions. MONAI's network
+of the paper (`attention_unet`) halves by strided convolutions and normalises. Written for metseg, Apache-2.0.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _read_layers(path: Path) -> dict[str, dict[str, np.ndarray]]:
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             return {name: _arrays(root[name]) for name in _names(root.attrs["layer_names"])}
     except (OSError, KeyError, AttributeError, TypeError) as error:
         raise BundleError(

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 #: Shares of primary tumours that Kaur and Singh 2024 report for UCSF-BMSR (their Fig. 4); they sum to 0.999.
-PRIMARY_SHARES: Mapping[str, float] = {"lung": 0.390, "breast": 0.245, "melanoma": 0.163, "renal": 0.043, "other": 0.158}
+PRIMARY_SHARES: Mapping[str, float] = {
+    "lung": 0.390,
+    "breast": 0.245,
+    "melanoma": 0.163,
+    "renal": 0.043,
+    "other": 0.158,
+}
 TREATMENTS = ("none", "surgery", "radiosurgery")
 
 
