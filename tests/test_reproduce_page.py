@@ -62,10 +62,20 @@ def layers(recipe: str) -> Counter[str]:
     loaded = load_recipe(recipe)
     network = build_from_recipe(loaded, initial_weights=False).train()
     ran: Counter[str] = Counter()
+    depth: Counter[str] = Counter()  # a safe convolution may call a copy of itself, at a higher precision
+
+    def watch(module: nn.Module, kind: str) -> None:
+        def begin(*_: object) -> None:
+            ran[kind] += depth[kind] == 0
+            depth[kind] += 1
+
+        module.register_forward_pre_hook(begin)
+        module.register_forward_hook(lambda *_: depth.subtract([kind]))
+
     for module in network.modules():
         for kind in KINDS:
             if isinstance(module, getattr(nn, kind)):
-                module.register_forward_hook(lambda *_, kind=kind: ran.update([kind]))
+                watch(module, kind)
     with torch.no_grad():
         network(torch.rand(2, len(loaded.seen), 64, 64))
     return ran
@@ -87,9 +97,9 @@ def test_the_page_says_what_the_recipe_does(recipe: str, key: str, value: str) -
 def test_every_source_has_its_table(source: str) -> None:
     """Its rows have five cells, say what metseg has, and some are checked."""
     lines = [line for line in part_of(source).split("\n\n")[1].splitlines()[2:]]
-    assert len(lines) == len(rows(source)) >= 13
+    assert len(lines) == len(rows(source)) >= 10
     assert all(row[2] for row in rows(source))
-    assert sum(bool(CLAIM.search(row[4])) for row in rows(source)) >= 7
+    assert sum(bool(CLAIM.search(row[4])) for row in rows(source)) >= 6
     for row in rows(source):
         assert row[4].count("`") == 2 * len(CLAIM.findall(row[4])), row  # nothing that looks checked is not
 

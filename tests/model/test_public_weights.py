@@ -17,6 +17,8 @@ from metseg.model import build_model, releases
 from metseg.model.networks.inception_v3 import InceptionV3
 from metseg.model.public_weights import fetch_weights, installed_weights
 from metseg.model.releases import PublicWeights
+from metseg.recipe import load_recipe
+from metseg.training.model_card import about_model
 
 Run = Callable[..., tuple[int, str, str]]
 CONTENT = b"weights of others" * 1000
@@ -99,3 +101,11 @@ def test_a_recipe_names_fetched_weights(home: Path, tmp_path: Path, monkeypatch:
     network = build_model("inception_unet", options, in_channels=3, out_channels=1)
     name = "Conv2d_1a_3x3.conv.weight"
     assert torch.equal(network.body.encoder.state_dict()[name], encoder[name])
+
+
+def test_cards_say_where_an_encoder_began() -> None:
+    recipe = load_recipe("framework-inception")
+    assert "encoder from random weights" in "\n".join(about_model(recipe, parameters=1))
+    begun = load_recipe("framework-inception", ["model.encoder_weights=inception-v3"])
+    assert "encoder from weights of inception-v3" in "\n".join(about_model(begun, parameters=1))
+    assert "encoder" not in "\n".join(about_model(load_recipe("framework-attention-unet"), parameters=1))

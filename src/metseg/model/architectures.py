@@ -137,3 +137,20 @@ def require_dimensions(name: str, dimensions: int, *, where: object = None) -> N
             cure=f"choose one of {', '.join(architectures_in(dimensions))}",
             code="usage.dimensions",
         )
+
+
+def first_weights(name: str, options: Mapping[str, object]) -> str:
+    """Return where the weights of a network that can begin with public ones come from; empty for other networks.
+
+    Args:
+        name: a key of `MODELS`.
+        options: of a recipe's model.
+
+    >>> first_weights("inception_unet", {}), first_weights("inception_unet", {"encoder_weights": "w/inception-v3.pth"})
+    ('random weights', 'weights of inception-v3.pth')
+    >>> first_weights("unet", {})
+    ''
+    """
+    names = MODELS.lookup(name).initial_weights
+    given = [str(options[key]).replace("\\", "/").rpartition("/")[2] for key in names if options.get(key)]
+    return f"weights of {', '.join(given)}" if given else "random weights" if names else ""

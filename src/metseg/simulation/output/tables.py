@@ -12,7 +12,7 @@ from typing import Any
 
 from metseg.runtime.atomic_io import atomic_file
 from metseg.simulation.options import BmsrOptions, OutputOptions
-from metseg.simulation.output.clinical import clinical_row
+from metseg.simulation.output.demographics import clinical_row
 from metseg.simulation.output.folder import LESIONS, PATIENTS
 from metseg.simulation.output.naming import NAMINGS
 
