@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from metseg.plot.style import figure, save, style
 
@@ -65,6 +66,7 @@ def draw_metric_curves(epochs: pd.DataFrame, path: Path, *, title: str) -> None:
         for axes, (name, panel) in zip(drawn.subplots(1, len(PANELS)), PANELS.items(), strict=True):
             shown = [_over_epochs(axes, final, f"{part}_{name}", place) for place, part in enumerate(("train", "val"))]
             axes.set(xlabel="epoch", title=panel)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if name != "loss":
                 axes.set_ylim(-0.02, 1.02)
             if not any(shown):
