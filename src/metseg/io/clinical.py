@@ -29,7 +29,7 @@ CLINICAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-#: The value of patients whose cell is empty, or who are not in the table.
+#: The value of patients with an empty cell, or without a row.
 UNKNOWN = "not stated"
 
 

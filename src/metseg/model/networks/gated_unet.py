@@ -16,7 +16,7 @@ from torch.nn import functional
 from metseg.model.networks.layers import BATCH_NORM, CONVOLUTION, MAX_POOL
 from metseg.model.networks.network_options import GatedUnetOptions
 
-#: Convolutions of the bottom, whatever the other levels have.
+#: Convolutions of the bottom, independent of the other levels.
 _BOTTOM = 2
 
 
