@@ -25,6 +25,10 @@ EXPECTED = {
     "assignment-attention-unet": "attention_unet",
     "assignment-unet-plus-plus": "unet_plus_plus",
     "assignment-inception": "inception_unet",
+    "framework-unet-plus-plus": "unet_plus_plus",
+    "framework-attention-unet": "attention_unet",
+    "framework-inception": "inception_unet",
+    "transfer-inception": "inception_unet",
     "demo-unet": "unet",
     "demo-attention-unet": "attention_unet",
     "demo-unet-plus-plus": "unet_plus_plus",
@@ -65,11 +69,11 @@ def test_mets_3d_fixed_is_augmented_as_mets_3d_but_for_what_it_names() -> None:
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("assignment-")])
 def test_assignment_recipes_are_the_assignment(name: str) -> None:
-    """CLAHE on the FLAIR channel, [0, 1], BCE, Adam 1e-3, batch 8, 50 epochs, 80/20 by patient."""
+    """CLAHE on the FLAIR channel, [0, 1], rotated, zoomed, flipped, BCE, Adam 1e-3, batch 8, 50 epochs, 80/20."""
     recipe = load_recipe(name)
     assert recipe.data.inputs == ("t2f",)
     assert [step.name for step in recipe.preprocess] == ["clahe", "rescale"]
-    assert recipe.augment == ()
+    assert [step.name for step in recipe.augment] == ["rotate", "zoom", "flip"]
     assert recipe.loss.name == "bce"
     train = recipe.train
     assert (train.optimizer, train.learning_rate, train.batch_size, train.max_epochs) == ("adam", 1e-3, 8, 50)
@@ -106,7 +110,7 @@ def test_recipes_of_skull_stripped_data_refuse_a_head(name: str) -> None:
     assert caught.value.code == "input.brain_mask"
 
 
-@pytest.mark.parametrize(("family", "count"), [("demo-", 3), ("assignment-", 3), ("lgg-", 4)])
+@pytest.mark.parametrize(("family", "count"), [("demo-", 3), ("assignment-", 3), ("framework-", 3), ("lgg-", 4)])
 def test_recipes_that_are_compared_differ_in_nothing_but_the_network(family: str, count: int) -> None:
     """A comparison is about the networks only if all else is equal.
 

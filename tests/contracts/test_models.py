@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "attention_unet": {"channels": (4, 8, 8, 16)},
     "unet_plus_plus": {"channels": (4, 4, 8, 8, 16)},
     "inception_unet": {"decoder_channels": (16, 8, 8, 8, 8)},
+    "gated_unet": {"channels": (4, 8, 8)},
     "unet_dropout": {"channels": (4, 8, 8, 8, 16)},
     "cnn": {"channels": (4, 8)},
     "fcn": {"width": 4, "classifier_channels": 16},

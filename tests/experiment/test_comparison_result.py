@@ -15,7 +15,7 @@ from metseg.evaluation import CaseScores, MaskPair, evaluate_masks
 from metseg.experiment.comparison_files import comparison_document, comparison_markdown
 from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.io.splits import Split
-from metseg.recipe import Recipe
+from metseg.recipe import Named, Recipe
 
 FACTS = {
     "parameters": 1_500_000.0,
@@ -161,3 +161,12 @@ def test_a_result_names_the_machine_that_its_runs_ran_on(compared: Callable[...,
     assert document["machine"] == {}
     assert document["models"]["two"]["machines"] == [there]
     assert "- two: not noted" in comparison_markdown(ran_on(here, {}))  # a bundle of an earlier version
+
+
+def test_a_table_says_that_an_encoder_began_with_random_weights(compared: Callable[..., Comparison]) -> None:
+    comparison = compared({"a": [5] * 6, "b": [6] * 6}, SPLIT)
+    first, *others = comparison.contestants
+    model = Named(name="inception_unet")
+    changed = replace(first, recipe=first.recipe.model_copy(update={"model": model}))
+    table = comparison_markdown(replace(comparison, contestants=(changed, *others)))
+    assert table.count("(random weights)") == 1

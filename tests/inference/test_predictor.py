@@ -227,3 +227,22 @@ def test_a_graphics_card_says_the_same_as_the_processor(tiny_bundle: Path, stack
     case = stack(*(noise(40, 30, 9, seed=seed) for seed in range(3)), names=("t1n", "t2f", "t1c"))
     answers = [Predictor.from_bundle(load_bundle(tiny_bundle), device=name)(case) for name in ("cpu", "cuda")]
     np.testing.assert_allclose(answers[0].probability, answers[1].probability, atol=1e-3)
+
+
+def test_float16_is_for_training_on_a_gpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="float16 training needs a CUDA GPU") as caught:
+        choose_compute(device="cpu", precision="float16")
+    assert caught.value.code == "usage.precision"
+    monkeypatch.setattr("metseg.inference.device.find_device", lambda name: torch.device("cuda"))
+    told = choose_compute(device="cuda", precision="float16", channels_last="off")
+    assert (told.float16, told.bf16, told.lightning_precision) == (True, False, "16-mixed")
+    assert choose_compute(device="cuda", precision="bf16").lightning_precision == "bf16-mixed"
+    assert choose_compute(device="cuda", precision="float32").lightning_precision == "32-true"
+
+
+def test_a_network_trained_in_float16_predicts_on_a_cpu_in_float32(tiny_bundle: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    train = bundle.recipe.train.model_copy(update={"precision": "float16"})
+    trained = replace(bundle, recipe=bundle.recipe.model_copy(update={"train": train}))
+    compute = Predictor.from_bundle(trained, device="cpu")._compute
+    assert (compute.bf16, compute.float16) == (False, False)

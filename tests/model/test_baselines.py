@@ -7,6 +7,7 @@ from torch import nn
 
 from metseg.model import build_model
 from metseg.model.networks.fcn import _bilinear_doubling
+from metseg.model.networks.gated_unet import AttentionGate
 
 
 def test_the_plain_network_sees_one_pixel_further_per_convolution() -> None:
@@ -62,3 +63,45 @@ def test_fcn_begins_with_the_coarsest_answer_and_has_vgg16s_convolutions() -> No
         torch.testing.assert_close(network(images), expected)
         nn.init.ones_(body.score_8.weight)
         assert not torch.allclose(network(images), expected)
+
+
+def test_the_printed_unet_drops_after_each_pooling_only_and_skips_what_enters_a_level() -> None:
+    options = {"channels": (2, 4, 6, 8, 10), "form": "printed", "dropout": 0.5}
+    network = build_model("unet_dropout", options, in_channels=3, out_channels=1)
+    # Level l joins the doubled features of level l + 1 with its own input: D(l-1), of level 1 the image.
+    assert [block[0].in_channels for block in network.body.up] == [10 + 6, 8 + 4, 6 + 2, 4 + 3]
+    assert [block[0].out_channels for block in network.body.up] == [8, 6, 4, 2]
+    dropped: list[int] = []
+    for module in network.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.register_forward_hook(lambda _, inputs, output: dropped.append(output.shape[-1]))
+    network.train()(torch.randn(2, 3, 64, 64))
+    assert dropped == [32, 16, 8, 4]
+
+
+def test_the_gated_unet_is_the_table_of_the_notebook() -> None:
+    """3 blocks of convolutions and max-pooling 32, 64, 128; bottom of two with 256; gates of 128, 64, 32; no norm."""
+    body = build_model("gated_unet", {}, in_channels=2, out_channels=4).body
+    widths = [[layer.out_channels for layer in block if isinstance(layer, nn.Conv2d)] for block in body.down]
+    assert widths == [[32, 32], [64, 64], [128, 128], [256, 256]]
+    assert [gate.of_skip.out_channels for gate in body.gates] == [128, 64, 32]
+    assert [[layer.out_channels for layer in block if isinstance(layer, nn.Conv2d)] for block in body.up] == [
+        [128, 128],
+        [64, 64],
+        [32, 32],
+    ]
+    leaves = [module for module in body.modules() if not list(module.children())]
+    assert all(isinstance(leaf, nn.Conv2d | nn.ReLU | nn.MaxPool2d) for leaf in leaves)
+    single = build_model("gated_unet", {"convolutions": 1, "norm": "batch"}, in_channels=2, out_channels=4).body
+    assert [len([layer for layer in block if isinstance(layer, nn.Conv2d)]) for block in single.down] == [1, 1, 1, 2]
+    assert any(isinstance(module, nn.BatchNorm2d) for module in single.modules())
+
+
+def test_a_gate_weighs_the_skip_between_0_and_1() -> None:
+    torch.manual_seed(0)
+    gate = AttentionGate(4, 8, dimensions=2)
+    skip, below = torch.randn(2, 4, 6, 6), torch.randn(2, 8, 6, 6)
+    weights = gate(skip, below)
+    assert weights.shape == (2, 1, 6, 6)
+    assert 0 < weights.min() < weights.max() < 1
+    assert not torch.equal(weights, gate(skip, -below))

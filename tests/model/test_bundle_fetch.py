@@ -19,7 +19,7 @@ import pytest
 from metseg import bundle_folder
 from metseg.bundle_folder import fingerprint_of, verify_bundle
 from metseg.errors import BundleError, UsageError
-from metseg.model import bundle_fetch, releases
+from metseg.model import download, releases
 from metseg.model.bundle_archive import pack_bundle, unpack_bundle
 from metseg.model.bundle_fetch import fetch_bundle
 from metseg.model.releases import RELEASES, Release
@@ -101,7 +101,7 @@ def server(archive: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     told.url = f"http://127.0.0.1:{listening.server_port}/files"
     release = Release("tiny-1.zip", hashlib.sha256(content).hexdigest(), len(content), "made-up squares")
     monkeypatch.setattr(releases, "RELEASES", {"tiny": release})
-    monkeypatch.setattr(bundle_fetch, "PAUSE_S", 0.0)
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
     monkeypatch.setenv("METSEG_MODELS_URL", told.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield told

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from metseg.errors import BundleError
+from metseg.errors import BundleError, UsageError
 from metseg.model import build_model
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
@@ -112,7 +112,7 @@ def test_a_missing_file_says_where_the_checkpoint_comes_from(tmp_path: Path) -> 
     path = tmp_path / "nowhere.pth"
     with pytest.raises(BundleError, match=r"nowhere\.pth: the file of encoder weights does not exist") as caught:
         build_model("inception_unet", {"encoder_weights": str(path)}, in_channels=3, out_channels=1)
-    assert "inception_v3_google-0cc3c7bd.pth" in (caught.value.cure or "")
+    assert "metseg models fetch inception-v3" in (caught.value.cure or "")
     assert caught.value.code == "model.encoder_weights"
 
 
@@ -168,6 +168,30 @@ def test_skips_can_be_left_out() -> None:
 
     assert decoder_inputs(plain) == [2048, 256, 128, 64, 32]
     assert decoder_inputs(with_skips) == [2048 + 768, 256 + 288, 128 + 192, 64 + 64, 32]
+
+
+def test_three_decoder_channels_are_the_plain_decoder_of_the_notebooks() -> None:
+    """Convolution 256, up, convolution 128, up, convolution 64, 1x1; the answer is brought to the picture's size."""
+    options = {"skips": False, "decoder_channels": (256, 128, 64)}
+    network = build_model("inception_unet", options, in_channels=1, out_channels=1).eval()
+    decoder = network.get_submodule("body.decoder")
+    assert [(type(layer), layer.in_channels, layer.out_channels) for layer in decoder.children()] == [
+        (nn.Conv2d, 2048, 256),
+        (nn.Conv2d, 256, 128),
+        (nn.Conv2d, 128, 64),
+    ]
+    sizes: list[int] = []
+    for layer in decoder.children():
+        layer.register_forward_hook(lambda _, inputs, output: sizes.append(output.shape[-1]))
+    with torch.inference_mode():
+        assert network(torch.rand(1, 1, 70, 96)).shape == (1, 1, 70, 96)
+    assert sizes == [96 // 32, 96 // 16, 96 // 8]
+
+
+@pytest.mark.parametrize("changed", [{"decoder_channels": (256, 128, 64)}, {"decoder_channels": (4, 4, 4, 4)}])
+def test_other_numbers_of_decoder_channels_are_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="five channels, or three with skips = false"):
+        build_model("inception_unet", changed, in_channels=1, out_channels=1)
 
 
 def test_the_encoder_sees_slices_upright() -> None:

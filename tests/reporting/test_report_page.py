@@ -54,6 +54,20 @@ def test_every_section_is_there_and_is_led_to(read: Any) -> None:
     assert read.links == [f"#{name}" for name in SECTIONS[1:]]
 
 
+def test_each_class_has_its_own_dice(full: Path, make_contents: Callable[..., Contents], tmp_path: Path) -> None:
+    page = (full / "report.html").read_text("utf-8")
+    for text in (
+        "each class alone",
+        "NETC, Dice",
+        "SNFH, IoU",
+        "ET, Dice",
+        "mean over classes, background included, IoU",
+    ):
+        assert text in page
+    write_report(make_contents("steady", protocol="voxel"), tmp_path)
+    assert "each class alone" not in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_every_section_is_explained_in_the_docs(full: Path) -> None:
     titles = re.findall("<h2>(.*?)</h2>", (full / "report.html").read_text("utf-8"))
     assert len(titles) == len(SECTIONS) - 1

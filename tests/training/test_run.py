@@ -96,6 +96,7 @@ def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
         assert f"| {part} ({len(cases)}) | lesion | {dice:.3f}" in bundle.card
     assert "Research use only" in bundle.card
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "metric_curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((run / "tensorboard").glob("events.*"))
 
 

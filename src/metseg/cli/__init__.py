@@ -24,6 +24,7 @@ from metseg.cli import (
     export,
     extract_brain,
     follow,
+    figure,
     inspect,
     models,
     plan,
@@ -99,11 +100,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(figure.app, name="figure")
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(serve.app, name="serve")
 app.add_typer(corrections.app, name="corrections")
-for group in (app, models.app, recipes.app, serve.app, serve.keys, corrections.app):
+for group in (app, figure.app, models.app, recipes.app, serve.app, serve.keys, corrections.app):
     for listed in group.registered_commands:
         # By default, Typer cuts the summaries in a list of commands off at the width of the terminal.
         listed.short_help = _first_sentence(listed.callback)

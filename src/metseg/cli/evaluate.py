@@ -78,6 +78,18 @@ Patients = Annotated[
 ImagesRoot = Annotated[
     Path | None, typer.Option("--images", help="Folder of the images, for pictures of the worst cases in the report.")
 ]
+Attributes = Annotated[
+    Path | None,
+    typer.Option("--attributes", help="Table (CSV) with a row per patient or case, such as patients.csv, for --by."),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        help="Attribute for results by group: a column of --attributes, or: primary tumour, age, sex, earlier "
+        "treatment. (default: primary tumour)",
+    ),
+]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")]
 
 
@@ -101,6 +113,8 @@ def evaluate(
     patient_pattern: PatientPattern = None,
     patients: Patients = None,
     images: ImagesRoot = None,
+    attributes: Attributes = None,
+    by: By = None,
     report: Report = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -114,9 +128,13 @@ def evaluate(
     from metseg.runtime.system_info import processors
 
     true, predicted = _truth_and_predictions(folders or [], truth, predictions or [])
+    if by is not None and attributes is None:
+        raise UsageError("--by needs --attributes", got=by, cure="add --attributes patients.csv", code="usage.options")
     sets = PredictionSets(
         named_paths(predicted),
         true,
+        attributes=attributes,
+        **({} if by is None else {"by": by}),
         second_truth=second_truth,
         missing=cast("Missing", missing),
         part=named_part(split, part, fold),

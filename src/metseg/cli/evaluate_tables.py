@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from metseg.evaluation import Evaluation, FigureComparison, Interval, Readers, RegionSummary, Summary
+    from metseg.evaluation.statistics.groups import Groups
 
 EMPTY_WORDS = {"both": "in both", "truth_only": "in the truth only", "prediction_only": "in the prediction only"}
 
@@ -48,8 +49,24 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         _print_comparison(comparison)
     if evaluation.readers is not None:
         _print_readers(evaluation.readers)
+    if evaluation.groups is not None:
+        _print_groups(evaluation.groups)
     first = next(iter(evaluation.sets.values())).summary
     print(f"{pluralize(first.cases, 'case')} of {pluralize(first.patients, 'patient')}; tables in {out}")
+
+
+def _print_groups(groups: Groups) -> None:
+    """Print the Dice of each group of patients with its interval; all figures are in the report."""
+    from metseg.cli.output import Cells, print_cells
+    from metseg.reporting.formatting import interval_text
+
+    rows = tuple(
+        (name, region, group.value, str(group.patients), interval_text(columns["dice"]))
+        for name, members in groups.sets.items()
+        for group in members
+        for region, columns in group.metrics.items()
+    )
+    print_cells(Cells(("predictions", "region", groups.column, "patients", "Dice"), rows))
 
 
 def _print_warnings(warnings: Sequence[str]) -> None:

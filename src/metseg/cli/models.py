@@ -116,18 +116,29 @@ def _ask_for_consent(installed: Path) -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A released bundle, such as lgg-flair.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A released bundle, such as lgg-flair; or public weights: inception-v3, inception-v3-keras."
+        ),
+    ],
     file: Annotated[
-        Path | None, typer.Option("--from", help="Its archive on this machine; by default it is downloaded.")
+        Path | None, typer.Option("--from", help="Its archive or file on this machine; by default it is downloaded.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Download a released bundle from METSEG_MODELS_URL, check it, and install it."""
+    """Download a released bundle from METSEG_MODELS_URL, or public weights from their publisher; check and install it.
+
+    A recipe names public weights as model.encoder_weights.
+    """
     from metseg.model import releases
     from metseg.model.bundle_fetch import fetch_bundle
     from metseg.runtime.progress import share_bar, show_no_share
 
+    if name in releases.PUBLIC_WEIGHTS:
+        _fetch_weights(name, file, as_json=as_json)
+        return
     with (show_no_share if as_json else share_bar)("Download") as on_share:
         installed = fetch_bundle(name, file=file, overwrite=overwrite, on_share=on_share)
     licence = releases.RELEASES[name].licence
@@ -137,6 +148,22 @@ def fetch(
     print(f"{installed.name}\t{installed}")
     print(f"licence of the weights: {licence}")
     _ask_for_consent(installed)
+
+
+def _fetch_weights(name: str, file: Path | None, *, as_json: bool) -> None:
+    from metseg.model import releases
+    from metseg.model.public_weights import fetch_weights
+    from metseg.runtime.progress import share_bar, show_no_share
+
+    with (show_no_share if as_json else share_bar)("Download") as on_share:
+        installed = fetch_weights(name, file=file, on_share=on_share)
+    licence = releases.PUBLIC_WEIGHTS[name].licence
+    if as_json:
+        print(json.dumps({"name": name, "file": str(installed), "licence": licence}))
+        return
+    print(f"{name}\t{installed}")
+    print(f"licence of the weights: {licence}")
+    print(f"use them with --set model.encoder_weights={name}")
 
 
 @app.command()

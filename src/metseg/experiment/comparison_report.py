@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metseg.evaluation import METRICS, ScoringConfig
-from metseg.experiment.comparison_figures import CURVES_DRAWING, overlays_name
+from metseg.experiment.comparison_figures import CURVES_DRAWING, metric_curves_name, overlays_name
 from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.experiment.report_parts import COMPARED, machines, models, warnings
 from metseg.plot.outlines import Panel
@@ -50,6 +50,16 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
         comparison: the outcome.
         out: folder that `metseg.experiment.comparison_figures.write_figures` wrote to.
     """
+    by_epoch = tuple(
+        Figure(
+            out / metric_curves_name(one.name),
+            f"{one.name}: loss, accuracy, Dice and IoU over the epochs of the first fold. Training: all voxels of an "
+            "epoch's batches; validation: Dice and IoU are means over patients.",
+            alt=f"Training and validation figures of {one.name}",
+        )
+        for one in comparison.contestants
+        if not one.curves.empty
+    )
     verdict = Paragraph("", label=comparison.verdict, tone="verdict")
     curves = Figure(
         out / CURVES_DRAWING,
@@ -67,7 +77,7 @@ def own_sections(comparison: Comparison, out: Path) -> tuple[Section, ...]:
     )
     return (
         Section("models", "Models", (verdict, *models(comparison), *machines(comparison))),
-        Section("training", "Training", (curves,)),
+        Section("training", "Training", (curves, *by_epoch)),
         Section("examples", "Best, median and worst patients", examples),
     )
 

@@ -9,6 +9,7 @@ from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.evaluation.statistics.confidence_intervals import LEVEL, RESAMPLES
 from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.message_text import pluralize
+from metseg.model.architectures import first_weights
 from metseg.reporting.blocks import Block, Bullets, Paragraph, Table
 from metseg.reporting.formatting import metric_text, titled
 from metseg.runtime.system_info import machine_line
@@ -94,7 +95,10 @@ def machines(comparison: Comparison) -> tuple[Block, ...]:
 
 
 def _name(one: ComparedModel, comparison: Comparison) -> str:
-    return f"{one.name} (leaks patients)" if comparison.split.leaks_patients else one.name
+    first = first_weights(one.recipe.model.name, one.recipe.model.options)
+    notes = [first, "leaks patients" if comparison.split.leaks_patients else ""]
+    text = ", ".join(filter(None, notes))
+    return f"{one.name} ({text})" if text else one.name
 
 
 def _has_slices(comparison: Comparison) -> bool:

@@ -27,11 +27,20 @@ class Compute:
         device: such as ``cpu`` or ``cuda``.
         bf16: run convolutions in bfloat16 under autocast.
         channels_last: keep tensors in the layout convolutions like best.
+        float16: train in float16 under autocast, with loss scaling; predictions are in float32.
     """
 
     device: torch.device
     bf16: bool
     channels_last: bool
+    float16: bool = False
+
+    @property
+    def lightning_precision(self) -> Literal["bf16-mixed", "16-mixed", "32-true"]:
+        """Return the name of the training precision in Lightning; its "16-mixed" scales the loss."""
+        if self.float16:
+            return "16-mixed"
+        return "bf16-mixed" if self.bf16 else "32-true"
 
 
 def memory_format(compute: Compute, *, dimensions: int) -> torch.memory_format:
@@ -74,7 +83,7 @@ def bf16_is_fast(device: torch.device) -> bool:
 def choose_compute(
     *,
     device: str = "auto",
-    precision: Literal["auto", "float32", "bf16"] = "auto",
+    precision: Literal["auto", "float32", "bf16", "float16"] = "auto",
     channels_last: Literal["auto", "on", "off"] = "auto",
     gains_by_channels_last: bool = False,
 ) -> Compute:
@@ -84,12 +93,21 @@ def choose_compute(
         device, precision, channels_last: as requested.
         gains_by_channels_last: the network is faster in that layout in float32 on a CPU too.
     Raises:
-        UsageError: a device that is unknown, or that this machine does not have.
+        UsageError: a device that is unknown, or that this machine does not have; ``usage.precision``, float16 on
+            another device than a CUDA GPU.
     """
     chosen = find_device(device)
+    if precision == "float16" and chosen.type != "cuda":
+        raise UsageError(
+            "float16 training needs a CUDA GPU: torch scales the loss there only, and a CPU computes float16 slowly",
+            where="train.precision",
+            got=f"device {chosen}",
+            cure="use --set train.precision=auto, or --device cuda on a machine with a GPU",
+            code="usage.precision",
+        )
     bf16 = bf16_is_fast(chosen) if precision == "auto" else precision == "bf16"
     # In float32 on a CPU, channels-last gains nothing in slices, and with instance norms it costs conversions. With
     # bf16 it is what oneDNN wants.
     liked = bf16 or chosen.type == "cuda" or (gains_by_channels_last and chosen.type == "cpu")
     last = liked if channels_last == "auto" else channels_last == "on"
-    return Compute(chosen, bf16, last)
+    return Compute(chosen, bf16, last, float16=precision == "float16")

@@ -147,7 +147,7 @@ class NetworkPredictor:
         train = bundle.recipe.train
         compute = choose_compute(
             device=device_for(backend, device),
-            precision=train.precision,
+            precision="float32" if train.precision == "float16" else train.precision,
             channels_last=train.channels_last,
             gains_by_channels_last=_predicts_leaner_in_channels_last(bundle.recipe),
         )

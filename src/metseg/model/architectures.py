@@ -29,6 +29,13 @@ MODELS: Registry[ModelSpec] = Registry(
             source="arXiv:1804.03999",
             divisor=options.halved_per_level,
         ),
+        "gated_unet": ModelSpec(
+            build="metseg.model.networks.gated_unet:build",
+            options=options.GatedUnetOptions,
+            dimensions=(2, 3),
+            source="arXiv:1804.03999",
+            divisor=options.halved_per_level,
+        ),
         "unet_plus_plus": ModelSpec(
             build="metseg.model.networks.unet_plus_plus:build",
             options=options.UnetPlusPlusOptions,
@@ -130,3 +137,20 @@ def require_dimensions(name: str, dimensions: int, *, where: object = None) -> N
             cure=f"choose one of {', '.join(architectures_in(dimensions))}",
             code="usage.dimensions",
         )
+
+
+def first_weights(name: str, options: Mapping[str, object]) -> str:
+    """Return where the weights of a network that can begin with public ones come from; empty for other networks.
+
+    Args:
+        name: a key of `MODELS`.
+        options: of a recipe's model.
+
+    >>> first_weights("inception_unet", {}), first_weights("inception_unet", {"encoder_weights": "w/inception-v3.pth"})
+    ('random weights', 'weights of inception-v3.pth')
+    >>> first_weights("unet", {})
+    ''
+    """
+    names = MODELS.lookup(name).initial_weights
+    given = [str(options[key]).replace("\\", "/").rpartition("/")[2] for key in names if options.get(key)]
+    return f"weights of {', '.join(given)}" if given else "random weights" if names else ""

@@ -38,3 +38,50 @@ RELEASES: Final[Mapping[str, Release]] = {
         "CC BY-NC-SA 4.0, non-commercial (TCGA-LGG slices, Buda et al. 2019)",
     ),
 }
+
+
+@dataclass(frozen=True)
+class PublicWeights:
+    """Weights that others publish, as the starting point of a network.
+
+    Args:
+        url: address of the file.
+        algorithm: of the checksum that its publisher states.
+        digest: the checksum, or the first digits of it, as far as its publisher states them.
+        size: in bytes; None: not stated.
+        licence: terms of the weights.
+    """
+
+    url: str
+    algorithm: str
+    digest: str
+    size: int | None
+    licence: str
+
+    @property
+    def file(self) -> str:
+        """Return the file's name."""
+        return self.url.rpartition("/")[2]
+
+
+_IMAGENET = "trained on ImageNet, a set of pictures for non-commercial research"
+
+#: Name to public weights. torch's model zoo puts the first eight digits of the SHA-256 into the file's name and states
+#: no more; keras.applications states the MD5. Both are read as arrays only, so that a forged file cannot run code.
+PUBLIC_WEIGHTS: Final[Mapping[str, PublicWeights]] = {
+    "inception-v3": PublicWeights(
+        "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+        "sha256",
+        "0cc3c7bd",
+        None,
+        f"BSD-3-Clause (torchvision), Apache-2.0 (Google); {_IMAGENET}",
+    ),
+    "inception-v3-keras": PublicWeights(
+        "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "md5",
+        "bcbd6486424b2319ff4ef7d526e38f63",
+        87_910_968,
+        f"Apache-2.0 (Keras); {_IMAGENET}",
+    ),
+}

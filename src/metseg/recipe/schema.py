@@ -226,8 +226,8 @@ class TrainPart(Frozen):
     #: Share of each batch that contains lesion; None: not controlled.
     lesion_share: Fraction | None = None
     #: Number format of the network's computations. auto: bf16 where the processor or GPU has it in hardware, float32
-    #: elsewhere.
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    #: elsewhere. float16: mixed precision with loss scaling, on a CUDA GPU only.
+    precision: Literal["auto", "float32", "bf16", "float16"] = "auto"
     #: Channels-last memory layout. auto: on if it is faster for this network on this machine.
     channels_last: Literal["auto", "on", "off"] = "auto"
     #: Number of epochs between validations.

@@ -51,6 +51,7 @@ def evaluation_contents(
         scored=scored,
         comparisons=compared(evaluation.comparisons),
         readers=evaluation.readers,
+        groups=evaluation.groups,
         no_overlays=NO_IMAGES if images is None else "",
     )
 

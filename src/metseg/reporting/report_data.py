@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metseg.evaluation import METRICS, CaseScores, PairedComparison, ScoringConfig, Summary
+from metseg.evaluation.statistics.groups import Groups
 from metseg.evaluation.statistics.inter_rater import Readers
 from metseg.evaluation.statistics.model_comparison import FigureComparison
 from metseg.plot.outlines import Panel
@@ -88,6 +89,7 @@ class Contents:
         scored: at least one; all with the same cases and protocol.
         comparisons: the paired tests; empty for a single set.
         readers: the comparison with two human readers, if any.
+        groups: the results by an attribute of the patients, if one was given.
         warnings: on the data set as a whole; warnings on cases are in the summaries.
         no_overlays: reason for missing pictures, if there are none.
         shown: the slice that the pictures show.
@@ -99,6 +101,7 @@ class Contents:
     scored: tuple[Scored, ...]
     comparisons: tuple[Compared, ...] = ()
     readers: Readers | None = None
+    groups: Groups | None = None
     warnings: tuple[str, ...] = ()
     no_overlays: str = ""
     shown: str = "the slice with the most wrong voxels, in the region with the lowest score"

@@ -110,7 +110,7 @@ def _trainer(job: Job, network: SegmentationNetwork, ranks: Ranks, callbacks: li
     train = job.recipe.train
     return lightning.Trainer(
         **_devices(job.compute, ranks, network),
-        precision="bf16-mixed" if job.compute.bf16 else "32-true",
+        precision=job.compute.lightning_precision,
         max_epochs=train.epochs or -1,
         max_steps=-1,
         callbacks=callbacks,

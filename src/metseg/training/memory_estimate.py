@@ -84,7 +84,7 @@ def require_memory(network: SegmentationNetwork, shape: tuple[int, ...], compute
         ResourceError: the estimate is above what is free now; the message says which batch size would fit.
     """
     size, *item = shape
-    need = training_need(network, tuple(item), bf16=compute.bf16)
+    need = training_need(network, tuple(item), bf16=compute.bf16 or compute.float16)
     free = free_memory(compute.device)
     if need.for_batch(size) > free:
         fits = (free - need.fixed) // need.per_item

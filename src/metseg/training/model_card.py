@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metseg.inference.input_fit import REQUIRED_ONLY
+from metseg.model.architectures import first_weights
 from metseg.recipe import Recipe
 from metseg.runtime.system_info import machine_line
 
@@ -79,7 +80,8 @@ def about_model(recipe: Recipe, *, parameters: int) -> list[str]:
         "",
         "## What it is",
         "",
-        f"- architecture: `{recipe.model.name}`, {parameters / 1e6:.2f} million parameters",
+        f"- architecture: `{recipe.model.name}`, {parameters / 1e6:.2f} million parameters"
+        + (f", encoder from {first}" if (first := first_weights(recipe.model.name, recipe.model.options)) else ""),
         f"- input: {', '.join(recipe.seen)} ({recipe.data.dimensions}D)",
         f"- labels: `{recipe.data.labels}`",
         f"- source: {recipe.source or 'not stated'}",

@@ -26,7 +26,7 @@ from metseg.model import SegmentationNetwork, build_from_recipe
 from metseg.model.bundle import Bundle, find_bundle, load_bundle
 from metseg.model.networks.layers import has_fixed_norm
 from metseg.model_terms import require_accepted
-from metseg.plot.curves import draw_curves
+from metseg.plot.curves import draw_curves, draw_metric_curves
 from metseg.recipe import Recipe
 from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.runtime.malloc_tuning import keep_freed_memory
@@ -177,7 +177,9 @@ def _lead(
     with _lack_is_an_error(recipe, again="continue with --resume"):
         with process_group(ranks, compute.device.type, other=train_along):
             spent = fit(broadcast(job), network, ranks)
-        draw_curves({recipe.name: pd.read_csv(folder.epochs_log)}, folder.path / "curves.png")
+        epochs = pd.read_csv(folder.epochs_log)
+        draw_curves({recipe.name: epochs}, folder.path / "curves.png")
+        draw_metric_curves(epochs, folder.path / "metric_curves.png", title=recipe.name)
         return finalize(folder, _of_these_data(recipe, folder, run.data, sources), data, compute=compute, spent=spent)
 
 

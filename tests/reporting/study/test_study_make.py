@@ -12,6 +12,7 @@ import pytest
 from metseg.class_styles import class_styles
 from metseg.inference.input_fit import ON_A_VOLUME
 from metseg.inference.lesion_table import find_lesions
+from metseg.inference.outputs.case_document import CaseReport
 from metseg.inference.prediction import Prediction
 from metseg.io.images.channel_names import MEANINGLESS_OTHERWISE
 from metseg.labels import LABEL_SCHEMES
@@ -393,3 +394,34 @@ def test_the_range_of_a_volume_is_shown_with_what_it_is(volume_document: Make) -
     (note,) = [note for note in table.notes if note.startswith("Range:")]
     assert "8 predictions" in note
     assert "not a calibrated confidence interval" in note
+
+
+def test_clinical_attributes_are_shown_under_the_real_name_only(volume_document: Make) -> None:
+    """Age and sex could tell who a pseudonym is; without a table nothing is said."""
+    document = volume_document(clinical={"primary tumour": "lung", "age": "61"})
+    shown = words_of(report_of(document))
+    assert "Patient, from the data set's table: primary tumour: lung" in shown
+    assert "no prognosis follows from this report" in shown
+    assert "lung" not in words_of(report_of(document, pseudonym="anon"))
+    assert "Patient, from" not in words_of(report_of(volume_document()))
+
+
+def test_a_prediction_notes_the_clinical_attributes_of_its_case(study: Any) -> None:
+    case = Case(
+        "c", "p", {"t1c": Volume(study.image, study.affine)}, attributes={"Primary_Cancer": "lung", "scanner": "x"}
+    )
+    prediction = Prediction(
+        case=case,
+        labels=study.labels,
+        probability=study.labels.astype(np.float32),
+        lesions=(),
+        instances=np.zeros(study.labels.shape, np.uint32),
+        timings_s={},
+        warnings=(),
+        model="known",
+        scheme="binary",
+    )
+    gathered = CaseReport("c", "known")
+    gathered.add(prediction)
+    assert gathered.document()["clinical"] == {"primary tumour": "lung"}
+    assert "clinical" not in CaseReport("c", "known").document()

@@ -16,8 +16,10 @@ from metseg.evaluation.files.file_matching import Missing, Pairs, match_files
 from metseg.evaluation.files.folder_scoring import FolderScores, score_pairs
 from metseg.evaluation.files.score_tables import write_summary
 from metseg.evaluation.scoring_config import VOXELWISE, ScoringConfig
+from metseg.evaluation.statistics.groups import Groups, group_scores
 from metseg.evaluation.statistics.inter_rater import AgainstReaders, Readers, compare_with_readers
 from metseg.evaluation.statistics.model_comparison import FigureComparison, compare_sets
+from metseg.io.clinical import PRIMARY, read_clinical_table
 from metseg.io.splits import PartOfSplit
 from metseg.message_text import pluralize
 
@@ -39,6 +41,8 @@ class PredictionSets:
             `metseg.evaluation.files.file_matching.match_files`.
         part: the part of a split that is scored; None: everything.
         patient_pattern, patients: see `metseg.evaluation.files.file_matching.match_files`.
+        attributes: table (CSV) with a row per patient or case, for results by groups; None: no groups.
+        by: its column, or one of the names of `metseg.io.clinical.CLINICAL_COLUMNS`.
     Raises:
         UsageError: no predictions, or a name that is not a valid folder name.
     """
@@ -50,6 +54,8 @@ class PredictionSets:
     part: PartOfSplit | None = None
     patient_pattern: str | None = None
     patients: str | None = None
+    attributes: Path | None = None
+    by: str = PRIMARY
 
     def __post_init__(self) -> None:
         if not self.predictions:
@@ -74,11 +80,13 @@ class Evaluation:
         sets: name to the scored set, in the given order.
         comparisons: every pair of sets on every compared metric; empty for one set.
         readers: comparison of the sets with two readers; None for one reader.
+        groups: results by an attribute of the patients; None where none was given.
     """
 
     sets: Mapping[str, FolderScores]
     comparisons: tuple[FigureComparison, ...] = ()
     readers: Readers | None = None
+    groups: Groups | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``summary.json``: that of a single set, or those of all sets under ``models``."""
@@ -88,6 +96,7 @@ class Evaluation:
             **body,
             "comparisons": [one.to_json() for one in self.comparisons],
             "readers": None if self.readers is None else self.readers.to_json(),
+            **({} if self.groups is None else {"groups": self.groups.to_json()}),
         }
 
 
@@ -108,12 +117,15 @@ def evaluate_sets(
     """
     # Pair all files before scoring, so that a missing file is reported at once and not after an hour.
     pairs = {name: paired(sets, folder, manner) for name, folder in sets.predictions.items()}
+    values = None if sets.attributes is None else read_clinical_table(sets.attributes, column=sets.by)
     between = None if sets.second_truth is None else _between(sets, sets.second_truth, manner)
     score = _Scoring(manner, out, jobs, quiet)
     alone = len(pairs) == 1
     scored = {name: score("" if alone else name, one, _progress(name, alone)) for name, one in pairs.items()}
+    grouped = {} if values is None else {name: group_scores(one.scores, values) for name, one in scored.items()}
     evaluation = Evaluation(
         sets=scored,
+        groups=Groups(sets.by, grouped) if grouped else None,
         comparisons=compare_sets({name: one.scores for name, one in scored.items()}),
         readers=None if between is None else _readers(between, pairs, replace(score, out=out / READERS_FOLDER)),
     )

@@ -16,6 +16,7 @@ from metseg.errors import MetsegError
 from metseg.headline import Headline, headline_of
 from metseg.inference.lesion_table import InstanceMap, joined
 from metseg.inference.prediction_data import PredictionData
+from metseg.io.clinical import clinical_attributes
 from metseg.lesion import Lesion
 from metseg.runtime.atomic_io import write_bytes
 from metseg.version import __version__
@@ -67,6 +68,8 @@ class CaseReport:
         failed: what could not be read.
         technique: what was read and how it was prepared; see `_technique`.
         sequences: which file or series was read as which sequence, and why.
+        clinical: primary tumour, age, sex and earlier treatment, where a table beside the data has them; no network
+            saw them.
         labels: label scheme of the model; empty before the first part.
         fitness: of the first part; see `PredictionData`.
         keeps_instances: whether `instance_maps` will be asked for.
@@ -85,6 +88,7 @@ class CaseReport:
     failed: list[MetsegError] = field(default_factory=list)
     technique: dict[str, Any] = field(default_factory=dict)
     sequences: list[dict[str, str]] = field(default_factory=list)
+    clinical: dict[str, str] = field(default_factory=dict)
     labels: str = ""
     fitness: str = ""
     keeps_instances: bool = False
@@ -145,6 +149,7 @@ class CaseReport:
         self.technique = self.technique or _technique(prediction)
         self.labels, self.fitness = prediction.scheme, self.fitness or prediction.fitness
         self.sequences = self.sequences or [asdict(record) for record in prediction.case.sequence_records]
+        self.clinical = self.clinical or clinical_attributes(prediction.case.attributes)
         self.warnings += [text for text in prediction.warnings if text not in self.warnings]
         for phase, seconds in prediction.timings_s.items():
             self.timings_s[phase] = round(self.timings_s.get(phase, 0.0) + seconds, 4)
@@ -203,6 +208,7 @@ class CaseReport:
             "affine": self.affine,
             "slices": self.slice_names,
             "sequences": self.sequences,
+            **({"clinical": self.clinical} if self.clinical else {}),
             "technique": self.technique,
             "headline": self.headline().model_dump(mode="json"),
             "lesions": [lesion.model_dump(mode="json") for lesion in self.table()],

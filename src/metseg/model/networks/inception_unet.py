@@ -16,38 +16,46 @@ from torch.nn import functional
 
 from metseg.errors import BundleError
 from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
+from metseg.model.networks.keras_inception import is_hdf5, read_keras_inception
 from metseg.model.networks.layers import ConvNormAct
 from metseg.model.networks.network_options import InceptionUnetOptions
+from metseg.model.public_weights import installed_weights
 from metseg.model.weights import check_keys, read_checkpoint
-
-CHECKPOINT = "inception_v3_google-0cc3c7bd.pth"
 
 
 def build(options: InceptionUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
-    """Return the Inception U-Net, its encoder pretrained where `InceptionUnetOptions.encoder_weights` names a file.
+    """Return the Inception network, its encoder pretrained where `InceptionUnetOptions.encoder_weights` names a file.
 
     Raises:
         BundleError: that file is absent, damaged, holds code, or is of another network.
     """
-    network = InceptionUNet(options, in_channels=in_channels, out_channels=out_channels)
+    family = InceptionPlain if len(options.decoder_channels) == 3 else InceptionUNet
+    network = family(options, in_channels=in_channels, out_channels=out_channels)
     if options.encoder_weights is not None:
         load_encoder(network.encoder, Path(options.encoder_weights), in_channels)
     return network
 
 
 def load_encoder(encoder: InceptionV3, path: Path, in_channels: int) -> None:
-    """Load the public checkpoint from a file into an encoder; see `adapt_checkpoint` for other than 3 channels."""
+    """Load the public checkpoint into an encoder; see `adapt_checkpoint` for other than 3 channels.
+
+    Args:
+        encoder: changed in place.
+        path: safetensors, ``.pth`` or Keras' ``.h5``; or a name of `PUBLIC_WEIGHTS`.
+        in_channels: of the encoder.
+    """
+    path = path if path.is_file() else installed_weights(str(path)) or path
     if not path.is_file():
         raise BundleError(
             "the file of encoder weights does not exist",
             where=path,
-            cure=f"download {CHECKPOINT} (torchvision's Inception_V3_Weights.IMAGENET1K_V1) from "
-            "download.pytorch.org/models and put it there (metseg does not download it); or leave encoder_weights out "
-            "to start from random weights",
+            cure="run metseg models fetch inception-v3 and set encoder_weights to inception-v3; or leave "
+            "encoder_weights out to start from random weights",
             code="model.encoder_weights",
         )
-    weights = adapt_checkpoint(read_checkpoint(path), in_channels)
-    check_keys(weights, encoder.state_dict(), where=path, architecture="the InceptionV3 of torchvision")
+    checkpoint = read_keras_inception(path) if is_hdf5(path) else read_checkpoint(path)
+    weights = adapt_checkpoint(checkpoint, in_channels)
+    check_keys(weights, encoder.state_dict(), where=path, architecture="InceptionV3 of torchvision or Keras")
     encoder.load_state_dict(weights)
 
 
@@ -57,7 +65,7 @@ class InceptionUNet(nn.Module):
     def __init__(self, options: InceptionUnetOptions, *, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.skips = options.skips
-        self.encoder = InceptionV3(in_channels, padded=True)
+        self.encoder = InceptionV3(in_channels, padded=True, keras_pooling=options.keras_pooling)
         self.dropout = nn.Dropout2d(options.dropout)
         *shallow, deepest = FEATURE_CHANNELS
         # The last decoder level works at the whole size, where the encoder has no features.
@@ -82,4 +90,30 @@ class InceptionUNet(nn.Module):
                 features = torch.cat([features, skips.pop()], dim=1)
             features = block(features)
         logits: torch.Tensor = self.head(features)
+        return logits.transpose(2, 3)
+
+
+class InceptionPlain(nn.Module):
+    """The encoder under the decoder of course notebooks: three convolutions with ReLU and two up-samplings.
+
+    The notebooks stop at 1/8 of the picture's size (two doublings after five halvings), so that their answer does not
+    fit their mask; here the logits are enlarged to the picture.
+    """
+
+    def __init__(self, options: InceptionUnetOptions, *, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.encoder = InceptionV3(in_channels, padded=True, keras_pooling=options.keras_pooling)
+        self.dropout = nn.Dropout2d(options.dropout)
+        widths = (FEATURE_CHANNELS[-1], *options.decoder_channels)
+        self.decoder = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
+        self.head = nn.Conv2d(widths[-1], out_channels, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        upright = images.transpose(2, 3)
+        features = self.dropout(self.encoder(upright)[-1])
+        for place, convolution in enumerate(self.decoder):
+            if place:
+                features = functional.interpolate(features, scale_factor=2, mode="nearest")
+            features = functional.relu(convolution(features))
+        logits = functional.interpolate(self.head(features), size=upright.shape[2:], mode="bilinear")
         return logits.transpose(2, 3)

@@ -51,10 +51,13 @@ class BasicConv2d(nn.Module):
 class InceptionBlock(nn.Module):
     """Branches side by side, their answers concatenated in the order of the table."""
 
-    def __init__(self, in_channels: int, branches: tuple[Branch, ...], *, padded: bool) -> None:
+    def __init__(
+        self, in_channels: int, branches: tuple[Branch, ...], *, padded: bool, keras_pooling: bool = False
+    ) -> None:
         super().__init__()
         self.branches = branches
         self.padded = padded
+        self.count_border = not keras_pooling
         self.out_channels = 0
         for branch in branches:
             width = in_channels
@@ -73,7 +76,9 @@ class InceptionBlock(nn.Module):
     def _run(self, branch: Branch, features: torch.Tensor) -> torch.Tensor:
         for step in branch:
             if step == "average":
-                features = functional.avg_pool2d(features, kernel_size=3, stride=1, padding=1)
+                features = functional.avg_pool2d(
+                    features, kernel_size=3, stride=1, padding=1, count_include_pad=self.count_border
+                )
             elif step == "maximum":
                 features = halve(features, padded=self.padded)
             elif isinstance(step, tuple):
@@ -92,9 +97,11 @@ class InceptionV3(nn.Module):
             divisible by 32 are halved exactly and every feature stays above the pixels it describes, as skip
             connections need it. False: the classifier's own arithmetic (299 -> 149 -> 147 -> ... -> 8). The
             parameters are the same.
+        keras_pooling: leave the border out of average poolings, as Keras does; False: count it as zeros, as torchvision
+            does.
     """
 
-    def __init__(self, in_channels: int = 3, *, padded: bool = True) -> None:
+    def __init__(self, in_channels: int = 3, *, padded: bool = True, keras_pooling: bool = False) -> None:
         super().__init__()
         self.padded = padded
         width = in_channels
@@ -104,7 +111,7 @@ class InceptionV3(nn.Module):
             self.add_module(conv.name, BasicConv2d(width, conv, padding=padding))
             width = conv.width
         for name, branches in _BLOCKS.items():
-            block = InceptionBlock(width, branches, padded=padded)
+            block = InceptionBlock(width, branches, padded=padded, keras_pooling=keras_pooling)
             self.add_module(name, block)
             width = block.out_channels
 

@@ -61,6 +61,17 @@ class AttentionUnetOptions(Frozen):
     merge: Literal["batch", "instance"] = "batch"
 
 
+class GatedUnetOptions(Frozen):
+    """Attention U-Net of plain layers: convolution and max-pooling, gates, up-sampling and convolution."""
+
+    #: Feature channels of the levels, the finest first, and of the bottom.
+    channels: Channels = (32, 64, 128, 256)
+    #: Convolutions with ReLU of each level but the bottom, which has two.
+    convolutions: Annotated[int, Field(ge=1, le=4)] = 2
+    #: Batch normalisation after each ReLU, or none.
+    norm: Literal["none", "batch"] = "none"
+
+
 class UnetPlusPlusOptions(Frozen):
     """U-Net++: nested, dense skip paths; a trained head on every depth, so that inference can use a shallower one."""
 
@@ -87,15 +98,26 @@ class UnetPlusPlusOptions(Frozen):
 class InceptionUnetOptions(Frozen):
     """Inception U-Net: an InceptionV3 encoder with a U-Net decoder, or with a plain decoder, as in course notebooks."""
 
-    #: Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size.
-    decoder_channels: FiveLevels = (256, 128, 64, 32, 16)
+    #: Five: channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size. Three, without skips: the plain decoder
+    #: of course notebooks, at 1/32, 1/16 and 1/8: a convolution with ReLU at each size, no normalisation, nearest
+    #: neighbours up; its logits are enlarged to the whole size.
+    decoder_channels: Annotated[Counts, Field(min_length=3, max_length=5)] = (256, 128, 64, 32, 16)
     #: Join the encoder's features in the decoder; False: the plain decoder.
     skips: bool = True
     #: Probability of dropping a feature map of the deepest level; 0: no dropout.
     dropout: Dropout = 0.0
-    #: A file with the public ImageNet checkpoint, safetensors or ``.pth``, as the encoder's starting point; None:
-    #: random weights.
+    #: The encoder's starting point: a file with the public ImageNet checkpoint (safetensors, ``.pth``, or Keras'
+    #: ``.h5`` without top), or a name that `metseg models fetch` installed, such as ``inception-v3``; None: random
+    #: weights.
     encoder_weights: str | None = None
+    #: Leave the border out of average poolings, as Keras does and torchvision does not; for weights from Keras.
+    keras_pooling: bool = False
+
+    @model_validator(mode="after")
+    def _five_levels_or_the_plain_decoder(self) -> Self:
+        if len(self.decoder_channels) == 4 or (len(self.decoder_channels) == 3 and self.skips):
+            raise ValueError("decoder_channels has five channels, or three with skips = false")
+        return self
 
 
 class UnetDropoutOptions(Frozen):
@@ -103,8 +125,12 @@ class UnetDropoutOptions(Frozen):
 
     #: Feature channels of the levels, the finest first, and of the bottom.
     channels: Channels = (32, 64, 128, 256, 512)
-    #: Probability of dropping a feature map, after each halving and each join.
+    #: Probability of dropping a feature map, where `form` has dropout.
     dropout: Dropout = 0.2
+    #: printed: the paper's algorithm to the letter: dropout after each max-pooling only; a skip holds the input of its
+    #: level (pooled, dropped; at the finest level the image); nearest-neighbour up-sampling. joined: dropout also after
+    #: each join; a skip holds the level's features, as in the U-Net of 2015; linear up-sampling.
+    form: Literal["printed", "joined"] = "joined"
 
 
 class CnnOptions(Frozen):
@@ -233,7 +259,7 @@ class MednextOptions(Frozen):
         return len(self.blocks) // 2
 
 
-def halved_per_level(options: UnetOptions | AttentionUnetOptions | UnetDropoutOptions) -> int:
+def halved_per_level(options: UnetOptions | AttentionUnetOptions | GatedUnetOptions | UnetDropoutOptions) -> int:
     """Return the divisor of the input's sides for a network that halves them at each level but the first."""
     return int(2 ** (len(options.channels) - 1))
 

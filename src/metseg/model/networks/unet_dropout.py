@@ -2,8 +2,10 @@
 
 Paper: "A Deep Learning Framework for Personalized Brain Metastasis Prognosis and Diagnosis" (2024),
 https://eudoxuspress.com/index.php/pub/article/view/1004. It publishes no code; each level is twice convolution, ReLU,
-batch normalisation (in that order), then max-pooling and dropout; the way up is up-sampling, joining, dropout and the
-same two convolutions; four levels above the bottom. Written for metseg, Apache-2.0.
+batch normalisation (in that order), then max-pooling and dropout; the way up is up-sampling, joining and the same two
+convolutions; four levels above the bottom. Its algorithm joins level l with D(l-1), the pooled and dropped features
+that enter that level; its text speaks of the encoder's features of high resolution, which is the U-Net of 2015. Both
+forms are here (`UnetDropoutOptions.form`). Written for metseg, Apache-2.0.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from metseg.model.networks.layers import BATCH_NORM, CONVOLUTION, DROPOUT, MAX_POOL, upsample
 from metseg.model.networks.network_options import UnetDropoutOptions
@@ -19,7 +22,8 @@ from metseg.model.networks.network_options import UnetDropoutOptions
 
 def build(options: UnetDropoutOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return the U-Net with dropout."""
-    return UNetDropout(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
+    family = UNetDropoutPrinted if options.form == "printed" else UNetDropout
+    return family(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
 
 
 def _twice(in_channels: int, out_channels: int, dimensions: int) -> nn.Sequential:
@@ -34,7 +38,7 @@ def _twice(in_channels: int, out_channels: int, dimensions: int) -> nn.Sequentia
 
 
 class UNetDropout(nn.Module):
-    """See the module's text."""
+    """Skips hold the features of each level; dropout after each halving and each join."""
 
     def __init__(self, options: UnetDropoutOptions, *, in_channels: int, out_channels: int, dimensions: int) -> None:
         super().__init__()
@@ -58,5 +62,34 @@ class UNetDropout(nn.Module):
         for block in self.up:
             skip = skips.pop()
             features = block(self.dropout(torch.cat([upsample(features, skip), skip], dim=1)))
+        logits: torch.Tensor = self.head(features)
+        return logits
+
+
+class UNetDropoutPrinted(nn.Module):
+    """The paper's algorithm: skips hold what enters each level; dropout after each halving."""
+
+    def __init__(self, options: UnetDropoutOptions, *, in_channels: int, out_channels: int, dimensions: int) -> None:
+        super().__init__()
+        levels = list(pairwise((in_channels, *options.channels)))
+        self.down = nn.ModuleList(_twice(before, after, dimensions) for before, after in levels)
+        self.pool = nn.Sequential(MAX_POOL[dimensions](2), DROPOUT[dimensions](options.dropout))
+        deeper = options.channels[1:]
+        self.up = nn.ModuleList(
+            _twice(deep + entering, width, dimensions)
+            for (entering, width), deep in reversed(list(zip(levels[:-1], deeper, strict=True)))
+        )
+        self.head = CONVOLUTION[dimensions](options.channels[0], out_channels, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = images
+        skips: list[torch.Tensor] = []
+        for block in list(self.down)[:-1]:
+            skips.append(features)
+            features = self.pool(block(features))
+        features = self.down[-1](features)
+        for block in self.up:
+            doubled = functional.interpolate(features, scale_factor=2, mode="nearest")
+            features = block(torch.cat([doubled, skips.pop()], dim=1))
         logits: torch.Tensor = self.head(features)
         return logits

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from metseg.evaluation import METRICS, SLICE_METRICS, RegionSummary, Summary
+import numpy as np
+import numpy.typing as npt
+
+from metseg.evaluation import METRICS, SLICE_METRICS, CaseScores, RegionSummary, Summary
+from metseg.evaluation.metrics.averages import class_averages
 from metseg.evaluation.statistics.summary import LESION_COUNTS
 from metseg.reporting.blocks import NOTHING, Block, Paragraph, Section, Table
 from metseg.reporting.formatting import INTERVAL, figure_text, interval_text, metric_text, titled
@@ -18,6 +22,9 @@ EMPTY = {
     "prediction_only": "Cases empty in the prediction only",
 }
 
+#: Figures of single classes.
+CLASS_FIGURES = {"dice": "Dice", "iou": "IoU"}
+
 
 def results(contents: Contents, _figures: Path) -> Section:
     """Return one table of regions for a single set of predictions, or else a table of sets for each region."""
@@ -28,6 +35,7 @@ def results(contents: Contents, _figures: Path) -> Section:
             blocks.append(summary_table(columns, caption=f"{region}: mean over patients ({INTERVAL})"))
     else:
         blocks.append(summary_table(contents.scored[0].summary.regions, caption=f"Mean over patients ({INTERVAL})"))
+    blocks += each_class(contents)
     blocks += all_pixels({one.name: one.summary for one in contents.scored})
     return Section("results", "Results", tuple(blocks))
 
@@ -58,6 +66,30 @@ def summary_table(columns: Mapping[str, RegionSummary], *, caption: str) -> Tabl
 def _found(lesions: Mapping[str, int]) -> str:
     there = lesions["n_tp"] + lesions["n_fn"]
     return f"{lesions['n_tp']} of {there}" if there else NOTHING
+
+
+def each_class(contents: Contents) -> list[Block]:
+    """Return Dice and IoU of each class alone and of their averages, pooled over all cases; nothing for one class."""
+    scheme = contents.manner.labels
+    if len(scheme.classes) < 2:
+        return []
+    found = {one.name: class_averages(_joint(one.scores), scheme) for one in contents.scored}
+    first = next(iter(found.values()))
+    rows = [
+        (f"{name}, {title}", *(figure_text(one.classes[name][figure]) for one in found.values()))
+        for name in list(first.classes)[1:]
+        for figure, title in CLASS_FIGURES.items()
+    ]
+    rows += [
+        (f"mean over classes{ending}, {title}", *(figure_text(one.readings[name][figure]) for one in found.values()))
+        for name, ending in (("macro", ""), ("macro with background", ", background included"))
+        for figure, title in CLASS_FIGURES.items()
+    ]
+    return [Table(("each class alone", *found), tuple(rows), caption="Pooled over all cases")]
+
+
+def _joint(scores: Sequence[CaseScores]) -> npt.NDArray[np.int64]:
+    return np.asarray(np.sum([score.joint for score in scores], axis=0))
 
 
 def all_pixels(summaries: Mapping[str, Summary]) -> list[Block]:

@@ -84,6 +84,7 @@ class Document(_Part):
     affine: list[list[Finite]] | None = None
     slices: tuple[str, ...] = ()
     sequences: tuple[SequenceFacts, ...] = ()
+    clinical: dict[str, str] = {}
     technique: TechniqueFacts = TechniqueFacts()
     headline: Headline | None = None
     lesions: tuple[Lesion, ...] = ()

@@ -131,12 +131,15 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
     """
     lesions = _lesions(document, pixels.volume)
     names = document.slices if options.pseudonym is None else ()
+    is_named = options.pseudonym in (None, document.case)
     shown = Shown(options.pseudonym or document.case, _styles(document))
     return StudyReport(
         pseudonym=shown.case,
         made_on=options.made_on or date.today(),
         version=document.metseg,
-        technique=_technique(document, lesions, names_files=options.pseudonym in (None, document.case)),
+        technique=_technique(document, lesions, names_files=is_named),
+        # Age and sex could tell who a pseudonym is.
+        clinical=document.clinical if is_named else {},
         model=model,
         classes=_classes(document),
         headline=document.top,

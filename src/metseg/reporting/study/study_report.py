@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
@@ -171,6 +171,7 @@ class StudyReport:
         picture_names: of pictures, in order; empty for volumes, and if names are left out.
         unread: error code to the number of images that could not be read.
         warnings: from reading, preprocessing and prediction.
+        clinical: primary tumour, age, sex and earlier treatment, from a table beside the data; usually empty.
     """
 
     pseudonym: str
@@ -187,6 +188,7 @@ class StudyReport:
     unread: dict[str, int] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    clinical: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def burden(self) -> Burden:
@@ -202,6 +204,8 @@ class StudyReport:
     def digest(self) -> str:
         """Return a digest of 12 hexadecimal digits over everything except the pictures, which identifies the report."""
         facts: dict[str, Any] = asdict(replace(self, key_images=(), lesions=()))
+        if not self.clinical:  # reports without it keep the digest that they had
+            del facts["clinical"]
         facts["headline"] = self.headline.model_dump(mode="json")
         facts["lesions"] = [lesion.model_dump(mode="json") for lesion in self.lesions]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]

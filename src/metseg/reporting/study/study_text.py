@@ -97,11 +97,17 @@ def _study(report: StudyReport) -> Section:
         ("Study", (report.pseudonym,)),
         ("Report made on", (f"{report.made_on.isoformat()}, with metseg {report.version}",)),
         ("Images", _images(report)),
+        *((("Patient, from the data set's table", _clinical(report)),) if report.clinical else ()),
         ("Model", (_model_name(report),)),
         ("Preprocessing", technique.steps if technique.steps else (_no_steps(technique.steps),)),
         ("Mask", _mask(report)),
     ]
     return Section("Study and technique", facts=tuple(facts))
+
+
+def _clinical(report: StudyReport) -> tuple[str, ...]:
+    stated = tuple(f"{name}: {value}" for name, value in report.clinical.items())
+    return (*stated, "The network did not see these, and no prognosis follows from this report.")
 
 
 def _no_steps(steps: tuple[str, ...] | None) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from metseg.runtime.atomic_io import atomic_file
-from metseg.simulation.options import OutputOptions
+from metseg.simulation.options import BmsrOptions, OutputOptions
+from metseg.simulation.output.demographics import clinical_row
 from metseg.simulation.output.folder import LESIONS, PATIENTS
 from metseg.simulation.output.naming import NAMINGS
 
@@ -30,6 +31,8 @@ def write_tables(out: Path, output: OutputOptions) -> list[dict[str, Any]]:
     examinations = Counter(truth["patient"] for truth in truths)
     first = [truth for truth in truths if truth.get("timepoint", "000") == "000"]
     rows = [_patient_row(truth, examinations[truth["patient"]]) for truth in first]
+    if isinstance(output, BmsrOptions):
+        rows = [row | clinical_row(row["patient"]) for row in rows]
     write_rows(rows, list(rows[0]) if rows else ["patient"], out / PATIENTS)
     lesions = sorted(
         (row for truth in truths for row in lesion_rows(truth)),

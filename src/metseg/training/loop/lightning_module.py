@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metseg.dataset import Batch
 from metseg.errors import UsageError
-from metseg.evaluation.metrics.overlap import Confusion, dice, joint_counts, region_counts
+from metseg.evaluation.metrics.overlap import Confusion, dice, iou, joint_counts, region_counts
 from metseg.inference.device import in_memory_format
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
@@ -53,11 +53,16 @@ class SegmentationModule(lightning.LightningModule):
         self._outputs = outputs_of(recipe)
         self._loss = loss_of(recipe)
         self._counts: dict[str, np.ndarray] = {}
+        self._training_counts = self._no_counts()
         self._validation_losses: list[float] = []
         self._validation_batches = validation_batches
 
+    def on_train_epoch_start(self) -> None:
+        self._training_counts = self._no_counts()
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = deep_supervision_loss(self._loss, self._logits(batch), batch.labels)
+        logits = self._logits(batch)
+        loss = deep_supervision_loss(self._loss, logits, batch.labels)
         if not torch.isfinite(loss):
             raise diverged(
                 "the training loss is not finite",
@@ -65,6 +70,7 @@ class SegmentationModule(lightning.LightningModule):
                 got=float(loss.detach()),
             )
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        self._count_training(logits if isinstance(logits, Tensor) else logits[0], batch.labels)
         return loss
 
     def optimizer_step(self, *args: Any, **options: Any) -> None:
@@ -99,7 +105,7 @@ class SegmentationModule(lightning.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        self._counts = defaultdict(lambda: np.zeros((len(self._scheme.values),) * 2, dtype=np.int64))
+        self._counts = defaultdict(self._no_counts)
         self._validation_losses = []
 
     def validation_step(self, batch: Batch, number: int) -> None:
@@ -115,17 +121,42 @@ class SegmentationModule(lightning.LightningModule):
             self._counts[self._patients[case]] += joint_counts(*ids, self._scheme)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean Dice over patients with a lesion, on the prepared grid, and the loss."""
-        parts = all_gather((dict(self._counts), self._validation_losses))
+        """Log validation and training figures, and the validation loss.
+
+        On the prepared grid. Validation: Dice and IoU are means over patients with a lesion, accuracy is over all
+        voxels. Training: over all voxels of the epoch's batches so far, augmented, with the weights of each step.
+        """
+        parts = all_gather((dict(self._counts), self._validation_losses, self._training_counts))
         counts: dict[str, np.ndarray] = {}
-        for theirs, _ in parts:
+        for theirs, _, _ in parts:
             for patient, joint in theirs.items():
                 counts[patient] = counts.get(patient, 0) + joint
         # In the patients' own order: a mean depends on it in the last digit, and processes see them in another.
-        per_patient = [self._mean_region_dice(counts[patient]) for patient in sorted(counts)]
-        defined = [value for value in per_patient if value is not None]
-        self.log("val_dice", float(np.mean(defined)) if defined else float("nan"))
-        self.log("val_loss", float(np.mean([loss for _, losses in parts for loss in losses])))
+        per_patient = [counts[patient] for patient in sorted(counts)]
+        self._log_figures("val", per_patient, total=sum(per_patient, start=self._no_counts()))
+        trained = sum((joint for _, _, joint in parts), start=self._no_counts())
+        self._log_figures("train", [trained], total=trained)
+        self.log("val_loss", float(np.mean([loss for _, losses, _ in parts for loss in losses])))
+
+    def _log_figures(self, part: str, joints: Sequence[np.ndarray], *, total: np.ndarray) -> None:
+        """Log Dice and IoU as means over the joint counts with a lesion, and the accuracy of all voxels."""
+        for name, metric in (("dice", dice), ("iou", iou)):
+            values = [value for joint in joints if (value := self._mean_of_regions(joint, metric)) is not None]
+            self.log(f"{part}_{name}", float(np.mean(values)) if values else float("nan"))
+        self.log(f"{part}_accuracy", float(np.trace(total) / total.sum()) if total.any() else float("nan"))
+
+    def _no_counts(self) -> np.ndarray:
+        return np.zeros((len(self._scheme.values),) * 2, dtype=np.int64)
+
+    @torch.no_grad()
+    def _count_training(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch to the joint counts of class indices: row = truth, column = prediction."""
+        chances = self._outputs.probabilities(logits.detach())
+        predicted = self._outputs.class_indices(chances, threshold=self._recipe.predict.threshold)
+        size = len(self._scheme.values)
+        codes = labels.flatten().long() * size + predicted.flatten().long()
+        joint = torch.bincount(codes, minlength=size * size).reshape(size, size)
+        self._training_counts += joint.cpu().numpy()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(self._recipe.train, self.network)
@@ -133,13 +164,13 @@ class SegmentationModule(lightning.LightningModule):
     def _logits(self, batch: Batch) -> Any:
         return self.network(batch.image.contiguous(memory_format=self.memory_format))
 
-    def _mean_region_dice(self, joint: np.ndarray) -> float | None:
+    def _mean_of_regions(self, joint: np.ndarray, metric: Callable[[Confusion], float]) -> float | None:
         """Return a patient's mean over the regions that the truth has; None for a patient without any lesion.
 
         Where the truth has nothing the Dice is 1 or 0 by a single voxel: a network that marks nothing would be kept.
         """
         counts: list[Confusion] = [region_counts(joint, self._scheme, region) for region in self._scheme.regions]
-        figures = [dice(count) for count in counts if count.truth]
+        figures = [metric(count) for count in counts if count.truth]
         return float(np.mean(figures)) if figures else None
 
 

@@ -56,11 +56,13 @@ class CsvLog(Callback):
     """Appends one row per step and one per epoch; a resumed run goes on in the same files.
 
     An epoch that was cut off is repeated, so its steps may stand there twice: the later row is the one that counts.
-    An epoch without a validation has NaN for its figures.
+    An epoch without a validation has NaN for its figures. A file of metseg 0.1 keeps its columns.
     """
 
     STEP_COLUMNS = ("epoch", "step", "loss", "learning_rate", "elapsed_s")
-    EPOCH_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "val_dice", "learning_rate", "elapsed_s")
+    #: Logged by `SegmentationModule` at a validation.
+    FIGURES = ("val_loss", "val_dice", "val_iou", "val_accuracy", "train_dice", "train_iou", "train_accuracy")
+    EPOCH_COLUMNS = ("epoch", "step", "train_loss", *FIGURES, "learning_rate", "elapsed_s")
 
     def __init__(self, folder: Path, budget: Budget) -> None:
         self._steps, self._epochs = folder / "steps.csv", folder / "epochs.csv"
@@ -86,17 +88,29 @@ class CsvLog(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
         # Lightning keeps the figures of the last validation, which may be of an earlier epoch.
-        validation = ("val_loss", "val_dice") if self._validated_epoch == trainer.current_epoch else ()
-        figures = {name: float(metrics[name]) for name in ("train_loss_epoch", *validation) if name in metrics}
-        values = [figures.get(name, float("nan")) for name in ("train_loss_epoch", "val_loss", "val_dice")]
-        # The rate of the last step: the schedule already has that of the next one.
-        row = (trainer.current_epoch, self._budget.steps, *values, trainer.optimizers[0].param_groups[0]["lr"])
-        _append(self._epochs, (*row, round(self._budget.elapsed_s, 2)))
+        validation = self.FIGURES if self._validated_epoch == trainer.current_epoch else ()
+        figures = {name: float(metrics[name]) for name in validation if name in metrics}
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": self._budget.steps,
+            "train_loss": float(metrics.get("train_loss_epoch", float("nan"))),
+            **{name: figures.get(name, float("nan")) for name in self.FIGURES},
+            # The rate of the last step: the schedule already has that of the next one.
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "elapsed_s": round(self._budget.elapsed_s, 2),
+        }
+        _append(self._epochs, [row[column] for column in _columns(self._epochs)])
 
 
 def _append(path: Path, row: Sequence[object]) -> None:
     with disk_full_is_an_error(path), path.open("a", newline="") as file:
         csv.writer(file).writerow(row)
+
+
+def _columns(path: Path) -> list[str]:
+    """Return the columns of a file that was begun."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file))
 
 
 def _cut_unfinished_line(path: Path) -> None:

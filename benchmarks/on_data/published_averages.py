@@ -1,0 +1,78 @@
+"""Which averages can give the figures of Table 4 of Kaur and Singh 2024? Computed on a prediction.
+
+    metseg predict DATA --model NAME --format mask --out PREDICTIONS
+    python benchmarks/on_data/published_averages.py PREDICTIONS DATA [--labels brats-met-2023]
+
+DATA has a mask per case (any layout that metseg reads); PREDICTIONS has ``<case>-seg.nii.gz``. Prints each figure under
+every reading, of the whole volumes and of the slices with lesion only, and the share of the voxels that is lesion.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from metseg.evaluation.metrics.averages import AVERAGED, class_averages
+from metseg.evaluation.metrics.overlap import joint_counts
+from metseg.io.case_discovery import find_cases
+from metseg.io.volumes.nifti import read_mask_nifti
+from metseg.labels import LABEL_SCHEMES, check_labels
+
+#: Accuracy, Dice and IoU of Table 4, training row of the U-Net; the others of Section 6.5.2.
+CLAIMED = {
+    "accuracy": 0.9975,
+    "dice": 0.6449,
+    "iou": 0.9681,
+    "precision": 0.9975,
+    "sensitivity": 0.9970,
+    "specificity": 0.9990,
+}
+TOLERANCE = 0.01
+
+
+def joint_tables(predictions: Path, data: str, labels: str) -> dict[str, np.ndarray]:
+    """Return the joint counts of all voxels, and of the voxels of slices with lesion in the truth."""
+    scheme = LABEL_SCHEMES[labels]
+    size = len(scheme.values)
+    tables = {name: np.zeros((size, size), np.int64) for name in ("all slices", "slices with lesion")}
+    for source in find_cases(data, labels=labels):
+        truth = source.load().labels
+        path = predictions / f"{source.case_id}-seg.nii.gz"
+        if truth is None or not path.is_file():
+            continue
+        found = check_labels(read_mask_nifti(path).data, scheme, where=path)
+        true = np.asarray(truth.data, np.uint8)
+        shown = true.any(axis=(0, 1))
+        tables["all slices"] += joint_counts(true, found, scheme)
+        if shown.any():
+            tables["slices with lesion"] += joint_counts(true[:, :, shown], found[:, :, shown], scheme)
+    return tables
+
+
+def report(tables: dict[str, np.ndarray], labels: str) -> str:
+    """Return the figures as Markdown, with the claimed values and what comes near them."""
+    lines = []
+    for name, joint in tables.items():
+        found = class_averages(joint, LABEL_SCHEMES[labels])
+        share = 1 - joint[0].sum() / joint.sum()
+        lines += [f"## {name}: {joint.sum():,} voxels, {share:.4%} lesion", "", f"| reading | {' | '.join(AVERAGED)} |"]
+        lines.append("|" + "---|" * (len(AVERAGED) + 1))
+        rows = {"claimed (training)": CLAIMED, **found.readings, **{f"class {k}": v for k, v in found.classes.items()}}
+        lines += [f"| {title} | {' | '.join(f'{row[one]:.4f}' for one in AVERAGED)} |" for title, row in rows.items()]
+        lines.append("")
+        for one, value in CLAIMED.items():
+            near = found.near(one, value, tolerance=TOLERANCE)
+            lines.append(f"- {one} {value}: within {TOLERANCE} in {', '.join(near) or 'no reading'}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("predictions", type=Path)
+    parser.add_argument("data")
+    parser.add_argument("--labels", default="brats-met-2023")
+    given = parser.parse_args()
+    print(report(joint_tables(given.predictions, given.data, given.labels), given.labels))
