@@ -42,7 +42,7 @@ def planted() -> dict[str, str]:
             chosen.append(keyword)
     step = len(chosen) // 100
     names = ["PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "InstitutionName", *chosen[::step]]
-    return {keyword: f"Q{number:03d}ZWX" for number, keyword in enumerate(dict.fromkeys(names[:100]))}
+    return {keyword: f"Q{number:03d}ZWX" for number, keyword in enumerate(list(dict.fromkeys(names))[:100])}
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def phantom() -> SimulatedPatient:
 
 @pytest.fixture(scope="session")
 def simulated_case(phantom: SimulatedPatient, scanner: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory):
-    """Return the simulated study on oblique slices, with voxels of 1.1 x 1.3 x 3.2 mm."""
+    """Return the simulated study on oblique slices, with voxels of 1.1 x 1.5 x 4.7 mm."""
     root = tmp_path_factory.mktemp("simulated")
     objects, labels = oblique_study(phantom, scanner)
     scanner.write(root / "study", objects)
@@ -70,7 +70,7 @@ def simulated_case(phantom: SimulatedPatient, scanner: SimpleNamespace, tmp_path
 def oblique_study(phantom: SimulatedPatient, scanner: SimpleNamespace, **elements: object):
     """Return the MR objects of a simulated study, and the class ids on their grid, (X, Y, Z)."""
     image = phantom.case.images["t1c"]
-    count, rows, columns, spacing, step = 44, 150, 150, (1.3, 1.1), 3.2
+    count, rows, columns, spacing, step = 30, 130, 150, (1.5, 1.1), 4.7
     axes = np.array(scanner.OBLIQUE).reshape(2, 3)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = axes[0] * spacing[1], axes[1] * spacing[0]

@@ -72,10 +72,9 @@ def test_equal_results_have_equal_bytes_and_uids(simulated_case, tmp_path: Path)
         (other / path.name).write_bytes(path.read_bytes())
     document = other / simulated_case.saved.name
     os.utime(document, (1_700_000_000, 1_700_000_000))
-    later = metseg.export(document, simulated_case.folder, formats=names)
-    uids = [[str(pydicom.dcmread(path).SOPInstanceUID) for path in paths] for paths in (one, later)]
-    assert not set(uids[0]) & set(uids[1])
-    assert len(set(uids[0])) == len(names)
+    (later,) = metseg.export(document, simulated_case.folder, formats=["rtstruct"])
+    uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in (*one, later)]
+    assert len(set(uids)) == len(names) + 1
 
 
 def test_one_lesion_has_one_tracking_uid_in_segments_and_report(simulated_case, tmp_path: Path) -> None:
@@ -136,7 +135,7 @@ def test_without_lesions_the_report_says_so_and_the_rest_is_left_out(
     assert answer.status == 0, answer.err
     assert "holds no lesion, so these are not written: seg, rtstruct" in answer.err
     (path,) = tmp_path.iterdir()
-    assert "No lesion was found." in str(pydicom.dcmread(path))
+    assert b"No lesion was found." in path.read_bytes()
 
 
 def test_an_enhanced_multi_frame_source(scanner: SimpleNamespace, make_dicom_case, tmp_path: Path) -> None:
