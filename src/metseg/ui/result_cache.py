@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from metseg.client.service_errors import Unexpected
-from metseg.schemas import Artifact, Study, StudySummary
+from metseg.schemas import SEQUENCES, Artifact, Study, StudySummary
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import nifti_bytes, slice_images, viewer_files
 from metseg.ui.viewer.scene import Scene, mask_on_grid
@@ -63,10 +63,14 @@ def reference_name(study: Study) -> str:
 
 
 def sequence_names(study: Study) -> list[str]:
-    """Return the names of the sequences that can be shown; studies of 0.1.0 have stored the reference only."""
+    """Return the names of the sequences that can be shown, in the same order for every study.
+
+    Studies of 0.1.0 have stored the reference only.
+    """
     reference = reference_name(study)
     names = [name for name in study.facts.sequences if name == reference or has(study, _sequence_file(name))]
-    return names or [reference]
+    usual = [name for name in SEQUENCES if name in names]
+    return [*usual, *(name for name in names if name not in usual)] or [reference]
 
 
 def viewer_image(api: Api, study: Study, name: str, scene: Scene) -> GreyCopy:

@@ -38,7 +38,7 @@ from metseg.ui.viewer.scene import Point, Scene
 from metseg.ui.viewer.viewer_files import FIRST_PRESET, GreyCopy
 
 #: Height in pixels, controls included.
-_HEIGHT: Final = 660
+_HEIGHT: Final = 645
 _FOLDER: Final = Path(__file__).with_name("browser")
 _CLICK, _READY = "click", "ready"
 
