@@ -354,7 +354,7 @@ class Case:
         Raises:
             InputError: the slice does not exist.
         """
-        from metseg.plot.slice_panels import Image, show_images
+        from metseg.plot.images.slice_panels import Image, show_images
 
         if z is not None:
             require_instance("z", z, int, expected="a whole number, or None")

@@ -19,7 +19,7 @@ import metseg
 from metseg.inference.lesion_table import find_lesions
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import COLUMNS
-from metseg.plot.overlay import TRUTH_COLOUR
+from metseg.plot.images.overlay import TRUTH_COLOUR
 
 matplotlib.use("Agg")
 

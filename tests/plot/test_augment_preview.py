@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from metseg.plot.augment_preview import PreviewRow, Shown, augment_preview
+from metseg.plot.images.augment_preview import PreviewRow, Shown, augment_preview
 
 
 def tile_means(path, rows: int, columns: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metseg.plot.contact_sheet import Tile, contact_sheet, short_names
+from metseg.plot.images.contact_sheet import Tile, contact_sheet, short_names
 
 
 def picture() -> np.ndarray:

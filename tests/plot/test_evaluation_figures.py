@@ -16,8 +16,8 @@ from metseg.plot.differences import draw_differences
 from metseg.plot.distribution_by_region import draw_distribution_by_region
 from metseg.plot.error_bars import ErrorBounds, error_bars
 from metseg.plot.froc import FrocCurve, draw_froc
-from metseg.plot.outlines import Panel, draw_outline_picture
-from metseg.plot.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
+from metseg.plot.images.outlines import Panel, draw_outline_picture
+from metseg.plot.images.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from metseg.plot.reliability import LESIONS, Reliability, draw_reliability
 from metseg.plot.sensitivity_by_size import SizeSensitivity, draw_sensitivity_by_size
 from metseg.plot.style import COLOURS, MINUS, style

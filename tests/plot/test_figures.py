@@ -13,8 +13,8 @@ from PIL import Image
 
 from metseg.plot.curves import draw_curves
 from metseg.plot.distribution import draw_distribution
-from metseg.plot.outlines import Panel, draw_outlines
-from metseg.plot.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
+from metseg.plot.images.outlines import Panel, draw_outlines
+from metseg.plot.images.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from metseg.plot.style import COLOURS
 
 

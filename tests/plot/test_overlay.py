@@ -11,7 +11,7 @@ import pytest
 from metseg.class_styles import TISSUE_STYLES, class_styles
 from metseg.labels import LABEL_SCHEMES
 from metseg.picture_style import BRAIN_COLOUR, LINE_COLOURS, OTHER_COLOURS, SELECTED_COLOUR, YELLOW, Colour
-from metseg.plot.overlay import draw_labels, draw_outline, grey, outline, window_of, with_caption
+from metseg.plot.images.overlay import draw_labels, draw_outline, grey, outline, window_of, with_caption
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -86,5 +86,5 @@ def test_a_captioned_picture_keeps_its_pixels() -> None:
 
 
 def test_drawing_on_pictures_needs_no_matplotlib() -> None:
-    code = "import sys, metseg.plot.overlay; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, metseg.plot.images.overlay; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

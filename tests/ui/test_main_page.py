@@ -461,8 +461,8 @@ def test_the_other_sequences_follow_the_first_picture(service: FakeApi, page: Op
     later = viewer_arguments(shown)
     assert [image["name"] for image in later["images"]] == [
         "t1c",
-        "t2f",
-    ]  # t1n was not stored; the order does not depend on the model
+        "t2f",  # t1n was not stored; the order does not depend on the model
+    ]
     assert later["serial"] == arguments["serial"]
     assert later["labels"] == arguments["labels"]  # the same address: nothing is sent again
     assert later["images"][0] == arguments["images"][0]

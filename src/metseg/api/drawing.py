@@ -11,7 +11,7 @@ from metseg.argument_checks import require_instance
 from metseg.class_styles import class_styles
 from metseg.errors import InputError
 from metseg.inference.prediction import Prediction
-from metseg.plot.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
+from metseg.plot.images.overlay import TRUTH_COLOUR, draw_labels, draw_outline, grey
 
 if TYPE_CHECKING:
     from metseg.volume import Volume

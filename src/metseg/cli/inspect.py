@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metseg.errors import InputError
     from metseg.io.case_discovery import FoundCases
     from metseg.io.inspection.slice_inspection import Inspection
-    from metseg.plot.contact_sheet import Tile
+    from metseg.plot.images.contact_sheet import Tile
     from metseg.recipe import DataPart, Recipe
 
 
@@ -198,7 +198,7 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, root: str, size: str)
         InputError: no slice can be read.
     """
     from metseg.errors import InputError
-    from metseg.plot.contact_sheet import contact_sheet
+    from metseg.plot.images.contact_sheet import contact_sheet
 
     if not tiles:
         raise InputError(

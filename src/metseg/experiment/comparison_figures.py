@@ -8,7 +8,7 @@ from metseg.experiment.comparison_result import Comparison
 from metseg.experiment.representative_patients import panels
 from metseg.plot.curves import draw_curves, draw_metric_curves
 from metseg.plot.distribution import draw_distribution
-from metseg.plot.outlines import draw_outlines
+from metseg.plot.images.outlines import draw_outlines
 
 CURVES, DISTRIBUTION = "curves.png", "dice_by_patient.png"
 

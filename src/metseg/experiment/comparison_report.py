@@ -8,7 +8,7 @@ from metseg.evaluation import METRICS, ScoringConfig
 from metseg.experiment.comparison_figures import CURVES_DRAWING, metric_curves_name, overlays_name
 from metseg.experiment.comparison_result import ComparedModel, Comparison
 from metseg.experiment.report_parts import COMPARED, machines, models, warnings
-from metseg.plot.outlines import Panel
+from metseg.plot.images.outlines import Panel
 from metseg.reporting.blocks import Block, Figure, Paragraph, Section
 from metseg.reporting.formatting import figure_text
 from metseg.reporting.provenance import making_facts, scoring_facts

@@ -16,9 +16,9 @@ from metseg.io.splits import PARTS, Split
 from metseg.labels import LABEL_SCHEMES, check_labels
 from metseg.measure import label_instances, typical_voxel
 from metseg.picture_style import Styles
-from metseg.plot.overlay import draw_labels, grey
-from metseg.plot.panel_grid import Rgb, draw_panel_grid
-from metseg.plot.planes import Caption, cut_through, draw_planes
+from metseg.plot.images.overlay import draw_labels, grey
+from metseg.plot.images.panel_grid import Rgb, draw_panel_grid
+from metseg.plot.images.planes import Caption, cut_through, draw_planes
 from metseg.plot.share_bars import draw_share_bars
 from metseg.preprocess.pipeline import prepare
 from metseg.recipe import Recipe

@@ -14,8 +14,8 @@ from metseg.errors import InputError, MetsegError
 from metseg.inference.brain.brain_extraction import ensure_brain_mask
 from metseg.io.case_source import CaseSource
 from metseg.io.inspection.contact_sheet_selection import SHOWN_MODALITIES
-from metseg.plot.augment_preview import PreviewRow, Shown, augment_preview
-from metseg.plot.contact_sheet import short_names
+from metseg.plot.images.augment_preview import PreviewRow, Shown, augment_preview
+from metseg.plot.images.contact_sheet import short_names
 from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import prepare
 from metseg.preprocess.prepared_case import Prepared

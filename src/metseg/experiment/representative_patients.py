@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metseg.plot.outlines import Panel
+from metseg.plot.images.outlines import Panel
 from metseg.training.snapshot import Snapshot
 
 

@@ -136,7 +136,7 @@ class Prediction(PredictionData):
 
     def _plot_planes(self, lesions: int) -> npt.NDArray[np.object_]:
         from metseg.inference.outputs.volume_outputs import affine_of, caption_of, lesion_cuts
-        from metseg.plot.planes import show_planes
+        from metseg.plot.images.planes import show_planes
 
         affine = affine_of(self)
         turn = turn_to_ras(affine)
@@ -150,8 +150,8 @@ class Prediction(PredictionData):
 
     def _plot_slices(self, lesions: int) -> npt.NDArray[np.object_]:
         from metseg.class_styles import class_styles
-        from metseg.plot.overlay import draw_labels, grey
-        from metseg.plot.slice_panels import Panel, show_panels
+        from metseg.plot.images.overlay import draw_labels, grey
+        from metseg.plot.images.slice_panels import Panel, show_panels
 
         titles = {lesion.slice_index or 0: f"lesion {lesion.id}" for lesion in reversed(self.lesions[:lesions])}
         titles = titles or {self.labels.shape[2] // 2: "no lesion found"}

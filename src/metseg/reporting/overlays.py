@@ -17,7 +17,7 @@ from metseg.evaluation.files.mask_io import read_pair
 from metseg.geometry import grid_difference, spacing_mm, turn_to_ras
 from metseg.io.images.images_2d import luminance, read_picture
 from metseg.io.volumes.nifti import read_volume
-from metseg.plot.outlines import Panel
+from metseg.plot.images.outlines import Panel
 from metseg.reporting.formatting import figure_text
 from metseg.reporting.image_lookup import Images
 from metseg.reporting.report_data import Overlay

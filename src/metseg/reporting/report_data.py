@@ -9,7 +9,7 @@ from metseg.evaluation import METRICS, CaseScores, PairedComparison, ScoringConf
 from metseg.evaluation.statistics.groups import Groups
 from metseg.evaluation.statistics.inter_rater import Readers
 from metseg.evaluation.statistics.model_comparison import FigureComparison
-from metseg.plot.outlines import Panel
+from metseg.plot.images.outlines import Panel
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from metseg.inference.predictor import Predictor
 from metseg.inference.windows.sliding_window import slide
 from metseg.model.activation import outputs_of
 from metseg.model.bundle import Bundle
-from metseg.plot.heat_picture import draw_heat_picture
-from metseg.plot.planes import HeatMap, draw_planes
+from metseg.plot.images.heat_picture import draw_heat_picture
+from metseg.plot.images.planes import HeatMap, draw_planes
 from metseg.preprocess.adjacent_slices import with_neighbours
 from metseg.preprocess.pipeline import restore
 from metseg.preprocess.prepared_case import Prepared

@@ -13,7 +13,7 @@ from metseg.class_styles import class_styles, legend_of
 from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.labels import LABEL_SCHEMES
-from metseg.plot.overlay import draw_labels, grey, with_caption
+from metseg.plot.images.overlay import draw_labels, grey, with_caption
 from metseg.runtime.atomic_io import write_bytes
 
 

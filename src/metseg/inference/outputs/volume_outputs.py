@@ -17,7 +17,7 @@ from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.inference.lesion_table import InstanceMap
 from metseg.inference.prediction_data import PredictionData, brain_of
 from metseg.lesion import Lesion
-from metseg.plot.planes import Caption, Cut, cut_through, draw_planes
+from metseg.plot.images.planes import Caption, Cut, cut_through, draw_planes
 from metseg.runtime.atomic_io import atomic_file
 from metseg.volume import Array, Volume
 

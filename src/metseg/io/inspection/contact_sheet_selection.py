@@ -8,7 +8,7 @@ from metseg.errors import MetsegError
 from metseg.io.case_source import CaseSource
 from metseg.io.images.images_2d import luminance
 from metseg.io.images.slice_stack import ReadSlice, SliceStackSource
-from metseg.plot.contact_sheet import Tile, short_names
+from metseg.plot.images.contact_sheet import Tile, short_names
 from metseg.volume import Array
 
 #: Which of several named channels is shown: the one on which lesions are seen best.

@@ -11,7 +11,7 @@ from metseg.geometry import same_grid, turn_to_ras
 from metseg.io.case_source import CaseSource
 from metseg.io.inspection.contact_sheet_selection import SHOWN_MODALITIES
 from metseg.io.inspection.volume_inspection import CaseLine
-from metseg.plot.contact_sheet import Tile, short_names
+from metseg.plot.images.contact_sheet import Tile, short_names
 from metseg.volume import BRAIN_MASK, Array, Case, Volume
 
 #: In volumes, metastases are most visible after contrast agent.

@@ -18,8 +18,8 @@ from metseg.longitudinal.follow_up import FollowUp
 from metseg.longitudinal.lesion_tracks import LesionTrack, pieces_at
 from metseg.longitudinal.measured_lesion import MeasuredLesion
 from metseg.longitudinal.timepoint import Timepoint
-from metseg.plot.overlay import window_of
-from metseg.plot.planes import LETTERS, shown_box
+from metseg.plot.images.overlay import window_of
+from metseg.plot.images.planes import LETTERS, shown_box
 from metseg.preprocess.interpolation import labels_onto_grid, onto_grid
 from metseg.reporting.study.image_panels import Panel, Strip, draw_row
 from metseg.reporting.study.key_images import LEAST_FIELD_MM, TIMES_LESION, outlines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metseg.evaluation import METRICS
-from metseg.plot.outlines import draw_outline_picture
+from metseg.plot.images.outlines import draw_outline_picture
 from metseg.reporting.blocks import Block, Bullets, Figure, Gallery, Paragraph, Section
 from metseg.reporting.report_data import Contents, Scored
 from metseg.reporting.worst_cases import leading_figure

@@ -13,7 +13,7 @@ from PIL import Image
 
 from metseg.disclaimer import NOTICE
 from metseg.picture_style import ClassStyle, Colour
-from metseg.plot.annotations import (
+from metseg.plot.images.annotations import (
     BACKGROUND,
     MARGIN,
     NAME_POINTS,
@@ -25,8 +25,8 @@ from metseg.plot.annotations import (
     provenance_of,
     write,
 )
-from metseg.plot.contour import draw_contour
-from metseg.plot.overlay import grey
+from metseg.plot.images.contour import draw_contour
+from metseg.plot.images.overlay import grey
 from metseg.plot.style import figure
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from metseg.geometry import AxisTurn, spacing_mm, turn_to_ras
 from metseg.lesion import Lesion, Point
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
 from metseg.picture_style import BRAIN_COLOUR, ClassStyle, Styles, class_colour
-from metseg.plot.overlay import window_of
-from metseg.plot.planes import LETTERS, PLANES, cut_through, shown_box
+from metseg.plot.images.overlay import window_of
+from metseg.plot.images.planes import LETTERS, PLANES, cut_through, shown_box
 from metseg.reporting.study.image_panels import Outline, Panel, Strip, draw_row
 from metseg.reporting.study.lesion_location import coordinates, letters_hold
 from metseg.reporting.study.study_report import KeyImage

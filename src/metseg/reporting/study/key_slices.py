@@ -14,7 +14,7 @@ import numpy.typing as npt
 from metseg.class_styles import legend_of
 from metseg.lesion import Lesion
 from metseg.measure import label_instances, lesion_centres, lesion_voxels
-from metseg.plot.overlay import window_of
+from metseg.plot.images.overlay import window_of
 from metseg.reporting.study.image_panels import Panel, Strip, draw_row
 from metseg.reporting.study.key_images import SAME_CENTRE, TIMES_LESION, Array, Labels, Shown, not_the_mask, outlines
 from metseg.reporting.study.number_format import picture_number

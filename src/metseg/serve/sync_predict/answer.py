@@ -17,7 +17,7 @@ from metseg.inference.prediction import Prediction
 from metseg.io.images.channel_names import GreyRule
 from metseg.io.prediction_inputs import InputRules, find_inputs
 from metseg.labels import LABEL_SCHEMES
-from metseg.plot.overlay import draw_labels, grey
+from metseg.plot.images.overlay import draw_labels, grey
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.schemas import Answer
 from metseg.serve.jobs.phases.model_cache import Loaded, Models

@@ -12,7 +12,7 @@ from metseg.inference.outputs.volume_outputs import write_nifti
 from metseg.inference.windows.memory import require_memory_for
 from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
-from metseg.plot.overlay import grey
+from metseg.plot.images.overlay import grey
 from metseg.preprocess.prepared_case import reference_name
 from metseg.serve.jobs.phases.intermediates import anonymous, load_brain_mask, load_case, save_case, storable
 from metseg.serve.jobs.phases.job import Job, Outcome

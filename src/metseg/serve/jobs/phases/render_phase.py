@@ -9,8 +9,8 @@ from metseg.class_styles import class_styles, legend_of
 from metseg.inference.brain.brain_border import made_brain_mask
 from metseg.inference.outputs.volume_outputs import draw_overlay
 from metseg.picture_style import Styles
-from metseg.plot.overlay import draw_labels, grey, with_caption
-from metseg.plot.planes import Caption
+from metseg.plot.images.overlay import draw_labels, grey, with_caption
+from metseg.plot.images.planes import Caption
 from metseg.reporting.study.html_writer import write_study_html
 from metseg.reporting.study.model_info import find_model
 from metseg.reporting.study.pdf_writer import write_study_pdf

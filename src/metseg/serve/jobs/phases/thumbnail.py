@@ -13,7 +13,7 @@ from metseg.geometry import spacing_mm, turn_to_ras
 from metseg.inference.outputs.volume_outputs import lesion_cuts
 from metseg.lesion import Lesion
 from metseg.picture_style import Styles
-from metseg.plot.planes import plane_picture, shown_box
+from metseg.plot.images.planes import plane_picture, shown_box
 from metseg.volume import Volume
 
 #: Side of a thumbnail in pixels.

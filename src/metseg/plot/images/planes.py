@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import Styles
-from metseg.plot.annotations import (
+from metseg.plot.images.annotations import (
     BACKGROUND,
     TEXT,
     draw_bar,
@@ -24,7 +24,7 @@ from metseg.plot.annotations import (
     legend_patches,
     provenance_of,
 )
-from metseg.plot.overlay import draw_heat, draw_labels, grey
+from metseg.plot.images.overlay import draw_heat, draw_labels, grey
 from metseg.plot.style import figure, save
 
 if TYPE_CHECKING:

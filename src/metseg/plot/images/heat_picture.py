@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import Styles
-from metseg.plot.annotations import BACKGROUND, TEXT, draw_heat_bar, legend_patches, provenance_of
-from metseg.plot.overlay import draw_heat, draw_labels, grey
-from metseg.plot.planes import CAPTION_POINTS, TITLE_POINTS
+from metseg.plot.images.annotations import BACKGROUND, TEXT, draw_heat_bar, legend_patches, provenance_of
+from metseg.plot.images.overlay import draw_heat, draw_labels, grey
+from metseg.plot.images.planes import CAPTION_POINTS, TITLE_POINTS
 from metseg.plot.style import figure, save
 
 PANEL_INCHES, BAR_INCHES, MARGIN_INCHES = 3.4, 0.9, 0.9

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import PREDICTION_COLOUR, TRUTH_COLOUR, hexadecimal
-from metseg.plot.contour import draw_contour
-from metseg.plot.overlay import grey
+from metseg.plot.images.contour import draw_contour
+from metseg.plot.images.overlay import grey
 from metseg.plot.style import figure, save
 
 if TYPE_CHECKING:

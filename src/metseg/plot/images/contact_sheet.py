@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import class_colour
-from metseg.plot.contour import draw_contour
-from metseg.plot.overlay import grey
+from metseg.plot.images.contour import draw_contour
+from metseg.plot.images.overlay import grey
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ class Tile:
         picture: (rows, cols), any real type.
         labels: (rows, cols) class ids, or None.
         title: text in the corner.
-        window: the values shown black and white; None: from the picture itself, see `metseg.plot.overlay.grey`.
+        window: the values shown black and white; None: from the picture itself, see `metseg.plot.images.overlay.grey`.
     """
 
     picture: npt.NDArray[np.generic]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metseg.disclaimer import NOTICE
 from metseg.picture_style import ClassStyle, bar_length, hexadecimal
-from metseg.plot.overlay import HEAT_COLOURS
+from metseg.plot.images.overlay import HEAT_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from metseg.geometry import Affine, Grid, same_grid, spacing_mm, turn_to_ras, voxel_map
 from metseg.picture_style import class_colour
-from metseg.plot.contour import draw_contour
-from metseg.plot.overlay import grey
+from metseg.plot.images.contour import draw_contour
+from metseg.plot.images.overlay import grey
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

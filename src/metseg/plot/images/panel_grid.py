@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import ClassStyle
-from metseg.plot.annotations import BACKGROUND, TEXT, legend_patches, provenance_of, write
+from metseg.plot.images.annotations import BACKGROUND, TEXT, legend_patches, provenance_of, write
 from metseg.plot.style import figure, save
 
 PANEL_INCHES, HEAD_INCHES, FOOT_INCHES = 2.2, 0.6, 0.4

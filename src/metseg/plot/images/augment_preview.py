@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from metseg.plot.contact_sheet import Tile, contact_sheet
-from metseg.plot.overlay import window_of
+from metseg.plot.images.contact_sheet import Tile, contact_sheet
+from metseg.plot.images.overlay import window_of
 
 
 class Shown(NamedTuple):

@@ -1,0 +1,1 @@
+"""Pictures of images with their masks: overlays, planes, panels, contact sheets."""
