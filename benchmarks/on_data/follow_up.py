@@ -32,7 +32,7 @@ from metseg.longitudinal.follow_up_document import TimepointRecord
 from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack
 from metseg.longitudinal.measured_lesion import MeasuredLesion
 from metseg.longitudinal.measurement_error import size_error
-from metseg.longitudinal.repeatability import repeatability_of
+from metseg.longitudinal.repeatability import GRID_ONLY
 from metseg.longitudinal.response import assess_response
 from metseg.longitudinal.response_measures import ResponseMeasures
 from metseg.measure import lesion_centres
@@ -179,7 +179,7 @@ def changes(follow_up: FollowUp, ids: Sequence[dict[int, int]], truths: Sequence
                     "longest_mm": [before.longest_axial_mm, after.longest_axial_mm],
                     "inside": bool(limits[0] <= measured - np.log(planned[1] / planned[0]) <= limits[1]),
                     "verdict": change.volume,
-                    "grid_sd": [size_error(one, repeatability_of("")).log_volume_sd for one in (before, after)],
+                    "grid_sd": [size_error(one, GRID_ONLY).log_volume_sd for one in (before, after)],
                 }
             )
     return found
@@ -201,9 +201,8 @@ def true_categories(exact: FollowUp, true_ids: Sequence[dict[int, int]]) -> list
             event = "vanished" if lesion is None else "continued" if place > first else "new" if first else "first"
             states.append(LesionState(place, event, lesion))  # type: ignore[arg-type]
         tracks.append(LesionTrack(identity, states, None))  # type: ignore[arg-type]
-    outlines = tuple(repeatability_of("") for _ in true_ids)
     records: Sequence[TimepointRecord] = exact.document.timepoints
-    response = assess_response(ResponseMeasures(tuple(tracks), outlines), records, (), ())
+    response = assess_response(ResponseMeasures(tuple(tracks), GRID_ONLY), records, (), ())
     return [one.imaging.category for one in response]
 
 

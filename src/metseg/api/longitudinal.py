@@ -60,8 +60,8 @@ def follow(
         patient: names the result; None: the name of the patient in the data.
         steroids: ``none``, ``decreased``, ``stable`` or ``increased`` at each examination after the first.
         clinical: ``improved``, ``stable`` or ``worse`` at each examination after the first.
-        repeatability_mm: standard deviation of the radius of an unchanged lesion outlined again; None: that of the
-            model where it was measured, else the error of the voxel grid alone.
+        repeatability_mm: standard deviation of the radius of an unchanged lesion outlined again; None: the
+            error of measurement is that of the voxel grid alone.
         out: folder of ``<patient>-follow-up.json``, ``.csv`` and the report; None: nothing is written.
         formats: of the report: ``pdf`` and ``html``; empty: no report.
         paper: ``A4`` or ``Letter``, for PDF.

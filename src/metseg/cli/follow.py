@@ -53,8 +53,8 @@ def follow(
         typer.Option(
             "--repeatability-mm",
             min=0,
-            help="Standard deviation of a lesion's radius when it is outlined again; defaults to the model's, where it "
-            "was measured, or to the error of the voxel grid.",
+            help="Standard deviation of a lesion's radius when it is outlined again; without it, the error of "
+            "measurement is that of the voxel grid alone.",
         ),
     ] = None,
     formats: Annotated[

@@ -50,10 +50,10 @@ def _kind(state: StateRecord) -> Kind:
     if state.event in _EVENT_KINDS:
         return _EVENT_KINDS[state.event]
     change = state.since_previous
-    verdicts = () if change is None else (change.volume, change.diameter)
-    if "larger" in verdicts and "smaller" not in verdicts:
-        return "larger"
-    return "smaller" if "smaller" in verdicts and "larger" not in verdicts else "unchanged"
+    if change is None:
+        return "unchanged"
+    verdict = change.diameter if change.volume == "within measurement error" else change.volume
+    return "unchanged" if verdict == "within measurement error" else verdict
 
 
 def _size(state: StateRecord) -> float:

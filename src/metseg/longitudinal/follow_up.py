@@ -26,7 +26,7 @@ from metseg.longitudinal.head_registration import HeadRegistration, register_tim
 from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack, pieces_at, track_lesions
 from metseg.longitudinal.measured_lesion import measure_lesions
 from metseg.longitudinal.rano_bm import SOURCE, VOLUMETRIC_SOURCE, ClinicalStatus, Steroids
-from metseg.longitudinal.repeatability import Repeatability, given_repeatability, repeatability_of
+from metseg.longitudinal.repeatability import GRID_ONLY, given_repeatability
 from metseg.longitudinal.response import assess_response
 from metseg.longitudinal.response_measures import ResponseMeasures
 from metseg.longitudinal.size_change import size_change
@@ -42,8 +42,8 @@ class FollowUpOptions:
     Args:
         steroids: corticosteroids at each examination after the first; empty: not known.
         clinical: clinical status at each examination after the first; empty: not known.
-        repeatability_mm: standard deviation of the radius of an unchanged lesion, measured again; None: that of the
-            model, or that of the grid alone.
+        repeatability_mm: standard deviation of the radius of an unchanged lesion, outlined again; None: the error is
+            that of the grid alone.
         matching: limits of the match.
     """
 
@@ -90,8 +90,9 @@ def follow_timepoints(
     registrations = register_timepoints(timepoints)
     lesions = [measure_lesions(timepoint) for timepoint in timepoints]
     tracks = track_lesions(lesions, [one.to_first_mm for one in registrations], options.matching)
-    outlines = tuple(_outline(timepoint, options) for timepoint in timepoints)
-    document = _document(patient, timepoints, registrations, ResponseMeasures(tracks, outlines), options)
+    known = options.repeatability_mm
+    outline = GRID_ONLY if known is None else given_repeatability(known)
+    document = _document(patient, timepoints, registrations, ResponseMeasures(tracks, outline), options)
     return FollowUp(document, tuple(timepoints), registrations, tracks)
 
 
@@ -106,12 +107,6 @@ def _require_each(name: str, values: Sequence[str], expected: int) -> None:
         )
 
 
-def _outline(timepoint: Timepoint, options: FollowUpOptions) -> Repeatability:
-    if options.repeatability_mm is not None:
-        return given_repeatability(options.repeatability_mm)
-    return repeatability_of(timepoint.source)
-
-
 def _document(
     patient: str,
     timepoints: Sequence[Timepoint],
@@ -121,10 +116,8 @@ def _document(
 ) -> FollowUpDocument:
     names = [timepoint.name for timepoint in timepoints]
     records = tuple(
-        _timepoint_record(timepoint, timepoints[0], registration, outline, measures, place)
-        for place, (timepoint, registration, outline) in enumerate(
-            zip(timepoints, registrations, measures.outlines, strict=True)
-        )
+        _timepoint_record(timepoint, timepoints[0], registration, measures, place)
+        for place, (timepoint, registration) in enumerate(zip(timepoints, registrations, strict=True))
     )
     lesions = tuple(_lesion_record(track, measures, names) for track in measures.tracks)
     response = assess_response(measures, records, options.steroids, options.clinical)
@@ -137,6 +130,7 @@ def _document(
         scheme=timepoints[0].scheme,
         timepoints=records,
         lesions=lesions,
+        error_source=measures.outline.source,
         targets=measures.targets,
         baseline_sum_mm=measures.sum_mm(0),
         baseline_sum_ml=measures.sum_ml(0),
@@ -149,7 +143,6 @@ def _timepoint_record(
     timepoint: Timepoint,
     first: Timepoint,
     registration: HeadRegistration,
-    outline: Repeatability,
     measures: ResponseMeasures,
     place: int,
 ) -> TimepointRecord:
@@ -165,7 +158,6 @@ def _timepoint_record(
         sequence=timepoint.sequence,
         spacing_mm=spacing_mm(affine),
         model=timepoint.source,
-        error_source=outline.source,
         lesions=len(found),
         volume_ml=round(sum(lesion.volume_ml for lesion in found), 6),
         volume_ml_by_label={
@@ -234,7 +226,7 @@ def _change(
         [lesion for one in measures.tracks if one.identity in group and (lesion := one.lesion_at(at)) is not None]
         for group, at in ((sources, before), (pieces, after))
     ]
-    change = size_change(parts[0], parts[1], (measures.outlines[before], measures.outlines[after]))
+    change = size_change(parts[0], parts[1], measures.outline)
     seen = {
         one.identity for one in measures.tracks if one.identity in sources | pieces and _was_seen(one, before, after)
     }

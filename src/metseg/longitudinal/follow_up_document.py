@@ -47,7 +47,6 @@ class TimepointRecord(_Part):
     sequence: str = Field(description="The image that was registered; empty without one.")
     spacing_mm: Point = Field(description="Of the mask's voxels.")
     model: str = Field(description="The model that made the mask; empty for another source.")
-    error_source: str = Field(description="Where the error of measurement comes from.")
     lesions: int
     volume_ml: float = Field(description="Of all lesions.")
     volume_ml_by_label: dict[str, float] = Field(description="Of every class of the mask, oedema too.")
@@ -137,6 +136,7 @@ class FollowUpDocument(_Part):
     scheme: str
     timepoints: tuple[TimepointRecord, ...]
     lesions: tuple[LesionRecord, ...]
+    error_source: str = Field(description="Where the error of measurement comes from, a sentence.")
     targets: tuple[int, ...]
     baseline_sum_mm: float
     baseline_sum_ml: float

@@ -4,10 +4,10 @@ Two sources are known. Both are computed or measured, none is assumed:
 
 - **The grid.** A lesion that lies a fraction of a voxel elsewhere consists of other voxels. This is simulated: an
   ellipsoid of the lesion's volume is placed at random positions on its grid and measured each time, as lesions are.
-- **The outline.** A model, or a reader, outlines the same lesion a little differently each time. For models of which it
-  was measured, `repeatability.MODEL_REPEATABILITY` has it; for others it is unknown unless the caller gives it.
+- **The outline.** A model, or a reader, outlines the same lesion a little differently each time. By how much is unknown
+  unless the caller gives it.
 
-The larger of the two counts: what was measured for a model includes its grid.
+The larger of the two counts: what was measured on images includes their grid.
 """
 
 from __future__ import annotations

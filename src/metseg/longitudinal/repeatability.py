@@ -1,8 +1,7 @@
-"""How repeatable the outlines of a lesion are, for models of which this was measured."""
+"""How repeatable the outlines of a lesion are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -21,16 +20,13 @@ class Repeatability:
     source: str
 
 
-#: For masks of unknown origin.
+#: Where the repeatability of the outlines is not known.
 GRID_ONLY = Repeatability(
     0.0,
     0.0,
     "The error is that of the voxel grid alone. Repeated outlining of the same lesion differs by more, so a small "
     "change outside of it can still be an error of measurement.",
 )
-
-#: Name of a model to the repeatability of its outlines.
-MODEL_REPEATABILITY: Mapping[str, Repeatability] = {}
 
 
 def given_repeatability(standard_deviation_mm: float) -> Repeatability:
@@ -40,8 +36,3 @@ def given_repeatability(standard_deviation_mm: float) -> Repeatability:
         2 * standard_deviation_mm,
         f"The error was given: a standard deviation of {standard_deviation_mm:g} mm of the radius.",
     )
-
-
-def repeatability_of(model: str) -> Repeatability:
-    """Return the repeatability of the outlines of a model; that of the grid alone for any other source."""
-    return MODEL_REPEATABILITY.get(model, GRID_ONLY)

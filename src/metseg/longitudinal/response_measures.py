@@ -45,11 +45,11 @@ class ResponseMeasures:
 
     Args:
         tracks: all lesions.
-        outlines: repeatability of the outlines of each examination.
+        outline: repeatability of the outlines.
     """
 
     tracks: tuple[LesionTrack, ...]
-    outlines: tuple[Repeatability, ...]
+    outline: Repeatability
 
     @cached_property
     def targets(self) -> tuple[int, ...]:
@@ -140,7 +140,7 @@ class ResponseMeasures:
         before, after = self.target_lesions(nadir), self.target_lesions(timepoint)
         if not before or not after:
             return bool(after)
-        return size_change(before, after, (self.outlines[nadir], self.outlines[timepoint])).volume == "larger"
+        return size_change(before, after, self.outline).volume == "larger"
 
 
 def _percent(before: float, after: float) -> float:

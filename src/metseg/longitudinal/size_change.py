@@ -35,7 +35,7 @@ class SizeChange(NamedTuple):
 
 
 def size_change(
-    before: Sequence[MeasuredLesion], after: Sequence[MeasuredLesion], outlines: tuple[Repeatability, Repeatability]
+    before: Sequence[MeasuredLesion], after: Sequence[MeasuredLesion], outline: Repeatability
 ) -> SizeChange:
     """Return the change of a lesion, or of the pieces that it consists of together.
 
@@ -43,15 +43,15 @@ def size_change(
 
     Args:
         before, after: the pieces at the two examinations, at least one each.
-        outlines: repeatability of the outlines of the two examinations.
+        outline: repeatability of the outlines.
     """
     volumes = [sum(lesion.volume_ml for lesion in lesions) for lesions in (before, after)]
     longest = [max(lesions, key=lambda lesion: lesion.longest_axial_mm) for lesions in (before, after)]
-    joint = [_volume_error(lesions, outline) for lesions, outline in zip((before, after), outlines, strict=True)]
+    joint = [_volume_error(lesions, outline) for lesions in (before, after)]
     logarithm = float(np.log(volumes[1] / volumes[0]))
     volume_limits = _limits(joint[1][1] - joint[0][1], [spread for spread, _ in joint])
     diameter = longest[1].longest_axial_mm - longest[0].longest_axial_mm
-    ends = [size_error(lesion, outline) for lesion, outline in zip(longest, outlines, strict=True)]
+    ends = [size_error(lesion, outline) for lesion in longest]
     diameter_limits = _limits(
         ends[1].diameter_bias_mm - ends[0].diameter_bias_mm, [error.diameter_sd_mm for error in ends]
     )

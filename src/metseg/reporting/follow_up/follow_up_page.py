@@ -80,13 +80,8 @@ def _changes(document: FollowUpDocument, changes: Sequence[LesionChange]) -> Sec
         lead=(*document.headline, UNCONFIRMED),
         bullets=() if changes else ("No lesion at either examination.",),
         tables=(change_table(document, changes),) if changes else (),
-        paragraphs=_error_sources(document),
+        paragraphs=(document.error_source,),
     )
-
-
-def _error_sources(document: FollowUpDocument) -> tuple[str, ...]:
-    """Return where the error of measurement comes from, each source once."""
-    return tuple(dict.fromkeys(timepoint.error_source for timepoint in document.timepoints))
 
 
 def _pictures(follow_up: FollowUp, changes: Sequence[LesionChange]) -> tuple[KeyImage, ...]:
