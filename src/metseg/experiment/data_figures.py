@@ -39,7 +39,8 @@ def draw_sequences(sources: Sequence[CaseSource], path: Path, *, labels: str) ->
         InputError: a case without a mask, or with other sequences than the first.
     """
     styles = class_styles(labels)
-    rows, titles = [], ()
+    rows: list[tuple[list[Rgb], set[int]]] = []
+    titles: tuple[str, ...] = ()
     for source in sources:
         case = source.load()
         names = tuple(sorted((name for name in case.images if name != BRAIN_MASK), key=_place))
