@@ -12,6 +12,8 @@ import pydicom
 import pytest
 from pydicom.datadict import DicomDictionary
 
+from metseg.io.dicom.pseudonyms import pseudonym_uid
+
 FORMATS = "seg,seg-classes,seg-probability,rtstruct,sr,pdf,pages"
 #: Value representations that hold text, with the longest text that is planted.
 TEXT_VRS = {"LO": 60, "SH": 14, "PN": 60, "LT": 90, "ST": 90, "UT": 90, "UC": 60, "CS": 14, "AE": 14}
@@ -94,6 +96,11 @@ def test_no_identifier_is_in_an_output_a_log_or_a_file_name(
     assert [mark for mark in marks(planted) for text in texts if mark in text] == []
     source = pydicom.dcmread(next(planted_case.folder.iterdir()), stop_before_pixels=True)
     uids = {str(source[name].value) for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
+    pictures = {pseudonym_uid(pydicom.dcmread(path).SOPInstanceUID) for path in planted_case.folder.iterdir()}
+    (segments,) = tmp_path.glob("*-seg.dcm")
+    (series,) = pydicom.dcmread(segments).ReferencedSeriesSequence
+    # Those of the images that `metseg deidentify` writes.
+    assert {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence} == pictures
     for path in written:
         made = pydicom.dcmread(path)
         assert made.PatientIdentityRemoved == "YES"
