@@ -26,6 +26,10 @@ LEAST_FIT = Fit(mutual_information=1.03, head_overlap=0.8, coverage=0.5)
 #: Rotation between two examinations above which a registration is doubtful: a head lies face up in the coil.
 LARGEST_ROTATION_DEGREES = 30.0
 
+#: Images are thinned out to voxels of up to this size before they are registered: at 2 mm, simulated heads are found to
+#: 0.1 mm, in a third of the time that 1 mm takes.
+REGISTRATION_MM = 2.0
+
 #: Voxel size of the images on which the fit is measured.
 FIT_MM = 3.0
 
@@ -59,14 +63,15 @@ class HeadRegistration:
 
 @dataclass(frozen=True)
 class _Head:
-    """An image with the mask of its head."""
+    """An image, thinned out and turned to RAS, with the mask of its head."""
 
     volume: Volume
     mask: Mask
 
     @classmethod
     def of(cls, volume: Volume) -> _Head:
-        return cls(volume, head_mask(volume.data[None]))
+        thinned, _ = Side.of(volume, np.zeros(volume.shape, dtype=np.bool_)).coarse(REGISTRATION_MM)
+        return cls(thinned, head_mask(thinned.data[None]))
 
 
 def register_timepoints(timepoints: Sequence[Timepoint]) -> tuple[HeadRegistration, ...]:
