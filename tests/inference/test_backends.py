@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,3 +212,16 @@ def test_the_commands_export_and_predict(
     (case,) = json.loads(out)["cases"]
     assert case["technique"]["backend"] == "onnx"
     assert (tmp_path / "out" / "a_uncertainty.png").exists()
+
+
+def test_openvino_reports_nothing_over_the_internet() -> None:
+    """In a process of its own: what is imported once stays imported."""
+    code = (
+        "from metseg.inference.backends.openvino_session import import_openvino\n"
+        "import_openvino()\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "import sys\n"
+        "print(telemetry_utils.tm.__name__, [name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "openvino.tools.ovc.telemetry_stub []"
