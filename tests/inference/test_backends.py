@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import metseg
@@ -39,7 +43,8 @@ def small_bundle(folder: Path, *, dimensions: int, folds: int = 1) -> Bundle:
         2: ("unet", {"channels": (4, 8), "blocks": (1, 1)}),
         3: ("dynunet", {"channels": (8, 8, 8), "norm": "fixed"}),
     }[dimensions]
-    data = {"modalities": ["t1c", "t2f"], "dimensions": 3} if dimensions == 3 else {"channels": ["t1c", "t2f"]}
+    channels = {"channels": ["t1n", "t2f", "t1c"], "modalities": ["t1c", "t2f"]}
+    data = {"modalities": ["t1c", "t2f"], "dimensions": 3} if dimensions == 3 else channels
     recipe = Recipe.model_validate({
         "name": "small", "data": data, "preprocess": [{"name": "zscore"}],
         "augment": [{"name": "flip", "axes": [0]}],
@@ -187,3 +192,36 @@ def test_the_default_folder_depends_on_the_weights(tmp_path: Path, monkeypatch: 
     assert places[0] != places[1]
     export_bundle(one, "onnx")
     assert metseg.load_model(one.folder, backend="onnx").backend == "onnx"
+
+
+def test_the_commands_export_and_predict(
+    run_metseg: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METSEG_HOME", str(tmp_path / "home"))
+    bundle = small_bundle(tmp_path / "b", dimensions=2)
+    status, out, err = run_metseg("models", "export", bundle.folder, "--format", "onnx", "--json")
+    assert status == 0, err
+    exported = json.loads(out)
+    assert Path(exported["folder"]) == exported_model.default_export_folder(bundle, "onnx")
+    assert exported["max_difference"] <= 1e-4 * exported["largest_logit"]
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    words = ["predict", tmp_path / "a.png", "--model", bundle.folder, "--out", tmp_path / "out", "--json"]
+    status, out, err = run_metseg(*words, "--backend", "onnx", "--uncertainty")
+    assert status == 0, err
+    (case,) = json.loads(out)["cases"]
+    assert case["technique"]["backend"] == "onnx"
+    assert (tmp_path / "out" / "a_uncertainty.png").exists()
+
+
+def test_openvino_reports_nothing_over_the_internet() -> None:
+    """In a process of its own: what is imported once stays imported."""
+    code = (
+        "from metseg.inference.backends.openvino_session import import_openvino\n"
+        "import_openvino()\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "import sys\n"
+        "print(telemetry_utils.tm.__name__, [name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "openvino.tools.ovc.telemetry_stub []"

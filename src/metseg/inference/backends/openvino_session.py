@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,28 @@ import numpy.typing as npt
 from metseg.inference.backends.backend_table import Session
 
 
-def convert(onnx: Path, graph: Path) -> None:
-    """Write OpenVINO's graph (``.xml``) and its weights in float32 (``.bin``) beside it."""
+def import_openvino() -> Any:
+    """Return OpenVINO, imported without its telemetry.
+
+    OpenVINO reports every import over the internet. If its package for this cannot be imported, it uses a stub.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
+    return openvino
+
+
+def convert(onnx: Path, graph: Path) -> None:
+    """Write OpenVINO's graph (``.xml``) and its weights in float32 (``.bin``) beside it."""
+    openvino = import_openvino()
     core: Any = openvino.Core()
     openvino.save_model(core.read_model(onnx), graph, compress_to_fp16=False)
 
 
 def open_graph(graph: Path, *, threads: int, bf16: bool) -> Session:
     """Return the session of an OpenVINO graph on the CPU."""
-    import openvino
-
+    openvino = import_openvino()
     core: Any = openvino.Core()
     options = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "INFERENCE_NUM_THREADS": threads}
     compiled: Any = core.compile_model(core.read_model(graph), "CPU", options)
