@@ -16,6 +16,7 @@ import metseg
 FUNCTIONS = (
     "compare",
     "evaluate_case",
+    "export",
     "follow",
     "load",
     "load_all",
@@ -134,9 +135,16 @@ case = metseg.load(slices / "P0", channels=["t1n", "t2f", "t1c"])
 model = metseg.load_model(bundle, device="cpu")
 prediction = metseg.predict(case, model)
 one = metseg.load_recipe(recipe)
+def refused(call):
+    try:
+        call()
+    except metseg.MetsegError as error:
+        return error
 called = {
     "compare": metseg.compare([one], slices, out / "compare", device="cpu"),
     "evaluate_case": metseg.evaluate_case(case.labels.data > 0, prediction.labels > 0),
+    "export": refused(lambda: metseg.export(prediction, slices, out)),
+    "follow": refused(lambda: metseg.follow([prediction])),
     "load": case,
     "load_all": metseg.load_all(slices),
     "load_model": model,
@@ -150,6 +158,7 @@ called = {
     ),
     "train": metseg.train(recipe, slices, out / "run", device="cpu"),
 }
+assert called["export"] and called["follow"], "pictures and single examinations are accepted"
 print("CALLED", json.dumps(sorted(called)))
 """
 

@@ -19,6 +19,7 @@ SOURCE = Path(str(metseg.__file__)).parent
 #: Codes that no upload can come to: they are about data sets with truth, splits, training, or options of a command.
 NOT_FROM_UPLOADS = {
     "input.cache",
+    "input.column",
     "input.duplicate_case",
     "input.labels",
     "input.layout",
@@ -50,6 +51,7 @@ def input_codes() -> list[str]:
 NOT_FROM_THE_SERVICE = {
     "model.download",
     "model.encoder_weights",
+    "model.export",
     "model.several",
     "model.unfinished",
 }

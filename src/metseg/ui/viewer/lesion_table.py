@@ -25,6 +25,16 @@ NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
 )
 _ROW_PIXELS, _MOST_ROWS = 35, 11
 
+#: Class of the label schemes of BraTS, which name a lesion by its most important one, to a word for the table.
+_KINDS = {
+    "ET": "enhancing",
+    "NETC": "core",
+    "NCR": "core",
+    "SNFH": "oedema",
+    "ED": "oedema",
+    "RC": "cavity",
+}
+
 
 def table_of(study: Study) -> pd.DataFrame:
     """Return the lesion table of a study: sizes in mL and mm if the images have a voxel size, else in pixels."""
@@ -42,7 +52,7 @@ def _row(lesion: Lesion, measured: bool, slices: int) -> dict[str, Any]:
     )
     return {
         NUMBER: lesion.id,
-        LABEL: lesion.label,
+        LABEL: kind_words(lesion),
         **size,
         PLACE: place_words(lesion, slices) or "not known",
         CONFIDENCE: lesion.confidence,
@@ -108,6 +118,15 @@ def place_words(lesion: Lesion, slices: int) -> str | None:
     return picture if len(lesion.slices) < 2 else f"{picture}, in {len(lesion.slices)} of {slices} slices"
 
 
+def kind_words(lesion: Lesion) -> str:
+    """Return the kind of a lesion in words of a table.
+
+    >>> kind_words(Lesion.model_construct(label="ET")), kind_words(Lesion.model_construct(label="SNFH"))
+    ('enhancing', 'oedema')
+    """
+    return _KINDS.get(lesion.label, lesion.label)
+
+
 def lesion_words(lesion: Lesion, slices: int) -> str:
     """Return size, location and confidence of a lesion as a text; ``slices`` as in `place_words`."""
     facts = [f"{lesion.voxels} pixels" if lesion.volume_ml is None else f"{lesion.volume_ml:.3g} mL"]
@@ -136,13 +155,13 @@ def _columns() -> dict[str, Any]:
         VOLUME: config.NumberColumn("mL", format="%.3f", width=58, help="Volume."),
         DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="Longest diameter, in any direction."),
         PIXELS: config.NumberColumn(format="%d", width=70),
-        PLACE: config.TextColumn(width=80),
-        CONFIDENCE: config.ProgressColumn(
+        PLACE: config.TextColumn(width=72),
+        LABEL: config.TextColumn(width=72),
+        CONFIDENCE: config.NumberColumn(
+            "Conf.",
             format="%.2f",
-            min_value=0.0,
-            max_value=1.0,
-            width=72,
-            help="Mean probability over the lesion, calibrated on validation patients if the model has an "
+            width=48,
+            help="Confidence: mean probability over the lesion, calibrated on validation patients if the model has an "
             "operating point.",
         ),
     }
