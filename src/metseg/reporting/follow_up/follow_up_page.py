@@ -95,7 +95,10 @@ def _pictures(follow_up: FollowUp, changes: Sequence[LesionChange]) -> tuple[Key
 
 def _response(document: FollowUpDocument) -> Section:
     targets = ", ".join(map(str, document.targets)) or "none"
-    facts = [("Criteria", (document.sources["criteria"],)), ("Target lesions", (targets,))]
+    facts: list[tuple[str, tuple[str, ...]]] = [
+        ("Criteria", (document.sources["criteria"],)),
+        ("Target lesions", (targets,)),
+    ]
     for record in document.response:
         inputs = f"steroids {record.steroids or 'not given'}, clinical status {record.clinical or 'not given'}"
         complete = "" if record.complete is None else f"With {inputs}: {record.complete.category}. "

@@ -166,4 +166,4 @@ def _meant(follow_up: FollowUp, track: LesionTrack, plane: _Plane, timepoint: in
             voxels = np.rint(lesion.points_mm @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
             mask[tuple(voxels.T)] = 1
     found = onto_grid(Volume(mask, labels.affine), plane.grid, world=_world(follow_up, plane, timepoint))
-    return np.asarray(_shown(found) >= 0.5, dtype=np.bool_)
+    return np.asarray(np.greater_equal(_shown(found), 0.5), dtype=np.bool_)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -73,7 +76,9 @@ def _give_sequences(job: Job, prepared: Prepared) -> None:
     A sequence that was registered keeps its voxels and gets a new affine: where the registration says that they lie.
     """
     case, reference = the_case(job), job.outcome(Phase.READ).kept["reference"]
-    moved = next((record.details["moved"] for record in prepared.records if record.step == "align"), {})
+    moved: Mapping[str, Any] = next(
+        (record.details["moved"] for record in prepared.records if record.step == "align"), {}
+    )
     for name in case.modalities:
         affine = case.images[name].affine
         if name in (reference, BRAIN_MASK) or affine is None:
