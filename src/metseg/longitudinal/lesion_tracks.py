@@ -132,7 +132,8 @@ def pieces_at(tracks: Sequence[LesionTrack], identity: int, timepoint: int) -> f
     is left.
     """
     by_identity = {track.identity: track for track in tracks}
-    found, seen, open_ends = set(), {identity}, [identity]
+    found: set[int] = set()
+    seen, open_ends = {identity}, [identity]
     while open_ends:  # not by recursion: a piece may be merged into the lesion that it came from
         current = open_ends.pop()
         state = by_identity[current].at(timepoint)

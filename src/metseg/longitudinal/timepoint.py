@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from metseg.errors import GeometryError, InputError, UsageError
-from metseg.geometry import grid_difference
 from metseg.headline import CORE_TISSUES
 from metseg.labels import ANY_LESION, LABEL_SCHEMES, tissues_of
 from metseg.registry import lookup
@@ -60,11 +59,6 @@ class Timepoint:
         """Return the class ids that make up a lesion: all of the tumour core; oedema and cavities are left out."""
         tissues = tissues_of(LABEL_SCHEMES[self.scheme])
         return tuple(value for value, tissue in tissues.items() if tissue in (*CORE_TISSUES, ANY_LESION))
-
-    @property
-    def shows_on_mask(self) -> bool:
-        """Return whether the image lies on the grid of the mask."""
-        return self.image is not None and grid_difference(self.image.grid, self.labels.grid) is None
 
 
 def require_series(timepoints: Sequence[Timepoint]) -> None:

@@ -127,7 +127,7 @@ def _panel(follow_up: FollowUp, track: LesionTrack, plane: _Plane, timepoint: in
     box = _visible(follow_up, plane)
     middle = [(side.start + side.stop) / 2 for side in box]
     return Panel(
-        name=f"{one.name}",
+        name=one.name,
         picture=_shown(image),
         window=None if one.image is None else _window(one.image),
         size=(columns * step[0], rows * step[1]),
