@@ -158,7 +158,7 @@ def test_plastimatch_fills_the_contours_with_the_mask(
     for structure in structures.structures:
         truth = structures.mask(structure)
         filled = on_grid(tmp_path / f"{region_name(structure)}.nii.gz", dicom_result) > 0
-        scores[region_name(structure)] = 2 * (truth & filled).sum() / (truth.sum() + filled.sum())
+        scores[region_name(structure)] = float(2 * (truth & filled).sum() / (truth.sum() + filled.sum()))
         if truth.sum() < 200:
             around = ndimage.binary_dilation(truth, np.ones((3, 3, 3)))
             core = ndimage.binary_erosion(truth, np.ones((3, 3, 3)))
