@@ -85,7 +85,7 @@ def test_targets_are_the_five_longest_of_at_least_10_mm(draw: Draw) -> None:
     lengths = {one.id: one.states[0].longest_axial_mm or 0 for one in document.lesions}
     assert len(document.targets) == 5
     assert set(document.targets) == set(sorted(lengths, key=lambda number: -lengths[number])[:5])
-    assert document.baseline_sum_mm == pytest.approx(sum(lengths[number] for number in document.targets))
+    assert document.baseline_sum_mm == pytest.approx(sum(lengths[number] for number in document.targets), abs=0.003)
 
 
 def test_thick_slices_and_small_lesions_give_no_target(draw: Draw) -> None:

@@ -132,7 +132,7 @@ def _document(
         lesions=lesions,
         error_source=measures.outline.source,
         targets=measures.targets,
-        baseline_sum_mm=measures.sum_mm(0),
+        baseline_sum_mm=round(measures.sum_mm(0), 3),
         baseline_sum_ml=measures.sum_ml(0),
         response=response,
         sources={"criteria": SOURCE, "volumetric": VOLUMETRIC_SOURCE},

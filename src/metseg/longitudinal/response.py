@@ -41,7 +41,7 @@ def _record(measures: ResponseMeasures, values: dict[str, Value], name: str, pla
     steroids, clinical = values["steroids"], values["clinical"]
     return ResponseRecord(
         timepoint=name,
-        sum_mm=measures.sum_mm(place),
+        sum_mm=round(measures.sum_mm(place), 3),
         sum_ml=measures.sum_ml(place),
         diameters_from_baseline_percent=_finite(values["diameters_from_baseline_percent"]),
         diameters_from_nadir_percent=_finite(values["diameters_from_nadir_percent"]),
