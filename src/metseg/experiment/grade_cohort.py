@@ -168,8 +168,8 @@ def read_cohort(root: str | Path, outlines: Outlines, *, column: str | None, qui
             None: no grades are needed.
         quiet: show no progress.
     Raises:
-        InputError: ``input.column``, no patient has a value in the column; ``input.no_tumour``, no case has a tumour; an
-            image cannot be read.
+        InputError: ``input.column``, no patient has a value in the column; ``input.no_tumour``, no case has a tumour;
+            or a file cannot be read.
     """
     sources = find_cases(root, outlines.data)
     if column is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -152,6 +152,30 @@ def tumour_of(case: Case, labels: npt.NDArray[np.uint8], scheme: str, *, grid: V
         None if brain is None else np.asarray(arrays[-1]) > 0.5,
         case.slice_gaps,
     )
+
+
+def joined_slices(tumours: Sequence[Tumour]) -> Tumour:
+    """Return the tumour of a stack of pictures from its parts in order; of a single part, the part itself.
+
+    Sequences that a part lacks are left out.
+    """
+    first = tumours[0]
+    if len(tumours) == 1:
+        return first
+    names = [name for name in first.images if all(name in tumour.images for tumour in tumours)]
+    return replace(
+        first,
+        images={name: np.concatenate([tumour.images[name] for tumour in tumours], axis=2) for name in names},
+        labels=np.concatenate([tumour.labels for tumour in tumours], axis=2),
+        brain=None,
+        gaps=_joined_gaps(tumours),
+    )
+
+
+def _joined_gaps(tumours: Sequence[Tumour]) -> tuple[bool, ...]:
+    """Return the gaps of all slices; a part without gaps counts as one of slices without gaps."""
+    gaps = [tumour.gaps or (False,) * tumour.labels.shape[2] for tumour in tumours]
+    return tuple(gap for part in gaps for gap in part)
 
 
 def _without_copies(images: Mapping[str, Image]) -> dict[str, Image]:
