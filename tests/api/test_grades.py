@@ -222,4 +222,8 @@ def test_document_and_report_show_a_grade_only_if_it_beats_chance(
     assert document["grade"]["grade"] in ("LGG", "HGG")
     assert document["grade"]["decided_by"][0]["feature"] == "head_share"
     assert f"{document['grade']['grade']} rather than" in page
+    (grade,) = predict_grade(
+        glioma_bundle / "grade.json", GradeData(pictures, model=glioma_bundle, quiet=True)
+    ).values()
+    assert grade.model_dump(mode="json") == document["grade"], "the command and the document agree"
     assert "not a diagnosis" in page

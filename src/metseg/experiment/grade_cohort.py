@@ -16,9 +16,10 @@ from metseg.experiment.grade_training import GradeTable
 from metseg.grading.grade_classifier import TRUTH
 from metseg.grading.tumour import Tumour, tumour_of
 from metseg.grading.tumour_features import FEATURES, tumour_values
-from metseg.io.case_discovery import find_cases
+from metseg.io.case_discovery import find
 from metseg.io.case_source import CaseSource
 from metseg.io.clinical import UNKNOWN, patient_values, value_of
+from metseg.io.prediction_inputs import find_inputs
 from metseg.io.stratified_sampling import MISSING
 from metseg.message_text import pluralize
 from metseg.recipe import DataPart
@@ -171,7 +172,7 @@ def read_cohort(root: str | Path, outlines: Outlines, *, column: str | None, qui
         InputError: ``input.column``, no patient has a value in the column; ``input.no_tumour``, no case has a tumour;
             or a file cannot be read.
     """
-    sources = find_cases(root, outlines.data)
+    sources = _sources(root, outlines, needs_grades=column is not None)
     if column is not None:
         patient_values(sources, column)
     cohort = Cohort([])
@@ -188,6 +189,16 @@ def read_cohort(root: str | Path, outlines: Outlines, *, column: str | None, qui
             "no case has a tumour", where=root, cure="add masks, or outline with --model", code="input.no_tumour"
         )
     return cohort
+
+
+def _sources(root: str | Path, outlines: Outlines, *, needs_grades: bool) -> Sequence[CaseSource]:
+    """Return the cases of a data set; a model needs no masks, and studies without grades need no layout."""
+    if outlines.source == TRUTH:
+        return find(root, outlines.data).sources
+    if not needs_grades:
+        return find_inputs(Path(root), outlines.data)
+    found = find(root, outlines.data)
+    return [*found.sources, *found.unlabelled]
 
 
 def _grade(source: CaseSource, column: str) -> str:
