@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from metseg.errors import GeometryError
 from metseg.evaluation.metrics import surface_distance
-from metseg.evaluation.metrics.surface_area import CORNERS, code_of, surface_areas_mm2
 from metseg.evaluation.metrics.surface_distance import asd_mm, hd95_mm, surface_dice, surface_distances
+from metseg.measure.surface_area import CORNERS, code_of, surface_areas_mm2
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

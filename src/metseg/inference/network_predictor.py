@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from metseg.errors import UsageError
+from metseg.grading.grade_availability import usable_classifier
+from metseg.grading.grade_classifier import GradeClassifier
 from metseg.inference.backends.backend_table import TORCH
 from metseg.inference.backends.exported_model import device_for, networks_for
 from metseg.inference.brain.brain_border import border_warnings
@@ -67,6 +69,7 @@ class NetworkPredictor:
         name: of the model; empty: that of the recipe.
         backend: what runs the networks, a name in `metseg.inference.backends.backend_table.BACKENDS`.
         uncertainty: also measure how far the predictions of networks and mirror images differ.
+        grade_classifier: of the bundle, if grades of its results may be shown; None otherwise.
     Raises:
         UsageError: `tta` is on, and the network was trained without flips; or ``usage.uncertainty``, there is only one
             prediction.
@@ -84,12 +87,14 @@ class NetworkPredictor:
         name: str = "",
         backend: str = TORCH,
         uncertainty: bool = False,
+        grade_classifier: GradeClassifier | None = None,
     ) -> None:
         self.recipe = recipe
         self.backend = backend
         self.name = name or recipe.name
         self.fingerprint = fingerprint
         self._metrics = metrics
+        self._grade_classifier = grade_classifier
         self.part = part or recipe.predict
         self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
@@ -139,7 +144,7 @@ class NetworkPredictor:
         Raises:
             UsageError: a threshold or volume out of range; `tta`, and the network was trained without flips; an
                 unknown backend, one whose package is not installed, or no export for it.
-            BundleError: the export is damaged, or of another bundle.
+            BundleError: the export is damaged, or of another bundle; the classifier of the grade is damaged.
         """
         given = {"tta": tta, "threshold": threshold, "minimum_mm3": minimum_mm3}
         changes = {key: value for key, value in given.items() if value is not None}
@@ -162,6 +167,12 @@ class NetworkPredictor:
             name=bundle.model_name,
             backend=backend,
             uncertainty=uncertainty,
+            grade_classifier=usable_classifier(
+                bundle.folder,
+                labels=bundle.recipe.data.labels,
+                licence=bundle.recipe.data.licence,
+                fingerprint=bundle.fingerprint,
+            ),
         )
 
     @property
@@ -349,6 +360,7 @@ class NetworkPredictor:
             fitness=fitness_sentence(case, self.recipe, self._metrics),
             backend=self.backend,
             uncertainty=None if spread is None else spread.deviation,
+            grade_classifier=self._grade_classifier,
         )
 
     def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import same_grid
+from metseg.grading.grade_classifier import GradeClassifier
 from metseg.headline import Headline, headline_of
 from metseg.inference.backends.backend_table import TORCH
 from metseg.inference.lesion_table import InstanceMap
@@ -42,6 +43,7 @@ class PredictionData:
         backend: what ran the networks, a name in `metseg.inference.backends.backend_table.BACKENDS`.
         uncertainty: (X, Y, Z) float32, standard deviation of the probabilities of lesion of networks and mirror images;
             None: not measured.
+        grade_classifier: of the bundle, if grades of its results may be shown; None otherwise.
     """
 
     case: Case
@@ -60,6 +62,7 @@ class PredictionData:
     fitness: str = ""
     backend: str = TORCH
     uncertainty: npt.NDArray[np.float32] | None = None
+    grade_classifier: GradeClassifier | None = None
 
     @property
     def headline(self) -> Headline:

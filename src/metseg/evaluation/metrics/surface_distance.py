@@ -20,8 +20,8 @@ from metseg.errors import GeometryError
 from metseg.evaluation.empty_masks import Emptiness, Kind, empty_mask_value
 from metseg.evaluation.metrics.nearest_neighbours import nearest_points
 from metseg.evaluation.metrics.overlap import require_same_shape
-from metseg.evaluation.metrics.surface_area import FULL, surface_areas_mm2
 from metseg.measure import bounding_box
+from metseg.measure.surface_area import FULL, surface_areas_mm2
 
 Spacing = tuple[float, float, float]
 

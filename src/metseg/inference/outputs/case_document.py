@@ -15,6 +15,7 @@ from metseg.disclaimer import NOTICE
 from metseg.errors import MetsegError
 from metseg.headline import Headline, headline_of
 from metseg.inference.lesion_table import InstanceMap, joined
+from metseg.inference.outputs.graded_parts import GradedParts
 from metseg.inference.prediction_data import PredictionData
 from metseg.io.clinical import clinical_attributes
 from metseg.lesion import Lesion
@@ -102,6 +103,8 @@ class CaseReport:
     _joined: dict[int, int] = field(default_factory=dict)
     #: What belongs to a lesion in each part so far.
     _parts: list[_PartInstances] = field(default_factory=list)
+    #: For the grade of gliomas.
+    _graded: GradedParts = field(default_factory=GradedParts)
 
     @property
     def lesions(self) -> list[Lesion]:
@@ -140,6 +143,7 @@ class CaseReport:
             known = self._append(moved)
         if self.keeps_instances:
             self._parts.append(_PartInstances.of(prediction.instances, known))
+        self._graded.add(prediction)
         self.slice_names += prediction.case.slice_names
         *self.plane, depth = prediction.labels.shape
         self.depth += depth
@@ -197,6 +201,7 @@ class CaseReport:
 
     def document(self) -> dict[str, Any]:
         """Return what ``<case>.json`` holds, as JSON; lesions are numbered by size."""
+        grade = self._graded.grade()
         return {
             "case": self.case_id,
             "notice": NOTICE,
@@ -211,6 +216,7 @@ class CaseReport:
             **({"clinical": self.clinical} if self.clinical else {}),
             "technique": self.technique,
             "headline": self.headline().model_dump(mode="json"),
+            **({} if grade is None else {"grade": grade.model_dump(mode="json")}),
             "lesions": [lesion.model_dump(mode="json") for lesion in self.table()],
             "timings_s": self.timings_s,
             "warnings": self.warnings,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metseg.errors import GeometryError, InputError
+from metseg.grading.case_grade import CaseGrade
 from metseg.headline import Headline, headline_of
 from metseg.lesion import Count, Finite, Lesion, Size
 from metseg.measure import MM3_PER_ML, voxel_volume_mm3
@@ -87,6 +88,7 @@ class Document(_Part):
     clinical: dict[str, str] = {}
     technique: TechniqueFacts = TechniqueFacts()
     headline: Headline | None = None
+    grade: CaseGrade | None = None
     lesions: tuple[Lesion, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()

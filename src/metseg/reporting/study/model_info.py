@@ -19,6 +19,7 @@ from metseg.bundle_folder import (
     verify_bundle,
 )
 from metseg.errors import UsageError
+from metseg.grading.grade_availability import why_not_available
 from metseg.inference.fitness import trained_on_text
 from metseg.recipe import Recipe, parse_recipe
 from metseg.reporting.study.study_report import Model, Performance
@@ -32,7 +33,7 @@ PARTS: tuple[Literal["test", "validation"], ...] = ("test", "validation")
 
 def model_of_bundle(bundle: Bundle) -> Model:
     """Return the description of a loaded bundle."""
-    return _model(bundle.model_name, bundle.recipe, bundle.metrics, bundle.fingerprint)
+    return _model(bundle.model_name, bundle.recipe, bundle.metrics, bundle.fingerprint, bundle.folder)
 
 
 def model_of_folder(folder: str | Path) -> Model:
@@ -47,7 +48,7 @@ def model_of_folder(folder: str | Path) -> Model:
     fingerprint = fingerprint_of(place)
     recipe = parse_recipe(read_text(place / RECIPE), where=str(place / RECIPE))
     metrics = _json_object(read_text(place / METRICS))
-    return _model(model_name(place, recipe.name), recipe, metrics, fingerprint)
+    return _model(model_name(place, recipe.name), recipe, metrics, fingerprint, place)
 
 
 def find_model(name: str, fingerprint: str) -> Model:
@@ -84,7 +85,7 @@ def require_same_model(model: Model, fingerprint: str, *, where: object) -> Mode
     )
 
 
-def _model(name: str, recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str) -> Model:
+def _model(name: str, recipe: Recipe, metrics: Mapping[str, Any], fingerprint: str, folder: Path) -> Model:
     patients = _count(_object(metrics, "patients").get("train"))
     return Model(
         name=name,
@@ -95,6 +96,9 @@ def _model(name: str, recipe: Recipe, metrics: Mapping[str, Any], fingerprint: s
         trained_on=trained_on_text(patients, recipe.data.licence),
         performance=_performance(metrics),
         leaks_patients=metrics.get("leaks_patients") is True,
+        no_grade=why_not_available(
+            folder, labels=recipe.data.labels, licence=recipe.data.licence, fingerprint=fingerprint
+        ),
     )
 
 

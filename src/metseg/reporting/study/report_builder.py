@@ -140,6 +140,7 @@ def make_report(document: Document, model: Model, *, pixels: Pixels, options: Op
         technique=_technique(document, lesions, names_files=is_named),
         # Age and sex could tell who a pseudonym is.
         clinical=document.clinical if is_named else {},
+        grade=document.grade,
         model=model,
         classes=_classes(document),
         headline=document.top,

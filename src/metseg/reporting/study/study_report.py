@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
+from metseg.grading.case_grade import CaseGrade
 from metseg.headline import Headline
 from metseg.lesion import Lesion, Point
 
@@ -108,6 +109,7 @@ class Model:
         trained_on: the training data, and the number of patients.
         performance: on test patients, or else on validation patients; empty if not known.
         leaks_patients: whether scored patients were part of the training data, which makes the scores too high.
+        no_grade: why its results have no grade, one clause; empty if they have one, or if that is not known.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Model:
     trained_on: str = ""
     performance: tuple[Performance, ...] = ()
     leaks_patients: bool = False
+    no_grade: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ class StudyReport:
         unread: error code to the number of images that could not be read.
         warnings: from reading, preprocessing and prediction.
         clinical: primary tumour, age, sex and earlier treatment, from a table beside the data; usually empty.
+        grade: of the glioma, if it may be shown.
     """
 
     pseudonym: str
@@ -189,6 +193,7 @@ class StudyReport:
     colours: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     clinical: Mapping[str, str] = field(default_factory=dict)
+    grade: CaseGrade | None = None
 
     @property
     def burden(self) -> Burden:
@@ -206,6 +211,11 @@ class StudyReport:
         facts: dict[str, Any] = asdict(replace(self, key_images=(), lesions=()))
         if not self.clinical:  # reports without it keep the digest that they had
             del facts["clinical"]
+        if not self.model.no_grade:
+            del facts["model"]["no_grade"]
+        facts.pop("grade")
+        if self.grade is not None:
+            facts["grade"] = self.grade.model_dump(mode="json")
         facts["headline"] = self.headline.model_dump(mode="json")
         facts["lesions"] = [lesion.model_dump(mode="json") for lesion in self.lesions]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]

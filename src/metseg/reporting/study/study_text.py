@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from metseg.grading.case_grade import GradeReason
 from metseg.inference.input_fit import misfit_warnings
 from metseg.lesion import Lesion
 from metseg.message_text import pluralize
@@ -26,6 +27,9 @@ COUNTED_ONCE = (
     "Regions on either side of missing pictures are counted separately."
 )
 NO_SCALE = "No sizes are given in millimetres or millilitres: the pictures do not state the pixel size."
+NO_GRADE = "no tumour was found, its outlines were corrected, or the prediction is older than the classifier"
+UNKNOWN_MODEL = "the bundle of the model was not available"
+GRADE_USE = "An estimate from images for research, not a diagnosis; the grade is decided by pathology."
 UNCONFIRMED = "Found by a program; not yet confirmed by a radiologist."
 
 
@@ -98,6 +102,7 @@ def _study(report: StudyReport) -> Section:
         ("Report made on", (f"{report.made_on.isoformat()}, with metseg {report.version}",)),
         ("Images", _images(report)),
         *((("Patient, from the data set's table", _clinical(report)),) if report.clinical else ()),
+        ("Tumour grade", _grade(report)),
         ("Model", (_model_name(report),)),
         ("Preprocessing", technique.steps if technique.steps else (_no_steps(technique.steps),)),
         ("Mask", _mask(report)),
@@ -108,6 +113,24 @@ def _study(report: StudyReport) -> Section:
 def _clinical(report: StudyReport) -> tuple[str, ...]:
     stated = tuple(f"{name}: {value}" for name, value in report.clinical.items())
     return (*stated, "The network did not see these, and no prognosis follows from this report.")
+
+
+def _grade(report: StudyReport) -> tuple[str, ...]:
+    """Return the grade with what decided, or why there is none."""
+    grade = report.grade
+    if grade is None:
+        reason = report.model.no_grade or (NO_GRADE if report.model.is_described else UNKNOWN_MODEL)
+        return (f"Not available: {reason}.",)
+    return (
+        f"{grade.grade} rather than {grade.other}, probability {chance(grade.probability)}; {grade.auc_text}.",
+        f"Features that decided, with their contributions: {', '.join(map(_reason, grade.decided_by))}.",
+        GRADE_USE,
+    )
+
+
+def _reason(reason: GradeReason) -> str:
+    value = "not defined" if reason.value is None else f"{reason.value:.3g} {reason.unit}".strip()
+    return f"{reason.feature.replace('_', ' ')} {value} ({reason.contribution:+.2f})"
 
 
 def _no_steps(steps: tuple[str, ...] | None) -> str:

@@ -77,8 +77,10 @@ def write_documents(artifacts: Path, folder: Path, findings: Findings, pixels: S
 
 def _document(original: dict[str, Any], findings: Findings, text: VersionText) -> dict[str, Any]:
     rejected = findings.table[len(findings.counted) :]
+    # The grade is that of the original outlines.
+    kept = {key: value for key, value in original.items() if key != "grade"}
     return {
-        **original,
+        **kept,
         "version": text.number,
         "headline": text.headline.model_dump(mode="json"),
         "lesions": [lesion.model_dump(mode="json") for lesion in findings.counted],

@@ -1,0 +1,1 @@
+"""Grade of a glioma from its outlines and images: features, classifier and its file."""
