@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic.config import Config
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 #: Execution option of connections for writing transactions.
 WRITES = "metseg_writes"
 #: Seconds that an SQLite writer waits for another.
 BUSY_S = 30
+#: Code of PostgreSQL for a server whose disk is full.
+_POSTGRESQL_DISK_FULL: Final = "53100"
 
 
 def migration_config(connection: sa.Connection | None = None) -> Config:
@@ -43,3 +47,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Return whether an error of the database means that its disk is full."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL:
+        return True
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
