@@ -97,6 +97,12 @@ def test_studies_are_searched_in_the_database(client: TestClient, service: Servi
     assert client.get("/studies", params={"begin": "2026-01-05T12:00:00"}).status_code == 422
 
 
+@pytest.mark.parametrize("searched", ["après", "APRÈS", "Après"])
+def test_labels_are_searched_in_every_alphabet(client: TestClient, make: SimpleNamespace, searched: str) -> None:
+    study = submit(client, make, label="APRÈS")["id"]
+    assert listed(client, label=searched) == [study]
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -42,6 +42,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # begin transactions explicitly, not by the driver's heuristics
     for pragma in (f"busy_timeout={BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    # Its own knows the letters of ASCII only; PostgreSQL and Python know all.
+    connection.create_function("lower", 1, lambda text: None if text is None else text.lower(), deterministic=True)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
