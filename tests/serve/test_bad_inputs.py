@@ -22,6 +22,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom.encaps import encapsulate
@@ -642,6 +643,20 @@ def test_38_no_room_is_left(make_client: Callable[..., TestClient], make: Simple
     response = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}, data={"model": "bright-t1c"})
     refused(response, Case("resources.disk", 507, lambda make: b""), home)
     assert client.get("/ready").json()["checks"]["disk"] is False
+
+
+def test_38_a_full_disk_of_the_database(client: TestClient, service: Service, make: SimpleNamespace) -> None:
+    """SQLite says so in its own way; a page limit makes it say so without a full disk."""
+    study = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}).json()["id"]
+    with service.database.read() as session:
+        pages = session.execute(sa.text("PRAGMA page_count")).scalar_one()
+    labels = [f"visit {number}" for number in range(1000)]
+    limit = f"PRAGMA max_page_count={pages}"
+    sa.event.listen(service.database.engine, "begin", lambda connection: connection.exec_driver_sql(limit))
+    answers = (client.patch(f"/studies/{study}", json={"label": label}) for label in labels)
+    answer = next(answer for answer in answers if answer.status_code != 200)
+    assert (answer.status_code, answer.json()["code"]) == (507, "resources.disk")
+    assert client.get(f"/studies/{study}").status_code == 200  # reading goes on
 
 
 def test_38_a_full_disk_for_a_worker(

@@ -29,7 +29,7 @@ MORE: dict[tuple[str, str], set[str]] = {
     ("post", "/studies/{study_id}/cancel"): {"200", "404", "409", "422", *GUARDED},
     ("delete", "/studies/{study_id}"): {"204", "404", "422", *GUARDED},
     ("get", "/studies/{study_id}/artifacts/{name}"): {"200", "206", "304", "404", "416", "422", *GUARDED},
-    ("patch", "/studies/{study_id}"): {"200", "404", "422", *GUARDED},
+    ("patch", "/studies/{study_id}"): {"200", "404", "408", "413", "415", "422", *GUARDED},
     ("get", "/studies/{study_id}/versions"): {"200", "404", "409", "422", *GUARDED},
     ("get", "/studies/{study_id}/versions/{number}"): {"200", "404", "409", "422", *GUARDED},
     ("post", "/studies/{study_id}/versions"): {"201", "404", "409", *GUARDED, *UPLOADS},

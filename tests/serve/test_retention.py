@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from metseg.schemas import State
 from metseg.serve.service_context import Service
 from metseg.serve.storage import retention
+from metseg.serve.storage.db_models import VersionRecord
 from metseg.serve.storage.job_repository import Store
 from metseg.serve.storage.retention import ROW_STAYS, Sweeper
 
@@ -126,3 +127,22 @@ def test_leftovers_of_killed_processes_go_and_new_ones_stay(
     assert not any(folder.exists() for folder in old)
     assert all(folder.exists() for folder in new)
     assert service.folders.study(study).inputs.is_dir()
+
+
+def test_files_of_a_version_that_was_never_stored_go(
+    service: Service, study: str, sweeper_at: Callable[..., Sweeper]
+) -> None:
+    """A process that is killed between the move of the files and the commit of the row leaves them."""
+    versions = service.folders.study(study).versions
+    stored, orphan, new = (versions / (name * 16) for name in ("aa", "bb", "cc"))
+    for folder in (stored, orphan, new):
+        folder.mkdir(parents=True)
+    with service.database.write() as session:
+        row = {"parent": 0, "source": "edits", "created_at": NOW, "actor": "local", "author": "", "note": ""}
+        content = {"edits": [], "content": {}, "artifacts": []}
+        session.add(VersionRecord(study_id=study, number=1, folder=stored.name, **row, **content))
+    long_ago = time.time() - 2 * retention.ORPHAN_AGE_S
+    for folder in (stored, orphan):
+        os.utime(folder, (long_ago, long_ago))
+    sweeper_at(timedelta(0)).sweep()
+    assert {folder.name for folder in versions.iterdir()} == {stored.name, new.name}

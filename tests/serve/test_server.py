@@ -109,6 +109,15 @@ def test_43_a_slow_upload_ends_and_others_go_on(start: Start, make: SimpleNamesp
     wait_until(lambda: not any(service.folders.incoming.iterdir()))
 
 
+@pytest.mark.parametrize("call", ["PATCH /studies/{id}", "POST /studies/{id}/versions"])
+def test_43_a_slow_json_body_ends(start: Start, call: str) -> None:
+    host, port, _ = start(upload_idle_s=1.0)
+    head = f"{call.format(id='a' * 32)} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n"
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as slow:
+        slow.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
+        assert read_all(slow).startswith("HTTP/1.1 408")
+
+
 def test_43_a_deadline_for_the_whole(start: Start) -> None:
     """Bytes that keep coming, one by one, do not keep an upload alive."""
     host, port, service = start(upload_idle_s=PATIENCE_S, upload_deadline_s=1.0)

@@ -57,6 +57,16 @@ def test_other_labels_are_refused(client: TestClient, make: SimpleNamespace, lab
     assert client.get(f"/studies/{study['id']}").json()["label"] == ""
 
 
+def test_the_body_of_a_label_is_read_with_limits(client: TestClient, service: Service, make: SimpleNamespace) -> None:
+    study = submit(client, make)
+    body = b'{"label": "' + b"a" * 300_000 + b'"}'
+    headers = {"Content-Type": "application/json"}
+    answer = client.patch(f"/studies/{study['id']}", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
+    service.keys.add("other")
+    assert client.patch(f"/studies/{study['id']}", content=b"{", headers=headers).status_code == 401  # not read
+
+
 def test_only_the_owner_labels(client: TestClient, service: Service, make: SimpleNamespace) -> None:
     study = submit(client, make)
     reader, other = service.keys.add("local", [Scope.READ]), service.keys.add("other")
@@ -85,6 +95,31 @@ def test_studies_are_searched_in_the_database(client: TestClient, service: Servi
     assert listed(client, begin="2026-01-05T12:00:00Z", end="2026-02-05T00:00:00Z") == [first]
     assert listed(client, begin="2026-01-05T12:00:01+00:00", end="2026-12-31T00:00:00Z", label="c") == [second]
     assert client.get("/studies", params={"begin": "2026-01-05T12:00:00"}).status_code == 422
+
+
+@pytest.mark.parametrize("searched", ["après", "APRÈS", "Après"])
+def test_labels_are_searched_in_every_alphabet(client: TestClient, make: SimpleNamespace, searched: str) -> None:
+    study = submit(client, make, label="APRÈS")["id"]
+    assert listed(client, label=searched) == [study]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"begin": "0001-01-01T00:00:00+14:00"},
+        {"end": "9999-12-31T23:59:59-14:00"},
+        {"label": "visit\x00"},  # PostgreSQL refuses it; SQLite would not
+        {"model": "bright\x00"},
+    ],
+)
+def test_a_search_that_no_database_can_answer_is_refused(client: TestClient, query: dict[str, str]) -> None:
+    answer = client.get("/studies", params=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
+
+
+def test_a_search_reaches_the_ends_of_the_calendar(client: TestClient, make: SimpleNamespace) -> None:
+    study = submit(client, make)["id"]
+    assert listed(client, begin="0001-01-01T00:00:00Z", end="9999-12-31T23:59:59Z") == [study]
 
 
 def test_a_search_has_pages(client: TestClient, make: SimpleNamespace) -> None:

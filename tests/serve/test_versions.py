@@ -301,6 +301,15 @@ def test_a_failed_commit_leaves_no_files(
     assert correct(client, study, accept(1)).status_code == 201
 
 
+def test_38_a_correction_on_a_full_disk_leaves_no_folder(
+    client: TestClient, service: Service, study: str, make_client: Callable[..., TestClient]
+) -> None:
+    answer = correct(make_client(disk_reserve_bytes=2**60), study, accept(1))
+    assert (answer.status_code, answer.json()["code"]) == (507, "resources.disk")
+    assert not any(service.folders.incoming.iterdir())
+    assert correct(client, study, accept(1)).status_code == 201
+
+
 def test_an_unfinished_study_has_no_versions(client: TestClient, make: SimpleNamespace) -> None:
     study = client.post("/studies", files={"t1c": ("a.nii.gz", make.nifti())}).json()["id"]
     for answer in (

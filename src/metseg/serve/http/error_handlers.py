@@ -18,6 +18,7 @@ from metseg.errors import MetsegError
 from metseg.schemas import PROBLEM_MEDIA_TYPE, Problem
 from metseg.serve.http.multipart import refuse_place
 from metseg.serve.http.problem_details import Refused, make_problem, problem_of
+from metseg.serve.storage.engine import is_disk_full
 
 #: Codes for errors that the framework raises.
 _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
@@ -99,6 +100,9 @@ def methods_of(route: Route) -> set[str]:
 
 async def _database(request: Request, error: Exception) -> Response:
     _log.error("request %s: the database cannot be used", request.state.request_id, exc_info=error)
+    if is_disk_full(error):
+        full, cure = "the disk of the database is full", "delete studies, or give the service a larger disk"
+        return respond(request, make_problem("resources.disk", full, request=request.state.request_id, cure=cure))
     seconds = str(request.app.state.service.settings.retry_after_s)
     detail = "the database cannot be reached"
     problem = make_problem("resources.database", detail, request=request.state.request_id, cure="try again later")

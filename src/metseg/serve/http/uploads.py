@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -24,6 +26,9 @@ from metseg.serve.http.problem_details import Refused
 
 #: Bytes to collect before a thread writes them.
 _BATCH_BYTES: Final = 512 * 1024
+
+#: What the body of a JSON request is.
+Sent = TypeVar("Sent", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -142,11 +147,18 @@ def _too_slow(expected: str) -> Refused:
     )
 
 
-async def read_json(request: Request, limits: Limits) -> bytes:
+async def read_json(request: Request, limits: Limits, model: type[Sent]) -> Sent:
     """Return the body of a small JSON request, read with limits on size and time.
 
+    FastAPI reads a declared body itself, whole and without limits, before it looks for a key.
+
+    Args:
+        request: with the media type JSON.
+        limits: limits of the body.
+        model: what the body is.
     Raises:
         Refused: ``request.media_type``, ``request.too_large``, ``request.timeout``.
+        RequestValidationError: the body is not valid.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -158,6 +170,15 @@ async def read_json(request: Request, limits: Limits) -> bytes:
         )
     try:
         async with asyncio.timeout(limits.deadline_s):
-            return b"".join([batch async for batch in _batches(request, limits)])
+            body = b"".join([batch async for batch in _batches(request, limits)])
     except TimeoutError:
         raise _too_slow(f"{limits.deadline_s:g} s in all") from None
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+def invalid_body(error: ValidationError) -> RequestValidationError:
+    """Return the error that is answered like any other invalid request."""
+    return RequestValidationError(error.errors(include_url=False, include_context=False))

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, State, Study, StudyChange, StudyList
 from metseg.serve.http.dependencies import Reading, Svc, Writing
 from metseg.serve.http.multipart import ReceivedFile, Upload
-from metseg.serve.http.openapi import STUDY_BODY, UPLOADS, header, problems
+from metseg.serve.http.openapi import LABEL_BODY, STUDY_BODY, UPLOADS, header, problems
 from metseg.serve.http.openapi_examples import ACCEPTED, STUDIES, STUDY
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.request_options import options_of, take_label
 from metseg.serve.http.serializers import THUMBNAIL, study_of, summary_of
 from metseg.serve.http.upload_traits import traits_of_upload
 from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
-from metseg.serve.http.uploads import receiving
+from metseg.serve.http.uploads import read_json, receiving
 from metseg.serve.model_registry import USES, VOLUMES, model_for
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
@@ -40,6 +41,24 @@ IdempotencyKey = Annotated[
     ),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="An earlier ETag; the answer is 304 if nothing has changed.")]
+
+#: Text of a search. PostgreSQL takes no NUL.
+_NO_NUL: Final = r"^[^\x00]*$"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time in UTC, as it is compared.
+
+    Raises:
+        ValueError: in UTC it lies outside of the years 1 to 9999, which Python and the databases know.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time must lie in the years 1 to 9999, in UTC too") from None
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 _ETAG: Final = {
     "ETag": header("Changes with every change of the study."),
@@ -95,11 +114,18 @@ async def create_study(
 def _search(
     state: Annotated[State | None, Query(description="Only studies in this state.")] = None,
     label: Annotated[
-        str | None, Query(max_length=LABEL_CHARACTERS, description="Only studies with these letters in their label.")
+        str | None,
+        Query(
+            max_length=LABEL_CHARACTERS,
+            pattern=_NO_NUL,
+            description="Only studies with these letters in their label.",
+        ),
     ] = None,
-    model: Annotated[str | None, Query(max_length=100, description="Only studies of this model.")] = None,
-    begin: Annotated[AwareDatetime | None, Query(description="Only studies accepted at this time or later.")] = None,
-    end: Annotated[AwareDatetime | None, Query(description="Only studies accepted before this time.")] = None,
+    model: Annotated[
+        str | None, Query(max_length=100, pattern=_NO_NUL, description="Only studies of this model.")
+    ] = None,
+    begin: Annotated[_Moment | None, Query(description="Only studies accepted at this time or later.")] = None,
+    end: Annotated[_Moment | None, Query(description="Only studies accepted before this time.")] = None,
 ) -> Search:
     """Return the conditions of a search, from the query."""
     return Search(label, model, state, begin, end)
@@ -157,12 +183,22 @@ def get_study(
     response_model=Study,
     responses={
         200: _example({**STUDY, "label": "Follow-up 2"}, "The study with its new label.", _ETAG),
-        **problems("request.forbidden", "request.unknown", "request.url", "request.invalid"),
+        **problems(
+            "request.forbidden",
+            "request.unknown",
+            "request.url",
+            "request.invalid",
+            "request.media_type",
+            "request.too_large",
+            "request.timeout",
+        ),
     },
+    openapi_extra=LABEL_BODY,
 )
-def label_study(response: Response, service: Svc, who: Writing, study_id: StudyId, change: StudyChange) -> Study:
+async def label_study(request: Request, response: Response, service: Svc, who: Writing, study_id: StudyId) -> Study:
     """Change the label of a study, a few words to find it again. Never use the name of a patient."""
-    record = service.studies.set_label(who, study_id, " ".join(change.label.split()))
+    change = await read_json(request, service.edit_limits, StudyChange)
+    record = await run_in_threadpool(service.studies.set_label, who, study_id, " ".join(change.label.split()))
     _head(response, record)
     return study_of(record)
 

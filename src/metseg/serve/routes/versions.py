@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -16,7 +15,7 @@ from metseg.serve.http.openapi import UPLOADS, VERSION_BODY, VERSION_MASK_BODY, 
 from metseg.serve.http.openapi_examples import CORRECTED, VERSIONS
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.upload_validation import check_file
-from metseg.serve.http.uploads import read_json, receiving
+from metseg.serve.http.uploads import invalid_body, read_json, receiving
 from metseg.serve.routes.artifacts import FILE_RESPONSES, ByteRange, is_content, send_file
 from metseg.serve.routes.studies import IfNoneMatch, StudyId
 from metseg.serve.service_context import Service
@@ -104,7 +103,7 @@ async def create_version(
 
     `parent` is the version that was corrected. If another correction was stored meanwhile, the answer is 409.
     """
-    new = _parsed(await read_json(request, service.edit_limits))
+    new = await read_json(request, service.edit_limits, NewVersion)
     with service.correcting.enter():
         version = await run_in_threadpool(service.corrections.correct, who, study_id, new)
     response.headers["Location"] = f"/studies/{study_id}/versions/{version.number}"
@@ -184,7 +183,7 @@ def _accept(service: Service, who: Principal, study_id: str, upload: Upload) -> 
     try:
         new = NewMask.model_validate(fields)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid_body(error) from None
     if len(upload.files) != 1:
         raise Refused("request.invalid", "the form contains no file", where="the form", expected="one mask")
     kind, _ = check_file(upload.files[0].path, "file 1")
@@ -198,14 +197,3 @@ def _accept(service: Service, who: Principal, study_id: str, upload: Upload) -> 
         )
     service.measures.uploaded(upload.files[0].bytes)
     return service.corrections.upload(who, study_id, new, upload.files[0].path)
-
-
-def _parsed(body: bytes) -> NewVersion:
-    try:
-        return NewVersion.model_validate_json(body)
-    except ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _invalid(error: ValidationError) -> RequestValidationError:
-    return RequestValidationError(error.errors(include_url=False, include_context=False))

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute
 
 from metseg.schemas import FINAL_STATES
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
 from metseg.serve.storage.database import Database
-from metseg.serve.storage.db_models import StudyRecord
+from metseg.serve.storage.db_models import StudyRecord, VersionRecord
 from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.job_repository import Clock, now
 from metseg.serve.storage.study_service import hide
@@ -103,18 +104,20 @@ class Sweeper:
                 discard_scratch(self.folders, study_id, inputs=self.settings.discard_inputs)
 
     def remove_orphans(self) -> None:
-        """Remove abandoned uploads, and folders of studies that were never accepted."""
+        """Remove abandoned uploads, and folders of studies and versions that were never accepted."""
         _remove_older(self.folders.incoming.glob("*"), 2 * self.settings.upload_deadline_s)
-        old = [path for path in self.folders.studies.glob("??/*") if _age_s(path) > ORPHAN_AGE_S]
-        for some in _parts(old):
-            known = self._known([path.name for path in some])
+        self._remove_unknown(self.folders.studies.glob("??/*"), StudyRecord.id)
+        # A process that dies between the move of a version's files and the commit of its row leaves such a folder.
+        self._remove_unknown(self.folders.studies.glob("??/*/versions/*"), VersionRecord.folder)
+
+    def _remove_unknown(self, paths: Iterable[Path], column: InstrumentedAttribute[str]) -> None:
+        """Remove old folders with a name that no row has in a column."""
+        for some in _parts([path for path in paths if _age_s(path) > ORPHAN_AGE_S]):
+            with self.database.read() as session:
+                known = set(session.scalars(sa.select(column).where(column.in_([path.name for path in some]))))
             for path in some:
                 if path.name not in known:
                     shutil.rmtree(path, ignore_errors=True)
-
-    def _known(self, study_ids: list[str]) -> set[str]:
-        with self.database.read() as session:
-            return set(session.scalars(sa.select(StudyRecord.id).where(StudyRecord.id.in_(study_ids))))
 
     def _is_old(self, since: datetime | None) -> bool:
         return since is not None and since < self.clock() - ROW_STAYS

@@ -181,8 +181,8 @@ class Corrections:
     def _working_folder(self) -> Iterator[Path]:
         """Yield an empty folder of a random name below ``incoming/``, and remove what is left of it."""
         folder = self.studies.folders.incoming / secrets.token_hex(16)
-        make_incoming_folder(folder, self.limits)
         try:
+            make_incoming_folder(folder, self.limits)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
