@@ -40,7 +40,7 @@ def test_stored_by_one_found_and_retrieved_by_both(
     assert orthanc.count() == 5
     for other in PROTOCOLS:
         url = getattr(orthanc, other)
-        conditions = ("--patient-id", "4711*", "--date", "20240101-20240131", "--description", "Brain m*")
+        conditions = ("--patient-id", "4711*", "--date", "20240101-20240131", "--description", "Brain*")
         conditions += ("--modality", "MR", "--accession", "A/17")
         _, out, _ = run_metseg("pacs", "find", "--server", url, *conditions, "--json")
         (found,) = json.loads(out)["studies"]

@@ -10,7 +10,7 @@ import typer
 
 from metseg.errors import UsageError
 from metseg.message_text import pluralize
-from metseg.pacs.server_address import DEFAULT_TIMEOUT_S
+from metseg.pacs.server_address import DEFAULT_TIMEOUT_S, DEFAULT_TITLE
 
 if TYPE_CHECKING:
     from metseg.pacs import Archive, SendReport, StudyRecord
@@ -156,6 +156,61 @@ def send(
         raise report.error
     if report.failed:
         raise typer.Exit(PARTIAL)
+
+
+@app.command()
+def receive(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port to receive on; 0: a free one.")],
+    folder: Annotated[Path, typer.Option("--folder", help="For received studies, results and the state; private.")],
+    allow: Annotated[list[str], typer.Option("--allow", metavar="AET", help="Title that may send; can be repeated.")],
+    rules: Annotated[Path, typer.Option("--rules", help="TOML file: which studies, with which model.")],
+    server: Annotated[
+        str, typer.Option("--server", metavar="URL", help="PACS for the results; a URL as of `metseg pacs send`.")
+    ],
+    aet: Annotated[str, typer.Option("--aet", help="Own title.")] = DEFAULT_TITLE,
+    host: Annotated[str, typer.Option("--host", help="Address to bind; 0.0.0.0: reachable from others.")] = "127.0.0.1",
+    service: Annotated[
+        str | None, typer.Option("--service", help="URL of the service. (default: METSEG_API_URL, or this machine)")
+    ] = None,
+    quiet: Annotated[
+        float, typer.Option("--quiet", min=0, help="Seconds without a new object after which a study is complete.")
+    ] = 60.0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Accept TLS only; needs --certificate. With --ca-file, senders need one too.")
+    ] = False,
+    ca_file: Authorities = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Receive studies, have them processed by a service, and store the results in a PACS; until Ctrl-C.
+
+    Prints one JSON line per event, without names. After a restart it continues: each study is processed once, and each
+    result is stored once. The service needs METSEG_DICOM_EXPORTS and METSEG_DICOM_IDENTITY=keep, and its key is read
+    from METSEG_API_KEY.
+    """
+    from metseg.pacs.connection import connect, require_extra
+    from metseg.pacs.routing_rules import read_rules
+    from metseg.pacs.server_address import TlsFiles
+
+    require_extra()
+    from metseg.pacs.receiver_loop import run_receiver
+
+    if tls and certificate is None:
+        raise UsageError("--tls needs a certificate", cure="give --certificate and --key", code="usage.options")
+    files = TlsFiles(ca_file, certificate, key)
+    run_receiver(
+        aet,
+        port,
+        folder,
+        host=host,
+        allowed=tuple(allow),
+        rules=read_rules(rules),
+        archive=connect(server, files, timeout_s=timeout),
+        service=service,
+        quiet_s=quiet,
+        tls=files if tls else None,
+    )
 
 
 def study_table(records: tuple[StudyRecord, ...]) -> list[str]:

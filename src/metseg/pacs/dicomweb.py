@@ -34,9 +34,9 @@ logging.getLogger("retrying").setLevel(logging.CRITICAL)
 
 
 class _TimeoutAdapter(HTTPAdapter):
-    """Gives every request a timeout, which requests does not, and sends wildcards as they are.
+    """Gives every request a timeout, which requests does not, and leaves ``*`` and ``/`` in a query as they are.
 
-    Orthanc's plugin does not decode ``%2A`` in a query, and ``*`` needs no encoding (RFC 3986).
+    They need no encoding there (RFC 3986), and Orthanc's plugin (1.7) does not decode a query.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -45,7 +45,7 @@ class _TimeoutAdapter(HTTPAdapter):
 
     def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
         address, mark, query = request.url.partition("?")
-        request.url = address + mark + query.replace("%2A", "*").replace("+", "%20")
+        request.url = address + mark + query.replace("%2A", "*").replace("%2F", "/").replace("+", "%20")
         return super().send(request, **{**options, "timeout": self._timeout_s})
 
 

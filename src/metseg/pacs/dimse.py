@@ -57,6 +57,8 @@ _STORED_WITH_WARNING: Final = (0xB000, 0xB006, 0xB007)
 _OUT_OF_RESOURCES: Final = (0xA700, 0xA701, 0xA702)
 #: Presentation contexts of one association (PS3.8).
 _MOST_CONTEXTS: Final = 128
+#: Refused contexts that a message names.
+_NAMED: Final = 3
 #: SOP classes that are expected if the PACS does not list those of a series.
 _USUAL_CLASSES: Final = (
     MRImageStorage, EnhancedMRImageStorage, SecondaryCaptureImageStorage, SegmentationStorage,
@@ -221,7 +223,7 @@ class DimseArchive:
         if association.is_rejected:
             return self._rejection(association)
         if association.rejected_contexts:
-            return self._no_context(association.rejected_contexts)
+            return self._no_context(association)
         if not is_open:
             return unreachable(str(self), "no connection" if self._tls is None else "no connection, or TLS failed")
         return timed_out(str(self), self._timeout_s)
@@ -244,14 +246,17 @@ class DimseArchive:
             code="pacs.title" if known else "pacs.rejected",
         )
 
-    def _no_context(self, rejected: Sequence[PresentationContext]) -> PacsError:
-        refused = sorted(
-            {f"{UID(str(item.abstract_syntax)).name} with {UID(str(item.transfer_syntax[0])).name}"
-             for item in rejected}
-        )  # fmt: skip
-        more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+    def _no_context(self, association: Association) -> PacsError:
+        # The answer of the PACS has no transfer syntaxes: they are in the request.
+        rejected = {item.context_id for item in association.rejected_contexts}
+        refused = [
+            f"{UID(str(item.abstract_syntax)).name} with {UID(str(item.transfer_syntax[0])).name}"
+            for item in association.requestor.requested_contexts
+            if item.context_id in rejected
+        ]
+        more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         return PacsError(
-            f"the PACS refuses every presentation context: {', '.join(refused[:3])}{more}",
+            f"the PACS refuses every presentation context: {', '.join(refused[:_NAMED])}{more}",
             where=str(self),
             cure="allow this service and transfer syntax for our title in the PACS, or use its DICOMweb address",
             code="pacs.presentation_context",
