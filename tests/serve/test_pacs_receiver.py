@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from metseg.client.study_client import Client
 from metseg.pacs import StudyQuery, connect, retrieve_study, send_files
 from metseg.pacs.receiver_state import JobState, ReceiverState
 from metseg.pacs.routing_rules import RoutingRules
+from metseg.pacs.sending import read_outgoing
 from metseg.pacs.study_processing import StudyProcessor
 from metseg.pacs.study_receiver import StudyReceiver
 
@@ -138,6 +140,37 @@ def test_a_study_is_processed_once_and_each_result_is_stored_once(
     processor.step(next(later))
     assert [job.state for job in state.jobs()] == [JobState.DONE]
     assert server.count() == 12
+
+
+def test_the_orthanc_of_the_compose_file_forwards_images_and_keeps_results(tmp_path: Path, scanner: Any) -> None:
+    module = runpy.run_path(str(TESTS / "pacs" / "orthanc.py"))
+    if reason := module["missing_programs"]():
+        pytest.skip(reason)
+    deploy = TESTS.parent / "deploy"
+    settings = json.loads((deploy / "orthanc.json").read_text())
+    state = ReceiverState(tmp_path / "in" / "receiver.sqlite")
+    receiver = StudyReceiver("METSEG", 0, tmp_path / "in", state, allowed=("ORTHANC",), audit=lambda *_, **__: None)
+    settings["DicomModalities"]["receiver"] |= {"Host": "127.0.0.1", "Port": receiver.port}
+    settings["LuaScripts"] = [str(deploy / Path(settings["LuaScripts"][0]).name)]
+    for name in ("StorageDirectory", "IndexDirectory", "DicomPort", "HttpServerEnabled"):
+        del settings[name]
+    server = module["Orthanc"](tmp_path / "orthanc", **settings)
+    server.start()
+    try:
+        paths = scanner.write(tmp_path / "study", scanner.slices(scanner.pixels(3)))
+        send_files(connect(server.dimse), paths[:1])  # METSEG sends results, which stay
+        scanned = connect(f"dimse://ORTHANC@127.0.0.1:{server.dicom}?calling=SCANNER")
+        assert [reason for _, reason in scanned.store([read_outgoing(path) for path in paths[1:]])] == ["", ""]
+        deadline = time.monotonic() + 60
+        while len(found := list((tmp_path / "in").rglob("*.dcm"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        uids = {read_outgoing(path).reference.sop_uid for path in paths[1:]}
+        assert {path.stem for path in found} == uids
+        assert server.count() == 3
+    finally:
+        server.kill()
+        receiver.close()
+        state.close()
 
 
 def killed(*_: object, **__: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,8 @@ def pacs() -> None:
 
     Credentials of DICOMweb are read from METSEG_PACS_USER and METSEG_PACS_PASSWORD, or METSEG_PACS_TOKEN.
     """
+    # They repeat wrong values of headers, which can be names.
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
 @app.command()

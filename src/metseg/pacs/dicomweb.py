@@ -26,6 +26,10 @@ from metseg.pacs.study_records import (
 
 #: Objects as they are stored, without a change of the transfer syntax.
 _AS_STORED: Final = (("application/dicom", "*"),)
+_STUDY_UID: Final = "0020000D"
+_SOP_UID: Final = "00080018"
+#: Code of an address or an object that the server does not have.
+_ABSENT: Final = "pacs.absent"
 _BUSY: Final = (408, 429, 502, 503, 504)
 
 
@@ -86,22 +90,23 @@ class WebArchive:
 
     def find_studies(self, query: StudyQuery) -> tuple[StudyRecord, ...]:
         """Return the studies that match."""
-        with self._errors():
-            found = self._client.search_for_studies(
-                search_filters=dict(query.filters()), fields=list(STUDY_KEYWORDS), get_remaining=True
-            )
+        filters, fields = dict(query.filters()), list(STUDY_KEYWORDS)
+        found = self._pages(
+            lambda offset: self._client.search_for_studies(search_filters=filters, fields=fields, offset=offset),
+            _STUDY_UID,
+        )
         return tuple(record_of(Dataset.from_json(item)) for item in found)
 
     def find_instances(self, study_uid: str) -> tuple[InstanceReference, ...]:
         """Return the objects of a study."""
-        with self._errors():
-            try:
-                found = self._client.search_for_instances(study_uid, get_remaining=True)
-            except requests.HTTPError as error:
-                if error.response is not None and error.response.status_code == requests.codes.not_found:
-                    return ()
-                raise
-        return tuple(reference_of(Dataset.from_json({"0020000D": _uid_element(study_uid), **item})) for item in found)
+        try:
+            found = self._pages(lambda offset: self._client.search_for_instances(study_uid, offset=offset), _SOP_UID)
+        except PacsError as error:
+            if error.code == _ABSENT:
+                return ()
+            raise
+        study = {_STUDY_UID: {"vr": "UI", "Value": [study_uid]}}
+        return tuple(reference_of(Dataset.from_json({**study, **item})) for item in found)
 
     def fetch(self, wanted: Sequence[InstanceReference], whole_series: bool, keep: Callable[[Any], None]) -> None:
         """Retrieve objects of one series, in the transfer syntax in which they are stored."""
@@ -127,6 +132,18 @@ class WebArchive:
                 yield item, error.what
             else:
                 yield item, _failure(answer)
+
+    def _pages(self, search: Callable[[int], list[dict[str, Any]]], key: str) -> list[dict[str, Any]]:
+        """Return the answers of all pages, each once: some servers, Orthanc among them, ignore the offset."""
+        found: dict[str, dict[str, Any]] = {}
+        offset = 0
+        while True:
+            with self._errors():
+                page = {item[key]["Value"][0]: item for item in search(offset)}
+            if not page.keys() - found.keys():
+                return list(found.values())
+            found |= page
+            offset += len(page)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -166,7 +183,7 @@ class WebArchive:
             return PacsError("the PACS is busy", where=str(self), got=status, cure="try again later", code="pacs.busy")
         if status == requests.codes.not_found:
             cure = "check the address (it often ends in /dicom-web) and the UID"
-            return PacsError("the PACS does not have this", where=str(self), got=status, cure=cure, code="pacs.absent")
+            return PacsError("the PACS does not have this", where=str(self), got=status, cure=cure, code=_ABSENT)
         cure = "see the log of the PACS"
         return PacsError(f"the PACS refused the request with status {status}", where=str(self), cure=cure)
 
@@ -175,10 +192,6 @@ def _failure(answer: Any) -> str:
     """Return why an object was not stored; empty if it was."""
     failed = answer.get("FailedSOPSequence") or ()
     return "; ".join(f"the PACS refused it with reason 0x{int(item.get('FailureReason', 0)):04X}" for item in failed)
-
-
-def _uid_element(uid: str) -> dict[str, Any]:
-    return {"vr": "UI", "Value": [uid]}
 
 
 def _reason(error: Exception) -> str:
