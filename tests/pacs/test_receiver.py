@@ -158,9 +158,12 @@ def test_a_truncated_association_leaves_nothing_and_others_are_served(
 
 
 def test_a_quiet_study_becomes_one_job_and_a_late_object_another(
-    receiver: StudyReceiver, state: ReceiverState, processor: StudyProcessor, events: Events, study: Path
-) -> None:
+    receiver: StudyReceiver, state: ReceiverState, processor: StudyProcessor, events: Events, study: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     send(receiver, study / "plain")
+    series = files_below(tmp_path / "in")[0].parent
+    (series / "notes.dcm").write_text("no object: put there by a person")
     for _ in range(2):
         processor.step(9e9)
     (job,) = state.jobs()

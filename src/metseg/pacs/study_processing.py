@@ -72,7 +72,11 @@ class StudyProcessor:
     def step(self, now: float) -> None:
         """Do what is due at a time in seconds: close quiet studies, and take each job one state further."""
         for study_uid in self._state.quiet_studies(now - self._quiet_s):
-            self._close(study_uid, now - self._quiet_s)
+            try:
+                self._close(study_uid, now - self._quiet_s)
+            except OSError:  # the disk: look again after another quiet time
+                self._state.add_arrival(study_uid, now)
+                self._audit("not_read", code="resources.system")
         for job in self._state.jobs(due=now):
             try:
                 self._advance(job)
@@ -171,11 +175,15 @@ def _is_permanent(error: Exception) -> bool:
 def _read_images(folder: Path) -> list[_Image]:
     """Return the files of a study in the order of their names."""
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
 
     tags = ["Modality", "StudyDescription", "SeriesDescription"]
     found = []
     for path in sorted(folder.rglob("*.dcm")):
-        header = dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        try:
+            header = dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        except InvalidDicomError:  # put there by others: the receiver writes complete objects only
+            continue
         descriptions = (_text(header, "StudyDescription"), _text(header, "SeriesDescription"))
         name = path.relative_to(folder).as_posix()
         found.append(_Image(name, _text(header, "Modality"), descriptions, f"{path.stem}:{_digest(path)}"))
