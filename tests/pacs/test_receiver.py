@@ -104,6 +104,13 @@ def test_only_allowed_titles_may_send(receiver: StudyReceiver, events: Events) -
     assert events.count("rejected") == 2
 
 
+def test_a_pacs_without_c_get_says_so(receiver: StudyReceiver, study: Path) -> None:
+    wanted = [read_outgoing(path).reference for path in (study / "plain").iterdir()]
+    with pytest.raises(PacsError, match="Study Root Query/Retrieve Information Model - GET") as refusal:
+        connect(address(receiver)).fetch(wanted, True, lambda _dataset: None)
+    assert refusal.value.code == "pacs.presentation_context"
+
+
 @pytest.mark.filterwarnings("ignore:.*UI:UserWarning")
 @pytest.mark.parametrize("uid", ["../../../../tmp/x", "1..2", "1." * 40 + "1", ""])
 def test_an_object_with_a_wrong_uid_is_refused(

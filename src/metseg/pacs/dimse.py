@@ -143,6 +143,8 @@ class DimseArchive:
         with self._association(
             [build_context(model), *contexts], roles=roles, handlers=[(evt.EVT_C_STORE, receive)]
         ) as association:
+            if model not in {context.abstract_syntax for context in association.accepted_contexts}:
+                raise self._no_context(association)
             for status, _ in association.send_c_get(identifier, model):
                 if not failures:
                     self._require(status, "C-GET", fine=(0xFF00, _WARNING))
@@ -166,6 +168,8 @@ class DimseArchive:
             answer = association.send_c_store(dcmread(item.path))
         except RuntimeError:  # pynetdicom: the association has ended
             raise self._interrupted() from None
+        except (ValueError, AttributeError):
+            return "the file cannot be encoded as DICOM"
         if "Status" not in answer:
             raise self._interrupted()
         if answer.Status == _SUCCESS or answer.Status in _STORED_WITH_WARNING:
@@ -256,7 +260,7 @@ class DimseArchive:
         ]
         more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         return PacsError(
-            f"the PACS refuses every presentation context: {', '.join(refused[:_NAMED])}{more}",
+            f"the PACS refuses presentation contexts: {', '.join(refused[:_NAMED])}{more}",
             where=str(self),
             cure="allow this service and transfer syntax for our title in the PACS, or use its DICOMweb address",
             code="pacs.presentation_context",

@@ -168,7 +168,9 @@ def reference_of(dataset: Any) -> InstanceReference:
         InputError: a UID is absent or is not a UID.
     """
     return InstanceReference(
-        *(require_uid(_text(dataset, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")),
+        require_uid(_text(dataset, "StudyInstanceUID")),
+        require_uid(_text(dataset, "SeriesInstanceUID")),
+        require_uid(_text(dataset, "SOPInstanceUID")),
         _text(dataset, "SOPClassUID"),
     )
 
