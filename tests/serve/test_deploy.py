@@ -356,3 +356,26 @@ def test_the_page_names_files_and_commands_that_exist() -> None:
     commands = typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
     for name in re.findall(r"(?:^ {4}|-- |run --rm (?:-T )?api )(?:metseg )?(up|serve|models|doctor)\b", page, re.M):
         assert name in commands, name
+
+
+def test_the_clinic_file_is_hardened_and_its_commands_exist() -> None:
+    clinic = yaml.safe_load((ROOT / "deploy" / "clinic.yaml").read_text("utf-8"))
+    services = clinic["services"]
+    load_settings(**{name.removeprefix("METSEG_").lower(): value
+                     for name, value in services["worker"]["environment"].items()})  # fmt: skip
+    for name in ("orthanc", "receiver"):
+        service = services[name]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert {"cpus", "memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
+        for mount in service["volumes"]:
+            source = mount.split(":")[0]
+            assert source in clinic["volumes"] or (ROOT / source).is_file(), mount
+    assert re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+", services["orthanc"]["image"])
+    assert services["receiver"]["image"] == f"metseg:{__version__}"
+    assert services["receiver"]["user"] == "10001:10001"
+    words = services["receiver"]["command"]
+    command = typer.main.get_command(command_line)
+    for word in words[:2]:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    assert {word for word in words if word.startswith("--")} <= {name for one in command.params for name in one.opts}

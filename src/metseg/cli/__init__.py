@@ -28,6 +28,7 @@ from metseg.cli import (
     grade,
     inspect,
     models,
+    pacs,
     plan,
     predict,
     recipes,
@@ -107,7 +108,8 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(serve.app, name="serve")
 app.add_typer(corrections.app, name="corrections")
 app.add_typer(grade.app, name="grade")
-for group in (app, figure.app, models.app, recipes.app, serve.app, serve.keys, corrections.app, grade.app):
+app.add_typer(pacs.app, name="pacs")
+for group in (app, figure.app, models.app, recipes.app, serve.app, serve.keys, corrections.app, grade.app, pacs.app):
     for listed in group.registered_commands:
         # By default, Typer cuts the summaries in a list of commands off at the width of the terminal.
         listed.short_help = _first_sentence(listed.callback)

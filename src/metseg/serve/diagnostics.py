@@ -18,8 +18,11 @@ from metseg.serve.storage.database import Database
 from metseg.serve.storage.database_check import check_database, newest_revision
 
 PREFIX: Final = "METSEG_"
-#: ``METSEG_*`` variables that are not settings of the service: those of clients, of released models and of pseudonyms.
-OTHER_VARIABLES: Final = ("API_URL", "API_KEY", "MODELS_URL", "PAGE_MEMORY_BYTES", "PSEUDONYM_KEY")
+#: ``METSEG_*`` variables that are not settings of the service: of clients, released models, the PACS and pseudonyms.
+OTHER_VARIABLES: Final = (
+    "API_URL", "API_KEY", "MODELS_URL", "PACS_PASSWORD", "PACS_TOKEN", "PACS_USER", "PAGE_MEMORY_BYTES",
+    "PSEUDONYM_KEY",
+)  # fmt: skip
 #: Prefix of the variables for tests.
 _OF_TESTS: Final = f"{PREFIX}TEST_"
 
