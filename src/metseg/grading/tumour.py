@@ -121,7 +121,7 @@ class Tumour:
         if len(places) < 2:
             return np.zeros(places.shape[1])
         variances = np.linalg.eigvalsh(np.cov(places.T, bias=True))
-        return np.sqrt(np.clip(variances[::-1], 0, None))
+        return np.asarray(np.sqrt(np.clip(variances[::-1], 0, None)), dtype=np.float64)
 
 
 def tumour_of(case: Case, labels: npt.NDArray[np.uint8], scheme: str, *, grid: Volume) -> Tumour:

@@ -64,7 +64,7 @@ def _voxels(tumour: Tumour, tissues: Sequence[str] | None) -> float:
 
 
 def _head_share(tumour: Tumour) -> float:
-    return tumour.voxels / max(np.count_nonzero(tumour.head | tumour.mask), 1)
+    return tumour.voxels / max(int(np.count_nonzero(tumour.head | tumour.mask)), 1)
 
 
 def _median_ratio(tumour: Tumour, sequence: str) -> float:
@@ -101,7 +101,7 @@ def _volume_mm3(tumour: Tumour) -> float:
 def _sphericity(tumour: Tumour) -> float:
     if tumour.spacing_mm is None:
         return NOT_DEFINED
-    return math.pi ** (1 / 3) * (6 * _volume_mm3(tumour)) ** (2 / 3) / tumour.surface_mm2
+    return float(math.pi ** (1 / 3) * (6 * _volume_mm3(tumour)) ** (2 / 3) / tumour.surface_mm2)
 
 
 def _surface_to_volume(tumour: Tumour) -> float:

@@ -10,7 +10,9 @@ from typing import Any, Final
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
-from pynetdicom.sop_class import Verification
+from pynetdicom.events import EventHandlerType
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at its import
+from pynetdicom.transport import ThreadedAssociationServer
 
 from metseg.errors import MetsegError, ResourceError
 from metseg.pacs.receiver_state import ReceiverState
@@ -66,12 +68,15 @@ class StudyReceiver:
         entity.maximum_associations = _ASSOCIATIONS
         entity.network_timeout = entity.dimse_timeout = _IDLE_S
         entity.add_supported_context(Verification)
-        for context in AllStoragePresentationContexts:
-            entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
-        handlers = [(evt.EVT_C_STORE, self._receive), (evt.EVT_REJECTED, lambda _event: audit("rejected"))]
+        for storage in AllStoragePresentationContexts:
+            entity.add_supported_context(str(storage.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        handlers: list[EventHandlerType] = [
+            (evt.EVT_C_STORE, self._receive),
+            (evt.EVT_REJECTED, lambda _event: audit("rejected")),
+        ]
         context = tls.context(for_server=True) if tls else None
         try:
-            self._server = entity.start_server((host, port), block=False, evt_handlers=handlers, ssl_context=context)
+            server = entity.start_server((host, port), block=False, evt_handlers=handlers, ssl_context=context)
         except OSError as error:
             raise ResourceError(
                 "the port cannot be opened",
@@ -80,10 +85,13 @@ class StudyReceiver:
                 cure="choose another --port, or end the program that uses it",
                 code="resources.port",
             ) from None
+        assert isinstance(server, ThreadedAssociationServer)  # None is of servers that block
+        self._server = server
 
     @property
     def port(self) -> int:
         """Return the port."""
+        assert self._server.socket is not None
         return int(self._server.socket.getsockname()[1])
 
     def close(self) -> None:
