@@ -69,9 +69,9 @@ class StudyReceiver:
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
         handlers = [(evt.EVT_C_STORE, self._receive), (evt.EVT_REJECTED, lambda _event: audit("rejected"))]
-        context = tls.context(for_server=True) if tls else None
+        encryption = tls.context(for_server=True) if tls else None
         try:
-            self._server = entity.start_server((host, port), block=False, evt_handlers=handlers, ssl_context=context)
+            self._server = entity.start_server((host, port), block=False, evt_handlers=handlers, ssl_context=encryption)
         except OSError as error:
             raise ResourceError(
                 "the port cannot be opened",
