@@ -20,6 +20,7 @@ from metseg.bundle_folder import (
 )
 from metseg.errors import UsageError
 from metseg.inference.fitness import trained_on_text
+from metseg.io.data_origin import is_simulated
 from metseg.recipe import Recipe, parse_recipe
 from metseg.reporting.study.study_report import Model, Performance
 
@@ -95,6 +96,7 @@ def _model(name: str, recipe: Recipe, metrics: Mapping[str, Any], fingerprint: s
         trained_on=trained_on_text(patients, recipe.data.licence),
         performance=_performance(metrics),
         leaks_patients=metrics.get("leaks_patients") is True,
+        is_simulated=is_simulated(recipe.data.licence),
     )
 
 

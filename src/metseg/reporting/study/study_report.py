@@ -108,6 +108,7 @@ class Model:
         trained_on: the training data, and the number of patients.
         performance: on test patients, or else on validation patients; empty if not known.
         leaks_patients: whether scored patients were part of the training data, which makes the scores too high.
+        is_simulated: whether it was trained and scored on simulated patients.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Model:
     trained_on: str = ""
     performance: tuple[Performance, ...] = ()
     leaks_patients: bool = False
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)
