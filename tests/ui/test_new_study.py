@@ -99,7 +99,8 @@ def test_a_model_that_waits_for_its_terms_is_preselected_and_not_called_unfit(se
     text = words(shown).replace("\\", "")
     assert shown.selectbox(key="model-picture").value == "lgg-flair"
     assert "The model lgg-flair can be used with these images after its terms are accepted." in text
-    assert "No installed model fits" not in text and "run a command" not in text
+    assert "No installed model fits" not in text
+    assert "run a command" not in text
     assert "other: it is for FLAIR; add it." in text
     assert shown.button(key="accept-lgg-flair")
 
