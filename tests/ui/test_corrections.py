@@ -47,7 +47,7 @@ def test_nothing_can_be_saved_without_an_edit(service: FakeApi, page: OpenPage, 
     assert not shown.exception
     assert "Corrections" in [item.value for item in shown.subheader]
     assert shown.button(key=f"save-{study.id}").disabled
-    assert "Version 0: result of the model, 2 lesions" in shown.selectbox(key=f"version-{study.id}-1").options[0]
+    assert "Version 0: result of the model, 2 findings" in shown.selectbox(key=f"version-{study.id}-1").options[0]
 
 
 def test_lesions_are_reviewed_and_saved_as_a_version(service: FakeApi, page: OpenPage, study: Study) -> None:
@@ -65,7 +65,7 @@ def test_lesions_are_reviewed_and_saved_as_a_version(service: FakeApi, page: Ope
     assert (sent.parent, sent.author, sent.note) == (0, "reader 1", "lesion 2 is a vessel")
     assert shown.selectbox(key=f"version-{study.id}-2").value == 1
     assert shown.button(key=f"save-{study.id}").label == "Save as version 2"
-    assert "Compared with version 0: 2 to 1 lesions, 1.3 to 1.2 mL, Dice 0.960" in words(shown)
+    assert "Compared with version 0: 2 to 1 finding, 1.3 to 1.2 mL, Dice 0.960" in words(shown)
     assert "**accepted**" in words(shown)
     assert f"GET /studies/{study.id}/versions/1/artifacts/mask.nii.gz" in service.asked
 

@@ -314,7 +314,7 @@ def test_a_result_says_which_file_is_which_sequence_and_why(service: FakeApi, pa
     shown = page(study)
     require_sound(shown)
     said = [caption.value.replace("\\", "") for caption in shown.caption]
-    assert "T1 with contrast: read from the 1st file uploaded (the form declares it (T1 with contrast))" in said
+    assert "T1 with contrast: read from the 1st file uploaded (chosen at the upload)" in said
 
 
 def test_warnings_name_sequences_as_the_rest_of_the_page_does(service: FakeApi, page: OpenPage) -> None:

@@ -80,6 +80,31 @@ def test_if_none_fits_each_model_has_its_line(service: FakeApi, page: OpenPage) 
     assert "a: it needs FLAIR; add FLAIR.  \nb: it needs FLAIR; add FLAIR." in text
 
 
+def test_a_study_is_not_sent_to_a_model_that_it_does_not_fit(service: FakeApi, page: OpenPage) -> None:
+    service.choice = ModelChoice(misfits=(ModelMisfit(model="mets-3d", reason="it needs t1c", cure="add t1c"),))
+    shown = with_t1c(page())
+    shown.selectbox(key="model-nifti").set_value("mets-3d").run()
+    assert shown.button(key="analyse").disabled
+    service.choice = ModelChoice(model="mets-3d", reason="Model mets-3d was chosen.")
+    assert not shown.run().button(key="analyse").disabled
+
+
+def test_a_model_that_waits_for_its_terms_is_preselected_and_not_called_unfit(service: FakeApi, page: OpenPage) -> None:
+    restricted = lgg().model_copy(update={"non_commercial": True, "accepted": False})
+    service.models = (lgg("other"), restricted)
+    service.may_accept = True
+    waiting = ModelMisfit(model="lgg-flair", reason="terms", cure="run a command", is_waiting=True)
+    service.choice = ModelChoice(misfits=(ModelMisfit(model="other", reason="it is for FLAIR", cure="add it"), waiting))
+    shown = page().file_uploader[0].set_value([("a.png", b"one", "")]).run()
+    text = words(shown).replace("\\", "")
+    assert shown.selectbox(key="model-picture").value == "lgg-flair"
+    assert "The model lgg-flair can be used with these images after its terms are accepted." in text
+    assert "No installed model fits" not in text
+    assert "run a command" not in text
+    assert "other: it is for FLAIR; add it." in text
+    assert shown.button(key="accept-lgg-flair")
+
+
 def test_a_single_file_without_a_sequence_is_asked_about_as_such(service: FakeApi, page: OpenPage) -> None:
     page().file_uploader[0].set_value([("scan.nii.gz", b"one", "")]).run()
     assert service.choices == [("nifti",)]

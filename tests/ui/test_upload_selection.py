@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import pytest
+from PIL import Image
 
 from metseg.schemas import BRAIN_MASK, Kind, Options
 from metseg.ui.page_settings import SequenceFromName, read_no_names
@@ -173,3 +175,16 @@ def test_the_key_of_an_upload_is_that_of_its_content() -> None:
 def test_endings_that_are_none() -> None:
     assert ending_of("a.gz") == ""
     assert ending_of("png") == ""
+
+
+@pytest.mark.parametrize(("mode", "is_warned"), [("L", True), ("I;16", True), ("RGB", False)])
+def test_a_grey_picture_is_warned_of_where_the_model_needs_colours(mode: str, is_warned: bool) -> None:
+    stored = io.BytesIO()
+    Image.new(mode, (8, 8)).save(stored, "PNG")
+    files = [ChosenFile("1.png", stored.getvalue(), Kind.PICTURE)]
+    model = lgg().model_copy(update={"sequences": ("t1n", "t2f", "t1c")})
+    found = complaints(files, model)
+    assert bool(found) == is_warned
+    assert all("with T1 without contrast, FLAIR and T1 with contrast. It takes" in text for text in found)
+    assert complaints(files, lgg().model_copy(update={"sequences": ("t1c",)})) == []
+    assert complaints([ChosenFile("1.png", b"no picture", Kind.PICTURE)], model) == []

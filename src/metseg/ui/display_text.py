@@ -146,6 +146,27 @@ def source_name(source: str) -> str:
     return source if match is None else f"the {_ordinal(int(match[1]))} file uploaded"
 
 
+def reason_words(reason: str) -> str:
+    """Return why an image was read as its sequence, in words for users of the page.
+
+    >>> reason_words("the form declares it (t2f), and its name says t2w")
+    'chosen at the upload, and its name says T2'
+    >>> reason_words("the recipe names the channels in this order")
+    'the model expects the channels in this order'
+    """
+    chosen = re.sub(r"^the form declares it \([a-z0-9]+\)", "chosen at the upload", reason)
+    return with_sequence_names(chosen.replace("the recipe names", "the model expects"))
+
+
+def finding_words(count: int) -> str:
+    """Return a number of findings: lesions and specks together, which the headline counts apart.
+
+    >>> finding_words(1), finding_words(30)
+    ('1 finding', '30 findings')
+    """
+    return "1 finding" if count == 1 else f"{count} findings"
+
+
 def _ordinal(number: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
     return f"{number}{ending}"

@@ -70,6 +70,7 @@ _STYLE: Final = f"""
   [data-testid="stHeader"] {{ background: transparent; }}
   [data-testid="stMainBlockContainer"] {{ padding: 1.6rem 2.2rem 4rem; max-width: 1440px; }}
   [data-testid="stMetric"] {{ padding: 0.15rem 0; }}
+  [data-testid="stMetricLabel"] * {{ white-space: normal !important; overflow: visible !important; }}
   [data-testid="stSidebarContent"] {{ padding-bottom: 2.6rem; }}
   .metseg-notice {{
     position: fixed; left: 0; right: 0; bottom: 0; padding: 0.3rem 1rem; text-align: center;

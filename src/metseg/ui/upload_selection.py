@@ -1,15 +1,18 @@
 """Files chosen for upload: the kind and sequence of each, and complaints before sending.
 
-This module reads only file names, to propose kinds and sequences; the service checks the contents.
+This module reads file names, to propose kinds and sequences, and headers of pictures; the service checks the contents.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+from PIL import Image
 
 from metseg.client.service_api import Part
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
@@ -34,6 +37,9 @@ ENDINGS: Final[Mapping[str, Kind]] = {
 }
 
 _CLUTTER: Final = ("thumbs.db", "desktop.ini")
+
+#: Modes of Pillow for pictures of one channel.
+_GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
 
 #: In place of a sequence: the user does not want a file to be used.
 NOT_USED: Final = "not used"
@@ -180,7 +186,33 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     found += ["Choose the images too, not only a brain mask."] if masks == len(files) else []
     found += ["There is more than one brain mask. Remove all but one."] if masks > 1 else []
     found += ["Brain masks cannot be used with pictures. Remove the mask."] if masks and kind == Kind.PICTURE else []
+    found += _grey_complaints(files, model) if kind == Kind.PICTURE else []
     return found + (_sequence_complaints(images_of(files), model) if kind == Kind.NIFTI else [])
+
+
+def _grey_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
+    """Return a warning for grey pictures where the model was trained on colour pictures of several sequences."""
+    if model is None or len(model.sequences) < 2 or not any(is_grey(file.content) for file in files):
+        return []
+    together = " and ".join(filter(None, (", ".join(_titles(model)[:-1]), _titles(model)[-1])))
+    return [
+        f"A grey picture shows one sequence. The model {model.name} was trained on colour pictures with {together}."
+        " It takes a grey picture for one of these, which the result names; for a picture of any other sequence the"
+        " result is meaningless."
+    ]
+
+
+def _titles(model: Model) -> list[str]:
+    return [sequence_title(name) for name in model.sequences]
+
+
+def is_grey(content: bytes) -> bool:
+    """Return whether a picture has one channel, by its header: no pixel is decoded."""
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return picture.mode in _GREY_MODES and getattr(picture, "n_frames", 1) == 1
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False  # the service says what is wrong with the file
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:

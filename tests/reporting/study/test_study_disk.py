@@ -70,7 +70,7 @@ def test_with_the_images_sides_are_known(predicted: Path, images: Path) -> None:
     report = report_of_document(predicted, images=images)
     assert [lesion.side for lesion in report.lesions] == ["right", "left"]
     assert (len(report.key_images), report.lacking) == (2, "")
-    assert "Image: t1c" in report.key_images[0].caption
+    assert "Image: T1 with contrast" in report.key_images[0].caption
     assert not report.model.is_described
 
 

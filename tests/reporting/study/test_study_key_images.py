@@ -86,7 +86,7 @@ def test_a_lesion_on_the_right_is_drawn_on_the_left(study: Any) -> None:
 def test_where_the_planes_meet_is_told_in_both_coordinates(study: Any) -> None:
     """From left to right the centre lies between two voxels; the other two axes are exact."""
     (image,) = volume_key_images(VolumePixels(study.labels, study.affine, study.image, "t1c"), [LARGE], most=1)
-    assert "Image: t1c." in image.caption
+    assert "Image: T1 with contrast." in image.caption
     assert "P 16, S 26 mm" in image.caption
     assert "21, 17." in image.caption
     assert "axial, coronal and sagittal plane" in image.alternative

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -22,6 +23,7 @@ from metseg.reporting.study.document_reader import MaskFacts, parse_document
 from metseg.reporting.study.html_writer import study_html
 from metseg.reporting.study.key_images import VolumePixels
 from metseg.reporting.study.key_slices import PicturePixels
+from metseg.reporting.study.limitations import limits
 from metseg.reporting.study.preprocessing_text import describe_steps
 from metseg.reporting.study.report_builder import (
     Options,
@@ -30,8 +32,8 @@ from metseg.reporting.study.report_builder import (
     make_report,
     report_of_prediction,
 )
-from metseg.reporting.study.study_report import Model, StudyReport
-from metseg.reporting.study.study_tables import lesion_table
+from metseg.reporting.study.study_report import Model, Performance, StudyReport
+from metseg.reporting.study.study_tables import class_table, lesion_table, performance_table
 from metseg.reporting.study.study_text import study_page
 from metseg.volume import Case, Volume
 
@@ -195,11 +197,37 @@ def test_several_classes_are_told_apart(volume_document: Make) -> None:
     lesion = {**volume_document()["lesions"][0], "label": "SNFH", "voxels_by_label": {"ET": 10, "SNFH": 26}}
     technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
     words = words_of(report_of(volume_document(lesions=[lesion], technique=technique))).splitlines()
-    assert "No. | NETC | SNFH | ET | Together" in words
+    assert "No. | Core | Oedema | Enhancing | Together" in words
     assert "1 | 0.00 | 2.08 | 0.80 | 2.88" in words
     assert "All | 0.00 | 2.08 | 0.80 | 2.88" in words
-    assert any(line.startswith("1 | SNFH | 2.88 |") for line in words)
-    assert any("ET: enhancing tumour" in line for line in words)
+    assert any(line.startswith("1 | oedema | 2.88 |") for line in words)
+    assert any("enhancing: enhancing tumour" in line for line in words)
+
+
+def test_specks_that_are_not_listed_have_no_row_of_classes_either(volume_document: Make) -> None:
+    first = {**volume_document()["lesions"][0], "label": "ET", "voxels_by_label": {"ET": 10, "SNFH": 26}}
+    specks = [{**first, "id": number, "volume_ml": 0.02} for number in range(2, 18)]
+    technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
+    report = report_of(volume_document(lesions=[first, *specks], technique=technique))
+    table = class_table(report)
+    assert [row[0] for row in table.rows] == [str(number) for number in range(1, 12)]
+    assert table.total[0] == "All, unlisted too"
+
+
+def test_scores_on_simulated_patients_are_called_so() -> None:
+    model = Model("simulated", performance=(Performance("test", "WT", 13, 0.81),), is_simulated=True)
+    table = performance_table(model)
+    assert table.caption == "Scores on simulated patients, not on real ones"
+    assert table.rows[0][0] == "Whole tumour, with oedema"
+    assert performance_table(replace(model, is_simulated=False)).caption == "Scores on patients with a known truth"
+
+
+def test_the_limits_of_a_model_of_simulated_patients_leave_out_its_licence(volume_document: Make) -> None:
+    told = "105 simulated patients (metseg simulate); these weights are Apache-2.0"
+    report = replace(report_of(volume_document()), model=Model("simulated", trained_on=told, is_simulated=True))
+    (limit,) = [text for text in limits(report) if text.startswith("The model was trained on")]
+    assert limit.startswith("The model was trained on 105 simulated patients (metseg simulate). How well it finds")
+    assert "Apache" not in limit
 
 
 def test_the_outlines_of_several_classes_are_explained(volume_document: Make, study: Any) -> None:

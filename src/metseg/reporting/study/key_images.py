@@ -24,6 +24,7 @@ from metseg.plot.images.planes import LETTERS, PLANES, cut_through, shown_box
 from metseg.reporting.study.image_panels import Outline, Panel, Strip, draw_row
 from metseg.reporting.study.lesion_location import coordinates, letters_hold
 from metseg.reporting.study.study_report import KeyImage
+from metseg.sequence_titles import sequence_title
 
 Labels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.generic]
@@ -201,7 +202,7 @@ def _place_of_cut(view: _View, point: Voxel) -> str:
     """Describe the point where the planes meet, so that readers can find it."""
     voxel = view.voxel_of_file(point)
     x, y, z = (float(mm) for mm in view.pixels.affine[:3, :3] @ voxel + view.pixels.affine[:3, 3])
-    image = f"Image: {view.pixels.name}. " if view.pixels.name and view.pixels.image is not None else ""
+    image = f"Image: {sequence_title(view.pixels.name)}. " if view.pixels.name and view.pixels.image is not None else ""
     place = coordinates((x, y, z), lettered=view.lettered)
     brain = "" if view.brain is None else " Green line: border of the brain mask."
     return f"{image}Planes meet at {place} mm; voxel {voxel[0]}, {voxel[1]}, {voxel[2]}.{brain}"

@@ -9,6 +9,8 @@ from metseg.reporting.study.study_report import RESEARCH_USE, StudyReport
 THICK_MM = 2.5
 #: Least angle between the axes of the image and the body for a note.
 OBLIQUE_DEGREES = 10.0
+#: For a model of simulated patients.
+_SIMULATED = "How well it finds lesions of real patients is not stated with it. "
 
 
 def limits(report: StudyReport) -> tuple[str, ...]:
@@ -68,7 +70,9 @@ def _of_training(report: StudyReport) -> str:
             "The training data of the model are not known here; on images of another kind the model may fail without "
             "warning."
         )
+    trained_on = report.model.trained_on.partition(";")[0]  # the licence, after it, is stated with the model
+    unmeasured = _SIMULATED if report.model.is_simulated else ""
     return (
-        f"The model was trained on {report.model.trained_on}. On other scanners, sequences, diseases or ages it may "
+        f"The model was trained on {trained_on}. {unmeasured}On other scanners, sequences, diseases or ages it may "
         "fail without warning."
     )

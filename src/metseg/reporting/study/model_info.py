@@ -21,6 +21,7 @@ from metseg.bundle_folder import (
 from metseg.errors import UsageError
 from metseg.grading.grade_availability import why_not_available
 from metseg.inference.fitness import trained_on_text
+from metseg.io.data_origin import is_simulated
 from metseg.recipe import Recipe, parse_recipe
 from metseg.reporting.study.study_report import Model, Performance
 
@@ -99,6 +100,7 @@ def _model(name: str, recipe: Recipe, metrics: Mapping[str, Any], fingerprint: s
         no_grade=why_not_available(
             folder, labels=recipe.data.labels, licence=recipe.data.licence, fingerprint=fingerprint
         ),
+        is_simulated=is_simulated(recipe.data.licence),
     )
 
 

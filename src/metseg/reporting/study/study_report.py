@@ -110,6 +110,7 @@ class Model:
         performance: on test patients, or else on validation patients; empty if not known.
         leaks_patients: whether scored patients were part of the training data, which makes the scores too high.
         no_grade: why its results have no grade, one clause; empty if they have one, or if that is not known.
+        is_simulated: whether it was trained and scored on simulated patients.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Model:
     performance: tuple[Performance, ...] = ()
     leaks_patients: bool = False
     no_grade: str = ""
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)

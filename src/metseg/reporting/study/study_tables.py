@@ -24,6 +24,18 @@ CLASSES: Mapping[str, str] = {
     "ED": "peritumoural oedema",
 }
 
+#: Classes and regions of the label schemes in the few words that a table has room for.
+_SHORT: Mapping[str, str] = {
+    "NETC": "core",
+    "NCR": "core",
+    "SNFH": "oedema",
+    "ED": "oedema",
+    "ET": "enhancing",
+    "RC": "cavity",
+    "WT": "whole tumour, with oedema",
+    "TC": "tumour core",
+}
+
 #: Specks in the table of lesions; most of them are false positives, and would fill pages.
 LISTED_SPECKS = 10
 
@@ -62,7 +74,7 @@ class _Cell:
 
 
 _NUMBER = _Cell(Column("No.", width=0.5), lambda lesion: str(lesion.id))
-_CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: lesion.label)
+_CLASS = _Cell(Column("Main class", is_number=False, width=1.0), lambda lesion: _short(lesion.label))
 _CHANCE = _Cell(Column("Mean probability", width=1.1), lambda lesion: chance(lesion.confidence))
 _CONFIDENCE = _Cell(Column("Confidence", width=1.1), lambda lesion: chance(lesion.confidence))
 
@@ -105,6 +117,10 @@ _PIXEL = _Cell(
     Column("Centre (column, row)", is_number=False, width=1.5),
     lambda lesion: f"{lesion.centre_voxel[0]:.0f}, {lesion.centre_voxel[1]:.0f}",
 )
+
+
+def _short(name: str) -> str:
+    return _SHORT.get(name, name)
 
 
 def _range_text(ends: tuple[float, float] | None) -> str:
@@ -171,13 +187,13 @@ def _picture_name(names: Sequence[str]) -> _Cell:
 
 
 def _class_note(classes: Sequence[str]) -> str:
-    meant = "; ".join(f"{name}: {CLASSES[name]}" for name in classes if name in CLASSES)
+    meant = "; ".join(f"{_short(name)}: {CLASSES[name]}" for name in classes if name in CLASSES)
     return f"Sizes are of all classes of a lesion together. {meant}." if meant else "Sizes are of all classes together."
 
 
 def class_table(report: StudyReport) -> Table:
     """Return the volume of each class in each lesion."""
-    sums = report.burden.by_class_ml or {}
+    sums, listed = report.burden.by_class_ml or {}, _listed(report)
 
     def row(first: str, volumes: Mapping[str, float], total: float | None) -> tuple[str, ...]:
         return (first, *(millilitres(volumes.get(name, 0.0)) for name in report.classes), millilitres(total))
@@ -185,13 +201,17 @@ def class_table(report: StudyReport) -> Table:
     return Table(
         caption="Volume by class, in mL",
         columns=(
-            Column("No.", width=0.5),
-            *(Column(name, width=0.8) for name in report.classes),
+            Column("No.", width=1.1),
+            *(Column(_capital(_short(name)), width=0.9) for name in report.classes),
             Column("Together", width=0.8),
         ),
-        rows=tuple(row(str(one.id), one.volume_ml_by_label, one.volume_ml) for one in report.lesions),
-        total=row("All", sums, report.burden.volume_ml),
+        rows=tuple(row(str(one.id), one.volume_ml_by_label, one.volume_ml) for one in listed),
+        total=row("All" if len(listed) == len(report.lesions) else "All, unlisted too", sums, report.burden.volume_ml),
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def performance_table(model: Model) -> Table:
@@ -205,9 +225,13 @@ def performance_table(model: Model) -> Table:
         ),
     }
     return Table(
-        caption="Scores on patients with a known truth",
+        caption=(
+            "Scores on simulated patients, not on real ones"
+            if model.is_simulated
+            else "Scores on patients with a known truth"
+        ),
         columns=(
-            Column("Region", is_number=False, width=0.8),
+            Column("Region", is_number=False, width=1.5),
             Column("Patients", width=0.7),
             Column("Dice, mean (95 % interval)", width=1.7),
             Column("Lesions found", width=1.3),
@@ -215,7 +239,7 @@ def performance_table(model: Model) -> Table:
         ),
         rows=tuple(
             (
-                one.region,
+                _capital(_short(one.region)),
                 str(one.patients),
                 score(one.dice, one.low, one.high),
                 "–" if one.found is None or one.missed is None else share(one.found, one.found + one.missed),

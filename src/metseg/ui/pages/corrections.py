@@ -14,7 +14,7 @@ from metseg.lesion import Lesion
 from metseg.schemas import Artifact, Study
 from metseg.ui import error_display, result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import ago, plain
+from metseg.ui.display_text import ago, finding_words, plain
 from metseg.ui.viewer import crosshair
 from metseg.ui.viewer.lesion_table import lesion_words
 from metseg.ui.viewer.nifti_bytes import moved
@@ -128,9 +128,9 @@ def version_words(version: VersionSummary) -> str:
     >>> from datetime import UTC, datetime
     >>> made = datetime.now(UTC)
     >>> version_words(VersionSummary(number=0, source="model", created_at=made, lesions=2, unreviewed=2))
-    'Version 0: result of the model, 2 lesions, just now'
+    'Version 0: result of the model, 2 findings, just now'
     """
-    count = "1 lesion" if version.lesions == 1 else f"{version.lesions} lesions"
+    count = finding_words(version.lesions)
     who = f" by {version.author}" if version.author else ""
     note = f" ({version.note})" if version.note else ""
     return f"Version {version.number}: {SOURCES[version.source]}{who}, {count}, {ago(version.created_at)}{note}"
@@ -149,7 +149,7 @@ def _choose_version(shown: Opened) -> None:
         format_func=lambda number: version_words(by_number[number]),
         key=_version_key(shown.study.id, len(shown.versions)),
         on_change=lambda: crosshair.select(shown.study.id, None, []),
-        help="Images, lesion table, report and files below are those of this version.",
+        help="Images, lesion table, report and files below are those of this version. Specks count as findings too.",
     )
     version = shown.version
     if version is not None and version.comparison is not None:
@@ -166,8 +166,8 @@ def comparison_words(version: Version) -> str:
     else:
         size = f"{found.volume_ml_before:.3g} to {found.volume_ml:.3g} mL"
     left = f"; {version.unreviewed} not reviewed yet" if version.unreviewed else ""
-    lesions = f"{found.lesions_before} to {found.lesions} lesions"
-    return f"Compared with version {version.parent}: {lesions}, {size}{same}{left}."
+    counts = f"{found.lesions_before} to {finding_words(found.lesions)}"
+    return f"Compared with version {version.parent}: {counts}, {size}{same}{left}."
 
 
 def _panel(api: Api, study: Study, version: Version) -> None:

@@ -13,7 +13,7 @@ from metseg.errors import MetsegError
 from metseg.schemas import LABEL_CHARACTERS, State, StudyList, StudySummary
 from metseg.ui import error_display, result_cache, session_state
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import KINDS, STATE_ICONS, STATES, ago, browser_zone, moment_words, plain
+from metseg.ui.display_text import KINDS, STATE_ICONS, STATES, ago, browser_zone, finding_words, moment_words, plain
 from metseg.ui.error_messages import words_for
 from metseg.ui.pages.study_label import LABEL_HINT, checked_label
 
@@ -163,8 +163,7 @@ def _delete(api: Api, study_id: str) -> None:
 def outcome_words(study: StudySummary) -> str:
     """Return the outcome of a study in a few words."""
     if study.state == State.DONE:
-        count = study.lesions or 0
-        return "nothing found" if not count else "1 finding" if count == 1 else f"{count} findings"
+        return finding_words(study.lesions) if study.lesions else "nothing found"
     return f"{study.progress:.0%}" if study.state == State.RUNNING else STATES[study.state]
 
 

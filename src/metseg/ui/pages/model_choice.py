@@ -44,10 +44,10 @@ def recommend_model(key: str, models: Sequence[Model], choice: ModelChoice | Non
     if choice is None:
         return
     run, name = session_state.upload_round(), f"_recommended-{key}"
-    last = st.session_state.get(name, (None, None))
-    st.session_state[name] = (run, choice.model)
-    wanted = before if before is not None and last[0] != run else choice.model
-    if last != (run, choice.model) and wanted in {model.name for model in models}:
+    last, best = st.session_state.get(name, (None, None)), recommended_model(choice)
+    st.session_state[name] = (run, best)
+    wanted = before if before is not None and last[0] != run else best
+    if last != (run, best) and wanted in {model.name for model in models}:
         st.session_state[key] = wanted
 
 
@@ -56,13 +56,33 @@ def show_reason(choice: ModelChoice | None, model: Model | None) -> None:
     if choice is None:
         return
     if choice.model is None:
-        st.warning("No installed model fits these images as they are.")
-        st.caption("  \n".join(plain(f"{_seen(misfit)}.") for misfit in choice.misfits))
+        waiting = [misfit.model for misfit in choice.misfits if misfit.is_waiting]
+        if waiting:
+            name = model.name if model is not None and model.name in waiting else waiting[0]
+            st.info(f"The model {plain(name)} can be used with these images after its terms are accepted.")
+        else:
+            st.warning("No installed model fits these images as they are.")
+        others = [misfit for misfit in choice.misfits if not misfit.is_waiting]
+        st.caption("  \n".join(plain(f"{_seen(misfit)}.") for misfit in others))
         return
     chosen = "" if model is None or model.name == choice.model else f"You chose {model.name} yourself. "
     st.caption(plain(with_sequence_names(f"{chosen}{choice.reason}")))
     if choice.better:
         st.info(plain(with_sequence_names(choice.better)), icon=":material/info:")
+
+
+def recommended_model(choice: ModelChoice | None) -> str | None:
+    """Return the name of the model to preselect: the one that fits, else one with terms that can be accepted here."""
+    if choice is None or choice.model is not None:
+        return None if choice is None else choice.model
+    return next((misfit.model for misfit in choice.misfits if misfit.is_waiting), None)
+
+
+def misfit_of(choice: ModelChoice | None, model: Model | None) -> ModelMisfit | None:
+    """Return why the images do not fit a model; None: they do, or only its terms are missing."""
+    if choice is None or model is None:
+        return None
+    return next((item for item in choice.misfits if item.model == model.name and not item.is_waiting), None)
 
 
 def _seen(misfit: ModelMisfit) -> str:

@@ -14,7 +14,7 @@ from metseg.picture_style import ClassStyle
 from metseg.schemas import Options, State, Study
 from metseg.ui import error_display, result_cache, session_state
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import STATES, plain
+from metseg.ui.display_text import STATES, finding_words, plain
 from metseg.ui.pages.agreement import (
     Agreement,
     compare_masks,
@@ -81,8 +81,7 @@ def partners_of(api: Api, study: Study) -> list[Study]:
 
 
 def _name(study: Study) -> str:
-    count = len(study.lesions)
-    found = "no lesion" if not count else "1 lesion" if count == 1 else f"{count} lesions"
+    found = finding_words(len(study.lesions)) if study.lesions else "no finding"
     return f"{study.facts.model or study.options.model}: {found}"
 
 
@@ -148,8 +147,8 @@ def _show_agreement(found: Agreement, names: Sequence[str], voxel_ml: float | No
     columns[2].metric("Only in the first", amount_words(found.first_only, voxel_ml), help=names[0])
     columns[3].metric("Only in the second", amount_words(found.second_only, voxel_ml), help=names[1])
     st.caption(
-        f"Lesions found only by the first model: {_lesions(found.lesions_first)}; "
-        f"only by the second: {_lesions(found.lesions_second)}. "
+        f"Only the first model has {finding_words(found.lesions_first)}; "
+        f"only the second has {finding_words(found.lesions_second)}. "
         "Agreement does not show which model is right."
     )
 
@@ -161,10 +160,6 @@ def amount_words(elements: int, voxel_ml: float | None) -> str:
     ('1.50 mL', '1500 pixels')
     """
     return f"{elements} pixels" if voxel_ml is None else f"{elements * voxel_ml:.2f} mL"
-
-
-def _lesions(count: int) -> str:
-    return "1 lesion" if count == 1 else f"{count} lesions"
 
 
 def _show_pair(pair: Pair, style: Style, studies: tuple[Study, Study]) -> None:

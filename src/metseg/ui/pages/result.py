@@ -12,7 +12,7 @@ from metseg.schemas import State, Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import KINDS, ago, duration_words, plain, source_name, with_sequence_names
+from metseg.ui.display_text import KINDS, ago, duration_words, plain, reason_words, source_name, with_sequence_names
 from metseg.ui.error_messages import explain_failure
 from metseg.ui.pages.corrections import open_version, show_corrections
 from metseg.ui.pages.downloads import show_downloads, show_report
@@ -106,7 +106,7 @@ def sequence_lines(study: Study) -> list[str]:
     """
     records = study.facts.sequence_records
     return [
-        f"{sequence_title(item.sequence)}: read from {source_name(item.source)} ({with_sequence_names(item.reason)})"
+        f"{sequence_title(item.sequence)}: read from {source_name(item.source)} ({reason_words(item.reason)})"
         for item in records
     ]
 

@@ -44,7 +44,7 @@ def _sequence_of(place: int, file: ChosenFile) -> str | None:
         key=f"sequence-{session_state.upload_round()}-{place}-{file.name}",
     )
     if file.reason and found == file.name_says:
-        st.caption(plain(f"{file.reason}."))
+        st.caption(plain(f"{file.reason[0].upper()}{file.reason[1:]}."))
     return None if found is None else str(found)
 
 

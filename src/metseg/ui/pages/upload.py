@@ -16,7 +16,14 @@ from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api
 from metseg.ui.display_text import KINDS, plain, size_words
 from metseg.ui.error_messages import explain_error
-from metseg.ui.pages.model_choice import choose_model, recommend_model, show_card, show_reason
+from metseg.ui.pages.model_choice import (
+    choose_model,
+    misfit_of,
+    recommend_model,
+    recommended_model,
+    show_card,
+    show_reason,
+)
 from metseg.ui.pages.sample_studies import Sample, sample_files, usable_samples
 from metseg.ui.pages.sequence_choice import (
     assign_series,
@@ -178,6 +185,8 @@ def _choose_and_send(api: Api, models: Sequence[Model], selection: Selection, re
     names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
     is_accepted = model.accepted and (second is None or second.accepted)
     blocked = not selection.used or kind is None or needs_sequence(selection.used) or not is_accepted or label is None
+    # The service would refuse the study, after the upload and a place in the queue.
+    blocked = blocked or misfit_of(choice, model) is not None
     if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
         asked = [options.model_copy(update={"model": name}) for name in names]
         _send(api, Selection(files, kind), asked, label or "")
@@ -199,7 +208,7 @@ def _choose_models(
     """Ask for the model, and for a second one to compare with."""
     kind, key = selection.kind, f"model-{selection.kind}"
     recommend_model(key, models, choice, before=None if restored is None else restored.options.model)
-    model = choose_model(models, kind, label="Model", key=key, recommended=None if choice is None else choice.model)
+    model = choose_model(models, kind, label="Model", key=key, recommended=recommended_model(choice))
     show_reason(choice, model)
     if model is None:
         st.warning("No installed model fits these images.")

@@ -152,8 +152,15 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
         NUMBER: config.NumberColumn(width=36),
-        VOLUME: config.NumberColumn("mL", format="%.3f", width=58, help="Volume."),
-        DIAMETER: config.NumberColumn("mm", format="%.1f", width=50, help="Longest diameter, in any direction."),
+        VOLUME: config.NumberColumn(
+            "mL", format="%.3f", width=58, help="Volume of all classes of the lesion, oedema included."
+        ),
+        DIAMETER: config.NumberColumn(
+            "mm",
+            format="%.1f",
+            width=50,
+            help="Longest diameter of all classes, in any direction; the headline has that of the enhancing part.",
+        ),
         PIXELS: config.NumberColumn(format="%d", width=70),
         PLACE: config.TextColumn(width=72),
         LABEL: config.TextColumn(width=72),
