@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
 from pynetdicom.events import EventHandlerType
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at its import
+from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
 from metseg.errors import MetsegError, ResourceError
