@@ -237,6 +237,7 @@ def test_the_outlines_of_several_classes_are_explained(volume_document: Make, st
         report
     )
     assert "Outlines:" not in words_of(report_of(volume_document(), volume_pixels(study), key_images=1))
+    assert "Outlines:" not in words_of(replace(report, lesions=()))
 
 
 def test_every_class_has_a_colour_with_a_name() -> None:

@@ -232,7 +232,7 @@ def _key_images(report: StudyReport) -> Section:
         said.append(
             "The patient's right is on the left of axial and coronal planes; anterior is on the left of sagittal ones."
         )
-    if shown and len(report.colours) > 1:
+    if shown and report.lesions and len(report.colours) > 1:
         said.append(f"Outlines: {', '.join(f'{name} {colour}' for name, colour in report.colours.items())}.")
     if not shown and not said:
         said.append("No key images were made.")
