@@ -32,7 +32,7 @@ def accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_there_is_one_for_slices_and_one_for_volumes() -> None:
-    assert {path.name for path in BUNDLES} >= {"lgg-flair", "mets-sim"}
+    assert {path.name for path in BUNDLES} >= {"lgg-flair", "mets-brain", "mets-sim"}
 
 
 @pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
