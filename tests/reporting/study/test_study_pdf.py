@@ -63,7 +63,7 @@ def test_every_section_is_there_and_every_page_says_what_it_is(report: StudyRepo
         "Key images",
         "Lesion 2",
         "Model and its known performance",
-        "ET 21 0.81",
+        "Enhancing 21 0.81",
         "Warnings",
         "t1c: a voxel was not finite",
         "Limits",
