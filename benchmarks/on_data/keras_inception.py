@@ -4,7 +4,7 @@ The test of the reader of Keras' ``.h5`` files compares with this record, so tha
 environment of its own::
 
     pip install tensorflow-cpu tf-keras
-    python benchmarks/keras_inception.py tests/fixtures/keras_inception_v3.json [--h5 FILE]
+    python benchmarks/on_data/keras_inception.py tests/fixtures/keras_inception_v3.json [--h5 FILE]
 
 The weights follow `values`, a rule without random numbers that the test repeats; every layer has its own, so that two
 layers in each other's place are noticed.

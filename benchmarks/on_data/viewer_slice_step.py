@@ -1,6 +1,6 @@
 """How long a slice step and a window step take in the viewer of the page, in Chromium without a graphics card::
 
-    python benchmarks/viewer_slice_step.py "http://127.0.0.1:8501/?study=ID" [--rounds 40]
+    python benchmarks/on_data/viewer_slice_step.py "http://127.0.0.1:8501/?study=ID" [--rounds 40]
 
 The page and the service must run (``metseg up``), and the study be done. Printed are medians: of the script's own work,
 and from the key to the second frame of the screen after it.
