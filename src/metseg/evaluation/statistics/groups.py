@@ -12,8 +12,7 @@ from metseg.evaluation.scores import CaseScores
 from metseg.evaluation.statistics.confidence_intervals import Interval, bootstrap_intervals, patient_means
 from metseg.io.clinical import UNKNOWN
 
-#: Columns of `cases.csv` that are averaged for each group, and those that are summed.
-GROUP_METRICS = metrics_shown("models")
+#: Columns of `cases.csv` that are summed for each group. Those that are averaged are `metrics_shown("models")`.
 GROUP_COUNTS = ("n_tp", "n_fn", "n_fp")
 
 
@@ -95,6 +94,6 @@ def _intervals(scores: Sequence[CaseScores], region: str) -> dict[str, Interval 
     return bootstrap_intervals(
         {
             name: patient_means((score.patient, score[region].metrics[name]) for score in scores)
-            for name in GROUP_METRICS
+            for name in metrics_shown("models")
         }
     )

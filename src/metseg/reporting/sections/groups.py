@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from metseg.evaluation import METRICS
-from metseg.evaluation.statistics.groups import GROUP_METRICS, Groups
+from metseg.evaluation.metrics.metric_table import metrics_shown
+from metseg.evaluation.statistics.groups import Groups
 from metseg.reporting.blocks import Paragraph, Section, Table
 from metseg.reporting.formatting import INTERVAL, metric_text, titled
 from metseg.reporting.report_data import Contents
@@ -32,7 +33,7 @@ def _table(known: Groups, region: str) -> Table:
         *(("predictions",) if several else ()),
         known.column,
         "patients",
-        *(titled(METRICS[name].title, METRICS[name].unit) for name in GROUP_METRICS),
+        *(titled(METRICS[name].title, METRICS[name].unit) for name in metrics_shown("models")),
         "lesions found",
         "false lesions",
     )
@@ -41,7 +42,7 @@ def _table(known: Groups, region: str) -> Table:
             *((name,) if several else ()),
             group.value,
             str(group.patients),
-            *(metric_text(METRICS[column], group.metrics[region][column]) for column in GROUP_METRICS),
+            *(metric_text(METRICS[column], group.metrics[region][column]) for column in metrics_shown("models")),
             f"{counts['n_tp']} of {counts['n_tp'] + counts['n_fn']}",
             str(counts["n_fp"]),
         )
