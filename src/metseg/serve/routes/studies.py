@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
@@ -58,7 +59,15 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("the time must lie in the years 1 to 9999, in UTC too") from None
 
 
-_Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _written_as_time(text: str) -> str:
+    """Return the text of a time; pydantic would take bare numbers for seconds since 1970."""
+    if not _DATE.match(text):
+        raise ValueError("expected a time such as 2026-01-31T08:00:00Z")
+    return text
+
+
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+_Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_time), AfterValidator(_in_utc)]
 
 _ETAG: Final = {
     "ETag": header("Changes with every change of the study."),
