@@ -333,7 +333,7 @@ def test_other_methods(client: TestClient) -> None:
     ],
 )
 def test_a_wrong_method_is_answered_with_the_right_ones(client: TestClient, path: str, methods: str) -> None:
-    for method in {"PATCH", "OPTIONS"} | ({"HEAD"} if "HEAD" not in methods else set()):
+    for method in {"PATCH", "OPTIONS", "HEAD"} - set(methods.split(", ")):
         response = client.request(method, path)
         assert (response.status_code, response.headers["allow"]) == (405, methods)
 
