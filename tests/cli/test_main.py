@@ -60,7 +60,7 @@ def test_the_version(run_metseg: Run) -> None:
 
 
 #: These run until they are told to end: there is no result to print.
-UNTIL_TOLD = {("up",), ("worker",), ("ui",)}
+UNTIL_TOLD = {("up",), ("worker",), ("ui",), ("pacs", "receive")}
 
 
 #: It prints JSON in any case.

@@ -233,14 +233,14 @@ def test_a_slice(visit: Visit, make: SimpleNamespace) -> None:
     visit.picture("Slice 2, with lesions").press("ArrowDown")
     first = visit.picture("Slice 1, with lesions")
     visit.settle()
-    assert visit.page.get_by_text("Lesion 2:").count() == 0
+    assert visit.page.locator("strong").filter(has_text="Lesion 2:").count() == 0
     visit.click_in(first, 11.5 / 40, 5.5 / 32)  # the middle of rows 4 to 6, columns 10 to 12
-    visit.page.get_by_text("Lesion 2:").wait_for()
+    visit.page.locator("strong").filter(has_text="Lesion 2:").wait_for()
     visit.see("lesion")
 
     visit.click_row(1)
     visit.picture("Slice 2, with lesions")
-    visit.page.get_by_text("Lesion 1:").wait_for()
+    visit.page.locator("strong").filter(has_text="Lesion 1:").wait_for()
     visit.see("other-lesion")
     assert visit.download_report().startswith(b"%PDF-")
 
@@ -263,7 +263,7 @@ def test_a_volume(visit: Visit, make: SimpleNamespace) -> None:
     visit.see("other-slice")
     visit.click_row(1)
     visit.plane("Axial 5 of 10")
-    visit.page.get_by_text("Lesion 1:").wait_for()
+    visit.page.locator("strong").filter(has_text="Lesion 1:").wait_for()
     visit.see("lesion")
     assert visit.download_report().startswith(b"%PDF-")
 
@@ -331,7 +331,7 @@ def test_real_images(
         visit.see("slice")
         if study["lesions"]:
             visit.click_row(1)
-            visit.page.get_by_text("Lesion 1:").wait_for()
+            visit.page.locator("strong").filter(has_text="Lesion 1:").wait_for()
             visit.see("slice-lesion")
         assert visit.download_report().startswith(b"%PDF-")
 
@@ -346,7 +346,7 @@ def test_real_images(
         visit.see("volume-planes")
         if study["lesions"]:
             visit.click_row(1)
-            visit.page.get_by_text("Lesion 1:").wait_for()
+            visit.page.locator("strong").filter(has_text="Lesion 1:").wait_for()
             visit.see("volume-lesion")
         assert visit.download_report().startswith(b"%PDF-")
 

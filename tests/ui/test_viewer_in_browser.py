@@ -201,7 +201,7 @@ def test_a_click_selects_the_lesion_in_the_table(viewer: Viewer) -> None:
     box = picture.bounding_box()
     assert box is not None
     picture.click(position={"x": across * box["width"], "y": top * box["height"]})
-    viewer.page.get_by_text("Lesion 1: 1.2 mL").wait_for()
+    viewer.page.locator("strong").filter(has_text="Lesion 1: 1.2 mL").wait_for()
     assert "lesion 1, selected" in viewer.frame.locator("#legend").inner_text()
     viewer.wait_until(lambda: WHITE in viewer.colours(picture), "the selected lesion has a white line")
 
@@ -209,7 +209,7 @@ def test_a_click_selects_the_lesion_in_the_table(viewer: Viewer) -> None:
 def test_the_next_lesion_keeps_the_table_in_step_and_the_table_the_viewer(viewer: Viewer) -> None:
     viewer.press("p")
     viewer.picture("Axial 3 of 16, T1 with contrast").wait_for()  # lesion 2, the last one
-    viewer.page.get_by_text("Lesion 2: 0.096 mL").wait_for()
+    viewer.page.locator("strong").filter(has_text="Lesion 2: 0.096 mL").wait_for()
     viewer.settle()
     viewer.press("ArrowUp")
     viewer.picture("Axial 4 of 16, T1 with contrast").wait_for()
@@ -217,7 +217,7 @@ def test_the_next_lesion_keeps_the_table_in_step_and_the_table_the_viewer(viewer
     assert table is not None
     viewer.page.mouse.click(table["x"] + 16, table["y"] + 35 + 17)
     viewer.picture("Axial 7 of 16, T1 with contrast").wait_for()
-    viewer.page.get_by_text("Lesion 1: 1.2 mL").wait_for()
+    viewer.page.locator("strong").filter(has_text="Lesion 1: 1.2 mL").wait_for()
 
 
 def test_lesions_and_brain_are_hidden_by_keys(viewer: Viewer) -> None:

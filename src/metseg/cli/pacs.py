@@ -16,7 +16,7 @@ from metseg.pacs.server_address import DEFAULT_TIMEOUT_S, DEFAULT_TITLE
 if TYPE_CHECKING:
     from metseg.pacs import Archive, SendReport, StudyRecord
 
-app = typer.Typer(help="Search a PACS, retrieve studies from it, and send results to it.", no_args_is_help=True)
+app = typer.Typer(help="Search a PACS, fetch studies, send results.", no_args_is_help=True)
 
 #: Characters of a line of the table of studies.
 WIDTH = 100
