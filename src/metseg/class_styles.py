@@ -29,6 +29,16 @@ TISSUE_STYLES: Final[Mapping[str, ClassStyle]] = {
     ANY_LESION: ClassStyle("lesion", ORANGE),
 }
 
+#: Class of the label schemes of BraTS to the few words that a table has room for.
+SHORT_TITLES: Final[Mapping[str, str]] = {
+    "NETC": "core",
+    "NCR": "core",
+    "SNFH": "oedema",
+    "ED": "oedema",
+    "ET": "enhancing",
+    "RC": "cavity",
+}
+
 
 def class_styles(scheme: str | None) -> Styles:
     """Return the style of each class of a label scheme.

@@ -92,6 +92,13 @@ _WITHOUT_TARGETS = (
     ),
 )
 
+_COMPLETE_RESPONSE = Rule(
+    "CR",
+    (_LESIONS, Condition("lesions_left", "==", 0), _NO_NEW, _NO_STEROIDS, _CLINICAL),
+    "all lesions have disappeared",
+)
+_STABLE_DISEASE = Rule("SD", (_TARGETS, _NO_NEW, _NO_GROWTH, _STEROIDS, _CLINICAL), "neither response nor progression")
+
 #: In order: the first rule that applies gives the category.
 RANO_BM: tuple[Rule, ...] = (
     Rule(
@@ -103,11 +110,7 @@ RANO_BM: tuple[Rule, ...] = (
         "the sum of diameters increased by at least 20 % from its smallest value, and one target by at least 5 mm",
     ),
     *_PROGRESSION,
-    Rule(
-        "CR",
-        (_LESIONS, Condition("lesions_left", "==", 0), _NO_NEW, _NO_STEROIDS, _CLINICAL),
-        "all lesions have disappeared",
-    ),
+    _COMPLETE_RESPONSE,
     Rule(
         "PR",
         (
@@ -117,11 +120,7 @@ RANO_BM: tuple[Rule, ...] = (
         ),
         "the sum of diameters decreased by at least 30 % from the baseline",
     ),
-    Rule(
-        "SD",
-        (_TARGETS, _NO_NEW, _NO_GROWTH, _STEROIDS, _CLINICAL),
-        "neither response nor progression",
-    ),
+    _STABLE_DISEASE,
     *_WITHOUT_TARGETS,
 )
 
@@ -142,16 +141,12 @@ VOLUMETRIC: tuple[Rule, ...] = (
         "the sum of volumes increased by at least 40 % from its smallest value, and by more than the error",
     ),
     *_PROGRESSION,
-    Rule(
-        "CR",
-        (_LESIONS, Condition("lesions_left", "==", 0), _NO_NEW, _NO_STEROIDS, _CLINICAL),
-        "all lesions have disappeared",
-    ),
+    _COMPLETE_RESPONSE,
     Rule(
         "PR",
         (_TARGETS, Condition("volumes_from_baseline_percent", "<=", -65), _NO_NEW, _NO_GROWTH, _STEROIDS, _CLINICAL),
         "the sum of volumes decreased by at least 65 % from the baseline",
     ),
-    Rule("SD", (_TARGETS, _NO_NEW, _NO_GROWTH, _STEROIDS, _CLINICAL), "neither response nor progression"),
+    _STABLE_DISEASE,
     *_WITHOUT_TARGETS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from metseg.class_styles import SHORT_TITLES
 from metseg.headline import SPECK_ML
 from metseg.inference.lesion_sides import MIDLINE_MM
 from metseg.lesion import Lesion
@@ -25,16 +26,7 @@ CLASSES: Mapping[str, str] = {
 }
 
 #: Classes and regions of the label schemes in the few words that a table has room for.
-_SHORT: Mapping[str, str] = {
-    "NETC": "core",
-    "NCR": "core",
-    "SNFH": "oedema",
-    "ED": "oedema",
-    "ET": "enhancing",
-    "RC": "cavity",
-    "WT": "whole tumour, with oedema",
-    "TC": "tumour core",
-}
+_SHORT: Mapping[str, str] = {**SHORT_TITLES, "WT": "whole tumour, with oedema", "TC": "tumour core"}
 
 #: Specks in the table of lesions; most of them are false positives, and would fill pages.
 LISTED_SPECKS = 10

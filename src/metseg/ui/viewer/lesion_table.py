@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from metseg.class_styles import SHORT_TITLES
 from metseg.lesion import Lesion
 from metseg.schemas import Study
 from metseg.ui import session_state
@@ -24,16 +25,6 @@ NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
     "Kind",
 )
 _ROW_PIXELS, _MOST_ROWS = 35, 11
-
-#: Class of the label schemes of BraTS, which name a lesion by its most important one, to a word for the table.
-_KINDS = {
-    "ET": "enhancing",
-    "NETC": "core",
-    "NCR": "core",
-    "SNFH": "oedema",
-    "ED": "oedema",
-    "RC": "cavity",
-}
 
 
 def table_of(study: Study) -> pd.DataFrame:
@@ -124,7 +115,7 @@ def kind_words(lesion: Lesion) -> str:
     >>> kind_words(Lesion.model_construct(label="ET")), kind_words(Lesion.model_construct(label="SNFH"))
     ('enhancing', 'oedema')
     """
-    return _KINDS.get(lesion.label, lesion.label)
+    return SHORT_TITLES.get(lesion.label, lesion.label)
 
 
 def lesion_words(lesion: Lesion, slices: int) -> str:
