@@ -5,7 +5,7 @@ names, headers and recipes are read. The rules, in this order:
 
 1. A model must fit: slices need a model for 2D images; a volume must have every sequence that the model requires.
    If there are several inputs, the model that fits the most of them is preferred.
-2. A model whose non-commercial terms have not been accepted is never chosen; if it would be better, that is said.
+2. A model with non-commercial terms that have not been accepted is never chosen; if it would be better, that is said.
 3. The model that the operator set for this kind of input, if it fits.
 4. A model trained on this kind of input (pictures, or volumes) before one that was not.
 5. A model trained on real patients before one of unknown data, and that before one trained on simulated patients.

@@ -233,7 +233,7 @@ class TrainPart(Frozen):
     #: Number of epochs between validations.
     validate_every: Annotated[int, Field(gt=0)] = 1
     #: Which weights are kept. best: those of the highest validation Dice; last: those of the last validation, for few
-    #: validation patients, whose Dice varies more by chance than by training.
+    #: validation patients: their Dice varies more by chance than by training.
     keep_weights: Literal["best", "last"] = "best"
     #: Number of data-loading processes; None: chosen from the machine's resources.
     workers: Annotated[int, Field(ge=0)] | None = None
