@@ -18,7 +18,7 @@ from metseg.model.networks.keras_inception import is_hdf5, read_keras_inception
 
 h5py = pytest.importorskip("h5py")
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks" / "on_data"))
 from keras_inception import picture, values  # noqa: E402 (the rule of the record)
 
 #: Our scale that ends with each of the layers that the record compares.
