@@ -52,6 +52,14 @@ MODELS: Registry[ModelSpec] = Registry(
             divisor=lambda _: 2**5,  # halvings of the encoder
             initial_weights=("encoder_weights",),
         ),
+        "efficient_unet": ModelSpec(
+            build="metseg.model.networks.efficient_unet:build",
+            options=options.EfficientUnetOptions,
+            dimensions=(2,),
+            source="arXiv:1905.11946",
+            divisor=lambda _: 2**5,  # halvings of the encoder
+            initial_weights=("encoder_weights",),
+        ),
         "unet_dropout": ModelSpec(
             build="metseg.model.networks.unet_dropout:build",
             options=options.UnetDropoutOptions,

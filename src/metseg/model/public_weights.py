@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -16,10 +17,22 @@ from metseg.runtime.progress import OnShare, no_progress
 
 
 def installed_weights(name: str) -> Path | None:
-    """Return the file of public weights that were fetched; None: not fetched, or not the name of any."""
+    """Return the file of public weights that were fetched, or came with a package; None: absent, or no such name."""
+    if name in releases.PACKAGED_WEIGHTS:
+        return _in_package(releases.PACKAGED_WEIGHTS[name])
     known = releases.PUBLIC_WEIGHTS.get(name)
     path = None if known is None else _place(known)
     return path if path is not None and path.is_file() else None
+
+
+def how_to_install(name: str) -> str:
+    """Return the command that installs public weights.
+
+    Args:
+        name: an entry of `releases.PUBLIC_WEIGHTS` or `releases.PACKAGED_WEIGHTS`.
+    """
+    packaged = releases.PACKAGED_WEIGHTS.get(name)
+    return f"metseg models fetch {name}" if packaged is None else packaged.install
 
 
 def fetch_weights(name: str, *, file: Path | None = None, on_share: OnShare = no_progress) -> Path:
@@ -56,3 +69,15 @@ def fetch_weights(name: str, *, file: Path | None = None, on_share: OnShare = no
 
 def _place(known: releases.PublicWeights) -> Path:
     return user_bundles().parent / "weights" / known.file
+
+
+def _in_package(known: releases.PackagedWeights) -> Path | None:
+    # The package is found and not imported: nothing of it is needed but the file.
+    found = importlib.util.find_spec(known.package)
+    if found is None or found.origin is None:
+        return None
+    path = Path(found.origin).parent / known.file
+    if not path.is_file():
+        return None
+    require_checksum(path, RemoteFile(known.install, "sha256", known.sha256, None, kind="file"))
+    return path

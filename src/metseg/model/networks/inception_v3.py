@@ -17,6 +17,8 @@ from torch.nn import functional
 
 #: Channels of what `InceptionV3.forward` returns, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
 FEATURE_CHANNELS = (64, 192, 288, 768, 2048)
+#: Name of the weights that see the input channels.
+STEM_WEIGHT = "Conv2d_1a_3x3.conv.weight"
 _HEADS = ("AuxLogits.", "fc.")
 _BATCH_NORM_EPSILON = 0.001
 
@@ -133,21 +135,9 @@ def halve(features: torch.Tensor, *, padded: bool) -> torch.Tensor:
     return functional.max_pool2d(features, kernel_size=3, stride=2, padding=int(padded))
 
 
-def adapt_checkpoint(checkpoint: Mapping[str, torch.Tensor], in_channels: int) -> dict[str, torch.Tensor]:
-    """Return a public checkpoint as weights of `InceptionV3` with any number of input channels.
-
-    The classifier heads are dropped. For other than 3 channels each one gets the sum of the filters for red, green and
-    blue divided by the number of channels: a grey picture in one channel, or copied into n, then gives exactly the
-    features that it gives as a grey colour picture. Counters of batches, absent from old checkpoints, start at 0.
-    """
-    weights = {key: value for key, value in checkpoint.items() if not key.startswith(_HEADS)}
-    for key in [key for key in weights if key.endswith(".running_var")]:
-        weights.setdefault(key.replace("running_var", "num_batches_tracked"), torch.tensor(0))
-    stem = f"{_STEM[0].name}.conv.weight"
-    if in_channels != 3 and stem in weights:
-        total = weights[stem].sum(dim=1, keepdim=True)
-        weights[stem] = (total / in_channels).repeat(1, in_channels, 1, 1)
-    return weights
+def without_classifier(checkpoint: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a public checkpoint as weights of `InceptionV3`."""
+    return {key: value for key, value in checkpoint.items() if not key.startswith(_HEADS)}
 
 
 def _same(kernel: tuple[int, int]) -> tuple[int, int]:

