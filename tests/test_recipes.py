@@ -36,6 +36,8 @@ EXPECTED = {
     "lgg-attention-unet": "attention_unet",
     "lgg-unet-plus-plus": "unet_plus_plus",
     "lgg-inception": "inception_unet",
+    "lgg-pretrained": "efficient_unet",
+    "t1c-slices": "efficient_unet",
 }
 
 

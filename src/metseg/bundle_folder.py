@@ -18,6 +18,8 @@ WEIGHTS_NAME = re.compile(r"model(_\d+)?\.safetensors")
 #: The packaged network that finds the brain in heads with skull; it finds no lesions.
 BRAIN_EXTRACTION = "brain-extraction"
 RECIPE, CARD, METRICS, SPLIT, CHECKSUMS = "recipe.toml", "card.md", "metrics.json", "split.json", "sha256"
+#: A prediction that every machine must reproduce; see `metseg.model.reference_prediction`.
+REFERENCE = "reference.json"
 #: Entry-point group of packages that bring bundles, such as ``packages/metseg-models-nc``.
 BUNDLES_GROUP = "metseg.bundles"
 #: Inside the folder of a training: its bundle, and the file that says how far it has come.
@@ -167,7 +169,7 @@ def checksums(folder: Path) -> str:
 
 
 def _belongs(name: str) -> bool:
-    return name in (RECIPE, CARD, METRICS, SPLIT) or WEIGHTS_NAME.fullmatch(name) is not None
+    return name in (RECIPE, CARD, METRICS, SPLIT, REFERENCE) or WEIGHTS_NAME.fullmatch(name) is not None
 
 
 def weights_files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from metseg import __version__
+from metseg.bundle_folder import checksums
 from metseg.model import MODELS
 
 Run = Callable[..., tuple[int, str, str]]
@@ -75,12 +76,26 @@ def test_a_bundle_is_shown_by_its_card(run_metseg: Run, run_bundle: Path) -> Non
 
 
 def test_a_bundle_is_verified(run_metseg: Run, run_bundle: Path) -> None:
-    assert run_metseg("models", "verify", run_bundle) == (0, "bundle: sound, 1 network(s)\n", "")
+    status, out, err = run_metseg("models", "verify", run_bundle)
+    assert (status, err) == (0, "")
+    assert out.startswith("bundle: files and weights sound, 1 network(s); predicts as when it was made")
     document = json.loads(run_metseg("models", "verify", run_bundle, "--json").out)
+    assert document.pop("largest_difference") < 1e-5
     assert document == {"name": "bundle", "sound": True, "networks": 1}
     damage(run_bundle)
     status, out, err = run_metseg("models", "verify", run_bundle, "--json")
     assert (status, out, err.count("\n")) == (4, "", 1)
+
+
+def test_a_bundle_from_before_predictions_were_kept_is_verified(run_metseg: Run, run_bundle: Path) -> None:
+    (run_bundle / "reference.json").unlink()
+    (run_bundle / "sha256").write_text(checksums(run_bundle))
+    assert run_metseg("models", "verify", run_bundle) == (
+        0,
+        "bundle: files and weights sound, 1 network(s); keeps no prediction to compare with\n",
+        "",
+    )
+    assert json.loads(run_metseg("models", "verify", run_bundle, "--json").out)["largest_difference"] is None
 
 
 def test_every_architecture_is_listed(run_metseg: Run) -> None:

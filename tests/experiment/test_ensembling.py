@@ -76,7 +76,7 @@ def test_probabilities_are_averaged(make: Make, tmp_path: Path) -> None:
 def test_on_the_command_line(make: Make, tmp_path: Path, run_metseg: Run) -> None:
     status, out, _ = run_metseg("models", "join", make(0), make(1), "--out", tmp_path / "joined", "--json")
     assert (status, json.loads(out)["networks"]) == (0, 2)
-    assert "sound, 2 network(s)" in run_metseg("models", "verify", tmp_path / "joined")[1]
+    assert "sound, 2 network(s); predicts as when it was made" in run_metseg("models", "verify", tmp_path / "joined")[1]
 
 
 def test_what_does_not_belong_together(make: Make, tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_the_files_are_the_ones_promised(tmp_path: Path) -> None:
     one = save(tmp_path / "one")
-    assert set(contents(one)) == {"model.safetensors", "recipe.toml", "card.md", "metrics.json", "sha256"}
+    files = {"model.safetensors", "recipe.toml", "card.md", "metrics.json", "reference.json", "sha256"}
+    assert set(contents(one)) == files
     assert load_bundle(one).split is None
     folds = [network(seed) for seed in range(11)]
     many = save(tmp_path / "many", *folds)
@@ -86,7 +87,7 @@ def test_sha256sum_agrees(tmp_path: Path) -> None:
     folder = save(tmp_path / "tiny", split={})
     result = subprocess.run(["sha256sum", "--check", "--strict", "sha256"], cwd=folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(": OK") == 5
+    assert result.stdout.count(": OK") == 6
 
 
 def test_undefined_metrics_are_null(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from torch import nn
 from metseg.errors import BundleError, UsageError
 from metseg.model import build_model
 from metseg.model.bundle import load_bundle, save_bundle
-from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, InceptionV3, adapt_checkpoint
+from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, STEM_WEIGHT, InceptionV3, without_classifier
+from metseg.model.pretrained_encoder import fit_channels
 from metseg.recipe import DataPart, Named, Recipe
 
 SCALES = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
@@ -63,7 +64,11 @@ def test_keys_and_shapes_are_the_public_checkpoints(oracle: dict[str, Any]) -> N
 def test_features_are_torchvisions(oracle: dict[str, Any]) -> None:
     shapes = {k: s for k, s in oracle["state_dict_shapes"].items() if not k.endswith("num_batches_tracked")}
     encoder = InceptionV3(3, padded=False).eval()
-    encoder.load_state_dict(adapt_checkpoint({key: rule(key, shape) for key, shape in shapes.items()}, 3))
+    encoder.load_state_dict(
+        fit_channels(
+            without_classifier({key: rule(key, shape) for key, shape in shapes.items()}), encoder, stem=STEM_WEIGHT
+        )
+    )
     i = np.arange(3 * 299 * 299, dtype=np.float64)
     images = torch.from_numpy(np.sin(0.01 * i).astype(np.float32).reshape(1, 3, 299, 299))
     with torch.inference_mode():
@@ -90,8 +95,8 @@ def test_a_grey_picture_in_any_number_of_channels_gives_the_features_of_the_colo
 ) -> None:
     grey = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     colour, other = InceptionV3(3).eval(), InceptionV3(channels).eval()
-    colour.load_state_dict(adapt_checkpoint(checkpoint, 3))
-    other.load_state_dict(adapt_checkpoint(checkpoint, channels))
+    colour.load_state_dict(fit_channels(without_classifier(checkpoint), colour, stem=STEM_WEIGHT))
+    other.load_state_dict(fit_channels(without_classifier(checkpoint), other, stem=STEM_WEIGHT))
     with torch.inference_mode():
         for mine, reference in zip(
             other(grey.expand(-1, channels, -1, -1)), colour(grey.expand(-1, 3, -1, -1)), strict=True

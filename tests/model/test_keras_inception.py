@@ -13,8 +13,9 @@ import torch
 
 from metseg.errors import BundleError, UsageError
 from metseg.model import build_model
-from metseg.model.networks.inception_v3 import InceptionV3, adapt_checkpoint
+from metseg.model.networks.inception_v3 import STEM_WEIGHT, InceptionV3, without_classifier
 from metseg.model.networks.keras_inception import is_hdf5, read_keras_inception
+from metseg.model.pretrained_encoder import fit_channels
 
 h5py = pytest.importorskip("h5py")
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def file(recorded: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_a_file_of_keras_gives_the_features_of_keras(file: Path, recorded: dict[str, Any]) -> None:
     encoder = InceptionV3(3, padded=False, keras_pooling=True).eval()
-    encoder.load_state_dict(adapt_checkpoint(read_keras_inception(file), 3))
+    encoder.load_state_dict(fit_channels(without_classifier(read_keras_inception(file)), encoder, stem=STEM_WEIGHT))
     with torch.inference_mode():
         scales = encoder(torch.from_numpy(picture()).permute(0, 3, 1, 2))
     for name, expected in recorded["features"].items():
@@ -61,7 +62,7 @@ def test_a_file_of_keras_gives_the_features_of_keras(file: Path, recorded: dict[
 
 def test_torchvisions_pooling_is_another_at_the_border(file: Path, recorded: dict[str, Any]) -> None:
     encoder = InceptionV3(3, padded=False).eval()
-    encoder.load_state_dict(adapt_checkpoint(read_keras_inception(file), 3))
+    encoder.load_state_dict(fit_channels(without_classifier(read_keras_inception(file)), encoder, stem=STEM_WEIGHT))
     with torch.inference_mode():
         got = encoder(torch.from_numpy(picture()).permute(0, 3, 1, 2))[4]
     assert got.mean().item() != pytest.approx(recorded["features"]["mixed10"]["mean"], abs=1e-4)

@@ -230,14 +230,23 @@ def accept(
 
 @app.command()
 def verify(name: Annotated[str, typer.Argument(help=MODEL_HELP)], as_json: Json = False) -> None:
-    """Check a bundle's checksums and that its weights fit its recipe; exits with status 4 if not."""
+    """Check a bundle's checksums, its weights and the prediction that it keeps; exits with status 4 if one is wrong."""
     from metseg.model.bundle import load_bundle
+    from metseg.model.reference_prediction import largest_difference
 
     bundle = load_bundle(name)
+    kept = bundle.reference
+    difference = None if kept is None else largest_difference(kept, bundle.networks, bundle.recipe)
     if as_json:
-        print(json.dumps({"name": bundle.name, "sound": True, "networks": len(bundle.networks)}))
+        document = {"name": bundle.name, "sound": True, "networks": len(bundle.networks)}
+        print(json.dumps(document | {"largest_difference": difference}))
         return
-    print(f"{bundle.name}: sound, {len(bundle.networks)} network(s)")
+    predicted = (
+        "keeps no prediction to compare with"
+        if difference is None
+        else f"predicts as when it was made (largest difference {difference:.1g})"
+    )
+    print(f"{bundle.name}: files and weights sound, {len(bundle.networks)} network(s); {predicted}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ recipe.toml     how it was made, with all defaults: everything needed to build t
 card.md         the model card, for people
 metrics.json    its scores
 split.json      the patients of its training (optional: patient names may be confidential)
+reference.json  a prediction for an input made by a formula, for `metseg models verify` (absent before 2026-12)
 sha256          checksums of the other files, in the format of ``sha256sum``
 """
 
@@ -26,6 +27,7 @@ from metseg.bundle_folder import (
     CHECKSUMS,
     METRICS,
     RECIPE,
+    REFERENCE,
     SPLIT,
     checksums,
     find_bundle,
@@ -40,6 +42,7 @@ from metseg.bundle_folder import (
 )
 from metseg.errors import BundleError, UsageError
 from metseg.model import SegmentationNetwork, build_from_recipe
+from metseg.model.reference_prediction import reference_prediction
 from metseg.model.weights import check_keys, read_safetensors
 from metseg.recipe import Recipe, parse_recipe
 from metseg.runtime.atomic_io import atomic_folder
@@ -61,6 +64,7 @@ class Bundle:
         metrics: what it scored.
         card: a Markdown text for people.
         split: which patients it saw, where that is passed on.
+        reference: the prediction it keeps; see `metseg.model.reference_prediction`.
     """
 
     folder: Path
@@ -69,6 +73,7 @@ class Bundle:
     metrics: Mapping[str, Any]
     card: str
     split: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -121,12 +126,13 @@ def save_bundle(
     texts = {RECIPE: recipe.to_toml(), CARD: card, METRICS: _to_json(metrics)}
     if split is not None:
         texts[SPLIT] = _to_json(split)
-    expected = build_from_recipe(recipe, initial_weights=False).state_dict()
+    built = [_with_weights(network, recipe) for network in networks]
+    texts[REFERENCE] = _to_json(reference_prediction(built, recipe))
     with atomic_folder(target) as partial:
         for name, text in texts.items():
             (partial / name).write_text(text, "utf-8")
-        for name, network in zip(weights_names(len(networks)), networks, strict=True):
-            (partial / name).write_bytes(_serialised(network, expected, recipe))
+        for name, network in zip(weights_names(len(built)), built, strict=True):
+            (partial / name).write_bytes(_serialised(network))
         (partial / CHECKSUMS).write_text(checksums(partial), "utf-8")
     return target
 
@@ -152,14 +158,22 @@ def load_bundle(path_or_name: str | Path) -> Bundle:
         metrics=_read_json(folder / METRICS),
         card=read_text(folder / CARD),
         split=_read_json(folder / SPLIT) if (folder / SPLIT).exists() else None,
+        reference=_read_json(folder / REFERENCE) if (folder / REFERENCE).exists() else None,
     )
 
 
-def _serialised(network: SegmentationNetwork | Weights, expected: Weights, recipe: Recipe) -> bytes:
+def _with_weights(network: SegmentationNetwork | Weights, recipe: Recipe) -> SegmentationNetwork:
+    """Return the network that a bundle's reader will build, in evaluation mode and float32 on the CPU."""
     weights = network.state_dict() if isinstance(network, SegmentationNetwork) else network
-    check_keys(weights, expected, where="the network to save", architecture=recipe.model.name)
+    built = build_from_recipe(recipe, initial_weights=False)
+    check_keys(weights, built.state_dict(), where="the network to save", architecture=recipe.model.name)
+    built.load_state_dict(weights)
+    return built.eval()
+
+
+def _serialised(network: SegmentationNetwork) -> bytes:
     # Contiguous: safetensors knows no channels-last layout, and the layout is the machine's affair, not the model's.
-    plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    plain = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     # One entry: safetensors does not keep the order of several, and equal networks should give equal files.
     return safetensors.torch.save(plain, {"metseg": __version__})
 

@@ -24,11 +24,7 @@ def load_encoder(
     public: str,
     read: Callable[[Path], Weights] = read_checkpoint,
 ) -> None:
-    """Load public weights into an encoder.
-
-    For other than 3 channels each one gets the sum of the filters for red, green and blue divided by the number of
-    channels: a grey picture in one channel, or copied into n, then gives exactly the features that it gives as a grey
-    colour picture.
+    """Load public weights into an encoder with any number of input channels; see `fit_channels`.
 
     Args:
         encoder: changed in place.
@@ -49,13 +45,26 @@ def load_encoder(
             "start from random weights",
             code="model.encoder_weights",
         )
-    weights, own = adapt(read(path)), encoder.state_dict()
-    # Counters of batches are absent from old checkpoints.
-    for key in own:
-        if key.endswith(".num_batches_tracked"):
-            weights.setdefault(key, torch.tensor(0))
-    channels = own[stem].shape[1]
-    if channels != 3 and stem in weights:
-        weights[stem] = (weights[stem].sum(dim=1, keepdim=True) / channels).repeat(1, channels, 1, 1)
-    check_keys(weights, own, where=path, architecture=public)
+    weights = fit_channels(adapt(read(path)), encoder, stem=stem)
+    check_keys(weights, encoder.state_dict(), where=path, architecture=public)
     encoder.load_state_dict(weights)
+
+
+def fit_channels(weights: Weights, encoder: nn.Module, *, stem: str) -> Weights:
+    """Return public weights, made for 3 channels, for the input channels of an encoder.
+
+    For other than 3 channels each one gets the sum of the filters for red, green and blue divided by the number of
+    channels: a grey picture in one channel, or copied into n, then gives exactly the features that it gives as a grey
+    colour picture. Counters of batches, absent from old checkpoints, start at 0.
+
+    Args:
+        weights: under the encoder's names.
+        encoder: unchanged.
+        stem: name of the first convolution's weights.
+    """
+    own = encoder.state_dict()
+    fitted = {key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")} | weights
+    channels = own[stem].shape[1]
+    if channels != 3 and stem in fitted:
+        fitted[stem] = (fitted[stem].sum(dim=1, keepdim=True) / channels).repeat(1, channels, 1, 1)
+    return fitted

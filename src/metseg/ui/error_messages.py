@@ -316,6 +316,7 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "model.invalid": ErrorText("The files of the model are not valid", _OTHER_MODEL),
     "model.recipe": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
     "model.architecture": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
+    "model.prediction": ErrorText("The model does not compute as it should on this machine", _OTHER_MODEL),
     "model.pickle": ErrorText("The model has a format that is not opened for safety", _OTHER_MODEL),
     "usage.unknown_name": ErrorText(
         "A name in the request is not known", "Choose the model again under 'Model'; it may have been removed."

@@ -72,8 +72,8 @@ class EfficientUNet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # Slices come as (X, Y); the encoder learnt on pictures as (rows, columns), and upright ones.
         upright = images.transpose(2, 3)
-        *skips, features = self.full_size(upright), *self.encoder(upright)
-        features = self.dropout(features)
+        skips: list[torch.Tensor] = [self.full_size(upright), *self.encoder(upright)]
+        features = self.dropout(skips.pop())
         for up in self.ups:
             features = up(features, skips.pop())
         logits: torch.Tensor = self.head(features)

@@ -19,7 +19,7 @@ FEATURE_CHANNELS = (16, 24, 40, 112, 320)
 #: Name of the weights that see the input channels.
 STEM_WEIGHT = "stem.convolution.weight"
 _STEM_WIDTH = 32
-_BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+_EPSILON, _MOMENTUM = 1e-3, 0.01
 _CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 #: The checkpoint's names to ours.
 _RENAMED = (
@@ -64,7 +64,7 @@ class ConvBatchNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, width, kernel, stride=stride, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(width, **_BATCH_NORM)
+        self.norm = nn.BatchNorm2d(width, eps=_EPSILON, momentum=_MOMENTUM)
         self.linear = linear
         # As TensorFlow's "same" at even sizes, for which the weights were trained: a stride of 2 pads less before the
         # image than behind it.

