@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import metseg
 from metseg.inference.predictor import Predictor
 from metseg.volume import Case
 
-#: Label scheme of the truth.
+#: Label scheme of the truth of volumes.
 SCHEME = "brats-met-2023"
 
 
@@ -26,7 +26,7 @@ def parse_models(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def cases_of_models(
-    data: Path, options: argparse.Namespace, *, part: str = "test"
+    data: Path, options: argparse.Namespace, *, part: str = "test", labels: str = SCHEME, channels: Sequence[str] = ()
 ) -> Iterator[tuple[str, Predictor, Case]]:
     """Yield the name of a fold or model, its predictor, and each case that it predicts.
 
@@ -34,8 +34,10 @@ def cases_of_models(
         data: root of the cases.
         options: from `parse_models`.
         part: part of the split of each run.
+        labels: label scheme of the truth.
+        channels: of colour pictures, in file order.
     """
-    cases = metseg.load_all(data, labels=SCHEME)
+    cases = metseg.load_all(data, labels=labels, channels=channels)
     folds: list[tuple[str, str, set[str] | None]] = [
         (run.name, str(run / "bundle"), set(json.loads((run / "split.json").read_text("utf-8"))[part]))
         for run in options.run

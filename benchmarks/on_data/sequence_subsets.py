@@ -2,6 +2,8 @@
 
     python benchmarks/on_data/sequence_subsets.py DATA OUT.csv --run RUN [--run RUN ...] [--subset t1c,t2f ...]
     python benchmarks/on_data/sequence_subsets.py DATA OUT.csv --model mets-sim
+    python benchmarks/on_data/sequence_subsets.py LGG OUT.csv --run RUN --labels binary --channels t1n,t2f,t1c \
+        --subset t2f
 
 Each run folder is one fold of a cross-validation: its model predicts the test patients of its own split. A model
 predicts all cases. A subset that a case does not have whole is left out for it. Writes one row per case, subset and
@@ -27,7 +29,6 @@ from metseg.inference.predictor import Predictor
 from metseg.volume import Case
 
 ALL = "all"
-REGIONS = ("WT", "TC", "ET")
 #: Least volume of enhancing tumour, in mL, of a case that counts as enhancing.
 ENHANCING_ML = 0.05
 COLUMNS = ("fold", "case", "patient", "subset", "region", "dice", "truth_ml", "predicted_ml", "enhancing")
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--subset", action="append", default=[], help="sequences to keep, with commas; default: all")
     parser.add_argument("--part", default="test", help="part of each run's split")
+    parser.add_argument("--labels", default=SCHEME, help="label scheme of the truth")
+    parser.add_argument("--channels", default="", help="sequences of colour pictures in file order, with commas")
     options = parse_models(parser)
     subsets = [ALL, *options.subset]
     with options.out.open("w", newline="", encoding="utf-8") as file:
@@ -53,11 +56,15 @@ def main() -> None:
 
 
 def _score_all(options: argparse.Namespace, subsets: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for fold, model, case in cases_of_models(options.data, options, part=options.part):
-        yield from _score_case(case, model, subsets, fold)
+    channels = [name for name in options.channels.split(",") if name]
+    cases = cases_of_models(options.data, options, part=options.part, labels=options.labels, channels=channels)
+    for fold, model, case in cases:
+        yield from _score_case(case, model, subsets, fold, options.labels)
 
 
-def _score_case(case: Case, model: Predictor, subsets: Sequence[str], fold: str) -> Iterator[dict[str, Any]]:
+def _score_case(
+    case: Case, model: Predictor, subsets: Sequence[str], fold: str, labels: str
+) -> Iterator[dict[str, Any]]:
     assert case.labels is not None
     truth, spacing = case.labels.data, case.labels.spacing_mm
     for subset in subsets:
@@ -65,9 +72,9 @@ def _score_case(case: Case, model: Predictor, subsets: Sequence[str], fold: str)
         if not keep <= set(case.images):
             continue
         shown = replace(case, images={name: image for name, image in case.images.items() if name in keep}, labels=None)
-        scores = metseg.evaluate_case(truth, metseg.predict(shown, model).labels, spacing, scheme=SCHEME)
-        volumes = {region: _millilitres(scores[region]) for region in REGIONS}
-        for region in REGIONS:
+        scores = metseg.evaluate_case(truth, metseg.predict(shown, model).labels, spacing, scheme=labels)
+        volumes = {region: _millilitres(scores[region]) for region in scores}
+        for region in scores:
             truth_ml, predicted_ml = volumes[region]
             yield {
                 "fold": fold,
@@ -78,9 +85,9 @@ def _score_case(case: Case, model: Predictor, subsets: Sequence[str], fold: str)
                 "dice": scores[region]["dice"] if truth_ml else None,
                 "truth_ml": round(truth_ml, 3),
                 "predicted_ml": round(predicted_ml, 3),
-                "enhancing": volumes["ET"][0] >= ENHANCING_ML,
+                "enhancing": "ET" in volumes and volumes["ET"][0] >= ENHANCING_ML,
             }
-        print(case.case_id, subset, *(f"{region} {scores[region]['dice']:.3f}" for region in REGIONS), flush=True)
+        print(case.case_id, subset, *(f"{region} {scores[region]['dice']:.3f}" for region in scores), flush=True)
 
 
 def _millilitres(scores: RegionScores) -> tuple[float, float]:
@@ -92,7 +99,7 @@ def _millilitres(scores: RegionScores) -> tuple[float, float]:
 
 def _print_means(rows: Sequence[dict[str, Any]], subsets: Sequence[str]) -> None:
     for subset in subsets:
-        for region in REGIONS:
+        for region in dict.fromkeys(r["region"] for r in rows):
             for only_enhancing in (False, True):
                 chosen = [r for r in rows if r["subset"] == subset and r["region"] == region]
                 chosen = [r for r in chosen if r["enhancing"] or not only_enhancing]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from metseg import bundle_folder
 from metseg.bundle_folder import checksums
 from metseg.errors import InputError, UsageError
+from metseg.inference.input_options import InputOptions
 from metseg.inference.model_choice import (
     Candidate,
     InputTraits,
     choose_model,
     installed_candidates,
     require_model,
+    traits_of,
 )
 from metseg.io.data_origin import SIMULATED
-from metseg.recipe import parse_recipe
+from metseg.recipe import DataPart, parse_recipe
 
 FOUR = ("t1n", "t1c", "t2w", "t2f")
 PICTURES = InputTraits(is_pictures=True)
@@ -174,3 +178,39 @@ def test_installed_models_are_read_without_damaged_ones(
         assert [(found.name, found.accepted) for found in installed_candidates()] == [("nc", False)]
     assert "cannot be read" in caplog.text
     assert installed_candidates(["nc"])[0].accepted
+
+
+GREY_T1C = candidate("t1c-slices", (), dimensions=2, channels=("t1c",), licence="Patients")
+GREY, COLOUR = (InputTraits(is_pictures=True, is_grey=is_grey) for is_grey in (True, False))
+
+
+def test_grey_pictures_get_the_model_of_one_sequence_and_colour_pictures_that_of_several() -> None:
+    models = [LGG, GREY_T1C]
+    grey, colour = (choose_model(models, [traits]) for traits in (GREY, COLOUR))
+    assert (grey.model, colour.model) == ("t1c-slices", "lgg")
+    assert "it is for grey t1c pictures" in grey.reason
+    assert choose_model(models, [PICTURES]).model == "lgg"  # nothing is known: the first name
+
+
+def test_grey_pictures_do_not_fit_a_model_of_several_sequences() -> None:
+    (misfit,) = choose_model([LGG], [GREY]).misfits
+    assert misfit.reason == "it needs colour pictures of t1n, t2f and t1c, and grey ones were given"
+    assert misfit.cure == "give pictures with all of them"
+    hidden = """
+name = "hidden"
+model = { name = "cnn", channels = [1, 1] }
+augment = [{ name = "missing_sequence", reference = 1, fill = "copy" }]
+[data]
+channels = ["t1n", "t2f", "t1c"]
+dimensions = 2
+"""
+    trained_for_it = Candidate("hidden", parse_recipe(hidden, where="test"))
+    assert choose_model([trained_for_it], [GREY]).model == "hidden"
+
+
+def test_a_picture_is_looked_at(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (48, 40, 3), dtype=np.uint8)
+    for name, pixels in (("grey", noise[..., 0]), ("equal", noise[..., :1].repeat(3, 2)), ("colour", noise)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        (source,) = InputOptions().sources([tmp_path / f"{name}.png"], DataPart(), tmp_path / "out")
+        assert traits_of(source).is_grey is (name != "colour")

@@ -177,10 +177,15 @@ def test_endings_that_are_none() -> None:
     assert ending_of("png") == ""
 
 
-@pytest.mark.parametrize(("mode", "is_warned"), [("L", True), ("I;16", True), ("RGB", False)])
-def test_a_grey_picture_is_warned_of_where_the_model_needs_colours(mode: str, is_warned: bool) -> None:
+@pytest.mark.parametrize(
+    ("mode", "colour", "is_warned"),
+    [("L", 1, True), ("I;16", 1, True), ("RGB", (9, 9, 9), True), ("RGB", (1, 2, 3), False)],
+)
+def test_a_grey_picture_is_warned_of_where_the_model_needs_colours(
+    mode: str, colour: int | tuple[int, ...], is_warned: bool
+) -> None:
     stored = io.BytesIO()
-    Image.new(mode, (8, 8)).save(stored, "PNG")
+    Image.new(mode, (8, 8), colour).save(stored, "PNG")
     files = [ChosenFile("1.png", stored.getvalue(), Kind.PICTURE)]
     model = lgg().model_copy(update={"sequences": ("t1n", "t2f", "t1c")})
     found = complaints(files, model)

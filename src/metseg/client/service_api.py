@@ -153,6 +153,7 @@ class ServiceApi:
         *,
         is_unnamed: bool = False,
         has_brain_mask: bool = False,
+        is_grey: bool | None = None,
     ) -> ModelChoice:
         """Return the model that fits images best, and why.
 
@@ -161,10 +162,12 @@ class ServiceApi:
             sequences: that are there; None: not known.
             is_unnamed: whether it is one image, and nothing says of which sequence.
             has_brain_mask: whether a brain mask comes with them.
+            is_grey: whether pictures hold one grey image each; None: not known, or volumes.
         """
         # A query without sequences says that they are not known; images without any known one say the same.
         query: dict[str, Any] = {"kind": kind, "sequences": list(sequences or ())}
         query |= {"unnamed": is_unnamed, "brain_mask": has_brain_mask}
+        query |= {} if is_grey is None else {"grey": is_grey}
         return _parsed(ModelChoice, self._send("GET", "/models/choice", params=query))
 
     def accept_terms(self, name: str) -> Model:

@@ -67,6 +67,9 @@ def _study(case: Case, recipe: Recipe) -> list[str]:
     wanted = recipe.data.inputs or tuple(name for name in case.images if name != BRAIN_MASK)
     present = [sequence_title(name) for name in wanted if name in case.images]
     absent = [sequence_title(name) for name in wanted if name not in case.images]
+    if case.is_slice_stack and len(wanted) == 1:
+        # A picture does not say what it shows, and nothing here checks it.
+        return [f"pictures, taken for {present[0]}" if present else "pictures"]
     if case.is_slice_stack:
         return ["pictures", *present, *(f"no {name}" for name in absent)]
     return [*present, *(f"no {name}" for name in absent), *_brain(case, recipe)]

@@ -1,13 +1,14 @@
 """Choose the model that fits an input, and say in a sentence which and why.
 
 This is the only place where a model is chosen without a request: for the command line, the service and the page. Only
-names, headers and recipes are read. The rules, in this order:
+names, headers, recipes and the first of several pictures are read. The rules, in this order:
 
 1. A model must fit: slices need a model for 2D images; a volume must have every sequence that the model requires.
    If there are several inputs, the model that fits the most of them is preferred.
 2. A model with non-commercial terms that have not been accepted is never chosen; if it would be better, that is said.
 3. The model that the operator set for this kind of input, if it fits.
-4. A model trained on this kind of input (pictures, or volumes) before one that was not.
+4. A model trained on this kind of input (pictures, or volumes) before one that was not; for grey pictures one that sees
+   a single sequence, for coloured pictures one that sees several.
 5. A model trained on real patients before one of unknown data, and that before one trained on simulated patients.
 6. A model that needs exactly the given sequences: the fewest given ones unused, and the fewest of its own missing.
 7. If a brain mask is given, a model that uses it; for volumes, a 3D network; at last the first name.
@@ -31,9 +32,11 @@ from metseg.inference.input_fit import trained_on_pictures
 from metseg.io.case_source import CaseSource
 from metseg.io.data_origin import is_simulated
 from metseg.io.images.channel_names import SINGLE_CHANNEL
+from metseg.io.images.images_2d import shows_one_image
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.model_terms import is_accepted
 from metseg.preprocess.brain_mask_rules import brain_mask_options
+from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import Recipe, parse_recipe
 from metseg.schemas import ModelChoice, ModelMisfit
 from metseg.volume import BRAIN_MASK
@@ -50,12 +53,14 @@ class InputTraits:
         sequences: the declared or recognised sequences of a volume; None: not known yet.
         is_single_unnamed: whether it is one image, and nothing says of which sequence.
         has_brain_mask: whether a brain mask comes with it.
+        is_grey: whether 2D images hold one grey image each; None: not known, or a volume.
     """
 
     is_pictures: bool
     sequences: frozenset[str] | None = None
     is_single_unnamed: bool = False
     has_brain_mask: bool = False
+    is_grey: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def _read(name: str, folder: Path, _stamp: int) -> Candidate:
 def traits_of(source: CaseSource) -> InputTraits:
     """Return what is known of a case that was found with a `DataPart` that asks for no sequences."""
     if isinstance(source, SliceStackSource):
-        return InputTraits(is_pictures=True)
+        return InputTraits(is_pictures=True, is_grey=shows_one_image(source.slices[0].image))
     names = frozenset(source.modalities)
     has_mask = BRAIN_MASK in names or getattr(source, "brain_mask", None) is not None
     return InputTraits(False, names - {BRAIN_MASK, SINGLE_CHANNEL}, names - {BRAIN_MASK} == {SINGLE_CHANNEL}, has_mask)
@@ -201,11 +206,16 @@ def _order(candidate: Candidate, traits: InputTraits) -> tuple[float, ...]:
     recipe = candidate.recipe
     return (
         trained_on_pictures(recipe) != traits.is_pictures,
+        traits.is_grey is not None and traits.is_grey != _sees_grey(recipe),
         _origin(recipe),
         _distance(recipe, traits),
         traits.has_brain_mask and brain_mask_options(recipe) is None,
         not traits.is_pictures and recipe.data.dimensions != 3,
     )
+
+
+def _sees_grey(recipe: Recipe) -> bool:
+    return len(recipe.data.inputs) == 1
 
 
 def _origin(recipe: Recipe) -> int:
@@ -225,7 +235,11 @@ def misfit_reason(recipe: Recipe, traits: InputTraits) -> str | None:
     """Return why a model cannot see an input, in a clause; None: it fits as far as is known."""
     data = recipe.data
     if traits.is_pictures:
-        return "it needs a volume, and pictures were given" if data.dimensions == 3 else None
+        if data.dimensions == 3:
+            return "it needs a volume, and pictures were given"
+        if traits.is_grey and len(data.inputs) > 1 and grey_sequence(recipe) is None:
+            return f"it needs colour pictures of {_listed(data.inputs)}, and grey ones were given"
+        return None
     if traits.sequences is None:
         return None
     if traits.is_single_unnamed:
@@ -248,7 +262,8 @@ def _misfit(candidate: Candidate, inputs: Counter[InputTraits]) -> ModelMisfit:
     reason = misfit_reason(candidate.recipe, traits)
     assert reason is not None
     if traits.is_pictures:
-        cure = "give the volume as NIfTI or DICOM"
+        needs_volume = candidate.recipe.data.dimensions == 3
+        cure = "give the volume as NIfTI or DICOM" if needs_volume else "give pictures with all of them"
     elif traits.is_single_unnamed:
         cure = "name the sequence of the image (t1n, t1c, t2w or t2f)"
     else:
@@ -274,6 +289,8 @@ def _reason(rank: _Rank, inputs: int, *, is_only: bool, is_preferred: bool) -> s
     is_measured = trained_on_pictures(recipe) == traits.is_pictures
     causes = [f"the operator set it for {kind}"] if is_preferred else []
     causes += ["it is the only usable model that fits"] if is_only else []
+    if traits.is_grey and _sees_grey(recipe):
+        kind = f"grey {recipe.data.inputs[0]} pictures"
     causes += [f"it is for {kind}" if is_measured else f"it can read {kind}, which it was not trained on"]
     if traits.sequences and recipe.data.inputs:
         used = [name for name in recipe.data.inputs if name in traits.sequences]

@@ -1,6 +1,7 @@
 """Files chosen for upload: the kind and sequence of each, and complaints before sending.
 
-This module reads file names, to propose kinds and sequences, and headers of pictures; the service checks the contents.
+This module reads file names, to propose kinds and sequences, and whether pictures are grey; the service checks the
+contents.
 """
 
 from __future__ import annotations
@@ -207,10 +208,12 @@ def _titles(model: Model) -> list[str]:
 
 
 def is_grey(content: bytes) -> bool:
-    """Return whether a picture has one channel, by its header: no pixel is decoded."""
+    """Return whether a picture holds one grey image, as one channel or as equal ones of red, green and blue."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            return picture.mode in _GREY_MODES and getattr(picture, "n_frames", 1) == 1
+            if picture.mode in _GREY_MODES:
+                return getattr(picture, "n_frames", 1) == 1
+            return picture.mode == "RGB" and len({channel.tobytes() for channel in picture.split()}) == 1
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False  # the service says what is wrong with the file
 

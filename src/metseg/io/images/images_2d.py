@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from metseg.errors import InputError
+from metseg.errors import InputError, MetsegError
 from metseg.io.finite_values import replace_not_finite
 from metseg.io.images.file_signatures import MAX_PAGES, too_many_pages
 from metseg.io.images.image_decoding import Decoded, decode, page_count
@@ -138,6 +138,14 @@ def luminance(pixels: Array) -> Array:
 def channels_equal(pixels: Array) -> bool:
     """Return whether all channels of (rows, cols, channels) hold the same values."""
     return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in range(1, pixels.shape[-1]))
+
+
+def shows_one_image(path: Path) -> bool | None:
+    """Return whether a picture is grey, or coloured with equal channels; None: it cannot be read."""
+    try:
+        return channels_equal(read_picture(path, page=0).pixels)
+    except MetsegError:
+        return None
 
 
 def _loses_colours(decoded: Decoded) -> bool:

@@ -57,10 +57,13 @@ def choose_model(
     ] = None,
     unnamed: Annotated[bool, Query(description="One NIfTI file, and nothing says of which sequence.")] = False,
     brain_mask: Annotated[bool, Query(description="A brain mask comes with the images.")] = False,
+    grey: Annotated[
+        bool | None, Query(description="Whether pictures hold one grey image each; leave out if it is not known.")
+    ] = None,
 ) -> ModelChoice:
     """Return the model that a study gets if its request names none, and why the others are not used."""
     known = frozenset() if unnamed else None if sequences is None else frozenset(sequences)
-    traits = InputTraits(kind == Kind.PICTURE, known, is_single_unnamed=unnamed, has_brain_mask=brain_mask)
+    traits = InputTraits(kind == Kind.PICTURE, known, unnamed, brain_mask, is_grey=grey)
     return choose_for(service.settings, traits)
 
 

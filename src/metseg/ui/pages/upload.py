@@ -42,6 +42,7 @@ from metseg.ui.upload_selection import (
     complaints,
     ending_of,
     images_of,
+    is_grey,
     needs_sequence,
     parts_of,
     study_kind,
@@ -198,7 +199,11 @@ def _recommended(api: Api, selection: Selection, masks: Sequence[ChosenFile]) ->
         return None
     has_mask = bool(masks) or len(images_of(selection.used)) < len(selection.used)
     return api.choose_model(
-        selection.kind, selection.sequences, is_unnamed=selection.is_unnamed, has_brain_mask=has_mask
+        selection.kind,
+        selection.sequences,
+        is_unnamed=selection.is_unnamed,
+        has_brain_mask=has_mask,
+        is_grey=is_grey(selection.used[0].content) if selection.kind == Kind.PICTURE else None,
     )
 
 
