@@ -119,6 +119,11 @@ class Viewer:
         )
         return float(x), float(y)
 
+    def yellow_middle(self, picture: Locator) -> tuple[float, float]:
+        """Return where a map has its highest value, as `middle_of`."""
+        yellow = next(filter(is_yellow, self.colours(picture)))
+        return self.middle_of(picture, yellow)
+
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
@@ -241,6 +246,27 @@ def test_a_sequence_on_another_grid_lies_where_it_should(viewer: Viewer) -> None
     viewer.press("o")
     viewer.wait_until(lambda: ORANGE not in viewer.colours(picture), "lesions are hidden")
     assert viewer.middle_of(picture, WHITE) == pytest.approx(drawn, abs=0.03)
+
+
+def test_a_map_is_drawn_over_the_image(viewer: Viewer) -> None:
+    picture = viewer.picture("Axial 7 of 16, T1 with contrast")
+    viewer.fill_lesions(picture)
+    lesions = viewer.middle_of(picture, ORANGE)
+    viewer.press("o")
+    viewer.wait_until(lambda: ORANGE not in viewer.colours(picture), "lesions are hidden")
+    assert not list(filter(is_yellow, viewer.colours(picture)))
+    viewer.frame.locator("#map").select_option("uncertainty")
+    viewer.wait_until(lambda: list(filter(is_yellow, viewer.colours(picture))), "the map is drawn")
+    assert viewer.yellow_middle(picture) == pytest.approx(lesions, abs=0.03)
+    assert "Uncertainty, 0 to 0.5" in viewer.frame.locator("#legend").inner_text()
+    viewer.frame.locator("#map").select_option("")
+    viewer.wait_until(lambda: not list(filter(is_yellow, viewer.colours(picture))), "the map is hidden")
+
+
+def is_yellow(colour: tuple[int, ...]) -> bool:
+    """Return whether a colour is that of the highest value of a map, over grey."""
+    red, _, blue = colour
+    return red > blue + 100
 
 
 def test_the_3d_rendering_is_drawn(viewer: Viewer) -> None:
