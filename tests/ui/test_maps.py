@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from metseg.grade_record import CaseGrade, GradeReason
+from metseg.grade_record import OUTLINES_CORRECTED, CaseGrade, GradeReason
+from metseg.ui.pages.corrections import corrected_study
 from metseg.ui.viewer.heat_map import MAP_KINDS, colour_table, draw_map, map_file
 from metseg.ui.viewer.nifti_bytes import read_nifti
+from metseg.version_schemas import Version
 
 from .fake import (
     MODELS,
@@ -128,3 +130,13 @@ def test_the_grade_or_why_there_is_none(
     require_sound(shown)
     text = words(shown).replace("\\", "")
     assert "Tumour grade" not in text if expected is None else expected in text
+
+
+def test_a_corrected_version_has_no_grade(service: FakeApi) -> None:
+    base = done_volume()
+    study = service.add(
+        base.model_copy(update={"facts": base.facts.model_copy(update={"grade": GRADE})}), volume_files()
+    )
+    version = Version.model_construct(table=(), artifacts=(), headline=None)
+    corrected = corrected_study(study, version).facts
+    assert (corrected.grade, corrected.no_grade) == (None, OUTLINES_CORRECTED)

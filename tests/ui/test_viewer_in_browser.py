@@ -102,27 +102,31 @@ class Viewer:
         return {(word & 255, word >> 8 & 255, word >> 16 & 255) for word in found}
 
     def middle_of(self, picture: Locator, colour: tuple[int, ...]) -> tuple[float, float]:
-        """Return where the pixels of a colour are: shares of the width from the left, of the height from the top."""
+        """Return where the pixels of a colour are; as `middle_where`."""
+        parts = zip(("red", "green", "blue"), colour, strict=True)
+        return self.middle_where(picture, " && ".join(f"Math.abs({part} - {value}) < 12" for part, value in parts))
+
+    def middle_where(self, picture: Locator, condition: str) -> tuple[float, float]:
+        """Return where pixels that meet a condition are: shares of the width from the left, of the height from the top.
+
+        Args:
+            condition: in JavaScript, of `red`, `green` and `blue`.
+        """
         x, y = picture.evaluate(
-            """(canvas, [red, green, blue]) => {
+            """(canvas, condition) => {
               const { width, height } = canvas;
               const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+              const meets = new Function("red", "green", "blue", `return ${condition}`);
               let count = 0, x = 0, y = 0;
               for (let place = 0; place < width * height; place++) {
-                const near = (part, value) => Math.abs(data[4 * place + part] - value) < 12;
-                if (!near(0, red) || !near(1, green) || !near(2, blue)) continue;
+                if (!meets(...data.subarray(4 * place, 4 * place + 3))) continue;
                 count += 1, x += place % width, y += Math.floor(place / width);
               }
               return [x / count / width, y / count / height];
             }""",
-            list(colour),
+            condition,
         )
         return float(x), float(y)
-
-    def yellow_middle(self, picture: Locator) -> tuple[float, float]:
-        """Return where a map has its highest value, as `middle_of`."""
-        yellow = next(filter(is_yellow, self.colours(picture)))
-        return self.middle_of(picture, yellow)
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +261,7 @@ def test_a_map_is_drawn_over_the_image(viewer: Viewer) -> None:
     assert not list(filter(is_yellow, viewer.colours(picture)))
     viewer.frame.locator("#map").select_option("uncertainty")
     viewer.wait_until(lambda: list(filter(is_yellow, viewer.colours(picture))), "the map is drawn")
-    assert viewer.yellow_middle(picture) == pytest.approx(lesions, abs=0.03)
+    assert viewer.middle_where(picture, "red > blue + 100") == pytest.approx(lesions, abs=0.03)
     assert "Uncertainty, 0 to 0.5" in viewer.frame.locator("#legend").inner_text()
     viewer.frame.locator("#map").select_option("")
     viewer.wait_until(lambda: not list(filter(is_yellow, viewer.colours(picture))), "the map is hidden")
