@@ -52,7 +52,9 @@ def select_test_slices(split: Split, sources: Sequence[CaseSource]) -> dict[str,
     return {one.source.case_id: one.slices or tuple(range(len(one.source.slice_names))) for one in selected}
 
 
-def shared_slices(first: Mapping[str, Sequence[int]], second: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+def shared_slices(
+    first: Mapping[str, Sequence[int]], second: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, ...]]:
     """Return the slices that both parts have, without cases that share none."""
     both = {case: tuple(sorted({*first[case]} & {*second[case]})) for case in first if case in second}
     return {case: slices for case, slices in both.items() if slices}
