@@ -4,10 +4,12 @@
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/on_data/keras_attention_unet.py KERAS/bin/python [--steps 5]
 
 One network: double convolutions, max-pooling, 32 to 256, gates, up-sampling, no normalisation (`gated_unet`), on
-256 x 256 slices in batches of 8, with Adam and binary cross-entropy. Keras trains in its own way (`train_on_batch`, compiled,
-float32) in a process of the environment that is given; TensorFlow is no dependency of metseg. metseg trains as
-`metseg train` does: memory layout and precision by measurement. The two take turns, step by step, and one waits while
-the other computes, so that whatever else the machine does falls on both. Both networks must have as many parameters.
+256 x 256 slices in batches of 8, with Adam and binary cross-entropy. Keras trains in its own way (`train_on_batch`,
+compiled, float32) in a process of the environment that is given; TensorFlow is no dependency of metseg. metseg trains
+as `metseg train` does: memory layout and precision by measurement. The two take turns, step by step, and one waits
+while the other computes, so that other work on the machine slows both. Both networks must have the same number of
+parameters.
+
 Exits with 1 below 3 times the slices per second.
 """
 
@@ -119,7 +121,7 @@ class KerasSide:
 
 
 def metseg_side() -> tuple[Callable[[], float], int, str]:
-    """Return a function that does a training step of metseg and returns its seconds, the parameters, and how it runs."""
+    """Return a function that does a training step and returns its seconds, the parameters, and how it runs."""
     import torch
 
     from metseg.inference.device import choose_compute, in_memory_format

@@ -2,10 +2,10 @@
 
     python benchmarks/on_data/leak_by_slice.py LGG OUT [--recipe assignment-attention-unet] [--set KEY=VALUE ...]
 
-Trains one recipe twice with equal budgets: split by patient, and by slice. Prints, as Markdown, the Dice of each network
-on its own test part, and of both on the slices that are in both test parts. The patients of these shared slices are
-unknown to the first network, and the second was trained on other slices of them: the difference is the leak alone.
-Intervals: bootstrap over patients. An interrupted run goes on when the command is repeated.
+Trains one recipe twice with equal budgets: split by patient, and by slice. Prints, as Markdown, the Dice of each
+network on its own test part, and of both on the slices that are in both test parts. The patients of these shared
+slices are unknown to the first network, and the second was trained on other slices of them: the difference is the
+leak alone. Intervals: bootstrap over patients. An interrupted run goes on when the command is repeated.
 """
 
 from __future__ import annotations
