@@ -1,4 +1,4 @@
-"""The templates for AWS and Google Cloud: cfn-lint and kubernetes-validate find nothing, and each says it is untried."""
+"""The templates for AWS and Google Cloud: cfn-lint and kubernetes-validate find nothing; all say "untried"."""
 
 from __future__ import annotations
 
