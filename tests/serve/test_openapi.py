@@ -141,8 +141,9 @@ def test_sequences_are_those_of_the_package() -> None:
 
 def test_uploads_are_described(document: dict[str, Any]) -> None:
     form = document["paths"]["/studies"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    fields = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask", "model", "stack", "allow_gaps", "series", "label"}
-    assert fields == set(form["properties"])
+    files = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask"}
+    options = {"model", "stack", "allow_gaps", "series", "uncertainty", "explanation", "label"}
+    assert files | options == set(form["properties"])
     predict = document["paths"]["/predict/"]["post"]
     assert {"multipart/form-data", "image/png"} <= set(predict["requestBody"]["content"])
     assert {"application/json", "image/png"} == set(predict["responses"]["200"]["content"])

@@ -303,7 +303,7 @@ def form_fields(options: Options) -> Mapping[str, str | list[str]]:
     fields: dict[str, str | list[str]] = {}
     if options.model is not None:
         fields["model"] = options.model
-    fields |= {name: "true" for name in ("stack", "allow_gaps") if getattr(options, name)}
+    fields |= {name: "true" for name in ("stack", "allow_gaps", "uncertainty", "explanation") if getattr(options, name)}
     if options.series:
         fields["series"] = [f"{sequence}={label}" for sequence, label in options.series.items()]
     return fields

@@ -92,6 +92,8 @@ class Client:
         stack: bool = False,
         allow_gaps: bool = False,
         series: Mapping[str, str] | None = None,
+        uncertainty: bool = False,
+        explanation: bool = False,
         label: str = "",
         idempotency_key: str | None = None,
     ) -> Study:
@@ -107,6 +109,8 @@ class Client:
             stack: read the pages of a TIFF as slices.
             allow_gaps: fill missing slices of a DICOM series.
             series: number of the DICOM series of a sequence, such as ``{"t1c": "4"}``, or ``none`` to leave it out.
+            uncertainty: also measure how far the predictions of mirror images and folds differ.
+            explanation: also make a map of Grad-CAM.
             label: a few words to find the study again; never the name of a patient.
             idempotency_key: repeating a call with the same key and files returns the same study; None: a new study.
         Raises:
@@ -116,7 +120,15 @@ class Client:
         given = [paths] if isinstance(paths, str | Path) else paths
         declared = {name: Path(path) for name, path in (sequences or {}).items()}
         parts = upload_parts([Path(path) for path in given], declared)
-        options = _checked(Options, model=model, stack=stack, allow_gaps=allow_gaps, series=dict(series or {}))
+        options = _checked(
+            Options,
+            model=model,
+            stack=stack,
+            allow_gaps=allow_gaps,
+            series=dict(series or {}),
+            uncertainty=uncertainty,
+            explanation=explanation,
+        )
         study = self._hand_in(parts, options, idempotency_key or uuid.uuid4().hex, label)
         self._names[study.id] = [part.path.name for part in parts]
         return study

@@ -318,6 +318,10 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "model.architecture": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
     "model.prediction": ErrorText("The model does not compute as it should on this machine", _OTHER_MODEL),
     "model.pickle": ErrorText("The model has a format that is not opened for safety", _OTHER_MODEL),
+    "usage.uncertainty": ErrorText(
+        "This model cannot measure the uncertainty",
+        "It makes one prediction only. Clear 'Measure uncertainty', or choose a model with several folds.",
+    ),
     "usage.unknown_name": ErrorText(
         "A name in the request is not known", "Choose the model again under 'Model'; it may have been removed."
     ),

@@ -23,11 +23,15 @@ from PIL import Image
 from metseg.schemas import Kind
 
 if TYPE_CHECKING:
+    from metseg.serve.jobs.phases.job import Job
     from metseg.serve.storage.db_models import StudyRecord
     from metseg.serve.storage.job_repository import Store
 
 #: A voxel above this is lesion to the models here.
 BRIGHT = 200.0
+
+#: The study of `make_job`.
+STUDY_ID = "0123456789abcdef0123456789abcdef"
 
 #: Stands in the headers of the images here; it must be found nowhere else.
 PATIENT = "ROTHSCHWANZ^ALBERTA"
@@ -129,6 +133,42 @@ def picture_files(tmp_path: Path) -> Callable[[int], list[File]]:
             Image.fromarray(picture_array(number)).save(path)
             files.append(File(path, Kind.PICTURE, ".png"))
         return files
+
+    return make
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
+    """Return a function that makes a job of files, in a folder of its own."""
+
+    from metseg.schemas import Options
+    from metseg.serve.jobs.phases.job import Job, JobCache, artifacts_in
+    from metseg.serve.jobs.phases.model_cache import Models
+    from metseg.serve.storage.folders import StudyFolder
+    from metseg.serve.storage.job_repository import WorkInput
+
+    def make(files: Sequence[File], model: str, **options: object) -> Job:
+        folder = StudyFolder(tmp_path / "study")
+        folder.inputs.mkdir(parents=True)
+        folder.work.mkdir()
+        uploads = []
+        for number, file in enumerate(files, start=1):
+            path = folder.inputs / f"{number:04d}{file.ending}"
+            shutil.copyfile(file.path, path)
+            size = path.stat().st_size
+            uploads.append(
+                WorkInput(path, number, file.kind, file.sequence, size, file.sha256, reason=f"reason {number}")
+            )
+        return Job(
+            STUDY_ID,
+            folder,
+            tuple(uploads),
+            model,
+            Options.model_validate(options),
+            Models(kept=2, device="cpu"),
+            JobCache(),
+            artifacts_in(folder.artifacts),
+        )
 
     return make
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metseg.grading.case_grade import GradeReason
+from metseg.grade_record import GradeReason
 from metseg.inference.input_fit import misfit_warnings
 from metseg.lesion import Lesion
 from metseg.message_text import pluralize

@@ -169,6 +169,16 @@ STUDY_BODY: Final[dict[str, Any]] = {
                             "description": "Assigns a DICOM series to a sequence, such as `t1c=3`, or leaves it out: "
                             "`t1c=none`.",
                         },
+                        "uncertainty": {
+                            "type": "boolean",
+                            "description": "Measure how far the predictions of mirror images and folds differ: a map "
+                            "and a range of each lesion's size. `predictions` of the model must be 2 or more.",
+                        },
+                        "explanation": {
+                            "type": "boolean",
+                            "description": "Make a map of Grad-CAM: where the features of the network raised the score "
+                            "of the predicted lesions.",
+                        },
                         "label": {
                             "type": "string",
                             "maxLength": LABEL_CHARACTERS,

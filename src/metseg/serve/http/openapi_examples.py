@@ -70,7 +70,14 @@ STUDY: Final[dict[str, Any]] = {
     "updated_at": _MOMENT,
     "finished_at": _MOMENT,
     "expires_at": "2025-04-13T09:26:53Z",
-    "options": {"model": "mets-t1c", "stack": False, "allow_gaps": False, "series": {}},
+    "options": {
+        "model": "mets-t1c",
+        "stack": False,
+        "allow_gaps": False,
+        "series": {},
+        "uncertainty": False,
+        "explanation": False,
+    },
     "inputs": [{"number": 1, "kind": "nifti", "sequence": "t1c", "bytes": 9437184, "sha256": _SHA256}],
     "facts": {
         "model": "mets-t1c",
@@ -275,6 +282,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "usage.lesion": "the parent version has no such lesion, or an earlier edit removed it (expected 1, 2, got 3)",
     "usage.point": "the point is outside of the image (expected voxels from 0 to 181, 217, 181, got 12, 300, 4)",
     "usage.unknown_name": "the model has no such class (expected lesion)",
+    "usage.uncertainty": "the uncertainty needs several predictions, and this model makes one",
     "request.too_large": "the upload is too large (expected at most 2048 MiB)",
     "request.media_type": "the media type of the body is not supported",
     "request.invalid": "query.limit: Input should be less than or equal to 200",

@@ -22,7 +22,7 @@ from metseg.serve.http.serializers import THUMBNAIL, study_of, summary_of
 from metseg.serve.http.upload_traits import traits_of_upload
 from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
 from metseg.serve.http.uploads import read_json, receiving
-from metseg.serve.model_registry import USES, VOLUMES, model_for
+from metseg.serve.model_registry import USES, VOLUMES, model_for, require_several_predictions
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import StudyRecord
@@ -95,6 +95,7 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
             "service.no_model",
             "input.no_fitting_model",
             "licence.not_accepted",
+            "usage.uncertainty",
         ),
     },
     openapi_extra=STUDY_BODY,
@@ -260,6 +261,8 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     kind = study_kind(rest)
     traits = USES[VOLUMES] if options.model else traits_of_upload(kind, checked, options.series)
     choice = model_for(service.settings, traits, options.model)
+    if options.uncertainty:
+        require_several_predictions(choice.model)
     chosen = options.model_copy(update={"model": choice.model})
     new = NewStudy(upload.folder, kind, checked, chosen, digest, key, model_reason=choice.text, label=label)
     accepted = service.studies.accept(who, new)

@@ -60,13 +60,30 @@ def _head(api: Api, study: Study) -> None:
     for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
         column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
     st.caption(plain(subtitle(study)))
-    st.caption("  \n".join(map(plain, [*sequence_lines(study), *filter(None, [model_line(study)])])))
+    lines = [*sequence_lines(study), *filter(None, [model_line(study), grade_line(study)])]
+    st.caption("  \n".join(map(plain, lines)))
     offer_another_run(study)
 
 
 def model_line(study: Study) -> str:
     """Return why the model was chosen; empty if the user or the request named it."""
     return with_sequence_names(study.facts.model_reason)
+
+
+def grade_line(study: Study) -> str:
+    """Return the grade of the glioma, or why there is none; empty if neither is known.
+
+    >>> from metseg.schemas import Facts
+    >>> grade_line(Study.model_construct(facts=Facts(no_grade="no tumour was found")))
+    'Tumour grade: not available, because no tumour was found.'
+    """
+    grade = study.facts.grade
+    if grade is None:
+        return f"Tumour grade: not available, because {study.facts.no_grade}." if study.facts.no_grade else ""
+    return (
+        f"Tumour grade, an estimate for research: {grade.grade} rather than {grade.other}, "
+        f"probability {grade.probability:.2f}; {grade.auc_text}."
+    )
 
 
 def offer_another_run(study: Study) -> None:

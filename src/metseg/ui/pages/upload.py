@@ -177,9 +177,11 @@ def _choose_and_send(api: Api, models: Sequence[Model], selection: Selection, re
     with place:
         choice = _recommended(api, selection, masks)
         model, second = _choose_models(api, models, selection, choice, restored)
+        maps = _choose_maps([one for one in (model, second) if one is not None], restored)
         label = _label_field("" if restored is None else restored.label)
     if model is None:
         return
+    options = options.model_copy(update=maps)
     files = (*selection.files, *masks)
     for text in complaints((*selection.used, *masks), model):
         st.warning(text)
@@ -224,6 +226,28 @@ def _choose_models(
         label = "Compare with a second model"
         second = choose_model(models, kind, label=label, key=f"second-{kind}", optional=True)
     return model, second
+
+
+def _choose_maps(models: Sequence[Model], restored: Handed | None) -> dict[str, bool]:
+    """Ask whether to measure the uncertainty and to make a map of Grad-CAM; return the options of the upload."""
+    before = Options() if restored is None else restored.options
+    has_several = bool(models) and all(model.predictions > 1 for model in models)
+    left, right = st.columns(2)
+    uncertainty = left.checkbox(
+        "Measure uncertainty",
+        before.uncertainty,
+        disabled=not has_several,
+        key=f"uncertainty-{session_state.upload_round()}",
+        help="Compares the predictions of mirror images and folds: a map, and a range of each lesion's size. Takes "
+        "longer. The model must have several folds, or be trained with mirror images.",
+    )
+    explanation = right.checkbox(
+        "Explain with Grad-CAM",
+        before.explanation,
+        key=f"explanation-{session_state.upload_round()}",
+        help="A map of where the features of the network raised the score of the lesions. Takes a few times as long.",
+    )
+    return {"uncertainty": uncertainty and has_several, "explanation": explanation}
 
 
 def _label_field(before: str) -> str | None:

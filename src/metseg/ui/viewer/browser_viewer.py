@@ -33,6 +33,7 @@ from metseg.sequence_titles import sequence_short_title, sequence_title
 from metseg.ui import result_cache, session_state
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
+from metseg.ui.viewer.heat_map import colour_table, gradient, maps_of
 from metseg.ui.viewer.nifti_bytes import inverse
 from metseg.ui.viewer.scene import Point, Scene
 from metseg.ui.viewer.viewer_files import FIRST_PRESET, GreyCopy
@@ -121,6 +122,16 @@ def _arguments(api: Api, study: Study, scene: Scene, threshold: float | None) ->
         "images": [_image(study, name, result_cache.viewer_image(api, study, name, scene), scene) for name in wanted],
         "classes": [_style(value, style) for value, style in shown_classes(study, scene, threshold).items()],
         "colours": {"selected": hexadecimal(SELECTED_COLOUR), "brain": hexadecimal(BRAIN_COLOUR)},
+        "maps": [
+            {
+                "name": kind.name,
+                "title": kind.title,
+                "legend": f"{kind.title}, 0 to {kind.highest:g}: {kind.meaning}",
+                "url": _address(study, kind.name, result_cache.viewer_map(api, study, kind)),
+            }
+            for kind in maps_of(study)
+        ],
+        "mapColours": {"table": colour_table().tolist(), "gradient": gradient()},
         "bar": {"lengths": list(BAR_LENGTHS_MM), "share": BAR_SHARE},
         **{name: {"url": _address(study, name, content)} for name, content in files.items()},
         "lesionList": _lesions(scene),
