@@ -104,7 +104,9 @@ def test_structures_of_a_case_with_a_long_name_have_names_of_their_own(simulated
         "m" * 80,
         datetime(2026, 11, 30, tzinfo=UTC),
     )
-    request = ExportRequest(content, read_source_headers(scan(simulated_case.folder).series[0]), ExportOptions(), lambda *_: [])
+    request = ExportRequest(
+        content, read_source_headers(scan(simulated_case.folder).series[0]), ExportOptions(), lambda *_: []
+    )
     names = [request.tracking_id(label) for label in ("Lesion 1", "Lesion 12", "resection cavity")]
     assert [name.lstrip("c") for name in names] == [" Lesion 1", " Lesion 12", " resection cavity"]
     assert {len(name) for name in (*names, request.algorithm_name)} == {64}

@@ -59,7 +59,8 @@ def export(
 
     Args:
         prediction: a prediction, or the path of the document ``<case>.json`` that `metseg.Prediction.save` or
-            ``metseg predict`` wrote, with its mask beside it.
+            ``metseg predict`` wrote, with its mask beside it. Objects of a document have its date and the same UIDs in
+            every call; those of a prediction have the date of the call.
         source: the DICOM study: a folder, a zip archive, or files.
         out: the folder of the objects, created if absent; None: the folder of the document. Required for a prediction.
         formats: ``seg`` (a segment per lesion), ``seg-classes``, ``seg-probability``, ``rtstruct``, ``sr``, ``pdf``,

@@ -61,9 +61,7 @@ EXPORTS: Registry[Export] = Registry(
             f"{_HERE}.probability_seg:build_probability_seg",
             needs_probability=True,
         ),
-        "rtstruct": Export(
-            "structure set", "-rtstruct.dcm", f"{_HERE}.rtstruct:build_rtstruct", has_margins=True
-        ),
+        "rtstruct": Export("structure set", "-rtstruct.dcm", f"{_HERE}.rtstruct:build_rtstruct", has_margins=True),
         "sr": Export(
             "measurements", "-sr.dcm", f"{_HERE}.measurement_report:build_measurement_report", refers_to=("seg",)
         ),
