@@ -53,6 +53,7 @@ def study(scanner: SimpleNamespace, tmp_path: Path) -> Path:
     )
     for item in objects:
         item.add_new(0x00091001, "LO", "Q900ZWX")
+        item.add_new(0x60000010, "US", 8)
         item.add_new(0x60003000, "OW", b"Q901ZWX ")
         inner = Dataset()
         inner.PatientName = "Q902ZWX"
@@ -85,6 +86,7 @@ def test_nothing_that_was_planted_is_left(study: Path, run_metseg: Callable, tmp
     made = read(out)
     assert {str(item.SOPInstanceUID) for item in made} == {pseudonym_uid(uid) for uid in source}
     for item in made:
+        assert not [tag for tag in item.keys() if tag.group == 0x6000]  # noqa: SIM118
         assert item.PatientIdentityRemoved == "YES"
         assert (item.StudyDate, "SeriesDate" in item, item.PatientBirthDate) == ("", False, "")
         assert item.DeidentificationMethodCodeSequence[0].CodeValue == "113100"

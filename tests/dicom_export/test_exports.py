@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +15,9 @@ import pydicom
 import pytest
 
 import metseg
-from metseg.dicom_export import EXPORTS, read_source_headers
+from metseg.dicom_export import EXPORTS, ExportOptions, ResultContent, read_source_headers
 from metseg.dicom_export.contours import plane_contours
+from metseg.dicom_export.export_request import ExportRequest
 from metseg.dicom_export.margins import with_margin
 from metseg.errors import GeometryError, InputError, MetsegError, UsageError
 from metseg.io.dicom.series_scan import scan
@@ -89,6 +91,25 @@ def test_one_lesion_has_one_tracking_uid_in_segments_and_report(simulated_case, 
     pydicom.dcmread(sr).walk(collect)
     assert segments <= tracked
     assert len(segments) == len(pydicom.dcmread(seg).SegmentSequence)
+
+
+def test_structures_of_a_case_with_a_long_name_have_names_of_their_own(simulated_case) -> None:
+    content = ResultContent(
+        "c" * 80,
+        simulated_case.prediction.labels,
+        simulated_case.prediction.instances,
+        np.eye(4),
+        simulated_case.prediction.scheme,
+        (),
+        "m" * 80,
+        datetime(2026, 11, 30, tzinfo=UTC),
+    )
+    request = ExportRequest(
+        content, read_source_headers(scan(simulated_case.folder).series[0]), ExportOptions(), lambda *_: []
+    )
+    names = [request.tracking_id(label) for label in ("Lesion 1", "Lesion 12", "resection cavity")]
+    assert [name.lstrip("c") for name in names] == [" Lesion 1", " Lesion 12", " resection cavity"]
+    assert {len(name) for name in (*names, request.algorithm_name)} == {64}
 
 
 def test_segments_have_colours_algorithm_and_every_picture(simulated_case, tmp_path: Path) -> None:
@@ -210,6 +231,11 @@ def test_what_cannot_be_exported_is_refused(
     assert "Did you mean 'seg'" in str(unknown.value)
     with pytest.raises(MetsegError, match="margin"):
         metseg.export(simulated_case.saved, simulated_case.folder, margin_mm=-1)
+    for given in ({"margin_mm": 2.0}, {"margin_kind": "control"}):
+        with pytest.raises(UsageError) as no_effect:
+            metseg.export(simulated_case.saved, simulated_case.folder, tmp_path / "none", **given)
+        assert no_effect.value.code == "usage.options"
+    assert not (tmp_path / "none").exists()
     mask = tmp_path / "edited" / f"{simulated_case.saved.stem}-seg.nii.gz"
     mask.parent.mkdir()
     document = mask.with_name(simulated_case.saved.name)

@@ -82,7 +82,12 @@ def test_a_nifti_file_has_no_source(predict: Callable, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--export", "segg"), ("--identity", "keep"), ("--margin", "2"), ("--export", "seg", "--shard", "1/2")],
+    [
+        *(("--export", "segg"), ("--identity", "keep"), ("--margin", "2"), ("--margin-kind", "control")),
+        *(("--export", "seg", "--shard", "1/2"), ("--export", "seg", "--identity", "kept")),
+        *(("--export", "rtstruct", "--margin", "-1"), ("--export", "rtstruct", "--margin-kind", "control")),
+        ("--export", "seg", "--margin", "2"),
+    ],
 )
 def test_wrong_options_are_refused_before_anything_is_predicted(
     predict: Callable, tmp_path: Path, words: tuple[str, ...]

@@ -203,6 +203,7 @@ def test_a_storage_that_cannot_be_opened_is_named_without_its_password(
         run_tuning(tiny_slices, tmp_path, make_tiny_recipe(), storage="nosuch://me:secret@host/db")
     assert "secret" not in str(caught.value)
     assert "host/db" in str(caught.value)
+    assert not (tmp_path / "recipe.toml").exists()  # the next call starts a search and needs no --resume
 
 
 def test_poor_trials_are_pruned(

@@ -57,6 +57,14 @@ def test_a_layer_that_is_not_there_is_refused_with_the_nearest() -> None:
         find_layer(network, "botleneck")
 
 
+@pytest.mark.parametrize("name", ["gates", "up"])  # lists of modules, which the network does not call
+def test_a_layer_without_features_is_refused(name: str) -> None:
+    network = build_model("gated_unet", {"channels": (4, 8)}, in_channels=1, out_channels=1).eval()
+    with pytest.raises(UsageError, match="no features"):
+        find_layer(network, name)
+    assert find_layer(network, f"{name}.0")[1] is getattr(network.body, name)[0]
+
+
 @pytest.mark.parametrize(("outputs", "channels"), [(CLASSES, 1), (CLASSES, 4), (Outputs(((1,), (1, 2)), ()), 2)])
 def test_the_score_is_the_logit_of_the_probability_of_lesion(outputs: Outputs, channels: int) -> None:
     logits = torch.randn(2, channels, 5, 6)
@@ -140,8 +148,9 @@ def test_the_map_depends_on_the_region() -> None:
     assert not seg_grad_cam(network, images, layer, torch.zeros_like(first), CLASSES).any()
 
 
-def test_gates_are_shares_with_the_finest_level_first() -> None:
-    network = build_model("attention_unet", SMALL, in_channels=1, out_channels=1).eval()
+@pytest.mark.parametrize("name", ["attention_unet", "gated_unet"])
+def test_gates_are_shares_with_the_finest_level_first(name: str) -> None:
+    network = build_model(name, SMALL, in_channels=1, out_channels=1).eval()
     explainer = Explainer([network], CLASSES, threshold=0.5)
     shapes: list[int] = []
     for gate in gates_of(network):

@@ -24,7 +24,7 @@ from metseg.reporting.study.document_reader import Document, read_document
 from metseg.volume import Volume
 
 if TYPE_CHECKING:
-    from metseg.dicom_export import ResultContent
+    from metseg.dicom_export import ExportOptions, ResultContent
     from metseg.io.dicom import Series
 
 IDENTITIES = ("pseudonym", "keep")
@@ -59,7 +59,8 @@ def export(
 
     Args:
         prediction: a prediction, or the path of the document ``<case>.json`` that `metseg.Prediction.save` or
-            ``metseg predict`` wrote, with its mask beside it.
+            ``metseg predict`` wrote, with its mask beside it. Objects of a document have its date and the same UIDs in
+            every call; those of a prediction have the date of the call.
         source: the DICOM study: a folder, a zip archive, or files.
         out: the folder of the objects, created if absent; None: the folder of the document. Required for a prediction.
         formats: ``seg`` (a segment per lesion), ``seg-classes``, ``seg-probability``, ``rtstruct``, ``sr``, ``pdf``,
@@ -74,8 +75,8 @@ def export(
     Returns:
         the files. A format for which the prediction holds nothing, such as ``seg`` without any lesion, has no file.
     Raises:
-        UsageError: an unknown format, series or model, a missing package (extra ``dicom``), a prediction of pictures
-            or of files without ``series``, or an argument of a wrong type.
+        UsageError: an unknown format, series or model, a margin without ``rtstruct``, a missing package (extra
+            ``dicom``), a prediction of pictures or of files without ``series``, or an argument of a wrong type.
         InputError: no such document or mask, or DICOM files of another study.
         GeometryError: the prediction is not on the grid of the series.
 
@@ -117,12 +118,10 @@ def export_result(
     Args:
         margin: the fields of `metseg.dicom_export.ExportOptions`.
     """
-    from metseg.dicom_export import ExportOptions, build_exports, read_source_headers, require_exports, write_exports
+    from metseg.dicom_export import build_exports, read_source_headers, write_exports
     from metseg.dicom_export.source_series import find_source_series
 
-    require_exports(formats)
-    lookup("identity", dict.fromkeys(IDENTITIES), identity)
-    options = validated(ExportOptions, margin or {}, where="export")
+    options = check_export(formats, identity=identity, margin=margin)
     if isinstance(prediction, Prediction):
         content, recorded = _of_prediction(prediction, model)
         if out is None:
@@ -141,6 +140,20 @@ def export_result(
     out.mkdir(parents=True, exist_ok=True)
     written = write_exports(objects, content.case_id, out)
     return Exported(tuple(written), tuple(name for name, made in objects.items() if not made))
+
+
+def check_export(formats: Sequence[str], *, identity: str, margin: dict[str, Any] | None = None) -> ExportOptions:
+    """Return the options of an export, checked before anything is read or computed; arguments as `export_result`.
+
+    Raises:
+        UsageError: an unknown format or identity, a value out of range, an option without effect, or a missing package.
+    """
+    from metseg.dicom_export import ExportOptions, require_exports
+
+    lookup("identity", dict.fromkeys(IDENTITIES), identity)
+    options = validated(ExportOptions, margin or {}, where="export")
+    require_exports(formats, options)
+    return options
 
 
 def _roots(source: object) -> list[Path]:

@@ -221,6 +221,11 @@ class DicomExports:
     model: str
 
     @property
+    def margin(self) -> dict[str, object]:
+        """Return the fields of `metseg.dicom_export.ExportOptions`."""
+        return {"margin_mm": self.margin_mm, "margin_kind": self.margin_kind}
+
+    @property
     def formats(self) -> tuple[str, ...]:
         """Return the results that the exports are made of."""
         if not self.names:
@@ -231,17 +236,17 @@ class DicomExports:
         """Refuse what cannot be written, before anything is predicted.
 
         Raises:
-            UsageError: an unknown name, options without exports, or exports of a part of the cases.
+            UsageError: see `check_export`; options without exports, or exports of a part of the cases.
         """
         if not self.names:
-            if self.identity != "pseudonym" or self.margin_mm is not None:
+            if (self.identity, self.margin_mm, self.margin_kind) != ("pseudonym", None, "ptv"):
                 raise UsageError(
                     "an option of the exports without exports", cure="add --export NAMES", code="usage.options"
                 )
             return
-        from metseg.dicom_export import require_exports
+        from metseg.api.dicom_results import check_export
 
-        require_exports(self.names)
+        check_export(self.names, identity=self.identity, margin=self.margin)
         if has_shard:
             raise UsageError(
                 "the cases of a shard are not exported, because another run may have predicted some of them",
@@ -263,7 +268,7 @@ class DicomExports:
                     None,
                     formats=self.names,
                     identity=self.identity,
-                    margin={"margin_mm": self.margin_mm, "margin_kind": self.margin_kind},
+                    margin=self.margin,
                     model=self.model,
                 )
             except (InputError, UsageError) as error:

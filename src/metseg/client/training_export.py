@@ -176,7 +176,7 @@ def export_corrections(
     Args:
         source: of studies and files.
         out: empty or absent folder.
-        images: folder with the files that were uploaded, matched by their checksums, whatever their names are.
+        images: folder with the files that were uploaded, under any names; they are matched by their checksums.
         reviewed_only: use the latest version in which no lesion is unreviewed, and leave out studies without one.
     Raises:
         UsageError: `out` is not empty, or `images` is no folder; ``usage.damaged``, a stored file is damaged.

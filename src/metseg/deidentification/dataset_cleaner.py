@@ -26,7 +26,7 @@ _DUMMY_TEXT: Final = "ANONYMIZED"
 _BIRTH: Final = ("PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar")
 #: Largest shift of dates in days: some ten years into the past.
 _LONGEST_SHIFT_DAYS: Final = 3650
-#: Descriptions of which the technical words can be kept.
+#: Descriptions that can keep their technical words.
 _DESCRIPTIONS: Final = ("SeriesDescription", "ProtocolName")
 
 #: Codes of the method (CID 7050): value and meaning.

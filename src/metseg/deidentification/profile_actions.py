@@ -40,8 +40,9 @@ _CHOICES: Final[Mapping[str, Action]] = {
 _TIMES: Final = ("DA", "TM", "DT")
 #: Free text and names; where the table does not list such an element, it is removed all the same.
 _FREE_TEXT: Final = ("PN", "LT", "ST", "UT", "UC", "UR")
-#: Groups of curves and overlays, and the elements of overlays that hold pixels and comments.
-_CURVES, _OVERLAYS, _OVERLAY_DATA, _OVERLAY_COMMENTS = 0x5000, 0x6000, 0x3000, 0x4000
+#: Groups of curves and overlays, without the last byte, which numbers them. They are removed whole: the table removes
+#: the pixels and the comments of an overlay, and what is left would be an overlay without pixels.
+_DRAWINGS: Final = (0x5000, 0x6000)
 _REPEATING: Final = 0xFF00
 
 
@@ -63,13 +64,10 @@ def action_of(tag: int, vr: str) -> Action:
         tag: of the element.
         vr: its value representation.
 
-    >>> action_of(0x00100010, "PN"), action_of(0x00280010, "US"), action_of(0x60023000, "OW")
+    >>> action_of(0x00100010, "PN"), action_of(0x00280010, "US"), action_of(0x60020010, "US")
     (<Action.EMPTY: 'empty'>, <Action.KEEP: 'keep'>, <Action.REMOVE: 'remove'>)
     """
-    group, element = tag >> 16, tag & 0xFFFF
-    if group & _REPEATING == _CURVES:
-        return Action.REMOVE
-    if group & _REPEATING == _OVERLAYS and element in (_OVERLAY_DATA, _OVERLAY_COMMENTS):
+    if tag >> 16 & _REPEATING in _DRAWINGS:
         return Action.REMOVE
     listed = profile_table().get(tag)
     if listed is None:

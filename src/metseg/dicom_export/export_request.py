@@ -88,7 +88,18 @@ class ExportRequest:
 
     def tracking_id(self, label: str) -> str:
         """Return the name of a structure that is unique in this result."""
-        return f"{self.content.case_id} {label}"[:LONG_STRING]
+        # A long name of the case is cut, never the label: it makes the name unique.
+        return f"{self.content.case_id[: LONG_STRING - len(label) - 1]} {label}"
+
+    @property
+    def algorithm_name(self) -> str:
+        """Return the name of the model in the objects."""
+        return f"metseg {self.content.model}"[:LONG_STRING]
+
+    @property
+    def algorithm_version(self) -> str:
+        """Return the fingerprint of the model; the version of metseg for a model without one."""
+        return (self.content.fingerprint or __version__)[:LONG_STRING]
 
     def algorithm(self) -> AlgorithmIdentificationSequence:
         """Return the model as DICOM identifies an algorithm."""
@@ -96,9 +107,9 @@ class ExportRequest:
         from pydicom.sr.codedict import codes
 
         return AlgorithmIdentificationSequence(
-            name=f"metseg {self.content.model}"[:LONG_STRING],
+            name=self.algorithm_name,
             family=codes.DCM.ArtificialIntelligence,
-            version=(self.content.fingerprint or __version__)[:LONG_STRING],
+            version=self.algorithm_version,
             source=MANUFACTURER,
         )
 

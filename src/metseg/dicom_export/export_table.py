@@ -35,6 +35,7 @@ class Export:
         builder: a function, or the text ``package.module:function``.
         needs_report: whether the result must have a report.
         needs_probability: whether the result must have probabilities.
+        has_margins: whether the objects hold the margins of `ExportOptions`.
         refers_to: exports that must be written too, because the objects refer to theirs.
     """
 
@@ -43,6 +44,7 @@ class Export:
     builder: Builder | str
     needs_report: bool = False
     needs_probability: bool = False
+    has_margins: bool = False
     refers_to: tuple[str, ...] = ()
 
 
@@ -59,7 +61,7 @@ EXPORTS: Registry[Export] = Registry(
             f"{_HERE}.probability_seg:build_probability_seg",
             needs_probability=True,
         ),
-        "rtstruct": Export("structure set", "-rtstruct.dcm", f"{_HERE}.rtstruct:build_rtstruct"),
+        "rtstruct": Export("structure set", "-rtstruct.dcm", f"{_HERE}.rtstruct:build_rtstruct", has_margins=True),
         "sr": Export(
             "measurements", "-sr.dcm", f"{_HERE}.measurement_report:build_measurement_report", refers_to=("seg",)
         ),
@@ -90,16 +92,37 @@ def find_exports(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def require_exports(names: Sequence[str]) -> None:
-    """Check names and packages before anything is read or computed.
+def require_exports(names: Sequence[str], options: ExportOptions | None = None) -> None:
+    """Check names, options and packages before anything is read or computed.
 
     Raises:
-        UsageError: an unknown name, or ``usage.missing_extra``.
+        UsageError: an unknown name, ``usage.options``, an option without effect, or ``usage.missing_extra``.
     """
-    find_exports(names)
+    _require_effect(options or ExportOptions(), [EXPORTS.lookup(name) for name in find_exports(names)])
     for package in EXTRA:
         if find_spec(package) is None:
             raise _missing(package)
+
+
+def _require_effect(options: ExportOptions, exports: Sequence[Export]) -> None:
+    """Refuse options of margins that nothing would be made of: a plan without its margin must not go unnoticed."""
+    if options.margin_mm is None and options.margin_kind != ExportOptions().margin_kind:
+        raise UsageError(
+            "the kind of a margin is given, and no margin",
+            where="margin",
+            got=options.margin_kind,
+            cure="add the margin in mm, or leave its kind out",
+            code="usage.options",
+        )
+    if options.margin_mm is not None and not any(export.has_margins for export in exports):
+        raise UsageError(
+            "a margin is given, and none of the formats holds margins",
+            where="margin",
+            expected=", ".join(name for name, export in EXPORTS.items() if export.has_margins),
+            got=f"{options.margin_mm:g} mm",
+            cure="add rtstruct to the formats, or leave the margin out",
+            code="usage.options",
+        )
 
 
 def _missing(package: str) -> UsageError:
@@ -121,14 +144,15 @@ def build_exports(
         names: in `EXPORTS`.
         options: of the exports.
     Raises:
-        UsageError: an unknown name, a result without what an export needs, or ``usage.missing_extra``.
+        UsageError: as `require_exports`, or a result without what an export needs.
         GeometryError: ``export.grid``, the result is not on the grid of the source.
     """
-    require_exports(names)
+    options = options or ExportOptions()
+    require_exports(names, options)
     chosen = find_exports(names)
     for name in chosen:
         _require_content(name, content)
-    request = ExportRequest(content.on_grid(source.grid), source, options or ExportOptions(), _build)
+    request = ExportRequest(content.on_grid(source.grid), source, options, _build)
     return {name: request.objects(name) for name in chosen}
 
 

@@ -116,9 +116,7 @@ def _group(request: ExportRequest, structure: Structure, segments: Dataset) -> A
         finding_sites=[
             sr.FindingSite(anatomic_location=terms.BRAIN.code(), laterality=None if side is None else side.code())
         ],
-        algorithm_id=sr.AlgorithmIdentification(
-            name=f"metseg {request.content.model}", version=request.content.fingerprint or "unknown"
-        ),
+        algorithm_id=sr.AlgorithmIdentification(name=request.algorithm_name, version=request.algorithm_version),
         measurements=[_measurement(*entry) for entry in _measured(request, structure)],
     )
 

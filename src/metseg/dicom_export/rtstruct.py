@@ -107,7 +107,7 @@ def _region_item(region: Region, request: ExportRequest) -> Dataset:
     item.ROIName = region.name
     item.ROIDescription = region.description
     item.ROIGenerationAlgorithm = "AUTOMATIC"
-    item.ROIGenerationDescription = f"metseg {request.content.model}"[:64]
+    item.ROIGenerationDescription = request.algorithm_name
     return item
 
 

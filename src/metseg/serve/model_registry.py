@@ -29,7 +29,7 @@ from metseg.serve.storage import audit
 from metseg.serve.storage.database import Database
 
 PICTURES, VOLUMES = "pictures", "volumes"
-#: Uses of models, and the input of each of which nothing else is known.
+#: Uses of models, and for each an input without further facts.
 USES: Final[Mapping[str, InputTraits]] = {PICTURES: InputTraits(is_pictures=True), VOLUMES: InputTraits(False)}
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from metseg.training.loop.callbacks import Budget
 from metseg.training.run import fit_on_validation
 from metseg.training.run_folder import RunFolder
 
-#: The budget of a trial in steps, after each of which its Dice can be compared with that of other trials.
+#: Parts of the budget of a trial; after each part its Dice is compared with that of other trials.
 BUDGET_STEPS = 10
 
 

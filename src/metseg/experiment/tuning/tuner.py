@@ -135,11 +135,11 @@ class _Search:
         self._deadline = deadline
         self._worker = worker_name(tuning.out)
         self._sources, self._split = self._read_data()
-        self._begin()
         self._study = open_study(
             tuning.study, tuning.storage, tuning.out, pruner=tuning.pruner, seed=tuning.recipe.train.seed
         )
         require_same_search(self._study, self._description(), where=str(tuning.storage or tuning.out))
+        self._begin()  # last: a refused storage must not leave a folder that holds a search
         self._failures: list[MetsegError] = []
 
     def _description(self) -> str:

@@ -70,7 +70,7 @@ class CaseExplainer:
         bundle: of the model.
         layer: name of a layer for Grad-CAM; None: the bottleneck.
     Raises:
-        UsageError: ``usage.layer``, there is no such layer.
+        UsageError: ``usage.layer``, there is no such layer, or it returns no features.
     """
 
     def __init__(self, bundle: Bundle, *, layer: str | None = None) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from metseg.errors import UsageError
 from metseg.model import SegmentationNetwork
+from metseg.model.networks.gated_unet import AttentionGate
 
 #: Voxels of the trial image along each axis, before they are rounded up to the divisor.
 TRIAL_SIDE = 64
@@ -20,12 +21,16 @@ TRIAL_SIDE = 64
 def find_layer(network: SegmentationNetwork, name: str | None) -> tuple[str, nn.Module]:
     """Return a layer of a network and its name; None: the bottleneck.
 
+    Args:
+        network: on the CPU, in evaluation mode.
+        name: dotted name of a module below the network's body.
     Raises:
-        UsageError: ``usage.layer``, there is no such layer.
+        UsageError: ``usage.layer``, there is no such layer, or it returns no features.
     """
     layers = dict(network.body.named_modules())
     if name is None:
         name = bottleneck_name(network)
+        return name, layers[name]
     if not name or name not in layers:
         near = difflib.get_close_matches(name, [layer for layer in layers if layer], n=3)
         raise UsageError(
@@ -33,6 +38,14 @@ def find_layer(network: SegmentationNetwork, name: str | None) -> tuple[str, nn.
             where="--layer",
             expected=f"such as {', '.join(near)}" if near else "the name of a module of the network",
             cure="leave --layer out for the bottleneck",
+            code="usage.layer",
+        )
+    if name not in {found for found, _ in _features(network)}:
+        raise UsageError(
+            f"the layer '{name}' returns no features",
+            where="--layer",
+            expected="a layer that the network runs, and that returns one map per channel",
+            cure="name a layer inside of it, or leave --layer out for the bottleneck",
             code="usage.layer",
         )
     return name, layers[name]
@@ -48,18 +61,12 @@ def bottleneck_name(network: SegmentationNetwork) -> str:
     Raises:
         UsageError: ``usage.layer``, no module returns features.
     """
-    outputs: list[tuple[int, str, Tensor]] = []
-
-    def note(name: str, features: Any) -> None:
-        if isinstance(features, Tensor) and features.ndim == network.dimensions + 2 and min(features.shape[2:]) > 1:
-            outputs.append((features.shape[2:].numel(), name, features))
-
-    image = torch.zeros(1, network.in_channels, *[TRIAL_SIDE] * network.dimensions)
-    with _output_hooks(network.body, note), torch.no_grad():
-        network(image)
-    logits = outputs[-1][2] if outputs else None
+    outputs = [(name, features) for name, features in _features(network) if min(features.shape[2:]) > 1]
+    logits = outputs[-1][1] if outputs else None
     hidden = [
-        ((voxels, -features.shape[1]), name) for voxels, name, features in outputs if name and features is not logits
+        ((features.shape[2:].numel(), -features.shape[1]), name)
+        for name, features in outputs
+        if name and features is not logits
     ]
     if not hidden:
         raise UsageError(
@@ -69,12 +76,31 @@ def bottleneck_name(network: SegmentationNetwork) -> str:
     return [name for rank, name in hidden if rank == first][-1]
 
 
+def _features(network: SegmentationNetwork) -> list[tuple[str, Tensor]]:
+    """Return name and output (1, C, *S) of each module that returns features of a trial image, as they end."""
+    found: list[tuple[str, Tensor]] = []
+
+    def note(name: str, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == network.dimensions + 2:
+            found.append((name, output))
+
+    image = torch.zeros(1, network.in_channels, *[TRIAL_SIDE] * network.dimensions)
+    with _output_hooks(network.body, note), torch.no_grad():
+        network(image)
+    return found
+
+
 def gates_of(network: SegmentationNetwork) -> Sequence[nn.Module]:
-    """Return the modules with the outputs of the attention gates, the finest level first; none for other networks."""
+    """Return the modules that return the weights of attention gates, one per level; none for other networks."""
     from monai.networks.nets.attentionunet import AttentionBlock
 
-    # The outermost layer, which is the finest level, comes first.
-    return [module.psi for module in network.body.modules() if isinstance(module, AttentionBlock)]
+    gates: list[nn.Module] = []
+    for module in network.body.modules():
+        if isinstance(module, AttentionBlock):
+            gates.append(module.psi)
+        elif isinstance(module, AttentionGate):
+            gates.append(module)
+    return gates
 
 
 @contextmanager

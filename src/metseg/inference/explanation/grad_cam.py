@@ -69,7 +69,7 @@ class Explainer:
         threshold: least probability of a lesion voxel.
         layer: name of the layer for Grad-CAM; None: the bottleneck.
     Raises:
-        UsageError: ``usage.layer``, there is no such layer.
+        UsageError: ``usage.layer``, there is no such layer, or it returns no features.
     """
 
     def __init__(
