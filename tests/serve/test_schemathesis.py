@@ -40,6 +40,8 @@ CONFIG: dict[str, Any] = {
         {"include-name": upload, "checks": {"positive_data_acceptance": {"enabled": False}}}
         for upload in (
             *("POST /predict/", "POST /studies", "POST /studies/{study_id}/masks"),
+            # Studies with made-up ids do not exist.
+            "POST /follow-ups",
             # An added lesion has one of two kinds of place, which the document says in words only.
             "POST /studies/{study_id}/versions",
         )

@@ -18,6 +18,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from metseg.follow_up_schemas import FollowUpList, FollowUpSummary, NewFollowUp, StoredFollowUp
 from metseg.headline import Headline, headline_of
 from metseg.lesion import Lesion
 from metseg.schemas import (
@@ -51,6 +52,8 @@ from metseg.version_schemas import (
     VersionList,
     VersionSummary,
 )
+
+from . import fake_follow_up
 
 Array = np.ndarray[Any, Any]
 
@@ -208,6 +211,8 @@ class FakeApi:
         choice: the model for any images; None: the default of their kind.
         choices: kind and sequences of every choice that was asked for.
         searches: conditions of every list that was asked for.
+        followed: every follow-up that was asked for.
+        follow_ups: that exist, by id.
     """
 
     studies: dict[str, Study] = field(default_factory=dict)
@@ -228,6 +233,8 @@ class FakeApi:
     choice: ModelChoice | None = None
     choices: list[tuple[str, ...]] = field(default_factory=list)
     searches: list[dict[str, str]] = field(default_factory=list)
+    followed: list[NewFollowUp] = field(default_factory=list)
+    follow_ups: dict[str, StoredFollowUp] = field(default_factory=dict)
 
     def add(self, study: Study, files: dict[str, bytes] | None = None) -> Study:
         files = files or {}
@@ -261,6 +268,8 @@ class FakeApi:
             return answer(self._choice(request))
         if path.endswith("/accept"):
             return self._accept(path.split("/")[2])
+        if path.startswith("/follow-ups"):
+            return self._follow_up(request, *path.split("/")[2:])
         if path == "/studies":
             return self._hand_in(request) if request.method == "POST" else self._list(request)
         return self._one(request, *path.split("/")[2:])
@@ -333,6 +342,28 @@ class FakeApi:
             self.not_modified += 1
             return httpx.Response(304, headers={"ETag": etag})
         return answer(study, etag=etag)
+
+    def _follow_up(self, request: httpx.Request, follow_up_id: str = "", *rest: str) -> httpx.Response:
+        """Answer for follow-ups; each new one has the result of `fake_follow_up.stored`."""
+        if request.method == "POST":
+            if self.refusal is not None:
+                return httpx.Response(self.refusal.status, content=self.refusal.model_dump_json())
+            self.followed.append(NewFollowUp.model_validate_json(request.content))
+            made = fake_follow_up.stored(new_id(), self.followed[-1])
+            self.follow_ups[made.id] = made
+            return answer(made, 201)
+        if not follow_up_id:
+            fields = FollowUpSummary.model_fields
+            known = (
+                FollowUpSummary(**{name: getattr(one, name) for name in fields}) for one in self.follow_ups.values()
+            )
+            return answer(FollowUpList(follow_ups=tuple(known)))
+        if follow_up_id not in self.follow_ups:
+            return problem("request.unknown", 404, "the follow-up does not exist")
+        if request.method == "DELETE":
+            del self.follow_ups[follow_up_id]
+            return httpx.Response(204)
+        return httpx.Response(200, content=fake_follow_up.PICTURE) if rest else answer(self.follow_ups[follow_up_id])
 
     def _versions(self, request: httpx.Request, study: Study, kind: str, *rest: str) -> httpx.Response:
         """Answer for the versions of a study; a correction sets states, and removes and adds lesions of 8 voxels."""

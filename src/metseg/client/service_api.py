@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from metseg.client.service_errors import Refusal, ServiceError, Unexpected, Unreachable
 from metseg.errors import UsageError
+from metseg.follow_up_schemas import FollowUpList, NewFollowUp, StoredFollowUp
 from metseg.schemas import (
     Kind,
     Model,
@@ -36,6 +37,8 @@ DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
 #: Timeouts in seconds: to connect, and between two bytes. Long uploads do not reach the second.
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=4.0)
+#: A follow-up is computed while the caller waits; most take seconds, ten large examinations on a busy machine minutes.
+_FOLLOW_UP_TIMEOUT: Final = httpx.Timeout(900.0, connect=4.0)
 #: Number of studies for which the last answer is kept, for conditional requests (ETag).
 _REMEMBERED: Final = 32
 _CURE: Final = "check that the service runs at this address"
@@ -264,6 +267,35 @@ class ServiceApi:
     def version_artifact(self, study_id: str, number: int, name: str) -> bytes:
         """Return the content of a file of a version."""
         return self._send("GET", f"/studies/{study_id}/versions/{number}/artifacts/{name}").content
+
+    def follow_up(self, new: NewFollowUp) -> StoredFollowUp:
+        """Compare finished studies of one patient; the result is stored by the service."""
+        body = new.model_dump_json(exclude_none=True)
+        headers = {"Content-Type": "application/json"}
+        answer = self._send("POST", "/follow-ups", content=body, headers=headers, timeout=_FOLLOW_UP_TIMEOUT)
+        return _parsed(StoredFollowUp, answer)
+
+    def follow_ups(self, *, limit: int = 50, after: str | None = None) -> FollowUpList:
+        """Return the user's follow-ups, newest first.
+
+        Args:
+            limit: how many at most.
+            after: `next` of the page before.
+        """
+        query: dict[str, str | int] = {"limit": limit, **({"after": after} if after else {})}
+        return _parsed(FollowUpList, self._send("GET", "/follow-ups", params=query))
+
+    def stored_follow_up(self, follow_up_id: str) -> StoredFollowUp:
+        """Return a follow-up with all its results."""
+        return _parsed(StoredFollowUp, self._send("GET", f"/follow-ups/{follow_up_id}"))
+
+    def follow_up_artifact(self, follow_up_id: str, name: str) -> bytes:
+        """Return the content of a file of a follow-up."""
+        return self._send("GET", f"/follow-ups/{follow_up_id}/artifacts/{name}").content
+
+    def delete_follow_up(self, follow_up_id: str) -> None:
+        """Delete a follow-up; its studies stay."""
+        self._send("DELETE", f"/follow-ups/{follow_up_id}")
 
     def _send(self, method: str, path: str, *, fine: Sequence[int] = (), **content: Any) -> httpx.Response:
         try:

@@ -267,6 +267,10 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "input.no_affine": ErrorText(
         "The images have no position in space", "Convert the original DICOM to NIfTI again, or upload DICOM."
     ),
+    "input.label_schemes": ErrorText(
+        "The studies were analysed for different classes of tissue",
+        "Choose studies of one model, or analyse the images of all of them again with one model.",
+    ),
     "input.shape": ErrorText("An image has an impossible size", _EXPORT_AGAIN),
     "input.axes": ErrorText(
         "A file contains several images", "Upload one three-dimensional image per file, one file per sequence."
@@ -317,6 +321,13 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "model.recipe": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
     "model.architecture": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
     "model.pickle": ErrorText("The model has a format that is not opened for safety", _OTHER_MODEL),
+    "usage.dates": ErrorText(
+        "The dates do not fit the studies", "Give a date for every study, the earliest first, or for none."
+    ),
+    "usage.clinical_inputs": ErrorText(
+        "Steroids or clinical status are missing for some studies",
+        "Choose them for every study after the first, or for none.",
+    ),
     "usage.unknown_name": ErrorText(
         "A name in the request is not known", "Choose the model again under 'Model'; it may have been removed."
     ),

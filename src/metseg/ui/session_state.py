@@ -16,7 +16,7 @@ from metseg.ui.api_client import Api
 from metseg.ui.upload_selection import ChosenFile
 
 _ID: Final = re.compile("[0-9a-f]{32}")
-_STUDY, _PAGE, HISTORY = "study", "page", "studies"
+_STUDY, _FOLLOW_UP, _PAGE, HISTORY, FOLLOW_UPS = "study", "follow-up", "page", "studies", "follow-ups"
 _API, _KEY, _HANDED, _UPLOAD, _RESTORED = "_api", "_key", "_handed", "_upload", "_restored"
 
 
@@ -75,6 +75,28 @@ def open_history() -> None:
 
 def history_is_open() -> bool:
     return st.query_params.get(_PAGE) == HISTORY
+
+
+def open_follow_up_id() -> str | None:
+    """Return the id of the open follow-up, from the query parameters of the page."""
+    found = st.query_params.get(_FOLLOW_UP, "")
+    return found if _ID.fullmatch(found) else None
+
+
+def open_follow_up(follow_up_id: str) -> None:
+    """Open a follow-up."""
+    st.query_params.clear()
+    st.query_params[_FOLLOW_UP] = follow_up_id
+
+
+def open_follow_ups() -> None:
+    """Open the list of all follow-ups, with the form for a new one."""
+    st.query_params.clear()
+    st.query_params[_PAGE] = FOLLOW_UPS
+
+
+def follow_ups_are_open() -> bool:
+    return st.query_params.get(_PAGE) == FOLLOW_UPS
 
 
 def upload_round() -> int:

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from metseg.follow_up_schemas import NewFollowUp
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem, StudyChange
-from metseg.serve.http.openapi_examples import ANSWER, EDITS, PROBLEM_DETAILS
+from metseg.serve.http.openapi_examples import ANSWER, EDITS, EXAMINATIONS, PROBLEM_DETAILS
 from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
 from metseg.version_schemas import MAX_AUTHOR, MAX_NOTE, NewVersion
 
@@ -66,7 +67,7 @@ def complete(app: FastAPI) -> None:
             document = make()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             # The bodies of these are not read by the framework, which does not know them therefore.
-            for model in (Problem, NewVersion, StudyChange):
+            for model in (Problem, NewVersion, StudyChange, NewFollowUp):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas |= {name: part for name, part in schema.pop("$defs", {}).items() if name not in schemas}
                 schemas[model.__name__] = schema
@@ -192,6 +193,16 @@ LABEL_BODY: Final[dict[str, Any]] = {
                 "schema": {"$ref": "#/components/schemas/StudyChange"},
                 "example": {"label": "Follow-up 2"},
             },
+        },
+    }
+}
+
+#: Body of `POST /follow-ups`.
+FOLLOW_UP_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/NewFollowUp"}, "example": EXAMINATIONS},
         },
     }
 }

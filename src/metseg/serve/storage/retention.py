@@ -21,8 +21,9 @@ from metseg.schemas import FINAL_STATES
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
 from metseg.serve.storage.database import Database
-from metseg.serve.storage.db_models import StudyRecord, VersionRecord
+from metseg.serve.storage.db_models import FollowUpRecord, StudyRecord, VersionRecord
 from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.follow_up_removal import drop_follow_ups
 from metseg.serve.storage.job_repository import Clock, now
 from metseg.serve.storage.study_service import hide
 
@@ -75,7 +76,7 @@ class Sweeper:
         self.remove_orphans()
 
     def expire(self) -> int:
-        """Hide expired studies, and return their number."""
+        """Hide expired studies, remove the follow-ups that they are part of, and return the number of studies."""
         moment = self.clock()
         over = (StudyRecord.expires_at <= moment, StudyRecord.deleted_at.is_(None))
         with self.database.write() as session:
@@ -83,6 +84,8 @@ class Sweeper:
             for study in studies:
                 hide(study, moment)
                 audit.append(session, "retention", "study.expired", study_id=study.id, at=moment)
+            gone = drop_follow_ups(session, [study.id for study in studies], "retention")
+        self.folders.remove_follow_ups(gone)
         return len(studies)
 
     def purge(self) -> None:
@@ -104,11 +107,12 @@ class Sweeper:
                 discard_scratch(self.folders, study_id, inputs=self.settings.discard_inputs)
 
     def remove_orphans(self) -> None:
-        """Remove abandoned uploads, and folders of studies and versions that were never accepted."""
+        """Remove abandoned uploads, and folders of studies, versions and follow-ups without a row."""
         _remove_older(self.folders.incoming.glob("*"), 2 * self.settings.upload_deadline_s)
         self._remove_unknown(self.folders.studies.glob("??/*"), StudyRecord.id)
         # A process that dies between the move of a version's files and the commit of its row leaves such a folder.
         self._remove_unknown(self.folders.studies.glob("??/*/versions/*"), VersionRecord.folder)
+        self._remove_unknown(self.folders.follow_ups.glob("*"), FollowUpRecord.id)
 
     def _remove_unknown(self, paths: Iterable[Path], column: InstrumentedAttribute[str]) -> None:
         """Remove old folders with a name that no row has in a column."""

@@ -10,6 +10,8 @@ from metseg.schemas import Readiness, State
 from metseg.ui import error_display, host_check, session_state, theme, upload_access
 from metseg.ui.api_client import Api
 from metseg.ui.error_messages import explain_error
+from metseg.ui.pages.follow_up_list import show_follow_ups
+from metseg.ui.pages.follow_up_result import show_follow_up
 from metseg.ui.pages.history import RECENT, show_history, show_recent
 from metseg.ui.pages.result import show_end, show_result
 from metseg.ui.pages.study_progress import show_progress
@@ -52,6 +54,9 @@ def _side(api: Api, ready: Readiness) -> None:
             session_state.open_study(None)
             st.rerun()
         show_recent(api.studies(limit=RECENT))
+        if st.button("Follow-up over time", key="follow-ups", icon=":material/timeline:", width="stretch"):
+            session_state.open_follow_ups()
+            st.rerun()
         st.caption(service_words(ready))
         if api.key and api.key != api.settings.api_key and st.button("Forget my key", key="forget", type="tertiary"):
             session_state.give_key(None)
@@ -70,9 +75,13 @@ def service_words(ready: Readiness) -> str:
 
 
 def _middle(api: Api, ready: Readiness) -> None:
-    study_id = session_state.open_study_id()
+    study_id, follow_up_id = session_state.open_study_id(), session_state.open_follow_up_id()
     if study_id is not None:
         _study(api, study_id, ready)
+    elif follow_up_id is not None:
+        show_follow_up(api, api.stored_follow_up(follow_up_id))
+    elif session_state.follow_ups_are_open():
+        show_follow_ups(api)
     elif session_state.history_is_open():
         show_history(api)
     else:
