@@ -292,7 +292,12 @@ class FakeApi:
     def _list(self, request: httpx.Request) -> httpx.Response:
         self.searches.append({name: value for name, value in request.url.params.items() if name != "limit"})
         label = request.url.params.get("label", "").lower()
-        matching = [study for study in self.studies.values() if label in study.label.lower()]
+        state = request.url.params.get("state") or None
+        matching = [
+            study
+            for study in self.studies.values()
+            if label in study.label.lower() and (state is None or study.state == state)
+        ]
         newest = sorted(matching, key=lambda study: study.created_at, reverse=True)
         summaries = (
             StudySummary(
@@ -354,10 +359,8 @@ class FakeApi:
             return answer(made, 201)
         if not follow_up_id:
             fields = FollowUpSummary.model_fields
-            known = (
-                FollowUpSummary(**{name: getattr(one, name) for name in fields}) for one in self.follow_ups.values()
-            )
-            return answer(FollowUpList(follow_ups=tuple(known)))
+            known = [{name: getattr(one, name) for name in fields} for one in self.follow_ups.values()]
+            return answer(FollowUpList(follow_ups=tuple(FollowUpSummary(**one) for one in known)))
         if follow_up_id not in self.follow_ups:
             return problem("request.unknown", 404, "the follow-up does not exist")
         if request.method == "DELETE":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final, cast
@@ -23,9 +24,7 @@ LISTED: Final = 50
 _UNKNOWN: Final = "not known"
 _STEROIDS: Final = (_UNKNOWN, "none", "decreased", "stable", "increased")
 _CLINICAL: Final = (_UNKNOWN, "improved", "stable", "worse")
-_CLINICAL_HELP: Final = (
-    "In comparison with the first examination. RANO-BM needs both; without them, it is imaging only."
-)
+_CLINICAL_HELP: Final = "In comparison with the first examination. Without both, RANO-BM is imaging only."
 
 
 def show_follow_ups(api: Api) -> None:
@@ -44,9 +43,8 @@ def show_follow_ups(api: Api) -> None:
 
 def _new(api: Api) -> None:
     """Ask for the studies, their dates and clinical facts, and compare them."""
-    known = {
-        study.id: study for study in api.studies(limit=OFFERED, state=State.DONE).studies if _can_be_followed(study)
-    }
+    done = api.studies(limit=OFFERED, state=State.DONE).studies
+    known = {study.id: study for study in done if study.kind != Kind.PICTURE}
     if len(known) < 2:
         st.info("Two finished studies are needed. Pictures (PNG, JPEG) cannot be compared: they have no voxel size.")
         return
@@ -70,10 +68,6 @@ def _new(api: Api) -> None:
             made = api.follow_up(NewFollowUp(examinations=tuple(examinations), label=label or ""))
         session_state.open_follow_up(made.id)
         st.rerun()
-
-
-def _can_be_followed(study: StudySummary) -> bool:
-    return study.kind != Kind.PICTURE
 
 
 def study_words(study: StudySummary) -> str:
@@ -123,7 +117,7 @@ def examination_problem(examinations: Sequence[NewExamination]) -> str:
     days = [one.day for one in examinations if one.day is not None]
     if days and len(days) < len(examinations):
         return "Give the dates of all studies, or of none."
-    if any(later <= earlier for earlier, later in zip(days, days[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(days)):
         return "The dates must be in the order of the studies, the earliest first. Choose the studies in that order."
     for values in ([one.steroids for one in examinations[1:]], [one.clinical for one in examinations[1:]]):
         if any(value is None for value in values) and any(value is not None for value in values):

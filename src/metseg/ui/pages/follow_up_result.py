@@ -97,9 +97,8 @@ def size_text(lesion: LesionRecord, timepoint: str) -> str:
         return "-"
     if state.volume_ml is None:
         return _absence(state)
-    return (
-        f"{state.volume_ml:.2f} mL; {state.longest_axial_mm:.1f} × {state.perpendicular_axial_mm:.1f} mm{_note(state)}"
-    )
+    diameters = f"{state.longest_axial_mm:.1f} x {state.perpendicular_axial_mm:.1f} mm"
+    return f"{state.volume_ml:.2f} mL; {diameters}{_note(state)}"
 
 
 def _absence(state: StateRecord) -> str:
