@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from metseg.follow_up_schemas import FollowUpList, NewFollowUp, StoredFollowUp
+from metseg.pacs_schemas import PacsFetch, PacsSearch, PacsSent, PacsStudyList
 from metseg.schemas import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
 from metseg.serve.http import openapi_examples
 from metseg.serve.http.problem_details import make_problem
@@ -45,6 +46,10 @@ MORE: dict[tuple[str, str], set[str]] = {
     ("get", "/follow-ups/{follow_up_id}"): {"200", "404", "422", *GUARDED},
     ("delete", "/follow-ups/{follow_up_id}"): {"204", "404", "422", *GUARDED},
     ("get", "/follow-ups/{follow_up_id}/artifacts/{name}"): {"200", "206", "304", "404", "416", "422", *GUARDED},
+    ("get", "/pacs"): {"200", *GUARDED},
+    ("post", "/pacs/{name}/search"): {"200", "404", "408", "413", "415", "422", "502", *GUARDED},
+    ("post", "/pacs/{name}/fetch"): {"202", "404", "502", *GUARDED, *UPLOADS},
+    ("post", "/pacs/{name}/send"): {"200", "404", "408", "409", "413", "415", "422", "502", *GUARDED},
     ("get", "/models"): {"200", *GUARDED},
     ("get", "/models/choice"): {"200", "422", *GUARDED},
     ("post", "/models/{name}/accept"): {"200", "404", "422", *GUARDED},
@@ -90,6 +95,10 @@ def test_operation_ids_are_names_for_generated_clients(document: dict[str, Any])
         ("get", "/follow-ups/{follow_up_id}"): "get_follow_up",
         ("delete", "/follow-ups/{follow_up_id}"): "delete_follow_up",
         ("get", "/follow-ups/{follow_up_id}/artifacts/{name}"): "get_follow_up_artifact",
+        ("get", "/pacs"): "list_pacs",
+        ("post", "/pacs/{name}/search"): "search_pacs",
+        ("post", "/pacs/{name}/fetch"): "fetch_from_pacs",
+        ("post", "/pacs/{name}/send"): "send_to_pacs",
         ("get", "/models"): "list_models",
         ("get", "/models/choice"): "choose_model",
         ("post", "/models/{name}/accept"): "accept_model",
@@ -144,6 +153,10 @@ def test_examples_are_what_they_are_examples_of() -> None:
     NewFollowUp.model_validate_json(json.dumps(openapi_examples.EXAMINATIONS))
     FollowUpList.model_validate_json(json.dumps(openapi_examples.FOLLOW_UPS))
     StoredFollowUp.model_validate_json(json.dumps(openapi_examples.FOLLOW_UP))
+    PacsSearch.model_validate(openapi_examples.PACS_SEARCH)
+    PacsStudyList.model_validate(openapi_examples.PACS_STUDIES)
+    PacsFetch.model_validate(openapi_examples.PACS_FETCH)
+    PacsSent.model_validate(openapi_examples.PACS_SENT)
     Readiness.model_validate(openapi_examples.READY)
     for model in openapi_examples.MODELS["models"]:
         Model.model_validate(model)

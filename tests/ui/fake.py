@@ -21,6 +21,7 @@ from PIL import Image
 from metseg.follow_up_schemas import FollowUpList, FollowUpSummary, NewFollowUp, StoredFollowUp
 from metseg.headline import Headline, headline_of
 from metseg.lesion import Lesion
+from metseg.pacs_schemas import PacsList, PacsSent, PacsStudy, PacsStudyList
 from metseg.schemas import (
     Artifact,
     Facts,
@@ -211,6 +212,9 @@ class FakeApi:
         choice: the model for any images; None: the default of their kind.
         choices: kind and sequences of every choice that was asked for.
         searches: conditions of every list that was asked for.
+        pacs: names of the PACS that the caller may search.
+        in_pacs: studies that every search finds.
+        asked_pacs: name, action and body of every request to a PACS.
         followed: every follow-up that was asked for.
         follow_ups: that exist, by id.
     """
@@ -233,6 +237,9 @@ class FakeApi:
     choice: ModelChoice | None = None
     choices: list[tuple[str, ...]] = field(default_factory=list)
     searches: list[dict[str, str]] = field(default_factory=list)
+    pacs: tuple[str, ...] = ()
+    in_pacs: tuple[PacsStudy, ...] = ()
+    asked_pacs: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     followed: list[NewFollowUp] = field(default_factory=list)
     follow_ups: dict[str, StoredFollowUp] = field(default_factory=dict)
 
@@ -268,6 +275,8 @@ class FakeApi:
             return answer(self._choice(request))
         if path.endswith("/accept"):
             return self._accept(path.split("/")[2])
+        if path.startswith("/pacs"):
+            return self._pacs(request, *path.split("/")[2:])
         if path.startswith("/follow-ups"):
             return self._follow_up(request, *path.split("/")[2:])
         if path == "/studies":
@@ -347,6 +356,19 @@ class FakeApi:
             self.not_modified += 1
             return httpx.Response(304, headers={"ETag": etag})
         return answer(study, etag=etag)
+
+    def _pacs(self, request: httpx.Request, name: str = "", action: str = "") -> httpx.Response:
+        """Answer for the PACS: a search finds `in_pacs`, and a study that is taken is a new one."""
+        if not name:
+            return answer(PacsList(pacs=self.pacs))
+        self.asked_pacs.append((name, action, json.loads(request.content)))
+        if self.refusal is not None:
+            return httpx.Response(self.refusal.status, content=self.refusal.model_dump_json())
+        if action == "search":
+            return answer(PacsStudyList(studies=self.in_pacs))
+        if action == "send":
+            return answer(PacsSent(stored=("seg.dcm",), present=("sr.dcm",)))
+        return answer(self.add(queued_study(label=json.loads(request.content)["label"])), 202, etag='"1"')
 
     def _follow_up(self, request: httpx.Request, follow_up_id: str = "", *rest: str) -> httpx.Response:
         """Answer for follow-ups; each new one has the result of `fake_follow_up.stored`."""

@@ -10,6 +10,7 @@ from typing import Final
 from metseg.serve.follow_up.follow_up_service import FollowUps
 from metseg.serve.http.rate_limit import RateLimiter
 from metseg.serve.http.uploads import Limits
+from metseg.serve.pacs_access import PacsAccess
 from metseg.serve.prometheus_metrics import ServiceMetrics
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Keys
@@ -83,6 +84,7 @@ class Service:
     versions: Versions = field(init=False)
     corrections: Corrections = field(init=False)
     follow_ups: FollowUps = field(init=False)
+    pacs: PacsAccess = field(init=False)
     gate: Gate = field(init=False)
     correcting: Gate = field(init=False)
     following: Gate = field(init=False)
@@ -100,6 +102,7 @@ class Service:
         self.corrections = Corrections(self.studies, self.versions, self.correction_limits)
         rows = FollowUpRows(self.database, self.settings)
         self.follow_ups = FollowUps(self.studies, self.versions, rows, self.study_limits)
+        self.pacs = PacsAccess(self.settings, self.studies, self.study_limits)
         self.gate = Gate(self.settings, self.settings.uploads_at_once)
         self.correcting = Gate(self.settings, CORRECTIONS_AT_ONCE, "corrections")
         self.following = Gate(self.settings, FOLLOW_UPS_AT_ONCE, "follow-ups")

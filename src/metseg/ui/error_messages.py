@@ -312,6 +312,13 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "input.invalid": ErrorText(
         "The images cannot be used", "Check that you uploaded an MRI of the head, and try again."
     ),
+    # the PACS
+    "input.no_images": ErrorText("The study has no MR images", "Choose another study."),
+    "usage.date": ErrorText("The dates of the search are not valid", "Choose one day, or the first and the last day."),
+    "pacs.unreachable": ErrorText(
+        "The PACS does not answer", "Try again later. If it happens again, tell the administrator of the service."
+    ),
+    "pacs.not_found": ErrorText("The PACS does not have this study any more", "Search again."),
     # models
     "model.replaced": ErrorText("The model was updated during the analysis", "Start the analysis again."),
     "model.checksum": ErrorText("The files of the model have changed", _OTHER_MODEL),
@@ -338,6 +345,7 @@ FAMILIES: Final[Mapping[str, ErrorText]] = {
     "input": ErrorText("The images cannot be used", "Read the details below, correct the files and upload them again."),
     "request": ErrorText("The request cannot be fulfilled", "Read the details below, and try again."),
     "service": ErrorText("The service cannot do this now", _TRY_AGAIN),
+    "pacs": ErrorText("The PACS refused the request", "Show the details below to the administrator of the PACS."),
     "resources": ErrorText("The computer does not have enough memory, disk space or time", _TRY_AGAIN),
     "model": ErrorText("The model cannot be used", "Choose another model, and report this one to the administrator."),
     "usage": ErrorText("The chosen options do not fit together", "Change the model or the options, and try again."),

@@ -16,7 +16,8 @@ from metseg.ui.api_client import Api
 from metseg.ui.upload_selection import ChosenFile
 
 _ID: Final = re.compile("[0-9a-f]{32}")
-_STUDY, _FOLLOW_UP, _PAGE, HISTORY, FOLLOW_UPS = "study", "follow-up", "page", "studies", "follow-ups"
+_STUDY, _FOLLOW_UP, _PAGE = "study", "follow-up", "page"
+HISTORY, FOLLOW_UPS, PACS = "studies", "follow-ups", "pacs"
 _API, _KEY, _HANDED, _UPLOAD, _RESTORED = "_api", "_key", "_handed", "_upload", "_restored"
 
 
@@ -67,14 +68,14 @@ def open_study(study_id: str | None) -> None:
         st.query_params[_STUDY] = study_id
 
 
-def open_history() -> None:
-    """Open the list of all studies."""
+def open_page(name: str) -> None:
+    """Open one of the pages `HISTORY`, `FOLLOW_UPS` and `PACS`."""
     st.query_params.clear()
-    st.query_params[_PAGE] = HISTORY
+    st.query_params[_PAGE] = name
 
 
-def history_is_open() -> bool:
-    return st.query_params.get(_PAGE) == HISTORY
+def page_is_open(name: str) -> bool:
+    return st.query_params.get(_PAGE) == name
 
 
 def open_follow_up_id() -> str | None:
@@ -87,16 +88,6 @@ def open_follow_up(follow_up_id: str) -> None:
     """Open a follow-up."""
     st.query_params.clear()
     st.query_params[_FOLLOW_UP] = follow_up_id
-
-
-def open_follow_ups() -> None:
-    """Open the list of all follow-ups, with the form for a new one."""
-    st.query_params.clear()
-    st.query_params[_PAGE] = FOLLOW_UPS
-
-
-def follow_ups_are_open() -> bool:
-    return st.query_params.get(_PAGE) == FOLLOW_UPS
 
 
 def upload_round() -> int:

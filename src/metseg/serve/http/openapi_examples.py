@@ -318,6 +318,25 @@ FOLLOW_UP: Final[dict[str, Any]] = {
     "notice": "Research use only: not a medical device.",
 }
 
+PACS_SEARCH: Final[dict[str, Any]] = {"patient_name": "Doe*", "dates": "20260101-20260131", "modality": "MR"}
+PACS_STUDIES: Final[dict[str, Any]] = {
+    "studies": [
+        {
+            "study_uid": "1.2.840.99999.1",
+            "date": "20260114",
+            "patient_id": "4711",
+            "patient_name": "Doe^Jane",
+            "description": "MR brain with contrast",
+            "accession": "A17",
+            "modalities": ["MR"],
+            "instances": 620,
+        }
+    ],
+    "truncated": False,
+}
+PACS_FETCH: Final[dict[str, Any]] = {"study_uid": "1.2.840.99999.1", "label": "Visit 2"}
+PACS_SENT: Final[dict[str, Any]] = {"stored": ["seg.dcm", "sr.dcm"], "present": [], "failed": []}
+
 #: Example of the detail of each problem.
 PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.url": "a URL or a path is given",
@@ -362,6 +381,11 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "usage.clinical_inputs": (
         "steroids is needed for every examination after the first, or for none (expected 2 values, got 1)"
     ),
+    "input.no_images": "the study has no images of this modality (expected MR)",
+    "usage.date": "not a date or range of dates (expected YYYYMMDD, YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD)",
+    "pacs.unreachable": "the PACS does not answer (got no connection)",
+    "pacs.not_found": "the PACS has no study with this UID",
+    "pacs.refused": "the PACS refused C-FIND with status 0xA700",
     "service.busy": "the queue is full",
     "service.predictor": "the picture took too long",
     "service.no_model": "no model for pictures is installed",

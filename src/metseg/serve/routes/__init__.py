@@ -1,6 +1,6 @@
 """Routes of the API. Each checks access, calls one function and returns its result."""
 
-from metseg.serve.routes import artifacts, follow_ups, models, operations, predict, studies, versions
+from metseg.serve.routes import artifacts, follow_ups, models, operations, pacs, predict, studies, versions
 
 ROUTERS = (
     predict.router,
@@ -8,6 +8,7 @@ ROUTERS = (
     artifacts.router,
     versions.router,
     follow_ups.router,
+    pacs.router,
     models.router,
     operations.router,
 )

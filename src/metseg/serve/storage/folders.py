@@ -5,6 +5,7 @@ studies/<ab>/<study id>/
     inputs/0001.nii.gz ...    uploaded files, by their number in the upload
     work/                     intermediate results of the phases
     artifacts/                results, each written atomically
+    deidentified/             copies of the DICOM images that were uploaded, where the operator keeps them
     versions/<random>/        files of a corrected version, moved into place as a whole
 follow-ups/<follow-up id>/    files of a follow-up, moved into place as a whole
 """
@@ -41,6 +42,10 @@ class StudyFolder:
     @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"
+
+    @property
+    def deidentified(self) -> Path:
+        return self.root / "deidentified"
 
     @property
     def versions(self) -> Path:

@@ -24,6 +24,7 @@ from metseg.serve.storage.database import Database
 from metseg.serve.storage.db_models import FollowUpRecord, StudyRecord, VersionRecord
 from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.follow_up_removal import drop_follow_ups
+from metseg.serve.storage.input_cleaning import deidentify_inputs
 from metseg.serve.storage.job_repository import Clock, now
 from metseg.serve.storage.study_service import hide
 
@@ -104,7 +105,7 @@ class Sweeper:
         ended = (StudyRecord.state.in_(FINAL_STATES), StudyRecord.finished_at > since)
         with self.database.read() as session:
             for study_id in session.scalars(sa.select(StudyRecord.id).where(*ended)):
-                discard_scratch(self.folders, study_id, inputs=self.settings.discard_inputs)
+                discard_scratch(self.folders, study_id, self.settings)
 
     def remove_orphans(self) -> None:
         """Remove abandoned uploads, and folders of studies, versions and follow-ups without a row."""
@@ -134,17 +135,20 @@ class Sweeper:
                 _log.warning("sweeping failed", exc_info=True)
 
 
-def discard_scratch(folders: Folders, study_id: str, *, inputs: bool) -> None:
-    """Remove the intermediate results of a finished study.
+def discard_scratch(folders: Folders, study_id: str, settings: Settings) -> None:
+    """Remove the intermediate results of an ended study, and its uploads, unless the settings keep them.
 
     Args:
         folders: folders of the service.
         study_id: id of the study.
-        inputs: remove the uploaded files too.
+        settings: whether uploads are removed, kept as they are, or replaced by de-identified copies.
     """
     folder = folders.study(study_id)
-    for path in (folder.work, folder.inputs) if inputs else (folder.work,):
-        shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(folder.work, ignore_errors=True)
+    if settings.discard_inputs:
+        shutil.rmtree(folder.inputs, ignore_errors=True)
+    elif settings.deidentify_inputs:
+        deidentify_inputs(folder)
 
 
 def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

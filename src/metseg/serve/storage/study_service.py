@@ -226,8 +226,8 @@ class Studies:
         self.folders.remove(study_id)
         self.folders.remove_follow_ups(gone)
 
-    def note(self, who: Principal, action: str, study_id: str, detail: Mapping[str, str | int]) -> None:
-        """Record a read access in the audit log."""
+    def note(self, who: Principal, action: str, study_id: str | None, detail: Mapping[str, str | int]) -> None:
+        """Record an access that changes no study in the audit log."""
         with self.database.write() as session:
             audit.append(session, who.actor, action, study_id=study_id, detail=detail)
 

@@ -181,7 +181,7 @@ def _show_files(api: Api, follow_up: StoredFollowUp) -> None:
         for name in filter(known.__contains__, _TITLES):
             _file_button(api, follow_up, known[name])
     if st.button("All comparisons", key="back-to-follow-ups", icon=":material/list:"):
-        session_state.open_follow_ups()
+        session_state.open_page(session_state.FOLLOW_UPS)
         st.rerun()
 
 

@@ -13,6 +13,7 @@ from metseg.ui.error_messages import explain_error
 from metseg.ui.pages.follow_up_list import show_follow_ups
 from metseg.ui.pages.follow_up_result import show_follow_up
 from metseg.ui.pages.history import RECENT, show_history, show_recent
+from metseg.ui.pages.pacs_studies import show_pacs
 from metseg.ui.pages.result import show_end, show_result
 from metseg.ui.pages.study_progress import show_progress
 from metseg.ui.pages.upload import show_upload
@@ -55,7 +56,10 @@ def _side(api: Api, ready: Readiness) -> None:
             st.rerun()
         show_recent(api.studies(limit=RECENT))
         if st.button("Follow-up over time", key="follow-ups", icon=":material/timeline:", width="stretch"):
-            session_state.open_follow_ups()
+            session_state.open_page(session_state.FOLLOW_UPS)
+            st.rerun()
+        if api.pacs() and st.button("Search the PACS", key="pacs", icon=":material/search:", width="stretch"):
+            session_state.open_page(session_state.PACS)
             st.rerun()
         st.caption(service_words(ready))
         if api.key and api.key != api.settings.api_key and st.button("Forget my key", key="forget", type="tertiary"):
@@ -80,9 +84,11 @@ def _middle(api: Api, ready: Readiness) -> None:
         _study(api, study_id, ready)
     elif follow_up_id is not None:
         show_follow_up(api, api.stored_follow_up(follow_up_id))
-    elif session_state.follow_ups_are_open():
+    elif session_state.page_is_open(session_state.FOLLOW_UPS):
         show_follow_ups(api)
-    elif session_state.history_is_open():
+    elif session_state.page_is_open(session_state.PACS):
+        show_pacs(api)
+    elif session_state.page_is_open(session_state.HISTORY):
         show_history(api)
     else:
         show_upload(api)
