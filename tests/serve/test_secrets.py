@@ -45,9 +45,8 @@ Part = tuple[str, tuple[str, bytes]]
 
 
 #: A hundred identifiers, each in another element of a DICOM object.
-PLANTED: dict[str, str] = runpy.run_path(str(Path(__file__).parents[1] / "deidentification" / "planted.py"))[
-    "planted"
-]()
+_PLANTING = Path(__file__).parents[1] / "deidentification" / "planted.py"
+PLANTED: dict[str, str] = runpy.run_path(str(_PLANTING))["planted"]()
 _PLANTED = re.compile(rb"q\d{3}zwx")
 #: DICOM results are made, and uploads are kept as de-identified copies.
 SETTINGS = {
