@@ -129,7 +129,7 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     METRICS = "metrics"
-    #: Accept the terms of non-commercial models.
+    #: Accept the terms of non-commercial models, and reach the PACS of the settings.
     OPERATE = "operate"
 
 

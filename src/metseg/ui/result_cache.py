@@ -126,6 +126,17 @@ def thumbnail(api: Api, study: StudySummary) -> bytes:
     return _bytes(study.id, "thumbnail.png", (study.updated_at.isoformat(),), api)
 
 
+def follow_up_picture(api: Api, follow_up_id: str, artifact: Artifact) -> bytes:
+    """Return the picture of a changed lesion in a follow-up."""
+    return _follow_up_bytes(follow_up_id, artifact.name, artifact.sha256, api)
+
+
+@st.cache_data(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
+def _follow_up_bytes(follow_up_id: str, name: str, checksum: str, _api: Api) -> bytes:
+    del checksum  # part of the key
+    return _api.follow_up_artifact(follow_up_id, name)
+
+
 @st.cache_resource(ttl=_KEEP_S, max_entries=_VIEWER_FILES, show_spinner=False)
 def _viewer_image(study_id: str, file: str, checksum: str, _api: Api, _scene: Scene) -> GreyCopy:
     del checksum  # part of the key

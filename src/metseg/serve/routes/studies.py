@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
-from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, State, Study, StudyChange, StudyList
+from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, Options, State, Study, StudyChange, StudyList
 from metseg.serve.http.dependencies import Reading, Svc, Writing
 from metseg.serve.http.multipart import ReceivedFile, Upload
 from metseg.serve.http.openapi import LABEL_BODY, STUDY_BODY, UPLOADS, header, problems
@@ -246,7 +246,31 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     """Validate an upload and accept it as a study."""
     digest = upload.digest()  # before fields are taken out
     label = take_label(upload.fields)
-    options = options_of(upload.fields)
+    return accept_upload(service, who, upload, key, options_of(upload.fields), label, digest=digest)
+
+
+def accept_upload(
+    service: Service,
+    who: Principal,
+    upload: Upload,
+    key: str | None,
+    options: Options,
+    label: str,
+    *,
+    digest: str | None = None,
+) -> tuple[StudyRecord, bool]:
+    """Validate files and accept them as a study; return it, and whether an earlier request had created it.
+
+    Args:
+        service: the components.
+        who: the owner.
+        upload: the files.
+        key: idempotency key, if any.
+        options: of the study.
+        label: words of the user.
+        digest: hash of the request; None: that of the upload.
+    """
+    digest = digest or upload.digest()
     if not upload.files:
         raise Refused("request.invalid", "the form contains no file", where="the form", expected="files")
     checked = []
