@@ -388,6 +388,10 @@ class Model(Wire):
     dimensions: int
     sequences: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    grey_sequence: Sequence | None = Field(
+        default=None,
+        description="Sequence that a grey picture is taken for, where the model needs several; null: it takes none.",
+    )
     labels: str
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')

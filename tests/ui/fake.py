@@ -287,7 +287,10 @@ class FakeApi:
         """Return what `choice` says, else the default model of the kind."""
         query = request.url.params
         self.choices.append((query["kind"], *query.get_list("sequences")))
-        use = "pictures" if query["kind"] == "picture" else "volumes"
+        return self._choice_for(query["kind"])
+
+    def _choice_for(self, kind: str) -> ModelChoice:
+        use = "pictures" if kind == "picture" else "volumes"
         default = next((model.name for model in self.models if use in model.default_for), None)
         reason = "" if default is None else f"Model {default} was chosen: it is for {use}."
         return self.choice or ModelChoice(model=default, reason=reason)
@@ -333,7 +336,12 @@ class FakeApi:
         self.handed.append(parts)
         self.keys_of_uploads.append(request.headers["Idempotency-Key"])
         fields = {name: content.decode() for name, file_name, content in parts if file_name is None}
-        study = queued_study(options=Options(model=fields.get("model")), label=fields.get("label", ""))
+        chosen = ModelChoice(model=fields.get("model"))
+        if chosen.model is None:
+            kind = "picture" if any((name or "").endswith(".png") for _, name, _ in parts) else "nifti"
+            chosen = self._choice_for(kind)
+        options, facts = Options(model=chosen.model), Facts(model_reason=chosen.reason)
+        study = queued_study(options=options, facts=facts, label=fields.get("label", ""))
         return answer(self.add(study), 202, etag='"1"')
 
     def _one(self, request: httpx.Request, study_id: str, *rest: str) -> httpx.Response:

@@ -229,6 +229,20 @@ def test_the_next_lesion_keeps_the_table_in_step_and_the_table_the_viewer(viewer
     viewer.page.locator("strong").filter(has_text="Lesion 1: 1.2 mL").wait_for()
 
 
+def test_one_click_on_a_row_is_enough_while_the_viewer_reports_its_place(viewer: Viewer) -> None:
+    """The click moves the focus, so the viewer reports the slices passed through in the same moment."""
+    table = viewer.page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert table is not None
+    for number, slices in ((2, "Axial 3 of 16"), (1, "Axial 7 of 16"), (2, "Axial 3 of 16"), (1, "Axial 7 of 16")):
+        viewer.press("ArrowUp", "ArrowUp")
+        viewer.page.mouse.click(table["x"] + 16, table["y"] + 35 * number + 17)
+        viewer.page.locator("strong").filter(has_text=f"Lesion {number}:").wait_for(timeout=20_000)
+        viewer.picture(f"{slices}, T1 with contrast").wait_for(timeout=20_000)
+        viewer.settle()
+        # Neither the report of the place nor its answer takes the selection back.
+        assert viewer.page.locator("strong").filter(has_text=f"Lesion {number}:").count() == 1
+
+
 def test_lesions_and_brain_are_hidden_by_keys(viewer: Viewer) -> None:
     picture = viewer.picture("Axial 7 of 16, T1 with contrast")
     viewer.fill_lesions(picture)

@@ -18,8 +18,9 @@ from metseg.inference.model_choice import (
     read_candidate,
     require_model,
 )
-from metseg.io.data_origin import is_simulated
+from metseg.io.data_origin import is_simulated, readable_statement
 from metseg.model_terms import accept, is_non_commercial, require_accepted, terms_of
+from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import Recipe
 from metseg.recipe.flip_axes import flipped_axes
 from metseg.schemas import Model, ModelChoice
@@ -129,6 +130,7 @@ def _predictions(recipe: Recipe, folder: Path) -> int:
 
 def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | None]) -> Model:
     recipe, data, metrics = candidate.recipe, candidate.recipe.data, dict(candidate.metrics)
+    terms = terms_of(folder)
     return Model(
         name=candidate.name,
         recipe=recipe.name,
@@ -136,16 +138,23 @@ def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | 
         dimensions=data.dimensions,
         sequences=data.inputs,
         optional=data.optional,
+        grey_sequence=grey_sequence(recipe),
         labels=data.labels,
         threshold=recipe.predict.threshold,
         default_for=tuple(use for use, name in defaults.items() if name == candidate.name),
         data=trained_on_text(training_patients(metrics), data.licence),
         simulated=is_simulated(data.licence),
-        non_commercial=is_non_commercial(terms_of(folder)),
-        terms=terms_of(folder),
+        non_commercial=is_non_commercial(terms),
+        terms=readable_statement(terms),
         accepted=candidate.accepted,
-        card=read_text(folder / CARD),
+        card=_card(folder, data.licence),
         metrics=metrics,
         predictions=_predictions(recipe, folder),
         fingerprint=fingerprint_of(folder),
     )
+
+
+def _card(folder: Path, licence: str) -> str:
+    """Return the card of a bundle, with the statement on its data as readers see it elsewhere."""
+    card = read_text(folder / CARD)
+    return card.replace(licence, readable_statement(licence)) if licence else card

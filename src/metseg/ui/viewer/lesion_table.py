@@ -61,8 +61,8 @@ def show_table(study: Study, on_row: Callable[[int], None]) -> None:
         on_row: called with the number of a clicked lesion, before the page is redrawn.
     """
     if not study.lesions:
-        st.success("No lesion found.", icon=":material/check:")
-        st.caption("The model found nothing above its threshold. It can miss lesions, especially small ones.")
+        # No green tick: a model that finds nothing gives no all-clear.
+        st.info("The model found nothing above its threshold. It can miss lesions, especially small ones.")
         return
     numbers = [lesion.id for lesion in study.lesions]
     key = crosshair.table_key(study.id)

@@ -111,8 +111,9 @@ function reportSoon(by) {
 }
 
 // Slices passed through by keys and wheel are reported when the pointer leaves: controls of the page need the place then.
+// The pointer often leaves for a row of the table, so this report must change no selection.
 function reportLeaving() {
-  if (state.study && placeOf() !== reported.place) sendReport("lesion");
+  if (state.study && placeOf() !== reported.place) sendReport("place");
 }
 root.addEventListener("pointerleave", reportLeaving);
 window.addEventListener("blur", reportLeaving);
